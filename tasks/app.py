@@ -1,0 +1,87 @@
+"""The Celery application: settings that were measured, and the name of the one task.
+
+Delivery is Celery's, recovery is ours. Messages are acknowledged early, because with late acknowledgement a broker
+redelivers whatever trains longer than its visibility timeout, and runs a task twice after a broken connection. A task
+that is lost between broker and worker is found by its missing ``started`` and sent again.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import celery
+import redis
+from kombu.entity import Queue
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+TRAIN: Final = "train"
+"""Name of the training task; its one argument is a ``contract.Job`` as plain data, its id the attempt's token."""
+
+STOP_SIGNAL: Final = "SIGUSR2"
+"""Rings a keeper. Billiard installs no handler of its own for it in a pool process."""
+
+SOCKET_TIMEOUT: Final = 5.0
+"""Seconds until a half-open connection is given up; without it a worker may hang for minutes."""
+
+
+def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.Celery:
+    """Returns a Celery application on the broker at ``redis_url``, consuming ``queues``."""
+    make_queue: Any = Queue  # kombu has no types
+    app = celery.Celery("trial-orchestrator", broker=broker_url(redis_url), set_as_current=False)
+    app.conf.update(
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "socket_timeout": SOCKET_TIMEOUT,
+            "socket_connect_timeout": SOCKET_TIMEOUT,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+            "queue_order_strategy": "round_robin",
+        },
+        task_serializer="json",
+        accept_content=["json"],
+        task_ignore_result=True,
+        task_acks_late=False,
+        task_send_sent_event=True,
+        worker_send_task_events=True,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_enable_remote_control=True,
+        worker_hijack_root_logger=False,
+        worker_redirect_stdouts=False,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        task_default_queue=queues[0],
+        task_queues=[make_queue(name) for name in queues],
+        enable_utc=True,
+    )
+    return app
+
+
+def broker_url(redis_url: str) -> str:
+    """Returns a Redis URL as Celery spells it, which differs for unix sockets: another scheme, another name for db."""
+    if not redis_url.startswith("unix://"):
+        return redis_url
+    return "redis+socket://" + redis_url.removeprefix("unix://").replace("?db=", "?virtual_host=")
+
+
+def connect(redis_url: str) -> redis.Redis:
+    """Returns a client that answers or fails within seconds and never retries behind its caller's back.
+
+    A retried XADD would add its entry twice; whoever sends decides what is sent again.
+    """
+    return redis.Redis.from_url(
+        redis_url,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=SOCKET_TIMEOUT,
+        socket_keepalive=True,
+        health_check_interval=10,
+        retry=Retry(NoBackoff(), 0),
+    )
+
+
+def raw(answer: object) -> bytes:
+    """Returns an answer of a ``connect`` client as what it is. It never decodes, but its types cannot say so."""
+    if not isinstance(answer, bytes):
+        raise TypeError(f"expected bytes of Redis, got {type(answer).__name__}")
+    return answer

@@ -1,0 +1,334 @@
+"""What crosses the wire: the job a worker is given, the events it sends, the answers it gets.
+
+Everything is a frozen msgspec struct. Events travel as msgpack (NaN and infinities included, 0.2 us to encode); the
+job is JSON, because a Celery message must be readable in Flower. Fields are only ever added, with a default, and
+``VERSION`` rises when an old reader could misunderstand a new writer.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import msgspec
+
+VERSION: Final = 1
+MAX_EVENT_BYTES: Final = 1 << 20
+MAX_NAME: Final = 512
+MAX_ID: Final = 64
+"""Characters that the columns for names, and for tokens and runners, hold."""
+_LARGEST: Final = 2**63 - 1
+
+
+class Malformed(ValueError):
+    """Bytes that are not an event, a job or an answer of this protocol version."""
+
+
+class Parameter(msgspec.Struct, frozen=True, kw_only=True):
+    """One hyperparameter value as Optuna stores it.
+
+    ``value`` is Optuna's internal representation (a float; for categorical parameters the index of the choice);
+    ``distribution`` is what ``optuna.distributions.distribution_to_json`` gives.
+    """
+
+    value: float
+    distribution: str
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """All that a worker needs to train one attempt of one trial.
+
+    ``params`` are stored already; ``ahead`` were sampled ahead and become the trial's when the objective asks for
+    them. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id.
+    """
+
+    study: str
+    trial: int
+    token: str
+    attempt: int
+    objective: str
+    directions: tuple[str, ...]
+    args: dict[str, Any] = {}
+    params: dict[str, Parameter] = {}
+    ahead: dict[str, Parameter] = {}
+    user_attrs: dict[str, Any] = {}
+    max_steps: int | None = None
+    grace: float = 10.0
+    version: int = VERSION
+
+
+class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
+    """The training process took the job. ``gap`` is how long the slot had been idle, in seconds."""
+
+    host: str
+    pid: int
+    slot: str
+    device: str = "cpu"
+    gap: float | None = None
+
+
+class Epoch(msgspec.Struct, frozen=True, kw_only=True, tag="epoch"):
+    """``trial.report(value, step)``."""
+
+    step: int
+    value: float
+
+
+class Suggest(msgspec.Struct, frozen=True, kw_only=True, tag="suggest"):
+    """The objective asked for a parameter: one sampled ahead (``used``, nobody waits) or one it now waits for."""
+
+    name: str
+    distribution: str
+    used: bool = False
+
+
+class Attribute(msgspec.Struct, frozen=True, kw_only=True, tag="attr"):
+    """``set_user_attr`` (``kind="user"``, value as JSON) or ``set_constraint`` (``kind="constraint"``)."""
+
+    key: str
+    value: str
+    kind: Literal["user", "constraint"] = "user"
+
+
+class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
+    """The objective returned ``values``, or raised ``TrialPruned`` by its own will (``pruned``)."""
+
+    values: tuple[float, ...] = ()
+    pruned: bool = False
+
+
+FailureCause = Literal["exception", "value", "import", "died", "revoked"]
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
+    """The attempt failed.
+
+    ``cause``: the objective raised (``exception``), returned something that is no value (``value``), could not be
+    imported (``import``), or its process ended (``died``: then ``exit_code``, negative for a signal). ``revoked`` is
+    the control plane's own word, for a trial that a person stopped.
+    """
+
+    cause: FailureCause
+    error: str
+    message: str
+    traceback: str = ""
+    exit_code: int | None = None
+
+
+class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag="stopped"):
+    """A verdict was obeyed. Times in seconds, all from the worker's one monotonic clock.
+
+    ``latency``: from the report of the step that the verdict is about until the training code was left.
+    ``signal_latency``: from the doorbell until then. ``killed``: the grace period ran out.
+    """
+
+    latency: float | None = None
+    signal_latency: float | None = None
+    killed: bool = False
+
+
+class Released(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
+    """The worker is shutting down and hands the trial back; this is nobody's failure."""
+
+
+class StudyStop(msgspec.Struct, frozen=True, kw_only=True, tag="study_stop"):
+    """``trial.study.stop()``."""
+
+
+class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag="revoked"):
+    """Celery says that the task was revoked, by us or by a person; sent by the worker's main process."""
+
+    running: bool
+
+
+class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
+    """Heartbeat of a keeper, idle ones too. ``gpu_memory`` in bytes, where there is a GPU."""
+
+    host: str
+    slot: str
+    device: str = "cpu"
+    busy: bool = False
+    gpu_memory: int | None = None
+
+
+Body = Started | Epoch | Suggest | Attribute | Finished | Failed | Stopped | Released | StudyStop | Revoked | Alive
+TERMINAL = (Finished, Failed, Stopped, Released)
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True):
+    """One entry of the stream.
+
+    ``token`` names the attempt, ``runner`` the one start of it that speaks, ``seq`` counts that runner's events from
+    1 without gaps. ``seq`` 0 stands outside the numbering (``alive``, ``revoked``): it is never confirmed or re-sent.
+    """
+
+    token: str
+    runner: str
+    seq: int
+    body: Body
+    version: int = VERSION
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What the control plane decided about an attempt: stop it, because of ``cause``, decided at ``step``."""
+
+    cause: str
+    step: int | None = None
+
+
+class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
+    """What is committed of an attempt: the runner bound to it, its highest contiguous event, and the verdict."""
+
+    runner: str
+    seq: int
+    verdict: Verdict | None = None
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """Answer to a ``suggest`` that waits. ``error`` instead of a value where the sampler could not answer."""
+
+    runner: str
+    seq: int
+    name: str
+    value: float = 0.0
+    error: str = ""
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
+    """Keeper to trainer: train this. ``log`` is the file that takes the objective's output."""
+
+    job: Job
+    log: str
+
+
+class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
+    """Keeper to trainer: leave the training code of attempt ``token`` now."""
+
+    token: str
+
+
+class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
+    """Keeper to trainer: the value it waits for."""
+
+    name: str
+    value: float
+    error: str = ""
+
+
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
+    """Trainer to keeper: free for the next job. Unless ``healthy``, it asks to be replaced and ``why`` says why."""
+
+    healthy: bool = True
+    why: str = ""
+
+
+class Preloaded(msgspec.Struct, frozen=True, kw_only=True, tag="preloaded"):
+    """Trainer to keeper: the objective named at its start was imported, or ``error`` says why not."""
+
+    objective: str
+    error: str = ""
+
+
+class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
+    """Trainer to keeper: the training code of ``token`` has been left because of a ``Stop``."""
+
+    token: str
+
+
+ToTrainer = Run | Stop | Suggested
+FromTrainer = Epoch | Suggest | Attribute | Finished | Failed | StudyStop | Ready | Preloaded | Left
+
+_event_encoder = msgspec.msgpack.Encoder()
+_event_decoder = msgspec.msgpack.Decoder(Event)
+_to_trainer = msgspec.msgpack.Decoder(ToTrainer)
+_from_trainer = msgspec.msgpack.Decoder(FromTrainer)
+_confirmation = msgspec.msgpack.Decoder(Confirmation)
+_reply = msgspec.msgpack.Decoder(Reply)
+_any = msgspec.msgpack.Encoder()
+
+
+def encode(message: msgspec.Struct) -> bytes:
+    """Returns ``message`` as msgpack."""
+    return _any.encode(message)
+
+
+def decode_event(data: bytes) -> Event:
+    """Reads one entry of the stream.
+
+    Raises:
+        Malformed: it is not an event of this protocol version.
+    """
+    if len(data) > MAX_EVENT_BYTES:
+        raise Malformed(f"an event of {len(data)} bytes (the limit is {MAX_EVENT_BYTES})")
+    event: Event = _decode(_event_decoder, data)
+    if event.version > VERSION:
+        raise Malformed(f"an event of protocol version {event.version} (this control plane speaks {VERSION})")
+    if not 0 <= event.seq <= _LARGEST:
+        raise Malformed(f"sequence number {event.seq}")
+    for value in (event.token, event.runner, *msgspec.structs.astuple(event.body)):
+        # What no database column can hold must not get as far as a transaction, where it would spoil its neighbours.
+        if (type(value) is str and "\0" in value) or (type(value) is int and not -_LARGEST <= value <= _LARGEST):
+            raise Malformed(f"a field that cannot be stored: {value!r:.100}")
+    if type(event.body) is Epoch and not 0 <= event.body.step < 2**31:
+        raise Malformed(f"step {event.body.step} (a step is 0 to 2147483647)")
+    body = event.body
+    name = body.name if type(body) is Suggest else body.key if type(body) is Attribute else ""
+    longest = MAX_NAME - 12 if type(body) is Attribute and body.kind == "constraint" else MAX_NAME
+    if len(event.token) > MAX_ID or len(event.runner) > MAX_ID or len(name) > longest:
+        raise Malformed(f"a name that is too long to be stored: {name or event.token!r:.100}")
+    return event
+
+
+def decode_confirmation(data: bytes) -> Confirmation:
+    """Reads what is committed of an attempt.
+
+    Raises:
+        Malformed: it is not a confirmation.
+    """
+    return _decode(_confirmation, data)  # type: ignore[no-any-return]
+
+
+def decode_reply(data: bytes) -> Reply:
+    """Reads the answer to a ``suggest``.
+
+    Raises:
+        Malformed: it is not a reply.
+    """
+    return _decode(_reply, data)  # type: ignore[no-any-return]
+
+
+def decode_to_trainer(data: bytes) -> ToTrainer:
+    """Reads a frame that a keeper sent."""
+    return _decode(_to_trainer, data)  # type: ignore[no-any-return]
+
+
+def decode_from_trainer(data: bytes) -> FromTrainer:
+    """Reads a frame that a trainer sent."""
+    return _decode(_from_trainer, data)  # type: ignore[no-any-return]
+
+
+def job_to_payload(job: Job) -> dict[str, Any]:
+    """Returns the job as plain data: the one argument of the Celery task."""
+    payload: dict[str, Any] = msgspec.to_builtins(job)
+    return payload
+
+
+def job_from_payload(payload: object) -> Job:
+    """Reads the argument of the Celery task.
+
+    Raises:
+        Malformed: it is not a job of this protocol version.
+    """
+    try:
+        job = msgspec.convert(payload, Job)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise Malformed(str(error)) from None
+    if job.version > VERSION:
+        raise Malformed(f"a job of protocol version {job.version} (this worker speaks {VERSION})")
+    return job
+
+
+def _decode(decoder: Any, data: bytes) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
+        raise Malformed(str(error)) from None

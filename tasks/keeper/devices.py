@@ -1,0 +1,58 @@
+"""Which accelerators a worker may use, found without importing torch, and which of them a slot sees."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_GPU_NODE = re.compile(r"nvidia\d+$")
+
+
+def visible_gpus(environ: Mapping[str, str], dev: Path = Path("/dev")) -> tuple[str, ...]:
+    """Returns the names (indices or UUIDs) of the GPUs this process may hand out.
+
+    ``CUDA_VISIBLE_DEVICES`` of the worker wins; without it the device nodes of the driver are counted.
+    """
+    chosen = environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None:
+        return tuple(name.strip() for name in chosen.split(",") if name.strip() not in ("", "-1"))
+    # Counted, not named: in a container with some of a host's GPUs the nodes keep the host's numbers, while CUDA
+    # counts what it sees from 0.
+    count = sum(bool(_GPU_NODE.match(path.name)) for path in dev.glob("nvidia*"))
+    return tuple(str(index) for index in range(count))
+
+
+def cpu_count() -> int:
+    """Returns the number of cores this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def slot_count(gpus: Sequence[str], per_gpu: int) -> int:
+    """Returns the default number of slots: ``per_gpu`` on each GPU; without one, a core each, at most four."""
+    return len(gpus) * per_gpu if gpus else min(cpu_count(), 4)
+
+
+def slot_environment(index: int, slots: int, gpus: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns the environment of slot ``index``'s trainer.
+
+    It sees its own GPU only (set before torch is imported, so that every objective's ``cuda:0`` is the right one), an
+    equal share of the cores unless ``OMP_NUM_THREADS`` says otherwise, and nothing that leads to Redis or the
+    database: user code holds no credentials.
+    """
+    private = ("ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_STORAGE_URL")
+    result = {
+        key: value
+        for key, value in environ.items()
+        if key not in private and not key.startswith(("CELERY_", "FLOWER_"))
+    }
+    if gpus:
+        result["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
+    result.setdefault("OMP_NUM_THREADS", str(max(1, cpu_count() // slots)))
+    return result
+
+
+def device_name(environment: Mapping[str, str], gpus: Sequence[str]) -> str:
+    """Returns the name a person reads: ``gpu 3`` or ``cpu``."""
+    return f"gpu {environment['CUDA_VISIBLE_DEVICES']}" if gpus else "cpu"

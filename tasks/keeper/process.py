@@ -1,0 +1,80 @@
+"""The trainer as its keeper sees it: a process of its own session, a wire, and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.contract import ToTrainer
+from tasks.wire import Closed, Wire
+
+
+class TrainerProcess:
+    """A started ``python -m tasks.trainer``.
+
+    It is started by exec in a new session: user code may use DataLoader workers, signals and CUDA as it likes, and
+    all that it ever started can be ended together.
+
+    Args:
+        environment: Its whole environment.
+        log: File that takes its output while it trains nothing.
+        preload: Objective to import at once, or empty.
+    """
+
+    def __init__(self, environment: Mapping[str, str], log: Path, preload: str = "") -> None:
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
+        with theirs, log.open("ab") as output:
+            self._process = subprocess.Popen(
+                command + ([preload] if preload else []),
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                pass_fds=(theirs.fileno(),),
+                start_new_session=True,
+            )
+        self.wire = Wire(ours)
+        self.ready = False
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def send(self, message: ToTrainer) -> None:
+        """Sends a frame; a trainer that is gone is found by reading, so nothing is raised here."""
+        with contextlib.suppress(Closed):
+            self.wire.send(message)
+
+    def kill(self) -> int:
+        """Ends the process and everything in its session; returns the exit code (negative: the signal)."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        return self.wait()
+
+    def wait(self) -> int:
+        """Collects a process that has closed its wire, and ends what it left behind in its session."""
+        try:
+            code = self._process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            code = None
+        # Also after its leader has ended: the group lives on in DataLoader workers that nobody would end otherwise.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self.wire.close()
+        return self._process.wait() if code is None else code
+
+
+def describe_exit(code: int) -> str:
+    """Returns ``exit code 3`` or ``signal 9 (Killed)``."""
+    if code >= 0:
+        return f"exit code {code}"
+    with contextlib.suppress(ValueError):
+        return f"signal {-code} ({signal.strsignal(-code) or signal.Signals(-code).name})"
+    return f"signal {-code}"

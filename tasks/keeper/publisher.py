@@ -1,0 +1,227 @@
+"""The keeper's voice: events to the stream in order, kept until they are confirmed, sent again until they are.
+
+One thread owns the Redis connection, so that the training loop, whose report ends in the keeper's socket, never waits
+for the network. Every round trip adds what is new and reads back what is committed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import islice
+
+import redis
+
+from tasks import keys
+from tasks.contract import Alive, Body, Confirmation, Event, Malformed, decode_confirmation, encode
+
+log = logging.getLogger(__name__)
+
+RETRYABLE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ResponseError)
+"""A server that is away, slow, loading, read-only or full: what was to be sent is kept and tried again."""
+
+SEND_AT_ONCE = 500
+"""Events in one round trip, so that a long outage ends in bounded requests."""
+
+
+@dataclass
+class Outbox:
+    """What one runner has said and has not been confirmed."""
+
+    token: str
+    runner: str
+    last: int = 0
+    confirmed: int = 0
+    pending: deque[tuple[int, bytes]] = field(default_factory=deque)
+    sent: int = 0
+    stalled_since: float = 0.0
+    closed: bool = False
+
+    def confirm(self, seq: int, now: float) -> None:
+        if seq > self.confirmed:
+            self.confirmed = seq
+            self.stalled_since = now
+            while self.pending and self.pending[0][0] <= seq:
+                self.pending.popleft()
+        self.sent = max(self.sent, self.confirmed)
+
+    def unsent(self, limit: int) -> list[tuple[int, bytes]]:
+        return list(islice((entry for entry in self.pending if entry[0] > self.sent), limit))
+
+
+class Publisher(threading.Thread):
+    """Sends events, heartbeats and re-sends; tells ``on_confirmation`` what came back.
+
+    Args:
+        client: A Redis client of this thread's own, with finite socket timeouts.
+        heartbeat: Seconds between two signs of life.
+        alive: Makes the heartbeat's body; called in this thread.
+        on_confirmation: Called in this thread with every confirmation that was read.
+    """
+
+    def __init__(
+        self,
+        client: redis.Redis,
+        *,
+        heartbeat: float,
+        alive: Callable[[], Alive],
+        on_confirmation: Callable[[str, Confirmation], None],
+    ) -> None:
+        super().__init__(name="publisher", daemon=True)
+        self._client = client
+        self._heartbeat = heartbeat
+        self._alive = alive
+        self._on_confirmation = on_confirmation
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._outboxes: dict[str, Outbox] = {}
+        self._ask = False
+        self._current: tuple[str, str] = ("", "")
+        self._stopping = False
+
+    def begin(self, token: str, runner: str) -> None:
+        """Opens the numbering of a new runner."""
+        with self._lock:
+            self._outboxes[runner] = Outbox(token, runner, stalled_since=time.monotonic())
+            self._current = (token, runner)
+
+    def publish(self, runner: str, body: Body) -> int:
+        """Queues an event of ``runner`` and returns its sequence number."""
+        with self._lock:
+            outbox = self._outboxes[runner]
+            outbox.last += 1
+            event = Event(token=outbox.token, runner=runner, seq=outbox.last, body=body)
+            outbox.pending.append((outbox.last, encode(event)))
+        self._wake.set()
+        return outbox.last
+
+    def end(self, runner: str) -> None:
+        """Says that no more events of ``runner`` will come; what is unconfirmed is still sent again until it is."""
+        with self._lock:
+            self._outboxes[runner].closed = True
+            self._current = ("", "")
+
+    def ask(self) -> None:
+        """Reads the confirmations now: the doorbell rang."""
+        self._ask = True
+        self._wake.set()
+
+    def resend(self, runner: str) -> None:
+        """Sends again what ``runner`` has said and nobody confirmed."""
+        with self._lock:
+            if outbox := self._outboxes.get(runner):
+                outbox.sent = outbox.confirmed
+        self._wake.set()
+
+    def unconfirmed(self) -> int:
+        """Returns the number of events that are not known to be committed."""
+        with self._lock:
+            return sum(len(outbox.pending) for outbox in self._outboxes.values())
+
+    def close(self, timeout: float) -> None:
+        """Stops, after giving what is unconfirmed ``timeout`` seconds to be confirmed."""
+        deadline = time.monotonic() + timeout
+        while self.unconfirmed() and (left := deadline - time.monotonic()) > 0:
+            self.ask()
+            self.join(min(left, 0.02))
+        self._stopping = True
+        self._wake.set()
+        self.join(1.0)
+
+    def run(self) -> None:
+        beat_at = 0.0
+        delay = 0.0
+        while not self._stopping:
+            self._wake.wait(delay or max(0.0, beat_at - time.monotonic()))
+            self._wake.clear()
+            now = time.monotonic()
+            beating = now >= beat_at
+            try:
+                more = self._round(now, beating)
+            except RETRYABLE as error:
+                if not delay:
+                    log.warning("redis is away, training goes on: %s", error, extra={"action": "redis_away"})
+                delay = min(1.0, max(0.05, delay * 2))
+                self._forget_sent()
+                continue
+            if delay:
+                log.info("redis is back", extra={"action": "redis_back"})
+                delay = 0.0
+            if beating:
+                beat_at = now + self._heartbeat
+            if more:
+                self._wake.set()
+
+    def _round(self, now: float, beating: bool) -> bool:
+        """One round trip. Returns whether there is more to send."""
+        self._ask, asked = False, self._ask
+        with self._lock:
+            if beating:
+                self._find_stalled(now)
+            batches = [
+                (outbox, entries)
+                for outbox in self._outboxes.values()
+                if (entries := outbox.unsent(SEND_AT_ONCE)) or asked or beating
+            ]
+            current = self._current
+        pipe = self._client.pipeline(transaction=False)
+        for _, entries in batches:
+            for _, data in entries:
+                pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: data})
+        if beating:
+            body = self._alive()
+            pipe.xadd(
+                keys.EVENTS,
+                {keys.EVENT_FIELD: encode(Event(token=current[0], runner=current[1], seq=0, body=body))},
+            )
+        sent = len(pipe)
+        for outbox, _ in batches:
+            pipe.get(keys.confirmation(outbox.token))
+        if not len(pipe):
+            return False
+        answers = pipe.execute()[sent:]
+        with self._lock:
+            for outbox, entries in batches:
+                if entries:
+                    outbox.sent = max(outbox.sent, entries[-1][0])
+            more = any(outbox.unsent(1) for outbox, _ in batches)
+        for (outbox, _), answer in zip(batches, answers, strict=True):
+            if answer is not None:
+                self._confirmed(outbox, answer, now)
+        return more
+
+    def _confirmed(self, outbox: Outbox, answer: bytes, now: float) -> None:
+        try:
+            confirmation = decode_confirmation(answer)
+        except Malformed as error:
+            log.error("unreadable confirmation: %s", error, extra={"action": "bad_confirmation"})
+            return
+        with self._lock:
+            if confirmation.runner == outbox.runner:
+                outbox.confirm(confirmation.seq, now)
+            elif confirmation.runner or confirmation.verdict is not None:
+                # Another start of this attempt was bound first, or none ever will be: nobody wants to hear this one.
+                outbox.pending.clear()
+            if outbox.closed and not outbox.pending:
+                self._outboxes.pop(outbox.runner, None)
+        with contextlib.suppress(OSError):
+            self._on_confirmation(outbox.runner, confirmation)
+
+    def _find_stalled(self, now: float) -> None:
+        for outbox in self._outboxes.values():
+            if not outbox.pending:
+                outbox.stalled_since = now
+            elif now - outbox.stalled_since > 2 * self._heartbeat:
+                outbox.sent = outbox.confirmed
+                outbox.stalled_since = now
+
+    def _forget_sent(self) -> None:
+        # A request that failed may have arrived or not; the receiver drops what it has already seen.
+        with self._lock:
+            for outbox in self._outboxes.values():
+                outbox.sent = outbox.confirmed

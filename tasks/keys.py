@@ -1,0 +1,47 @@
+"""Every name in Redis, in one place. All of them begin with ``orchestrator:``, Celery's own names apart."""
+
+from __future__ import annotations
+
+from typing import Final
+
+EVENTS: Final = "orchestrator:events"
+"""Stream: workers add events, the control plane's group reads them. Field ``e`` holds one encoded event."""
+
+EVENT_FIELD: Final = b"e"
+
+GROUP: Final = "control"
+"""The one consumer group of the stream."""
+
+DEAD_LETTERS: Final = "orchestrator:dead"
+"""Stream: entries that were no events, with the reason, capped; for people to look at."""
+
+DOORBELL: Final = "orchestrator:doorbell"
+"""Field value of a stream entry that carries no event and only wakes the control plane."""
+
+CONFIRMATION_SECONDS: Final = 7 * 86_400
+"""How long a confirmation stays readable for a worker that was cut off."""
+
+
+def confirmation(token: str) -> str:
+    """String: what is committed of the attempt, and its verdict."""
+    return f"orchestrator:attempt:{token}"
+
+
+def replies(runner: str) -> str:
+    """List: answers to the ``suggest`` events of a runner."""
+    return f"orchestrator:replies:{runner}"
+
+
+def notices(study: str) -> str:
+    """Stream, capped: what a live view of the study shows. Losing it loses nothing."""
+    return f"orchestrator:notices:{study}"
+
+
+def answer(command: str) -> str:
+    """List: the answer to a command, for the process that waits for it."""
+    return f"orchestrator:answer:{command}"
+
+
+def preload(worker: str) -> str:
+    """List: how importing the objective went in each slot of a worker that was started with one."""
+    return f"orchestrator:preload:{worker}"

@@ -1,0 +1,23 @@
+"""A process that dies when its parent does, however the parent went."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
+    """Asks the kernel to send ``signum`` when the thread that started this process ends.
+
+    Call it first thing in the child. ``parent`` is the process id the child expects: where it is gone already, or the
+    child was handed to another process, the child ends here. Off Linux only that check is made; there the closed
+    socket or pipe of the parent has to serve.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signum, 0, 0, 0)
+    if os.getppid() != parent:
+        os._exit(1)

@@ -1,0 +1,1 @@
+"""The process that trains: it runs the user's objective, warm from trial to trial, and knows only its keeper."""

@@ -1,0 +1,75 @@
+"""Is this process fit for another trial? Asked after each one; when in doubt the answer is no."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+
+_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGHUP)
+GPU_SLACK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What a trial may leave behind: nothing beside this."""
+
+    threads: frozenset[int]
+    handlers: tuple[object, ...]
+    directory: str
+
+
+def baseline() -> Baseline:
+    """Returns the state before a trial."""
+    return Baseline(
+        frozenset(thread.ident or 0 for thread in threading.enumerate()),
+        tuple(signal.getsignal(number) for number in _WATCHED),
+        os.getcwd(),
+    )
+
+
+def trouble(before: Baseline) -> str:
+    """Returns why this process should be replaced, or nothing.
+
+    Signal handlers and the working directory are put back; threads, child processes and GPU memory cannot be.
+    """
+    for number, handler in zip(_WATCHED, before.handlers, strict=True):
+        if signal.getsignal(number) is not handler and (callable(handler) or isinstance(handler, int)):
+            signal.signal(number, handler)
+    os.chdir(before.directory)
+    left = [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.ident not in before.threads and not _from_a_pool(thread)
+    ]
+    if left:
+        return f"the trial left threads behind: {', '.join(left[:3])}"
+    if children := _children():
+        return f"the trial left {len(children)} child process(es) behind"
+    return _gpu_trouble()
+
+
+def _from_a_pool(thread: threading.Thread) -> bool:
+    # Process-wide helpers that libraries keep on purpose.
+    return thread.name.startswith(("tqdm", "Tqdm", "ThreadPoolExecutor")) or isinstance(thread, threading.Timer)
+
+
+def _children() -> list[str]:
+    found: list[str] = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        found += task.read_text().split()
+    return found
+
+
+def _gpu_trouble() -> str:
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return ""
+    gc.collect()
+    torch.cuda.empty_cache()
+    held = torch.cuda.memory_allocated()
+    return f"the trial left {held >> 20} MiB on the GPU" if held > GPU_SLACK_BYTES else ""

@@ -1,0 +1,109 @@
+"""Leaving the user's code from outside: an exception raised in the main thread, in the middle of an epoch."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+import optuna
+
+RETRY_SECONDS = 0.05
+"""How often the signal is sent again until it has done its work.
+
+It may come during an import, where it must not fire, or in the instant before a blocking call begins, which it then
+does not interrupt.
+"""
+
+
+class TrialStopped(optuna.TrialPruned):
+    """The search decided that this trial goes no further.
+
+    It is a ``TrialPruned``, so that code which cleans up on pruning does so here too.
+    """
+
+
+class Interrupter:
+    """Raises ``TrialStopped`` in the main thread, at once if it may, otherwise as soon as it may.
+
+    A signal is used because it also interrupts a blocking call. It must not fire while modules are being imported
+    (a half-imported module would poison the next trial) or inside our own code between objective and wire; there it
+    is deferred. Code that swallows the exception meets it again at its next report.
+    """
+
+    def __init__(self) -> None:
+        self._token = ""
+        self._stop = ""
+        self._deferred = 0
+        self._raised = False
+
+    def install(self) -> None:
+        """Takes the signal; call it in the main thread before every trial, user code may have taken it."""
+        signal.signal(signal.SIGUSR2, self._on_signal)
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the trial at hand was told to stop."""
+        return bool(self._token) and self._stop == self._token
+
+    @contextlib.contextmanager
+    def running(self, token: str) -> Iterator[None]:
+        """The span in which the exception may be raised: the user's objective, for attempt ``token``."""
+        self._raised = False
+        self._token = token
+        try:
+            if self.stopping:
+                raise TrialStopped("stopped before it began")
+            yield
+        finally:
+            self._token = ""
+
+    @contextlib.contextmanager
+    def deferred(self) -> Iterator[None]:
+        """Our own code on behalf of the objective: a stop waits until it is done, and is raised then."""
+        self._deferred += 1
+        try:
+            yield
+        finally:
+            self._deferred -= 1
+        self.check()
+
+    def check(self) -> None:
+        """Raises where a stop is due."""
+        if self.stopping and not self._deferred:
+            self._raised = True
+            raise TrialStopped("the search stopped this trial")
+
+    def stop(self, token: str) -> None:
+        """Asks for the exception, from another thread. A token that no longer runs is ignored when it fires."""
+        self._stop = token
+        self._ring()
+
+    def _ring(self) -> None:
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
+        again = threading.Timer(RETRY_SECONDS, self._ring_again)
+        again.daemon = True
+        again.start()
+
+    def _ring_again(self) -> None:
+        if self.stopping and not self._raised:
+            self._ring()
+
+    def _on_signal(self, signum: int, frame: FrameType | None) -> None:
+        del signum
+        if not self.stopping or self._raised or self._deferred or _importing(frame):
+            return
+        self._raised = True
+        raise TrialStopped("the search stopped this trial")
+
+
+def _importing(frame: FrameType | None) -> bool:
+    bootstrap = sys.modules["importlib._bootstrap"].__dict__
+    while frame is not None:
+        if frame.f_globals is bootstrap or frame.f_globals.get("__name__") == "importlib._bootstrap":
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,133 @@
+"""The trainer's main loop: one job after the other in the main thread, stop orders in a thread beside it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import queue
+import signal
+import sys
+import threading
+
+from tasks.contract import (
+    Failed,
+    FromTrainer,
+    Left,
+    Preloaded,
+    Ready,
+    Run,
+    Stop,
+    Suggested,
+    decode_to_trainer,
+)
+from tasks.trainer import health, objective
+from tasks.trainer.interrupt import Interrupter
+from tasks.trainer.trial import WorkerTrial
+from tasks.wire import Closed, Wire
+
+
+class Trainer:
+    """Serves one keeper.
+
+    Args:
+        wire: The way to the keeper; when it closes, this process and all it started ends.
+    """
+
+    def __init__(self, wire: Wire) -> None:
+        self._wire = wire
+        self._jobs: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        self._suggested: queue.SimpleQueue[Suggested] = queue.SimpleQueue()
+        self._interrupter = Interrupter()
+        self._loaded: set[str] = set()
+
+    def serve(self, preload: str = "") -> None:
+        """Trains what comes, for ever."""
+        threading.Thread(target=self._listen, name="keeper", daemon=True).start()
+        if preload:
+            self._send(self._preload(preload))
+        while True:
+            self._train(self._jobs.get())
+
+    def _preload(self, reference: str) -> Preloaded:
+        try:
+            self._load(reference)
+        except objective.ObjectiveMissing as error:
+            return Preloaded(objective=reference, error=str(error))
+        return Preloaded(objective=reference)
+
+    def _load(self, reference: str) -> None:
+        """Imports an objective, and is done with what the import leaves in memory before the first trial begins."""
+        if reference not in self._loaded:
+            objective.load(reference)
+            self._loaded.add(reference)
+            _collect()
+
+    def _train(self, run: Run) -> None:
+        job = run.job
+        _write_output_to(run.log)
+        before = health.baseline()
+        self._interrupter.install()
+        with contextlib.suppress(objective.ObjectiveMissing):  # said by what runs it, below
+            self._load(job.objective)
+        trial = WorkerTrial(job, self._send, self._await_suggestion, self._interrupter)
+        outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        self._send(Left(token=job.token) if outcome is None else outcome)
+        del trial
+        imported = isinstance(outcome, Failed) and outcome.cause == "import"
+        why = "its objective could not be imported" if imported else health.trouble(before)
+        self._send(Ready(healthy=not why, why=why))
+        if outcome is None or isinstance(outcome, Failed):
+            # The frames that an exception held on to keep whole models alive until the next collection.
+            _collect()
+
+    def _await_suggestion(self) -> Suggested:
+        return self._suggested.get()
+
+    def _send(self, message: FromTrainer) -> None:
+        try:
+            self._wire.send(message)
+        except Closed:
+            _end_session()
+
+    def _listen(self) -> None:
+        with contextlib.suppress(Closed):
+            while True:
+                for data in self._wire.receive():
+                    match decode_to_trainer(data):
+                        case Run() as run:
+                            self._jobs.put(run)
+                        case Stop(token=token):
+                            self._interrupter.stop(token)
+                        case Suggested() as suggested:
+                            self._suggested.put(suggested)
+        _end_session()
+
+
+def _collect() -> None:
+    """Collects garbage, and takes what is left out of the collector's sight.
+
+    With torch imported a collection takes over 100 ms, nearly all of it for modules that never die; between two
+    trials the slot would idle for it.
+    """
+    gc.collect()
+    gc.freeze()
+
+
+def _end_session() -> None:
+    """Ends this process and all that the objective started: there is nobody left to report to."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
+
+
+def _write_output_to(path: str) -> None:
+    """Points standard output and error at the trial's log file, for child processes and C code too."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)

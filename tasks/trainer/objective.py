@@ -1,0 +1,114 @@
+"""Finding the objective and running it once: whatever it does, the answer is one of the outcomes."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import reprlib
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import optuna
+
+from tasks.contract import Failed, Finished
+from tasks.trainer.interrupt import Interrupter, TrialStopped
+from tasks.trainer.trial import WorkerTrial
+
+TRACEBACK_CHARACTERS = 8_000
+MESSAGE_CHARACTERS = 2_000
+
+
+class ObjectiveMissing(Exception):
+    """The objective cannot be imported or called; the message is one line."""
+
+
+def load(reference: str) -> Callable[..., Any]:
+    """Imports ``module:function``.
+
+    Raises:
+        ObjectiveMissing: it cannot be imported, is not there, or cannot be called.
+    """
+    module_name, _, attribute = reference.partition(":")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except (Exception, SystemExit) as error:
+        reason = " ".join(str(error).split()) or "no message"
+        raise ObjectiveMissing(
+            f"{reference}: importing '{module_name}' raises {type(error).__name__}: {reason:.500}"
+        ) from error
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise ObjectiveMissing(f"{reference}: '{module_name}' has no '{attribute}'")
+    if not callable(found):
+        raise ObjectiveMissing(
+            f"{reference}: '{attribute}' is {type(found).__name__}, but must be a function taking an Optuna trial"
+        )
+    return found  # type: ignore[no-any-return]
+
+
+def run(
+    reference: str, trial: WorkerTrial, args: dict[str, Any], interrupter: Interrupter, token: str
+) -> Finished | Failed | None:
+    """Runs the objective to its end; ``None`` when it left because it was told to stop."""
+    try:
+        objective = load(reference)
+    except ObjectiveMissing as error:
+        cause = error.__cause__ or error
+        return Failed(cause="import", error=type(cause).__name__, message=str(error), traceback=_tail(cause))
+    try:
+        with interrupter.running(token):
+            result = objective(trial, **args)
+    except TrialStopped:
+        return None
+    except optuna.TrialPruned:
+        return Finished(pruned=True)
+    except BaseException as error:  # sys.exit, KeyboardInterrupt and asyncio's cancellation end the trial, not us
+        return Failed(
+            cause="exception",
+            error=type(error).__name__,
+            message=_message(error),
+            traceback=_tail(error),
+        )
+    return judge(result, len(trial.study.directions))
+
+
+def judge(result: object, objectives: int) -> Finished | Failed:
+    """Applies Optuna's rules for what an objective may return: a number, or as many as there are objectives."""
+    raw: Sequence[object] = result if isinstance(result, Sequence) and not isinstance(result, str) else [result]
+    values = []
+    for item in raw:
+        try:
+            value = float(item)  # type: ignore[arg-type]
+        except Exception:  # its own __float__ may raise anything
+            return _no_value(f"The value {reprlib.repr(item):.200} could not be cast to float")
+        if math.isnan(value):
+            return _no_value("The value nan is not acceptable")
+        values.append(value)
+    if len(values) != objectives:
+        return _no_value(
+            f"The number of the values {len(values)} did not match the number of the objectives {objectives}"
+        )
+    return Finished(values=tuple(values))
+
+
+def _no_value(message: str) -> Failed:
+    return Failed(cause="value", error="ValueError", message=message)
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return _text(str(error)[:MESSAGE_CHARACTERS])
+    except Exception:  # the objective's own __str__ may raise anything
+        return "(its text cannot be had)"
+
+
+def _text(raw: str) -> str:
+    # What can be encoded and stored: an exception may quote anything.
+    return raw.replace("\0", "\\0").encode(errors="replace").decode()
+
+
+def _tail(error: BaseException) -> str:
+    text = _text("".join(traceback.format_exception(error)))
+    return text if len(text) <= TRACEBACK_CHARACTERS else "…" + text[-TRACEBACK_CHARACTERS:]

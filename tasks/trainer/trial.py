@@ -1,0 +1,203 @@
+"""The trial an objective is given on a worker: an ``optuna.trial.Trial`` whose storage is the wire to the keeper."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    check_distribution_compatibility,
+    distribution_to_json,
+    json_to_distribution,
+)
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from tasks.contract import (
+    MAX_EVENT_BYTES,
+    MAX_NAME,
+    Attribute,
+    Epoch,
+    FromTrainer,
+    Job,
+    Parameter,
+    StudyStop,
+    Suggest,
+    Suggested,
+)
+from tasks.trainer.interrupt import Interrupter
+
+MAX_STEP = 2**31 - 1
+
+
+class WorkerStudy:
+    """What an objective can see of its study on a worker: its name, its directions, and ``stop()``."""
+
+    def __init__(self, job: Job, send: Callable[[FromTrainer], None]) -> None:
+        self.study_name = job.study
+        self.directions = [StudyDirection[direction.upper()] for direction in job.directions]
+        self._send = send
+
+    @property
+    def direction(self) -> StudyDirection:
+        """The direction of a study with one objective."""
+        if len(self.directions) > 1:
+            raise RuntimeError("a study with several objectives has directions, not one direction")
+        return self.directions[0]
+
+    def stop(self) -> None:
+        """Ends the study when the trials that run now have ended."""
+        self._send(StudyStop())
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"on a worker trial.study has no '{name}': there are study_name, direction, directions and stop()"
+        )
+
+
+class WorkerTrial(optuna.trial.Trial):
+    """``optuna.trial.Trial`` without a database.
+
+    Suggestions, reports and attributes go to the keeper; all checks and warnings of the public methods are Optuna's
+    own, because they are inherited. ``report`` never waits; ``should_prune`` says what is known already.
+
+    Args:
+        job: The attempt.
+        send: Writes a frame to the keeper.
+        await_suggestion: Waits for the keeper's answer to the last ``Suggest``.
+        interrupter: Holds the stop that may have been asked for.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        send: Callable[[FromTrainer], None],
+        await_suggestion: Callable[[], Suggested],
+        interrupter: Interrupter,
+    ) -> None:
+        params, distributions = _read(job.params)
+        self._send = send
+        self._await_suggestion = await_suggestion
+        self._interrupter = interrupter
+        self._ahead = job.ahead
+        self._constraints: dict[str, float] = {}
+        self._trial_id = job.trial
+        self.study = WorkerStudy(job, send)  # type: ignore[assignment]
+        # Not Trial.__init__: that reads a storage. These are the fields that its inherited methods use.
+        self._cached_frozen_trial = FrozenTrial(
+            number=job.trial,
+            state=TrialState.RUNNING,
+            value=None,
+            datetime_start=datetime.datetime.now(),  # noqa: DTZ005 - naive local time, as Optuna's own trials have
+            datetime_complete=None,
+            params=params,
+            distributions=distributions,
+            user_attrs=dict(job.user_attrs),
+            system_attrs={},
+            intermediate_values={},
+            trial_id=job.trial,
+        )
+
+    def report(self, value: float, step: int) -> None:
+        """Reports an intermediate value. Costs one write to a local socket; see ``optuna.trial.Trial.report``."""
+        if len(self.study.directions) > 1:
+            raise NotImplementedError("Trial.report is not supported for multi-objective optimization.")
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            raise TypeError(f"report: value is {value!r:.80}, but must be a number") from None
+        try:
+            at = int(step)
+        except (TypeError, ValueError, OverflowError):
+            raise TypeError(f"report: step is {step!r:.80}, but must be a whole number") from None
+        if not 0 <= at <= MAX_STEP:
+            raise ValueError(f"report: step is {at}, but must be 0 to {MAX_STEP}")
+        seen = self._cached_frozen_trial.intermediate_values
+        with self._interrupter.deferred():
+            if at in seen:
+                optuna._warnings.optuna_warn(
+                    f"The reported value is ignored because this `step={at}` is already reported."
+                )
+            else:
+                seen[at] = number
+                self._send(Epoch(step=at, value=number))
+
+    def should_prune(self) -> bool:
+        """Whether the search has decided to stop this trial; answers at once, from what is known here."""
+        if len(self.study.directions) > 1:
+            raise NotImplementedError("Trial.should_prune is not supported for multi-objective optimization.")
+        return self._interrupter.stopping
+
+    def set_user_attr(self, key: str, value: Any) -> None:
+        """Sets a user attribute; ``value`` must be JSON serializable."""
+        text = json.dumps(value)
+        _check_name("set_user_attr", key)
+        _check_size("set_user_attr", key, text)
+        with self._interrupter.deferred():
+            self._cached_frozen_trial.user_attrs[key] = value
+            self._send(Attribute(key=key, value=text))
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """Constraint values set so far."""
+        return dict(self._constraints)
+
+    def set_constraint(self, key: str, value: float) -> None:
+        """Sets a constraint value; the trial is feasible when all are zero or less. The first value counts."""
+        number = float(value)
+        _check_name("set_constraint", key, MAX_NAME - 12)
+        if math.isnan(number):
+            raise ValueError(f"set_constraint: the value of '{key}' is NaN, but must be a number")
+        with self._interrupter.deferred():
+            if key not in self._constraints:
+                self._constraints[key] = number
+                self._send(Attribute(key=key, value=json.dumps(number), kind="constraint"))
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        known = self._cached_frozen_trial
+        if name in known.distributions:
+            check_distribution_compatibility(known.distributions[name], distribution)
+            return known.params[name]
+        _check_name("suggest", name)
+        with self._interrupter.deferred():
+            wanted = distribution_to_json(distribution)
+            _check_size("suggest", name, wanted)
+            ahead = self._ahead.get(name)
+            used = ahead is not None and json_to_distribution(ahead.distribution) == distribution
+            self._send(Suggest(name=name, distribution=wanted, used=used))
+        # Waiting may take long (the control plane may be away), so a stop may interrupt it.
+        internal = ahead.value if ahead is not None and used else self._wait_for(name)
+        value = distribution.to_external_repr(internal)
+        known.params[name] = value
+        known.distributions[name] = distribution
+        return value
+
+    def _wait_for(self, name: str) -> float:
+        answer = self._await_suggestion()
+        while answer.name != name:
+            answer = self._await_suggestion()
+        if answer.error:
+            raise ValueError(answer.error)
+        return answer.value
+
+
+# What the control plane could not take in would leave a gap in the events that nothing closes: it is refused here.
+def _check_name(where: str, name: str, longest: int = MAX_NAME) -> None:
+    if not isinstance(name, str) or "\0" in name or not name.isprintable() or len(name) > longest:
+        raise ValueError(f"{where}: the name {name!r:.80} must be printable text of at most {longest} characters")
+
+
+def _check_size(where: str, name: str, text: str) -> None:
+    if len(text.encode()) > MAX_EVENT_BYTES - 4_096:
+        raise ValueError(f"{where}: '{name}' is {len(text)} characters of JSON; at most 1 MiB can be sent")
+
+
+def _read(params: Mapping[str, Parameter]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
+    distributions = {name: json_to_distribution(param.distribution) for name, param in params.items()}
+    values = {name: distributions[name].to_external_repr(param.value) for name, param in params.items()}
+    return values, distributions

@@ -1,0 +1,76 @@
+"""Frames over the socket pair between keeper and trainer: four bytes of length, then a msgpack message."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import threading
+from collections.abc import Iterator
+
+import msgspec
+
+from tasks.contract import encode
+
+_LENGTH = struct.Struct("!I")
+MAX_FRAME = 64 << 20
+
+
+class Closed(ConnectionError):
+    """The other end is gone."""
+
+
+class Wire:
+    """One end of the pair. Any thread may send; one thread reads."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self._sending = threading.Lock()
+        self._buffer = bytearray()
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
+
+    def send(self, message: msgspec.Struct) -> None:
+        """Writes one frame.
+
+        Raises:
+            Closed: the other end is gone.
+        """
+        data = encode(message)
+        try:
+            with self._sending:
+                self._socket.sendall(_LENGTH.pack(len(data)) + data)
+        except OSError as error:
+            raise Closed(str(error)) from None
+
+    def receive(self) -> list[bytes]:
+        """Reads what is there, waiting for at least some bytes; returns the frames that are complete.
+
+        Raises:
+            Closed: the other end is gone and every frame it sent has been returned.
+        """
+        try:
+            chunk = self._socket.recv(1 << 16)
+        except OSError as error:
+            raise Closed(str(error)) from None
+        if not chunk:
+            raise Closed("end of stream")
+        self._buffer += chunk
+        return list(self._complete())
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _complete(self) -> Iterator[bytes]:
+        at = 0
+        size = len(self._buffer)
+        while size - at >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer, at)
+            if length > MAX_FRAME:
+                raise Closed(f"a frame of {length} bytes")
+            if size - at - _LENGTH.size < length:
+                break
+            at += _LENGTH.size
+            yield bytes(self._buffer[at : at + length])
+            at += length
+        del self._buffer[:at]

@@ -1,0 +1,185 @@
+"""``python -m tasks.worker``: a Celery worker whose pool processes are keepers.
+
+It knows one URL, that of Redis, from ``ORCHESTRATOR_REDIS_URL``; of a database it knows nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import celery
+import redis
+from billiard.process import current_process
+from celery import bootsteps, signals
+from celery.worker.consumer.tasks import Tasks
+
+from tasks import keys, train
+from tasks.app import STOP_SIGNAL, connect, create_app
+from tasks.contract import Event, Preloaded, Revoked, encode
+from tasks.keeper.devices import device_name, slot_count, slot_environment, visible_gpus
+from tasks.keeper.keeper import Keeper, Slot
+from tasks.keeper.slots import Slots
+from tasks.lifeline import die_with_parent
+
+log = logging.getLogger("tasks.worker")
+
+PRELOAD_SECONDS = 600
+
+
+class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Takes a task from the queue only while a keeper is really free.
+
+    Celery counts a slot as free as soon as its task is revoked; a trainer that takes its time to leave would make
+    the next task wait here while a slot elsewhere idles.
+    """
+
+    requires = (Tasks,)
+
+    def start(self, consumer: Any) -> None:
+        slots: Slots = consumer.app.conf.slots
+        qos = consumer.task_consumer.channel.qos
+        may_consume = qos.can_consume
+        qos.can_consume = lambda: slots.busy() < slots.count and may_consume()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the worker until it is told to stop: SIGTERM hands the trials back, a second one ends it at once."""
+    options = _parse(arguments)
+    url = os.environ.get("ORCHESTRATOR_REDIS_URL")
+    if not url:
+        print("ORCHESTRATOR_REDIS_URL: not set; a worker needs the URL of the Redis it serves", file=sys.stderr)
+        return 2
+    if options.parent:
+        die_with_parent(options.parent)
+    logging.basicConfig(
+        level=options.loglevel.upper(),
+        format="%(asctime)s %(levelname)s worker %(message)s",
+        stream=sys.stderr,
+    )
+    gpus = tuple(options.gpus.split(",")) if options.gpus else visible_gpus(os.environ)
+    count = options.slots or slot_count(gpus, options.per_gpu)
+    app = create_app(url, tuple(options.queues.split(",")))
+    slots = app.conf.slots = Slots(count)
+    name = f"{options.name}@{socket.gethostname()}"
+    keeper: list[Keeper] = []
+    train.register(app, keeper)
+    app.steps["consumer"].add(ConsumeWhenFree)
+    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, options)
+    worker = app.Worker(
+        hostname=name,
+        pool_cls="prefork",
+        concurrency=count,
+        loglevel=options.loglevel,
+        without_gossip=True,
+        without_mingle=True,
+        without_heartbeat=False,
+        optimization="fair",
+        quiet=True,
+    )
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker.start()
+    return int(worker.exitcode or 0)
+
+
+def _parse(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="orchestrator worker", description="Trains trials from the queue.")
+    parser.add_argument("--slots", type=int, help="trials at once (default: one per GPU; without one, 1 to 4)")
+    parser.add_argument("--gpus", default="", help="GPUs to use, such as 0,1 (default: all that are visible)")
+    parser.add_argument("--per-gpu", type=int, default=1, help="slots that share one GPU")
+    parser.add_argument("--queues", default="trials", help="queues to serve, separated by commas")
+    parser.add_argument("--name", default=f"worker-{os.getpid()}", help="this worker's name, unique on its host")
+    parser.add_argument("--loglevel", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("ORCHESTRATOR_DATA_DIR", ".orchestrator")))
+    parser.add_argument("--heartbeat", type=float, default=float(os.environ.get("ORCHESTRATOR_HEARTBEAT", "2")))
+    parser.add_argument("--preload", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--parent", type=int, default=0, help=argparse.SUPPRESS)
+    return parser.parse_args(arguments)
+
+
+def _attach(
+    app: celery.Celery,
+    slots: Slots,
+    keeper: list[Keeper],
+    connect_redis: functools.partial[redis.Redis],
+    gpus: tuple[str, ...],
+    name: str,
+    options: argparse.Namespace,
+) -> None:
+    """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end."""
+    main_pid = os.getpid()
+    # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
+    client = connect_redis()
+
+    def on_process_init(**_: Any) -> None:
+        die_with_parent(main_pid)
+        index = int(current_process().index or 0) % slots.count
+        environment = slot_environment(index, slots.count, gpus, os.environ)
+        slot = Slot(
+            index=index,
+            name=f"{name}/{index}",
+            device=device_name(environment, gpus),
+            environment=environment,
+            logs=options.data_dir.resolve() / "logs",
+            preload=options.preload,
+        )
+        slots.set_busy(index, False)
+        keeper[:] = [
+            Keeper(
+                slot,
+                connect_redis,
+                heartbeat=options.heartbeat,
+                slots=slots,
+                on_preload=functools.partial(_tell_preload, connect_redis, options.name),
+            )
+        ]
+        keeper[0].start()
+
+    def on_process_shutdown(**_: Any) -> None:
+        if keeper:
+            keeper[0].close()
+
+    def on_revoked(request: Any, terminated: bool, **_: Any) -> None:
+        event = Event(token=request.id, runner="", seq=0, body=Revoked(running=bool(terminated)))
+        with contextlib.suppress(redis.RedisError):
+            client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(event)})
+
+    def on_shutting_down(**_: Any) -> None:
+        slots.drain()
+        for process in app.conf.pool_processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, getattr(signal, STOP_SIGNAL))
+
+    def on_ready(sender: Any, **_: Any) -> None:
+        pool = sender.controller.pool if hasattr(sender, "controller") else sender.pool
+        app.conf.pool_processes = lambda: [process.pid for process in pool._pool._pool]
+
+    app.conf.pool_processes = list
+    for celery_signal, handler in (
+        (signals.worker_process_init, on_process_init),
+        (signals.worker_process_shutdown, on_process_shutdown),
+        (signals.task_revoked, on_revoked),
+        (signals.worker_shutting_down, on_shutting_down),
+        (signals.worker_ready, on_ready),
+    ):
+        celery_signal.connect(handler, weak=False)
+
+
+def _tell_preload(connect_redis: functools.partial[redis.Redis], worker: str, result: Preloaded) -> None:
+    key = keys.preload(worker)
+    pipe = connect_redis().pipeline()
+    pipe.rpush(key, encode(result))
+    pipe.expire(key, PRELOAD_SECONDS)
+    pipe.execute()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

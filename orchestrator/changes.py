@@ -1,0 +1,93 @@
+"""What one batch of events changes in the database, gathered by the core and written by ``storage`` in one go."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class TrialEnd(NamedTuple):
+    """A trial's terminal state, by Optuna's name, with its values."""
+
+    state: str
+    values: tuple[float, ...] | None
+    at: float
+
+
+class DecisionRow(NamedTuple):
+    """A decision as it is kept: which rule, on what grounds."""
+
+    trial: int
+    rule: str
+    step: int
+    value: float
+    threshold: float | None
+    peers: int
+    at: float
+
+
+@dataclass(slots=True)
+class AttemptRow:
+    """One try of one trial, as it stands in the table of attempts. Times are seconds since the epoch, in UTC."""
+
+    token: str
+    trial: int
+    number: int
+    state: str
+    created: float
+    runner: str = ""
+    acknowledged: int = 0
+    cause: str = ""
+    verdict: str = ""
+    verdict_step: int | None = None
+    host: str = ""
+    pid: int | None = None
+    slot: str = ""
+    device: str = ""
+    sent: float | None = None
+    started: float | None = None
+    ended: float | None = None
+    gap: float | None = None
+    latency: float | None = None
+    signal_latency: float | None = None
+
+
+@dataclass
+class Changes:
+    """Rows to write for one study; trials go by their number.
+
+    ``values`` holds (trial, step, value) in the order of recording. Attributes are values still to be made JSON.
+    """
+
+    new_trials: dict[int, float] = field(default_factory=dict)
+    starts: dict[int, float] = field(default_factory=dict)
+    ends: dict[int, TrialEnd] = field(default_factory=dict)
+    params: list[tuple[int, str, float, str]] = field(default_factory=list)
+    values: list[tuple[int, int, float]] = field(default_factory=list)
+    user_attrs: dict[tuple[int, str], Any] = field(default_factory=dict)
+    system_attrs: dict[tuple[int, str], Any] = field(default_factory=dict)
+    study_user_attrs: dict[str, Any] = field(default_factory=dict)
+    study_system_attrs: dict[str, Any] = field(default_factory=dict)
+    attempts: dict[str, AttemptRow] = field(default_factory=dict)
+    decisions: list[DecisionRow] = field(default_factory=list)
+    redone: list[tuple[int, int, float]] = field(default_factory=list)
+    study_state: tuple[str, str, float] | None = None
+
+    def __bool__(self) -> bool:
+        return any(
+            (
+                self.new_trials,
+                self.starts,
+                self.ends,
+                self.params,
+                self.values,
+                self.user_attrs,
+                self.system_attrs,
+                self.study_user_attrs,
+                self.study_system_attrs,
+                self.attempts,
+                self.decisions,
+                self.redone,
+                self.study_state,
+            )
+        )

@@ -1,0 +1,94 @@
+"""Telling the control plane what to do: a row in the database, a ring on the stream, and the wait for the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import redis
+
+from orchestrator.errors import BadInput, OrchestratorError
+from orchestrator.spec import Spec
+from orchestrator.storage import Store
+from orchestrator.stream import ring
+from tasks import keys
+from tasks.app import raw
+
+POLL_SECONDS = 0.25
+LOOK_SECONDS = 1.0
+
+
+class NoAnswer(OrchestratorError):
+    """No control plane applied the command in time; it will when there is one."""
+
+
+class Issuer:
+    """Issues commands.
+
+    Args:
+        store: The database.
+        client: Redis.
+    """
+
+    def __init__(self, store: Store, client: redis.Redis) -> None:
+        self._store = store
+        self._client = client
+
+    def submit(self, spec: Spec, check: Callable[[], None], seconds: float | None = None) -> str:
+        """Creates a study, or goes on with the one of that name; returns its state.
+
+        Raises:
+            BadInput: the control plane refused; the message says why.
+            NoAnswer: ``seconds`` went by without one.
+        """
+        return str(self._issue("submit", spec.name, spec.to_json(), check, seconds)["state"])
+
+    def command(self, operation: str, study: str, seconds: float) -> str:
+        """Steers a study (pause, resume, stop); returns its state. Raises as ``submit`` does."""
+        return str(self._issue(operation, study, {}, lambda: None, seconds)["state"])
+
+    def _issue(
+        self,
+        operation: str,
+        study: str,
+        payload: dict[str, Any],
+        check: Callable[[], None],
+        seconds: float | None,
+    ) -> dict[str, Any]:
+        key = str(uuid.uuid4())
+        issuer = f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
+        self._store.issue(key, issuer, operation, study, payload)
+        # Should the ring be lost: the command is in the database, and the control plane looks there now and then.
+        with contextlib.suppress(redis.RedisError):
+            ring(self._client)
+        answer: dict[str, Any] = json.loads(self._await(key, operation, check, seconds))
+        if "error" in answer:
+            where, _, problem = answer["error"].partition(": ")
+            raise BadInput(where, problem)
+        return answer
+
+    def _await(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> str:
+        begun = looked = time.monotonic()
+        while seconds is None or time.monotonic() - begun < seconds:
+            check()
+            try:
+                found = self._client.blpop([keys.answer(key)], timeout=POLL_SECONDS)
+                if found:
+                    return raw(found[1]).decode()
+            except redis.RedisError:
+                time.sleep(POLL_SECONDS)
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                if (answer := self._store.answer(key)) is not None:
+                    return answer
+        raise NoAnswer(
+            f"no control plane answered within {seconds:g} s; the command '{operation}' is kept and will be applied "
+            "when 'orchestrator serve' runs"
+        )

@@ -1,0 +1,442 @@
+"""The control plane's loop: read, fold, commit, act, acknowledge. The order is the whole point."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import exc
+
+from orchestrator import dispatch, journal, stream
+from orchestrator.changes import AttemptRow
+from orchestrator.dispatch import Dispatcher
+from orchestrator.engine import ENDED, Answer, Batch, Revoke, Send, Snapshot, StudyEngine
+from orchestrator.errors import BadInput
+from orchestrator.journal import Journal, Record
+from orchestrator.lifecycle import AttemptState
+from orchestrator.recovery import Watch, dead_here
+from orchestrator.spec import Spec
+from orchestrator.storage import Store
+from orchestrator.storage.rows import ForeignWrite
+from orchestrator.storage.store import Command
+from orchestrator.stream import BATCH, Entry, EventStream, Wiped
+from tasks import keys
+from tasks.contract import Alive, Confirmation, Event, Malformed, Verdict, decode_event
+
+log = logging.getLogger(__name__)
+
+PROGRESS_SECONDS = 0.1
+AWAY_SECONDS = 0.2
+DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.DBAPIError)
+REDIS_AWAY = (*stream.AWAY, *dispatch.AWAY)
+
+
+@dataclass
+class Outcome:
+    """What one round did."""
+
+    events: int = 0
+    committed: bool = False
+
+
+@dataclass
+class Todo:
+    """What is committed and still has to be done; kept over a broken connection, for all of it can be done twice."""
+
+    confirmations: dict[str, Confirmation] = field(default_factory=dict)
+    revokes: list[Revoke] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    sends: list[Send] = field(default_factory=list)
+    results: list[tuple[str, str]] = field(default_factory=list)
+    acknowledge: list[bytes] = field(default_factory=list)
+
+
+class Controller:
+    """Folds the stream into studies.
+
+    Args:
+        store: The database, with the right to write.
+        events: The stream.
+        dispatcher: Celery.
+        lease: Seconds a runner may be silent.
+        heartbeat: Seconds between two renewals of the writer's lease, at the most.
+        only: Name of the one study to look after; all of them when empty.
+        record: Where inputs are recorded, if they are.
+        clock, monotonic: Wall clock and interval clock, in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        events: EventStream,
+        dispatcher: Dispatcher,
+        *,
+        lease: float,
+        heartbeat: float,
+        only: str = "",
+        record: Journal | None = None,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._events = events
+        self._dispatcher = dispatcher
+        self._heartbeat = heartbeat
+        self._only = only
+        self._record = record
+        self._clock = clock
+        self._monotonic = monotonic
+        self._watch = Watch(lease)
+        self._engines: dict[str, StudyEngine] = {}
+        self._study_of: dict[str, str] = {}
+        self._todo = Todo()
+        self._strangers: dict[str, Confirmation] = {}
+        self._progress_owed: set[str] = set()
+        self._progress_told: dict[str, float] = {}
+        self._answered: dict[Command, str] = {}
+        self._renew_at = 0.0
+        self._tidy_at = 0.0
+        self._commands_waiting = True
+        self._round_at = monotonic()
+
+    def start(self) -> None:
+        """Takes up the studies of the database and what their workers have said since. Call it once, as the writer."""
+        for name in self._store.studies(("running", "paused", "ending")):
+            if not self._only or name == self._only:
+                self._open(self._store.load(name))
+        self._connect()
+        while self._read_some(0.001):
+            self._finish_round(self._clock())
+        for row in self._live(AttemptState.RUNNING, AttemptState.STOPPING):
+            if dead_here(row):
+                self._feed("lose", self._study_of[row.token], token=row.token, text="its process is gone")
+        self._reconcile()
+        self._finish_round(self._clock())
+
+    def run_once(self, *, wait: bool = True) -> Outcome:
+        """Does one round: what the stream holds, or what is due without it. With ``wait`` it lasts until there is
+        something, at most until something is due."""
+        now = self._monotonic()
+        if now - self._round_at > self._heartbeat:
+            self._watch.fell_behind()
+        self._round_at = now
+        outcome = Outcome()
+        try:
+            outcome.events = self._read_some(self._patience(now) if wait else 0.0)
+            if self._commands_waiting:
+                self._apply_commands()
+            self._tend(self._monotonic())
+        except Wiped:
+            log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
+            self._connect()
+            self._reconcile()
+        except REDIS_AWAY as error:
+            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
+            self._watch.fell_behind()
+            self._events.read_pending_again()
+            time.sleep(AWAY_SECONDS)
+        try:
+            outcome.committed = self._finish_round(self._clock())
+        except ForeignWrite as error:
+            log.warning("%s; reading the studies again", error, extra={"action": "foreign_write"})
+            self._reload()
+        return outcome
+
+    @property
+    def idle(self) -> bool:
+        """Whether every study it looks after has ended and nobody trains for one any more."""
+        return not self._engines
+
+    def close(self) -> None:
+        """Ends in order; the database has everything."""
+        if self._record:
+            self._record.close()
+
+    # -- read and fold --------------------------------------------------------------------------------------------
+
+    def _read_some(self, wait: float) -> int:
+        entries = self._events.read(wait)
+        for entry in entries:
+            self._take(entry)
+            self._todo.acknowledge.append(entry[0])
+        if len(entries) < BATCH:
+            self._watch.caught_up(self._monotonic())
+        return len(entries)
+
+    def _take(self, entry: Entry) -> None:
+        data = entry[1].get(keys.EVENT_FIELD)
+        if data is None:
+            if entry[1].get(b"ring") == keys.DOORBELL.encode():
+                self._commands_waiting = True
+            elif entry[1]:
+                self._bury(repr(entry[1]).encode(), "an entry without an event")
+            return
+        try:
+            event = decode_event(data)
+        except Malformed as error:
+            self._bury(data, str(error))
+            return
+        if isinstance(event.body, Alive) and not event.token:
+            return
+        name = self._study_of.get(event.token)
+        if name is None:
+            self._meet_stranger(event)
+        else:
+            self._hear(name, event)
+
+    def _hear(self, name: str, event: Event) -> None:
+        row = self._engines[name].attempts[event.token]
+        if isinstance(event.body, Alive):
+            if row.verdict or event.runner != row.runner:
+                self._todo.confirmations[event.token] = self._engines[name].attempts.confirmation(event.token)
+        else:
+            try:
+                self._feed("apply", name, event=event)
+            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+                # A broken event harms its own study at most; it is kept, and the others go on.
+                log.exception("an event of study %s could not be folded", name, extra={"action": "poison"})
+                self._bury(repr(event).encode(), f"{type(error).__name__}: {error}")
+        # After the fold: a runner's first event is what binds it.
+        if event.runner and event.runner == row.runner:
+            self._watch.hear(event.token, self._monotonic())
+
+    def _meet_stranger(self, event: Event) -> None:
+        """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""
+        if self._only or not event.token:
+            return
+        self._strangers[event.token] = Confirmation(
+            runner=event.runner, seq=event.seq, verdict=Verdict(cause="the study has ended")
+        )
+
+    def _bury(self, data: bytes, reason: str) -> None:
+        log.warning("not an event, kept aside: %s", reason, extra={"action": "dead_letter"})
+        self._events.dead_letter(data, reason)
+
+    def _feed(self, call: str, name: str, **fields: Any) -> None:
+        record = Record(study=name, call=call, at=self._clock(), **fields)
+        if self._record:
+            self._record.write(record)
+        journal.feed(self._engines[name], record)
+        self._notice_tokens(name)
+
+    def _reload(self) -> None:
+        """Throws away what is in memory; what was read and not committed is read again."""
+        names = list(self._engines)
+        self._commands_waiting = True
+        self._engines.clear()
+        self._study_of.clear()
+        self._todo.acknowledge.clear()
+        self._events.read_pending_again()
+        for name in names:
+            self._open(self._store.load(name))
+
+    def _notice_tokens(self, name: str) -> None:
+        for token in self._engines[name].attempts.touched:
+            self._study_of.setdefault(token, name)
+
+    def _open(self, snapshot: Snapshot) -> None:
+        name, at = snapshot.spec.name, self._clock()
+        if self._record:
+            self._record.write(
+                Record(
+                    study=name,
+                    call="open",
+                    at=at,
+                    spec=snapshot.spec.to_json(),
+                    uid=snapshot.uid,
+                    seed=snapshot.seed,
+                )
+            )
+        engine = self._engines[name] = StudyEngine(snapshot, at)
+        for row in engine.attempts:
+            self._study_of[row.token] = name
+        log.info(
+            "study %s: %d of %d trials there",
+            name,
+            engine.trials.count,
+            engine.spec.trials,
+            extra={"action": "study_opened"},
+        )
+
+    # -- commit, then act -----------------------------------------------------------------------------------------
+
+    def _finish_round(self, at: float) -> bool:
+        """Commits what the engines staged, then does what they asked for. Returns whether there was anything."""
+        batches = {name: engine.take() for name, engine in self._engines.items()}
+        answers = dict(self._answered)
+        self._answered.clear()
+        committed = self._commit(batches, {command.id: text for command, text in answers.items()})
+        for batch in batches.values():
+            self._todo.confirmations |= batch.confirmations
+            self._todo.revokes += batch.revokes
+            self._todo.answers += batch.answers
+            self._todo.sends += batch.sends
+        self._todo.confirmations |= self._strangers
+        self._strangers = {}
+        self._todo.results += [(command.key, text) for command, text in answers.items()]
+        try:
+            self._act()
+            self._tell(batches, at)
+        except REDIS_AWAY as error:
+            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
+            self._watch.fell_behind()
+        for name in [name for name, engine in self._engines.items() if self._is_over(engine)]:
+            self._close_study(name)
+        return committed
+
+    def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> bool:
+        changes = {name: batch.changes for name, batch in batches.items()}
+        now = self._monotonic()
+        if not any(changes.values()) and not answers and now < self._renew_at:
+            return False
+        while True:
+            try:
+                self._store.commit(changes, answers)
+                break
+            except ForeignWrite:
+                raise
+            except DATABASE_AWAY as error:
+                if not _is_connection_trouble(error):
+                    raise
+                log.warning("the database is away: %s", _first_line(error), extra={"action": "database_away"})
+                self._watch.fell_behind()
+                time.sleep(AWAY_SECONDS)
+        self._renew_at = self._monotonic() + self._heartbeat
+        return True
+
+    def _act(self) -> None:
+        """Verdicts and their doorbells first: they free a slot. What was done is struck off at once."""
+        todo = self._todo
+        self._events.confirm(todo.confirmations)
+        todo.confirmations = {}
+        while todo.revokes:
+            self._dispatcher.revoke(todo.revokes[0].token)
+            todo.revokes.pop(0)
+        self._events.reply(answer.reply for answer in todo.answers)
+        todo.answers = []
+        while todo.sends:
+            send = todo.sends[0]
+            self._dispatcher.send(send.job, send.queue, retry=send.retry)
+            todo.sends.pop(0)
+        while todo.results:
+            self._events.answer(*todo.results[0])
+            todo.results.pop(0)
+        self._events.acknowledge(todo.acknowledge)
+        todo.acknowledge = []
+
+    def _tell(self, batches: dict[str, Batch], at: float) -> None:
+        for name, batch in batches.items():
+            if batch.changes:
+                self._progress_owed.add(name)
+            due = at - self._progress_told.get(name, 0.0) >= PROGRESS_SECONDS
+            if batch.notices or batch.changes.study_state or (due and name in self._progress_owed):
+                self._events.notify(name, [*batch.notices, self._engines[name].progress()])
+                self._progress_told[name] = at
+                self._progress_owed.discard(name)
+
+    # -- what is due without an event -----------------------------------------------------------------------------
+
+    def _patience(self, now: float) -> float:
+        """Returns how long the stream may be waited for, in seconds."""
+        owed = PROGRESS_SECONDS if self._progress_owed else math.inf
+        return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, owed))
+
+    def _tend(self, now: float) -> None:
+        for row in self._watch.silent(self._live(AttemptState.RUNNING, AttemptState.STOPPING), now):
+            log.warning(
+                "trial %d of %s: no sign of life from %s",
+                row.trial,
+                self._study_of[row.token],
+                row.slot,
+                extra={"action": "attempt_lost"},
+            )
+            self._feed("lose", self._study_of[row.token], token=row.token, text=f"no sign of life from {row.slot}")
+        if now >= self._tidy_at:
+            self._tidy_at = now + self._watch.lease
+            self._commands_waiting = True
+            self._events.read_pending_again()
+            if self._watch.trusted(now):
+                self._resend_missing(older_than=self._watch.lease)
+
+    def _connect(self) -> None:
+        self._watch.fell_behind()
+        self._events.prepare()
+
+    def _reconcile(self) -> None:
+        """Makes Redis say what the database says."""
+        for engine in self._engines.values():
+            for row in engine.attempts.in_state(*AttemptState):
+                self._todo.confirmations[row.token] = engine.attempts.confirmation(row.token)
+        self._resend_missing(older_than=0.0)
+
+    def _resend_missing(self, older_than: float) -> None:
+        """Sends again what was sent, never started, and waits in no queue."""
+        before = self._clock() - older_than
+        sent = [row for row in self._live(AttemptState.SENT) if row.sent is None or row.sent <= before]
+        on_its_way = {send.job.token for send in self._todo.sends}
+        if not sent:
+            return
+        queues = {engine.spec.queue for engine in self._engines.values()}
+        waiting = self._dispatcher.waiting(queues)
+        for row in sorted(sent, key=lambda row: (row.number == 1, row.trial)):
+            if row.token not in waiting and row.token not in on_its_way:
+                self._feed("resend", self._study_of[row.token], token=row.token)
+
+    def _live(self, *states: AttemptState) -> list[AttemptRow]:
+        return [row for engine in self._engines.values() for row in engine.attempts.in_state(*states)]
+
+    def _is_over(self, engine: StudyEngine) -> bool:
+        return engine.state in ENDED and not engine.attempts.count(*AttemptState)
+
+    def _close_study(self, name: str) -> None:
+        engine = self._engines.pop(name)
+        tokens = [row.token for row in engine.attempts]
+        for token in tokens:
+            self._study_of.pop(token, None)
+        self._watch.forget(tokens)
+        log.info("study %s %s", name, engine.state, extra={"action": "study_closed"})
+
+    # -- commands -------------------------------------------------------------------------------------------------
+
+    def _apply_commands(self) -> None:
+        self._commands_waiting = False
+        for command in self._store.pending_commands():
+            if self._only and command.study != self._only:
+                continue
+            try:
+                answer = self._apply_command(command)
+            except BadInput as error:
+                answer = {"error": str(error)}
+            self._answered[command] = json.dumps(answer)
+
+    def _apply_command(self, command: Command) -> dict[str, Any]:
+        name = command.study
+        if command.operation == "submit":
+            spec = Spec.from_json(command.payload)
+            snapshot = self._store.create(spec, self._clock())
+            if name not in self._engines:
+                self._open(snapshot)
+            self._feed("extend", name, spec=spec.to_json())
+            self._resend_missing(older_than=0.0)
+            return {"study": name, "state": self._engines[name].state}
+        if name not in self._engines:
+            snapshot = self._store.load(name)
+            return {"study": name, "state": snapshot.state}
+        if command.operation not in ("pause", "resume", "stop"):
+            raise BadInput(f"command '{command.operation}'", "is not one this version knows")
+        self._feed(command.operation, name)
+        self._resend_missing(older_than=0.0)
+        return {"study": name, "state": self._engines[name].state}
+
+
+def _is_connection_trouble(error: exc.DBAPIError) -> bool:
+    return error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError)
+
+
+def _first_line(error: exc.DBAPIError) -> str:
+    return str(error.orig or error).strip().splitlines()[0]

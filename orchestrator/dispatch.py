@@ -1,0 +1,89 @@
+"""The only place that talks to Celery: tasks sent, tasks revoked, and which tasks still wait in a queue."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+
+import kombu.exceptions
+import redis
+
+from tasks.app import STOP_SIGNAL, TRAIN, create_app
+from tasks.contract import Job, job_to_payload
+
+RETRY_PRIORITY = 0
+NORMAL_PRIORITY = 3
+_SEPARATOR = "\x06\x16"
+_STEPS = (0, 3, 6, 9)
+
+AWAY = (kombu.exceptions.OperationalError, redis.ConnectionError, redis.TimeoutError, ConnectionError)
+"""What sending raises when the broker is away."""
+
+
+class Dispatcher:
+    """Sends and revokes training tasks.
+
+    Args:
+        redis_url: The broker.
+        client: A Redis client, for looking into queues.
+    """
+
+    def __init__(self, redis_url: str, client: redis.Redis) -> None:
+        self._app = create_app(redis_url)
+        self._client = client
+
+    def send(self, job: Job, queue: str, *, retry: bool) -> None:
+        """Puts a job into its queue, its token as task id; a retry goes before what has cost nothing yet.
+
+        Raises:
+            any of ``AWAY``: the broker is away; sending again is harmless.
+        """
+        self._app.send_task(
+            TRAIN,
+            (job_to_payload(job),),
+            task_id=job.token,
+            queue=queue,
+            priority=RETRY_PRIORITY if retry else NORMAL_PRIORITY,
+            retry=False,
+            argsrepr=_describe(job),
+        )
+
+    def revoke(self, token: str) -> None:
+        """Rings the keeper of an attempt and keeps its task from starting if it has not.
+
+        Raises:
+            any of ``AWAY``: the broker is away.
+        """
+        self._app.control.revoke(token, terminate=True, signal=STOP_SIGNAL)
+
+    def waiting(self, queues: Iterable[str]) -> set[str]:
+        """Returns the tokens whose tasks wait in these queues."""
+        found = set()
+        for queue in queues:
+            for name in queue_names(queue):
+                for message in self._client.lrange(name, 0, -1):
+                    try:
+                        found.add(str(json.loads(message)["headers"]["id"]))
+                    except (ValueError, KeyError, TypeError):
+                        continue
+        return found
+
+    def close(self) -> None:
+        self._app.close()
+
+
+def queue_names(queue: str) -> list[str]:
+    """Returns the Redis lists that make up one queue: one for each step of priority."""
+    return [queue if step == 0 else f"{queue}{_SEPARATOR}{step}" for step in _STEPS]
+
+
+def _describe(job: Job) -> str:
+    """What Flower shows in a task's row."""
+    from optuna.distributions import json_to_distribution
+
+    params = {}
+    for name, param in (job.params | job.ahead).items():
+        value = json_to_distribution(param.distribution).to_external_repr(param.value)
+        params[name] = float(f"{value:.4g}") if isinstance(value, float) else value
+    text = ", ".join(f"{name}={value}" for name, value in params.items())
+    return f"{job.study} trial {job.trial} attempt {job.attempt}: {text}"

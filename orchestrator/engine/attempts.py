@@ -1,0 +1,115 @@
+"""The attempts of one study: who is bound to what, what was acknowledged, what must stop."""
+
+from __future__ import annotations
+
+import hashlib
+import uuid
+from collections.abc import Iterable, Iterator
+
+from orchestrator.changes import AttemptRow
+from orchestrator.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState, after
+from tasks.contract import Confirmation, Started, Verdict
+
+
+class Attempts:
+    """All attempts of a study, by token, with the live one of each trial.
+
+    Tokens are derived from the study's unique id, so that the same events make the same attempts when they are
+    replayed, while a study that is deleted and made again never meets its old tokens.
+    """
+
+    def __init__(self, uid: str, rows: Iterable[AttemptRow] = ()) -> None:
+        self._uid = uid
+        self._rows: dict[str, AttemptRow] = {}
+        self._live: dict[int, AttemptRow] = {}
+        self._made: dict[int, int] = {}
+        self.touched: set[str] = set()
+        self.held: dict[str, AttemptRow] = {}
+        for row in rows:
+            self._add(row)
+
+    def __getitem__(self, token: str) -> AttemptRow:
+        return self._rows[token]
+
+    def __iter__(self) -> Iterator[AttemptRow]:
+        return iter(self._rows.values())
+
+    def __contains__(self, token: str) -> bool:
+        return token in self._rows
+
+    def live(self, trial: int) -> AttemptRow | None:
+        """Returns the trial's live attempt."""
+        return self._live.get(trial)
+
+    def in_state(self, *states: AttemptState) -> list[AttemptRow]:
+        """Returns the live attempts that stand in one of ``states``, oldest trial first."""
+        return sorted((row for row in self._live.values() if row.state in states), key=lambda row: row.trial)
+
+    def count(self, *states: AttemptState) -> int:
+        """Returns the number of live attempts in ``states``."""
+        return sum(row.state in states for row in self._live.values())
+
+    def create(self, trial: int, at: float) -> AttemptRow:
+        """Makes the trial's next attempt; it waits to be sent."""
+        number = self._made.get(trial, 0) + 1
+        digest = hashlib.blake2b(f"{self._uid}/{trial}/{number}".encode(), digest_size=16).digest()
+        row = AttemptRow(str(uuid.UUID(bytes=digest)), trial, number, AttemptState.QUEUED, at)
+        self._add(row)
+        self.touched.add(row.token)
+        return row
+
+    def move(self, row: AttemptRow, event: AttemptEvent, at: float) -> bool:
+        """Applies the transition table; returns whether the event meant anything."""
+        state = after(AttemptState(row.state), event)
+        if state is None:
+            return False
+        row.state = state
+        if event is AttemptEvent.SEND:
+            row.sent = at
+        if state not in LIVE:
+            row.ended = at
+            self._live.pop(row.trial, None)
+        if state not in WAITING or event is AttemptEvent.SEND:
+            self.held.pop(row.token, None)
+        self.touched.add(row.token)
+        return True
+
+    def bind(self, row: AttemptRow, runner: str, body: Started, at: float) -> bool:
+        """Binds a runner to an attempt that has none; the first one wins."""
+        if row.runner or not self.move(row, AttemptEvent.START, at):
+            return False
+        row.runner, row.started = runner, at
+        row.host, row.pid, row.slot, row.device, row.gap = (
+            body.host,
+            body.pid,
+            body.slot,
+            body.device,
+            body.gap,
+        )
+        return True
+
+    def condemn(self, row: AttemptRow, cause: str, step: int | None, at: float) -> bool:
+        """Puts out a verdict: whoever runs this attempt has to stop. The first verdict stays."""
+        if row.verdict or not self.move(row, AttemptEvent.VERDICT, at):
+            return False
+        row.verdict, row.verdict_step = cause, step
+        return True
+
+    def confirmation(self, token: str) -> Confirmation:
+        """Returns what the attempt's keeper may know."""
+        row = self._rows[token]
+        verdict = Verdict(cause=row.verdict, step=row.verdict_step) if row.verdict else None
+        return Confirmation(runner=row.runner, seq=row.acknowledged, verdict=verdict)
+
+    def take_touched(self) -> dict[str, AttemptRow]:
+        """Returns the attempts that changed since the last call."""
+        touched, self.touched = self.touched, set()
+        return {token: self._rows[token] for token in sorted(touched)}
+
+    def _add(self, row: AttemptRow) -> None:
+        self._rows[row.token] = row
+        self._made[row.trial] = max(row.number, self._made.get(row.trial, 0))
+        if row.state in LIVE:
+            self._live[row.trial] = row
+        if row.state == AttemptState.QUEUED:
+            self.held[row.token] = row

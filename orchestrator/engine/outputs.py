@@ -1,0 +1,44 @@
+"""What the core wants done, as values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from orchestrator.changes import Changes
+from orchestrator.notices import TrialEnded
+from tasks.contract import Confirmation, Job, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Put this job into a queue. ``retry``: it goes before trials that have cost nothing yet."""
+
+    job: Job
+    queue: str
+    retry: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Revoke:
+    """Ring the keeper of this attempt, and keep its task from starting if it has not."""
+
+    token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Answer a ``suggest`` that waits."""
+
+    reply: Reply
+
+
+@dataclass
+class Batch:
+    """Everything that came of some events: rows to commit first, then what to do and to tell."""
+
+    changes: Changes
+    sends: list[Send] = field(default_factory=list)
+    revokes: list[Revoke] = field(default_factory=list)
+    answers: list[Answer] = field(default_factory=list)
+    confirmations: dict[str, Confirmation] = field(default_factory=dict)
+    notices: list[TrialEnded] = field(default_factory=list)

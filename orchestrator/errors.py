@@ -1,0 +1,46 @@
+"""Every error a user can meet: one base class, fields, and a message that says what would be right."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class OrchestratorError(Exception):
+    """Base class. ``exit_code`` is what the command line ends with."""
+
+    exit_code = 1
+
+
+class BadInput(OrchestratorError):
+    """What the user gave cannot be used; nothing was changed.
+
+    Args:
+        where: The thing that is wrong: a file, a key, a setting.
+        problem: What is wrong with it.
+        remedy: What would be right; empty where the problem says so itself.
+    """
+
+    exit_code = 2
+
+    def __init__(self, where: str, problem: str, remedy: str = "") -> None:
+        self.where = where
+        self.problem = problem
+        self.remedy = remedy
+        text = f"{where}: {problem}" + (f"; {remedy}" if remedy else "")
+        super().__init__(" ".join(text.split()))
+
+
+class NotTheWriter(OrchestratorError):
+    """Another control plane holds the writer's lease; this one must not write."""
+
+
+class StudyFailed(OrchestratorError):
+    """A search that ended without being able to do its work."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Returns ``did you mean 'x'?`` for the nearest known name, or the list of known names."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(names)

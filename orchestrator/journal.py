@@ -1,0 +1,101 @@
+"""A recording of everything that was put into the core, and its replay without Redis, Celery or a clock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from orchestrator.engine import Batch, Snapshot, StudyEngine
+from orchestrator.spec import Spec
+from tasks.contract import Event
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One input of one study: which method of the engine was called, with what, at what time."""
+
+    study: str
+    call: str
+    at: float
+    event: Event | None = None
+    token: str = ""
+    text: str = ""
+    spec: dict[str, Any] | None = None
+    uid: str = ""
+    seed: int = 0
+
+
+class Journal:
+    """Appends records to a file, each with its length before it.
+
+    A record that was cut off by a crash is removed first: what comes after it could not be read.
+
+    Args:
+        path: The file; made if it is missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        whole = sum(4 + len(data) for data in _frames(path)) if path.exists() else 0
+        self._file = path.open("ab")
+        self._file.truncate(whole)
+        self._encoder = msgspec.msgpack.Encoder()
+
+    def write(self, record: Record) -> None:
+        data = self._encoder.encode(record)
+        self._file.write(len(data).to_bytes(4, "big") + data)
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def read(path: Path) -> Iterator[Record]:
+    """Yields the records of a journal; one that was cut off while it was written ends it."""
+    decoder = msgspec.msgpack.Decoder(Record)
+    for data in _frames(path):
+        yield decoder.decode(data)
+
+
+def _frames(path: Path) -> Iterator[bytes]:
+    """Yields the bytes of each whole record."""
+    with path.open("rb") as file:
+        while len(length := file.read(4)) == 4:
+            data = file.read(int.from_bytes(length, "big"))
+            if len(data) < int.from_bytes(length, "big"):
+                return
+            yield data
+
+
+def replay(records: Iterator[Record], sink: Callable[[Record, Batch], None]) -> dict[str, StudyEngine]:
+    """Feeds the records to new engines; hands what comes of each record to ``sink``; returns the engines."""
+    engines: dict[str, StudyEngine] = {}
+    for record in records:
+        if record.call == "open":
+            if record.study not in engines:
+                spec = Spec.from_json(record.spec)
+                engines[record.study] = StudyEngine(Snapshot(spec=spec, uid=record.uid, seed=record.seed), record.at)
+        else:
+            feed(engines[record.study], record)
+        sink(record, engines[record.study].take())
+    return engines
+
+
+def feed(engine: StudyEngine, record: Record) -> None:
+    """Puts one record into an engine."""
+    match record.call:
+        case "apply":
+            if record.event is None:
+                raise ValueError("a record of an event without the event")
+            engine.apply(record.event, record.at)
+        case "lose":
+            engine.lose(record.token, record.text, record.at)
+        case "resend":
+            engine.resend(record.token, record.at)
+        case "extend":
+            engine.extend(Spec.from_json(record.spec), record.at)
+        case "pause" | "resume" | "stop":
+            engine.command(record.call, record.at)
+        case other:
+            raise ValueError(f"a record of an unknown call '{other}'")

@@ -1,0 +1,204 @@
+"""The whole search in the foreground: nothing but server, worker, control plane and a watcher under one roof."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+import redis
+
+from orchestrator.dispatch import queue_names
+from orchestrator.errors import BadInput, OrchestratorError, StudyFailed
+from orchestrator.local.lock import data_lock
+from orchestrator.local.server import EmbeddedServer
+from orchestrator.local.stack import Child
+from orchestrator.settings import Settings, ensure_data_dir
+from orchestrator.spec import Spec
+from orchestrator.view.base import View
+from orchestrator.view.summary import Summary
+from orchestrator.watch import ENDED, follow, newest
+from tasks import keys
+from tasks.app import connect, raw
+from tasks.contract import Preloaded, decode_from_trainer
+
+DRAIN_SECONDS = 12.0
+"""How long a worker that shuts down may take to hand its trials back."""
+
+PAUSE_SECONDS = 3.0
+POLL_SECONDS = 0.25
+
+
+class Interrupted(OrchestratorError):
+    """Ctrl-C."""
+
+    exit_code = 130
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What ``run`` was asked for; ``source`` is the spec's file, for messages."""
+
+    spec: Spec
+    source: str
+    slots: int | None
+    settings: Settings
+    environment: dict[str, str]
+
+
+def run(plan: Plan, view: View) -> Summary:
+    """Runs the search to its end and returns what came of it. On every way out no process is left behind.
+
+    Raises:
+        BadInput: something that was given cannot be used; no study was made or changed.
+        Interrupted: Ctrl-C; the same call goes on where this one stopped.
+        StudyFailed: a process of ours ended unexpectedly.
+    """
+    begun = time.monotonic()
+    settings, spec = plan.settings, plan.spec
+    folder = ensure_data_dir(settings.data_dir).resolve()
+    storage_url = settings.storage_url or f"sqlite:///{folder / 'studies.db'}"
+    with _interrupts() as interrupted, ExitStack() as stack:
+        lock = stack.enter_context(data_lock(folder))
+        redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
+        client = connect(redis_url)
+        from orchestrator.serve import check_redis
+
+        check_redis(client, redis_url)
+        environment = plan.environment | {
+            "ORCHESTRATOR_REDIS_URL": redis_url,
+            "ORCHESTRATOR_STORAGE_URL": storage_url,
+            "ORCHESTRATOR_DATA_DIR": str(folder),
+            "ORCHESTRATOR_HEARTBEAT": str(settings.heartbeat),
+            "ORCHESTRATOR_LEASE": str(settings.lease),
+        }
+        view.say(f"starting the workers of '{spec.name}'")
+        worker = _start_worker(plan, environment, folder, lock)
+        stack.callback(worker.stop, DRAIN_SECONDS)
+
+        # Imported while the trainers import theirs: these are heavy, too.
+        from orchestrator.commands import Issuer, NoAnswer
+        from orchestrator.results import summarize
+        from orchestrator.spec.samplers import check_sampler
+        from orchestrator.storage import Store
+        from orchestrator.storage.database import Database
+
+        check_sampler(spec, plan.source)
+        database = Database(storage_url)
+        stack.callback(database.close)
+        database.prepare()
+        store = Store(database)
+        stack.callback(store.close)
+        server = _start_serve(spec, settings, environment, folder, lock)
+        # The worker has to be told first, but to be gone last: what it says on its way out is still to be recorded.
+        stack.callback(server.stop)
+        stack.callback(worker.stop, DRAIN_SECONDS)
+        _await_objective(plan, client, worker, server, interrupted)
+        issuer = Issuer(store, client)
+
+        def check() -> None:
+            _check(worker, server, interrupted)
+
+        try:
+            since = newest(client, spec.name)
+            if issuer.submit(spec, check) not in ENDED:
+                follow(client, spec.name, since, view, check, lambda: store.state(spec.name) in ENDED)
+        except Interrupted:
+            view.say("stopping; the same command goes on from here")
+            with suppress(NoAnswer, BadInput):
+                issuer.command("pause", spec.name, PAUSE_SECONDS)
+            raise
+        return summarize(store, spec.name, storage_url, time.monotonic() - begun)
+
+
+def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
+    """Starts the embedded server, and empties the queue that a killed run may have left.
+
+    What was in it is known to the database. The control plane sends it again, in order, once it has found out which
+    trials were cut off; a worker that took the old entries first would train them in another order.
+    """
+    server = EmbeddedServer(folder / "redis", lock)
+    stack.callback(server.stop)
+    server.wait_ready()
+    connect(server.url).delete(*queue_names(spec.queue), "unacked", "unacked_index")
+    return server.url
+
+
+def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: int) -> Child:
+    name = f"run-{os.getpid()}"
+    arguments = [
+        "-m",
+        "tasks.worker",
+        "--name",
+        name,
+        "--queues",
+        plan.spec.queue,
+        "--preload",
+        plan.spec.objective,
+    ]
+    if plan.slots is not None:
+        arguments += ["--slots", str(plan.slots)]
+    workers = {key: value for key, value in environment.items() if key != "ORCHESTRATOR_STORAGE_URL"}
+    return Child("worker", arguments, workers, folder / "logs" / "worker.log", lock)
+
+
+def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], folder: Path, lock: int) -> Child:
+    arguments = ["-m", "orchestrator", "serve"]
+    if settings.storage_url is None:
+        # A database of this folder's own holds other searches too, that nobody has asked to go on.
+        arguments += ["--study", spec.name]
+    return Child("serve", arguments, environment, folder / "logs" / "serve.log", lock)
+
+
+def _await_objective(
+    plan: Plan, client: redis.Redis, worker: Child, server: Child, interrupted: threading.Event
+) -> None:
+    """Waits until a slot has imported the objective: the real import, where it will run."""
+    key = keys.preload(f"run-{os.getpid()}")
+    while True:
+        _check(worker, server, interrupted)
+        found = client.blpop([key], timeout=POLL_SECONDS)
+        if found:
+            break
+    result = decode_from_trainer(raw(found[1]))
+    if isinstance(result, Preloaded) and result.error:
+        problem = result.error.removeprefix(f"{result.objective}: ")
+        raise BadInput(f"{plan.source}: objective '{result.objective}'", problem)
+
+
+def _check(worker: Child, server: Child, interrupted: threading.Event) -> None:
+    if interrupted.is_set():
+        raise Interrupted("interrupted")
+    for child in (worker, server):
+        if (code := child.ended()) is not None:
+            problem = f"the {child.name} process ended with exit code {code}: {child.last_words()}"
+            raise StudyFailed(f"{problem} (its log: {child.log})")
+
+
+@contextmanager
+def _interrupts() -> Iterator[threading.Event]:
+    """Yields an event that the first Ctrl-C or SIGTERM sets; a second one ends this process at once."""
+    interrupted = threading.Event()
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        del frame
+        if interrupted.is_set():
+            # The kernel ends the children with us.
+            sys.stderr.write("\nended at once\n")
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        interrupted.set()
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield interrupted
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

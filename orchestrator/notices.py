@@ -1,0 +1,73 @@
+"""What the control plane tells whoever watches: enough for a live view, nothing that has to arrive."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Best(msgspec.Struct, frozen=True, kw_only=True):
+    """The best completed trial so far."""
+
+    number: int
+    value: float
+    params: dict[str, Any]
+
+
+class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
+    """What one slot is doing. ``epochs`` counts what was reported, ``step`` is the last one."""
+
+    slot: str
+    device: str
+    trial: int
+    attempt: int
+    epochs: int = 0
+    step: int | None = None
+    value: float | None = None
+
+
+class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
+    """Where a study stands.
+
+    ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known.
+    """
+
+    study: str
+    state: str
+    reason: str
+    budget: int
+    complete: int
+    pruned: int
+    failed: int
+    running: int
+    waiting: int
+    epochs: int
+    max_steps: int | None
+    epochs_saved: int
+    best: Best | None
+    slots: tuple[SlotLine, ...]
+
+
+class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
+    """A trial has ended. ``detail`` is one line: why it was pruned, or how it failed; ``seconds`` since its start."""
+
+    number: int
+    state: str
+    value: float | None
+    epochs: int
+    seconds: float
+    params: dict[str, Any]
+    detail: str = ""
+    traceback: str = ""
+
+
+Notice = Progress | TrialEnded
+
+_decoder = msgspec.msgpack.Decoder(Notice)
+
+
+def decode(data: bytes) -> Notice:
+    """Reads a notice; raises ``msgspec.DecodeError`` where it is none."""
+    notice: Notice = _decoder.decode(data)
+    return notice

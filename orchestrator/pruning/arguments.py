@@ -1,0 +1,77 @@
+"""Arguments of a rule as a spec gives them: typed, within bounds, and none left over."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from orchestrator.errors import BadInput, did_you_mean
+from orchestrator.pruning.base import Direction
+
+
+class Arguments:
+    """Hands out a rule's arguments one by one, and refuses in the end what nobody took.
+
+    Stricter than Optuna, which reads a fractional ``min_resource`` as "auto" and true as 1.
+    """
+
+    def __init__(self, rule: str, given: Mapping[str, Any], direction: Direction, study_name: str | None) -> None:
+        self.direction = direction
+        self.study_name = study_name
+        self._rule = rule
+        self._given = given
+        self._known: list[str] = []
+
+    def take(self, name: str, default: Any) -> Any:
+        self._known.append(name)
+        return self._given.get(name, default)
+
+    def integer(self, name: str, default: int | None, minimum: int) -> int:
+        """``default=None`` makes it required."""
+        value = self._required(name, default)
+        if not _is_integer(value) or value < minimum:
+            self.refuse(name, f"is {value!r}", f"a whole number of at least {minimum} is needed")
+        return int(value)
+
+    def integer_or_auto(self, name: str, minimum: int) -> int | None:
+        """None stands for "auto", which is the default."""
+        value = self.take(name, "auto")
+        if value == "auto":
+            return None
+        if not _is_integer(value) or value < minimum:
+            self.refuse(name, f"is {value!r}", f"'auto' or a whole number of at least {minimum} is needed")
+        return int(value)
+
+    def number(self, name: str, default: float | None = None, low: float = -math.inf, high: float = math.inf) -> float:
+        """``default=None`` makes it required."""
+        value = self._required(name, default)
+        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+            self.refuse(name, f"is {value!r}", "a number is needed")
+        if not low <= value <= high:
+            bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
+            self.refuse(name, f"is {value!r}", f"a number {bounds} is needed")
+        return float(value)
+
+    def optional_number(self, name: str) -> float | None:
+        return None if self.take(name, None) is None else self.number(name)
+
+    def done(self) -> None:
+        """Refuses what nobody took."""
+        for name in self._given:
+            if name not in self._known:
+                remedy = did_you_mean(name, set(self._known)) if self._known else "it takes none"
+                self.refuse(name, f"is no argument of the rule {self._rule!r}", remedy)
+
+    def refuse(self, name: str, problem: str, remedy: str = "") -> NoReturn:
+        raise BadInput(f"pruner.{name}", problem, remedy)
+
+    def _required(self, name: str, default: Any) -> Any:
+        value = self.take(name, default)
+        if value is None:
+            self.refuse(name, "is missing", f"the rule {self._rule!r} needs it")
+        return value
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

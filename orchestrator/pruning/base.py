@@ -1,0 +1,135 @@
+"""What every pruning rule is: a fold over the reports and ends of a study's trials.
+
+A rule is told each report once, in the order in which it was recorded, and answers at once. It reads no
+clock, does no I/O and never looks at a study: everything it knows it was told, so the same events in the same
+order give the same decisions, and a rule that is rebuilt from what was recorded goes on as if it had never
+stopped.
+
+A trial is named by its *number* in the study (not by a storage's row id): Hyperband deals trials to brackets
+by number.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+Outcome = Literal["COMPLETE", "PRUNED", "FAIL"]
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One answer of a rule, with what a user needs who asks why.
+
+    Attributes:
+        prune: Whether the trial should end here.
+        rule: Name of the rule that decided.
+        step: The step decided at: the largest one the trial has reported so far, also when the report that
+            led to the decision came late and was of a smaller one.
+        value: What was compared: best value so far (median, percentile), value at ``step`` (the others), best
+            of the last ``patience + 1`` reports (patient). NaN where there is none.
+        threshold: What ``value`` was compared with; never NaN. None when nothing was compared: too early for
+            the rule, nobody to compare with, a value that is NaN and is pruned for that alone, or a
+            percentile that is NaN.
+        peers: How many values are behind the threshold. Median, percentile: values of completed trials at
+            ``step``, NaN left out. Asha, hyperband: values in the rung, the trial's own included. Patient:
+            the trial's own earlier reports. 0 where none was looked at.
+    """
+
+    prune: bool
+    rule: str
+    step: int
+    value: float
+    threshold: float | None
+    peers: int
+
+
+class Rule(Protocol):
+    """What the engine asks of a rule.
+
+    The caller guarantees that each (trial, step) is observed once, that ``finish`` is called once a trial,
+    and that nothing of a trial is observed after it.
+    """
+
+    name: str
+
+    def observe(self, trial: int, step: int, value: float) -> Decision:
+        """Takes in one report and decides."""
+
+    def finish(self, trial: int, state: Outcome) -> None:
+        """Takes in the end of a trial, whether or not it ever reported."""
+
+    def attributes(self, trial: int) -> dict[str, float]:
+        """System attributes to be stored with the trial, in the transaction that records its reports.
+
+        Whole at any time, also after the trial's end, so that a caller may ask once a batch and store what is
+        new.
+        """
+
+    def study_attributes(self) -> dict[str, Any]:
+        """System attributes to be stored with the study, likewise: what was settled once for all trials."""
+
+    def restore_study(self, attributes: Mapping[str, Any]) -> None:
+        """Takes back ``study_attributes`` from the study's system attributes; before ``restore``."""
+
+    def restore(
+        self, trial: int, values: Mapping[int, float], state: Outcome | None, attributes: Mapping[str, Any]
+    ) -> None:
+        """Takes in a recorded trial without deciding anything.
+
+        Args:
+            trial: Its number. Trials may be restored in any order.
+            values: Value by step, in the order in which they were recorded.
+            state: How it ended; None while it runs.
+            attributes: Its system attributes; those that are not the rule's are ignored.
+        """
+
+
+class Fold(ABC):
+    """A rule in two halves: taking in a report, and deciding on what was taken in.
+
+    They are apart because deciding may leave a trace (asha enters the trial into a rung) and a rule around
+    another one asks it only now and then, yet must tell it everything.
+    """
+
+    name: str
+
+    def observe(self, trial: int, step: int, value: float) -> Decision:
+        self.record(trial, step, value)
+        return self.judge(trial)
+
+    @abstractmethod
+    def record(self, trial: int, step: int, value: float) -> None:
+        """Takes in one report."""
+
+    @abstractmethod
+    def judge(self, trial: int) -> Decision:
+        """Decides on a running trial that has reported; at most once a report."""
+
+    @abstractmethod
+    def finish(self, trial: int, state: Outcome) -> None:
+        """See ``Rule``."""
+
+    def attributes(self, trial: int) -> dict[str, float]:  # noqa: ARG002
+        return {}
+
+    def study_attributes(self) -> dict[str, Any]:
+        return {}
+
+    def restore_study(self, attributes: Mapping[str, Any]) -> None:  # noqa: B027
+        """Most rules settle nothing for the study."""
+
+    def adopt(self, trial: int, attributes: Mapping[str, Any]) -> None:  # noqa: B027
+        """Takes back ``attributes(trial)``, after the trial's values and before its end."""
+
+    def restore(
+        self, trial: int, values: Mapping[int, float], state: Outcome | None, attributes: Mapping[str, Any]
+    ) -> None:
+        for step, value in values.items():
+            self.record(trial, step, value)
+        self.adopt(trial, attributes)
+        if state is not None:
+            self.finish(trial, state)

@@ -1,0 +1,34 @@
+"""The rule that lets every trial run to its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from orchestrator.pruning.base import Decision, Fold, Outcome
+from orchestrator.pruning.progress import Progress
+
+
+class NoRule(Fold):
+    """Never prunes. Keeps a running trial's last value, for the record only."""
+
+    name = "none"
+
+    def __init__(self) -> None:
+        self._running: dict[int, Progress] = {}
+
+    def record(self, trial: int, step: int, value: float) -> None:
+        self._running.setdefault(trial, Progress()).add(step, value)
+
+    def judge(self, trial: int) -> Decision:
+        progress = self._running[trial]
+        return Decision(False, self.name, progress.last, progress.value, None, 0)
+
+    def finish(self, trial: int, state: Outcome) -> None:  # noqa: ARG002
+        self._running.pop(trial, None)
+
+    def restore(
+        self, trial: int, values: Mapping[int, float], state: Outcome | None, attributes: Mapping[str, Any]
+    ) -> None:
+        if state is None:
+            super().restore(trial, values, state, attributes)

@@ -1,0 +1,68 @@
+"""Who has gone silent, judged by the control plane's own clock alone, and never while it was itself behind."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from orchestrator.changes import AttemptRow
+
+
+@dataclass
+class Watch:
+    """When each attempt was last heard of. All times are seconds of one monotonic clock.
+
+    Args:
+        lease: How long a runner may be silent.
+    """
+
+    lease: float
+    caught_up_since: float | None = None
+    heard: dict[str, float] = field(default_factory=dict)
+
+    def hear(self, token: str, now: float) -> None:
+        """The runner bound to ``token`` gave a sign of life."""
+        self.heard[token] = now
+
+    def fell_behind(self) -> None:
+        """The stream could not be read, or reading it stood still: silence proves nothing for a while."""
+        self.caught_up_since = None
+
+    def caught_up(self, now: float) -> None:
+        """Everything that was in the stream has been read."""
+        if self.caught_up_since is None:
+            self.caught_up_since = now
+
+    def trusted(self, now: float) -> bool:
+        """Whether silence means something: the stream has been followed for a whole lease."""
+        return self.caught_up_since is not None and now - self.caught_up_since > self.lease
+
+    def silent(self, running: Iterable[AttemptRow], now: float) -> list[AttemptRow]:
+        """Returns the attempts whose runner has been silent for longer than the lease."""
+        if not self.trusted(now) or self.caught_up_since is None:
+            return []
+        since = self.caught_up_since
+        return [row for row in running if now - max(self.heard.get(row.token, since), since) > self.lease]
+
+    def forget(self, tokens: Iterable[str]) -> None:
+        """Drops attempts that are over."""
+        for token in tokens:
+            self.heard.pop(token, None)
+
+
+def dead_here(row: AttemptRow) -> bool:
+    """Returns whether the attempt trained on this host, in a process that is no more. Nobody need wait for a lease.
+
+    A process id that another process has taken since only means waiting for the lease after all.
+    """
+    if row.host != socket.gethostname() or row.pid is None or not 0 < row.pid < 2**31:
+        return False
+    try:
+        os.kill(row.pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

@@ -1,0 +1,143 @@
+"""The control plane as a process: waits for the writer's lease, then runs the loop until it is told to stop."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+import redis
+from sqlalchemy import exc
+
+from orchestrator.controller import Controller
+from orchestrator.dispatch import Dispatcher
+from orchestrator.errors import BadInput, NotTheWriter
+from orchestrator.journal import Journal
+from orchestrator.settings import Settings, redact
+from orchestrator.storage import Store, WriterLease
+from orchestrator.storage.database import Database
+from orchestrator.stream import EventStream, ring
+from tasks.app import connect
+
+log = logging.getLogger(__name__)
+
+STANDBY_SECONDS = 1.0
+AWAY_SECONDS = 0.5
+AWAY = (redis.ConnectionError, redis.TimeoutError, exc.OperationalError, exc.InterfaceError)
+
+
+def serve(settings: Settings, redis_url: str, storage_url: str, *, only: str = "", record: Path | None = None) -> None:
+    """Runs the control plane until SIGTERM or SIGINT.
+
+    Args:
+        settings: Lease and heartbeat.
+        redis_url, storage_url: The servers.
+        only: Look after this study alone.
+        record: File that takes a recording of everything the core is fed.
+
+    Raises:
+        BadInput: a server cannot be reached, or the database is of another version.
+    """
+    client = connect(redis_url)
+    check_redis(client, redis_url)
+    database = Database(storage_url)
+    database.prepare()
+    with _stop_signals(connect(redis_url)) as stop:
+        while not stop.is_set():
+            lease = WriterLease(database, settings.lease)
+            try:
+                if _await_lease(lease, stop):
+                    _lead(settings, redis_url, database, lease, client, stop, only, record)
+            except NotTheWriter as error:
+                log.warning("%s; standing by", error, extra={"action": "deposed"})
+            except AWAY as error:
+                # What is in memory may not be what was committed: it is all read again.
+                log.warning("a server is away: %s", _first_line(error), extra={"action": "away"})
+                stop.wait(AWAY_SECONDS)
+    database.close()
+
+
+def check_redis(client: redis.Redis, url: str) -> None:
+    """Raises BadInput where the server does not answer."""
+    try:
+        client.ping()
+    except redis.RedisError as error:
+        raise BadInput(redact(url), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _await_lease(lease: WriterLease, stop: threading.Event) -> bool:
+    said = False
+    while not stop.is_set():
+        held = lease.acquire()
+        if held is None:
+            log.info("writing in term %d", lease.term, extra={"action": "leading"})
+            return True
+        if not said:
+            log.info("standing by: %s is the active control plane", held.holder, extra={"action": "standby"})
+            said = True
+        stop.wait(min(held.seconds, STANDBY_SECONDS))
+    return False
+
+
+def _lead(
+    settings: Settings,
+    redis_url: str,
+    database: Database,
+    lease: WriterLease,
+    client: redis.Redis,
+    stop: threading.Event,
+    only: str,
+    record: Path | None,
+) -> None:
+    store = Store(database, lease)
+    dispatcher = Dispatcher(redis_url, client)
+    controller = Controller(
+        store,
+        EventStream(client),
+        dispatcher,
+        lease=settings.lease,
+        heartbeat=settings.heartbeat,
+        only=only,
+        record=Journal(record) if record else None,
+    )
+    try:
+        controller.start()
+        while not stop.is_set():
+            controller.run_once()
+        # What the workers said before they left is still taken in.
+        while controller.run_once(wait=False).events:
+            pass
+        lease.release()
+    finally:
+        controller.close()
+        dispatcher.close()
+        store.close()
+
+
+@contextmanager
+def _stop_signals(bell: redis.Redis) -> Iterator[threading.Event]:
+    """Yields an event that SIGTERM and SIGINT set; the bell ends the loop's wait on the stream."""
+    stop = threading.Event()
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        del signum, frame
+        stop.set()
+        try:
+            ring(bell)
+        except redis.RedisError:
+            return
+
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

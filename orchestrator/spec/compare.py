@@ -1,0 +1,83 @@
+"""When two specs are one search."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from orchestrator.spec.faults import dotted, show
+from orchestrator.spec.model import Spec
+
+
+def differences(old: Spec, new: Spec) -> list[str]:
+    """Returns, in words, why the two are different searches; an empty list if ``new`` continues ``old``.
+
+    A study is one table of values and its best trial. What makes those values incomparable makes another
+    search:
+
+    - ``objective`` and ``direction``: other values, or another best.
+    - ``args``: they reach the objective. Some are harmless (a number of loader workers), others decide what
+      the value means (epochs, a data set), and nobody but the user knows which; a new name costs one word,
+      a best trial picked from two different measurements costs the search.
+    - ``space``: Optuna refuses other choices or another kind under the same name half-way through, grid and
+      brute force count on one space, and importances and the best parameters speak of one space. Declaring
+      one where there was none counts as well: the objective's own ranges are not known here.
+
+    Everything else changes how the search goes on, not what was measured, and is free. ``trials``,
+    ``parallel``, ``queue``, ``grace``, ``retry`` and so on are operations. ``sampler``, ``pruner`` and
+    ``seed`` steer where to look and when to give up: Optuna lets them change between runs, finished trials
+    stay as they were decided, and changing them is what a person does after a look at the first results. What
+    it costs is the exact repetition of the whole search from one seed. ``max_steps`` is a figure for budgets;
+    the epochs themselves come from ``args`` or the objective. The name is how the caller found ``old``.
+    """
+    phrases = []
+    for key in ("objective", "direction"):
+        before, after = getattr(old, key), getattr(new, key)
+        if before != after:
+            phrases.append(f"{key} was '{before}' and is '{after}'")
+    was, now = old.to_json(), new.to_json()
+    phrases += _tables("args", was["args"], now["args"])
+    for name in _keys(was["space"], now["space"]):
+        before, after = was["space"].get(name), now["space"].get(name)
+        key = dotted(("space", name))
+        if before is None:
+            phrases.append(f"{key} was not there and is new")
+        elif after is None:
+            phrases.append(f"{key} was there and is gone")
+        elif before["type"] != after["type"]:
+            phrases.append(f"{key}.type was '{before['type']}' and is '{after['type']}'")
+        else:
+            phrases += _tables(key, before, after)
+    return phrases
+
+
+def _tables(prefix: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """The keys in which two tables differ."""
+    phrases = []
+    for name in _keys(old, new):
+        key = f"{prefix}.{dotted((name,))}"
+        if name not in old:
+            phrases.append(f"{key} was not set and is {_show(new[name])}")
+        elif name not in new:
+            phrases.append(f"{key} was {_show(old[name])} and is not set")
+        elif isinstance(old[name], dict) and isinstance(new[name], dict):
+            phrases += _tables(key, old[name], new[name])
+        elif _text(old[name]) != _text(new[name]):
+            phrases.append(f"{key} was {_show(old[name])} and is {_show(new[name])}")
+    return phrases
+
+
+def _keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    return list(dict.fromkeys([*old, *new]))
+
+
+def _text(value: Any) -> str:
+    """As JSON, because Python calls 1, 1.0 and True equal and an objective need not."""
+    return json.dumps(value, sort_keys=True)
+
+
+def _show(value: Any) -> str:
+    if value is None:
+        return "not set"
+    text = show(value) if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else text[:79] + "…"

@@ -1,0 +1,147 @@
+"""The spec: every key it may hold, with its bounds and its default."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, Strict, ValidationError, model_validator
+
+from orchestrator.errors import BadInput
+from orchestrator.spec.faults import Fault
+from orchestrator.spec.messages import bad_input
+from orchestrator.spec.pruner import AshaPruner, NoPruner, Pruner
+from orchestrator.spec.space import FloatRange, Space, distributions
+from orchestrator.spec.table import Table, tagged
+from orchestrator.spec.values import Arguments, ClassName, Count, Json, Name, Reference
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+FORMAT = 1
+"""The version of what ``Spec.to_json`` writes."""
+
+SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp", "qmc", "nsgaii")
+
+
+class SamplerTable(Table):
+    """[sampler]: its name, and beside it whatever that Optuna sampler takes.
+
+    The arguments are checked by ``orchestrator.spec.samplers``, which needs Optuna for it.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Json] = Field(init=False)
+
+    name: Literal["tpe", "random", "grid", "cmaes", "gp", "qmc", "nsgaii"] = "tpe"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_seed(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "seed" in data:
+            raise Fault("stands in the wrong table", "write seed = … at the top of the spec", ("seed",))
+        return data
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the arguments as they stand in the spec, without defaults."""
+        return dict(self.model_extra or {})
+
+
+class RetryTable(Table):
+    """[retry]: how often a trial is attempted when what it ran on dies."""
+
+    max_attempts: Count = 3
+
+
+class Spec(Table):
+    """One search. Frozen; tables inside ``args`` are to be left alone too."""
+
+    planned = frozenset(
+        {"directions", "timeout", "target", "max_total_steps", "patience", "priority"}
+        | {"schedule", "notify", "shadow", "audit", "keep_models"}
+    )
+
+    name: Name
+    objective: Reference
+    direction: Literal["minimize", "maximize"] = "minimize"
+    trials: Count
+    max_steps: Count | None = None
+    parallel: Count | None = None
+    lookahead: Count = 1
+    # numpy's generators take 32 bits.
+    seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
+    queue: Name = "trials"
+    catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
+    # A day: long beyond use, and short of what the platform's timers refuse.
+    grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
+    args: Arguments = Field(default_factory=dict)
+    sampler: Annotated[
+        SamplerTable, tagged("name", SAMPLERS, ("brute_force", "nsgaiii", "partial_fixed"), default="tpe")
+    ] = SamplerTable()
+    pruner: Pruner = NoPruner()
+    space: Space = Field(default_factory=dict)
+    retry: RetryTable = RetryTable()
+
+    @model_validator(mode="after")
+    def _check_together(self) -> Spec:
+        _check_rungs(self)
+        _check_enumerable(self)
+        return self
+
+    def distributions(self) -> dict[str, BaseDistribution]:
+        """Returns Optuna's distributions of [space]; empty where the objective suggests for itself."""
+        return distributions(self.space)
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns what is stored beside the study: plain JSON with every default written out, so that a later
+        version with other defaults still reads the same search."""
+        return {"format": FORMAT, **self.model_dump(mode="json")}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Spec:
+        """The inverse of ``to_json``.
+
+        Raises:
+            BadInput: it was not written by ``to_json``, or by one of another version.
+        """
+        where = "stored spec"
+        if not isinstance(data, dict) or "format" not in data:
+            raise BadInput(where, "is no stored spec")
+        if data["format"] != FORMAT or isinstance(data["format"], bool):
+            raise BadInput(where, f"has another format than {FORMAT}", "use the version that wrote it")
+        return validate({key: value for key, value in data.items() if key != "format"}, where)
+
+
+def validate(data: dict[str, Any], source: str) -> Spec:
+    """Returns the spec, or says what is wrong under the name of its source.
+
+    Raises:
+        BadInput: with the key of the first fault.
+    """
+    try:
+        return Spec.model_validate(data)
+    except ValidationError as error:
+        raise bad_input(error, source) from None
+
+
+def _check_rungs(spec: Spec) -> None:
+    pruner = spec.pruner
+    if not isinstance(pruner, AshaPruner) or spec.max_steps is None or pruner.min_resource == "auto":
+        return
+    if pruner.min_resource > spec.max_steps:
+        problem = f"is {pruner.min_resource}, above max_steps, which is {spec.max_steps}"
+        raise Fault(problem, "nothing would ever be pruned", ("pruner", "min_resource"))
+    first = pruner.min_resource * pruner.reduction_factor**pruner.min_early_stopping_rate
+    if first > spec.max_steps:
+        problem = f"puts the first rung at step {first}, beyond max_steps, which is {spec.max_steps}"
+        raise Fault(problem, "nothing would ever be pruned", ("pruner", "min_early_stopping_rate"))
+
+
+def _check_enumerable(spec: Spec) -> None:
+    name = spec.sampler.name
+    if name != "grid":
+        return
+    if not spec.space:
+        raise Fault("'grid' needs a table [space]", "it takes its grid from there", ("sampler", "name"))
+    for key, parameter in spec.space.items():
+        if isinstance(parameter, FloatRange) and parameter.step is None:
+            raise Fault(f"has no step, and '{name}' tries every value", "give it one", ("space", key))

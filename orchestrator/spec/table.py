@@ -1,0 +1,62 @@
+"""The base of every table of a spec: strict, frozen, and clear about keys that it does not have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+
+from orchestrator.spec.faults import Fault, got, nearest, show
+
+NOT_YET = "is not supported yet"
+
+
+class Table(BaseModel):
+    """A table of the spec; unknown keys are refused before anything else, so that a misspelt required key
+    is called misspelt and not missing."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
+
+    planned: ClassVar[frozenset[str]] = frozenset()
+    """Keys whose feature is not built: refused in other words than a misspelt one."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_keys(cls, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        if cls.model_config.get("extra") != "forbid":
+            return data
+        for key in data:
+            if key in cls.planned:
+                raise Fault(NOT_YET, "take it out", (key,))
+            if key not in cls.model_fields:
+                raise Fault("unknown key", nearest(str(key), cls.model_fields), (str(key),))
+        return data
+
+
+def tagged(tag: str, known: Iterable[str], planned: Iterable[str] = (), default: str | None = None) -> BeforeValidator:
+    """Checks the key that says which kind of table this is, before the kinds themselves are tried."""
+    names = tuple(known)
+    later = frozenset(planned)
+
+    def check(value: Any) -> Any:
+        if isinstance(value, Table):
+            return value
+        if not isinstance(value, dict):
+            raise Fault(got(value), f"it must be a table with the key '{tag}'")
+        if tag not in value:
+            if default is not None:
+                return {tag: default, **value}
+            raise Fault("required key missing", "one of " + ", ".join(names), (tag,))
+        name = value[tag]
+        if not isinstance(name, str):
+            raise Fault(got(name), "it must be a string, one of " + ", ".join(names), (tag,))
+        if name in later or (later and ":" in name):
+            raise Fault(f"{show(name)} {NOT_YET}", "one of " + ", ".join(names), (tag,))
+        if name not in names:
+            raise Fault(f"there is no {show(name)}", nearest(name, names), (tag,))
+        return value
+
+    return BeforeValidator(check)

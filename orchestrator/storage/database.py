@@ -1,0 +1,172 @@
+"""Connections to the study database: SQLite on one machine, PostgreSQL for a fleet."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import optuna
+import sqlalchemy
+from optuna.storages import RDBStorage
+from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, select
+
+from orchestrator.errors import BadInput
+from orchestrator.settings import redact
+from orchestrator.storage import tables
+
+BUSY_SECONDS = 60
+"""How long a SQLite writer waits for another process that holds the file."""
+
+MAKE_ATTEMPTS = 6
+_MET = re.compile("locked|already exists|duplicate key|UNIQUE constraint|tuple concurrently", re.IGNORECASE)
+
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "sqlite": {"connect_args": {"timeout": BUSY_SECONDS}},
+    "postgresql": {
+        "connect_args": {
+            "connect_timeout": 5,
+            "application_name": "orchestrator",
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+        },
+    },
+}
+
+
+class Database:
+    """An engine whose write transactions take SQLite's lock at their beginning, so that they never fail half-way.
+
+    Args:
+        url: An SQLAlchemy URL, as Optuna takes it.
+
+    Raises:
+        BadInput: the URL is of no kind that is known here, or its folder cannot be made.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        try:
+            parsed = sqlalchemy.make_url(url)
+            self.dialect = parsed.get_backend_name()
+            self.options = _OPTIONS.get(self.dialect, {})
+            if self.dialect == "sqlite" and parsed.database:
+                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+            self.engine: Engine = sqlalchemy.create_engine(url, **self.options)
+        except OSError as error:
+            problem = f"the database cannot be reached: its folder cannot be made: {error.strerror}"
+            raise BadInput(redact(url), problem, "choose another one") from None
+        except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
+            raise BadInput(redact(url), str(error), "use a sqlite or postgresql URL") from None
+        if self.dialect == "sqlite":
+            event.listen(self.engine, "connect", _on_sqlite_connect)
+            event.listen(self.engine, "begin", _on_sqlite_begin)
+
+    def prepare(self) -> None:
+        """Makes the tables that are missing, Optuna's and ours, and checks the versions of those that are there.
+
+        Raises:
+            BadInput: the database cannot be reached, or is of another version.
+        """
+        where = redact(self.url)
+        try:
+            version = self._make_tables()
+        except (exc.OperationalError, exc.InterfaceError) as error:
+            reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+            problem = f"the database cannot be reached: {reason}"
+            raise BadInput(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
+        except (exc.NoSuchModuleError, ImportError) as error:
+            raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
+        except RuntimeError as error:
+            raise BadInput(where, str(error), "use the Optuna version that wrote it, or migrate it") from None
+        if version is not None and version != tables.SCHEMA_VERSION:
+            raise BadInput(
+                where,
+                f"its tables are of version {version}, this program's are of version {tables.SCHEMA_VERSION}",
+                "use the program version that wrote it, or a new database",
+            )
+
+    def _make_tables(self) -> int | None:
+        """Makes what is missing; returns the version of what was there."""
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        for attempt in range(MAKE_ATTEMPTS):
+            try:
+                # Without a pool: where its constructor raises, there is nobody to close what a pool would keep.
+                theirs = RDBStorage(self.url, engine_kwargs=self.options | {"poolclass": NullPool})
+                theirs.remove_session()
+                theirs.engine.dispose()
+                tables.metadata.create_all(self.engine, tables=_ours())
+                with self.write() as connection:
+                    version = connection.scalar(select(tables.meta.c.schema_version))
+                    if version is None:
+                        connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
+                return version
+            except (exc.DatabaseError, optuna.exceptions.StorageInternalError) as error:
+                # Processes that start together make the same tables; whoever comes second looks again.
+                if attempt + 1 == MAKE_ATTEMPTS or not _MET.search(str(error.__cause__ or "") + str(error)):
+                    raise
+                time.sleep(0.1 * (attempt + 1))
+        raise AssertionError("unreachable")
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """One transaction that will write."""
+        with (
+            self.engine.connect().execution_options(orchestrator_write=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One transaction that only reads."""
+        with self.engine.connect() as connection, connection.begin():
+            yield connection
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def process_name() -> str:
+    """Returns a name for this process that another on this host can check: host, process id, start time."""
+    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
+
+
+def is_gone(holder: str) -> bool:
+    """Returns whether ``holder`` was a process of this host that runs no more; ``False`` when that cannot be known."""
+    host, _, rest = holder.rpartition(":")[0].partition(":")
+    start = holder.rpartition(":")[2]
+    if host != socket.gethostname() or not rest.isdigit():
+        return False
+    return _start_time(int(rest)) != start
+
+
+def _start_time(pid: int) -> str:
+    try:
+        # The 22nd field; the second one may itself contain blanks and brackets.
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""
+
+
+def _ours() -> list[sqlalchemy.Table]:
+    return [table for name, table in tables.metadata.tables.items() if name.startswith("orchestrator_")]
+
+
+def _on_sqlite_connect(connection: Any, record: Any) -> None:
+    del record
+    connection.isolation_level = None  # SQLAlchemy's "begin" decides, not the driver
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = NORMAL")
+    connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _on_sqlite_begin(connection: Connection) -> None:
+    write = connection.get_execution_options().get("orchestrator_write", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

@@ -1,0 +1,228 @@
+"""From changes to rows: everything one batch writes, in one transaction on one connection."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.storages._rdb import models
+from optuna.trial import TrialState
+from sqlalchemy import Connection, Table, bindparam, insert, select, update
+
+from orchestrator.changes import AttemptRow, Changes
+from orchestrator.errors import OrchestratorError
+from orchestrator.storage import tables
+from orchestrator.storage.statements import insert_or_ignore, insert_or_update
+
+_TRIALS: Table = models.TrialModel.__table__
+_PARAMS: Table = models.TrialParamModel.__table__
+_VALUES: Table = models.TrialValueModel.__table__
+_STEPS: Table = models.TrialIntermediateValueModel.__table__
+_USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
+_SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
+_STUDY_USER_ATTRS: Table = models.StudyUserAttributeModel.__table__
+_STUDY_SYSTEM_ATTRS: Table = models.StudySystemAttributeModel.__table__
+
+_UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
+
+
+class ForeignWrite(OrchestratorError):
+    """Another process has finished a trial of ours; what is in memory does not hold any more."""
+
+
+class Writer:
+    """Writes the changes of one study.
+
+    Args:
+        connection: A transaction that has checked the writer's lease.
+        study_id: Optuna's id of the study.
+        trial_ids: Optuna's id by trial number, as far as known before this batch.
+    """
+
+    def __init__(self, connection: Connection, study_id: int, trial_ids: Mapping[int, int]) -> None:
+        self._connection = connection
+        self._study_id = study_id
+        self._known = trial_ids
+        self.new_ids: dict[int, int] = {}
+
+    def write(self, changes: Changes) -> None:
+        """Writes all of it. What meets its own earlier self changes nothing: the answer to a commit may have been
+        lost on the way, and the batch comes again.
+
+        Raises:
+            ForeignWrite: a trial was ended, or its number taken, by somebody else.
+        """
+        self._new_trials(changes.new_trials)
+        self._check_open(changes)
+        for number, at in changes.starts.items():
+            self._connection.execute(
+                update(_TRIALS)
+                .where(_TRIALS.c.trial_id == self._id(number))
+                .values(state=TrialState.RUNNING, datetime_start=_utc(at))
+            )
+        self._ignore(
+            _PARAMS,
+            [
+                {
+                    "trial_id": self._id(number),
+                    "param_name": name,
+                    "param_value": value,
+                    "distribution_json": distribution,
+                }
+                for number, name, value, distribution in changes.params
+            ],
+        )
+        self._ignore(_STEPS, [self._step_row(*value) for value in changes.values])
+        self._attrs(_USER_ATTRS, changes.user_attrs)
+        self._attrs(_SYSTEM_ATTRS, changes.system_attrs)
+        self._study_attrs(_STUDY_USER_ATTRS, changes.study_user_attrs)
+        self._study_attrs(_STUDY_SYSTEM_ATTRS, changes.study_system_attrs)
+        self._ends(changes)
+        self._ours(changes)
+
+    def _new_trials(self, new: Mapping[int, float]) -> None:
+        for number, at in sorted(new.items()):
+            # There already when the answer to an earlier commit of this very batch was lost on the way.
+            known = self._connection.scalar(
+                select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == self._study_id, _TRIALS.c.number == number)
+            )
+            if known is not None:
+                self._check_ours(number)
+                self.new_ids[number] = known
+                continue
+            self.new_ids[number] = self._connection.execute(
+                insert(_TRIALS)
+                .values(number=number, study_id=self._study_id, state=TrialState.RUNNING, datetime_start=_utc(at))
+                .returning(_TRIALS.c.trial_id)
+            ).scalar_one()
+
+    def _check_ours(self, number: int) -> None:
+        attempt = select(tables.attempts.c.token).where(
+            tables.attempts.c.study_id == self._study_id, tables.attempts.c.trial == number
+        )
+        if self._connection.scalar(attempt.limit(1)) is None:
+            raise ForeignWrite(f"trial {number} was made by another process")
+
+    def _check_open(self, changes: Changes) -> None:
+        """Raises where something is to be written to a trial that has ended, unless by this very batch."""
+        named = {*changes.starts, *changes.ends}
+        named |= {param[0] for param in changes.params} | {value[0] for value in changes.values}
+        named |= {number for number, _ in (*changes.user_attrs, *changes.system_attrs)}
+        if not named:
+            return
+        numbers = {self._id(number): number for number in named}
+        found = self._connection.execute(_ENDED_TRIALS, {"the_trials": list(numbers)}).all()
+        for row in found:
+            end = changes.ends.get(numbers[row.trial_id])
+            if end is None or row.state is not TrialState[end.state] or row.datetime_complete != _utc(end.at):
+                raise ForeignWrite(f"trial {numbers[row.trial_id]} was ended by another process")
+
+    def _ends(self, changes: Changes) -> None:
+        values = []
+        for number, end in changes.ends.items():
+            self._connection.execute(
+                _END_TRIAL,
+                {"the_trial": self._id(number), "the_state": TrialState[end.state], "the_time": _utc(end.at)},
+            )
+            for objective, value in enumerate(end.values or ()):
+                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                values.append(
+                    {
+                        "trial_id": self._id(number),
+                        "objective": objective,
+                        "value": stored,
+                        "value_type": kind,
+                    }
+                )
+        self._ignore(_VALUES, values)
+
+    def _ours(self, changes: Changes) -> None:
+        study = {"study_id": self._study_id}
+        self._ignore(
+            tables.decisions,
+            [
+                study | row._asdict() | {"value": _number(row.value), "threshold": _number(row.threshold)}
+                for row in changes.decisions
+            ],
+        )
+        if changes.redone:
+            rows = [study | {"trial": n, "step": s, "value": repr(float(v))} for n, s, v in changes.redone]
+            self._ignore(tables.redone, rows)
+        # Those that end go first: a trial's next attempt must not meet its predecessor alive in the unique index.
+        attempts = sorted(changes.attempts.values(), key=lambda row: (row.ended is None, row.number))
+        self._upsert(tables.attempts, ("token",), [study | _fields(row) for row in attempts])
+        if changes.study_state:
+            state, reason, at = changes.study_state
+            self._connection.execute(
+                update(tables.studies)
+                .where(tables.studies.c.study_id == self._study_id)
+                .values(state=state, reason=reason, changed=at)
+            )
+
+    def _attrs(self, table: Table, attrs: Mapping[tuple[int, str], Any]) -> None:
+        rows = [
+            {"trial_id": self._id(number), "key": key, "value_json": json.dumps(value)}
+            for (number, key), value in attrs.items()
+        ]
+        self._upsert(table, ("trial_id", "key"), rows)
+
+    def _study_attrs(self, table: Table, attrs: Mapping[str, Any]) -> None:
+        rows = [
+            {"study_id": self._study_id, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()
+        ]
+        self._upsert(table, ("study_id", "key"), rows)
+
+    def _step_row(self, number: int, step: int, value: float) -> dict[str, Any]:
+        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        return {
+            "trial_id": self._id(number),
+            "step": step,
+            "intermediate_value": stored,
+            "intermediate_value_type": kind,
+        }
+
+    def _ignore(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            self._connection.execute(insert_or_ignore(self._connection.dialect.name, table), _one_or_many(rows))
+
+    def _upsert(self, table: Table, keys: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> None:
+        if rows:
+            columns = tuple(name for name in rows[0] if name not in keys)
+            statement = insert_or_update(self._connection.dialect.name, table, keys, columns)
+            self._connection.execute(statement, _one_or_many(rows))
+
+    def _id(self, number: int) -> int:
+        return self.new_ids[number] if number in self.new_ids else self._known[number]
+
+
+_ATTEMPT = tuple(each.name for each in fields(AttemptRow))
+_ENDED_TRIALS = select(_TRIALS.c.trial_id, _TRIALS.c.state, _TRIALS.c.datetime_complete).where(
+    _TRIALS.c.trial_id.in_(bindparam("the_trials", expanding=True)), _TRIALS.c.state.not_in(_UNFINISHED)
+)
+_END_TRIAL = (
+    update(_TRIALS)
+    .where(_TRIALS.c.trial_id == bindparam("the_trial"), _TRIALS.c.state.in_(_UNFINISHED))
+    .values(state=bindparam("the_state"), datetime_complete=bindparam("the_time"))
+)
+
+
+def _fields(row: AttemptRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _ATTEMPT}
+
+
+def _one_or_many(rows: Sequence[Mapping[str, Any]]) -> Any:
+    # The drivers' way for many rows costs more round trips than the one for a single row, and most batches are small.
+    return rows[0] if len(rows) == 1 else rows
+
+
+def _utc(at: float) -> datetime:
+    # Optuna stores naive UTC.
+    return datetime.fromtimestamp(at, UTC).replace(tzinfo=None)
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or math.isnan(value) else value

@@ -1,0 +1,259 @@
+"""What the control plane and the command line ask of the database."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import optuna
+from optuna.exceptions import DuplicatedStudyError
+from optuna.storages import RDBStorage
+from sqlalchemy import delete, insert, select, update
+
+from orchestrator.changes import AttemptRow, Changes
+from orchestrator.engine import Snapshot
+from orchestrator.errors import BadInput
+from orchestrator.spec import Spec, differences
+from orchestrator.storage import tables
+from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.rows import Writer
+
+
+@dataclass(frozen=True)
+class Command:
+    """A row of the commands table that waits to be applied."""
+
+    id: int
+    key: str
+    operation: str
+    study: str
+    payload: dict[str, Any] = field(hash=False, compare=False)
+
+
+class Store:
+    """The studies of one database.
+
+    Args:
+        database: Prepared tables.
+        lease: Where this process writes studies: its right to. Reading and issuing commands needs none.
+    """
+
+    def __init__(self, database: Database, lease: WriterLease | None = None) -> None:
+        self._database = database
+        self._lease = lease
+        self._optuna = RDBStorage(
+            database.url,
+            engine_kwargs=database.options,
+            skip_compatibility_check=True,
+            skip_table_creation=True,
+        )
+        self._ids: dict[str, tuple[int, dict[int, int]]] = {}
+
+    # -- the writer ---------------------------------------------------------------------------------------------
+
+    def commit(self, batches: Mapping[str, Changes], answers: Mapping[int, str] | None = None) -> None:
+        """Writes the changes of several studies, and the answers to commands, in one transaction.
+
+        With nothing to write it renews the lease.
+
+        Raises:
+            NotTheWriter: this process may not write any more; nothing was written.
+            ForeignWrite: another process has ended a trial; nothing was written.
+        """
+        made: list[tuple[str, dict[int, int]]] = []
+        with self._database.write() as connection:
+            self._writers_lease().check(connection)
+            for name, changes in batches.items():
+                if changes:
+                    study_id, trial_ids = self._ids[name]
+                    writer = Writer(connection, study_id, trial_ids)
+                    writer.write(changes)
+                    made.append((name, writer.new_ids))
+            for command, answer in (answers or {}).items():
+                connection.execute(update(tables.commands).where(tables.commands.c.id == command).values(answer=answer))
+        # Only now: ids of a transaction that did not commit belong to nobody.
+        for name, new_ids in made:
+            self._ids[name][1].update(new_ids)
+
+    def create(self, spec: Spec, at: float, uid: str = "", seed: int | None = None) -> Snapshot:
+        """Creates a study, or returns the one of that name if it is the same search.
+
+        ``uid`` and ``seed`` are drawn at random where neither they nor the spec say otherwise.
+
+        Raises:
+            BadInput: a study of that name is another search; the message says what differs.
+        """
+        with self._database.write() as connection:
+            self._writers_lease().check(connection)
+        try:
+            study_id = self._optuna.create_new_study([_direction(spec)], spec.name)
+        except DuplicatedStudyError:
+            if self.state(spec.name) is not None:
+                return self._continue(spec)
+            study_id = self._adopt_plain(spec)
+        if seed is None:
+            seed = spec.seed if spec.seed is not None else uuid.uuid4().int % 2**32
+        with self._database.write() as connection:
+            self._writers_lease().check(connection)
+            for table in (tables.attempts, tables.decisions, tables.redone, tables.studies):
+                # SQLite gives the id of a study that was deleted to the next one, and Optuna leaves our rows behind.
+                connection.execute(delete(table).where(table.c.study_id == study_id))
+            connection.execute(
+                insert(tables.studies).values(
+                    study_id=study_id,
+                    uid=uid or str(uuid.uuid4()),
+                    spec=json.dumps(spec.to_json()),
+                    seed=seed,
+                    state="running",
+                    reason="",
+                    created=at,
+                    changed=at,
+                )
+            )
+        return self.load(spec.name)
+
+    def load(self, name: str) -> Snapshot:
+        """Reads a study with all its trials and attempts.
+
+        Raises:
+            BadInput: there is no such study.
+        """
+        with self._database.read() as connection:
+            row = connection.execute(_select_study().where(_names().c.study_name == name)).one_or_none()
+            if row is None:
+                raise BadInput(f"study '{name}'", "there is none of that name in this database")
+            rows = connection.execute(
+                select(tables.attempts)
+                .where(tables.attempts.c.study_id == row.study_id)
+                .order_by(tables.attempts.c.trial, tables.attempts.c.number)
+            ).mappings()
+            attempts = [AttemptRow(**{key: each[key] for key in _ATTEMPT_FIELDS}) for each in rows]
+        trials = self._optuna.get_all_trials(row.study_id, deepcopy=False)
+        self._ids[name] = (row.study_id, {trial.number: trial._trial_id for trial in trials})
+        return Snapshot(
+            spec=Spec.from_json(json.loads(row.spec)),
+            uid=row.uid,
+            seed=row.seed,
+            state=row.state,
+            reason=row.reason,
+            trials=sorted(trials, key=lambda trial: trial.number),
+            attempts=attempts,
+            study_system_attrs=self._optuna.get_study_system_attrs(row.study_id),
+        )
+
+    def pending_commands(self) -> list[Command]:
+        """Returns the commands that were not applied yet, oldest first."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.commands).where(tables.commands.c.answer.is_(None)).order_by(tables.commands.c.id)
+            )
+            return [Command(row.id, row.key, row.operation, row.study, json.loads(row.payload)) for row in rows]
+
+    # -- everybody ----------------------------------------------------------------------------------------------
+
+    def issue(self, key: str, issuer: str, operation: str, study: str, payload: Mapping[str, Any]) -> None:
+        """Adds a command for the control plane. The same key twice is one command."""
+        with self._database.write() as connection:
+            known = connection.scalar(select(tables.commands.c.id).where(tables.commands.c.key == key))
+            if known is None:
+                connection.execute(
+                    insert(tables.commands).values(
+                        key=key,
+                        issuer=issuer,
+                        operation=operation,
+                        study=study,
+                        payload=json.dumps(payload),
+                        created=time.time(),
+                    )
+                )
+
+    def answer(self, key: str) -> str | None:
+        """Returns the answer to a command, or ``None`` while there is none."""
+        with self._database.read() as connection:
+            return connection.scalar(select(tables.commands.c.answer).where(tables.commands.c.key == key))
+
+    def studies(self, states: Iterable[str] | None = None) -> list[str]:
+        """Returns the names of our studies, oldest first; of all states or of some."""
+        query = _select_study().order_by(tables.studies.c.created)
+        if states is not None:
+            query = query.where(tables.studies.c.state.in_(list(states)))
+        with self._database.read() as connection:
+            return [row.study_name for row in connection.execute(query)]
+
+    def state(self, name: str) -> str | None:
+        """Returns the state of a study of ours, or ``None`` where there is none of that name."""
+        with self._database.read() as connection:
+            row = connection.execute(_select_study().where(_names().c.study_name == name)).one_or_none()
+            return None if row is None else str(row.state)
+
+    def timings(self, name: str) -> tuple[Sequence[float], Sequence[float]]:
+        """Returns, in seconds: report to stop of each pruned trial, and idle time of the slot before each attempt."""
+        with self._database.read() as connection:
+            rows = connection.execute(
+                select(tables.attempts.c.latency, tables.attempts.c.gap, tables.attempts.c.verdict)
+                .join(_names(), _names().c.study_id == tables.attempts.c.study_id)
+                .where(_names().c.study_name == name)
+            ).all()
+        latencies = [row.latency for row in rows if row.latency is not None and row.verdict == "pruned"]
+        return latencies, [row.gap for row in rows if row.gap is not None]
+
+    def close(self) -> None:
+        self._optuna.remove_session()
+        self._optuna.engine.dispose()
+
+    def _continue(self, spec: Spec) -> Snapshot:
+        snapshot = self.load(spec.name)
+        if changed := differences(snapshot.spec, spec):
+            raise BadInput(
+                f"study '{spec.name}'",
+                "was started as another search: " + "; ".join(changed),
+                "take another name, or put it back",
+            )
+        with self._database.write() as connection:
+            self._writers_lease().check(connection)
+            connection.execute(
+                update(tables.studies)
+                .where(tables.studies.c.study_id == self._ids[spec.name][0])
+                .values(spec=json.dumps(spec.to_json()))
+            )
+        return snapshot
+
+    def _adopt_plain(self, spec: Spec) -> int:
+        study_id = self._optuna.get_study_id_from_name(spec.name)
+        directions = self._optuna.get_study_directions(study_id)
+        if directions != [_direction(spec)]:
+            had = ", ".join(direction.name.lower() for direction in directions)
+            raise BadInput(
+                f"study '{spec.name}'",
+                f"is there already, made by Optuna, with direction {had}; the spec says {spec.direction}",
+                "take another name",
+            )
+        return study_id
+
+    def _writers_lease(self) -> WriterLease:
+        if self._lease is None:
+            raise RuntimeError("this store was opened without the right to write studies")
+        return self._lease
+
+
+_ATTEMPT_FIELDS = tuple(each.name for each in fields(AttemptRow))
+
+
+def _names() -> Any:
+    from optuna.storages._rdb import models
+
+    return models.StudyModel.__table__
+
+
+def _select_study() -> Any:
+    names = _names()
+    return select(tables.studies, names.c.study_name).join(names, names.c.study_id == tables.studies.c.study_id)
+
+
+def _direction(spec: Spec) -> optuna.study.StudyDirection:
+    return optuna.study.StudyDirection[spec.direction.upper()]

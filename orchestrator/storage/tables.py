@@ -1,0 +1,133 @@
+"""Our tables, beside Optuna's in the same database. Times are seconds since the epoch, in UTC."""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+    text,
+)
+
+from orchestrator.lifecycle import LIVE
+
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+# Optuna's own table, named here only so that foreign keys can point at it; it is never created from this.
+Table("studies", metadata, Column("study_id", Integer, primary_key=True))
+
+meta = Table("orchestrator_meta", metadata, Column("schema_version", Integer, primary_key=True))
+
+writer = Table(
+    "orchestrator_writer",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("term", BigInteger, nullable=False),
+    Column("holder", String(255), nullable=False),
+    Column("backend", BigInteger),
+    Column("expires", Float(53), nullable=False),
+)
+"""One row: who may write, until when by the database's clock, and in which term."""
+
+studies = Table(
+    "orchestrator_studies",
+    metadata,
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), primary_key=True),
+    Column("uid", String(36), nullable=False, unique=True),
+    Column("spec", Text, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("changed", Float(53), nullable=False),
+)
+
+attempts = Table(
+    "orchestrator_attempts",
+    metadata,
+    Column("token", String(36), primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("runner", String(64), nullable=False),
+    Column("acknowledged", BigInteger, nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("verdict", String(64), nullable=False),
+    Column("verdict_step", BigInteger),
+    Column("host", Text, nullable=False),
+    Column("pid", BigInteger),
+    Column("slot", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("sent", Float(53)),
+    Column("started", Float(53)),
+    Column("ended", Float(53)),
+    Column("gap", Float(53)),
+    Column("latency", Float(53)),
+    Column("signal_latency", Float(53)),
+    UniqueConstraint("study_id", "trial", "number"),
+)
+
+_live = text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(LIVE))))
+Index(
+    "orchestrator_one_live_attempt",
+    attempts.c.study_id,
+    attempts.c.trial,
+    unique=True,
+    sqlite_where=_live,
+    postgresql_where=_live,
+)
+
+decisions = Table(
+    "orchestrator_decisions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("rule", String(64), nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("value", Float(53)),
+    Column("threshold", Float(53)),
+    Column("peers", Integer, nullable=False),
+    Column("at", Float(53), nullable=False),
+    UniqueConstraint("study_id", "trial"),
+)
+
+redone = Table(
+    "orchestrator_redone",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("trial", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("value", String(32), nullable=False),
+    UniqueConstraint("study_id", "trial", "step", "value"),
+)
+"""Values of epochs that were trained again after a loss, as text, where a NaN equals itself.
+
+The first values stand in Optuna's table.
+"""
+
+commands = Table(
+    "orchestrator_commands",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("key", String(64), nullable=False, unique=True),
+    Column("issuer", Text, nullable=False),
+    Column("operation", String(32), nullable=False),
+    Column("study", Text, nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("created", Float(53), nullable=False),
+    Column("answer", Text),
+)
+"""What people want of the control plane. ``answer`` is null until the command was applied."""

@@ -1,0 +1,144 @@
+"""The only place that talks to Redis for the control plane: the event stream, confirmations, replies, notices."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Mapping
+
+import msgspec
+import redis
+
+from orchestrator.notices import Notice
+from tasks import keys
+from tasks.contract import Confirmation, Reply, encode
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+NOTICES_KEPT = 2_000
+DEAD_LETTERS_KEPT = 10_000
+SECONDS_KEPT = 86_400
+
+AWAY = (redis.ConnectionError, redis.TimeoutError)
+"""Redis cannot be reached, or does not answer."""
+
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+
+
+class EventStream:
+    """The control plane's end of the stream, as one consumer of its one group.
+
+    Entries that this group was given and has not acknowledged come first: after a start, after an error, and again
+    every lease. The consumer's name never changes; who may consume is settled by the writer's lease in the database.
+
+    Args:
+        client: Redis; its socket timeout must exceed the longest wait.
+    """
+
+    CONSUMER = "writer"
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._pending_from: bytes | None = b"0"
+
+    def read_pending_again(self) -> None:
+        """The next read begins with what was delivered and never acknowledged."""
+        self._pending_from = b"0"
+
+    def read(self, wait: float) -> list[Entry]:
+        """Returns up to ``BATCH`` entries, waiting at most ``wait`` seconds for the first.
+
+        Raises:
+            redis.ConnectionError, redis.TimeoutError: the server is away.
+        """
+        if self._pending_from is not None:
+            entries = self._read(self._pending_from, None)
+            if entries:
+                self._pending_from = entries[-1][0]
+                # An entry that was trimmed away while it was pending comes back without content.
+                return [(entry, fields or {}) for entry, fields in entries]
+            self._pending_from = None
+        return self._read(b">", max(1, int(wait * 1000)))
+
+    def _read(self, start: bytes, block: int | None) -> list[Entry]:
+        try:
+            found = self._client.xreadgroup(keys.GROUP, self.CONSUMER, {keys.EVENTS: start}, count=BATCH, block=block)
+        except redis.ResponseError as error:
+            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            raise Wiped(str(error)) from None
+        streams = found.items() if isinstance(found, dict) else found or []
+        for _, entries in streams:
+            # RESP3 answers with one list of entries for each stream inside another list.
+            flat = entries[0] if entries and isinstance(entries[0], list) else entries
+            return list(flat)
+        return []
+
+    def prepare(self) -> None:
+        """Makes the group where it is missing; it begins at 0, so that nothing is skipped."""
+        try:
+            self._client.xgroup_create(keys.EVENTS, keys.GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+        self._pending_from = b"0"
+
+    def acknowledge(self, entries: Iterable[bytes]) -> None:
+        """Says that these entries are committed, and drops them: they are in the database now."""
+        ids = list(entries)
+        if ids:
+            pipe = self._client.pipeline(transaction=False)
+            pipe.xack(keys.EVENTS, keys.GROUP, *ids)
+            pipe.xdel(keys.EVENTS, *ids)
+            pipe.execute()
+
+    def dead_letter(self, data: bytes, reason: str) -> None:
+        """Keeps an entry that is no event, with the reason."""
+        self._client.xadd(keys.DEAD_LETTERS, {"data": data[:65_536], "reason": reason[:500]}, maxlen=DEAD_LETTERS_KEPT)
+
+    def confirm(self, confirmations: Mapping[str, Confirmation]) -> None:
+        """Publishes what is committed, and the verdicts."""
+        if confirmations:
+            pipe = self._client.pipeline(transaction=False)
+            for token, confirmation in confirmations.items():
+                pipe.set(keys.confirmation(token), encode(confirmation), ex=keys.CONFIRMATION_SECONDS)
+            pipe.execute()
+
+    def reply(self, replies: Iterable[Reply]) -> None:
+        """Answers keepers that wait for a suggestion."""
+        pipe = self._client.pipeline(transaction=False)
+        for reply in replies:
+            pipe.rpush(keys.replies(reply.runner), encode(reply))
+            pipe.expire(keys.replies(reply.runner), SECONDS_KEPT)
+        if len(pipe):
+            pipe.execute()
+
+    def answer(self, command: str, answer: str) -> None:
+        """Tells the process that issued a command how it went; the answer is in the database too."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.rpush(keys.answer(command), answer)
+        pipe.expire(keys.answer(command), SECONDS_KEPT)
+        pipe.execute()
+
+    def notify(self, study: str, notices: Iterable[Notice]) -> None:
+        """Tells whoever watches."""
+        pipe = self._client.pipeline(transaction=False)
+        for notice in notices:
+            pipe.xadd(
+                keys.notices(study),
+                {"n": msgspec.msgpack.encode(notice)},
+                maxlen=NOTICES_KEPT,
+                approximate=True,
+            )
+        if len(pipe):
+            pipe.expire(keys.notices(study), SECONDS_KEPT)
+            pipe.execute()
+
+
+class Wiped(Exception):
+    """The consumer group is gone: the server was emptied, or is another one."""
+
+
+def ring(client: redis.Redis) -> None:
+    """Wakes the control plane: there is a command for it in the database."""
+    client.xadd(keys.EVENTS, {"ring": keys.DOORBELL})

@@ -1,0 +1,211 @@
+"""One frame of the live view: never larger than the screen, clipped rather than wrapped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.constrain import Constrain
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.notices import Progress, TrialEnded
+from orchestrator.view.state import ENDED, SlotView, ViewState
+from orchestrator.view.words import (
+    NOTHING,
+    aligned,
+    clock,
+    count,
+    duration,
+    number,
+    one_line,
+    params,
+    percent,
+)
+
+STYLES: Final = {
+    "COMPLETE": "green",
+    "PRUNED": "yellow",
+    "FAIL": "red",
+    "running": "bold green",
+    "paused": "bold yellow",
+    "finished": "bold cyan",
+    "stopped": "bold yellow",
+    "failed": "bold red",
+}
+WIDE: Final = 100
+_LONGEST_BAR: Final = 100
+_LONGEST_SLOT: Final = 20
+
+
+def render(state: ViewState, width: int, height: int) -> RenderableType:
+    """Returns the frame for ``state``: at most ``height`` lines of at most ``width`` cells."""
+    progress = state.progress
+    if progress is None:
+        return _clip(Text("waiting for news of the study", style="dim"), width)
+    over = progress.state in ENDED
+    # After the end an idle slot tells nothing any more.
+    slots = [slot for slot in state.slots if not over or slot.idle_since is None]
+    top = [_header(progress), _bar(state, progress, width), *_counts(progress, width), _best(progress)]
+    if not slots and progress.state == "running":
+        top.append(Text("no slot is training", style="dim"))
+    parts: list[RenderableType] = [_clip(line, width) for line in top[:height]]
+    slot_rows, ended_rows = _share(len(slots), len(state.recent), height - len(parts))
+    if slot_rows:
+        parts += [Text(""), Constrain(_slot_table(slots, slot_rows, progress, state.now, width), width)]
+    if ended_rows:
+        parts += [Text(""), Constrain(_ended_table(state.recent[:ended_rows]), width)]
+    return Group(*parts)
+
+
+def _share(slots: int, ended: int, room: int) -> tuple[int, int]:
+    """Returns the rows that slots and ended trials get of ``room`` lines; a table takes two more than that.
+
+    Where both do not fit, the ended trials give way down to three, then slots are left out, then the ended
+    trials altogether.
+    """
+    ended_rows = min(ended, 5 if room < 30 else 10, max(3, room - slots - 4))
+    slot_rows = min(slots, room - 2 - (ended_rows + 2 if ended_rows else 0))
+    if slots and slot_rows < min(slots, 3):
+        return max(0, min(slots, room - 2)), 0
+    return max(0, slot_rows), max(0, min(ended_rows, room - 2))
+
+
+def _header(progress: Progress) -> Text:
+    name = _clip(Text(one_line(progress.study), style="bold"), 60)
+    reason = f"  {one_line(progress.reason)}" if progress.reason else ""
+    return Text.assemble(name, "  ", (progress.state, STYLES.get(progress.state, "bold")), reason)
+
+
+def _bar(state: ViewState, progress: Progress, width: int) -> Text:
+    text = f"{state.ended}/{progress.budget} trials  {percent(state.ended, progress.budget)}"
+    text += f"  elapsed {clock(state.elapsed)}"
+    if progress.state not in ENDED:
+        text += f"  ETA {NOTHING if state.eta is None else clock(math.ceil(state.eta))}"
+    room = min(width - cell_len(text) - 2, _LONGEST_BAR)
+    if room < 8:
+        return Text(text)
+    amounts = [(progress.complete, "green"), (progress.pruned, "yellow"), (progress.failed, "red")]
+    return Text.assemble(_segments(amounts, max(progress.budget, state.ended, 1), room), "  ", text)
+
+
+def _segments(amounts: list[tuple[int, str]], whole: int, width: int) -> Text:
+    """Returns a bar of coloured parts, ``width`` cells in all."""
+    bar, done, drawn = Text(), 0, 0
+    for amount, style in amounts:
+        done += amount  # summed before rounding, so that roundings do not add up
+        upto = width * min(done, whole) // whole
+        bar.append("━" * (upto - drawn), style=style)
+        drawn = upto
+    return bar.append("─" * (width - drawn), style="bright_black")
+
+
+def _counts(progress: Progress, width: int) -> list[Text]:
+    amounts = [
+        (progress.complete, "complete", "bold green"),
+        (progress.pruned, "pruned", "bold yellow"),
+        (progress.failed, "failed", "bold red"),
+    ]
+    if progress.state not in ENDED:
+        amounts += [(progress.running, "running", "bold"), (progress.waiting, "queued", "bold")]
+    trials = Text("  ").join(
+        Text.assemble((str(amount), style if amount else "dim"), f" {word}") for amount, word, style in amounts
+    )
+    epochs = Text(f"{count(progress.epochs, 'epoch')} trained")
+    if progress.max_steps is not None:
+        # Of what would have been trained by now: of the budget, every saving would look small at first.
+        share = percent(progress.epochs_saved, progress.epochs + progress.epochs_saved)
+        epochs.append(f", {progress.epochs_saved} saved by pruning ({share})")
+    together = Text.assemble(trials, "    ", epochs)
+    return [together] if together.cell_len <= width else [trials, epochs]
+
+
+def _best(progress: Progress) -> Text:
+    best = progress.best
+    if best is None:
+        why = "" if progress.complete else "  no trial has completed"
+        return Text(f"best {NOTHING}{why}", style="dim")
+    chosen = "  ".join(params(best.params))
+    return Text.assemble("best ", (number(best.value), "bold green"), f" by trial {best.number}  ", (chosen, "cyan"))
+
+
+def _slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: float, width: int) -> RenderableType:
+    shown = slots if len(slots) <= rows else slots[: rows - 1]
+    names = short_names([slot.line.slot for slot in slots])
+    table = _table(("slot", "left"), ("device", "left"), ("trial", "right"), ("epoch", "left"), ("value", "right"))
+    for slot in shown:
+        bar = 40 if width > WIDE else 16
+        table.add_row(names[slot.line.slot], *_slot_row(slot, now, progress.max_steps, bar))
+    if len(shown) == len(slots):
+        return table
+    more = Text(f"… and {len(slots) - len(shown)} more", style="dim")
+    return Group(table, _clip(more, width)) if shown else _clip(more, width)
+
+
+def _slot_row(slot: SlotView, now: float, max_steps: int | None, bar: int) -> list[Text]:
+    line, device = slot.line, Text(one_line(slot.line.device))
+    if slot.idle_since is not None:
+        idle = now - slot.idle_since
+        since = f"idle {duration(idle)}" if idle >= 1 else "idle"
+        return [device, Text(NOTHING, style="dim"), Text(since, style="dim")]
+    trial = Text(str(line.trial), style="bold")
+    if line.attempt > 1:
+        trial.append(f" try {line.attempt}", style="yellow")
+    epoch = Text(str(line.epochs))
+    if max_steps:
+        of = f" {line.epochs:>{len(str(max_steps))}}/{max_steps}"
+        epoch = Text.assemble(_segments([(line.epochs, "cyan")], max_steps, bar), of)
+    return [device, trial, epoch, Text(aligned(line.value))]
+
+
+def short_names(slots: Sequence[str]) -> dict[str, str]:
+    """Returns the shortest way to tell slots apart, whose names are ``worker@host/index``.
+
+    That is the index while there is one worker, else host (without its domain) and index, else all of it.
+    """
+    forms = []
+    for slot in slots:
+        rest, _, index = one_line(slot).rpartition("/")
+        worker, _, host = rest.rpartition("@")
+        node = host.split(".")[0]
+        forms.append((index, f"{node}/{index}", f"{worker}@{node}/{index}", one_line(slot)))
+    shortest = next((form for form in zip(*forms, strict=True) if len(set(form)) == len(slots)), slots)
+    return dict(zip(slots, (_end(name) for name in shortest), strict=True))
+
+
+def _end(name: str) -> str:
+    return name if len(name) <= _LONGEST_SLOT else "…" + name[1 - _LONGEST_SLOT :]
+
+
+def _ended_table(trials: Sequence[TrialEnded]) -> Table:
+    table = _table(("ended", "right"), ("state", "left"), ("value", "right"), ("epochs", "right"), ("time", "right"))
+    # The one column that may shrink to make the table fit; its cells are clipped nevertheless.
+    table.add_column("why")
+    for trial in trials:
+        why = Text(one_line(trial.detail), style="" if trial.state == "FAIL" else "dim")
+        why.no_wrap, why.overflow = True, "ellipsis"
+        table.add_row(
+            str(trial.number),
+            Text(trial.state, style=STYLES.get(trial.state, "")),
+            aligned(trial.value),
+            str(trial.epochs),
+            duration(trial.seconds),
+            why,
+        )
+    return table
+
+
+def _table(*columns: tuple[str, Literal["left", "right"]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _clip(text: Text, width: int) -> Text:
+    text.no_wrap = True
+    text.truncate(width, overflow="ellipsis")
+    return text

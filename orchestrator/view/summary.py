@@ -1,0 +1,161 @@
+"""How a search ended: one JSON object for programs, a few lines for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from rich.cells import cell_len, set_cell_size
+
+from orchestrator.notices import Best
+from orchestrator.view.words import NOTHING, duration, number, one_line, params, percent
+
+WIDEST = 80
+_LABEL = 15
+
+
+class Trials(msgspec.Struct, frozen=True, kw_only=True):
+    """Trials by how they ended."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+
+
+class Epochs(msgspec.Struct, frozen=True, kw_only=True):
+    """Epochs that were trained; what all trials in full length take; what pruned trials did not train.
+
+    ``budget`` and ``saved`` are ``None`` where the length of a full trial is not known.
+    """
+
+    trained: int = 0
+    budget: int | None = None
+    saved: int | None = None
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns."""
+
+    study: str
+    storage: str
+    state: str
+    reason: str = ""
+    best: Best | None = None
+    trials: Trials = Trials()
+    epochs: Epochs = Epochs()
+    prune_latency_ms: dict[str, float] | None = None
+    slot_gap_ms: dict[str, float] | None = None
+    wall_s: float = 0.0
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
+    """Returns p50 and p99 by nearest rank, in milliseconds to 0.01; ``None`` where nothing was measured."""
+    ordered = sorted(value for value in seconds if math.isfinite(value))
+    if not ordered:
+        return None
+    # Whole numbers: 0.99 * 100 is not 99 in floats, and its ceiling another rank.
+    return {f"p{p}": round(ordered[-(-p * len(ordered) // 100) - 1] * 1000, 2) for p in (50, 99)}
+
+
+def to_json(summary: Summary) -> dict[str, Any]:
+    """Returns the object that ``run --json`` prints; NaN and infinities, which JSON lacks, are null."""
+    best = summary.best
+    result: dict[str, Any] = {
+        "study": summary.study,
+        "storage": summary.storage,
+        "state": summary.state,
+        "best": best and {"number": best.number, "value": best.value, "params": best.params},
+        "trials": msgspec.structs.asdict(summary.trials),
+        "epochs": {"trained": summary.epochs.trained, "budget": summary.epochs.budget},
+        "prune_latency_ms": summary.prune_latency_ms,
+        "slot_gap_ms": summary.slot_gap_ms,
+        "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
+    }
+    if summary.reason:
+        result["reason"] = summary.reason
+    plain: dict[str, Any] = _plain(result)
+    return plain
+
+
+def render_summary(summary: Summary, width: int) -> str:
+    """Returns the summary as text, without a final line end.
+
+    Lines keep to ``width`` and 80 columns, except those to be copied: where the study is and how to open it.
+    """
+    room = max(10, min(width, WIDEST) - _LABEL)
+    trials = summary.trials
+    ended = trials.complete + trials.pruned + trials.failed
+    split = f"{trials.complete} complete, {trials.pruned} pruned, {trials.failed} failed"
+    lines = [
+        *_lines("study", [one_line(summary.study)], room),
+        *_lines("result", _pack(_outcome(summary).split(), room, " "), room),
+        *_lines("best", _best(summary, room), room),
+        *_lines("trials", [f"{ended} ended: {split}"], room),
+        *_lines("epochs", [_epochs(summary.epochs)], room),
+        *_lines("prune latency", _times(summary.prune_latency_ms), room),
+        *_lines("slot gap", _times(summary.slot_gap_ms), room),
+        *_lines("wall time", [duration(summary.wall_s)], room),
+    ]
+    storage = one_line(summary.storage)
+    name, url = (json.dumps(text, ensure_ascii=False) for text in (one_line(summary.study), storage))
+    lines.append(f"{'stored in':<{_LABEL}}{storage}")
+    lines.append(f"{'open it with':<{_LABEL}}optuna.load_study(study_name={name}, storage={url})")
+    return "\n".join(lines)
+
+
+def _outcome(summary: Summary) -> str:
+    reason = one_line(summary.reason)
+    return f"{summary.state}: {reason}" if reason else summary.state
+
+
+def _best(summary: Summary, room: int) -> list[str]:
+    best = summary.best
+    if best is None:
+        return [NOTHING if summary.trials.complete else "none: no trial completed"]
+    return [f"{number(best.value)} by trial {best.number}", *_pack(params(best.params), room, "  ")]
+
+
+def _epochs(epochs: Epochs) -> str:
+    if epochs.budget is None:
+        return f"{epochs.trained} trained"
+    text = f"{epochs.trained} of {epochs.budget} trained ({percent(epochs.trained, epochs.budget)})"
+    if epochs.saved is not None:
+        text += f", {epochs.saved} saved by pruning ({percent(epochs.saved, epochs.budget)})"
+    return text
+
+
+def _times(measured: dict[str, float] | None) -> list[str]:
+    if measured is None:
+        return []
+    return [f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"]
+
+
+def _pack(items: Iterable[str], room: int, gap: str) -> list[str]:
+    """Puts as many items on a line as fit."""
+    rows: list[str] = []
+    for item in items:
+        if rows and cell_len(rows[-1] + gap + item) <= room:
+            rows[-1] += gap + item
+        else:
+            rows.append(item)
+    return rows
+
+
+def _lines(label: str, texts: Sequence[str], room: int) -> list[str]:
+    """Returns each text on a line, clipped, the first one behind the label."""
+    clipped = [text if cell_len(text) <= room else set_cell_size(text, room - 1).rstrip() + "…" for text in texts]
+    labels = [label, *[""] * len(clipped)]
+    return [f"{label:<{_LABEL}}{text}".rstrip() for label, text in zip(labels, clipped, strict=False)]
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int) else str(value)

@@ -1,0 +1,74 @@
+"""Numbers, durations and foreign text the way every view writes them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+NOTHING = "–"
+
+
+def number(value: float | None) -> str:
+    """Returns ``value`` with four significant digits; NaN and infinities by their names."""
+    return NOTHING if value is None else f"{value:.4g}"
+
+
+def aligned(value: float | None) -> str:
+    """Returns ``number`` with its trailing zeros, so that the figures of a column stand below each other."""
+    return NOTHING if value is None else f"{value:#.4g}".removesuffix(".")
+
+
+def count(amount: int, noun: str) -> str:
+    """Returns ``1 epoch``, ``2 epochs``."""
+    return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
+
+
+def percent(part: int, whole: int) -> str:
+    """Returns ``part`` in percent of ``whole``; never rounded to 0 or 100 where it is neither."""
+    if whole <= 0:
+        return NOTHING
+    share = 100 * part / whole
+    if 0 < share < 1:
+        return "<1%"
+    if 99 < share < 100:
+        return ">99%"
+    return f"{share:.0f}%"
+
+
+def params(values: Mapping[str, Any]) -> list[str]:
+    """Returns ``name=value`` for each parameter, on one line each."""
+    return [
+        f"{one_line(name)}={number(value) if isinstance(value, float) else one_line(str(value))}"
+        for name, value in values.items()
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Returns how long something took: ``0.42s``, ``3.1s``, ``4m 05s``, ``2h 03m``."""
+    if not math.isfinite(seconds):
+        return NOTHING
+    if seconds < 0.995:
+        return f"{max(seconds, 0.0):.2f}s"
+    if seconds < 59.95:
+        return f"{seconds:.1f}s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes}m {rest:02d}s"
+    return f"{minutes // 60}h {minutes % 60:02d}m"
+
+
+def clock(seconds: float) -> str:
+    """Returns ``0:07``, ``12:40``, ``3:05:09``: what counts up or down."""
+    minutes, rest = divmod(max(0, int(seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def one_line(text: str) -> str:
+    """Returns foreign text as one line without control characters, so that it cannot move the cursor."""
+    return "".join(c if c.isprintable() or c in _JOINERS else "�" for c in " ".join(text.split()))
+
+
+# Not printable to Python, and part of ordinary text: they join letters and emoji.
+_JOINERS = "\u200c\u200d"

@@ -1,0 +1,82 @@
+"""Following a study from outside: the notices of the control plane, as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import msgspec
+import redis
+
+from orchestrator.notices import Notice, Progress, decode
+from orchestrator.view.base import View
+from tasks import keys
+from tasks.app import raw
+
+WAIT_MILLISECONDS = 250
+SILENT_SECONDS = 3.0
+"""After how long without news the database is asked whether the study has ended meanwhile."""
+
+ENDED = frozenset({"finished", "failed", "stopped"})
+
+
+def newest(client: redis.Redis, study: str) -> bytes:
+    """Returns where the notices of a study stand now: a place to follow from."""
+    entries = client.xrevrange(keys.notices(study), count=1)
+    return raw(entries[0][0]) if entries else b"0-0"
+
+
+def follow(
+    client: redis.Redis,
+    study: str,
+    since: bytes,
+    view: View,
+    check: Callable[[], None],
+    has_ended: Callable[[], bool],
+) -> None:
+    """Shows what happens to ``study`` until it has ended.
+
+    Args:
+        client: Redis.
+        study: Name of the study.
+        since: The place to follow from, of ``newest``.
+        view: Takes the notices.
+        check: Called between notices; what it raises ends the following.
+        has_ended: Asks the database; for news that were lost with the server.
+    """
+    heard = time.monotonic()
+    while True:
+        check()
+        entries = _read(client, study, since)
+        for entry, fields in entries:
+            since = entry
+            heard = time.monotonic()
+            notice = _notice(fields)
+            if notice is not None:
+                view.show(notice, heard)
+            if isinstance(notice, Progress) and notice.state in ENDED:
+                return
+        if time.monotonic() - heard > SILENT_SECONDS:
+            heard = time.monotonic()
+            if has_ended():
+                return
+
+
+def _read(client: redis.Redis, study: str, since: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    try:
+        found = client.xread({keys.notices(study): since}, count=200, block=WAIT_MILLISECONDS)
+    except (redis.ConnectionError, redis.TimeoutError):
+        time.sleep(0.2)
+        return []
+    streams = found.items() if isinstance(found, dict) else found or []
+    for _, entries in streams:
+        # RESP3 answers with one list of entries for each stream inside another list.
+        return list(entries[0] if entries and isinstance(entries[0], list) else entries)
+    return []
+
+
+def _notice(fields: dict[bytes, bytes]) -> Notice | None:
+    try:
+        return decode(fields.get(b"n", b""))
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,1 @@
+"""Measurements with real processes and servers: ``python -m tests.bench`` writes ``docs/bench.md``."""

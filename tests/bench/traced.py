@@ -1,0 +1,113 @@
+"""``serve`` and ``worker`` with a stamp at every step of the way from a report to the next trial.
+
+``python -m tests.bench.traced FILE serve|worker …``: the production code, some of its methods wrapped. Lines of
+``FILE`` are a time (the monotonic clock, which all processes of a machine share), a letter for the process (``C``
+control plane, ``W`` the worker's main process, ``K`` keeper) and the step.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+_file = -1
+
+
+def stamp(step: str) -> None:
+    """Writes one line; whole, since the file is only appended to."""
+    os.write(_file, f"{time.monotonic():.7f} {step}\n".encode())
+
+
+def around(owner: type, name: str, before: str = "", after: str = "", when: Callable[..., bool] | None = None) -> None:
+    """Wraps ``owner.name`` with stamps. ``when`` is asked with the result (``None`` before) and the arguments."""
+    inner = getattr(owner, name)
+
+    @functools.wraps(inner)
+    def wrapped(*arguments: Any, **named: Any) -> Any:
+        if before and (when is None or when(None, *arguments)):
+            stamp(before)
+        result = inner(*arguments, **named)
+        if after and (when is None or when(result, *arguments)):
+            stamp(after)
+        return result
+
+    setattr(owner, name, wrapped)
+
+
+def trace_serve() -> None:
+    from orchestrator.controller import Controller
+    from orchestrator.dispatch import Dispatcher
+    from orchestrator.storage import Store
+    from orchestrator.stream import EventStream
+    from tasks.contract import Epoch, Verdict, decode_event
+
+    def has_epoch(entries: list[Any] | None, *_: Any) -> bool:
+        bodies = (fields.get(b"e") for _, fields in entries or ())
+        return any(isinstance(decode_event(data).body, Epoch) for data in bodies if data)
+
+    def has_verdict(_: Any, _stream: Any, confirmations: dict[str, Any]) -> bool:
+        return any(isinstance(each.verdict, Verdict) for each in confirmations.values())
+
+    def writes(_: Any, _store: Any, batches: dict[str, Any], *_rest: Any) -> bool:
+        return any(batches.values())
+
+    around(EventStream, "read", after="C read", when=has_epoch)
+    around(Controller, "_finish_round", before="C folded")
+    around(Store, "commit", before="C commit", after="C committed", when=writes)
+    around(EventStream, "confirm", after="C verdict set", when=has_verdict)
+    around(Dispatcher, "revoke", after="C revoke sent")
+    around(EventStream, "acknowledge", after="C acknowledged", when=lambda _, __, ids: bool(ids))
+    around(Controller, "_tell", after="C told")
+    around(Dispatcher, "send", before="C send", after="C sent")
+
+
+def trace_worker() -> None:
+    from celery.concurrency.base import BasePool
+    from celery.worker.request import Request
+
+    from tasks.contract import Confirmation, Epoch, Left, Ready, Stop
+    from tasks.keeper.keeper import Keeper
+    from tasks.keeper.process import TrainerProcess
+    from tasks.keeper.publisher import Publisher
+
+    around(Request, "terminate", before="W revoke received", after="W signal sent")
+    around(BasePool, "apply_async", before="W task received", after="W task handed over")
+    around(Keeper, "run", before="K run", after="K run returned")
+    around(Keeper, "_on_signal", before="K signal")
+    around(Keeper, "_settle", before="K settling", after="K settled")
+    around(Keeper, "_hear", before="K report heard", when=lambda _, __, ___, frame: isinstance(frame, Epoch))
+    around(Keeper, "_hear", before="K left heard", when=lambda _, __, ___, frame: isinstance(frame, Left))
+    around(Keeper, "_note", before="K trainer ready", when=lambda _, __, frame: isinstance(frame, Ready))
+    around(TrainerProcess, "send", after="K stop sent", when=lambda _, __, frame: isinstance(frame, Stop))
+    around(Publisher, "_round", before="K round begins", after="K round ended")
+
+    def has_verdict(_: Any, _keeper: Any, _runner: str, confirmation: Confirmation) -> bool:
+        return confirmation.verdict is not None
+
+    around(Keeper, "_confirmed", before="K verdict read", when=has_verdict)
+
+
+def main() -> None:
+    """Runs the command under trace."""
+    global _file
+    path, command, *rest = sys.argv[1:]
+    _file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    if command == "worker":
+        trace_worker()
+        from tasks.worker import main as worker
+
+        os.environ.pop("ORCHESTRATOR_STORAGE_URL", None)
+        sys.exit(worker(rest))
+    trace_serve()
+    from orchestrator.cli import main as cli
+
+    sys.argv = ["orchestrator", command, *rest]
+    cli()
+
+
+if __name__ == "__main__":
+    main()

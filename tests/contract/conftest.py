@@ -1,0 +1,87 @@
+"""Databases of both kinds, prepared and empty."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from books import Books
+
+from orchestrator.storage.database import Database
+
+SERVER = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://root@127.0.0.1:5432/postgres")
+
+
+def run(statement: str) -> None:
+    engine = sqlalchemy.create_engine(SERVER, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(statement)
+    finally:
+        engine.dispose()
+
+
+def make_database(template: str = "") -> str:
+    name = f"contract_{uuid.uuid4().hex}"
+    run(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
+    return name
+
+
+def url_of(name: str) -> str:
+    return sqlalchemy.make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+
+
+def prepared(url: str) -> str:
+    database = Database(url)
+    database.prepare()
+    database.close()
+    return url
+
+
+@pytest.fixture(scope="session")
+def template() -> Iterator[str]:
+    """The name of a PostgreSQL database with all tables, to be copied."""
+    try:
+        name = make_database()
+    except sqlalchemy.exc.OperationalError as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(f"no PostgreSQL server: {error.orig}")
+    prepared(url_of(name))
+    yield name
+    run(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def postgresql(template: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with all tables and nothing in them."""
+    name = make_database(template)
+    yield url_of(name)
+    run(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
+def sqlite(tmp_path: Path) -> str:
+    return prepared(f"sqlite:///{tmp_path}/study.db")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest) -> str:
+    found: str = request.getfixturevalue(request.param)
+    return found
+
+
+@pytest.fixture
+def books(url: str) -> Iterator[Books]:
+    """A store that may write, over an empty database."""
+    made = Books(url)
+    yield made
+    made.close()

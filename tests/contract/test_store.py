@@ -1,0 +1,343 @@
+"""What is written is what is read, on every database, by us and by Optuna."""
+
+from __future__ import annotations
+
+import copy
+import gc
+import math
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import optuna
+import pytest
+import sqlalchemy
+from books import NOW, Books, X, a_trial, attempt, everything, make_spec, optuna_storage
+from optuna.trial import TrialState
+from sqlalchemy import insert, update
+
+from orchestrator.changes import AttemptRow, Changes, TrialEnd
+from orchestrator.errors import BadInput
+from orchestrator.storage import tables
+from orchestrator.storage.database import Database
+
+
+def local(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC).astimezone().replace(tzinfo=None)
+
+
+def test_a_new_study_is_empty_and_runs(books: Books) -> None:
+    made = books.create()
+    assert (made.spec, made.seed, made.state, made.reason) == (make_spec(), 5, "running", "")
+    assert (made.trials, made.attempts, made.study_system_attrs) == ([], [], {})
+    assert made == books.load()
+
+
+def test_what_the_spec_leaves_open_is_drawn_once(books: Books) -> None:
+    first = books.create(name="one", seed=None)
+    second = books.create(name="two", seed=None)
+    assert first.uid != second.uid
+    assert first.seed != second.seed
+    assert (books.load("one").uid, books.load("one").seed) == (first.uid, first.seed)
+
+
+def test_everything_that_is_written_is_read_again(books: Books) -> None:
+    books.create()
+    changes = everything()
+    books.commit(copy.deepcopy(changes))
+    found = books.load()
+    assert (found.state, found.reason, found.study_system_attrs) == ("paused", "because", {"rung": 3})
+    key = lambda row: (row.trial, row.number)  # noqa: E731
+    assert [asdict(row) for row in found.attempts] == [
+        asdict(row) for row in sorted(changes.attempts.values(), key=key)
+    ]
+    complete, pruned, running, failed = found.trials
+    assert [trial.number for trial in found.trials] == [0, 1, 2, 3]
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "PRUNED", "RUNNING", "FAIL"]
+    assert [trial.values for trial in found.trials] == [[-0.5], [1e308], None, None]
+    assert complete.params == {"x": 0.1, "kind": None}
+    assert pruned.params == {"x": 5e-324}
+    expected = {0: math.nan, 5: math.inf, 2: -math.inf, 2**31 - 1: -0.0}
+    if books.database.dialect == "sqlite":
+        expected[2**31 - 1] = 0.0  # it has no minus zero
+    assert repr(sorted(complete.intermediate_values.items())) == repr(sorted(expected.items()))
+    assert pruned.intermediate_values == {0: 1e308, 1: 5e-324}
+    assert complete.user_attrs == {"note": {"ä": [1, None, "😀"]}, "k" * 512: 1}
+    assert pruned.user_attrs == {"\x7f'\";--": "\x00 and \ud800"}
+    assert (complete.system_attrs, running.system_attrs) == ({"ahead": {"x": [0.5, X]}}, {"nan": 1.5})
+    assert failed.datetime_complete == local(NOW + 5)
+
+
+def test_decisions_and_redone_epochs_are_kept(books: Books) -> None:
+    books.create()
+    books.commit(everything())
+    with books.database.read() as connection:
+        decisions = connection.execute(sqlalchemy.select(tables.decisions).order_by(tables.decisions.c.trial)).all()
+        redone = connection.execute(sqlalchemy.select(tables.redone)).all()
+    first, second = decisions
+    assert (first.trial, first.rule, first.step, first.value, first.threshold, first.peers) == (
+        1,
+        "median",
+        1,
+        None,
+        None,
+        0,
+    )
+    assert (second.step, second.value, second.threshold, second.at) == (2**31 - 1, 0.5, -math.inf, NOW + 5)
+    assert len(redone) == 3
+    assert {(row.trial, row.step) for row in redone} == {(2, 0), (2, 1)}
+
+
+def test_optuna_sees_what_its_own_storage_would_have(books: Books) -> None:
+    books.create()
+    books.commit(everything())
+    complete, pruned, running, _ = books.optuna_trials()
+    assert complete.state is TrialState.COMPLETE
+    assert (complete.datetime_start, complete.datetime_complete) == (local(NOW + 2), local(NOW + 3.000001))
+    assert (running.datetime_start, running.datetime_complete) == (local(NOW + 1), None)
+    assert (pruned.value, pruned.last_step) == (1e308, 1)
+    with optuna_storage(books.url) as storage:
+        study = optuna.load_study(study_name="study", storage=storage)
+        assert study.best_trial.number == 0
+        assert study.user_attrs == {"owner": "me"}
+        assert study.direction.name == "MINIMIZE"
+
+
+def test_committing_the_same_batch_twice_changes_nothing(books: Books) -> None:
+    """The answer to a commit was lost on the way; nobody knows whether it was done."""
+    books.create()
+    books.commit(everything())
+    before = books.rows()
+    books.commit(everything())
+    assert books.rows() == before
+
+
+@pytest.mark.parametrize("kind", ["trial", "start", "value", "end", "start and end", "redone", "decision", "attempt"])
+def test_committing_a_later_batch_twice_changes_nothing(books: Books, kind: str) -> None:
+    books.create()
+    books.commit(a_trial())
+    end = {0: TrialEnd("COMPLETE", (0.5,), NOW + 9)}
+    later = {
+        "trial": a_trial(1),
+        "start": Changes(starts={0: NOW + 3}),
+        "value": Changes(values=[(0, 0, 0.5)], params=[(0, "x", 0.5, X)]),
+        "end": Changes(ends=end),
+        "start and end": Changes(starts={0: NOW + 3}, values=[(0, 0, 0.5)], ends=end),
+        "redone": Changes(redone=[(0, 0, 0.25), (0, 1, math.nan)]),
+        "decision": Changes(decisions=everything().decisions),
+        "attempt": Changes(attempts={"token-0-1": attempt(0, state="lost", ended=NOW), "token-0-2": attempt(0, 2)}),
+    }[kind]
+    books.commit(copy.deepcopy(later))
+    before = books.rows()
+    books.commit(copy.deepcopy(later))
+    assert books.rows() == before
+
+
+def test_a_store_that_does_not_know_the_outcome_of_its_first_batch_can_repeat_it(books: Books) -> None:
+    books.create()
+    books.commit(a_trial())
+    again = books.another()
+    again.load()
+    again.commit(a_trial())
+    again.commit(Changes(values=[(0, 0, 0.5)]))
+    assert [trial.intermediate_values for trial in books.optuna_trials()] == [{0: 0.5}]
+
+
+def test_the_first_value_of_a_step_stays(books: Books) -> None:
+    books.create()
+    books.commit(a_trial(values=[(0, 0, 1.0)]))
+    books.commit(Changes(values=[(0, 0, 2.0), (0, 1, 3.0)]))
+    assert books.optuna_trials()[0].intermediate_values == {0: 1.0, 1: 3.0}
+
+
+def test_a_trial_has_one_live_attempt(books: Books) -> None:
+    books.create()
+    books.commit(a_trial())
+    before = books.rows()
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        books.commit(Changes(values=[(0, 0, 1.0)], attempts={"token-0-2": attempt(0, 2)}))
+    assert books.rows() == before
+    ended: dict[str, AttemptRow] = {"token-0-2": attempt(0, 2), "token-0-1": attempt(0, state="lost", ended=NOW)}
+    books.commit(Changes(attempts=ended))
+    assert [row.state for row in books.load().attempts] == ["lost", "queued"]
+
+
+def test_a_batch_is_written_whole_or_not_at_all(books: Books) -> None:
+    books.create(name="one")
+    books.create(name="two")
+    books.store.commit({"one": a_trial(), "two": Changes(study_state=("paused", "", NOW))})
+    before = books.rows()
+    clash = Changes(attempts={"token-0-2": attempt(0, 2)})
+    with pytest.raises(sqlalchemy.exc.IntegrityError):
+        books.store.commit({"two": Changes(new_trials={0: NOW}), "one": clash})
+    assert books.rows() == before
+    fresh = Changes(new_trials={0: NOW}, attempts={"another": attempt(0, token="another")})
+    books.store.commit({"two": fresh})
+    assert len(books.optuna_trials("two")) == 1, "ids of what was rolled back belong to nobody"
+
+
+def test_studies_do_not_mix(books: Books) -> None:
+    books.create(name="one")
+    books.create(name="two", direction="maximize")
+    second = Changes(new_trials={0: NOW}, values=[(0, 0, 2.0)], attempts={"t": attempt(0, token="t")})
+    books.store.commit({"one": a_trial(values=[(0, 0, 1.0)]), "two": second})
+    assert [books.optuna_trials(name)[0].intermediate_values for name in ("one", "two")] == [{0: 1.0}, {0: 2.0}]
+    assert [row.token for row in books.load("two").attempts] == ["t"]
+    assert books.store.studies() == ["one", "two"]
+    books.store.commit({"one": Changes(study_state=("finished", "", NOW))})
+    assert (books.store.studies(["running"]), books.store.state("one")) == (["two"], "finished")
+    assert books.store.state("three") is None
+
+
+def test_a_study_nobody_made_cannot_be_loaded(books: Books) -> None:
+    with pytest.raises(BadInput, match="study 'nothing': there is none of that name"):
+        books.load("nothing")
+
+
+def test_timings_are_those_of_pruned_trials_and_of_all_gaps(books: Books) -> None:
+    books.create()
+    rows = [
+        attempt(0, state="done", verdict="pruned", latency=0.5, gap=0.1),
+        attempt(1, state="done", verdict="stopped", latency=9.0, gap=0.2),
+        attempt(2, state="done"),
+    ]
+    books.commit(Changes(new_trials=dict.fromkeys(range(3), NOW), attempts={row.token: row for row in rows}))
+    latencies, gaps = books.store.timings("study")
+    assert (list(latencies), sorted(gaps)) == ([0.5], [0.1, 0.2])
+
+
+# -- going on with a study ----------------------------------------------------------------------------------------
+
+
+def test_the_same_search_goes_on_with_what_may_change(books: Books) -> None:
+    first = books.create()
+    again = books.create(trials=50, parallel=3)
+    assert again.uid == first.uid
+    assert (books.load().spec.trials, books.load().spec.parallel) == (50, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"direction": "maximize"}, "direction was 'minimize' and is 'maximize'"),
+        ({"objective": "other:objective"}, "objective was 'somewhere:objective' and is 'other:objective'"),
+        ({"args": {"epochs": 3}}, "args.epochs was not set and is 3"),
+        ({"space": {"x": {"type": "int", "low": 0, "high": 1}}}, "space.x was not there and is new"),
+    ],
+)
+def test_another_search_under_the_same_name_is_refused(books: Books, changes: dict[str, object], words: str) -> None:
+    books.create()
+    before = books.rows()
+    with pytest.raises(BadInput) as caught:
+        books.create(**changes)
+    assert str(caught.value).startswith(f"study 'study': was started as another search: {words}; ")
+    assert "another name" in caught.value.remedy
+    assert books.rows() == before
+
+
+def test_a_study_that_optuna_made_is_taken_up_with_its_trials(books: Books) -> None:
+    with optuna_storage(books.url) as storage:
+        study = optuna.create_study(study_name="study", storage=storage)
+        study.add_trial(optuna.trial.create_trial(value=0.5))
+        study.enqueue_trial({"x": 0.25})
+        study.ask()
+        study.ask()
+    found = books.create()
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "RUNNING", "RUNNING"]
+    books.commit(Changes(values=[(2, 0, 7.0)], ends={1: TrialEnd("FAIL", None, NOW)}))
+    assert books.optuna_trials()[2].intermediate_values == {0: 7.0}
+
+
+def test_a_study_that_optuna_made_for_another_direction_is_refused(books: Books) -> None:
+    with optuna_storage(books.url) as storage:
+        optuna.create_study(study_name="study", storage=storage, directions=["minimize", "maximize"])
+    with pytest.raises(BadInput, match="made by Optuna, with direction minimize, maximize; the spec says minimize"):
+        books.create()
+
+
+@pytest.mark.parametrize("name", ["study", "another"])
+def test_a_study_made_after_one_was_deleted_has_nothing_of_it(books: Books, name: str) -> None:
+    """Optuna's dashboard deletes; SQLite hands out the same id again, and Optuna does not ask it to cascade."""
+    uid = books.create().uid
+    books.commit(everything())
+    with optuna_storage(books.url) as storage:
+        optuna.delete_study(study_name="study", storage=storage)
+    assert books.store.studies() == []
+    made = books.create(name=name)
+    assert (made.trials, made.attempts, made.state) == ([], [], "running")
+    assert made.uid != uid
+    books.commit(everything(), name)
+    assert [trial.state.name for trial in books.load(name).trials] == ["COMPLETE", "PRUNED", "RUNNING", "FAIL"]
+
+
+# -- commands -----------------------------------------------------------------------------------------------------
+
+
+def test_commands_are_answered_once_and_in_order(books: Books) -> None:
+    books.store.issue("key-1", "me", "pause", "study", {})
+    books.store.issue("key-2", "me", "submit", "study", {"a": [1, "ä"]})
+    first, second = books.store.pending_commands()
+    assert (first.key, first.operation, first.study) == ("key-1", "pause", "study")
+    assert second.payload == {"a": [1, "ä"]}
+    assert books.store.answer("key-1") is None
+    books.store.commit({}, {first.id: '{"state": "paused"}'})
+    assert books.store.answer("key-1") == '{"state": "paused"}'
+    assert [command.key for command in books.store.pending_commands()] == ["key-2"]
+    assert books.store.answer("unknown") is None
+
+
+def test_the_same_key_twice_is_one_command(books: Books) -> None:
+    for operation in ("pause", "stop"):
+        books.store.issue("key", "me", operation, "study", {})
+    (command,) = books.store.pending_commands()
+    assert command.operation == "pause"
+    books.store.commit({}, {command.id: "{}"})
+    books.store.issue("key", "me", "pause", "study", {})
+    assert books.store.pending_commands() == []
+
+
+# -- versions -----------------------------------------------------------------------------------------------------
+
+
+def test_tables_of_another_version_are_refused(books: Books) -> None:
+    with books.database.write() as connection:
+        connection.execute(update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
+    with pytest.raises(BadInput, match="tables are of version 2, this program's are of version 1; use the program"):
+        books.database.prepare()
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_database_of_another_optuna_is_refused(books: Books) -> None:
+    with books.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+    with pytest.raises(BadInput, match="use the Optuna version that wrote it"):
+        books.database.prepare()
+    gc.collect()  # Optuna's constructor raised, so that nobody could close its connection
+
+
+def test_preparing_what_is_prepared_changes_nothing(books: Books) -> None:
+    books.create()
+    books.commit(everything())
+    before = books.rows()
+    books.database.prepare()
+    assert books.rows() == before
+
+
+def _prepare(url: str) -> None:
+    database = Database(url)
+    try:
+        database.prepare()
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize("url", ["postgresql://nobody:secret@127.0.0.1:1/none", "sqlite:////proc/none/study.db"])
+def test_a_database_that_is_not_there_is_one_clear_line(url: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        Database(url).prepare()
+    assert "\n" not in str(caught.value)
+    assert "secret" not in str(caught.value)
+
+
+def test_two_rows_of_meta_are_impossible(books: Books) -> None:
+    with pytest.raises(sqlalchemy.exc.IntegrityError), books.database.write() as connection:
+        connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))

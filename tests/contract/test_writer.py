@@ -1,0 +1,293 @@
+"""There is one writer: whoever lost its lease writes nothing, and what others wrote is noticed."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import optuna
+import pytest
+from books import NOW, Books, X, a_trial, attempt, make_spec, optuna_storage
+from optuna.trial import TrialState
+from sqlalchemy import text, update
+from sqlalchemy.exc import OperationalError
+
+from orchestrator.changes import Changes, TrialEnd
+from orchestrator.errors import NotTheWriter
+from orchestrator.storage import Store, WriterLease
+from orchestrator.storage.database import Database
+from orchestrator.storage.rows import ForeignWrite
+from orchestrator.storage.tables import writer
+
+STRANGER = "another-host:1:1"
+
+
+def held_by(books: Books, holder: str, seconds: float) -> None:
+    """Somebody else has the lease for that many more seconds, in the next term."""
+    with books.database.write() as connection:
+        now = float(connection.scalar(text(f"SELECT {_now(books)}")) or 0.0)
+        term = connection.scalar(writer.select().with_only_columns(writer.c.term))
+        assert term is not None
+        connection.execute(update(writer).values(term=term + 1, holder=holder, expires=now + seconds, backend=None))
+
+
+def _now(books: Books) -> str:
+    if books.database.dialect == "sqlite":
+        return "(julianday('now') - 2440587.5) * 86400.0"
+    return "extract(epoch from clock_timestamp())"
+
+
+def persistently(write: Callable[[Books], object], books: Books) -> None:
+    """Tries again where a connection broke: whoever takes over ends the old holder's."""
+    try:
+        write(books)
+    except OperationalError:
+        write(books)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda books: books.commit(Changes(values=[(0, 0, 1.0)])),
+        lambda books: books.store.commit({}),
+        lambda books: books.store.commit({}, {1: "{}"}),
+        lambda books: books.create(trials=99),
+        lambda books: books.create(name="another"),
+    ],
+    ids=["batch", "renewal", "answer", "continue", "create"],
+)
+def test_the_old_writer_writes_nothing(books: Books, write: Callable[[Books], object]) -> None:
+    books.create()
+    books.commit(a_trial())
+    books.store.issue("key", "me", "pause", "study", {})
+    new = books.another()
+    assert new.lease.term == books.lease.term + 1
+    before = new.rows()
+    with pytest.raises(NotTheWriter):
+        persistently(write, books)
+    assert new.rows() == before
+    new.load()
+    new.commit(Changes(values=[(0, 0, 2.0)]))
+    assert books.optuna_trials()[0].intermediate_values == {0: 2.0}
+
+
+def test_a_store_without_a_lease_cannot_write(books: Books) -> None:
+    books.create()
+    reader = Store(books.database)
+    try:
+        assert reader.load("study").spec == make_spec()
+        with pytest.raises(RuntimeError, match="without the right"):
+            reader.commit({})
+    finally:
+        reader.close()
+
+
+def test_whoever_comes_second_is_told_who_holds_it_and_for_how_long(books: Books) -> None:
+    held_by(books, STRANGER, 30.0)
+    held = WriterLease(books.database, 60.0).acquire()
+    assert held is not None
+    assert held.holder == STRANGER
+    assert 25.0 < held.seconds <= 30.0
+    with pytest.raises(NotTheWriter):
+        books.store.commit({})
+
+
+def test_a_lease_that_has_run_out_is_taken_over(books: Books) -> None:
+    held_by(books, STRANGER, -0.1)
+    lease = WriterLease(books.database, 60.0)
+    assert lease.acquire() is None
+    assert lease.term == books.lease.term + 2
+
+
+def test_a_lease_that_was_given_back_is_free_at_once(books: Books) -> None:
+    held_by(books, STRANGER, 30.0)
+    stranger = WriterLease(books.database, 60.0)
+    stranger.term = books.lease.term + 1
+    stranger.release()
+    assert WriterLease(books.database, 60.0).acquire() is None
+
+
+def test_giving_back_what_another_holds_does_nothing(books: Books) -> None:
+    held_by(books, STRANGER, 30.0)
+    books.lease.release()
+    assert WriterLease(books.database, 60.0).acquire() is not None
+
+
+def test_after_giving_it_back_nothing_can_be_written(books: Books) -> None:
+    """Unless nobody else came: then the term is still ours, and the lease is renewed."""
+    books.create()
+    books.lease.release()
+    other = books.another()
+    with pytest.raises(NotTheWriter):
+        persistently(lambda it: it.store.commit({}), books)
+    other.store.commit({})
+
+
+def test_the_lease_of_a_process_that_is_gone_on_this_host_is_free(books: Books) -> None:
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        process.wait()
+    held_by(books, f"{socket.gethostname()}:{process.pid}:12345", 30.0)
+    assert WriterLease(books.database, 60.0).acquire() is None
+
+
+def test_the_process_id_of_a_gone_holder_may_have_been_taken_since(books: Books) -> None:
+    held_by(books, f"{socket.gethostname()}:1:999999999999", 30.0)
+    assert WriterLease(books.database, 60.0).acquire() is None
+
+
+@pytest.mark.parametrize("holder", ["no colons", ":", "::", f"{socket.gethostname()}:x:1", "elsewhere:999999:1"])
+def test_of_a_holder_that_says_nothing_we_wait_for_the_end(books: Books, holder: str) -> None:
+    held_by(books, holder, 30.0)
+    assert WriterLease(books.database, 60.0).acquire() is not None
+
+
+def test_every_commit_renews_the_lease(books: Books) -> None:
+    held_by(books, STRANGER, 0.5)
+    stranger = WriterLease(books.database, 30.0)
+    stranger.term = books.lease.term + 1
+    store = Store(books.database, stranger)
+    try:
+        store.commit({})
+    finally:
+        store.close()
+    held = WriterLease(books.database, 60.0).acquire()
+    assert held is not None
+    assert held.seconds > 20.0
+
+
+# -- PostgreSQL: two at the same moment ---------------------------------------------------------------------------
+
+
+def wait_for_a_lock(books: Books) -> None:
+    """Returns when some other connection of this database waits for a lock."""
+    query = text(
+        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    for _ in range(500):
+        with books.database.read() as connection:
+            if connection.scalar(query):
+                return
+        time.sleep(0.01)
+    raise AssertionError("nobody waits for a lock")
+
+
+class Acquiring(threading.Thread):
+    """Acquires a lease beside the test."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.database = Database(url)
+        self.lease = WriterLease(self.database, 60.0)
+        self.error: BaseException | None = None
+        self.start()
+
+    def run(self) -> None:
+        try:
+            self.lease.acquire()
+        except BaseException as error:
+            self.error = error
+
+
+def test_two_that_start_together_on_an_empty_database_both_get_an_answer(postgresql: str) -> None:
+    first = Books(postgresql, acquire=False)
+    with first.database.write() as connection:
+        connection.execute(writer.insert().values(id=1, term=1, holder=STRANGER, expires=0.0))
+        second = Acquiring(postgresql)
+        wait_for_a_lock(first)
+    second.join(20.0)
+    second.database.close()
+    first.close()
+    assert not second.is_alive()
+    assert second.error is None
+    assert second.lease.term == 2
+
+
+def test_a_writer_frozen_inside_a_transaction_holds_up_nobody(postgresql: str) -> None:
+    """It was stopped between its first statement and its commit, and its lease has run out."""
+    frozen = Books(postgresql, seconds=-1.0)
+    connection = frozen.database.engine.connect()
+    connection.begin()
+    frozen.lease.check(connection)
+    standby = Acquiring(postgresql)
+    standby.join(5.0)
+    took_over = not standby.is_alive()
+    connection.invalidate()
+    connection.close()
+    standby.join(20.0)
+    standby.database.close()
+    frozen.close()
+    assert took_over
+    assert standby.error is None
+    assert standby.lease.term == frozen.lease.term + 1
+
+
+# -- what others write --------------------------------------------------------------------------------------------
+
+
+def told_by_optuna(books: Books, state: TrialState = TrialState.FAIL) -> None:
+    books.create()
+    row = replace(attempt(0), state="running", runner="r")
+    books.commit(Changes(new_trials={0: NOW}, attempts={row.token: row}))
+    with optuna_storage(books.url) as storage:
+        study = optuna.load_study(study_name="study", storage=storage)
+        study.tell(0, 0.75 if state is TrialState.COMPLETE else None, state)
+
+
+@pytest.mark.parametrize("state", [TrialState.FAIL, TrialState.COMPLETE])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        Changes(ends={0: TrialEnd("COMPLETE", (0.5,), NOW + 1)}),
+        Changes(ends={0: TrialEnd("FAIL", None, NOW + 1)}),
+        Changes(starts={0: NOW + 1}),
+        Changes(starts={0: NOW + 1}, ends={0: TrialEnd("COMPLETE", (0.5,), NOW + 1)}),
+        Changes(values=[(0, 0, 0.5)]),
+        Changes(params=[(0, "x", 0.5, X)]),
+        Changes(user_attrs={(0, "k"): 1}),
+    ],
+    ids=["complete", "fail", "start", "start and end", "value", "parameter", "attribute"],
+)
+def test_a_trial_that_was_ended_by_somebody_else_is_not_written(
+    books: Books, changes: Changes, state: TrialState
+) -> None:
+    told_by_optuna(books, state)
+    before = books.rows()
+    with pytest.raises(ForeignWrite, match="trial 0"):
+        books.commit(changes)
+    assert books.rows() == before
+
+
+def test_the_rest_of_the_batch_is_not_written_either(books: Books) -> None:
+    told_by_optuna(books)
+    before = books.rows()
+    batch = a_trial(1, ends={0: TrialEnd("FAIL", None, NOW)}, study_state=("paused", "", NOW))
+    with pytest.raises(ForeignWrite):
+        books.commit(batch)
+    assert books.rows() == before
+    books.load()
+    books.commit(a_trial(1))
+    assert len(books.optuna_trials()) == 2
+
+
+def test_an_attempt_of_such_a_trial_can_still_be_told_to_stop(books: Books) -> None:
+    told_by_optuna(books)
+    row = attempt(0, state="stopping", runner="r", verdict="ended elsewhere")
+    books.commit(Changes(attempts={row.token: row}))
+    assert books.load().attempts[0].verdict == "ended elsewhere"
+
+
+def test_a_trial_that_somebody_else_asked_for_is_not_taken_for_ours(books: Books) -> None:
+    """A notebook calls ``study.ask()`` on a study that is being served: the number is taken."""
+    books.create()
+    with optuna_storage(books.url) as storage:
+        optuna.load_study(study_name="study", storage=storage).ask()
+    before = books.rows()
+    with pytest.raises(ForeignWrite):
+        books.commit(a_trial(0, params=[(0, "x", 0.5, X)]))
+    assert books.rows() == before
+    assert [trial.number for trial in books.load().trials] == [0]

@@ -1,0 +1,239 @@
+"""Real processes on real servers, for tests: started with a log each, waited for by what they say, ended by id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import redis
+from optuna.storages import RDBStorage
+
+from orchestrator.notices import Notice, Progress, decode
+from tasks import keys
+from tasks.app import connect
+
+HERE = Path(__file__).parent
+PATIENCE = 60.0
+"""How long anything is waited for, in seconds; reaching it is a failure, never a result."""
+
+
+@dataclass
+class Servers:
+    """A Redis and a database for one test."""
+
+    redis_url: str
+    storage_url: str
+    opened: list[RDBStorage] = field(default_factory=list)
+
+    def client(self) -> redis.Redis:
+        return connect(self.redis_url)
+
+    def study(self, name: str) -> optuna.Study:
+        self.opened.append(RDBStorage(self.storage_url))
+        return optuna.load_study(study_name=name, storage=self.opened[-1])
+
+    def close(self) -> None:
+        for storage in self.opened:
+            storage.remove_session()
+            storage.engine.dispose()
+
+
+@dataclass
+class Process:
+    """A process under test."""
+
+    popen: subprocess.Popen[bytes]
+    log: Path
+
+    @property
+    def pid(self) -> int:
+        return self.popen.pid
+
+    def stop(self, signum: int = signal.SIGTERM, seconds: float = PATIENCE) -> int:
+        if self.popen.poll() is None:
+            self.popen.send_signal(signum)
+        return self.popen.wait(seconds)
+
+    def kill(self) -> None:
+        self.popen.kill()
+        self.popen.wait()
+
+
+@dataclass
+class Fleet:
+    """The processes of one test."""
+
+    servers: Servers | None
+    folder: Path
+    processes: list[Process] = field(default_factory=list)
+
+    def environment(self) -> dict[str, str]:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
+        clean |= {
+            "PYTHONPATH": str(HERE),
+            "ORCHESTRATOR_DATA_DIR": str(self.folder / "data"),
+            "ORCHESTRATOR_HEARTBEAT": "0.5",
+            "ORCHESTRATOR_LEASE": "2",
+        }
+        if self.servers is not None:
+            clean["ORCHESTRATOR_REDIS_URL"] = self.servers.redis_url
+            clean["ORCHESTRATOR_STORAGE_URL"] = self.servers.storage_url
+        return clean
+
+    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Starts ``orchestrator`` with these arguments."""
+        log = self.folder / f"{len(self.processes)}-{arguments[0]}.log"
+        with log.open("wb") as output:
+            popen = subprocess.Popen(
+                [sys.executable, "-m", "orchestrator", *arguments],
+                env=dict(environment or self.environment()),
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+            )
+        self.processes.append(Process(popen, log))
+        return self.processes[-1]
+
+    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs ``orchestrator`` with these arguments to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", *arguments],
+            env=self.environment(),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=2 * PATIENCE,
+            check=False,
+        )
+
+    def write_spec(self, text: str, name: str = "spec.toml") -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+    def submit(self, spec: Path) -> str:
+        done = self.call("submit", str(spec))
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def logs(self) -> str:
+        return "\n".join(f"== {each.log.name}\n{each.log.read_text()}" for each in self.processes)
+
+    def close(self) -> None:
+        for process in reversed(self.processes):
+            if process.popen.poll() is None:
+                process.popen.terminate()
+        for process in reversed(self.processes):
+            try:
+                process.popen.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+
+
+def wait_for(condition: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Waits until ``condition`` holds; for what gives no signal of its own, such as a process that ends."""
+    deadline = time.monotonic() + seconds
+    pause = Pause()
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s in vain: {what}"
+        pause()
+
+
+class Pause:
+    """A short wait between two looks."""
+
+    def __init__(self, seconds: float = 0.02) -> None:
+        self._never, self._write = os.pipe()
+        self._seconds = seconds
+
+    def __call__(self) -> None:
+        import select
+
+        select.select([self._never], [], [], self._seconds)
+
+    def __del__(self) -> None:
+        os.close(self._never)
+        os.close(self._write)
+
+
+def notices(client: redis.Redis, study: str) -> Iterator[Notice]:
+    """Yields what the control plane says about a study, from the beginning."""
+    last: bytes = b"0-0"
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        found = client.xread({keys.notices(study): last}, count=100, block=500)
+        streams = found.items() if isinstance(found, dict) else found or []
+        for _, entries in streams:
+            flat = entries[0] if entries and isinstance(entries[0], list) else entries
+            for entry, fields in flat:
+                last = entry
+                yield decode(fields[b"n"])
+    raise AssertionError(f"no news of study '{study}' for {PATIENCE} s")
+
+
+def follow_to_end(client: redis.Redis, study: str) -> Progress:
+    """Waits until the study has ended."""
+    for notice in notices(client, study):
+        if isinstance(notice, Progress) and notice.state in ("finished", "failed", "stopped"):
+            return notice
+    raise AssertionError
+
+
+def descendants(pid: int) -> list[int]:
+    """Returns the process ids below ``pid``."""
+    found = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = [int(child) for child in task.read_text().split()]
+        except OSError:
+            continue
+        for child in children:
+            found += [child, *descendants(child)]
+    return found
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def with_environment(name: str, value: str) -> list[int]:
+    """Returns the processes in whose environment ``name`` is ``value``: what a run has started, orphans too."""
+    wanted = f"{name}={value}".encode()
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if wanted in path.read_bytes().split(b"\0"):
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid() and not _is_zombie(pid)]
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+@contextmanager
+def fleet(servers: Servers | None, folder: Path) -> Iterator[Fleet]:
+    """Yields a fleet; ends every process of it."""
+    it = Fleet(servers, folder)
+    try:
+        yield it
+    finally:
+        it.close()

@@ -1,0 +1,79 @@
+"""Objectives that the integration tests send to real workers."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from pathlib import Path
+
+import optuna
+
+
+def steady(trial: optuna.Trial, *, epochs: int = 6, seconds: float = 0.01) -> float:
+    """Learns steadily; how well depends on its parameters alone."""
+    x = trial.suggest_float("x", 0.0, 1.0)
+    kind = trial.suggest_categorical("kind", ["plain", "fancy", None])
+    value = 0.0
+    for step in range(1, epochs + 1):
+        time.sleep(seconds)
+        value = x * step + (0.01 if kind == "fancy" else 0.0)
+        trial.report(value, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return value
+
+
+def long_epochs(trial: optuna.Trial, *, folder: str, seconds: float = 20.0) -> float:
+    """Trials that are worse than the first one sit in an epoch of 20 s; what happens to them is written down."""
+    good = trial.number < 1 or trial.number % 2 == 0
+    note = {"number": trial.number, "pid": os.getpid(), "interrupted": False}
+    try:
+        trial.report(1.0 if good else 0.0, 1)
+        if good:
+            return 1.0
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            time.sleep(seconds)
+        return 0.0
+    except optuna.TrialPruned:
+        note |= {"interrupted": True, "left": time.time()}
+        raise
+    finally:
+        Path(folder, f"{trial.number}.json").write_text(json.dumps(note))
+
+
+def waits(trial: optuna.Trial, *, folder: str) -> float:
+    """Reports once, then waits for a file to appear; a trial that is stopped meanwhile leaves at once."""
+    x = trial.suggest_float("x", 0.0, 1.0)
+    trial.report(x, 1)
+    while not Path(folder, "go").exists():
+        time.sleep(0.01)
+    trial.report(2 * x, 2)
+    return 2 * x
+
+
+def fails(trial: optuna.Trial) -> float:
+    """Is broken in the same way every time."""
+    trial.suggest_float("x", 0.0, 1.0)
+    raise ValueError("the data set is not there")
+
+
+def sometimes(trial: optuna.Trial) -> float:
+    """Every third trial raises, dies, or returns nonsense; the others are fine. NaN is reported on the way."""
+    x = trial.suggest_float("x", 0.0, 1.0)
+    trial.report(float("nan"), 1)
+    trial.report(x, 2)
+    match trial.number:
+        case 1:
+            raise RuntimeError("it broke")
+        case 3:
+            return float("nan")
+        case 5:
+            os._exit(3)
+        case 7:
+            return None  # type: ignore[return-value]
+    return x
+
+
+not_callable = 42

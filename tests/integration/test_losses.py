@@ -1,0 +1,132 @@
+"""What is lost on the way costs time and nothing else."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from fleet import Fleet, Servers, command_line, descendants, follow_to_end, notices, wait_for
+from optuna.trial import TrialState
+
+from orchestrator.notices import Progress
+
+SPEC = """
+name = "s"
+objective = "objectives:steady"
+direction = "maximize"
+trials = 10
+max_steps = 30
+seed = 2
+[args]
+epochs = 30
+seconds = 0.02
+"""
+
+
+def wait_for_epochs(servers: Servers, count: int) -> None:
+    for notice in notices(servers.client(), "s"):
+        if isinstance(notice, Progress) and notice.epochs >= count:
+            return
+
+
+def check_all_there(servers: Servers) -> None:
+    trials = servers.study("s").get_trials()
+    assert len(trials) == 10
+    for trial in trials:
+        assert trial.state is TrialState.COMPLETE, trial
+        assert list(trial.intermediate_values) == list(range(1, 31))
+
+
+@pytest.mark.parametrize("victim", ["trainer", "keeper", "worker"])
+def test_whoever_is_killed_the_trial_goes_on_elsewhere(running_embedded: Fleet, victim: str) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    worker = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    running_embedded.submit(running_embedded.write_spec(SPEC))
+    wait_for_epochs(servers, 40)
+    trainer = next(pid for pid in descendants(worker.pid) if "tasks.trainer" in command_line(pid))
+    keeper = int(Path(f"/proc/{trainer}/stat").read_text().rpartition(")")[2].split()[1])
+    family = [worker.pid, *descendants(worker.pid)]
+    os.kill({"trainer": trainer, "keeper": keeper, "worker": worker.pid}[victim], signal.SIGKILL)
+    if victim == "worker":
+        worker.popen.wait()
+        wait_for(lambda: not any("tasks." in command_line(pid) for pid in family), "all of its family is gone", 5)
+        running_embedded.start("worker", "--slots", "1", "--name", "second")
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete) == ("finished", 10), running_embedded.logs()
+    check_all_there(servers)
+
+
+def test_an_emptied_redis_is_rebuilt_from_the_database(running_embedded: Fleet) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    serve = running_embedded.start("serve")
+    running_embedded.start("worker", "--slots", "2")
+    running_embedded.submit(running_embedded.write_spec(SPEC))
+    for count in (40, 120):
+        wait_for_epochs(servers, count)
+        servers.client().flushall()
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete) == ("finished", 10), running_embedded.logs()
+    assert serve.popen.poll() is None
+    check_all_there(servers)
+
+
+def test_a_worker_that_is_told_to_stop_hands_its_trial_back(running_embedded: Fleet) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    first = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    running_embedded.submit(running_embedded.write_spec(SPEC + "[retry]\nmax_attempts = 1\n"))
+    wait_for_epochs(servers, 40)
+    assert first.stop(seconds=15) == 0
+    running_embedded.start("worker", "--slots", "1", "--name", "second")
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete) == ("finished", 10), running_embedded.logs()
+    check_all_there(servers)
+
+
+def test_poison_in_the_stream_and_in_the_queue_harms_nobody(running_embedded: Fleet) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    client = servers.client()
+    for data in (b"", b"\xff\xfe", b"\x81\xa1a\x01", b"\xc1" * 100, b"\x93\x01\x02\x03"):
+        client.xadd("orchestrator:events", {"e": data})
+    client.xadd("orchestrator:events", {"something": "else"})
+    running_embedded.start("serve")
+    running_embedded.start("worker", "--slots", "1")
+    running_embedded.submit(running_embedded.write_spec(SPEC))
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete) == ("finished", 10), running_embedded.logs()
+    assert client.xlen("orchestrator:dead") == 6
+    assert client.xlen("orchestrator:events") < 50
+
+
+def test_a_trial_that_somebody_else_ends_is_left_as_they_ended_it(running: Fleet, tmp_path: Path) -> None:
+    servers = running.servers
+    assert servers is not None
+    running.start("serve")
+    running.start("worker", "--slots", "1")
+    running.submit(
+        running.write_spec(f'name = "s"\nobjective = "objectives:waits"\ntrials = 3\n[args]\nfolder = "{tmp_path}"\n')
+    )
+    wait_for_epochs(servers, 1)
+    servers.study("s").tell(0, 0.5)
+    (tmp_path / "go").touch()
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete) == ("finished", 3), running.logs()
+    first = servers.study("s").get_trials()[0]
+    assert (first.value, list(first.intermediate_values)) == (0.5, [1])

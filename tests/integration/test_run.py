@@ -1,0 +1,248 @@
+"""``orchestrator run``: the whole stack under one roof, interrupted in every way, and never doubled."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy
+from fleet import Fleet, Process, Servers, command_line, fleet, follow_to_end, wait_for, with_environment
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator import journal
+from orchestrator.storage import Store, WriterLease
+from orchestrator.storage.database import Database
+
+SPEC = """
+name = "one"
+objective = "objectives:steady"
+direction = "maximize"
+trials = 16
+max_steps = 6
+seed = 4
+[args]
+seconds = 0.05
+[pruner]
+name = "median"
+n_startup_trials = 2
+n_warmup_steps = 1
+"""
+
+
+def start_run(it: Fleet, *arguments: str) -> Process:
+    return it.start("run", str(it.write_spec(SPEC)), "--slots", "1", *arguments)
+
+
+def finish_run(it: Fleet) -> dict[str, Any]:
+    done = it.call("run", str(it.write_spec(SPEC)), "--slots", "1", "--json")
+    assert done.returncode == 0, done.stderr + _inner_logs(it)
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return result
+
+
+def rows(it: Fleet) -> list[tuple[Any, ...]]:
+    """Returns what must repeat exactly: numbers, parameters, states, values, decisions; no times."""
+    return [_row(trial) for trial in trials(it)]
+
+
+def trials(it: Fleet) -> list[FrozenTrial]:
+    servers = Servers("", f"sqlite:///{it.folder / 'data' / 'studies.db'}")
+    found = servers.study("one").get_trials()
+    servers.close()
+    return found
+
+
+def _row(trial: FrozenTrial) -> tuple[Any, ...]:
+    return (
+        trial.number,
+        trial.state.name,
+        trial.params,
+        list(trial.intermediate_values.items()),
+        trial.values,
+        trial.user_attrs,
+    )
+
+
+def _inner_logs(it: Fleet) -> str:
+    return "\n".join(f"== {path.name}\n{path.read_text()}" for path in (it.folder / "data" / "logs").glob("*.log"))
+
+
+def nothing_left(it: Fleet) -> bool:
+    left = with_environment("ORCHESTRATOR_DATA_DIR", str(it.folder / "data"))
+    return not left
+
+
+def wait_until_in_the_middle(process: Process, ended: int = 4) -> None:
+    wait_for(
+        lambda: process.log.read_text().count("\ntrial ") >= ended or process.popen.poll() is not None,
+        f"{ended} trials have ended",
+    )
+    assert process.popen.poll() is None, process.log.read_text()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[tuple[Any, ...]]]:
+    """The result and the rows of a run that nothing happened to."""
+    with fleet(None, tmp_path_factory.mktemp("undisturbed")) as it:
+        result = finish_run(it)
+        assert nothing_left(it)
+        return result, rows(it)
+
+
+def test_the_json_object_has_what_it_promises(undisturbed: tuple[dict[str, Any], list[tuple[Any, ...]]]) -> None:
+    result, found = undisturbed
+    assert set(result) == {
+        *("study", "storage", "state", "best", "trials", "epochs"),
+        *("prune_latency_ms", "slot_gap_ms", "wall_s"),
+    }
+    assert (result["study"], result["state"]) == ("one", "finished")
+    assert set(result["best"]) == {"number", "value", "params"}
+    assert sum(result["trials"].values()) == 16 == len(found)
+    assert result["trials"]["pruned"] > 2
+    assert result["epochs"] == {"trained": sum(len(row[3]) for row in found), "budget": 16 * 6}
+    assert set(result["prune_latency_ms"]) == set(result["slot_gap_ms"]) == {"p50", "p99"}
+
+
+def test_the_same_seed_gives_the_same_search(
+    alone: Fleet, undisturbed: tuple[dict[str, Any], list[tuple[Any, ...]]]
+) -> None:
+    finish_run(alone)
+    assert rows(alone) == undisturbed[1]
+
+
+def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(
+    alone: Fleet, undisturbed: tuple[dict[str, Any], list[tuple[Any, ...]]]
+) -> None:
+    run = start_run(alone)
+    wait_until_in_the_middle(run)
+
+    assert run.stop(signal.SIGINT, 20) == 130
+
+    assert nothing_left(alone)
+    assert "goes on from here" in run.log.read_text()
+    before = trials(alone)
+    assert 4 <= sum(trial.state.is_finished() for trial in before) < 16
+    assert finish_run(alone)["state"] == "finished"
+    assert rows(alone) == undisturbed[1]
+    assert nothing_left(alone)
+
+
+@pytest.mark.parametrize("whom", ["everything", "run alone"])
+def test_after_kill_9_the_same_command_goes_on(
+    alone: Fleet, whom: str, undisturbed: tuple[dict[str, Any], list[tuple[Any, ...]]]
+) -> None:
+    run = start_run(alone)
+    wait_until_in_the_middle(run)
+    victims = with_environment("ORCHESTRATOR_DATA_DIR", str(alone.folder / "data"))
+    assert len(victims) >= 5, [command_line(pid) for pid in victims]
+    for pid in victims if whom == "everything" else [run.pid]:
+        os.kill(pid, signal.SIGKILL)
+
+    result = finish_run(alone)  # at once: what was orphaned is gone before anything is started again
+
+    assert result["state"] == "finished"
+    assert rows(alone) == undisturbed[1]
+    assert nothing_left(alone)
+
+
+def test_a_data_folder_in_use_is_refused(alone: Fleet) -> None:
+    run = start_run(alone)
+    wait_until_in_the_middle(run, 1)
+    second = alone.call("run", str(alone.folder / "spec.toml"))
+    assert second.returncode == 2
+    assert "another run is using this data folder" in second.stderr
+    assert len(second.stderr.strip().splitlines()) == 1
+    assert run.popen.poll() is None
+    run.stop(signal.SIGINT, 20)
+
+
+def test_more_trials_continue_a_finished_study(alone: Fleet) -> None:
+    assert sum(finish_run(alone)["trials"].values()) == 16
+    done = alone.call("run", str(alone.folder / "spec.toml"), "--trials", "18", "--json")
+    assert done.returncode == 0, done.stderr
+    assert sum(json.loads(done.stdout.splitlines()[-1])["trials"].values()) == 18
+    again = alone.call("run", str(alone.folder / "spec.toml"), "--trials", "18", "--json")
+    assert sum(json.loads(again.stdout.splitlines()[-1])["trials"].values()) == 18
+
+
+def test_a_broken_objective_stops_the_search_and_says_so(alone: Fleet) -> None:
+    spec = alone.write_spec('name = "broken"\nobjective = "objectives:fails"\ntrials = 10\n')
+    done = alone.call("run", str(spec), "--slots", "1", "--json")
+    assert done.returncode == 1
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["state"] == "failed"
+    assert result["reason"] == "the first 3 trials all failed alike: ValueError: the data set is not there"
+    assert "Traceback" in done.stderr
+    assert "objectives.py" in done.stderr
+    assert nothing_left(alone)
+
+
+def test_run_works_on_configured_servers(running: Fleet) -> None:
+    result = finish_run(running)
+    assert result["state"] == "finished"
+    assert running.servers is not None
+    found = running.servers.study("one").get_trials()
+    assert [trial.number for trial in found] == list(range(16))
+    assert all(trial.state in (TrialState.COMPLETE, TrialState.PRUNED) for trial in found)
+
+
+def test_a_recorded_run_replays_to_the_same_rows(running_embedded: Fleet, tmp_path: Path) -> None:
+    """Without Redis, Celery or a clock: from the recording alone, into another database."""
+    it = running_embedded
+    assert it.servers is not None
+    recording = tmp_path / "recording"
+    it.start("serve", "--journal", str(recording))
+    it.start("worker", "--slots", "2")
+    it.submit(it.write_spec(SPEC))
+    follow_to_end(it.servers.client(), "one")
+    for process in reversed(it.processes):
+        process.stop()
+
+    url = f"sqlite:///{tmp_path / 'replayed.db'}"
+    replayed = Servers("", url)
+    _replay(recording, url)
+
+    expected = [_row(trial) + _times(trial) for trial in it.servers.study("one").get_trials()]
+    assert [_row(trial) + _times(trial) for trial in replayed.study("one").get_trials()] == expected
+    assert _ours(url) == _ours(it.servers.storage_url)
+    replayed.close()
+
+
+def _times(trial: FrozenTrial) -> tuple[Any, ...]:
+    return trial.datetime_start, trial.datetime_complete, trial.system_attrs
+
+
+def _replay(recording: Path, url: str) -> None:
+    database = Database(url)
+    database.prepare()
+    lease = WriterLease(database, 60)
+    assert lease.acquire() is None
+    store = Store(database, lease)
+
+    def sink(record: journal.Record, batch: Any) -> None:
+        if record.call == "open" and store.state(record.study) is None:
+            spec = journal.Spec.from_json(record.spec)
+            store.create(spec, record.at, uid=record.uid, seed=record.seed)
+        store.commit({record.study: batch.changes})
+
+    journal.replay(journal.read(recording), sink)
+    store.close()
+    database.close()
+
+
+def _ours(url: str) -> list[Any]:
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        found = [
+            connection.execute(sqlalchemy.text(query)).all()
+            for query in (
+                "SELECT trial, rule, step, value, threshold, peers FROM orchestrator_decisions ORDER BY trial",
+                "SELECT token, trial, number, state, runner, verdict, cause FROM orchestrator_attempts ORDER BY 1",
+            )
+        ]
+    engine.dispose()
+    return found

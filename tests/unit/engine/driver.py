@@ -1,0 +1,321 @@
+"""A fleet without processes: slots that take jobs and say what keepers would, one event at a time."""
+
+from __future__ import annotations
+
+import copy
+import itertools
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from random import Random
+from typing import Any
+
+from ledger import Ledger
+from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
+
+from orchestrator import journal
+from orchestrator.engine import Batch, StudyEngine
+from orchestrator.journal import Record
+from orchestrator.spec import Spec
+from orchestrator.spec.model import validate
+from tasks.contract import (
+    Body,
+    Confirmation,
+    Epoch,
+    Event,
+    Failed,
+    Finished,
+    Job,
+    Reply,
+    Revoked,
+    Started,
+    Stopped,
+    Suggest,
+)
+
+SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
+MANY_STEPS = 50_000
+
+
+def make_spec(**changes: Any) -> Spec:
+    """A small search with one parameter; ``changes`` replace keys, None takes one out."""
+    table: dict[str, Any] = {
+        "name": "search",
+        "objective": "somewhere:objective",
+        "trials": 6,
+        "max_steps": 4,
+        "sampler": {"name": "random"},
+        "space": SPACE,
+    }
+    table |= changes
+    return validate({key: value for key, value in table.items() if value is not None}, "test")
+
+
+class Course:
+    """What a simulated objective is given."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.number = job.trial
+        self._stored = {name: param.value for name, param in job.params.items()}
+
+    def suggest(self, name: str, distribution: BaseDistribution) -> Generator[Suggest, Reply, Any]:
+        """As the worker's trial does it: stored, sampled ahead, or asked for."""
+        text = distribution_to_json(distribution)
+        if name not in self._stored:
+            ahead = self.job.ahead.get(name)
+            used = ahead is not None and ahead.distribution == text
+            reply = yield Suggest(name=name, distribution=text, used=used)
+            if used and ahead is not None:
+                self._stored[name] = ahead.value
+            elif reply.error:
+                raise ValueError(reply.error)
+            else:
+                self._stored[name] = reply.value
+        return distribution.to_external_repr(self._stored[name])
+
+    def float(self, name: str, low: float = 0.0, high: float = 1.0) -> Generator[Suggest, Reply, float]:
+        return (yield from self.suggest(name, FloatDistribution(low, high)))
+
+
+Talk = Generator[Body, Any, Any]
+Objective = Callable[[Course], Talk]
+
+
+def learning(course: Course, epochs: int = 4) -> Talk:
+    """Reports a curve that is the better (smaller) the smaller x is; returns its last value."""
+    x = yield from course.float("x")
+    value = 1.0
+    for step in range(epochs):
+        value = x + 1.0 / (step + 1)
+        yield Epoch(step=step, value=value)
+    return value
+
+
+@dataclass(eq=False)
+class Run:
+    """One start of one attempt. ``said`` is everything it ever published."""
+
+    job: Job
+    runner: str
+    talk: Talk
+    said: list[Event] = field(default_factory=list)
+    waiting: bool = False
+    reply: Reply | None = None
+
+    def event(self, body: Body) -> Event:
+        event = Event(token=self.job.token, runner=self.runner, seq=len(self.said) + 1, body=body)
+        self.said.append(event)
+        return event
+
+    def next(self) -> Body:
+        """What the training says next; its last word is a value or a failure."""
+        try:
+            reply, self.reply = self.reply, None
+            body: Body = next(self.talk) if reply is None else self.talk.send(reply)
+        except StopIteration as end:
+            return Finished(values=(float(end.value),))
+        except ValueError as error:
+            return Failed(cause="exception", error=type(error).__name__, message=str(error))
+        return body
+
+
+@dataclass(eq=False)
+class Slot:
+    """Where runs take place, one after the other."""
+
+    name: str
+    run: Run | None = None
+
+
+class World:
+    """An engine, its database, the queue, what Redis would hold, and the slots.
+
+    Args:
+        spec: The search.
+        objective: What the slots run.
+        slots: How many.
+        seed: Of the study.
+        rebuild: Throw the engine away after each batch and make it again from the database.
+        shuffle: Which slot goes next is drawn with this seed; in turns without one.
+        ledger: A database with something in it already.
+    """
+
+    def __init__(
+        self,
+        spec: Spec,
+        objective: Objective = learning,
+        slots: int = 1,
+        *,
+        seed: int = 7,
+        rebuild: bool = False,
+        shuffle: int | None = None,
+        ledger: Ledger | None = None,
+    ) -> None:
+        self.ledger = ledger or Ledger(spec, seed)
+        self.objective = objective
+        self.slots = [Slot(f"slot-{index}") for index in range(slots)]
+        self.rebuild_always = rebuild
+        self.at = 1_700_000_000.0
+        self.queue: list[Job] = []
+        self.revoked: list[str] = []
+        self.replies: dict[str, Reply] = {}
+        self.confirmations: dict[str, Confirmation] = {}
+        self.records: list[Record] = []
+        self.batches: list[Batch] = []
+        self.sent: list[Job] = []
+        self.runs: list[Run] = []
+        self.hold = False
+        self._random = None if shuffle is None else Random(shuffle)
+        self._runners = itertools.count(1)
+        self.engine = StudyEngine(self.ledger.snapshot(), self.at)
+        self.commit()
+
+    # -- towards the engine ---------------------------------------------------------------------------------------
+
+    def feed(self, call: str, **fields: Any) -> None:
+        """Puts one input into the engine and, unless ``hold`` is set, commits what comes of it."""
+        self.at += 1.0
+        record = Record(study=self.engine.name, call=call, at=self.at, **fields)
+        self.records.append(record)
+        journal.feed(self.engine, record)
+        if not self.hold:
+            self.commit()
+
+    def deliver(self, event: Event) -> None:
+        self.feed("apply", event=event)
+
+    def extend(self, spec: Spec) -> None:
+        self.ledger.spec = spec
+        self.feed("extend", spec=spec.to_json())
+
+    def commit(self) -> Batch:
+        """Commits, then acts."""
+        batch = self._commit()
+        if self.rebuild_always:
+            self.rebuild()
+        return batch
+
+    def rebuild(self) -> None:
+        """The control plane dies and starts again; what was not committed is gone."""
+        self.engine = StudyEngine(self.ledger.snapshot(), self.at)
+        self._commit()
+
+    def _commit(self) -> Batch:
+        batch = copy.deepcopy(self.engine.take())
+        self.ledger.commit(batch.changes)
+        self.batches.append(batch)
+        self.confirmations |= batch.confirmations
+        self.revoked += [revoke.token for revoke in batch.revokes]
+        for answer in batch.answers:
+            known = self.replies.get(answer.reply.runner)
+            if known is None or known.seq <= answer.reply.seq:
+                self.replies[answer.reply.runner] = answer.reply
+        for send in batch.sends:
+            self.sent.append(send.job)
+            self.queue.insert(0 if send.retry else len(self.queue), send.job)
+        return batch
+
+    # -- the slots ------------------------------------------------------------------------------------------------
+
+    def run(self) -> World:
+        """Goes on until no slot has anything to do."""
+        for _ in range(MANY_STEPS):
+            if not self.step():
+                return self
+        raise AssertionError("the search does not end")
+
+    def step(self) -> bool:
+        """Lets one slot say one thing; returns whether any had something to say."""
+        order = list(self.slots)
+        if self._random:
+            self._random.shuffle(order)
+        for slot in order:
+            if self.turn(slot):
+                self.slots.remove(slot)
+                self.slots.append(slot)
+                return True
+        return False
+
+    def turn(self, slot: Slot) -> bool:
+        event = self.say(slot)
+        if event is None:
+            return False
+        self.deliver(event)
+        return True
+
+    def say(self, slot: Slot) -> Event | None:
+        """Returns the next thing that ``slot`` publishes, or None where it has nothing to do."""
+        if slot.run is None:
+            job = self._take_job()
+            return None if job is None else self.start(slot, job)
+        run = slot.run
+        confirmation = self.confirmations.get(run.job.token)
+        if confirmation and (confirmation.verdict or confirmation.runner not in ("", run.runner)):
+            slot.run = None
+            return run.event(Stopped(latency=0.01))
+        if run.waiting:
+            reply = self.replies.pop(run.runner, None)
+            if reply is None or reply.seq != len(run.said):
+                return None
+            run.waiting, run.reply = False, reply
+        body = run.next()
+        if isinstance(body, Suggest) and not body.used:
+            run.waiting = True
+        if isinstance(body, Finished | Failed):
+            slot.run = None
+        return run.event(body)
+
+    def start(self, slot: Slot, job: Job) -> Event:
+        """Begins ``job`` on ``slot``: the first event of a new runner."""
+        run = slot.run = Run(job, f"runner-{next(self._runners)}", self.objective(Course(job)))
+        self.runs.append(run)
+        return run.event(Started(host="host", pid=1, slot=slot.name))
+
+    def until(self, kind: type, slot: Slot | None = None) -> Run:
+        """Lets the slots go on until one of them has said something of ``kind``; returns its run."""
+        for _ in range(MANY_STEPS):
+            for each in [slot] if slot else list(self.slots):
+                run = each.run
+                if self.turn(each):
+                    run = each.run or run
+                    if run and isinstance(run.said[-1].body, kind):
+                        return run
+        raise AssertionError(f"nobody says {kind.__name__}")
+
+    def leave(self, run: Run, body: Body) -> None:
+        """The run ends with ``body``, whatever its training was about to say."""
+        self.vacate(run)
+        self.deliver(run.event(body))
+
+    def lose(self, run: Run, *, still_there: bool = False) -> None:
+        """The control plane takes the run for lost; its slot is gone unless it is ``still_there``."""
+        if not still_there:
+            self.vacate(run)
+        self.feed("lose", token=run.job.token, text="no sign of life")
+
+    def vacate(self, run: Run) -> None:
+        """The slot of ``run`` is free."""
+        for slot in self.slots:
+            if slot.run is run:
+                slot.run = None
+
+    def _take_job(self) -> Job | None:
+        while self.queue:
+            job = self.queue.pop(0)
+            if job.token not in self.revoked:
+                return job
+            self.deliver(Event(token=job.token, runner="", seq=0, body=Revoked(running=False)))
+        return None
+
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> str:
+        return self.ledger.state
+
+    @property
+    def counts(self) -> dict[str, int]:
+        return self.ledger.counts()
+
+    def values(self, number: int) -> list[float]:
+        return list(self.ledger.trials[number].steps.values())

@@ -1,0 +1,273 @@
+"""How a study ends, and that every trial has ended then."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import optuna
+import pytest
+from driver import Course, Objective, Talk, World, make_spec
+from programs import broken, silent
+
+from orchestrator import sampling
+from tasks.contract import Epoch, Failed, Started, StudyStop
+
+
+def raising(*errors: str, message: str = "it broke") -> Objective:
+    """Trial n raises the nth of ``errors``, and what comes after them succeeds."""
+
+    def objective(course: Course) -> Talk:
+        if course.number < len(errors) and errors[course.number]:
+            yield Failed(cause="exception", error=errors[course.number], message=message)
+        yield Epoch(step=0, value=1.0)
+        return 1.0
+
+    return objective
+
+
+def test_three_first_trials_that_fail_alike_end_the_search() -> None:
+    world = World(make_spec(trials=10), broken).run()
+    assert world.state == "failed"
+    assert world.ledger.reason == "the first 3 trials all failed alike: RuntimeError: no"
+    assert world.counts == {"FAIL": 4}
+    assert json.loads(world.ledger.trials[3].user_attrs["failure"]) == {"cause": "not started"}
+
+
+@pytest.mark.parametrize("message", ["", "\n", "\r\n\r\n"])
+def test_failures_without_a_message_count_too(message: str) -> None:
+    """``assert x`` raises an AssertionError that says nothing."""
+    world = World(make_spec(trials=10), raising(*["AssertionError"] * 9, message=message)).run()
+    assert world.state == "failed"
+    assert world.ledger.reason == "the first 3 trials all failed alike: AssertionError: "
+
+
+@pytest.mark.parametrize(("trials", "words"), [(1, "the only trial failed"), (2, "the first 2 trials")])
+def test_a_small_search_gives_up_earlier(trials: int, words: str) -> None:
+    world = World(make_spec(trials=trials), broken).run()
+    assert (world.state, len(world.ledger.trials)) == ("failed", trials)
+    assert world.ledger.reason.startswith(words)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        ("TypeError", "KeyError", "TypeError", "TypeError"),
+        ("", "TypeError", "TypeError", "TypeError"),
+        ("TypeError", "TypeError", "", "TypeError"),
+        ("ValueError", "ValueError", "ValueError", "ValueError"),
+    ],
+)
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_failures_that_differ_or_are_expected_do_not(errors: tuple[str, ...], rebuild: bool) -> None:
+    world = World(make_spec(trials=6, catch=["ValueError"]), raising(*errors), rebuild=rebuild).run()
+    assert world.state == "finished"
+    assert world.counts == {"COMPLETE": 6 - sum(map(bool, errors)), "FAIL": sum(map(bool, errors))}
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_expected_failures_between_do_not_hide_the_others(rebuild: bool) -> None:
+    errors = ("ValueError", "KeyError", "ValueError", "KeyError", "KeyError")
+    world = World(make_spec(trials=9, catch=["ValueError"]), raising(*errors), rebuild=rebuild).run()
+    assert world.state == "failed"
+    assert "KeyError" in world.ledger.reason
+
+
+def test_an_objective_that_cannot_be_imported_ends_the_search_at_once() -> None:
+    def objective(course: Course) -> Talk:  # noqa: ARG001
+        yield Failed(cause="import", error="ImportError", message="m:f: no module named 'm'")
+
+    world = World(make_spec(trials=9), objective, slots=3).run()
+    assert (world.state, world.ledger.reason) == ("failed", "m:f: no module named 'm'")
+    assert set(world.counts) == {"FAIL"}
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_study_stop_lets_what_runs_end_and_starts_nothing_new(rebuild: bool) -> None:
+    def objective(course: Course) -> Talk:
+        for step in range(4):
+            if (course.number, step) == (1, 1):
+                yield StudyStop()
+            yield Epoch(step=step, value=1.0)
+        return 1.0
+
+    world = World(make_spec(trials=20), objective, slots=3, rebuild=rebuild).run()
+    assert world.state == "finished"
+    assert world.counts == {"COMPLETE": 3, "FAIL": 1}
+    assert json.loads(world.ledger.trials[3].user_attrs["failure"]) == {"cause": "not started"}
+
+
+def test_study_stop_in_the_last_trial_that_runs_ends_the_study() -> None:
+    def objective(course: Course) -> Talk:  # noqa: ARG001
+        yield StudyStop()
+        return 1.0
+
+    world = World(make_spec(trials=20), objective).run()
+    assert (world.state, world.counts) == ("finished", {"COMPLETE": 1, "FAIL": 1})
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_larger_budget_revokes_an_earlier_study_stop(rebuild: bool) -> None:
+    def objective(course: Course) -> Talk:
+        if course.number == 0:
+            yield StudyStop()
+        return 1.0
+
+    world = World(make_spec(trials=5), objective, rebuild=rebuild).run()
+    world.extend(make_spec(trials=6))
+    world.run()
+    assert world.state == "finished"
+    assert sum(world.counts.values()) == 6
+
+
+def test_pause_sends_nothing_and_resume_goes_on() -> None:
+    world = World(make_spec(trials=5, lookahead=2), slots=1)
+    world.until(Epoch)
+    world.feed("pause")
+    world.run()
+    assert world.state == "paused"
+    paused = len(world.ledger.trials)
+    world.step()
+    assert len(world.ledger.trials) == paused < 5
+    assert not world.queue
+    world.feed("resume")
+    assert world.queue
+    world.run()
+    assert (world.state, world.counts) == ("finished", {"COMPLETE": 5})
+
+
+def test_a_trial_that_dies_during_a_pause_waits_for_its_end() -> None:
+    world = World(make_spec(trials=1))
+    run = world.until(Epoch)
+    world.feed("pause")
+    world.leave(run, Failed(cause="died", error="TrainingProcessDied", message="signal 9"))
+    assert not world.queue
+    assert world.ledger.attempts_of(0)[1].state == "queued"
+    world.feed("resume")
+    world.run()
+    assert world.counts == {"COMPLETE": 1}
+
+
+def test_an_engine_started_while_paused_stays_so() -> None:
+    world = World(make_spec(trials=3))
+    world.feed("pause")
+    world.rebuild()
+    assert world.engine.state == "paused"
+    world.feed("resume")
+    world.run()
+    assert world.counts == {"COMPLETE": 3}
+
+
+def test_stop_ends_every_trial() -> None:
+    world = World(make_spec(trials=9, lookahead=2, parallel=2), slots=2)
+    runs = [world.until(Epoch, slot) for slot in list(world.slots)]
+    world.feed("stop")
+    assert (world.state, world.ledger.reason) == ("stopped", "stopped by a person")
+    assert set(world.counts) == {"FAIL"}
+    causes = [json.loads(row.user_attrs["failure"])["cause"] for row in world.ledger.trials.values()]
+    assert causes == ["study stopped"] * 2 + ["not started"] * (len(causes) - 2)
+    assert {run.job.token for run in runs} <= set(world.revoked)
+    world.run()
+    assert {row.state for row in world.ledger.attempts.values()} == {"done"}
+
+
+@pytest.mark.parametrize("operation", ["pause", "resume", "stop"])
+def test_a_study_that_has_ended_takes_no_commands(operation: str) -> None:
+    world = World(make_spec(trials=1)).run()
+    before = world.ledger.rows()
+    world.feed(operation)
+    assert world.ledger.rows() == before
+
+
+def test_a_stopped_study_goes_on_with_a_larger_budget() -> None:
+    world = World(make_spec(trials=4))
+    world.until(Epoch)
+    world.feed("stop")
+    world.run()
+    gone = len(world.ledger.trials)
+    world.extend(make_spec(trials=6))
+    world.run()
+    assert world.state == "finished"
+    assert world.counts == {"COMPLETE": 6 - gone, "FAIL": gone}
+
+
+class BadSampler(optuna.samplers.RandomSampler):
+    """Fails where it is told to, from a trial number on."""
+
+    where = ""
+    first = 0
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        super().__init__(seed=1)
+
+    def fail(self, where: str, number: int) -> None:
+        if where == self.where and number >= self.first:
+            raise RuntimeError(f"in {where},\nno value")
+
+    def before_trial(self, study: Any, trial: Any) -> None:
+        self.fail("before_trial", trial.number)
+        super().before_trial(study, trial)
+
+    def sample_independent(self, study: Any, trial: Any, *rest: Any) -> Any:
+        self.fail("sample_independent", trial.number)
+        return super().sample_independent(study, trial, *rest)
+
+    def after_trial(self, study: Any, trial: Any, *rest: Any) -> None:
+        self.fail("after_trial", trial.number)
+        super().after_trial(study, trial, *rest)
+
+
+@pytest.mark.parametrize("first", [0, 2])
+@pytest.mark.parametrize("where", ["before_trial", "sample_independent", "after_trial"])
+def test_a_sampler_that_raises_ends_the_search_and_leaves_no_trial_open(
+    where: str, first: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(BadSampler, "where", where)
+    monkeypatch.setattr(BadSampler, "first", first)
+    monkeypatch.setattr(sampling, "build_sampler", BadSampler)
+    world = World(make_spec(trials=8), slots=2).run()
+    assert world.state == "failed"
+    assert world.ledger.reason == f"the sampler failed: RuntimeError: in {where}, no value"
+    assert not {"RUNNING", "WAITING"} & set(world.counts)
+    assert not world.engine.attempts.count("queued", "sent", "running", "stopping")
+
+
+def test_a_sampler_that_raises_for_one_parameter_fails_that_trial(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BadSampler, "where", "sample_independent")
+    monkeypatch.setattr(BadSampler, "first", 1)
+    monkeypatch.setattr(sampling, "build_sampler", BadSampler)
+    world = World(make_spec(trials=2, space=None), silent).run()
+    assert world.counts["FAIL"] >= 1
+    assert not {"RUNNING", "WAITING"} & set(world.counts)
+
+
+def test_what_ended_elsewhere_is_told_to_stop() -> None:
+    """Optuna's dashboard can end a trial that runs here; the engine learns it when it is made again."""
+    world = World(make_spec(trials=3), slots=2)
+    run = world.until(Epoch)
+    queued = world.queue[0]
+    for number in (0, queued.trial):
+        row = world.ledger.trials[number]
+        row.state, row.end, row.values = "FAIL", world.at, None
+    world.rebuild()
+    assert world.ledger.attempts[run.job.token].verdict == "ended elsewhere"
+    assert world.ledger.attempts[queued.token].state == "done"
+    world.run()
+    assert world.counts == {"COMPLETE": 1, "FAIL": 2}
+    assert world.state == "finished"
+
+
+def test_the_notices_tell_every_end_once() -> None:
+    world = World(make_spec(trials=5), raising("KeyError", "", "TypeError"), slots=2).run()
+    told = sorted((n.number, n.state) for batch in world.batches for n in batch.notices)
+    assert told == [(row.number, row.state) for row in world.ledger.trials.values()]
+
+
+def test_progress_adds_up() -> None:
+    world = World(make_spec(trials=6, lookahead=2), raising("KeyError"), slots=2)
+    world.until(Started)
+    while world.step():
+        now = world.engine.progress()
+        assert now.complete + now.pruned + now.failed + now.running + now.waiting == len(world.ledger.trials)
+        assert now.running == len(now.slots) <= 2
+    assert (now.complete, now.failed, now.state) == (5, 1, "finished")

@@ -1,0 +1,264 @@
+"""Any interleaving of what a stream, a fleet and a control plane can do to each other keeps the rules."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from driver import Course, Run, Talk, World, make_spec
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from orchestrator.lifecycle import LIVE, AttemptState
+from tasks.contract import Body, Epoch, Event, Failed, Released, Revoked
+
+DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9")
+BOUND = (AttemptState.RUNNING, AttemptState.STOPPING)
+ROUNDS = 400
+anything = st.integers(0, 2**16)
+
+
+class Fleet(RuleBasedStateMachine):
+    """Slots speak into a stream that loses, delays and repeats; the control plane folds, commits and crashes."""
+
+    @initialize(
+        trials=st.integers(1, 5),
+        slots=st.integers(1, 3),
+        parallel=st.sampled_from([None, 1, 2]),
+        space=st.booleans(),
+        lookahead=st.integers(1, 2),
+        pruner=st.sampled_from(["median", "asha", "none"]),
+    )
+    def begin(self, trials: int, slots: int, space: bool, pruner: str, **changes: Any) -> None:
+        rules: dict[str, dict[str, Any]] = {
+            "median": {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 1},
+            "asha": {"name": "asha", "min_resource": 1, "reduction_factor": 2},
+            "none": {"name": "none"},
+        }
+        if not space:
+            changes["space"] = None
+        spec = make_spec(trials=trials, pruner=rules[pruner], **changes)
+        self.said: dict[float, tuple[Run, int]] = {}
+        self.counter = itertools.count()
+        self.world = World(spec, self.objective, slots)
+        self.world.hold = True
+        self.stream: list[Event] = []
+        self.uncommitted: list[Event] = []
+        self.acknowledged: dict[str, int] = {}
+
+    def objective(self, course: Course) -> Talk:
+        """No value is said twice, so that every stored one tells where it came from."""
+        x = yield from course.float("x")
+        run = next(each for each in self.world.runs if each.talk.gi_running)
+        for step in range(3):
+            value = x + next(self.counter) * 1e-9
+            self.said[value] = (run, step)
+            yield Epoch(step=step, value=value)
+        return x
+
+    # -- the fleet ------------------------------------------------------------------------------------------------
+
+    @rule(pick=anything, arrives=st.booleans())
+    def speak(self, pick: int, arrives: bool) -> None:
+        """A slot says the next thing; it reaches the stream or it does not."""
+        event = self.world.say(self.world.slots[pick % len(self.world.slots)])
+        if event and arrives:
+            self.stream.append(event)
+
+    @rule(pick=anything, count=st.integers(1, 6))
+    def speak_on(self, pick: int, count: int) -> None:
+        for _ in range(count):
+            self.speak(pick, True)
+
+    @rule(pick=anything)
+    def resend(self, pick: int) -> None:
+        """A keeper says again what it was not confirmed."""
+        if self.world.runs:
+            self.stream += self.unconfirmed(self.world.runs[pick % len(self.world.runs)])
+
+    @rule(pick=anything, body=st.sampled_from([DIED, Released()]))
+    def break_off(self, pick: int, body: Body) -> None:
+        run = self.busy(pick)
+        if run:
+            self.world.vacate(run)
+            self.stream.append(run.event(body))
+
+    @rule(pick=anything, still_there=st.booleans())
+    def go_silent(self, pick: int, still_there: bool) -> None:
+        rows = self.world.engine.attempts.in_state(*BOUND)
+        if rows:
+            row = rows[pick % len(rows)]
+            for run in self.world.runs:
+                if run.runner == row.runner and not still_there:
+                    self.world.vacate(run)
+            self.world.feed("lose", token=row.token, text="no sign of life")
+
+    @rule(pick=anything, place=anything)
+    def deliver_a_task_twice(self, pick: int, place: int) -> None:
+        run, slot = self.busy(pick), self.world.slots[place % len(self.world.slots)]
+        if run and slot.run is None:
+            self.stream.append(self.world.start(slot, run.job))
+
+    @rule(pick=anything)
+    def lose_a_task(self, pick: int) -> None:
+        if self.world.queue:
+            self.world.queue.pop(pick % len(self.world.queue))
+
+    @rule(pick=anything)
+    def find_a_task_lost(self, pick: int) -> None:
+        missing = self.missing()
+        if missing:
+            self.world.feed("resend", token=missing[pick % len(missing)])
+
+    @rule(pick=anything, running=st.booleans())
+    def revoke(self, pick: int, running: bool) -> None:
+        """A person does, in Flower."""
+        tokens = list(self.world.ledger.attempts)
+        token = tokens[pick % len(tokens)]
+        self.stream.append(Event(token=token, runner="", seq=0, body=Revoked(running=running)))
+
+    # -- the control plane ----------------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.stream)
+    @rule(pick=anything, orderly=st.booleans())
+    def take_in(self, pick: int, orderly: bool) -> None:
+        event = self.stream.pop(0 if orderly else pick % len(self.stream))
+        self.uncommitted.append(event)
+        self.world.deliver(event)
+
+    @rule()
+    def take_in_everything(self) -> None:
+        while self.stream:
+            self.take_in(0, True)
+
+    @rule(pick=anything)
+    def take_in_again(self, pick: int) -> None:
+        said = [event for run in self.world.runs for event in run.said]
+        if said:
+            self.world.deliver(said[pick % len(said)])
+
+    @rule()
+    def commit(self) -> None:
+        self.world.commit()
+        self.uncommitted = []
+
+    @rule()
+    def crash(self) -> None:
+        """What was read and not committed is read again."""
+        self.world.rebuild()
+        self.stream = self.uncommitted + self.stream
+        self.uncommitted = []
+
+    @rule(operation=st.sampled_from(["pause", "resume"]))
+    def command(self, operation: str) -> None:
+        self.world.feed(operation)
+
+    # -- what holds -----------------------------------------------------------------------------------------------
+
+    @invariant()
+    def stored_values_are_of_bound_runners(self) -> None:
+        ledger = self.world.ledger
+        for trial in ledger.trials.values():
+            for step, value in trial.steps.items():
+                run, said_step = self.said[value]
+                assert (run.job.trial, said_step) == (trial.number, step)
+                assert ledger.attempts[run.job.token].runner == run.runner
+
+    @invariant()
+    def what_is_confirmed_is_stored(self) -> None:
+        ledger = self.world.ledger
+        for run in self.world.runs:
+            row, trial = ledger.attempts[run.job.token], ledger.trials[run.job.trial]
+            if row.runner == run.runner and row.state != AttemptState.LOST:
+                assert row.acknowledged <= len(run.said)
+                for event in run.said[: row.acknowledged]:
+                    if isinstance(event.body, Epoch):
+                        assert event.body.step in trial.steps or trial.ended
+
+    @invariant()
+    def confirmations_only_rise(self) -> None:
+        for token, row in self.world.ledger.attempts.items():
+            assert row.acknowledged >= self.acknowledged.get(token, 0)
+            self.acknowledged[token] = row.acknowledged
+
+    @invariant()
+    def the_budget_is_not_overshot(self) -> None:
+        assert len(self.world.ledger.trials) <= self.world.ledger.spec.trials
+
+    @invariant()
+    def attempts_stay_within_the_cap(self) -> None:
+        for number in self.world.ledger.trials:
+            charged = [row for row in self.world.ledger.attempts_of(number) if row.cause not in ("released", "obeyed")]
+            assert len(charged) <= self.world.ledger.spec.retry.max_attempts
+
+    def teardown(self) -> None:
+        """From now on nothing goes wrong any more: the search comes to its end, and it is the right one."""
+        if not hasattr(self, "world"):
+            return
+        self.command("resume")
+        self.commit()
+        for _ in range(ROUNDS):
+            if not self.settle():
+                break
+        ledger = self.world.ledger
+        assert ledger.state in ("finished", "failed"), ledger.rows()
+        assert set(self.world.counts) <= {"COMPLETE", "PRUNED", "FAIL"}
+        if ledger.state == "finished":
+            assert sum(self.world.counts.values()) == ledger.spec.trials
+        assert not [row for row in ledger.attempts.values() if row.state in LIVE]
+        assert not any(map(self.unconfirmed, self.world.runs)), "somebody says the same for ever"
+        before = ledger.rows()
+        self.world.rebuild()
+        assert ledger.rows() == before
+
+    def settle(self) -> bool:
+        """One round without faults; returns whether there was anything to do."""
+        active, sent = False, len(self.world.sent)
+        for slot in self.world.slots:
+            while event := self.world.say(slot):
+                self.stream.append(event)
+                active = True
+        for run in self.world.runs:
+            self.stream += self.unconfirmed(run)
+        active = active or bool(self.stream)
+        self.take_in_everything()
+        self.commit()
+        for token in self.missing():
+            self.world.feed("resend", token=token)
+            active = True
+        present = {slot.run.runner for slot in self.world.slots if slot.run}
+        for row in self.world.engine.attempts.in_state(*BOUND):
+            if row.runner not in present:
+                self.world.feed("lose", token=row.token, text="gone")
+                active = True
+        self.commit()
+        return active or len(self.world.sent) > sent
+
+    # -- helpers --------------------------------------------------------------------------------------------------
+
+    def busy(self, pick: int) -> Run | None:
+        runs = [slot.run for slot in self.world.slots if slot.run]
+        return runs[pick % len(runs)] if runs else None
+
+    def missing(self) -> list[str]:
+        """Tasks that were sent, never started, and are nowhere."""
+        there = {job.token for job in self.world.queue} | {slot.run.job.token for slot in self.world.slots if slot.run}
+        return [row.token for row in self.world.engine.attempts.in_state(AttemptState.SENT) if row.token not in there]
+
+    def unconfirmed(self, run: Run) -> list[Event]:
+        """What the keeper of ``run`` still holds."""
+        confirmation = self.world.confirmations[run.job.token]
+        if confirmation.runner == run.runner:
+            return run.said[confirmation.seq :]
+        return [] if confirmation.runner or confirmation.verdict else list(run.said)
+
+
+TestFleet = Fleet.TestCase
+TestFleet.settings = settings(
+    max_examples=80,
+    stateful_step_count=50,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
+)

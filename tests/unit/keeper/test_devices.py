@@ -1,0 +1,72 @@
+"""Which GPUs there are, and what each slot's trainer may see."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tasks.keeper.devices import device_name, slot_count, slot_environment, visible_gpus
+from tasks.keeper.slots import Slots
+
+
+def make_nodes(folder: Path, *names: str) -> Path:
+    for name in names:
+        (folder / name).touch()
+    return folder
+
+
+def test_gpus_are_counted_as_cuda_counts_them(tmp_path: Path) -> None:
+    dev = make_nodes(tmp_path, "nvidia3", "nvidia11", "nvidiactl", "nvidia-uvm", "sda")
+    assert visible_gpus({}, dev) == ("0", "1")
+    assert visible_gpus({}, tmp_path / "nowhere") == ()
+
+
+@pytest.mark.parametrize(
+    ("chosen", "expected"),
+    [("1,3", ("1", "3")), ("GPU-5a2, GPU-7", ("GPU-5a2", "GPU-7")), ("", ()), ("-1", ())],
+)
+def test_what_the_worker_was_given_wins(tmp_path: Path, chosen: str, expected: tuple[str, ...]) -> None:
+    dev = make_nodes(tmp_path, "nvidia0", "nvidia1", "nvidia2", "nvidia3")
+    assert visible_gpus({"CUDA_VISIBLE_DEVICES": chosen}, dev) == expected
+
+
+def test_each_slot_sees_its_own_gpu_and_no_server() -> None:
+    environ = {
+        "PATH": "/bin",
+        "ORCHESTRATOR_REDIS_URL": "redis://:secret@host",
+        "ORCHESTRATOR_STORAGE_URL": "postgresql://me:secret@host/x",
+        "CELERY_BROKER_URL": "redis://:secret@host",
+        "FLOWER_BASIC_AUTH": "me:secret",
+        "CUDA_VISIBLE_DEVICES": "4,7",
+    }
+    seen = [slot_environment(index, 4, ("4", "7"), environ) for index in range(4)]
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["4", "7", "4", "7"]
+    for each in seen:
+        assert "secret" not in "".join(each.values())
+        assert each["PATH"] == "/bin"
+        assert int(each["OMP_NUM_THREADS"]) >= 1
+    assert device_name(seen[1], ("4", "7")) == "gpu 7"
+
+
+def test_without_a_gpu_nothing_is_said_about_one() -> None:
+    environment = slot_environment(0, 1, (), {"OMP_NUM_THREADS": "5"})
+    assert environment == {"OMP_NUM_THREADS": "5"}
+    assert device_name(environment, ()) == "cpu"
+
+
+def test_slots_follow_the_gpus() -> None:
+    assert slot_count(("0", "1"), 3) == 6
+    assert 1 <= slot_count((), 1) <= 4
+
+
+def test_slots_know_who_is_busy_and_whether_the_worker_shuts_down() -> None:
+    slots = Slots(3)
+    assert (slots.busy(), slots.draining) == (0, False)
+    slots.set_busy(0, True)
+    slots.set_busy(2, True)
+    slots.set_busy(2, True)
+    assert slots.busy() == 2
+    slots.set_busy(0, False)
+    slots.drain()
+    assert (slots.busy(), slots.draining) == (1, True)

@@ -1,0 +1,78 @@
+"""Leaving code from outside: real signals in the main thread."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+
+import optuna
+import pytest
+
+from tasks.trainer.interrupt import Interrupter, TrialStopped
+
+LONG = 30.0
+
+
+@pytest.fixture
+def interrupter() -> Iterator[Interrupter]:
+    before = signal.getsignal(signal.SIGUSR2)
+    it = Interrupter()
+    it.install()
+    yield it
+    signal.signal(signal.SIGUSR2, before)
+
+
+def stop_soon(interrupter: Interrupter, token: str = "t") -> None:
+    timer = threading.Timer(0.05, interrupter.stop, (token,))
+    timer.daemon = True
+    timer.start()
+
+
+def test_a_blocking_call_is_left_at_once(interrupter: Interrupter) -> None:
+    with pytest.raises(optuna.TrialPruned), interrupter.running("t"):
+        stop_soon(interrupter)
+        threading.Event().wait(LONG)
+
+
+def test_a_stop_for_another_attempt_is_ignored(interrupter: Interrupter) -> None:
+    with interrupter.running("t"):
+        interrupter.stop("somebody else")
+        assert not interrupter.stopping
+
+
+def test_a_stop_that_comes_before_the_trial_begins_is_not_lost(interrupter: Interrupter) -> None:
+    interrupter.stop("t")
+    with pytest.raises(TrialStopped), interrupter.running("t"):
+        pytest.fail("it began")
+
+
+def test_our_own_code_is_finished_first(interrupter: Interrupter) -> None:
+    done = []
+    with pytest.raises(TrialStopped), interrupter.running("t"):
+        with interrupter.deferred():
+            interrupter.stop("t")
+            done.append("written")
+        done.append("more")
+    assert done == ["written"]
+
+
+def test_code_that_swallows_the_exception_meets_it_again_at_its_next_report(interrupter: Interrupter) -> None:
+    swallowed = 0
+    with pytest.raises(TrialStopped), interrupter.running("t"):
+        stop_soon(interrupter)
+        try:
+            threading.Event().wait(LONG)
+        except optuna.TrialPruned:
+            swallowed += 1
+        with interrupter.deferred():
+            pass
+    assert swallowed == 1
+
+
+def test_nothing_is_left_over_for_the_next_trial(interrupter: Interrupter) -> None:
+    with pytest.raises(TrialStopped), interrupter.running("t"):
+        interrupter.stop("t")
+        threading.Event().wait(LONG)
+    with interrupter.running("next"), interrupter.deferred():
+        assert not interrupter.stopping

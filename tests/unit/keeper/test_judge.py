@@ -1,0 +1,174 @@
+"""What an objective may return or raise: judged as ``study.optimize`` would."""
+
+from __future__ import annotations
+
+import math
+import sys
+import types
+import warnings
+from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import optuna
+import pytest
+
+from tasks.contract import Event, Failed, Finished, Job, decode_event, encode
+from tasks.trainer import objective
+from tasks.trainer.interrupt import Interrupter
+from tasks.trainer.objective import judge
+from tasks.trainer.trial import WorkerTrial
+
+RESULTS: list[Any] = [
+    0,
+    1.5,
+    -0.0,
+    True,
+    math.inf,
+    -math.inf,
+    math.nan,
+    None,
+    "abc",
+    "",
+    b"ab",
+    [1.0],
+    (2,),
+    [1.0, 2.0],
+    (1.0, math.nan),
+    [],
+    ["abc"],
+    [None],
+    [[1.0]],
+    {"a": 1},
+    {1.0},
+    object(),
+    1j,
+    Fraction(1, 2),
+    Decimal("0.25"),
+    Decimal("NaN"),
+    np.float32(0.5),
+    np.int64(3),
+    np.bool_(True),
+    np.array(0.5),
+    np.array([1.0, 2.0]),
+    np.float64("nan"),
+    range(2),
+]
+
+
+def by_optuna(result: Any, directions: list[str]) -> list[float] | None:
+    """The values that Optuna would store, None for a trial that failed."""
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    study = optuna.create_study(directions=directions)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        study.optimize(lambda _: result, n_trials=1)
+    trial = study.trials[0]
+    return trial.values if trial.state is optuna.trial.TrialState.COMPLETE else None
+
+
+@pytest.mark.parametrize("directions", [["minimize"], ["minimize", "maximize"]])
+@pytest.mark.parametrize("result", RESULTS, ids=repr)
+def test_the_same_results_are_values_as_in_optuna(result: Any, directions: list[str]) -> None:
+    expected = by_optuna(result, directions)
+    found = judge(result, len(directions))
+    if expected is None:
+        assert isinstance(found, Failed)
+        assert (found.cause, found.error) == ("value", "ValueError")
+    else:
+        assert repr(found) == repr(Finished(values=tuple(expected)))
+
+
+def test_text_that_reads_as_a_number_is_one() -> None:
+    """Optuna lets a TypeError out of ``optimize``."""
+    assert judge("0.5", 1) == Finished(values=(0.5,))
+
+
+def test_a_number_beyond_all_floats_fails_the_trial() -> None:
+    """Optuna lets the OverflowError out of ``optimize``."""
+    assert isinstance(judge(10**400, 1), Failed)
+
+
+class Odd(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("not even a message")
+
+
+class Foul:
+    def __repr__(self) -> str:
+        raise RuntimeError("not even a name")
+
+
+def leave(with_what: Any) -> Any:
+    raise with_what
+
+
+CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
+    "exception": (lambda _: leave(KeyError("x")), "KeyError"),
+    "no message": (lambda _: leave(AssertionError()), "AssertionError"),
+    "sys.exit": (lambda _: sys.exit(3), "SystemExit"),
+    "Ctrl-C": (lambda _: leave(KeyboardInterrupt()), "KeyboardInterrupt"),
+    "lone surrogate": (lambda _: leave(OSError("caf\udce9")), "OSError"),
+    "NUL": (lambda _: leave(ValueError("a\0b")), "ValueError"),
+    "endless": (lambda _: leave(ValueError("x" * 10_000_000)), "ValueError"),
+    "group": (lambda _: leave(ExceptionGroup("many", [ValueError("a"), TypeError("b")])), "ExceptionGroup"),
+    "recursion": (lambda trial: CASES["recursion"][0](trial), "RecursionError"),
+    "no text": (lambda _: leave(Odd()), "Odd"),
+    "asyncio": (lambda _: leave(GeneratorExit()), "GeneratorExit"),
+    "no repr": (lambda _: Foul(), "ValueError"),
+}
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], Any]], Finished | Failed | None]:
+    """Runs a function as an objective of a module of its own."""
+
+    def run_it(function: Callable[[Any], Any]) -> Finished | Failed | None:
+        module = types.ModuleType("objective_of_a_test")
+        module.function = function  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+        reference = f"{module.__name__}:function"
+        job = Job(study="s", trial=0, token="t", attempt=1, objective=reference, directions=("minimize",))
+        interrupter = Interrupter()
+        trial = WorkerTrial(job, lambda _: None, lambda: pytest.fail("nothing is asked"), interrupter)
+        return objective.run(reference, trial, {}, interrupter, "t")
+
+    return run_it
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_whatever_an_objective_raises_is_told_and_can_be_sent(
+    run: Callable[[Callable[[Any], Any]], Finished | Failed | None], name: str
+) -> None:
+    """What got past here would end the trainer, and the trial would be tried again in vain."""
+    function, error = CASES[name]
+    outcome = run(function)
+    assert isinstance(outcome, Failed)
+    assert outcome.error == error
+    assert outcome.cause == ("value" if name == "no repr" else "exception")
+    event = Event(token="t", runner="r", seq=1, body=outcome)
+    assert decode_event(encode(event)) == event
+    assert "\0" not in outcome.message
+
+
+def test_pruning_itself_and_returning(run: Callable[[Callable[[Any], Any]], Finished | Failed | None]) -> None:
+    assert run(lambda _: leave(optuna.TrialPruned())) == Finished(pruned=True)
+    assert run(lambda _: 0.5) == Finished(values=(0.5,))
+
+
+@pytest.mark.parametrize(
+    ("reference", "words"),
+    [
+        ("no_such_module_at_all:f", "importing 'no_such_module_at_all' raises ModuleNotFoundError"),
+        ("math:no_such", "'math' has no 'no_such'"),
+        ("math:pi", "'pi' is float, but must be a function taking an Optuna trial"),
+        ("math:pi.real.none", "has no 'pi.real.none'"),
+    ],
+)
+def test_an_objective_that_is_not_there_is_named(reference: str, words: str) -> None:
+    with pytest.raises(objective.ObjectiveMissing) as caught:
+        objective.load(reference)
+    assert str(caught.value).startswith(reference)
+    assert words in str(caught.value)

@@ -1,0 +1,242 @@
+"""The publisher, round trip by round trip: what goes to the stream, what is read back, what comes again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import redis
+
+from tasks import keys
+from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released, Verdict, decode_event, encode
+from tasks.keeper.publisher import SEND_AT_ONCE, Publisher
+
+HEARTBEAT = 2.0
+
+
+class Server:
+    """As much of Redis as one pipeline needs; it can be away."""
+
+    def __init__(self) -> None:
+        self.stream: list[Event] = []
+        self.values: dict[str, bytes] = {}
+        self.away = False
+        self._orders: list[Callable[[], Any]] = []
+
+    def pipeline(self, transaction: bool) -> Server:
+        assert not transaction
+        self._orders = []
+        return self
+
+    def xadd(self, name: str, fields: dict[bytes, bytes]) -> None:
+        assert name == keys.EVENTS
+        self._orders.append(lambda: self.stream.append(decode_event(fields[keys.EVENT_FIELD])))
+
+    def get(self, name: str) -> None:
+        self._orders.append(lambda: self.values.get(name))
+
+    def __len__(self) -> int:
+        return len(self._orders)
+
+    def execute(self) -> list[Any]:
+        if self.away:
+            raise redis.ConnectionError("away")
+        return [order() for order in self._orders]
+
+    def confirm(self, token: str, runner: str, seq: int, verdict: Verdict | None = None) -> None:
+        self.values[keys.confirmation(token)] = encode(Confirmation(runner=runner, seq=seq, verdict=verdict))
+
+    def take(self) -> list[int]:
+        """The sequence numbers of what has come since the last call, signs of life left out."""
+        found, self.stream = [event.seq for event in self.stream if event.seq], []
+        return found
+
+
+class Desk:
+    """A publisher whose rounds are made by hand."""
+
+    def __init__(self) -> None:
+        self.server = Server()
+        self.heard: list[tuple[str, Confirmation]] = []
+        self.publisher = Publisher(
+            self.server,  # type: ignore[arg-type]
+            heartbeat=HEARTBEAT,
+            alive=lambda: Alive(host="h", slot="s"),
+            on_confirmation=lambda runner, confirmation: self.heard.append((runner, confirmation)),
+        )
+        self.publisher.begin("token", "runner")
+        self.now = self.publisher._outboxes["runner"].stalled_since
+
+    def say(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.publisher.publish("runner", Epoch(step=0, value=0.5))
+
+    def round(self, *, beating: bool = False, later: float = 0.0) -> bool:
+        self.now += later
+        return self.publisher._round(self.now, beating)
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+def test_events_are_numbered_from_one_without_gaps(desk: Desk) -> None:
+    assert [desk.publisher.publish("runner", Released()) for _ in range(3)] == [1, 2, 3]
+    desk.round()
+    assert [(event.token, event.runner, event.seq) for event in desk.server.stream] == [
+        ("token", "runner", seq) for seq in (1, 2, 3)
+    ]
+
+
+def test_what_was_sent_is_not_sent_again_at_once(desk: Desk) -> None:
+    desk.say(2)
+    desk.round()
+    assert desk.server.take() == [1, 2]
+    desk.say()
+    desk.round()
+    assert desk.server.take() == [3]
+    assert desk.publisher.unconfirmed() == 3
+
+
+def test_a_round_without_anything_to_do_does_not_ask_the_server(desk: Desk) -> None:
+    desk.server.away = True
+    assert not desk.round()
+
+
+def test_a_sign_of_life_stands_outside_the_numbering_and_names_the_job_at_hand(desk: Desk) -> None:
+    desk.round(beating=True)
+    desk.publisher.end("runner")
+    desk.round(beating=True)
+    assert [(event.token, event.runner, event.seq) for event in desk.server.stream] == [
+        ("token", "runner", 0),
+        ("", "", 0),
+    ]
+
+
+def test_what_is_confirmed_is_forgotten_and_passed_on(desk: Desk) -> None:
+    desk.say(3)
+    desk.round()
+    verdict = Verdict(cause="pruned", step=0)
+    desk.server.confirm("token", "runner", 2, verdict)
+    desk.publisher.ask()
+    desk.round()
+    assert desk.publisher.unconfirmed() == 1
+    assert desk.heard == [("runner", Confirmation(runner="runner", seq=2, verdict=verdict))]
+
+
+def test_what_does_not_advance_is_sent_again_in_order(desk: Desk) -> None:
+    desk.say(4)
+    desk.round()
+    desk.server.confirm("token", "runner", 1)
+    desk.round(beating=True)
+    desk.server.take()
+    desk.round(beating=True, later=2 * HEARTBEAT)
+    assert desk.server.take() == []
+    desk.round(beating=True, later=0.1)
+    assert desk.server.take() == [2, 3, 4]
+    desk.round(beating=True, later=HEARTBEAT)
+    assert desk.server.take() == [], "once in a while, not at every beat"
+
+
+def test_what_advances_is_not_sent_again(desk: Desk) -> None:
+    desk.say(9)
+    desk.round()
+    desk.server.take()
+    for seq in range(1, 9):
+        desk.server.confirm("token", "runner", seq)
+        desk.round(beating=True, later=1.5 * HEARTBEAT)
+        assert desk.server.take() == []
+
+
+def test_after_an_outage_everything_unconfirmed_comes_again(desk: Desk) -> None:
+    desk.say(3)
+    desk.round()
+    desk.server.confirm("token", "runner", 1)
+    desk.round(beating=True)
+    desk.server.take()
+    desk.server.away = True
+    desk.say()
+    with pytest.raises(redis.ConnectionError):
+        desk.round()
+    desk.publisher._forget_sent()
+    desk.server.away = False
+    desk.round()
+    assert desk.server.take() == [2, 3, 4]
+
+
+def test_a_long_backlog_goes_out_in_portions(desk: Desk) -> None:
+    desk.say(2 * SEND_AT_ONCE + 1)
+    assert desk.round()
+    assert len(desk.server.take()) == SEND_AT_ONCE
+    assert desk.round()
+    assert not desk.round()
+    assert desk.server.take()[-1] == 2 * SEND_AT_ONCE + 1
+
+
+def test_a_last_word_is_sent_until_it_is_confirmed_while_the_next_job_runs(desk: Desk) -> None:
+    desk.publisher.publish("runner", Finished(values=(0.5,)))
+    desk.publisher.end("runner")
+    desk.publisher.begin("next", "next-runner")
+    desk.round()
+    desk.server.take()
+    desk.round(beating=True, later=3 * HEARTBEAT)
+    assert desk.server.take() == [1]
+    desk.server.confirm("token", "runner", 1)
+    desk.round(beating=True)
+    assert list(desk.publisher._outboxes) == ["next-runner"]
+
+
+@pytest.mark.parametrize(
+    "confirmation",
+    [
+        Confirmation(runner="another", seq=5),
+        Confirmation(runner="another", seq=0, verdict=Verdict(cause="lost")),
+        Confirmation(runner="", seq=0, verdict=Verdict(cause="not started")),
+    ],
+)
+def test_what_a_runner_says_that_is_not_the_bound_one_is_dropped(desk: Desk, confirmation: Confirmation) -> None:
+    desk.say(3)
+    desk.publisher.end("runner")
+    desk.server.values[keys.confirmation("token")] = encode(confirmation)
+    desk.round()
+    assert desk.publisher.unconfirmed() == 0
+    assert desk.heard == [("runner", confirmation)]
+
+
+def test_an_attempt_nobody_is_bound_to_yet_keeps_everything(desk: Desk) -> None:
+    desk.say(3)
+    desk.server.confirm("token", "", 0)
+    desk.round()
+    assert desk.publisher.unconfirmed() == 3
+
+
+@pytest.mark.parametrize("value", [b"", b"\xc1", b"null", b"\x80"])
+def test_an_unreadable_confirmation_changes_nothing(desk: Desk, value: bytes) -> None:
+    desk.say(2)
+    desk.server.values[keys.confirmation("token")] = value
+    desk.round()
+    assert desk.publisher.unconfirmed() == 2
+    assert desk.heard == []
+
+
+def test_a_runner_that_is_told_to_say_it_again_does(desk: Desk) -> None:
+    desk.say(2)
+    desk.round()
+    desk.server.take()
+    desk.publisher.resend("runner")
+    desk.publisher.resend("unknown")
+    desk.round()
+    assert desk.server.take() == [1, 2]
+
+
+def test_a_runner_that_is_confirmed_in_everything_goes_on(desk: Desk) -> None:
+    desk.say(2)
+    desk.round()
+    desk.server.confirm("token", "runner", 2)
+    desk.round(beating=True)
+    desk.server.take()
+    assert desk.publisher.publish("runner", Epoch(step=1, value=0.5)) == 3
+    desk.round()
+    assert desk.server.take() == [3]

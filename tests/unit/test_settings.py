@@ -1,0 +1,296 @@
+"""Settings: what the environment may say, in which words it is refused, and that no password shows."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from orchestrator.errors import BadInput
+from orchestrator.settings import Settings, ensure_data_dir, load_settings, redact
+
+PREFIX = "ORCHESTRATOR_"
+
+
+def loaded(**variables: str) -> Settings:
+    return load_settings({PREFIX + name: value for name, value in variables.items()})
+
+
+def refusal(**variables: str) -> str:
+    with pytest.raises(BadInput) as caught:
+        loaded(**variables)
+    message = str(caught.value)
+    assert "\n" not in message
+    # A chained pydantic error would print the value that is being kept back.
+    assert caught.value.__context__ is None or caught.value.__suppress_context__
+    assert caught.value.__cause__ is None
+    return message
+
+
+def test_defaults() -> None:
+    assert loaded() == Settings()
+    assert (loaded().storage_url, loaded().redis_url) == (None, None)
+    assert loaded().data_dir == Path(".orchestrator")
+    assert (loaded().heartbeat, loaded().lease) == (2.0, 6.0)
+
+
+def test_every_variable_arrives() -> None:
+    found = loaded(
+        STORAGE_URL="postgresql://u:p@h/d",
+        REDIS_URL=" redis://h:6379/0\n",
+        DATA_DIR="/srv/data",
+        HEARTBEAT="0.1",
+        LEASE="1",
+    )
+    assert found.storage_url == "postgresql://u:p@h/d"
+    assert found.redis_url == "redis://h:6379/0"
+    assert (found.data_dir, found.heartbeat, found.lease) == (Path("/srv/data"), 0.1, 1.0)
+
+
+def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(PREFIX):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("ORCHESTRATOR_LEASE", "7")
+    assert load_settings().lease == 7
+    assert load_settings({}).lease == 6
+    # Only load_settings reads it.
+    assert Settings().lease == 6
+
+
+@pytest.mark.parametrize("empty", ["", " ", "\n"])
+def test_an_empty_variable_is_unset(empty: str) -> None:
+    assert loaded(REDIS_URL=empty, HEARTBEAT=empty, DATA_DIR=empty) == Settings()
+
+
+def test_home_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/u")
+    assert loaded(DATA_DIR="~/x").data_dir == Path("/home/u/x")
+    assert "ORCHESTRATOR_DATA_DIR: is '~no-such-user/x'" in refusal(DATA_DIR="~no-such-user/x")
+
+
+@pytest.mark.parametrize(
+    "name", ["RELEASE", "IMAGE", "REDIS_PASSWORD", "DATABASE", "SLOT", "LOG_LEVEL", "", "X" * 5000, "😀"]
+)
+def test_foreign_variables_are_left_alone(name: str) -> None:
+    assert loaded(**{name: "x"}) == Settings()
+    assert load_settings({"RCHESTRATOR_LEASES": "x", "LEASES": "x"}) == Settings()
+
+
+@pytest.mark.parametrize(
+    ("name", "right"),
+    [
+        ("REDIS_ULR", "REDIS_URL"),
+        ("REDISURL", "REDIS_URL"),
+        ("REDIS_URI", "REDIS_URL"),
+        ("STORAGE_URLS", "STORAGE_URL"),
+        ("STORAGE-URL", "STORAGE_URL"),
+        ("DATADIR", "DATA_DIR"),
+        ("HEARTBEATS", "HEARTBEAT"),
+        ("HARTBEAT", "HEARTBEAT"),
+        ("LAESE", "LEASE"),
+        ("Lease", "LEASE"),
+    ],
+)
+def test_near_misses_are_refused(name: str, right: str) -> None:
+    expected = f"{PREFIX}{name}: there is no such setting; did you mean '{PREFIX}{right}'?"
+    assert refusal(**{name: "x"}) == expected
+
+
+def test_lower_case_is_a_near_miss() -> None:
+    with pytest.raises(BadInput, match="did you mean 'ORCHESTRATOR_LEASE'"):
+        load_settings({"orchestrator_lease": "9"})
+
+
+@pytest.mark.parametrize(
+    ("variables", "pieces"),
+    [
+        ({"HEARTBEAT": "two"}, ("HEARTBEAT: is 'two'", "a number of seconds")),
+        ({"HEARTBEAT": "true"}, ("HEARTBEAT: is 'true'", "a number of seconds")),
+        ({"HEARTBEAT": "0"}, ("HEARTBEAT: is '0'", "above 0")),
+        ({"HEARTBEAT": "-1"}, ("HEARTBEAT: is '-1'", "above 0")),
+        ({"HEARTBEAT": "nan"}, ("HEARTBEAT: is 'nan'",)),
+        ({"LEASE": "inf"}, ("LEASE: is 'inf'",)),
+        ({"LEASE": "1e400"}, ("LEASE: is '1e400'",)),
+        ({"LEASE": "1" * 9000}, ("LEASE: is '111",)),
+        ({"LEASE": "86401"}, ("LEASE: is '86401'", "at most 86400")),
+        ({"LEASE": "2"}, ("LEASE: the lease of 2 s is not longer than the heartbeat of 2 s", "HEARTBEAT")),
+        ({"HEARTBEAT": "9"}, ("LEASE: the lease of 6 s is not longer than the heartbeat of 9 s",)),
+        ({"DATA_DIR": "a\0b"}, ("DATA_DIR: contains a NUL",)),
+        ({"REDIS_URL": "localhost:6379"}, ("REDIS_URL: 'localhost:6379' is not a URL", "redis://")),
+        ({"REDIS_URL": "redis:localhost"}, ("REDIS_URL: 'redis:***' is not a URL",)),
+        ({"REDIS_URL": "amqp://h"}, ("REDIS_URL: 'amqp://h' is not a Redis URL", "rediss://")),
+        ({"REDIS_URL": "redis://"}, ("REDIS_URL: 'redis://' names no host",)),
+        ({"REDIS_URL": "redis://h/zero"}, ("REDIS_URL: 'redis://h/zero' names no database number", "/0")),
+        ({"REDIS_URL": "redis://h:0"}, ("no valid port",)),
+        ({"REDIS_URL": "redis://h:65536"}, ("no valid port",)),
+        ({"REDIS_URL": "redis://h\0"}, ("control characters",)),
+        ({"REDIS_URL": "unix://"}, ("names no socket", "unix:///path")),
+        ({"STORAGE_URL": "/srv/study.db"}, ("STORAGE_URL: '/srv/study.db' is not a URL", "sqlite:////")),
+        ({"STORAGE_URL": "journal"}, ("STORAGE_URL: 'journal' is not a URL", "postgresql://")),
+        ({"STORAGE_URL": "journal:///x.log"}, ("is a file, not a database", "postgresql://")),
+        ({"STORAGE_URL": "mysql://h/d"}, ("STORAGE_URL: mysql is not supported", "postgresql://")),
+        ({"STORAGE_URL": "mysql+pymysql://h/d"}, ("STORAGE_URL: mysql+pymysql is not supported",)),
+        ({"STORAGE_URL": "postgres://h/d"}, ("'postgres' is not known", "postgresql://")),
+        ({"STORAGE_URL": "postgresql+asyncpg://h/d"}, ("no other driver than psycopg",)),
+        ({"STORAGE_URL": "redis://h/0"}, ("is no database URL",)),
+        ({"STORAGE_URL": "postgresql://h"}, ("names no database",)),
+        ({"STORAGE_URL": "postgresql://h:x/d"}, ("no valid port",)),
+        ({"STORAGE_URL": "sqlite://"}, ("a database in memory", "sqlite:////absolute")),
+        ({"STORAGE_URL": "sqlite:///:memory:"}, ("a database in memory",)),
+        ({"STORAGE_URL": "sqlite:///file:x?mode=memory&uri=true"}, ("a database in memory",)),
+        ({"STORAGE_URL": "sqlite://study.db"}, ("names a host", "three slashes")),
+    ],
+)
+def test_refused(variables: dict[str, str], pieces: tuple[str, ...]) -> None:
+    message = refusal(**variables)
+    assert message.startswith(PREFIX)
+    assert len(message) < 500
+    for piece in pieces:
+        assert piece in message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///study.db",
+        "sqlite:////srv/study.db",
+        "sqlite+pysqlite:////srv/study.db",
+        "postgresql://u:p@h:5432/d",
+        "postgresql+psycopg://u:p%40@[::1]:5432/d?sslmode=require",
+        "postgresql:///d?host=/run/postgresql",
+        "POSTGRESQL://h/d",
+    ],
+)
+def test_storage_urls_taken(url: str) -> None:
+    assert loaded(STORAGE_URL=url).storage_url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://h",
+        "redis://:p@h:6379/0",
+        "rediss://u:p@h/3?ssl_cert_reqs=none",
+        "redis://[::1]:6379",
+        "unix:///s",
+    ],
+)
+def test_redis_urls_taken(url: str) -> None:
+    assert loaded(REDIS_URL=url).redis_url == url
+
+
+@pytest.mark.parametrize(
+    ("url", "masked"),
+    [
+        ("postgresql://u:secret@h/d", "postgresql://u:***@h/d"),
+        ("postgresql://u:se/c@r?e#t@h:5432/d?x=1", "postgresql://u:***@h:5432/d?x=1"),
+        ("postgresql://u@h/d", "postgresql://u@h/d"),
+        ("postgresql://h:5432/d", "postgresql://h:5432/d"),
+        ("redis://:secret@h:1/0", "redis://:***@h:1/0"),
+        ("redis://secret@h", "redis://***@h"),
+        ("redis://:secret", "redis://:***"),
+        ("redis://[::1]:6379/0", "redis://[::1]:6379/0"),
+        ("redis://h/0?password=secret&db=1", "redis://h/0?password=***&db=1"),
+        ("redis://h/0?password=se@cret&db=1", "redis://***@***&db=1"),
+        ("u:secret@h", "u:***@h"),
+        ("host=h password='se cret' dbname=d", "host=h password=*** dbname=d"),
+        ("sqlite:////a:b/c", "sqlite:////a:b/c"),
+        ("", ""),
+    ],
+)
+def test_redacted(url: str, masked: str) -> None:
+    assert redact(url) == masked
+
+
+SECRET = st.text(st.sampled_from("aZ9@:/?#&=%[]'.-_~!é "), min_size=1, max_size=12).map(lambda text: f"S3{text}3S")
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.sampled_from(["postgresql", "redis", "mysql", "x+y", "sqlite"]),
+    st.sampled_from(["", "u", "user.name", "S"]),
+    SECRET,
+    st.sampled_from(["@h/d", "@h:5432/d?x=1", "@[::1]:1/0", "@h", "@"]),
+)
+@example("postgresql", "u", "S3://3S", "@h/d")
+def test_no_piece_of_a_password_shows(scheme: str, user: str, password: str, rest: str) -> None:
+    url = f"{scheme}://{user}:{password}{rest}"
+    assert "S3" not in redact(url)
+    assert "3S" not in redact(url)
+    for name in ("STORAGE_URL", "REDIS_URL"):
+        try:
+            found = loaded(**{name: url})
+        except BadInput as error:
+            message = str(error)
+            assert "S3" not in message
+            assert "3S" not in message
+        else:
+            assert "S3" not in repr(found)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.dictionaries(
+        st.sampled_from(["STORAGE_URL", "REDIS_URL", "DATA_DIR", "HEARTBEAT", "LEASE"]) | st.text(max_size=6),
+        st.text(max_size=12)
+        | st.sampled_from(["redis://", "sqlite:///", "postgresql://", "~"]).flatmap(
+            lambda head: st.text(max_size=6).map(lambda tail: head + tail)
+        ),
+        max_size=4,
+    )
+)
+def test_any_environment_is_settings_or_bad_input(variables: dict[str, str]) -> None:
+    try:
+        found = loaded(**variables)
+    except BadInput as error:
+        message = str(error)
+        assert "\n" not in message
+    else:
+        assert found.lease > found.heartbeat
+
+
+# -- the data folder
+
+
+def test_the_data_folder_is_made_for_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    made = ensure_data_dir(Path("a/b"))
+    assert made == tmp_path.resolve() / "a" / "b"
+    assert stat.S_IMODE(made.stat().st_mode) == 0o700
+    assert list(made.iterdir()) == []
+    (made / "kept").touch()
+    assert ensure_data_dir(made) == made
+    assert (made / "kept").exists()
+
+
+def test_no_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    broken = tmp_path / "broken"
+    broken.symlink_to(tmp_path / "nowhere")
+    for path, piece in {
+        file: "is not a folder",
+        file / "below": "lies below a file",
+        broken: "is not a folder",
+        tmp_path / ("x" * 600): "cannot be created: File name too long",
+        Path("a\0b"): "cannot be created",
+        Path("/proc/nothing/here"): "cannot be created",
+        Path("/proc"): "/proc: takes no files",
+    }.items():
+        with pytest.raises(BadInput) as caught:
+            ensure_data_dir(path)
+        assert piece in str(caught.value)
+        assert "choose another folder with ORCHESTRATOR_DATA_DIR" in str(caught.value)
+    # Root passes permission checks, so a full disk stands in for every reason why a folder takes no files.
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", _full)
+    with pytest.raises(BadInput, match="takes no files: No space left on device"):
+        ensure_data_dir(tmp_path)
+
+
+def _full(**_arguments: object) -> None:
+    raise OSError(28, os.strerror(28))

@@ -1,0 +1,45 @@
+# Everything is set up in .venv by the first target that needs it; a second call finds it done.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+INPUTS := pyproject.toml docker/constraints.txt
+
+.PHONY: demo test lint types unit integration bench clean
+
+demo: $(VENV)/.installed          ## a real search, end to end, on this machine
+	$(BIN)/orchestrator run studies/digits.toml
+
+test: lint types unit integration ## everything that has to hold
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: $(VENV)/.installed-dev
+	$(BIN)/mypy
+
+unit: $(VENV)/.installed-dev
+	$(BIN)/pytest tests/unit tests/contract
+
+integration: $(VENV)/.installed-dev
+	$(BIN)/pytest tests/integration
+
+bench: $(VENV)/.installed-dev     ## measures, and writes docs/bench.md
+	$(BIN)/python -m tests.bench
+
+$(VENV)/.installed: $(INPUTS)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "setting up $(VENV): torch with its CUDA libraries is some 5 GB, this takes a minute or two"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install --constraint docker/constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	@$(PIP) install --constraint docker/constraints.txt --editable '.[dev]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .orchestrator .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info

@@ -1,0 +1,83 @@
+"""``health.py serve|worker|flower``: is this container's process at work? Exits 0, or 1 and says why not.
+
+Each check asks what the process itself depends on; that a process exists proves nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import time
+import urllib.request
+
+WORKER = "worker"
+"""The ``--name`` that the worker is started with."""
+
+SECONDS = 5.0
+"""How long one answer may take. The health check as a whole is given 15 s."""
+
+
+def serve() -> str:
+    """Returns what is wrong with the control plane, or an empty string.
+
+    The active one renews the writer's lease every heartbeat, and a standby takes a lapsed one at once. A lapsed lease
+    therefore means that none of them works, this one included, even if it reaches its servers.
+    """
+    from sqlalchemy import extract, func, select
+
+    from orchestrator.settings import load_settings
+    from orchestrator.storage.database import Database
+    from orchestrator.storage.tables import writer
+    from tasks.app import connect
+
+    settings = load_settings()
+    connect(settings.redis_url or "").ping()
+    database = Database(settings.storage_url or "")
+    with database.read() as connection:
+        expires = connection.scalar(select(writer.c.expires).where(writer.c.id == 1))
+        now = time.time()
+        if database.dialect == "postgresql":
+            # The lease is judged by the database's clock.
+            now = float(connection.scalars(select(extract("epoch", func.clock_timestamp()))).one())
+    database.close()
+    if expires is None or expires < now:
+        return "no control plane holds the writer's lease"
+    return ""
+
+
+def worker() -> str:
+    """Returns what is wrong with the worker, or an empty string: it must answer over its broker."""
+    from tasks.app import connect, create_app
+
+    url = os.environ["ORCHESTRATOR_REDIS_URL"]
+    # Celery would try again and again; this fails at once and says why.
+    connect(url).ping()
+    name = f"{WORKER}@{socket.gethostname()}"
+    answers = create_app(url).control.inspect(destination=[name], timeout=SECONDS, limit=1).ping()
+    return "" if answers and name in answers else f"{name} does not answer"
+
+
+def flower() -> str:
+    """Returns what is wrong with Flower, or an empty string."""
+    from tasks.app import connect
+
+    connect(os.environ["CELERY_BROKER_URL"]).ping()
+    with urllib.request.urlopen("http://127.0.0.1:5555/healthcheck", timeout=SECONDS) as answer:
+        return "" if answer.status == 200 else f"the page answers with status {answer.status}"
+
+
+def main(arguments: list[str]) -> int:
+    """Runs the check of that name; whatever it raises counts as an answer, too."""
+    checks = {check.__name__: check for check in (serve, worker, flower)}
+    try:
+        wrong = checks[arguments[0]]()
+    except Exception as error:
+        wrong = f"{type(error).__name__}: {error}"
+    if wrong:
+        print(f"unhealthy: {wrong}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

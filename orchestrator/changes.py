@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 
 class TrialEnd(NamedTuple):
@@ -14,15 +14,32 @@ class TrialEnd(NamedTuple):
     at: float
 
 
+DecisionAction = Literal["prune", "audit", "promote", "end", "shadow", "keep"]
+"""What a decision did: ended the trial; condemned it, but let it run on to be audited; let it go on from its rung;
+ended it where it was paused; nothing, because the rule is only a shadow; let it go on (only in ``closest``)."""
+
+
 class DecisionRow(NamedTuple):
-    """A decision as it is kept: which rule, on what grounds."""
+    """A decision as it is kept: what it did, which rule made it, on what grounds."""
 
     trial: int
+    action: DecisionAction
     rule: str
     step: int
     value: float
     threshold: float | None
     peers: int
+    at: float
+
+
+class CheckpointRow(NamedTuple):
+    """A checkpoint of a trial; ``location`` relative to the checkpoint URL."""
+
+    trial: int
+    step: int
+    location: str
+    digest: str
+    size: int
     at: float
 
 
@@ -57,6 +74,8 @@ class Changes:
     """Rows to write for one study; trials go by their number.
 
     ``values`` holds (trial, step, value) in the order of recording. Attributes are values still to be made JSON.
+    ``closest`` holds, by trial, the decision that came closest to ending a trial that went on. ``discarded`` holds
+    (trial, location) of checkpoints that nobody needs any more.
     """
 
     new_trials: dict[int, float] = field(default_factory=dict)
@@ -70,7 +89,10 @@ class Changes:
     study_system_attrs: dict[str, Any] = field(default_factory=dict)
     attempts: dict[str, AttemptRow] = field(default_factory=dict)
     decisions: list[DecisionRow] = field(default_factory=list)
+    closest: dict[int, DecisionRow] = field(default_factory=dict)
     redone: list[tuple[int, int, float]] = field(default_factory=list)
+    checkpoints: list[CheckpointRow] = field(default_factory=list)
+    discarded: list[tuple[int, str]] = field(default_factory=list)
     study_state: tuple[str, str, float] | None = None
 
     def __bool__(self) -> bool:
@@ -87,7 +109,10 @@ class Changes:
                 self.study_system_attrs,
                 self.attempts,
                 self.decisions,
+                self.closest,
                 self.redone,
+                self.checkpoints,
+                self.discarded,
                 self.study_state,
             )
         )

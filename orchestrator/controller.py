@@ -7,19 +7,21 @@ import logging
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import exc
 
 from orchestrator import dispatch, journal, stream
+from orchestrator.actions import Actions
 from orchestrator.changes import AttemptRow
+from orchestrator.checkpoints import CheckpointBin
 from orchestrator.dispatch import Dispatcher
-from orchestrator.engine import ENDED, Answer, Batch, Revoke, Send, Snapshot, StudyEngine
+from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
 from orchestrator.errors import BadInput
 from orchestrator.journal import Journal, Record
 from orchestrator.lifecycle import AttemptState
-from orchestrator.recovery import Watch, dead_here
+from orchestrator.recovery import Slots, Watch, dead_here
 from orchestrator.spec import Spec
 from orchestrator.storage import Store
 from orchestrator.storage.rows import ForeignWrite
@@ -44,18 +46,6 @@ class Outcome:
     committed: bool = False
 
 
-@dataclass
-class Todo:
-    """What is committed and still has to be done; kept over a broken connection, for all of it can be done twice."""
-
-    confirmations: dict[str, Confirmation] = field(default_factory=dict)
-    revokes: list[Revoke] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
-    sends: list[Send] = field(default_factory=list)
-    results: list[tuple[str, str]] = field(default_factory=list)
-    acknowledge: list[bytes] = field(default_factory=list)
-
-
 class Controller:
     """Folds the stream into studies.
 
@@ -63,6 +53,7 @@ class Controller:
         store: The database, with the right to write.
         events: The stream.
         dispatcher: Celery.
+        bin: Where checkpoints that nobody needs any more are thrown.
         lease: Seconds a runner may be silent.
         heartbeat: Seconds between two renewals of the writer's lease, at the most.
         only: Name of the one study to look after; all of them when empty.
@@ -75,6 +66,7 @@ class Controller:
         store: Store,
         events: EventStream,
         dispatcher: Dispatcher,
+        bin: CheckpointBin,
         *,
         lease: float,
         heartbeat: float,
@@ -91,10 +83,12 @@ class Controller:
         self._record = record
         self._clock = clock
         self._monotonic = monotonic
+        self._bin = bin
         self._watch = Watch(lease)
+        self._slots = Slots(lease)
         self._engines: dict[str, StudyEngine] = {}
         self._study_of: dict[str, str] = {}
-        self._todo = Todo()
+        self._actions = Actions(events, dispatcher, bin)
         self._strangers: dict[str, Confirmation] = {}
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
@@ -127,20 +121,7 @@ class Controller:
         self._round_at = now
         outcome = Outcome()
         try:
-            outcome.events = self._read_some(self._patience(now) if wait else 0.0)
-            if self._commands_waiting:
-                self._apply_commands()
-            self._tend(self._monotonic())
-        except Wiped:
-            log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
-            self._connect()
-            self._reconcile()
-        except REDIS_AWAY as error:
-            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
-            self._watch.fell_behind()
-            self._events.read_pending_again()
-            time.sleep(AWAY_SECONDS)
-        try:
+            outcome.events = self._take_in(now, wait=wait)
             outcome.committed = self._finish_round(self._clock())
         except ForeignWrite as error:
             log.warning("%s; reading the studies again", error, extra={"action": "foreign_write"})
@@ -154,16 +135,36 @@ class Controller:
 
     def close(self) -> None:
         """Ends in order; the database has everything."""
+        self._bin.close()
         if self._record:
             self._record.close()
 
     # -- read and fold --------------------------------------------------------------------------------------------
 
+    def _take_in(self, now: float, *, wait: bool) -> int:
+        """Folds what has come and what is due; returns the number of stream entries."""
+        events = 0
+        try:
+            events = self._read_some(self._patience(now) if wait else 0.0)
+            if self._commands_waiting:
+                self._apply_commands()
+            self._tend(self._monotonic())
+        except Wiped:
+            log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
+            self._connect()
+            self._reconcile()
+        except REDIS_AWAY as error:
+            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
+            self._watch.fell_behind()
+            self._events.read_pending_again()
+            time.sleep(AWAY_SECONDS)
+        return events
+
     def _read_some(self, wait: float) -> int:
         entries = self._events.read(wait)
         for entry in entries:
             self._take(entry)
-            self._todo.acknowledge.append(entry[0])
+            self._actions.acknowledge.append(entry[0])
         if len(entries) < BATCH:
             self._watch.caught_up(self._monotonic())
         return len(entries)
@@ -181,8 +182,10 @@ class Controller:
         except Malformed as error:
             self._bury(data, str(error))
             return
-        if isinstance(event.body, Alive) and not event.token:
-            return
+        if isinstance(event.body, Alive):
+            self._slots.hear(event.body, self._monotonic())
+            if not event.token:
+                return
         name = self._study_of.get(event.token)
         if name is None:
             self._meet_stranger(event)
@@ -193,7 +196,7 @@ class Controller:
         row = self._engines[name].attempts[event.token]
         if isinstance(event.body, Alive):
             if row.verdict or event.runner != row.runner:
-                self._todo.confirmations[event.token] = self._engines[name].attempts.confirmation(event.token)
+                self._actions.confirmations[event.token] = self._engines[name].attempts.confirmation(event.token)
         else:
             try:
                 self._feed("apply", name, event=event)
@@ -230,7 +233,7 @@ class Controller:
         self._commands_waiting = True
         self._engines.clear()
         self._study_of.clear()
-        self._todo.acknowledge.clear()
+        self._actions.acknowledge.clear()
         self._events.read_pending_again()
         for name in names:
             self._open(self._store.load(name))
@@ -272,15 +275,12 @@ class Controller:
         self._answered.clear()
         committed = self._commit(batches, {command.id: text for command, text in answers.items()})
         for batch in batches.values():
-            self._todo.confirmations |= batch.confirmations
-            self._todo.revokes += batch.revokes
-            self._todo.answers += batch.answers
-            self._todo.sends += batch.sends
-        self._todo.confirmations |= self._strangers
+            self._actions.add(batch)
+        self._actions.confirmations |= self._strangers
         self._strangers = {}
-        self._todo.results += [(command.key, text) for command, text in answers.items()]
+        self._actions.answer_commands((command.key, text) for command, text in answers.items())
         try:
-            self._act()
+            self._actions.do()
             self._tell(batches, at)
         except REDIS_AWAY as error:
             log.warning("redis is away: %s", error, extra={"action": "redis_away"})
@@ -309,26 +309,6 @@ class Controller:
         self._renew_at = self._monotonic() + self._heartbeat
         return True
 
-    def _act(self) -> None:
-        """Verdicts and their doorbells first: they free a slot. What was done is struck off at once."""
-        todo = self._todo
-        self._events.confirm(todo.confirmations)
-        todo.confirmations = {}
-        while todo.revokes:
-            self._dispatcher.revoke(todo.revokes[0].token)
-            todo.revokes.pop(0)
-        self._events.reply(answer.reply for answer in todo.answers)
-        todo.answers = []
-        while todo.sends:
-            send = todo.sends[0]
-            self._dispatcher.send(send.job, send.queue, retry=send.retry)
-            todo.sends.pop(0)
-        while todo.results:
-            self._events.answer(*todo.results[0])
-            todo.results.pop(0)
-        self._events.acknowledge(todo.acknowledge)
-        todo.acknowledge = []
-
     def _tell(self, batches: dict[str, Batch], at: float) -> None:
         for name, batch in batches.items():
             if batch.changes:
@@ -356,12 +336,21 @@ class Controller:
                 extra={"action": "attempt_lost"},
             )
             self._feed("lose", self._study_of[row.token], token=row.token, text=f"no sign of life from {row.slot}")
+        self._count_slots(now)
         if now >= self._tidy_at:
             self._tidy_at = now + self._watch.lease
             self._commands_waiting = True
             self._events.read_pending_again()
             if self._watch.trusted(now):
                 self._resend_missing(older_than=self._watch.lease)
+
+    def _count_slots(self, now: float) -> None:
+        """Tells the studies that promote trials how many slots there are."""
+        if self._watch.trusted(now):
+            self._slots.forget_silent(now)
+        for name, engine in self._engines.items():
+            if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
+                self._feed("count_slots", name, slots=slots)
 
     def _connect(self) -> None:
         self._watch.fell_behind()
@@ -371,14 +360,14 @@ class Controller:
         """Makes Redis say what the database says."""
         for engine in self._engines.values():
             for row in engine.attempts.in_state(*AttemptState):
-                self._todo.confirmations[row.token] = engine.attempts.confirmation(row.token)
+                self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
         self._resend_missing(older_than=0.0)
 
     def _resend_missing(self, older_than: float) -> None:
         """Sends again what was sent, never started, and waits in no queue."""
         before = self._clock() - older_than
         sent = [row for row in self._live(AttemptState.SENT) if row.sent is None or row.sent <= before]
-        on_its_way = {send.job.token for send in self._todo.sends}
+        on_its_way = self._actions.on_its_way()
         if not sent:
             return
         queues = {engine.spec.queue for engine in self._engines.values()}
@@ -399,6 +388,7 @@ class Controller:
         for token in tokens:
             self._study_of.pop(token, None)
         self._watch.forget(tokens)
+        self._bin.throw_study(engine.uid)
         log.info("study %s %s", name, engine.state, extra={"action": "study_closed"})
 
     # -- commands -------------------------------------------------------------------------------------------------
@@ -418,8 +408,13 @@ class Controller:
         name = command.study
         if command.operation == "submit":
             spec = Spec.from_json(command.payload)
+            known = self._engines.get(name)
+            if known is not None and _other_rules(known.spec, spec):
+                # Rules and sampler are made from the spec once: what they have led to is committed, then they are new.
+                self._finish_round(self._clock())
+                known = None
             snapshot = self._store.create(spec, self._clock())
-            if name not in self._engines:
+            if known is None:
                 self._open(snapshot)
             self._feed("extend", name, spec=spec.to_json())
             self._resend_missing(older_than=0.0)
@@ -432,6 +427,11 @@ class Controller:
         self._feed(command.operation, name)
         self._resend_missing(older_than=0.0)
         return {"study": name, "state": self._engines[name].state}
+
+
+def _other_rules(old: Spec, new: Spec) -> bool:
+    names = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
+    return any(getattr(old, name) != getattr(new, name) for name in names)
 
 
 def _is_connection_trouble(error: exc.DBAPIError) -> bool:

@@ -25,6 +25,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     spec: dict[str, Any] | None = None
     uid: str = ""
     seed: int = 0
+    slots: int = 0
 
 
 class Journal:
@@ -93,6 +94,8 @@ def feed(engine: StudyEngine, record: Record) -> None:
             engine.lose(record.token, record.text, record.at)
         case "resend":
             engine.resend(record.token, record.at)
+        case "count_slots":
+            engine.count_slots(record.slots, record.at)
         case "extend":
             engine.extend(Spec.from_json(record.spec), record.at)
         case "pause" | "resume" | "stop":

@@ -17,6 +17,8 @@ class AttemptState(StrEnum):
     """A runner is bound to it and trains."""
     STOPPING = "stopping"
     """A verdict is out; its runner, if there is one, has not obeyed yet."""
+    PAUSED = "paused"
+    """It was trained up to its rung; its trial may be promoted, or ends there."""
     DONE = "done"
     """Its runner said its last word, or it never began and never will."""
     LOST = "lost"
@@ -31,6 +33,8 @@ class AttemptEvent(StrEnum):
     VERDICT = "verdict"
     END = "end"
     LOSE = "lose"
+    PAUSE = "pause"
+    PROMOTE = "promote"
 
 
 _S, _E = AttemptState, AttemptEvent
@@ -47,13 +51,17 @@ TRANSITIONS: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState]] = {
     (_S.RUNNING, _E.VERDICT): _S.STOPPING,
     (_S.RUNNING, _E.END): _S.DONE,
     (_S.RUNNING, _E.LOSE): _S.LOST,
+    (_S.RUNNING, _E.PAUSE): _S.PAUSED,
+    (_S.PAUSED, _E.PROMOTE): _S.DONE,  # the trial goes on in its next attempt
+    (_S.PAUSED, _E.END): _S.DONE,
     (_S.STOPPING, _E.START): _S.STOPPING,  # its task was on its way when the verdict came; it will obey
     (_S.STOPPING, _E.VERDICT): _S.STOPPING,
     (_S.STOPPING, _E.END): _S.DONE,
     (_S.STOPPING, _E.LOSE): _S.LOST,
 }
 
-LIVE: Final = frozenset({_S.QUEUED, _S.SENT, _S.RUNNING, _S.STOPPING})
+LIVE: Final = frozenset({_S.QUEUED, _S.SENT, _S.RUNNING, _S.STOPPING, _S.PAUSED})
+"""Of these a trial has at most one."""
 WAITING: Final = frozenset({_S.QUEUED, _S.SENT})
 
 

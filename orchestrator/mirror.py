@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import contextlib
 import copy
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -40,6 +41,7 @@ class Mirror(InMemoryStorage):
         self._recording = True
         self._ahead_only = False
         self._ahead: dict[int, dict[str, BaseDistribution]] = {}
+        self._shown: dict[int, FrozenTrial] = {}
 
     def take_changes(self) -> Changes:
         """Returns what was staged, and begins anew."""
@@ -89,6 +91,33 @@ class Mirror(InMemoryStorage):
                 del waiting[name]
         if not waiting:
             self._ahead.pop(trial_id, None)
+
+    def show_pruned(self, trial_id: int, shown: bool) -> None:
+        """Lets a trial that waits at a rung look pruned there to the sampler, which learns nothing of running ones.
+
+        Only in ``get_all_trials``; the trial itself goes on running, and can be written to.
+        """
+        if not shown:
+            self._shown.pop(trial_id, None)
+            return
+        trial = copy.copy(self._get_trial(trial_id))
+        last = math.nan if trial.last_step is None else trial.intermediate_values[trial.last_step]
+        trial.state = TrialState.PRUNED
+        trial.values = None if math.isnan(last) else [last]
+        trial.datetime_complete = self._datetime()
+        self._shown[trial_id] = trial
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if not self._shown:
+            return super().get_all_trials(study_id, deepcopy, states)
+        trials = [
+            self._shown.get(trial._trial_id, trial) for trial in super().get_all_trials(study_id, deepcopy=False)
+        ]
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
 
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial_id = super().create_new_trial(study_id, template_trial)

@@ -30,7 +30,8 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     """Where a study stands.
 
-    ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known.
+    ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known; ``paused`` are trials that
+    wait at a rung to be promoted.
     """
 
     study: str
@@ -47,6 +48,7 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     epochs_saved: int
     best: Best | None
     slots: tuple[SlotLine, ...]
+    paused: int = 0
 
 
 class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.changes import AttemptRow
+from tasks.contract import Alive
 
 
 @dataclass
@@ -50,6 +51,31 @@ class Watch:
         """Drops attempts that are over."""
         for token in tokens:
             self.heard.pop(token, None)
+
+
+class Slots:
+    """Which slots there are, by the signs of life of their keepers, idle ones included.
+
+    Args:
+        lease: How long a slot may be silent, in seconds.
+    """
+
+    def __init__(self, lease: float) -> None:
+        self._lease = lease
+        self._heard: dict[str, tuple[float, tuple[str, ...]]] = {}
+
+    def hear(self, body: Alive, now: float) -> None:
+        """A keeper gave a sign of life."""
+        self._heard[body.slot] = (now, body.queues)
+
+    def forget_silent(self, now: float) -> None:
+        """Drops the slots that have been silent for longer than the lease."""
+        for slot in [slot for slot, (heard, _) in self._heard.items() if now - heard > self._lease]:
+            del self._heard[slot]
+
+    def count(self, queue: str) -> int:
+        """Returns how many slots take tasks from ``queue``."""
+        return sum(queue in queues for _, queues in self._heard.values())
 
 
 def dead_here(row: AttemptRow) -> bool:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import math
+import statistics
 
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator import pruning
+from orchestrator.engine import Snapshot
+from orchestrator.engine.rules import AUDITED, SHADOW
+from orchestrator.lifecycle import AttemptState
 from orchestrator.notices import Best
+from orchestrator.pruning import Outcome
+from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.settings import redact
 from orchestrator.storage import Store
-from orchestrator.view.summary import Epochs, Summary, Trials, percentiles
+from orchestrator.view.summary import Audit, Epochs, Shadow, Summary, Trials, percentiles
 
 
 def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary:
@@ -28,12 +35,13 @@ def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary
             for epochs, state in zip(trained, states, strict=True)
             if state is TrialState.PRUNED
         )
+    best = best_of(snapshot.trials, StudyDirection[spec.direction.upper()])
     return Summary(
         study=name,
         storage=redact(storage_url),
         state=snapshot.state,
         reason=snapshot.reason,
-        best=best_of(snapshot.trials, StudyDirection[spec.direction.upper()]),
+        best=best,
         trials=Trials(
             complete=states.count(TrialState.COMPLETE),
             pruned=states.count(TrialState.PRUNED),
@@ -42,6 +50,9 @@ def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary
         epochs=Epochs(trained=sum(trained), budget=budget, saved=saved),
         prune_latency_ms=percentiles(latencies),
         slot_gap_ms=percentiles(gaps),
+        rungs=rungs(snapshot),
+        audit=audit(snapshot.trials, maximize=spec.direction == "maximize"),
+        shadow=None if spec.shadow.name == "none" else shadow(spec.shadow.name, snapshot.trials, best),
         wall_s=wall,
     )
 
@@ -58,3 +69,57 @@ def best_of(trials: list[FrozenTrial], direction: StudyDirection) -> Best | None
     sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
     value, trial = min(ended, key=lambda each: (sign * each[0], each[1].number))
     return Best(number=trial.number, value=value, params=trial.params)
+
+
+_OUTCOMES: dict[TrialState, Outcome] = {
+    TrialState.COMPLETE: "COMPLETE",
+    TrialState.PRUNED: "PRUNED",
+    TrialState.FAIL: "FAIL",
+}
+
+
+def rungs(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
+    """Returns (step, number of trials that reached it) for each rung; empty where no trials are promoted."""
+    spec = snapshot.spec
+    if not spec.pruner.promotes:
+        return ()
+    rule = pruning.build(
+        spec.pruner.name, spec.pruner.arguments(), spec.direction, max_steps=spec.max_steps, trials=spec.trials
+    )
+    if not isinstance(rule, PromotionRule):
+        return ()
+    for trial in snapshot.trials:
+        rule.restore(trial.number, trial.intermediate_values, _OUTCOMES.get(trial.state), trial.system_attrs)
+    for row in snapshot.attempts:
+        if row.state == AttemptState.PAUSED:
+            rule.pause(row.trial)
+    return tuple(rule.held())
+
+
+def audit(trials: list[FrozenTrial], *, maximize: bool) -> Audit | None:
+    """Returns what became of the condemned trials that were let run on; ``None`` where there were none."""
+    audited = [trial for trial in trials if AUDITED in trial.user_attrs]
+    if not audited:
+        return None
+    sign = 1.0 if maximize else -1.0
+    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
+    values = [sign * trial.value for trial in complete if trial.value is not None and AUDITED in trial.user_attrs]
+    others = [sign * trial.value for trial in complete if trial.value is not None and AUDITED not in trial.user_attrs]
+    middle = statistics.median(others) if others else math.inf
+    return Audit(
+        condemned=len(audited),
+        completed=len(values),
+        better=sum(value > middle for value in values),
+        best=sum(value > max(others, default=math.inf) for value in values),
+    )
+
+
+def shadow(rule: str, trials: list[FrozenTrial], best: Best | None) -> Shadow:
+    """Returns what a shadow rule would have done to these trials."""
+    condemned = [trial for trial in trials if SHADOW in trial.user_attrs]
+    return Shadow(
+        rule=rule,
+        pruned=len(condemned),
+        saved=sum(len(trial.intermediate_values) - int(trial.user_attrs[SHADOW]["reports"]) for trial in condemned),
+        winner=best is not None and any(trial.number == best.number for trial in condemned),
+    )

@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.search_space import IntersectionSearchSpace
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.mirror import Mirror
 from orchestrator.spec import Spec
@@ -52,10 +52,17 @@ class Asker:
         self._spec = spec
         self._seed = seed
         self._mirror = mirror
-        self._study = _Study(spec.name, mirror, self._sampler(0), optuna.pruners.NopPruner())
+        self.study = _Study(spec.name, mirror, self._sampler(0), optuna.pruners.NopPruner())
         self._space = spec.distributions()
         self._seen = IntersectionSearchSpace(include_pruned=True)
         self._trials: dict[int, optuna.Trial] = {}
+
+    def deal_brackets(self, min_resource: int, max_resource: int, reduction_factor: int) -> None:
+        """With hyperband, lets the sampler learn from the trials of a trial's own bracket alone, as Optuna does."""
+        pruner = optuna.pruners.HyperbandPruner(min_resource, max_resource, reduction_factor)
+        # It counts its brackets when it is first asked.
+        pruner.prune(self.study, create_trial(state=TrialState.RUNNING))
+        self.study.pruner = pruner
 
     def is_exhausted(self) -> bool:
         """Whether nothing is left to try: every cell of a grid has been taken."""
@@ -75,15 +82,15 @@ class Asker:
         number = self._mirror.get_n_trials(0)
         with self._guarded():
             waiting = self._mirror.get_all_trials(0, deepcopy=False, states=(TrialState.WAITING,))
-            self._study.sampler = self._sampler(waiting[0].number if waiting else number)
-            trial = self._study.ask()
+            self.study.sampler = self._sampler(waiting[0].number if waiting else number)
+            trial = self.study.ask()
             # Now, not when the first parameter is asked for: what has been learned by then depends on the worker.
             relative = {name: value for name, value in trial.relative_params.items() if name not in self._space}
             for name, distribution in self._space.items():
                 self._suggest(trial, name, distribution)
             if not self._space:
                 with self._mirror.sampling_ahead():
-                    for name, distribution in self._seen.calculate(self._study).items():
+                    for name, distribution in self._seen.calculate(self.study).items():
                         self._suggest(trial, name, distribution)
         self._trials[trial.number] = trial
         self._keep(trial, relative)
@@ -107,7 +114,7 @@ class Asker:
             self._trials.pop(number, None)
         frozen = self._mirror.get_trial(number)
         # Optuna keeps the trials it saw at the last ask; what a restart would see is what counts.
-        self._study._thread_local.cached_all_trials = None
+        self.study._thread_local.cached_all_trials = None
         with self._guarded():
             if name not in frozen.distributions:
                 trial = self._trials.get(number)
@@ -129,7 +136,7 @@ class Asker:
         self._mirror.drop_ahead(number)
         try:
             with self._guarded():
-                self._study.sampler.after_trial(self._study, trial, state, values)
+                self.study.sampler.after_trial(self.study, trial, state, values)
         finally:
             self._mirror.set_trial_state_values(number, state, values)
 
@@ -176,8 +183,8 @@ class Asker:
     def _make_again(self, frozen: FrozenTrial) -> optuna.Trial:
         """Makes the object through which a trial that runs is asked about, after a restart."""
         # Its constructor tells the sampler that a trial begins, which this one's sampler was told before.
-        self._study.sampler = optuna.samplers.RandomSampler()
-        trial = optuna.Trial(self._study, frozen.number)
+        self.study.sampler = optuna.samplers.RandomSampler()
+        trial = optuna.Trial(self.study, frozen.number)
         kept = frozen.system_attrs.get(AHEAD, {}) | frozen.system_attrs.get(RELATIVE, {})
         space = {name: json_to_distribution(text) for name, (_, text) in kept.items()}
         trial.relative_search_space = space
@@ -185,7 +192,7 @@ class Asker:
         return trial
 
     def _suggest(self, trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
-        self._study.sampler = self._sampler(trial.number, name)
+        self.study.sampler = self._sampler(trial.number, name)
         trial._suggest(name, distribution)
 
     def _sampler(self, number: int, name: str = "") -> optuna.samplers.BaseSampler:

@@ -13,6 +13,7 @@ from types import FrameType
 import redis
 from sqlalchemy import exc
 
+from orchestrator.checkpoints import CheckpointBin
 from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
 from orchestrator.errors import BadInput, NotTheWriter
@@ -103,6 +104,7 @@ def _lead(
         store,
         EventStream(client),
         dispatcher,
+        CheckpointBin(settings.checkpoint_url or str(settings.data_dir / "checkpoints")),
         lease=settings.lease,
         heartbeat=settings.heartbeat,
         only=only,

@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-VERSION: Final = 1
+VERSION: Final = 2
 MAX_EVENT_BYTES: Final = 1 << 20
 MAX_NAME: Final = 512
 MAX_ID: Final = 64
@@ -34,14 +34,44 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
     distribution: str
 
 
+class CheckpointRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkpoint that is safely written.
+
+    ``location`` is relative to what ``ORCHESTRATOR_CHECKPOINT_URL`` names, so that hosts may reach it by different
+    ways; ``digest`` is the file's BLAKE2b (32 bytes, hex); ``size`` is in bytes.
+    """
+
+    step: int
+    location: str
+    digest: str
+    size: int = 0
+
+
+class Slice(msgspec.Struct, frozen=True, kw_only=True):
+    """The part of a trial that a job is to train, where a trial is paused and promoted.
+
+    The trainer ends the slice by itself, at the first moment at which a report and a checkpoint at or after
+    ``until_step`` have both been made. Where none has been saved at all when ``checkpoint_by`` is reported, the
+    objective cannot be paused: the attempt fails with the cause ``checkpoint``. With ``restart`` the report alone ends
+    the slice, and a trial without a checkpoint begins again when it is promoted.
+    """
+
+    until_step: int
+    checkpoint_by: int
+    restart: bool = False
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker needs to train one attempt of one trial.
 
     ``params`` are stored already; ``ahead`` were sampled ahead and become the trial's when the objective asks for
-    them. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id.
+    them. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id. ``uid`` is unique to
+    the study for all time. ``checkpoints`` are the trial's, newest first: the first one that can be read is where it
+    goes on. Without a ``slice`` the trial runs to its end.
     """
 
     study: str
+    uid: str
     trial: int
     token: str
     attempt: int
@@ -53,17 +83,21 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     user_attrs: dict[str, Any] = {}
     max_steps: int | None = None
     grace: float = 10.0
+    checkpoints: tuple[CheckpointRef, ...] = ()
+    slice: Slice | None = None
     version: int = VERSION
 
 
 class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
-    """The training process took the job. ``gap`` is how long the slot had been idle, in seconds."""
+    """The training process took the job. ``gap`` is how long the slot had been idle, in seconds; ``resume_step`` the
+    step of the newest checkpoint it was given."""
 
     host: str
     pid: int
     slot: str
     device: str = "cpu"
     gap: float | None = None
+    resume_step: int | None = None
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, tag="epoch"):
@@ -96,15 +130,16 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     pruned: bool = False
 
 
-FailureCause = Literal["exception", "value", "import", "died", "revoked"]
+FailureCause = Literal["exception", "value", "import", "died", "checkpoint", "revoked"]
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """The attempt failed.
 
     ``cause``: the objective raised (``exception``), returned something that is no value (``value``), could not be
-    imported (``import``), or its process ended (``died``: then ``exit_code``, negative for a signal). ``revoked`` is
-    the control plane's own word, for a trial that a person stopped.
+    imported (``import``), saves no checkpoint although its trials are to be paused (``checkpoint``), or its process
+    ended (``died``: then ``exit_code``, negative for a signal). ``revoked`` is the control plane's own word, for a
+    trial that a person stopped.
     """
 
     cause: FailureCause
@@ -130,6 +165,18 @@ class Released(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
     """The worker is shutting down and hands the trial back; this is nobody's failure."""
 
 
+class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, tag="checkpoint"):
+    """``trial.save_checkpoint``: the file is safely where every worker finds it."""
+
+    ref: CheckpointRef
+
+
+class Paused(msgspec.Struct, frozen=True, kw_only=True, tag="paused"):
+    """The job's slice has been trained. ``step`` is that of the last report; the trial may go on later, elsewhere."""
+
+    step: int
+
+
 class StudyStop(msgspec.Struct, frozen=True, kw_only=True, tag="study_stop"):
     """``trial.study.stop()``."""
 
@@ -141,17 +188,33 @@ class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag="revoked"):
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
-    """Heartbeat of a keeper, idle ones too. ``gpu_memory`` in bytes, where there is a GPU."""
+    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves. ``gpu_memory`` in bytes, where there is a
+    GPU."""
 
     host: str
     slot: str
     device: str = "cpu"
     busy: bool = False
+    queues: tuple[str, ...] = ()
     gpu_memory: int | None = None
 
 
-Body = Started | Epoch | Suggest | Attribute | Finished | Failed | Stopped | Released | StudyStop | Revoked | Alive
-TERMINAL = (Finished, Failed, Stopped, Released)
+Body = (
+    Started
+    | Epoch
+    | Suggest
+    | Attribute
+    | Checkpoint
+    | Finished
+    | Failed
+    | Stopped
+    | Paused
+    | Released
+    | StudyStop
+    | Revoked
+    | Alive
+)
+TERMINAL = (Finished, Failed, Stopped, Paused, Released)
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -194,10 +257,16 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
-    """Keeper to trainer: train this. ``log`` is the file that takes the objective's output."""
+    """Keeper to trainer: train this.
+
+    ``log`` is the file that takes the objective's output. ``checkpoints`` are the job's, in its order, as local paths;
+    an empty one could not be fetched. New ones go into the folder ``scratch``.
+    """
 
     job: Job
     log: str
+    scratch: str
+    checkpoints: tuple[str, ...] = ()
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
@@ -228,6 +297,15 @@ class Preloaded(msgspec.Struct, frozen=True, kw_only=True, tag="preloaded"):
     error: str = ""
 
 
+class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
+    """Trainer to keeper: a checkpoint is on this host's disk, in ``file`` within the scratch folder."""
+
+    step: int
+    file: str
+    digest: str
+    size: int
+
+
 class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
     """Trainer to keeper: the training code of ``token`` has been left because of a ``Stop``."""
 
@@ -235,7 +313,9 @@ class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
 
 
 ToTrainer = Run | Stop | Suggested
-FromTrainer = Epoch | Suggest | Attribute | Finished | Failed | StudyStop | Ready | Preloaded | Left
+FromTrainer = (
+    Epoch | Suggest | Attribute | Saved | Finished | Failed | Paused | StudyStop | Ready | Preloaded | Left
+)
 
 _event_encoder = msgspec.msgpack.Encoder()
 _event_decoder = msgspec.msgpack.Decoder(Event)

@@ -103,12 +103,14 @@ def submit(spec: Path, name: str | None) -> None:
     redis_url, storage_url = _urls(settings)
     from orchestrator.commands import Issuer
     from orchestrator.serve import check_redis
+    from orchestrator.spec.pruners import check_pruner
     from orchestrator.spec.samplers import check_sampler
     from orchestrator.storage import Store
     from orchestrator.storage.database import Database
     from tasks.app import connect
 
     check_sampler(search, str(spec))
+    check_pruner(search, str(spec))
     client = connect(redis_url)
     check_redis(client, redis_url)
     database = Database(storage_url)

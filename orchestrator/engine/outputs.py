@@ -34,11 +34,15 @@ class Answer:
 
 @dataclass
 class Batch:
-    """Everything that came of some events: rows to commit first, then what to do and to tell."""
+    """Everything that came of some events: rows to commit first, then what to do and to tell.
+
+    ``discards`` are locations of checkpoints that may be deleted.
+    """
 
     changes: Changes
     sends: list[Send] = field(default_factory=list)
     revokes: list[Revoke] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
+    discards: list[str] = field(default_factory=list)
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
     notices: list[TrialEnded] = field(default_factory=list)

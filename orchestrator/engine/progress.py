@@ -24,6 +24,7 @@ def progress(engine: StudyEngine) -> Progress:
         failed=engine.trials.ended["FAIL"],
         running=len(running),
         waiting=engine.attempts.count(*WAITING),
+        paused=len(engine.trials.paused),
         epochs=engine.trials.epochs,
         max_steps=engine.spec.max_steps,
         epochs_saved=engine.trials.epochs_saved,

@@ -10,21 +10,22 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator import pruning
 from orchestrator.changes import DecisionRow
 from orchestrator.engine.explain import attribute, describe
+from orchestrator.engine.rules import Rules
 from orchestrator.mirror import Mirror
 from orchestrator.notices import TrialEnded
-from orchestrator.pruning import Decision, Outcome
+from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
-from tasks.contract import Attribute, Failed
+from orchestrator.spec.pruner import AshaPruner
+from tasks.contract import Attribute, Failed, Slice
 
 DECISION = "pruned_by"
 FAILURE = "failure"
 """User attributes of a trial: why it was pruned, how it failed."""
 
-_OF_THE_OBJECTIVE = ("exception", "value", "import", "died")
+_OF_THE_OBJECTIVE = ("exception", "value", "import", "died", "checkpoint")
 
 _OUTCOMES: Mapping[TrialState, Outcome] = {
     TrialState.COMPLETE: "COMPLETE",
@@ -44,7 +45,8 @@ class Trials:
         ended: Number of trials by terminal state.
         epochs: Number of recorded reports.
         epochs_saved: Epochs that pruned trials did not train, where ``max_steps`` is known.
-        trouble: What the sampler could not do, when it has failed; nobody can go on then.
+        paused: Numbers of the trials that wait at a rung to be promoted.
+        trouble: What the sampler or a pruner could not do, when it has failed; nobody can go on then.
     """
 
     def __init__(self, spec: Spec, seed: int) -> None:
@@ -56,19 +58,26 @@ class Trials:
         self.epochs = 0
         self.epochs_saved = 0
         self.trouble = ""
+        self.paused: set[int] = set()
         self._max_steps = spec.max_steps
-        self._rule = pruning.build(spec.pruner.name, spec.pruner.arguments(), spec.direction, study_name=spec.name)
-        self._rule_attributes: dict[str, Any] = {}
+        self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
+        self._rules = Rules(spec, seed, self.mirror, self.asker.study)
         self._notices: list[TrialEnded] = []
+        self._just_ended: list[int] = []
+        self._dealt = False
 
-    def restore(self, trials: Iterable[FrozenTrial], study_attributes: Mapping[str, Any]) -> list[str]:
+    def restore(
+        self,
+        trials: Iterable[FrozenTrial],
+        study_attributes: Mapping[str, Any],
+        closest: Iterable[DecisionRow] = (),
+    ) -> list[str]:
         """Takes in what is stored; returns the error classes of the trials that their objective failed, in order."""
         errors = []
         with self.mirror.loading():
             for key, value in study_attributes.items():
                 self.mirror.set_study_system_attr(0, key, value)
-            self._rule.restore_study(study_attributes)
-            self._rule_attributes = dict(self._rule.study_attributes())
+            self._rules.restore_study(study_attributes, closest)
             for trial in trials:
                 self.mirror.create_new_trial(0, trial)
                 self.epochs += len(trial.intermediate_values)
@@ -83,7 +92,8 @@ class Trials:
                     failure = trial.user_attrs.get(FAILURE, {})
                     if failure.get("cause") in _OF_THE_OBJECTIVE:
                         errors.append(str(failure.get("error", "")))
-                self._rule.restore(trial.number, trial.intermediate_values, outcome, trial.system_attrs)
+                self._rules.restore(trial, outcome)
+        self._deal_brackets()
         return errors
 
     @property
@@ -109,23 +119,28 @@ class Trials:
         notices, self._notices = self._notices, []
         return notices
 
-    def report(self, number: int, step: int, value: float) -> Decision | None:
-        """Records an epoch; returns the rule's decision, or ``None`` where the step was recorded before.
+    def take_ended(self) -> list[int]:
+        """Returns the numbers of the trials that have ended since the last call."""
+        ended, self._just_ended = self._just_ended, []
+        return ended
 
-        That happens when a trial is trained again after a loss: the first value stands and was decided on, the new
-        one is kept beside it.
+    def report(self, number: int, step: int, value: float, at: float) -> Decision | None:
+        """Records an epoch; returns the rule's decision, or ``None`` where nobody is to be asked.
+
+        So it is where the step was recorded before, because a trial is trained again after a loss: the first value
+        stands and was decided on, the new one is kept beside it.
         """
         if step in self.mirror.get_trial(number).intermediate_values:
             self.mirror.changes.redone.append((number, step, value))
             return None
         self.mirror.set_trial_intermediate_value(number, step, value)
         self.epochs += 1
-        decision = self._rule.observe(number, step, value)
-        stored = self.mirror.get_trial(number).system_attrs
-        for key, kept in self._rule.attributes(number).items():
-            if key not in stored:
-                self.mirror.set_trial_system_attr(number, key, kept)
-        self._keep_study_attributes()
+        try:
+            decision = self._rules.observe(number, step, value, at)
+        except RuleFailed as error:
+            self.trouble = f"the pruner failed: {error}"
+            return None
+        self._deal_brackets()
         return decision
 
     def annotate(self, number: int, body: Attribute) -> bool:
@@ -151,9 +166,63 @@ class Trials:
     def prune(self, number: int, decision: Decision, at: float) -> None:
         """Ends a trial by a rule's decision, which is kept with it."""
         self.mirror.set_trial_user_attr(number, DECISION, attribute(decision))
-        row = DecisionRow(number, decision.rule, decision.step, decision.value, decision.threshold, decision.peers, at)
-        self.mirror.changes.decisions.append(row)
+        self._rules.stage(number, "prune", decision, at)
         self.end_pruned(number, describe(decision), at)
+
+    @property
+    def promotes(self) -> bool:
+        """Whether trials are paused at rungs and promoted."""
+        return self._rules.promotion is not None
+
+    def slice(self, number: int) -> Slice | None:
+        """Returns the part of the trial that is to be trained next; ``None`` where it runs to its end."""
+        rule = self._rules.promotion
+        until = None if rule is None else rule.until(number)
+        beyond = None if rule is None else rule.beyond(number)
+        if until is None or beyond is None:
+            return None
+        return Slice(until_step=until, checkpoint_by=beyond, restart=self._restarts)
+
+    def pause(self, number: int) -> None:
+        """The trial waits at its rung; to the sampler it looks as if it had been pruned there."""
+        self._rules.pause(number)
+        self.paused.add(number)
+        self.mirror.show_pruned(number, True)
+
+    def may_promote(self) -> bool:
+        """Whether a trial would be promoted if a slot were free."""
+        return self._rules.promotion is not None and self._rules.promotion.may_promote()
+
+    def promote(self, at: float) -> int | None:
+        """Chooses the trial that goes on, if one may; it is as good as running then."""
+        number = self._rules.promote(at)
+        if number is not None:
+            self.paused.discard(number)
+            self.mirror.show_pruned(number, False)
+        return number
+
+    def no_more_configurations(self) -> None:
+        """The trials there are is all there will be, as far as is known: a table of configurations is complete."""
+        rule = self._rules.promotion
+        if rule is not None and rule.table is not None:
+            rule.table = self.count
+
+    def held(self) -> list[tuple[int, int]]:
+        """Returns (step, number of trials that reached it) for each rung."""
+        return [] if self._rules.promotion is None else self._rules.promotion.held()
+
+    def end_paused(self, number: int, at: float) -> None:
+        """Ends as pruned a trial that was not promoted."""
+        rule = self._rules.promotion
+        self.paused.discard(number)
+        self.mirror.show_pruned(number, False)
+        if rule is None:
+            self.end_pruned(number, "its study promotes no trials any more", at)
+            return
+        decision = rule.standing(number)
+        self.mirror.set_trial_user_attr(number, DECISION, attribute(decision))
+        self._rules.stage(number, "end", decision, at)
+        self.end_pruned(number, f"not promoted: {describe(decision)}", at)
 
     def end_pruned(self, number: int, detail: str, at: float) -> None:
         """Ends a trial as pruned, with the value that Optuna would store: the last one reported, unless NaN."""
@@ -205,18 +274,20 @@ class Trials:
         try:
             self.asker.finish(number, state, values)
         except SamplerFailed as error:
-            self.trouble = str(error)
+            self.trouble = f"the sampler failed: {error}"
         outcome = _OUTCOMES[state]
         self.ended[outcome] += 1
-        self._rule.finish(number, outcome)
-        self._keep_study_attributes()
+        self._just_ended.append(number)
+        try:
+            self._rules.finish(number, outcome)
+        except RuleFailed as error:
+            self.trouble = f"the pruner failed: {error}"
 
     def _count_saved(self, trial: FrozenTrial) -> None:
         if self._max_steps is not None:
             self.epochs_saved += max(0, self._max_steps - len(trial.intermediate_values))
 
-    def _keep_study_attributes(self) -> None:
-        if (settled := self._rule.study_attributes()) != self._rule_attributes:
-            self._rule_attributes = dict(settled)
-            for key, value in settled.items():
-                self.mirror.set_study_system_attr(0, key, value)
+    def _deal_brackets(self) -> None:
+        if not self._dealt and (brackets := self._rules.brackets()) is not None:
+            self._dealt = True
+            self.asker.deal_brackets(*brackets)

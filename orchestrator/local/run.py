@@ -86,11 +86,13 @@ def run(plan: Plan, view: View) -> Summary:
         # Imported while the trainers import theirs: these are heavy, too.
         from orchestrator.commands import Issuer, NoAnswer
         from orchestrator.results import summarize
+        from orchestrator.spec.pruners import check_pruner
         from orchestrator.spec.samplers import check_sampler
         from orchestrator.storage import Store
         from orchestrator.storage.database import Database
 
         check_sampler(spec, plan.source)
+        check_pruner(spec, plan.source)
         database = Database(storage_url)
         stack.callback(database.close)
         database.prepare()

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, NoReturn
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from orchestrator.errors import BadInput, did_you_mean
 from orchestrator.pruning.base import Direction
+
+if TYPE_CHECKING:
+    import optuna
+
+
+@dataclass(frozen=True, slots=True)
+class Search:
+    """What a rule may have to know of the search it belongs to; see ``build``."""
+
+    direction: Direction
+    study_name: str | None = None
+    max_steps: int | None = None
+    trials: int | None = None
+    study: optuna.Study | None = None
 
 
 class Arguments:
@@ -16,9 +31,9 @@ class Arguments:
     Stricter than Optuna, which reads a fractional ``min_resource`` as "auto" and true as 1.
     """
 
-    def __init__(self, rule: str, given: Mapping[str, Any], direction: Direction, study_name: str | None) -> None:
-        self.direction = direction
-        self.study_name = study_name
+    def __init__(self, rule: str, given: Mapping[str, Any], search: Search) -> None:
+        self.search = search
+        self.direction = search.direction
         self._rule = rule
         self._given = given
         self._known: list[str] = []
@@ -31,7 +46,7 @@ class Arguments:
         """``default=None`` makes it required."""
         value = self._required(name, default)
         if not _is_integer(value) or value < minimum:
-            self.refuse(name, f"is {value!r}", f"a whole number of at least {minimum} is needed")
+            self.refuse(name, f"is {value!r}", f"it must be an integer of at least {minimum}")
         return int(value)
 
     def integer_or_auto(self, name: str, minimum: int) -> int | None:
@@ -40,18 +55,24 @@ class Arguments:
         if value == "auto":
             return None
         if not _is_integer(value) or value < minimum:
-            self.refuse(name, f"is {value!r}", f"'auto' or a whole number of at least {minimum} is needed")
+            self.refuse(name, f"is {value!r}", f"it must be 'auto' or an integer of at least {minimum}")
         return int(value)
 
     def number(self, name: str, default: float | None = None, low: float = -math.inf, high: float = math.inf) -> float:
         """``default=None`` makes it required."""
         value = self._required(name, default)
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            self.refuse(name, f"is {value!r}", "a number is needed")
+            self.refuse(name, f"is {value!r}", "it must be a number")
         if not low <= value <= high:
             bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-            self.refuse(name, f"is {value!r}", f"a number {bounds} is needed")
+            self.refuse(name, f"is {value!r}", f"it must be a number {bounds}")
         return float(value)
+
+    def choice(self, name: str, known: Collection[str], default: str) -> str:
+        value = self.take(name, default)
+        if value not in known:
+            self.refuse(name, f"is {value!r}", did_you_mean(str(value), known))
+        return str(value)
 
     def optional_number(self, name: str) -> float | None:
         return None if self.take(name, None) is None else self.number(name)
@@ -69,7 +90,7 @@ class Arguments:
     def _required(self, name: str, default: Any) -> Any:
         value = self.take(name, default)
         if value is None:
-            self.refuse(name, "is missing", f"the rule {self._rule!r} needs it")
+            self.refuse(name, "required key missing", f"the rule {self._rule!r} needs it")
         return value
 
 

@@ -20,6 +20,10 @@ Outcome = Literal["COMPLETE", "PRUNED", "FAIL"]
 Direction = Literal["maximize", "minimize"]
 
 
+class RuleFailed(ValueError):
+    """A rule that runs foreign code raised; the message is one line."""
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One answer of a rule, with what a user needs who asks why.
@@ -59,10 +63,17 @@ class Rule(Protocol):
     def observe(self, trial: int, step: int, value: float) -> Decision:
         """Takes in one report and decides."""
 
+    def result(self, trial: int, value: float) -> None:
+        """Takes in the final value of a trial, before its ``finish`` or ``restore`` as complete.
+
+        Only rules that run pruners of Optuna's kind on a study of their own have a use for it; they take the last
+        report for it where they were not told.
+        """
+
     def finish(self, trial: int, state: Outcome) -> None:
         """Takes in the end of a trial, whether or not it ever reported."""
 
-    def attributes(self, trial: int) -> dict[str, float]:
+    def attributes(self, trial: int) -> dict[str, Any]:
         """System attributes to be stored with the trial, in the transaction that records its reports.
 
         Whole at any time, also after the trial's end, so that a caller may ask once a batch and store what is
@@ -109,11 +120,14 @@ class Fold(ABC):
     def judge(self, trial: int) -> Decision:
         """Decides on a running trial that has reported; at most once a report."""
 
+    def result(self, trial: int, value: float) -> None:  # noqa: B027
+        """See ``Rule``."""
+
     @abstractmethod
     def finish(self, trial: int, state: Outcome) -> None:
         """See ``Rule``."""
 
-    def attributes(self, trial: int) -> dict[str, float]:  # noqa: ARG002
+    def attributes(self, trial: int) -> dict[str, Any]:  # noqa: ARG002
         return {}
 
     def study_attributes(self) -> dict[str, Any]:

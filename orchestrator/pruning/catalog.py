@@ -3,41 +3,73 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput, did_you_mean
-from orchestrator.pruning.arguments import Arguments
+from orchestrator.pruning.arguments import Arguments, Search
 from orchestrator.pruning.asha import AshaRule
 from orchestrator.pruning.base import Direction, Fold
 from orchestrator.pruning.hyperband import HyperbandRule
 from orchestrator.pruning.none import NoRule
 from orchestrator.pruning.patient import PatientRule
 from orchestrator.pruning.percentile import MedianRule, PercentileRule
+from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.pruning.threshold import ThresholdRule
 
+if TYPE_CHECKING:
+    import optuna
 
-def build(name: str, arguments: Mapping[str, Any], direction: Direction, *, study_name: str | None = None) -> Fold:
+
+def build(
+    name: str,
+    arguments: Mapping[str, Any],
+    direction: Direction,
+    *,
+    study_name: str | None = None,
+    max_steps: int | None = None,
+    trials: int | None = None,
+    study: optuna.Study | None = None,
+) -> Fold:
     """Returns a new rule.
 
     Args:
-        name: One of ``NAMES``.
-        arguments: As Optuna's pruner of that name takes them; what is left out has Optuna's default.
-            ``patient`` takes the rule inside as ``wrapped_pruner``: a name, or a table with ``name`` and that
-            rule's arguments.
+        name: One of ``NAMES``; or a pruner of Optuna's kind, as a spec names it.
+        arguments: As Optuna's pruner of that name takes them; what is left out has Optuna's default. ``asha`` takes
+            ``mode`` besides. ``patient`` takes the rule inside as ``wrapped``: a name, or a table with ``name`` and
+            that rule's arguments.
         direction: Which way is better.
-        study_name: The study's name as it is stored; hyperband needs it, the others do without.
+        study_name: The study's name as it is stored; hyperband needs it.
+        max_steps: Steps of a full trial; asha needs it for promotion.
+        trials: Size of the table; asha needs it in the mode "sync".
+        study: Where a pruner of Optuna's kind looks, filled by the caller before the rule is told; a trial's id there
+            is its number. Without one it looks at a study that the rule fills itself.
 
     Raises:
         BadInput: Unknown name, unknown or missing argument, or a value out of bounds.
-        ValueError: hyperband without a study name.
+        ValueError: Something about the search is missing that the rule needs and every spec has.
     """
+    search = Search(direction, study_name, max_steps, trials, study)
     maker = _MAKERS.get(name)
     if maker is None:
-        raise BadInput("pruner.name", f"there is no rule {name!r}", did_you_mean(str(name), NAMES))
-    given = Arguments(name, arguments, direction, study_name)
+        return _foreign(name, arguments, search)
+    given = Arguments(name, arguments, search)
     rule = maker(given)
     given.done()
     return rule
+
+
+def _foreign(name: str, arguments: Mapping[str, Any], search: Search) -> Fold:
+    """A pruner of Optuna's kind. Our own rules do without Optuna, so it is imported only here."""
+    from orchestrator.pruning.adapter import OptunaRule, private_study
+    from orchestrator.spec.pruner import OPTUNAS
+    from orchestrator.spec.pruners import build_pruner
+
+    if name not in OPTUNAS and ":" not in name:
+        raise BadInput("pruner.name", f"there is no rule {name!r}", did_you_mean(name, (*NAMES, *OPTUNAS)))
+    pruner = build_pruner(name, arguments)
+    if search.study is not None:
+        return OptunaRule(name, pruner, search.study, feeds=False)
+    return OptunaRule(name, pruner, private_study(search.direction, search.study_name or "private"), feeds=True)
 
 
 def _none(given: Arguments) -> Fold:  # noqa: ARG001
@@ -70,17 +102,33 @@ def _median(given: Arguments) -> Fold:
 
 
 def _asha(given: Arguments) -> Fold:
-    min_resource = given.integer_or_auto("min_resource", 1)
+    mode = given.choice("mode", ("stopping", "promotion", "sync"), "stopping")
+    reduction_factor = given.integer("reduction_factor", 4, 2)
+    min_early_stopping_rate = given.integer("min_early_stopping_rate", 0, 0)
     bootstrap_count = given.integer("bootstrap_count", 0, 0)
-    if bootstrap_count and min_resource is None:
-        given.refuse("bootstrap_count", "cannot be combined with min_resource 'auto'", "give min_resource")
-    return AshaRule(
-        given.direction,
-        min_resource,
-        given.integer("reduction_factor", 4, 2),
-        given.integer("min_early_stopping_rate", 0, 0),
-        bootstrap_count,
-    )
+    if mode == "stopping":
+        min_resource = given.integer_or_auto("min_resource", 1)
+        if bootstrap_count and min_resource is None:
+            given.refuse("bootstrap_count", "cannot be combined with min_resource 'auto'", "give min_resource a number")
+        return AshaRule(given.direction, min_resource, reduction_factor, min_early_stopping_rate, bootstrap_count)
+    if bootstrap_count:
+        given.refuse("bootstrap_count", f"is {bootstrap_count}, which has no meaning in mode {mode!r}", "take it out")
+    max_steps, trials = given.search.max_steps, given.search.trials
+    if max_steps is None:
+        given.refuse("mode", f"is {mode!r}, which needs max_steps: the rungs end there", "give max_steps")
+    if mode == "sync" and trials is None:
+        raise ValueError("synchronous halving is over a table of known size, and none was given")
+    try:
+        return PromotionRule(
+            given.direction,
+            given.integer("min_resource", 1, 1),
+            max_steps,
+            reduction_factor,
+            min_early_stopping_rate,
+            trials if mode == "sync" else None,
+        )
+    except ValueError as error:
+        given.refuse("min_resource", f"is too large: {error}")
 
 
 def _hyperband(given: Arguments) -> Fold:
@@ -88,13 +136,12 @@ def _hyperband(given: Arguments) -> Fold:
     max_resource = given.integer_or_auto("max_resource", min_resource)
     bootstrap_count = given.integer("bootstrap_count", 0, 0)
     if bootstrap_count and max_resource is None:
-        given.refuse("bootstrap_count", "cannot be combined with max_resource 'auto'", "give max_resource")
+        given.refuse("bootstrap_count", "cannot be combined with max_resource 'auto'", "give max_resource a number")
     reduction_factor = given.integer("reduction_factor", 3, 2)
-    if given.study_name is None:
+    study_name = given.search.study_name
+    if study_name is None:
         raise ValueError("hyperband deals trials to brackets by the study's name, and none was given")
-    return HyperbandRule(
-        given.direction, given.study_name, min_resource, max_resource, reduction_factor, bootstrap_count
-    )
+    return HyperbandRule(given.direction, study_name, min_resource, max_resource, reduction_factor, bootstrap_count)
 
 
 def _threshold(given: Arguments) -> Fold:
@@ -102,12 +149,12 @@ def _threshold(given: Arguments) -> Fold:
     if lower is None and upper is None:
         given.refuse("lower", "is missing, and so is 'upper'", "one of them is needed")
     if lower is not None and upper is not None and lower > upper:
-        given.refuse("lower", f"is {lower:g}, above 'upper', which is {upper:g}")
+        given.refuse("lower", f"is {lower:g}, above 'upper', which is {upper:g}", "it must be at most 'upper'")
     return ThresholdRule(lower, upper, **_checks(given))
 
 
 def _patient(given: Arguments) -> Fold:
-    wrapped = given.take("wrapped_pruner", None)
+    wrapped = given.take("wrapped", None)
     if isinstance(wrapped, str):
         wrapped = {"name": wrapped}
     inside: Fold | None = None
@@ -115,10 +162,21 @@ def _patient(given: Arguments) -> Fold:
         table = dict(wrapped)
         name = table.pop("name", None)
         if not isinstance(name, str):
-            given.refuse("wrapped_pruner", "has no name", "it takes a rule's name, or a table with 'name'")
-        inside = build(name, table, given.direction, study_name=given.study_name)
+            given.refuse("wrapped", "has no name", "it must be a rule's name, or a table with 'name'")
+        search = given.search
+        inside = build(
+            name,
+            table,
+            search.direction,
+            study_name=search.study_name,
+            max_steps=search.max_steps,
+            trials=search.trials,
+            study=search.study,
+        )
+        if isinstance(inside, PromotionRule):
+            given.refuse("wrapped", "pauses trials, and only a rule that stops them can be held back", "use 'stopping'")
     elif wrapped is not None:
-        given.refuse("wrapped_pruner", f"is {wrapped!r}", "a rule's name, or a table with 'name', is needed")
+        given.refuse("wrapped", f"is {wrapped!r}", "it must be a rule's name, or a table with 'name'")
     patience = given.integer("patience", None, 0)
     return PatientRule(inside, given.direction, patience, given.number("min_delta", 0.0, low=0))
 

@@ -34,6 +34,9 @@ class HyperbandRule(Climbing):
         max_resource: R of the paper times ``min_resource``; None estimates it.
         reduction_factor: eta of the paper.
         bootstrap_count: See ``Ladder``.
+
+    Attributes:
+        max_resource: As given, or as it was settled; None until then.
     """
 
     name = "hyperband"
@@ -51,22 +54,22 @@ class HyperbandRule(Climbing):
         self._direction = direction
         self._study_name = study_name
         self._estimates = max_resource is None
-        self._min_resource = min_resource
-        self._reduction_factor = reduction_factor
+        self.min_resource = min_resource
+        self.reduction_factor = reduction_factor
         self._bootstrap_count = bootstrap_count
-        self._max_resource: int | None = None
+        self.max_resource: int | None = None
         self._brackets: list[Ladder] = []
         self._shares: list[int] = []
         if max_resource is not None:
             self._put_up(max_resource)
 
     def _put_up(self, max_resource: int) -> None:
-        self._max_resource = max_resource
-        eta = self._reduction_factor
+        self.max_resource = max_resource
+        eta = self.reduction_factor
         # Rounding included: log(243, 3) is a hair below 5, and Optuna has one bracket less there, too.
-        count = math.floor(math.log(max_resource / self._min_resource, eta)) + 1
+        count = math.floor(math.log(max_resource / self.min_resource, eta)) + 1
         for bracket in range(count):  # none at all where no trial can reach min_resource
-            first = self._min_resource * eta**bracket
+            first = self.min_resource * eta**bracket
             self._brackets.append(Ladder(self._direction, first, eta, self._bootstrap_count))
         rungs = range(count, 0, -1)
         self._shares = list(accumulate(math.ceil(count * eta ** (left - 1) / left) for left in rungs))
@@ -81,12 +84,12 @@ class HyperbandRule(Climbing):
         return self._brackets[self.bracket(trial)] if self._brackets else None
 
     def _settle(self) -> None:
-        if self._max_resource is None and self._longest >= 0:
+        if self.max_resource is None and self._longest >= 0:
             self._put_up(self._longest + 1)
 
     def study_attributes(self) -> dict[str, Any]:
-        settled = self._estimates and self._max_resource is not None
-        return {MAX_RESOURCE: self._max_resource} if settled else {}
+        settled = self._estimates and self.max_resource is not None
+        return {MAX_RESOURCE: self.max_resource} if settled else {}
 
     def restore_study(self, attributes: Mapping[str, Any]) -> None:
         if self._estimates and MAX_RESOURCE in attributes:

@@ -80,12 +80,16 @@ class PatientRule(Fold):
             return other if other > one else one
         return other if other < one else one
 
+    def result(self, trial: int, value: float) -> None:
+        if self._inside is not None:
+            self._inside.result(trial, value)
+
     def finish(self, trial: int, state: Outcome) -> None:
         self._running.pop(trial, None)
         if self._inside is not None:
             self._inside.finish(trial, state)
 
-    def attributes(self, trial: int) -> dict[str, float]:
+    def attributes(self, trial: int) -> dict[str, Any]:
         return {} if self._inside is None else self._inside.attributes(trial)
 
     def study_attributes(self) -> dict[str, Any]:

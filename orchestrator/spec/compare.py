@@ -24,11 +24,13 @@ def differences(old: Spec, new: Spec) -> list[str]:
       one where there was none counts as well: the objective's own ranges are not known here.
 
     Everything else changes how the search goes on, not what was measured, and is free. ``trials``,
-    ``parallel``, ``queue``, ``grace``, ``retry`` and so on are operations. ``sampler``, ``pruner`` and
-    ``seed`` steer where to look and when to give up: Optuna lets them change between runs, finished trials
-    stay as they were decided, and changing them is what a person does after a look at the first results. What
-    it costs is the exact repetition of the whole search from one seed. ``max_steps`` is a figure for budgets;
+    ``parallel``, ``queue``, ``grace``, ``retry`` and so on are operations. ``sampler``, ``pruner``, ``shadow``,
+    ``audit`` and ``seed`` steer where to look and when to give up: Optuna lets them change between runs, finished
+    trials stay as they were decided, and changing them is what a person does after a look at the first results.
+    What it costs is the exact repetition of the whole search from one seed. ``max_steps`` is a figure for budgets;
     the epochs themselves come from ``args`` or the objective. The name is how the caller found ``old``.
+
+    The exception is a pruner that promotes: its rungs, and so ``max_steps``, are where trials are paused.
     """
     phrases = []
     for key in ("objective", "direction"):
@@ -48,7 +50,26 @@ def differences(old: Spec, new: Spec) -> list[str]:
             phrases.append(f"{key}.type was '{before['type']}' and is '{after['type']}'")
         else:
             phrases += _tables(key, before, after)
-    return phrases
+    return phrases + _rungs(old, new)
+
+
+def _rungs(old: Spec, new: Spec) -> list[str]:
+    """What differs about where trials pause, if they do before or after."""
+    if not old.pruner.promotes and not new.pruner.promotes:
+        return []
+    was, now = ({**spec.to_json()["pruner"], "max_steps": spec.max_steps} for spec in (old, new))
+    if was["name"] != now["name"]:
+        differing = ["name"]
+    elif was["mode"] != now["mode"]:
+        differing = ["mode"]
+    else:
+        rungs = ("min_resource", "reduction_factor", "min_early_stopping_rate", "max_steps")
+        differing = [key for key in rungs if was[key] != now[key]]
+    why = "trials paused at a rung would have nowhere to go"
+    if not old.pruner.promotes:
+        why = "trials that were stopped cannot be promoted"
+    names = {key: key if key == "max_steps" else f"pruner.{key}" for key in differing}
+    return [f"{names[key]} was {_show(was[key])} and is {_show(now[key])}, and {why}" for key in differing]
 
 
 def _tables(prefix: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:

@@ -64,8 +64,10 @@ def _explain(error: ErrorDetails) -> tuple[tuple[str | int, ...], str, str]:
 
 def _without_tags(location: tuple[str | int, ...]) -> tuple[str | int, ...]:
     """Drops what Pydantic puts in for the kind of a tagged table, which no spec shows."""
-    if location[:1] == ("pruner",):
+    if location[:1] in (("pruner",), ("shadow",)):
         location = location[:1] + location[2:]
+        if location[1:2] == ("wrapped",):
+            location = location[:2] + location[3:]
     if location[:1] == ("space",):
         location = location[:2] + location[3:]
     return location

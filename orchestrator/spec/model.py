@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ConfigDict, Field, Strict, ValidationError, model_validator
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.faults import Fault
+from orchestrator.spec.faults import Fault, show
 from orchestrator.spec.messages import bad_input
-from orchestrator.spec.pruner import AshaPruner, NoPruner, Pruner
+from orchestrator.spec.pruner import NoPruner, Pruner
 from orchestrator.spec.space import FloatRange, Space, distributions
 from orchestrator.spec.table import Table, tagged
 from orchestrator.spec.values import Arguments, ClassName, Count, Json, Name, Reference
@@ -57,7 +57,7 @@ class Spec(Table):
 
     planned = frozenset(
         {"directions", "timeout", "target", "max_total_steps", "patience", "priority"}
-        | {"schedule", "notify", "shadow", "audit", "keep_models"}
+        | {"schedule", "notify", "keep_models"}
     )
 
     name: Name
@@ -78,12 +78,29 @@ class Spec(Table):
         SamplerTable, tagged("name", SAMPLERS, ("brute_force", "nsgaiii", "partial_fixed"), default="tpe")
     ] = SamplerTable()
     pruner: Pruner = NoPruner()
+    shadow: Pruner = NoPruner()
+    audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     space: Space = Field(default_factory=dict)
     retry: RetryTable = RetryTable()
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_directions(cls, data: Any) -> Any:
+        """Refuses several directions with a pruner for good, before either is refused for another reason."""
+        if isinstance(data, dict) and isinstance(data.get("directions"), list) and len(data["directions"]) > 1:
+            for key in ("pruner", "shadow"):
+                table = data.get(key)
+                if isinstance(table, dict) and table.get("name", "none") != "none":
+                    problem = (
+                        f"is {show(table['name'])}, and a study with several objectives cannot prune: "
+                        "Optuna's report and should_prune are not defined for it"
+                    )
+                    raise Fault(problem, 'use name = "none"', (key, "name"))
+        return data
+
     @model_validator(mode="after")
     def _check_together(self) -> Spec:
-        _check_rungs(self)
+        _check_rules(self)
         _check_enumerable(self)
         return self
 
@@ -123,17 +140,17 @@ def validate(data: dict[str, Any], source: str) -> Spec:
         raise bad_input(error, source) from None
 
 
-def _check_rungs(spec: Spec) -> None:
-    pruner = spec.pruner
-    if not isinstance(pruner, AshaPruner) or spec.max_steps is None or pruner.min_resource == "auto":
-        return
-    if pruner.min_resource > spec.max_steps:
-        problem = f"is {pruner.min_resource}, above max_steps, which is {spec.max_steps}"
-        raise Fault(problem, "nothing would ever be pruned", ("pruner", "min_resource"))
-    first = pruner.min_resource * pruner.reduction_factor**pruner.min_early_stopping_rate
-    if first > spec.max_steps:
-        problem = f"puts the first rung at step {first}, beyond max_steps, which is {spec.max_steps}"
-        raise Fault(problem, "nothing would ever be pruned", ("pruner", "min_early_stopping_rate"))
+def _check_rules(spec: Spec) -> None:
+    spec.pruner.check_steps(spec.max_steps, ("pruner",))
+    if spec.shadow.promotes:
+        raise Fault(
+            "pauses trials, and a shadow rule must be one that stops trials", "use 'stopping'", ("shadow", "mode")
+        )
+    spec.shadow.check_steps(spec.max_steps, ("shadow",))
+    if spec.audit and (spec.pruner.promotes or spec.pruner.name == "none"):
+        which = f"mode '{getattr(spec.pruner, 'mode', '')}'" if spec.pruner.promotes else "pruner 'none'"
+        problem = f"is {spec.audit:g}, and with {which} no trial is condemned that could be let run on"
+        raise Fault(problem, "take it out, or choose a pruner that stops trials", ("audit",))
 
 
 def _check_enumerable(spec: Spec) -> None:

@@ -1,96 +1,124 @@
-"""[pruner]: which rule stops trials early, and its arguments."""
+"""[pruner] and [shadow]: which rule stops trials early, chosen by its name."""
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from orchestrator.spec.faults import Fault, got, nearest, show
-from orchestrator.spec.table import NOT_YET, Table, tagged
-from orchestrator.spec.values import LARGEST_INTEGER, Count, CountOrNone
+from orchestrator.errors import did_you_mean
+from orchestrator.spec.faults import Fault, show
+from orchestrator.spec.rules import MedianPruner, NoPruner, PercentilePruner, PrunerTable, ThresholdPruner
+from orchestrator.spec.rungs import AshaPruner, HyperbandPruner
+from orchestrator.spec.table import tagged
+from orchestrator.spec.values import CountOrNone, Json, split_reference
 
-PLANNED = ("hyperband", "threshold", "patient", "wilcoxon")
+__all__ = ["OPTUNAS", "RULES", "AshaPruner", "NoPruner", "OptunaPruner", "PatientPruner", "Pruner", "PrunerTable"]
+
+RULES = ("median", "percentile", "asha", "hyperband", "threshold", "patient", "none")
+"""Names of our own rules."""
+
+OPTUNAS = ("wilcoxon",)
+"""Optuna's pruners for which there is no rule of our own, by their class names in snake case."""
+
+_ALSO_CALLED = {"successive_halving": "asha", "sha": "asha", "nop": "none"}
+_OR_ANY = "or 'module:Class', any pruner of Optuna's kind"
 
 
-class PrunerTable(Table):
-    """What the rules have in common."""
+class OptunaPruner(PrunerTable):
+    """A pruner of Optuna's, or of the user's: its name or ``module:Class``, and beside it whatever it takes.
+
+    The arguments are checked by ``orchestrator.spec.pruners``, which needs Optuna and the class for it.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Json] = Field(init=False)
+
+    name: str
 
     def arguments(self) -> dict[str, Any]:
-        """Returns the rule's keyword arguments, every default written out."""
-        return self.model_dump(exclude={"name", "mode"})
+        """Returns the arguments as they stand in the spec, without defaults."""
+        return dict(self.model_extra or {})
 
 
-class NoPruner(PrunerTable):
-    """Every trial runs to its end."""
-
-    name: Literal["none"] = "none"
-
-
-class MedianPruner(PrunerTable):
-    """As ``optuna.pruners.MedianPruner``."""
-
-    name: Literal["median"]
-    n_startup_trials: CountOrNone = 5
-    n_warmup_steps: CountOrNone = 0
-    interval_steps: Count = 1
-    n_min_trials: Count = 1
+def _tag(value: Any) -> str:
+    """Tells which table a name belongs to."""
+    name = value["name"] if isinstance(value, dict) else value.name
+    return name if name in RULES else "optuna"
 
 
-class PercentilePruner(PrunerTable):
-    """As ``optuna.pruners.PercentilePruner``."""
-
-    name: Literal["percentile"]
-    percentile: Annotated[float, Field(ge=0, le=100)]
-    n_startup_trials: CountOrNone = 5
-    n_warmup_steps: CountOrNone = 0
-    interval_steps: Count = 1
-    n_min_trials: Count = 1
-
-
-def _check_min_resource(value: Any) -> Any:
-    right = "it must be 'auto' or an integer of at least 1"
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Fault(got(value), right)
-    if isinstance(value, str) and value != "auto":
-        raise Fault(f"is {show(value)}", right)
-    if isinstance(value, int) and not 1 <= value <= LARGEST_INTEGER:
-        raise Fault(f"is {show(value)}", f"{right} and at most {LARGEST_INTEGER}")
-    return value
+def _check_foreign(name: str) -> None:
+    """Passes a reference to a class; what is neither that nor a name gets the nearest name."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.split(r"[.:]", name[:100])[-1]).lower()
+    plain = words.replace("-", "_").removesuffix("_pruner")
+    ours = plain if plain in (*RULES, *OPTUNAS) else _ALSO_CALLED.get(plain)
+    if ":" not in name and ours is not None:
+        raise Fault(f"there is no {show(name)}", f"here it is called '{ours}'", ("name",))
+    if ":" in name or "." in name:
+        try:
+            split_reference(name, "module:Class", "mypackage.pruners:MyPruner")
+        except Fault as fault:
+            raise Fault(fault.problem, fault.remedy, ("name",)) from None
+        return
+    remedy = did_you_mean(plain, (*RULES, *OPTUNAS))
+    if not remedy.startswith("did"):
+        remedy = f"{remedy}, {_OR_ANY}"
+    raise Fault(f"there is no {show(name)}", remedy, ("name",))
 
 
-def _check_mode(value: str) -> str:
-    if value in ("promotion", "sync"):
-        raise Fault(f"{show(value)} {NOT_YET}", "use 'stopping'")
-    if value != "stopping":
-        raise Fault(f"there is no {show(value)}", nearest(value, ("stopping",)))
-    return value
+def _check_wrapped(name: str) -> None:
+    if name == "none":
+        raise Fault("'none' never stops a trial", "leave 'wrapped' out to stop for want of patience alone", ("name",))
+    if name == "patient":
+        raise Fault("'patient' cannot stand inside itself", "give one of them the larger patience", ("name",))
+    _check_foreign(name)
 
 
-class AshaPruner(PrunerTable):
-    """As ``optuna.pruners.SuccessiveHalvingPruner``."""
+_INSIDE = tuple(name for name in (*RULES, *OPTUNAS) if name not in ("none", "patient"))
 
-    name: Literal["asha"]
-    min_resource: Annotated[Any, BeforeValidator(_check_min_resource)] = "auto"
-    reduction_factor: Annotated[int, Field(ge=2, le=LARGEST_INTEGER)] = 4
-    # The first rung lies at min_resource * reduction_factor ** this: 31 is beyond every step.
-    min_early_stopping_rate: Annotated[int, Field(ge=0, le=31)] = 0
-    bootstrap_count: CountOrNone = 0
-    mode: Annotated[str, AfterValidator(_check_mode)] = "stopping"
+Wrapped = Annotated[
+    Annotated[MedianPruner, Tag("median")]
+    | Annotated[PercentilePruner, Tag("percentile")]
+    | Annotated[AshaPruner, Tag("asha")]
+    | Annotated[HyperbandPruner, Tag("hyperband")]
+    | Annotated[ThresholdPruner, Tag("threshold")]
+    | Annotated[OptunaPruner, Tag("optuna")],
+    Discriminator(_tag),
+    tagged("name", _INSIDE, otherwise=_check_wrapped),
+]
 
-    @model_validator(mode="after")
-    def _check(self) -> AshaPruner:
-        if self.bootstrap_count and self.min_resource == "auto":
-            raise Fault(
-                f'is {self.bootstrap_count}, which cannot go with min_resource = "auto"',
-                "give min_resource a number",
-                ("bootstrap_count",),
-            )
-        return self
+
+class PatientPruner(PrunerTable):
+    """As ``optuna.pruners.PatientPruner``: asks the rule inside, if any, only without improvement."""
+
+    name: Literal["patient"]
+    patience: CountOrNone
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+    wrapped: Wrapped | None = None
+
+    def arguments(self) -> dict[str, Any]:
+        inside = None if self.wrapped is None else {"name": self.wrapped.name, **self.wrapped.arguments()}
+        return {"patience": self.patience, "min_delta": self.min_delta, "wrapped": inside}
+
+    def check_steps(self, max_steps: int | None, key: tuple[str, ...]) -> None:
+        if self.wrapped is None:
+            return
+        if self.wrapped.promotes:
+            problem = "pauses trials, and a patient rule can only hold back one that stops them"
+            raise Fault(problem, "use 'stopping'", (*key, "wrapped", "mode"))
+        self.wrapped.check_steps(max_steps, (*key, "wrapped"))
 
 
 Pruner = Annotated[
-    NoPruner | MedianPruner | PercentilePruner | AshaPruner,
-    Field(discriminator="name"),
-    tagged("name", ("median", "percentile", "asha", "none"), PLANNED),
+    Annotated[NoPruner, Tag("none")]
+    | Annotated[MedianPruner, Tag("median")]
+    | Annotated[PercentilePruner, Tag("percentile")]
+    | Annotated[AshaPruner, Tag("asha")]
+    | Annotated[HyperbandPruner, Tag("hyperband")]
+    | Annotated[ThresholdPruner, Tag("threshold")]
+    | Annotated[PatientPruner, Tag("patient")]
+    | Annotated[OptunaPruner, Tag("optuna")],
+    Discriminator(_tag),
+    tagged("name", (*RULES, *OPTUNAS), otherwise=_check_foreign),
 ]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import math
-import re
 import warnings
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
-from orchestrator.spec.faults import dotted, got, nearest, show
+from orchestrator.spec.faults import dotted, nearest, show
+from orchestrator.spec.signature import check_kind, kinds
 from orchestrator.spec.space import Choices, FloatRange, IntRange
 
 if TYPE_CHECKING:
@@ -51,15 +51,6 @@ _BOUNDS: dict[str, tuple[float, float]] = {
     "swapping_prob": (0, 1),
 }
 """What Optuna itself finds out only in the middle of a search, or never."""
-
-_PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
-    "bool": ((bool,), "true or false"),
-    "int": ((int,), "an integer"),
-    "float": ((float, int), "a number"),
-    "str": ((str,), "a string"),
-    "dict": ((dict,), "a table"),
-    "dict[str, Any]": ((dict,), "a table"),
-}
 
 
 def check_sampler(spec: Spec, source: str = "") -> None:
@@ -123,8 +114,8 @@ def _need_packages(name: str) -> None:
 
 def _check_arguments(name: str, arguments: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
     """Holds names and types against the constructor's signature; Optuna checks hardly any type itself."""
-    kinds = {key: _kinds(parameter) for key, parameter in parameters.items()}
-    known = [key for key, kind in kinds.items() if kind and key not in _NOT_FROM_A_SPEC | _WITHOUT_EFFECT]
+    allowed = {key: kinds(parameter) for key, parameter in parameters.items()}
+    known = [key for key, kind in allowed.items() if kind and key not in _NOT_FROM_A_SPEC | _WITHOUT_EFFECT]
     for key, value in arguments.items():
         where = dotted(("sampler", key))
         if key == "search_space" and key in parameters:
@@ -134,28 +125,18 @@ def _check_arguments(name: str, arguments: Mapping[str, Any], parameters: Mappin
         if key not in parameters:
             remedy = nearest(key, known) if known else "it takes none"
             raise BadInput(where, f"'{name}' has no such argument", remedy)
-        wanted = kinds[key]
+        wanted = allowed[key]
         if not wanted:
             raise BadInput(where, "takes a Python object, which no spec can hold", "take it out")
         _check_value(where, key, value, wanted)
 
 
 def _check_value(where: str, key: str, value: Any, wanted: list[str]) -> None:
-    if not any(
-        isinstance(value, _PLAIN[kind][0]) and (kind == "bool" or not isinstance(value, bool)) for kind in wanted
-    ):
-        raise BadInput(where, got(value), "it must be " + " or ".join(_PLAIN[kind][1] for kind in wanted))
+    check_kind(where, value, wanted)
     if key in _BOUNDS:
         low, high = _BOUNDS[key]
         if not low <= value <= high:
             raise BadInput(where, f"is {show(value)}", f"it must be from {low:g} to {high:g}")
-
-
-def _kinds(parameter: inspect.Parameter) -> list[str]:
-    """Which plain types the parameter's annotation allows; none where it wants an object."""
-    # No plain type's name has a bar inside, so a callable's arguments only yield pieces that are not plain.
-    parts = [part for part in re.split(r"\s*\|\s*", str(parameter.annotation)) if part != "None"]
-    return parts if all(part in _PLAIN for part in parts) else []
 
 
 def grid_cells(spec: Spec) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
@@ -36,8 +36,17 @@ class Table(BaseModel):
         return data
 
 
-def tagged(tag: str, known: Iterable[str], planned: Iterable[str] = (), default: str | None = None) -> BeforeValidator:
-    """Checks the key that says which kind of table this is, before the kinds themselves are tried."""
+def tagged(
+    tag: str,
+    known: Iterable[str],
+    planned: Iterable[str] = (),
+    default: str | None = None,
+    otherwise: Callable[[str], None] | None = None,
+) -> BeforeValidator:
+    """Checks the key that says which kind of table this is, before the kinds themselves are tried.
+
+    ``otherwise`` is asked about a name that is not known: it raises a ``Fault``, or lets it pass.
+    """
     names = tuple(known)
     later = frozenset(planned)
 
@@ -55,7 +64,9 @@ def tagged(tag: str, known: Iterable[str], planned: Iterable[str] = (), default:
             raise Fault(got(name), "it must be a string, one of " + ", ".join(names), (tag,))
         if name in later or (later and ":" in name):
             raise Fault(f"{show(name)} {NOT_YET}", "one of " + ", ".join(names), (tag,))
-        if name not in names:
+        if name not in names and otherwise is not None:
+            otherwise(name)
+        elif name not in names:
             raise Fault(f"there is no {show(name)}", nearest(name, names), (tag,))
         return value
 

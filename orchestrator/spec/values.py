@@ -36,14 +36,21 @@ def check_name(text: str) -> str:
     return text
 
 
-def split_reference(reference: str) -> tuple[str, str]:
+def split_reference(
+    reference: str, form: str = "module:function", example: str = "tasks.objectives.digits:objective"
+) -> tuple[str, str]:
     """Splits ``package.module:function`` into its two halves.
+
+    Args:
+        reference: The text.
+        form: What the form is called in a message.
+        example: A text that has it.
 
     Raises:
         Fault: the text does not have that form.
     """
     module, colon, function = reference.partition(":")
-    remedy = "write it as 'module:function', for example 'tasks.objectives.digits:objective'"
+    remedy = f"write it as '{form}', for example '{example}'"
     if len(reference) > REFERENCE_LENGTH:
         raise Fault(f"has {len(reference)} characters, more than {REFERENCE_LENGTH}", remedy)
     if not colon and reference.count(".") and _dotted(reference):

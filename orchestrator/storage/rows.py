@@ -11,7 +11,7 @@ from typing import Any
 
 from optuna.storages._rdb import models
 from optuna.trial import TrialState
-from sqlalchemy import Connection, Table, bindparam, insert, select, update
+from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from orchestrator.changes import AttemptRow, Changes
 from orchestrator.errors import OrchestratorError
@@ -149,6 +149,23 @@ class Writer:
                 for row in changes.decisions
             ],
         )
+        self._upsert(
+            tables.closest,
+            ("study_id", "trial"),
+            [
+                study | row._asdict() | {"value": _number(row.value), "threshold": _number(row.threshold)}
+                for row in changes.closest.values()
+            ],
+        )
+        self._ignore(tables.checkpoints, [study | row._asdict() for row in changes.checkpoints])
+        for number, location in changes.discarded:
+            self._connection.execute(
+                delete(tables.checkpoints).where(
+                    tables.checkpoints.c.study_id == self._study_id,
+                    tables.checkpoints.c.trial == number,
+                    tables.checkpoints.c.location == location,
+                )
+            )
         if changes.redone:
             rows = [study | {"trial": n, "step": s, "value": repr(float(v))} for n, s, v in changes.redone]
             self._ignore(tables.redone, rows)

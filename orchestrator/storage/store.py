@@ -12,9 +12,9 @@ from typing import Any
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import RDBStorage
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, Table, delete, insert, select, update
 
-from orchestrator.changes import AttemptRow, Changes
+from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow
 from orchestrator.engine import Snapshot
 from orchestrator.errors import BadInput
 from orchestrator.spec import Spec, differences
@@ -100,7 +100,7 @@ class Store:
             seed = spec.seed if spec.seed is not None else uuid.uuid4().int % 2**32
         with self._database.write() as connection:
             self._writers_lease().check(connection)
-            for table in (tables.attempts, tables.decisions, tables.redone, tables.studies):
+            for table in tables.OF_A_STUDY:
                 # SQLite gives the id of a study that was deleted to the next one, and Optuna leaves our rows behind.
                 connection.execute(delete(table).where(table.c.study_id == study_id))
             connection.execute(
@@ -133,6 +133,13 @@ class Store:
                 .order_by(tables.attempts.c.trial, tables.attempts.c.number)
             ).mappings()
             attempts = [AttemptRow(**{key: each[key] for key in _ATTEMPT_FIELDS}) for each in rows]
+            closest = [
+                DecisionRow(*each) for each in _rows_of(connection, tables.closest, DecisionRow._fields, row.study_id)
+            ]
+            checkpoints = [
+                CheckpointRow(*each)
+                for each in _rows_of(connection, tables.checkpoints, CheckpointRow._fields, row.study_id)
+            ]
         trials = self._optuna.get_all_trials(row.study_id, deepcopy=False)
         self._ids[name] = (row.study_id, {trial.number: trial._trial_id for trial in trials})
         return Snapshot(
@@ -143,6 +150,8 @@ class Store:
             reason=row.reason,
             trials=sorted(trials, key=lambda trial: trial.number),
             attempts=attempts,
+            closest=closest,
+            checkpoints=checkpoints,
             study_system_attrs=self._optuna.get_study_system_attrs(row.study_id),
         )
 
@@ -242,6 +251,12 @@ class Store:
 
 
 _ATTEMPT_FIELDS = tuple(each.name for each in fields(AttemptRow))
+
+
+def _rows_of(connection: Connection, table: Table, fields: tuple[str, ...], study_id: int) -> Iterable[Any]:
+    """Returns the fields of a study's rows, in the order in which they were inserted."""
+    columns = [table.c[name] for name in fields]
+    return connection.execute(select(*columns).where(table.c.study_id == study_id).order_by(table.c.id))
 
 
 def _names() -> Any:

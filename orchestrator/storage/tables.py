@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -19,7 +21,7 @@ from sqlalchemy import (
 
 from orchestrator.lifecycle import LIVE
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 # Optuna's own table, named here only so that foreign keys can point at it; it is never created from this.
@@ -88,20 +90,55 @@ Index(
     postgresql_where=_live,
 )
 
+
+def _grounds() -> tuple[Column[Any], ...]:
+    """The columns of a decision; see ``changes.DecisionRow``."""
+    return (
+        Column("trial", Integer, nullable=False),
+        Column("action", String(16), nullable=False),
+        Column("rule", String(64), nullable=False),
+        Column("step", BigInteger, nullable=False),
+        Column("value", Float(53)),
+        Column("threshold", Float(53)),
+        Column("peers", Integer, nullable=False),
+        Column("at", Float(53), nullable=False),
+    )
+
+
 decisions = Table(
     "orchestrator_decisions",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False),
-    Column("trial", Integer, nullable=False),
-    Column("rule", String(64), nullable=False),
-    Column("step", BigInteger, nullable=False),
-    Column("value", Float(53)),
-    Column("threshold", Float(53)),
-    Column("peers", Integer, nullable=False),
-    Column("at", Float(53), nullable=False),
+    *_grounds(),
+    UniqueConstraint("study_id", "trial", "action", "step"),
+)
+"""Decisions that did something, or that a shadow rule would have taken."""
+
+closest = Table(
+    "orchestrator_closest",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False),
+    *_grounds(),
     UniqueConstraint("study_id", "trial"),
 )
+"""Of each trial the decision that let it go on by the smallest margin."""
+
+checkpoints = Table(
+    "orchestrator_checkpoints",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False),
+    Column("trial", Integer, nullable=False),
+    Column("step", BigInteger, nullable=False),
+    Column("location", String(512), nullable=False),
+    Column("digest", String(128), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("at", Float(53), nullable=False),
+    UniqueConstraint("study_id", "location"),
+)
+"""Checkpoints that a trial may go on from; a row is gone when nobody needs the file any more."""
 
 redone = Table(
     "orchestrator_redone",
@@ -131,3 +168,6 @@ commands = Table(
     Column("answer", Text),
 )
 """What people want of the control plane. ``answer`` is null until the command was applied."""
+
+OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, studies)
+"""The tables whose rows belong to one study."""

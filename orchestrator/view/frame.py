@@ -111,6 +111,8 @@ def _counts(progress: Progress, width: int) -> list[Text]:
     ]
     if progress.state not in ENDED:
         amounts += [(progress.running, "running", "bold"), (progress.waiting, "queued", "bold")]
+    if progress.paused:
+        amounts.append((progress.paused, "paused", "bold"))
     trials = Text("  ").join(
         Text.assemble((str(amount), style if amount else "dim"), f" {word}") for amount, word, style in amounts
     )

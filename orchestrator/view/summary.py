@@ -11,7 +11,7 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 
 from orchestrator.notices import Best
-from orchestrator.view.words import NOTHING, duration, number, one_line, params, percent
+from orchestrator.view.words import NOTHING, count, duration, number, one_line, params, percent
 
 WIDEST = 80
 _LABEL = 15
@@ -36,8 +36,34 @@ class Epochs(msgspec.Struct, frozen=True, kw_only=True):
     saved: int | None = None
 
 
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the condemned trials that were let run on.
+
+    ``better`` counts those that ended better than the median of the completed trials that nobody had condemned:
+    wrongly condemned. ``best`` counts those that ended better than all of these.
+    """
+
+    condemned: int
+    completed: int
+    better: int
+    best: int
+
+
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shadow rule would have done. ``saved`` counts epochs; ``winner`` says whether it would have pruned the
+    best trial."""
+
+    rule: str
+    pruned: int
+    saved: int
+    winner: bool
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
-    """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns."""
+    """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns.
+
+    ``rungs`` holds (step, number of trials that reached it) where trials are promoted.
+    """
 
     study: str
     storage: str
@@ -48,6 +74,9 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     epochs: Epochs = Epochs()
     prune_latency_ms: dict[str, float] | None = None
     slot_gap_ms: dict[str, float] | None = None
+    rungs: tuple[tuple[int, int], ...] = ()
+    audit: Audit | None = None
+    shadow: Shadow | None = None
     wall_s: float = 0.0
 
 
@@ -74,6 +103,11 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "slot_gap_ms": summary.slot_gap_ms,
         "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
     }
+    if summary.rungs:
+        result["rungs"] = [{"step": step, "trials": held} for step, held in summary.rungs]
+    for key, measured in (("audit", summary.audit), ("shadow", summary.shadow)):
+        if measured is not None:
+            result[key] = msgspec.structs.asdict(measured)
     if summary.reason:
         result["reason"] = summary.reason
     plain: dict[str, Any] = _plain(result)
@@ -95,6 +129,9 @@ def render_summary(summary: Summary, width: int) -> str:
         *_lines("best", _best(summary, room), room),
         *_lines("trials", [f"{ended} ended: {split}"], room),
         *_lines("epochs", [_epochs(summary.epochs)], room),
+        *_lines("rungs", _rungs(summary.rungs), room),
+        *_lines("audit", _audit(summary.audit), room),
+        *_lines("shadow", _shadow(summary.shadow), room),
         *_lines("prune latency", _times(summary.prune_latency_ms), room),
         *_lines("slot gap", _times(summary.slot_gap_ms), room),
         *_lines("wall time", [duration(summary.wall_s)], room),
@@ -125,6 +162,34 @@ def _epochs(epochs: Epochs) -> str:
     if epochs.saved is not None:
         text += f", {epochs.saved} saved by pruning ({percent(epochs.saved, epochs.budget)})"
     return text
+
+
+def _rungs(rungs: Sequence[tuple[int, int]]) -> list[str]:
+    """How far the trials came, the widest rung as the longest bar."""
+    most = max((held for _, held in rungs), default=0)
+    width = max((len(str(step)) for step, _ in rungs), default=0)
+    digits = len(str(most))
+    return [
+        f"epoch {step:>{width}} {held:>{digits}} {'█' * math.ceil(30 * held / max(most, 1))}" for step, held in rungs
+    ]
+
+
+def _audit(audit: Audit | None) -> list[str]:
+    if audit is None:
+        return []
+    lines = [f"{count(audit.condemned, 'condemned trial')} ran on, {audit.completed} completed"]
+    if audit.completed:
+        share = percent(audit.better, audit.completed)
+        lines.append(f"{audit.better} ({share}) ended better than the median trial, {audit.best} as the best")
+    return lines
+
+
+def _shadow(shadow: Shadow | None) -> list[str]:
+    if shadow is None:
+        return []
+    winner = "the winner among them" if shadow.winner else "the winner not among them"
+    text = f"{shadow.rule} would have pruned {count(shadow.pruned, 'trial')}"
+    return [f"{text}, {winner}: {count(shadow.saved, 'epoch')} less"]
 
 
 def _times(measured: dict[str, float] | None) -> list[str]:

@@ -1,0 +1,64 @@
+"""The checkpoints of a study's trials: which a trial may go on from, and which files nobody needs any more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.changes import CheckpointRow
+from orchestrator.mirror import Mirror
+from tasks.contract import CheckpointRef
+
+KEPT = 2
+"""Checkpoints kept of a trial that has not ended: should the newest turn out to be unreadable, there is one before."""
+
+
+class Checkpoints:
+    """Stages rows of what was saved, and gathers the locations of what may be deleted once that is committed.
+
+    Args:
+        mirror: Takes the changes.
+        rows: What is stored, oldest first.
+    """
+
+    def __init__(self, mirror: Mirror, rows: Iterable[CheckpointRow]) -> None:
+        self._mirror = mirror
+        self._of: dict[int, list[CheckpointRow]] = {}
+        self._discarded: list[str] = []
+        for row in rows:
+            self._of.setdefault(row.trial, []).append(row)
+
+    def of(self, trial: int) -> tuple[CheckpointRef, ...]:
+        """Returns the trial's checkpoints, newest first."""
+        return tuple(
+            CheckpointRef(step=row.step, location=row.location, digest=row.digest, size=row.size)
+            for row in reversed(self._of.get(trial, ()))
+        )
+
+    def add(self, trial: int, ref: CheckpointRef, at: float) -> None:
+        """Takes in a checkpoint; the oldest one beyond ``KEPT`` is superseded by it."""
+        kept = self._of.setdefault(trial, [])
+        row = CheckpointRow(trial, ref.step, ref.location, ref.digest, ref.size, at)
+        # A location names attempt and step, so the same one again is the same file, saved anew.
+        kept[:] = [each for each in kept if each.location != row.location]
+        kept.append(row)
+        self._mirror.changes.checkpoints.append(row)
+        while len(kept) > KEPT:
+            self._drop(kept.pop(0))
+
+    def forget(self, trial: int) -> None:
+        """The trial has ended: nobody will go on from its checkpoints."""
+        for row in self._of.pop(trial, ()):
+            self._drop(row)
+
+    def refuse(self, ref: CheckpointRef) -> None:
+        """A checkpoint that came too late to be of use."""
+        self._discarded.append(ref.location)
+
+    def take_discarded(self) -> list[str]:
+        """Returns the locations to be deleted, after the commit."""
+        discarded, self._discarded = self._discarded, []
+        return discarded
+
+    def _drop(self, row: CheckpointRow) -> None:
+        self._mirror.changes.discarded.append((row.trial, row.location))
+        self._discarded.append(row.location)

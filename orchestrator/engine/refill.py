@@ -1,0 +1,78 @@
+"""What follows from a change: which trial is asked for, sent or promoted next, and when the study has ended."""
+
+from __future__ import annotations
+
+from orchestrator.engine.core import Core
+from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
+from orchestrator.sampling import SamplerFailed
+
+_OCCUPYING = (AttemptState.QUEUED, AttemptState.SENT, AttemptState.RUNNING, AttemptState.STOPPING)
+
+
+def go_on(core: Core, at: float) -> None:
+    """Asks, promotes, sends and ends, as far as the state now allows. Changes nothing when nothing is due."""
+    if core.trials.trouble:
+        core.end("failed", core.trials.trouble, at)
+    if core.state not in ("running", "ending"):
+        return
+    try:
+        if core.trials.promotes:
+            _fill_slots(core, at)
+        else:
+            while _may_ask(core):
+                core.attempts.create(core.trials.asker.ask(), at)
+    except SamplerFailed as error:
+        core.end("failed", f"the sampler failed: {error}", at)
+        return
+    while core.attempts.held and _may_send(core):
+        core.send(min(core.attempts.held.values(), key=lambda row: (row.number == 1, row.trial)), at)
+    if (core.state == "ending" or _is_spent(core)) and _nobody_goes_on(core):
+        core.end_paused(at)
+        core.set_state("finished", core.reason, at)
+
+
+def _may_ask(core: Core) -> bool:
+    """Whether another trial is to be sampled now: that many wait to be started, and not one more."""
+    return core.attempts.count(*WAITING) < core.spec.lookahead and _wants_more(core)
+
+
+def _fill_slots(core: Core, at: float) -> None:
+    """Chooses a job for each slot that is free: a trial that may be promoted, or else a new one.
+
+    Nothing is chosen ahead. Which trial is the best to promote is known when a slot asks, not before.
+    """
+    slots = core.slots if core.spec.parallel is None else min(core.slots, core.spec.parallel)
+    if _is_spent(core):
+        core.trials.no_more_configurations()
+    for _ in range(slots - core.attempts.count(*_OCCUPYING)):
+        promoted = core.trials.promote(at) if core.state == "running" else None
+        if promoted is not None:
+            row = core.attempts.live(promoted)
+            if row is not None and core.attempts.move(row, AttemptEvent.PROMOTE, at):
+                row.cause = "promoted"
+            core.attempts.create(promoted, at)
+        elif _wants_more(core):
+            core.attempts.create(core.trials.asker.ask(), at)
+        else:
+            return
+
+
+def _wants_more(core: Core) -> bool:
+    if core.state == "ending":
+        return False
+    return core.trials.has_enqueued() or not _is_spent(core)
+
+
+def _is_spent(core: Core) -> bool:
+    return core.trials.count >= core.spec.trials or core.trials.asker.is_exhausted()
+
+
+def _may_send(core: Core) -> bool:
+    busy = core.attempts.count(AttemptState.SENT, AttemptState.RUNNING)
+    return core.spec.parallel is None or busy < core.spec.parallel
+
+
+def _nobody_goes_on(core: Core) -> bool:
+    if sum(core.trials.ended.values()) + len(core.trials.paused) < core.trials.count:
+        return False
+    return core.state == "ending" or not core.trials.may_promote()

@@ -1,0 +1,83 @@
+"""[pruner]: what all rules have in common, and the rules whose arguments bound each other little or not at all."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, model_validator
+
+from orchestrator.spec.faults import Fault
+from orchestrator.spec.table import Table
+from orchestrator.spec.values import Count, CountOrNone
+
+
+class PrunerTable(Table):
+    """What the rules have in common."""
+
+    name: str
+
+    @property
+    def promotes(self) -> bool:
+        """Whether trials pause and the best go on, instead of being stopped."""
+        return False
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the rule's keyword arguments, every default written out."""
+        return self.model_dump(exclude={"name"})
+
+    def check_steps(self, max_steps: int | None, key: tuple[str, ...]) -> None:
+        """Refuses rungs that no trial would reach.
+
+        Args:
+            max_steps: The spec's; None where it does not say.
+            key: Where this table stands.
+
+        Raises:
+            Fault: with the key from the top of the spec.
+        """
+
+
+class NoPruner(PrunerTable):
+    """Every trial runs to its end."""
+
+    name: Literal["none"] = "none"
+
+
+class MedianPruner(PrunerTable):
+    """As ``optuna.pruners.MedianPruner``."""
+
+    name: Literal["median"]
+    n_startup_trials: CountOrNone = 5
+    n_warmup_steps: CountOrNone = 0
+    interval_steps: Count = 1
+    n_min_trials: Count = 1
+
+
+class PercentilePruner(PrunerTable):
+    """As ``optuna.pruners.PercentilePruner``."""
+
+    name: Literal["percentile"]
+    percentile: Annotated[float, Field(ge=0, le=100)]
+    n_startup_trials: CountOrNone = 5
+    n_warmup_steps: CountOrNone = 0
+    interval_steps: Count = 1
+    n_min_trials: Count = 1
+
+
+class ThresholdPruner(PrunerTable):
+    """As ``optuna.pruners.ThresholdPruner``."""
+
+    name: Literal["threshold"]
+    lower: float | None = None
+    upper: float | None = None
+    n_warmup_steps: CountOrNone = 0
+    interval_steps: Count = 1
+
+    @model_validator(mode="after")
+    def _check(self) -> ThresholdPruner:
+        if self.lower is None and self.upper is None:
+            raise Fault("is missing, and so is 'upper'", "one of them is needed", ("lower",))
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            problem = f"is {self.lower:g}, above 'upper', which is {self.upper:g}"
+            raise Fault(problem, "it must be at most 'upper'", ("lower",))
+        return self

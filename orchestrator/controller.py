@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import exc
 
-from orchestrator import dispatch, journal, stream
+from orchestrator import dispatch, stream
 from orchestrator.actions import Actions
-from orchestrator.changes import AttemptRow
 from orchestrator.checkpoints import CheckpointBin
 from orchestrator.dispatch import Dispatcher
-from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
-from orchestrator.errors import BadInput
-from orchestrator.journal import Journal, Record
+from orchestrator.engine import Batch, StudyEngine
+from orchestrator.journal import Journal
 from orchestrator.lifecycle import AttemptState
 from orchestrator.recovery import Slots, Watch, dead_here
-from orchestrator.spec import Spec
+from orchestrator.steering import Steering
 from orchestrator.storage import Store
 from orchestrator.storage.rows import ForeignWrite
 from orchestrator.storage.store import Command
 from orchestrator.stream import BATCH, Entry, EventStream, Wiped
+from orchestrator.studies import Studies
 from tasks import keys
 from tasks.contract import Alive, Confirmation, Event, Malformed, Verdict, decode_event
 
@@ -80,14 +77,13 @@ class Controller:
         self._dispatcher = dispatcher
         self._heartbeat = heartbeat
         self._only = only
-        self._record = record
         self._clock = clock
         self._monotonic = monotonic
         self._bin = bin
         self._watch = Watch(lease)
         self._slots = Slots(lease)
-        self._engines: dict[str, StudyEngine] = {}
-        self._study_of: dict[str, str] = {}
+        self._studies = Studies(store, record, clock)
+        self._steering = Steering(store, self._studies, only, clock, lambda: self._finish_round(clock()))
         self._actions = Actions(events, dispatcher, bin)
         self._strangers: dict[str, Confirmation] = {}
         self._progress_owed: set[str] = set()
@@ -102,13 +98,13 @@ class Controller:
         """Takes up the studies of the database and what their workers have said since. Call it once, as the writer."""
         for name in self._store.studies(("running", "paused", "ending")):
             if not self._only or name == self._only:
-                self._open(self._store.load(name))
+                self._studies.load(name)
         self._connect()
         while self._read_some(0.001):
             self._finish_round(self._clock())
-        for row in self._live(AttemptState.RUNNING, AttemptState.STOPPING):
+        for row in self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
             if dead_here(row):
-                self._feed("lose", self._study_of[row.token], token=row.token, text="its process is gone")
+                self._studies.lose(row, "its process is gone")
         self._reconcile()
         self._finish_round(self._clock())
 
@@ -131,13 +127,12 @@ class Controller:
     @property
     def idle(self) -> bool:
         """Whether every study it looks after has ended and nobody trains for one any more."""
-        return not self._engines
+        return not len(self._studies)
 
     def close(self) -> None:
         """Ends in order; the database has everything."""
         self._bin.close()
-        if self._record:
-            self._record.close()
+        self._studies.close()
 
     # -- read and fold --------------------------------------------------------------------------------------------
 
@@ -147,7 +142,10 @@ class Controller:
         try:
             events = self._read_some(self._patience(now) if wait else 0.0)
             if self._commands_waiting:
-                self._apply_commands()
+                self._commands_waiting = False
+                if answers := self._steering.apply():
+                    self._answered |= answers
+                    self._resend_missing(older_than=0.0)
             self._tend(self._monotonic())
         except Wiped:
             log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
@@ -186,23 +184,23 @@ class Controller:
             self._slots.hear(event.body, self._monotonic())
             if not event.token:
                 return
-        name = self._study_of.get(event.token)
-        if name is None:
+        engine = self._studies.of(event.token)
+        if engine is None:
             self._meet_stranger(event)
         else:
-            self._hear(name, event)
+            self._hear(engine, event)
 
-    def _hear(self, name: str, event: Event) -> None:
-        row = self._engines[name].attempts[event.token]
+    def _hear(self, engine: StudyEngine, event: Event) -> None:
+        row = engine.attempts[event.token]
         if isinstance(event.body, Alive):
             if row.verdict or event.runner != row.runner:
-                self._actions.confirmations[event.token] = self._engines[name].attempts.confirmation(event.token)
+                self._actions.confirmations[event.token] = engine.attempts.confirmation(event.token)
         else:
             try:
-                self._feed("apply", name, event=event)
+                self._studies.feed(engine, "apply", event=event)
             except (ValueError, KeyError, TypeError, ArithmeticError) as error:
                 # A broken event harms its own study at most; it is kept, and the others go on.
-                log.exception("an event of study %s could not be folded", name, extra={"action": "poison"})
+                log.exception("an event of study %s could not be folded", engine.name, extra={"action": "poison"})
                 self._bury(repr(event).encode(), f"{type(error).__name__}: {error}")
         # After the fold: a runner's first event is what binds it.
         if event.runner and event.runner == row.runner:
@@ -220,57 +218,18 @@ class Controller:
         log.warning("not an event, kept aside: %s", reason, extra={"action": "dead_letter"})
         self._events.dead_letter(data, reason)
 
-    def _feed(self, call: str, name: str, **fields: Any) -> None:
-        record = Record(study=name, call=call, at=self._clock(), **fields)
-        if self._record:
-            self._record.write(record)
-        journal.feed(self._engines[name], record)
-        self._notice_tokens(name)
-
     def _reload(self) -> None:
         """Throws away what is in memory; what was read and not committed is read again."""
-        names = list(self._engines)
         self._commands_waiting = True
-        self._engines.clear()
-        self._study_of.clear()
         self._actions.acknowledge.clear()
         self._events.read_pending_again()
-        for name in names:
-            self._open(self._store.load(name))
-
-    def _notice_tokens(self, name: str) -> None:
-        for token in self._engines[name].attempts.touched:
-            self._study_of.setdefault(token, name)
-
-    def _open(self, snapshot: Snapshot) -> None:
-        name, at = snapshot.spec.name, self._clock()
-        if self._record:
-            self._record.write(
-                Record(
-                    study=name,
-                    call="open",
-                    at=at,
-                    spec=snapshot.spec.to_json(),
-                    uid=snapshot.uid,
-                    seed=snapshot.seed,
-                )
-            )
-        engine = self._engines[name] = StudyEngine(snapshot, at)
-        for row in engine.attempts:
-            self._study_of[row.token] = name
-        log.info(
-            "study %s: %d of %d trials there",
-            name,
-            engine.trials.count,
-            engine.spec.trials,
-            extra={"action": "study_opened"},
-        )
+        self._studies.reload()
 
     # -- commit, then act -----------------------------------------------------------------------------------------
 
     def _finish_round(self, at: float) -> bool:
         """Commits what the engines staged, then does what they asked for. Returns whether there was anything."""
-        batches = {name: engine.take() for name, engine in self._engines.items()}
+        batches = self._studies.take()
         answers = dict(self._answered)
         self._answered.clear()
         committed = self._commit(batches, {command.id: text for command, text in answers.items()})
@@ -285,8 +244,9 @@ class Controller:
         except REDIS_AWAY as error:
             log.warning("redis is away: %s", error, extra={"action": "redis_away"})
             self._watch.fell_behind()
-        for name in [name for name, engine in self._engines.items() if self._is_over(engine)]:
-            self._close_study(name)
+        for engine in self._studies.close_ended():
+            self._watch.forget(row.token for row in engine.attempts)
+            self._bin.throw_study(engine.uid)
         return committed
 
     def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> bool:
@@ -315,7 +275,7 @@ class Controller:
                 self._progress_owed.add(name)
             due = at - self._progress_told.get(name, 0.0) >= PROGRESS_SECONDS
             if batch.notices or batch.changes.study_state or (due and name in self._progress_owed):
-                self._events.notify(name, [*batch.notices, self._engines[name].progress()])
+                self._events.notify(name, [*batch.notices, self._studies[name].progress()])
                 self._progress_told[name] = at
                 self._progress_owed.discard(name)
 
@@ -327,15 +287,10 @@ class Controller:
         return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, owed))
 
     def _tend(self, now: float) -> None:
-        for row in self._watch.silent(self._live(AttemptState.RUNNING, AttemptState.STOPPING), now):
-            log.warning(
-                "trial %d of %s: no sign of life from %s",
-                row.trial,
-                self._study_of[row.token],
-                row.slot,
-                extra={"action": "attempt_lost"},
-            )
-            self._feed("lose", self._study_of[row.token], token=row.token, text=f"no sign of life from {row.slot}")
+        for row in self._watch.silent(self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING), now):
+            cause = f"no sign of life from {row.slot}"
+            log.warning("trial %d: %s", row.trial, cause, extra={"action": "attempt_lost"})
+            self._studies.lose(row, cause)
         self._count_slots(now)
         if now >= self._tidy_at:
             self._tidy_at = now + self._watch.lease
@@ -348,9 +303,9 @@ class Controller:
         """Tells the studies that promote trials how many slots there are."""
         if self._watch.trusted(now):
             self._slots.forget_silent(now)
-        for name, engine in self._engines.items():
+        for engine in self._studies:
             if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
-                self._feed("count_slots", name, slots=slots)
+                self._studies.feed(engine, "count_slots", slots=slots)
 
     def _connect(self) -> None:
         self._watch.fell_behind()
@@ -358,7 +313,7 @@ class Controller:
 
     def _reconcile(self) -> None:
         """Makes Redis say what the database says."""
-        for engine in self._engines.values():
+        for engine in self._studies:
             for row in engine.attempts.in_state(*AttemptState):
                 self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
         self._resend_missing(older_than=0.0)
@@ -366,72 +321,16 @@ class Controller:
     def _resend_missing(self, older_than: float) -> None:
         """Sends again what was sent, never started, and waits in no queue."""
         before = self._clock() - older_than
-        sent = [row for row in self._live(AttemptState.SENT) if row.sent is None or row.sent <= before]
+        sent = [row for row in self._studies.live(AttemptState.SENT) if row.sent is None or row.sent <= before]
         on_its_way = self._actions.on_its_way()
         if not sent:
             return
-        queues = {engine.spec.queue for engine in self._engines.values()}
+        queues = {engine.spec.queue for engine in self._studies}
         waiting = self._dispatcher.waiting(queues)
         for row in sorted(sent, key=lambda row: (row.number == 1, row.trial)):
-            if row.token not in waiting and row.token not in on_its_way:
-                self._feed("resend", self._study_of[row.token], token=row.token)
-
-    def _live(self, *states: AttemptState) -> list[AttemptRow]:
-        return [row for engine in self._engines.values() for row in engine.attempts.in_state(*states)]
-
-    def _is_over(self, engine: StudyEngine) -> bool:
-        return engine.state in ENDED and not engine.attempts.count(*AttemptState)
-
-    def _close_study(self, name: str) -> None:
-        engine = self._engines.pop(name)
-        tokens = [row.token for row in engine.attempts]
-        for token in tokens:
-            self._study_of.pop(token, None)
-        self._watch.forget(tokens)
-        self._bin.throw_study(engine.uid)
-        log.info("study %s %s", name, engine.state, extra={"action": "study_closed"})
-
-    # -- commands -------------------------------------------------------------------------------------------------
-
-    def _apply_commands(self) -> None:
-        self._commands_waiting = False
-        for command in self._store.pending_commands():
-            if self._only and command.study != self._only:
-                continue
-            try:
-                answer = self._apply_command(command)
-            except BadInput as error:
-                answer = {"error": str(error)}
-            self._answered[command] = json.dumps(answer)
-
-    def _apply_command(self, command: Command) -> dict[str, Any]:
-        name = command.study
-        if command.operation == "submit":
-            spec = Spec.from_json(command.payload)
-            known = self._engines.get(name)
-            if known is not None and _other_rules(known.spec, spec):
-                # Rules and sampler are made from the spec once: what they have led to is committed, then they are new.
-                self._finish_round(self._clock())
-                known = None
-            snapshot = self._store.create(spec, self._clock())
-            if known is None:
-                self._open(snapshot)
-            self._feed("extend", name, spec=spec.to_json())
-            self._resend_missing(older_than=0.0)
-            return {"study": name, "state": self._engines[name].state}
-        if name not in self._engines:
-            snapshot = self._store.load(name)
-            return {"study": name, "state": snapshot.state}
-        if command.operation not in ("pause", "resume", "stop"):
-            raise BadInput(f"command '{command.operation}'", "is not one this version knows")
-        self._feed(command.operation, name)
-        self._resend_missing(older_than=0.0)
-        return {"study": name, "state": self._engines[name].state}
-
-
-def _other_rules(old: Spec, new: Spec) -> bool:
-    names = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
-    return any(getattr(old, name) != getattr(new, name) for name in names)
+            engine = self._studies.of(row.token)
+            if engine is not None and row.token not in waiting and row.token not in on_its_way:
+                self._studies.feed(engine, "resend", token=row.token)
 
 
 def _is_connection_trouble(error: exc.DBAPIError) -> bool:

@@ -30,8 +30,8 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     """Where a study stands.
 
-    ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known; ``paused`` are trials that
-    wait at a rung to be promoted.
+    ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known; ``paused`` are trials
+    that wait at a rung to be promoted.
     """
 
     study: str

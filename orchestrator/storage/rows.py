@@ -157,7 +157,9 @@ class Writer:
                 for row in changes.closest.values()
             ],
         )
-        self._ignore(tables.checkpoints, [study | row._asdict() for row in changes.checkpoints])
+        # The same location again is the same file, saved anew.
+        rows = {row.location: study | row._asdict() for row in changes.checkpoints}
+        self._upsert(tables.checkpoints, ("study_id", "location"), list(rows.values()))
         for number, location in changes.discarded:
             self._connection.execute(
                 delete(tables.checkpoints).where(
@@ -167,8 +169,8 @@ class Writer:
                 )
             )
         if changes.redone:
-            rows = [study | {"trial": n, "step": s, "value": repr(float(v))} for n, s, v in changes.redone]
-            self._ignore(tables.redone, rows)
+            redone = [study | {"trial": n, "step": s, "value": repr(float(v))} for n, s, v in changes.redone]
+            self._ignore(tables.redone, redone)
         # Those that end go first: a trial's next attempt must not meet its predecessor alive in the unique index.
         attempts = sorted(changes.attempts.values(), key=lambda row: (row.ended is None, row.number))
         self._upsert(tables.attempts, ("token",), [study | _fields(row) for row in attempts])

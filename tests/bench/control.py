@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from orchestrator.checkpoints import CheckpointBin
 from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Snapshot, StudyEngine
@@ -66,6 +67,7 @@ class Plane:
             self._store,
             EventStream(self._client),
             self._dispatcher,
+            CheckpointBin("memory://checkpoints"),
             lease=60.0,
             heartbeat=2.0,
             only=self.spec.name,

@@ -11,7 +11,7 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from orchestrator.changes import AttemptRow, Changes, DecisionRow, TrialEnd
+from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow, TrialEnd
 from orchestrator.engine import Snapshot
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
@@ -95,9 +95,19 @@ def everything() -> Changes:
         study_system_attrs={"rung": 3},
         attempts={row.token: row for row in rows},
         decisions=[
-            DecisionRow(1, "median", 1, float("nan"), None, 0, NOW + 4),
-            DecisionRow(3, "asha", 2**31 - 1, 0.5, float("-inf"), 7, NOW + 5),
+            DecisionRow(1, "prune", "median", 1, float("nan"), None, 0, NOW + 4),
+            DecisionRow(3, "shadow", "asha", 2**31 - 1, 0.5, float("-inf"), 7, NOW + 5),
         ],
+        closest={
+            0: DecisionRow(0, "keep", "median", 5, 0.5, 0.25, 3, NOW + 3),
+            2: DecisionRow(2, "keep", "median", 0, float("inf"), float("-inf"), 2, NOW + 4),
+        },
+        checkpoints=[
+            CheckpointRow(2, 1, "uid/00002/token-2-1-1.pt", "d" * 64, 2**40, NOW + 3),
+            CheckpointRow(2, 3, "uid/00002/token-2-1-3.pt", "e" * 64, 0, NOW + 4),
+            CheckpointRow(2, 5, "uid/00002/token-2-1-5.pt", "f" * 64, 1, NOW + 4),
+        ],
+        discarded=[(2, "uid/00002/token-2-1-1.pt")],
         redone=[(2, 0, 0.75), (2, 0, float("nan")), (2, 1, 0.5)],
         study_state=("paused", "because", NOW + 6),
     )

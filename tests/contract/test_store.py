@@ -15,7 +15,7 @@ from books import NOW, Books, X, a_trial, attempt, everything, make_spec, optuna
 from optuna.trial import TrialState
 from sqlalchemy import insert, update
 
-from orchestrator.changes import AttemptRow, Changes, TrialEnd
+from orchestrator.changes import AttemptRow, Changes, DecisionRow, TrialEnd
 from orchestrator.errors import BadInput
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
@@ -67,6 +67,18 @@ def test_everything_that_is_written_is_read_again(books: Books) -> None:
     assert failed.datetime_complete == local(NOW + 5)
 
 
+def test_the_closest_decisions_and_the_checkpoints_that_are_left_are_read_again(books: Books) -> None:
+    books.create()
+    books.commit(everything())
+    nearer = DecisionRow(0, "keep", "median", 2, 0.5, 0.49, 4, NOW + 9)
+    books.commit(Changes(closest={0: nearer}, discarded=[(2, "uid/00002/token-2-1-3.pt")]))
+
+    snapshot = books.load()
+
+    assert {row.trial: row for row in snapshot.closest} == {0: nearer, 2: everything().closest[2]}
+    assert snapshot.checkpoints == [everything().checkpoints[2]]
+
+
 def test_decisions_and_redone_epochs_are_kept(books: Books) -> None:
     books.create()
     books.commit(everything())
@@ -111,7 +123,10 @@ def test_committing_the_same_batch_twice_changes_nothing(books: Books) -> None:
     assert books.rows() == before
 
 
-@pytest.mark.parametrize("kind", ["trial", "start", "value", "end", "start and end", "redone", "decision", "attempt"])
+@pytest.mark.parametrize(
+    "kind",
+    ["trial", "start", "value", "end", "start and end", "redone", "decision", "closest", "checkpoint", "attempt"],
+)
 def test_committing_a_later_batch_twice_changes_nothing(books: Books, kind: str) -> None:
     books.create()
     books.commit(a_trial())
@@ -124,6 +139,8 @@ def test_committing_a_later_batch_twice_changes_nothing(books: Books, kind: str)
         "start and end": Changes(starts={0: NOW + 3}, values=[(0, 0, 0.5)], ends=end),
         "redone": Changes(redone=[(0, 0, 0.25), (0, 1, math.nan)]),
         "decision": Changes(decisions=everything().decisions),
+        "closest": Changes(closest=everything().closest),
+        "checkpoint": Changes(checkpoints=everything().checkpoints, discarded=everything().discarded),
         "attempt": Changes(attempts={"token-0-1": attempt(0, state="lost", ended=NOW), "token-0-2": attempt(0, 2)}),
     }[kind]
     books.commit(copy.deepcopy(later))
@@ -301,7 +318,7 @@ def test_the_same_key_twice_is_one_command(books: Books) -> None:
 def test_tables_of_another_version_are_refused(books: Books) -> None:
     with books.database.write() as connection:
         connection.execute(update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
-    with pytest.raises(BadInput, match="tables are of version 2, this program's are of version 1; use the program"):
+    with pytest.raises(BadInput, match=f"of version {tables.SCHEMA_VERSION + 1}, this program's are of version {tables.SCHEMA_VERSION}; use the"):
         books.database.prepare()
 
 

@@ -53,6 +53,30 @@ def waits(trial: optuna.Trial, *, folder: str) -> float:
     return 2 * x
 
 
+def climbs(trial: optuna.Trial, *, folder: str, epochs: int = 27, saves: str = "after", seconds: float = 0.0) -> float:
+    """Later trials are worse. Each epoch that is trained is written down, with the process that trained it.
+
+    ``saves`` a checkpoint "after" or "before" its report, or "never".
+    """
+    save = getattr(trial, "save_checkpoint", None)
+    done = trial.load_checkpoint() if hasattr(trial, "load_checkpoint") else None
+    first = 1 if done is None else done.step + 1
+    total = 0.0 if done is None else done.state["total"]
+    for step in range(first, epochs + 1):
+        time.sleep(seconds)
+        total += 1.0 / (1 + trial.number)
+        with Path(folder, f"{trial.number}.epochs").open("a") as log:
+            log.write(f"{step} {os.getpid()}\n")
+        if save and saves == "before":
+            save({"total": total}, step)
+        trial.report(total / step, step)
+        if save and saves == "after":
+            save({"total": total}, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return total / epochs
+
+
 def fails(trial: optuna.Trial) -> float:
     """Is broken in the same way every time."""
     trial.suggest_float("x", 0.0, 1.0)

@@ -1,0 +1,72 @@
+"""Commands that people have given, applied to the studies."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.errors import BadInput
+from orchestrator.spec import Spec
+from orchestrator.storage import Store
+from orchestrator.storage.store import Command
+from orchestrator.studies import Studies
+
+_MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
+"""Keys of a spec from which an engine's rules and sampler are made."""
+
+
+class Steering:
+    """Applies commands of the table, oldest first.
+
+    Args:
+        store: Where commands and studies are.
+        studies: The studies at hand.
+        only: Name of the one study whose commands are applied; those of all when empty.
+        clock: Wall clock, in seconds.
+        settle: Commits what the studies have staged.
+    """
+
+    def __init__(
+        self, store: Store, studies: Studies, only: str, clock: Callable[[], float], settle: Callable[[], object]
+    ) -> None:
+        self._store = store
+        self._studies = studies
+        self._only = only
+        self._clock = clock
+        self._settle = settle
+
+    def apply(self) -> dict[Command, str]:
+        """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
+        answers = {}
+        for command in self._store.pending_commands():
+            if self._only and command.study != self._only:
+                continue
+            try:
+                answer = self._apply(command)
+            except BadInput as error:
+                answer = {"error": str(error)}
+            answers[command] = json.dumps(answer)
+        return answers
+
+    def _apply(self, command: Command) -> dict[str, Any]:
+        name = command.study
+        if command.operation == "submit":
+            self._submit(name, Spec.from_json(command.payload))
+        elif name not in self._studies:
+            return {"study": name, "state": self._store.load(name).state}
+        elif command.operation in ("pause", "resume", "stop"):
+            self._studies.feed(self._studies[name], command.operation)
+        else:
+            raise BadInput(f"command '{command.operation}'", "is not one this version knows")
+        return {"study": name, "state": self._studies[name].state}
+
+    def _submit(self, name: str, spec: Spec) -> None:
+        known = self._studies[name].spec if name in self._studies else None
+        anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
+        if anew and known is not None:
+            self._settle()
+        snapshot = self._store.create(spec, self._clock())
+        if anew:
+            self._studies.open(snapshot)
+        self._studies.feed(self._studies[name], "extend", spec=spec.to_json())

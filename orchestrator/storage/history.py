@@ -1,0 +1,238 @@
+"""Looking back: what is stored of one trial, or of all of a study's learning curves. Reads, and makes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import sqlalchemy
+from optuna.distributions import json_to_distribution
+from optuna.storages._rdb import models
+from optuna.study import StudyDirection
+from sqlalchemy import Connection, Table, func, select
+
+from orchestrator.changes import AttemptRow, DecisionRow
+from orchestrator.errors import BadInput, did_you_mean
+from orchestrator.pruning import Decision, Direction
+from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFacts
+from orchestrator.standing import standing
+from orchestrator.storage import tables
+
+_STUDIES: Table = models.StudyModel.__table__
+_DIRECTIONS: Table = models.StudyDirectionModel.__table__
+_TRIALS: Table = models.TrialModel.__table__
+_PARAMS: Table = models.TrialParamModel.__table__
+_VALUES: Table = models.TrialValueModel.__table__
+_STEPS: Table = models.TrialIntermediateValueModel.__table__
+_USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
+_SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
+
+_MOST_NAMES = 10
+_OF_A_REPORT = ("keep", "prune", "audit", "shadow")
+"""Actions of decisions that were made the moment a report was recorded; the others came later."""
+
+
+class History:
+    """What is stored.
+
+    Args:
+        connection: A transaction.
+        ours: Whether the database has our tables beside Optuna's.
+    """
+
+    def __init__(self, connection: Connection, ours: bool) -> None:
+        self._connection = connection
+        self._ours = ours
+
+    def trial(self, name: str, text: str) -> TrialFacts:
+        """Reads one trial.
+
+        Raises:
+            BadInput: no such study, or one of Optuna's alone; ``text`` is no number of a trial of it.
+        """
+        study_id, study = self._study(name)
+        if study.spec is None:
+            raise BadInput(
+                f"study '{name}'",
+                "was made by Optuna and never run by this program, so no decisions were kept",
+                "'orchestrator replay' can run a rule over it",
+            )
+        found = self._find_trial(study_id, study, text)
+        number = int(found.number)
+        attempts = [
+            AttemptRow(**{each.name: row[each.name] for each in fields(AttemptRow)})
+            for row in self._of_trial(tables.attempts, study_id, number, tables.attempts.c.number)
+        ]
+        closest = [_decision(row) for row in self._of_trial(tables.closest, study_id, number, tables.closest.c.id)]
+        failure = self._connection.scalar(
+            select(_USER_ATTRS.c.value_json).where(
+                _USER_ATTRS.c.trial_id == found.trial_id, _USER_ATTRS.c.key == "failure"
+            )
+        )
+        redone = select(func.count(tables.redone.c.step.distinct())).where(
+            tables.redone.c.study_id == study_id, tables.redone.c.trial == number
+        )
+        return TrialFacts(
+            study=study,
+            number=number,
+            state=found.state.name,
+            value=_value(found.value, found.value_type),
+            params=self._params(found.trial_id),
+            steps={step: value for _, step, value in self._reports(_STEPS.c.trial_id == found.trial_id)},
+            failure=json.loads(failure) if failure else {},
+            decisions=[
+                _decision(row) for row in self._of_trial(tables.decisions, study_id, number, tables.decisions.c.id)
+            ],
+            closest=closest[0] if closest else None,
+            attempts=attempts,
+            redone=self._connection.scalar(redone) or 0,
+            standing=self._standing(study_id, study, number) if attempts and attempts[-1].state == "paused" else None,
+        )
+
+    def recording(self, name: str) -> Recording:
+        """Reads a study's whole history; also of one that Optuna made.
+
+        Raises:
+            BadInput: no such study, or it has several objectives.
+        """
+        study_id, study = self._study(name)
+        return self._recording(study_id, study)
+
+    def _recording(self, study_id: int, study: StudyFacts) -> Recording:
+        trials = {
+            row.number: RecordedTrial(
+                row.state.name,
+                _value(row.value, row.value_type),
+                _seconds(row.datetime_start),
+                _seconds(row.datetime_complete),
+            )
+            for row in self._connection.execute(_select_trials().where(_TRIALS.c.study_id == study_id))
+        }
+        moments: dict[tuple[int, int], float] = {}
+        for table in (tables.decisions, tables.closest) if self._ours else ():
+            query = select(table.c.trial, table.c.step, table.c.at).where(
+                table.c.study_id == study_id, table.c.action.in_(_OF_A_REPORT)
+            )
+            moments |= {(row.trial, row.step): row.at for row in self._connection.execute(query)}
+        return Recording(study, trials, self._reports(_TRIALS.c.study_id == study_id), moments)
+
+    def _study(self, name: str) -> tuple[int, StudyFacts]:
+        study_id = self._connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name))
+        if study_id is None:
+            raise BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
+        directions = self._connection.scalars(select(_DIRECTIONS.c.direction).where(_DIRECTIONS.c.study_id == study_id))
+        found = list(directions)
+        if len(found) != 1:
+            raise BadInput(f"study '{name}'", f"has {len(found)} objectives", "rules judge trials by a single one")
+        direction: Direction = "maximize" if found[0] is StudyDirection.MAXIMIZE else "minimize"
+        row = None
+        if self._ours:
+            query = select(tables.studies).where(tables.studies.c.study_id == study_id)
+            row = self._connection.execute(query).one_or_none()
+        completed = _select_trials().where(_TRIALS.c.study_id == study_id, _TRIALS.c.state == "COMPLETE")
+        trials = self._connection.scalar(
+            select(func.count()).select_from(_TRIALS).where(_TRIALS.c.study_id == study_id)
+        )
+        return int(study_id), StudyFacts(
+            name=name,
+            direction=direction,
+            spec=None if row is None else json.loads(row.spec),
+            state="" if row is None else row.state,
+            reason="" if row is None else row.reason,
+            trials=trials or 0,
+            completed={
+                each.number: value
+                for each in self._connection.execute(completed)
+                if (value := _value(each.value, each.value_type)) is not None
+            },
+        )
+
+    def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
+        there = f"study '{study.name}' has {study.trials} trials, 0 to {study.trials - 1}"
+        if study.trials < 2:
+            there = f"study '{study.name}' has " + ("one trial, 0" if study.trials else "no trials yet")
+        if not (text.isascii() and text.isdigit()):
+            raise BadInput(f"trial '{text}'", "is not a number", there)
+        row = None
+        if len(text) < 10:
+            query = _select_trials().where(_TRIALS.c.study_id == study_id, _TRIALS.c.number == int(text))
+            row = self._connection.execute(query).one_or_none()
+        if row is None:
+            raise BadInput(f"trial {text}", "there is no such trial", there)
+        return row
+
+    def _other_names(self, name: str) -> str:
+        names = list(self._connection.scalars(select(_STUDIES.c.study_name)))
+        if not names:
+            return "it holds no studies yet"
+        remedy = did_you_mean(name, names)
+        return remedy if remedy.startswith("did") or len(names) <= _MOST_NAMES else f"it holds {len(names)} others"
+
+    def _of_trial(self, table: Table, study_id: int, number: int, order: Any) -> list[Mapping[str, Any]]:
+        query = select(table).where(table.c.study_id == study_id, table.c.trial == number).order_by(order)
+        return [cast(Mapping[str, Any], row) for row in self._connection.execute(query).mappings()]
+
+    def _params(self, trial_id: int) -> dict[str, Any]:
+        query = select(_PARAMS).where(_PARAMS.c.trial_id == trial_id).order_by(_PARAMS.c.param_id)
+        return {
+            row.param_name: json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+            for row in self._connection.execute(query)
+        }
+
+    def _reports(self, which: Any) -> list[tuple[int, int, float]]:
+        """Returns reports in the order of their recording, which is that of their ids: one writer writes them all."""
+        query = (
+            select(_TRIALS.c.number, _STEPS.c.step, _STEPS.c.intermediate_value, _STEPS.c.intermediate_value_type)
+            .join(_TRIALS, _TRIALS.c.trial_id == _STEPS.c.trial_id)
+            .where(which)
+            .order_by(_STEPS.c.trial_intermediate_value_id)
+        )
+        decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+        return [
+            (number, step, decode(None, kind) if value is None else value)
+            for number, step, value, kind in self._connection.execute(query)
+        ]
+
+    def _standing(self, study_id: int, study: StudyFacts, number: int) -> Decision | None:
+        attributes = (
+            select(_TRIALS.c.number, _SYSTEM_ATTRS.c.key, _SYSTEM_ATTRS.c.value_json)
+            .join(_TRIALS, _TRIALS.c.trial_id == _SYSTEM_ATTRS.c.trial_id)
+            .where(_TRIALS.c.study_id == study_id, _SYSTEM_ATTRS.c.key.like("asha:%"))
+        )
+        kept: dict[int, dict[str, Any]] = {}
+        for row in self._connection.execute(attributes):
+            kept.setdefault(row.number, {})[row.key] = json.loads(row.value_json)
+        paused = select(tables.attempts.c.trial).where(
+            tables.attempts.c.study_id == study_id, tables.attempts.c.state == "paused"
+        )
+        return standing(self._recording(study_id, study), kept, set(self._connection.scalars(paused)), number)
+
+
+def _select_trials() -> Any:
+    return select(
+        _TRIALS.c.trial_id,
+        _TRIALS.c.number,
+        _TRIALS.c.state,
+        _TRIALS.c.datetime_start,
+        _TRIALS.c.datetime_complete,
+        _VALUES.c.value,
+        _VALUES.c.value_type,
+    ).outerjoin(_VALUES, sqlalchemy.and_(_VALUES.c.trial_id == _TRIALS.c.trial_id, _VALUES.c.objective == 0))
+
+
+def _value(value: float | None, kind: Any) -> float | None:
+    return None if kind is None else models.TrialValueModel.stored_repr_to_value(value, kind)
+
+
+def _decision(row: Mapping[str, Any]) -> DecisionRow:
+    found = {key: row[key] for key in DecisionRow._fields}
+    # A NaN is stored as null.
+    return DecisionRow(**found | {"value": math.nan if found["value"] is None else found["value"]})
+
+
+def _seconds(at: datetime | None) -> float | None:
+    return None if at is None else at.replace(tzinfo=UTC).timestamp()

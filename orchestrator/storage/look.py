@@ -1,0 +1,84 @@
+"""Opening a database for a look: nothing is made, nothing is changed, and what is missing is said."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import optuna
+import sqlalchemy
+from sqlalchemy import Connection, exc, select
+
+from orchestrator.errors import BadInput
+from orchestrator.settings import redact
+from orchestrator.storage import tables
+from orchestrator.storage.database import Database
+from orchestrator.storage.history import History
+
+_EMPTY = "holds no studies, nor the tables for them"
+_REMEDY = "run a search first, or set ORCHESTRATOR_STORAGE_URL or ORCHESTRATOR_DATA_DIR to where one was run"
+
+
+@contextmanager
+def open_history(url: str) -> Iterator[History]:
+    """Opens the database for a look: one transaction, in which nothing changes.
+
+    Raises:
+        BadInput: there is none, it cannot be reached, it holds no studies, or it is of another version.
+    """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    where = redact(url)
+    _check_file(url, where)
+    database = Database(url)
+    try:
+        with database.read() as connection:
+            if database.dialect == "postgresql":
+                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            yield History(connection, _has_ours(connection, where))
+    except (exc.OperationalError, exc.InterfaceError) as error:
+        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
+        problem = f"the database cannot be reached: {reason}"
+        raise BadInput(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
+    finally:
+        database.close()
+
+
+def _check_file(url: str, where: str) -> None:
+    """A look must not make a file, nor change one that is something else."""
+    try:
+        parsed = sqlalchemy.make_url(url)
+    except exc.ArgumentError as error:
+        raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
+    if parsed.get_backend_name() != "sqlite":
+        return
+    path = Path((parsed.database or "").removeprefix("file:"))
+    if not path.is_file():
+        raise BadInput(where, "there is no such database", _REMEDY)
+    try:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall()
+    except sqlite3.OperationalError:
+        return  # what it is, the proper connection will say
+    except sqlite3.DatabaseError:
+        raise BadInput(where, "is not an SQLite database", _REMEDY) from None
+    if not found:
+        raise BadInput(where, _EMPTY, _REMEDY)
+
+
+def _has_ours(connection: Connection, where: str) -> bool:
+    inspector = sqlalchemy.inspect(connection)
+    if not inspector.has_table("studies"):
+        raise BadInput(where, _EMPTY, _REMEDY)
+    if not inspector.has_table(tables.meta.name):
+        return False
+    version = connection.scalar(select(tables.meta.c.schema_version))
+    if version is not None and version != tables.SCHEMA_VERSION:
+        raise BadInput(
+            where,
+            f"its tables are of version {version}, this program's are of version {tables.SCHEMA_VERSION}",
+            "use the program version that wrote it",
+        )
+    return version is not None

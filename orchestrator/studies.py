@@ -1,0 +1,117 @@
+"""The studies at hand: an engine for each, which study an attempt is of, and everything that an engine is fed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from orchestrator import journal
+from orchestrator.changes import AttemptRow
+from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
+from orchestrator.journal import Journal, Record
+from orchestrator.lifecycle import AttemptState
+from orchestrator.storage import Store
+
+log = logging.getLogger(__name__)
+
+
+class Studies:
+    """Holds the engines, and records what they are fed if that is wanted.
+
+    Args:
+        store: Where studies come from.
+        record: Where inputs are recorded, if they are.
+        clock: Wall clock, in seconds.
+    """
+
+    def __init__(self, store: Store, record: Journal | None, clock: Callable[[], float]) -> None:
+        self._store = store
+        self._record = record
+        self._clock = clock
+        self._engines: dict[str, StudyEngine] = {}
+        self._study_of: dict[str, str] = {}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._engines
+
+    def __getitem__(self, name: str) -> StudyEngine:
+        return self._engines[name]
+
+    def __iter__(self) -> Iterator[StudyEngine]:
+        return iter(self._engines.values())
+
+    def __len__(self) -> int:
+        return len(self._engines)
+
+    def of(self, token: str) -> StudyEngine | None:
+        """Returns the study that an attempt belongs to, if it is at hand."""
+        name = self._study_of.get(token)
+        return None if name is None else self._engines[name]
+
+    def load(self, name: str) -> None:
+        """Reads a study from the database, and makes its engine anew."""
+        self.open(self._store.load(name))
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Makes the engine of a study that was just read."""
+        name, at = snapshot.spec.name, self._clock()
+        if self._record:
+            spec = snapshot.spec.to_json()
+            self._record.write(
+                Record(study=name, call="open", at=at, spec=spec, uid=snapshot.uid, seed=snapshot.seed),
+            )
+        engine = self._engines[name] = StudyEngine(snapshot, at)
+        for row in engine.attempts:
+            self._study_of[row.token] = name
+        log.info(
+            "study %s: %d of %d trials there",
+            name,
+            engine.trials.count,
+            engine.spec.trials,
+            extra={"action": "study_opened"},
+        )
+
+    def reload(self) -> None:
+        """Throws away what is in memory and reads the same studies again."""
+        names = list(self._engines)
+        self._engines.clear()
+        self._study_of.clear()
+        for name in names:
+            self.load(name)
+
+    def feed(self, engine: StudyEngine, call: str, **fields: Any) -> None:
+        """Puts one input into an engine."""
+        record = Record(study=engine.name, call=call, at=self._clock(), **fields)
+        if self._record:
+            self._record.write(record)
+        journal.feed(engine, record)
+        for token in engine.attempts.touched:
+            self._study_of.setdefault(token, engine.name)
+
+    def lose(self, row: AttemptRow, cause: str) -> None:
+        """Says of an attempt that its runner is no more."""
+        self.feed(self._engines[self._study_of[row.token]], "lose", token=row.token, text=cause)
+
+    def live(self, *states: AttemptState) -> list[AttemptRow]:
+        """Returns the live attempts of all studies that stand in one of ``states``."""
+        return [row for engine in self for row in engine.attempts.in_state(*states)]
+
+    def take(self) -> dict[str, Batch]:
+        """Returns what has come of the inputs since the last call, by study."""
+        return {engine.name: engine.take() for engine in self}
+
+    def close_ended(self) -> list[StudyEngine]:
+        """Lets go of the studies that have ended and for which nobody trains any more; returns them."""
+        over = [engine for engine in self if engine.state in ENDED and not engine.attempts.count(*AttemptState)]
+        for engine in over:
+            del self._engines[engine.name]
+            for row in engine.attempts:
+                self._study_of.pop(row.token, None)
+            log.info("study %s %s", engine.name, engine.state, extra={"action": "study_closed"})
+        return over
+
+    def close(self) -> None:
+        """Ends the recording."""
+        if self._record:
+            self._record.close()

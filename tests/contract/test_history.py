@@ -1,0 +1,258 @@
+"""What a look into the database finds, on every database; and that it changes nothing."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import optuna
+import pytest
+import sqlalchemy
+from books import KIND, NOW, Books, X, a_trial, attempt, everything, optuna_storage
+from sqlalchemy import insert
+
+from orchestrator.changes import Changes, DecisionRow, TrialEnd
+from orchestrator.errors import BadInput
+from orchestrator.replay import Candidate, compare
+from orchestrator.spec.inline import read_pruner
+from orchestrator.storage import tables
+from orchestrator.storage.history import History
+from orchestrator.storage.look import open_history
+from orchestrator.why import explain
+
+
+@pytest.fixture
+def history(books: Books) -> Iterator[History]:
+    """Whatever is written before its first use is found."""
+    books.create(max_steps=27, pruner={"name": "median"})
+    books.commit(everything())
+    with open_history(books.url) as found:
+        yield found
+
+
+def test_a_trial_is_read_with_all_that_was_kept(books: Books) -> None:
+    books.create(max_steps=27, pruner={"name": "median"})
+    books.commit(
+        a_trial(
+            values=[(0, 2, 0.75), (0, 1, math.nan), (0, 3, -math.inf)],
+            params=[(0, "x", 0.1, X), (0, "kind", 1, KIND)],
+            user_attrs={(0, "failure"): {"cause": "exception", "error": "E"}},
+            redone=[(0, 1, 0.5), (0, 1, 0.6), (0, 2, 0.5)],
+            decisions=[
+                DecisionRow(0, "shadow", "asha", 1, math.nan, None, 3, NOW + 1),
+                DecisionRow(0, "prune", "median", 3, -math.inf, 0.5, 7, NOW + 2),
+            ],
+            closest={0: DecisionRow(0, "keep", "median", 2, 0.75, 0.5, 6, NOW)},
+            ends={0: TrialEnd("PRUNED", (-math.inf,), NOW + 2)},
+        )
+    )
+    done = attempt(0, state="done", ended=NOW + 3, verdict="pruned", verdict_step=3, latency=0.01)
+    books.commit(Changes(attempts={done.token: done}))
+    with open_history(books.url) as found:
+        trial = found.trial("study", "0")
+    assert (trial.number, trial.state, trial.value) == (0, "PRUNED", -math.inf)
+    assert trial.params == {"x": 0.1, "kind": "b"}
+    assert repr(dict(trial.steps)) == repr({2: 0.75, 1: math.nan, 3: -math.inf})
+    assert trial.failure == {"cause": "exception", "error": "E"}
+    assert trial.redone == 2
+    shadow, prune = trial.decisions
+    assert repr(shadow) == repr(DecisionRow(0, "shadow", "asha", 1, math.nan, None, 3, NOW + 1))
+    assert prune == DecisionRow(0, "prune", "median", 3, -math.inf, 0.5, 7, NOW + 2)
+    assert trial.closest == DecisionRow(0, "keep", "median", 2, 0.75, 0.5, 6, NOW)
+    assert list(trial.attempts) == [done]
+    assert (trial.study.direction, trial.study.max_steps, trial.study.trials) == ("minimize", 27, 1)
+    assert explain(trial).splitlines()[:2] == [
+        "trial 0 was pruned at epoch 3: best value so far -inf, the median of 7 completed trials at epoch 3 is 0.5",
+        "  (stopped 10.0 ms after the report of that epoch; 24 of 27 epochs not trained)",
+    ]
+
+
+def test_every_kind_of_trial_can_be_told(history: History) -> None:
+    assert [explain(history.trial("study", str(number))).splitlines()[0][:20] for number in range(4)] == [
+        "trial 0 completed wi",
+        "trial 1 was pruned a",
+        "trial 2 waits in the",
+        "trial 3 was ended as",
+    ]
+
+
+def test_the_completed_are_known_to_each(history: History) -> None:
+    study = history.trial("study", "2").study
+    assert (study.completed, study.trials, study.state, study.reason) == ({0: -0.5}, 4, "paused", "because")
+
+
+def test_reports_come_in_the_order_of_their_recording(books: Books) -> None:
+    books.create()
+    books.commit(Changes(new_trials={0: NOW, 1: NOW + 1}))
+    order = [(1, 0, 0.5), (0, 3, 0.25), (0, 1, 0.125), (1, 1, math.inf), (0, 2, 1.0)]
+    for start in range(0, 4, 2):
+        books.commit(Changes(values=order[start : start + 2]))
+    books.commit(Changes(values=order[4:], ends={0: TrialEnd("COMPLETE", (1.0,), NOW + 5)}))
+    with open_history(books.url) as found:
+        recording = found.recording("study")
+    assert list(recording.reports) == order
+    assert [(each.state, each.value, each.started, each.ended) for each in recording.trials.values()] == [
+        ("COMPLETE", 1.0, NOW, NOW + 5),
+        ("RUNNING", None, NOW + 1, None),
+    ]
+
+
+def test_only_decisions_made_at_a_report_give_its_time(books: Books) -> None:
+    books.create()
+    rows = [
+        DecisionRow(0, action, "asha", step, 0.5, 0.5, 1, NOW + step)
+        for step, action in enumerate(("prune", "audit", "shadow", "promote", "end"))
+    ]
+    books.commit(a_trial(decisions=rows, closest={0: DecisionRow(0, "keep", "asha", 9, 0.5, 0.4, 3, NOW)}))  # type: ignore[arg-type]
+    with open_history(books.url) as found:
+        assert found.recording("study").moments == {(0, 0): NOW, (0, 1): NOW + 1, (0, 2): NOW + 2, (0, 9): NOW}
+
+
+def test_a_paused_trial_is_told_where_it_stands(books: Books) -> None:
+    pruner = {"name": "asha", "mode": "promotion", "min_resource": 1, "reduction_factor": 3}
+    books.create(max_steps=9, direction="maximize", pruner=pruner, trials=20)
+    for number, value in enumerate((0.75, 0.70, 0.60)):
+        row = attempt(number, state="paused")
+        books.commit(Changes(new_trials={number: NOW}, values=[(number, 1, value)], attempts={row.token: row}))
+    with open_history(books.url) as found:
+        assert [explain(found.trial("study", str(number))) for number in range(2)] == [
+            "trial 0 is paused at epoch 1 with 0.75: within the best 1/3 of 3 trials, and no slot was free for it yet",
+            "trial 1 is paused at epoch 1 with 0.7: of 3 trials there the best 1 goes on, which has 0.75",
+        ]
+
+
+# -- what is not there --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("study", "trial", "message"),
+    [
+        ("stduy", "0", "study 'stduy': there is none of that name in this database; did you mean 'study'?"),
+        ("study", "nine", "trial 'nine': is not a number; study 'study' has 4 trials, 0 to 3"),
+        ("study", "٣", "trial '٣': is not a number; study 'study' has 4 trials, 0 to 3"),
+        ("study", "4", "trial 4: there is no such trial; study 'study' has 4 trials, 0 to 3"),
+        ("study", "9" * 30, f"trial {'9' * 30}: there is no such trial; study 'study' has 4 trials, 0 to 3"),
+    ],
+)
+def test_what_is_not_there_is_one_line(history: History, study: str, trial: str, message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        history.trial(study, trial)
+    assert str(caught.value) == message
+
+
+def test_a_study_without_trials_and_a_database_without_studies(books: Books) -> None:
+    with open_history(books.url) as found, pytest.raises(BadInput, match="it holds no studies yet"):
+        found.trial("study", "0")
+    books.create()
+    with open_history(books.url) as found:
+        with pytest.raises(BadInput, match="study 'study' has no trials yet"):
+            found.trial("study", "0")
+        assert found.recording("study").reports == []
+
+
+def test_a_study_of_plain_optuna_can_be_replayed_but_not_explained(books: Books) -> None:
+    with optuna_storage(books.url) as storage:
+        study = optuna.create_study(study_name="plain", storage=storage, direction="maximize")
+        for value in (0.9, 0.8, 0.1):
+            trial = study.ask()
+            for step in range(3):
+                trial.report(value, step)
+            study.tell(trial, value)
+    with open_history(books.url) as found:
+        with pytest.raises(BadInput, match="study 'plain': was made by Optuna and never run by this program"):
+            found.trial("plain", "0")
+        recording = found.recording("plain")
+    (_, median) = compare(recording, [Candidate("median", read_pruner("median n_startup_trials=2", "here"))])
+    assert (median.pruned, median.saved, median.winner) == ({2: 0}, 2, 0)
+
+
+def test_several_objectives_are_refused(books: Books) -> None:
+    with optuna_storage(books.url) as storage:
+        optuna.create_study(study_name="two", storage=storage, directions=["minimize", "maximize"])
+    with open_history(books.url) as found, pytest.raises(BadInput, match="study 'two': has 2 objectives"):
+        found.recording("two")
+
+
+def test_a_database_without_our_tables(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/plain.db"
+    with optuna_storage(url) as storage:
+        optuna.create_study(study_name="plain", storage=storage)
+    with open_history(url) as found:
+        assert found.recording("plain").trials == {}
+    with closing(sqlite3.connect(tmp_path / "plain.db")) as connection:
+        names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    assert not any(name.startswith("orchestrator_") for name in names)
+
+
+def test_tables_of_another_version_are_refused(books: Books) -> None:
+    with books.database.write() as connection:
+        connection.execute(sqlalchemy.update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
+    with pytest.raises(BadInput, match="use the program version that wrote it"), open_history(books.url):
+        pass
+
+
+def test_a_look_makes_nothing(tmp_path: Path) -> None:
+    missing = tmp_path / "folder" / "studies.db"
+    empty, text = tmp_path / "empty.db", tmp_path / "text.db"
+    empty.touch()
+    text.write_text("no database, but of some length, so that it has something like a header" * 9)
+    before = text.read_bytes()
+    for path, problem in (
+        (missing, "there is no such database"),
+        (tmp_path, "there is no such database"),
+        (empty, "holds no studies"),
+        (text, "is not an SQLite database"),
+    ):
+        with pytest.raises(BadInput, match=problem) as caught, open_history(f"sqlite:///{path}"):
+            pass
+        assert "\n" not in str(caught.value)
+    assert not missing.parent.exists()
+    assert (empty.stat().st_size, text.read_bytes()) == (0, before)
+    assert sorted(os.listdir(tmp_path)) == ["empty.db", "text.db"]
+
+
+def test_a_server_that_is_not_there() -> None:
+    url = "postgresql://nobody:secret@127.0.0.1:1/none"
+    with pytest.raises(BadInput, match="the database cannot be reached") as caught, open_history(url):
+        pass
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_look_changes_nothing(books: Books) -> None:
+    books.create()
+    books.commit(everything())
+    before = books.rows()
+    with open_history(books.url) as found:
+        found.recording("study")
+        found.trial("study", "1")
+    assert books.rows() == before
+
+
+def test_ten_thousand_trials_are_read_in_seconds(books: Books) -> None:
+    """Rows are written past the store, which would take its time."""
+    books.create(trials=10_000, max_steps=27)
+    metadata = sqlalchemy.MetaData()
+    metadata.reflect(books.database.engine, only=["trials", "trial_intermediate_values", "trial_values"])
+    trials, steps = metadata.tables["trials"], metadata.tables["trial_intermediate_values"]
+    with books.database.write() as connection:
+        study_id = connection.scalar(sqlalchemy.select(tables.studies.c.study_id))
+        rows = [{"trial_id": n, "number": n, "study_id": study_id, "state": "COMPLETE"} for n in range(10_000)]
+        connection.execute(insert(trials), rows)
+        for start in range(0, 10_000, 1_000):
+            batch = [
+                {"trial_id": n, "step": step, "intermediate_value": 0.5, "intermediate_value_type": "FINITE"}
+                for n in range(start, start + 1_000)
+                for step in range(27)
+            ]
+            connection.execute(insert(steps), batch)
+    begun = time.perf_counter()
+    with open_history(books.url) as found:
+        recording = found.recording("study")
+    assert len(recording.reports) == 270_000
+    assert time.perf_counter() - begun < 20, "a second or two is what it takes"

@@ -15,6 +15,7 @@ from orchestrator.actions import Actions
 from orchestrator.checkpoints import CheckpointBin
 from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Batch, StudyEngine
+from orchestrator.errors import BadInput
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import AttemptState
 from orchestrator.recovery import Slots, Watch, dead_here
@@ -98,7 +99,11 @@ class Controller:
         """Takes up the studies of the database and what their workers have said since. Call it once, as the writer."""
         for name in self._store.studies(("running", "paused", "ending")):
             if not self._only or name == self._only:
-                self._studies.load(name)
+                try:
+                    self._studies.load(name)
+                except BadInput as error:
+                    # Its own rules cannot be had on this host; that is no reason to leave the others alone.
+                    log.error("study %s is not taken up: %s", name, error, extra={"action": "study_refused"})
         self._connect()
         while self._read_some(0.001):
             self._finish_round(self._clock())

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.errors import BadInput
 from orchestrator.spec import Spec
+from orchestrator.spec.pruners import check_pruner
 from orchestrator.storage import Store
 from orchestrator.storage.store import Command
 from orchestrator.studies import Studies
@@ -62,6 +63,8 @@ class Steering:
         return {"study": name, "state": self._studies[name].state}
 
     def _submit(self, name: str, spec: Spec) -> None:
+        # Here too: whether a pruner can be imported is a question of this host.
+        check_pruner(spec, f"study '{name}'")
         known = self._studies[name].spec if name in self._studies else None
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
         if anew and known is not None:

@@ -1,4 +1,4 @@
-"""What the study's rules say to a report: the rule that decides, its shadow, and the trials left to run for an audit."""
+"""What the rules say to a report: the one that decides, its shadow, and the trials left to run for an audit."""
 
 from __future__ import annotations
 
@@ -51,7 +51,8 @@ class Rules:
         self._seed = seed
         self._audit = spec.audit
         self._maximize = spec.direction == "maximize"
-        self._rule = _build(spec, spec.pruner, study)
+        # A pruner of Optuna's looks at the whole study; where trials are audited it must not see those go on.
+        self._rule = _build(spec, spec.pruner, None if spec.audit else study)
         self.promotion = self._rule if isinstance(self._rule, PromotionRule) else None
         self._shadow = None if spec.shadow.name == "none" else _build(spec, spec.shadow, None)
         self._audited: set[int] = set()
@@ -71,17 +72,20 @@ class Rules:
     def restore(self, trial: FrozenTrial, outcome: Outcome | None) -> None:
         """Takes in a stored trial without deciding anything."""
         number, values, attributes = trial.number, trial.intermediate_values, trial.system_attrs
-        audited = trial.user_attrs.get(AUDITED)
+        result = trial.values[0] if outcome == "COMPLETE" and trial.values else None
+        audited = condemned(trial, AUDITED)
         if audited is None:
+            _tell_result(self._rule, number, result)
             self._rule.restore(number, values, outcome, attributes)
         else:
             self._audited.add(number)
             self._rule.restore(number, _first(values, audited), "PRUNED", attributes)
         if self._shadow is None:
             return
-        shadowed = trial.user_attrs.get(SHADOW)
+        shadowed = condemned(trial, SHADOW)
         attributes = _of_the_shadow(attributes)
         if shadowed is None:
+            _tell_result(self._shadow, number, result)
             self._shadow.restore(number, values, outcome, attributes)
         else:
             self._shadowed.add(number)
@@ -100,6 +104,7 @@ class Rules:
                 self._shadow.finish(number, "PRUNED")
                 self._keep(number, SHADOW, "shadow", told, at)
         if number in self._audited:
+            self._stage_attributes(number)
             return None
         decision = self._rule.observe(number, step, value)
         if not decision.prune:
@@ -113,12 +118,15 @@ class Rules:
         self._stage_attributes(number)
         return decision
 
-    def finish(self, number: int, outcome: Outcome) -> None:
-        """Tells the rules that a trial has ended."""
+    def finish(self, number: int, outcome: Outcome, value: float | None) -> None:
+        """Tells the rules that a trial has ended, and with what value."""
         self._closest.pop(number, None)
+        result = value if outcome == "COMPLETE" else None
         if number not in self._audited:
+            _tell_result(self._rule, number, result)
             self._rule.finish(number, outcome)
         if self._shadow is not None and number not in self._shadowed:
+            _tell_result(self._shadow, number, result)
             self._shadow.finish(number, outcome)
         self._stage_study_attributes()
 
@@ -202,6 +210,17 @@ def _build(spec: Spec, table: PrunerTable, study: optuna.Study | None) -> Fold:
         trials=spec.trials,
         study=study,
     )
+
+
+def condemned(trial: FrozenTrial, key: str) -> Mapping[str, Any] | None:
+    """Returns what is kept of a decision that did not end the trial; ``key`` is ``AUDITED`` or ``SHADOW``."""
+    kept = trial.user_attrs.get(key)
+    return kept if isinstance(kept, dict) and isinstance(kept.get("reports"), int) else None
+
+
+def _tell_result(rule: Fold, number: int, result: float | None) -> None:
+    if result is not None:
+        rule.result(number, result)
 
 
 def _row(number: int, action: DecisionAction, decision: Decision, at: float) -> DecisionRow:

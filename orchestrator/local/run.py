@@ -75,6 +75,7 @@ def run(plan: Plan, view: View) -> Summary:
         environment = plan.environment | {
             "ORCHESTRATOR_REDIS_URL": redis_url,
             "ORCHESTRATOR_STORAGE_URL": storage_url,
+            "ORCHESTRATOR_CHECKPOINT_URL": settings.checkpoint_url or str(folder / "checkpoints"),
             "ORCHESTRATOR_DATA_DIR": str(folder),
             "ORCHESTRATOR_HEARTBEAT": str(settings.heartbeat),
             "ORCHESTRATOR_LEASE": str(settings.lease),

@@ -13,6 +13,7 @@ from array import array
 from bisect import insort
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any
 
 from orchestrator.pruning.base import Decision, Direction, Fold, Outcome
@@ -56,7 +57,7 @@ class _Peers:
     nans: int = 0
 
     def add(self, value: float) -> None:
-        if math.isnan(value):
+        if isnan(value):
             self.nans += 1
         else:
             insort(self.values, value)
@@ -88,7 +89,7 @@ class PercentileRule(Fold):
     ) -> None:
         self._maximize = direction == "maximize"
         self._fraction = (100 - percentile if self._maximize else percentile) / 100
-        self._n_startup_trials = n_startup_trials
+        self._n_completed = max(n_startup_trials, 1)
         self._n_warmup_steps = n_warmup_steps
         self._interval_steps = interval_steps
         self._n_min_trials = n_min_trials
@@ -104,17 +105,15 @@ class PercentileRule(Fold):
         running.values[step] = value
         best = running.best
         # A NaN value fails the comparison, so it can only ever stand where there was no number before.
-        if math.isnan(best) or (value > best if self._maximize else value < best):
+        if isnan(best) or (value > best if self._maximize else value < best):
             running.best = value
 
     def judge(self, trial: int) -> Decision:
         running = self._running[trial]
         step, best = running.last, running.best
-        if self._completed < max(self._n_startup_trials, 1) or not due(
-            running, self._n_warmup_steps, self._interval_steps
-        ):
+        if self._completed < self._n_completed or not due(running, self._n_warmup_steps, self._interval_steps):
             return Decision(False, self.name, step, best, None, 0)
-        if math.isnan(best):
+        if isnan(best):
             return Decision(True, self.name, step, best, None, 0)
         peers = self._peers.get(step)
         if peers is None:
@@ -123,7 +122,7 @@ class PercentileRule(Fold):
         if count == 0 or count + peers.nans < self._n_min_trials:
             return Decision(False, self.name, step, best, None, count)
         threshold = interpolate(peers.values, self._fraction)
-        if math.isnan(threshold):
+        if isnan(threshold):
             return Decision(False, self.name, step, best, None, count)
         worse = best < threshold if self._maximize else best > threshold
         return Decision(worse, self.name, step, best, threshold, count)

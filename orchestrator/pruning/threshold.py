@@ -32,7 +32,10 @@ class ThresholdRule(Fold):
         self._running: dict[int, Progress] = {}
 
     def record(self, trial: int, step: int, value: float) -> None:
-        self._running.setdefault(trial, Progress()).add(step, value)
+        progress = self._running.get(trial)
+        if progress is None:
+            progress = self._running[trial] = Progress()
+        progress.add(step, value)
 
     def judge(self, trial: int) -> Decision:
         progress = self._running[trial]

@@ -1,6 +1,6 @@
 """The spec of a search: what may stand in the file, how it is read, and when two specs are one search.
 
-Importing this does not import Optuna; ``Spec.distributions`` and the functions of
+Importing this does not import Optuna; ``Spec.distributions`` and the functions of ``orchestrator.spec.pruners`` and
 ``orchestrator.spec.samplers`` do when they are called.
 """
 

@@ -122,7 +122,7 @@ _wrapped = st.none() | st.one_of(
     )
 )
 ARGUMENTS["patient"] = st.fixed_dictionaries(
-    {"patience": st.integers(0, 3), "wrapped_pruner": _wrapped},
+    {"patience": st.integers(0, 3), "wrapped": _wrapped},
     optional={"min_delta": st.sampled_from([0.0, 0.5, 1.0, math.inf])},
 )
 

@@ -22,16 +22,24 @@ _PRUNERS: dict[str, type[BasePruner]] = {
 }
 
 
+def quiet(maker: type[BasePruner], arguments: Mapping[str, Any]) -> BasePruner:
+    """Makes one of the pruners that Optuna calls experimental."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return maker(**arguments)
+
+
 def pruner(name: str, arguments: Mapping[str, Any]) -> BasePruner:
+    if name == "wilcoxon":
+        return quiet(optuna.pruners.WilcoxonPruner, arguments)
     if name != "patient":
         return _PRUNERS[name](**arguments)
-    wrapped = arguments["wrapped_pruner"]
+    own = dict(arguments)
+    wrapped = own.pop("wrapped")
     inner = None
     if wrapped is not None:
         inner = pruner(wrapped["name"], {key: wrapped[key] for key in wrapped if key != "name"})
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return optuna.pruners.PatientPruner(**{**arguments, "wrapped_pruner": inner})
+    return quiet(optuna.pruners.PatientPruner, own | {"wrapped_pruner": inner})
 
 
 class OptunaSide:
@@ -49,15 +57,15 @@ class OptunaSide:
         )
         self._ids: dict[int, int] = {}
 
-    def tell(self, event: Event) -> bool | None:
-        """Returns what ``should_prune`` would, or None at a trial's end."""
+    def tell(self, event: Event, value: float = 0.0) -> bool | None:
+        """Returns what ``should_prune`` would, or None at a trial's end, where ``value`` is the trial's."""
         if event.trial not in self._ids:
             self._ids[event.trial] = self.storage.create_new_trial(self.study._study_id)
         trial_id = self._ids[event.trial]
         if isinstance(event, Report):
             self.storage.set_trial_intermediate_value(trial_id, event.step, event.value)
             return bool(self.study.pruner.prune(self.study, self.trial(event.trial)))
-        self.storage.set_trial_state_values(trial_id, TrialState[event.state], [0.0])
+        self.storage.set_trial_state_values(trial_id, TrialState[event.state], [value])
         return None
 
     def trial(self, number: int) -> FrozenTrial:

@@ -11,6 +11,7 @@ from optuna_side import _PRUNERS
 
 from orchestrator.errors import BadInput
 from orchestrator.pruning import NAMES, build
+from orchestrator.pruning.promotion import PromotionRule
 
 
 def refused(name: str, **arguments: Any) -> str:
@@ -51,8 +52,8 @@ def test_unknown_names_are_answered_with_the_nearest() -> None:
 
 
 def test_what_is_needed_is_asked_for() -> None:
-    assert refused("percentile") == "pruner.percentile: is missing; the rule 'percentile' needs it"
-    assert refused("patient") == "pruner.patience: is missing; the rule 'patient' needs it"
+    assert refused("percentile") == "pruner.percentile: required key missing; the rule 'percentile' needs it"
+    assert refused("patient") == "pruner.patience: required key missing; the rule 'patient' needs it"
     assert "one of them is needed" in refused("threshold")
 
 
@@ -83,9 +84,9 @@ def test_what_is_needed_is_asked_for() -> None:
         ("threshold", {"lower": math.nan}),
         ("patient", {"patience": -1}),
         ("patient", {"patience": 1, "min_delta": -1}),
-        ("patient", {"patience": 1, "wrapped_pruner": 3}),
-        ("patient", {"patience": 1, "wrapped_pruner": {"n_warmup_steps": 3}}),
-        ("patient", {"patience": 1, "wrapped_pruner": {"name": "median", "patience": 3}}),
+        ("patient", {"patience": 1, "wrapped": 3}),
+        ("patient", {"patience": 1, "wrapped": {"n_warmup_steps": 3}}),
+        ("patient", {"patience": 1, "wrapped": {"name": "median", "patience": 3}}),
     ],
 )
 def test_values_out_of_bounds_are_refused(name: str, arguments: dict[str, Any]) -> None:
@@ -93,5 +94,51 @@ def test_values_out_of_bounds_are_refused(name: str, arguments: dict[str, Any]) 
 
 
 def test_a_rule_inside_may_be_given_by_name_or_as_a_table() -> None:
-    build("patient", {"patience": 1, "wrapped_pruner": "median"}, "minimize")
-    build("patient", {"patience": 1, "wrapped_pruner": {"name": "percentile", "percentile": 10}}, "minimize")
+    build("patient", {"patience": 1, "wrapped": "median"}, "minimize")
+    build("patient", {"patience": 1, "wrapped": {"name": "percentile", "percentile": 10}}, "minimize")
+
+
+def promoting(mode: str = "promotion", *, max_steps: int | None = 27, trials: int | None = 9, **arguments: Any) -> Any:
+    return build("asha", {"mode": mode} | arguments, "maximize", max_steps=max_steps, trials=trials)
+
+
+def test_asha_promotes_when_it_is_told_to() -> None:
+    rule = promoting(reduction_factor=3)
+    assert isinstance(rule, PromotionRule)
+    assert (rule.rungs, rule.table) == ((1, 3, 9, 27), None)
+    assert promoting("sync", min_resource=3, min_early_stopping_rate=1, reduction_factor=3).rungs == (9, 27)
+    assert promoting("sync").table == 9
+    assert not isinstance(build("asha", {"mode": "stopping"}, "minimize"), PromotionRule)
+
+
+@pytest.mark.parametrize(
+    ("mode", "arguments", "message"),
+    [
+        ("stoping", {}, "pruner.mode: is 'stoping'; did you mean 'stopping'?"),
+        ("promotion", {"max_steps": None}, "pruner.mode: is 'promotion', which needs max_steps: the rungs end there"),
+        ("sync", {"min_resource": "auto"}, "pruner.min_resource: is 'auto'; it must be an integer of at least 1"),
+        ("sync", {"bootstrap_count": 1}, "pruner.bootstrap_count: is 1, which has no meaning in mode 'sync'"),
+        ("promotion", {"min_resource": 9}, "pruner.min_resource: is too large: with rungs at 9 and 36 nobody"),
+        ("promotion", {"restart": True}, "pruner.restart: is no argument of the rule 'asha'"),
+    ],
+)
+def test_what_cannot_be_promoted_is_refused(mode: str, arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        promoting(mode, **arguments)
+    assert str(caught.value).startswith(message)
+
+
+def test_a_table_without_a_size_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(ValueError, match="known size"):
+        promoting("sync", trials=None)
+
+
+def test_what_promotes_cannot_be_held_back() -> None:
+    with pytest.raises(BadInput, match=r"pruner\.wrapped: pauses trials"):
+        build("patient", {"patience": 1, "wrapped": {"name": "asha", "mode": "promotion"}}, "minimize", max_steps=9)
+
+
+def test_pruners_of_optunas_kind_are_known_too() -> None:
+    assert build("wilcoxon", {"p_threshold": 0.5}, "minimize").name == "wilcoxon"
+    assert "pruner.p: 'wilcoxon' has no such argument" in refused("wilcoxon", p=1)
+    assert "pruner.name: there is no module 'no_such_module'" in refused("no_such_module:X")

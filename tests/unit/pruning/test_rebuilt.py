@@ -76,11 +76,11 @@ def test_a_rebuilt_rule_goes_on_as_if_it_had_never_stopped(name: str, examples: 
 
 @pytest.mark.filterwarnings("ignore:All-NaN (slice|axis) encountered:RuntimeWarning")
 @pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
-@pytest.mark.parametrize("name", ["median", "asha", "hyperband", "patient"])
+@pytest.mark.parametrize("name", ["median", "percentile", "asha", "hyperband", "threshold", "patient"])
 def test_a_study_that_optuna_began_is_taken_over_as_a_new_pruner_would(name: str) -> None:
     """Rung values may be there then, but nothing that was settled for the study."""
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=150, deadline=None)
     @given(cases(name), st.floats(0, 1))
     def take_over_alike(case: Case, where: float) -> None:
         half = int(where * len(case.events))

@@ -32,7 +32,7 @@ def check(case: Case) -> None:
         ("percentile", 1000),
         ("asha", 1000),
         ("hyperband", 800),
-        ("threshold", 300),
+        ("threshold", 800),
         ("patient", 1000),
     ],
 )

@@ -70,7 +70,7 @@ def test_a_late_report_takes_its_place_by_step() -> None:
 
 def test_the_rule_inside_is_asked_only_without_improvement_but_hears_everything() -> None:
     inside = {"name": "median", "n_startup_trials": 1}
-    rule = patient(patience=0, wrapped_pruner=inside)
+    rule = patient(patience=0, wrapped=inside)
     for step, value in enumerate((3.0, 2.0, 1.0)):
         rule.observe(0, step, value)
     rule.finish(0, "COMPLETE")
@@ -80,7 +80,7 @@ def test_the_rule_inside_is_asked_only_without_improvement_but_hears_everything(
 
 
 def test_a_trial_enters_a_rung_of_the_rule_inside_only_when_that_is_asked() -> None:
-    rule = patient(patience=0, wrapped_pruner={"name": "asha", "min_resource": 1})
+    rule = patient(patience=0, wrapped={"name": "asha", "min_resource": 1})
     rule.observe(0, 1, 2.0)
     rule.observe(0, 2, 1.0)
     assert rule.attributes(0) == {}
@@ -89,7 +89,7 @@ def test_a_trial_enters_a_rung_of_the_rule_inside_only_when_that_is_asked() -> N
 
 
 def test_what_the_rule_inside_settles_is_stored_and_restored() -> None:
-    arguments = {"patience": 0, "wrapped_pruner": "asha"}
+    arguments = {"patience": 0, "wrapped": "asha"}
     rule = patient(**arguments)
     rule.observe(0, 400, 0.0)
     rule.finish(0, "COMPLETE")

@@ -105,6 +105,9 @@ class Mirror(InMemoryStorage):
         trial.state = TrialState.PRUNED
         trial.values = None if math.isnan(last) else [last]
         trial.datetime_complete = self._datetime()
+        ahead = self.ahead(trial_id)
+        trial.params = {name: value for name, value in trial.params.items() if name not in ahead}
+        trial.distributions = {name: kept for name, kept in trial.distributions.items() if name not in ahead}
         self._shown[trial_id] = trial
 
     def get_all_trials(
@@ -112,9 +115,7 @@ class Mirror(InMemoryStorage):
     ) -> list[FrozenTrial]:
         if not self._shown:
             return super().get_all_trials(study_id, deepcopy, states)
-        trials = [
-            self._shown.get(trial._trial_id, trial) for trial in super().get_all_trials(study_id, deepcopy=False)
-        ]
+        trials = [self._shown.get(trial._trial_id, trial) for trial in super().get_all_trials(study_id, deepcopy=False)]
         if states is not None:
             trials = [trial for trial in trials if trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials

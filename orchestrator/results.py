@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import pruning
 from orchestrator.engine import Snapshot
-from orchestrator.engine.rules import AUDITED, SHADOW
+from orchestrator.engine.rules import AUDITED, SHADOW, condemned
 from orchestrator.lifecycle import AttemptState
 from orchestrator.notices import Best
 from orchestrator.pruning import Outcome
@@ -98,13 +98,13 @@ def rungs(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
 
 def audit(trials: list[FrozenTrial], *, maximize: bool) -> Audit | None:
     """Returns what became of the condemned trials that were let run on; ``None`` where there were none."""
-    audited = [trial for trial in trials if AUDITED in trial.user_attrs]
+    audited = {trial.number for trial in trials if condemned(trial, AUDITED)}
     if not audited:
         return None
     sign = 1.0 if maximize else -1.0
     complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
-    values = [sign * trial.value for trial in complete if trial.value is not None and AUDITED in trial.user_attrs]
-    others = [sign * trial.value for trial in complete if trial.value is not None and AUDITED not in trial.user_attrs]
+    values = [sign * trial.value for trial in complete if trial.value is not None and trial.number in audited]
+    others = [sign * trial.value for trial in complete if trial.value is not None and trial.number not in audited]
     middle = statistics.median(others) if others else math.inf
     return Audit(
         condemned=len(audited),
@@ -116,10 +116,14 @@ def audit(trials: list[FrozenTrial], *, maximize: bool) -> Audit | None:
 
 def shadow(rule: str, trials: list[FrozenTrial], best: Best | None) -> Shadow:
     """Returns what a shadow rule would have done to these trials."""
-    condemned = [trial for trial in trials if SHADOW in trial.user_attrs]
+    pruned = {trial.number: kept for trial in trials if (kept := condemned(trial, SHADOW))}
     return Shadow(
         rule=rule,
-        pruned=len(condemned),
-        saved=sum(len(trial.intermediate_values) - int(trial.user_attrs[SHADOW]["reports"]) for trial in condemned),
-        winner=best is not None and any(trial.number == best.number for trial in condemned),
+        pruned=len(pruned),
+        saved=sum(
+            len(trial.intermediate_values) - pruned[trial.number]["reports"]
+            for trial in trials
+            if trial.number in pruned
+        ),
+        winner=best is not None and best.number in pruned,
     )

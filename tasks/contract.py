@@ -7,6 +7,7 @@ job is JSON, because a Celery message must be readable in Flower. Fields are onl
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final, Literal
 
 import msgspec
@@ -16,7 +17,11 @@ MAX_EVENT_BYTES: Final = 1 << 20
 MAX_NAME: Final = 512
 MAX_ID: Final = 64
 """Characters that the columns for names, and for tokens and runners, hold."""
+MAX_LOCATION: Final = 512
+MAX_DIGEST: Final = 128
+MAX_STEP: Final = 2**31 - 1
 _LARGEST: Final = 2**63 - 1
+_LOCATION: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 class Malformed(ValueError):
@@ -214,6 +219,7 @@ Body = (
     | Revoked
     | Alive
 )
+Outcome = Finished | Failed | Stopped | Paused | Released
 TERMINAL = (Finished, Failed, Stopped, Paused, Released)
 
 
@@ -313,9 +319,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
 
 
 ToTrainer = Run | Stop | Suggested
-FromTrainer = (
-    Epoch | Suggest | Attribute | Saved | Finished | Failed | Paused | StudyStop | Ready | Preloaded | Left
-)
+FromTrainer = Epoch | Suggest | Attribute | Saved | Finished | Failed | Paused | StudyStop | Ready | Preloaded | Left
 
 _event_encoder = msgspec.msgpack.Encoder()
 _event_decoder = msgspec.msgpack.Decoder(Event)
@@ -348,9 +352,13 @@ def decode_event(data: bytes) -> Event:
         # What no database column can hold must not get as far as a transaction, where it would spoil its neighbours.
         if (type(value) is str and "\0" in value) or (type(value) is int and not -_LARGEST <= value <= _LARGEST):
             raise Malformed(f"a field that cannot be stored: {value!r:.100}")
-    if type(event.body) is Epoch and not 0 <= event.body.step < 2**31:
-        raise Malformed(f"step {event.body.step} (a step is 0 to 2147483647)")
     body = event.body
+    if type(body) is Checkpoint:
+        _check_checkpoint(body.ref)
+    if type(body) is Epoch or type(body) is Paused:
+        _check_step(body.step)
+    if type(body) is Started and body.resume_step is not None:
+        _check_step(body.resume_step)
     name = body.name if type(body) is Suggest else body.key if type(body) is Attribute else ""
     longest = MAX_NAME - 12 if type(body) is Attribute and body.kind == "constraint" else MAX_NAME
     if len(event.token) > MAX_ID or len(event.runner) > MAX_ID or len(name) > longest:
@@ -404,7 +412,37 @@ def job_from_payload(payload: object) -> Job:
         raise Malformed(str(error)) from None
     if job.version > VERSION:
         raise Malformed(f"a job of protocol version {job.version} (this worker speaks {VERSION})")
+    for part in (job.uid, job.token):
+        # They become names of folders and files.
+        if not is_location(part) or "/" in part:
+            raise Malformed(f"an identity that names no file: {part!r:.100}")
+    for ref in job.checkpoints:
+        _check_checkpoint(ref)
     return job
+
+
+def is_location(text: str) -> bool:
+    """Whether ``text`` is a path below a folder, spelt so that it means the same on every kind of store."""
+    return (
+        len(text) <= MAX_LOCATION
+        and _LOCATION.fullmatch(text) is not None
+        and not {".", ".."}.intersection(text.split("/"))
+    )
+
+
+def _check_checkpoint(ref: CheckpointRef) -> None:
+    _check_step(ref.step)
+    if not is_location(ref.location):
+        raise Malformed(f"a checkpoint at {ref.location!r:.100}, which is no relative path")
+    if len(ref.digest) > MAX_DIGEST or "\0" in ref.digest:
+        raise Malformed(f"a checkpoint with the digest {ref.digest!r:.100}")
+    if not 0 <= ref.size <= _LARGEST:
+        raise Malformed(f"a checkpoint of {ref.size} bytes")
+
+
+def _check_step(step: int) -> None:
+    if not 0 <= step <= MAX_STEP:
+        raise Malformed(f"step {step} (a step is 0 to {MAX_STEP})")
 
 
 def _decode(decoder: Any, data: bytes) -> Any:

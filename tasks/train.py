@@ -8,8 +8,8 @@ import celery
 from celery.exceptions import Ignore, Reject
 
 from tasks.app import STOP_SIGNAL, TRAIN
-from tasks.contract import Failed, Finished, Malformed, Released, Stopped, job_from_payload
-from tasks.keeper.keeper import Keeper, Outcome
+from tasks.contract import Failed, Finished, Malformed, Outcome, Paused, Released, Stopped, job_from_payload
+from tasks.keeper.keeper import Keeper
 
 
 class TrialFailed(Exception):
@@ -38,6 +38,8 @@ def _tell_celery(task: celery.Task, outcome: Outcome, rung: bool) -> str:
         case Failed():
             detail = outcome.traceback or outcome.message
             raise TrialFailed(f"{outcome.error}: {outcome.message}\n{detail}")
+        case Paused():
+            return f"paused at step {outcome.step}"
         case Stopped():
             # Returning would turn the REVOKED of Celery's own event into SUCCESS.
             if not rung:

@@ -1,6 +1,7 @@
 """``python -m tasks.worker``: a Celery worker whose pool processes are keepers.
 
-It knows one URL, that of Redis, from ``ORCHESTRATOR_REDIS_URL``; of a database it knows nothing.
+It knows two URLs: that of Redis, from ``ORCHESTRATOR_REDIS_URL``, and where checkpoints are kept, from
+``ORCHESTRATOR_CHECKPOINT_URL``. Of a database it knows nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from celery.worker.consumer.tasks import Tasks
 from tasks import keys, train
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.contract import Event, Preloaded, Revoked, encode
-from tasks.keeper.devices import device_name, slot_count, slot_environment, visible_gpus
+from tasks.keeper.checkpoints import Unusable, check_url
+from tasks.keeper.devices import CHECKPOINT_URL, device_name, slot_count, slot_environment, visible_gpus
 from tasks.keeper.keeper import Keeper, Slot
 from tasks.keeper.slots import Slots
 from tasks.lifeline import die_with_parent
@@ -60,6 +62,13 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.parent:
         die_with_parent(options.parent)
+    options.data_dir = options.data_dir.expanduser().resolve()
+    checkpoints = os.environ.get(CHECKPOINT_URL, "").strip() or str(options.data_dir / "checkpoints")
+    try:
+        check_url(checkpoints)
+    except Unusable as error:
+        print(f"{CHECKPOINT_URL}: {error}", file=sys.stderr)
+        return 2
     logging.basicConfig(
         level=options.loglevel.upper(),
         format="%(asctime)s %(levelname)s worker %(message)s",
@@ -73,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
     keeper: list[Keeper] = []
     train.register(app, keeper)
     app.steps["consumer"].add(ConsumeWhenFree)
-    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, options)
+    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, checkpoints, options)
     worker = app.Worker(
         hostname=name,
         pool_cls="prefork",
@@ -112,6 +121,7 @@ def _attach(
     connect_redis: functools.partial[redis.Redis],
     gpus: tuple[str, ...],
     name: str,
+    checkpoints: str,
     options: argparse.Namespace,
 ) -> None:
     """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end."""
@@ -128,7 +138,9 @@ def _attach(
             name=f"{name}/{index}",
             device=device_name(environment, gpus),
             environment=environment,
-            logs=options.data_dir.resolve() / "logs",
+            data=options.data_dir,
+            checkpoints=checkpoints,
+            queues=tuple(options.queues.split(",")),
             preload=options.preload,
         )
         slots.set_busy(index, False)

@@ -27,6 +27,10 @@ class Checkpoints:
         for row in rows:
             self._of.setdefault(row.trial, []).append(row)
 
+    def trials(self) -> list[int]:
+        """Returns the numbers of the trials that have checkpoints."""
+        return sorted(self._of)
+
     def of(self, trial: int) -> tuple[CheckpointRef, ...]:
         """Returns the trial's checkpoints, newest first."""
         return tuple(
@@ -50,9 +54,10 @@ class Checkpoints:
         for row in self._of.pop(trial, ()):
             self._drop(row)
 
-    def refuse(self, ref: CheckpointRef) -> None:
+    def refuse(self, trial: int, ref: CheckpointRef) -> None:
         """A checkpoint that came too late to be of use."""
-        self._discarded.append(ref.location)
+        if all(row.location != ref.location for row in self._of.get(trial, ())):
+            self._discarded.append(ref.location)
 
     def take_discarded(self) -> list[str]:
         """Returns the locations to be deleted, after the commit."""

@@ -72,7 +72,12 @@ class Core:
         self.revokes: list[Revoke] = []
         self.answers: list[Answer] = []
         for row in self.attempts.in_state(AttemptState.PAUSED):
-            self.trials.pause(row.trial)
+            if self.trials.is_open(row.trial):
+                self.trials.pause(row.trial)
+        for number in self.checkpoints.trials():
+            if not self.trials.is_open(number):
+                # Ended by somebody else, who knows nothing of checkpoints.
+                self.checkpoints.forget(number)
 
     # -- attempts
 
@@ -149,7 +154,7 @@ class Core:
             self.end("failed", f"{many}: {failure.error}: {message}", at)
 
     def end(self, state: StudyState, reason: str, at: float) -> None:
-        """Ends the study early: what runs is told to stop, what waits never starts, what is paused stays where it is."""
+        """Ends the study early: what runs is told to stop, what waits never starts, what is paused ends there."""
         if self.state in ENDED:
             return
         self.set_state(state, reason, at)

@@ -13,6 +13,9 @@ def go_on(core: Core, at: float) -> None:
     """Asks, promotes, sends and ends, as far as the state now allows. Changes nothing when nothing is due."""
     if core.trials.trouble:
         core.end("failed", core.trials.trouble, at)
+    if core.trials.promotes and _is_spent(core):
+        # The trials there are is all there will be, as far as is known.
+        core.trials.expect_configurations(core.trials.count)
     if core.state not in ("running", "ending"):
         return
     try:
@@ -42,8 +45,6 @@ def _fill_slots(core: Core, at: float) -> None:
     Nothing is chosen ahead. Which trial is the best to promote is known when a slot asks, not before.
     """
     slots = core.slots if core.spec.parallel is None else min(core.slots, core.spec.parallel)
-    if _is_spent(core):
-        core.trials.no_more_configurations()
     for _ in range(slots - core.attempts.count(*_OCCUPYING)):
         promoted = core.trials.promote(at) if core.state == "running" else None
         if promoted is not None:

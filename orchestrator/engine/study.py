@@ -128,6 +128,8 @@ class StudyEngine:
         elif row.state not in (AttemptState.RUNNING, AttemptState.STOPPING):
             # What a superseded runner still has to say is taken off its hands and dropped.
             row.acknowledged = event.seq
+            if isinstance(body, Checkpoint):
+                self._core.checkpoints.refuse(row.trial, body.ref)
             self.counts["stale"] += 1
         elif event.seq > row.acknowledged + 1:
             self.counts["gap"] += 1
@@ -176,6 +178,7 @@ class StudyEngine:
         """Takes over what may change in a study that goes on: its budget, its queue, how it is trained."""
         self.mirror.now = at
         self._core.spec = spec
+        self.trials.expect_configurations(spec.trials)
         more = spec.trials > self.trials.count
         if self.state == "paused" or (more and self.state != "running"):
             self._core.set_state("running", "", at)
@@ -233,10 +236,7 @@ class StudyEngine:
             case Released():
                 self._left(row, "released", at)
             case StudyStop():
-                self._core.set_state("ending", "the objective stopped the study", at)
-                for waiting in self.attempts.in_state(*WAITING):
-                    if waiting.number == 1:
-                        self._core.withdraw(waiting, at)
+                self._stop_study(at)
             case Started() | Alive() | Revoked():
                 self.counts["unexpected"] += 1
             case _:
@@ -264,7 +264,17 @@ class StudyEngine:
         if self._runs_or_counts_late(row):
             self._core.checkpoints.add(row.trial, body.ref, at)
         elif not self.trials.is_open(row.trial):
-            self._core.checkpoints.refuse(body.ref)
+            self._core.checkpoints.refuse(row.trial, body.ref)
+
+    def _stop_study(self, at: float) -> None:
+        """What runs may end; a study that has ended already stays as it did."""
+        if self.state in ENDED:
+            self.counts["late"] += 1
+            return
+        self._core.set_state("ending", "the objective stopped the study", at)
+        for waiting in self.attempts.in_state(*WAITING):
+            if waiting.number == 1:
+                self._core.withdraw(waiting, at)
 
     def _finished(self, row: AttemptRow, body: Finished, at: float) -> None:
         self._core.close(row, "finished", at)

@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.changes import DecisionRow
 from orchestrator.engine.explain import attribute, describe
-from orchestrator.engine.rules import Rules
+from orchestrator.engine.rules import AUDITED, SHADOW, Rules
 from orchestrator.mirror import Mirror
 from orchestrator.notices import TrialEnded
 from orchestrator.pruning import Decision, Outcome, RuleFailed
@@ -89,8 +89,8 @@ class Trials:
                 if outcome == "PRUNED":
                     self._count_saved(trial)
                 if outcome == "FAIL":
-                    failure = trial.user_attrs.get(FAILURE, {})
-                    if failure.get("cause") in _OF_THE_OBJECTIVE:
+                    failure = trial.user_attrs.get(FAILURE)
+                    if isinstance(failure, dict) and failure.get("cause") in _OF_THE_OBJECTIVE:
                         errors.append(str(failure.get("error", "")))
                 self._rules.restore(trial, outcome)
         self._deal_brackets()
@@ -146,7 +146,8 @@ class Trials:
     def annotate(self, number: int, body: Attribute) -> bool:
         """Sets what the objective set: a user attribute, or a constraint, of which the first value counts.
 
-        Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study.
+        Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study, and
+        two names are ours.
         """
         try:
             value = json.loads(body.value)
@@ -154,6 +155,8 @@ class Trials:
         except (ValueError, RecursionError):
             return False
         if body.kind == "user":
+            if body.key in (AUDITED, SHADOW):
+                return False
             self.mirror.set_trial_user_attr(number, body.key, value)
             return True
         if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
@@ -201,11 +204,11 @@ class Trials:
             self.mirror.show_pruned(number, False)
         return number
 
-    def no_more_configurations(self) -> None:
-        """The trials there are is all there will be, as far as is known: a table of configurations is complete."""
+    def expect_configurations(self, count: int) -> None:
+        """Says how many trials there will be, which is the size of a table of configurations."""
         rule = self._rules.promotion
         if rule is not None and rule.table is not None:
-            rule.table = self.count
+            rule.table = count
 
     def held(self) -> list[tuple[int, int]]:
         """Returns (step, number of trials that reached it) for each rung."""
@@ -279,7 +282,7 @@ class Trials:
         self.ended[outcome] += 1
         self._just_ended.append(number)
         try:
-            self._rules.finish(number, outcome)
+            self._rules.finish(number, outcome, values[0] if values else None)
         except RuleFailed as error:
             self.trouble = f"the pruner failed: {error}"
 

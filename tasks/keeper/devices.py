@@ -7,6 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+CHECKPOINT_URL = "ORCHESTRATOR_CHECKPOINT_URL"
+"""Variable that says where checkpoints are kept."""
+
+_PRIVATE = ("ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_STORAGE_URL", CHECKPOINT_URL)
+_CREDENTIALS = {
+    "s3": "AWS_",
+    "s3a": "AWS_",
+    "gs": "GOOGLE_",
+    "gcs": "GOOGLE_",
+    "az": "AZURE_",
+    "abfs": "AZURE_",
+    "abfss": "AZURE_",
+    "adl": "AZURE_",
+}
+"""How the variables begin that open a store, by the scheme of its URL."""
+
 _GPU_NODE = re.compile(r"nvidia\d+$")
 
 
@@ -38,15 +54,17 @@ def slot_environment(index: int, slots: int, gpus: Sequence[str], environ: Mappi
     """Returns the environment of slot ``index``'s trainer.
 
     It sees its own GPU only (set before torch is imported, so that every objective's ``cuda:0`` is the right one), an
-    equal share of the cores unless ``OMP_NUM_THREADS`` says otherwise, and nothing that leads to Redis or the
-    database: user code holds no credentials.
+    equal share of the cores unless ``OMP_NUM_THREADS`` says otherwise, and nothing that leads to Redis, the database or
+    the checkpoints: user code holds no credentials. Those of a cloud are only left out where checkpoints are kept in
+    that very cloud; an objective may need them for its data.
     """
-    private = ("ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_STORAGE_URL")
-    result = {
-        key: value
-        for key, value in environ.items()
-        if key not in private and not key.startswith(("CELERY_", "FLOWER_"))
-    }
+    hidden = ["CELERY_", "FLOWER_"]
+    scheme, mark, _ = environ.get(CHECKPOINT_URL, "").strip().partition("://")
+    if mark and scheme.lower() not in ("file", "local"):
+        # fsspec takes arguments of any store, keys included, from variables of its own.
+        hidden.append("FSSPEC_")
+        hidden += [prefix for prefix in [_CREDENTIALS.get(scheme.lower())] if prefix]
+    result = {key: value for key, value in environ.items() if key not in _PRIVATE and not key.startswith(tuple(hidden))}
     if gpus:
         result["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
     result.setdefault("OMP_NUM_THREADS", str(max(1, cpu_count() // slots)))

@@ -1,4 +1,4 @@
-"""One slot: hands a job to the warm trainer, passes on what it says, and makes it leave when the verdict says so."""
+"""One slot: hands job after job to its warm trainer, and sees to it that the next one finds a trainer that is fit."""
 
 from __future__ import annotations
 
@@ -10,10 +10,8 @@ import signal
 import socket
 import threading
 import time
-import uuid
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -21,30 +19,21 @@ import redis
 
 from tasks.contract import (
     Alive,
-    Attribute,
     Confirmation,
-    Epoch,
-    Failed,
-    Finished,
     FromTrainer,
     Job,
-    Left,
     Malformed,
+    Outcome,
     Preloaded,
     Ready,
-    Released,
-    Reply,
     Run,
     Started,
-    Stop,
-    Stopped,
-    StudyStop,
-    Suggest,
-    Suggested,
-    Verdict,
     decode_from_trainer,
 )
-from tasks.keeper.process import TrainerProcess, describe_exit
+from tasks.keeper.bell import Bell
+from tasks.keeper.checkpoints import open_store
+from tasks.keeper.course import Course
+from tasks.keeper.process import TrainerProcess
 from tasks.keeper.publisher import Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slots import Slots
@@ -53,39 +42,36 @@ from tasks.wire import Closed
 log = logging.getLogger(__name__)
 
 DRAIN_SECONDS = 5.0
-"""How long a keeper that ends waits for its last events to be confirmed."""
+"""How long a keeper that ends waits for its last uploads, and for its last events to be confirmed."""
 
-_DOORBELL = int(signal.SIGUSR2)
-
-Outcome = Finished | Failed | Stopped | Released
-
-
-@dataclass
-class Course:
-    """What the keeper knows of the job at hand."""
-
-    job: Job
-    runner: str
-    reported: dict[int, float] = field(default_factory=dict)
-    verdict: Verdict | None = None
-    fenced: bool = False
-    stop_sent: float | None = None
-    rung: float | None = None
-    waiting: tuple[int, Suggest] | None = None
-    asked: float = 0.0
-    outcome: Outcome | None = None
+FENCE_SECONDS = 1.0
+"""How long the start of a job waits, at the most, to hear whether the attempt is still to be run."""
 
 
 @dataclass(frozen=True)
 class Slot:
-    """Where a keeper works: its number, what its trainer's environment is, and where output goes."""
+    """Where a keeper works: its number, what its trainer's environment is, and where output and checkpoints go.
+
+    ``queues`` are those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names.
+    """
 
     index: int
     name: str
     device: str
     environment: dict[str, str]
-    logs: Path
+    data: Path
+    checkpoints: str
+    queues: tuple[str, ...] = ()
     preload: str = ""
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for what is on its way to or from a store elsewhere, shared with other keepers."""
+        return self.data / "scratch"
 
 
 class Keeper:
@@ -113,13 +99,10 @@ class Keeper:
         self._heartbeat = heartbeat
         self._on_preload = on_preload
         self._host = socket.gethostname()
-        # A non-blocking pair: a signal handler and the publisher's thread ring it, the loop below waits on it.
-        self._bell, self._ringer = socket.socketpair()
-        self._bell.setblocking(False)
-        self._ringer.setblocking(False)
-        self._confirmations: deque[tuple[str, Confirmation]] = deque()
-        self._replies = ReplyWaiter(connect, heartbeat, self._ring)
+        self._bell = Bell()
+        self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring)
         self._publisher = Publisher(connect(), heartbeat=heartbeat, alive=self._alive, on_confirmation=self._confirmed)
+        self._store = open_store(slot.checkpoints, slot.scratch, self._publisher)
         self._course: Course | None = None
         self._left_at: float | None = None
         self._leaving = False
@@ -130,18 +113,18 @@ class Keeper:
         """Takes over the signals and begins to send signs of life. Call it in the main thread."""
         signal.signal(signal.SIGUSR2, self._on_signal)
         signal.signal(signal.SIGTERM, self._on_terminate)
-        # The interpreter itself then writes the signal's number, so that one which comes just before the loop begins
-        # to wait still ends the wait.
-        signal.set_wakeup_fd(self._ringer.fileno(), warn_on_full_buffer=False)
+        self._bell.take_signals()
         self._publisher.start()
         if self._slot.preload:
             self._preloading = threading.Thread(target=self._watch_preload, name="preload", daemon=True)
             self._preloading.start()
 
     def close(self) -> None:
-        """Ends the trainer and gives the last events a little time to be confirmed."""
+        """Ends the trainer and gives the last checkpoints and events a little time to arrive."""
+        deadline = time.monotonic() + DRAIN_SECONDS
         self._trainer.kill()
-        self._publisher.close(DRAIN_SECONDS)
+        self._store.close(DRAIN_SECONDS)
+        self._publisher.close(max(0.5, deadline - time.monotonic()))
 
     def run(self, job: Job) -> tuple[Outcome, bool]:
         """Trains ``job`` to its end, whatever that is.
@@ -152,28 +135,52 @@ class Keeper:
         if self._preloading is not None:
             self._preloading.join()
             self._preloading = None
-        course = self._course = Course(job, uuid.uuid4().hex)
+        course = self._course = Course(
+            job, self._trainer, self._publisher, self._replies, self._store, ask_again=2 * self._heartbeat
+        )
         self._publisher.begin(job.token, course.runner)
         self._slots.set_busy(self._slot.index, True)
         try:
-            self._begin(course)
-            outcome = self._follow(course)
-            self._publisher.publish(course.runner, outcome)
-            self._publisher.end(course.runner)
+            outcome = self._train(course)
+            self._store.finish(course.runner, outcome)
             self._settle(job.grace)
             return outcome, course.rung is not None
         finally:
             self._course = None
             self._slots.set_busy(self._slot.index, False)
             if self._leaving:
-                self.close()
-                signal.signal(signal.SIGTERM, signal.SIG_DFL)
-                os.kill(os.getpid(), signal.SIGTERM)
+                self._leave(drain=True)
 
-    def _begin(self, course: Course) -> None:
-        gap = None if self._left_at is None else time.monotonic() - self._left_at
+    @property
+    def _handing_back(self) -> bool:
+        return self._slots.draining or self._leaving
+
+    def _train(self, course: Course) -> Outcome:
+        """Runs the job, unless it turns out that nobody wants it to be run."""
+        self._announce(course)
+        # A task may come twice, and what this one would write may be another runner's. The answer says who is bound
+        # to the attempt, if anybody is; while it is on its way nothing of the user's runs.
+        self._publisher.await_answer(course.runner, FENCE_SECONDS)
+        if refusal := course.refuse(self._handing_back):
+            return refusal
+        scratch = self._store.begin(course.job, course.runner)
+        checkpoints = self._store.fetch(course.job, course.runner)
+        # Fetching may have taken long.
+        if refusal := course.refuse(self._handing_back):
+            return refusal
         self._trainer.ready = False
-        self._trainer.send(Run(job=course.job, log=str(self._log_file(course.job))))
+        self._trainer.send(
+            Run(
+                job=course.job,
+                log=str(self._log_file(course.job)),
+                scratch=str(scratch),
+                checkpoints=checkpoints,
+            )
+        )
+        return self._follow(course)
+
+    def _announce(self, course: Course) -> None:
+        given = course.job.checkpoints
         self._publisher.publish(
             course.runner,
             Started(
@@ -181,42 +188,30 @@ class Keeper:
                 pid=self._trainer.pid,
                 slot=self._slot.name,
                 device=self._slot.device,
-                gap=gap,
+                gap=None if self._left_at is None else time.monotonic() - self._left_at,
+                resume_step=given[0].step if given else None,
             ),
         )
 
     def _follow(self, course: Course) -> Outcome:
         while course.outcome is None:
-            self._consider_stopping(course)
-            for frame in self._wait(self._patience(course)):
+            course.consider_stopping(self._handing_back)
+            for frame in self._wait(course.patience()):
                 self._hear(course, frame)
+            course.look_at_the_clock()
+            if course.killed:
+                self._trainer = self._start_trainer()
         self._left_at = time.monotonic()
         return course.outcome
 
-    def _patience(self, course: Course) -> float | None:
-        """Returns the seconds until something is due: the end of the grace period, or asking again for a value."""
-        if course.stop_sent is None:
-            if course.waiting is None:
-                return None
-            left = course.asked + 2 * self._heartbeat - time.monotonic()
-            if left <= 0:
-                # The answer may have been lost with the server; asking again gives the same value.
-                self._ask(course, course.waiting[1])
-                left = 2 * self._heartbeat
-            return left
-        left = course.stop_sent + course.job.grace - time.monotonic()
-        if left <= 0:
-            code = self._trainer.kill()
-            log.warning(
-                "trial %d did not leave in %.3g s, ended (%s)",
-                course.job.trial,
-                course.job.grace,
-                describe_exit(code),
-                extra={"action": "trainer_killed"},
-            )
-            course.outcome = self._stop_outcome(course, killed=True)
+    def _hear(self, course: Course, frame: FromTrainer | None) -> None:
+        if frame is None:
+            course.trainer_died(self._trainer.wait())
             self._trainer = self._start_trainer()
-        return max(left, 0.0)
+        elif isinstance(frame, Ready | Preloaded):
+            self._note(frame)
+        else:
+            course.hear(frame)
 
     def _wait(self, timeout: float | None) -> list[FromTrainer | None]:
         """Waits for the trainer, the doorbell or the timeout; returns frames, ``None`` for its end."""
@@ -226,90 +221,15 @@ class Keeper:
             selector.register(self._bell, selectors.EVENT_READ)
             for key, _ in selector.select(timeout):
                 if key.fileobj is self._bell:
-                    self._answer_the_bell()
+                    if self._bell.answer():
+                        # Here and not in the handler: that may run while this very thread holds the publisher's lock.
+                        self._publisher.ask()
                     continue
                 try:
                     frames.extend(decode_from_trainer(data) for data in self._trainer.wire.receive())
                 except (Closed, Malformed):
                     frames.append(None)
         return frames
-
-    def _hear(self, course: Course, frame: FromTrainer | None) -> None:
-        match frame:
-            case Epoch(step=step):
-                course.reported.setdefault(step, time.monotonic())
-                self._publisher.publish(course.runner, frame)
-            case Suggest():
-                self._ask(course, frame)
-            case Attribute() | StudyStop():
-                self._publisher.publish(course.runner, frame)
-            case Finished() | Failed():
-                course.outcome = frame
-            case Left():
-                course.outcome = self._stop_outcome(course, killed=False)
-            case Ready() | Preloaded():
-                self._note(frame)
-            case None:
-                # Dying after the last word changes nothing about the trial; the next one needs a trainer, though.
-                outcome = self._died(course)
-                course.outcome = course.outcome or outcome
-
-    def _ask(self, course: Course, suggest: Suggest) -> None:
-        seq = self._publisher.publish(course.runner, suggest)
-        if not suggest.used:
-            course.waiting = (seq, suggest)
-            course.asked = time.monotonic()
-            self._replies.wait(course.runner)
-
-    def _died(self, course: Course) -> Outcome:
-        code = self._trainer.wait()
-        self._trainer = self._start_trainer()
-        if course.stop_sent is not None:
-            return self._stop_outcome(course, killed=True)
-        return Failed(
-            cause="died",
-            error="TrainingProcessDied",
-            message=f"the training process ended with {describe_exit(code)}",
-            exit_code=code,
-        )
-
-    def _consider_stopping(self, course: Course) -> None:
-        """Acts on what is known of the attempt: a verdict, another runner bound to it, a worker that shuts down."""
-        while self._confirmations:
-            runner, confirmation = self._confirmations.popleft()
-            if runner != course.runner:
-                continue
-            course.verdict = course.verdict or confirmation.verdict
-            course.fenced = course.fenced or confirmation.runner not in ("", course.runner)
-        for reply in self._replies.take():
-            self._answer(course, reply)
-        wanted = course.verdict is not None or course.fenced or self._slots.draining or self._leaving
-        if wanted and course.stop_sent is None:
-            course.stop_sent = time.monotonic()
-            self._trainer.send(Stop(token=course.job.token))
-
-    def _answer(self, course: Course, reply: Reply) -> None:
-        if course.waiting is None:
-            return
-        seq, asked = course.waiting
-        if reply.runner != course.runner or reply.seq != seq or reply.name != asked.name:
-            self._replies.wait(course.runner)
-            return
-        course.waiting = None
-        self._replies.stop()
-        self._trainer.send(Suggested(name=reply.name, value=reply.value, error=reply.error))
-
-    def _stop_outcome(self, course: Course, *, killed: bool) -> Outcome:
-        if course.verdict is None and not course.fenced:
-            return Released()
-        now = time.monotonic()
-        step = course.verdict.step if course.verdict else None
-        reported = None if step is None else course.reported.get(step)
-        return Stopped(
-            latency=None if reported is None else now - reported,
-            signal_latency=None if course.rung is None else now - course.rung,
-            killed=killed,
-        )
 
     def _settle(self, grace: float) -> None:
         """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""
@@ -370,24 +290,13 @@ class Keeper:
             slot=self._slot.name,
             device=self._slot.device,
             busy=self._course is not None,
+            queues=self._slot.queues,
         )
 
     def _confirmed(self, runner: str, confirmation: Confirmation) -> None:
         course = self._course
-        if course is not None and runner == course.runner:
-            self._confirmations.append((runner, confirmation))
-            if confirmation.verdict is not None or confirmation.runner != runner:
-                self._ring()
-
-    def _ring(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            self._ringer.send(b"!")
-
-    def _answer_the_bell(self) -> None:
-        with contextlib.suppress(BlockingIOError):
-            if _DOORBELL in self._bell.recv(4096):
-                # Here and not in the handler: that may run while this very thread holds the publisher's lock.
-                self._publisher.ask()
+        if course is not None and runner == course.runner and course.confirmed(confirmation):
+            self._bell.ring()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         """The doorbell. Whatever it rings for, the confirmation says; the signal alone stops nothing."""
@@ -397,10 +306,16 @@ class Keeper:
 
     def _on_terminate(self, signum: int, frame: FrameType | None) -> None:
         """Stops the trial, hands it back, then exits; at once where there is none."""
-        del frame
+        del signum, frame
         self._leaving = True
         if self._course is None:
+            self._leave(drain=self._store.pending)
+        self._bell.ring()
+
+    def _leave(self, *, drain: bool) -> None:
+        if drain:
+            self.close()
+        else:
             self._trainer.kill()
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-        self._ring()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGTERM)

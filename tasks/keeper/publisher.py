@@ -41,6 +41,7 @@ class Outbox:
     sent: int = 0
     stalled_since: float = 0.0
     closed: bool = False
+    carried: threading.Event = field(default_factory=threading.Event)
 
     def confirm(self, seq: int, now: float) -> None:
         if seq > self.confirmed:
@@ -82,6 +83,7 @@ class Publisher(threading.Thread):
         self._outboxes: dict[str, Outbox] = {}
         self._ask = False
         self._current: tuple[str, str] = ("", "")
+        self._away = False
         self._stopping = False
 
     def begin(self, token: str, runner: str) -> None:
@@ -100,11 +102,20 @@ class Publisher(threading.Thread):
         self._wake.set()
         return outbox.last
 
+    def await_answer(self, runner: str, timeout: float) -> None:
+        """Waits until the first events of ``runner`` went out and what is committed of its attempt was passed on.
+
+        Does not wait while the server is away.
+        """
+        if not self._away:
+            self._outboxes[runner].carried.wait(timeout)
+
     def end(self, runner: str) -> None:
         """Says that no more events of ``runner`` will come; what is unconfirmed is still sent again until it is."""
         with self._lock:
             self._outboxes[runner].closed = True
-            self._current = ("", "")
+            if self._current[1] == runner:
+                self._current = ("", "")
 
     def ask(self) -> None:
         """Reads the confirmations now: the doorbell rang."""
@@ -147,11 +158,13 @@ class Publisher(threading.Thread):
                 if not delay:
                     log.warning("redis is away, training goes on: %s", error, extra={"action": "redis_away"})
                 delay = min(1.0, max(0.05, delay * 2))
+                self._away = True
                 self._forget_sent()
                 continue
             if delay:
                 log.info("redis is back", extra={"action": "redis_back"})
                 delay = 0.0
+                self._away = False
             if beating:
                 beat_at = now + self._heartbeat
             if more:
@@ -168,17 +181,15 @@ class Publisher(threading.Thread):
                 for outbox in self._outboxes.values()
                 if (entries := outbox.unsent(SEND_AT_ONCE)) or asked or beating
             ]
-            current = self._current
+            speaking = self._speaking()
         pipe = self._client.pipeline(transaction=False)
         for _, entries in batches:
             for _, data in entries:
                 pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: data})
         if beating:
             body = self._alive()
-            pipe.xadd(
-                keys.EVENTS,
-                {keys.EVENT_FIELD: encode(Event(token=current[0], runner=current[1], seq=0, body=body))},
-            )
+            for token, runner in speaking:
+                pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(Event(token=token, runner=runner, seq=0, body=body))})
         sent = len(pipe)
         for outbox, _ in batches:
             pipe.get(keys.confirmation(outbox.token))
@@ -193,7 +204,19 @@ class Publisher(threading.Thread):
         for (outbox, _), answer in zip(batches, answers, strict=True):
             if answer is not None:
                 self._confirmed(outbox, answer, now)
+        for outbox, entries in batches:
+            if entries:
+                outbox.carried.set()
         return more
+
+    def _speaking(self) -> list[tuple[str, str]]:
+        """Returns whom a sign of life is for: the job at hand, and those whose last word waits for an upload."""
+        waiting = [
+            (outbox.token, outbox.runner)
+            for outbox in self._outboxes.values()
+            if not outbox.closed and outbox.runner != self._current[1]
+        ]
+        return [self._current, *waiting]
 
     def _confirmed(self, outbox: Outbox, answer: bytes, now: float) -> None:
         try:
@@ -225,3 +248,4 @@ class Publisher(threading.Thread):
         with self._lock:
             for outbox in self._outboxes.values():
                 outbox.sent = outbox.confirmed
+                outbox.carried.set()

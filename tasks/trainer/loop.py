@@ -9,6 +9,7 @@ import queue
 import signal
 import sys
 import threading
+from pathlib import Path
 
 from tasks.contract import (
     Failed,
@@ -22,6 +23,7 @@ from tasks.contract import (
     decode_to_trainer,
 )
 from tasks.trainer import health, objective
+from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.trial import WorkerTrial
 from tasks.wire import Closed, Wire
@@ -70,7 +72,10 @@ class Trainer:
         self._interrupter.install()
         with contextlib.suppress(objective.ObjectiveMissing):  # said by what runs it, below
             self._load(job.objective)
-        trial = WorkerTrial(job, self._send, self._await_suggestion, self._interrupter)
+        files = CheckpointFiles(
+            Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
+        )
+        trial = WorkerTrial(job, self._send, self._await_suggestion, self._interrupter, files)
         outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token)
         sys.stdout.flush()
         sys.stderr.flush()

@@ -11,8 +11,9 @@ from typing import Any
 
 import optuna
 
-from tasks.contract import Failed, Finished
+from tasks.contract import Failed, Finished, Paused
 from tasks.trainer.interrupt import Interrupter, TrialStopped
+from tasks.trainer.slicing import CheckpointMissing
 from tasks.trainer.trial import WorkerTrial
 
 TRACEBACK_CHARACTERS = 8_000
@@ -50,8 +51,8 @@ def load(reference: str) -> Callable[..., Any]:
 
 def run(
     reference: str, trial: WorkerTrial, args: dict[str, Any], interrupter: Interrupter, token: str
-) -> Finished | Failed | None:
-    """Runs the objective to its end; ``None`` when it left because it was told to stop."""
+) -> Finished | Failed | Paused | None:
+    """Runs the objective to its end, or to that of its slice; ``None`` when it left because it was told to stop."""
     try:
         objective = load(reference)
     except ObjectiveMissing as error:
@@ -63,10 +64,11 @@ def run(
     except TrialStopped:
         return None
     except optuna.TrialPruned:
-        return Finished(pruned=True)
+        # Also where the objective has turned a pause into a TrialPruned of its own.
+        return Paused(step=trial.slicing.last_report) if trial.slicing.over else Finished(pruned=True)
     except BaseException as error:  # sys.exit, KeyboardInterrupt and asyncio's cancellation end the trial, not us
         return Failed(
-            cause="exception",
+            cause="checkpoint" if isinstance(error, CheckpointMissing) else "exception",
             error=type(error).__name__,
             message=_message(error),
             traceback=_tail(error),

@@ -21,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState
 from tasks.contract import (
     MAX_EVENT_BYTES,
     MAX_NAME,
+    MAX_STEP,
     Attribute,
     Epoch,
     FromTrainer,
@@ -30,9 +31,9 @@ from tasks.contract import (
     Suggest,
     Suggested,
 )
+from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
 from tasks.trainer.interrupt import Interrupter
-
-MAX_STEP = 2**31 - 1
+from tasks.trainer.slicing import Slicing
 
 
 class WorkerStudy:
@@ -71,6 +72,7 @@ class WorkerTrial(optuna.trial.Trial):
         send: Writes a frame to the keeper.
         await_suggestion: Waits for the keeper's answer to the last ``Suggest``.
         interrupter: Holds the stop that may have been asked for.
+        files: Writes and reads its checkpoints.
     """
 
     def __init__(
@@ -79,11 +81,14 @@ class WorkerTrial(optuna.trial.Trial):
         send: Callable[[FromTrainer], None],
         await_suggestion: Callable[[], Suggested],
         interrupter: Interrupter,
+        files: CheckpointFiles,
     ) -> None:
         params, distributions = _read(job.params)
         self._send = send
         self._await_suggestion = await_suggestion
         self._interrupter = interrupter
+        self._files = files
+        self.slicing = Slicing(job.slice)
         self._ahead = job.ahead
         self._constraints: dict[str, float] = {}
         self._trial_id = job.trial
@@ -111,12 +116,7 @@ class WorkerTrial(optuna.trial.Trial):
             number = float(value)
         except (TypeError, ValueError, OverflowError):
             raise TypeError(f"report: value is {value!r:.80}, but must be a number") from None
-        try:
-            at = int(step)
-        except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"report: step is {step!r:.80}, but must be a whole number") from None
-        if not 0 <= at <= MAX_STEP:
-            raise ValueError(f"report: step is {at}, but must be 0 to {MAX_STEP}")
+        at = _check_step("report", step)
         seen = self._cached_frozen_trial.intermediate_values
         with self._interrupter.deferred():
             if at in seen:
@@ -126,12 +126,49 @@ class WorkerTrial(optuna.trial.Trial):
             else:
                 seen[at] = number
                 self._send(Epoch(step=at, value=number))
+            self.slicing.reported(at)
+        self.slicing.check()
 
     def should_prune(self) -> bool:
-        """Whether the search has decided to stop this trial; answers at once, from what is known here."""
+        """Whether the search wants this trial to leave, for good or for now; answers at once."""
         if len(self.study.directions) > 1:
             raise NotImplementedError("Trial.should_prune is not supported for multi-objective optimization.")
-        return self._interrupter.stopping
+        return self._interrupter.stopping or self.slicing.over
+
+    def save_checkpoint(self, state: object, step: int) -> None:
+        """Saves what the trial needs to go on after ``step``, should it be cut off or paused.
+
+        Where the disk does not take it, that is said in the trial's log, the checkpoint before stays, and training
+        goes on.
+
+        Args:
+            state: Tensors and plain data, nested as you like: ``state_dict()`` of model and optimizer, for instance.
+            step: The step that was trained last, as in ``report``.
+
+        Raises:
+            TypeError: the state holds something else, which could not be loaded again.
+        """
+        at = _check_step("save_checkpoint", step)
+        with self._interrupter.deferred():
+            try:
+                saved = self._files.save(state, at)
+            except OSError as error:
+                say(f"the checkpoint of step {at} could not be written, training goes on: {error}")
+                self.slicing.not_saved()
+            else:
+                self._send(saved)
+                self.slicing.saved(at)
+        self.slicing.check()
+
+    def load_checkpoint(self) -> Checkpoint | None:
+        """Returns ``(state, step)`` of the trial's newest checkpoint, tensors on the CPU; ``None`` where there is none.
+
+        It is the one that was there when this attempt began, whatever has been saved since.
+        """
+        found = self._files.load()
+        if found is not None:
+            self.slicing.saved(found.step)
+        return found
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Sets a user attribute; ``value`` must be JSON serializable."""
@@ -184,6 +221,16 @@ class WorkerTrial(optuna.trial.Trial):
         if answer.error:
             raise ValueError(answer.error)
         return answer.value
+
+
+def _check_step(where: str, step: Any) -> int:
+    try:
+        at = int(step)
+    except (TypeError, ValueError, OverflowError):
+        raise TypeError(f"{where}: step is {step!r:.80}, but must be a whole number") from None
+    if not 0 <= at <= MAX_STEP:
+        raise ValueError(f"{where}: step is {at}, but must be 0 to {MAX_STEP}")
+    return at
 
 
 # What the control plane could not take in would leave a gap in the events that nothing closes: it is refused here.

@@ -18,6 +18,8 @@ from tasks.contract import (
     VERSION,
     Alive,
     Attribute,
+    Checkpoint,
+    CheckpointRef,
     Confirmation,
     Epoch,
     Event,
@@ -27,12 +29,15 @@ from tasks.contract import (
     Left,
     Malformed,
     Parameter,
+    Paused,
     Preloaded,
     Ready,
     Released,
     Reply,
     Revoked,
     Run,
+    Saved,
+    Slice,
     Started,
     Stop,
     Stopped,
@@ -45,6 +50,7 @@ from tasks.contract import (
     decode_reply,
     decode_to_trainer,
     encode,
+    is_location,
     job_from_payload,
     job_to_payload,
 )
@@ -53,21 +59,40 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size
 NUMBERS = st.floats() | st.sampled_from([-0.0, 1e308, math.inf, -math.inf, math.nan])
 STEPS = st.integers(0, 2**31 - 1)
 EPOCHS = st.builds(Epoch, step=STEPS, value=NUMBERS)
+PARTS = st.text("abcXYZ019_-", min_size=1, max_size=12)
+CHECKPOINTS = st.builds(
+    CheckpointRef,
+    step=STEPS,
+    location=st.lists(PARTS | PARTS.map(lambda part: f"{part}.pt"), min_size=1, max_size=3).map("/".join),
+    digest=st.text("0123456789abcdef", max_size=128),
+    size=st.integers(0, 2**63 - 1),
+)
 FROM_TRAINER = (
     EPOCHS
     | st.builds(Suggest, name=TEXT, distribution=TEXT, used=st.booleans())
     | st.builds(Attribute, key=TEXT, value=TEXT, kind=st.sampled_from(["user", "constraint"]))
     | st.builds(Finished, values=st.lists(NUMBERS, max_size=3).map(tuple), pruned=st.booleans())
-    | st.builds(Failed, cause=st.sampled_from(["exception", "value", "import", "died"]), error=TEXT, message=TEXT)
+    | st.builds(
+        Failed, cause=st.sampled_from(["exception", "value", "import", "died", "checkpoint"]), error=TEXT, message=TEXT
+    )
     | st.builds(StudyStop)
+    | st.builds(Paused, step=STEPS)
 )
 BODIES = (
     FROM_TRAINER
-    | st.builds(Started, host=TEXT, pid=st.integers(0, 2**31), slot=TEXT, gap=st.none() | NUMBERS)
+    | st.builds(
+        Started,
+        host=TEXT,
+        pid=st.integers(0, 2**31),
+        slot=TEXT,
+        gap=st.none() | NUMBERS,
+        resume_step=st.none() | STEPS,
+    )
+    | st.builds(Checkpoint, ref=CHECKPOINTS)
     | st.builds(Stopped, latency=st.none() | NUMBERS, killed=st.booleans())
     | st.builds(Released)
     | st.builds(Revoked, running=st.booleans())
-    | st.builds(Alive, host=TEXT, slot=TEXT, busy=st.booleans(), gpu_memory=st.none() | st.integers(0, 2**63))
+    | st.builds(Alive, host=TEXT, slot=TEXT, busy=st.booleans(), queues=st.lists(TEXT, max_size=3).map(tuple))
 )
 TOKENS = st.uuids().map(str)
 EVENTS = st.builds(Event, token=TOKENS, runner=TOKENS, seq=st.integers(0, 2**31), body=BODIES)
@@ -77,6 +102,7 @@ PARAMETERS = st.dictionaries(
 JOBS = st.builds(
     Job,
     study=TEXT,
+    uid=TOKENS,
     trial=st.integers(0, 2**31),
     token=TOKENS,
     attempt=st.integers(1, 9),
@@ -86,8 +112,10 @@ JOBS = st.builds(
     params=PARAMETERS,
     ahead=PARAMETERS,
     max_steps=st.none() | STEPS,
+    checkpoints=st.lists(CHECKPOINTS, max_size=3).map(tuple),
+    slice=st.none() | st.builds(Slice, until_step=STEPS, checkpoint_by=STEPS, restart=st.booleans()),
 )
-EVENT = {"token": "t", "runner": "r", "seq": 1, "body": {"type": "epoch", "step": 1, "value": 0.5}, "version": 1}
+EVENT = {"token": "t", "runner": "r", "seq": 1, "body": {"type": "epoch", "step": 1, "value": 0.5}, "version": VERSION}
 DECODERS = [decode_event, decode_confirmation, decode_reply, decode_to_trainer, decode_from_trainer]
 
 
@@ -113,13 +141,16 @@ def test_a_job_survives_json_as_celery_makes_it(job: Job) -> None:
     | st.builds(Ready, healthy=st.booleans(), why=TEXT)
     | st.builds(Left, token=TEXT)
     | st.builds(Preloaded, objective=TEXT)
+    | st.builds(Saved, step=STEPS, file=TEXT, digest=TEXT, size=st.integers(0, 2**63 - 1))
 )
 def test_what_a_trainer_says_arrives(message: msgspec.Struct) -> None:
     assert repr(decode_from_trainer(encode(message))) == repr(message)
 
 
 @given(
-    st.builds(Run, job=JOBS, log=TEXT) | st.builds(Stop, token=TEXT) | st.builds(Suggested, name=TEXT, value=NUMBERS)
+    st.builds(Run, job=JOBS, log=TEXT, scratch=TEXT, checkpoints=st.lists(TEXT, max_size=2).map(tuple))
+    | st.builds(Stop, token=TEXT)
+    | st.builds(Suggested, name=TEXT, value=NUMBERS)
 )
 def test_what_a_keeper_says_arrives(message: msgspec.Struct) -> None:
     assert repr(decode_to_trainer(encode(message))) == repr(message)
@@ -235,6 +266,13 @@ def test_a_missing_field_is_malformed(key: str) -> None:
         body(value=True),
         body(value=[]),
         body(value=msgspec.msgpack.Ext(1, b"x")),
+        event(body={"type": "paused", "step": -1}),
+        event(body={"type": "paused", "step": 2**31}),
+        event(body={"type": "paused"}),
+        event(body={"type": "started", "host": "h", "pid": 1, "slot": "s", "resume_step": -1}),
+        event(body={"type": "started", "host": "h", "pid": 1, "slot": "s", "resume_step": 2**31}),
+        event(body={"type": "checkpoint"}),
+        event(body={"type": "checkpoint", "ref": None}),
     ],
 )
 def test_values_of_the_wrong_kind_or_out_of_bounds_are_malformed(data: bytes) -> None:
@@ -243,6 +281,44 @@ def test_values_of_the_wrong_kind_or_out_of_bounds_are_malformed(data: bytes) ->
 
 
 LONG, NUL = "x" * 600, "a\x00b"
+REF = {"step": 1, "location": "u/00000/t-1.pt", "digest": "0f", "size": 7}
+
+
+def test_the_checkpoint_that_the_cases_below_break_is_one() -> None:
+    ref = CheckpointRef(step=1, location="u/00000/t-1.pt", digest="0f", size=7)
+    assert decode_event(event(body={"type": "checkpoint", "ref": REF})).body == Checkpoint(ref=ref)
+    assert job_from_payload(job_to_payload(JOB) | {"checkpoints": [REF]}).checkpoints == (ref,)
+
+
+BAD_REFS: list[dict[str, Any]] = [
+    {"step": -1},
+    {"step": 2**31},
+    {"size": -1},
+    {"size": 2**63},
+    {"digest": "0" * 129},
+    {"digest": NUL},
+    *(
+        {"location": location}
+        for location in (
+            *("", ".", "..", "/", "/x", "x/", "x//y", "x/../y", "../x", "./x", "x/.", "~/x y"),
+            *("a\\b", "C:/x", "s3://bucket/x", "x\n", NUL, "é", "x" * 513),
+        )
+    ),
+]
+
+
+@pytest.mark.parametrize("change", BAD_REFS)
+def test_a_checkpoint_that_might_be_elsewhere_or_cannot_be_stored_is_malformed(change: dict[str, Any]) -> None:
+    """It is opened by whoever goes on with the trial, and deleted by the control plane."""
+    with pytest.raises(Malformed):
+        decode_event(event(body={"type": "checkpoint", "ref": REF | change}))
+    with pytest.raises(Malformed):
+        job_from_payload(job_to_payload(JOB) | {"checkpoints": [REF | change]})
+
+
+@pytest.mark.parametrize("location", ["x", "...", "a.b/c-d/_", "a/..b", "x" * 512])
+def test_what_looks_nearly_like_it_is_a_location(location: str) -> None:
+    assert is_location(location)
 
 
 @pytest.mark.parametrize(
@@ -290,7 +366,7 @@ def test_the_largest_event_and_one_byte_more() -> None:
         decode_event(encode(Event(token="t", runner="r", seq=1, body=Attribute(key="k", value="x" * (70_001 + room)))))
 
 
-JOB = Job(study="s", trial=0, token="t", attempt=1, objective="m:f", directions=("minimize",))
+JOB = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective="m:f", directions=("minimize",))
 
 
 @pytest.mark.parametrize(
@@ -307,7 +383,10 @@ JOB = Job(study="s", trial=0, token="t", attempt=1, objective="m:f", directions=
         job_to_payload(JOB) | {"directions": "minimize"},
         job_to_payload(JOB) | {"args": []},
         job_to_payload(JOB) | {"params": {"x": 1.0}},
-        {key: each for key, each in job_to_payload(JOB).items() if key != "token"},
+        *({key: each for key, each in job_to_payload(JOB).items() if key != gone} for gone in ("token", "uid")),
+        *(job_to_payload(JOB) | {"uid": uid} for uid in ("", "..", "a/b", "../a", NUL, LONG)),
+        *(job_to_payload(JOB) | {"token": token} for token in ("", "..", "a/b", NUL)),
+        job_to_payload(JOB) | {"slice": {"until_step": 3}},
     ],
 )
 def test_a_task_argument_that_is_no_job_is_malformed(payload: object) -> None:

@@ -1,12 +1,18 @@
 """The digits objective under bare Optuna: no queue, no worker."""
 
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 import torch
 
+from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Saved, Slice
 from tasks.objectives import digits
+from tasks.trainer import objective
+from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer.interrupt import Interrupter
+from tasks.trainer.trial import WorkerTrial
 
 PARAMS: dict[str, Any] = {
     "lr": 3e-3,
@@ -102,3 +108,66 @@ def test_the_images_are_those_of_scikit_learn() -> None:
     images, labels = digits.load()
     assert torch.equal(images.squeeze(1) * 16, torch.from_numpy(expected.images).float())
     assert torch.equal(labels, torch.from_numpy(expected.target).long())
+
+
+# -- going on from a checkpoint, on a worker
+
+
+def worker_run(folder: Path, said: list[Any], params: dict[str, Any], plan: Slice | None) -> Any:
+    """Trains a slice of one trial, from what has been saved before; appends what it says."""
+    frozen = as_stored(params)
+    job = Job(
+        study="s",
+        uid="u",
+        trial=0,
+        token=f"t{len(said)}",
+        attempt=1,
+        objective="tasks.objectives.digits:objective",
+        directions=("maximize",),
+        params=frozen,
+        slice=plan,
+    )
+    saved = [each for each in said if isinstance(each, Saved)]
+    given = [
+        (
+            CheckpointRef(step=each.step, location=each.file, digest=each.digest, size=each.size),
+            str(folder / each.file),
+        )
+        for each in reversed(saved)
+    ]
+    interrupter = Interrupter()
+    files = CheckpointFiles(folder, job.token, given)
+    trial = WorkerTrial(job, said.append, lambda: pytest.fail("nothing is asked"), interrupter, files)
+    return objective.run(job.objective, trial, {"epochs": EPOCHS, "seed": 1}, interrupter, job.token)
+
+
+def as_stored(params: dict[str, Any]) -> dict[str, Parameter]:
+    """The parameters as a job carries them."""
+    study = optuna.create_study()
+    study.enqueue_trial(params)
+    trial = study.ask()
+    digits.objective(trial, epochs=0)
+    return {
+        name: Parameter(
+            value=distribution.to_internal_repr(params[name]),
+            distribution=optuna.distributions.distribution_to_json(distribution),
+        )
+        for name, distribution in trial.distributions.items()
+    }
+
+
+EPOCHS = 5
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("cuts", [[1], [3], [5], [2, 4], [1, 2, 3, 4, 5]], ids=str)
+def test_a_trial_that_goes_on_gives_what_it_would_have_given(tmp_path: Path, optimizer: str, cuts: list[int]) -> None:
+    params = {**PARAMS, "optimizer": optimizer}
+    whole = one_trial(params, epochs=EPOCHS, seed=1)
+    said: list[Any] = []
+    for cut in cuts:
+        torch.manual_seed(cut)  # another process, with another past
+        assert worker_run(tmp_path, said, params, Slice(until_step=cut, checkpoint_by=cut + 1)) == Paused(step=cut)
+    assert worker_run(tmp_path, said, params, None) == Finished(values=(whole.value,))
+    reported = [(each.step, each.value) for each in said if isinstance(each, Epoch)]
+    assert reported == list(whole.intermediate_values.items())

@@ -6,15 +6,16 @@ import pytest
 
 from orchestrator.lifecycle import LIVE, TRANSITIONS, WAITING, AttemptEvent, AttemptState, after
 
-EVENTS = ("send", "start", "verdict", "end", "lose")
+EVENTS = ("send", "start", "verdict", "end", "lose", "pause", "promote")
 EXPECTED = {
-    #            send      start       verdict     end     lose
-    "queued": ("sent", "running", "stopping", "done", None),
-    "sent": ("sent", "running", "stopping", "done", None),
-    "running": (None, None, "stopping", "done", "lost"),
-    "stopping": (None, "stopping", "stopping", "done", "lost"),
-    "done": (None,) * 5,
-    "lost": (None,) * 5,
+    #            send      start       verdict     end     lose     pause    promote
+    "queued": ("sent", "running", "stopping", "done", None, None, None),
+    "sent": ("sent", "running", "stopping", "done", None, None, None),
+    "running": (None, None, "stopping", "done", "lost", "paused", None),
+    "stopping": (None, "stopping", "stopping", "done", "lost", None, None),
+    "paused": (None, None, None, "done", None, None, "done"),
+    "done": (None,) * 7,
+    "lost": (None,) * 7,
 }
 
 
@@ -48,3 +49,9 @@ def test_every_live_state_can_end_and_is_reached_from_the_first() -> None:
     for _ in AttemptState:
         reached |= {to for (state, _), to in TRANSITIONS.items() if state in reached}
     assert reached == set(AttemptState)
+
+
+def test_whoever_has_paused_can_be_told_nothing_and_be_lost_no_more() -> None:
+    """No runner is bound to it in any sense that matters: the slot trains something else by now."""
+    assert {event for state, event in TRANSITIONS if state == "paused"} == {"end", "promote"}
+    assert {state for state, event in TRANSITIONS if event == "pause"} == {"running"}

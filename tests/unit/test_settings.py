@@ -33,7 +33,7 @@ def refusal(**variables: str) -> str:
 
 def test_defaults() -> None:
     assert loaded() == Settings()
-    assert (loaded().storage_url, loaded().redis_url) == (None, None)
+    assert (loaded().storage_url, loaded().redis_url, loaded().checkpoint_url) == (None, None, None)
     assert loaded().data_dir == Path(".orchestrator")
     assert (loaded().heartbeat, loaded().lease) == (2.0, 6.0)
 
@@ -42,12 +42,14 @@ def test_every_variable_arrives() -> None:
     found = loaded(
         STORAGE_URL="postgresql://u:p@h/d",
         REDIS_URL=" redis://h:6379/0\n",
+        CHECKPOINT_URL="s3://bucket/prefix",
         DATA_DIR="/srv/data",
         HEARTBEAT="0.1",
         LEASE="1",
     )
     assert found.storage_url == "postgresql://u:p@h/d"
     assert found.redis_url == "redis://h:6379/0"
+    assert found.checkpoint_url == "s3://bucket/prefix"
     assert (found.data_dir, found.heartbeat, found.lease) == (Path("/srv/data"), 0.1, 1.0)
 
 
@@ -144,6 +146,14 @@ def test_lower_case_is_a_near_miss() -> None:
         ({"STORAGE_URL": "sqlite:///:memory:"}, ("a database in memory",)),
         ({"STORAGE_URL": "sqlite:///file:x?mode=memory&uri=true"}, ("a database in memory",)),
         ({"STORAGE_URL": "sqlite://study.db"}, ("names a host", "three slashes")),
+        ({"CHECKPOINT_URL": "file://here/x"}, ("CHECKPOINT_URL: 'file://here/x' names a host", "three slashes")),
+        ({"CHECKPOINT_URL": "s3:bucket/x"}, ("CHECKPOINT_URL: 's3:***' is neither a path nor a URL", "s3://bucket")),
+        ({"CHECKPOINT_URL": "x::s3://b/x"}, ("is neither a path nor a URL",)),
+        ({"CHECKPOINT_URL": "s4://bucket/x"}, ("is no store that fsspec knows", "s3://bucket")),
+        ({"CHECKPOINT_URL": "s3://"}, ("CHECKPOINT_URL: 's3://' names no place",)),
+        ({"CHECKPOINT_URL": "s3://b\0"}, ("control characters",)),
+        ({"CHECKPOINT_URL": "a\0b"}, ("CHECKPOINT_URL: contains a NUL",)),
+        ({"CHECKPOINT_URL": "sftp://u:secret@h/ x"}, ("'sftp://u:***@h/ x' contains blanks",)),
     ],
 )
 def test_refused(variables: dict[str, str], pieces: tuple[str, ...]) -> None:
@@ -185,6 +195,26 @@ def test_redis_urls_taken(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("s3://bucket", "s3://bucket"),
+        ("S3://Bucket/Prefix", "s3://Bucket/Prefix"),
+        ("sftp://u:p@h/x", "sftp://u:p@h/x"),
+        ("memory://", "memory://"),
+        ("/srv/shared folder/x", "/srv/shared folder/x"),
+        ("file:///srv/x", "/srv/x"),
+        ("~/x", "/home/u/x"),
+        ("x/y", "/here/x/y"),
+    ],
+)
+def test_checkpoint_urls_taken(url: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A path is made absolute where it is read: the control plane and the workers it starts may differ in theirs."""
+    monkeypatch.setenv("HOME", "/home/u")
+    monkeypatch.chdir(tmp_path)
+    assert loaded(CHECKPOINT_URL=url).checkpoint_url == expected.replace("/here", str(tmp_path))
+
+
+@pytest.mark.parametrize(
     ("url", "masked"),
     [
         ("postgresql://u:secret@h/d", "postgresql://u:***@h/d"),
@@ -212,7 +242,7 @@ SECRET = st.text(st.sampled_from("aZ9@:/?#&=%[]'.-_~!é "), min_size=1, max_size
 
 @settings(max_examples=300, deadline=None)
 @given(
-    st.sampled_from(["postgresql", "redis", "mysql", "x+y", "sqlite"]),
+    st.sampled_from(["postgresql", "redis", "mysql", "x+y", "sqlite", "sftp"]),
     st.sampled_from(["", "u", "user.name", "S"]),
     SECRET,
     st.sampled_from(["@h/d", "@h:5432/d?x=1", "@[::1]:1/0", "@h", "@"]),
@@ -222,7 +252,7 @@ def test_no_piece_of_a_password_shows(scheme: str, user: str, password: str, res
     url = f"{scheme}://{user}:{password}{rest}"
     assert "S3" not in redact(url)
     assert "3S" not in redact(url)
-    for name in ("STORAGE_URL", "REDIS_URL"):
+    for name in ("STORAGE_URL", "REDIS_URL", "CHECKPOINT_URL"):
         try:
             found = loaded(**{name: url})
         except BadInput as error:
@@ -236,9 +266,10 @@ def test_no_piece_of_a_password_shows(scheme: str, user: str, password: str, res
 @settings(max_examples=200, deadline=None)
 @given(
     st.dictionaries(
-        st.sampled_from(["STORAGE_URL", "REDIS_URL", "DATA_DIR", "HEARTBEAT", "LEASE"]) | st.text(max_size=6),
+        st.sampled_from(["STORAGE_URL", "REDIS_URL", "CHECKPOINT_URL", "DATA_DIR", "HEARTBEAT", "LEASE"])
+        | st.text(max_size=6),
         st.text(max_size=12)
-        | st.sampled_from(["redis://", "sqlite:///", "postgresql://", "~"]).flatmap(
+        | st.sampled_from(["redis://", "sqlite:///", "postgresql://", "s3://", "file://", "~"]).flatmap(
             lambda head: st.text(max_size=6).map(lambda tail: head + tail)
         ),
         max_size=4,

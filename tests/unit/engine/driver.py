@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from course import Course, Files, Objective, Run, Slot, Talk, learning
 from ledger import Ledger
-from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 
 from orchestrator import journal
 from orchestrator.engine import Batch, StudyEngine
@@ -18,19 +16,21 @@ from orchestrator.journal import Record
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tasks.contract import (
+    TERMINAL,
     Body,
     Confirmation,
     Epoch,
     Event,
-    Failed,
-    Finished,
     Job,
+    Released,
     Reply,
     Revoked,
     Started,
     Stopped,
     Suggest,
 )
+
+__all__ = ["SPACE", "Course", "Objective", "Run", "Slot", "Talk", "World", "learning", "make_spec"]
 
 SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
 MANY_STEPS = 50_000
@@ -48,83 +48,6 @@ def make_spec(**changes: Any) -> Spec:
     }
     table |= changes
     return validate({key: value for key, value in table.items() if value is not None}, "test")
-
-
-class Course:
-    """What a simulated objective is given."""
-
-    def __init__(self, job: Job) -> None:
-        self.job = job
-        self.number = job.trial
-        self._stored = {name: param.value for name, param in job.params.items()}
-
-    def suggest(self, name: str, distribution: BaseDistribution) -> Generator[Suggest, Reply, Any]:
-        """As the worker's trial does it: stored, sampled ahead, or asked for."""
-        text = distribution_to_json(distribution)
-        if name not in self._stored:
-            ahead = self.job.ahead.get(name)
-            used = ahead is not None and ahead.distribution == text
-            reply = yield Suggest(name=name, distribution=text, used=used)
-            if used and ahead is not None:
-                self._stored[name] = ahead.value
-            elif reply.error:
-                raise ValueError(reply.error)
-            else:
-                self._stored[name] = reply.value
-        return distribution.to_external_repr(self._stored[name])
-
-    def float(self, name: str, low: float = 0.0, high: float = 1.0) -> Generator[Suggest, Reply, float]:
-        return (yield from self.suggest(name, FloatDistribution(low, high)))
-
-
-Talk = Generator[Body, Any, Any]
-Objective = Callable[[Course], Talk]
-
-
-def learning(course: Course, epochs: int = 4) -> Talk:
-    """Reports a curve that is the better (smaller) the smaller x is; returns its last value."""
-    x = yield from course.float("x")
-    value = 1.0
-    for step in range(epochs):
-        value = x + 1.0 / (step + 1)
-        yield Epoch(step=step, value=value)
-    return value
-
-
-@dataclass(eq=False)
-class Run:
-    """One start of one attempt. ``said`` is everything it ever published."""
-
-    job: Job
-    runner: str
-    talk: Talk
-    said: list[Event] = field(default_factory=list)
-    waiting: bool = False
-    reply: Reply | None = None
-
-    def event(self, body: Body) -> Event:
-        event = Event(token=self.job.token, runner=self.runner, seq=len(self.said) + 1, body=body)
-        self.said.append(event)
-        return event
-
-    def next(self) -> Body:
-        """What the training says next; its last word is a value or a failure."""
-        try:
-            reply, self.reply = self.reply, None
-            body: Body = next(self.talk) if reply is None else self.talk.send(reply)
-        except StopIteration as end:
-            return Finished(values=(float(end.value),))
-        except ValueError as error:
-            return Failed(cause="exception", error=type(error).__name__, message=str(error))
-        return body
-
-
-@dataclass(eq=False)
-class Slot:
-    """Where runs take place, one after the other."""
-
-    name: str
-    run: Run | None = None
 
 
 class World:
@@ -153,7 +76,8 @@ class World:
     ) -> None:
         self.ledger = ledger or Ledger(spec, seed)
         self.objective = objective
-        self.slots = [Slot(f"slot-{index}") for index in range(slots)]
+        self._names = itertools.count()
+        self.slots = [Slot(f"slot-{next(self._names)}") for _ in range(slots)]
         self.rebuild_always = rebuild
         self.at = 1_700_000_000.0
         self.queue: list[Job] = []
@@ -165,10 +89,12 @@ class World:
         self.sent: list[Job] = []
         self.runs: list[Run] = []
         self.hold = False
+        self.files = Files()
         self._random = None if shuffle is None else Random(shuffle)
         self._runners = itertools.count(1)
         self.engine = StudyEngine(self.ledger.snapshot(), self.at)
         self.commit()
+        self.count()
 
     # -- towards the engine ---------------------------------------------------------------------------------------
 
@@ -196,13 +122,25 @@ class World:
         return batch
 
     def rebuild(self) -> None:
-        """The control plane dies and starts again; what was not committed is gone."""
+        """The control plane dies and starts again; what was not committed is gone. It knows of no slots then, until
+        they are counted."""
         self.engine = StudyEngine(self.ledger.snapshot(), self.at)
         self._commit()
+        self.count()
+
+    def count(self) -> None:
+        """Tells the engine how many slots there are, if that is news to it."""
+        if self.engine.trials.promotes and self.engine.slots != len(self.slots):
+            record = Record(study=self.engine.name, call="count_slots", at=self.at, slots=len(self.slots))
+            self.records.append(record)
+            journal.feed(self.engine, record)
+            if not self.hold:
+                self._commit()
 
     def _commit(self) -> Batch:
         batch = copy.deepcopy(self.engine.take())
-        self.ledger.commit(batch.changes)
+        self.ledger.commit(batch.changes, batch.discards)
+        self.files.drop(batch.discards)
         self.batches.append(batch)
         self.confirmations |= batch.confirmations
         self.revoked += [revoke.token for revoke in batch.revokes]
@@ -261,15 +199,27 @@ class World:
         body = run.next()
         if isinstance(body, Suggest) and not body.used:
             run.waiting = True
-        if isinstance(body, Finished | Failed):
+        if isinstance(body, TERMINAL):
             slot.run = None
         return run.event(body)
 
     def start(self, slot: Slot, job: Job) -> Event:
         """Begins ``job`` on ``slot``: the first event of a new runner."""
-        run = slot.run = Run(job, f"runner-{next(self._runners)}", self.objective(Course(job)))
+        course = Course(job, self.files)
+        run = slot.run = Run(course, f"runner-{next(self._runners)}", self.objective(course))
         self.runs.append(run)
-        return run.event(Started(host="host", pid=1, slot=slot.name))
+        resume = job.checkpoints[0].step if job.checkpoints else None
+        return run.event(Started(host="host", pid=1, slot=slot.name, resume_step=resume))
+
+    def resize(self, slots: int) -> None:
+        """Slots come, or go: whoever trains on one that goes is handed back."""
+        while len(self.slots) < slots:
+            self.slots.append(Slot(f"slot-{next(self._names)}"))
+        gone, self.slots = self.slots[slots:], self.slots[:slots]
+        for slot in gone:
+            if slot.run is not None:
+                self.deliver(slot.run.event(Released()))
+        self.count()
 
     def until(self, kind: type, slot: Slot | None = None) -> Run:
         """Lets the slots go on until one of them has said something of ``kind``; returns its run."""
@@ -316,6 +266,13 @@ class World:
     @property
     def counts(self) -> dict[str, int]:
         return self.ledger.counts()
+
+    @property
+    def epochs(self) -> list[tuple[int, int]]:
+        """All (trial, step) that were ever reported, in order."""
+        events = [record.event for record in self.records if record.event]
+        trial_of = {run.job.token: run.job.trial for run in self.runs}
+        return [(trial_of[event.token], event.body.step) for event in events if isinstance(event.body, Epoch)]
 
     def values(self, number: int) -> list[float]:
         return list(self.ledger.trials[number].steps.values())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -12,8 +13,9 @@ from typing import Any
 from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.changes import AttemptRow, Changes, DecisionRow
+from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow
 from orchestrator.engine import Snapshot
+from orchestrator.engine.checkpoints import KEPT
 from orchestrator.lifecycle import LIVE
 from orchestrator.spec import Spec
 
@@ -48,13 +50,18 @@ class Ledger:
     reason: str = ""
     trials: dict[int, TrialRow] = field(default_factory=dict)
     attempts: dict[str, AttemptRow] = field(default_factory=dict)
-    decisions: dict[int, DecisionRow] = field(default_factory=dict)
+    decisions: dict[tuple[int, str, int], DecisionRow] = field(default_factory=dict)
+    closest: dict[int, DecisionRow] = field(default_factory=dict)
+    checkpoints: dict[str, CheckpointRow] = field(default_factory=dict)
     redone: list[tuple[int, int, float]] = field(default_factory=list)
     study_user_attrs: dict[str, str] = field(default_factory=dict)
     study_system_attrs: dict[str, str] = field(default_factory=dict)
 
-    def commit(self, changes: Changes) -> None:
-        """Writes one batch. Every assertion here is a rule that the core must keep."""
+    def commit(self, changes: Changes, discards: Iterable[str] = ()) -> None:
+        """Writes one batch, after which the files ``discards`` are deleted.
+
+        Every assertion here is a rule that the core must keep.
+        """
         ended_before = {number for number, row in self.trials.items() if row.ended}
         for number, at in sorted(changes.new_trials.items()):
             assert number == len(self.trials), "trial numbers leave a gap"
@@ -83,8 +90,11 @@ class Ledger:
             assert not any(math.isnan(value) for value in end.values or ()), f"trial {number} ends with NaN"
             row.state, row.values, row.end = end.state, end.values, end.at
         for decision in changes.decisions:
-            assert decision.trial not in self.decisions, f"trial {decision.trial} is decided twice"
-            self.decisions[decision.trial] = decision
+            self._decide(decision)
+        for number, closest in changes.closest.items():
+            assert (closest.trial, closest.action) == (number, "keep")
+            self.closest[number] = closest
+        self._keep_checkpoints(changes)
         self.redone += changes.redone
         for token, attempt in changes.attempts.items():
             before = self.attempts.get(token)
@@ -93,6 +103,31 @@ class Ledger:
         if changes.study_state:
             self.state, self.reason, _ = changes.study_state
         self.check_live()
+        self.check_checkpoints(discards)
+
+    def _decide(self, decision: DecisionRow) -> None:
+        trial, action, step = key = decision.trial, decision.action, decision.step
+        assert key not in self.decisions, f"'{action}' of trial {trial} at step {step} is decided twice"
+        known = {each.action for each in self.of(trial)}
+        assert not known & {"prune", "end"}, f"trial {trial}: {action} after its end"
+        assert action == "promote" or action not in known, f"trial {trial}: {action} twice"
+        self.decisions[key] = decision
+
+    def _keep_checkpoints(self, changes: Changes) -> None:
+        for row in changes.checkpoints:
+            assert row.location not in self.checkpoints, f"{row.location} is written twice"
+            self.checkpoints[row.location] = row
+        for number, location in changes.discarded:
+            assert self.checkpoints.pop(location).trial == number
+
+    def check_checkpoints(self, discards: Iterable[str]) -> None:
+        """Checkpoints are of trials that go on, two of each at the most, and no such file is deleted."""
+        trials = [row.trial for row in self.checkpoints.values()]
+        ended = {number for number in trials if self.trials[number].ended}
+        assert not ended, f"checkpoints of {sorted(ended)} are kept after their end"
+        assert all(trials.count(number) <= KEPT for number in trials), f"too many checkpoints: {sorted(trials)}"
+        needed = self.checkpoints.keys() & set(discards)
+        assert not needed, f"{sorted(needed)} are deleted and still needed"
 
     def check_live(self) -> None:
         """Every trial has ended or has exactly one live attempt."""
@@ -105,6 +140,10 @@ class Ledger:
         """Number of trials by state."""
         states = [row.state for row in self.trials.values()]
         return {state: states.count(state) for state in sorted(set(states))}
+
+    def of(self, trial: int) -> list[DecisionRow]:
+        """The decisions about a trial, in order."""
+        return [row for row in self.decisions.values() if row.trial == trial]
 
     def attempts_of(self, trial: int) -> list[AttemptRow]:
         return sorted((row for row in self.attempts.values() if row.trial == trial), key=lambda row: row.number)
@@ -119,6 +158,8 @@ class Ledger:
             reason=self.reason,
             trials=[_frozen(row) for row in self.trials.values()],
             attempts=[copy.copy(row) for row in self.attempts.values()],
+            closest=list(self.closest.values()),
+            checkpoints=list(self.checkpoints.values()),
             study_system_attrs={key: json.loads(text) for key, text in self.study_system_attrs.items()},
         )
 
@@ -160,7 +201,7 @@ _TIMES = {"start", "end", "at", "created", "sent", "started", "ended", "gap"}
 def _without_times(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _without_times(each) for key, each in value.items() if key not in _TIMES}
-    if isinstance(value, DecisionRow):
+    if isinstance(value, DecisionRow | CheckpointRow):
         return value._replace(at=0.0)
     if isinstance(value, list):
         return [_without_times(each) for each in value]

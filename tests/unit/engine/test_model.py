@@ -15,7 +15,20 @@ from tasks.contract import Body, Epoch, Event, Failed, Released, Revoked
 
 DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9")
 BOUND = (AttemptState.RUNNING, AttemptState.STOPPING)
+FREE = ("released", "obeyed", "promoted")
+"""Ends of an attempt that cost a trial nothing."""
 ROUNDS = 400
+ASHA: dict[str, Any] = {"name": "asha", "min_resource": 1, "reduction_factor": 2}
+MEDIAN: dict[str, Any] = {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 1}
+RULES: dict[str, dict[str, Any]] = {
+    "none": {"pruner": {"name": "none"}},
+    "median": {"pruner": MEDIAN},
+    "asha": {"pruner": ASHA},
+    "audited": {"pruner": MEDIAN, "audit": 0.5},
+    "promotion": {"pruner": ASHA | {"mode": "promotion"}},
+    "sync": {"pruner": ASHA | {"mode": "sync"}},
+    "restart": {"pruner": ASHA | {"mode": "promotion", "restart": True}},
+}
 anything = st.integers(0, 2**16)
 
 
@@ -23,22 +36,23 @@ class Fleet(RuleBasedStateMachine):
     """Slots speak into a stream that loses, delays and repeats; the control plane folds, commits and crashes."""
 
     @initialize(
-        trials=st.integers(1, 5),
+        trials=st.integers(1, 7),
         slots=st.integers(1, 3),
         parallel=st.sampled_from([None, 1, 2]),
         space=st.booleans(),
         lookahead=st.integers(1, 2),
-        pruner=st.sampled_from(["median", "asha", "none"]),
+        pruner=st.sampled_from(sorted(RULES)),
+        shadow=st.booleans(),
+        save=st.sampled_from(["after", "before", "twice"]),
     )
-    def begin(self, trials: int, slots: int, space: bool, pruner: str, **changes: Any) -> None:
-        rules: dict[str, dict[str, Any]] = {
-            "median": {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 1},
-            "asha": {"name": "asha", "min_resource": 1, "reduction_factor": 2},
-            "none": {"name": "none"},
-        }
+    def begin(self, trials: int, slots: int, space: bool, pruner: str, shadow: bool, save: str, **changes: Any) -> None:
+        rules = RULES[pruner]
+        self.save = "never" if rules["pruner"].get("restart") else save
+        if shadow:
+            changes["shadow"] = ASHA
         if not space:
             changes["space"] = None
-        spec = make_spec(trials=trials, pruner=rules[pruner], **changes)
+        spec = make_spec(trials=trials, **rules, **changes)
         self.said: dict[float, tuple[Run, int]] = {}
         self.counter = itertools.count()
         self.world = World(spec, self.objective, slots)
@@ -51,10 +65,14 @@ class Fleet(RuleBasedStateMachine):
         """No value is said twice, so that every stored one tells where it came from."""
         x = yield from course.float("x")
         run = next(each for each in self.world.runs if each.talk.gi_running)
-        for step in range(3):
+        for step in range(course.load() + 1, 5):
             value = x + next(self.counter) * 1e-9
             self.said[value] = (run, step)
-            yield Epoch(step=step, value=value)
+            if self.save in ("before", "twice"):
+                yield from course.save(step)
+            yield from course.report(step, value)
+            if self.save in ("after", "twice"):
+                yield from course.save(step)
         return x
 
     # -- the fleet ------------------------------------------------------------------------------------------------
@@ -118,6 +136,16 @@ class Fleet(RuleBasedStateMachine):
         token = tokens[pick % len(tokens)]
         self.stream.append(Event(token=token, runner="", seq=0, body=Revoked(running=running)))
 
+    @rule(slots=st.integers(1, 3))
+    def come_and_go(self, slots: int) -> None:
+        self.world.resize(slots)
+
+    @rule(pick=anything)
+    def spoil_a_checkpoint(self, pick: int) -> None:
+        there = sorted(self.world.files.there)
+        if there:
+            self.world.files.unreadable.add(there[pick % len(there)])
+
     # -- the control plane ----------------------------------------------------------------------------------------
 
     @precondition(lambda self: self.stream)
@@ -149,6 +177,11 @@ class Fleet(RuleBasedStateMachine):
         self.world.rebuild()
         self.stream = self.uncommitted + self.stream
         self.uncommitted = []
+
+    @rule(slots=st.integers(0, 4))
+    def miscount(self, slots: int) -> None:
+        """Slots are heard of late, and thought to be there still when they are gone."""
+        self.world.feed("count_slots", slots=slots)
 
     @rule(operation=st.sampled_from(["pause", "resume"]))
     def command(self, operation: str) -> None:
@@ -189,14 +222,21 @@ class Fleet(RuleBasedStateMachine):
     @invariant()
     def attempts_stay_within_the_cap(self) -> None:
         for number in self.world.ledger.trials:
-            charged = [row for row in self.world.ledger.attempts_of(number) if row.cause not in ("released", "obeyed")]
+            charged = [row for row in self.world.ledger.attempts_of(number) if row.cause not in FREE]
             assert len(charged) <= self.world.ledger.spec.retry.max_attempts
+
+    @invariant()
+    def no_runner_misses_a_checkpoint(self) -> None:
+        for run in self.world.runs:
+            bound = self.world.ledger.attempts[run.job.token].runner == run.runner
+            assert not bound or not run.course.missed, f"trial {run.job.trial} misses {run.course.missed}"
 
     def teardown(self) -> None:
         """From now on nothing goes wrong any more: the search comes to its end, and it is the right one."""
         if not hasattr(self, "world"):
             return
         self.command("resume")
+        self.world.count()
         self.commit()
         for _ in range(ROUNDS):
             if not self.settle():
@@ -207,6 +247,7 @@ class Fleet(RuleBasedStateMachine):
         if ledger.state == "finished":
             assert sum(self.world.counts.values()) == ledger.spec.trials
         assert not [row for row in ledger.attempts.values() if row.state in LIVE]
+        assert not ledger.checkpoints
         assert not any(map(self.unconfirmed, self.world.runs)), "somebody says the same for ever"
         before = ledger.rows()
         self.world.rebuild()

@@ -38,7 +38,7 @@ def test_a_pruned_trial_has_all_that_optuna_would_give_it() -> None:
     # The best value so far of this trial against the median of the best of the others.
     reason = {"rule": "median", "step": 1, "value": 1.0, "threshold": 0.1, "peers": 1}
     assert json.loads(row.user_attrs["pruned_by"]) | {"threshold": 0.1, "value": 1.0} == reason
-    decision = world.ledger.decisions[1]
+    [decision] = world.ledger.of(1)
     assert (decision.trial, decision.rule, decision.step, decision.peers) == (1, "median", 1, 1)
 
 

@@ -49,6 +49,36 @@ def test_each_slot_sees_its_own_gpu_and_no_server() -> None:
     assert device_name(seen[1], ("4", "7")) == "gpu 7"
 
 
+CLOUDS = {
+    "AWS_SECRET_ACCESS_KEY": "aws",
+    "AWS_PROFILE": "me",
+    "GOOGLE_APPLICATION_CREDENTIALS": "/gcp.json",
+    "AZURE_STORAGE_KEY": "azure",
+    "FSSPEC_S3_SECRET": "fsspec",
+}
+
+
+@pytest.mark.parametrize(
+    ("url", "hidden"),
+    [
+        (None, ""),
+        ("", ""),
+        ("/srv/shared", ""),
+        ("file:///srv/shared", ""),
+        ("s3://bucket/x", "AWS_ FSSPEC_"),
+        (" S3A://bucket/x ", "AWS_ FSSPEC_"),
+        ("gs://bucket/x", "GOOGLE_ FSSPEC_"),
+        ("abfs://bucket/x", "AZURE_ FSSPEC_"),
+        ("sftp://me:secret@host/x", "FSSPEC_"),
+    ],
+)
+def test_user_code_holds_no_key_to_the_checkpoints_and_keeps_those_to_its_data(url: str | None, hidden: str) -> None:
+    given = CLOUDS if url is None else CLOUDS | {"ORCHESTRATOR_CHECKPOINT_URL": url}
+    seen = slot_environment(0, 1, (), given)
+    expected = {key for key in CLOUDS if not key.startswith(tuple(hidden.split()))}
+    assert seen.keys() - {"OMP_NUM_THREADS"} == expected
+
+
 def test_without_a_gpu_nothing_is_said_about_one() -> None:
     environment = slot_environment(0, 1, (), {"OMP_NUM_THREADS": "5"})
     assert environment == {"OMP_NUM_THREADS": "5"}

@@ -9,14 +9,16 @@ import warnings
 from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
 import pytest
 
-from tasks.contract import Event, Failed, Finished, Job, decode_event, encode
+from tasks.contract import Event, Failed, Finished, Job, Paused, decode_event, encode
 from tasks.trainer import objective
+from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.objective import judge
 from tasks.trainer.trial import WorkerTrial
@@ -122,7 +124,7 @@ CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], Any]], Finished | Failed | None]:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[Any], Any]], Finished | Failed | None]:
     """Runs a function as an objective of a module of its own."""
 
     def run_it(function: Callable[[Any], Any]) -> Finished | Failed | None:
@@ -130,10 +132,13 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[Any], Any]], Fin
         module.function = function  # type: ignore[attr-defined]
         monkeypatch.setitem(sys.modules, module.__name__, module)
         reference = f"{module.__name__}:function"
-        job = Job(study="s", trial=0, token="t", attempt=1, objective=reference, directions=("minimize",))
+        job = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective=reference, directions=("minimize",))
         interrupter = Interrupter()
-        trial = WorkerTrial(job, lambda _: None, lambda: pytest.fail("nothing is asked"), interrupter)
-        return objective.run(reference, trial, {}, interrupter, "t")
+        files = CheckpointFiles(tmp_path, "t")
+        trial = WorkerTrial(job, lambda _: None, lambda: pytest.fail("nothing is asked"), interrupter, files)
+        outcome = objective.run(reference, trial, {}, interrupter, "t")
+        assert not isinstance(outcome, Paused)
+        return outcome
 
     return run_it
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released
 from tasks.keeper.publisher import SEND_AT_ONCE, Publisher
 
 HEARTBEAT = 2.0
+PATIENCE = 20.0
 
 
 class Server:
@@ -22,6 +25,8 @@ class Server:
         self.stream: list[Event] = []
         self.values: dict[str, bytes] = {}
         self.away = False
+        self.hold = threading.Event()
+        self.hold.set()
         self._orders: list[Callable[[], Any]] = []
 
     def pipeline(self, transaction: bool) -> Server:
@@ -40,6 +45,7 @@ class Server:
         return len(self._orders)
 
     def execute(self) -> list[Any]:
+        assert self.hold.wait(PATIENCE)
         if self.away:
             raise redis.ConnectionError("away")
         return [order() for order in self._orders]
@@ -240,3 +246,58 @@ def test_a_runner_that_is_confirmed_in_everything_goes_on(desk: Desk) -> None:
     assert desk.publisher.publish("runner", Epoch(step=1, value=0.5)) == 3
     desk.round()
     assert desk.server.take() == [3]
+
+
+def test_a_runner_whose_last_word_waits_for_an_upload_is_still_alive(desk: Desk) -> None:
+    """The slot has its next job; without a sign of life the one before would count as lost."""
+    desk.publisher.begin("next", "next-runner")
+    desk.round(beating=True)
+    assert sorted((event.token, event.seq) for event in desk.server.stream) == [("next", 0), ("token", 0)]
+    desk.publisher.publish("runner", Released())
+    desk.publisher.end("runner")
+    desk.server.take()
+    desk.round(beating=True)
+    assert [(event.token, event.runner) for event in desk.server.stream if not event.seq] == [("next", "next-runner")]
+
+
+class TestAwaitingTheAnswer:
+    """The start of a job: what is known of its attempt comes with the round trip that says so."""
+
+    @pytest.fixture
+    def desk(self) -> Iterator[Desk]:
+        it = Desk()
+        it.publisher.start()
+        yield it
+        it.publisher.close(0.0)
+
+    def test_the_answer_has_been_passed_on_when_it_returns(self, desk: Desk) -> None:
+        desk.server.confirm("token", "another", 3)
+        desk.say()
+        desk.publisher.await_answer("runner", PATIENCE)
+        assert desk.heard[-1] == ("runner", Confirmation(runner="another", seq=3))
+
+    def test_each_runner_waits_for_its_own(self, desk: Desk) -> None:
+        for number in range(50):
+            desk.server.confirm(f"token-{number}", "another", number)
+            desk.publisher.begin(f"token-{number}", f"runner-{number}")
+            desk.publisher.publish(f"runner-{number}", Released())
+            desk.publisher.await_answer(f"runner-{number}", PATIENCE)
+            assert (f"runner-{number}", Confirmation(runner="another", seq=number)) in desk.heard
+
+    def test_a_server_that_is_away_is_not_waited_for(self, desk: Desk) -> None:
+        begun = time.monotonic()
+        for _ in range(3):  # the first round finds out, the others know
+            desk.server.away = True
+            desk.publisher.begin("token", "runner")
+            desk.say()
+            desk.publisher.await_answer("runner", PATIENCE)
+        assert time.monotonic() - begun < PATIENCE / 4
+        assert desk.publisher.unconfirmed() == 1
+
+    def test_a_server_that_does_not_answer_is_waited_for_within_bounds(self, desk: Desk) -> None:
+        desk.server.hold.clear()
+        desk.say()
+        begun = time.monotonic()
+        desk.publisher.await_answer("runner", 0.05)
+        assert 0.05 <= time.monotonic() - begun < PATIENCE / 4
+        desk.server.hold.set()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import optuna
@@ -23,11 +24,15 @@ from tasks.contract import (
     decode_event,
     encode,
 )
+from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.trial import WorkerTrial
 
 X = distribution_to_json(FloatDistribution(0.0, 1.0))
 KIND = distribution_to_json(CategoricalDistribution(["a", "b"]))
+
+
+NOWHERE = CheckpointFiles(Path("/nowhere"), "t")
 
 
 class Wire:
@@ -38,8 +43,8 @@ class Wire:
         self.answers = list(answers)
 
     def trial(self, directions: tuple[str, ...] = ("minimize",), **job: Any) -> WorkerTrial:
-        made = Job(study="s", trial=3, token="t", attempt=1, objective="m:f", directions=directions, **job)
-        return WorkerTrial(made, self.said.append, lambda: self.answers.pop(0), Interrupter())
+        made = Job(study="s", uid="u", trial=3, token="t", attempt=1, objective="m:f", directions=directions, **job)
+        return WorkerTrial(made, self.said.append, lambda: self.answers.pop(0), Interrupter(), NOWHERE)
 
 
 def test_it_is_a_trial_to_everybody() -> None:

@@ -1,0 +1,195 @@
+"""One job from its start to its outcome: what the trainer says is passed on, what it must be told is told."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections import deque
+
+from tasks.contract import (
+    Attribute,
+    Confirmation,
+    Epoch,
+    Failed,
+    Finished,
+    FromTrainer,
+    Job,
+    Left,
+    Outcome,
+    Paused,
+    Released,
+    Reply,
+    Saved,
+    Stop,
+    Stopped,
+    StudyStop,
+    Suggest,
+    Suggested,
+    Verdict,
+)
+from tasks.keeper.checkpoints import Store
+from tasks.keeper.process import TrainerProcess, describe_exit
+from tasks.keeper.publisher import Publisher
+from tasks.keeper.replies import ReplyWaiter
+
+log = logging.getLogger(__name__)
+
+
+class Course:
+    """What the keeper knows of the job at hand, and does about it.
+
+    Args:
+        job: The job.
+        trainer: Who trains it.
+        publisher: Takes what is said.
+        replies: Waits for the answers to what is asked.
+        store: Takes what is saved.
+        ask_again: Seconds after which an unanswered question is asked again.
+    """
+
+    def __init__(
+        self,
+        job: Job,
+        trainer: TrainerProcess,
+        publisher: Publisher,
+        replies: ReplyWaiter,
+        store: Store,
+        *,
+        ask_again: float,
+    ) -> None:
+        self.job = job
+        self.runner = uuid.uuid4().hex
+        self.outcome: Outcome | None = None
+        self.killed = False
+        self.rung: float | None = None
+        self._trainer = trainer
+        self._publisher = publisher
+        self._replies = replies
+        self._store = store
+        self._ask_again = ask_again
+        self._confirmations: deque[Confirmation] = deque()
+        self._reported: dict[int, float] = {}
+        self._verdict: Verdict | None = None
+        self._fenced = False
+        self._stop_sent: float | None = None
+        self._waiting: tuple[int, Suggest] | None = None
+        self._asked = 0.0
+
+    def confirmed(self, confirmation: Confirmation) -> bool:
+        """Takes news from the publisher's thread; returns whether they are worth a ring."""
+        self._confirmations.append(confirmation)
+        return confirmation.verdict is not None or confirmation.runner != self.runner
+
+    def refuse(self, leaving: bool) -> Outcome | None:
+        """Returns the outcome of a job whose trainer must not even begin."""
+        self._take_confirmations()
+        return self._stop_outcome(killed=False) if self._condemned or leaving else None
+
+    def consider_stopping(self, leaving: bool) -> None:
+        """Acts on what is known of the attempt: a verdict, another runner bound to it, a worker that shuts down."""
+        self._take_confirmations()
+        for reply in self._replies.take():
+            self._answer(reply)
+        if (self._condemned or leaving) and self._stop_sent is None:
+            self._stop_sent = time.monotonic()
+            self._trainer.send(Stop(token=self.job.token))
+
+    def patience(self) -> float | None:
+        """Returns the seconds until ``look_at_the_clock`` is due, ``None`` where it is not."""
+        if self._stop_sent is not None:
+            return max(0.0, self._stop_sent + self.job.grace - time.monotonic())
+        if self._waiting is not None:
+            return max(0.0, self._asked + self._ask_again - time.monotonic())
+        return None
+
+    def look_at_the_clock(self) -> None:
+        """Ends a trainer whose grace period is over, which is ``killed`` then; asks again for a value that is late."""
+        if self.outcome is not None or self.patience() != 0.0:
+            return
+        if self._stop_sent is None:
+            if self._waiting is not None:
+                # The answer may have been lost with the server; asking again gives the same value.
+                self._ask(self._waiting[1])
+            return
+        code = self._trainer.kill()
+        log.warning(
+            "trial %d did not leave in %.3g s, ended (%s)",
+            self.job.trial,
+            self.job.grace,
+            describe_exit(code),
+            extra={"action": "trainer_killed"},
+        )
+        self.outcome = self._stop_outcome(killed=True)
+        self.killed = True
+
+    def hear(self, frame: FromTrainer) -> None:
+        """Passes on what the trainer says."""
+        match frame:
+            case Epoch(step=step):
+                self._reported.setdefault(step, time.monotonic())
+                self._publisher.publish(self.runner, frame)
+            case Suggest():
+                self._ask(frame)
+            case Attribute() | StudyStop():
+                self._publisher.publish(self.runner, frame)
+            case Saved():
+                self._store.keep(self.job, self.runner, frame)
+            case Finished() | Failed() | Paused():
+                self.outcome = frame
+            case Left():
+                self.outcome = self._stop_outcome(killed=False)
+
+    def trainer_died(self, code: int) -> None:
+        """The trainer has ended. Doing so after its last word changes nothing about the trial."""
+        if self.outcome is not None:
+            return
+        if self._stop_sent is not None:
+            self.outcome = self._stop_outcome(killed=True)
+            return
+        self.outcome = Failed(
+            cause="died",
+            error="TrainingProcessDied",
+            message=f"the training process ended with {describe_exit(code)}",
+            exit_code=code,
+        )
+
+    @property
+    def _condemned(self) -> bool:
+        return self._verdict is not None or self._fenced
+
+    def _take_confirmations(self) -> None:
+        while self._confirmations:
+            confirmation = self._confirmations.popleft()
+            self._verdict = self._verdict or confirmation.verdict
+            self._fenced = self._fenced or confirmation.runner not in ("", self.runner)
+
+    def _ask(self, suggest: Suggest) -> None:
+        seq = self._publisher.publish(self.runner, suggest)
+        if not suggest.used:
+            self._waiting = (seq, suggest)
+            self._asked = time.monotonic()
+            self._replies.wait(self.runner)
+
+    def _answer(self, reply: Reply) -> None:
+        if self._waiting is None:
+            return
+        seq, asked = self._waiting
+        if reply.runner != self.runner or reply.seq != seq or reply.name != asked.name:
+            self._replies.wait(self.runner)
+            return
+        self._waiting = None
+        self._replies.stop()
+        self._trainer.send(Suggested(name=reply.name, value=reply.value, error=reply.error))
+
+    def _stop_outcome(self, *, killed: bool) -> Outcome:
+        if not self._condemned:
+            return Released()
+        now = time.monotonic()
+        step = self._verdict.step if self._verdict else None
+        reported = None if step is None else self._reported.get(step)
+        return Stopped(
+            latency=None if reported is None else now - reported,
+            signal_latency=None if self.rung is None else now - self.rung,
+            killed=killed,
+        )

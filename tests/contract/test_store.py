@@ -318,7 +318,7 @@ def test_the_same_key_twice_is_one_command(books: Books) -> None:
 def test_tables_of_another_version_are_refused(books: Books) -> None:
     with books.database.write() as connection:
         connection.execute(update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
-    with pytest.raises(BadInput, match=f"of version {tables.SCHEMA_VERSION + 1}, this program's are of version {tables.SCHEMA_VERSION}; use the"):
+    with pytest.raises(BadInput, match="version 3, this program's are of version 2; use"):
         books.database.prepare()
 
 

@@ -6,7 +6,7 @@ import json
 import math
 import random
 from collections.abc import Callable
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from algorithm2 import Reference
@@ -152,7 +152,12 @@ def rebuilt(search: Search, rule: PromotionRule, reference: Reference, draw: ran
 
 
 def same(one: Decision, other: Decision) -> bool:
-    return all(a == b or (a != a and b != b) for a, b in zip(astuple(one), astuple(other), strict=True))
+    """Equality to which a NaN equals a NaN."""
+    both_nan = math.isnan(one.value) and math.isnan(other.value)
+    return (one.value == other.value or both_nan) and (
+        (one.prune, one.rule, one.step, one.threshold, one.peers)
+        == (other.prune, other.rule, other.step, other.threshold, other.peers)
+    )
 
 
 def check_standing(decision: Decision, reference: Reference, trial: int) -> None:

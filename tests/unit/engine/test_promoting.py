@@ -69,7 +69,7 @@ def test_a_trial_that_is_not_promoted_ends_where_it_paused_and_says_why() -> Non
 
 
 @pytest.mark.parametrize("slots", [1, 2, 5])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", range(4))
 def test_every_choice_is_the_one_of_the_plain_algorithm(slots: int, seed: int) -> None:
     direction = "maximize" if seed % 2 else "minimize"
     world = World(make_spec(**LADDER, direction=direction), drawn(seed), slots, shuffle=seed).run()
@@ -81,7 +81,7 @@ def test_every_choice_is_the_one_of_the_plain_algorithm(slots: int, seed: int) -
 
 
 @pytest.mark.parametrize("slots", [1, 4])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_table_is_halved_in_any_order(slots: int, seed: int) -> None:
     world = World(make_spec(**LADDER | {"pruner": SYNC}), saving(mixed), slots, shuffle=seed).run()
     assert held(world) == RUNGS
@@ -172,7 +172,7 @@ def test_a_trial_may_finish_before_its_rung() -> None:
 @pytest.mark.parametrize("pruner", [PROMOTION, SYNC], ids=["promotion", "sync"])
 def test_no_number_at_the_rung_is_never_promoted(pruner: dict[str, object]) -> None:
     def value(course: Course, step: int) -> float:
-        return math.nan if course.number % 2 == 0 and step < 27 else float(course.number)
+        return math.nan if course.number % 2 == 0 and step < 9 else float(course.number)
 
     world = World(make_spec(**LADDER | {"pruner": pruner}), saving(value)).run()
     assert world.state == "finished"
@@ -182,8 +182,9 @@ def test_no_number_at_the_rung_is_never_promoted(pruner: dict[str, object]) -> N
         row = world.ledger.trials[trial]
         assert (row.state, row.values) == ("PRUNED", None)
         assert json.loads(row.user_attrs["pruned_by"])["value"] is None
-    rebuilt = World(make_spec(**LADDER | {"pruner": pruner}), saving(value), rebuild=True).run()
-    assert rebuilt.ledger.rows() == world.ledger.rows()
+    small = make_spec(**LADDER | {"pruner": pruner, "trials": 9, "max_steps": 9})
+    steady, rebuilt = (World(small, saving(value, epochs=9), rebuild=each).run() for each in (False, True))
+    assert rebuilt.ledger.rows() == steady.ledger.rows()
 
 
 def test_no_number_anywhere_promotes_nobody_and_ends() -> None:

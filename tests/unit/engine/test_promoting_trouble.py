@@ -82,13 +82,14 @@ def test_a_paused_message_that_comes_too_late_is_dropped() -> None:
     assert world.engine.trials.held() == [(1, 27), (3, 9), (9, 3), (27, 1)]
 
 
+SMALL = LADDER | {"trials": 12, "max_steps": 9}
 SEARCHES: dict[str, tuple[Objective, dict[str, Any]]] = {
-    "promotion": (saving(mixed), LADDER),
-    "every-other": (saving(mixed, every=2), LADDER),
-    "sync": (saving(mixed), LADDER | {"pruner": SYNC}),
-    "restart": (saving(mixed, save="never"), LADDER | {"pruner": RESTART}),
-    "tpe": (saving(mixed), LADDER | {"sampler": TPE}),
-    "conditional": (conditional, LADDER | {"sampler": TPE, "space": None, "max_steps": 4, "pruner": RESTART}),
+    "promotion": (saving(mixed, epochs=9), SMALL),
+    "every-other": (saving(mixed, epochs=9, every=2), SMALL),
+    "sync": (saving(mixed, epochs=9), SMALL | {"pruner": SYNC}),
+    "restart": (saving(mixed, epochs=9, save="never"), SMALL | {"pruner": RESTART}),
+    "tpe": (saving(mixed, epochs=9), SMALL | {"sampler": TPE}),
+    "conditional": (conditional, SMALL | {"sampler": TPE, "space": None, "max_steps": 4, "pruner": RESTART}),
 }
 
 

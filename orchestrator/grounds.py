@@ -60,8 +60,6 @@ class Grounds:
         if row.threshold is None:
             return "nothing to compare with"
         distance = row.value - row.threshold
-        if row.rule in _RUNGS and row.peers == 1:
-            return "the first at that rung"
         if distance == 0 or math.isnan(distance):
             # At a rung the threshold is one of the values there, its own included.
             return self._boundary(row) if row.rule in _RUNGS else f"level with {self._boundary(row)}"

@@ -120,6 +120,15 @@ class Mirror(InMemoryStorage):
             trials = [trial for trial in trials if trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """Of equally good trials the first one, whichever ended first: a mirror that is loaded anew must agree."""
+        best = super().get_best_trial(study_id)
+        for number in range(best._trial_id):
+            trial = self._get_trial(number)
+            if trial.state is TrialState.COMPLETE and trial.values == best.values:
+                return copy.deepcopy(trial)
+        return best
+
     def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
         trial_id = super().create_new_trial(study_id, template_trial)
         if template_trial is None:

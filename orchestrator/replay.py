@@ -137,6 +137,8 @@ def fold(
                 advance(_STRIDE)
         for trial in ends.get(place, ()):
             if trial not in pruned:
+                if (final := recording.study.completed.get(trial)) is not None:
+                    rule.result(trial, final)
                 rule.finish(trial, cast(Outcome, recording.trials[trial].state))
     advance(len(recording.reports) % _STRIDE)
     return trained, pruned

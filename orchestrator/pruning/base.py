@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Literal, Protocol
+
+import msgspec
 
 Outcome = Literal["COMPLETE", "PRUNED", "FAIL"]
 Direction = Literal["maximize", "minimize"]
@@ -24,9 +25,10 @@ class RuleFailed(ValueError):
     """A rule that runs foreign code raised; the message is one line."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """One answer of a rule, with what a user needs who asks why.
+
+    One is made for every epoch of every trial, and a frozen dataclass costs more to make than most rules to decide.
 
     Attributes:
         prune: Whether the trial should end here.

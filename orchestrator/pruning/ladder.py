@@ -67,6 +67,9 @@ class Ladder:
             peers = len(values)
             if peers <= self._bootstrap_count:
                 return Decision(True, rule, step, value, None, peers)
+            if peers == 1:
+                threshold = None  # whoever comes first has nobody to be compared with
+                continue
             threshold = self._cut(values)
             if value < threshold if self._maximize else value > threshold:
                 return Decision(True, rule, step, value, threshold, peers)

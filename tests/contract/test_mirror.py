@@ -255,3 +255,18 @@ def test_trials_do_not_share_what_was_sampled_ahead(mirror: Mirror) -> None:
     mirror.drop_ahead(0)
     assert mirror.get_trial(1).params == {"x": 0.25}
     assert mirror.use_ahead(1, "x") == 0.25
+
+
+@pytest.mark.parametrize("first_to_end", [0, 1, 2])
+def test_of_equally_good_trials_the_first_one_is_the_best(mirror: Mirror, first_to_end: int) -> None:
+    for _ in range(3):
+        mirror.create_new_trial(0)
+    for number in (first_to_end, *{0, 1, 2} - {first_to_end}):
+        mirror.set_trial_state_values(number, TrialState.COMPLETE, [0.5])
+    assert mirror.get_best_trial(0).number == 0
+    loaded = Mirror()
+    with loaded.loading():
+        loaded.create_study("s", ["minimize"])
+        for trial in mirror.get_all_trials(0):
+            loaded.create_new_trial(0, trial)
+    assert loaded.get_best_trial(0) == mirror.get_best_trial(0)

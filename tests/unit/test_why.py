@@ -201,7 +201,6 @@ def test_how_close_by_each_rule(rule: str, pruner: dict[str, Any], boundary: str
     [
         (12, "0.63 was the last one among the best 1/3 of 12 trials at that rung"),
         (2, "0.63 was the best of 2 trials at that rung"),
-        (1, "0.63 was the first at that rung"),
     ],
 )
 def test_a_trial_may_have_been_the_threshold_itself(peers: int, expected: str) -> None:

@@ -50,7 +50,7 @@ def test_values_stay_in_a_rung_whatever_becomes_of_the_trial() -> None:
 
 def test_a_gap_takes_a_trial_up_several_rungs_at_once() -> None:
     rule = asha()
-    assert rule.observe(0, 20, 0.5) == Decision(False, "asha", 20, 0.5, 0.5, 1)
+    assert rule.observe(0, 20, 0.5) == Decision(False, "asha", 20, 0.5, None, 1), "nobody to be compared with"
     assert rule.attributes(0) == {"completed_rung_0": 0.5, "completed_rung_1": 0.5, "completed_rung_2": 0.5}
     assert rule.observe(1, 20, 0.6).prune
     assert rule.attributes(1) == {"completed_rung_0": 0.6}

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple
 from typing import Any, cast
 
+import msgspec
 import pytest
 from histories import Case, Event, Report, cases, tell
 from hypothesis import given, settings
@@ -40,7 +40,7 @@ def alike(one: Decision | None, other: Decision | None) -> bool:
     """Equality to which a NaN equals a NaN."""
     if one is None or other is None:
         return one is other
-    pairs = zip(astuple(one), astuple(other), strict=True)
+    pairs = zip(msgspec.structs.astuple(one), msgspec.structs.astuple(other), strict=True)
     return all(a == b or (a != a and b != b) for a, b in pairs)
 
 

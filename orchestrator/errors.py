@@ -6,6 +6,21 @@ import difflib
 from collections.abc import Iterable
 
 
+# What Optuna, Ray Tune and the papers call what has another name here.
+_ELSEWHERE = {
+    "eta": "reduction_factor",
+    "grace_period": "min_resource",
+    "max_t": "max_steps",
+    "metric": "direction",
+    "mode": "direction",
+    "n_jobs": "parallel",
+    "n_trials": "trials",
+    "num_samples": "trials",
+    "r": "min_resource",
+    "s": "min_early_stopping_rate",
+}
+
+
 class OrchestratorError(Exception):
     """Base class. ``exit_code`` is what the command line ends with."""
 
@@ -42,5 +57,6 @@ class StudyFailed(OrchestratorError):
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns ``did you mean 'x'?`` for the nearest known name, or the list of known names."""
     names = sorted(known)
-    close = difflib.get_close_matches(name, names, n=1)
+    elsewhere = _ELSEWHERE.get(name)
+    close = [elsewhere] if elsewhere in names else difflib.get_close_matches(name, names, n=1)
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(names)

@@ -187,9 +187,8 @@ def _audit(audit: Audit | None) -> list[str]:
 def _shadow(shadow: Shadow | None) -> list[str]:
     if shadow is None:
         return []
-    winner = "the winner among them" if shadow.winner else "the winner not among them"
-    text = f"{shadow.rule} would have pruned {count(shadow.pruned, 'trial')}"
-    return [f"{text}, {winner}: {count(shadow.saved, 'epoch')} less"]
+    saved = f"{shadow.rule} would have pruned {count(shadow.pruned, 'trial')}: {count(shadow.saved, 'epoch')} less"
+    return [saved, "the winner among them" if shadow.winner else "the winner not among them"]
 
 
 def _times(measured: dict[str, float] | None) -> list[str]:

@@ -67,6 +67,7 @@ GRID = '[sampler]\nname = "grid"\n[space]\n'
 REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # keys
     ("trails = 3", ("trails: unknown key", "did you mean 'trials'?")),
+    ("n_trials = 3", ("n_trials: unknown key", "did you mean 'trials'?")),
     ("zzz = 3", ("zzz: unknown key", "known: args, audit, catch")),
     ('"a b\\n\\u0000" = 3', ("'a b\\n\\x00': unknown key",)),
     (f'"{"k" * 9000}" = 3', ("…': unknown key",)),

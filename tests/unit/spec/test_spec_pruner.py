@@ -169,6 +169,7 @@ def test_every_pruner_of_optuna_has_a_name() -> None:
 REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # pruner
     ("[pruner]\nn_warmup_steps = 3", ("pruner.name: required key missing", "median, percentile, asha, hyperband")),
+    ("[pruner]\nname = 'asha'\neta = 3", ("pruner.eta: unknown key", "did you mean 'reduction_factor'?")),
     ("[pruner]\nname = 'medain'", ("pruner.name: there is no 'medain'", "did you mean 'median'?")),
     ("[pruner]\nname = []", ("pruner.name: is an array", "must be a string")),
     ("[pruner]\nname = 'zzz'", ("pruner.name: there is no 'zzz'", "known: asha, hyper", "wilcoxon, or 'module:Class'")),

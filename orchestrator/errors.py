@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
-
 # What Optuna, Ray Tune and the papers call what has another name here.
 _ELSEWHERE = {
     "eta": "reduction_factor",

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-VERSION: Final = 2
+VERSION: Final = 3
 MAX_EVENT_BYTES: Final = 1 << 20
 MAX_NAME: Final = 512
 MAX_ID: Final = 64
@@ -66,13 +66,53 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
     restart: bool = False
 
 
+class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
+    """A file of a trial that is safely in the artifact store.
+
+    ``id`` is its name there, ``filename`` what it was called, ``size`` in bytes. ``kind`` is ``model`` for what
+    ``trial.save_model`` saved.
+    """
+
+    id: str
+    filename: str
+    mimetype: str
+    encoding: str | None = None
+    size: int = 0
+    kind: Literal["file", "model"] = "file"
+
+
+class TrialView(msgspec.Struct, frozen=True, array_like=True):
+    """One trial of a study as an objective may read it.
+
+    ``state`` is the name of Optuna's; ``params`` are (internal value, index of the distribution in the view); the
+    times are seconds since the epoch.
+    """
+
+    state: str
+    values: tuple[float, ...] | None
+    params: dict[str, tuple[float, int]]
+    user_attrs: dict[str, Any]
+    constraints: dict[str, float]
+    steps: dict[int, float]
+    started: float | None
+    completed: float | None
+
+
+class StudyView(msgspec.Struct, frozen=True, kw_only=True):
+    """A study at one place in the order of events: its trials by number, and the distributions they name."""
+
+    distributions: tuple[str, ...] = ()
+    trials: tuple[TrialView, ...] = ()
+
+
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker needs to train one attempt of one trial.
 
     ``params`` are stored already; ``ahead`` were sampled ahead and become the trial's when the objective asks for
-    them. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id. ``uid`` is unique to
-    the study for all time. ``checkpoints`` are the trial's, newest first: the first one that can be read is where it
-    goes on. Without a ``slice`` the trial runs to its end.
+    them. ``user_attrs`` are the trial's, ``study_attrs`` the study's. ``started`` is when its first attempt began, in
+    seconds since the epoch. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id.
+    ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first: the first one that can
+    be read is where it goes on. Without a ``slice`` the trial runs to its end.
     """
 
     study: str
@@ -86,6 +126,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Parameter] = {}
     ahead: dict[str, Parameter] = {}
     user_attrs: dict[str, Any] = {}
+    study_attrs: dict[str, Any] = {}
+    started: float | None = None
     max_steps: int | None = None
     grace: float = 10.0
     checkpoints: tuple[CheckpointRef, ...] = ()
@@ -118,6 +160,22 @@ class Suggest(msgspec.Struct, frozen=True, kw_only=True, tag="suggest"):
     name: str
     distribution: str
     used: bool = False
+
+
+class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
+    """The objective reads the study's trials, and waits for them."""
+
+
+class Imported(msgspec.Struct, frozen=True, kw_only=True, tag="imported"):
+    """The objective was imported; ``digest`` is that of its source (BLAKE2b, hex)."""
+
+    digest: str
+
+
+class Artifact(msgspec.Struct, frozen=True, kw_only=True, tag="artifact"):
+    """``trial.save_model``, or a file in ``trial.artifact_dir``: it is safely in the artifact store."""
+
+    ref: ArtifactRef
 
 
 class Attribute(msgspec.Struct, frozen=True, kw_only=True, tag="attr"):
@@ -208,7 +266,10 @@ Body = (
     Started
     | Epoch
     | Suggest
+    | Look
+    | Imported
     | Attribute
+    | Artifact
     | Checkpoint
     | Finished
     | Failed
@@ -253,13 +314,15 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to a ``suggest`` that waits. ``error`` instead of a value where the sampler could not answer."""
+    """Answer to a ``suggest`` that waits, or with ``study`` to a ``look``. ``error`` instead of a value where the
+    sampler could not answer."""
 
     runner: str
     seq: int
     name: str
     value: float = 0.0
     error: str = ""
+    study: StudyView | None = None
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
@@ -287,6 +350,12 @@ class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
     name: str
     value: float
     error: str = ""
+
+
+class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
+    """Keeper to trainer: the study's trials it waits for."""
+
+    study: StudyView
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
@@ -318,8 +387,23 @@ class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
     token: str
 
 
-ToTrainer = Run | Stop | Suggested
-FromTrainer = Epoch | Suggest | Attribute | Saved | Finished | Failed | Paused | StudyStop | Ready | Preloaded | Left
+ToTrainer = Run | Stop | Suggested | Shown
+FromTrainer = (
+    Epoch
+    | Suggest
+    | Look
+    | Imported
+    | Attribute
+    | Artifact
+    | Saved
+    | Finished
+    | Failed
+    | Paused
+    | StudyStop
+    | Ready
+    | Preloaded
+    | Left
+)
 
 _event_encoder = msgspec.msgpack.Encoder()
 _event_decoder = msgspec.msgpack.Decoder(Event)
@@ -355,6 +439,10 @@ def decode_event(data: bytes) -> Event:
     body = event.body
     if type(body) is Checkpoint:
         _check_checkpoint(body.ref)
+    if type(body) is Artifact:
+        _check_artifact(body.ref)
+    if type(body) is Imported and len(body.digest) > MAX_DIGEST:
+        raise Malformed(f"a digest of {len(body.digest)} characters")
     if type(body) is Epoch or type(body) is Paused:
         _check_step(body.step)
     if type(body) is Started and body.resume_step is not None:
@@ -438,6 +526,14 @@ def _check_checkpoint(ref: CheckpointRef) -> None:
         raise Malformed(f"a checkpoint with the digest {ref.digest!r:.100}")
     if not 0 <= ref.size <= _LARGEST:
         raise Malformed(f"a checkpoint of {ref.size} bytes")
+
+
+def _check_artifact(ref: ArtifactRef) -> None:
+    if not is_location(ref.id) or "/" in ref.id:
+        raise Malformed(f"an artifact that names no file: {ref.id!r:.100}")
+    texts = (ref.filename, ref.mimetype, ref.encoding or "")
+    if any("\0" in text or len(text) > MAX_NAME for text in texts) or not 0 <= ref.size <= _LARGEST:
+        raise Malformed(f"an artifact that cannot be described: {ref.filename!r:.100}")
 
 
 def _check_step(step: int) -> None:

@@ -119,6 +119,7 @@ class Core:
         """Stages the attempt's task."""
         self.attempts.move(row, AttemptEvent.SEND, at)
         asker = self.trials.asker
+        trial = self.trials.mirror.get_trial(row.trial)
         job = Job(
             study=self.name,
             uid=self.uid,
@@ -130,7 +131,9 @@ class Core:
             args=self.spec.args,
             params=asker.params(row.trial),
             ahead=asker.ahead(row.trial),
-            user_attrs=self.trials.mirror.get_trial(row.trial).user_attrs,
+            user_attrs=trial.user_attrs,
+            study_attrs=self.trials.mirror.get_study_user_attrs(0),
+            started=None if trial.datetime_start is None else trial.datetime_start.timestamp(),
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,
             checkpoints=self.checkpoints.of(row.trial),

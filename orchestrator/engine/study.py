@@ -13,6 +13,7 @@ from orchestrator.engine.outputs import Answer, Batch, Revoke
 from orchestrator.engine.progress import progress
 from orchestrator.engine.refill import go_on
 from orchestrator.engine.trials import Trials
+from orchestrator.engine.viewing import view
 from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Progress
@@ -20,12 +21,15 @@ from orchestrator.sampling import SamplerFailed
 from orchestrator.spec import Spec
 from tasks.contract import (
     Alive,
+    Artifact,
     Attribute,
     Checkpoint,
     Epoch,
     Event,
     Failed,
     Finished,
+    Imported,
+    Look,
     Paused,
     Released,
     Reply,
@@ -125,6 +129,8 @@ class StudyEngine:
             self.counts["duplicate"] += 1
             if isinstance(body, Suggest) and not body.used:
                 self._suggest(row, event.seq, body)
+            elif isinstance(body, Look):
+                self._look(row, event.seq)
         elif row.state not in (AttemptState.RUNNING, AttemptState.STOPPING):
             # What a superseded runner still has to say is taken off its hands and dropped.
             row.acknowledged = event.seq
@@ -219,6 +225,14 @@ class StudyEngine:
                 self._epoch(row, body, at)
             case Suggest():
                 self._suggest(row, event.seq, body)
+            case Look():
+                self._look(row, event.seq)
+            case Imported():
+                if self._runs_or_counts_late(row):
+                    self.trials.note_source(row.trial, body.digest)
+            case Artifact():
+                if self._runs_or_counts_late(row):
+                    self.trials.keep_artifact(row.trial, body.ref)
             case Attribute():
                 if self._runs_or_counts_late(row) and not self.trials.annotate(row.trial, body):
                     self.counts["unreadable"] += 1
@@ -258,6 +272,12 @@ class StudyEngine:
         except SamplerFailed as error:
             reply = Reply(runner=row.runner, seq=seq, name=body.name, error=str(error))
         if not body.used:
+            self._core.answers.append(Answer(reply))
+
+    def _look(self, row: AttemptRow, seq: int) -> None:
+        """Shows the study as it is at this place in the order of events."""
+        if self._runs_or_counts_late(row):
+            reply = Reply(runner=row.runner, seq=seq, name="", study=view(self.mirror))
             self._core.answers.append(Answer(reply))
 
     def _checkpoint(self, row: AttemptRow, body: Checkpoint, at: float) -> None:

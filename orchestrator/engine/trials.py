@@ -19,11 +19,15 @@ from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import AshaPruner
-from tasks.contract import Attribute, Failed, Slice
+from tasks.contract import ArtifactRef, Attribute, Failed, Slice
 
 DECISION = "pruned_by"
 FAILURE = "failure"
-"""User attributes of a trial: why it was pruned, how it failed."""
+SOURCE = "source"
+"""User attributes of a trial: why it was pruned, how it failed, the digest of its objective's source."""
+
+ARTIFACT = "artifacts:"
+"""How the system attributes begin under which Optuna keeps the records of artifacts."""
 
 _OF_THE_OBJECTIVE = ("exception", "value", "import", "died", "checkpoint")
 
@@ -165,6 +169,21 @@ class Trials:
         if key not in self.mirror.get_trial(number).system_attrs:
             self.mirror.set_trial_system_attr(number, key, float(value))
         return True
+
+    def note_source(self, number: int, digest: str) -> None:
+        """Keeps which source the objective had; the first attempt's stays."""
+        if SOURCE not in self.mirror.get_trial(number).user_attrs:
+            self.mirror.set_trial_user_attr(number, SOURCE, digest)
+
+    def keep_artifact(self, number: int, ref: ArtifactRef) -> None:
+        """Keeps the record of a file in the artifact store, where Optuna keeps it."""
+        meta = {
+            "artifact_id": ref.id,
+            "filename": ref.filename,
+            "mimetype": ref.mimetype,
+            "encoding": ref.encoding,
+        }
+        self.mirror.set_trial_system_attr(number, ARTIFACT + ref.id, json.dumps(meta))
 
     def prune(self, number: int, decision: Decision, at: float) -> None:
         """Ends a trial by a rule's decision, which is kept with it."""

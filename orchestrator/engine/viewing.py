@@ -1,0 +1,47 @@
+"""A study as an objective may read it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from optuna.distributions import distribution_to_json
+from optuna.trial import FrozenTrial
+
+from orchestrator.mirror import Mirror
+from tasks.contract import StudyView, TrialView
+
+_CONSTRAINT = "constraints:"
+
+
+def view(mirror: Mirror) -> StudyView:
+    """Returns the study's trials, without what was sampled ahead for them and not asked for yet."""
+    known: dict[str, int] = {}
+    trials = mirror.get_all_trials(0, deepcopy=False)
+    seen = tuple(_trial(trial, set(mirror.ahead(trial.number)), known) for trial in trials)
+    return StudyView(distributions=tuple(known), trials=seen)
+
+
+def _trial(trial: FrozenTrial, ahead: set[str], known: dict[str, int]) -> TrialView:
+    params = {}
+    for name, distribution in trial.distributions.items():
+        if name not in ahead:
+            index = known.setdefault(distribution_to_json(distribution), len(known))
+            params[name] = (distribution.to_internal_repr(trial.params[name]), index)
+    return TrialView(
+        trial.state.name,
+        None if trial.values is None else tuple(trial.values),
+        params,
+        dict(trial.user_attrs),
+        {
+            key.removeprefix(_CONSTRAINT): value
+            for key, value in trial.system_attrs.items()
+            if key.startswith(_CONSTRAINT)
+        },
+        dict(trial.intermediate_values),
+        _seconds(trial.datetime_start),
+        _seconds(trial.datetime_complete),
+    )
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()

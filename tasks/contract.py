@@ -314,8 +314,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to a ``suggest`` that waits, or with ``study`` to a ``look``. ``error`` instead of a value where the
-    sampler could not answer."""
+    """Answer to a ``suggest`` that waits, or to a ``look``. ``error`` instead of a value where there is none."""
 
     runner: str
     seq: int
@@ -353,9 +352,10 @@ class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
-    """Keeper to trainer: the study's trials it waits for."""
+    """Keeper to trainer: the study's trials it waits for, or ``error`` where they cannot be shown."""
 
-    study: StudyView
+    study: StudyView = StudyView()
+    error: str = ""
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):

@@ -277,8 +277,7 @@ class StudyEngine:
     def _look(self, row: AttemptRow, seq: int) -> None:
         """Shows the study as it is at this place in the order of events."""
         if self._runs_or_counts_late(row):
-            reply = Reply(runner=row.runner, seq=seq, name="", study=view(self.mirror))
-            self._core.answers.append(Answer(reply))
+            self._core.answers.append(Answer(view(self.mirror, row.runner, seq)))
 
     def _checkpoint(self, row: AttemptRow, body: Checkpoint, at: float) -> None:
         if self._runs_or_counts_late(row):

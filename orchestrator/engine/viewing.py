@@ -8,17 +8,25 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial
 
 from orchestrator.mirror import Mirror
-from tasks.contract import StudyView, TrialView
+from tasks.contract import Reply, StudyView, TrialView
 
 _CONSTRAINT = "constraints:"
 
 
-def view(mirror: Mirror) -> StudyView:
-    """Returns the study's trials, without what was sampled ahead for them and not asked for yet."""
-    known: dict[str, int] = {}
+MOST_VALUES = 1_000_000
+"""Recorded values that are shown at the most: beyond it, some 15 MB would be sent for one look."""
+
+
+def view(mirror: Mirror, runner: str, seq: int) -> Reply:
+    """Returns the answer to a look: the study's trials, without what was sampled ahead and not asked for yet."""
     trials = mirror.get_all_trials(0, deepcopy=False)
+    values = sum(len(trial.intermediate_values) + len(trial.params) for trial in trials)
+    if values > MOST_VALUES:
+        error = f"the study's {len(trials)} trials hold {values} values; at most {MOST_VALUES} can be read on a worker"
+        return Reply(runner=runner, seq=seq, name="", error=error)
+    known: dict[str, int] = {}
     seen = tuple(_trial(trial, set(mirror.ahead(trial.number)), known) for trial in trials)
-    return StudyView(distributions=tuple(known), trials=seen)
+    return Reply(runner=runner, seq=seq, name="", study=StudyView(distributions=tuple(known), trials=seen))
 
 
 def _trial(trial: FrozenTrial, ahead: set[str], known: dict[str, int]) -> TrialView:

@@ -16,14 +16,17 @@ from tasks.contract import (
     FromTrainer,
     Job,
     Left,
+    Look,
     Outcome,
     Paused,
     Released,
     Reply,
     Saved,
+    Shown,
     Stop,
     Stopped,
     StudyStop,
+    StudyView,
     Suggest,
     Suggested,
     Verdict,
@@ -73,7 +76,7 @@ class Course:
         self._verdict: Verdict | None = None
         self._fenced = False
         self._stop_sent: float | None = None
-        self._waiting: tuple[int, Suggest] | None = None
+        self._waiting: tuple[int, Suggest | Look] | None = None
         self._asked = 0.0
 
     def confirmed(self, confirmation: Confirmation) -> bool:
@@ -129,7 +132,7 @@ class Course:
             case Epoch(step=step):
                 self._reported.setdefault(step, time.monotonic())
                 self._publisher.publish(self.runner, frame)
-            case Suggest():
+            case Suggest() | Look():
                 self._ask(frame)
             case Attribute() | StudyStop():
                 self._publisher.publish(self.runner, frame)
@@ -164,10 +167,10 @@ class Course:
             self._verdict = self._verdict or confirmation.verdict
             self._fenced = self._fenced or confirmation.runner not in ("", self.runner)
 
-    def _ask(self, suggest: Suggest) -> None:
-        seq = self._publisher.publish(self.runner, suggest)
-        if not suggest.used:
-            self._waiting = (seq, suggest)
+    def _ask(self, question: Suggest | Look) -> None:
+        seq = self._publisher.publish(self.runner, question)
+        if isinstance(question, Look) or not question.used:
+            self._waiting = (seq, question)
             self._asked = time.monotonic()
             self._replies.wait(self.runner)
 
@@ -175,12 +178,16 @@ class Course:
         if self._waiting is None:
             return
         seq, asked = self._waiting
-        if reply.runner != self.runner or reply.seq != seq or reply.name != asked.name:
+        name = "" if isinstance(asked, Look) else asked.name
+        if reply.runner != self.runner or reply.seq != seq or reply.name != name:
             self._replies.wait(self.runner)
             return
         self._waiting = None
         self._replies.stop()
-        self._trainer.send(Suggested(name=reply.name, value=reply.value, error=reply.error))
+        if isinstance(asked, Look):
+            self._trainer.send(Shown(study=reply.study or StudyView(), error=reply.error))
+        else:
+            self._trainer.send(Suggested(name=name, value=reply.value, error=reply.error))
 
     def _stop_outcome(self, *, killed: bool) -> Outcome:
         if not self._condemned:

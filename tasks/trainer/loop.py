@@ -15,10 +15,13 @@ from tasks.contract import (
     Failed,
     FromTrainer,
     Left,
+    Look,
     Preloaded,
     Ready,
     Run,
+    Shown,
     Stop,
+    StudyView,
     Suggested,
     decode_to_trainer,
 )
@@ -40,6 +43,7 @@ class Trainer:
         self._wire = wire
         self._jobs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         self._suggested: queue.SimpleQueue[Suggested] = queue.SimpleQueue()
+        self._shown: queue.SimpleQueue[Shown] = queue.SimpleQueue()
         self._interrupter = Interrupter()
         self._loaded: set[str] = set()
 
@@ -75,7 +79,7 @@ class Trainer:
         files = CheckpointFiles(
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
-        trial = WorkerTrial(job, self._send, self._await_suggestion, self._interrupter, files)
+        trial = WorkerTrial(job, self._send, self._await_suggestion, self._look, self._interrupter, files)
         outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token)
         sys.stdout.flush()
         sys.stderr.flush()
@@ -90,6 +94,17 @@ class Trainer:
 
     def _await_suggestion(self) -> Suggested:
         return self._suggested.get()
+
+    def _look(self) -> StudyView:
+        with self._interrupter.deferred():
+            while not self._shown.empty():
+                # The answer to a question that a stop has interrupted.
+                self._shown.get()
+            self._send(Look())
+        shown = self._shown.get()
+        if shown.error:
+            raise RuntimeError(f"trial.study: {shown.error}")
+        return shown.study
 
     def _send(self, message: FromTrainer) -> None:
         try:
@@ -108,6 +123,8 @@ class Trainer:
                             self._interrupter.stop(token)
                         case Suggested() as suggested:
                             self._suggested.put(suggested)
+                        case Shown() as shown:
+                            self._shown.put(shown)
         _end_session()
 
 

@@ -15,7 +15,6 @@ from optuna.distributions import (
     distribution_to_json,
     json_to_distribution,
 )
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from tasks.contract import (
@@ -27,38 +26,14 @@ from tasks.contract import (
     FromTrainer,
     Job,
     Parameter,
-    StudyStop,
+    StudyView,
     Suggest,
     Suggested,
 )
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.slicing import Slicing
-
-
-class WorkerStudy:
-    """What an objective can see of its study on a worker: its name, its directions, and ``stop()``."""
-
-    def __init__(self, job: Job, send: Callable[[FromTrainer], None]) -> None:
-        self.study_name = job.study
-        self.directions = [StudyDirection[direction.upper()] for direction in job.directions]
-        self._send = send
-
-    @property
-    def direction(self) -> StudyDirection:
-        """The direction of a study with one objective."""
-        if len(self.directions) > 1:
-            raise RuntimeError("a study with several objectives has directions, not one direction")
-        return self.directions[0]
-
-    def stop(self) -> None:
-        """Ends the study when the trials that run now have ended."""
-        self._send(StudyStop())
-
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(
-            f"on a worker trial.study has no '{name}': there are study_name, direction, directions and stop()"
-        )
+from tasks.trainer.study import WorkerStudy, local_time
 
 
 class WorkerTrial(optuna.trial.Trial):
@@ -71,6 +46,7 @@ class WorkerTrial(optuna.trial.Trial):
         job: The attempt.
         send: Writes a frame to the keeper.
         await_suggestion: Waits for the keeper's answer to the last ``Suggest``.
+        look: Asks for the study's trials and waits for them.
         interrupter: Holds the stop that may have been asked for.
         files: Writes and reads its checkpoints.
     """
@@ -80,6 +56,7 @@ class WorkerTrial(optuna.trial.Trial):
         job: Job,
         send: Callable[[FromTrainer], None],
         await_suggestion: Callable[[], Suggested],
+        look: Callable[[], StudyView],
         interrupter: Interrupter,
         files: CheckpointFiles,
     ) -> None:
@@ -92,13 +69,14 @@ class WorkerTrial(optuna.trial.Trial):
         self._ahead = job.ahead
         self._constraints: dict[str, float] = {}
         self._trial_id = job.trial
-        self.study = WorkerStudy(job, send)  # type: ignore[assignment]
+        self.study = WorkerStudy(job, send, look)  # type: ignore[assignment]
         # Not Trial.__init__: that reads a storage. These are the fields that its inherited methods use.
         self._cached_frozen_trial = FrozenTrial(
             number=job.trial,
             state=TrialState.RUNNING,
             value=None,
-            datetime_start=datetime.datetime.now(),  # noqa: DTZ005 - naive local time, as Optuna's own trials have
+            # Naive local time, as Optuna's own trials have it.
+            datetime_start=datetime.datetime.now() if job.started is None else local_time(job.started),  # noqa: DTZ005
             datetime_complete=None,
             params=params,
             distributions=distributions,

@@ -135,7 +135,14 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[
         job = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective=reference, directions=("minimize",))
         interrupter = Interrupter()
         files = CheckpointFiles(tmp_path, "t")
-        trial = WorkerTrial(job, lambda _: None, lambda: pytest.fail("nothing is asked"), interrupter, files)
+        trial = WorkerTrial(
+            job,
+            lambda _: None,
+            lambda: pytest.fail("nothing is asked"),
+            lambda: pytest.fail("nobody looks"),
+            interrupter,
+            files,
+        )
         outcome = objective.run(reference, trial, {}, interrupter, "t")
         assert not isinstance(outcome, Paused)
         return outcome

@@ -53,7 +53,12 @@ class Desk:
             study="s", uid="u", trial=0, token="t", attempt=1, objective="m:f", directions=("minimize",), slice=plan
         )
         return WorkerTrial(
-            job, self.said.append, lambda: pytest.fail("nothing is asked"), self.interrupter, self.files()
+            job,
+            self.said.append,
+            lambda: pytest.fail("nothing is asked"),
+            lambda: pytest.fail("nobody looks"),
+            self.interrupter,
+            self.files(),
         )
 
     def run(self, function: Objective, plan: Slice | None = PLAN) -> Finished | Failed | Paused | None:

@@ -1,0 +1,149 @@
+"""What an objective reads of its study on a worker is what it would read of the study itself."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import optuna
+import pytest
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from orchestrator.engine import viewing
+from orchestrator.mirror import Mirror
+from tasks.contract import Job, StudyStop, StudyView, decode_reply, encode
+from tasks.trainer.study import READ, WorkerStudy
+
+X = FloatDistribution(1e-5, 1.0, log=True)
+N = IntDistribution(1, 9, step=2)
+KIND = CategoricalDistribution(["a", None, 3, False])
+
+
+def trial(state: TrialState, *values: float, steps: dict[int, float] | None = None, **params: Any) -> FrozenTrial:
+    distributions: dict[str, BaseDistribution] = {"x": X, "n": N, "kind": KIND}
+    return create_trial(
+        state=state,
+        values=list(values) or None,
+        params=params,
+        distributions={name: distributions[name] for name in params},
+        intermediate_values=steps or {},
+        user_attrs={"note": [1, {"a": None}]},
+        system_attrs={"constraints:size": 0.5 if values and values[0] > 2 else -1.0},
+    )
+
+
+TRIALS = [
+    trial(TrialState.COMPLETE, 3.0, steps={1: 0.25, 4: -math.inf}, x=0.5, n=7, kind=None),
+    trial(TrialState.PRUNED, 0.1, steps={1: math.nan, 2: 0.1}, x=1e-5, kind="a"),
+    trial(TrialState.FAIL, kind=False),
+    trial(TrialState.COMPLETE, 1.5, x=0.25, n=1),
+    trial(TrialState.WAITING),
+    trial(TrialState.RUNNING, steps={0: 1.0}, kind=3),
+]
+
+
+def study_of(trials: list[FrozenTrial], *directions: str) -> tuple[optuna.Study, Mirror]:
+    """The study itself, and the mirror in which the control plane has it."""
+    theirs = optuna.create_study(study_name="s", directions=directions)
+    theirs.add_trials(trials)
+    mirror = Mirror()
+    with mirror.loading():
+        mirror.create_study("s", directions)
+        for each in theirs.get_trials():
+            mirror.create_new_trial(0, each)
+    return theirs, mirror
+
+
+def seen(mirror: Mirror, *directions: str, said: list[Any] | None = None) -> WorkerStudy:
+    """The study on a worker, over the wire."""
+
+    def look() -> StudyView:
+        reply = decode_reply(encode(viewing.view(mirror, "r", 5)))
+        assert (reply.runner, reply.seq, reply.name, reply.error) == ("r", 5, "", "")
+        assert reply.study is not None
+        return reply.study
+
+    job = Job(
+        study="s", uid="u", trial=5, token="t", attempt=1, objective="m:f", directions=directions, study_attrs={"a": 1}
+    )
+    return WorkerStudy(job, [].append if said is None else said.append, look)
+
+
+def without_ids(trials: list[FrozenTrial]) -> list[str]:
+    return [repr(each).replace(f"trial_id={each._trial_id}", "trial_id=") for each in trials]
+
+
+@pytest.mark.parametrize("direction", ["minimize", "maximize"])
+def test_its_trials_are_the_studys(direction: str) -> None:
+    theirs, mirror = study_of(TRIALS, direction)
+    ours = seen(mirror, direction)
+    assert without_ids(ours.trials) == without_ids(theirs.trials)
+    done = (TrialState.COMPLETE,)
+    assert without_ids(ours.get_trials(states=done)) == without_ids(theirs.get_trials(states=done))
+    assert ours.best_trial.number == theirs.best_trial.number, "a feasible one"
+    assert (ours.best_value, ours.best_params) == (theirs.best_value, theirs.best_params)
+    assert ours.direction is theirs.direction
+    assert ours.study_name == "s"
+    assert ours.user_attrs == {"a": 1}
+
+
+def test_reading_it_leaves_no_word_in_the_log(capfd: pytest.CaptureFixture[str]) -> None:
+    ours = seen(study_of(TRIALS, "minimize")[1], "minimize")
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    capfd.readouterr()
+    _ = ours.trials
+    assert capfd.readouterr() == ("", "")
+
+
+def test_several_objectives() -> None:
+    two = [trial(TrialState.COMPLETE, first, second, x=0.5) for first, second in ((1.0, 2.0), (2.0, 1.0), (0.5, 0.5))]
+    theirs, mirror = study_of(two, "minimize", "maximize")
+    ours = seen(mirror, "minimize", "maximize")
+    assert [each.number for each in ours.best_trials] == [each.number for each in theirs.best_trials]
+    assert [each.values for each in ours.trials] == [each.values for each in theirs.trials]
+    for wrong in ("best_trial", "best_value", "best_params", "direction"):
+        with pytest.raises(RuntimeError):
+            getattr(ours, wrong)
+
+
+def test_there_is_no_best_trial_before_one_is_complete() -> None:
+    ours = seen(study_of(TRIALS[1:3], "minimize")[1], "minimize")
+    with pytest.raises(ValueError, match="No trials are completed"):
+        _ = ours.best_trial
+
+
+def test_what_was_sampled_ahead_is_not_the_trials_yet() -> None:
+    _, mirror = study_of([], "minimize")
+    mirror.create_new_trial(0)
+    mirror.set_trial_param(0, "x", 0.5, X)
+    with mirror.sampling_ahead():
+        mirror.set_trial_param(0, "n", 3.0, N)
+    assert seen(mirror, "minimize").trials[0].params == {"x": 0.5}
+
+
+def test_a_trial_that_has_not_begun_is_running() -> None:
+    _, mirror = study_of(TRIALS[-1:], "minimize")
+    mirror._get_trial(0).datetime_start = None
+    assert [each.state for each in seen(mirror, "minimize").trials] == [TrialState.RUNNING]
+
+
+def test_anything_else_is_answered_with_what_there_is() -> None:
+    said: list[Any] = []
+    ours = seen(study_of([], "minimize")[1], "minimize", said=said)
+    for name in ("set_user_attr", "enqueue_trial", "optimize", "_storage", "sampler"):
+        with pytest.raises(AttributeError) as caught:
+            getattr(ours, name)
+        text = str(caught.value)
+        assert f"on a worker trial.study has no '{name}'" in text
+        assert all(each in text for each in READ)
+    assert said == []
+    ours.stop()
+    assert said == [StudyStop()]
+
+
+def test_a_study_that_is_too_large_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(viewing, "MOST_VALUES", 3)
+    reply = viewing.view(study_of(TRIALS, "minimize")[1], "r", 1)
+    assert reply.study is None
+    assert reply.error.startswith("the study's 6 trials hold 14 values")

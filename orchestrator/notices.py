@@ -15,6 +15,14 @@ class Best(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
 
 
+class Optimum(msgspec.Struct, frozen=True, kw_only=True):
+    """A completed trial that no other one beats in every objective."""
+
+    number: int
+    values: tuple[float, ...]
+    params: dict[str, Any]
+
+
 class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
     """What one slot is doing. ``epochs`` counts what was reported, ``step`` is the last one."""
 
@@ -31,7 +39,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     """Where a study stands.
 
     ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known; ``paused`` are trials
-    that wait at a rung to be promoted.
+    that wait at a rung to be promoted. Of several objectives there is no ``best``, but a Pareto front of ``front``
+    trials.
     """
 
     study: str
@@ -49,14 +58,19 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     best: Best | None
     slots: tuple[SlotLine, ...]
     paused: int = 0
+    front: int | None = None
 
 
 class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
-    """A trial has ended. ``detail`` is one line: why it was pruned, or how it failed; ``seconds`` since its start."""
+    """A trial has ended.
+
+    ``values`` are one for each objective, or none; ``detail`` is one line: why it was pruned, or how it failed;
+    ``seconds`` since its start.
+    """
 
     number: int
     state: str
-    value: float | None
+    values: tuple[float, ...]
     epochs: int
     seconds: float
     params: dict[str, Any]

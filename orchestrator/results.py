@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import statistics
 
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import pruning
@@ -13,6 +12,7 @@ from orchestrator.engine import Snapshot
 from orchestrator.engine.rules import AUDITED, SHADOW, condemned
 from orchestrator.lifecycle import AttemptState
 from orchestrator.notices import Best
+from orchestrator.optima import best_of, front_of, in_memory
 from orchestrator.pruning import Outcome
 from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.settings import redact
@@ -35,13 +35,15 @@ def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary
             for epochs, state in zip(trained, states, strict=True)
             if state is TrialState.PRUNED
         )
-    best = best_of(snapshot.trials, StudyDirection[spec.direction.upper()])
+    study = in_memory(snapshot.trials, spec.objectives)
+    best, front = best_of(study), front_of(study)
     return Summary(
         study=name,
         storage=redact(storage_url),
         state=snapshot.state,
         reason=snapshot.reason,
         best=best,
+        front=front,
         trials=Trials(
             complete=states.count(TrialState.COMPLETE),
             pruned=states.count(TrialState.PRUNED),
@@ -55,20 +57,6 @@ def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary
         shadow=None if spec.shadow.name == "none" else shadow(spec.shadow.name, snapshot.trials, best),
         wall_s=wall,
     )
-
-
-def best_of(trials: list[FrozenTrial], direction: StudyDirection) -> Best | None:
-    """Returns the best completed trial, the first of equals; NaN is never the best."""
-    ended = [
-        (trial.value, trial)
-        for trial in trials
-        if trial.state is TrialState.COMPLETE and trial.value is not None and not math.isnan(trial.value)
-    ]
-    if not ended:
-        return None
-    sign = -1.0 if direction is StudyDirection.MAXIMIZE else 1.0
-    value, trial = min(ended, key=lambda each: (sign * each[0], each[1].number))
-    return Best(number=trial.number, value=value, params=trial.params)
 
 
 _OUTCOMES: dict[TrialState, Outcome] = {

@@ -1,7 +1,8 @@
 """Asking the sampler, so that the answer depends on the seed, the trial's number and the study's history alone.
 
 Every trial gets a sampler of its own, seeded from (seed, number), and every parameter that is sampled by itself one
-seeded from (seed, number, name). So nothing of a generator's state has to survive a restart.
+seeded from (seed, number, name). So nothing of a generator's state has to survive a restart. A sampler of the user's
+own class may keep what it likes: there is one of it as long as the study is held in memory.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from orchestrator.exhaustive import cells_taken, leaves_nothing
 from orchestrator.mirror import Mirror
 from orchestrator.spec import Spec
 from orchestrator.spec.samplers import build_sampler, grid_cells
@@ -35,8 +37,11 @@ class SamplerFailed(Exception):
 class _Study(optuna.study.Study):
     """A study whose sampler may end it at any time, as grid and brute force do when nothing is left."""
 
+    stopped = False
+
     def stop(self) -> None:
-        """Nothing: whether there is anything left is asked before each ask, and has to survive a restart."""
+        # Not by raising, as outside of ``optimize``: whether anything is left is asked before each ask.
+        self.stopped = True
 
 
 class Asker:
@@ -52,6 +57,7 @@ class Asker:
         self._spec = spec
         self._seed = seed
         self._mirror = mirror
+        self._kept = build_sampler(spec, seed) if ":" in spec.sampler.name else None
         self.study = _Study(spec.name, mirror, self._sampler(0), optuna.pruners.NopPruner())
         self._space = spec.distributions()
         self._seen = IntersectionSearchSpace(include_pruned=True)
@@ -65,13 +71,13 @@ class Asker:
         self.study.pruner = pruner
 
     def is_exhausted(self) -> bool:
-        """Whether nothing is left to try: every cell of a grid has been taken."""
-        if self._spec.sampler.name != "grid":
-            return False
-        # Optuna's own answer leaves out the cells that are being tried, and would have them tried again.
-        trials = self._mirror.get_all_trials(0, deepcopy=False)
-        taken = {trial.system_attrs["grid_id"] for trial in trials if "grid_id" in trial.system_attrs}
-        return len(taken) >= grid_cells(self._spec)
+        """Whether nothing is left to try: what can be counted is, a sampler of the user's has to say so."""
+        name = self._spec.sampler.name
+        if name == "grid":
+            return cells_taken(self._mirror.get_all_trials(0, deepcopy=False), grid_cells(self._spec))
+        if name == "brute_force":
+            return leaves_nothing(self._mirror.get_all_trials(0, deepcopy=False))
+        return self._kept is not None and self.study.stopped
 
     def ask(self) -> int:
         """Creates the next trial and samples what can be sampled ahead; returns its number.
@@ -88,7 +94,8 @@ class Asker:
             relative = {name: value for name, value in trial.relative_params.items() if name not in self._space}
             for name, distribution in self._space.items():
                 self._suggest(trial, name, distribution)
-            if not self._space:
+            # Brute force walks down a tree of parameters in the objective's own order.
+            if not self._space and self._spec.sampler.name != "brute_force":
                 with self._mirror.sampling_ahead():
                     for name, distribution in self._seen.calculate(self.study).items():
                         self._suggest(trial, name, distribution)
@@ -196,6 +203,8 @@ class Asker:
         trial._suggest(name, distribution)
 
     def _sampler(self, number: int, name: str = "") -> optuna.samplers.BaseSampler:
+        if self._kept is not None:
+            return self._kept
         return build_sampler(self._spec, derive(self._seed, number, name))
 
     def _guarded(self) -> _Guard:

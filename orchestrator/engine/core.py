@@ -127,7 +127,7 @@ class Core:
             token=row.token,
             attempt=row.number,
             objective=self.spec.objective,
-            directions=(self.spec.direction,),
+            directions=self.spec.objectives,
             args=self.spec.args,
             params=asker.params(row.trial),
             ahead=asker.ahead(row.trial),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from orchestrator.lifecycle import WAITING, AttemptState
-from orchestrator.notices import Best, Progress, SlotLine
+from orchestrator.notices import Progress, SlotLine
 
 if TYPE_CHECKING:
     from orchestrator.engine.study import StudyEngine
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 def progress(engine: StudyEngine) -> Progress:
     """Returns the study's progress; costs as much as there are live attempts."""
     running = engine.attempts.in_state(AttemptState.RUNNING)
+    best, front = engine.trials.best()
     return Progress(
         study=engine.name,
         state=engine.state,
@@ -28,7 +29,8 @@ def progress(engine: StudyEngine) -> Progress:
         epochs=engine.trials.epochs,
         max_steps=engine.spec.max_steps,
         epochs_saved=engine.trials.epochs_saved,
-        best=_best(engine),
+        best=best,
+        front=front,
         slots=tuple(
             SlotLine(
                 slot=row.slot,
@@ -43,13 +45,3 @@ def progress(engine: StudyEngine) -> Progress:
             if (values := engine.mirror.get_trial(row.trial).intermediate_values) is not None
         ),
     )
-
-
-def _best(engine: StudyEngine) -> Best | None:
-    try:
-        trial = engine.mirror.get_best_trial(0)
-    except ValueError:
-        return None
-    if trial.value is None:
-        return None
-    return Best(number=trial.number, value=trial.value, params=trial.params)

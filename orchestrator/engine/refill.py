@@ -29,7 +29,7 @@ def go_on(core: Core, at: float) -> None:
         return
     while core.attempts.held and _may_send(core):
         core.send(min(core.attempts.held.values(), key=lambda row: (row.number == 1, row.trial)), at)
-    if (core.state == "ending" or _is_spent(core)) and _nobody_goes_on(core):
+    if _nobody_goes_on(core) and (core.state == "ending" or _is_spent(core)):
         core.end_paused(at)
         core.set_state("finished", core.reason, at)
 

@@ -302,8 +302,8 @@ class StudyEngine:
             self.counts["late"] += 1
         elif body.pruned:
             self.trials.end_pruned(row.trial, "pruned by the objective itself", at)
-        elif len(body.values) != 1 or math.isnan(body.values[0]):
-            message = f"{list(body.values)} is not one number"
+        elif len(body.values) != len(self.spec.objectives) or any(map(math.isnan, body.values)):
+            message = f"{list(body.values)} is not a number for each of {len(self.spec.objectives)} objectives"
             self._core.fail(row.trial, Failed(cause="value", error="ValueError", message=message), at)
         else:
             self.trials.complete(row.trial, list(body.values), at)

@@ -14,7 +14,8 @@ from orchestrator.changes import DecisionRow
 from orchestrator.engine.explain import attribute, describe
 from orchestrator.engine.rules import AUDITED, SHADOW, Rules
 from orchestrator.mirror import Mirror
-from orchestrator.notices import TrialEnded
+from orchestrator.notices import Best, TrialEnded
+from orchestrator.optima import best_of, front_of
 from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
@@ -56,7 +57,7 @@ class Trials:
     def __init__(self, spec: Spec, seed: int) -> None:
         self.mirror = Mirror()
         with self.mirror.loading():
-            self.mirror.create_study(spec.name, [spec.direction])
+            self.mirror.create_study(spec.name, spec.objectives)
         self.asker = Asker(spec.model_copy(update={"seed": seed}), seed, self.mirror)
         self.ended: Counter[str] = Counter()
         self.epochs = 0
@@ -69,6 +70,8 @@ class Trials:
         self._notices: list[TrialEnded] = []
         self._just_ended: list[int] = []
         self._dealt = False
+        # For how many completed trials it was found out.
+        self._best: tuple[int, Best | None, int | None] = (-1, None, None)
 
     def restore(
         self,
@@ -113,6 +116,14 @@ class Trials:
     def has_enqueued(self) -> bool:
         """Whether trials wait that a person enqueued."""
         return bool(self.mirror.get_all_trials(0, deepcopy=False, states=(TrialState.WAITING,)))
+
+    def best(self) -> tuple[Best | None, int | None]:
+        """Returns the best trial, and the size of the Pareto front where there are several objectives."""
+        complete = self.ended["COMPLETE"]
+        if complete != self._best[0]:
+            front = front_of(self.asker.study)
+            self._best = complete, best_of(self.asker.study), None if front is None else len(front)
+        return self._best[1:]
 
     def is_open(self, number: int) -> bool:
         """Whether the trial has not ended."""
@@ -285,7 +296,7 @@ class Trials:
             TrialEnded(
                 number=number,
                 state=state.name,
-                value=values[0] if values else None,
+                values=tuple(values or ()),
                 epochs=len(trial.intermediate_values),
                 seconds=0.0 if trial.datetime_start is None else max(0.0, at - trial.datetime_start.timestamp()),
                 params={name: value for name, value in trial.params.items() if name not in ahead},

@@ -15,7 +15,7 @@ def differences(old: Spec, new: Spec) -> list[str]:
     A study is one table of values and its best trial. What makes those values incomparable makes another
     search:
 
-    - ``objective`` and ``direction``: other values, or another best.
+    - ``objective`` and its directions: other values, or another best.
     - ``args``: they reach the objective. Some are harmless (a number of loader workers), others decide what
       the value means (epochs, a data set), and nobody but the user knows which; a new name costs one word,
       a best trial picked from two different measurements costs the search.
@@ -33,8 +33,10 @@ def differences(old: Spec, new: Spec) -> list[str]:
     The exception is a pruner that promotes: its rungs, and so ``max_steps``, are where trials are paused.
     """
     phrases = []
-    for key in ("objective", "direction"):
-        before, after = getattr(old, key), getattr(new, key)
+    for key, before, after in (
+        ("objective", old.objective, new.objective),
+        ("direction", ", ".join(old.objectives), ", ".join(new.objectives)),
+    ):
         if before != after:
             phrases.append(f"{key} was '{before}' and is '{after}'")
     was, now = old.to_json(), new.to_json()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, Strict, ValidationError, model_validator
+from pydantic import Field, Strict, ValidationError, model_validator
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import Fault, show
 from orchestrator.spec.messages import bad_input
 from orchestrator.spec.pruner import NoPruner, Pruner
+from orchestrator.spec.sampler import Sampler, SamplerTable
 from orchestrator.spec.space import FloatRange, Space, distributions
-from orchestrator.spec.table import Table, tagged
-from orchestrator.spec.values import Arguments, ClassName, Count, Json, Name, Reference
+from orchestrator.spec.table import Table
+from orchestrator.spec.values import Arguments, ClassName, Count, Name, Reference
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -20,30 +21,7 @@ if TYPE_CHECKING:
 FORMAT = 1
 """The version of what ``Spec.to_json`` writes."""
 
-SAMPLERS = ("tpe", "random", "grid", "cmaes", "gp", "qmc", "nsgaii")
-
-
-class SamplerTable(Table):
-    """[sampler]: its name, and beside it whatever that Optuna sampler takes.
-
-    The arguments are checked by ``orchestrator.spec.samplers``, which needs Optuna for it.
-    """
-
-    model_config = ConfigDict(extra="allow")
-    __pydantic_extra__: dict[str, Json] = Field(init=False)
-
-    name: Literal["tpe", "random", "grid", "cmaes", "gp", "qmc", "nsgaii"] = "tpe"
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_seed(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "seed" in data:
-            raise Fault("stands in the wrong table", "write seed = … at the top of the spec", ("seed",))
-        return data
-
-    def arguments(self) -> dict[str, Any]:
-        """Returns the arguments as they stand in the spec, without defaults."""
-        return dict(self.model_extra or {})
+Direction = Literal["minimize", "maximize"]
 
 
 class RetryTable(Table):
@@ -56,13 +34,14 @@ class Spec(Table):
     """One search. Frozen; tables inside ``args`` are to be left alone too."""
 
     planned = frozenset(
-        {"directions", "timeout", "target", "max_total_steps", "patience", "priority"}
-        | {"schedule", "notify", "keep_models"}
+        {"timeout", "target", "max_total_steps", "patience", "priority"} | {"schedule", "notify", "keep_models"}
     )
 
     name: Name
     objective: Reference
-    direction: Literal["minimize", "maximize"] = "minimize"
+    direction: Direction = "minimize"
+    # Two or more; empty where there is one, which is ``direction``.
+    directions: Annotated[tuple[Direction, ...], Strict(False)] = ()
     trials: Count
     max_steps: Count | None = None
     parallel: Count | None = None
@@ -74,9 +53,7 @@ class Spec(Table):
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
     args: Arguments = Field(default_factory=dict)
-    sampler: Annotated[
-        SamplerTable, tagged("name", SAMPLERS, ("brute_force", "nsgaiii", "partial_fixed"), default="tpe")
-    ] = SamplerTable()
+    sampler: Sampler = SamplerTable()
     pruner: Pruner = NoPruner()
     shadow: Pruner = NoPruner()
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -86,8 +63,17 @@ class Spec(Table):
     @model_validator(mode="before")
     @classmethod
     def _check_directions(cls, data: Any) -> Any:
-        """Refuses several directions with a pruner for good, before either is refused for another reason."""
-        if isinstance(data, dict) and isinstance(data.get("directions"), list) and len(data["directions"]) > 1:
+        """Takes one of ``directions`` for ``direction``, and refuses several with what cannot be had of them."""
+        if not isinstance(data, dict) or not isinstance(data.get("directions"), list | tuple):
+            return data
+        directions = data["directions"]
+        if not directions:
+            raise Fault("is empty", "give one for each value that the objective returns", ("directions",))
+        if "direction" in data:
+            raise Fault("stands beside 'direction'", "give one of them", ("directions",))
+        if len(directions) == 1:
+            data = {key: value for key, value in data.items() if key != "directions"} | {"direction": directions[0]}
+        if len(directions) > 1:
             for key in ("pruner", "shadow"):
                 table = data.get(key)
                 if isinstance(table, dict) and table.get("name", "none") != "none":
@@ -104,6 +90,11 @@ class Spec(Table):
         _check_enumerable(self)
         return self
 
+    @property
+    def objectives(self) -> tuple[Direction, ...]:
+        """The direction of each value that the objective returns."""
+        return self.directions or (self.direction,)
+
     def distributions(self) -> dict[str, BaseDistribution]:
         """Returns Optuna's distributions of [space]; empty where the objective suggests for itself."""
         return distributions(self.space)
@@ -111,7 +102,9 @@ class Spec(Table):
     def to_json(self) -> dict[str, Any]:
         """Returns what is stored beside the study: plain JSON with every default written out, so that a later
         version with other defaults still reads the same search."""
-        return {"format": FORMAT, **self.model_dump(mode="json")}
+        data = {"format": FORMAT, **self.model_dump(mode="json")}
+        del data["direction" if self.directions else "directions"]
+        return data
 
     @classmethod
     def from_json(cls, data: Any) -> Spec:
@@ -155,7 +148,11 @@ def _check_rules(spec: Spec) -> None:
 
 def _check_enumerable(spec: Spec) -> None:
     name = spec.sampler.name
-    if name != "grid":
+    if name == "cmaes" and spec.directions:
+        raise Fault("'cmaes' takes one objective", "use nsgaii, tpe or gp for several", ("sampler", "name"))
+    if name not in ("grid", "brute_force"):
+        return
+    if name == "brute_force" and not spec.space:
         return
     if not spec.space:
         raise Fault("'grid' needs a table [space]", "it takes its grid from there", ("sampler", "name"))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import dotted, nearest, show
+from orchestrator.spec.foreign import find, make, takes
 from orchestrator.spec.signature import check_kind, kinds
 from orchestrator.spec.space import Choices, FloatRange, IntRange
 
@@ -31,6 +32,8 @@ _CLASSES = {
     "gp": "GPSampler",
     "qmc": "QMCSampler",
     "nsgaii": "NSGAIISampler",
+    "nsgaiii": "NSGAIIISampler",
+    "brute_force": "BruteForceSampler",
 }
 _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 
@@ -84,7 +87,13 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
     _need_packages(name)
     import optuna
 
+    if ":" in name:
+        return _build_foreign(name, spec.sampler.arguments(), seed)
     maker: type[BaseSampler] = getattr(optuna.samplers, _CLASSES[name])
+    if name == "brute_force":
+        from orchestrator.exhaustive import BruteForce
+
+        maker = BruteForce
     arguments = spec.sampler.arguments()
     _check_arguments(name, arguments, inspect.signature(maker).parameters)
     if name == "grid":
@@ -102,6 +111,17 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
             return maker(**arguments)
         except (ValueError, TypeError, ImportError) as error:
             raise BadInput("sampler", f"Optuna refuses these arguments of '{name}': {error}") from None
+
+
+def _build_foreign(name: str, arguments: dict[str, Any], seed: int | None) -> BaseSampler:
+    """Returns a sampler of the user's, or one of Optuna's by its class; it is given the seed if it takes one."""
+    import optuna
+
+    maker = find(name, optuna.samplers.BaseSampler, "sampler", "sampler.name")
+    if seed is not None and takes(maker, "seed"):
+        arguments |= {"seed": seed}
+    sampler: BaseSampler = make(maker, name, arguments, "sampler")
+    return sampler
 
 
 def _need_packages(name: str) -> None:

@@ -91,7 +91,7 @@ class Store:
         with self._database.write() as connection:
             self._writers_lease().check(connection)
         try:
-            study_id = self._optuna.create_new_study([_direction(spec)], spec.name)
+            study_id = self._optuna.create_new_study(_directions(spec), spec.name)
         except DuplicatedStudyError:
             if self.state(spec.name) is not None:
                 return self._continue(spec)
@@ -235,11 +235,11 @@ class Store:
     def _adopt_plain(self, spec: Spec) -> int:
         study_id = self._optuna.get_study_id_from_name(spec.name)
         directions = self._optuna.get_study_directions(study_id)
-        if directions != [_direction(spec)]:
+        if directions != _directions(spec):
             had = ", ".join(direction.name.lower() for direction in directions)
             raise BadInput(
                 f"study '{spec.name}'",
-                f"is there already, made by Optuna, with direction {had}; the spec says {spec.direction}",
+                f"is there already, made by Optuna, with direction {had}; the spec says {', '.join(spec.objectives)}",
                 "take another name",
             )
         return study_id
@@ -270,5 +270,5 @@ def _select_study() -> Any:
     return select(tables.studies, names.c.study_name).join(names, names.c.study_id == tables.studies.c.study_id)
 
 
-def _direction(spec: Spec) -> optuna.study.StudyDirection:
-    return optuna.study.StudyDirection[spec.direction.upper()]
+def _directions(spec: Spec) -> list[optuna.study.StudyDirection]:
+    return [optuna.study.StudyDirection[direction.upper()] for direction in spec.objectives]

@@ -126,7 +126,9 @@ def _counts(progress: Progress, width: int) -> list[Text]:
 
 
 def _best(progress: Progress) -> Text:
-    best = progress.best
+    best, front = progress.best, progress.front
+    if front:
+        return Text.assemble("Pareto front of ", (count(front, "trial"), "bold green"))
     if best is None:
         why = "" if progress.complete else "  no trial has completed"
         return Text(f"best {NOTHING}{why}", style="dim")
@@ -192,7 +194,7 @@ def _ended_table(trials: Sequence[TrialEnded]) -> Table:
         table.add_row(
             str(trial.number),
             Text(trial.state, style=STYLES.get(trial.state, "")),
-            aligned(trial.value),
+            ", ".join(map(aligned, trial.values)) or NOTHING,
             str(trial.epochs),
             duration(trial.seconds),
             why,

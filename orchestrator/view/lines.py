@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TextIO
 
 from orchestrator.notices import Notice, Progress, TrialEnded
-from orchestrator.view.words import count, duration, number, one_line
+from orchestrator.view.words import count, duration, number, numbers, one_line
 
 TRACEBACK_LINES = 30
 ALIKE = 3
@@ -78,7 +78,7 @@ class LineView:
 
 def trial_line(trial: TrialEnded) -> str:
     """Returns what became of a trial, without line end."""
-    value = "" if trial.value is None else f" {number(trial.value)}"
+    value = f" {numbers(trial.values)}" if trial.values else ""
     detail = one_line(trial.detail)
     if len(detail) > DETAIL:
         detail = detail[: DETAIL - 1] + "…"
@@ -111,6 +111,9 @@ def _ended(progress: Progress) -> int:
 def _standing(progress: Progress | None, ended: int) -> str:
     if progress is None:
         return f"{ended} ended"
-    best = progress.best
-    known = f"best {number(best.value)} by trial {best.number}" if best else "no best yet"
+    best, front = progress.best, progress.front
+    if front is not None:
+        known = f"Pareto front of {count(front, 'trial')}"
+    else:
+        known = f"best {number(best.value)} by trial {best.number}" if best else "no best yet"
     return f"{ended}/{progress.budget}, {known}"

@@ -10,10 +10,11 @@ from typing import Any
 import msgspec
 from rich.cells import cell_len, set_cell_size
 
-from orchestrator.notices import Best
-from orchestrator.view.words import NOTHING, count, duration, number, one_line, params, percent
+from orchestrator.notices import Best, Optimum
+from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line, params, percent
 
 WIDEST = 80
+MOST_OPTIMA = 10
 _LABEL = 15
 
 
@@ -62,7 +63,8 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns.
 
-    ``rungs`` holds (step, number of trials that reached it) where trials are promoted.
+    Of several objectives there is no ``best``, but the Pareto ``front``, by first value. ``rungs`` holds (step, number
+    of trials that reached it) where trials are promoted.
     """
 
     study: str
@@ -70,6 +72,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     reason: str = ""
     best: Best | None = None
+    front: tuple[Optimum, ...] | None = None
     trials: Trials = Trials()
     epochs: Epochs = Epochs()
     prune_latency_ms: dict[str, float] | None = None
@@ -103,6 +106,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "slot_gap_ms": summary.slot_gap_ms,
         "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
     }
+    if summary.front is not None:
+        result["best_trials"] = [msgspec.structs.asdict(each) for each in summary.front]
     if summary.rungs:
         result["rungs"] = [{"step": step, "trials": held} for step, held in summary.rungs]
     for key, measured in (("audit", summary.audit), ("shadow", summary.shadow)):
@@ -149,10 +154,20 @@ def _outcome(summary: Summary) -> str:
 
 
 def _best(summary: Summary, room: int) -> list[str]:
-    best = summary.best
+    best, front = summary.best, summary.front
+    if front:
+        return [f"Pareto front of {count(len(front), 'trial')}", *map(_optimum, front[:MOST_OPTIMA]), *_rest(front)]
     if best is None:
         return [NOTHING if summary.trials.complete else "none: no trial completed"]
     return [f"{number(best.value)} by trial {best.number}", *_pack(params(best.params), room, "  ")]
+
+
+def _optimum(optimum: Optimum) -> str:
+    return "  ".join([f"{numbers(optimum.values)} by trial {optimum.number}", *params(optimum.params)])
+
+
+def _rest(front: Sequence[Optimum]) -> list[str]:
+    return [f"… and {len(front) - MOST_OPTIMA} more"] if len(front) > MOST_OPTIMA else []
 
 
 def _epochs(epochs: Epochs) -> str:

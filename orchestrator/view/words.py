@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 NOTHING = "–"
@@ -12,6 +12,11 @@ NOTHING = "–"
 def number(value: float | None) -> str:
     """Returns ``value`` with four significant digits; NaN and infinities by their names."""
     return NOTHING if value is None else f"{value:.4g}"
+
+
+def numbers(values: Iterable[float]) -> str:
+    """Returns each value as ``number`` does, with commas between."""
+    return ", ".join(map(number, values))
 
 
 def aligned(value: float | None) -> str:

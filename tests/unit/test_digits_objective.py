@@ -137,7 +137,14 @@ def worker_run(folder: Path, said: list[Any], params: dict[str, Any], plan: Slic
     ]
     interrupter = Interrupter()
     files = CheckpointFiles(folder, job.token, given)
-    trial = WorkerTrial(job, said.append, lambda: pytest.fail("nothing is asked"), lambda: pytest.fail("nobody looks"), interrupter, files)
+    trial = WorkerTrial(
+        job,
+        said.append,
+        lambda: pytest.fail("nothing is asked"),
+        lambda: pytest.fail("nobody looks"),
+        interrupter,
+        files,
+    )
     return objective.run(job.objective, trial, {"epochs": EPOCHS, "seed": 1}, interrupter, job.token)
 
 

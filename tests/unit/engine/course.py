@@ -129,7 +129,8 @@ class Run:
             reply, self.reply = self.reply, None
             body: Body = next(self.talk) if reply is None else self.talk.send(reply)
         except StopIteration as end:
-            return Finished(values=(float(end.value),))
+            values = end.value if isinstance(end.value, tuple) else (end.value,)
+            return Finished(values=tuple(map(float, values)))
         except TrialPaused:
             return Paused(step=self.course.slicing.last_report)
         except CheckpointMissing as error:

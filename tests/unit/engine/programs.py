@@ -10,7 +10,7 @@ import optuna
 from driver import Course, Objective, Run, Talk, World
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-from tasks.contract import Checkpoint, Epoch, Failed, Finished
+from tasks.contract import Attribute, Checkpoint, Epoch, Failed, Finished
 
 FLAT = {"trials": 8, "space": None}
 """Nothing declared: the objective suggests for itself."""
@@ -38,6 +38,23 @@ def conditional(course: Course) -> Talk:
     for step in range(2, 4):
         yield Epoch(step=step, value=rate + size / 10 + drop / step)
     return rate + size / 10 + drop
+
+
+def finite(course: Course) -> Talk:
+    """Seven combinations, of which the objective knows how they hang together."""
+    kind = yield from course.suggest("kind", CategoricalDistribution(["int", "float"]))
+    if kind == "int":
+        return (yield from course.suggest("n", IntDistribution(1, 3)))
+    x = yield from course.suggest("x", FloatDistribution(0.0, 0.5, step=0.5))
+    return x + (yield from course.suggest("more", IntDistribution(0, 1)))
+
+
+def two_values(course: Course) -> Talk:
+    """Size against error; one of three is too large."""
+    size = yield from course.suggest("size", IntDistribution(1, 9))
+    error = 1 / size + (yield from course.suggest("rate", FloatDistribution(0.0, 0.5)))
+    yield Attribute(key="memory", value=str(size - 6), kind="constraint")
+    return size, error
 
 
 def silent(course: Course) -> Talk:

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 from driver import Course, Talk, World, make_spec
-from optuna.study import StudyDirection
 from programs import LADDER, RULES, SYNC, mixed, noisy, number, reach, saving
 
 from orchestrator import results
+from orchestrator.optima import best_of, in_memory
 from orchestrator.view.summary import Audit, Shadow
 from tasks.contract import Epoch, Finished
 
@@ -60,11 +60,11 @@ def test_a_shadow_is_judged_by_what_it_would_have_saved_and_lost() -> None:
 
     world = World(make_spec(trials=3, shadow=ALL), objective).run()
     trials = world.ledger.snapshot().trials
-    best = results.best_of(trials, StudyDirection.MINIMIZE)
+    best = best_of(in_memory(trials, ["minimize"]))
     assert best is not None
     assert best.number == 1
     assert results.shadow("threshold", trials, best) == Shadow(rule="threshold", pruned=2, saved=1 + 2, winner=True)
-    loser = results.best_of(trials[:1], StudyDirection.MINIMIZE)
+    loser = best_of(in_memory(trials[:1], ["minimize"]))
     assert results.shadow("threshold", trials, loser).winner is False
     assert results.shadow("threshold", trials[:1], None) == Shadow(rule="threshold", pruned=0, saved=0, winner=False)
 

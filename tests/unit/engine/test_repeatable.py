@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from driver import Objective, World, learning, make_spec
 from ledger import Ledger
-from programs import conditional, noisy
+from programs import conditional, finite, noisy, two_values
 
 from orchestrator import journal
 from orchestrator.engine import StudyEngine
@@ -16,6 +16,7 @@ from orchestrator.engine import StudyEngine
 MEDIAN = {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 1}
 ASHA = {"name": "asha", "min_resource": 1, "reduction_factor": 2}
 TPE = {"name": "tpe", "n_startup_trials": 3}
+TWO: dict[str, Any] = {"directions": ["minimize", "maximize"], "trials": 12, "max_steps": None, "space": None}
 
 SEARCHES: dict[str, tuple[Objective, dict[str, Any]]] = {
     "tpe-median": (noisy, {"trials": 14, "sampler": TPE, "pruner": MEDIAN}),
@@ -35,6 +36,17 @@ SEARCHES: dict[str, tuple[Objective, dict[str, Any]]] = {
         {"trials": 12, "sampler": {"name": "nsgaii", "population_size": 4}, "space": None},
     ),
     "qmc": (conditional, {"sampler": {"name": "qmc"}, "space": None}),
+    "brute_force": (finite, {"trials": 20, "sampler": {"name": "brute_force"}, "space": None}),
+    "declared-brute_force": (
+        learning,
+        {"trials": 9, "sampler": {"name": "brute_force"}, "space": {"x": {"type": "int", "low": 0, "high": 3}}},
+    ),
+    "cmaes": (noisy, {"trials": 10, "sampler": {"name": "cmaes"}, "space": None}),
+    "gp": (noisy, {"trials": 5, "sampler": {"name": "gp", "n_startup_trials": 3}, "space": None}),
+    "two-tpe": (two_values, {"sampler": TPE} | TWO),
+    "two-nsgaii": (two_values, {"sampler": {"name": "nsgaii", "population_size": 4}} | TWO),
+    "two-nsgaiii": (two_values, {"sampler": {"name": "nsgaiii", "population_size": 4}} | TWO),
+    "two-gp": (two_values, {"sampler": {"name": "gp", "n_startup_trials": 4}} | TWO | {"trials": 6}),
     "grid": (
         learning,
         {"trials": 9, "sampler": {"name": "grid"}, "space": {"x": {"type": "int", "low": 0, "high": 3}}},

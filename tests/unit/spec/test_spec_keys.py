@@ -9,7 +9,7 @@ import optuna
 import pytest
 from spec_text import BASE, FULL, HUGE_HEX, check_refused, made, refusal
 
-from orchestrator.spec import parse
+from orchestrator.spec import Spec, parse
 
 
 def test_every_key_arrives() -> None:
@@ -63,6 +63,20 @@ def test_the_last_values_that_are_taken() -> None:
 
 GRID = '[sampler]\nname = "grid"\n[space]\n'
 
+
+def test_one_direction_may_stand_alone_in_a_list() -> None:
+    spec = made("directions = ['maximize']\n[pruner]\nname = 'median'")
+    assert (spec.direction, spec.directions, spec.objectives) == ("maximize", (), ("maximize",))
+
+
+def test_several_directions() -> None:
+    spec = made("directions = ['maximize', 'minimize', 'maximize']")
+    assert spec.objectives == ("maximize", "minimize", "maximize")
+    stored = spec.to_json()
+    assert "direction" not in stored
+    assert Spec.from_json(stored) == spec
+
+
 # What is refused: the text after the required keys, and pieces of the message in their order.
 REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # keys
@@ -77,7 +91,6 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     *[
         (f"{key} = {value}", (f"{key}: is not supported yet",))
         for key, value in {
-            "directions": '["minimize"]',
             "timeout": '"2h"',
             "target": "0.9",
             "max_total_steps": "9",
@@ -143,7 +156,20 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     # sampler
     ("[sampler]\nname = 'tpee'", ("sampler.name: there is no 'tpee'", "did you mean 'tpe'?")),
     ("[sampler]\nname = 3", ("sampler.name: is an integer (3)", "one of tpe, random")),
-    ("[sampler]\nname = 'nsgaiii'", ("sampler.name: 'nsgaiii' is not supported yet",)),
+    ("[sampler]\nname = 'TPESampler'", ("sampler.name: there is no 'TPESampler'", "here it is called 'tpe'")),
+    ("[sampler]\nname = 'cma-es'", ("sampler.name: there is no 'cma-es'", "here it is called 'cmaes'")),
+    ("[sampler]\nname = 'zzz'", ("sampler.name: there is no 'zzz'", "known: brute_force", "or 'module:Class'")),
+    ("[sampler]\nname = 'a.b'", ("sampler.name: has no ':' in 'a.b'", "perhaps 'a:b'")),
+    ("[sampler]\nname = 'a b:C'", ("sampler.name: ", "module:Class")),
+    # several objectives
+    ("directions = []", ("directions: is empty", "one for each value")),
+    ("directions = ['minimize']\ndirection = 'minimize'", ("directions: stands beside 'direction'", "one of them")),
+    ("directions = ['minimize', 'up']", ("directions[1]: is 'up'", "minimize")),
+    ("directions = 'minimize'", ("directions: is a string", "must be an array")),
+    (
+        "directions = ['minimize', 'maximize']\n[sampler]\nname = 'cmaes'",
+        ("sampler.name: 'cmaes' takes one objective", "nsgaii"),
+    ),
     ("[sampler]\nseed = 3", ("sampler.seed: stands in the wrong table", "write seed = ")),
     ("[sampler]\nx = 2024-05-01", ("sampler.x: is a date",)),
     ("[sampler]\nname = 'grid'", ("sampler.name: 'grid' needs a table [space]",)),

@@ -247,8 +247,6 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
         "directions = ['minimize', 'maximize']\n[shadow]\nname = 'x:Y'",
         ("shadow.name: is 'x:Y', and a study with several objectives cannot prune", 'use name = "none"'),
     ),
-    ("directions = ['minimize', 'maximize']\n[pruner]\nname = 'none'", ("directions: is not supported yet",)),
-    ("directions = ['minimize']\n[pruner]\nname = 'median'", ("directions: is not supported yet",)),
     # bounds
     ("[pruner]\nname = 'threshold'", ("pruner.lower: is missing, and so is 'upper'", "one of them")),
     ("[pruner]\nname = 'threshold'\nlower = 2\nupper = 1", ("pruner.lower: is 2, above 'upper'", "at most")),

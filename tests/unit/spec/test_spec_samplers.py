@@ -25,6 +25,10 @@ SAMPLERS = {
     "gp": ("deterministic_objective = true", "GPSampler"),
     "qmc": ("qmc_type = 'halton'\nscramble = true", "QMCSampler"),
     "nsgaii": ("population_size = 10", "NSGAIISampler"),
+    "nsgaiii": ("population_size = 10", "NSGAIIISampler"),
+    "cmaes": ("sigma0 = 0.5", "CmaEsSampler"),
+    "brute_force": ("avoid_premature_stop = true", "BruteForce"),
+    "optuna.samplers:TPESampler": ("n_startup_trials = 3", "TPESampler"),
 }
 
 

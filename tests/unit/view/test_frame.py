@@ -39,8 +39,8 @@ CASES: dict[str, list[Notice]] = {
         )
     ],
     "not finite": [
-        ended(value=math.nan, seconds=math.nan),
-        ended(13, value=-math.inf),
+        ended(values=(math.nan,), seconds=math.nan),
+        ended(13, values=(-math.inf,)),
         progress(
             best=Best(number=1, value=math.inf, params={"lr": math.nan}),
             slots=(

@@ -25,7 +25,7 @@ def test_a_line_for_each_ended_trial() -> None:
     lines = logged(
         ended(12),
         progress(complete=5, pruned=8, failed=0),
-        ended(14, state="COMPLETE", value=0.99, epochs=27, seconds=125.0, detail=""),
+        ended(14, state="COMPLETE", values=(0.99,), epochs=27, seconds=125.0, detail=""),
         progress(complete=6, pruned=8, failed=0),
     )
 
@@ -123,7 +123,7 @@ def test_foreign_text_cannot_steer_a_terminal() -> None:
 
 
 def test_values_that_are_no_numbers_are_named() -> None:
-    lines = logged(progress(), ended(value=math.nan), ended(value=-math.inf), progress(pruned=9))
+    lines = logged(progress(), ended(values=(math.nan,)), ended(values=(-math.inf,)), progress(pruned=9))
 
     assert lines[1].startswith("trial 12 PRUNED   nan after")
     assert lines[2].startswith("trial 12 PRUNED   -inf after")

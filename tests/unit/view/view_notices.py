@@ -48,7 +48,7 @@ def ended(number: int = 12, **changes: Any) -> TrialEnded:
     values: dict[str, Any] = {
         "number": number,
         "state": "PRUNED",
-        "value": 0.87112345,
+        "values": (0.87112345,),
         "epochs": 8,
         "seconds": 3.14,
         "params": {"lr": 0.1},
@@ -60,7 +60,7 @@ def ended(number: int = 12, **changes: Any) -> TrialEnded:
 def failed(number: int = 13, **changes: Any) -> TrialEnded:
     values: dict[str, Any] = {
         "state": "FAIL",
-        "value": None,
+        "values": (),
         "epochs": 3,
         "detail": "ValueError: bad batch",
         "traceback": 'Traceback (most recent call last):\n  File "a.py", line 1\nValueError: bad batch\n',

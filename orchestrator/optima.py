@@ -1,0 +1,41 @@
+"""The best of a study: one trial, or where it has several objectives its Pareto front. Optuna's own code says which."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import optuna
+from optuna.trial import FrozenTrial
+
+from orchestrator.mirror import Mirror
+from orchestrator.notices import Best, Optimum
+
+
+def best_of(study: optuna.Study) -> Best | None:
+    """Returns the best completed trial that satisfies its constraints; ``None`` where there is none, or no one best."""
+    if len(study.directions) > 1:
+        return None
+    try:
+        trial = study.best_trial
+    except ValueError:
+        return None
+    return None if trial.value is None else Best(number=trial.number, value=trial.value, params=trial.params)
+
+
+def front_of(study: optuna.Study) -> tuple[Optimum, ...] | None:
+    """Returns the Pareto front by first value, best first; ``None`` where there is one objective."""
+    if len(study.directions) < 2:
+        return None
+    sign = -1.0 if study.directions[0] is optuna.study.StudyDirection.MAXIMIZE else 1.0
+    trials = sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
+    return tuple(Optimum(number=each.number, values=tuple(each.values), params=each.params) for each in trials)
+
+
+def in_memory(trials: Iterable[FrozenTrial], directions: Sequence[str]) -> optuna.Study:
+    """Returns a study that holds these trials, sorted by number, and nothing else."""
+    mirror = Mirror()
+    with mirror.loading():
+        mirror.create_study("study", directions)
+        for trial in trials:
+            mirror.create_new_trial(0, trial)
+    return optuna.study.Study("study", mirror, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())

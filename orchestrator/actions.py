@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orchestrator.artifacts import ArtifactBin
 from orchestrator.checkpoints import CheckpointBin
 from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Answer, Batch, Revoke, Send
@@ -18,12 +19,14 @@ class Actions:
         events: The stream.
         dispatcher: Celery.
         bin: Where checkpoints that nobody needs any more are thrown.
+        artifacts: Where models and other files are.
     """
 
-    def __init__(self, events: EventStream, dispatcher: Dispatcher, bin: CheckpointBin) -> None:
+    def __init__(self, events: EventStream, dispatcher: Dispatcher, bin: CheckpointBin, artifacts: ArtifactBin) -> None:
         self._events = events
         self._dispatcher = dispatcher
         self._bin = bin
+        self._artifacts = artifacts
         self.confirmations: dict[str, Confirmation] = {}
         self.acknowledge: list[bytes] = []
         self._revokes: list[Revoke] = []
@@ -39,6 +42,10 @@ class Actions:
         self._sends += batch.sends
         for location in batch.discards:
             self._bin.throw(location)
+        for id in batch.artifact_discards:
+            self._artifacts.throw(id)
+        if batch.sweep is not None:
+            self._artifacts.sweep(batch.sweep)
 
     def answer_commands(self, results: Iterable[tuple[str, str]]) -> None:
         """Takes the answers to commands, by key, once they are committed."""

@@ -73,18 +73,22 @@ class AttemptRow:
 class Changes:
     """Rows to write for one study; trials go by their number.
 
-    ``values`` holds (trial, step, value) in the order of recording. Attributes are values still to be made JSON.
-    ``closest`` holds, by trial, the decision that came closest to ending a trial that went on. ``discarded`` holds
-    (trial, location) of checkpoints that nobody needs any more.
+    ``enqueued`` are those of ``new_trials`` that wait to be asked for. ``values`` holds (trial, step, value) in the
+    order of recording. Attributes are values still to be made JSON. ``records`` are system attributes, too: of files,
+    set or, where ``None``, removed, whether or not the trial has ended. ``closest`` holds, by trial, the decision that
+    came closest to ending a trial that went on. ``discarded`` holds (trial, location) of checkpoints that nobody needs
+    any more.
     """
 
     new_trials: dict[int, float] = field(default_factory=dict)
+    enqueued: set[int] = field(default_factory=set)
     starts: dict[int, float] = field(default_factory=dict)
     ends: dict[int, TrialEnd] = field(default_factory=dict)
     params: list[tuple[int, str, float, str]] = field(default_factory=list)
     values: list[tuple[int, int, float]] = field(default_factory=list)
     user_attrs: dict[tuple[int, str], Any] = field(default_factory=dict)
     system_attrs: dict[tuple[int, str], Any] = field(default_factory=dict)
+    records: dict[tuple[int, str], Any] = field(default_factory=dict)
     study_user_attrs: dict[str, Any] = field(default_factory=dict)
     study_system_attrs: dict[str, Any] = field(default_factory=dict)
     attempts: dict[str, AttemptRow] = field(default_factory=dict)
@@ -105,6 +109,7 @@ class Changes:
                 self.values,
                 self.user_attrs,
                 self.system_attrs,
+                self.records,
                 self.study_user_attrs,
                 self.study_system_attrs,
                 self.attempts,

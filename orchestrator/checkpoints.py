@@ -1,55 +1,72 @@
-"""Throwing away checkpoint files that nobody needs any more; workers write them, the control plane knows their use."""
+"""Throwing away files that nobody needs any more; workers write them, the control plane knows their use."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import posixpath
 import queue
 import threading
+from collections.abc import Callable
 
 import fsspec
 
 log = logging.getLogger(__name__)
 
 
-class CheckpointBin:
+class Bin:
     """Deletes in a thread of its own: a remote store must not hold up decisions.
 
     What cannot be deleted, because this host does not reach the store, is said once and left; it costs space, no more.
 
     Args:
-        url: What ``ORCHESTRATOR_CHECKPOINT_URL`` names: a folder, or a URL that fsspec knows.
+        url: The store: a folder, or a URL that fsspec knows.
+        what: What lies in it, for messages.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, what: str) -> None:
         self._files, self._root = fsspec.core.url_to_fs(url)
-        self._jobs: queue.SimpleQueue[tuple[str, bool] | None] = queue.SimpleQueue()
+        self._what = what
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._complained = False
-        self._thread = threading.Thread(target=self._run, name="checkpoint bin", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"{what} bin", daemon=True)
         self._thread.start()
-
-    def throw(self, location: str) -> None:
-        """Deletes a checkpoint, by its location relative to the root."""
-        self._jobs.put((location, False))
-
-    def throw_study(self, uid: str) -> None:
-        """Deletes whatever is left of a study's checkpoints: also what was written and never announced."""
-        self._jobs.put((uid, True))
 
     def close(self, timeout: float = 5.0) -> None:
         """Ends the thread when it has done what it was told, or after ``timeout`` seconds."""
         self._jobs.put(None)
         self._thread.join(timeout)
 
+    def _delete(self, location: str, *, recursive: bool = False) -> None:
+        path = posixpath.join(self._root, location)
+        with contextlib.suppress(FileNotFoundError):
+            self._files.rm(path, recursive=recursive)
+
     def _run(self) -> None:
         while (job := self._jobs.get()) is not None:
-            location, whole = job
-            path = posixpath.join(self._root, location)
             try:
-                self._files.rm(path, recursive=whole)
-            except FileNotFoundError:
-                continue
+                job()
             except Exception as error:  # a store may raise anything, and none of it may end the thread
                 if not self._complained:
-                    log.warning("checkpoint %s cannot be deleted: %s", path, error, extra={"action": "bin_failed"})
+                    problem = f"{type(error).__name__}: {error}"
+                    log.warning("a %s cannot be deleted: %s", self._what, problem, extra={"action": "bin_failed"})
                     self._complained = True
+
+
+class CheckpointBin(Bin):
+    """Where checkpoints are thrown.
+
+    Args:
+        url: What ``ORCHESTRATOR_CHECKPOINT_URL`` names.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url, "checkpoint")
+
+    def throw(self, location: str) -> None:
+        """Deletes a checkpoint, by its location relative to the root."""
+        self._jobs.put(lambda: self._delete(location))
+
+    def throw_study(self, uid: str) -> None:
+        """Deletes whatever is left of a study's checkpoints: also what was written and never announced."""
+        self._jobs.put(lambda: self._delete(uid, recursive=True))

@@ -34,10 +34,10 @@ class Issuer:
 
     Args:
         store: The database.
-        client: Redis.
+        client: Redis; without it the control plane finds a command when it next looks at the database.
     """
 
-    def __init__(self, store: Store, client: redis.Redis) -> None:
+    def __init__(self, store: Store, client: redis.Redis | None) -> None:
         self._store = store
         self._client = client
 
@@ -54,6 +54,14 @@ class Issuer:
         """Steers a study (pause, resume, stop); returns its state. Raises as ``submit`` does."""
         return str(self._issue(operation, study, {}, lambda: None, seconds)["state"])
 
+    def enqueue(self, study: str, params: dict[str, Any], seconds: float) -> str:
+        """Adds a trial with these parameters to a study; returns its state. Raises as ``submit`` does."""
+        return str(self._issue("enqueue", study, {"params": params}, lambda: None, seconds)["state"])
+
+    def leave(self, operation: str, study: str, payload: dict[str, Any]) -> None:
+        """Issues a command for whoever looks after the study next, and waits for nobody."""
+        self._put(operation, study, payload)
+
     def _issue(
         self,
         operation: str,
@@ -62,33 +70,44 @@ class Issuer:
         check: Callable[[], None],
         seconds: float | None,
     ) -> dict[str, Any]:
-        key = str(uuid.uuid4())
-        issuer = f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
-        self._store.issue(key, issuer, operation, study, payload)
+        key = self._put(operation, study, payload)
         # Should the ring be lost: the command is in the database, and the control plane looks there now and then.
-        with contextlib.suppress(redis.RedisError):
-            ring(self._client)
+        if self._client is not None:
+            with contextlib.suppress(redis.RedisError):
+                ring(self._client)
         answer: dict[str, Any] = json.loads(self._await(key, operation, check, seconds))
         if "error" in answer:
             where, _, problem = answer["error"].partition(": ")
             raise BadInput(where, problem)
         return answer
 
+    def _put(self, operation: str, study: str, payload: dict[str, Any]) -> str:
+        key = str(uuid.uuid4())
+        issuer = f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
+        self._store.issue(key, issuer, operation, study, payload)
+        return key
+
     def _await(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> str:
         begun = looked = time.monotonic()
         while seconds is None or time.monotonic() - begun < seconds:
             check()
-            try:
-                found = self._client.blpop([keys.answer(key)], timeout=POLL_SECONDS)
-                if found:
-                    return raw(found[1]).decode()
-            except redis.RedisError:
-                time.sleep(POLL_SECONDS)
+            if (told := self._listen(key)) is not None:
+                return told
             if time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
                 if (answer := self._store.answer(key)) is not None:
                     return answer
         raise NoAnswer(
             f"no control plane answered within {seconds:g} s; the command '{operation}' is kept and will be applied "
-            "when 'orchestrator serve' runs"
+            "when 'orchestrator serve' or 'run' looks after the study"
         )
+
+    def _listen(self, key: str) -> str | None:
+        try:
+            if self._client is not None:
+                found = self._client.blpop([keys.answer(key)], timeout=POLL_SECONDS)
+                return raw(found[1]).decode() if found else None
+        except redis.RedisError:
+            pass
+        time.sleep(POLL_SECONDS)
+        return None

@@ -12,6 +12,7 @@ from sqlalchemy import exc
 
 from orchestrator import dispatch, stream
 from orchestrator.actions import Actions
+from orchestrator.artifacts import ArtifactBin
 from orchestrator.checkpoints import CheckpointBin
 from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Batch, StudyEngine
@@ -52,6 +53,7 @@ class Controller:
         events: The stream.
         dispatcher: Celery.
         bin: Where checkpoints that nobody needs any more are thrown.
+        artifacts: Where models and other files are.
         lease: Seconds a runner may be silent.
         heartbeat: Seconds between two renewals of the writer's lease, at the most.
         only: Name of the one study to look after; all of them when empty.
@@ -65,6 +67,7 @@ class Controller:
         events: EventStream,
         dispatcher: Dispatcher,
         bin: CheckpointBin,
+        artifacts: ArtifactBin,
         *,
         lease: float,
         heartbeat: float,
@@ -81,11 +84,12 @@ class Controller:
         self._clock = clock
         self._monotonic = monotonic
         self._bin = bin
+        self._artifacts = artifacts
         self._watch = Watch(lease)
         self._slots = Slots(lease)
         self._studies = Studies(store, record, clock)
         self._steering = Steering(store, self._studies, only, clock, lambda: self._finish_round(clock()))
-        self._actions = Actions(events, dispatcher, bin)
+        self._actions = Actions(events, dispatcher, bin, artifacts)
         self._strangers: dict[str, Confirmation] = {}
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
@@ -137,6 +141,7 @@ class Controller:
     def close(self) -> None:
         """Ends in order; the database has everything."""
         self._bin.close()
+        self._artifacts.close()
         self._studies.close()
 
     # -- read and fold --------------------------------------------------------------------------------------------
@@ -252,6 +257,7 @@ class Controller:
         for engine in self._studies.close_ended():
             self._watch.forget(row.token for row in engine.attempts)
             self._bin.throw_study(engine.uid)
+            self._artifacts.sweep(engine.sweep())
         return committed
 
     def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> bool:

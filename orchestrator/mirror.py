@@ -135,6 +135,8 @@ class Mirror(InMemoryStorage):
             self._get_trial(trial_id).datetime_start = self._datetime()
         if self._recording:
             self.changes.new_trials[trial_id] = self.now
+            if template_trial is not None and template_trial.state is TrialState.WAITING:
+                self.changes.enqueued.add(trial_id)
         return trial_id
 
     def set_trial_param(
@@ -190,6 +192,16 @@ class Mirror(InMemoryStorage):
         super().set_study_system_attr(study_id, key, value)
         if self._recording:
             self.changes.study_system_attrs[key] = value
+
+    def set_record(self, trial_id: int, key: str, value: Any | None) -> None:
+        """Sets or, with ``None``, removes the record of a file: a system attribute that may change after the trial has
+        ended, when its last files arrive, and when they are not needed any more."""
+        trial = copy.copy(self._get_trial(trial_id))
+        trial.system_attrs = {name: kept for name, kept in trial.system_attrs.items() if name != key}
+        if value is not None:
+            trial.system_attrs[key] = value
+        self._set_trial(trial_id, trial)
+        self.changes.records[trial_id, key] = value
 
     def start_trial(self, trial_id: int) -> None:
         """Notes that the trial's first attempt has begun."""

@@ -18,7 +18,8 @@ class StudyFacts:
     Attributes:
         spec: As it is stored; None for a study that Optuna made and this program never trained.
         trials: How many trials there are, in whatever state.
-        completed: Final value by trial, of those that are COMPLETE.
+        completed: Final value by trial, of those that are COMPLETE; empty where there are several objectives.
+        objectives: How many values a trial has; ``direction`` is that of the first one.
     """
 
     name: str
@@ -28,6 +29,7 @@ class StudyFacts:
     reason: str
     trials: int
     completed: Mapping[int, float]
+    objectives: int = 1
 
     @property
     def max_steps(self) -> int | None:
@@ -37,7 +39,8 @@ class StudyFacts:
 
 @dataclass(frozen=True)
 class TrialFacts:
-    """One trial. ``state`` is Optuna's; ``steps`` in the order of recording; ``attempts`` by their number.
+    """One trial. ``state`` is Optuna's; ``values`` are one for each objective, or none; ``steps`` in the order of
+    recording; ``attempts`` by their number.
 
     ``standing`` is where a trial that is paused at a rung stands there now. ``failure`` is how it failed, as the engine
     keeps it. ``redone`` counts epochs that were trained again after a loss.
@@ -46,7 +49,7 @@ class TrialFacts:
     study: StudyFacts
     number: int
     state: str
-    value: float | None
+    values: tuple[float, ...]
     params: Mapping[str, Any]
     steps: Mapping[int, float]
     failure: Mapping[str, Any] = field(default_factory=dict)

@@ -9,7 +9,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import pruning
 from orchestrator.engine import Snapshot
+from orchestrator.engine.artifacts import kept_of
 from orchestrator.engine.rules import AUDITED, SHADOW, condemned
+from orchestrator.engine.trials import EXTRA
 from orchestrator.lifecycle import AttemptState
 from orchestrator.notices import Best
 from orchestrator.optima import best_of, front_of, in_memory
@@ -17,10 +19,10 @@ from orchestrator.pruning import Outcome
 from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.settings import redact
 from orchestrator.storage import Store
-from orchestrator.view.summary import Audit, Epochs, Shadow, Summary, Trials, percentiles
+from orchestrator.view.summary import Audit, Epochs, Model, Shadow, Summary, Trials, percentiles
 
 
-def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary:
+def summarize(store: Store, name: str, storage_url: str, artifact_url: str, wall: float) -> Summary:
     """Returns the summary of a study; ``wall`` is how long this run of it took, in seconds."""
     snapshot = store.load(name)
     spec = snapshot.spec
@@ -29,7 +31,8 @@ def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary
     latencies, gaps = store.timings(name)
     budget = saved = None
     if spec.max_steps is not None:
-        budget = spec.trials * spec.max_steps
+        extra = sum(EXTRA in trial.system_attrs for trial in snapshot.trials)
+        budget = (spec.trials + extra) * spec.max_steps
         saved = sum(
             max(0, spec.max_steps - epochs)
             for epochs, state in zip(trained, states, strict=True)
@@ -44,6 +47,7 @@ def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary
         reason=snapshot.reason,
         best=best,
         front=front,
+        model=None if best is None else model(snapshot.trials[best.number], artifact_url),
         trials=Trials(
             complete=states.count(TrialState.COMPLETE),
             pruned=states.count(TrialState.PRUNED),
@@ -56,6 +60,17 @@ def summarize(store: Store, name: str, storage_url: str, wall: float) -> Summary
         audit=audit(snapshot.trials, maximize=spec.direction == "maximize"),
         shadow=None if spec.shadow.name == "none" else shadow(spec.shadow.name, snapshot.trials, best),
         wall_s=wall,
+    )
+
+
+def model(trial: FrozenTrial, artifact_url: str) -> Model | None:
+    """Returns the model that a trial has saved last; ``None`` where there is none."""
+    models = [each for each in kept_of(trial) if each.kind == "model"]
+    if not models:
+        return None
+    newest = models[-1]
+    return Model(
+        filename=newest.filename, artifact_id=newest.id, location=f"{redact(artifact_url).rstrip('/')}/{newest.id}"
     )
 
 

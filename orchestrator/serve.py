@@ -13,6 +13,7 @@ from types import FrameType
 import redis
 from sqlalchemy import exc
 
+from orchestrator.artifacts import ArtifactBin
 from orchestrator.checkpoints import CheckpointBin
 from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
@@ -105,6 +106,7 @@ def _lead(
         EventStream(client),
         dispatcher,
         CheckpointBin(settings.checkpoint_url or str(settings.data_dir / "checkpoints")),
+        ArtifactBin(settings.artifact_url or str(settings.data_dir / "artifacts")),
         lease=settings.lease,
         heartbeat=settings.heartbeat,
         only=only,

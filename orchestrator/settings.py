@@ -21,7 +21,7 @@ _STORAGE_REMEDY = (
     "write a database URL such as postgresql://user:password@host/name or sqlite:////absolute/path/study.db"
 )
 _REDIS_REMEDY = "write redis://[:password@]host:6379/0, rediss://… for TLS, or unix:///path/to/socket"
-_CHECKPOINT_REMEDY = "write a path, or a URL such as s3://bucket/prefix or file:///absolute/path"
+_STORE_REMEDY = "write a path, or a URL such as s3://bucket/prefix or file:///absolute/path"
 _STORAGE_SCHEMES = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET = re.compile(r"(?i)([\w.-]*(?:pass|pwd|secret|token)[\w.-]*\s*(?:=|%3d)\s*)('[^']*'|[^&\s]*)")
@@ -146,14 +146,14 @@ def _check_redis(url: str) -> str:
     return url
 
 
-def _check_checkpoints(url: str) -> str:
+def _check_store(url: str) -> str:
     """Returns an absolute path, or a URL of a store that fsspec knows."""
     found = _SCHEME.match(url)
     if not found:
         if "://" in url or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
-            raise _Refused(f"{_shown(url)} is neither a path nor a URL", _CHECKPOINT_REMEDY)
+            raise _Refused(f"{_shown(url)} is neither a path nor a URL", _STORE_REMEDY)
         return str(_check_folder(Path(url)).absolute())
-    scheme, rest = _split(url, _CHECKPOINT_REMEDY)
+    scheme, rest = _split(url, _STORE_REMEDY)
     if scheme in ("file", "local"):
         if not rest.startswith("/"):
             raise _Refused(f"{_shown(url)} names a host", "a path comes after three slashes: file:///path")
@@ -162,9 +162,9 @@ def _check_checkpoints(url: str) -> str:
     import fsspec
 
     if scheme not in fsspec.available_protocols():
-        raise _Refused(f"{_shown(url)} is no store that fsspec knows", _CHECKPOINT_REMEDY)
+        raise _Refused(f"{_shown(url)} is no store that fsspec knows", _STORE_REMEDY)
     if not rest.strip("/") and scheme != "memory":
-        raise _Refused(f"{_shown(url)} names no place", _CHECKPOINT_REMEDY)
+        raise _Refused(f"{_shown(url)} names no place", _STORE_REMEDY)
     return scheme + "://" + rest
 
 
@@ -191,6 +191,7 @@ class Settings(BaseSettings):
         storage_url: The database that is the truth; None for an SQLite file in ``data_dir``.
         redis_url: Broker, stream and verdicts; None for an embedded server.
         checkpoint_url: Where checkpoints are kept, an absolute path or a URL; None for ``checkpoints`` in ``data_dir``.
+        artifact_url: Where models and other files of trials are kept, likewise; None for ``artifacts`` in ``data_dir``.
         data_dir: Embedded state, checkpoints, models, logs.
         heartbeat: Seconds between two signs of life.
         lease: Seconds without one after which something counts as lost.
@@ -203,7 +204,8 @@ class Settings(BaseSettings):
     # These may hold a password, and a settings object ends up in logs.
     storage_url: Annotated[str, AfterValidator(_check_storage)] | None = Field(default=None, repr=False)
     redis_url: Annotated[str, AfterValidator(_check_redis)] | None = Field(default=None, repr=False)
-    checkpoint_url: Annotated[str, AfterValidator(_check_checkpoints)] | None = Field(default=None, repr=False)
+    checkpoint_url: Annotated[str, AfterValidator(_check_store)] | None = Field(default=None, repr=False)
+    artifact_url: Annotated[str, AfterValidator(_check_store)] | None = Field(default=None, repr=False)
     data_dir: Annotated[Path, AfterValidator(_check_folder)] = Path(".orchestrator")
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0

@@ -8,7 +8,9 @@ from typing import Any
 
 from orchestrator.errors import BadInput
 from orchestrator.spec import Spec
+from orchestrator.spec.configuration import check_configuration
 from orchestrator.spec.pruners import check_pruner
+from orchestrator.spec.samplers import check_sampler
 from orchestrator.storage import Store
 from orchestrator.storage.store import Command
 from orchestrator.studies import Studies
@@ -54,6 +56,8 @@ class Steering:
         name = command.study
         if command.operation == "submit":
             self._submit(name, Spec.from_json(command.payload))
+        elif command.operation == "enqueue":
+            self._enqueue(name, command.payload.get("params"))
         elif name not in self._studies:
             return {"study": name, "state": self._store.load(name).state}
         elif command.operation in ("pause", "resume", "stop"):
@@ -62,8 +66,16 @@ class Steering:
             raise BadInput(f"command '{command.operation}'", "is not one this version knows")
         return {"study": name, "state": self._studies[name].state}
 
+    def _enqueue(self, name: str, params: Any) -> None:
+        if name not in self._studies:
+            self._studies.load(name)
+        engine = self._studies[name]
+        check_configuration(engine.spec, params, f"study '{name}'")
+        self._studies.feed(engine, "enqueue", params=params)
+
     def _submit(self, name: str, spec: Spec) -> None:
-        # Here too: whether a pruner can be imported is a question of this host.
+        # Here too: whether a class can be imported is a question of this host.
+        check_sampler(spec, f"study '{name}'")
         check_pruner(spec, f"study '{name}'")
         known = self._studies[name].spec if name in self._studies else None
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)

@@ -68,7 +68,7 @@ class Studies:
             "study %s: %d of %d trials there",
             name,
             engine.trials.count,
-            engine.spec.trials,
+            engine.budget,
             extra={"action": "study_opened"},
         )
 

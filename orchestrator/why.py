@@ -10,7 +10,7 @@ from orchestrator.changes import AttemptRow, DecisionAction, DecisionRow
 from orchestrator.grounds import Grounds, of_rule
 from orchestrator.pruning import Direction
 from orchestrator.recorded import TrialFacts, ranking
-from orchestrator.view.words import count, duration, number, one_line
+from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line
 
 _WAITING = ("queued", "sent")
 _MOST_ATTEMPTS = 5
@@ -97,7 +97,7 @@ class Story:
 
     def _completed(self) -> str:
         study, trained = self._trial.study, len(self._trial.steps)
-        text = f"completed with {number(self._trial.value)} after {count(trained, 'epoch')}"
+        text = f"completed with {numbers(self._trial.values) or NOTHING} after {count(trained, 'epoch')}"
         order = ranking(study.completed, self._direction)
         if self._trial.number not in order:
             return text

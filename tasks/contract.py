@@ -18,6 +18,8 @@ MAX_NAME: Final = 512
 MAX_ID: Final = 64
 """Characters that the columns for names, and for tokens and runners, hold."""
 MAX_LOCATION: Final = 512
+MAX_FILENAME: Final = 400
+"""Characters of an artifact's name or id, which with a prefix has to fit into an attribute's key."""
 MAX_DIGEST: Final = 128
 MAX_STEP: Final = 2**31 - 1
 _LARGEST: Final = 2**63 - 1
@@ -70,7 +72,8 @@ class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
     """A file of a trial that is safely in the artifact store.
 
     ``id`` is its name there, ``filename`` what it was called, ``size`` in bytes. ``kind`` is ``model`` for what
-    ``trial.save_model`` saved.
+    ``trial.save_model`` saved, ``file`` for what lay in ``trial.artifact_dir``; their ids are made by
+    ``artifact_id``. With ``elsewhere`` the objective has put it into a store of its own, under an id of its own.
     """
 
     id: str
@@ -78,7 +81,7 @@ class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
     mimetype: str
     encoding: str | None = None
     size: int = 0
-    kind: Literal["file", "model"] = "file"
+    kind: Literal["file", "model", "elsewhere"] = "file"
 
 
 class TrialView(msgspec.Struct, frozen=True, array_like=True):
@@ -173,7 +176,8 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True, tag="imported"):
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, tag="artifact"):
-    """``trial.save_model``, or a file in ``trial.artifact_dir``: it is safely in the artifact store."""
+    """``trial.save_model``, a file in ``trial.artifact_dir``, or ``optuna.artifacts.upload_artifact``: it is in the
+    store."""
 
     ref: ArtifactRef
 
@@ -328,13 +332,15 @@ class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     """Keeper to trainer: train this.
 
     ``log`` is the file that takes the objective's output. ``checkpoints`` are the job's, in its order, as local paths;
-    an empty one could not be fetched. New ones go into the folder ``scratch``.
+    an empty one could not be fetched. New ones go into the folder ``scratch``, models and other files into folders
+    below ``artifacts``.
     """
 
     job: Job
     log: str
     scratch: str
     checkpoints: tuple[str, ...] = ()
+    artifacts: str = ""
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
@@ -381,6 +387,13 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
     size: int
 
 
+class SavedModel(msgspec.Struct, frozen=True, kw_only=True, tag="saved_model"):
+    """Trainer to keeper: ``trial.save_model(…, name)`` has written a model, as ``file`` in the folder for models."""
+
+    name: str
+    file: str
+
+
 class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
     """Trainer to keeper: the training code of ``token`` has been left because of a ``Stop``."""
 
@@ -396,6 +409,7 @@ FromTrainer = (
     | Attribute
     | Artifact
     | Saved
+    | SavedModel
     | Finished
     | Failed
     | Paused
@@ -509,6 +523,20 @@ def job_from_payload(payload: object) -> Job:
     return job
 
 
+def artifact_id(token: str, tail: str) -> str:
+    """Returns the id of a file that attempt ``token`` keeps; ``tail`` is hexadecimal and new for each file.
+
+    Ids tell whose they are, so that no attempt can name another one's file, and leftovers can be told from what is
+    still to be announced. Hexadecimal digits and dashes are what optuna-dashboard serves.
+    """
+    return f"{token}-{tail}"
+
+
+def is_artifact_of(token: str, id: str) -> bool:
+    """Whether attempt ``token`` may have kept a file under this id."""
+    return id.startswith(f"{token}-")
+
+
 def is_location(text: str) -> bool:
     """Whether ``text`` is a path below a folder, spelt so that it means the same on every kind of store."""
     return (
@@ -531,8 +559,8 @@ def _check_checkpoint(ref: CheckpointRef) -> None:
 def _check_artifact(ref: ArtifactRef) -> None:
     if not is_location(ref.id) or "/" in ref.id:
         raise Malformed(f"an artifact that names no file: {ref.id!r:.100}")
-    texts = (ref.filename, ref.mimetype, ref.encoding or "")
-    if any("\0" in text or len(text) > MAX_NAME for text in texts) or not 0 <= ref.size <= _LARGEST:
+    texts = (ref.id, ref.filename, ref.mimetype, ref.encoding or "")
+    if any("\0" in text or len(text) > MAX_FILENAME for text in texts) or not 0 <= ref.size <= _LARGEST:
         raise Malformed(f"an artifact that cannot be described: {ref.filename!r:.100}")
 
 

@@ -1,7 +1,8 @@
 """``python -m tasks.worker``: a Celery worker whose pool processes are keepers.
 
-It knows two URLs: that of Redis, from ``ORCHESTRATOR_REDIS_URL``, and where checkpoints are kept, from
-``ORCHESTRATOR_CHECKPOINT_URL``. Of a database it knows nothing.
+It knows three URLs: that of Redis, from ``ORCHESTRATOR_REDIS_URL``, where checkpoints are kept, from
+``ORCHESTRATOR_CHECKPOINT_URL``, and where models and other files are, from ``ORCHESTRATOR_ARTIFACT_URL``. Of a database
+it knows nothing.
 """
 
 from __future__ import annotations
@@ -27,7 +28,14 @@ from tasks import keys, train
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.contract import Event, Preloaded, Revoked, encode
 from tasks.keeper.checkpoints import Unusable, check_url
-from tasks.keeper.devices import CHECKPOINT_URL, device_name, slot_count, slot_environment, visible_gpus
+from tasks.keeper.devices import (
+    ARTIFACT_URL,
+    CHECKPOINT_URL,
+    device_name,
+    slot_count,
+    slot_environment,
+    visible_gpus,
+)
 from tasks.keeper.keeper import Keeper, Slot
 from tasks.keeper.slots import Slots
 from tasks.lifeline import die_with_parent
@@ -64,11 +72,13 @@ def main(arguments: list[str] | None = None) -> int:
         die_with_parent(options.parent)
     options.data_dir = options.data_dir.expanduser().resolve()
     checkpoints = os.environ.get(CHECKPOINT_URL, "").strip() or str(options.data_dir / "checkpoints")
-    try:
-        check_url(checkpoints)
-    except Unusable as error:
-        print(f"{CHECKPOINT_URL}: {error}", file=sys.stderr)
-        return 2
+    artifacts = os.environ.get(ARTIFACT_URL, "").strip() or str(options.data_dir / "artifacts")
+    for variable, url_of_store in ((CHECKPOINT_URL, checkpoints), (ARTIFACT_URL, artifacts)):
+        try:
+            check_url(url_of_store)
+        except Unusable as error:
+            print(f"{variable}: {error}", file=sys.stderr)
+            return 2
     logging.basicConfig(
         level=options.loglevel.upper(),
         format="%(asctime)s %(levelname)s worker %(message)s",
@@ -82,7 +92,7 @@ def main(arguments: list[str] | None = None) -> int:
     keeper: list[Keeper] = []
     train.register(app, keeper)
     app.steps["consumer"].add(ConsumeWhenFree)
-    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, checkpoints, options)
+    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, (checkpoints, artifacts), options)
     worker = app.Worker(
         hostname=name,
         pool_cls="prefork",
@@ -121,10 +131,13 @@ def _attach(
     connect_redis: functools.partial[redis.Redis],
     gpus: tuple[str, ...],
     name: str,
-    checkpoints: str,
+    stores: tuple[str, str],
     options: argparse.Namespace,
 ) -> None:
-    """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end."""
+    """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end.
+
+    ``stores`` are those of checkpoints and of artifacts.
+    """
     main_pid = os.getpid()
     # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
     client = connect_redis()
@@ -139,7 +152,8 @@ def _attach(
             device=device_name(environment, gpus),
             environment=environment,
             data=options.data_dir,
-            checkpoints=checkpoints,
+            checkpoints=stores[0],
+            artifacts=stores[1],
             queues=tuple(options.queues.split(",")),
             preload=options.preload,
         )

@@ -68,6 +68,6 @@ def _history() -> AbstractContextManager[History]:
     from orchestrator.settings import load_settings
 
     settings = load_settings()
-    from orchestrator.storage.look import open_history
+    from orchestrator.storage.look import open_history, url_of
 
-    return open_history(settings.storage_url or f"sqlite:///{settings.data_dir.resolve() / 'studies.db'}")
+    return open_history(url_of(settings))

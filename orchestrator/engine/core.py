@@ -9,6 +9,7 @@ from typing import Any, Literal
 from optuna.trial import FrozenTrial
 
 from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
+from orchestrator.engine.artifacts import Artifacts
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.checkpoints import Checkpoints
 from orchestrator.engine.outputs import Answer, Revoke, Send
@@ -68,6 +69,7 @@ class Core:
         errors = self.trials.restore(snapshot.trials, snapshot.study_system_attrs, snapshot.closest)
         self.errors = [error for error in errors if error not in self.spec.catch]
         self.checkpoints = Checkpoints(self.trials.mirror, snapshot.checkpoints)
+        self.artifacts = Artifacts(self.trials.mirror)
         self.sends: list[Send] = []
         self.revokes: list[Revoke] = []
         self.answers: list[Answer] = []
@@ -78,6 +80,11 @@ class Core:
             if not self.trials.is_open(number):
                 # Ended by somebody else, who knows nothing of checkpoints.
                 self.checkpoints.forget(number)
+
+    @property
+    def budget(self) -> int:
+        """How many trials there are to be."""
+        return self.spec.trials + self.trials.extra
 
     # -- attempts
 
@@ -139,7 +146,7 @@ class Core:
             checkpoints=self.checkpoints.of(row.trial),
             slice=self.trials.slice(row.trial),
         )
-        self.sends.append(Send(job, self.spec.queue, row.number > 1))
+        self.sends.append(Send(job, self.spec.queue, row.number > 1 or self.trials.is_fixed(row.trial)))
 
     # -- trials and the study
 

@@ -32,11 +32,23 @@ class Answer:
     reply: Reply
 
 
+@dataclass(frozen=True, slots=True)
+class Sweep:
+    """Delete whatever these attempts have put into the artifact store, except what is ``kept``.
+
+    They have ended, so that nothing of theirs is still to be announced: what a worker wrote before it died, and what
+    a control plane that died was about to delete.
+    """
+
+    attempts: frozenset[str]
+    kept: frozenset[str]
+
+
 @dataclass
 class Batch:
     """Everything that came of some events: rows to commit first, then what to do and to tell.
 
-    ``discards`` are locations of checkpoints that may be deleted.
+    ``discards`` are locations of checkpoints that may be deleted, ``artifact_discards`` ids of artifacts.
     """
 
     changes: Changes
@@ -44,5 +56,7 @@ class Batch:
     revokes: list[Revoke] = field(default_factory=list)
     answers: list[Answer] = field(default_factory=list)
     discards: list[str] = field(default_factory=list)
+    artifact_discards: list[str] = field(default_factory=list)
+    sweep: Sweep | None = None
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
     notices: list[TrialEnded] = field(default_factory=list)

@@ -19,7 +19,7 @@ def progress(engine: StudyEngine) -> Progress:
         study=engine.name,
         state=engine.state,
         reason=engine.reason,
-        budget=engine.spec.trials,
+        budget=engine.budget,
         complete=engine.trials.ended["COMPLETE"],
         pruned=engine.trials.ended["PRUNED"],
         failed=engine.trials.ended["FAIL"],

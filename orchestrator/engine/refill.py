@@ -23,7 +23,7 @@ def go_on(core: Core, at: float) -> None:
             _fill_slots(core, at)
         else:
             while _may_ask(core):
-                core.attempts.create(core.trials.asker.ask(), at)
+                core.attempts.create(core.trials.ask(), at)
     except SamplerFailed as error:
         core.end("failed", f"the sampler failed: {error}", at)
         return
@@ -35,8 +35,10 @@ def go_on(core: Core, at: float) -> None:
 
 
 def _may_ask(core: Core) -> bool:
-    """Whether another trial is to be sampled now: that many wait to be started, and not one more."""
-    return core.attempts.count(*WAITING) < core.spec.lookahead and _wants_more(core)
+    """Whether another trial is to be asked for now: that many wait to be started, and not one more, unless a person
+    enqueued it."""
+    wanted = bool(core.trials.enqueued) or core.attempts.count(*WAITING) < core.spec.lookahead
+    return wanted and _wants_more(core)
 
 
 def _fill_slots(core: Core, at: float) -> None:
@@ -53,7 +55,7 @@ def _fill_slots(core: Core, at: float) -> None:
                 row.cause = "promoted"
             core.attempts.create(promoted, at)
         elif _wants_more(core):
-            core.attempts.create(core.trials.asker.ask(), at)
+            core.attempts.create(core.trials.ask(), at)
         else:
             return
 
@@ -61,11 +63,11 @@ def _fill_slots(core: Core, at: float) -> None:
 def _wants_more(core: Core) -> bool:
     if core.state == "ending":
         return False
-    return core.trials.has_enqueued() or not _is_spent(core)
+    return bool(core.trials.enqueued) or not _is_spent(core)
 
 
 def _is_spent(core: Core) -> bool:
-    return core.trials.count >= core.spec.trials or core.trials.asker.is_exhausted()
+    return core.trials.count >= core.budget or core.trials.asker.is_exhausted()
 
 
 def _may_send(core: Core) -> bool:
@@ -74,6 +76,7 @@ def _may_send(core: Core) -> bool:
 
 
 def _nobody_goes_on(core: Core) -> bool:
-    if sum(core.trials.ended.values()) + len(core.trials.paused) < core.trials.count:
+    waiting = len(core.trials.paused) + (len(core.trials.enqueued) if core.state == "ending" else 0)
+    if sum(core.trials.ended.values()) + waiting < core.trials.count:
         return False
     return core.state == "ending" or not core.trials.may_promote()

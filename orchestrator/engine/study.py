@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from typing import Literal, assert_never
+from collections.abc import Mapping
+from typing import Any, Literal, assert_never
 
 from orchestrator.changes import AttemptRow
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.core import ENDED, Core, Snapshot, StudyState
-from orchestrator.engine.outputs import Answer, Batch, Revoke
+from orchestrator.engine.outputs import Answer, Batch, Revoke, Sweep
 from orchestrator.engine.progress import progress
 from orchestrator.engine.refill import go_on
 from orchestrator.engine.trials import Trials
 from orchestrator.engine.viewing import view
-from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
+from orchestrator.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Progress
 from orchestrator.sampling import SamplerFailed
@@ -57,7 +58,11 @@ class StudyEngine:
 
     def __init__(self, snapshot: Snapshot, at: float) -> None:
         self._core = Core(snapshot)
+        self._swept = False
         self.mirror.now = at
+        if not snapshot.trials:
+            for params in snapshot.spec.enqueue:
+                self.trials.enqueue(params)
         if self.state not in ENDED:
             self._adopt(at)
         go_on(self._core, at)
@@ -98,6 +103,11 @@ class StudyEngine:
         return self._core.trials.mirror
 
     @property
+    def budget(self) -> int:
+        """How many trials there are to be: those of the spec, and those that were enqueued beside them."""
+        return self._core.budget
+
+    @property
     def slots(self) -> int:
         """How many slots it was last told of."""
         return self._core.slots
@@ -125,6 +135,9 @@ class StudyEngine:
                 self.mirror.start_trial(row.trial)
         elif event.runner != row.runner:
             self.counts["stale"] += 1
+            # While nobody is bound, what this one says comes again behind its start.
+            if isinstance(body, Artifact) and row.runner:
+                self._core.artifacts.refuse(row, body.ref)
         elif event.seq <= row.acknowledged:
             self.counts["duplicate"] += 1
             if isinstance(body, Suggest) and not body.used:
@@ -136,6 +149,8 @@ class StudyEngine:
             row.acknowledged = event.seq
             if isinstance(body, Checkpoint):
                 self._core.checkpoints.refuse(row.trial, body.ref)
+            elif isinstance(body, Artifact):
+                self._core.artifacts.refuse(row, body.ref)
             self.counts["stale"] += 1
         elif event.seq > row.acknowledged + 1:
             self.counts["gap"] += 1
@@ -184,11 +199,23 @@ class StudyEngine:
         """Takes over what may change in a study that goes on: its budget, its queue, how it is trained."""
         self.mirror.now = at
         self._core.spec = spec
-        self.trials.expect_configurations(spec.trials)
-        more = spec.trials > self.trials.count
+        self._core.artifacts.unsettle()
+        self.trials.expect_configurations(self._core.budget)
+        more = self._core.budget > self.trials.count
         if self.state == "paused" or (more and self.state != "running"):
             self._core.set_state("running", "", at)
         go_on(self._core, at)
+
+    def enqueue(self, params: Mapping[str, Any], at: float) -> None:
+        """Adds a trial with these parameters to the budget; it is the next one that is asked for. A study that was
+        finished goes on for it, one that was stopped or has failed keeps it until it goes on."""
+        self.mirror.now = at
+        core = self._core
+        self.trials.enqueue(params, extra=True)
+        self.trials.expect_configurations(core.budget)
+        if self.state == "finished":
+            core.set_state("running", "", at)
+        go_on(core, at)
 
     # -- outputs
 
@@ -198,6 +225,8 @@ class StudyEngine:
         touched = self.attempts.take_touched()
         for number in self.trials.take_ended():
             core.checkpoints.forget(number)
+            core.artifacts.unsettle()
+        core.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
         changes = self.mirror.take_changes()
         changes.attempts = touched
         batch = Batch(
@@ -206,15 +235,27 @@ class StudyEngine:
             core.revokes,
             core.answers,
             core.checkpoints.take_discarded(),
+            core.artifacts.take_discarded(),
+            self._sweep_once(),
             {token: self.attempts.confirmation(token) for token in touched},
             self.trials.take_notices(),
         )
         core.sends, core.revokes, core.answers = [], [], []
         return batch
 
+    def sweep(self) -> Sweep:
+        """Returns what may be deleted of the artifacts without having been recorded."""
+        ended = frozenset(row.token for row in self.attempts if row.state not in LIVE)
+        return Sweep(ended, self._core.artifacts.ids())
+
     def progress(self) -> Progress:
         """Returns where the study stands."""
         return progress(self)
+
+    def _sweep_once(self) -> Sweep | None:
+        """With the first batch: whoever held the study before may have died before it had deleted everything."""
+        swept, self._swept = self._swept, True
+        return None if swept else self.sweep()
 
     # -- the fold
 
@@ -231,8 +272,9 @@ class StudyEngine:
                 if self._runs_or_counts_late(row):
                     self.trials.note_source(row.trial, body.digest)
             case Artifact():
-                if self._runs_or_counts_late(row):
-                    self.trials.keep_artifact(row.trial, body.ref)
+                # Also of a trial that has ended: what it had to show when it was stopped is still to come then.
+                if not self._core.artifacts.add(row, body.ref, at):
+                    self.counts["unreadable"] += 1
             case Attribute():
                 if self._runs_or_counts_late(row) and not self.trials.annotate(row.trial, body):
                     self.counts["unreadable"] += 1

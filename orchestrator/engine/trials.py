@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.changes import DecisionRow
 from orchestrator.engine.explain import attribute, describe
@@ -20,15 +20,16 @@ from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import AshaPruner
-from tasks.contract import ArtifactRef, Attribute, Failed, Slice
+from tasks.contract import Attribute, Failed, Slice
 
 DECISION = "pruned_by"
 FAILURE = "failure"
 SOURCE = "source"
 """User attributes of a trial: why it was pruned, how it failed, the digest of its objective's source."""
 
-ARTIFACT = "artifacts:"
-"""How the system attributes begin under which Optuna keeps the records of artifacts."""
+FIXED = "fixed_params"
+EXTRA = "orchestrator:extra"
+"""System attributes: where Optuna keeps the parameters of an enqueued trial, and that it is beside the budget."""
 
 _OF_THE_OBJECTIVE = ("exception", "value", "import", "died", "checkpoint")
 
@@ -50,6 +51,8 @@ class Trials:
         ended: Number of trials by terminal state.
         epochs: Number of recorded reports.
         epochs_saved: Epochs that pruned trials did not train, where ``max_steps`` is known.
+        extra: Number of trials that are beside the spec's budget.
+        enqueued: Numbers of the trials that a person enqueued and that wait to be asked for.
         paused: Numbers of the trials that wait at a rung to be promoted.
         trouble: What the sampler or a pruner could not do, when it has failed; nobody can go on then.
     """
@@ -63,6 +66,8 @@ class Trials:
         self.epochs = 0
         self.epochs_saved = 0
         self.trouble = ""
+        self.enqueued: set[int] = set()
+        self.extra = 0
         self.paused: set[int] = set()
         self._max_steps = spec.max_steps
         self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
@@ -87,9 +92,12 @@ class Trials:
             self._rules.restore_study(study_attributes, closest)
             for trial in trials:
                 self.mirror.create_new_trial(0, trial)
+                self.extra += EXTRA in trial.system_attrs
                 self.epochs += len(trial.intermediate_values)
                 outcome = _OUTCOMES.get(trial.state)
-                if outcome is None:
+                if trial.state is TrialState.WAITING:
+                    self.enqueued.add(trial.number)
+                elif outcome is None:
                     self.asker.restore_ahead(trial)
                 else:
                     self.ended[outcome] += 1
@@ -113,9 +121,25 @@ class Trials:
         trials = self.mirror.get_all_trials(0, deepcopy=False, states=(TrialState.RUNNING,))
         return [trial.number for trial in trials]
 
-    def has_enqueued(self) -> bool:
-        """Whether trials wait that a person enqueued."""
-        return bool(self.mirror.get_all_trials(0, deepcopy=False, states=(TrialState.WAITING,)))
+    def enqueue(self, params: Mapping[str, Any], *, extra: bool = False) -> None:
+        """Makes a trial with these parameters, which is asked for before new ones are sampled; ``extra`` is one beside
+        the budget."""
+        number = self.mirror.create_new_trial(0, create_trial(state=TrialState.WAITING))
+        self.mirror.set_trial_system_attr(number, FIXED, dict(params))
+        if extra:
+            self.mirror.set_trial_system_attr(number, EXTRA, True)
+            self.extra += 1
+        self.enqueued.add(number)
+
+    def is_fixed(self, number: int) -> bool:
+        """Whether somebody has enqueued the trial."""
+        return FIXED in self.mirror.get_trial(number).system_attrs
+
+    def ask(self) -> int:
+        """Asks for the next trial; returns its number. Raises as ``Asker.ask`` does."""
+        number = self.asker.ask()
+        self.enqueued.discard(number)
+        return number
 
     def best(self) -> tuple[Best | None, int | None]:
         """Returns the best trial, and the size of the Pareto front where there are several objectives."""
@@ -185,16 +209,6 @@ class Trials:
         """Keeps which source the objective had; the first attempt's stays."""
         if SOURCE not in self.mirror.get_trial(number).user_attrs:
             self.mirror.set_trial_user_attr(number, SOURCE, digest)
-
-    def keep_artifact(self, number: int, ref: ArtifactRef) -> None:
-        """Keeps the record of a file in the artifact store, where Optuna keeps it."""
-        meta = {
-            "artifact_id": ref.id,
-            "filename": ref.filename,
-            "mimetype": ref.mimetype,
-            "encoding": ref.encoding,
-        }
-        self.mirror.set_trial_system_attr(number, ARTIFACT + ref.id, json.dumps(meta))
 
     def prune(self, number: int, decision: Decision, at: float) -> None:
         """Ends a trial by a rule's decision, which is kept with it."""

@@ -36,6 +36,21 @@ def data_lock(folder: Path) -> Iterator[int]:
         os.close(fd)
 
 
+def is_locked(folder: Path) -> bool:
+    """Whether a run has the folder, or something that it started still lives."""
+    try:
+        fd = os.open(folder / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def _wait_for(fd: int, folder: Path) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:

@@ -72,10 +72,12 @@ def run(plan: Plan, view: View) -> Summary:
         from orchestrator.serve import check_redis
 
         check_redis(client, redis_url)
+        artifact_url = settings.artifact_url or str(folder / "artifacts")
         environment = plan.environment | {
             "ORCHESTRATOR_REDIS_URL": redis_url,
             "ORCHESTRATOR_STORAGE_URL": storage_url,
             "ORCHESTRATOR_CHECKPOINT_URL": settings.checkpoint_url or str(folder / "checkpoints"),
+            "ORCHESTRATOR_ARTIFACT_URL": artifact_url,
             "ORCHESTRATOR_DATA_DIR": str(folder),
             "ORCHESTRATOR_HEARTBEAT": str(settings.heartbeat),
             "ORCHESTRATOR_LEASE": str(settings.lease),
@@ -118,7 +120,7 @@ def run(plan: Plan, view: View) -> Summary:
             with suppress(NoAnswer, BadInput):
                 issuer.command("pause", spec.name, PAUSE_SECONDS)
             raise
-        return summarize(store, spec.name, storage_url, time.monotonic() - begun)
+        return summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun)
 
 
 def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field, Strict, ValidationError, model_validator
 
 from orchestrator.errors import BadInput
+from orchestrator.spec.configuration import check_values
 from orchestrator.spec.faults import Fault, show
 from orchestrator.spec.messages import bad_input
 from orchestrator.spec.pruner import NoPruner, Pruner
@@ -34,7 +35,7 @@ class Spec(Table):
     """One search. Frozen; tables inside ``args`` are to be left alone too."""
 
     planned = frozenset(
-        {"timeout", "target", "max_total_steps", "patience", "priority"} | {"schedule", "notify", "keep_models"}
+        {"timeout", "target", "max_total_steps", "patience", "priority"} | {"schedule", "notify"}
     )
 
     name: Name
@@ -52,12 +53,15 @@ class Spec(Table):
     catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
+    # Of so many best trials; of all where it is not set.
+    keep_models: Count | None = None
     args: Arguments = Field(default_factory=dict)
     sampler: Sampler = SamplerTable()
     pruner: Pruner = NoPruner()
     shadow: Pruner = NoPruner()
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     space: Space = Field(default_factory=dict)
+    enqueue: Annotated[tuple[Arguments, ...], Strict(False)] = ()
     retry: RetryTable = RetryTable()
 
     @model_validator(mode="before")
@@ -74,6 +78,9 @@ class Spec(Table):
         if len(directions) == 1:
             data = {key: value for key, value in data.items() if key != "directions"} | {"direction": directions[0]}
         if len(directions) > 1:
+            if data.get("keep_models") is not None:
+                problem = "keeps the models of the best trials, and with several objectives no trial is the best"
+                raise Fault(problem, "take it out; all models are kept then", ("keep_models",))
             for key in ("pruner", "shadow"):
                 table = data.get(key)
                 if isinstance(table, dict) and table.get("name", "none") != "none":
@@ -88,6 +95,7 @@ class Spec(Table):
     def _check_together(self) -> Spec:
         _check_rules(self)
         _check_enumerable(self)
+        _check_enqueued(self)
         return self
 
     @property
@@ -144,6 +152,17 @@ def _check_rules(spec: Spec) -> None:
         which = f"mode '{getattr(spec.pruner, 'mode', '')}'" if spec.pruner.promotes else "pruner 'none'"
         problem = f"is {spec.audit:g}, and with {which} no trial is condemned that could be let run on"
         raise Fault(problem, "take it out, or choose a pruner that stops trials", ("audit",))
+
+
+def _check_enqueued(spec: Spec) -> None:
+    if not spec.enqueue:
+        return
+    space = spec.distributions()
+    for index, params in enumerate(spec.enqueue):
+        try:
+            check_values(params, space)
+        except Fault as fault:
+            raise Fault(fault.problem, fault.remedy, ("enqueue", index, *fault.key)) from None
 
 
 def _check_enumerable(spec: Spec) -> None:

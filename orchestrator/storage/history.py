@@ -19,6 +19,7 @@ from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.errors import BadInput, did_you_mean
 from orchestrator.pruning import Decision, Direction
 from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFacts
+from orchestrator.spec import Spec
 from orchestrator.standing import standing
 from orchestrator.storage import tables
 
@@ -47,6 +48,18 @@ class History:
     def __init__(self, connection: Connection, ours: bool) -> None:
         self._connection = connection
         self._ours = ours
+
+    def spec(self, name: str) -> Spec:
+        """Reads the search that a study is.
+
+        Raises:
+            BadInput: no such study, or one of Optuna's alone.
+        """
+        _, study = self._study(name)
+        if study.spec is None:
+            problem = "was made by Optuna and never run by this program"
+            raise BadInput(f"study '{name}'", problem, "run a spec of that name first")
+        return Spec.from_json(study.spec)
 
     def trial(self, name: str, text: str) -> TrialFacts:
         """Reads one trial.
@@ -80,7 +93,7 @@ class History:
             study=study,
             number=number,
             state=found.state.name,
-            value=_value(found.value, found.value_type),
+            values=self._values(found.trial_id),
             params=self._params(found.trial_id),
             steps={step: value for _, step, value in self._reports(_STEPS.c.trial_id == found.trial_id)},
             failure=json.loads(failure) if failure else {},
@@ -100,6 +113,9 @@ class History:
             BadInput: no such study, or it has several objectives.
         """
         study_id, study = self._study(name)
+        if study.objectives > 1:
+            problem = f"has {study.objectives} objectives"
+            raise BadInput(f"study '{name}'", problem, "rules judge trials by a single one")
         return self._recording(study_id, study)
 
     def _recording(self, study_id: int, study: StudyFacts) -> Recording:
@@ -124,10 +140,10 @@ class History:
         study_id = self._connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name))
         if study_id is None:
             raise BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
-        directions = self._connection.scalars(select(_DIRECTIONS.c.direction).where(_DIRECTIONS.c.study_id == study_id))
-        found = list(directions)
-        if len(found) != 1:
-            raise BadInput(f"study '{name}'", f"has {len(found)} objectives", "rules judge trials by a single one")
+        directions = (
+            select(_DIRECTIONS.c.direction).where(_DIRECTIONS.c.study_id == study_id).order_by(_DIRECTIONS.c.objective)
+        )
+        found = list(self._connection.scalars(directions))
         direction: Direction = "maximize" if found[0] is StudyDirection.MAXIMIZE else "minimize"
         row = None
         if self._ours:
@@ -147,9 +163,15 @@ class History:
             completed={
                 each.number: value
                 for each in self._connection.execute(completed)
-                if (value := _value(each.value, each.value_type)) is not None
+                if (value := _value(each.value, each.value_type)) is not None and len(found) == 1
             },
+            objectives=len(found),
         )
+
+    def _values(self, trial_id: int) -> tuple[float, ...]:
+        query = select(_VALUES).where(_VALUES.c.trial_id == trial_id).order_by(_VALUES.c.objective)
+        stored = [_value(row.value, row.value_type) for row in self._connection.execute(query)]
+        return tuple(value for value in stored if value is not None)
 
     def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
         there = f"study '{study.name}' has {study.trials} trials, 0 to {study.trials - 1}"

@@ -13,7 +13,7 @@ import sqlalchemy
 from sqlalchemy import Connection, exc, select
 
 from orchestrator.errors import BadInput
-from orchestrator.settings import redact
+from orchestrator.settings import Settings, redact
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.history import History
@@ -44,6 +44,11 @@ def open_history(url: str) -> Iterator[History]:
         raise BadInput(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
     finally:
         database.close()
+
+
+def url_of(settings: Settings) -> str:
+    """Returns the database that is configured, or else the file that `run` keeps in the data folder."""
+    return settings.storage_url or f"sqlite:///{settings.data_dir.resolve() / 'studies.db'}"
 
 
 def _check_file(url: str, where: str) -> None:

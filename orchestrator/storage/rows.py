@@ -56,7 +56,7 @@ class Writer:
         Raises:
             ForeignWrite: a trial was ended, or its number taken, by somebody else.
         """
-        self._new_trials(changes.new_trials)
+        self._new_trials(changes)
         self._check_open(changes)
         for number, at in changes.starts.items():
             self._connection.execute(
@@ -79,13 +79,14 @@ class Writer:
         self._ignore(_STEPS, [self._step_row(*value) for value in changes.values])
         self._attrs(_USER_ATTRS, changes.user_attrs)
         self._attrs(_SYSTEM_ATTRS, changes.system_attrs)
+        self._records(changes.records)
         self._study_attrs(_STUDY_USER_ATTRS, changes.study_user_attrs)
         self._study_attrs(_STUDY_SYSTEM_ATTRS, changes.study_system_attrs)
         self._ends(changes)
         self._ours(changes)
 
-    def _new_trials(self, new: Mapping[int, float]) -> None:
-        for number, at in sorted(new.items()):
+    def _new_trials(self, changes: Changes) -> None:
+        for number, at in sorted(changes.new_trials.items()):
             # There already when the answer to an earlier commit of this very batch was lost on the way.
             known = self._connection.scalar(
                 select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == self._study_id, _TRIALS.c.number == number)
@@ -94,10 +95,11 @@ class Writer:
                 self._check_ours(number)
                 self.new_ids[number] = known
                 continue
+            begun: dict[str, Any] = {"state": TrialState.RUNNING, "datetime_start": _utc(at)}
+            if number in changes.enqueued:
+                begun = {"state": TrialState.WAITING}
             self.new_ids[number] = self._connection.execute(
-                insert(_TRIALS)
-                .values(number=number, study_id=self._study_id, state=TrialState.RUNNING, datetime_start=_utc(at))
-                .returning(_TRIALS.c.trial_id)
+                insert(_TRIALS).values(number=number, study_id=self._study_id, **begun).returning(_TRIALS.c.trial_id)
             ).scalar_one()
 
     def _check_ours(self, number: int) -> None:
@@ -189,6 +191,12 @@ class Writer:
         ]
         self._upsert(table, ("trial_id", "key"), rows)
 
+    def _records(self, records: Mapping[tuple[int, str], Any]) -> None:
+        self._attrs(_SYSTEM_ATTRS, {key: value for key, value in records.items() if value is not None})
+        for (number, key), value in records.items():
+            if value is None:
+                self._connection.execute(_NO_RECORD, {"the_trial": self._id(number), "the_key": key})
+
     def _study_attrs(self, table: Table, attrs: Mapping[str, Any]) -> None:
         rows = [
             {"study_id": self._study_id, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()
@@ -221,6 +229,9 @@ class Writer:
 _ATTEMPT = tuple(each.name for each in fields(AttemptRow))
 _ENDED_TRIALS = select(_TRIALS.c.trial_id, _TRIALS.c.state, _TRIALS.c.datetime_complete).where(
     _TRIALS.c.trial_id.in_(bindparam("the_trials", expanding=True)), _TRIALS.c.state.not_in(_UNFINISHED)
+)
+_NO_RECORD = delete(_SYSTEM_ATTRS).where(
+    _SYSTEM_ATTRS.c.trial_id == bindparam("the_trial"), _SYSTEM_ATTRS.c.key == bindparam("the_key")
 )
 _END_TRIAL = (
     update(_TRIALS)

@@ -60,6 +60,14 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     winner: bool
 
 
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """The model of the best trial: what the objective called it, its id in the artifact store, and where that is."""
+
+    filename: str
+    artifact_id: str
+    location: str
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns.
 
@@ -73,6 +81,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     reason: str = ""
     best: Best | None = None
     front: tuple[Optimum, ...] | None = None
+    model: Model | None = None
     trials: Trials = Trials()
     epochs: Epochs = Epochs()
     prune_latency_ms: dict[str, float] | None = None
@@ -106,6 +115,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "slot_gap_ms": summary.slot_gap_ms,
         "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
     }
+    if best is not None and summary.model is not None:
+        result["best"]["model"] = msgspec.structs.asdict(summary.model)
     if summary.front is not None:
         result["best_trials"] = [msgspec.structs.asdict(each) for each in summary.front]
     if summary.rungs:
@@ -122,7 +133,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
 def render_summary(summary: Summary, width: int) -> str:
     """Returns the summary as text, without a final line end.
 
-    Lines keep to ``width`` and 80 columns, except those to be copied: where the study is and how to open it.
+    Lines keep to ``width`` and 80 columns, except those to be copied: where model and study are and how to open it.
     """
     room = max(10, min(width, WIDEST) - _LABEL)
     trials = summary.trials
@@ -143,6 +154,9 @@ def render_summary(summary: Summary, width: int) -> str:
     ]
     storage = one_line(summary.storage)
     name, url = (json.dumps(text, ensure_ascii=False) for text in (one_line(summary.study), storage))
+    if summary.model is not None:
+        where = one_line(summary.model.location)
+        lines.append(f"{'best model':<{_LABEL}}{one_line(summary.model.filename)} is {where}")
     lines.append(f"{'stored in':<{_LABEL}}{storage}")
     lines.append(f"{'open it with':<{_LABEL}}optuna.load_study(study_name={name}, storage={url})")
     return "\n".join(lines)

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 
 class Unusable(Exception):
-    """Checkpoints cannot be kept at this URL; the message is one line."""
+    """Nothing can be kept at this URL; the message is one line."""
 
 
 class Voice(Protocol):
@@ -117,7 +117,7 @@ def local_folder(url: str) -> Path | None:
 
 
 def check_url(url: str) -> None:
-    """Finds out early whether checkpoints can be kept at ``url``, as far as that can be told without the network.
+    """Finds out early whether files can be kept at ``url``, as far as that can be told without the network.
 
     Raises:
         Unusable: they cannot.

@@ -8,6 +8,7 @@ import uuid
 from collections import deque
 
 from tasks.contract import (
+    Artifact,
     Attribute,
     Confirmation,
     Epoch,
@@ -22,6 +23,7 @@ from tasks.contract import (
     Released,
     Reply,
     Saved,
+    SavedModel,
     Shown,
     Stop,
     Stopped,
@@ -31,6 +33,7 @@ from tasks.contract import (
     Suggested,
     Verdict,
 )
+from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.checkpoints import Store
 from tasks.keeper.process import TrainerProcess, describe_exit
 from tasks.keeper.publisher import Publisher
@@ -47,7 +50,8 @@ class Course:
         trainer: Who trains it.
         publisher: Takes what is said.
         replies: Waits for the answers to what is asked.
-        store: Takes what is saved.
+        store: Takes checkpoints.
+        artifacts: Takes models.
         ask_again: Seconds after which an unanswered question is asked again.
     """
 
@@ -58,6 +62,7 @@ class Course:
         publisher: Publisher,
         replies: ReplyWaiter,
         store: Store,
+        artifacts: Artifacts,
         *,
         ask_again: float,
     ) -> None:
@@ -70,6 +75,7 @@ class Course:
         self._publisher = publisher
         self._replies = replies
         self._store = store
+        self._artifacts = artifacts
         self._ask_again = ask_again
         self._confirmations: deque[Confirmation] = deque()
         self._reported: dict[int, float] = {}
@@ -97,6 +103,11 @@ class Course:
         if (self._condemned or leaving) and self._stop_sent is None:
             self._stop_sent = time.monotonic()
             self._trainer.send(Stop(token=self.job.token))
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the trainer was told to stop."""
+        return self._stop_sent is not None
 
     def patience(self) -> float | None:
         """Returns the seconds until ``look_at_the_clock`` is due, ``None`` where it is not."""
@@ -138,6 +149,10 @@ class Course:
                 self._publisher.publish(self.runner, frame)
             case Saved():
                 self._store.keep(self.job, self.runner, frame)
+            case SavedModel():
+                self._artifacts.keep(frame)
+            case Artifact(ref=ref) if ref.kind == "elsewhere":
+                self._publisher.publish(self.runner, frame)
             case Finished() | Failed() | Paused():
                 self.outcome = frame
             case Left():

@@ -10,7 +10,10 @@ from pathlib import Path
 CHECKPOINT_URL = "ORCHESTRATOR_CHECKPOINT_URL"
 """Variable that says where checkpoints are kept."""
 
-_PRIVATE = ("ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_STORAGE_URL", CHECKPOINT_URL)
+ARTIFACT_URL = "ORCHESTRATOR_ARTIFACT_URL"
+"""Variable that says where models and other files of trials are kept."""
+
+_PRIVATE = ("ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_STORAGE_URL", CHECKPOINT_URL, ARTIFACT_URL)
 _CREDENTIALS = {
     "s3": "AWS_",
     "s3a": "AWS_",
@@ -55,15 +58,16 @@ def slot_environment(index: int, slots: int, gpus: Sequence[str], environ: Mappi
 
     It sees its own GPU only (set before torch is imported, so that every objective's ``cuda:0`` is the right one), an
     equal share of the cores unless ``OMP_NUM_THREADS`` says otherwise, and nothing that leads to Redis, the database or
-    the checkpoints: user code holds no credentials. Those of a cloud are only left out where checkpoints are kept in
-    that very cloud; an objective may need them for its data.
+    the checkpoints and models: user code holds no credentials. Those of a cloud are only left out where checkpoints or
+    models are kept in that very cloud; an objective may need them for its data.
     """
     hidden = ["CELERY_", "FLOWER_"]
-    scheme, mark, _ = environ.get(CHECKPOINT_URL, "").strip().partition("://")
-    if mark and scheme.lower() not in ("file", "local"):
-        # fsspec takes arguments of any store, keys included, from variables of its own.
-        hidden.append("FSSPEC_")
-        hidden += [prefix for prefix in [_CREDENTIALS.get(scheme.lower())] if prefix]
+    for variable in (CHECKPOINT_URL, ARTIFACT_URL):
+        scheme, mark, _ = environ.get(variable, "").strip().partition("://")
+        if mark and scheme.lower() not in ("file", "local"):
+            # fsspec takes arguments of any store, keys included, from variables of its own.
+            hidden.append("FSSPEC_")
+            hidden += [prefix for prefix in [_CREDENTIALS.get(scheme.lower())] if prefix]
     result = {key: value for key, value in environ.items() if key not in _PRIVATE and not key.startswith(tuple(hidden))}
     if gpus:
         result["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]

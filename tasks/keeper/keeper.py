@@ -30,16 +30,20 @@ from tasks.contract import (
     Started,
     decode_from_trainer,
 )
+from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
 from tasks.keeper.checkpoints import open_store
 from tasks.keeper.course import Course
 from tasks.keeper.process import TrainerProcess
-from tasks.keeper.publisher import Publisher
+from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slots import Slots
 from tasks.wire import Closed
 
 log = logging.getLogger(__name__)
+
+MOST_UNCONFIRMED = 50_000
+"""Events that are kept in memory until they are confirmed; an objective that reports faster waits in ``report``."""
 
 DRAIN_SECONDS = 5.0
 """How long a keeper that ends waits for its last uploads, and for its last events to be confirmed."""
@@ -52,7 +56,8 @@ FENCE_SECONDS = 1.0
 class Slot:
     """Where a keeper works: its number, what its trainer's environment is, and where output and checkpoints go.
 
-    ``queues`` are those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names.
+    ``queues`` are those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names, ``artifacts``
+    what ``ORCHESTRATOR_ARTIFACT_URL`` does.
     """
 
     index: int
@@ -61,6 +66,7 @@ class Slot:
     environment: dict[str, str]
     data: Path
     checkpoints: str
+    artifacts: str
     queues: tuple[str, ...] = ()
     preload: str = ""
 
@@ -103,6 +109,7 @@ class Keeper:
         self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring)
         self._publisher = Publisher(connect(), heartbeat=heartbeat, alive=self._alive, on_confirmation=self._confirmed)
         self._store = open_store(slot.checkpoints, slot.scratch, self._publisher)
+        self._artifacts = Artifacts(slot.artifacts, slot.scratch, self._publisher, self._store.finish)
         self._course: Course | None = None
         self._left_at: float | None = None
         self._leaving = False
@@ -120,10 +127,12 @@ class Keeper:
             self._preloading.start()
 
     def close(self) -> None:
-        """Ends the trainer and gives the last checkpoints and events a little time to arrive."""
+        """Ends the trainer and gives the last files and events a little time to arrive."""
         deadline = time.monotonic() + DRAIN_SECONDS
         self._trainer.kill()
-        self._store.close(DRAIN_SECONDS)
+        # In this order: what a runner says last goes through all three.
+        self._artifacts.close(DRAIN_SECONDS)
+        self._store.close(max(0.5, deadline - time.monotonic()))
         self._publisher.close(max(0.5, deadline - time.monotonic()))
 
     def run(self, job: Job) -> tuple[Outcome, bool]:
@@ -136,13 +145,19 @@ class Keeper:
             self._preloading.join()
             self._preloading = None
         course = self._course = Course(
-            job, self._trainer, self._publisher, self._replies, self._store, ask_again=2 * self._heartbeat
+            job,
+            self._trainer,
+            self._publisher,
+            self._replies,
+            self._store,
+            self._artifacts,
+            ask_again=2 * self._heartbeat,
         )
         self._publisher.begin(job.token, course.runner)
         self._slots.set_busy(self._slot.index, True)
         try:
             outcome = self._train(course)
-            self._store.finish(course.runner, outcome)
+            self._artifacts.finish(course.runner, outcome)
             self._settle(job.grace)
             return outcome, course.rung is not None
         finally:
@@ -168,13 +183,16 @@ class Keeper:
         # Fetching may have taken long.
         if refusal := course.refuse(self._handing_back):
             return refusal
+        log_file = self._log_file(course.job)
+        artifacts = self._artifacts.begin(course.job, course.runner, log_file)
         self._trainer.ready = False
         self._trainer.send(
             Run(
                 job=course.job,
-                log=str(self._log_file(course.job)),
+                log=str(log_file),
                 scratch=str(scratch),
                 checkpoints=checkpoints,
+                artifacts=str(artifacts),
             )
         )
         return self._follow(course)
@@ -217,7 +235,10 @@ class Keeper:
         """Waits for the trainer, the doorbell or the timeout; returns frames, ``None`` for its end."""
         frames: list[FromTrainer | None] = []
         with selectors.DefaultSelector() as selector:
-            selector.register(self._trainer.wire, selectors.EVENT_READ)
+            if self._full:
+                timeout = FULL_SECONDS if timeout is None else min(timeout, FULL_SECONDS)
+            else:
+                selector.register(self._trainer.wire, selectors.EVENT_READ)
             selector.register(self._bell, selectors.EVENT_READ)
             for key, _ in selector.select(timeout):
                 if key.fileobj is self._bell:
@@ -230,6 +251,12 @@ class Keeper:
                 except (Closed, Malformed):
                     frames.append(None)
         return frames
+
+    @property
+    def _full(self) -> bool:
+        """Whether the trainer is to wait; not one that was told to stop, which may be in the middle of a report."""
+        course = self._course
+        return course is not None and not course.stopping and self._publisher.unconfirmed() >= MOST_UNCONFIRMED
 
     def _settle(self, grace: float) -> None:
         """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""
@@ -309,7 +336,7 @@ class Keeper:
         del signum, frame
         self._leaving = True
         if self._course is None:
-            self._leave(drain=self._store.pending)
+            self._leave(drain=self._artifacts.pending or self._store.pending)
         self._bell.ring()
 
     def _leave(self, *, drain: bool) -> None:

@@ -8,10 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
 from tasks.contract import ToTrainer
+from tasks.keeper.leftovers import MARK, end_marked
 from tasks.wire import Closed, Wire
 
 
@@ -29,11 +31,12 @@ class TrainerProcess:
 
     def __init__(self, environment: Mapping[str, str], log: Path, preload: str = "") -> None:
         ours, theirs = socket.socketpair()
+        self._mark = uuid.uuid4().hex
         command = [sys.executable, "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(
                 command + ([preload] if preload else []),
-                env=dict(environment),
+                env=dict(environment) | {MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -53,13 +56,13 @@ class TrainerProcess:
             self.wire.send(message)
 
     def kill(self) -> int:
-        """Ends the process and everything in its session; returns the exit code (negative: the signal)."""
+        """Ends the process and everything it started; returns the exit code (negative: the signal)."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
         return self.wait()
 
     def wait(self) -> int:
-        """Collects a process that has closed its wire, and ends what it left behind in its session."""
+        """Collects a process that has closed its wire, and ends what it left behind."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
@@ -67,6 +70,8 @@ class TrainerProcess:
         # Also after its leader has ended: the group lives on in DataLoader workers that nobody would end otherwise.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        # What has left the group has kept the mark.
+        end_marked(self._mark)
         self.wire.close()
         return self._process.wait() if code is None else code
 

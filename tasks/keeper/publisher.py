@@ -28,6 +28,12 @@ RETRYABLE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.Respons
 SEND_AT_ONCE = 500
 """Events in one round trip, so that a long outage ends in bounded requests."""
 
+SENT_AHEAD = 2_000
+"""Events of one runner that may be in the stream, where those of all others wait behind them."""
+
+FULL_SECONDS = 0.01
+"""How long a runner with so many waits before it asks what has been committed."""
+
 
 @dataclass
 class Outbox:
@@ -52,7 +58,15 @@ class Outbox:
         self.sent = max(self.sent, self.confirmed)
 
     def unsent(self, limit: int) -> list[tuple[int, bytes]]:
-        return list(islice((entry for entry in self.pending if entry[0] > self.sent), limit))
+        # Numbers have no gaps, so that the place of the first one is known.
+        first = self.pending[0][0] if self.pending else 0
+        ahead = max(0, self.sent + 1 - first)
+        return list(islice(self.pending, ahead, min(ahead + limit, max(ahead, SENT_AHEAD))))
+
+    @property
+    def full(self) -> bool:
+        """Whether more is to be sent than may be before something is confirmed."""
+        return len(self.pending) > SENT_AHEAD and self.sent >= self.pending[SENT_AHEAD - 1][0]
 
 
 class Publisher(threading.Thread):
@@ -148,7 +162,12 @@ class Publisher(threading.Thread):
         beat_at = 0.0
         delay = 0.0
         while not self._stopping:
-            self._wake.wait(delay or max(0.0, beat_at - time.monotonic()))
+            if self._full():
+                # No ring is waited for: each event that is added would be one.
+                time.sleep(FULL_SECONDS)
+                self._ask = True
+            else:
+                self._wake.wait(delay or max(0.0, beat_at - time.monotonic()))
             self._wake.clear()
             now = time.monotonic()
             beating = now >= beat_at
@@ -208,6 +227,10 @@ class Publisher(threading.Thread):
             if entries:
                 outbox.carried.set()
         return more
+
+    def _full(self) -> bool:
+        with self._lock:
+            return any(outbox.full for outbox in self._outboxes.values())
 
     def _speaking(self) -> list[tuple[str, str]]:
         """Returns whom a sign of life is for: the job at hand, and those whose last word waits for an upload."""

@@ -7,24 +7,19 @@ the store makes it visible while it is being written: nobody knows of a torn one
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
-import os
-import posixpath
 import shutil
 import threading
 import time
-import uuid
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import fsspec
 
 from tasks.checkpoint_files import file_digest
 from tasks.contract import Checkpoint, CheckpointRef, Finished, Job, Outcome, Saved, Stopped
 from tasks.keeper.checkpoints import Voice, reference
+from tasks.keeper.place import Place
+from tasks.keeper.scratch import ScratchFolder
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +53,10 @@ class RemoteStore:
     """
 
     def __init__(self, url: str, scratch: Path, voice: Voice) -> None:
-        self._place = _Place(url)
-        self._scratch = _ScratchFolder(scratch)
+        self._place = Place(url)
+        self._scratch = ScratchFolder(scratch)
         self._voice = voice
-        self._uploader = _Uploader(_Place(url), voice)
+        self._uploader = _Uploader(Place(url), voice)
 
     @property
     def pending(self) -> bool:
@@ -115,90 +110,10 @@ class RemoteStore:
         return False
 
 
-class _Place:
-    """A store as one thread uses it: connected when first needed, and anew after an error."""
-
-    def __init__(self, url: str) -> None:
-        self._url = url
-        self._opened: tuple[Any, str] | None = None
-
-    def get(self, location: str, path: Path) -> None:
-        files, root = self._open()
-        with self._anew_after_an_error():
-            files.invalidate_cache()
-            files.get_file(posixpath.join(root, location), str(path))
-
-    def put(self, path: Path, location: str) -> None:
-        files, root = self._open()
-        where = posixpath.join(root, location)
-        with self._anew_after_an_error():
-            try:
-                files.put_file(str(path), where)
-            except FileNotFoundError:
-                # Made only when they are missed: an object store has no folders, and asking costs a round trip.
-                files.makedirs(posixpath.dirname(where), exist_ok=True)
-                files.put_file(str(path), where)
-
-    def _open(self) -> tuple[Any, str]:
-        if self._opened is None:
-            self._opened = fsspec.core.url_to_fs(self._url, skip_instance_cache=True)
-        return self._opened
-
-    @contextlib.contextmanager
-    def _anew_after_an_error(self) -> Any:
-        try:
-            yield
-        except Exception:
-            self._opened = None
-            raise
-
-
-class _ScratchFolder:
-    """A folder of this keeper's own below ``root``, locked as long as it lives; those of dead keepers are removed."""
-
-    def __init__(self, root: Path) -> None:
-        root.mkdir(parents=True, exist_ok=True)
-        # Under one lock, so that nobody's folder is taken for a dead keeper's before it is locked.
-        with _locked(root):
-            for each in root.iterdir():
-                if each.is_dir() and (fd := _lock(each)) is not None:
-                    shutil.rmtree(each, ignore_errors=True)
-                    os.close(fd)
-            self.path = root / f"keeper-{uuid.uuid4().hex[:12]}"
-            self.path.mkdir()
-            self._fd = _lock(self.path)
-
-    def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
-        if self._fd is not None:
-            os.close(self._fd)
-            self._fd = None
-
-
-@contextlib.contextmanager
-def _locked(folder: Path) -> Any:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(fd)
-
-
-def _lock(folder: Path) -> int | None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(fd)
-        return None
-    return fd
-
-
 class _Uploader:
     """Uploads in a thread of its own, in order; what a runner says last is said there, behind its uploads."""
 
-    def __init__(self, place: _Place, voice: Voice) -> None:
+    def __init__(self, place: Place, voice: Voice) -> None:
         self._place = place
         self._voice = voice
         # The first entry is the one at hand, so that it counts as pending until it is done.

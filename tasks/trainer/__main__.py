@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import sys
 
-from tasks.lifeline import die_with_parent
+from tasks.lifeline import adopt_orphans, die_with_parent
 from tasks.wire import Wire
 
 
@@ -15,10 +16,15 @@ def main() -> None:
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     preload = sys.argv[3] if len(sys.argv) > 3 else ""
     die_with_parent(parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Celery's pool ignores it, which is inherited over exec, and on to what the objective starts. A terminal's Ctrl-C
+    # does not come here, for this is a session of its own.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # Celery's pool blocks nothing, but a signal mask is inherited over exec and would hide the stop signal.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2, signal.SIGTERM, signal.SIGCHLD})
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
+    # Not the interpreter's child processes': it would stay open when this process has died.
+    os.set_inheritable(fd, False)
+    adopt_orphans()
 
     from tasks.trainer.loop import Trainer
 

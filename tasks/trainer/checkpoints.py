@@ -13,12 +13,13 @@ import sys
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, cast
+from typing import IO, Any, NamedTuple, cast
 
 import optuna
 
-from tasks.checkpoint_files import UNFINISHED, file_digest, new_digest
+from tasks.checkpoint_files import UNFINISHED, file_digest
 from tasks.contract import CheckpointRef, Saved
+from tasks.trainer.sink import Sink, sync_folder
 
 _ALLOWED = "a checkpoint holds tensors and plain data: dict, list, tuple, str, bytes, numbers, None"
 
@@ -56,13 +57,13 @@ class CheckpointFiles:
         draft = self._folder / f"{self._token}-{step}-{uuid.uuid4().hex[:8]}{UNFINISHED}"
         try:
             with draft.open("xb") as file:
-                sink = _Sink(file)
+                sink = Sink(file)
                 _write(state, sink)
                 sink.sync()
             _check_loadable(draft)
             name = self._free_name(step)
             os.replace(draft, self._folder / name)
-            _sync_folder(self._folder)
+            sync_folder(self._folder)
         except BaseException:
             with contextlib.suppress(OSError):
                 draft.unlink(missing_ok=True)
@@ -98,40 +99,7 @@ def say(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
 
-class _Sink:
-    """Takes what ``torch.save`` writes, counts it, and keeps the first error instead of raising it.
-
-    The writer is C++ that calls back; an exception on its way through there could end the process.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-        self._error: OSError | None = None
-        self.digest = new_digest()
-        self.size = 0
-
-    def write(self, data: bytes | memoryview) -> int:
-        length = memoryview(data).nbytes
-        if self._error is None:
-            try:
-                self._file.write(data)
-            except OSError as error:
-                self._error = error
-            self.digest.update(data)
-            self.size += length
-        return length
-
-    def flush(self) -> None:
-        """Nothing: ``sync`` does it, and says what went wrong."""
-
-    def sync(self) -> None:
-        if self._error is not None:
-            raise self._error
-        self._file.flush()
-        os.fsync(self._file.fileno())
-
-
-def _write(state: object, sink: _Sink) -> None:
+def _write(state: object, sink: Sink) -> None:
     import torch
 
     try:
@@ -173,11 +141,3 @@ def _read(ref: CheckpointRef, path: str) -> Any:
     import torch
 
     return torch.load(file, map_location="cpu", weights_only=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import gc
 import os
-import signal
 import sys
 import threading
 from dataclasses import dataclass
 from pathlib import Path
 
-_WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGHUP)
+from tasks.trainer import traces
+
 GPU_SLACK_BYTES = 64 << 20
 
 
@@ -19,28 +19,21 @@ class Baseline:
     """What a trial may leave behind: nothing beside this."""
 
     threads: frozenset[int]
-    handlers: tuple[object, ...]
-    directory: str
+    traces: traces.Traces
 
 
 def baseline() -> Baseline:
     """Returns the state before a trial."""
-    return Baseline(
-        frozenset(thread.ident or 0 for thread in threading.enumerate()),
-        tuple(signal.getsignal(number) for number in _WATCHED),
-        os.getcwd(),
-    )
+    return Baseline(frozenset(thread.ident or 0 for thread in threading.enumerate()), traces.take())
 
 
 def trouble(before: Baseline) -> str:
     """Returns why this process should be replaced, or nothing.
 
-    Signal handlers and the working directory are put back; threads, child processes and GPU memory cannot be.
+    What is only set otherwise is put back, where that is possible; threads, child processes and GPU memory cannot be.
     """
-    for number, handler in zip(_WATCHED, before.handlers, strict=True):
-        if signal.getsignal(number) is not handler and (callable(handler) or isinstance(handler, int)):
-            signal.signal(number, handler)
-    os.chdir(before.directory)
+    if lasting := traces.undo(before.traces):
+        return f"the trial has changed {lasting}"
     left = [
         thread.name
         for thread in threading.enumerate()
@@ -59,10 +52,18 @@ def _from_a_pool(thread: threading.Thread) -> bool:
 
 
 def _children() -> list[str]:
+    """Returns the child processes that still run; those that have ended are collected."""
     found: list[str] = []
     for task in Path("/proc/self/task").glob("*/children"):
         found += task.read_text().split()
-    return found
+    return [pid for pid in found if not _collect(int(pid))]
+
+
+def _collect(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return True
 
 
 def _gpu_trouble() -> str:

@@ -49,6 +49,10 @@ class Interrupter:
         """Whether the trial at hand was told to stop."""
         return bool(self._token) and self._stop == self._token
 
+    def has_stopped(self, token: str) -> bool:
+        """Whether the exception was raised in attempt ``token``."""
+        return self._raised and self._stop == token
+
     @contextlib.contextmanager
     def running(self, token: str) -> Iterator[None]:
         """The span in which the exception may be raised: the user's objective, for attempt ``token``."""

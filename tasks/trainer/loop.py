@@ -7,7 +7,6 @@ import gc
 import os
 import queue
 import signal
-import sys
 import threading
 from pathlib import Path
 
@@ -25,8 +24,10 @@ from tasks.contract import (
     Suggested,
     decode_to_trainer,
 )
-from tasks.trainer import health, objective
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer import health, objective, output
+from tasks.trainer.artifacts import ArtifactFiles
+from tasks.trainer.checkpoints import CheckpointFiles, say
+from tasks.trainer.elsewhere import Elsewhere, refuse
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.trial import WorkerTrial
 from tasks.wire import Closed, Wire
@@ -46,6 +47,12 @@ class Trainer:
         self._shown: queue.SimpleQueue[Shown] = queue.SimpleQueue()
         self._interrupter = Interrupter()
         self._loaded: set[str] = set()
+        self._pid = os.getpid()
+        # Else a child would hold the way to the keeper open when this process has died, and nobody would notice.
+        os.register_at_fork(after_in_child=wire.close)
+
+    def __reduce__(self) -> tuple[type[Elsewhere], tuple[()]]:
+        return Elsewhere, ()
 
     def serve(self, preload: str = "") -> None:
         """Trains what comes, for ever."""
@@ -71,7 +78,7 @@ class Trainer:
 
     def _train(self, run: Run) -> None:
         job = run.job
-        _write_output_to(run.log)
+        output.redirect(run.log)
         before = health.baseline()
         self._interrupter.install()
         with contextlib.suppress(objective.ObjectiveMissing):  # said by what runs it, below
@@ -79,10 +86,10 @@ class Trainer:
         files = CheckpointFiles(
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
-        trial = WorkerTrial(job, self._send, self._await_suggestion, self._look, self._interrupter, files)
+        artifacts = ArtifactFiles(Path(run.artifacts))
+        trial = WorkerTrial(job, self._send, self._await_suggestion, self._look, self._interrupter, files, artifacts)
         outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token)
-        sys.stdout.flush()
-        sys.stderr.flush()
+        output.restore()
         self._send(Left(token=job.token) if outcome is None else outcome)
         del trial
         imported = isinstance(outcome, Failed) and outcome.cause == "import"
@@ -107,9 +114,12 @@ class Trainer:
         return shown.study
 
     def _send(self, message: FromTrainer) -> None:
+        if os.getpid() != self._pid:
+            refuse()
         try:
             self._wire.send(message)
-        except Closed:
+        except Closed as error:
+            say(f"the way to the worker is closed, the training process ends: {error}")
             _end_session()
 
     def _listen(self) -> None:
@@ -143,13 +153,3 @@ def _end_session() -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)
-
-
-def _write_output_to(path: str) -> None:
-    """Points standard output and error at the trial's log file, for child processes and C code too."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(fd, 1)
-    os.dup2(fd, 2)
-    os.close(fd)

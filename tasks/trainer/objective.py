@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import math
+import os
 import reprlib
 import traceback
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Any
 import optuna
 
 from tasks.contract import Failed, Finished, Paused
+from tasks.trainer.elsewhere import children_end_here
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing
 from tasks.trainer.trial import WorkerTrial
@@ -59,7 +61,7 @@ def run(
         cause = error.__cause__ or error
         return Failed(cause="import", error=type(cause).__name__, message=str(error), traceback=_tail(cause))
     try:
-        with interrupter.running(token):
+        with interrupter.running(token), children_end_here(os.getpid()):
             result = objective(trial, **args)
     except TrialStopped:
         return None
@@ -67,6 +69,9 @@ def run(
         # Also where the objective has turned a pause into a TrialPruned of its own.
         return Paused(step=trial.slicing.last_report) if trial.slicing.over else Finished(pruned=True)
     except BaseException as error:  # sys.exit, KeyboardInterrupt and asyncio's cancellation end the trial, not us
+        if interrupter.has_stopped(token):
+            # C++ that called back into Python makes an exception of its own out of any other.
+            return None
         return Failed(
             cause="checkpoint" if isinstance(error, CheckpointMissing) else "exception",
             error=type(error).__name__,

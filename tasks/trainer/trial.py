@@ -6,7 +6,8 @@ import datetime
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, Self
 
 import optuna
 from optuna.distributions import (
@@ -30,9 +31,11 @@ from tasks.contract import (
     Suggest,
     Suggested,
 )
+from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.slicing import Slicing
+from tasks.trainer.storage import WorkerStorage
 from tasks.trainer.study import WorkerStudy, local_time
 
 
@@ -49,6 +52,7 @@ class WorkerTrial(optuna.trial.Trial):
         look: Asks for the study's trials and waits for them.
         interrupter: Holds the stop that may have been asked for.
         files: Writes and reads its checkpoints.
+        artifacts: Writes its models, and holds the folder for other files.
     """
 
     def __init__(
@@ -59,17 +63,22 @@ class WorkerTrial(optuna.trial.Trial):
         look: Callable[[], StudyView],
         interrupter: Interrupter,
         files: CheckpointFiles,
+        artifacts: ArtifactFiles,
     ) -> None:
         params, distributions = _read(job.params)
         self._send = send
         self._await_suggestion = await_suggestion
         self._interrupter = interrupter
         self._files = files
+        self._artifacts = artifacts
         self.slicing = Slicing(job.slice)
         self._ahead = job.ahead
         self._constraints: dict[str, float] = {}
         self._trial_id = job.trial
         self.study = WorkerStudy(job, send, look)  # type: ignore[assignment]
+        self.storage = WorkerStorage(job.trial, self._send_at_once)  # type: ignore[assignment]
+        # Where callbacks of optuna-integration look for it.
+        self.study._storage = self.storage
         # Not Trial.__init__: that reads a storage. These are the fields that its inherited methods use.
         self._cached_frozen_trial = FrozenTrial(
             number=job.trial,
@@ -85,6 +94,11 @@ class WorkerTrial(optuna.trial.Trial):
             intermediate_values={},
             trial_id=job.trial,
         )
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        # Libraries copy the callbacks they are given; the trial is the same one.
+        del memo
+        return self
 
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value. Costs one write to a local socket; see ``optuna.trial.Trial.report``."""
@@ -148,6 +162,41 @@ class WorkerTrial(optuna.trial.Trial):
             self.slicing.saved(found.step)
         return found
 
+    @property
+    def artifact_dir(self) -> Path:
+        """A folder of this attempt's own: what lies in it when the attempt ends is kept with the trial.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        with self._interrupter.deferred():
+            return self._artifacts.folder
+
+    def save_model(self, state: object, name: str = "model.pt") -> None:
+        """Keeps a model with the trial; one that is saved again under the same name takes its place.
+
+        Where the disk does not take it, that is said in the trial's log, and training goes on.
+
+        Args:
+            state: What ``torch.save`` takes, such as a ``state_dict()``; a module, of which the ``state_dict()`` is
+                saved; bytes, written as they are; or a ``pathlib.Path``, whose file is copied.
+            name: What the file is called: a name, no path.
+
+        Raises:
+            TypeError: the state cannot be saved.
+            FileNotFoundError: there is no file at the path.
+            ValueError: the name is none.
+        """
+        with self._interrupter.deferred():
+            try:
+                saved = self._artifacts.save(state, name)
+            except FileNotFoundError:
+                raise
+            except OSError as error:
+                say(f"the model '{name}' could not be written, training goes on: {error}")
+            else:
+                self._send(saved)
+
     def set_user_attr(self, key: str, value: Any) -> None:
         """Sets a user attribute; ``value`` must be JSON serializable."""
         text = json.dumps(value)
@@ -191,6 +240,10 @@ class WorkerTrial(optuna.trial.Trial):
         known.params[name] = value
         known.distributions[name] = distribution
         return value
+
+    def _send_at_once(self, frame: FromTrainer) -> None:
+        with self._interrupter.deferred():
+            self._send(frame)
 
     def _wait_for(self, name: str) -> float:
         answer = self._await_suggestion()

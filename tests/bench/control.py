@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from orchestrator.artifacts import ArtifactBin
 from orchestrator.checkpoints import CheckpointBin
 from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
@@ -68,6 +69,7 @@ class Plane:
             EventStream(self._client),
             self._dispatcher,
             CheckpointBin("memory://checkpoints"),
+            ArtifactBin("memory://artifacts"),
             lease=60.0,
             heartbeat=2.0,
             only=self.spec.name,

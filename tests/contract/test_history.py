@@ -55,7 +55,7 @@ def test_a_trial_is_read_with_all_that_was_kept(books: Books) -> None:
     books.commit(Changes(attempts={done.token: done}))
     with open_history(books.url) as found:
         trial = found.trial("study", "0")
-    assert (trial.number, trial.state, trial.value) == (0, "PRUNED", -math.inf)
+    assert (trial.number, trial.state, trial.values) == (0, "PRUNED", (-math.inf,))
     assert trial.params == {"x": 0.1, "kind": "b"}
     assert repr(dict(trial.steps)) == repr({2: 0.75, 1: math.nan, 3: -math.inf})
     assert trial.failure == {"cause": "exception", "error": "E"}

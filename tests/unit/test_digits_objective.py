@@ -10,6 +10,7 @@ import torch
 from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Saved, Slice
 from tasks.objectives import digits
 from tasks.trainer import objective
+from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.trial import WorkerTrial
@@ -144,6 +145,7 @@ def worker_run(folder: Path, said: list[Any], params: dict[str, Any], plan: Slic
         lambda: pytest.fail("nobody looks"),
         interrupter,
         files,
+        ArtifactFiles(folder / "artifacts"),
     )
     return objective.run(job.objective, trial, {"epochs": EPOCHS, "seed": 1}, interrupter, job.token)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -49,7 +50,7 @@ def facts(
         "study": StudyFacts("search", direction, spec, study, reason, 40, COMPLETED),
         "number": 9,
         "state": state,
-        "value": None,
+        "values": (),
         "params": {"lr": 0.01},
         "steps": {epoch: epoch / 10 for epoch in range(1, epochs + 1)},
         "attempts": [attempt()],
@@ -173,7 +174,7 @@ def test_pruned_by_the_objective_itself_or_by_somebody_else() -> None:
     ],
 )
 def test_completed(value: float, direction: str, expected: str) -> None:
-    found = facts("COMPLETE", value=0.85, closest=row("keep", 5, value, 0.63, 12), direction=direction, epochs=27)
+    found = facts("COMPLETE", values=(0.85,), closest=row("keep", 5, value, 0.63, 12), direction=direction, epochs=27)
     rank, best = (
         ("2nd", "trial 1 is the best with 0.9") if direction == "maximize" else ("3rd", "trial 4 is the best with 0.7")
     )
@@ -192,7 +193,7 @@ def test_completed(value: float, direction: str, expected: str) -> None:
     ],
 )
 def test_how_close_by_each_rule(rule: str, pruner: dict[str, Any], boundary: str) -> None:
-    found = facts("COMPLETE", value=0.85, closest=row("keep", 5, 0.65, 0.63, 12, rule), pruner=pruner)
+    found = facts("COMPLETE", values=(0.85,), closest=row("keep", 5, 0.65, 0.63, 12, rule), pruner=pruner)
     assert explain(found).endswith(f"0.65 was 0.02 above {boundary}")
 
 
@@ -204,14 +205,21 @@ def test_how_close_by_each_rule(rule: str, pruner: dict[str, Any], boundary: str
     ],
 )
 def test_a_trial_may_have_been_the_threshold_itself(peers: int, expected: str) -> None:
-    found = facts("COMPLETE", value=0.85, closest=row("keep", 5, 0.63, 0.63, peers, "asha"), pruner=ASHA)
+    found = facts("COMPLETE", values=(0.85,), closest=row("keep", 5, 0.63, 0.63, peers, "asha"), pruner=ASHA)
     assert explain(found).endswith(expected)
 
 
+def test_several_values_have_no_rank() -> None:
+    found = facts("COMPLETE", values=(0.9, 12.0), number=1, pruner={"name": "none"})
+    several = replace(found, study=replace(found.study, completed={}, objectives=2))
+    assert explain(several) == "trial 1 completed with 0.9, 12 after 8 epochs"
+    assert (to_json(several)["value"], to_json(several)["values"]) == (None, [0.9, 12.0])
+
+
 def test_the_best_and_one_that_was_never_compared() -> None:
-    text = explain(facts("COMPLETE", value=0.9, number=1, epochs=27))
+    text = explain(facts("COMPLETE", values=(0.9,), number=1, epochs=27))
     assert "the best of 4 completed trials\n  the rule median never had anything to compare it with" in text
-    assert explain(facts("COMPLETE", value=0.9, number=1, pruner={"name": "none"})).count("\n") == 0
+    assert explain(facts("COMPLETE", values=(0.9,), number=1, pruner={"name": "none"})).count("\n") == 0
 
 
 FAILURE = {"cause": "exception", "error": "ValueError", "message": "no\ndata", "traceback": "Traceback …"}
@@ -359,7 +367,7 @@ def test_promoted_and_in_the_queue() -> None:
 def test_audited_and_shadowed() -> None:
     found = facts(
         "COMPLETE",
-        value=0.85,
+        values=(0.85,),
         shadow=ASHA,
         decisions=[row("shadow", 3, 0.1, 0.2, 6, "asha"), row("audit", 8, 0.41, 0.63, 12)],
     )
@@ -385,7 +393,7 @@ def test_json_has_it_all_and_is_json() -> None:
         decisions=[row("prune", 8, math.nan, math.inf, 12), row("shadow", 3, 0.1, None, 6, "asha"), PROMOTED],
         attempts=[attempt(verdict="pruned", verdict_step=8, latency=0.0094, signal_latency=0.001)],
         closest=row("keep", 5, 0.65, 0.63, 12),
-        value=math.inf,
+        values=(math.inf,),
     )
     answer = json.loads(json.dumps(to_json(found), allow_nan=False))
     assert (answer["study"], answer["trial"], answer["state"], answer["value"], answer["epochs"]) == (

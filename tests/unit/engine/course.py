@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Generator, Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 
+from orchestrator.engine import Sweep
 from tasks.contract import (
+    Artifact,
+    ArtifactRef,
     Body,
     Checkpoint,
     CheckpointRef,
@@ -20,6 +24,8 @@ from tasks.contract import (
     Paused,
     Reply,
     Suggest,
+    artifact_id,
+    is_artifact_of,
 )
 from tasks.trainer.slicing import CheckpointMissing, Slicing, TrialPaused
 
@@ -27,11 +33,13 @@ Talk = Generator[Body, Any, Any]
 
 
 class Files:
-    """Where checkpoints lie: what was saved and not deleted."""
+    """Where checkpoints and artifacts lie: what was saved and not deleted."""
 
     def __init__(self) -> None:
         self.there: set[str] = set()
         self.unreadable: set[str] = set()
+        self.artifacts: set[str] = set()
+        self._count = itertools.count()
 
     def save(self, token: str, step: int) -> str:
         """Returns the location of a new file; as on a worker, no attempt writes one twice."""
@@ -42,6 +50,21 @@ class Files:
             location = f"{name.removesuffix('.pt')}.{count}.pt"
         self.there.add(location)
         return location
+
+    def keep(self, token: str) -> str:
+        """Returns the id of a new file in the artifact store."""
+        id = artifact_id(token, f"{next(self._count):012x}")
+        self.artifacts.add(id)
+        return id
+
+    def drop_artifacts(self, ids: Iterable[str], sweep: Sweep | None) -> None:
+        for id in ids:
+            assert id in self.artifacts, f"{id} is deleted a second time"
+            self.artifacts.remove(id)
+        if sweep is not None:
+            self.artifacts -= {
+                id for id in self.artifacts - sweep.kept if any(is_artifact_of(token, id) for token in sweep.attempts)
+            }
 
     def drop(self, locations: Iterable[str]) -> None:
         for location in locations:
@@ -88,6 +111,15 @@ class Course:
         yield Checkpoint(ref=CheckpointRef(step=step, location=location, digest="0" * 64, size=1))
         self.slicing.saved(step)
         self.slicing.check()
+
+    def keep(self, filename: str = "model.pt", kind: Literal["file", "model"] = "model") -> Talk:
+        """Keeps a file as a worker does: first it is there, then it is told."""
+        yield Artifact(ref=self.ref(filename, kind))
+
+    def ref(self, filename: str, kind: Literal["file", "model"] = "model") -> ArtifactRef:
+        """Returns what is said of a file that has just been written."""
+        id = self._files.keep(self.job.token)
+        return ArtifactRef(id=id, filename=filename, mimetype="application/octet-stream", size=1, kind=kind)
 
     def load(self) -> int:
         """Returns the step of the newest checkpoint that can be read; 0 where there is none."""

@@ -141,6 +141,7 @@ class World:
         batch = copy.deepcopy(self.engine.take())
         self.ledger.commit(batch.changes, batch.discards)
         self.files.drop(batch.discards)
+        self.files.drop_artifacts(batch.artifact_discards, batch.sweep)
         self.batches.append(batch)
         self.confirmations |= batch.confirmations
         self.revoked += [revoke.token for revoke in batch.revokes]

@@ -65,7 +65,8 @@ class Ledger:
         ended_before = {number for number, row in self.trials.items() if row.ended}
         for number, at in sorted(changes.new_trials.items()):
             assert number == len(self.trials), "trial numbers leave a gap"
-            self.trials[number] = TrialRow(number, at)
+            waits = number in changes.enqueued
+            self.trials[number] = TrialRow(number, None, "WAITING") if waits else TrialRow(number, at)
         for number, at in changes.starts.items():
             assert number not in ended_before, f"trial {number} starts after its end"
             self.trials[number].state, self.trials[number].start = "RUNNING", at
@@ -81,6 +82,10 @@ class Ledger:
             self.trials[number].user_attrs[key] = json.dumps(value)
         for (number, key), value in changes.system_attrs.items():
             self.trials[number].system_attrs[key] = json.dumps(value)
+        for (number, key), value in changes.records.items():
+            self.trials[number].system_attrs.pop(key, None)
+            if value is not None:
+                self.trials[number].system_attrs[key] = json.dumps(value)
         self.study_user_attrs |= {key: json.dumps(value) for key, value in changes.study_user_attrs.items()}
         self.study_system_attrs |= {key: json.dumps(v) for key, v in changes.study_system_attrs.items()}
         for number, end in changes.ends.items():

@@ -334,8 +334,8 @@ def test_a_store_that_cannot_be_reached_gives_nothing(tmp_path: Path, voice: Voi
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.keeper.remote import _ScratchFolder
-folder = _ScratchFolder(Path(sys.argv[1]))
+from tasks.keeper.scratch import ScratchFolder
+folder = ScratchFolder(Path(sys.argv[1]))
 (folder.path / "t-1.pt").touch()
 print(folder.path, flush=True)
 sys.stdin.read()

@@ -18,6 +18,7 @@ import pytest
 
 from tasks.contract import Event, Failed, Finished, Job, Paused, decode_event, encode
 from tasks.trainer import objective
+from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.objective import judge
@@ -142,6 +143,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[
             lambda: pytest.fail("nobody looks"),
             interrupter,
             files,
+            ArtifactFiles(tmp_path / "artifacts"),
         )
         outcome = objective.run(reference, trial, {}, interrupter, "t")
         assert not isinstance(outcome, Paused)

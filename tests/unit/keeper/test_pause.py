@@ -18,6 +18,7 @@ import torch
 
 from tasks.contract import CheckpointRef, Epoch, Failed, Finished, Job, Paused, Saved, Slice
 from tasks.trainer import checkpoints, objective
+from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.trial import WorkerTrial
@@ -59,6 +60,7 @@ class Desk:
             lambda: pytest.fail("nobody looks"),
             self.interrupter,
             self.files(),
+            ArtifactFiles(self.folder / "artifacts"),
         )
 
     def run(self, function: Objective, plan: Slice | None = PLAN) -> Finished | Failed | Paused | None:

@@ -25,6 +25,7 @@ from tasks.contract import (
     decode_event,
     encode,
 )
+from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.trial import WorkerTrial
@@ -33,7 +34,7 @@ X = distribution_to_json(FloatDistribution(0.0, 1.0))
 KIND = distribution_to_json(CategoricalDistribution(["a", "b"]))
 
 
-NOWHERE = CheckpointFiles(Path("/nowhere"), "t")
+NOWHERE = CheckpointFiles(Path("/nowhere"), "t"), ArtifactFiles(Path("/nowhere"))
 
 
 class Wire:
@@ -48,7 +49,7 @@ class Wire:
 
     def trial(self, directions: tuple[str, ...] = ("minimize",), **job: Any) -> WorkerTrial:
         made = Job(study="s", uid="u", trial=3, token="t", attempt=1, objective="m:f", directions=directions, **job)
-        return WorkerTrial(made, self.said.append, lambda: self.answers.pop(0), self.look, Interrupter(), NOWHERE)
+        return WorkerTrial(made, self.said.append, lambda: self.answers.pop(0), self.look, Interrupter(), *NOWHERE)
 
 
 def test_it_is_a_trial_to_everybody() -> None:

@@ -98,7 +98,6 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
             "priority": "5",
             "schedule": "{ cron = '0 2 * * *' }",
             "notify": "{}",
-            "keep_models": "3",
         }.items()
     ],
     # types
@@ -162,6 +161,11 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("[sampler]\nname = 'a.b'", ("sampler.name: has no ':' in 'a.b'", "perhaps 'a:b'")),
     ("[sampler]\nname = 'a b:C'", ("sampler.name: ", "module:Class")),
     # several objectives
+    ("keep_models = 0", ("keep_models: is 0", "at least 1")),
+    (
+        "keep_models = 3\ndirections = ['minimize', 'maximize']",
+        ("keep_models: keeps the models of the best trials", "several objectives", "take it out"),
+    ),
     ("directions = []", ("directions: is empty", "one for each value")),
     ("directions = ['minimize']\ndirection = 'minimize'", ("directions: stands beside 'direction'", "one of them")),
     ("directions = ['minimize', 'up']", ("directions[1]: is 'up'", "minimize")),

@@ -1,0 +1,79 @@
+"""A configuration that a person enqueues: values for some of the parameters, to be tried before any is sampled."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import BadInput
+from orchestrator.spec.faults import Fault, dotted, got, nearest, show
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
+
+    from orchestrator.spec.model import Spec
+
+
+def check_configuration(spec: Spec, params: Any, where: str) -> None:
+    """Checks what can be told before the objective asks for it: everything where there is a [space].
+
+    Args:
+        spec: The search.
+        params: Value by name.
+        where: Begins the message.
+
+    Raises:
+        BadInput: a value is none, or [space] has no such parameter or no such value.
+    """
+    try:
+        check_values(params, spec.distributions())
+    except Fault as fault:
+        raise BadInput(f"{where}: {dotted(fault.key)}" if fault.key else where, fault.problem, fault.remedy) from None
+
+
+def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
+    """Does the same under the key of each value.
+
+    Raises:
+        Fault: as above.
+    """
+    if not isinstance(params, dict) or not params:
+        raise Fault("a configuration holds no values", "give some, as in lr=0.001")
+    for name, value in params.items():
+        if isinstance(value, list | dict) or (isinstance(value, float) and not math.isfinite(value)):
+            raise Fault(got(value), "it must be a number, a string, true, false or null", (str(name),))
+        if not space:
+            continue
+        if name not in space:
+            raise Fault("there is no such parameter in [space]", nearest(str(name), space), (str(name),))
+        if not _contains(space[name], value):
+            raise Fault(f"is {show(value)}", f"it must be a value of {space[name]}", (str(name),))
+
+
+def read_configuration(texts: Sequence[str]) -> dict[str, Any]:
+    """Returns the configuration that ``KEY=VALUE`` arguments name; a value that is no JSON is a string.
+
+    Raises:
+        BadInput: an argument has no ``=`` or no key, or a key comes twice.
+    """
+    params: dict[str, Any] = {}
+    for text in texts:
+        name, mark, value = text.partition("=")
+        if not mark or not name:
+            raise BadInput(show(text), "is not KEY=VALUE", "write lr=0.001, or optimizer=adam")
+        if name in params:
+            raise BadInput(show(text), f"gives '{name}' a second time", "give it once")
+        try:
+            params[name] = json.loads(value)
+        except (ValueError, RecursionError):
+            params[name] = value
+    return params
+
+
+def _contains(distribution: Any, value: Any) -> bool:
+    try:
+        return bool(distribution._contains(distribution.to_internal_repr(value)))
+    except (ValueError, TypeError):
+        return False

@@ -1,0 +1,9 @@
+"""What keeper and trainer both know of where an attempt's models and files lie."""
+
+from __future__ import annotations
+
+from typing import Final
+
+MODELS: Final = "models"
+FILES: Final = "files"
+"""Names of the folders within that of an attempt: what ``trial.save_model`` writes, and ``trial.artifact_dir``."""

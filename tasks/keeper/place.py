@@ -1,0 +1,106 @@
+"""A store as one thread of a keeper uses it: a place that takes and gives whole files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import posixpath
+import shutil
+from pathlib import Path
+from typing import Any
+
+from tasks.checkpoint_files import UNFINISHED
+
+
+class Place:
+    """A store that fsspec knows: connected when first needed, and anew after an error.
+
+    Its methods raise whatever the store raises.
+
+    Args:
+        url: Where it is.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._opened: tuple[Any, str] | None = None
+
+    def get(self, location: str, path: Path) -> None:
+        files, root = self._open()
+        with self._anew_after_an_error():
+            files.invalidate_cache()
+            files.get_file(posixpath.join(root, location), str(path))
+
+    def put(self, path: Path, location: str) -> None:
+        files, root = self._open()
+        where = posixpath.join(root, location)
+        with self._anew_after_an_error():
+            try:
+                files.put_file(str(path), where)
+            except FileNotFoundError:
+                # Made only when they are missed: an object store has no folders, and asking costs a round trip.
+                files.makedirs(posixpath.dirname(where), exist_ok=True)
+                files.put_file(str(path), where)
+
+    def _open(self) -> tuple[Any, str]:
+        if self._opened is None:
+            # Imported where it is needed: a folder needs none of it.
+            import fsspec
+
+            self._opened = fsspec.core.url_to_fs(self._url, skip_instance_cache=True)
+        return self._opened
+
+    @contextlib.contextmanager
+    def _anew_after_an_error(self) -> Any:
+        try:
+            yield
+        except Exception:
+            self._opened = None
+            raise
+
+
+class FolderPlace:
+    """A folder. What is put there is moved, and under its name it is whole.
+
+    Args:
+        root: The folder; made when something is put there.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def put(self, path: Path, location: str) -> None:
+        """Moves a file; on return it is on the disk.
+
+        Raises:
+            OSError: it cannot be; the file stays where it was.
+        """
+        self._root.mkdir(parents=True, exist_ok=True)
+        _sync(path)
+        try:
+            os.replace(path, self._root / location)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self._copy(path, location)
+        _sync(self._root)
+
+    def _copy(self, path: Path, location: str) -> None:
+        draft = self._root / f"{location}{UNFINISHED}"
+        try:
+            shutil.copyfile(path, draft)
+            _sync(draft)
+            os.replace(draft, self._root / location)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

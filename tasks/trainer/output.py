@@ -1,0 +1,48 @@
+"""Standard output and error of a trial: its log file, for child processes and C code too."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+
+def redirect(path: str) -> None:
+    """Points standard output and error at the file ``path``."""
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(fd, 1)
+    os.dup2(fd, 2)
+    os.close(fd)
+
+
+def restore() -> None:
+    """Writes what is buffered, and puts back the streams that the objective has replaced or closed."""
+    for name, fd in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
+        _flush(getattr(sys, name))
+        _open(fd)
+        stream = getattr(sys, f"__{name}__")
+        if stream is None or stream.closed:
+            # Closed with the object is only the object: the descriptor is the process's.
+            mode, errors = ("w", "backslashreplace") if fd else ("r", "surrogateescape")
+            stream = open(fd, mode, 1, encoding="utf-8", errors=errors, closefd=False)
+            setattr(sys, f"__{name}__", stream)
+        _flush(stream)
+        setattr(sys, name, stream)
+
+
+def _flush(stream: object) -> None:
+    # Whatever the objective has put there may raise anything.
+    with contextlib.suppress(Exception):
+        stream.flush()  # type: ignore[attr-defined]
+
+
+def _open(fd: int) -> None:
+    """Opens a standard descriptor that is closed, else the next file that is opened would take its place."""
+    try:
+        os.fstat(fd)
+    except OSError:
+        null = os.open(os.devnull, os.O_RDWR)
+        if null != fd:
+            os.dup2(null, fd)
+            os.close(null)
+        os.set_inheritable(fd, True)

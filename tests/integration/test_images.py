@@ -1,0 +1,113 @@
+"""The search on a folder of images, with real workers: trained by slices, images prepared by further processes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import torch
+from fleet import Fleet, Servers
+from optuna.trial import TrialState
+from PIL import Image
+
+from tasks.objectives import images
+
+SPEC = """
+name = "photos"
+objective = "tasks.objectives.images:objective"
+direction = "maximize"
+trials = 3
+max_steps = 3
+seed = 5
+[args]
+data = "photos"
+models = ["mobilenet_v3_small"]
+weights = "none"
+epochs = 3
+frozen_epochs = 1
+image_size = 32
+batch_size = 4
+workers = 1
+[pruner]
+name = "asha"
+mode = "promotion"
+min_resource = 1
+reduction_factor = 3
+"""
+
+
+def write_photos(folder: Path) -> None:
+    """Two classes that are told apart by their hue."""
+    for part, count in (("train", 6), ("val", 4)):
+        for name, hue in (("sea", 150), ("wood", 90)):
+            (folder / part / name).mkdir(parents=True)
+            for index in range(count):
+                Image.new("HSV", (48, 40), (hue + index, 120, 120)).convert("RGB").save(
+                    folder / part / name / f"{index}.jpg"
+                )
+
+
+def test_a_search_on_images_gives_the_values_that_bare_optuna_gives(alone: Fleet) -> None:
+    """Trials pause at their rungs and go on from checkpoints, and not a bit of a value is another for it."""
+    write_photos(alone.folder / "photos")
+    alone.write_spec(SPEC)
+
+    done = alone.call("run", "spec.toml", "--slots", "1", "--json")
+
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["trials"] == {"complete": 1, "pruned": 2, "failed": 0}
+    assert result["epochs"]["trained"] == 5
+    servers = Servers("", f"sqlite:///{alone.folder / 'data' / 'studies.db'}")
+    trials = servers.study("photos").get_trials()
+    servers.close()
+    models = {}
+    for trial in trials:
+        values, models[trial.number] = bare(alone.folder / "photos", trial)
+        steps = list(trial.intermediate_values)
+        assert steps == ([1, 2, 3] if trial.state is TrialState.COMPLETE else [1])
+        assert list(trial.intermediate_values.values()) == values[: len(steps)]
+
+    (model,) = [path for path in (alone.folder / "data" / "artifacts").rglob("*") if path.is_file()]
+    saved = torch.load(model, weights_only=True)
+    assert saved["accuracy"] == result["best"]["value"]
+    assert saved["classes"] == ["sea", "wood"]
+    expected = models[result["best"]["number"]]
+    assert saved.keys() == expected.keys()
+    assert all(torch.equal(value, expected["state_dict"][key]) for key, value in saved["state_dict"].items())
+
+
+def bare(data: Path, trial: optuna.trial.FrozenTrial) -> tuple[list[float], dict[str, Any]]:
+    """Returns the values and the model of a trial with the same number and parameters, in this process."""
+    values = []
+    models = []
+
+    class Fixed(optuna.trial.FixedTrial):
+        def report(self, value: float, step: int) -> None:  # noqa: ARG002
+            values.append(value)
+
+        def save_model(self, state: dict[str, Any]) -> None:
+            models.append(state)
+
+    images.objective(
+        Fixed(trial.params, trial.number),  # type: ignore[arg-type]
+        data=str(data),
+        models=["mobilenet_v3_small"],
+        weights="none",
+        epochs=3,
+        frozen_epochs=1,
+        image_size=32,
+        batch_size=4,
+        workers=0,
+    )
+    return values, models[0]
+
+
+def test_a_search_without_its_images_ends_at_once_and_says_where_they_come_from(alone: Fleet) -> None:
+    alone.write_spec(SPEC)
+    done = alone.call("run", "spec.toml", "--slots", "1")
+    assert done.returncode == 1
+    assert f"there is no folder {alone.folder / 'photos'}" in done.stderr
+    assert "hymenoptera_data.zip" in done.stderr

@@ -1,0 +1,106 @@
+"""Configurations that a person enqueues: run first, once each, and beside the budget."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from driver import World, learning, make_spec
+from programs import LADDER, conditional, number, saving
+
+from tasks.contract import StudyStop
+
+GOOD = {"x": 0.75}
+BETTER = {"x": 0.125}
+
+
+def drawn(world: World) -> list[float]:
+    return [trial.params["x"] for trial in world.ledger.snapshot().trials if "x" in trial.params]
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+@pytest.mark.parametrize("slots", [1, 3])
+def test_what_the_spec_enqueues_comes_first_and_is_within_the_budget(slots: int, rebuild: bool) -> None:
+    spec = make_spec(trials=6, enqueue=[GOOD, BETTER])
+    world = World(spec, learning, slots, rebuild=rebuild).run()
+    assert drawn(world)[:2] == [0.75, 0.125]
+    assert (world.state, world.counts) == ("finished", {"COMPLETE": 6})
+    assert drawn(world).count(0.75) == 1
+    assert [job.trial for job in world.sent][:2] == [0, 1]
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+@pytest.mark.parametrize("steps", [0, 3, 12])
+def test_what_is_enqueued_on_the_way_is_next_and_adds_to_the_budget(steps: int, rebuild: bool) -> None:
+    world = World(make_spec(trials=6), learning, rebuild=rebuild)
+    for _ in range(steps):
+        world.step()
+    before = len(world.sent)
+    world.feed("enqueue", params=GOOD)
+    (job,) = world.sent[before:]
+    assert world.queue[0] is job, "it goes before what was sampled ahead"
+    world.run()
+    assert world.ledger.trials[job.trial].params["x"][0] == 0.75
+    assert (world.state, world.counts) == ("finished", {"COMPLETE": 7})
+    assert world.engine.progress().budget == 7
+    assert drawn(world).count(0.75) == 1
+
+
+def test_a_study_that_was_finished_goes_on_for_it() -> None:
+    world = World(make_spec(trials=2), learning).run()
+    world.rebuild()
+    world.feed("enqueue", params=GOOD)
+    world.run()
+    assert (world.state, world.counts) == ("finished", {"COMPLETE": 3})
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_study_that_was_stopped_keeps_it(rebuild: bool) -> None:
+    world = World(make_spec(trials=4), learning, rebuild=rebuild)
+    world.step()
+    world.feed("stop")
+    world.feed("enqueue", params=GOOD)
+    world.run()
+    assert world.state == "stopped"
+    assert "WAITING" in world.counts
+    world.extend(make_spec(trials=9))
+    world.run()
+    assert world.state == "finished"
+    assert sum(world.counts.values()) == 9 + 1
+    assert drawn(world).count(0.75) == 1
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_one_that_waits_while_the_objective_ends_the_study_does_not_hold_it_up(rebuild: bool) -> None:
+    world = World(make_spec(trials=4), learning, rebuild=rebuild)
+    world.step()
+    world.feed("pause")
+    world.feed("enqueue", params=GOOD)
+    run = next(slot.run for slot in world.slots if slot.run)
+    world.deliver(run.event(StudyStop()))
+    world.run()
+    assert world.state == "finished"
+    assert world.counts.get("WAITING") == 1
+
+
+def test_part_of_a_configuration_is_fixed_and_the_rest_is_sampled() -> None:
+    wanted: dict[str, Any] = {"z": "deep", "layers": 4}
+    world = World(make_spec(trials=3, space=None, enqueue=[wanted]), conditional).run()
+    trial = world.ledger.snapshot().trials[0]
+    assert trial.params.items() >= wanted.items()
+    assert {"rate", "drop"} <= set(trial.params)
+
+
+def test_a_lost_attempt_is_made_again_with_the_same_values() -> None:
+    world = World(make_spec(trials=2, enqueue=[GOOD]), learning)
+    world.step()
+    world.feed("lose", token=world.sent[0].token, text="no sign of life")
+    world.run()
+    assert drawn(world)[0] == 0.75
+    assert len(world.ledger.attempts_of(0)) == 2
+
+
+def test_where_trials_are_promoted_it_starts_at_the_bottom() -> None:
+    world = World(make_spec(**LADDER | {"trials": 9, "enqueue": [GOOD]}), saving(number), 2).run()
+    assert world.state == "finished"
+    assert drawn(world)[0] == 0.75

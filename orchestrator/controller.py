@@ -27,7 +27,7 @@ from orchestrator.storage.store import Command
 from orchestrator.stream import BATCH, Entry, EventStream, Wiped
 from orchestrator.studies import Studies
 from tasks import keys
-from tasks.contract import Alive, Confirmation, Event, Malformed, Verdict, decode_event
+from tasks.contract import Alive, Confirmation, Event, Malformed, Verdict, decode_event, salvage
 
 log = logging.getLogger(__name__)
 
@@ -189,7 +189,9 @@ class Controller:
             event = decode_event(data)
         except Malformed as error:
             self._bury(data, str(error))
-            return
+            if (salvaged := salvage(data, str(error))) is None:
+                return
+            event = salvaged
         if isinstance(event.body, Alive):
             self._slots.hear(event.body, self._monotonic())
             if not event.token:

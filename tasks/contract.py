@@ -254,6 +254,12 @@ class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag="revoked"):
     running: bool
 
 
+class Unreadable(msgspec.Struct, frozen=True, kw_only=True, tag="unreadable"):
+    """What stands in the place of an event that could not be read, so that those behind it need not wait for it."""
+
+    reason: str
+
+
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
     """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves. ``gpu_memory`` in bytes, where there is a
     GPU."""
@@ -283,6 +289,7 @@ Body = (
     | StudyStop
     | Revoked
     | Alive
+    | Unreadable
 )
 Outcome = Finished | Failed | Stopped | Paused | Released
 TERMINAL = (Finished, Failed, Stopped, Paused, Released)
@@ -300,6 +307,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     seq: int
     body: Body
     version: int = VERSION
+
+
+class _Head(msgspec.Struct, frozen=True, kw_only=True):
+    """An event without its body."""
+
+    token: str
+    runner: str
+    seq: int
+    version: int = 1
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
@@ -421,6 +437,7 @@ FromTrainer = (
 
 _event_encoder = msgspec.msgpack.Encoder()
 _event_decoder = msgspec.msgpack.Decoder(Event)
+_head_decoder = msgspec.msgpack.Decoder(_Head)
 _to_trainer = msgspec.msgpack.Decoder(ToTrainer)
 _from_trainer = msgspec.msgpack.Decoder(FromTrainer)
 _confirmation = msgspec.msgpack.Decoder(Confirmation)
@@ -466,6 +483,22 @@ def decode_event(data: bytes) -> Event:
     if len(event.token) > MAX_ID or len(event.runner) > MAX_ID or len(name) > longest:
         raise Malformed(f"a name that is too long to be stored: {name or event.token!r:.100}")
     return event
+
+
+def salvage(data: bytes, reason: str) -> Event | None:
+    """Returns what can be told of bytes that are no event: whose they are and which place they take.
+
+    ``None`` where that is not known either, or where the sender speaks a later version: it is not for us to drop what
+    we could not understand.
+    """
+    try:
+        head = _head_decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        return None
+    names = (head.token, head.runner)
+    if head.version > VERSION or not 0 < head.seq <= _LARGEST or any(len(name) > MAX_ID for name in names):
+        return None
+    return Event(token=head.token, runner=head.runner, seq=head.seq, body=Unreadable(reason=reason[:MAX_NAME]))
 
 
 def decode_confirmation(data: bytes) -> Confirmation:

@@ -39,6 +39,7 @@ from tasks.contract import (
     Stopped,
     StudyStop,
     Suggest,
+    Unreadable,
 )
 
 _ENDS_THE_STUDY = ("import", "checkpoint")
@@ -293,6 +294,8 @@ class StudyEngine:
                 self._left(row, "released", at)
             case StudyStop():
                 self._stop_study(at)
+            case Unreadable():
+                self.counts["unreadable"] += 1
             case Started() | Alive() | Revoked():
                 self.counts["unexpected"] += 1
             case _:

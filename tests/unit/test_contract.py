@@ -44,6 +44,7 @@ from tasks.contract import (
     StudyStop,
     Suggest,
     Suggested,
+    Unreadable,
     decode_confirmation,
     decode_event,
     decode_from_trainer,
@@ -53,6 +54,7 @@ from tasks.contract import (
     is_location,
     job_from_payload,
     job_to_payload,
+    salvage,
 )
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
@@ -230,6 +232,39 @@ def body(**changes: Any) -> bytes:
 def test_the_event_that_the_cases_below_break_is_one() -> None:
     assert decode_event(event()).body == Epoch(step=1, value=0.5)
     assert decode_event(body(value=1)).body == Epoch(step=1, value=1.0), "an integer is a number"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        event(body=None),
+        body(type="epochs"),
+        body(step=-1),
+        body(value="x"),
+        event(body={"type": "epoch"}),
+        event(more=1),
+    ],
+)
+def test_what_can_be_told_of_a_broken_event_is_whose_it_is(data: bytes) -> None:
+    found = salvage(data, "why")
+    assert found == Event(token="t", runner="r", seq=1, body=Unreadable(reason="why"))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"\xc1" * 100,
+        event(version=VERSION + 1, body=None),
+        event(seq=0, body=None),
+        event(seq=2**63, body=None),
+        event(token=7, body=None),
+        event(runner="r" * 65, body=None),
+        msgspec.msgpack.encode({"token": "t"}),
+    ],
+)
+def test_of_what_nothing_can_be_told_nothing_is(data: bytes) -> None:
+    assert salvage(data, "why") is None
 
 
 @pytest.mark.parametrize("key", ["token", "runner", "seq", "body"])

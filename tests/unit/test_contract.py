@@ -242,7 +242,6 @@ def test_the_event_that_the_cases_below_break_is_one() -> None:
         body(step=-1),
         body(value="x"),
         event(body={"type": "epoch"}),
-        event(more=1),
     ],
 )
 def test_what_can_be_told_of_a_broken_event_is_whose_it_is(data: bytes) -> None:

@@ -9,7 +9,7 @@ import math
 import pytest
 from driver import World, make_spec
 
-from tasks.contract import Attribute, Body, Epoch, Event, Failed, Finished, Started
+from tasks.contract import Attribute, Body, Epoch, Event, Failed, Finished, Started, Unreadable
 
 TAKEN_BY_THE_CONTROLLER = (ValueError, KeyError, TypeError, ArithmeticError)
 """Whatever else the core raises would end the control plane, and end it again after each restart."""
@@ -49,6 +49,17 @@ def test_a_constraint_that_is_no_number_is_dropped(text: str) -> None:
     world = World(make_spec(trials=3, sampler={"name": "tpe", "n_startup_trials": 1}))
     run = world.until(Started)
     poison(world, run.event(Attribute(key="key", value=text, kind="constraint")))
+    goes_on(world)
+
+
+def test_those_behind_an_unreadable_event_do_not_wait_for_it() -> None:
+    world = World(make_spec(trials=3))
+    run = world.until(Started)
+    poison(world, run.event(Unreadable(reason="step -1")))
+    poison(world, run.event(Epoch(step=1, value=0.5)))
+    assert world.confirmations[run.job.token].seq == 3
+    assert world.ledger.trials[0].steps == {1: 0.5}
+    assert world.engine.counts["unreadable"] == 1
     goes_on(world)
 
 

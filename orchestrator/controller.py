@@ -153,9 +153,11 @@ class Controller:
             events = self._read_some(self._patience(now) if wait else 0.0)
             if self._commands_waiting:
                 self._commands_waiting = False
+                begun = self._clock()
                 if answers := self._steering.apply():
                     self._answered |= answers
-                    self._resend_missing(older_than=0.0)
+                    # Of a study that goes on. What a command itself has had sent may be on its way to a slot already.
+                    self._resend_missing(begun)
             self._tend(self._monotonic())
         except Wiped:
             log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
@@ -310,7 +312,7 @@ class Controller:
             self._commands_waiting = True
             self._events.read_pending_again()
             if self._watch.trusted(now):
-                self._resend_missing(older_than=self._watch.lease)
+                self._resend_missing(self._clock() - self._watch.lease)
 
     def _count_slots(self, now: float) -> None:
         """Tells the studies that promote trials how many slots there are."""
@@ -329,11 +331,10 @@ class Controller:
         for engine in self._studies:
             for row in engine.attempts.in_state(*AttemptState):
                 self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
-        self._resend_missing(older_than=0.0)
+        self._resend_missing(self._clock())
 
-    def _resend_missing(self, older_than: float) -> None:
-        """Sends again what was sent, never started, and waits in no queue."""
-        before = self._clock() - older_than
+    def _resend_missing(self, before: float) -> None:
+        """Sends again what was sent ``before``, never started, and waits in no queue."""
         sent = [row for row in self._studies.live(AttemptState.SENT) if row.sent is None or row.sent <= before]
         on_its_way = self._actions.on_its_way()
         if not sent:

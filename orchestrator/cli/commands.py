@@ -16,6 +16,7 @@ from orchestrator.errors import BadInput, OrchestratorError
 if TYPE_CHECKING:
     from orchestrator.settings import Settings
     from orchestrator.spec import Spec
+    from orchestrator.view.summary import Summary
 
 ANSWER_SECONDS = 10.0
 
@@ -42,20 +43,25 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
     Without ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL an embedded server and an SQLite file are used, kept
     in ORCHESTRATOR_DATA_DIR [default: .orchestrator]. Ctrl-C stops; the same command goes on.
     """
-    settings, search = _settings(), _checked(spec, name, trials)
+    settings = _settings()
+    search = _checked(spec, name, trials, settings)
     from orchestrator.local.run import Plan
     from orchestrator.local.run import run as run_search
     from orchestrator.view.base import make_view
     from orchestrator.view.summary import render_summary, to_json
 
     view = make_view(sys.stderr)
+
+    def show(summary: Summary) -> None:
+        view.close()
+        click.echo(render_summary(summary, 80), err=as_json)
+        if as_json:
+            click.echo(json.dumps(to_json(summary)))
+
     try:
-        summary = run_search(Plan(search, str(spec), slots, settings, dict(os.environ)), view)
+        summary = run_search(Plan(search, str(spec), slots, settings, dict(os.environ)), view, show)
     finally:
         view.close()
-    click.echo(render_summary(summary, 80), err=as_json)
-    if as_json:
-        click.echo(json.dumps(to_json(summary)))
     if summary.state == "failed":
         sys.exit(1)
 
@@ -99,7 +105,8 @@ def worker(context: click.Context) -> None:
 @click.option("--name", help="Name of the study, instead of the one in SPEC.")
 def submit(spec: Path, name: str | None) -> None:
     """Hand SPEC to a running `serve` and print the study's name."""
-    settings, search = _settings(), _checked(spec, name, None)
+    settings = _settings()
+    search = _checked(spec, name, None, settings)
     redis_url, storage_url = _urls(settings)
     from orchestrator.commands import Issuer
     from orchestrator.serve import check_redis
@@ -156,13 +163,14 @@ def _urls(settings: Settings) -> tuple[str, str]:
     return str(settings.redis_url), str(settings.storage_url)
 
 
-def _checked(path: Path, name: str | None, trials: int | None) -> Spec:
+def _checked(path: Path, name: str | None, trials: int | None, settings: Settings) -> Spec:
     """Returns the spec, after a look at its objective that imports nothing."""
     from orchestrator.objective_check import check_objective
+    from tasks.objective_path import split_path
 
     spec = _spec(path, name, trials)
     try:
-        check_objective(spec.objective)
+        check_objective(spec.objective, split_path(settings.objective_path))
     except BadInput as error:
         raise BadInput(f"{path}: {error.where}", error.problem, error.remedy) from None
     return spec

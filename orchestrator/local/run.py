@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,7 @@ from orchestrator.watch import ENDED, follow, newest
 from tasks import keys
 from tasks.app import connect, raw
 from tasks.contract import Preloaded, decode_from_trainer
+from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
 DRAIN_SECONDS = 12.0
 """How long a worker that shuts down may take to hand its trials back."""
@@ -53,8 +54,10 @@ class Plan:
     environment: dict[str, str]
 
 
-def run(plan: Plan, view: View) -> Summary:
+def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     """Runs the search to its end and returns what came of it. On every way out no process is left behind.
+
+    What came of it is shown as soon as it is known; the processes take a moment to leave.
 
     Raises:
         BadInput: something that was given cannot be used; no study was made or changed.
@@ -63,6 +66,10 @@ def run(plan: Plan, view: View) -> Summary:
     """
     begun = time.monotonic()
     settings, spec = plan.settings, plan.spec
+    try:
+        check_folders(split_path(settings.objective_path))
+    except NoFolder as error:
+        raise BadInput(OBJECTIVE_PATH, str(error), "name folders that exist") from None
     folder = ensure_data_dir(settings.data_dir).resolve()
     storage_url = settings.storage_url or f"sqlite:///{folder / 'studies.db'}"
     with _interrupts() as interrupted, ExitStack() as stack:
@@ -79,6 +86,7 @@ def run(plan: Plan, view: View) -> Summary:
             "ORCHESTRATOR_CHECKPOINT_URL": settings.checkpoint_url or str(folder / "checkpoints"),
             "ORCHESTRATOR_ARTIFACT_URL": artifact_url,
             "ORCHESTRATOR_DATA_DIR": str(folder),
+            OBJECTIVE_PATH: settings.objective_path,
             "ORCHESTRATOR_HEARTBEAT": str(settings.heartbeat),
             "ORCHESTRATOR_LEASE": str(settings.lease),
         }
@@ -120,7 +128,9 @@ def run(plan: Plan, view: View) -> Summary:
             with suppress(NoAnswer, BadInput):
                 issuer.command("pause", spec.name, PAUSE_SECONDS)
             raise
-        return summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun)
+        summary = summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun)
+        show(summary)
+        return summary
 
 
 def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:

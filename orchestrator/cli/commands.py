@@ -67,6 +67,17 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
 
 
 @cli.command()
+@click.argument("spec", type=click.Path(path_type=Path))
+def validate(spec: Path) -> None:
+    """Check SPEC and that its objective, sampler and pruner are there, and say what it is. Runs nothing of it."""
+    search = _checked(spec, None, None, _settings())
+    _check_classes(search, spec)
+    pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
+    click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.objective}")
+    click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
+
+
+@cli.command()
 @click.option("--study", default="", help="Look after this study alone.")
 @click.option("--journal", type=click.Path(path_type=Path), help="Record everything the core is fed in this file.")
 @click.option("--parent", type=int, default=0, hidden=True)
@@ -110,14 +121,11 @@ def submit(spec: Path, name: str | None) -> None:
     redis_url, storage_url = _urls(settings)
     from orchestrator.commands import Issuer
     from orchestrator.serve import check_redis
-    from orchestrator.spec.pruners import check_pruner
-    from orchestrator.spec.samplers import check_sampler
     from orchestrator.storage import Store
     from orchestrator.storage.database import Database
     from tasks.app import connect
 
-    check_sampler(search, str(spec))
-    check_pruner(search, str(spec))
+    _check_classes(search, spec)
     client = connect(redis_url)
     check_redis(client, redis_url)
     database = Database(storage_url)
@@ -174,6 +182,15 @@ def _checked(path: Path, name: str | None, trials: int | None, settings: Setting
     except BadInput as error:
         raise BadInput(f"{path}: {error.where}", error.problem, error.remedy) from None
     return spec
+
+
+def _check_classes(search: Spec, path: Path) -> None:
+    """Checks what only Optuna, or the user's own classes, can tell."""
+    from orchestrator.spec.pruners import check_pruner
+    from orchestrator.spec.samplers import check_sampler
+
+    check_sampler(search, str(path))
+    check_pruner(search, str(path))
 
 
 def _spec(path: Path, name: str | None, trials: int | None) -> Spec:

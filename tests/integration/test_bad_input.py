@@ -28,12 +28,25 @@ GOOD = 'name = "n"\nobjective = "objectives:steady"\ntrials = 2\n'
     ids=lambda value: value[-1] if isinstance(value, list) else None,
 )
 def test_a_wrong_spec_is_answered_with_one_line(alone: Fleet, text: str, expected: list[str]) -> None:
-    done = alone.call("run", str(alone.write_spec(text)))
+    path = str(alone.write_spec(text))
+    done = alone.call("run", path)
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     for part in expected:
         assert part in last
     assert "Traceback" not in done.stderr
+    checked = alone.call("validate", path)
+    assert (checked.returncode, checked.stdout, checked.stderr.strip()) == (2, "", last)
+
+
+def test_a_good_spec_is_said_to_be_one(alone: Fleet) -> None:
+    path = alone.write_spec(GOOD + 'max_steps = 9\n[pruner]\nname = "asha"\nmode = "sync"\nmin_resource = 1\n')
+    done = alone.call("validate", str(path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (
+        f"{path}: n: 2 trials of objectives:steady\nsampler tpe, pruner asha with promotion, minimize\n"
+    )
+    assert not (alone.folder / "data").exists(), "nothing is made"
 
 
 def test_a_missing_spec(alone: Fleet) -> None:

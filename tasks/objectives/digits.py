@@ -11,7 +11,8 @@ epoch is the settled one, and its accuracy is returned as it is: to pick the bes
 would flatter it.
 
 Where the trial can keep checkpoints, as on a worker, one is saved after every epoch, and a trial that was cut off or
-paused goes on from it with the very values that it would have had. Optuna's own trial cannot, and needs none.
+paused goes on from it with the very values that it would have had. The trained network is saved at the end, where the
+trial can keep models. Optuna's own trial can do neither.
 """
 
 from __future__ import annotations
@@ -210,4 +211,6 @@ def objective(trial: optuna.Trial, *, epochs: int = 27, seed: int = 0) -> float:
                 raise optuna.TrialPruned()
             if hasattr(trial, "save_checkpoint"):
                 trial.save_checkpoint(training.state(), training.epoch)
+        if hasattr(trial, "save_model"):
+            trial.save_model(network.state_dict())
     return training.accuracy

@@ -116,8 +116,8 @@ class _Images(Dataset[tuple[Tensor, int]]):
         path, label = self.samples[index]
         image = image_files.default_loader(path)
         before = torch.get_rng_state()
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPU too, where dropout draws
         try:
+            torch.default_generator.manual_seed(seed)  # torch.manual_seed would reseed the GPU too, where dropout draws
             return self._transform(image), label
         finally:
             torch.set_rng_state(before)

@@ -71,14 +71,22 @@ def build(name: str, classes: int, *, weights: str = IMAGENET, image_size: int =
     return Classifier(network, _replace(network, path, classes), normalization)
 
 
-def freeze(classifier: Classifier, frozen: bool) -> None:
-    """Puts a network into training mode, all of it or, where ``frozen``, the last layer alone.
+def freeze(classifier: Classifier, *, features: bool, statistics: bool) -> None:
+    """Puts a network into training mode but for what is frozen.
 
-    Frozen layers keep their running statistics too: those of ImageNet are better than those of a few hundred images
-    seen through weights that do not follow.
+    Args:
+        classifier: The network.
+        features: Whether all but the last layer is, as if it were not trained at all.
+        statistics: Whether batch norms go on with the statistics that they have. A last layer that was trained on
+            frozen features knows them with those statistics only.
     """
-    classifier.network.requires_grad_(not frozen).train(not frozen)
-    classifier.head.requires_grad_(True).train()
+    network, head = classifier.network, classifier.head
+    network.requires_grad_(not features).train(not features)
+    head.requires_grad_(True).train()
+    if statistics:
+        for layer in network.modules():
+            if isinstance(layer, nn.BatchNorm2d):
+                layer.eval()
 
 
 # -- making a network as its weights need it
@@ -101,7 +109,9 @@ def _torchvision(pretrained: bool, image_size: int, name: str) -> tuple[nn.Modul
         _fetch(weights, name)
         arguments["weights"] = weights
     elif name in ("googlenet", "inception_v3"):
-        arguments["init_weights"] = False  # theirs takes seconds, and layers come initialized anyhow
+        # Their own initialization takes seconds, and layers come initialized anyhow. The other one makes the network
+        # scale its input as the pretrained one does, so that weights which a search has saved fit both.
+        arguments |= {"init_weights": False, "transform_input": True}
     network: nn.Module = torchvision.models.get_model(name, **arguments)
     return network, Normalization(tuple(preset.mean), tuple(preset.std))
 

@@ -65,7 +65,8 @@ def objective(
             ``efficientnet_lite0``.
         weights: ``imagenet``, ``none`` to train from scratch, or a file with a state dict, for one model.
         epochs: Of a full trial.
-        frozen_epochs: For how many epochs, from the first, only the new last layer is trained.
+        frozen_epochs: For how many epochs, from the first, only the new last layer is trained. Where there are any,
+            batch norms keep their statistics afterwards too.
         image_size: Side of the images that the network is given, in pixels.
         batch_size: Images to a step.
         smallest_crop: The smallest share of a training image's area that its augmentation leaves of it.
@@ -150,7 +151,7 @@ class Training:
 
     def train(self, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
         """Trains one epoch. What is frozen gets no gradient, and the optimizers leave it as it is."""
-        freeze(self._classifier, self.epoch < self._frozen_epochs)
+        freeze(self._classifier, features=self.epoch < self._frozen_epochs, statistics=self._frozen_epochs > 0)
         for images, labels in batches:
             self._optimizer.zero_grad()
             with self._precision():

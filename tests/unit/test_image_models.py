@@ -67,6 +67,13 @@ def test_transformers_take_other_sizes_of_images(name: str, size: int) -> None:
         assert network(torch.zeros(2, 3, size, size)).shape == (2, 2)
 
 
+@pytest.mark.parametrize("name", ["googlenet", "inception_v3"])
+def test_input_is_scaled_as_for_the_pretrained_weights(name: str) -> None:
+    with torch.device("meta"):
+        network = build(name, 2, weights="none", image_size=299).network
+    assert network.transform_input is True  # what torchvision sets with weights, and not without
+
+
 def test_too_small_images_are_refused() -> None:
     with pytest.raises(ValueError, match="alexnet takes images of at least 63 pixels, but image_size is 32"):
         build("alexnet", 2, weights="none", image_size=32)
@@ -81,21 +88,21 @@ def test_an_unknown_model_is_answered_with_a_close_one() -> None:
         build("fasterrcnn_resnet50_fpn", 2, weights="none")  # a detector
 
 
-@pytest.mark.parametrize("frozen", [True, False])
-def test_what_is_frozen_neither_learns_nor_counts(frozen: bool) -> None:
+@pytest.mark.parametrize(("features", "statistics"), [(True, True), (False, True), (False, False)])
+def test_what_is_frozen_stays_as_it_is(features: bool, statistics: bool) -> None:
     classifier = build("mobilenet_v3_small", 2, weights="none", image_size=32)
-    network, head = classifier.network, classifier.head
+    network = classifier.network
     before = {key: value.clone() for key, value in network.state_dict().items()}
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
-    image_models.freeze(classifier, frozen)
+    image_models.freeze(classifier, features=features, statistics=statistics)
     network(torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))).square().sum().backward()
     optimizer.step()
-    after = network.state_dict()
-    changed = {key for key in after if not torch.equal(after[key], before[key])}
+    changed = {key for key, value in network.state_dict().items() if not torch.equal(value, before[key])}
     assert changed >= {"classifier.3.weight", "classifier.3.bias"}
-    assert (changed == {"classifier.3.weight", "classifier.3.bias"}) is frozen
-    assert head.training
-    assert network.training is not frozen
+    assert ("features.0.0.weight" not in changed) is features
+    assert ("features.0.1.running_mean" not in changed) is statistics
+    assert (len(changed) == 2) is features
+    assert classifier.head.training
 
 
 # -- weights

@@ -188,14 +188,15 @@ def test_a_stop_in_the_middle_of_an_epoch_leaves_no_process_behind(data: Path) -
 # -- what is kept
 
 
-def test_the_weights_that_are_saved_are_those_of_the_best_epoch(data: Path, tmp_path: Path) -> None:
-    trial = Trial(tmp_path, {**PARAMS, "lr": 1e-2})
-    value = train(trial, data, epochs=6)
+def test_it_learns_and_saves_the_weights_of_the_best_epoch(data: Path, tmp_path: Path) -> None:
+    trial = Trial(tmp_path, {**PARAMS, "model": "resnet18"})
+    value = train(trial, data, models=["resnet18"], epochs=5, checkpoint_every=5)
     best = max(trial.values, key=lambda each: (each[1], -each[0]))
     assert trial.model is not None
     assert (trial.model["epoch"], trial.model["accuracy"]) == best
-    assert value == best[1]
-    assert best[0] < 6, "the test needs a best epoch that is not the last"
+    assert value == best[1] > 0.8
+    assert best[0] < 5, "the test needs a best epoch that is not the last"
+    assert not same(trial.model["state_dict"], load_state(trial))
     assert trial.model["classes"] == ["dark", "light"]
 
     classifier = image_models.build(trial.model["model"], 2, weights="none", image_size=trial.model["image_size"])
@@ -214,10 +215,6 @@ def test_checkpoints_may_be_further_apart(data: Path, tmp_path: Path) -> None:
     trial = Trial(tmp_path, PARAMS)
     train(trial, data, epochs=5, checkpoint_every=2)
     assert [each.step for each in trial.saved] == [2, 4]
-
-
-def test_it_learns(data: Path) -> None:
-    assert max(bare(data, {**PARAMS, "model": "resnet18"}, models=["resnet18"], epochs=6)) >= 0.8
 
 
 # -- the folder

@@ -17,7 +17,7 @@ class ArtifactBin(Bin):
     """
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, "artifact")
+        super().__init__(url, "an artifact")
 
     def throw(self, id: str) -> None:
         """Deletes a file."""

@@ -21,7 +21,7 @@ class Bin:
 
     Args:
         url: The store: a folder, or a URL that fsspec knows.
-        what: What lies in it, for messages.
+        what: One of what lies in it, for messages.
     """
 
     def __init__(self, url: str, what: str) -> None:
@@ -29,7 +29,7 @@ class Bin:
         self._what = what
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._complained = False
-        self._thread = threading.Thread(target=self._run, name=f"{what} bin", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="bin", daemon=True)
         self._thread.start()
 
     def close(self, timeout: float = 5.0) -> None:
@@ -49,7 +49,7 @@ class Bin:
             except Exception as error:  # a store may raise anything, and none of it may end the thread
                 if not self._complained:
                     problem = f"{type(error).__name__}: {error}"
-                    log.warning("a %s cannot be deleted: %s", self._what, problem, extra={"action": "bin_failed"})
+                    log.warning("%s cannot be deleted: %s", self._what, problem, extra={"action": "bin_failed"})
                     self._complained = True
 
 
@@ -61,7 +61,7 @@ class CheckpointBin(Bin):
     """
 
     def __init__(self, url: str) -> None:
-        super().__init__(url, "checkpoint")
+        super().__init__(url, "a checkpoint")
 
     def throw(self, location: str) -> None:
         """Deletes a checkpoint, by its location relative to the root."""

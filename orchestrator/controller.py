@@ -19,6 +19,7 @@ from orchestrator.engine import Batch, StudyEngine
 from orchestrator.errors import BadInput
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import AttemptState
+from orchestrator.notices import OtherSource
 from orchestrator.recovery import Slots, Watch, dead_here
 from orchestrator.steering import Steering
 from orchestrator.storage import Store
@@ -286,6 +287,9 @@ class Controller:
 
     def _tell(self, batches: dict[str, Batch], at: float) -> None:
         for name, batch in batches.items():
+            for notice in batch.notices:
+                if isinstance(notice, OtherSource):
+                    log.warning("study %s: %s", name, notice.text(), extra={"action": "other_source"})
             if batch.changes:
                 self._progress_owed.add(name)
             due = at - self._progress_told.get(name, 0.0) >= PROGRESS_SECONDS

@@ -78,7 +78,25 @@ class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     traceback: str = ""
 
 
-Notice = Progress | TrialEnded
+class OtherSource(msgspec.Struct, frozen=True, kw_only=True, tag="other_source"):
+    """A trial trains with other source than the study's first one did: said once for each source.
+
+    ``number`` is the trial's, ``first`` that of the first one; ``digest`` is that of the trial's source.
+    """
+
+    number: int
+    first: int
+    digest: str
+
+    def text(self) -> str:
+        """Returns it in one line."""
+        what = "is trained again with other source than before"
+        if self.number != self.first:
+            what = f"trains with other source than trial {self.first}"
+        return f"trial {self.number} {what}: the objective's code has changed since the study began"
+
+
+Notice = Progress | TrialEnded | OtherSource
 
 _decoder = msgspec.msgpack.Decoder(Notice)
 

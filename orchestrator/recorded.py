@@ -43,7 +43,8 @@ class TrialFacts:
     recording; ``attempts`` by their number.
 
     ``standing`` is where a trial that is paused at a rung stands there now. ``failure`` is how it failed, as the engine
-    keeps it. ``redone`` counts epochs that were trained again after a loss.
+    keeps it. ``redone`` counts epochs that were trained again after a loss. ``source`` is the digest of its objective's
+    source; ``first_source`` is the number of the study's first trial that has one, and that digest.
     """
 
     study: StudyFacts
@@ -58,6 +59,8 @@ class TrialFacts:
     attempts: Sequence[AttemptRow] = ()
     redone: int = 0
     standing: Decision | None = None
+    source: str = ""
+    first_source: tuple[int, str] | None = None
 
 
 @dataclass(frozen=True)

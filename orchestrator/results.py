@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -24,11 +25,22 @@ from orchestrator.view.summary import Audit, Epochs, Model, Shadow, Summary, Tri
 
 def summarize(store: Store, name: str, storage_url: str, artifact_url: str, wall: float) -> Summary:
     """Returns the summary of a study; ``wall`` is how long this run of it took, in seconds."""
-    snapshot = store.load(name)
+    latencies, gaps = store.timings(name)
+    return summary_of(store.load(name), latencies, gaps, storage_url, artifact_url, wall)
+
+
+def summary_of(
+    snapshot: Snapshot,
+    latencies: Sequence[float],
+    gaps: Sequence[float],
+    storage_url: str,
+    artifact_url: str,
+    wall: float,
+) -> Summary:
+    """Returns the summary of a study that was read; ``latencies`` and ``gaps`` are what ``Store.timings`` returns."""
     spec = snapshot.spec
     states = [trial.state for trial in snapshot.trials]
     trained = [len(trial.intermediate_values) for trial in snapshot.trials]
-    latencies, gaps = store.timings(name)
     budget = saved = None
     if spec.max_steps is not None:
         extra = sum(EXTRA in trial.system_attrs for trial in snapshot.trials)
@@ -41,7 +53,7 @@ def summarize(store: Store, name: str, storage_url: str, artifact_url: str, wall
     study = in_memory(snapshot.trials, spec.objectives)
     best, front = best_of(study), front_of(study)
     return Summary(
-        study=name,
+        study=spec.name,
         storage=redact(storage_url),
         state=snapshot.state,
         reason=snapshot.reason,

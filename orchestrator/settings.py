@@ -14,6 +14,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import BadInput
+from tasks.admission import NotAList, split_list
+from tasks.objective_path import split_path
 
 PREFIX = "ORCHESTRATOR_"
 
@@ -184,6 +186,19 @@ def _check_folder(path: Path) -> Path:
         raise _Refused(f"is {str(path)!r}, and there is no home folder", "give an absolute path") from None
 
 
+def _check_objective_path(text: str) -> str:
+    if "\0" in text:
+        raise _Refused("contains a NUL character", f"give folders, separated by '{os.pathsep}'")
+    return os.pathsep.join(map(str, split_path(text)))
+
+
+def _check_objectives(text: str) -> str:
+    try:
+        return ",".join(split_list(text))
+    except NotAList as error:
+        raise _Refused(str(error), "write names of modules, separated by commas, or * for everything") from None
+
+
 class Settings(BaseSettings):
     """What the environment says. Made by ``load_settings``; a bare ``Settings()`` is all defaults.
 
@@ -192,6 +207,8 @@ class Settings(BaseSettings):
         redis_url: Broker, stream and verdicts; None for an embedded server.
         checkpoint_url: Where checkpoints are kept, an absolute path or a URL; None for ``checkpoints`` in ``data_dir``.
         artifact_url: Where models and other files of trials are kept, likewise; None for ``artifacts`` in ``data_dir``.
+        objective_path: Folders of the user's own code, absolute, separated as in ``PATH``.
+        objectives: What workers admit, separated by commas; empty for the default.
         data_dir: Embedded state, checkpoints, models, logs.
         heartbeat: Seconds between two signs of life.
         lease: Seconds without one after which something counts as lost.
@@ -206,6 +223,8 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_check_redis)] | None = Field(default=None, repr=False)
     checkpoint_url: Annotated[str, AfterValidator(_check_store)] | None = Field(default=None, repr=False)
     artifact_url: Annotated[str, AfterValidator(_check_store)] | None = Field(default=None, repr=False)
+    objective_path: Annotated[str, AfterValidator(_check_objective_path)] = ""
+    objectives: Annotated[str, AfterValidator(_check_objectives)] = ""
     data_dir: Annotated[Path, AfterValidator(_check_folder)] = Path(".orchestrator")
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0

@@ -51,6 +51,7 @@ class Story:
         yield from self._promotions()
         yield self._audited()
         yield self._shadowed()
+        yield self._source()
         yield from self._attempts()
 
     def first(self, action: DecisionAction) -> DecisionRow | None:
@@ -209,6 +210,12 @@ class Story:
             return ""
         grounds = of_rule(row, self._shadow, self._direction)
         return f"the shadow rule {row.rule} would have pruned it {grounds.place(row)}: {grounds.against(row)}"
+
+    def _source(self) -> str:
+        source, first = self._trial.source, self._trial.first_source
+        if not source or first is None or source == first[1]:
+            return ""
+        return f"trained with other source than trial {first[0]}"
 
     def _attempts(self) -> Iterator[str]:
         earlier = [row for row in self._trial.attempts[:-1] if row.cause != "promoted"]

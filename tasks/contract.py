@@ -387,6 +387,12 @@ class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
     why: str = ""
 
 
+class Stale(msgspec.Struct, frozen=True, kw_only=True, tag="stale"):
+    """Trainer to keeper: nothing of the job has been run, for ``why``. A fresh process is to have it."""
+
+    why: str
+
+
 class Preloaded(msgspec.Struct, frozen=True, kw_only=True, tag="preloaded"):
     """Trainer to keeper: the objective named at its start was imported, or ``error`` says why not."""
 
@@ -431,6 +437,7 @@ FromTrainer = (
     | Paused
     | StudyStop
     | Ready
+    | Stale
     | Preloaded
     | Left
 )

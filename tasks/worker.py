@@ -2,7 +2,7 @@
 
 It knows three URLs: that of Redis, from ``ORCHESTRATOR_REDIS_URL``, where checkpoints are kept, from
 ``ORCHESTRATOR_CHECKPOINT_URL``, and where models and other files are, from ``ORCHESTRATOR_ARTIFACT_URL``. Of a database
-it knows nothing.
+it knows nothing. What it runs is found by ``ORCHESTRATOR_OBJECTIVE_PATH`` and admitted by ``ORCHESTRATOR_OBJECTIVES``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from celery import bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
 from tasks import keys, train
+from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.contract import Event, Preloaded, Revoked, encode
 from tasks.keeper.checkpoints import Unusable, check_url
@@ -39,6 +40,7 @@ from tasks.keeper.devices import (
 from tasks.keeper.keeper import Keeper, Slot
 from tasks.keeper.slots import Slots
 from tasks.lifeline import die_with_parent
+from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
 log = logging.getLogger("tasks.worker")
 
@@ -79,6 +81,18 @@ def main(arguments: list[str] | None = None) -> int:
         except Unusable as error:
             print(f"{variable}: {error}", file=sys.stderr)
             return 2
+    try:
+        folders = split_path(os.environ.get(OBJECTIVE_PATH, ""))
+        check_folders(folders)
+        # As they are from here, wherever an objective goes.
+        os.environ[OBJECTIVE_PATH] = os.pathsep.join(map(str, folders))
+        admission = Admission.of(os.environ, options.preload)
+    except NoFolder as error:
+        print(f"{OBJECTIVE_PATH}: {error}", file=sys.stderr)
+        return 2
+    except NotAList as error:
+        print(f"{OBJECTIVES}: {error}", file=sys.stderr)
+        return 2
     logging.basicConfig(
         level=options.loglevel.upper(),
         format="%(asctime)s %(levelname)s worker %(message)s",
@@ -92,7 +106,8 @@ def main(arguments: list[str] | None = None) -> int:
     keeper: list[Keeper] = []
     train.register(app, keeper)
     app.steps["consumer"].add(ConsumeWhenFree)
-    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, (checkpoints, artifacts), options)
+    stores = checkpoints, artifacts
+    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, stores, admission, options)
     worker = app.Worker(
         hostname=name,
         pool_cls="prefork",
@@ -132,6 +147,7 @@ def _attach(
     gpus: tuple[str, ...],
     name: str,
     stores: tuple[str, str],
+    admission: Admission,
     options: argparse.Namespace,
 ) -> None:
     """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end.
@@ -154,6 +170,7 @@ def _attach(
             data=options.data_dir,
             checkpoints=stores[0],
             artifacts=stores[1],
+            admission=admission,
             queues=tuple(options.queues.split(",")),
             preload=options.preload,
         )

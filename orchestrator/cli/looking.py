@@ -13,6 +13,7 @@ from orchestrator.cli.commands import cli
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
+    from orchestrator.recorded import TrialFacts
     from orchestrator.storage.history import History
 
 
@@ -62,6 +63,27 @@ def replay(study: str, pruners: tuple[str, ...], as_json: bool) -> None:
     with waiting("replaying", len(candidates) * len(recording.reports), sys.stderr) as advance:
         results = compare(recording, candidates, advance)
     click.echo(json.dumps([each.to_json() for each in results]) if as_json else render(recording, results))
+
+
+@cli.command()
+@click.argument("study")
+@click.argument("trial")
+@click.option("-f", "--follow", is_flag=True, help="Go on until the trial has ended.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), help="Begin with so many lines from the end [default: all].")
+def logs(study: str, trial: str, follow: bool, lines: int | None) -> None:
+    """Show what the objective printed in TRIAL of STUDY.
+
+    The file is kept in ORCHESTRATOR_DATA_DIR of the worker that trained it; where that is another host, its name is
+    told.
+    """
+    from orchestrator.logs import show, standard_output
+    from orchestrator.settings import load_settings
+
+    def look() -> TrialFacts:
+        with _history() as history:
+            return history.trial(study, trial)
+
+    show(load_settings().data_dir.resolve(), look, standard_output(), lines=lines, follow=follow)
 
 
 def _history() -> AbstractContextManager[History]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from orchestrator.changes import Changes
-from orchestrator.notices import TrialEnded
+from orchestrator.notices import OtherSource, TrialEnded
 from tasks.contract import Confirmation, Job, Reply
 
 
@@ -59,4 +59,4 @@ class Batch:
     artifact_discards: list[str] = field(default_factory=list)
     sweep: Sweep | None = None
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
-    notices: list[TrialEnded] = field(default_factory=list)
+    notices: list[TrialEnded | OtherSource] = field(default_factory=list)

@@ -14,7 +14,7 @@ from orchestrator.changes import DecisionRow
 from orchestrator.engine.explain import attribute, describe
 from orchestrator.engine.rules import AUDITED, SHADOW, Rules
 from orchestrator.mirror import Mirror
-from orchestrator.notices import Best, TrialEnded
+from orchestrator.notices import Best, OtherSource, TrialEnded
 from orchestrator.optima import best_of, front_of
 from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.sampling import Asker, SamplerFailed
@@ -72,7 +72,9 @@ class Trials:
         self._max_steps = spec.max_steps
         self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
         self._rules = Rules(spec, seed, self.mirror, self.asker.study)
-        self._notices: list[TrialEnded] = []
+        self._notices: list[TrialEnded | OtherSource] = []
+        # Number of the first trial that had it, by digest; the study's first one comes first.
+        self._sources: dict[str, int] = {}
         self._just_ended: list[int] = []
         self._dealt = False
         # For how many completed trials it was found out.
@@ -94,6 +96,8 @@ class Trials:
                 self.mirror.create_new_trial(0, trial)
                 self.extra += EXTRA in trial.system_attrs
                 self.epochs += len(trial.intermediate_values)
+                if isinstance(source := trial.user_attrs.get(SOURCE), str):
+                    self._sources.setdefault(source, trial.number)
                 outcome = _OUTCOMES.get(trial.state)
                 if trial.state is TrialState.WAITING:
                     self.enqueued.add(trial.number)
@@ -153,8 +157,8 @@ class Trials:
         """Whether the trial has not ended."""
         return not self.mirror.get_trial(number).state.is_finished()
 
-    def take_notices(self) -> list[TrialEnded]:
-        """Returns the ends since the last call."""
+    def take_notices(self) -> list[TrialEnded | OtherSource]:
+        """Returns the ends, and the news of other source, since the last call."""
         notices, self._notices = self._notices, []
         return notices
 
@@ -206,7 +210,12 @@ class Trials:
         return True
 
     def note_source(self, number: int, digest: str) -> None:
-        """Keeps which source the objective had; the first attempt's stays."""
+        """Keeps which source the objective had; the first attempt's stays. A study's second source is news."""
+        if digest not in self._sources:
+            if self._sources:
+                first = next(iter(self._sources.values()))
+                self._notices.append(OtherSource(number=number, first=first, digest=digest))
+            self._sources[digest] = number
         if SOURCE not in self.mirror.get_trial(number).user_attrs:
             self.mirror.set_trial_user_attr(number, SOURCE, digest)
 

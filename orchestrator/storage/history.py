@@ -22,6 +22,7 @@ from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFac
 from orchestrator.spec import Spec
 from orchestrator.standing import standing
 from orchestrator.storage import tables
+from orchestrator.storage.whole import Whole, read_whole
 
 _STUDIES: Table = models.StudyModel.__table__
 _DIRECTIONS: Table = models.StudyDirectionModel.__table__
@@ -86,6 +87,7 @@ class History:
                 _USER_ATTRS.c.trial_id == found.trial_id, _USER_ATTRS.c.key == "failure"
             )
         )
+        sources = self._sources(study_id)
         redone = select(func.count(tables.redone.c.step.distinct())).where(
             tables.redone.c.study_id == study_id, tables.redone.c.trial == number
         )
@@ -104,7 +106,18 @@ class History:
             attempts=attempts,
             redone=self._connection.scalar(redone) or 0,
             standing=self._standing(study_id, study, number) if attempts and attempts[-1].state == "paused" else None,
+            source=sources.get(number, ""),
+            first_source=next(iter(sources.items()), None),
         )
+
+    def whole(self, name: str) -> Whole:
+        """Reads a study with everything that is stored of it.
+
+        Raises:
+            BadInput: no such study, or one of Optuna's alone.
+        """
+        self.spec(name)
+        return read_whole(self._connection, self._study(name)[0])
 
     def recording(self, name: str) -> Recording:
         """Reads a study's whole history; also of one that Optuna made.
@@ -172,6 +185,16 @@ class History:
         query = select(_VALUES).where(_VALUES.c.trial_id == trial_id).order_by(_VALUES.c.objective)
         stored = [_value(row.value, row.value_type) for row in self._connection.execute(query)]
         return tuple(value for value in stored if value is not None)
+
+    def _sources(self, study_id: int) -> dict[int, str]:
+        """Returns the digests of the objective's source, by trial."""
+        query = (
+            select(_TRIALS.c.number, _USER_ATTRS.c.value_json)
+            .join(_USER_ATTRS, _USER_ATTRS.c.trial_id == _TRIALS.c.trial_id)
+            .where(_TRIALS.c.study_id == study_id, _USER_ATTRS.c.key == "source")
+            .order_by(_TRIALS.c.number)
+        )
+        return {row.number: str(json.loads(row.value_json)) for row in self._connection.execute(query)}
 
     def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
         there = f"study '{study.name}' has {study.trials} trials, 0 to {study.trials - 1}"

@@ -50,6 +50,8 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     # After the end an idle slot tells nothing any more.
     slots = [slot for slot in state.slots if not over or slot.idle_since is None]
     top = [_header(progress), _bar(state, progress, width), *_counts(progress, width), _best(progress)]
+    if state.warning:
+        top.append(Text(state.warning, style="yellow"))
     if not slots and progress.state == "running":
         top.append(Text("no slot is training", style="dim"))
     parts: list[RenderableType] = [_clip(line, width) for line in top[:height]]

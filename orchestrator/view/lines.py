@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from typing import TextIO
 
-from orchestrator.notices import Notice, Progress, TrialEnded
+from orchestrator.notices import Notice, OtherSource, Progress, TrialEnded
 from orchestrator.view.words import count, duration, number, numbers, one_line
 
 TRACEBACK_LINES = 30
@@ -33,6 +33,9 @@ class LineView:
         del now
         if isinstance(notice, TrialEnded):
             self._ended.append(notice)
+            return
+        if isinstance(notice, OtherSource):
+            self._write(f"warning: {notice.text()}")
             return
         before, self._progress = self._progress, notice
         if before is None:

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from orchestrator.notices import Notice, Progress, SlotLine, TrialEnded
+from orchestrator.notices import Notice, OtherSource, Progress, SlotLine, TrialEnded
 
 RECENT: Final = 10
 """Ended trials that are kept, newest first."""
@@ -53,6 +53,7 @@ class ViewState:
     slots: tuple[SlotView, ...] = ()
     recent: tuple[TrialEnded, ...] = ()
     pace: Pace = Pace()
+    warning: str = ""
 
     def at(self, now: float) -> ViewState:
         """Returns the same state a little later."""
@@ -94,6 +95,8 @@ def fold(state: ViewState, notice: Notice, now: float) -> ViewState:
     started = now if state.started is None else state.started
     if isinstance(notice, TrialEnded):
         return replace(state, now=now, started=started, recent=(notice, *state.recent)[:RECENT])
+    if isinstance(notice, OtherSource):
+        return replace(state, now=now, started=started, warning=notice.text())
     return replace(
         state,
         now=now,

@@ -15,6 +15,7 @@ from tasks.contract import (
     Failed,
     Finished,
     FromTrainer,
+    Imported,
     Job,
     Left,
     Look,
@@ -145,7 +146,7 @@ class Course:
                 self._publisher.publish(self.runner, frame)
             case Suggest() | Look():
                 self._ask(frame)
-            case Attribute() | StudyStop():
+            case Attribute() | StudyStop() | Imported():
                 self._publisher.publish(self.runner, frame)
             case Saved():
                 self._store.keep(self.job, self.runner, frame)
@@ -157,6 +158,12 @@ class Course:
                 self.outcome = frame
             case Left():
                 self.outcome = self._stop_outcome(killed=False)
+
+    def hand_over(self, trainer: TrainerProcess) -> None:
+        """Another trainer is to run the job, of which nothing has been run; one that was told to stop has ended."""
+        self._trainer = trainer
+        if self.stopping:
+            self.outcome = self._stop_outcome(killed=False)
 
     def trainer_died(self, code: int) -> None:
         """The trainer has ended. Doing so after its last word changes nothing about the trial."""

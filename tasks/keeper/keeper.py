@@ -17,9 +17,11 @@ from types import FrameType
 
 import redis
 
+from tasks.admission import Admission
 from tasks.contract import (
     Alive,
     Confirmation,
+    Failed,
     FromTrainer,
     Job,
     Malformed,
@@ -27,6 +29,7 @@ from tasks.contract import (
     Preloaded,
     Ready,
     Run,
+    Stale,
     Started,
     decode_from_trainer,
 )
@@ -57,7 +60,7 @@ class Slot:
     """Where a keeper works: its number, what its trainer's environment is, and where output and checkpoints go.
 
     ``queues`` are those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names, ``artifacts``
-    what ``ORCHESTRATOR_ARTIFACT_URL`` does.
+    what ``ORCHESTRATOR_ARTIFACT_URL`` does; ``admission`` is what may be run.
     """
 
     index: int
@@ -67,6 +70,7 @@ class Slot:
     data: Path
     checkpoints: str
     artifacts: str
+    admission: Admission
     queues: tuple[str, ...] = ()
     preload: str = ""
 
@@ -178,6 +182,8 @@ class Keeper:
         self._publisher.await_answer(course.runner, FENCE_SECONDS)
         if refusal := course.refuse(self._handing_back):
             return refusal
+        if words := self._slot.admission.refuse(course.job.objective):
+            return Failed(cause="import", error="NotAdmitted", message=words)
         scratch = self._store.begin(course.job, course.runner)
         checkpoints = self._store.fetch(course.job, course.runner)
         # Fetching may have taken long.
@@ -185,17 +191,19 @@ class Keeper:
             return refusal
         log_file = self._log_file(course.job)
         artifacts = self._artifacts.begin(course.job, course.runner, log_file)
-        self._trainer.ready = False
-        self._trainer.send(
-            Run(
-                job=course.job,
-                log=str(log_file),
-                scratch=str(scratch),
-                checkpoints=checkpoints,
-                artifacts=str(artifacts),
-            )
+        run = Run(
+            job=course.job,
+            log=str(log_file),
+            scratch=str(scratch),
+            checkpoints=checkpoints,
+            artifacts=str(artifacts),
         )
-        return self._follow(course)
+        self._hand_out(run)
+        return self._follow(course, run)
+
+    def _hand_out(self, run: Run) -> None:
+        self._trainer.ready = False
+        self._trainer.send(run)
 
     def _announce(self, course: Course) -> None:
         given = course.job.checkpoints
@@ -211,23 +219,28 @@ class Keeper:
             ),
         )
 
-    def _follow(self, course: Course) -> Outcome:
+    def _follow(self, course: Course, run: Run) -> Outcome:
         while course.outcome is None:
             course.consider_stopping(self._handing_back)
             for frame in self._wait(course.patience()):
-                self._hear(course, frame)
+                self._hear(course, run, frame)
             course.look_at_the_clock()
             if course.killed:
                 self._trainer = self._start_trainer()
         self._left_at = time.monotonic()
         return course.outcome
 
-    def _hear(self, course: Course, frame: FromTrainer | None) -> None:
+    def _hear(self, course: Course, run: Run, frame: FromTrainer | None) -> None:
         if frame is None:
             course.trainer_died(self._trainer.wait())
             self._trainer = self._start_trainer()
         elif isinstance(frame, Ready | Preloaded):
             self._note(frame)
+        elif isinstance(frame, Stale):
+            self._replace(frame.why)
+            course.hand_over(self._trainer)
+            if course.outcome is None:
+                self._hand_out(run)
         else:
             course.hear(frame)
 

@@ -26,9 +26,13 @@ def main() -> None:
     os.set_inheritable(fd, False)
     adopt_orphans()
 
+    from tasks.admission import Admission
+    from tasks.objective_path import OBJECTIVE_PATH, split_path
     from tasks.trainer.loop import Trainer
 
-    Trainer(Wire(socket.socket(fileno=fd))).serve(preload)
+    # Behind our own imports: nothing in them takes the place of what this process itself is made of.
+    sys.path[:0] = map(str, split_path(os.environ.get(OBJECTIVE_PATH, "")))
+    Trainer(Wire(socket.socket(fileno=fd)), Admission.of(os.environ, preload)).serve(preload)
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ class ArtifactFiles:
         return self._files
 
     def save(self, state: object, name: str) -> SavedModel:
-        """Writes a model; when this returns it is on the disk.
+        """Writes a model, whole or not at all.
 
         Args:
             state: A module, of which the ``state_dict()`` is saved; bytes, which are written as they are; a path, whose
@@ -87,7 +87,8 @@ def _write(state: object, path: Path) -> None:
             return
         sink = Sink(file)
         _write_state(state, sink)
-        sink.sync()
+        # Not synced: the keeper does that when it takes the file, and nobody waits for it meanwhile.
+        sink.check()
 
 
 def _write_state(state: Any, sink: Sink) -> None:

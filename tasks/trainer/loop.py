@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import importlib
 import os
 import queue
 import signal
 import threading
 from pathlib import Path
 
+from tasks.admission import Admission
 from tasks.contract import (
     Failed,
     FromTrainer,
+    Imported,
     Left,
     Look,
     Preloaded,
     Ready,
     Run,
     Shown,
+    Stale,
     Stop,
     StudyView,
     Suggested,
@@ -29,6 +33,7 @@ from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles, say
 from tasks.trainer.elsewhere import Elsewhere, refuse
 from tasks.trainer.interrupt import Interrupter
+from tasks.trainer.source import Sources
 from tasks.trainer.trial import WorkerTrial
 from tasks.wire import Closed, Wire
 
@@ -38,15 +43,19 @@ class Trainer:
 
     Args:
         wire: The way to the keeper; when it closes, this process and all it started ends.
+        admission: What may be run.
     """
 
-    def __init__(self, wire: Wire) -> None:
+    def __init__(self, wire: Wire, admission: Admission) -> None:
         self._wire = wire
+        self._admission = admission
+        self._sources = Sources(admission.folders)
         self._jobs: queue.SimpleQueue[Run] = queue.SimpleQueue()
         self._suggested: queue.SimpleQueue[Suggested] = queue.SimpleQueue()
         self._shown: queue.SimpleQueue[Shown] = queue.SimpleQueue()
         self._interrupter = Interrupter()
-        self._loaded: set[str] = set()
+        self._loaded: dict[str, str] = {}
+        self._studies: set[str] = set()
         self._pid = os.getpid()
         # Else a child would hold the way to the keeper open when this process has died, and nobody would notice.
         os.register_at_fork(after_in_child=wire.close)
@@ -72,26 +81,47 @@ class Trainer:
     def _load(self, reference: str) -> None:
         """Imports an objective, and is done with what the import leaves in memory before the first trial begins."""
         if reference not in self._loaded:
-            objective.load(reference)
-            self._loaded.add(reference)
+            # Its module may have been written since this process began.
+            importlib.invalidate_caches()
+            objective.load(reference, self._admission)
+            self._loaded[reference] = self._sources.take(reference.partition(":")[0])
             _collect()
+
+    def _changed(self, uid: str) -> str:
+        """Returns why this process is not to train the study, or nothing.
+
+        A study that it has trained before goes on with the code that it began with.
+        """
+        if uid in self._studies:
+            return ""
+        importlib.invalidate_caches()
+        if module := self._sources.changed():
+            return f"the source of '{module}' has changed since it was imported"
+        self._studies.add(uid)
+        return ""
 
     def _train(self, run: Run) -> None:
         job = run.job
+        if why := self._changed(job.uid):
+            self._send(Stale(why=why))
+            return
         output.redirect(run.log)
         before = health.baseline()
         self._interrupter.install()
         with contextlib.suppress(objective.ObjectiveMissing):  # said by what runs it, below
             self._load(job.objective)
+            self._send(Imported(digest=self._loaded[job.objective]))
         files = CheckpointFiles(
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
         artifacts = ArtifactFiles(Path(run.artifacts))
         trial = WorkerTrial(job, self._send, self._await_suggestion, self._look, self._interrupter, files, artifacts)
-        outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token)
+        outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token, self._admission)
         output.restore()
         self._send(Left(token=job.token) if outcome is None else outcome)
         del trial
+        # What the objective has imported as it went: the nearer to the import, the surer is what was imported.
+        self._sources.watch()
         imported = isinstance(outcome, Failed) and outcome.cause == "import"
         why = "its objective could not be imported" if imported else health.trouble(before)
         self._send(Ready(healthy=not why, why=why))

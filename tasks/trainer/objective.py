@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 
+from tasks.admission import ANYTHING, Admission, NotAdmitted
 from tasks.contract import Failed, Finished, Paused
 from tasks.trainer.elsewhere import children_end_here
 from tasks.trainer.interrupt import Interrupter, TrialStopped
@@ -23,25 +24,29 @@ MESSAGE_CHARACTERS = 2_000
 
 
 class ObjectiveMissing(Exception):
-    """The objective cannot be imported or called; the message is one line."""
+    """The objective is not admitted, or cannot be imported or called; the message is one line."""
 
 
-def load(reference: str) -> Callable[..., Any]:
-    """Imports ``module:function``.
+def load(reference: str, admission: Admission = ANYTHING) -> Callable[..., Any]:
+    """Imports ``module:function``, if it is admitted.
 
     Raises:
-        ObjectiveMissing: it cannot be imported, is not there, or cannot be called.
+        ObjectiveMissing: it is not admitted, cannot be imported, is not there, or cannot be called.
     """
+    if refusal := admission.refuse(reference):
+        raise ObjectiveMissing(refusal) from NotAdmitted(refusal)
     module_name, _, attribute = reference.partition(":")
     try:
-        found: Any = importlib.import_module(module_name)
+        module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split()) or "no message"
         raise ObjectiveMissing(
             f"{reference}: importing '{module_name}' raises {type(error).__name__}: {reason:.500}"
         ) from error
-    for part in attribute.split("."):
-        found = getattr(found, part, None)
+    try:
+        found = admission.resolve(reference, module)
+    except NotAdmitted as error:
+        raise ObjectiveMissing(str(error)) from error
     if found is None:
         raise ObjectiveMissing(f"{reference}: '{module_name}' has no '{attribute}'")
     if not callable(found):
@@ -52,11 +57,16 @@ def load(reference: str) -> Callable[..., Any]:
 
 
 def run(
-    reference: str, trial: WorkerTrial, args: dict[str, Any], interrupter: Interrupter, token: str
+    reference: str,
+    trial: WorkerTrial,
+    args: dict[str, Any],
+    interrupter: Interrupter,
+    token: str,
+    admission: Admission = ANYTHING,
 ) -> Finished | Failed | Paused | None:
     """Runs the objective to its end, or to that of its slice; ``None`` when it left because it was told to stop."""
     try:
-        objective = load(reference)
+        objective = load(reference, admission)
     except ObjectiveMissing as error:
         cause = error.__cause__ or error
         return Failed(cause="import", error=type(cause).__name__, message=str(error), traceback=_tail(cause))

@@ -33,12 +33,25 @@ class Sink:
         return length
 
     def flush(self) -> None:
-        """Nothing: ``sync`` does it, and says what went wrong."""
+        """Nothing: ``check`` does it, and says what went wrong."""
 
-    def sync(self) -> None:
+    def check(self) -> None:
+        """Says what went wrong.
+
+        Raises:
+            OSError: something was not written.
+        """
         if self._error is not None:
             raise self._error
         self._file.flush()
+
+    def sync(self) -> None:
+        """Returns when it is on the disk.
+
+        Raises:
+            OSError: something was not written.
+        """
+        self.check()
         os.fsync(self._file.fileno())
 
 

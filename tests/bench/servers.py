@@ -78,6 +78,7 @@ def environment(place: Place | None, folder: Path, storage_url: str = "") -> dic
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
     paths = (str(Path(__file__).parents[2]), clean.get("PYTHONPATH", ""))
     clean["PYTHONPATH"] = os.pathsep.join(path for path in paths if path)
+    clean["ORCHESTRATOR_OBJECTIVES"] = "tests.bench,tasks.objectives"
     clean["ORCHESTRATOR_DATA_DIR"] = str(folder / "data")
     if place is not None:
         clean["ORCHESTRATOR_REDIS_URL"] = place.redis_url

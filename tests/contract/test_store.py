@@ -67,6 +67,23 @@ def test_everything_that_is_written_is_read_again(books: Books) -> None:
     assert failed.datetime_complete == local(NOW + 5)
 
 
+def test_records_of_files_change_also_when_the_trial_has_ended(books: Books) -> None:
+    books.create()
+    books.commit(everything())
+    record = '{"filename": "ä"}'
+    batch = Changes(records={(0, "artifacts:a"): "{}", (0, "artifacts:b"): record, (2, "artifacts:c"): "1"})
+    for _ in range(2):
+        books.commit(copy.deepcopy(batch))
+    complete, _, running, _ = books.load().trials
+    assert complete.system_attrs == {"ahead": {"x": [0.5, X]}, "artifacts:a": "{}", "artifacts:b": record}
+    assert running.system_attrs == {"nan": 1.5, "artifacts:c": "1"}
+    for _ in range(2):
+        books.commit(Changes(records={(0, "artifacts:a"): None, (0, "artifacts:b"): "2", (2, "artifacts:c"): None}))
+    complete, _, running, _ = books.load().trials
+    assert complete.system_attrs == {"ahead": {"x": [0.5, X]}, "artifacts:b": "2"}
+    assert running.system_attrs == {"nan": 1.5}
+
+
 def test_the_closest_decisions_and_the_checkpoints_that_are_left_are_read_again(books: Books) -> None:
     books.create()
     books.commit(everything())

@@ -79,6 +79,7 @@ class Fleet:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
         clean |= {
             "PYTHONPATH": str(HERE),
+            "ORCHESTRATOR_OBJECTIVE_PATH": str(HERE),
             "ORCHESTRATOR_DATA_DIR": str(self.folder / "data"),
             "ORCHESTRATOR_HEARTBEAT": "0.5",
             "ORCHESTRATOR_LEASE": "2",

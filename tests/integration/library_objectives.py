@@ -163,13 +163,13 @@ def torch(trial: optuna.Trial) -> float:
     )
     loss = th.nn.functional.cross_entropy
     value = 0.0
-    for step in range(10):
+    for step in range(60):
         for x, y in loader:
             optimizer.zero_grad()
             loss(model(x), y).backward()
             optimizer.step()
         with th.no_grad():
-            value = float(loss(model(test_x), test_y))
+            value = loss(model(test_x), test_y)
         trial.report(value, step)
         if trial.should_prune():
             raise optuna.TrialPruned
@@ -211,7 +211,7 @@ def lightning(trial: optuna.Trial) -> float:
     pruning = PyTorchLightningPruningCallback(trial, "val_loss")
     trainer = pl.Trainer(
         accelerator="cpu",
-        max_epochs=8,
+        max_epochs=20,
         callbacks=[pruning],
         logger=False,
         enable_checkpointing=False,

@@ -100,4 +100,36 @@ def sometimes(trial: optuna.Trial) -> float:
     return x
 
 
+def models(trial: optuna.Trial, *, folder: str = "", epochs: int = 3) -> float:
+    """Later trials are better. Each saves a model after every epoch, and leaves a file and one of its own store."""
+    total = float(trial.number)
+    (trial.artifact_dir / "plots").mkdir(exist_ok=True)
+    (trial.artifact_dir / "plots" / "curve.txt").write_text(f"curve of {trial.number}")
+    if folder:
+        own = Path(folder, f"own-{trial.number}.txt")
+        own.write_text("its own")
+        store = optuna.artifacts.FileSystemArtifactStore(folder)
+        optuna.artifacts.upload_artifact(artifact_store=store, file_path=str(own), study_or_trial=trial)
+    done = trial.load_checkpoint()
+    for step in range(1 if done is None else done.step + 1, epochs + 1):
+        trial.save_model({"number": trial.number, "step": step})
+        trial.save_checkpoint({}, step)
+        trial.report(total, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return total
+
+
+def leaves_files(trial: optuna.Trial) -> float:
+    """Trial 0 is good, the first bad one is stopped in a long epoch, the next one dies. All have saved something."""
+    (trial.artifact_dir / "notes.txt").write_text(str(trial.number))
+    trial.save_model(b"weights")
+    if trial.number == 2:
+        os._exit(3)
+    trial.report(float(trial.number), 1)
+    if trial.number == 1:
+        time.sleep(60)
+    return float(trial.number)
+
+
 not_callable = 42

@@ -207,11 +207,13 @@ def test_redis_urls_taken(url: str) -> None:
         ("x/y", "/here/x/y"),
     ],
 )
-def test_checkpoint_urls_taken(url: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_urls_of_stores_taken(url: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A path is made absolute where it is read: the control plane and the workers it starts may differ in theirs."""
     monkeypatch.setenv("HOME", "/home/u")
     monkeypatch.chdir(tmp_path)
-    assert loaded(CHECKPOINT_URL=url).checkpoint_url == expected.replace("/here", str(tmp_path))
+    taken = expected.replace("/here", str(tmp_path))
+    assert loaded(CHECKPOINT_URL=url).checkpoint_url == taken
+    assert loaded(ARTIFACT_URL=url).artifact_url == taken
 
 
 @pytest.mark.parametrize(
@@ -325,3 +327,15 @@ def test_no_data_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 def _full(**_arguments: object) -> None:
     raise OSError(28, os.strerror(28))
+
+
+def test_the_objective_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = f"a{os.pathsep}/b/../c{os.pathsep}"
+    assert loaded(OBJECTIVE_PATH=given).objective_path == f"{tmp_path / 'a'}{os.pathsep}/c"
+    assert "OBJECTIVE_PATH: contains a NUL character" in refusal(OBJECTIVE_PATH="a\0b")
+
+
+def test_the_list_of_objectives_is_read_as_a_worker_reads_it() -> None:
+    assert loaded(OBJECTIVES=" a, b.c d:f,* ").objectives == "a,b.c,d:f,*"
+    assert "'a/b' is neither a module's name nor module:function nor *" in refusal(OBJECTIVES="x,a/b")

@@ -417,3 +417,12 @@ def test_json_has_it_all_and_is_json() -> None:
     assert [each["step"] for each in answer["promotions"]] == [3]
     assert (answer["latency_ms"], answer["attempts"][0]["signal_latency_ms"]) == (9.4, 1.0)
     assert answer["text"] == explain(found)
+
+
+@pytest.mark.parametrize(
+    ("source", "first", "said"),
+    [("bb", (2, "aa"), True), ("aa", (2, "aa"), False), ("", (2, "aa"), False), ("", None, False)],
+)
+def test_other_source_than_the_first_trials_is_said(source: str, first: tuple[int, str] | None, said: bool) -> None:
+    text = explain(facts(source=source, first_source=first))
+    assert ("\n  trained with other source than trial 2" in text) is said

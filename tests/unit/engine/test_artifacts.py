@@ -234,7 +234,9 @@ def test_a_runner_that_was_never_bound_leaves_nothing_behind() -> None:
     other = Run(run.course, "another", run.talk)
     other.said += run.said[:1]
     world.deliver(other.event(Artifact(ref=run.course.ref("model.pt"))))
-    assert len(world.files.artifacts) == 1
+    (kept,) = world.files.artifacts
+    world.deliver(other.event(Artifact(ref=ArtifactRef(id=kept, filename="model.pt", mimetype="a/b", kind="model"))))
+    assert world.files.artifacts == {kept}, "what the bound one has kept stays"
     world.run()
     check_store(world)
 
@@ -266,6 +268,8 @@ def test_nobody_may_name_the_file_of_another_attempt() -> None:
     for kind in ("model", "file", "elsewhere"):
         ref = ArtifactRef(id=id, filename="model.pt", mimetype="a/b", kind=kind)  # type: ignore[arg-type]
         world.deliver(run.event(Artifact(ref=ref)))
+    unannounced = ArtifactRef(id=world.files.keep(first.job.token), filename="x", mimetype="a/b")
+    world.deliver(run.event(Artifact(ref=unannounced)))
     assert not records(world, 1)
     world.lose(run, still_there=True)
     world.deliver(run.event(Artifact(ref=ArtifactRef(id=id, filename="x", mimetype="a/b", kind="model"))))
@@ -303,12 +307,13 @@ def test_what_a_dead_control_plane_was_to_delete_goes_at_the_next_start(keep: in
     world = World(make_spec(trials=6, keep_models=keep), modelling(by_order), 2)
     while not world.batches[-1].notices:
         world.step()
-    token = world.runs[0].job.token
-    world.files.keep(token)
-    live = next(run for run in world.runs if run.job.trial == 1)
+    ended = world.batches[-1].notices[0].number
+    left = world.files.keep(next(run.job.token for run in world.runs if run.job.trial == ended))
+    live = next(slot.run for slot in world.slots if slot.run)
     announced = live.event(Artifact(ref=live.course.ref("model.pt"))).body
     world.rebuild()
     assert isinstance(announced, Artifact)
+    assert left not in world.files.artifacts
     assert announced.ref.id in world.files.artifacts, "it is still to be announced"
     live.said.pop()
     world.run()

@@ -58,6 +58,7 @@ CLOUDS = {
 }
 
 
+@pytest.mark.parametrize("variable", ["ORCHESTRATOR_CHECKPOINT_URL", "ORCHESTRATOR_ARTIFACT_URL"])
 @pytest.mark.parametrize(
     ("url", "hidden"),
     [
@@ -72,8 +73,10 @@ CLOUDS = {
         ("sftp://me:secret@host/x", "FSSPEC_"),
     ],
 )
-def test_user_code_holds_no_key_to_the_checkpoints_and_keeps_those_to_its_data(url: str | None, hidden: str) -> None:
-    given = CLOUDS if url is None else CLOUDS | {"ORCHESTRATOR_CHECKPOINT_URL": url}
+def test_user_code_holds_no_key_to_what_is_kept_and_keeps_those_to_its_data(
+    variable: str, url: str | None, hidden: str
+) -> None:
+    given = CLOUDS if url is None else CLOUDS | {variable: url}
     seen = slot_environment(0, 1, (), given)
     expected = {key for key in CLOUDS if not key.startswith(tuple(hidden.split()))}
     assert seen.keys() - {"OMP_NUM_THREADS"} == expected

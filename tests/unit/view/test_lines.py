@@ -8,7 +8,7 @@ import math
 import pytest
 from view_notices import ended, failed, progress
 
-from orchestrator.notices import Notice
+from orchestrator.notices import Notice, OtherSource
 from orchestrator.view.lines import LineView, traceback_lines
 
 
@@ -155,3 +155,8 @@ def test_a_reader_that_left_does_not_end_the_search() -> None:
     view.say("starting")
     view.show(progress(), 0.0)
     view.close()
+
+
+def test_other_source_is_a_warning() -> None:
+    lines = logged(progress(), OtherSource(number=3, first=0, digest="bb"))
+    assert lines[-1].startswith("warning: trial 3 trains with other source than trial 0")

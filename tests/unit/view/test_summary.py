@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 
+import msgspec
 import pytest
 from rich.cells import cell_len
 
 from orchestrator.notices import Best
-from orchestrator.view.summary import Epochs, Summary, Trials, percentiles, render_summary, to_json
+from orchestrator.view.summary import Epochs, Model, Summary, Trials, percentiles, render_summary, to_json
 
 SUMMARY = Summary(
     study="digits",
@@ -56,6 +57,15 @@ def test_the_json_object_with_nothing_in_it() -> None:
         "slot_gap_ms": None,
         "wall_s": 0.0,
     }
+
+
+def test_the_model_of_the_best_trial() -> None:
+    model = Model(filename="model.pt", artifact_id="a-1", location="/a/folder/of/" + 20 * "models/" + "a-1")
+    summary = msgspec.structs.replace(SUMMARY, model=model)
+    assert to_json(summary)["best"]["model"] == msgspec.structs.asdict(model)
+    assert f"best model     model.pt is {model.location}" in render_summary(summary, 80).splitlines()
+    assert "model" not in to_json(SUMMARY)["best"]
+    assert "best model" not in render_summary(SUMMARY, 80)
 
 
 def test_json_has_no_nan() -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from view_notices import ended, progress, slot
+from view_notices import ended, folded, progress, slot
 
-from orchestrator.notices import Notice
+from orchestrator.notices import Notice, OtherSource
 from orchestrator.view.state import FORGET_SECONDS, RECENT, ViewState, fold
 
 
@@ -113,3 +113,8 @@ def test_only_the_last_ended_trials_are_kept() -> None:
     state = after(*((100.0, ended(number)) for number in range(50)))
 
     assert [trial.number for trial in state.recent] == list(range(49, 49 - RECENT, -1))
+
+
+def test_other_source_is_shown_as_long_as_the_view_lasts() -> None:
+    state = folded([progress(), OtherSource(number=3, first=0, digest="bb"), progress()])
+    assert state.warning.startswith("trial 3 trains with other source than trial 0")

@@ -1,0 +1,44 @@
+"""The command that makes a report. It looks, changes nothing of the study, and needs the database alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.commands import cli
+
+
+@cli.command()
+@click.argument("study")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the files [default: reports/STUDY in ORCHESTRATOR_DATA_DIR].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the paths as one JSON object.")
+def report(study: str, output: Path | None, as_json: bool) -> None:
+    """Write a report of STUDY: one HTML page that needs no network, and its plots as PNG.
+
+    Prints the path of the page. A study that is still running can be reported on, too.
+    """
+    from orchestrator.report.writing import check_installed, folder_of, write
+    from orchestrator.settings import load_settings
+    from orchestrator.view.waiting import waiting
+
+    settings = load_settings()
+    check_installed()
+    from orchestrator.report.plots import COUNT
+    from orchestrator.report.reading import read
+
+    facts = read(settings, study, time.time)
+    with waiting("drawing", 2 * COUNT, sys.stderr) as advance:
+        written = write(facts, output or folder_of(settings.data_dir, study), advance)
+    if written.missing:
+        click.echo(f"orchestrator: {written.missing}", err=True)
+    paths = {"html": str(written.html), "png": [str(path) for path in written.png]}
+    click.echo(json.dumps(paths) if as_json else paths["html"])

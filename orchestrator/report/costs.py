@@ -1,0 +1,109 @@
+"""What was trained and what was not, how quickly the losers were stopped, and how far the promoted ones came."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+from optuna.trial import TrialState
+
+from orchestrator.report.facts import Facts
+from orchestrator.report.plots import Plot
+from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, figure
+from orchestrator.view.words import count, duration, percent
+
+BINS = 40
+
+
+def saved(facts: Facts) -> Plot:
+    """Epochs by what became of their trial, beside those that pruning left out."""
+    title, epochs = "Epochs, and what pruning saved", facts.summary.epochs
+    if not epochs.trained:
+        why = "No trial has reported an epoch." if facts.trials else "The study has no trials yet."
+        return Plot("saved", title, absent=why)
+    parts = [
+        (name, sum(len(trial.intermediate_values) for trial in facts.of(state)), colour, pattern)
+        for name, state, colour, pattern in (
+            ("completed trials", TrialState.COMPLETE, BLUE, ""),
+            ("pruned trials", TrialState.PRUNED, RED, "/"),
+            ("failed trials", TrialState.FAIL, PURPLE, "x"),
+            ("running trials", TrialState.RUNNING, "#7f7f7f", "."),
+        )
+    ]
+    if epochs.saved:
+        parts.append(("saved by pruning", epochs.saved, GREEN, "\\"))
+    bars = [
+        go.Bar(
+            x=[amount],
+            y=["epochs"],
+            name=f"{name}: {amount}",
+            orientation="h",
+            marker={"color": colour, "pattern": {"shape": pattern, "size": 6, "fgcolor": "#ffffff"}},
+            hovertemplate="%{x}<extra>" + name + "</extra>",
+        )
+        for name, amount, colour, pattern in parts
+        if amount
+    ]
+    made = figure(*bars, height=220, barmode="stack", yaxis={"visible": False}, xaxis={"title": {"text": "epochs"}})
+    return Plot("saved", title, _saved_in_words(facts), (made,))
+
+
+def _saved_in_words(facts: Facts) -> str:
+    epochs = facts.summary.epochs
+    text = f"{count(epochs.trained, 'epoch')} were trained."
+    if epochs.saved is None:
+        text += " What pruning saved cannot be told: the spec names no max_steps."
+    else:
+        text += f" The pruned trials left out {epochs.saved} of theirs"
+        whole = epochs.trained + epochs.saved
+        text += f" ({percent(epochs.saved, whole)} of what they would have made together)."
+        if facts.seconds_saved:
+            text += f" At the pace of each trial that is {duration(facts.seconds_saved)} of slot time, an estimate."
+    if facts.redone:
+        text += f" {count(facts.redone, 'epoch')} had to be trained again after a loss."
+    return text
+
+
+def latency(facts: Facts) -> Plot:
+    """From the report that condemned a trial until its training had stopped."""
+    title = "Prune latency"
+    found = [row.latency for row in facts.attempts if row.latency is not None and row.verdict == "pruned"]
+    times = [1000 * each for each in found if math.isfinite(each)]
+    if not times:
+        return Plot("latency", title, absent="No trial was stopped by a rule while it trained.")
+    measured = facts.summary.prune_latency_ms or {}
+    says = "From the report that a trial was judged by until the exception in its training code."
+    if measured:
+        says += (
+            f" Median {measured['p50']:.1f} ms, 99th percentile {measured['p99']:.1f} ms, {count(len(times), 'stop')}."
+        )
+    amounts, edges = np.histogram(times, bins=min(BINS, max(5, len(times))))
+    bars = go.Bar(
+        x=(edges[1:] + edges[:-1]) / 2,
+        y=amounts,
+        width=np.diff(edges),
+        marker={"color": BLUE, "line": {"width": 0.5, "color": "#ffffff"}},
+        hovertemplate="%{y} at about %{x:.1f} ms<extra></extra>",
+    )
+    made = figure(bars, height=320, xaxis_title="milliseconds", yaxis_title="stops", bargap=0)
+    return Plot("latency", title, says, (made,))
+
+
+def rungs(facts: Facts) -> Plot:
+    """How many trials reached each rung."""
+    title, held = "Promotion rungs", facts.summary.rungs
+    if not any(amount for _, amount in held):
+        return Plot("rungs", title, absent="No trial has reached a rung yet.")
+    promoted = sum(row.action == "promote" for row in facts.decisions)
+    says = f"Trials that reached each rung. {count(promoted, 'time')} a paused trial went on to the next one."
+    bars = go.Bar(
+        x=[f"epoch {step}" for step, _ in held],
+        y=[amount for _, amount in held],
+        text=[str(amount) for _, amount in held],
+        textposition="auto",
+        marker={"color": GREEN},
+        hovertemplate="%{x}: %{y}<extra></extra>",
+    )
+    made = figure(bars, height=320, xaxis={"type": "category"}, yaxis_title="trials")
+    return Plot("rungs", title, says, (made,))

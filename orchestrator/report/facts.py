@@ -1,0 +1,145 @@
+"""What a report is made of, as values, and what the plots ask of them again and again."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import pairwise
+from typing import NamedTuple
+
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.changes import AttemptRow, DecisionRow
+from orchestrator.spec import Spec
+from orchestrator.view.summary import Summary
+
+RETRIED, PAUSED, RUNNING, RETURNED = "lost, tried again", "paused at a rung", "still running", "handed back"
+_ENDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
+
+
+class Stint(NamedTuple):
+    """An attempt as time on a slot: from when to when, in seconds since the epoch, and how it ended."""
+
+    slot: str
+    trial: int
+    attempt: int
+    begin: float
+    end: float
+    kind: str
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A study as it was read.
+
+    Attributes:
+        trials: All of them, by number.
+        redone: Epochs that were trained a second time, after a loss.
+        artifacts: Where models and files of trials are, without passwords.
+        made: When the report was made, in seconds since the epoch.
+        versions: Of the programs that matter, by name.
+    """
+
+    summary: Summary
+    spec: Spec
+    trials: Sequence[FrozenTrial]
+    attempts: Sequence[AttemptRow] = ()
+    decisions: Sequence[DecisionRow] = ()
+    redone: int = 0
+    artifacts: str = ""
+    made: float = 0.0
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def of(self, *states: TrialState) -> list[FrozenTrial]:
+        """Returns the trials in these states."""
+        return [trial for trial in self.trials if trial.state in states]
+
+    @property
+    def single(self) -> bool:
+        """Whether the study has one objective."""
+        return len(self.spec.objectives) == 1
+
+    @property
+    def maximize(self) -> bool:
+        return self.spec.objectives[0] == "maximize"
+
+    @cached_property
+    def completed(self) -> list[FrozenTrial]:
+        """The trials that completed with numbers that can be drawn."""
+        return [trial for trial in self.of(TrialState.COMPLETE) if all(map(math.isfinite, trial.values or [math.nan]))]
+
+    @cached_property
+    def ranked(self) -> list[FrozenTrial]:
+        """``completed``, best first: those that satisfy their constraints before the others, by the first value."""
+        sign = -1.0 if self.maximize else 1.0
+        return sorted(self.completed, key=lambda each: (_violates(each), sign * each.values[0], each.number))
+
+    @cached_property
+    def stints(self) -> list[Stint]:
+        """What the slots did, by slot and time. One that has no end yet ends when the report was made."""
+        last: dict[int, int] = {}
+        for row in self.attempts:
+            last[row.trial] = max(row.number, last.get(row.trial, 0))
+        states = {trial.number: trial.state for trial in self.trials}
+        begun = [row for row in self.attempts if row.started is not None]
+        found = [
+            Stint(
+                slot=" ".join(part for part in (row.host, row.slot) if part) or "slot",
+                trial=row.trial,
+                attempt=row.number,
+                begin=row.started or 0.0,
+                end=max(row.started or 0.0, self.made if row.ended is None else row.ended),
+                kind=_kind(row, row.number == last[row.trial], states.get(row.trial)),
+            )
+            for row in begun
+        ]
+        idle = {(row.trial, row.number): row.gap or 0.0 for row in begun}
+        found.sort(key=lambda each: (each.slot, each.begin))
+        for index, (stint, following) in enumerate(pairwise(list(found))):
+            # A paused attempt ends in the books when its trial goes on. Its slot was free when the next one says so.
+            free = following.begin - idle[following.trial, following.attempt]
+            if stint.slot == following.slot and free < stint.end:
+                found[index] = stint._replace(end=max(stint.begin, free))
+        return found
+
+    @cached_property
+    def paces(self) -> dict[int, float]:
+        """Seconds of slot time an epoch took, by trial, of those that reported."""
+        spent: dict[int, float] = {}
+        for stint in self.stints:
+            spent[stint.trial] = spent.get(stint.trial, 0.0) + stint.end - stint.begin
+        return {
+            trial.number: spent[trial.number] / len(trial.intermediate_values)
+            for trial in self.trials
+            if trial.number in spent and trial.intermediate_values
+        }
+
+    @cached_property
+    def seconds_saved(self) -> float | None:
+        """Slot time that the pruned trials did not take, at the pace of each; None where that cannot be said."""
+        full, pruned = self.spec.max_steps, self.of(TrialState.PRUNED)
+        if full is None or not self.paces:
+            return None
+        middle = sorted(self.paces.values())[len(self.paces) // 2]
+        return sum(
+            self.paces.get(each.number, middle) * max(0, full - len(each.intermediate_values)) for each in pruned
+        )
+
+
+def _kind(row: AttemptRow, is_last: bool, state: TrialState | None) -> str:
+    if row.cause == "promoted" or row.state == "paused":
+        return PAUSED
+    if row.cause == "released":
+        return RETURNED
+    if row.state == "lost" or not is_last:
+        return RETRIED
+    return _ENDS.get(state, RUNNING) if state is not None else RUNNING
+
+
+def _violates(trial: FrozenTrial) -> bool:
+    return any(
+        key.startswith("constraints:") and isinstance(value, int | float) and value > 0
+        for key, value in trial.system_attrs.items()
+    )

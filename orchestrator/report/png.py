@@ -1,0 +1,213 @@
+"""The same figures as PNG, drawn by matplotlib: no browser needs to be installed for it.
+
+It knows the kinds of traces that the report has, and no others: a figure of another kind is an error.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+WIDTH = 1_100
+DPI = 110
+_SYMBOLS = {"x-thin-open": "x", "circle-open": "o", "diamond": "D", "x": "X"}
+_DASHES = {"dot": ":", "dash": "--", "dashdot": "-."}
+_COLOURS = re.compile(r"rgba?\(([^)]*)\)")
+
+
+def render(figure: go.Figure, title: str) -> bytes:
+    """Returns a figure as PNG, on white.
+
+    Raises:
+        TypeError: it has a kind of trace that is not known here.
+    """
+    plain = figure.to_dict()
+    layout = plain["layout"]
+    sheet = Figure(figsize=(WIDTH / DPI, max(layout.get("height") or 380, 260) / DPI), dpi=DPI, layout="constrained")
+    FigureCanvasAgg(sheet)
+    places = _axes(sheet, layout)
+    _write(sheet.suptitle(""), title)
+    for trace in plain["data"]:
+        _trace(places[trace.get("xaxis") or "x"], trace, layout)
+    for name, axes in places.items():
+        _finish(axes, layout, name)
+    buffer = io.BytesIO()
+    sheet.savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def _axes(sheet: Figure, layout: Mapping[str, Any]) -> dict[str, Axes]:
+    """Returns a place for each x axis, in rows and columns as they lie in the figure."""
+    names = sorted((key for key in layout if re.fullmatch(r"xaxis\d*", key)), key=lambda key: int(key[5:] or 1))
+    names = names or ["xaxis"]
+    domains = [_domains(layout, name) for name in names]
+    lefts = sorted({left for left, _ in domains})
+    tops = sorted({top for _, top in domains}, reverse=True)
+    return {
+        name.replace("axis", ""): sheet.add_subplot(
+            len(tops), len(lefts), tops.index(top) * len(lefts) + lefts.index(left) + 1
+        )
+        for name, (left, top) in zip(names, domains, strict=True)
+    }
+
+
+def _domains(layout: Mapping[str, Any], name: str) -> tuple[float, float]:
+    across = (layout.get(name) or {}).get("domain") or (0.0, 1.0)
+    up = (layout.get(name.replace("x", "y", 1)) or {}).get("domain") or (0.0, 1.0)
+    return round(across[0], 6), round(up[1], 6)
+
+
+def _trace(axes: Axes, trace: Mapping[str, Any], layout: Mapping[str, Any]) -> None:
+    kind = trace["type"]
+    if kind == "scatter":
+        _scatter(axes, trace)
+    elif kind == "bar":
+        _bar(axes, trace, stacked=layout.get("barmode") == "stack")
+    elif kind in ("contour", "heatmap"):
+        _field(axes, trace)
+    else:
+        raise TypeError(f"a trace of kind '{kind}' cannot be drawn as PNG")
+
+
+def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
+    x, y = _column(trace["x"]), _column(trace["y"])
+    marker, line, mode = trace.get("marker") or {}, trace.get("line") or {}, trace.get("mode") or "lines"
+    name = _named(trace)
+    colour = marker.get("color")
+    shaded = colour is not None and not isinstance(colour, str)
+    if "markers" in mode and shaded:
+        bounds = Normalize(marker.get("cmin"), marker.get("cmax"))
+        edge = {"edgecolors": "#7f7f7f", "linewidths": 0.4}
+        dots = axes.scatter(x, y, c=_column(colour), s=24, cmap="viridis", norm=bounds, **edge)
+        if marker.get("showscale") is not False:
+            axes.figure.colorbar(dots, ax=axes, fraction=0.04, pad=0.02)
+    elif "markers" in mode and "lines" not in mode:
+        symbol = _SYMBOLS.get(marker.get("symbol") or "", "o")
+        hollow = "open" in (marker.get("symbol") or "") and symbol != "x"
+        face = {"facecolors": "none", "edgecolors": colour} if hollow else {"color": colour}
+        axes.scatter(x, y, s=22, marker=symbol, label=name, linewidths=1.0, **face)
+    else:
+        if trace.get("fill") == "tonexty":
+            low = axes.lines[-1].get_ydata()
+            axes.fill_between(x, np.asarray(low, dtype=float), y, color="#7f7f7f", alpha=0.3, linewidth=0, label=name)
+            name = None
+        axes.plot(
+            x,
+            y,
+            color=_colour(line.get("color")),
+            linewidth=line.get("width", 1.5),
+            linestyle=_DASHES.get(line.get("dash") or "", "-"),
+            alpha=trace.get("opacity", 1.0),
+            drawstyle="steps-post" if line.get("shape") == "hv" else "default",
+            marker="." if "markers" in mode else None,
+            label=name,
+        )
+
+
+def _bar(axes: Axes, trace: Mapping[str, Any], *, stacked: bool) -> None:
+    marker = trace.get("marker") or {}
+    hatch = (marker.get("pattern") or {}).get("shape") or None
+    style = {"color": _colour(marker.get("color")), "hatch": hatch, "edgecolor": "#ffffff", "linewidth": 0.5}
+    texts = trace.get("text") if trace.get("textposition") != "none" else None
+    if trace.get("orientation") == "h":
+        base = _column(trace["base"]) if trace.get("base") is not None else _stack(axes, trace["y"], stacked)
+        bars = axes.barh(list(trace["y"]), _column(trace["x"]), left=base, label=_named(trace), **style)
+        if stacked:
+            kept: dict[str, float] = axes.__dict__.setdefault("_stacked", {})
+            for place, amount in zip(trace["y"], _column(trace["x"]), strict=True):
+                kept[place] = kept.get(place, 0.0) + float(amount)
+    else:
+        width = 0.8 if trace.get("width") is None else _column(trace["width"])
+        x = list(trace["x"]) if isinstance(trace["x"][0], str) else _column(trace["x"])
+        bars = axes.bar(x, _column(trace["y"]), width, label=_named(trace), **style)
+    if texts is not None:
+        axes.bar_label(bars, labels=[str(each) for each in texts], padding=3)
+
+
+def _stack(axes: Axes, places: Any, stacked: bool) -> Any:
+    kept: dict[str, float] = axes.__dict__.get("_stacked", {})
+    return [kept.get(place, 0.0) for place in places] if stacked else 0.0
+
+
+def _field(axes: Axes, trace: Mapping[str, Any]) -> None:
+    x, z = _column(trace["x"]), np.asarray(trace["z"], dtype=float)
+    names = list(trace["y"]) if isinstance(trace["y"][0], str) else []
+    y = np.arange(len(names), dtype=float) if names else _column(trace["y"])
+    if trace["type"] == "contour" and min(z.shape) > 1 and np.ptp(z) > 0:
+        found = axes.contourf(x, y, z, levels=15, cmap="viridis")
+    else:
+        found = axes.pcolormesh(x, y, z, shading="nearest", cmap="viridis")
+    if names:
+        axes.set_yticks(y, names)
+    axes.figure.colorbar(found, ax=axes, fraction=0.04, pad=0.02)
+
+
+def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
+    across, up = layout.get(f"xaxis{name[1:]}") or {}, layout.get(f"yaxis{name[1:]}") or {}
+    for shape in layout.get("shapes") or ():
+        axes.plot([shape["x0"], shape["x1"]], [shape["y0"], shape["y1"]], color="#888888", linewidth=0.8)
+    for note in layout.get("annotations") or ():
+        _write(axes.text(note["x"], note["y"], "", fontsize=7, ha="center", va="center"), note["text"])
+    if across.get("type") == "log":
+        axes.set_xscale("log")
+    for axis, said, write_ticks in ((axes.xaxis, across, axes.set_xticks), (axes.yaxis, up, axes.set_yticks)):
+        if said.get("tickvals") is not None and said.get("ticktext") is not None:
+            write_ticks(_column(said["tickvals"]), list(said["ticktext"]))
+        _write(axis.label, (said.get("title") or {}).get("text") or "")
+        if said.get("visible") is False:
+            axis.set_visible(False)
+    if across.get("range") is not None and up.get("range") is not None:
+        axes.set_xlim(*across["range"])
+        axes.set_ylim(*up["range"])
+    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        tick.set_parse_math(False)
+    _unescape_ticks(axes)
+    axes.spines[["top", "right"]].set_visible(False)
+    handles, labels = axes.get_legend_handles_labels()
+    if handles and layout.get("showlegend") is not False and len(labels) > 1:
+        axes.legend(loc="best", fontsize=8, framealpha=0.8)
+
+
+def _unescape_ticks(axes: Axes) -> None:
+    """Categories are escaped for plotly; here nothing is markup."""
+    for axis in (axes.xaxis, axes.yaxis):
+        ticks, texts = axis.get_ticklocs(), [label.get_text() for label in axis.get_ticklabels()]
+        if any("&" in each for each in texts):
+            axis.set_ticks(ticks, [html.unescape(each).replace("$", r"\$") for each in texts])
+
+
+def _write(place: Any, text: str) -> None:
+    place.set_parse_math(False)
+    place.set_text(html.unescape(re.sub("<br ?/?>", "\n", text)))
+
+
+def _named(trace: Mapping[str, Any]) -> str | None:
+    if trace.get("showlegend") is False or not trace.get("name"):
+        return None
+    return html.unescape(str(trace["name"]))
+
+
+def _column(values: Any) -> Any:
+    """Numbers as floats, what is missing as NaN; names as they are."""
+    values = [values] if isinstance(values, int | float) else list(values)
+    if any(isinstance(each, str) for each in values):
+        return [str(each) for each in values]
+    return np.array([np.nan if each is None else each for each in values], dtype=float)
+
+
+def _colour(text: Any) -> Any:
+    found = _COLOURS.fullmatch(text) if isinstance(text, str) else None
+    if found is None:
+        return text
+    parts = [float(each) for each in found[1].split(",")]
+    return tuple([part / 255 for part in parts[:3]] + parts[3:])

@@ -1,0 +1,121 @@
+"""A whole study in one transaction: its trials as Optuna has them, its attempts, what was decided."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any, NamedTuple
+
+from optuna.distributions import BaseDistribution, json_to_distribution
+from optuna.storages._rdb import models
+from optuna.trial import FrozenTrial
+from sqlalchemy import Connection, Table, func, select
+
+from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
+from orchestrator.engine import Snapshot
+from orchestrator.spec import Spec
+from orchestrator.storage import tables
+
+_TRIALS: Table = models.TrialModel.__table__
+_STEPS: Table = models.TrialIntermediateValueModel.__table__
+
+
+class Whole(NamedTuple):
+    """A study, the decisions that were made on its trials, and how many epochs were trained a second time."""
+
+    snapshot: Snapshot
+    decisions: list[DecisionRow]
+    redone: int
+
+
+def read_whole(connection: Connection, study_id: int) -> Whole:
+    """Reads a study of ours; ``study_id`` is Optuna's."""
+    row = connection.execute(select(tables.studies).where(tables.studies.c.study_id == study_id)).one()
+    attempts = _ours(connection, tables.attempts, study_id, tables.attempts.c.trial, tables.attempts.c.number)
+    names = [each.name for each in fields(AttemptRow)]
+    settled = models.StudySystemAttributeModel.__table__
+    epochs = select(tables.redone.c.trial, tables.redone.c.step).where(tables.redone.c.study_id == study_id)
+    redone = select(func.count()).select_from(epochs.distinct().subquery())
+    snapshot = Snapshot(
+        spec=Spec.from_json(json.loads(row.spec)),
+        uid=row.uid,
+        seed=row.seed,
+        state=row.state,
+        reason=row.reason,
+        trials=_trials(connection, study_id),
+        attempts=[AttemptRow(**{name: each[name] for name in names}) for each in attempts],
+        closest=[
+            DecisionRow(*(each[name] for name in DecisionRow._fields))
+            for each in _ours(connection, tables.closest, study_id, tables.closest.c.id)
+        ],
+        checkpoints=[
+            CheckpointRow(*(each[name] for name in CheckpointRow._fields))
+            for each in _ours(connection, tables.checkpoints, study_id, tables.checkpoints.c.id)
+        ],
+        study_system_attrs={
+            each.key: json.loads(each.value_json)
+            for each in connection.execute(select(settled).where(settled.c.study_id == study_id))
+        },
+    )
+    decisions = [
+        DecisionRow(*(each[name] for name in DecisionRow._fields))
+        for each in _ours(connection, tables.decisions, study_id, tables.decisions.c.id)
+    ]
+    return Whole(snapshot, decisions, connection.scalar(redone) or 0)
+
+
+def _ours(connection: Connection, table: Table, study_id: int, *order: Any) -> Iterator[Any]:
+    yield from connection.execute(select(table).where(table.c.study_id == study_id).order_by(*order)).mappings()
+
+
+def _trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
+    """Returns the trials by number. One query a table: Optuna's own way of it makes an object of every row."""
+    distribution = functools.cache(json_to_distribution)
+    params: dict[int, dict[str, Any]] = defaultdict(dict)
+    distributions: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
+    table = models.TrialParamModel.__table__
+    for row in _of_trials(connection, table, study_id, table.c.param_id):
+        kind = distribution(row.distribution_json)
+        params[row.trial_id][row.param_name] = kind.to_external_repr(row.param_value)
+        distributions[row.trial_id][row.param_name] = kind
+    values: dict[int, list[float]] = defaultdict(list)
+    table = models.TrialValueModel.__table__
+    for row in _of_trials(connection, table, study_id, table.c.objective):
+        values[row.trial_id].append(models.TrialValueModel.stored_repr_to_value(row.value, row.value_type))
+    steps: dict[int, dict[int, float]] = defaultdict(dict)
+    decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+    for row in _of_trials(connection, _STEPS, study_id, _STEPS.c.trial_intermediate_value_id):
+        steps[row.trial_id][row.step] = decode(row.intermediate_value, row.intermediate_value_type)
+    attributes = []
+    for model in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel):
+        found: dict[int, dict[str, Any]] = defaultdict(dict)
+        table = model.__table__
+        for row in _of_trials(connection, table, study_id, table.c.key):
+            found[row.trial_id][row.key] = json.loads(row.value_json)
+        attributes.append(found)
+    query = select(_TRIALS).where(_TRIALS.c.study_id == study_id).order_by(_TRIALS.c.number)
+    return [
+        FrozenTrial(
+            number=row.number,
+            state=row.state,
+            value=None,
+            values=values.get(row.trial_id),
+            datetime_start=row.datetime_start,
+            datetime_complete=row.datetime_complete,
+            params=params.get(row.trial_id, {}),
+            distributions=distributions.get(row.trial_id, {}),
+            user_attrs=attributes[0].get(row.trial_id, {}),
+            system_attrs=attributes[1].get(row.trial_id, {}),
+            intermediate_values=steps.get(row.trial_id, {}),
+            trial_id=row.trial_id,
+        )
+        for row in connection.execute(query)
+    ]
+
+
+def _of_trials(connection: Connection, table: Table, study_id: int, order: Any) -> Iterator[Any]:
+    query = select(table).join(_TRIALS, _TRIALS.c.trial_id == table.c.trial_id).where(_TRIALS.c.study_id == study_id)
+    yield from connection.execute(query.order_by(order))

@@ -1,0 +1,57 @@
+"""Folders that objectives come from: those of ``ORCHESTRATOR_OBJECTIVE_PATH``, and the working directory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+OBJECTIVE_PATH = "ORCHESTRATOR_OBJECTIVE_PATH"
+"""Variable that names folders of the user's own code, separated as in ``PATH``."""
+
+_INSTALLED = ("site-packages", "dist-packages")
+_OURS = ("tasks", "orchestrator")
+OBJECTIVES_OF_OURS = "tasks.objectives"
+"""Package of the ready objectives, the one part of this program that is treated as an objective's code."""
+
+
+class NoFolder(ValueError):
+    """A folder that objectives should come from is none; the message is one line."""
+
+
+def split_path(text: str) -> tuple[Path, ...]:
+    """Returns the folders as absolute paths, in order; whether they exist is not looked at."""
+    named = (entry.strip() for entry in text.split(os.pathsep))
+    return tuple(Path(os.path.abspath(os.path.expanduser(entry))) for entry in named if entry)
+
+
+def check_folders(folders: tuple[Path, ...]) -> None:
+    """Raises NoFolder for the first one that is not there."""
+    for folder in folders:
+        if not folder.is_dir():
+            raise NoFolder(f"'{folder}' {'is not a folder' if folder.exists() else 'does not exist'}")
+
+
+def code_folders(text: str) -> tuple[Path, ...]:
+    """Returns the folders that ``text`` names and, behind them, the working directory."""
+    folders = split_path(text)
+    # It may have been deleted.
+    with contextlib.suppress(OSError):
+        folders += (Path.cwd(),)
+    return folders
+
+
+def holds(folder: str, file: str) -> bool:
+    """Whether ``file`` lies in ``folder``, but not in an environment for installed packages inside it."""
+    prefix = folder.rstrip(os.sep) + os.sep
+    return file.startswith(prefix) and not any(name in file[len(prefix) :].split(os.sep) for name in _INSTALLED)
+
+
+def is_ours(module: str) -> bool:
+    """Whether the module is part of this program, which may be run from the folder it lies in."""
+    return module.partition(".")[0] in _OURS and not within(module, OBJECTIVES_OF_OURS)
+
+
+def within(module: str, package: str) -> bool:
+    """Whether the module is the package, or lies in it."""
+    return module == package or module.startswith(package + ".")

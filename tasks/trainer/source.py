@@ -1,0 +1,218 @@
+"""The source of the user's code in this process: what an objective is made of, and whether it has changed since.
+
+Two questions, two sets of modules. *What is it made of* is answered from the source alone: the objective's module and
+all of the user's modules that its import statements lead to, those inside functions too. So the digest depends on
+nothing that this process did before, and is the same in every trainer that finds the same files. *Has it changed* is
+asked about every module of the user's that was imported, by whatever means.
+
+The user's modules are those in the folders of the objective path and in the working directory, those beside an
+objective, and those of its top-level package; installed packages are not, unless the objective lives in one.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from tasks.objective_path import OBJECTIVES_OF_OURS, holds, is_ours, within
+
+DIGEST_BYTES = 32
+
+
+@dataclass(slots=True)
+class _Seen:
+    """A file as it was when its module was found to be imported."""
+
+    path: str
+    stamp: tuple[int, ...]
+    digest: bytes
+
+
+class Sources:
+    """The user's code in this process.
+
+    Args:
+        folders: Where the user's code is.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = [str(folder) for folder in folders]
+        self._packages: list[str] = []
+        self._known: set[str] = set()
+        self._seen: dict[str, _Seen] = {}
+
+    def take(self, module: str) -> str:
+        """Returns the digest (BLAKE2b, hex) of the source of the objective in ``module``, which was just imported.
+
+        It is over the names and the bytes of its modules, in the order of their names. A module that cannot be read
+        counts with no bytes.
+        """
+        self._belongs(module)
+        self.watch()
+        result = blake2b(digest_size=DIGEST_BYTES)
+        for name, path in sorted(self._closure(module).items()):
+            source = _read(path) or b""
+            result.update(f"{name}\0{len(source)}\0".encode())
+            result.update(source)
+        return result.hexdigest()
+
+    def watch(self) -> None:
+        """Takes note of the modules that have been imported since the last call."""
+        new = sys.modules.keys() - self._known
+        self._known |= new
+        for name in new:
+            path = getattr(sys.modules.get(name), "__file__", None)
+            if isinstance(path, str) and self._is_the_users(name, path) and (seen := _look(path)):
+                self._seen[name] = seen
+
+    def changed(self) -> str:
+        """Returns the name of a module whose file is not what was imported any more, or nothing.
+
+        A file is read only where its times, its size or its inode have changed.
+        """
+        self.watch()
+        for name, seen in self._seen.items():
+            if _stamp(seen.path) == seen.stamp:
+                continue
+            now = _look(seen.path)
+            if now is None or now.digest != seen.digest:
+                return name
+            seen.stamp = now.stamp
+        return ""
+
+    def __len__(self) -> int:
+        return len(self._seen)
+
+    def _belongs(self, module: str) -> None:
+        """The objective's package is the user's wherever it lies, and so is what lies beside it if not installed."""
+        top = OBJECTIVES_OF_OURS if within(module, OBJECTIVES_OF_OURS) else module.partition(".")[0]
+        if top in self._packages:
+            return
+        self._packages.append(top)
+        file = _file(top)
+        if file and top != OBJECTIVES_OF_OURS:
+            folder = Path(file).parent.parent if Path(file).stem == "__init__" else Path(file).parent
+            if holds(str(folder.parent), str(folder)) and str(folder) not in (*self._folders, *_STANDARD):
+                self._folders.append(str(folder))
+        # What was imported before it belonged to anybody.
+        self._known -= {name for name in self._known if name not in self._seen}
+
+    def _is_the_users(self, module: str, path: str) -> bool:
+        if any(within(module, package) for package in self._packages):
+            return True
+        if is_ours(module) or module == "__main__" or module.partition(".")[0] in sys.stdlib_module_names:
+            return False
+        return any(holds(folder, path) for folder in self._folders)
+
+    def _closure(self, module: str) -> dict[str, str]:
+        """Returns the path by name of the user's modules that the import statements lead to from ``module``."""
+        found: dict[str, str] = {}
+        waiting = [module]
+        looked = set()
+        while waiting:
+            name = waiting.pop()
+            if name in looked:
+                continue
+            looked.add(name)
+            path = _file(name)
+            if path is None or not self._is_the_users(name, path):
+                continue
+            found[name] = path
+            # Its parents are imported, too.
+            waiting += [parent for parent, dot, _ in [name.rpartition(".")] if dot]
+            if path.endswith(".py"):
+                waiting += _imports(name, path)
+        return found
+
+
+_STANDARD = (os.path.dirname(os.__file__),)
+
+
+def _imports(module: str, path: str) -> Iterator[str]:
+    """Yields the names that may be modules of all import statements in the file; none where it cannot be parsed."""
+    try:
+        with warnings.catch_warnings():
+            # Of its author's, and given before at the import.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(_read(path) or b"")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    package = module if os.path.basename(path) == "__init__.py" else module.rpartition(".")[0]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield from _with_parents(alias.name)
+        elif isinstance(node, ast.ImportFrom):
+            base = _absolute(package, node.level, node.module or "")
+            if base:
+                yield from _with_parents(base)
+                yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+
+
+def _absolute(package: str, level: int, name: str) -> str:
+    if level == 0:
+        return name
+    parts = package.split(".")
+    kept = parts[: len(parts) - level + 1]
+    return ".".join([*kept, name] if name else kept)
+
+
+def _with_parents(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    return (".".join(parts[: depth + 1]) for depth in range(len(parts)))
+
+
+def _file(module: str) -> str | None:
+    """Returns the file of a module, which need not be imported; ``None`` where there is none."""
+    loaded = sys.modules.get(module)
+    if loaded is not None:
+        path = getattr(loaded, "__file__", None)
+        return path if isinstance(path, str) else None
+    spec = _spec(module)
+    return spec.origin if spec is not None and spec.has_location else None
+
+
+def _spec(module: str) -> ModuleSpec | None:
+    """Finds a module without importing it or its parents."""
+    parent, dot, last = module.rpartition(".")
+    folders = None
+    if dot:
+        loaded = sys.modules.get(parent)
+        above = None if loaded is not None else _spec(parent)
+        folders = list(getattr(loaded, "__path__", ())) if above is None else above.submodule_search_locations
+        if not folders:
+            return None
+    try:
+        return PathFinder.find_spec(last, folders)
+    except (ImportError, ValueError, AttributeError):
+        return None
+
+
+def _look(path: str) -> _Seen | None:
+    # The stamp first: a file that changes in between is read again at the next look.
+    stamp, source = _stamp(path), _read(path)
+    return None if source is None else _Seen(path, stamp, blake2b(source, digest_size=DIGEST_BYTES).digest())
+
+
+def _stamp(path: str) -> tuple[int, ...]:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return ()
+    # The time of the last change too: what copies a file may set the other back.
+    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
+
+
+def _read(path: str) -> bytes | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None

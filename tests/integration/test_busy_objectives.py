@@ -1,0 +1,89 @@
+"""An objective may have processes, threads and signal handlers of its own, be pruned among them, and leaves nothing."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import busy_objectives
+import pytest
+import sqlalchemy
+from fleet import HERE, Fleet, Servers, with_environment
+from optuna.trial import FrozenTrial, TrialState
+
+SPEC = """
+name = "busy"
+objective = "busy_objectives:busy"
+trials = {trials}
+grace = {grace}
+[args]
+folder = "{folder}"
+[sampler]
+name = "random"
+[pruner]
+name = "threshold"
+upper = 1e6
+"""
+
+Ends = dict[str, tuple[FrozenTrial, FrozenTrial, float]]
+GRACE = 1.5
+
+
+@pytest.fixture(scope="module")
+def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
+    """By kind: the trial that ran to its end, the one that was pruned, and after how many seconds the latter left."""
+    folder = tmp_path_factory.mktemp("busy")
+    notes = folder / "notes"
+    notes.mkdir()
+    it = Fleet(None, folder)
+    spec = it.write_spec(SPEC.format(grace=GRACE, trials=2 * len(busy_objectives.TABLE), folder=notes))
+    done = it.call("run", str(spec), "--slots", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    assert with_environment("ORCHESTRATOR_DATA_DIR", str(folder / "data")) == []
+    started = [pid for path in notes.glob("*.json") for pid in json.loads(path.read_text())]
+    assert len(started) > 10
+    assert [pid for pid in started if busy_objectives.is_alive(pid)] == []
+    url = f"sqlite:///{folder / 'data' / 'studies.db'}"
+    servers = Servers("", url)
+    trials = servers.study("busy").get_trials()
+    servers.close()
+    engine = sqlalchemy.create_engine(url)
+    with engine.connect() as connection:
+        query = sqlalchemy.text("SELECT trial, latency FROM orchestrator_attempts")
+        latencies = {row.trial: row.latency for row in connection.execute(query)}
+    engine.dispose()
+    return {
+        name: (trials[2 * index], trials[2 * index + 1], latencies[2 * index + 1])
+        for index, name in enumerate(busy_objectives.TABLE)
+    }
+
+
+@pytest.mark.parametrize("name", busy_objectives.TABLE)
+def test_it_runs_to_its_end(name: str, ends: Ends) -> None:
+    trial = ends[name][0]
+    assert (trial.state, trial.value) == (TrialState.COMPLETE, 0.0), trial.user_attrs
+
+
+@pytest.mark.parametrize("name", busy_objectives.TABLE)
+def test_it_is_pruned_in_the_middle(name: str, ends: Ends) -> None:
+    trial, latency = ends[name][1:]
+    assert trial.state is TrialState.PRUNED, trial.user_attrs
+    assert trial.intermediate_values == {1: 1e9}
+    assert (latency >= GRACE) == (name in busy_objectives.STUBBORN), latency
+
+
+def test_plain_optuna_runs_them_too(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("wb") as output:
+        done = subprocess.run(
+            [sys.executable, str(HERE / "busy_objectives.py")],
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            timeout=100,
+            check=False,
+        )
+    assert done.returncode == 0, log.read_text()[-2_000:]

@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from orchestrator.report.facts import Facts
 from orchestrator.report.plots import Plot
-from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, figure
+from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, figure, pattern
 from orchestrator.view.words import count, duration, percent
 
 BINS = 40
@@ -23,8 +23,8 @@ def saved(facts: Facts) -> Plot:
         why = "No trial has reported an epoch." if facts.trials else "The study has no trials yet."
         return Plot("saved", title, absent=why)
     parts = [
-        (name, sum(len(trial.intermediate_values) for trial in facts.of(state)), colour, pattern)
-        for name, state, colour, pattern in (
+        (name, sum(len(trial.intermediate_values) for trial in facts.of(state)), colour, shape)
+        for name, state, colour, shape in (
             ("completed trials", TrialState.COMPLETE, BLUE, ""),
             ("pruned trials", TrialState.PRUNED, RED, "/"),
             ("failed trials", TrialState.FAIL, PURPLE, "x"),
@@ -39,10 +39,10 @@ def saved(facts: Facts) -> Plot:
             y=["epochs"],
             name=f"{name}: {amount}",
             orientation="h",
-            marker={"color": colour, "pattern": {"shape": pattern, "size": 6, "fgcolor": "#ffffff"}},
+            marker={"color": colour, "pattern": pattern(shape)},
             hovertemplate="%{x}<extra>" + name + "</extra>",
         )
-        for name, amount, colour, pattern in parts
+        for name, amount, colour, shape in parts
         if amount
     ]
     made = figure(*bars, height=220, barmode="stack", yaxis={"visible": False}, xaxis={"title": {"text": "epochs"}})

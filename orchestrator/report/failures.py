@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.report.facts import RETRIED, Facts
 from orchestrator.report.plots import Plot
-from orchestrator.report.style import GREY, PURPLE, figure, label
+from orchestrator.report.style import GREY, PURPLE, figure, label, pattern
 from orchestrator.view.words import count
 
 MOST_CAUSES = 15
@@ -36,10 +36,10 @@ def causes(facts: Facts) -> Plot:
             y=[label(name) for name in names],
             orientation="h",
             name=kind,
-            marker={"color": colour, "pattern": {"shape": pattern, "size": 6, "fgcolor": "#ffffff"}},
+            marker={"color": colour, "pattern": pattern(shape)},
             hovertemplate="%{y}: %{x}<extra>" + kind + "</extra>",
         )
-        for kind, found, colour, pattern in (("failed trials", failed, PURPLE, ""), ("lost attempts", lost, GREY, "/"))
+        for kind, found, colour, shape in (("failed trials", failed, PURPLE, ""), ("lost attempts", lost, GREY, "/"))
         if found
     ]
     made = figure(

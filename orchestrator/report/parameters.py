@@ -18,7 +18,7 @@ from orchestrator.optima import in_memory
 from orchestrator.report.facts import Facts
 from orchestrator.report.plots import Plot
 from orchestrator.report.sample import best_and_spread, limit
-from orchestrator.report.style import BLUE, SCALE, figure, label, tidy
+from orchestrator.report.style import BLUE, SCALE, figure, label, tidy, pattern
 from orchestrator.view.words import count
 
 MOST_POINTS = 1_000
@@ -88,7 +88,7 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
             textposition="auto",
             orientation="h",
             name="importance" if facts.single else f"objective {index}",
-            marker={"color": BLUE if index == 0 else None, "pattern": {"shape": ["", "/", "x", "."][index % 4]}},
+            marker={"color": BLUE if index == 0 else None, "pattern": pattern(["", "/", "x", "."][index % 4])},
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
         for index, each in enumerate(weights)

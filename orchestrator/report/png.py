@@ -31,13 +31,13 @@ def render(figure: go.Figure, title: str) -> bytes:
     Raises:
         TypeError: it has a kind of trace that is not known here.
     """
-    plain = figure.to_dict()
-    layout = plain["layout"]
+    layout = figure.layout.to_plotly_json()
     sheet = Figure(figsize=(WIDTH / DPI, max(layout.get("height") or 380, 260) / DPI), dpi=DPI, layout="constrained")
     FigureCanvasAgg(sheet)
     places = _axes(sheet, layout)
     _write(sheet.suptitle(""), title)
-    for trace in plain["data"]:
+    # Each by itself: ``to_dict`` of the whole figure packs the numbers for the browser.
+    for trace in (each.to_plotly_json() for each in figure.data):
         _trace(places[trace.get("xaxis") or "x"], trace, layout)
     for name, axes in places.items():
         _finish(axes, layout, name)

@@ -18,6 +18,7 @@ from orchestrator.view.words import NOTHING, count, duration, number, numbers, o
 MOST_BEST = 10
 MOST_FAILED = 20
 _LONGEST = 300
+_CLASSES = {"parameters": "params", "models and files": "files", "message": "files"}
 
 
 def text(value: Any, most: int = _LONGEST) -> str:
@@ -176,5 +177,10 @@ def _pairs(rows: Sequence[tuple[str, str]]) -> str:
 
 def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     head = "".join(f"<th scope=col>{each}</th>" for each in heads)
-    body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>"
+        + "".join(f"<td class={_CLASSES.get(head, 'plain')}>{cell}</td>" for head, cell in zip(heads, row, strict=True))
+        + "</tr>"
+        for row in rows
+    )
     return f"<div class=table tabindex=0><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

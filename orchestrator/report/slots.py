@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 
 from orchestrator.report.facts import Facts, Stint
 from orchestrator.report.plots import Plot
-from orchestrator.report.style import COLOURS, PATTERNS, SCALE, figure, label
+from orchestrator.report.style import COLOURS, PATTERNS, SCALE, figure, label, pattern
 from orchestrator.view.words import count, duration, percent
 
 MOST_BARS = 1_500
@@ -50,19 +50,20 @@ def timeline(facts: Facts) -> Plot:
                     name=kind,
                     marker={
                         "color": COLOURS[kind],
-                        "pattern": {"shape": PATTERNS[kind], "size": 5, "fgcolor": "#ffffff", "fgopacity": 0.6},
+                        "pattern": pattern(PATTERNS[kind]),
                         "line": {"width": 0.5, "color": "#7f7f7f"},
                     },
-                    text=[
-                        f"trial {each.trial}, attempt {each.attempt}, {duration(each.end - each.begin)}"
-                        for each in those
-                    ],
+                    text=[_words(each) for each in those],
                     textposition="none",
                     hovertemplate="%{text}<extra>" + kind + "</extra>",
                 )
             )
     made = figure(*bars, height=height, xaxis=x, yaxis=y, barmode="overlay", bargap=0.25)
     return Plot("timeline", title, says, (made,))
+
+
+def _words(stint: Stint) -> str:
+    return f"trial {stint.trial}, attempt {stint.attempt}, {duration(stint.end - stint.begin)}"
 
 
 def _share(stints: Sequence[Stint], slots: Sequence[str], start: float, span: float, per: float) -> go.Heatmap:

@@ -31,6 +31,11 @@ PATTERNS = {"completed": "", "pruned": "/", "failed": "x", PAUSED: "|", RETRIED:
 _MOST = 60
 
 
+def pattern(shape: str) -> dict[str, Any]:
+    """Returns a bar's pattern over its colour, in whichever of black and white stands out more."""
+    return {"shape": shape, "size": 6, "fillmode": "overlay"}
+
+
 def label(text: str, most: int = _MOST) -> str:
     """Returns foreign text for a plot: one line, cut, and with nothing that plotly takes for markup."""
     text = one_line(text)

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from optuna.trial import TrialState
 
 from orchestrator.report.facts import Facts
-from orchestrator.report.plots import Plot
+from orchestrator.report.plot import Plot
 from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, figure, pattern
 from orchestrator.view.words import count, duration, percent
 

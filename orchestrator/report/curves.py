@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.report.facts import Facts
-from orchestrator.report.plots import Plot
+from orchestrator.report.plot import Plot
 from orchestrator.report.sample import limit, spread
 from orchestrator.report.style import BLUE, GREEN, GREY, PURPLE, RED, figure
 from orchestrator.view.words import count

@@ -86,7 +86,7 @@ class Facts:
         begun = [row for row in self.attempts if row.started is not None]
         found = [
             Stint(
-                slot=" ".join(part for part in (row.host, row.slot) if part) or "slot",
+                slot=(row.slot if row.host in row.slot else f"{row.host} {row.slot}") or "slot",
                 trial=row.trial,
                 attempt=row.number,
                 begin=row.started or 0.0,

@@ -9,7 +9,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.report.facts import RETRIED, Facts
-from orchestrator.report.plots import Plot
+from orchestrator.report.plot import Plot
 from orchestrator.report.style import GREY, PURPLE, figure, label, pattern
 from orchestrator.view.words import count
 

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 
 from orchestrator.report.facts import Facts
-from orchestrator.report.plots import Plot
+from orchestrator.report.plot import Plot
 from orchestrator.report.sample import limit, spread
 from orchestrator.report.style import BLUE, GREEN, GREY, RED, figure, tidy
 from orchestrator.view.words import count

@@ -14,7 +14,7 @@ from plotly.offline import get_plotlyjs
 
 from orchestrator.report import sections
 from orchestrator.report.facts import Facts
-from orchestrator.report.plots import Plot
+from orchestrator.report.plot import Plot
 
 _FIRST = ("best", "history", "front")
 """What a reader looks for first; the other plots follow in their own order."""

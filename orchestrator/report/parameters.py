@@ -12,13 +12,14 @@ import optuna
 import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from plotly.colors import sample_colorscale
 from scipy.interpolate import griddata
 
 from orchestrator.optima import in_memory
 from orchestrator.report.facts import Facts
-from orchestrator.report.plots import Plot
+from orchestrator.report.plot import Plot
 from orchestrator.report.sample import best_and_spread, limit
-from orchestrator.report.style import BLUE, SCALE, figure, label, tidy, pattern
+from orchestrator.report.style import BLUE, GREY, RED, SCALE, figure, label, pattern, tidy
 from orchestrator.view.words import count
 
 MOST_POINTS = 1_000
@@ -26,6 +27,8 @@ MOST_LINES = 300
 MOST_PARAMETERS = 24
 SIDE_BY_SIDE = 3
 GRID = 40
+LINES = [[0.0, GREY], [1.0, RED]]
+"""From the worst to the best."""
 
 _ONE = "It is drawn for a single objective; this study has several. The front and the importances say more."
 
@@ -49,6 +52,10 @@ def slices(facts: Facts) -> Plot:
         tidy(each, height=340)
         each.update_traces(marker={"size": 7, "colorscale": SCALE}, hovertemplate="%{x}: %{y}<extra></extra>")
         each.update_xaxes(title_standoff=8)
+        for trace in each.data:
+            if trace.marker.colorscale is not None:
+                # Those that are drawn were numbered anew.
+                trace.marker.color = [drawn[index].number for index in trace.marker.color]
         made.append(each)
     return Plot("slice", title, says, tuple(made))
 
@@ -120,10 +127,16 @@ def parallel(facts: Facts) -> Plot:
     params = [shown[name] for name in names[:MOST_PARAMETERS]]
     made = optuna.visualization.plot_parallel_coordinate(study, params=params, target_name="value")
     tidy(made, height=440, margin={"l": 40, "r": 20, "t": 30, "b": 70})
+    values = [trial.values[0] for trial in drawn]
+    scale = LINES if facts.maximize else [[1 - place, colour] for place, colour in reversed(LINES)]
     for trace in made.data:
-        trace.update(customdata=None, hovertemplate=None, hoverinfo="skip")
         if trace.marker.colorscale is not None:
-            trace.marker.colorbar.title = None
+            trace.update(marker={"colorscale": scale, "reversescale": False, "color": [min(values), max(values)]})
+            trace.update(marker={"cmin": min(values), "cmax": max(values), "colorbar": {"title": None}})
+        elif trace.y[0] is not None:
+            # Optuna's blues vanish, some on white and some on black. The first axis is the first value, from 0 to 1.
+            trace.update(line={"color": sample_colorscale(scale, [trace.y[0]])[0]}, opacity=0.7, hoverinfo="skip")
+            trace.update(customdata=None, hovertemplate=None)
     return Plot("parallel", title, says, (made,))
 
 
@@ -138,6 +151,8 @@ def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
         return Plot("contour", title, absent=f"Fewer than four completed trials have both {first} and {second}.")
     across, up = _Axis(first, trials), _Axis(second, trials)
     grid = _interpolate(across, up, np.array([trial.value for trial in trials], dtype=float))
+    if grid is None:
+        return Plot("contour", title, absent=f"The trials lie on one line of {first} and {second}.")
     surface = go.Contour(
         x=across.grid,
         y=up.grid,
@@ -157,7 +172,7 @@ def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
         marker={"color": "#000000", "size": 5, "line": {"color": "#ffffff", "width": 1}},
         showlegend=False,
     )
-    says = "The value between the trials is interpolated; the points are the trials themselves."
+    says = "The value is interpolated between the trials, which are the points."
     says += limit(len(trials), len(facts.completed), "completed trials, the best among them")
     made = figure(surface, points, height=460, xaxis=across.layout(), yaxis=up.layout())
     return Plot("contour", title, says, (made,))
@@ -194,15 +209,14 @@ class _Axis:
 
 
 def _interpolate(across: _Axis, up: _Axis, values: Any) -> Any:
-    """Returns the value at each place of the grid, linear between the trials and that of the nearest one outside."""
+    """Returns the value at each place of the grid, linear between the trials and NaN outside; ``None`` where the
+    trials enclose no area."""
     span = [max(float(np.ptp(axis.points)), 1e-12) for axis in (across, up)]
     points = np.column_stack([across.points / span[0], up.points / span[1]])
+    if np.linalg.matrix_rank(points - points[0], tol=1e-9) < 2:
+        return None
     x, y = np.meshgrid(across.grid / span[0], up.grid / span[1])
-    grid = griddata(points, values, (x, y), method="nearest")
-    if np.linalg.matrix_rank(points - points[0], tol=1e-9) == 2:
-        inner = griddata(points, values, (x, y), method="linear")
-        grid = np.where(np.isnan(inner), grid, inner)
-    return grid
+    return griddata(points, values, (x, y), method="linear")
 
 
 def _absent(facts: Facts, names: Sequence[str], least: int, *, several: bool = False) -> str:

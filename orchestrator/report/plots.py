@@ -1,38 +1,15 @@
-"""A plot, or why there is none; and which plots a report has, in their order."""
+"""Which plots a report has, in their order."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
-import plotly.graph_objects as go
-
+from orchestrator.report import costs, curves, failures, objectives, parameters, slots
 from orchestrator.report.facts import Facts
+from orchestrator.report.plot import Plot
 
-
-@dataclass(frozen=True)
-class Plot:
-    """One plot.
-
-    Attributes:
-        id: Names it in links and as a file.
-        title: The heading.
-        says: What it shows, in a sentence or two; limits are stated here. Plain text.
-        figures: What is drawn, mostly one figure.
-        absent: Why nothing is drawn, where nothing is.
-    """
-
-    id: str
-    title: str
-    says: str = ""
-    figures: tuple[go.Figure, ...] = ()
-    absent: str = ""
-
-    def names(self) -> tuple[str, ...]:
-        """Returns the file name of each figure, without its ending."""
-        if len(self.figures) == 1:
-            return (self.id,)
-        return tuple(f"{self.id}-{index}" for index in range(1, len(self.figures) + 1))
+COUNT = 13
+"""How many plots there are at most."""
 
 
 def draw(facts: Facts, advance: Callable[[int], None]) -> list[Plot]:
@@ -45,8 +22,6 @@ def draw(facts: Facts, advance: Callable[[int], None]) -> list[Plot]:
 
 
 def _all(facts: Facts) -> Iterator[Plot]:
-    from orchestrator.report import costs, curves, failures, objectives, parameters, slots
-
     yield objectives.history(facts)
     if not facts.single:
         yield objectives.front(facts)
@@ -62,7 +37,3 @@ def _all(facts: Facts) -> Iterator[Plot]:
     if facts.summary.rungs:
         yield costs.rungs(facts)
     yield failures.causes(facts)
-
-
-COUNT = 13
-"""How many plots there are at most."""

@@ -87,14 +87,14 @@ def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
     shaded = colour is not None and not isinstance(colour, str)
     if "markers" in mode and shaded:
         bounds = Normalize(marker.get("cmin"), marker.get("cmax"))
-        edge = {"edgecolors": "#7f7f7f", "linewidths": 0.4}
+        edge: dict[str, Any] = {"edgecolors": "#7f7f7f", "linewidths": 0.4}
         dots = axes.scatter(x, y, c=_column(colour), s=24, cmap="viridis", norm=bounds, **edge)
         if marker.get("showscale") is not False:
             axes.figure.colorbar(dots, ax=axes, fraction=0.04, pad=0.02)
     elif "markers" in mode and "lines" not in mode:
         symbol = _SYMBOLS.get(marker.get("symbol") or "", "o")
         hollow = "open" in (marker.get("symbol") or "") and symbol != "x"
-        face = {"facecolors": "none", "edgecolors": colour} if hollow else {"color": colour}
+        face: dict[str, Any] = {"facecolors": "none", "edgecolors": colour} if hollow else {"color": colour}
         axes.scatter(x, y, s=22, marker=symbol, label=name, linewidths=1.0, **face)
     else:
         if trace.get("fill") == "tonexty":
@@ -143,8 +143,8 @@ def _field(axes: Axes, trace: Mapping[str, Any]) -> None:
     x, z = _column(trace["x"]), np.asarray(trace["z"], dtype=float)
     names = list(trace["y"]) if isinstance(trace["y"][0], str) else []
     y = np.arange(len(names), dtype=float) if names else _column(trace["y"])
-    if trace["type"] == "contour" and min(z.shape) > 1 and np.ptp(z) > 0:
-        found = axes.contourf(x, y, z, levels=15, cmap="viridis")
+    if trace["type"] == "contour" and min(z.shape) > 1 and np.nanmin(z) < np.nanmax(z):
+        found: Any = axes.contourf(x, y, z, levels=15, cmap="viridis")
     else:
         found = axes.pcolormesh(x, y, z, shading="nearest", cmap="viridis")
     if names:

@@ -8,7 +8,7 @@ import numpy as np
 import plotly.graph_objects as go
 
 from orchestrator.report.facts import Facts, Stint
-from orchestrator.report.plots import Plot
+from orchestrator.report.plot import Plot
 from orchestrator.report.style import COLOURS, PATTERNS, SCALE, figure, label, pattern
 from orchestrator.view.words import count, duration, percent
 

@@ -273,9 +273,12 @@ def test_a_worker_knows_of_no_database(name: str) -> None:
     found = service(name)
     urls = {variable for variable in found["environment"] if variable.startswith(PREFIX) and "URL" in variable}
     assert urls == {"ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_CHECKPOINT_URL", "ORCHESTRATOR_ARTIFACT_URL"}
+    assert found["secrets"] == ["redis_password"]
+    assert not set(found["networks"]) & set(service("postgres")["networks"])
+    assert "ORCHESTRATOR_STORAGE_URL" not in (DOCKER / "Dockerfile.worker").read_text()
 
 
-@pytest.mark.parametrize("name", ["worker", "worker-cpu"])
+@pytest.mark.parametrize("name", WORKERS)
 def test_the_control_plane_finds_what_the_workers_keep(name: str) -> None:
     """It deletes checkpoints and models; where it has another folder, they would stay for ever."""
     control, worker = service("serve"), service(name)
@@ -284,9 +287,6 @@ def test_the_control_plane_finds_what_the_workers_keep(name: str) -> None:
     assert control["environment"]["ORCHESTRATOR_DATA_DIR"] == "/data"
     for variable in ("ORCHESTRATOR_CHECKPOINT_URL", "ORCHESTRATOR_ARTIFACT_URL"):
         assert control["environment"][variable] == worker["environment"][variable]
-    assert found["secrets"] == ["redis_password"]
-    assert not set(found["networks"]) & set(service("postgres")["networks"])
-    assert "ORCHESTRATOR_STORAGE_URL" not in (DOCKER / "Dockerfile.worker").read_text()
 
 
 @pytest.mark.parametrize("name", WORKERS)

@@ -27,7 +27,7 @@ MOST_LINES = 300
 MOST_PARAMETERS = 24
 SIDE_BY_SIDE = 3
 GRID = 40
-LINES = [[0.0, GREY], [1.0, RED]]
+LINES = ((0.0, GREY), (1.0, RED))
 """From the worst to the best."""
 
 _ONE = "It is drawn for a single objective; this study has several. The front and the importances say more."
@@ -128,7 +128,7 @@ def parallel(facts: Facts) -> Plot:
     made = optuna.visualization.plot_parallel_coordinate(study, params=params, target_name="value")
     tidy(made, height=440, margin={"l": 40, "r": 20, "t": 30, "b": 70})
     values = [trial.values[0] for trial in drawn]
-    scale = LINES if facts.maximize else [[1 - place, colour] for place, colour in reversed(LINES)]
+    scale = [list(each) for each in (LINES if facts.maximize else _reversed(LINES))]
     for trace in made.data:
         if trace.marker.colorscale is not None:
             trace.update(marker={"colorscale": scale, "reversescale": False, "color": [min(values), max(values)]})
@@ -176,6 +176,10 @@ def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
     says += limit(len(trials), len(facts.completed), "completed trials, the best among them")
     made = figure(surface, points, height=460, xaxis=across.layout(), yaxis=up.layout())
     return Plot("contour", title, says, (made,))
+
+
+def _reversed(scale: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
+    return [(1 - place, colour) for place, colour in reversed(scale)]
 
 
 class _Axis:

@@ -106,8 +106,10 @@ def test_a_study_whose_code_changes_under_it_goes_on_and_says_so(running_embedde
             told.append((notice.number, notice.first))
         elif isinstance(notice, Progress) and notice.state == "finished":
             break
-    assert told == [(1, 0)]
-    wait_for(lambda: "study s: trial 1 trains with other source than trial 0" in serve.log.read_text(), "the warning")
+    # Trial 1 again, or trial 2, where the slot was handed that one before the other was back in the queue.
+    assert told in ([(1, 0)], [(2, 0)])
+    warning = f"study s: trial {told[0][0]} trains with other source than trial 0"
+    wait_for(lambda: warning in serve.log.read_text(), "the warning")
     assert serve.log.read_text().count("other source") == 1
     sources = [trial.user_attrs["source"] for trial in it.servers.study("s").trials]
     assert sources[0] == sources[1]

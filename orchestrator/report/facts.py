@@ -15,6 +15,9 @@ from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.spec import Spec
 from orchestrator.view.summary import Summary
 
+LARGEST = 1e150
+"""Beyond it the difference of two values, or its square, may overflow: no axis can be made for them."""
+
 RETRIED, PAUSED, RUNNING, RETURNED = "lost, tried again", "paused at a rung", "still running", "handed back"
 _ENDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
@@ -68,7 +71,11 @@ class Facts:
     @cached_property
     def completed(self) -> list[FrozenTrial]:
         """The trials that completed with numbers that can be drawn."""
-        return [trial for trial in self.of(TrialState.COMPLETE) if all(map(math.isfinite, trial.values or [math.nan]))]
+        return [
+            trial
+            for trial in self.of(TrialState.COMPLETE)
+            if all(abs(value) <= LARGEST for value in trial.values or [math.nan])
+        ]
 
     @cached_property
     def ranked(self) -> list[FrozenTrial]:
@@ -84,6 +91,7 @@ class Facts:
             last[row.trial] = max(row.number, last.get(row.trial, 0))
         states = {trial.number: trial.state for trial in self.trials}
         begun = [row for row in self.attempts if row.started is not None]
+        left = {row.trial for row in self.decisions if row.action == "end"}
         found = [
             Stint(
                 slot=(row.slot if row.host in row.slot else f"{row.host} {row.slot}") or "slot",
@@ -91,7 +99,7 @@ class Facts:
                 attempt=row.number,
                 begin=row.started or 0.0,
                 end=max(row.started or 0.0, self.made if row.ended is None else row.ended),
-                kind=_kind(row, row.number == last[row.trial], states.get(row.trial)),
+                kind=_kind(row, row.number == last[row.trial], states.get(row.trial), row.trial in left),
             )
             for row in begun
         ]
@@ -128,8 +136,9 @@ class Facts:
         )
 
 
-def _kind(row: AttemptRow, is_last: bool, state: TrialState | None) -> str:
-    if row.cause == "promoted" or row.state == "paused":
+def _kind(row: AttemptRow, is_last: bool, state: TrialState | None, left: bool) -> str:
+    # A trial that was left at its rung ends with the study, long after its slot was free.
+    if row.cause == "promoted" or row.state == "paused" or (is_last and left):
         return PAUSED
     if row.cause == "released":
         return RETURNED

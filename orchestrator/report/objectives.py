@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from itertools import combinations
 from typing import Any
 
@@ -10,7 +9,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 
-from orchestrator.report.facts import Facts
+from orchestrator.report.facts import LARGEST, Facts
 from orchestrator.report.plot import Plot
 from orchestrator.report.sample import limit, spread
 from orchestrator.report.style import BLUE, GREEN, GREY, RED, figure, tidy
@@ -27,7 +26,7 @@ def history(facts: Facts) -> Plot:
         return Plot("history", "Optimization history", absent=_why_none(facts))
     dropped = len(facts.of(TrialState.COMPLETE)) - len(facts.completed)
     if dropped:
-        says += f" {count(dropped, 'trial')} with an infinite value cannot be drawn."
+        says += f" {count(dropped, 'trial')} with an infinite value, or one beyond 1e150, cannot be drawn."
     drawn = spread(facts.completed, MOST_POINTS)
     says += limit(len(drawn), len(facts.completed), "completed trials, and every improvement")
     figures = tuple(_history(facts, drawn, index) for index in range(len(facts.spec.objectives)))
@@ -39,7 +38,7 @@ def _history(facts: Facts, drawn: list[FrozenTrial], index: int) -> go.Figure:
     points = [_points("completed", drawn, [trial.values[index] for trial in drawn], BLUE, "circle")]
     if facts.single:
         pruned = [trial for trial in facts.of(TrialState.PRUNED) if trial.value is not None]
-        pruned = spread([trial for trial in pruned if math.isfinite(trial.value or 0.0)], MOST_POINTS)
+        pruned = spread([trial for trial in pruned if abs(trial.value or 0.0) <= LARGEST], MOST_POINTS)
         points.append(_points("pruned", pruned, [trial.value for trial in pruned], RED, "x-thin-open"))
     best: float | None = None
     steps: list[tuple[int, float]] = []
@@ -115,5 +114,5 @@ def _why_none(facts: Facts) -> str:
     if not facts.trials:
         return "The study has no trials yet."
     if facts.of(TrialState.COMPLETE):
-        return "No trial completed with a finite value."
+        return "No trial completed with a value that can be drawn."
     return "No trial has completed."

@@ -227,7 +227,7 @@ def _absent(facts: Facts, names: Sequence[str], least: int, *, several: bool = F
     if not facts.single and not several:
         return _ONE
     if not facts.completed:
-        done = "completed" if not facts.of(TrialState.COMPLETE) else "completed with a finite value"
+        done = "completed" if not facts.of(TrialState.COMPLETE) else "completed with a value that can be drawn"
         return f"No trial has {done}." if facts.trials else "The study has no trials yet."
     if len(facts.completed) == 1:
         return "One completed trial is nothing to compare with."

@@ -15,7 +15,7 @@ import numpy as np
 import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import Normalize
+from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
 
 WIDTH = 1_100
@@ -88,7 +88,7 @@ def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
     if "markers" in mode and shaded:
         bounds = Normalize(marker.get("cmin"), marker.get("cmax"))
         edge: dict[str, Any] = {"edgecolors": "#7f7f7f", "linewidths": 0.4}
-        dots = axes.scatter(x, y, c=_column(colour), s=24, cmap="viridis", norm=bounds, **edge)
+        dots = axes.scatter(x, y, c=_column(colour), s=24, cmap=_scale(marker["colorscale"]), norm=bounds, **edge)
         if marker.get("showscale") is not False:
             axes.figure.colorbar(dots, ax=axes, fraction=0.04, pad=0.02)
     elif "markers" in mode and "lines" not in mode:
@@ -112,6 +112,10 @@ def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
             marker="." if "markers" in mode else None,
             label=name,
         )
+
+
+def _scale(stops: Any) -> LinearSegmentedColormap:
+    return LinearSegmentedColormap.from_list("", [(place, colour) for place, colour in stops])
 
 
 def _bar(axes: Axes, trace: Mapping[str, Any], *, stacked: bool) -> None:

@@ -83,7 +83,7 @@ def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written
 def _safe(study: str) -> str:
     """Returns a name for a folder: the study's own where it is harmless, else what is left of it and a digest."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", study).lstrip(".-")[:_LONGEST]
-    if plain == study:
+    if plain and plain == study:
         return plain
     digest = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{plain}-{digest}" if plain else digest

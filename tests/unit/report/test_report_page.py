@@ -1,0 +1,135 @@
+"""The page as HTML: what it says, what it names, and that nothing foreign can become markup."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from optuna.distributions import CategoricalDistribution
+from searches import FAIL, facts, ordinary, trial
+
+from orchestrator.report import page, writing
+from orchestrator.report.facts import Facts
+from orchestrator.report.plots import draw
+
+EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&$x^2$"
+
+
+class Elements(HTMLParser):
+    """Collects elements with their attributes, and what is text."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        if self.found and self.found[-1][0] not in ("script", "style"):
+            self.text += data
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for each, attributes in self.found if each == tag]
+
+
+def rendered(of: Facts) -> tuple[str, Elements]:
+    text = page.render(of, draw(of, lambda _: None))
+    return text, Elements(text)
+
+
+def test_the_page_has_headings_contents_and_plots() -> None:
+    _, elements = rendered(ordinary())
+    assert len(elements.named("h1")) == 1
+    targets = {each["id"] for each in elements.named("section")}
+    links = {str(each["href"]).removeprefix("#") for each in elements.named("a")} - {"main"}
+    assert links == targets
+    places = {each["id"] for each in elements.named("div") if each.get("class") == "plot"}
+    data = {each["data-plot"] for each in elements.named("script") if "data-plot" in each}
+    assert places == data
+    assert len(places) == 10
+    assert "15 complete" not in elements.text
+    assert "12 complete, 1 pruned, 1 failed" in elements.text
+
+
+def test_the_best_model_is_named_with_id_and_place() -> None:
+    record = {"artifact_id": "abc-1", "filename": "model.pt", "mimetype": "x", "encoding": None}
+    kept: dict[str, Any] = {
+        "artifacts:abc-1": json.dumps(record),
+        "orchestrator:artifact:abc-1": {"kind": "model", "size": 1, "at": 1.0},
+        "artifacts:gone": "",
+    }
+    _, elements = rendered(facts([trial(0, values=[0.25], system_attrs=kept)]))
+    assert "The model of the best trial is model.pt, id abc-1, at /models/abc-1." in elements.text
+    assert "model.pt (model), id abc-1, at /models/abc-1" in elements.text
+
+
+def test_no_password_is_on_the_page() -> None:
+    text, elements = rendered(ordinary())
+    assert "secret" not in text
+    assert "postgresql://me:***@host/db" in elements.text
+
+
+def test_foreign_text_is_text() -> None:
+    space = {EVIL: CategoricalDistribution([EVIL, "b"]), "y": CategoricalDistribution([EVIL + "2", EVIL])}
+    trials = [
+        trial(number, params={EVIL: [EVIL, "b"][number % 2], "y": EVIL}, space=space, curve=[1.0])
+        for number in range(9)
+    ]
+    failure = {"cause": EVIL, "error": EVIL, "message": EVIL}
+    trials.append(trial(9, FAIL, user_attrs={"failure": failure}))
+    text, elements = rendered(facts(trials, objective="a:b", args={"a": EVIL}))
+    scripts = [each for each in elements.named("script") if "type" not in each]
+    assert len(scripts) == 2
+    assert elements.named("img") == []
+    assert EVIL[:40] in elements.text
+    for held in re.findall(r"<script type=application/json[^>]*>(.*?)</script>", text, re.DOTALL):
+        assert "<" not in held
+        assert "<img" not in json.dumps(json.loads(held))
+
+
+def test_scripts_are_allowed_by_digest_and_nothing_is_fetched() -> None:
+    text, elements = rendered(ordinary())
+    policy = str(elements.named("meta")[1]["content"])
+    assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert "unsafe-eval" not in policy
+    for tag, attributes in elements.found:
+        for name in ("src", "href"):
+            assert str(attributes.get(name, "#")).startswith(("#", "data:")), tag
+    assert text.count("plotly.js v") == 1
+    assert len(text) < 6_000_000
+
+
+def test_an_empty_search_is_a_page_too() -> None:
+    _, elements = rendered(facts([]))
+    assert elements.text.count("The study has no trials yet.") >= 8
+    assert "There is no best trial: none completed." in elements.text
+
+
+@pytest.mark.parametrize(
+    "name", ["digits", "../../etc/passwd", "a/b", ".", "..", "", "-rf", "ä ö", "x" * 300, "con\0trol", EVIL]
+)
+def test_any_study_has_a_folder_of_its_own_below_reports(tmp_path: Path, name: str) -> None:
+    folder = writing.folder_of(tmp_path, name)
+    assert folder.parent == tmp_path / "reports"
+    assert folder.resolve().parent == folder.parent.resolve()
+    assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", folder.name)
+    assert len(folder.name) <= 100
+    assert (folder.name == name) == (name == "digits")
+
+
+def test_a_second_report_replaces_the_first_and_leaves_what_is_not_its_own(tmp_path: Path) -> None:
+    first = writing.write(ordinary(), tmp_path, lambda _: None)
+    (tmp_path / "png" / "Notes.png").write_text("mine")
+    assert {path.name for path in first.png} >= {"history.png", "slice.png", "timeline.png"}
+    second = writing.write(facts([trial(0)]), tmp_path, lambda _: None)
+    assert second.html == first.html
+    assert "somewhere:objective" in second.html.read_text()
+    assert {path.name for path in (tmp_path / "png").iterdir()} == {"history.png", "Notes.png"}
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []

@@ -1,0 +1,168 @@
+"""What is drawn, what is not, and that every figure can be drawn as PNG, too."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+from optuna.distributions import CategoricalDistribution, FloatDistribution
+from searches import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
+
+from orchestrator.report import png
+from orchestrator.report.facts import PAUSED, RETRIED, RUNNING, Facts
+from orchestrator.report.plot import Plot
+from orchestrator.report.plots import draw
+
+
+def drawn(of: Facts) -> dict[str, Plot]:
+    return {plot.id: plot for plot in draw(of, lambda _: None)}
+
+
+def test_an_ordinary_search_has_every_plot_and_each_can_be_a_png() -> None:
+    plots = drawn(ordinary())
+    assert {id: plot.absent for id, plot in plots.items() if plot.absent} == {}
+    assert list(plots) == [
+        *("history", "curves", "slice", "importances", "parallel", "contour"),
+        *("timeline", "saved", "latency", "failures"),
+    ]
+    for plot in plots.values():
+        for figure in plot.figures:
+            assert figure.data
+            assert png.render(figure, plot.title).startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("trials", "says"),
+    [
+        ([], "The study has no trials yet."),
+        ([trial(0, FAIL)], "No trial has completed."),
+        ([trial(0, values=[math.inf])], "No trial completed with a value that can be drawn."),
+    ],
+)
+def test_a_search_without_results_says_so(trials: list[Any], says: str) -> None:
+    plots = drawn(facts(trials))
+    assert plots["history"].absent == says
+    assert all(plot.absent for id, plot in plots.items() if id != "failures")
+    assert bool(plots["failures"].absent) == (not trials or trials[0].state is not FAIL)
+
+
+def test_one_trial_has_a_history_and_nothing_to_compare() -> None:
+    plots = drawn(facts([trial(0, curve=[0.5])]))
+    assert not plots["history"].absent
+    assert not plots["curves"].absent
+    for id in ("slice", "importances", "parallel", "contour"):
+        assert plots[id].absent == "One completed trial is nothing to compare with."
+
+
+def test_a_pruned_curve_ends_at_a_cross() -> None:
+    figure = drawn(facts([trial(0, curve=[0.1, 0.2]), trial(1, PRUNED, [0.4], [0.3, math.nan, 0.4])]))["curves"]
+    cross = next(trace for trace in figure.figures[0].data if trace.name == "cut here")
+    assert (list(cross.x), list(cross.y)) == ([3], [0.4])
+    line = next(trace for trace in figure.figures[0].data if trace.name == "pruned")
+    assert list(line.y) == [0.3, None, 0.4, None]
+    assert "1 report of NaN" in figure.says
+
+
+def test_the_best_line_follows_the_direction() -> None:
+    values = [[0.5], [0.7], [0.2]]
+    for direction, best in (("maximize", [0.5, 0.7, 0.7]), ("minimize", [0.5, 0.2, 0.2])):
+        trials = [trial(number, values=value) for number, value in enumerate(values)]
+        figure = drawn(facts(trials, direction=direction))["history"].figures[0]
+        assert list(figure.data[-1].y) == best
+
+
+def test_several_objectives_have_a_front_and_a_history_each() -> None:
+    trials = [trial(number, values=[number / 8, (number * 3) % 8 / 8]) for number in range(8)]
+    plots = drawn(facts(trials, directions=["maximize", "minimize"]))
+    assert len(plots["history"].figures) == 2
+    on_front = next(trace for trace in plots["front"].figures[0].data if trace.name == "on the front")
+    beaten = {
+        each.number
+        for each in trials
+        if any(
+            other.values[0] >= each.values[0] and other.values[1] <= each.values[1] and other is not each
+            for other in trials
+        )
+    }
+    assert set(on_front.text) == {f"trial {number}" for number in range(8) if number not in beaten}
+    assert plots["slice"].absent
+    assert plots["contour"].absent
+    for plot in plots.values():
+        assert all(png.render(figure, plot.title) for figure in plot.figures)
+
+
+def test_attempts_become_time_on_a_slot() -> None:
+    found = facts(
+        [trial(0), trial(1)],
+        [
+            attempt(0, 0, 50, cause="promoted"),  # in the books until it went on; its slot was free at 10
+            attempt(1, 12, 20, gap=2.0, state="lost"),
+            attempt(0, 50, 60, number=2, gap=1.0),
+            attempt(1, 30, None, "w/1", number=2, state="running"),
+        ],
+    )
+    stints = [(each.trial, each.attempt, each.begin - NOW, each.end - NOW, each.kind) for each in found.stints]
+    assert stints == [
+        (0, 1, 0.0, 10.0, PAUSED),
+        (1, 1, 12.0, 20.0, RETRIED),
+        (0, 2, 50.0, 60.0, "completed"),
+        (1, 2, 30.0, 100.0, "completed"),
+    ]
+    assert RUNNING not in {each.kind for each in found.stints}
+
+
+def test_slot_time_saved_is_at_the_pace_of_each_trial() -> None:
+    found = facts([trial(0, PRUNED, [0.1], [0.1, 0.1, 0.1])], [attempt(0, 0, 6)])
+    assert found.seconds_saved == pytest.approx(2.0 * 6)
+    assert facts([trial(0, PRUNED, [0.1], [0.1])], [attempt(0, 0, 6)], max_steps=None).seconds_saved is None
+
+
+def test_many_trials_are_sampled_and_the_page_says_so() -> None:
+    many = facts(
+        [trial(number, curve=[0.1, 0.2, 0.3]) for number in range(3_000)],
+        [attempt(number, number, number + 0.9) for number in range(3_000)],
+    )
+    plots = drawn(many)
+    assert "Drawn are 2000 of 3000 completed trials" in plots["history"].says
+    assert "Drawn are 201 of 3000 curves" in plots["curves"].says
+    assert "too many for a bar each" in plots["timeline"].says
+    assert plots["timeline"].figures[0].data[0].type == "heatmap"
+    assert png.render(plots["timeline"].figures[0], "timeline")
+    points = sum(len(trace.x) for trace in plots["slice"].figures[0].data) / 3
+    assert points <= 1_000
+    size = sum(len(figure.to_json()) for plot in plots.values() for figure in plot.figures)
+    assert size < 2_000_000
+
+
+ODD = st.one_of(st.floats(), st.sampled_from([0.0, -0.0, 1e308, -1e308, 5e-324, math.inf, math.nan]))
+
+
+@settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(
+    st.lists(st.tuples(ODD.filter(lambda value: not math.isnan(value)), st.lists(ODD, max_size=3)), max_size=6),
+    st.text(min_size=1, max_size=40),
+    st.text(max_size=40),
+)
+def test_odd_values_and_names_are_drawn_or_refused_in_words(
+    rows: list[tuple[float, list[float]]], name: str, choice: str
+) -> None:
+    space = {name: FloatDistribution(0.0, 1.0), name + "2": CategoricalDistribution([choice, "other"])}
+    trials = [
+        trial(
+            number,
+            COMPLETE,
+            [value],
+            curve,
+            {name: number / 10, name + "2": [choice, "other"][number % 2]},
+            space,
+        )
+        for number, (value, curve) in enumerate(rows)
+    ]
+    for plot in draw(facts(trials), lambda _: None):
+        assert bool(plot.absent) != bool(plot.figures)
+        for figure in plot.figures:
+            assert "<script" not in json.dumps(figure.to_json())

@@ -34,9 +34,7 @@ class RetryTable(Table):
 class Spec(Table):
     """One search. Frozen; tables inside ``args`` are to be left alone too."""
 
-    planned = frozenset(
-        {"timeout", "target", "max_total_steps", "patience", "priority"} | {"schedule", "notify"}
-    )
+    planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority"} | {"schedule", "notify"})
 
     name: Name
     objective: Reference

@@ -24,7 +24,7 @@ def restore() -> None:
         if stream is None or stream.closed:
             # Closed with the object is only the object: the descriptor is the process's.
             mode, errors = ("w", "backslashreplace") if fd else ("r", "surrogateescape")
-            stream = open(fd, mode, 1, encoding="utf-8", errors=errors, closefd=False)
+            stream = open(fd, mode, 1, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
             setattr(sys, f"__{name}__", stream)
         _flush(stream)
         setattr(sys, name, stream)

@@ -1,4 +1,4 @@
-"""Objectives with processes, threads and signal handlers of their own: each runs to its end once, and is pruned once."""
+"""Objectives with processes, threads and signal handlers of their own: each runs to its end, and is pruned once."""
 
 from __future__ import annotations
 

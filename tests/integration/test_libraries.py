@@ -53,15 +53,13 @@ THERE = [library for library in NEEDS if not missing(library)]
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """Plain Optuna, in a process of its own; it works while the workers do."""
-    errors = tempfile.TemporaryFile()
+    folder = tmp_path_factory.mktemp("plain")
     command = [sys.executable, str(HERE / "library_objectives.py"), *THERE]
-    popen = subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=errors, cwd=tmp_path_factory.mktemp("plain"), stdin=subprocess.DEVNULL
-    )
-    yield popen, errors
-    popen.kill()
-    popen.wait()
-    errors.close()
+    with tempfile.TemporaryFile() as errors:
+        popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=folder, stdin=subprocess.DEVNULL)
+        yield popen, errors
+        popen.kill()
+        popen.wait()
 
 
 @pytest.fixture(scope="module")

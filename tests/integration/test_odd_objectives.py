@@ -1,4 +1,4 @@
-"""What an objective may do wrong: each of it has a defined outcome, Optuna's where it has one, and the next trial is well.
+"""What an objective may do wrong: each has a defined outcome, Optuna's where it has one, and the next trial is well.
 
 All run as trials of one search, with one slot, so that what one leaves behind the next one finds.
 """

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from optuna.distributions import CategoricalDistribution
-from searches import FAIL, facts, ordinary, trial
+from reported import FAIL, facts, ordinary, trial
 
 from orchestrator.report import page, writing
 from orchestrator.report.facts import Facts

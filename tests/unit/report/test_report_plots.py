@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from searches import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
+from reported import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
 
 from orchestrator.report import png
 from orchestrator.report.facts import PAUSED, RETRIED, RUNNING, Facts

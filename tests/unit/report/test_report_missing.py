@@ -1,0 +1,37 @@
+"""What a report cannot do without, and what it can."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from reported import ordinary
+
+from orchestrator.errors import BadInput
+from orchestrator.report import writing
+
+
+def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "find_spec", lambda name: None if name == package else find_spec(name))
+
+
+def test_without_plotly_there_is_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    without("plotly", monkeypatch)
+    with pytest.raises(BadInput) as caught:
+        writing.check_installed()
+    assert str(caught.value) == (
+        "report: needs plotly, which is not installed; pip install 'trial-orchestrator[report]'"
+    )
+
+
+def test_without_matplotlib_there_is_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = writing.write(ordinary(), tmp_path, lambda _: None)
+    assert whole.png
+    assert whole.missing == ""
+    without("matplotlib", monkeypatch)
+    written = writing.write(ordinary(), tmp_path, lambda _: None)
+    assert written.html.stat().st_size > 1_000_000
+    assert written.png == []
+    assert written.missing == "no PNG files: matplotlib is not installed; pip install 'trial-orchestrator[report]'"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"], "those of before are gone"

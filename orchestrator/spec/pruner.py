@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, Tag
 
-from orchestrator.errors import did_you_mean
-from orchestrator.spec.faults import Fault, show
+from orchestrator.spec.faults import Fault
+from orchestrator.spec.names import check_foreign
 from orchestrator.spec.rules import MedianPruner, NoPruner, PercentilePruner, PrunerTable, ThresholdPruner
 from orchestrator.spec.rungs import AshaPruner, HyperbandPruner
 from orchestrator.spec.table import tagged
-from orchestrator.spec.values import CountOrNone, Json, split_reference
+from orchestrator.spec.values import CountOrNone, Json
 
 __all__ = ["OPTUNAS", "RULES", "AshaPruner", "NoPruner", "OptunaPruner", "PatientPruner", "Pruner", "PrunerTable"]
 
@@ -23,7 +22,6 @@ OPTUNAS = ("wilcoxon",)
 """Optuna's pruners for which there is no rule of our own, by their class names in snake case."""
 
 _ALSO_CALLED = {"successive_halving": "asha", "sha": "asha", "nop": "none"}
-_OR_ANY = "or 'module:Class', any pruner of Optuna's kind"
 
 
 class OptunaPruner(PrunerTable):
@@ -49,22 +47,7 @@ def _tag(value: Any) -> str:
 
 
 def _check_foreign(name: str) -> None:
-    """Passes a reference to a class; what is neither that nor a name gets the nearest name."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.split(r"[.:]", name[:100])[-1]).lower()
-    plain = words.replace("-", "_").removesuffix("_pruner")
-    ours = plain if plain in (*RULES, *OPTUNAS) else _ALSO_CALLED.get(plain)
-    if ":" not in name and ours is not None:
-        raise Fault(f"there is no {show(name)}", f"here it is called '{ours}'", ("name",))
-    if ":" in name or "." in name:
-        try:
-            split_reference(name, "module:Class", "mypackage.pruners:MyPruner")
-        except Fault as fault:
-            raise Fault(fault.problem, fault.remedy, ("name",)) from None
-        return
-    remedy = did_you_mean(plain, (*RULES, *OPTUNAS))
-    if not remedy.startswith("did"):
-        remedy = f"{remedy}, {_OR_ANY}"
-    raise Fault(f"there is no {show(name)}", remedy, ("name",))
+    check_foreign(name, "pruner", (*RULES, *OPTUNAS), _ALSO_CALLED)
 
 
 def _check_wrapped(name: str) -> None:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
-from orchestrator.errors import did_you_mean
-from orchestrator.spec.faults import Fault, show
+from orchestrator.spec.faults import Fault
+from orchestrator.spec.names import check_foreign
 from orchestrator.spec.table import Table, tagged
-from orchestrator.spec.values import Json, split_reference
+from orchestrator.spec.values import Json
 
 SAMPLERS = ("tpe", "random", "grid", "brute_force", "cmaes", "gp", "qmc", "nsgaii", "nsgaiii")
 """Names of Optuna's samplers that a spec can hold all arguments of."""
@@ -42,22 +41,7 @@ class SamplerTable(Table):
 
 
 def _check_foreign(name: str) -> None:
-    """Passes a reference to a class; what is neither that nor a name gets the nearest name."""
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.split(r"[.:]", name[:100])[-1]).lower()
-    plain = words.replace("-", "_").removesuffix("sampler").rstrip("_")
-    ours = plain if plain in SAMPLERS else _ALSO_CALLED.get(plain)
-    if ":" not in name and ours is not None:
-        raise Fault(f"there is no {show(name)}", f"here it is called '{ours}'", ("name",))
-    if ":" in name or "." in name:
-        try:
-            split_reference(name, "module:Class", "mypackage.samplers:MySampler")
-        except Fault as fault:
-            raise Fault(fault.problem, fault.remedy, ("name",)) from None
-        return
-    remedy = did_you_mean(plain, SAMPLERS)
-    if not remedy.startswith("did"):
-        remedy = f"{remedy}, or 'module:Class', any sampler of Optuna's kind"
-    raise Fault(f"there is no {show(name)}", remedy, ("name",))
+    check_foreign(name, "sampler", SAMPLERS, _ALSO_CALLED)
 
 
 Sampler = Annotated[SamplerTable, tagged("name", SAMPLERS, default="tpe", otherwise=_check_foreign)]

@@ -8,11 +8,9 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from cloud import Cloud, opened
 from optuna.artifacts import FileSystemArtifactStore
 
 from tasks.artifact_files import FILES, MODELS
@@ -70,40 +68,11 @@ def short(body: Body) -> str:
     return f"{body.ref.kind} {body.ref.filename}" if isinstance(body, Artifact) else type(body).__name__
 
 
-class Cloud(MemoryFileSystem):  # type: ignore[misc]
-    """A store in memory that can be away, or be held up."""
-
-    protocol = "attic"
-    store: ClassVar[dict[str, Any]] = {}
-    pseudo_dirs: ClassVar[list[str]] = [""]
-    away = 0
-    gate = threading.Event()
-    entered = threading.Event()
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        stripped: str = super()._strip_protocol(str(path).removeprefix("attic://"))
-        return stripped
-
-    def put_file(self, lpath: str, rpath: str, **kwargs: Any) -> None:
-        type(self).entered.set()
-        assert type(self).gate.wait(PATIENCE)
-        if type(self).away:
-            type(self).away -= 1
-            raise RuntimeError("503 slow down")
-        super().put_file(lpath, rpath, **kwargs)
-
-
 @pytest.fixture(autouse=True)
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Cloud]]:
-    fsspec.register_implementation("attic", Cloud, clobber=True)
     monkeypatch.setattr(artifact_uploads, "FIRST_PAUSE", 0.01)
-    Cloud.store.clear()
-    Cloud.away = 0
-    Cloud.gate.set()
-    Cloud.entered.clear()
-    yield Cloud
-    Cloud.gate.set()
+    with opened() as it:
+        yield it
 
 
 @pytest.fixture
@@ -153,9 +122,9 @@ def shelf(tmp_path: Path) -> Path:
     return tmp_path / "shelf" / "artifacts"
 
 
-@pytest.fixture(params=["folder", "another disk", "memory", "attic"])
+@pytest.fixture(params=["folder", "another disk", "memory", "cloud"])
 def desk(request: pytest.FixtureRequest, tmp_path: Path, shelf: Path, voice: Voice, log: Path) -> Iterator[Desk]:
-    urls = {"memory": f"memory://{tmp_path}/kept", "attic": "attic://bucket/prefix"}
+    urls = {"memory": f"memory://{tmp_path}/kept", "cloud": "cloud://bucket/prefix"}
     if request.param == "another disk":
         elsewhere = Path("/dev/shm") if Path("/dev/shm").is_dir() else tmp_path
         if elsewhere.stat().st_dev == tmp_path.stat().st_dev:
@@ -181,7 +150,7 @@ def near(tmp_path: Path, shelf: Path, voice: Voice, log: Path) -> Iterator[Desk]
 
 @pytest.fixture
 def far(tmp_path: Path, voice: Voice, log: Path) -> Iterator[Desk]:
-    it = Desk("attic://bucket/prefix", tmp_path, voice, log)
+    it = Desk("cloud://bucket/prefix", tmp_path, voice, log)
     yield it
     Cloud.gate.set()
     it.it.close(PATIENCE)
@@ -307,7 +276,7 @@ def test_after_long_enough_the_attempt_goes_without(
     tmp_path: Path, voice: Voice, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(artifacts, "GIVE_UP_SECONDS", 0.05)
-    desk = Desk("attic://bucket/prefix", tmp_path, voice, log)
+    desk = Desk("cloud://bucket/prefix", tmp_path, voice, log)
     Cloud.away = 1_000_000
     desk.begin()
     desk.save("weights")

@@ -7,11 +7,9 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
+from cloud import Cloud, opened
 
 from tasks.checkpoint_files import file_digest
 from tasks.contract import (
@@ -63,40 +61,11 @@ class Voice:
         return f"checkpoint {body.ref.step}" if isinstance(body, Checkpoint) else type(body).__name__
 
 
-class Cloud(MemoryFileSystem):  # type: ignore[misc]
-    """A store in memory that can be away, or be held up."""
-
-    protocol = "cloud"
-    store: ClassVar[dict[str, Any]] = {}
-    pseudo_dirs: ClassVar[list[str]] = [""]
-    away = 0
-    gate = threading.Event()
-    entered = threading.Event()
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        stripped: str = super()._strip_protocol(str(path).removeprefix("cloud://"))
-        return stripped
-
-    def put_file(self, lpath: str, rpath: str, **kwargs: Any) -> None:
-        type(self).entered.set()
-        assert type(self).gate.wait(PATIENCE)
-        if type(self).away:
-            type(self).away -= 1
-            raise RuntimeError("503 slow down")
-        super().put_file(lpath, rpath, **kwargs)
-
-
 @pytest.fixture(autouse=True)
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Cloud]]:
-    fsspec.register_implementation("cloud", Cloud, clobber=True)
     monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
-    Cloud.store.clear()
-    Cloud.away = 0
-    Cloud.gate.set()
-    Cloud.entered.clear()
-    yield Cloud
-    Cloud.gate.set()
+    with opened() as it:
+        yield it
 
 
 def job(*refs: CheckpointRef, token: str = "t", trial: int = 7) -> Job:

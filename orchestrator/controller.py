@@ -28,7 +28,8 @@ from orchestrator.storage.store import Command
 from orchestrator.stream import BATCH, Entry, EventStream, Wiped
 from orchestrator.studies import Studies
 from tasks import keys
-from tasks.contract import Alive, Confirmation, Event, Malformed, Verdict, decode_event, salvage
+from tasks.codec import Malformed, decode_event, salvage
+from tasks.contract import Alive, Confirmation, Event, Verdict
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ import kombu.exceptions
 import redis
 
 from tasks.app import STOP_SIGNAL, TRAIN, create_app
-from tasks.contract import Job, job_to_payload
+from tasks.codec import job_to_payload
+from tasks.contract import Job
 
 RETRY_PRIORITY = 0
 NORMAL_PRIORITY = 3

@@ -10,7 +10,8 @@ import redis
 
 from orchestrator.notices import Notice
 from tasks import keys
-from tasks.contract import Confirmation, Reply, encode
+from tasks.codec import encode
+from tasks.contract import Confirmation, Reply
 
 log = logging.getLogger(__name__)
 

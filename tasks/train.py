@@ -8,7 +8,8 @@ import celery
 from celery.exceptions import Ignore, Reject
 
 from tasks.app import STOP_SIGNAL, TRAIN
-from tasks.contract import Failed, Finished, Malformed, Outcome, Paused, Released, Stopped, job_from_payload
+from tasks.codec import Malformed, job_from_payload
+from tasks.contract import Failed, Finished, Outcome, Paused, Released, Stopped
 from tasks.keeper.keeper import Keeper
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from tasks.contract import encode
+from tasks.codec import encode
 
 _LENGTH = struct.Struct("!I")
 MAX_FRAME = 64 << 20

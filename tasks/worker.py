@@ -27,7 +27,8 @@ from celery.worker.consumer.tasks import Tasks
 from tasks import keys, train
 from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
-from tasks.contract import Event, Preloaded, Revoked, encode
+from tasks.codec import encode
+from tasks.contract import Event, Preloaded, Revoked
 from tasks.keeper.checkpoints import Unusable, check_url
 from tasks.keeper.devices import (
     ARTIFACT_URL,

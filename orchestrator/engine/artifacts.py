@@ -9,7 +9,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.changes import AttemptRow
 from orchestrator.mirror import Mirror
-from tasks.contract import ArtifactRef, is_artifact_of
+from tasks.codec import is_artifact_of
+from tasks.contract import ArtifactRef
 
 RECORD = "artifacts:"
 """How the system attributes begin under which Optuna keeps the records of artifacts."""

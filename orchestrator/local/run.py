@@ -27,7 +27,8 @@ from orchestrator.view.summary import Summary
 from orchestrator.watch import ENDED, follow, newest
 from tasks import keys
 from tasks.app import connect, raw
-from tasks.contract import Preloaded, decode_from_trainer
+from tasks.codec import decode_from_trainer
+from tasks.contract import Preloaded
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
 DRAIN_SECONDS = 12.0

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Protocol
 
 from tasks.checkpoint_files import UNFINISHED
-from tasks.contract import Body, Checkpoint, CheckpointRef, Job, Outcome, Saved, is_location
+from tasks.codec import is_location
+from tasks.contract import Body, Checkpoint, CheckpointRef, Job, Outcome, Saved
 
 log = logging.getLogger(__name__)
 

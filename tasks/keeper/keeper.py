@@ -18,21 +18,8 @@ from types import FrameType
 import redis
 
 from tasks.admission import Admission
-from tasks.contract import (
-    Alive,
-    Confirmation,
-    Failed,
-    FromTrainer,
-    Job,
-    Malformed,
-    Outcome,
-    Preloaded,
-    Ready,
-    Run,
-    Stale,
-    Started,
-    decode_from_trainer,
-)
+from tasks.codec import Malformed, decode_from_trainer
+from tasks.contract import Alive, Confirmation, Failed, FromTrainer, Job, Outcome, Preloaded, Ready, Run, Stale, Started
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
 from tasks.keeper.checkpoints import open_store

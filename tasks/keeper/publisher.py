@@ -18,7 +18,8 @@ from itertools import islice
 import redis
 
 from tasks import keys
-from tasks.contract import Alive, Body, Confirmation, Event, Malformed, decode_confirmation, encode
+from tasks.codec import Malformed, decode_confirmation, encode
+from tasks.contract import Alive, Body, Confirmation, Event
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import redis
 
 from tasks import keys
 from tasks.app import raw
-from tasks.contract import Malformed, Reply, decode_reply
+from tasks.codec import Malformed, decode_reply
+from tasks.contract import Reply
 
 
 class ReplyWaiter:

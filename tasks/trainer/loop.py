@@ -12,6 +12,7 @@ import threading
 from pathlib import Path
 
 from tasks.admission import Admission
+from tasks.codec import decode_to_trainer
 from tasks.contract import (
     Failed,
     FromTrainer,
@@ -26,7 +27,6 @@ from tasks.contract import (
     Stop,
     StudyView,
     Suggested,
-    decode_to_trainer,
 )
 from tasks.trainer import health, objective, output
 from tasks.trainer.artifacts import ArtifactFiles

@@ -6,7 +6,8 @@ import json
 from collections.abc import Callable
 from typing import Any, Final
 
-from tasks.contract import MAX_FILENAME, Artifact, ArtifactRef, is_location
+from tasks.codec import is_location
+from tasks.contract import MAX_FILENAME, Artifact, ArtifactRef
 
 PREFIX: Final = "artifacts:"
 """How the keys begin under which Optuna keeps records of artifacts."""

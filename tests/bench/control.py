@@ -18,7 +18,8 @@ from orchestrator.storage.database import Database
 from orchestrator.stream import BATCH, EventStream
 from tasks import keys
 from tasks.app import connect
-from tasks.contract import Body, Epoch, Event, Finished, Started, encode
+from tasks.codec import encode
+from tasks.contract import Body, Epoch, Event, Finished, Started
 from tests.bench.figures import Row, Section, rate, timing
 from tests.bench.fleet import spec_of
 from tests.bench.servers import Place, say

@@ -43,7 +43,8 @@ def trace_serve() -> None:
     from orchestrator.dispatch import Dispatcher
     from orchestrator.storage import Store
     from orchestrator.stream import EventStream
-    from tasks.contract import Epoch, Verdict, decode_event
+    from tasks.codec import decode_event
+    from tasks.contract import Epoch, Verdict
 
     def has_epoch(entries: list[Any] | None, *_: Any) -> bool:
         bodies = (fields.get(b"e") for _, fields in entries or ())

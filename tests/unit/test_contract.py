@@ -13,6 +13,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks import contract
+from tasks.codec import (
+    Malformed,
+    decode_confirmation,
+    decode_event,
+    decode_from_trainer,
+    decode_reply,
+    decode_to_trainer,
+    encode,
+    is_location,
+    job_from_payload,
+    job_to_payload,
+    salvage,
+)
 from tasks.contract import (
     MAX_EVENT_BYTES,
     VERSION,
@@ -27,7 +40,6 @@ from tasks.contract import (
     Finished,
     Job,
     Left,
-    Malformed,
     Parameter,
     Paused,
     Preloaded,
@@ -45,16 +57,6 @@ from tasks.contract import (
     Suggest,
     Suggested,
     Unreadable,
-    decode_confirmation,
-    decode_event,
-    decode_from_trainer,
-    decode_reply,
-    decode_to_trainer,
-    encode,
-    is_location,
-    job_from_payload,
-    job_to_payload,
-    salvage,
 )
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 
 from orchestrator.engine import Sweep
+from tasks.codec import artifact_id, is_artifact_of
 from tasks.contract import (
     Artifact,
     ArtifactRef,
@@ -24,8 +25,6 @@ from tasks.contract import (
     Paused,
     Reply,
     Suggest,
-    artifact_id,
-    is_artifact_of,
 )
 from tasks.trainer.slicing import CheckpointMissing, Slicing, TrialPaused
 

@@ -15,7 +15,8 @@ import torch
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
 from tasks.artifact_files import FILES, MODELS
-from tasks.contract import Artifact, Event, Job, SavedModel, decode_event, encode
+from tasks.codec import decode_event, encode
+from tasks.contract import Artifact, Event, Job, SavedModel
 from tasks.trainer import artifacts
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles

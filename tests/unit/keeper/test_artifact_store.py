@@ -14,6 +14,7 @@ from cloud import Cloud, opened
 from optuna.artifacts import FileSystemArtifactStore
 
 from tasks.artifact_files import FILES, MODELS
+from tasks.codec import is_artifact_of
 from tasks.contract import (
     Artifact,
     ArtifactRef,
@@ -26,7 +27,6 @@ from tasks.contract import (
     Released,
     SavedModel,
     Stopped,
-    is_artifact_of,
 )
 from tasks.keeper import artifact_uploads, artifacts
 from tasks.keeper.artifacts import Artifacts

@@ -16,7 +16,8 @@ import numpy as np
 import optuna
 import pytest
 
-from tasks.contract import Event, Failed, Finished, Job, Paused, decode_event, encode
+from tasks.codec import decode_event, encode
+from tasks.contract import Event, Failed, Finished, Job, Paused
 from tasks.trainer import objective
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles

@@ -11,7 +11,8 @@ import pytest
 import redis
 
 from tasks import keys
-from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released, Verdict, decode_event, encode
+from tasks.codec import decode_event, encode
+from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released, Verdict
 from tasks.keeper.publisher import SEND_AT_ONCE, Publisher
 
 HEARTBEAT = 2.0

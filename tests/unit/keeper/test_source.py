@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tasks.admission import OBJECTIVES
-from tasks.contract import Failed, Finished, FromTrainer, Imported, Job, Ready, Run, Stale, decode_from_trainer
+from tasks.codec import decode_from_trainer
+from tasks.contract import Failed, Finished, FromTrainer, Imported, Job, Ready, Run, Stale
 from tasks.keeper.process import TrainerProcess
 from tasks.objective_path import OBJECTIVE_PATH
 from tasks.trainer.source import Sources

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.engine import viewing
 from orchestrator.mirror import Mirror
-from tasks.contract import Job, StudyStop, StudyView, decode_reply, encode
+from tasks.codec import decode_reply, encode
+from tasks.contract import Job, StudyStop, StudyView
 from tasks.trainer.study import READ, WorkerStudy
 
 X = FloatDistribution(1e-5, 1.0, log=True)

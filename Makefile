@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+# Two processes run tests, each the files that it is dealt: fixtures are shared within a file.
+BESIDE := --numprocesses 2 --dist loadfile
 INPUTS := pyproject.toml docker/constraints.txt
 
 .PHONY: demo test lint types unit integration bench clean
@@ -21,10 +23,10 @@ types: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 unit: $(VENV)/.installed-dev
-	$(BIN)/pytest tests/unit tests/contract
+	$(BIN)/pytest $(BESIDE) tests/unit tests/contract
 
 integration: $(VENV)/.installed-dev
-	$(BIN)/pytest tests/integration
+	$(BIN)/pytest $(BESIDE) tests/integration
 
 bench: $(VENV)/.installed-dev     ## measures, and writes docs/bench.md
 	$(BIN)/python -m tests.bench

@@ -19,6 +19,9 @@ from fleet import Fleet, Servers, fleet
 from orchestrator.local.lock import data_lock
 from orchestrator.local.server import EmbeddedServer
 
+WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+"""Which of the processes this is that run tests beside each other; each has a Redis database of its own."""
+
 REDIS_URL = os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/9")
 POSTGRESQL_URL = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://root@127.0.0.1:5432/postgres")
 
@@ -70,7 +73,9 @@ def embedded_servers(tmp_path: Path) -> Iterator[Servers]:
 
 
 def real_servers() -> Iterator[Servers]:
-    client = redis.Redis.from_url(REDIS_URL)
+    given = sqlalchemy.make_url(REDIS_URL)
+    redis_url = given.set(database=str(int(given.database or 0) + WORKER)).render_as_string(hide_password=False)
+    client = redis.Redis.from_url(redis_url)
     name = f"orchestrator_test_{uuid.uuid4().hex[:12]}"
     admin = sqlalchemy.create_engine(POSTGRESQL_URL, isolation_level="AUTOCOMMIT")
     try:
@@ -83,7 +88,7 @@ def real_servers() -> Iterator[Servers]:
         pytest.skip(f"no Redis at {REDIS_URL} or no PostgreSQL: {error}")
     client.flushdb()
     url = sqlalchemy.make_url(POSTGRESQL_URL).set(database=name).render_as_string(hide_password=False)
-    it = Servers(REDIS_URL, url)
+    it = Servers(redis_url, url)
     try:
         yield it
     finally:

@@ -74,7 +74,7 @@ def by_optuna(result: Any, directions: list[str]) -> list[float] | None:
 
 
 @pytest.mark.parametrize("directions", [["minimize"], ["minimize", "maximize"]])
-@pytest.mark.parametrize("result", RESULTS, ids=repr)
+@pytest.mark.parametrize("result", RESULTS, ids=lambda result: repr(result).partition(" at 0x")[0])
 def test_the_same_results_are_values_as_in_optuna(result: Any, directions: list[str]) -> None:
     expected = by_optuna(result, directions)
     found = judge(result, len(directions))

@@ -28,7 +28,8 @@ upper = 1e6
 """
 
 Ends = dict[str, tuple[FrozenTrial, FrozenTrial, float]]
-GRACE = 1.5
+GRACE = 5.0
+"""Long enough that a busy machine alone does not use it up."""
 
 
 @pytest.fixture(scope="module")

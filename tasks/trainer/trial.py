@@ -100,6 +100,15 @@ class WorkerTrial(optuna.trial.Trial):
         del memo
         return self
 
+    def __getattr__(self, name: str) -> Any:
+        listed = ", ".join(each for each in dir(type(self)) if not each.startswith("_"))
+        raise AttributeError(f"on a worker a trial has no '{name}': there are study, {listed}")
+
+    @property
+    def relative_params(self) -> dict[str, Any]:
+        """The parameters that were sampled ahead for this trial, whether it asks for them or not."""
+        return _read(self._ahead)[0]
+
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value. Costs one write to a local socket; see ``optuna.trial.Trial.report``."""
         if len(self.study.directions) > 1:

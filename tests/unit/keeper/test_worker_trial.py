@@ -51,6 +51,22 @@ def test_it_is_a_trial_to_everybody() -> None:
     assert wire.said == [StudyStop()]
 
 
+def test_what_it_has_not_is_answered_with_what_it_has() -> None:
+    trial = Wire().trial()
+    for name in ("suggest_flaot", "system_attrs", "_anything"):
+        with pytest.raises(AttributeError) as caught:
+            getattr(trial, name)
+        text = str(caught.value)
+        assert f"on a worker a trial has no '{name}': there are study, artifact_dir, constraints" in text
+        assert "suggest_float" in text
+    assert not hasattr(trial, "nothing")
+
+
+def test_what_was_sampled_ahead_is_known() -> None:
+    ahead = {"x": Parameter(value=0.25, distribution=X), "kind": Parameter(value=1.0, distribution=KIND)}
+    assert Wire().trial(ahead=ahead).relative_params == {"x": 0.25, "kind": "b"}
+
+
 @pytest.mark.parametrize("value", [0.5, 1, True, "0.5", math.nan, -math.inf, 1e308, -0.0])
 def test_every_number_can_be_reported(value: Any) -> None:
     wire = Wire()

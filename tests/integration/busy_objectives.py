@@ -26,7 +26,7 @@ TABLE: dict[str, Callable[[bool, list[int]], None]] = {}
 
 SLEEP = ["sleep", str(LONG)]
 STUBBORN = ("swallows_everything", "takes_the_stop_signal")
-"""Those that cannot be made to leave, and are ended with their process."""
+"""Those that cannot be made to leave once they have begun, and are ended with their process."""
 
 
 def kind(function: Callable[[bool, list[int]], None]) -> Callable[[bool, list[int]], None]:

@@ -72,7 +72,8 @@ def test_it_is_pruned_in_the_middle(name: str, ends: Ends) -> None:
     trial, latency = ends[name][1:]
     assert trial.state is TrialState.PRUNED, trial.user_attrs
     assert trial.intermediate_values == {1: 1e9}
-    assert (latency >= GRACE) == (name in busy_objectives.STUBBORN), latency
+    # A stop that comes before the stubborn ones have dug in makes them leave like the others.
+    assert latency < GRACE or name in busy_objectives.STUBBORN, latency
 
 
 def test_plain_optuna_runs_them_too(tmp_path: Path) -> None:

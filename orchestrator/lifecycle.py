@@ -1,9 +1,10 @@
-"""The life of an attempt: every legal transition, in one table."""
+"""The life of an attempt: states, events and guards, in one table. ``docs/lifecycle.md`` draws it."""
 
 from __future__ import annotations
 
-from enum import StrEnum
-from typing import Final
+from collections.abc import Mapping
+from enum import Enum, StrEnum
+from typing import Final, NamedTuple, Protocol
 
 
 class AttemptState(StrEnum):
@@ -37,27 +38,65 @@ class AttemptEvent(StrEnum):
     PROMOTE = "promote"
 
 
-_S, _E = AttemptState, AttemptEvent
+class Attempt(Protocol):
+    """What a guard looks at: the runner that is bound to the attempt, and the verdict on it; empty where none is."""
 
-TRANSITIONS: Final[dict[tuple[AttemptState, AttemptEvent], AttemptState]] = {
-    (_S.QUEUED, _E.SEND): _S.SENT,
-    (_S.QUEUED, _E.START): _S.RUNNING,  # killed between sending the task and noting it
-    (_S.QUEUED, _E.VERDICT): _S.STOPPING,
-    (_S.QUEUED, _E.END): _S.DONE,
-    (_S.SENT, _E.SEND): _S.SENT,  # the message was lost: the same token is sent again
-    (_S.SENT, _E.START): _S.RUNNING,
-    (_S.SENT, _E.VERDICT): _S.STOPPING,
-    (_S.SENT, _E.END): _S.DONE,
-    (_S.RUNNING, _E.VERDICT): _S.STOPPING,
-    (_S.RUNNING, _E.END): _S.DONE,
-    (_S.RUNNING, _E.LOSE): _S.LOST,
-    (_S.RUNNING, _E.PAUSE): _S.PAUSED,
-    (_S.PAUSED, _E.PROMOTE): _S.DONE,  # the trial goes on in its next attempt
-    (_S.PAUSED, _E.END): _S.DONE,
-    (_S.STOPPING, _E.START): _S.STOPPING,  # its task was on its way when the verdict came; it will obey
-    (_S.STOPPING, _E.VERDICT): _S.STOPPING,
-    (_S.STOPPING, _E.END): _S.DONE,
-    (_S.STOPPING, _E.LOSE): _S.LOST,
+    @property
+    def runner(self) -> str: ...
+
+    @property
+    def verdict(self) -> str: ...
+
+
+class Guard(Enum):
+    """What has to hold of an attempt for a transition to happen."""
+
+    NONE = ""
+    UNBOUND = "no runner is bound"
+    FIRST_VERDICT = "no verdict is out"
+
+    def holds(self, attempt: Attempt) -> bool:
+        """Returns whether it does."""
+        match self:
+            case Guard.NONE:
+                return True
+            case Guard.UNBOUND:
+                return not attempt.runner
+            case Guard.FIRST_VERDICT:
+                return not attempt.verdict
+
+
+class Transition(NamedTuple):
+    """Where an event leads, if its guard holds."""
+
+    to: AttemptState
+    guard: Guard = Guard.NONE
+
+
+_S, _E, _G = AttemptState, AttemptEvent, Guard
+
+TRANSITIONS: Final[Mapping[tuple[AttemptState, AttemptEvent], Transition]] = {
+    (_S.QUEUED, _E.SEND): Transition(_S.SENT),
+    # Killed between sending the task and noting it.
+    (_S.QUEUED, _E.START): Transition(_S.RUNNING, _G.UNBOUND),
+    (_S.QUEUED, _E.VERDICT): Transition(_S.STOPPING, _G.FIRST_VERDICT),
+    (_S.QUEUED, _E.END): Transition(_S.DONE),
+    # The message was lost: the same token is sent again.
+    (_S.SENT, _E.SEND): Transition(_S.SENT, _G.UNBOUND),
+    (_S.SENT, _E.START): Transition(_S.RUNNING, _G.UNBOUND),
+    (_S.SENT, _E.VERDICT): Transition(_S.STOPPING, _G.FIRST_VERDICT),
+    (_S.SENT, _E.END): Transition(_S.DONE),
+    (_S.RUNNING, _E.VERDICT): Transition(_S.STOPPING, _G.FIRST_VERDICT),
+    (_S.RUNNING, _E.END): Transition(_S.DONE),
+    (_S.RUNNING, _E.LOSE): Transition(_S.LOST),
+    (_S.RUNNING, _E.PAUSE): Transition(_S.PAUSED),
+    # The trial goes on in its next attempt.
+    (_S.PAUSED, _E.PROMOTE): Transition(_S.DONE),
+    (_S.PAUSED, _E.END): Transition(_S.DONE),
+    # Its task was on its way when the verdict came. The runner is bound, so that it can be told.
+    (_S.STOPPING, _E.START): Transition(_S.STOPPING, _G.UNBOUND),
+    (_S.STOPPING, _E.END): Transition(_S.DONE),
+    (_S.STOPPING, _E.LOSE): Transition(_S.LOST),
 }
 
 LIVE: Final = frozenset({_S.QUEUED, _S.SENT, _S.RUNNING, _S.STOPPING, _S.PAUSED})
@@ -65,6 +104,9 @@ LIVE: Final = frozenset({_S.QUEUED, _S.SENT, _S.RUNNING, _S.STOPPING, _S.PAUSED}
 WAITING: Final = frozenset({_S.QUEUED, _S.SENT})
 
 
-def after(state: AttemptState, event: AttemptEvent) -> AttemptState | None:
-    """Returns the state that ``event`` leads to, or ``None`` where the event means nothing in ``state``."""
-    return TRANSITIONS.get((state, event))
+def after(state: AttemptState, event: AttemptEvent, attempt: Attempt) -> AttemptState | None:
+    """Returns the state that ``event`` leads to, or ``None`` where it means nothing in ``state`` of this attempt."""
+    transition = TRANSITIONS.get((state, event))
+    if transition is None or not transition.guard.holds(attempt):
+        return None
+    return transition.to

@@ -60,7 +60,7 @@ class Attempts:
 
     def move(self, row: AttemptRow, event: AttemptEvent, at: float) -> bool:
         """Applies the transition table; returns whether the event meant anything."""
-        state = after(AttemptState(row.state), event)
+        state = after(AttemptState(row.state), event, row)
         if state is None:
             return False
         row.state = state
@@ -76,7 +76,7 @@ class Attempts:
 
     def bind(self, row: AttemptRow, runner: str, body: Started, at: float) -> bool:
         """Binds a runner to an attempt that has none; the first one wins."""
-        if row.runner or not self.move(row, AttemptEvent.START, at):
+        if not self.move(row, AttemptEvent.START, at):
             return False
         row.runner, row.started = runner, at
         row.host, row.pid, row.slot, row.device, row.gap = (
@@ -90,7 +90,7 @@ class Attempts:
 
     def condemn(self, row: AttemptRow, cause: str, step: int | None, at: float) -> bool:
         """Puts out a verdict: whoever runs this attempt has to stop. The first verdict stays."""
-        if row.verdict or not self.move(row, AttemptEvent.VERDICT, at):
+        if not self.move(row, AttemptEvent.VERDICT, at):
             return False
         row.verdict, row.verdict_step = cause, step
         return True

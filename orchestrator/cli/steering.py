@@ -20,6 +20,7 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
     from orchestrator.local.lock import is_locked
     from orchestrator.settings import load_settings
     from orchestrator.spec.configuration import check_configuration, read_configuration
+    from orchestrator.spec.faults import nearest
     from orchestrator.storage import Store
     from orchestrator.storage.database import Database
     from orchestrator.storage.look import open_history, url_of
@@ -30,6 +31,11 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
     with open_history(url_of(settings)) as history:
         # Here as well as where it is applied: what is wrong is said also where nobody runs who would apply it.
         check_configuration(history.spec(study), params, f"study '{study}'")
+        known = history.parameters(study)
+    for key in params if known else ():
+        if key not in known:
+            # It may belong to a branch of the objective that nobody has taken yet, so this is no error.
+            click.echo(f"note: no trial of '{study}' has had a parameter '{key}' yet; {nearest(key, known)}", err=True)
     database = Database(url_of(settings))
     database.prepare()
     store = Store(database)

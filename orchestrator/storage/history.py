@@ -62,6 +62,16 @@ class History:
             raise BadInput(f"study '{name}'", problem, "run a spec of that name first")
         return Spec.from_json(study.spec)
 
+    def parameters(self, name: str) -> set[str]:
+        """Returns the names of the parameters that the study's trials have had so far."""
+        query = (
+            select(_PARAMS.c.param_name)
+            .join(_TRIALS, _TRIALS.c.trial_id == _PARAMS.c.trial_id)
+            .where(_TRIALS.c.study_id == self._study(name)[0])
+            .distinct()
+        )
+        return set(self._connection.scalars(query))
+
     def trial(self, name: str, text: str) -> TrialFacts:
         """Reads one trial.
 

@@ -132,7 +132,9 @@ def test_what_is_enqueued_is_next(theirs: Fleet) -> None:
     theirs.submit(theirs.write_spec(HEAD.format(name="waits", trials=5) + more))
     wait_for(lambda: sum(bool(each.params) for each in servers.study("waits").trials) >= 2, "two trials run")
 
-    assert theirs.call("enqueue", "waits", "x=0.75").returncode == 0
+    given = theirs.call("enqueue", "waits", "x=0.75", "yy=1")
+    assert given.returncode == 0
+    assert given.stderr == "note: no trial of 'waits' has had a parameter 'yy' yet; did you mean 'y'?\n"
     refused = theirs.call("enqueue", "waits", "x=[1]")
     assert (refused.returncode, refused.stderr) == (
         2,
@@ -143,10 +145,10 @@ def test_what_is_enqueued_is_next(theirs: Fleet) -> None:
     assert follow_to_end(servers.client(), "waits").complete == 6, theirs.logs()
     trials = servers.study("waits").trials
     assert trials[0].params == {"x": 0.25, "y": "b"}
-    (given,) = (trial for trial in trials if trial.params["x"] == 0.75)
+    (wanted,) = (trial for trial in trials if trial.params["x"] == 0.75)
     assert {trial.state for trial in trials} == {TrialState.COMPLETE}
     began = sorted(trials, key=lambda trial: trial.datetime_start)
-    assert given.number in [trial.number for trial in began[2:4]], "the first that began after it was enqueued"
+    assert wanted.number in [trial.number for trial in began[2:4]], "the first that began after it was enqueued"
 
 
 def test_without_servers_it_is_kept_for_the_next_run(alone: Fleet, tmp_path: Path) -> None:

@@ -7,12 +7,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 BESIDE := --numprocesses 2 --dist loadfile
 INPUTS := pyproject.toml docker/constraints.txt
 
-.PHONY: demo test lint types unit integration bench clean
+.PHONY: demo test lint types unit integration faults chaos bench clean
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types unit integration ## everything that has to hold
+test: lint types unit integration faults ## everything that has to hold
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -27,6 +27,12 @@ unit: $(VENV)/.installed-dev
 
 integration: $(VENV)/.installed-dev
 	$(BIN)/pytest $(BESIDE) tests/integration
+
+faults: $(VENV)/.installed-dev
+	$(BIN)/pytest $(BESIDE) tests/faults
+
+chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account
+	$(BIN)/python -m tests.chaos
 
 bench: $(VENV)/.installed-dev     ## measures, and writes docs/bench.md
 	$(BIN)/python -m tests.bench

@@ -1,0 +1,35 @@
+"""What is trained in a soak: nothing, in epochs that can be checked afterwards one by one."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import optuna
+
+CHECKPOINT_EVERY = 4
+
+
+def value_of(x: float, step: int) -> float:
+    """Returns what a trial with parameter ``x`` reports at ``step``: worth checking, and different for each pair."""
+    return x * (1.0 - 0.9**step)
+
+
+def objective(trial: optuna.Trial, epochs: int, seconds: float, folder: str) -> float:
+    """Reports ``epochs`` values, ``seconds`` apart, and leaves a line in ``folder`` for each of them."""
+    x = trial.suggest_float("x", 0.0, 1.0)
+    log = os.open(Path(folder) / "reported.log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        first = 1
+        if (checkpoint := trial.load_checkpoint()) is not None:
+            first = checkpoint.step + 1
+        for step in range(first, epochs + 1):
+            time.sleep(seconds)
+            os.write(log, f"{trial.number} {step}\n".encode())
+            trial.report(value_of(x, step), step)
+            if step % CHECKPOINT_EVERY == 0:
+                trial.save_checkpoint({"step": step}, step)
+    finally:
+        os.close(log)
+    return value_of(x, epochs)

@@ -1,0 +1,98 @@
+"""All that a search stands on, started, ended and started again: two servers, two control planes, the workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.servers import PostgreSQL, Redis
+
+ROOT = Path(__file__).parents[2]
+HEARTBEAT = 0.3
+LEASE = 1.5
+"""Seconds. Shorter than the defaults, so that there is time for many losses."""
+CONTROL_PLANES = ("serve-a", "serve-b")
+WORKERS = ("worker-a", "worker-b")
+SLOTS = 2
+"""Of each worker."""
+
+
+@dataclass
+class Stack:
+    """The processes of a soak, by name; each with a log in ``folder``."""
+
+    folder: Path
+    redis: Redis
+    postgresql: PostgreSQL
+    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
+        return clean | {
+            "PYTHONPATH": str(ROOT),
+            "ORCHESTRATOR_OBJECTIVES": "tests.chaos",
+            "ORCHESTRATOR_DATA_DIR": str(self.folder / "data"),
+            "ORCHESTRATOR_HEARTBEAT": str(HEARTBEAT),
+            "ORCHESTRATOR_LEASE": str(LEASE),
+            "ORCHESTRATOR_REDIS_URL": self.redis.url,
+            "ORCHESTRATOR_STORAGE_URL": self.postgresql.url,
+        }
+
+    def start_all(self) -> None:
+        for name in (*CONTROL_PLANES, *WORKERS):
+            self.start(name)
+
+    def start(self, name: str) -> None:
+        """Starts one of the processes, as whatever supervises them would."""
+        arguments = ["serve"]
+        if name in WORKERS:
+            arguments = ["worker", "--slots", str(SLOTS), "--name", name]
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.running[name] = subprocess.Popen(
+                [sys.executable, "-m", "orchestrator", *arguments],
+                env=self.environment,
+                cwd=self.folder,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+            )
+
+    def submit(self, spec: Path, seconds: float = 60.0) -> None:
+        """Hands over a search; while nobody answers, again."""
+        deadline = time.monotonic() + seconds
+        command = [sys.executable, "-m", "orchestrator", "submit", str(spec)]
+        while True:
+            done = subprocess.run(command, env=self.environment, cwd=self.folder, capture_output=True, check=False)
+            if done.returncode == 0:
+                return
+            if time.monotonic() > deadline:
+                raise RuntimeError(done.stderr.decode(errors="replace"))
+
+    def signal(self, name: str, number: signal.Signals) -> None:
+        self.running[name].send_signal(number)
+
+    def restart_ended(self) -> list[str]:
+        """Starts again what has ended; returns its names."""
+        ended = [name for name, process in self.running.items() if process.poll() is not None]
+        for name in ended:
+            self.start(name)
+        return ended
+
+    def stop(self) -> None:
+        """Ends everything, in order, and for good."""
+        for process in self.running.values():
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()

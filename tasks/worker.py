@@ -191,7 +191,12 @@ def _attach(
         if keeper:
             keeper[0].close()
 
-    def on_revoked(request: Any, terminated: bool, **_: Any) -> None:
+    def on_revoked(request: Any, terminated: bool, signum: Any, **_: Any) -> None:
+        if isinstance(signum, str):
+            # Nobody has revoked this one. Its pool process has died, and as a stop had once been sent to that process
+            # for an earlier task, Celery takes its death for the end it was told to make of this one; only then is
+            # the signal a text. The loss is found by the silence of the keeper.
+            return
         event = Event(token=request.id, runner="", seq=0, body=Revoked(running=bool(terminated)))
         with contextlib.suppress(redis.RedisError):
             client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(event)})

@@ -86,6 +86,11 @@ class Records:
         with self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(_ATTEMPTS), {"study": self.study})]
 
+    def failures(self) -> list[tuple[int, str]]:
+        """Returns how each failed trial failed."""
+        with self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(_FAILURES), {"study": self.study})]
+
     def redone(self) -> int:
         """Returns how many epochs were trained again."""
         with self._engine.connect() as connection:
@@ -126,7 +131,7 @@ class Account:
         redone: Epochs that were trained a second time.
         lost: Epochs that should be in the database and are not, or were there once and are not any more.
         duplicated: Epochs that are there twice.
-        wrong: Epochs whose value is not the one that was reported, and trials that have not ended.
+        wrong: Epochs whose value is not the one that was reported, trials that have failed or have not ended.
         attempts: Number of attempts.
         causes: How they ended, by cause.
     """
@@ -170,6 +175,7 @@ def settle(records: Records, asked: int, epochs: int, reported: set[tuple[int, i
         for row in rows
         if row.trial not in params or not math.isclose(row.value, value_of(params[row.trial], row.step))
     ]
+    wrong += [f"trial {trial} failed: {how}" for trial, how in records.failures()]
     wrong += [f"trial {trial} has not ended" for trial in range(asked) if trial not in records.ended]
     wrong += [f"trial {trial} was never asked for" for trial in records.ended if trial >= asked]
     wrong += [f"trial {trial} at step {step} was never reported" for trial, step in set(there) - reported]
@@ -200,6 +206,11 @@ _EPOCHS = """
 _PARAMS = """
     SELECT t.number, p.param_value FROM trial_params p JOIN trials t ON t.trial_id = p.trial_id
     JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = :study AND p.param_name = 'x'
+"""
+_FAILURES = """
+    SELECT t.number, coalesce(a.value_json, '') FROM trials t
+    LEFT JOIN trial_user_attributes a ON a.trial_id = t.trial_id AND a.key = 'failure'
+    JOIN studies s ON s.study_id = t.study_id WHERE s.study_name = :study AND t.state = 'FAIL'
 """
 _RUNNING = f"SELECT trial, number, pid, slot FROM orchestrator_attempts {_OF_STUDY} AND state = 'running'"
 _ATTEMPTS = f"SELECT trial, state, cause FROM orchestrator_attempts {_OF_STUDY}"

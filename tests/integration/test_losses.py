@@ -7,10 +7,12 @@ import signal
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, Servers, command_line, descendants, follow_to_end, notices, wait_for
+from fleet import Fleet, Process, Servers, command_line, descendants, follow_to_end, notices, wait_for
 from optuna.trial import TrialState
 
 from orchestrator.notices import Progress
+from orchestrator.storage.look import open_history
+from tasks.app import create_app
 
 SPEC = """
 name = "s"
@@ -31,6 +33,14 @@ def wait_for_epochs(servers: Servers, count: int) -> None:
             return
 
 
+def trainer_of(worker: Process) -> int:
+    return next(pid for pid in descendants(worker.pid) if "tasks.trainer" in command_line(pid))
+
+
+def keeper_of(worker: Process) -> int:
+    return int(Path(f"/proc/{trainer_of(worker)}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 def check_all_there(servers: Servers) -> None:
     trials = servers.study("s").get_trials()
     assert len(trials) == 10
@@ -47,10 +57,9 @@ def test_whoever_is_killed_the_trial_goes_on_elsewhere(running_embedded: Fleet, 
     worker = running_embedded.start("worker", "--slots", "1", "--name", "first")
     running_embedded.submit(running_embedded.write_spec(SPEC))
     wait_for_epochs(servers, 40)
-    trainer = next(pid for pid in descendants(worker.pid) if "tasks.trainer" in command_line(pid))
-    keeper = int(Path(f"/proc/{trainer}/stat").read_text().rpartition(")")[2].split()[1])
     family = [worker.pid, *descendants(worker.pid)]
-    os.kill({"trainer": trainer, "keeper": keeper, "worker": worker.pid}[victim], signal.SIGKILL)
+    victims = {"trainer": trainer_of(worker), "keeper": keeper_of(worker), "worker": worker.pid}
+    os.kill(victims[victim], signal.SIGKILL)
     if victim == "worker":
         worker.popen.wait()
         wait_for(lambda: not any("tasks." in command_line(pid) for pid in family), "all of its family is gone", 5)
@@ -60,6 +69,36 @@ def test_whoever_is_killed_the_trial_goes_on_elsewhere(running_embedded: Fleet, 
 
     assert (end.state, end.complete) == ("finished", 10), running_embedded.logs()
     check_all_there(servers)
+
+
+def test_a_keeper_that_is_killed_after_it_obeyed_a_stop_has_not_been_revoked(
+    running_embedded: Fleet, tmp_path: Path
+) -> None:
+    """To Celery, a process that was once told to stop a task and dies in a later one has obeyed late."""
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    worker = running_embedded.start("worker", "--slots", "1")
+    running_embedded.submit(
+        running_embedded.write_spec(
+            'name = "s"\nobjective = "objectives:waits"\ntrials = 3\n[space]\n'
+            'x = { type = "float", low = 0.0, high = 1.0 }\n'
+            f'[args]\nfolder = "{tmp_path}"\n'
+        )
+    )
+    wait_for_epochs(servers, 1)
+    with open_history(servers.storage_url) as history:
+        token = history.trial("s", "0").attempts[0].token
+    create_app(servers.redis_url).control.revoke(token, terminate=True, signal="SIGUSR2")
+    wait_for_epochs(servers, 2)
+    os.kill(keeper_of(worker), signal.SIGKILL)
+    (tmp_path / "go").touch()
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.failed) == ("finished", 1), running_embedded.logs()
+    failed = [trial for trial in servers.study("s").get_trials() if trial.state is TrialState.FAIL]
+    assert [trial.user_attrs["failure"]["cause"] for trial in failed] == ["revoked"]
 
 
 def test_an_emptied_redis_is_rebuilt_from_the_database(running_embedded: Fleet) -> None:

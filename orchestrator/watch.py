@@ -4,20 +4,77 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
 
 import msgspec
 import redis
 
+from orchestrator.errors import BadInput
+from orchestrator.local.lock import is_locked
+from orchestrator.local.server import url_of_running
 from orchestrator.notices import Notice, Progress, decode
+from orchestrator.settings import Settings, redact
 from orchestrator.view.base import View
 from tasks import keys
-from tasks.app import raw
+from tasks.app import connect, raw
+
+if TYPE_CHECKING:
+    from orchestrator.storage.history import History
 
 WAIT_MILLISECONDS = 250
 SILENT_SECONDS = 3.0
 """After how long without news the database is asked whether the study has ended meanwhile."""
 
 ENDED = frozenset({"finished", "failed", "stopped"})
+
+
+RECENT = 10
+"""So many trials that had ended before are shown first."""
+
+
+def watch(settings: Settings, study: str, history: Callable[[], AbstractContextManager[History]], view: View) -> None:
+    """Shows where a study stands, and what happens to it until it has ended.
+
+    Args:
+        settings: Where Redis is, or the data folder that a `run` works in.
+        study: Name of the study.
+        history: Opens the database for a look.
+        view: Takes what is to be shown.
+
+    Raises:
+        BadInput: there is no such study, or nobody who would tell of it.
+    """
+
+    def look() -> Progress:
+        with history() as it:
+            return it.overview(study).progress
+
+    with history() as it:
+        progress, ended = it.overview(study).progress, it.ended(study, RECENT)
+    url = settings.redis_url
+    if url is None and is_locked(settings.data_dir):
+        url = url_of_running(settings.data_dir / "redis")
+    client = None if url is None else connect(url)
+    since = b"0-0"
+    if client is not None and progress.state not in ENDED:
+        try:
+            since = newest(client, study)
+        except redis.RedisError as error:
+            raise BadInput(
+                redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
+            ) from None
+    now = time.monotonic()
+    for notice in ended:
+        view.show(notice, now)
+    view.show(progress, now)
+    if progress.state in ENDED:
+        return
+    if client is None:
+        problem = f"is {progress.state}, but nobody works at it in {settings.data_dir}"
+        raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'run' it")
+    follow(client, study, since, view, lambda: None, lambda: look().state in ENDED)
+    view.show(look(), time.monotonic())
 
 
 def newest(client: redis.Redis, study: str) -> bytes:

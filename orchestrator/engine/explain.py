@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.pruning import Decision
@@ -25,6 +26,18 @@ def describe(decision: Decision) -> str:
     if decision.threshold is not None:
         ground += f", threshold {decision.threshold:.4g} of {decision.peers} peers"
     return f"{decision.rule} at step {decision.step}: {ground}"
+
+
+def describe_kept(kept: Mapping[str, Any]) -> str:
+    """Returns the same line of a decision that ``attribute`` has made plain."""
+    ground = "value " + _words(kept.get("value"))
+    if kept.get("threshold") is not None:
+        ground += f", threshold {_words(kept['threshold'])} of {kept.get('peers')} peers"
+    return f"{kept.get('rule')} at step {kept.get('step')}: {ground}"
+
+
+def _words(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, int | float) else "not finite"
 
 
 def _finite(value: float | None) -> float | None:

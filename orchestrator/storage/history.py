@@ -17,11 +17,14 @@ from sqlalchemy import Connection, Table, func, select
 
 from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.errors import BadInput, did_you_mean
+from orchestrator.notices import TrialEnded
+from orchestrator.overview import Overview
 from orchestrator.pruning import Decision, Direction
 from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFacts
 from orchestrator.spec import Spec
 from orchestrator.standing import standing
 from orchestrator.storage import tables
+from orchestrator.storage.standings import read_ended, read_overviews
 from orchestrator.storage.whole import Whole, read_whole
 
 _STUDIES: Table = models.StudyModel.__table__
@@ -61,6 +64,23 @@ class History:
             problem = "was made by Optuna and never run by this program"
             raise BadInput(f"study '{name}'", problem, "run a spec of that name first")
         return Spec.from_json(study.spec)
+
+    def overviews(self) -> list[Overview]:
+        """Returns where each study of ours stands."""
+        return read_overviews(self._connection) if self._ours else []
+
+    def overview(self, name: str) -> Overview:
+        """Returns where one study stands.
+
+        Raises:
+            BadInput: no such study, or one of Optuna's alone.
+        """
+        self.spec(name)
+        return read_overviews(self._connection, [name])[0]
+
+    def ended(self, name: str, most: int) -> list[TrialEnded]:
+        """Returns the trials of a study that ended last, at most so many, oldest first."""
+        return read_ended(self._connection, name, most)
 
     def parameters(self, name: str) -> set[str]:
         """Returns the names of the parameters that the study's trials have had so far."""

@@ -45,7 +45,7 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
         seed=row.seed,
         state=row.state,
         reason=row.reason,
-        trials=_trials(connection, study_id),
+        trials=read_trials(connection, study_id),
         attempts=[AttemptRow(**{name: each[name] for name in names}) for each in attempts],
         closest=[
             DecisionRow(*(each[name] for name in DecisionRow._fields))
@@ -71,7 +71,7 @@ def _ours(connection: Connection, table: Table, study_id: int, *order: Any) -> I
     yield from connection.execute(select(table).where(table.c.study_id == study_id).order_by(*order)).mappings()
 
 
-def _trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
+def read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
     """Returns the trials by number. One query a table: Optuna's own way of it makes an object of every row."""
     distribution = functools.cache(json_to_distribution)
     params: dict[int, dict[str, Any]] = defaultdict(dict)

@@ -49,18 +49,27 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     over = progress.state in ENDED
     # After the end an idle slot tells nothing any more.
     slots = [slot for slot in state.slots if not over or slot.idle_since is None]
-    top = [_header(progress), _bar(state, progress, width), *_counts(progress, width), _best(progress)]
+    times = f"elapsed {clock(state.elapsed)}"
+    if not over:
+        times += f"  ETA {NOTHING if state.eta is None else clock(math.ceil(state.eta))}"
+    top = head(progress, times, width)
     if state.warning:
-        top.append(Text(state.warning, style="yellow"))
+        top.append(_clip(Text(state.warning, style="yellow"), width))
     if not slots and progress.state == "running":
-        top.append(Text("no slot is training", style="dim"))
-    parts: list[RenderableType] = [_clip(line, width) for line in top[:height]]
+        top.append(_clip(Text("no slot is training", style="dim"), width))
+    parts: list[RenderableType] = [*top[:height]]
     slot_rows, ended_rows = _share(len(slots), len(state.recent), height - len(parts))
     if slot_rows:
-        parts += [Text(""), Constrain(_slot_table(slots, slot_rows, progress, state.now, width), width)]
+        parts += [Text(""), slot_table(slots, slot_rows, progress, state.now, width)]
     if ended_rows:
         parts += [Text(""), Constrain(_ended_table(state.recent[:ended_rows]), width)]
     return Group(*parts)
+
+
+def head(progress: Progress, times: str, width: int) -> list[Text]:
+    """Returns what is known of the study as a whole, with ``times`` behind the bar."""
+    lines = [_header(progress), _bar(progress, times, width), *_counts(progress, width), _best(progress)]
+    return [_clip(line, width) for line in lines]
 
 
 def _share(slots: int, ended: int, room: int) -> tuple[int, int]:
@@ -82,16 +91,14 @@ def _header(progress: Progress) -> Text:
     return Text.assemble(name, "  ", (progress.state, STYLES.get(progress.state, "bold")), reason)
 
 
-def _bar(state: ViewState, progress: Progress, width: int) -> Text:
-    text = f"{state.ended}/{progress.budget} trials  {percent(state.ended, progress.budget)}"
-    text += f"  elapsed {clock(state.elapsed)}"
-    if progress.state not in ENDED:
-        text += f"  ETA {NOTHING if state.eta is None else clock(math.ceil(state.eta))}"
+def _bar(progress: Progress, times: str, width: int) -> Text:
+    ended = progress.complete + progress.pruned + progress.failed
+    text = f"{ended}/{progress.budget} trials  {percent(ended, progress.budget)}  {times}".rstrip()
     room = min(width - cell_len(text) - 2, _LONGEST_BAR)
     if room < 8:
         return Text(text)
     amounts = [(progress.complete, "green"), (progress.pruned, "yellow"), (progress.failed, "red")]
-    return Text.assemble(_segments(amounts, max(progress.budget, state.ended, 1), room), "  ", text)
+    return Text.assemble(_segments(amounts, max(progress.budget, ended, 1), room), "  ", text)
 
 
 def _segments(amounts: list[tuple[int, str]], whole: int, width: int) -> Text:
@@ -138,7 +145,8 @@ def _best(progress: Progress) -> Text:
     return Text.assemble("best ", (number(best.value), "bold green"), f" by trial {best.number}  ", (chosen, "cyan"))
 
 
-def _slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: float, width: int) -> RenderableType:
+def slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: float, width: int) -> RenderableType:
+    """Returns what each slot does, in at most so many rows."""
     shown = slots if len(slots) <= rows else slots[: rows - 1]
     names = short_names([slot.line.slot for slot in slots])
     table = _table(("slot", "left"), ("device", "left"), ("trial", "right"), ("epoch", "left"), ("value", "right"))
@@ -146,9 +154,9 @@ def _slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: f
         bar = 40 if width > WIDE else 16
         table.add_row(names[slot.line.slot], *_slot_row(slot, now, progress.max_steps, bar))
     if len(shown) == len(slots):
-        return table
+        return Constrain(table, width)
     more = Text(f"… and {len(slots) - len(shown)} more", style="dim")
-    return Group(table, _clip(more, width)) if shown else _clip(more, width)
+    return Constrain(Group(table, _clip(more, width)) if shown else _clip(more, width), width)
 
 
 def _slot_row(slot: SlotView, now: float, max_steps: int | None, bar: int) -> list[Text]:

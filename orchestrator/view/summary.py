@@ -126,8 +126,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
             result[key] = msgspec.structs.asdict(measured)
     if summary.reason:
         result["reason"] = summary.reason
-    plain: dict[str, Any] = _plain(result)
-    return plain
+    made: dict[str, Any] = plain(result)
+    return made
 
 
 def render_summary(summary: Summary, width: int) -> str:
@@ -244,11 +244,12 @@ def _lines(label: str, texts: Sequence[str], room: int) -> list[str]:
     return [f"{label:<{_LABEL}}{text}".rstrip() for label, text in zip(labels, clipped, strict=False)]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """Returns the value as JSON can hold it: no NaN, no infinity, keys that are text."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value if value is None or isinstance(value, str | int) else str(value)

@@ -79,7 +79,7 @@ class Records:
     def params(self) -> dict[int, float]:
         """Returns the parameter of each trial."""
         with self._engine.connect() as connection:
-            return dict(connection.execute(text(_PARAMS), {"study": self.study}).tuples().all())
+            return {number: x for number, x in connection.execute(text(_PARAMS), {"study": self.study})}  # noqa: C416
 
     def attempts(self) -> list[tuple[int, str, str]]:
         """Returns (trial, state, cause) of each attempt."""
@@ -115,7 +115,7 @@ class Records:
                 self.epochs |= new
                 self.last = time.monotonic()
             self.live = {row[0]: Live(*row) for row in connection.execute(text(_RUNNING), name)}
-            self.ended = dict(connection.execute(text(_ENDED), name).tuples().all())
+            self.ended = {number: state for number, state in connection.execute(text(_ENDED), name)}  # noqa: C416
             self.state = connection.scalar(text(_STATE), name) or ""
 
 

@@ -1,0 +1,261 @@
+"""Where studies stand, by counting in the database, without reading their trials."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import sqlalchemy
+from optuna.distributions import json_to_distribution
+from optuna.storages._rdb import models
+from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, literal, not_, select
+
+from orchestrator.engine.explain import describe_kept
+from orchestrator.engine.trials import DECISION, EXTRA, FAILURE
+from orchestrator.lifecycle import WAITING, AttemptState
+from orchestrator.notices import Best, Progress, SlotLine, TrialEnded
+from orchestrator.optima import front_of, in_memory
+from orchestrator.overview import PACE_TRIALS, Overview
+from orchestrator.spec import Spec
+from orchestrator.storage import tables
+from orchestrator.storage.whole import read_trials
+
+_STUDIES: Table = models.StudyModel.__table__
+_TRIALS: Table = models.TrialModel.__table__
+_PARAMS: Table = models.TrialParamModel.__table__
+_VALUES: Table = models.TrialValueModel.__table__
+_STEPS: Table = models.TrialIntermediateValueModel.__table__
+_USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
+_SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
+_ENDED = ("COMPLETE", "PRUNED", "FAIL")
+
+
+def read_overviews(connection: Connection, names: Iterable[str] | None = None) -> list[Overview]:
+    """Reads where studies of ours stand; the one that was made last comes last.
+
+    Args:
+        connection: A transaction.
+        names: Of the studies; all of them by default.
+    """
+    query = select(tables.studies, _STUDIES.c.study_name).join(
+        _STUDIES, _STUDIES.c.study_id == tables.studies.c.study_id
+    )
+    if names is not None:
+        query = query.where(_STUDIES.c.study_name.in_(list(names)))
+    rows = connection.execute(query.order_by(tables.studies.c.created, tables.studies.c.study_id)).all()
+    if not rows:
+        return []
+    counted = _Counted(connection, [row.study_id for row in rows])
+    return [_overview(connection, row, counted) for row in rows]
+
+
+def read_ended(connection: Connection, study: str, most: int) -> list[TrialEnded]:
+    """Returns how the trials ended that did so last, at most so many, oldest first."""
+    epochs = select(func.count()).where(_STEPS.c.trial_id == _TRIALS.c.trial_id).scalar_subquery()
+    query = (
+        select(_TRIALS, epochs.label("epochs"))
+        .join(_STUDIES, _STUDIES.c.study_id == _TRIALS.c.study_id)
+        .where(_STUDIES.c.study_name == study, _TRIALS.c.state.in_(_ENDED))
+        .order_by(_TRIALS.c.datetime_complete.desc(), _TRIALS.c.number.desc())
+        .limit(most)
+    )
+    return [_ended(connection, row) for row in reversed(connection.execute(query).all())]
+
+
+class _Counted:
+    """What is counted of several studies at once; by Optuna's id of the study."""
+
+    def __init__(self, connection: Connection, ids: list[int]) -> None:
+        self._connection = connection
+        self._ids = ids
+        self.states = self._count(_TRIALS.c.state, lambda query: query, key=lambda state: state.name)
+        steps = self._count(literal(0), lambda query: query.join(_STEPS, _STEPS.c.trial_id == _TRIALS.c.trial_id))
+        self.epochs = {study: counts[0] for study, counts in steps.items()}
+        extra = self._count(
+            literal(0),
+            lambda query: query.join(
+                _SYSTEM_ATTRS, and_(_SYSTEM_ATTRS.c.trial_id == _TRIALS.c.trial_id, _SYSTEM_ATTRS.c.key == EXTRA)
+            ),
+        )
+        self.extra = {study: counts[0] for study, counts in extra.items()}
+        self.pruned = self._pruned_lengths()
+        self.attempts: dict[int, Counter[str]] = defaultdict(Counter)
+        attempts = tables.attempts.c
+        live = select(attempts.study_id, attempts.state, func.count()).where(attempts.study_id.in_(ids))
+        for study, state, count in connection.execute(live.group_by(attempts.study_id, attempts.state)):
+            self.attempts[study][state] = count
+
+    def _count(
+        self, by: ColumnElement[Any], join: Callable[[Any], Any], key: Callable[[Any], Any] = lambda value: value
+    ) -> dict[int, Counter[Any]]:
+        found: dict[int, Counter[Any]] = defaultdict(Counter)
+        query = join(select(_TRIALS.c.study_id, by, func.count()).select_from(_TRIALS))
+        query = query.where(_TRIALS.c.study_id.in_(self._ids)).group_by(_TRIALS.c.study_id, by)
+        for study, value, count in self._connection.execute(query):
+            found[study][key(value)] = count
+        return found
+
+    def _pruned_lengths(self) -> dict[int, Counter[int]]:
+        """Returns how many pruned trials have so many epochs."""
+        each = (
+            select(_TRIALS.c.study_id, func.count(_STEPS.c.step).label("epochs"))
+            .outerjoin(_STEPS, _STEPS.c.trial_id == _TRIALS.c.trial_id)
+            .where(_TRIALS.c.study_id.in_(self._ids), _TRIALS.c.state == "PRUNED")
+            .group_by(_TRIALS.c.trial_id, _TRIALS.c.study_id)
+            .subquery()
+        )
+        found: dict[int, Counter[int]] = defaultdict(Counter)
+        query = select(each.c.study_id, each.c.epochs, func.count()).group_by(each.c.study_id, each.c.epochs)
+        for study, epochs, count in self._connection.execute(query):
+            found[study][epochs] = count
+        return found
+
+
+def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
+    spec = Spec.from_json(json.loads(row.spec))
+    study = row.study_id
+    states, attempts = counted.states.get(study, Counter()), counted.attempts.get(study, Counter())
+    several = len(spec.objectives) > 1
+    front = front_of(in_memory(read_trials(connection, study), spec.objectives)) if several else None
+    pruned = counted.pruned.get(study, Counter())
+    saved = (
+        0
+        if spec.max_steps is None
+        else sum(count * max(0, spec.max_steps - epochs) for epochs, count in pruned.items())
+    )
+    progress = Progress(
+        study=row.study_name,
+        state=row.state,
+        reason=row.reason,
+        budget=spec.trials + counted.extra.get(study, 0),
+        complete=states["COMPLETE"],
+        pruned=states["PRUNED"],
+        failed=states["FAIL"],
+        running=attempts[AttemptState.RUNNING],
+        waiting=sum(attempts[state] for state in WAITING),
+        paused=attempts[AttemptState.PAUSED],
+        epochs=counted.epochs.get(study, 0),
+        max_steps=spec.max_steps,
+        epochs_saved=saved,
+        best=None if several else _best(connection, study, maximize=spec.direction == "maximize"),
+        front=None if front is None else len(front),
+        slots=_slots(connection, study),
+    )
+    return Overview(progress, row.created, row.changed, _ends(connection, study))
+
+
+def _best(connection: Connection, study: int, *, maximize: bool) -> Best | None:
+    """The best completed trial as Optuna sees it: feasible, and of equals the one with the lowest number."""
+    violated = select(_SYSTEM_ATTRS.c.trial_id).where(
+        _SYSTEM_ATTRS.c.key.like("constraints:%"),
+        sqlalchemy.cast(_SYSTEM_ATTRS.c.value_json, sqlalchemy.Float) > 0,
+    )
+    # Infinities are stored as a kind, not as a number.
+    kind = models.TrialValueModel.TrialValueType
+    size = case(
+        (_VALUES.c.value_type == kind.INF_POS, sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
+        (_VALUES.c.value_type == kind.INF_NEG, literal(-1)),
+        else_=literal(0),
+    )
+    order = [size.desc(), _VALUES.c.value.desc()] if maximize else [size, _VALUES.c.value]
+    query = (
+        select(_TRIALS.c.trial_id, _TRIALS.c.number, _VALUES.c.value, _VALUES.c.value_type)
+        .join(_VALUES, _VALUES.c.trial_id == _TRIALS.c.trial_id)
+        .where(_TRIALS.c.study_id == study, _TRIALS.c.state == "COMPLETE", not_(_TRIALS.c.trial_id.in_(violated)))
+        .order_by(*order, _TRIALS.c.number)
+        .limit(1)
+    )
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        return None
+    value = models.TrialValueModel.stored_repr_to_value(found.value, found.value_type)
+    return Best(number=found.number, value=value, params=_params(connection, found.trial_id))
+
+
+def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
+    """What each slot is at; the newest report is the one that was recorded last."""
+    attempts = tables.attempts.c
+    last = (
+        select(func.max(_STEPS.c.trial_intermediate_value_id))
+        .where(_STEPS.c.trial_id == _TRIALS.c.trial_id)
+        .correlate(_TRIALS)
+        .scalar_subquery()
+    )
+    every = _STEPS.alias()
+    epochs = select(func.count()).where(every.c.trial_id == _TRIALS.c.trial_id).correlate(_TRIALS).scalar_subquery()
+    query = (
+        select(tables.attempts, _STEPS.c.step, _STEPS.c.intermediate_value, _STEPS.c.intermediate_value_type, epochs)
+        .join(_TRIALS, and_(_TRIALS.c.study_id == attempts.study_id, _TRIALS.c.number == attempts.trial))
+        .outerjoin(_STEPS, _STEPS.c.trial_intermediate_value_id == last)
+        .where(attempts.study_id == study, attempts.state == AttemptState.RUNNING)
+        .order_by(attempts.trial)
+    )
+    decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
+    return tuple(
+        SlotLine(
+            slot=row.slot,
+            device=row.device,
+            trial=row.trial,
+            attempt=row.number,
+            epochs=row[-1],
+            step=row.step,
+            value=None
+            if row.intermediate_value_type is None
+            else decode(row.intermediate_value, row.intermediate_value_type),
+        )
+        for row in connection.execute(query)
+    )
+
+
+def _ends(connection: Connection, study: int) -> tuple[float, ...]:
+    query = (
+        select(_TRIALS.c.datetime_complete)
+        .where(_TRIALS.c.study_id == study, _TRIALS.c.datetime_complete.is_not(None), _TRIALS.c.state.in_(_ENDED))
+        .order_by(_TRIALS.c.datetime_complete.desc())
+        .limit(PACE_TRIALS)
+    )
+    return tuple(sorted(at.replace(tzinfo=UTC).timestamp() for at in connection.scalars(query)))
+
+
+def _ended(connection: Connection, row: Any) -> TrialEnded:
+    values = select(_VALUES).where(_VALUES.c.trial_id == row.trial_id).order_by(_VALUES.c.objective)
+    decode = models.TrialValueModel.stored_repr_to_value
+    attributes = select(_USER_ATTRS.c.key, _USER_ATTRS.c.value_json).where(
+        _USER_ATTRS.c.trial_id == row.trial_id, _USER_ATTRS.c.key.in_((FAILURE, DECISION))
+    )
+    kept = {key: json.loads(value) for key, value in connection.execute(attributes)}
+    return TrialEnded(
+        number=row.number,
+        state=row.state.name,
+        values=tuple(decode(each.value, each.value_type) for each in connection.execute(values)),
+        epochs=row.epochs,
+        seconds=_lasted(row.datetime_start, row.datetime_complete),
+        params=_params(connection, row.trial_id),
+        detail=_detail(kept),
+        traceback=str(kept.get(FAILURE, {}).get("traceback", "")),
+    )
+
+
+def _params(connection: Connection, trial_id: int) -> dict[str, Any]:
+    query = select(_PARAMS).where(_PARAMS.c.trial_id == trial_id).order_by(_PARAMS.c.param_id)
+    return {
+        row.param_name: json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
+        for row in connection.execute(query)
+    }
+
+
+def _detail(attributes: Mapping[str, Any]) -> str:
+    failure = attributes.get(FAILURE)
+    if isinstance(failure, dict):
+        if failure.get("error"):
+            return f"{failure['error']}: {failure.get('message', '')}"
+        return str(failure.get("cause", ""))
+    decision = attributes.get(DECISION)
+    return describe_kept(decision) if isinstance(decision, dict) else ""
+
+
+def _lasted(start: datetime | None, end: datetime | None) -> float:
+    return 0.0 if start is None or end is None else max(0.0, (end - start).total_seconds())

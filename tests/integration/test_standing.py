@@ -1,0 +1,99 @@
+"""Looking at studies and steering them from the command line, beside a fleet and beside a `run`."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+
+from fleet import Fleet, wait_for
+
+SPEC = """
+name = "s"
+objective = "objectives:waits"
+direction = "maximize"
+trials = 3
+max_steps = 2
+[space]
+x = {{ type = "float", low = 0.0, high = 1.0 }}
+[args]
+folder = "{folder}"
+"""
+
+
+def seen(fleet: Fleet) -> dict[str, object]:
+    found = fleet.call("status", "s", "--json")
+    return json.loads(found.stdout) if found.returncode == 0 else {}
+
+
+def test_a_fleet_is_looked_at_and_steered(running: Fleet, tmp_path: Path) -> None:
+    running.start("serve")
+    running.start("worker", "--slots", "1")
+    running.submit(running.write_spec(SPEC.format(folder=tmp_path)))
+    wait_for(lambda: seen(running).get("epochs") == 1, "the first trial has reported")
+
+    (slot,) = seen(running)["slots"]  # type: ignore[misc]
+    assert (slot["trial"], slot["attempt"], slot["epochs"], slot["step"]) == (0, 1, 1, 1)
+    shown = running.call("status", "s")
+    assert "0/3 trials" in shown.stdout
+    assert "1 running" in shown.stdout
+    assert "\x1b" not in shown.stdout, "colours are for terminals"
+    assert [(each["study"], each["state"]) for each in json.loads(running.call("ls", "--json").stdout)] == [
+        ("s", "running")
+    ]
+    watched = running.start("watch", "s")
+    wait_for(lambda: "study s running" in watched.log.read_text(), "the view shows the study")
+
+    assert running.call("pause", "s").stdout == "paused\n"
+    (tmp_path / "go").touch()
+    wait_for(lambda: seen(running)["complete"] == 2, "the trial that ran and the one that waited have ended")
+    assert {"state": "paused", "running": 0, "waiting": 0}.items() <= seen(running).items()
+    assert running.call("resume", "s").stdout == "running\n"
+
+    assert watched.popen.wait(60) == 0, "it ends with the study"
+    assert "trial 2 COMPLETE" in watched.log.read_text()
+    assert seen(running)["state"] == "finished"
+    again = running.call("watch", "s")
+    assert (again.returncode, "study s finished" in again.stdout) == (0, True)
+    unknown = running.call("pause", "sss")
+    assert (unknown.returncode, "did you mean 's'" in unknown.stderr or "known: s" in unknown.stderr) == (2, True)
+
+
+def test_a_stop_ends_the_study_at_once(running_embedded: Fleet, tmp_path: Path) -> None:
+    running_embedded.start("serve")
+    running_embedded.start("worker", "--slots", "1")
+    running_embedded.submit(running_embedded.write_spec(SPEC.format(folder=tmp_path)))
+    wait_for(lambda: seen(running_embedded).get("epochs") == 1, "the first trial has reported")
+
+    assert running_embedded.call("stop", "s").stdout == "stopped\n"
+
+    assert (seen(running_embedded)["state"], seen(running_embedded)["running"]) == ("stopped", 0)
+
+
+def test_beside_a_run(alone: Fleet, tmp_path: Path) -> None:
+    spec = alone.write_spec(SPEC.format(folder=tmp_path))
+    run = alone.start("run", str(spec), "--slots", "1")
+    wait_for(lambda: seen(alone).get("epochs") == 1, "the first trial has reported")
+    watched = alone.start("watch", "s")
+    wait_for(lambda: "study s running" in watched.log.read_text(), "the view shows the study")
+
+    assert alone.call("stop", "s").stdout == "stopped\n"
+
+    assert watched.popen.wait(60) == 0
+    assert run.popen.wait(60) == 0
+    assert "study s stopped" in watched.log.read_text()
+    refused = alone.call("pause", "s")
+    assert refused.returncode == 2
+    assert "nobody works at it" in refused.stderr
+
+
+def test_ctrl_c_ends_the_watching_and_nothing_else(running_embedded: Fleet, tmp_path: Path) -> None:
+    running_embedded.start("serve")
+    running_embedded.submit(running_embedded.write_spec(SPEC.format(folder=tmp_path)))
+    watched = running_embedded.start("watch", "s")
+    wait_for(lambda: "study s running" in watched.log.read_text(), "the view shows the study")
+
+    assert watched.stop(signal.SIGINT) == 130
+
+    assert "Traceback" not in watched.log.read_text()
+    assert seen(running_embedded)["state"] == "running"

@@ -6,15 +6,15 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, Table, delete, insert, select, update
+from sqlalchemy import delete, insert, select, update
 
-from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow
+from orchestrator.changes import Changes
 from orchestrator.engine import Snapshot
 from orchestrator.errors import BadInput
 from orchestrator.spec import Spec, differences
@@ -22,6 +22,7 @@ from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.rows import Writer
+from orchestrator.storage.whole import read_whole
 
 
 @dataclass(frozen=True)
@@ -127,33 +128,9 @@ class Store:
             row = connection.execute(_select_study().where(_names().c.study_name == name)).one_or_none()
             if row is None:
                 raise BadInput(f"study '{name}'", "there is none of that name in this database")
-            rows = connection.execute(
-                select(tables.attempts)
-                .where(tables.attempts.c.study_id == row.study_id)
-                .order_by(tables.attempts.c.trial, tables.attempts.c.number)
-            ).mappings()
-            attempts = [AttemptRow(**{key: each[key] for key in _ATTEMPT_FIELDS}) for each in rows]
-            closest = [
-                DecisionRow(*each) for each in _rows_of(connection, tables.closest, DecisionRow._fields, row.study_id)
-            ]
-            checkpoints = [
-                CheckpointRow(*each)
-                for each in _rows_of(connection, tables.checkpoints, CheckpointRow._fields, row.study_id)
-            ]
-        trials = self._optuna.get_all_trials(row.study_id, deepcopy=False)
-        self._ids[name] = (row.study_id, {trial.number: trial._trial_id for trial in trials})
-        return Snapshot(
-            spec=Spec.from_json(json.loads(row.spec)),
-            uid=row.uid,
-            seed=row.seed,
-            state=row.state,
-            reason=row.reason,
-            trials=sorted(trials, key=lambda trial: trial.number),
-            attempts=attempts,
-            closest=closest,
-            checkpoints=checkpoints,
-            study_system_attrs=self._optuna.get_study_system_attrs(row.study_id),
-        )
+            snapshot = read_whole(connection, row.study_id).snapshot
+        self._ids[name] = (row.study_id, {trial.number: trial._trial_id for trial in snapshot.trials})
+        return snapshot
 
     def pending_commands(self) -> list[Command]:
         """Returns the commands that were not applied yet, oldest first."""
@@ -248,15 +225,6 @@ class Store:
         if self._lease is None:
             raise RuntimeError("this store was opened without the right to write studies")
         return self._lease
-
-
-_ATTEMPT_FIELDS = tuple(each.name for each in fields(AttemptRow))
-
-
-def _rows_of(connection: Connection, table: Table, fields: tuple[str, ...], study_id: int) -> Iterable[Any]:
-    """Returns the fields of a study's rows, in the order in which they were inserted."""
-    columns = [table.c[name] for name in fields]
-    return connection.execute(select(*columns).where(table.c.study_id == study_id).order_by(table.c.id))
 
 
 def _names() -> Any:

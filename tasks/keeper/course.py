@@ -42,6 +42,9 @@ from tasks.keeper.replies import ReplyWaiter
 
 log = logging.getLogger(__name__)
 
+MOST_REPORTED = 10_000
+"""Reports whose moment is remembered, to say how long a stop took; a verdict is about one of the last."""
+
 
 class Course:
     """What the keeper knows of the job at hand, and does about it.
@@ -143,6 +146,8 @@ class Course:
         match frame:
             case Epoch(step=step):
                 self._reported.setdefault(step, time.monotonic())
+                if len(self._reported) > MOST_REPORTED:
+                    del self._reported[next(iter(self._reported))]
                 self._publisher.publish(self.runner, frame)
             case Suggest() | Look():
                 self._ask(frame)

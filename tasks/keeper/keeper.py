@@ -32,8 +32,8 @@ from tasks.wire import Closed
 
 log = logging.getLogger(__name__)
 
-MOST_UNCONFIRMED = 50_000
-"""Events that are kept in memory until they are confirmed; an objective that reports faster waits in ``report``."""
+MOST_IN_MEMORY = 50_000
+"""Events that are kept in memory where the disk takes no more; then the objective waits in ``report``."""
 
 DRAIN_SECONDS = 5.0
 """How long a keeper that ends waits for its last uploads, and for its last events to be confirmed."""
@@ -98,7 +98,9 @@ class Keeper:
         self._host = socket.gethostname()
         self._bell = Bell()
         self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring)
-        self._publisher = Publisher(connect(), heartbeat=heartbeat, alive=self._alive, on_confirmation=self._confirmed)
+        self._publisher = Publisher(
+            connect(), slot.scratch, heartbeat=heartbeat, alive=self._alive, on_confirmation=self._confirmed
+        )
         self._store = open_store(slot.checkpoints, slot.scratch, self._publisher)
         self._artifacts = Artifacts(slot.artifacts, slot.scratch, self._publisher, self._store.finish)
         self._course: Course | None = None
@@ -256,7 +258,7 @@ class Keeper:
     def _full(self) -> bool:
         """Whether the trainer is to wait; not one that was told to stop, which may be in the middle of a report."""
         course = self._course
-        return course is not None and not course.stopping and self._publisher.unconfirmed() >= MOST_UNCONFIRMED
+        return course is not None and not course.stopping and self._publisher.in_memory() >= MOST_IN_MEMORY
 
     def _settle(self, grace: float) -> None:
         """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""

@@ -10,16 +10,15 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from itertools import islice
+from pathlib import Path
 
 import redis
 
 from tasks import keys
 from tasks.codec import Malformed, decode_confirmation, encode
 from tasks.contract import Alive, Body, Confirmation, Event
+from tasks.keeper.outbox import Outbox
 
 log = logging.getLogger(__name__)
 
@@ -29,45 +28,8 @@ RETRYABLE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.Respons
 SEND_AT_ONCE = 500
 """Events in one round trip, so that a long outage ends in bounded requests."""
 
-SENT_AHEAD = 2_000
-"""Events of one runner that may be in the stream, where those of all others wait behind them."""
-
 FULL_SECONDS = 0.01
 """How long a runner with so many waits before it asks what has been committed."""
-
-
-@dataclass
-class Outbox:
-    """What one runner has said and has not been confirmed."""
-
-    token: str
-    runner: str
-    last: int = 0
-    confirmed: int = 0
-    pending: deque[tuple[int, bytes]] = field(default_factory=deque)
-    sent: int = 0
-    stalled_since: float = 0.0
-    closed: bool = False
-    carried: threading.Event = field(default_factory=threading.Event)
-
-    def confirm(self, seq: int, now: float) -> None:
-        if seq > self.confirmed:
-            self.confirmed = seq
-            self.stalled_since = now
-            while self.pending and self.pending[0][0] <= seq:
-                self.pending.popleft()
-        self.sent = max(self.sent, self.confirmed)
-
-    def unsent(self, limit: int) -> list[tuple[int, bytes]]:
-        # Numbers have no gaps, so that the place of the first one is known.
-        first = self.pending[0][0] if self.pending else 0
-        ahead = max(0, self.sent + 1 - first)
-        return list(islice(self.pending, ahead, min(ahead + limit, max(ahead, SENT_AHEAD))))
-
-    @property
-    def full(self) -> bool:
-        """Whether more is to be sent than may be before something is confirmed."""
-        return len(self.pending) > SENT_AHEAD and self.sent >= self.pending[SENT_AHEAD - 1][0]
 
 
 class Publisher(threading.Thread):
@@ -75,6 +37,7 @@ class Publisher(threading.Thread):
 
     Args:
         client: A Redis client of this thread's own, with finite socket timeouts.
+        folder: Takes files with what does not fit into memory.
         heartbeat: Seconds between two signs of life.
         alive: Makes the heartbeat's body; called in this thread.
         on_confirmation: Called in this thread with every confirmation that was read.
@@ -83,6 +46,7 @@ class Publisher(threading.Thread):
     def __init__(
         self,
         client: redis.Redis,
+        folder: Path,
         *,
         heartbeat: float,
         alive: Callable[[], Alive],
@@ -90,6 +54,7 @@ class Publisher(threading.Thread):
     ) -> None:
         super().__init__(name="publisher", daemon=True)
         self._client = client
+        self._folder = folder
         self._heartbeat = heartbeat
         self._alive = alive
         self._on_confirmation = on_confirmation
@@ -104,7 +69,7 @@ class Publisher(threading.Thread):
     def begin(self, token: str, runner: str) -> None:
         """Opens the numbering of a new runner."""
         with self._lock:
-            self._outboxes[runner] = Outbox(token, runner, stalled_since=time.monotonic())
+            self._outboxes[runner] = Outbox(token, runner, self._folder, time.monotonic())
             self._current = (token, runner)
 
     def publish(self, runner: str, body: Body) -> int:
@@ -113,7 +78,7 @@ class Publisher(threading.Thread):
             outbox = self._outboxes[runner]
             outbox.last += 1
             event = Event(token=outbox.token, runner=runner, seq=outbox.last, body=body)
-            outbox.pending.append((outbox.last, encode(event)))
+            outbox.add(encode(event))
         self._wake.set()
         return outbox.last
 
@@ -147,7 +112,12 @@ class Publisher(threading.Thread):
     def unconfirmed(self) -> int:
         """Returns the number of events that are not known to be committed."""
         with self._lock:
-            return sum(len(outbox.pending) for outbox in self._outboxes.values())
+            return sum(map(len, self._outboxes.values()))
+
+    def in_memory(self) -> int:
+        """Returns the number of these that are kept in memory."""
+        with self._lock:
+            return sum(outbox.in_memory for outbox in self._outboxes.values())
 
     def close(self, timeout: float) -> None:
         """Stops, after giving what is unconfirmed ``timeout`` seconds to be confirmed."""
@@ -253,15 +223,15 @@ class Publisher(threading.Thread):
                 outbox.confirm(confirmation.seq, now)
             elif confirmation.runner or confirmation.verdict is not None:
                 # Another start of this attempt was bound first, or none ever will be: nobody wants to hear this one.
-                outbox.pending.clear()
-            if outbox.closed and not outbox.pending:
+                outbox.clear()
+            if outbox.closed and not outbox:
                 self._outboxes.pop(outbox.runner, None)
         with contextlib.suppress(OSError):
             self._on_confirmation(outbox.runner, confirmation)
 
     def _find_stalled(self, now: float) -> None:
         for outbox in self._outboxes.values():
-            if not outbox.pending:
+            if not outbox:
                 outbox.stalled_since = now
             elif now - outbox.stalled_since > 2 * self._heartbeat:
                 outbox.sent = outbox.confirmed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -63,11 +64,12 @@ class Server:
 class Desk:
     """A publisher whose rounds are made by hand."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path) -> None:
         self.server = Server()
         self.heard: list[tuple[str, Confirmation]] = []
         self.publisher = Publisher(
             self.server,  # type: ignore[arg-type]
+            folder,
             heartbeat=HEARTBEAT,
             alive=lambda: Alive(host="h", slot="s"),
             on_confirmation=lambda runner, confirmation: self.heard.append((runner, confirmation)),
@@ -85,8 +87,8 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Desk:
-    return Desk()
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
 
 
 def test_events_are_numbered_from_one_without_gaps(desk: Desk) -> None:
@@ -265,8 +267,8 @@ class TestAwaitingTheAnswer:
     """The start of a job: what is known of its attempt comes with the round trip that says so."""
 
     @pytest.fixture
-    def desk(self) -> Iterator[Desk]:
-        it = Desk()
+    def desk(self, tmp_path: Path) -> Iterator[Desk]:
+        it = Desk(tmp_path)
         it.publisher.start()
         yield it
         it.publisher.close(0.0)

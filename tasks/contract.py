@@ -11,7 +11,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-VERSION: Final = 3
+VERSION: Final = 4
 MAX_EVENT_BYTES: Final = 1 << 20
 MAX_NAME: Final = 512
 MAX_ID: Final = 64
@@ -108,7 +108,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     them. ``user_attrs`` are the trial's, ``study_attrs`` the study's. ``started`` is when its first attempt began, in
     seconds since the epoch. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id.
     ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first: the first one that can
-    be read is where it goes on. Without a ``slice`` the trial runs to its end.
+    be read is where it goes on. Without a ``slice`` the trial runs to its end. An attempt that neither reports nor
+    saves a checkpoint for ``stall`` seconds is ended, and killed ``grace`` seconds later.
     """
 
     study: str
@@ -126,6 +127,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     started: float | None = None
     max_steps: int | None = None
     grace: float = 10.0
+    stall: float | None = None
     checkpoints: tuple[CheckpointRef, ...] = ()
     slice: Slice | None = None
     version: int = VERSION
@@ -190,16 +192,19 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     pruned: bool = False
 
 
-FailureCause = Literal["exception", "value", "import", "died", "checkpoint", "revoked"]
+FailureCause = Literal[
+    "exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint", "revoked"
+]
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """The attempt failed.
 
-    ``cause``: the objective raised (``exception``), returned something that is no value (``value``), could not be
-    imported (``import``), saves no checkpoint although its trials are to be paused (``checkpoint``), or its process
-    ended (``died``: then ``exit_code``, negative for a signal). ``revoked`` is the control plane's own word, for a
-    trial that a person stopped.
+    ``cause``: the objective raised (``exception``), for want of memory (``out_of_memory``), returned NaN (``nan``) or
+    something that is no value (``value``), could not be imported (``import``), saves no checkpoint although its trials
+    are to be paused (``checkpoint``), reported nothing for too long (``stalled``), or its process ended (``died``: then
+    ``exit_code``, negative for a signal). The control plane's own words are ``lost``, for an attempt that went silent,
+    and ``revoked``, for a trial that a person stopped.
     """
 
     cause: FailureCause

@@ -25,7 +25,7 @@ FIRST_TRIALS = 3
 """When so many trials have ended and all of them failed alike, the objective is broken, not the trial."""
 
 _NOT_SPOILED = ("released", "obeyed", "promoted")
-"""Ends of an attempt that do not count towards ``max_attempts``."""
+"""Ends of an attempt that do not count towards those that a trial may have."""
 
 
 @dataclass
@@ -105,11 +105,11 @@ class Core:
         self.trials.withdraw(row.trial, "not started", at)
 
     def again(self, row: AttemptRow, at: float, failure: Failed | None = None) -> None:
-        """Makes the trial's next attempt. With a ``failure`` only if it has not used up those it may have."""
+        """Makes the trial's next attempt. With a ``failure`` only if it has not used up those it may have for that."""
         if not self.trials.is_open(row.trial) or self.state in ENDED:
             return
         spoiled = sum(each.trial == row.trial and each.cause not in _NOT_SPOILED for each in self.attempts)
-        if failure is None or spoiled < self.spec.retry.max_attempts:
+        if failure is None or spoiled < self.spec.retry.attempts(failure.cause):
             self.attempts.create(row.trial, at)
             return
         times = f"{spoiled} attempts, the last one: " if spoiled > 1 else ""
@@ -143,6 +143,7 @@ class Core:
             started=None if trial.datetime_start is None else trial.datetime_start.timestamp(),
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,
+            stall=self.spec.stall_timeout,
             checkpoints=self.checkpoints.of(row.trial),
             slice=self.trials.slice(row.trial),
         )
@@ -156,10 +157,15 @@ class Core:
         if failure.error in self.spec.catch:
             return
         self.errors.append(failure.error)
+        # Whoever goes on with a study that ended so gets as many trials again to show that something was mended.
         needed = min(FIRST_TRIALS, self.spec.trials)
         alike = len(set(self.errors)) == 1 and set(self.trials.ended) == {"FAIL"} and not self.trials.paused
-        if self.state == "running" and alike and len(self.errors) == needed:
-            many = f"the first {needed} trials all failed alike" if needed > 1 else "the only trial failed"
+        if self.state == "running" and alike and len(self.errors) % needed == 0:
+            many = (
+                f"the first {len(self.errors)} trials all failed alike"
+                if len(self.errors) > 1
+                else "the only trial failed"
+            )
             message = (failure.message.splitlines() or [""])[0][:300]
             self.end("failed", f"{many}: {failure.error}: {message}", at)
 

@@ -28,6 +28,7 @@ from tasks.contract import (
     Epoch,
     Event,
     Failed,
+    FailureCause,
     Finished,
     Imported,
     Look,
@@ -169,7 +170,7 @@ class StudyEngine:
             row.cause = cause
             row.verdict = row.verdict or "lost"
             self._core.revokes.append(Revoke(token))
-            self._core.again(row, at, Failed(cause="died", error="Lost", message=cause))
+            self._core.again(row, at, Failed(cause="lost", error="Lost", message=cause))
             go_on(self._core, at)
 
     def resend(self, token: str, at: float) -> None:
@@ -349,7 +350,8 @@ class StudyEngine:
             self.trials.end_pruned(row.trial, "pruned by the objective itself", at)
         elif len(body.values) != len(self.spec.objectives) or any(map(math.isnan, body.values)):
             message = f"{list(body.values)} is not a number for each of {len(self.spec.objectives)} objectives"
-            self._core.fail(row.trial, Failed(cause="value", error="ValueError", message=message), at)
+            cause: FailureCause = "nan" if any(map(math.isnan, body.values)) else "value"
+            self._core.again(row, at, Failed(cause=cause, error="ValueError", message=message))
         else:
             self.trials.complete(row.trial, list(body.values), at)
 
@@ -357,10 +359,7 @@ class StudyEngine:
         self._core.close(row, f"{body.cause}: {body.error}", at)
         if not self.trials.is_open(row.trial):
             return
-        if body.cause == "died":
-            self._core.again(row, at, body)
-        else:
-            self._core.fail(row.trial, body, at)
+        self._core.again(row, at, body)
         if body.cause in _ENDS_THE_STUDY:
             self._core.end("failed", body.message, at)
 

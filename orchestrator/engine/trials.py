@@ -31,7 +31,7 @@ FIXED = "fixed_params"
 EXTRA = "orchestrator:extra"
 """System attributes: where Optuna keeps the parameters of an enqueued trial, and that it is beside the budget."""
 
-_OF_THE_OBJECTIVE = ("exception", "value", "import", "died", "checkpoint")
+_OF_THE_OBJECTIVE = ("exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint")
 
 _OUTCOMES: Mapping[TrialState, Outcome] = {
     TrialState.COMPLETE: "COMPLETE",

@@ -11,10 +11,11 @@ from orchestrator.spec.configuration import check_values
 from orchestrator.spec.faults import Fault, show
 from orchestrator.spec.messages import bad_input
 from orchestrator.spec.pruner import NoPruner, Pruner
+from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler import Sampler, SamplerTable
 from orchestrator.spec.space import FloatRange, Space, distributions
 from orchestrator.spec.table import Table
-from orchestrator.spec.values import Arguments, ClassName, Count, Name, Reference
+from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Reference
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -23,12 +24,6 @@ FORMAT = 1
 """The version of what ``Spec.to_json`` writes."""
 
 Direction = Literal["minimize", "maximize"]
-
-
-class RetryTable(Table):
-    """[retry]: how often a trial is attempted when what it ran on dies."""
-
-    max_attempts: Count = 3
 
 
 class Spec(Table):
@@ -51,6 +46,8 @@ class Spec(Table):
     catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
+    # Seconds without a report or a checkpoint after which an attempt is given up; never where it is not set.
+    stall_timeout: Duration | None = None
     # Of so many best trials; of all where it is not set.
     keep_models: Count | None = None
     args: Arguments = Field(default_factory=dict)

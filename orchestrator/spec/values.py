@@ -17,6 +17,8 @@ NESTING = 32
 LARGEST_INTEGER = 2**31 - 1
 """What an INTEGER column and every worker's platform can hold."""
 
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhd])", re.ASCII)
+_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
@@ -139,10 +141,22 @@ def _check_arguments(value: Any) -> Any:
     return check_json(value)
 
 
+def _check_duration(value: Any) -> Any:
+    """Returns seconds; ``90``, ``"90s"``, ``"1.5m"``, ``"2h"`` and ``"1d"`` are durations."""
+    if not isinstance(value, str):
+        return value
+    found = _DURATION.fullmatch(value)
+    if found is None:
+        raise Fault(f"cannot be {show(value)}", 'write seconds, or a number with s, m, h or d such as "10m"')
+    return float(found[1]) * _SECONDS[found[2]]
+
+
 Name = Annotated[str, AfterValidator(check_name)]
 Reference = Annotated[str, AfterValidator(_check_reference)]
 ClassName = Annotated[str, AfterValidator(_check_class_name)]
 Arguments = Annotated[dict[str, Any], BeforeValidator(_check_arguments)]
 Json = Annotated[Any, BeforeValidator(check_json)]
+# Thirty days: long beyond use, and short of what the platform's timers refuse.
+Duration = Annotated[float, BeforeValidator(_check_duration), Field(gt=0, le=30 * 86_400)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 CountOrNone = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]

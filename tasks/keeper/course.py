@@ -85,6 +85,8 @@ class Course:
         self._reported: dict[int, float] = {}
         self._verdict: Verdict | None = None
         self._fenced = False
+        self._stalled = False
+        self._moved = time.monotonic()
         self._stop_sent: float | None = None
         self._waiting: tuple[int, Suggest | Look] | None = None
         self._asked = 0.0
@@ -105,8 +107,7 @@ class Course:
         for reply in self._replies.take():
             self._answer(reply)
         if (self._condemned or leaving) and self._stop_sent is None:
-            self._stop_sent = time.monotonic()
-            self._trainer.send(Stop(token=self.job.token))
+            self._stop()
 
     @property
     def stopping(self) -> bool:
@@ -119,16 +120,22 @@ class Course:
             return max(0.0, self._stop_sent + self.job.grace - time.monotonic())
         if self._waiting is not None:
             return max(0.0, self._asked + self._ask_again - time.monotonic())
+        if self.job.stall is not None:
+            return max(0.0, self._moved + self.job.stall - time.monotonic())
         return None
 
     def look_at_the_clock(self) -> None:
-        """Ends a trainer whose grace period is over, which is ``killed`` then; asks again for a value that is late."""
+        """Ends a trainer whose grace period is over, which is ``killed`` then; asks again for a value that is late;
+        stops an objective that has stalled."""
         if self.outcome is not None or self.patience() != 0.0:
             return
         if self._stop_sent is None:
             if self._waiting is not None:
                 # The answer may have been lost with the server; asking again gives the same value.
                 self._ask(self._waiting[1])
+            else:
+                self._stalled = True
+                self._stop()
             return
         code = self._trainer.kill()
         log.warning(
@@ -143,6 +150,8 @@ class Course:
 
     def hear(self, frame: FromTrainer) -> None:
         """Passes on what the trainer says."""
+        if isinstance(frame, Epoch | Saved | Imported):
+            self._moved = time.monotonic()
         match frame:
             case Epoch(step=step):
                 self._reported.setdefault(step, time.monotonic())
@@ -210,14 +219,21 @@ class Course:
             self._replies.wait(self.runner)
             return
         self._waiting = None
+        self._moved = time.monotonic()
         self._replies.stop()
         if isinstance(asked, Look):
             self._trainer.send(Shown(study=reply.study or StudyView(), error=reply.error))
         else:
             self._trainer.send(Suggested(name=name, value=reply.value, error=reply.error))
 
+    def _stop(self) -> None:
+        self._stop_sent = time.monotonic()
+        self._trainer.send(Stop(token=self.job.token))
+
     def _stop_outcome(self, *, killed: bool) -> Outcome:
         if not self._condemned:
+            if self._stalled:
+                return Failed(cause="stalled", error="Stalled", message=f"no report for {self.job.stall:g} s")
             return Released()
         now = time.monotonic()
         step = self._verdict.step if self._verdict else None

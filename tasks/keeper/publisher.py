@@ -190,14 +190,15 @@ class Publisher(threading.Thread):
             for outbox, entries in batches:
                 if entries:
                     outbox.sent = max(outbox.sent, entries[-1][0])
-            more = any(outbox.unsent(1) for outbox, _ in batches)
         for (outbox, _), answer in zip(batches, answers, strict=True):
             if answer is not None:
                 self._confirmed(outbox, answer, now)
         for outbox, entries in batches:
             if entries:
                 outbox.carried.set()
-        return more
+        with self._lock:
+            # Now that some are confirmed, others may follow them.
+            return any(outbox.unsent(1) for outbox, _ in batches)
 
     def _full(self) -> bool:
         with self._lock:

@@ -13,7 +13,7 @@ from typing import Any
 import optuna
 
 from tasks.admission import ANYTHING, Admission, NotAdmitted
-from tasks.contract import Failed, Finished, Paused
+from tasks.contract import Failed, FailureCause, Finished, Paused
 from tasks.trainer.elsewhere import children_end_here
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing
@@ -83,7 +83,7 @@ def run(
             # C++ that called back into Python makes an exception of its own out of any other.
             return None
         return Failed(
-            cause="checkpoint" if isinstance(error, CheckpointMissing) else "exception",
+            cause=cause_of(error),
             error=type(error).__name__,
             message=_message(error),
             traceback=_tail(error),
@@ -101,7 +101,7 @@ def judge(result: object, objectives: int) -> Finished | Failed:
         except Exception:  # its own __float__ may raise anything
             return _no_value(f"The value {reprlib.repr(item):.200} could not be cast to float")
         if math.isnan(value):
-            return _no_value("The value nan is not acceptable")
+            return _no_value("The value nan is not acceptable", "nan")
         values.append(value)
     if len(values) != objectives:
         return _no_value(
@@ -110,8 +110,21 @@ def judge(result: object, objectives: int) -> Finished | Failed:
     return Finished(values=tuple(values))
 
 
-def _no_value(message: str) -> Failed:
-    return Failed(cause="value", error="ValueError", message=message)
+def cause_of(error: BaseException) -> FailureCause:
+    """Returns what kind of failure an exception is. Torch, which may not be there, is known by its names."""
+    if isinstance(error, CheckpointMissing):
+        return "checkpoint"
+    names = {f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in type(error).__mro__}
+    if names & {"builtins.MemoryError", "torch.OutOfMemoryError"}:
+        return "out_of_memory"
+    # Libraries on the GPU say it in words only.
+    if isinstance(error, RuntimeError) and "out of memory" in _message(error).lower():
+        return "out_of_memory"
+    return "exception"
+
+
+def _no_value(message: str, cause: FailureCause = "value") -> Failed:
+    return Failed(cause=cause, error="ValueError", message=message)
 
 
 def _message(error: BaseException) -> str:

@@ -25,7 +25,7 @@ import optuna
 TABLE: dict[str, Callable[[optuna.Trial], Any]] = {}
 """What there is, by name."""
 
-MANY = 20_000
+MANY = 100_000
 
 
 def odd(trial: optuna.Trial, names: Sequence[str] = ()) -> Any:

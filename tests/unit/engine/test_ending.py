@@ -34,6 +34,18 @@ def test_three_first_trials_that_fail_alike_end_the_search() -> None:
     assert json.loads(world.ledger.trials[3].user_attrs["failure"]) == {"cause": "not started"}
 
 
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_search_that_goes_on_after_that_is_judged_anew(rebuild: bool) -> None:
+    world = World(make_spec(trials=20), broken, rebuild=rebuild).run()
+    for gone_on in (1, 2):
+        world.extend(make_spec(trials=20))
+        world.run()
+        failed = 3 + 3 * gone_on
+        assert world.ledger.reason == f"the first {failed} trials all failed alike: RuntimeError: no"
+        assert world.state == "failed"
+        assert world.counts == {"FAIL": 4 + 4 * gone_on}, "three that failed, and one that never started"
+
+
 @pytest.mark.parametrize("message", ["", "\n", "\r\n\r\n"])
 def test_failures_without_a_message_count_too(message: str) -> None:
     """``assert x`` raises an AssertionError that says nothing."""

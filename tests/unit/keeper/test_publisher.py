@@ -14,6 +14,7 @@ import redis
 from tasks import keys
 from tasks.codec import decode_event, encode
 from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released, Verdict
+from tasks.keeper.outbox import SENT_AHEAD
 from tasks.keeper.publisher import SEND_AT_ONCE, Publisher
 
 HEARTBEAT = 2.0
@@ -304,3 +305,16 @@ class TestAwaitingTheAnswer:
         desk.publisher.await_answer("runner", 0.05)
         assert 0.05 <= time.monotonic() - begun < PATIENCE / 4
         desk.server.hold.set()
+
+
+def test_what_a_confirmation_makes_room_for_is_sent_at_once(desk: Desk) -> None:
+    """Nobody may publish any more who would wake the thread: the trial has ended, and its events are still to come."""
+    desk.say(SENT_AHEAD + 1)
+    while desk.round():
+        pass
+    assert desk.server.take() == list(range(1, SENT_AHEAD + 1))
+    desk.server.confirm("token", "runner", SENT_AHEAD)
+    desk.publisher.ask()
+    assert desk.round(), "there is more to send"
+    desk.round()
+    assert desk.server.take() == [SENT_AHEAD + 1]

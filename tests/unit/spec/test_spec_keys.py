@@ -49,6 +49,20 @@ def test_defaults() -> None:
     assert made("[sampler]\nn_startup_trials = 1\n").sampler.name == "tpe"
 
 
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("90", 90), ("'90s'", 90), ("'1.5m'", 90), ("'2 h'", 7200), ("'1d'", 86400)]
+)
+def test_durations(text: str, seconds: float) -> None:
+    assert made(f"stall_timeout = {text}").stall_timeout == seconds
+
+
+def test_attempts_go_by_the_cause() -> None:
+    retry = made("[retry]\nmax_attempts = 5\nout_of_memory = 1\nexception = 2\n").retry
+    assert [retry.attempts(cause) for cause in ("died", "lost", "stalled")] == [5, 5, 5]
+    assert [retry.attempts(cause) for cause in ("out_of_memory", "exception", "nan", "value")] == [1, 2, 1, 1]
+    assert [retry.attempts(cause) for cause in ("import", "checkpoint", "revoked")] == [1, 1, 1]
+
+
 def test_the_last_values_that_are_taken() -> None:
     spec = made(
         "trials = 2147483647\nseed = 4294967295\nlookahead = 1\ngrace = 86400\n"
@@ -136,6 +150,11 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("audit = nan", ("audit: is nan", "finite")),
     ("audit = true", ("audit: is a boolean (true)", "must be a number")),
     ("[retry]\nmax_attempts = 0", ("retry.max_attempts: is 0", "at least 1")),
+    ("[retry]\nexeption = 2", ("retry.exeption: unknown key", "'exception'?")),
+    ("stall_timeout = 0", ("stall_timeout: is 0", "above 0")),
+    ("stall_timeout = '10 minutes'", ("stall_timeout: cannot be '10 minutes'", '"10m"')),
+    ("stall_timeout = '31d'", ("stall_timeout: is", "at most 2592000")),
+    ("stall_timeout = true", ("stall_timeout: is a boolean (true)", "must be a number")),
     # choices of words
     ("direction = 'maximise'", ("direction: is 'maximise'", "did you mean 'maximize'?")),
     ("direction = 3", ("direction: is an integer (3)", "minimize, maximize")),

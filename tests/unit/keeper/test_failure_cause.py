@@ -1,0 +1,52 @@
+"""What kind of failure an exception of the objective is."""
+
+from __future__ import annotations
+
+import subprocess
+
+import optuna
+import pytest
+import torch
+
+from tasks.trainer.objective import cause_of
+from tasks.trainer.slicing import CheckpointMissing
+
+
+class TooLarge(torch.OutOfMemoryError):
+    pass
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB"),
+        torch.cuda.OutOfMemoryError("CUDA out of memory"),
+        TooLarge("…"),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("cuDNN: Out of memory"),
+    ],
+    ids=repr,
+)
+def test_want_of_memory_is_known_by_its_names(error: BaseException) -> None:
+    assert cause_of(error) == "out_of_memory"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("mat1 and mat2 shapes cannot be multiplied"),
+        ValueError("out of memory is no value"),
+        KeyError("x"),
+        SystemExit(3),
+        subprocess.CalledProcessError(1, "x"),
+        optuna.exceptions.OptunaError(),
+    ],
+    ids=repr,
+)
+def test_everything_else_is_an_exception(error: BaseException) -> None:
+    assert cause_of(error) == "exception"
+
+
+def test_an_objective_that_saves_nothing_has_a_cause_of_its_own() -> None:
+    assert cause_of(CheckpointMissing("…")) == "checkpoint"

@@ -87,6 +87,8 @@ class Course:
         self._fenced = False
         self._stalled = False
         self._moved = time.monotonic()
+        self._saved: float | None = None
+        self._leaving_since: float | None = None
         self._stop_sent: float | None = None
         self._waiting: tuple[int, Suggest | Look] | None = None
         self._asked = 0.0
@@ -106,7 +108,9 @@ class Course:
         self._take_confirmations()
         for reply in self._replies.take():
             self._answer(reply)
-        if (self._condemned or leaving) and self._stop_sent is None:
+        if leaving and self._leaving_since is None:
+            self._leaving_since = time.monotonic()
+        if self._stop_sent is None and (self._condemned or (leaving and not self._about_to_save)):
             self._stop()
 
     @property
@@ -116,26 +120,25 @@ class Course:
 
     def patience(self) -> float | None:
         """Returns the seconds until ``look_at_the_clock`` is due, ``None`` where it is not."""
-        if self._stop_sent is not None:
-            return max(0.0, self._stop_sent + self.job.grace - time.monotonic())
-        if self._waiting is not None:
-            return max(0.0, self._asked + self._ask_again - time.monotonic())
-        if self.job.stall is not None:
-            return max(0.0, self._moved + self.job.stall - time.monotonic())
-        return None
+        due = self._due()
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def look_at_the_clock(self) -> None:
         """Ends a trainer whose grace period is over, which is ``killed`` then; asks again for a value that is late;
         stops an objective that has stalled."""
-        if self.outcome is not None or self.patience() != 0.0:
+        if self.outcome is not None:
             return
+        now = time.monotonic()
         if self._stop_sent is None:
             if self._waiting is not None:
-                # The answer may have been lost with the server; asking again gives the same value.
-                self._ask(self._waiting[1])
-            else:
+                if now >= self._asked + self._ask_again:
+                    # The answer may have been lost with the server; asking again gives the same value.
+                    self._ask(self._waiting[1])
+            elif self.job.stall is not None and now >= self._moved + self.job.stall:
                 self._stalled = True
                 self._stop()
+            return
+        if now < self._kill_at(self._stop_sent):
             return
         code = self._trainer.kill()
         log.warning(
@@ -163,6 +166,7 @@ class Course:
             case Attribute() | StudyStop() | Imported():
                 self._publisher.publish(self.runner, frame)
             case Saved():
+                self._saved = time.monotonic()
                 self._store.keep(self.job, self.runner, frame)
             case SavedModel():
                 self._artifacts.keep(frame)
@@ -192,6 +196,31 @@ class Course:
             message=f"the training process ended with {describe_exit(code)}",
             exit_code=code,
         )
+
+    @property
+    def _about_to_save(self) -> bool:
+        """Whether the worker shuts down and a checkpoint is worth waiting for: the objective has saved some before, and
+        may save the next one in the first half of its grace period."""
+        since, saved = self._leaving_since, self._saved
+        if since is None or saved is None:
+            return False
+        return saved < since and time.monotonic() < since + self.job.grace / 2
+
+    def _due(self) -> list[float]:
+        """Returns the moments at which something is to be done."""
+        if self._stop_sent is not None:
+            return [self._kill_at(self._stop_sent)]
+        due = [] if self._leaving_since is None else [self._leaving_since + self.job.grace / 2]
+        if self._waiting is not None:
+            due.append(self._asked + self._ask_again)
+        elif self.job.stall is not None:
+            due.append(self._moved + self.job.stall)
+        return due
+
+    def _kill_at(self, stop_sent: float) -> float:
+        """The grace period of a worker that shuts down has begun before its trainer was told."""
+        since = stop_sent if self._leaving_since is None else min(stop_sent, self._leaving_since)
+        return since + self.job.grace
 
     @property
     def _condemned(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -169,3 +170,32 @@ def test_a_trial_that_somebody_else_ends_is_left_as_they_ended_it(running: Fleet
     assert (end.state, end.complete) == ("finished", 3), running.logs()
     first = servers.study("s").get_trials()[0]
     assert (first.value, list(first.intermediate_values)) == (0.5, [1])
+
+
+def test_an_objective_that_saves_checkpoints_comes_to_its_next_one_before_its_worker_leaves(
+    running_embedded: Fleet, tmp_path: Path
+) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    first = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    running_embedded.submit(
+        running_embedded.write_spec(
+            'name = "s"\nobjective = "objectives:saves_seldom"\ntrials = 1\nmax_steps = 40\ngrace = 20\n'
+            f'[args]\nfolder = "{tmp_path}"\nepochs = 40\nevery = 10\nseconds = 0.05\n[retry]\nmax_attempts = 1\n'
+        )
+    )
+    wait_for_epochs(servers, 12)
+    told = time.time()
+    assert first.stop(seconds=30) == 0
+    running_embedded.start("worker", "--slots", "1", "--name", "second")
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete) == ("finished", 1), running_embedded.logs()
+    saved = [line.split() for line in (tmp_path / "saved").read_text().splitlines()]
+    by_the_first = [(int(step), float(at)) for pid, step, at in saved if pid == saved[0][0]]
+    assert by_the_first[-1][1] > told, "it has saved once more"
+    with open_history(servers.storage_url) as history:
+        causes = [row.cause for row in history.trial("s", "0").attempts]
+    assert causes == ["released", "finished"]

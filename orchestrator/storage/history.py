@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import sqlalchemy
-from optuna.distributions import json_to_distribution
 from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from sqlalchemy import Connection, Table, func, select
@@ -24,17 +23,9 @@ from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFac
 from orchestrator.spec import Spec
 from orchestrator.standing import standing
 from orchestrator.storage import tables
-from orchestrator.storage.standings import read_ended, read_overviews
+from orchestrator.storage.standings import read_ended, read_overviews, read_params
+from orchestrator.storage.theirs import DIRECTIONS, PARAMS, STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
 from orchestrator.storage.whole import Whole, read_whole
-
-_STUDIES: Table = models.StudyModel.__table__
-_DIRECTIONS: Table = models.StudyDirectionModel.__table__
-_TRIALS: Table = models.TrialModel.__table__
-_PARAMS: Table = models.TrialParamModel.__table__
-_VALUES: Table = models.TrialValueModel.__table__
-_STEPS: Table = models.TrialIntermediateValueModel.__table__
-_USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
-_SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
 
 _MOST_NAMES = 10
 _OF_A_REPORT = ("keep", "prune", "audit", "shadow")
@@ -85,9 +76,9 @@ class History:
     def parameters(self, name: str) -> set[str]:
         """Returns the names of the parameters that the study's trials have had so far."""
         query = (
-            select(_PARAMS.c.param_name)
-            .join(_TRIALS, _TRIALS.c.trial_id == _PARAMS.c.trial_id)
-            .where(_TRIALS.c.study_id == self._study(name)[0])
+            select(PARAMS.c.param_name)
+            .join(TRIALS, TRIALS.c.trial_id == PARAMS.c.trial_id)
+            .where(TRIALS.c.study_id == self._study(name)[0])
             .distinct()
         )
         return set(self._connection.scalars(query))
@@ -113,8 +104,8 @@ class History:
         ]
         closest = [_decision(row) for row in self._of_trial(tables.closest, study_id, number, tables.closest.c.id)]
         failure = self._connection.scalar(
-            select(_USER_ATTRS.c.value_json).where(
-                _USER_ATTRS.c.trial_id == found.trial_id, _USER_ATTRS.c.key == "failure"
+            select(USER_ATTRS.c.value_json).where(
+                USER_ATTRS.c.trial_id == found.trial_id, USER_ATTRS.c.key == "failure"
             )
         )
         sources = self._sources(study_id)
@@ -126,8 +117,8 @@ class History:
             number=number,
             state=found.state.name,
             values=self._values(found.trial_id),
-            params=self._params(found.trial_id),
-            steps={step: value for _, step, value in self._reports(_STEPS.c.trial_id == found.trial_id)},
+            params=read_params(self._connection, found.trial_id),
+            steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
             failure=json.loads(failure) if failure else {},
             decisions=[
                 _decision(row) for row in self._of_trial(tables.decisions, study_id, number, tables.decisions.c.id)
@@ -169,7 +160,7 @@ class History:
                 _seconds(row.datetime_start),
                 _seconds(row.datetime_complete),
             )
-            for row in self._connection.execute(_select_trials().where(_TRIALS.c.study_id == study_id))
+            for row in self._connection.execute(_select_trials().where(TRIALS.c.study_id == study_id))
         }
         moments: dict[tuple[int, int], float] = {}
         for table in (tables.decisions, tables.closest) if self._ours else ():
@@ -177,14 +168,14 @@ class History:
                 table.c.study_id == study_id, table.c.action.in_(_OF_A_REPORT)
             )
             moments |= {(row.trial, row.step): row.at for row in self._connection.execute(query)}
-        return Recording(study, trials, self._reports(_TRIALS.c.study_id == study_id), moments)
+        return Recording(study, trials, self._reports(TRIALS.c.study_id == study_id), moments)
 
     def _study(self, name: str) -> tuple[int, StudyFacts]:
-        study_id = self._connection.scalar(select(_STUDIES.c.study_id).where(_STUDIES.c.study_name == name))
+        study_id = self._connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
         if study_id is None:
             raise BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
         directions = (
-            select(_DIRECTIONS.c.direction).where(_DIRECTIONS.c.study_id == study_id).order_by(_DIRECTIONS.c.objective)
+            select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id).order_by(DIRECTIONS.c.objective)
         )
         found = list(self._connection.scalars(directions))
         direction: Direction = "maximize" if found[0] is StudyDirection.MAXIMIZE else "minimize"
@@ -192,10 +183,8 @@ class History:
         if self._ours:
             query = select(tables.studies).where(tables.studies.c.study_id == study_id)
             row = self._connection.execute(query).one_or_none()
-        completed = _select_trials().where(_TRIALS.c.study_id == study_id, _TRIALS.c.state == "COMPLETE")
-        trials = self._connection.scalar(
-            select(func.count()).select_from(_TRIALS).where(_TRIALS.c.study_id == study_id)
-        )
+        completed = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE")
+        trials = self._connection.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id))
         return int(study_id), StudyFacts(
             name=name,
             direction=direction,
@@ -212,17 +201,17 @@ class History:
         )
 
     def _values(self, trial_id: int) -> tuple[float, ...]:
-        query = select(_VALUES).where(_VALUES.c.trial_id == trial_id).order_by(_VALUES.c.objective)
+        query = select(VALUES).where(VALUES.c.trial_id == trial_id).order_by(VALUES.c.objective)
         stored = [_value(row.value, row.value_type) for row in self._connection.execute(query)]
         return tuple(value for value in stored if value is not None)
 
     def _sources(self, study_id: int) -> dict[int, str]:
         """Returns the digests of the objective's source, by trial."""
         query = (
-            select(_TRIALS.c.number, _USER_ATTRS.c.value_json)
-            .join(_USER_ATTRS, _USER_ATTRS.c.trial_id == _TRIALS.c.trial_id)
-            .where(_TRIALS.c.study_id == study_id, _USER_ATTRS.c.key == "source")
-            .order_by(_TRIALS.c.number)
+            select(TRIALS.c.number, USER_ATTRS.c.value_json)
+            .join(USER_ATTRS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id)
+            .where(TRIALS.c.study_id == study_id, USER_ATTRS.c.key == "source")
+            .order_by(TRIALS.c.number)
         )
         return {row.number: str(json.loads(row.value_json)) for row in self._connection.execute(query)}
 
@@ -234,14 +223,14 @@ class History:
             raise BadInput(f"trial '{text}'", "is not a number", there)
         row = None
         if len(text) < 10:
-            query = _select_trials().where(_TRIALS.c.study_id == study_id, _TRIALS.c.number == int(text))
+            query = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.number == int(text))
             row = self._connection.execute(query).one_or_none()
         if row is None:
             raise BadInput(f"trial {text}", "there is no such trial", there)
         return row
 
     def _other_names(self, name: str) -> str:
-        names = list(self._connection.scalars(select(_STUDIES.c.study_name)))
+        names = list(self._connection.scalars(select(STUDIES.c.study_name)))
         if not names:
             return "it holds no studies yet"
         remedy = did_you_mean(name, names)
@@ -251,20 +240,13 @@ class History:
         query = select(table).where(table.c.study_id == study_id, table.c.trial == number).order_by(order)
         return [cast(Mapping[str, Any], row) for row in self._connection.execute(query).mappings()]
 
-    def _params(self, trial_id: int) -> dict[str, Any]:
-        query = select(_PARAMS).where(_PARAMS.c.trial_id == trial_id).order_by(_PARAMS.c.param_id)
-        return {
-            row.param_name: json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
-            for row in self._connection.execute(query)
-        }
-
     def _reports(self, which: Any) -> list[tuple[int, int, float]]:
         """Returns reports in the order of their recording, which is that of their ids: one writer writes them all."""
         query = (
-            select(_TRIALS.c.number, _STEPS.c.step, _STEPS.c.intermediate_value, _STEPS.c.intermediate_value_type)
-            .join(_TRIALS, _TRIALS.c.trial_id == _STEPS.c.trial_id)
+            select(TRIALS.c.number, STEPS.c.step, STEPS.c.intermediate_value, STEPS.c.intermediate_value_type)
+            .join(TRIALS, TRIALS.c.trial_id == STEPS.c.trial_id)
             .where(which)
-            .order_by(_STEPS.c.trial_intermediate_value_id)
+            .order_by(STEPS.c.trial_intermediate_value_id)
         )
         decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
         return [
@@ -274,9 +256,9 @@ class History:
 
     def _standing(self, study_id: int, study: StudyFacts, number: int) -> Decision | None:
         attributes = (
-            select(_TRIALS.c.number, _SYSTEM_ATTRS.c.key, _SYSTEM_ATTRS.c.value_json)
-            .join(_TRIALS, _TRIALS.c.trial_id == _SYSTEM_ATTRS.c.trial_id)
-            .where(_TRIALS.c.study_id == study_id, _SYSTEM_ATTRS.c.key.like("asha:%"))
+            select(TRIALS.c.number, SYSTEM_ATTRS.c.key, SYSTEM_ATTRS.c.value_json)
+            .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRS.c.trial_id)
+            .where(TRIALS.c.study_id == study_id, SYSTEM_ATTRS.c.key.like("asha:%"))
         )
         kept: dict[int, dict[str, Any]] = {}
         for row in self._connection.execute(attributes):
@@ -289,14 +271,14 @@ class History:
 
 def _select_trials() -> Any:
     return select(
-        _TRIALS.c.trial_id,
-        _TRIALS.c.number,
-        _TRIALS.c.state,
-        _TRIALS.c.datetime_start,
-        _TRIALS.c.datetime_complete,
-        _VALUES.c.value,
-        _VALUES.c.value_type,
-    ).outerjoin(_VALUES, sqlalchemy.and_(_VALUES.c.trial_id == _TRIALS.c.trial_id, _VALUES.c.objective == 0))
+        TRIALS.c.trial_id,
+        TRIALS.c.number,
+        TRIALS.c.state,
+        TRIALS.c.datetime_start,
+        TRIALS.c.datetime_complete,
+        VALUES.c.value,
+        VALUES.c.value_type,
+    ).outerjoin(VALUES, sqlalchemy.and_(VALUES.c.trial_id == TRIALS.c.trial_id, VALUES.c.objective == 0))
 
 
 def _value(value: float | None, kind: Any) -> float | None:

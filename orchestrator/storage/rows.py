@@ -17,15 +17,16 @@ from orchestrator.changes import AttemptRow, Changes
 from orchestrator.errors import OrchestratorError
 from orchestrator.storage import tables
 from orchestrator.storage.statements import insert_or_ignore, insert_or_update
-
-_TRIALS: Table = models.TrialModel.__table__
-_PARAMS: Table = models.TrialParamModel.__table__
-_VALUES: Table = models.TrialValueModel.__table__
-_STEPS: Table = models.TrialIntermediateValueModel.__table__
-_USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
-_SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
-_STUDY_USER_ATTRS: Table = models.StudyUserAttributeModel.__table__
-_STUDY_SYSTEM_ATTRS: Table = models.StudySystemAttributeModel.__table__
+from orchestrator.storage.theirs import (
+    PARAMS,
+    STEPS,
+    STUDY_SYSTEM_ATTRS,
+    STUDY_USER_ATTRS,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    VALUES,
+)
 
 _UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
 
@@ -60,12 +61,12 @@ class Writer:
         self._check_open(changes)
         for number, at in changes.starts.items():
             self._connection.execute(
-                update(_TRIALS)
-                .where(_TRIALS.c.trial_id == self._id(number))
+                update(TRIALS)
+                .where(TRIALS.c.trial_id == self._id(number))
                 .values(state=TrialState.RUNNING, datetime_start=_utc(at))
             )
         self._ignore(
-            _PARAMS,
+            PARAMS,
             [
                 {
                     "trial_id": self._id(number),
@@ -76,12 +77,12 @@ class Writer:
                 for number, name, value, distribution in changes.params
             ],
         )
-        self._ignore(_STEPS, [self._step_row(*value) for value in changes.values])
-        self._attrs(_USER_ATTRS, changes.user_attrs)
-        self._attrs(_SYSTEM_ATTRS, changes.system_attrs)
+        self._ignore(STEPS, [self._step_row(*value) for value in changes.values])
+        self._attrs(USER_ATTRS, changes.user_attrs)
+        self._attrs(SYSTEM_ATTRS, changes.system_attrs)
         self._records(changes.records)
-        self._study_attrs(_STUDY_USER_ATTRS, changes.study_user_attrs)
-        self._study_attrs(_STUDY_SYSTEM_ATTRS, changes.study_system_attrs)
+        self._study_attrs(STUDY_USER_ATTRS, changes.study_user_attrs)
+        self._study_attrs(STUDY_SYSTEM_ATTRS, changes.study_system_attrs)
         self._ends(changes)
         self._ours(changes)
 
@@ -89,7 +90,7 @@ class Writer:
         for number, at in sorted(changes.new_trials.items()):
             # There already when the answer to an earlier commit of this very batch was lost on the way.
             known = self._connection.scalar(
-                select(_TRIALS.c.trial_id).where(_TRIALS.c.study_id == self._study_id, _TRIALS.c.number == number)
+                select(TRIALS.c.trial_id).where(TRIALS.c.study_id == self._study_id, TRIALS.c.number == number)
             )
             if known is not None:
                 self._check_ours(number)
@@ -99,7 +100,7 @@ class Writer:
             if number in changes.enqueued:
                 begun = {"state": TrialState.WAITING}
             self.new_ids[number] = self._connection.execute(
-                insert(_TRIALS).values(number=number, study_id=self._study_id, **begun).returning(_TRIALS.c.trial_id)
+                insert(TRIALS).values(number=number, study_id=self._study_id, **begun).returning(TRIALS.c.trial_id)
             ).scalar_one()
 
     def _check_ours(self, number: int) -> None:
@@ -140,7 +141,7 @@ class Writer:
                         "value_type": kind,
                     }
                 )
-        self._ignore(_VALUES, values)
+        self._ignore(VALUES, values)
 
     def _ours(self, changes: Changes) -> None:
         study = {"study_id": self._study_id}
@@ -192,7 +193,7 @@ class Writer:
         self._upsert(table, ("trial_id", "key"), rows)
 
     def _records(self, records: Mapping[tuple[int, str], Any]) -> None:
-        self._attrs(_SYSTEM_ATTRS, {key: value for key, value in records.items() if value is not None})
+        self._attrs(SYSTEM_ATTRS, {key: value for key, value in records.items() if value is not None})
         for (number, key), value in records.items():
             if value is None:
                 self._connection.execute(_NO_RECORD, {"the_trial": self._id(number), "the_key": key})
@@ -227,15 +228,15 @@ class Writer:
 
 
 _ATTEMPT = tuple(each.name for each in fields(AttemptRow))
-_ENDED_TRIALS = select(_TRIALS.c.trial_id, _TRIALS.c.state, _TRIALS.c.datetime_complete).where(
-    _TRIALS.c.trial_id.in_(bindparam("the_trials", expanding=True)), _TRIALS.c.state.not_in(_UNFINISHED)
+_ENDED_TRIALS = select(TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_complete).where(
+    TRIALS.c.trial_id.in_(bindparam("the_trials", expanding=True)), TRIALS.c.state.not_in(_UNFINISHED)
 )
-_NO_RECORD = delete(_SYSTEM_ATTRS).where(
-    _SYSTEM_ATTRS.c.trial_id == bindparam("the_trial"), _SYSTEM_ATTRS.c.key == bindparam("the_key")
+_NO_RECORD = delete(SYSTEM_ATTRS).where(
+    SYSTEM_ATTRS.c.trial_id == bindparam("the_trial"), SYSTEM_ATTRS.c.key == bindparam("the_key")
 )
 _END_TRIAL = (
-    update(_TRIALS)
-    .where(_TRIALS.c.trial_id == bindparam("the_trial"), _TRIALS.c.state.in_(_UNFINISHED))
+    update(TRIALS)
+    .where(TRIALS.c.trial_id == bindparam("the_trial"), TRIALS.c.state.in_(_UNFINISHED))
     .values(state=bindparam("the_state"), datetime_complete=bindparam("the_time"))
 )
 

@@ -11,7 +11,7 @@ from typing import Any
 import sqlalchemy
 from optuna.distributions import json_to_distribution
 from optuna.storages._rdb import models
-from sqlalchemy import ColumnElement, Connection, Table, and_, case, func, literal, not_, select
+from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, not_, select
 
 from orchestrator.engine.explain import describe_kept
 from orchestrator.engine.trials import DECISION, EXTRA, FAILURE
@@ -21,15 +21,9 @@ from orchestrator.optima import front_of, in_memory
 from orchestrator.overview import PACE_TRIALS, Overview
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
+from orchestrator.storage.theirs import PARAMS, STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
 from orchestrator.storage.whole import read_trials
 
-_STUDIES: Table = models.StudyModel.__table__
-_TRIALS: Table = models.TrialModel.__table__
-_PARAMS: Table = models.TrialParamModel.__table__
-_VALUES: Table = models.TrialValueModel.__table__
-_STEPS: Table = models.TrialIntermediateValueModel.__table__
-_USER_ATTRS: Table = models.TrialUserAttributeModel.__table__
-_SYSTEM_ATTRS: Table = models.TrialSystemAttributeModel.__table__
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
 
@@ -40,11 +34,9 @@ def read_overviews(connection: Connection, names: Iterable[str] | None = None) -
         connection: A transaction.
         names: Of the studies; all of them by default.
     """
-    query = select(tables.studies, _STUDIES.c.study_name).join(
-        _STUDIES, _STUDIES.c.study_id == tables.studies.c.study_id
-    )
+    query = select(tables.studies, STUDIES.c.study_name).join(STUDIES, STUDIES.c.study_id == tables.studies.c.study_id)
     if names is not None:
-        query = query.where(_STUDIES.c.study_name.in_(list(names)))
+        query = query.where(STUDIES.c.study_name.in_(list(names)))
     rows = connection.execute(query.order_by(tables.studies.c.created, tables.studies.c.study_id)).all()
     if not rows:
         return []
@@ -54,12 +46,12 @@ def read_overviews(connection: Connection, names: Iterable[str] | None = None) -
 
 def read_ended(connection: Connection, study: str, most: int) -> list[TrialEnded]:
     """Returns how the trials ended that did so last, at most so many, oldest first."""
-    epochs = select(func.count()).where(_STEPS.c.trial_id == _TRIALS.c.trial_id).scalar_subquery()
+    epochs = select(func.count()).where(STEPS.c.trial_id == TRIALS.c.trial_id).scalar_subquery()
     query = (
-        select(_TRIALS, epochs.label("epochs"))
-        .join(_STUDIES, _STUDIES.c.study_id == _TRIALS.c.study_id)
-        .where(_STUDIES.c.study_name == study, _TRIALS.c.state.in_(_ENDED))
-        .order_by(_TRIALS.c.datetime_complete.desc(), _TRIALS.c.number.desc())
+        select(TRIALS, epochs.label("epochs"))
+        .join(STUDIES, STUDIES.c.study_id == TRIALS.c.study_id)
+        .where(STUDIES.c.study_name == study, TRIALS.c.state.in_(_ENDED))
+        .order_by(TRIALS.c.datetime_complete.desc(), TRIALS.c.number.desc())
         .limit(most)
     )
     return [_ended(connection, row) for row in reversed(connection.execute(query).all())]
@@ -71,13 +63,13 @@ class _Counted:
     def __init__(self, connection: Connection, ids: list[int]) -> None:
         self._connection = connection
         self._ids = ids
-        self.states = self._count(_TRIALS.c.state, lambda query: query, key=lambda state: state.name)
-        steps = self._count(literal(0), lambda query: query.join(_STEPS, _STEPS.c.trial_id == _TRIALS.c.trial_id))
+        self.states = self._count(TRIALS.c.state, lambda query: query, key=lambda state: state.name)
+        steps = self._count(literal(0), lambda query: query.join(STEPS, STEPS.c.trial_id == TRIALS.c.trial_id))
         self.epochs = {study: counts[0] for study, counts in steps.items()}
         extra = self._count(
             literal(0),
             lambda query: query.join(
-                _SYSTEM_ATTRS, and_(_SYSTEM_ATTRS.c.trial_id == _TRIALS.c.trial_id, _SYSTEM_ATTRS.c.key == EXTRA)
+                SYSTEM_ATTRS, and_(SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id, SYSTEM_ATTRS.c.key == EXTRA)
             ),
         )
         self.extra = {study: counts[0] for study, counts in extra.items()}
@@ -92,8 +84,8 @@ class _Counted:
         self, by: ColumnElement[Any], join: Callable[[Any], Any], key: Callable[[Any], Any] = lambda value: value
     ) -> dict[int, Counter[Any]]:
         found: dict[int, Counter[Any]] = defaultdict(Counter)
-        query = join(select(_TRIALS.c.study_id, by, func.count()).select_from(_TRIALS))
-        query = query.where(_TRIALS.c.study_id.in_(self._ids)).group_by(_TRIALS.c.study_id, by)
+        query = join(select(TRIALS.c.study_id, by, func.count()).select_from(TRIALS))
+        query = query.where(TRIALS.c.study_id.in_(self._ids)).group_by(TRIALS.c.study_id, by)
         for study, value, count in self._connection.execute(query):
             found[study][key(value)] = count
         return found
@@ -101,10 +93,10 @@ class _Counted:
     def _pruned_lengths(self) -> dict[int, Counter[int]]:
         """Returns how many pruned trials have so many epochs."""
         each = (
-            select(_TRIALS.c.study_id, func.count(_STEPS.c.step).label("epochs"))
-            .outerjoin(_STEPS, _STEPS.c.trial_id == _TRIALS.c.trial_id)
-            .where(_TRIALS.c.study_id.in_(self._ids), _TRIALS.c.state == "PRUNED")
-            .group_by(_TRIALS.c.trial_id, _TRIALS.c.study_id)
+            select(TRIALS.c.study_id, func.count(STEPS.c.step).label("epochs"))
+            .outerjoin(STEPS, STEPS.c.trial_id == TRIALS.c.trial_id)
+            .where(TRIALS.c.study_id.in_(self._ids), TRIALS.c.state == "PRUNED")
+            .group_by(TRIALS.c.trial_id, TRIALS.c.study_id)
             .subquery()
         )
         found: dict[int, Counter[int]] = defaultdict(Counter)
@@ -149,47 +141,47 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
 
 def _best(connection: Connection, study: int, *, maximize: bool) -> Best | None:
     """The best completed trial as Optuna sees it: feasible, and of equals the one with the lowest number."""
-    violated = select(_SYSTEM_ATTRS.c.trial_id).where(
-        _SYSTEM_ATTRS.c.key.like("constraints:%"),
-        sqlalchemy.cast(_SYSTEM_ATTRS.c.value_json, sqlalchemy.Float) > 0,
+    violated = select(SYSTEM_ATTRS.c.trial_id).where(
+        SYSTEM_ATTRS.c.key.like("constraints:%"),
+        sqlalchemy.cast(SYSTEM_ATTRS.c.value_json, sqlalchemy.Float) > 0,
     )
     # Infinities are stored as a kind, not as a number.
     kind = models.TrialValueModel.TrialValueType
     size = case(
-        (_VALUES.c.value_type == kind.INF_POS, sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
-        (_VALUES.c.value_type == kind.INF_NEG, literal(-1)),
+        (VALUES.c.value_type == kind.INF_POS, sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
+        (VALUES.c.value_type == kind.INF_NEG, literal(-1)),
         else_=literal(0),
     )
-    order = [size.desc(), _VALUES.c.value.desc()] if maximize else [size, _VALUES.c.value]
+    order = [size.desc(), VALUES.c.value.desc()] if maximize else [size, VALUES.c.value]
     query = (
-        select(_TRIALS.c.trial_id, _TRIALS.c.number, _VALUES.c.value, _VALUES.c.value_type)
-        .join(_VALUES, _VALUES.c.trial_id == _TRIALS.c.trial_id)
-        .where(_TRIALS.c.study_id == study, _TRIALS.c.state == "COMPLETE", not_(_TRIALS.c.trial_id.in_(violated)))
-        .order_by(*order, _TRIALS.c.number)
+        select(TRIALS.c.trial_id, TRIALS.c.number, VALUES.c.value, VALUES.c.value_type)
+        .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.study_id == study, TRIALS.c.state == "COMPLETE", not_(TRIALS.c.trial_id.in_(violated)))
+        .order_by(*order, TRIALS.c.number)
         .limit(1)
     )
     found = connection.execute(query).one_or_none()
     if found is None:
         return None
     value = models.TrialValueModel.stored_repr_to_value(found.value, found.value_type)
-    return Best(number=found.number, value=value, params=_params(connection, found.trial_id))
+    return Best(number=found.number, value=value, params=read_params(connection, found.trial_id))
 
 
 def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
     """What each slot is at; the newest report is the one that was recorded last."""
     attempts = tables.attempts.c
     last = (
-        select(func.max(_STEPS.c.trial_intermediate_value_id))
-        .where(_STEPS.c.trial_id == _TRIALS.c.trial_id)
-        .correlate(_TRIALS)
+        select(func.max(STEPS.c.trial_intermediate_value_id))
+        .where(STEPS.c.trial_id == TRIALS.c.trial_id)
+        .correlate(TRIALS)
         .scalar_subquery()
     )
-    every = _STEPS.alias()
-    epochs = select(func.count()).where(every.c.trial_id == _TRIALS.c.trial_id).correlate(_TRIALS).scalar_subquery()
+    every = STEPS.alias()
+    epochs = select(func.count()).where(every.c.trial_id == TRIALS.c.trial_id).correlate(TRIALS).scalar_subquery()
     query = (
-        select(tables.attempts, _STEPS.c.step, _STEPS.c.intermediate_value, _STEPS.c.intermediate_value_type, epochs)
-        .join(_TRIALS, and_(_TRIALS.c.study_id == attempts.study_id, _TRIALS.c.number == attempts.trial))
-        .outerjoin(_STEPS, _STEPS.c.trial_intermediate_value_id == last)
+        select(tables.attempts, STEPS.c.step, STEPS.c.intermediate_value, STEPS.c.intermediate_value_type, epochs)
+        .join(TRIALS, and_(TRIALS.c.study_id == attempts.study_id, TRIALS.c.number == attempts.trial))
+        .outerjoin(STEPS, STEPS.c.trial_intermediate_value_id == last)
         .where(attempts.study_id == study, attempts.state == AttemptState.RUNNING)
         .order_by(attempts.trial)
     )
@@ -212,19 +204,19 @@ def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
 
 def _ends(connection: Connection, study: int) -> tuple[float, ...]:
     query = (
-        select(_TRIALS.c.datetime_complete)
-        .where(_TRIALS.c.study_id == study, _TRIALS.c.datetime_complete.is_not(None), _TRIALS.c.state.in_(_ENDED))
-        .order_by(_TRIALS.c.datetime_complete.desc())
+        select(TRIALS.c.datetime_complete)
+        .where(TRIALS.c.study_id == study, TRIALS.c.datetime_complete.is_not(None), TRIALS.c.state.in_(_ENDED))
+        .order_by(TRIALS.c.datetime_complete.desc())
         .limit(PACE_TRIALS)
     )
     return tuple(sorted(at.replace(tzinfo=UTC).timestamp() for at in connection.scalars(query)))
 
 
 def _ended(connection: Connection, row: Any) -> TrialEnded:
-    values = select(_VALUES).where(_VALUES.c.trial_id == row.trial_id).order_by(_VALUES.c.objective)
+    values = select(VALUES).where(VALUES.c.trial_id == row.trial_id).order_by(VALUES.c.objective)
     decode = models.TrialValueModel.stored_repr_to_value
-    attributes = select(_USER_ATTRS.c.key, _USER_ATTRS.c.value_json).where(
-        _USER_ATTRS.c.trial_id == row.trial_id, _USER_ATTRS.c.key.in_((FAILURE, DECISION))
+    attributes = select(USER_ATTRS.c.key, USER_ATTRS.c.value_json).where(
+        USER_ATTRS.c.trial_id == row.trial_id, USER_ATTRS.c.key.in_((FAILURE, DECISION))
     )
     kept = {key: json.loads(value) for key, value in connection.execute(attributes)}
     return TrialEnded(
@@ -233,14 +225,15 @@ def _ended(connection: Connection, row: Any) -> TrialEnded:
         values=tuple(decode(each.value, each.value_type) for each in connection.execute(values)),
         epochs=row.epochs,
         seconds=_lasted(row.datetime_start, row.datetime_complete),
-        params=_params(connection, row.trial_id),
+        params=read_params(connection, row.trial_id),
         detail=_detail(kept),
         traceback=str(kept.get(FAILURE, {}).get("traceback", "")),
     )
 
 
-def _params(connection: Connection, trial_id: int) -> dict[str, Any]:
-    query = select(_PARAMS).where(_PARAMS.c.trial_id == trial_id).order_by(_PARAMS.c.param_id)
+def read_params(connection: Connection, trial_id: int) -> dict[str, Any]:
+    """Returns the parameters of a trial, in the order in which it got them."""
+    query = select(PARAMS).where(PARAMS.c.trial_id == trial_id).order_by(PARAMS.c.param_id)
     return {
         row.param_name: json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
         for row in connection.execute(query)

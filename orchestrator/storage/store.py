@@ -22,6 +22,7 @@ from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.rows import Writer
+from orchestrator.storage.theirs import STUDIES
 from orchestrator.storage.whole import read_whole
 
 
@@ -125,7 +126,7 @@ class Store:
             BadInput: there is no such study.
         """
         with self._database.read() as connection:
-            row = connection.execute(_select_study().where(_names().c.study_name == name)).one_or_none()
+            row = connection.execute(_select_study().where(STUDIES.c.study_name == name)).one_or_none()
             if row is None:
                 raise BadInput(f"study '{name}'", "there is none of that name in this database")
             snapshot = read_whole(connection, row.study_id).snapshot
@@ -174,7 +175,7 @@ class Store:
     def state(self, name: str) -> str | None:
         """Returns the state of a study of ours, or ``None`` where there is none of that name."""
         with self._database.read() as connection:
-            row = connection.execute(_select_study().where(_names().c.study_name == name)).one_or_none()
+            row = connection.execute(_select_study().where(STUDIES.c.study_name == name)).one_or_none()
             return None if row is None else str(row.state)
 
     def timings(self, name: str) -> tuple[Sequence[float], Sequence[float]]:
@@ -182,8 +183,8 @@ class Store:
         with self._database.read() as connection:
             rows = connection.execute(
                 select(tables.attempts.c.latency, tables.attempts.c.gap, tables.attempts.c.verdict)
-                .join(_names(), _names().c.study_id == tables.attempts.c.study_id)
-                .where(_names().c.study_name == name)
+                .join(STUDIES, STUDIES.c.study_id == tables.attempts.c.study_id)
+                .where(STUDIES.c.study_name == name)
             ).all()
         latencies = [row.latency for row in rows if row.latency is not None and row.verdict == "pruned"]
         return latencies, [row.gap for row in rows if row.gap is not None]
@@ -227,15 +228,8 @@ class Store:
         return self._lease
 
 
-def _names() -> Any:
-    from optuna.storages._rdb import models
-
-    return models.StudyModel.__table__
-
-
 def _select_study() -> Any:
-    names = _names()
-    return select(tables.studies, names.c.study_name).join(names, names.c.study_id == tables.studies.c.study_id)
+    return select(tables.studies, STUDIES.c.study_name).join(STUDIES, STUDIES.c.study_id == tables.studies.c.study_id)
 
 
 def _directions(spec: Spec) -> list[optuna.study.StudyDirection]:

@@ -18,9 +18,15 @@ from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.engine import Snapshot
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
-
-_TRIALS: Table = models.TrialModel.__table__
-_STEPS: Table = models.TrialIntermediateValueModel.__table__
+from orchestrator.storage.theirs import (
+    PARAMS,
+    STEPS,
+    STUDY_SYSTEM_ATTRS,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    VALUES,
+)
 
 
 class Whole(NamedTuple):
@@ -36,7 +42,6 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
     row = connection.execute(select(tables.studies).where(tables.studies.c.study_id == study_id)).one()
     attempts = _ours(connection, tables.attempts, study_id, tables.attempts.c.trial, tables.attempts.c.number)
     names = [each.name for each in fields(AttemptRow)]
-    settled = models.StudySystemAttributeModel.__table__
     epochs = select(tables.redone.c.trial, tables.redone.c.step).where(tables.redone.c.study_id == study_id)
     redone = select(func.count()).select_from(epochs.distinct().subquery())
     snapshot = Snapshot(
@@ -57,7 +62,7 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
         ],
         study_system_attrs={
             each.key: json.loads(each.value_json)
-            for each in connection.execute(select(settled).where(settled.c.study_id == study_id))
+            for each in connection.execute(select(STUDY_SYSTEM_ATTRS).where(STUDY_SYSTEM_ATTRS.c.study_id == study_id))
         },
     )
     decisions = [
@@ -76,27 +81,24 @@ def read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
     distribution = functools.cache(json_to_distribution)
     params: dict[int, dict[str, Any]] = defaultdict(dict)
     distributions: dict[int, dict[str, BaseDistribution]] = defaultdict(dict)
-    table = models.TrialParamModel.__table__
-    for row in _of_trials(connection, table, study_id, table.c.param_id):
+    for row in _of_trials(connection, PARAMS, study_id, PARAMS.c.param_id):
         kind = distribution(row.distribution_json)
         params[row.trial_id][row.param_name] = kind.to_external_repr(row.param_value)
         distributions[row.trial_id][row.param_name] = kind
     values: dict[int, list[float]] = defaultdict(list)
-    table = models.TrialValueModel.__table__
-    for row in _of_trials(connection, table, study_id, table.c.objective):
+    for row in _of_trials(connection, VALUES, study_id, VALUES.c.objective):
         values[row.trial_id].append(models.TrialValueModel.stored_repr_to_value(row.value, row.value_type))
     steps: dict[int, dict[int, float]] = defaultdict(dict)
     decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
-    for row in _of_trials(connection, _STEPS, study_id, _STEPS.c.trial_intermediate_value_id):
+    for row in _of_trials(connection, STEPS, study_id, STEPS.c.trial_intermediate_value_id):
         steps[row.trial_id][row.step] = decode(row.intermediate_value, row.intermediate_value_type)
     attributes = []
-    for model in (models.TrialUserAttributeModel, models.TrialSystemAttributeModel):
+    for table in (USER_ATTRS, SYSTEM_ATTRS):
         found: dict[int, dict[str, Any]] = defaultdict(dict)
-        table = model.__table__
         for row in _of_trials(connection, table, study_id, table.c.key):
             found[row.trial_id][row.key] = json.loads(row.value_json)
         attributes.append(found)
-    query = select(_TRIALS).where(_TRIALS.c.study_id == study_id).order_by(_TRIALS.c.number)
+    query = select(TRIALS).where(TRIALS.c.study_id == study_id).order_by(TRIALS.c.number)
     return [
         FrozenTrial(
             number=row.number,
@@ -117,5 +119,5 @@ def read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
 
 
 def _of_trials(connection: Connection, table: Table, study_id: int, order: Any) -> Iterator[Any]:
-    query = select(table).join(_TRIALS, _TRIALS.c.trial_id == table.c.trial_id).where(_TRIALS.c.study_id == study_id)
+    query = select(table).join(TRIALS, TRIALS.c.trial_id == table.c.trial_id).where(TRIALS.c.study_id == study_id)
     yield from connection.execute(query.order_by(order))

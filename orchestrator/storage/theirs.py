@@ -1,0 +1,19 @@
+"""Optuna's tables, as its own models define them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from optuna.storages._rdb import models
+from sqlalchemy import Table
+
+STUDIES: Final[Table] = models.StudyModel.__table__
+DIRECTIONS: Final[Table] = models.StudyDirectionModel.__table__
+STUDY_USER_ATTRS: Final[Table] = models.StudyUserAttributeModel.__table__
+STUDY_SYSTEM_ATTRS: Final[Table] = models.StudySystemAttributeModel.__table__
+TRIALS: Final[Table] = models.TrialModel.__table__
+PARAMS: Final[Table] = models.TrialParamModel.__table__
+VALUES: Final[Table] = models.TrialValueModel.__table__
+STEPS: Final[Table] = models.TrialIntermediateValueModel.__table__
+USER_ATTRS: Final[Table] = models.TrialUserAttributeModel.__table__
+SYSTEM_ATTRS: Final[Table] = models.TrialSystemAttributeModel.__table__

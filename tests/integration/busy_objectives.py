@@ -13,7 +13,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,8 @@ def kind(function: Callable[[bool, list[int]], None]) -> Callable[[bool, list[in
     return function
 
 
-def busy(trial: optuna.Trial, folder: str) -> float:
-    name, long = list(TABLE)[trial.number // 2], trial.number % 2 == 1
+def busy(trial: optuna.Trial, folder: str, names: Sequence[str] = ()) -> float:
+    name, long = (names or list(TABLE))[trial.number // 2], trial.number % 2 == 1
     alive = [pid for path in Path(folder).glob("*.json") for pid in json.loads(path.read_text()) if is_alive(pid)]
     assert not alive, f"an earlier trial has left {alive}"
     trial.set_user_attr("kind", name)

@@ -46,7 +46,7 @@ SPEC = """
 name = "s"
 objective = "causes:objective"
 trials = 6
-stall_timeout = 2
+stall_timeout = 4
 grace = 1
 [args]
 folder = "{folder}"

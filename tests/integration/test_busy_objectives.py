@@ -9,7 +9,6 @@ from pathlib import Path
 
 import busy_objectives
 import pytest
-import sqlalchemy
 from fleet import HERE, Fleet, Servers, with_environment
 from optuna.trial import FrozenTrial, TrialState
 
@@ -20,6 +19,7 @@ trials = {trials}
 grace = {grace}
 [args]
 folder = "{folder}"
+names = {names}
 [sampler]
 name = "random"
 [pruner]
@@ -27,37 +27,39 @@ name = "threshold"
 upper = 1e6
 """
 
-Ends = dict[str, tuple[FrozenTrial, FrozenTrial, float]]
-GRACE = 5.0
-"""Long enough that a busy machine alone does not use it up."""
+Ends = dict[str, tuple[FrozenTrial, FrozenTrial, bool]]
+LONG, SHORT = 60.0, 3.0
+"""Grace periods, in seconds: one that no busy machine uses up, and one for those who would use up any."""
 
 
 @pytest.fixture(scope="module")
 def ends(tmp_path_factory: pytest.TempPathFactory) -> Ends:
-    """By kind: the trial that ran to its end, the one that was pruned, and after how many seconds the latter left."""
-    folder = tmp_path_factory.mktemp("busy")
+    """By kind: the trial that ran to its end, the one that was pruned, and whether the latter had to be killed."""
+    gentle = [name for name in busy_objectives.TABLE if name not in busy_objectives.STUBBORN]
+    return {
+        **search(tmp_path_factory.mktemp("gentle"), gentle, LONG),
+        **search(tmp_path_factory.mktemp("stubborn"), list(busy_objectives.STUBBORN), SHORT),
+    }
+
+
+def search(folder: Path, names: list[str], grace: float) -> Ends:
     notes = folder / "notes"
     notes.mkdir()
     it = Fleet(None, folder)
-    spec = it.write_spec(SPEC.format(grace=GRACE, trials=2 * len(busy_objectives.TABLE), folder=notes))
+    spec = it.write_spec(SPEC.format(grace=grace, trials=2 * len(names), folder=notes, names=json.dumps(names)))
     done = it.call("run", str(spec), "--slots", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert with_environment("ORCHESTRATOR_DATA_DIR", str(folder / "data")) == []
     started = [pid for path in notes.glob("*.json") for pid in json.loads(path.read_text())]
-    assert len(started) > 10
+    assert started
     assert [pid for pid in started if busy_objectives.is_alive(pid)] == []
-    url = f"sqlite:///{folder / 'data' / 'studies.db'}"
-    servers = Servers("", url)
+    servers = Servers("", f"sqlite:///{folder / 'data' / 'studies.db'}")
     trials = servers.study("busy").get_trials()
     servers.close()
-    engine = sqlalchemy.create_engine(url)
-    with engine.connect() as connection:
-        query = sqlalchemy.text("SELECT trial, latency FROM orchestrator_attempts")
-        latencies = {row.trial: row.latency for row in connection.execute(query)}
-    engine.dispose()
+    log = (folder / "data" / "logs" / "worker.log").read_text()
     return {
-        name: (trials[2 * index], trials[2 * index + 1], latencies[2 * index + 1])
-        for index, name in enumerate(busy_objectives.TABLE)
+        name: (trials[2 * index], trials[2 * index + 1], f"trial {2 * index + 1} did not leave" in log)
+        for index, name in enumerate(names)
     }
 
 
@@ -69,11 +71,11 @@ def test_it_runs_to_its_end(name: str, ends: Ends) -> None:
 
 @pytest.mark.parametrize("name", busy_objectives.TABLE)
 def test_it_is_pruned_in_the_middle(name: str, ends: Ends) -> None:
-    trial, latency = ends[name][1:]
+    trial, killed = ends[name][1:]
     assert trial.state is TrialState.PRUNED, trial.user_attrs
     assert trial.intermediate_values == {1: 1e9}
     # A stop that comes before the stubborn ones have dug in makes them leave like the others.
-    assert latency < GRACE or name in busy_objectives.STUBBORN, latency
+    assert not killed or name in busy_objectives.STUBBORN
 
 
 def test_plain_optuna_runs_them_too(tmp_path: Path) -> None:

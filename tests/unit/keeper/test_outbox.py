@@ -8,7 +8,7 @@ from collections import deque
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD, Outbox
@@ -81,6 +81,7 @@ def test_the_file_has_no_name_that_anybody_would_have_to_clean_up(tmp_path: Path
     box.clear()
 
 
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 6_000), st.integers(0, 6_000)), max_size=12))
 def test_memory_is_bounded_and_order_kept_whatever_comes_and_goes(
     tmp_path_factory: pytest.TempPathFactory, course: list[tuple[int, int]]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.artifacts import ArtifactBin
-from orchestrator.checkpoints import CheckpointBin
-from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Answer, Batch, Revoke, Send
-from orchestrator.stream import EventStream
+from orchestrator.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
+from orchestrator.stream import is_full
 from tasks.contract import Confirmation
 
 
@@ -17,16 +15,20 @@ class Actions:
 
     Args:
         events: The stream.
-        dispatcher: Celery.
-        bin: Where checkpoints that nobody needs any more are thrown.
+        broker: Where tasks wait.
+        checkpoints: Where checkpoints that nobody needs any more are thrown.
         artifacts: Where models and other files are.
+        passed: Told of each step.
     """
 
-    def __init__(self, events: EventStream, dispatcher: Dispatcher, bin: CheckpointBin, artifacts: ArtifactBin) -> None:
+    def __init__(
+        self, events: Stream, broker: Broker, checkpoints: Checkpoints, artifacts: Artifacts, passed: Passed
+    ) -> None:
         self._events = events
-        self._dispatcher = dispatcher
-        self._bin = bin
+        self._broker = broker
+        self._checkpoints = checkpoints
         self._artifacts = artifacts
+        self._passed = passed
         self.confirmations: dict[str, Confirmation] = {}
         self.acknowledge: list[bytes] = []
         self._revokes: list[Revoke] = []
@@ -41,7 +43,7 @@ class Actions:
         self._answers += batch.answers
         self._sends += batch.sends
         for location in batch.discards:
-            self._bin.throw(location)
+            self._checkpoints.throw(location)
         for id in batch.artifact_discards:
             self._artifacts.throw(id)
         if batch.sweep is not None:
@@ -61,19 +63,40 @@ class Actions:
         Raises:
             what a client raises when Redis or the broker is away; the rest is done at the next call.
         """
-        self._events.confirm(self.confirmations)
-        self.confirmations = {}
+        try:
+            self._tell()
+        except Exception as error:
+            if is_full(error):
+                # What is committed may go, and it is what makes room for the rest.
+                self._acknowledge()
+            raise
+        self._acknowledge()
+
+    def _tell(self) -> None:
+        if self.confirmations:
+            self._events.confirm(self.confirmations)
+            self.confirmations = {}
+            self._passed(Step.CONFIRMED)
         while self._revokes:
-            self._dispatcher.revoke(self._revokes[0].token)
+            self._broker.revoke(self._revokes[0].token)
             self._revokes.pop(0)
-        self._events.reply(answer.reply for answer in self._answers)
-        self._answers = []
+            self._passed(Step.REVOKED)
+        if self._answers:
+            self._events.reply(answer.reply for answer in self._answers)
+            self._answers = []
+            self._passed(Step.REPLIED)
         while self._sends:
             send = self._sends[0]
-            self._dispatcher.send(send.job, send.queue, retry=send.retry)
+            self._broker.send(send.job, send.queue, retry=send.retry)
             self._sends.pop(0)
+            self._passed(Step.ENQUEUED)
         while self._results:
             self._events.answer(*self._results[0])
             self._results.pop(0)
-        self._events.acknowledge(self.acknowledge)
-        self.acknowledge = []
+            self._passed(Step.ANSWERED)
+
+    def _acknowledge(self) -> None:
+        if self.acknowledge:
+            self._events.acknowledge(self.acknowledge)
+            self.acknowledge = []
+            self._passed(Step.ACKNOWLEDGED)

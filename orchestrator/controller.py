@@ -4,32 +4,36 @@ from __future__ import annotations
 
 import logging
 import math
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import exc
 
 from orchestrator import dispatch, stream
 from orchestrator.actions import Actions
-from orchestrator.artifacts import ArtifactBin
-from orchestrator.checkpoints import CheckpointBin
-from orchestrator.dispatch import Dispatcher
-from orchestrator.engine import Batch, StudyEngine
+from orchestrator.engine import Batch
 from orchestrator.errors import BadInput
+from orchestrator.intake import Intake
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import AttemptState
 from orchestrator.notices import OtherSource
+from orchestrator.ports import (
+    BATCH,
+    Artifacts,
+    Books,
+    Broker,
+    Checkpoints,
+    Clock,
+    Command,
+    ForeignWrite,
+    Passed,
+    Step,
+    Stream,
+    Wiped,
+    unwatched,
+)
 from orchestrator.recovery import Slots, Watch, dead_here
 from orchestrator.steering import Steering
-from orchestrator.storage import Store
-from orchestrator.storage.rows import ForeignWrite
-from orchestrator.storage.store import Command
-from orchestrator.stream import BATCH, Entry, EventStream, Wiped
 from orchestrator.studies import Studies
-from tasks import keys
-from tasks.codec import Malformed, decode_event, salvage
-from tasks.contract import Alive, Confirmation, Event, Verdict
 
 log = logging.getLogger(__name__)
 
@@ -53,57 +57,57 @@ class Controller:
     Args:
         store: The database, with the right to write.
         events: The stream.
-        dispatcher: Celery.
-        bin: Where checkpoints that nobody needs any more are thrown.
+        broker: Where tasks wait for slots.
+        checkpoints: Where checkpoints that nobody needs any more are thrown.
         artifacts: Where models and other files are.
         lease: Seconds a runner may be silent.
         heartbeat: Seconds between two renewals of the writer's lease, at the most.
         only: Name of the one study to look after; all of them when empty.
         record: Where inputs are recorded, if they are.
-        clock, monotonic: Wall clock and interval clock, in seconds.
+        clock: Time.
+        passed: Called at each step of a round.
     """
 
     def __init__(
         self,
-        store: Store,
-        events: EventStream,
-        dispatcher: Dispatcher,
-        bin: CheckpointBin,
-        artifacts: ArtifactBin,
+        store: Books,
+        events: Stream,
+        broker: Broker,
+        checkpoints: Checkpoints,
+        artifacts: Artifacts,
         *,
         lease: float,
         heartbeat: float,
         only: str = "",
         record: Journal | None = None,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock | None = None,
+        passed: Passed = unwatched,
     ) -> None:
         self._store = store
         self._events = events
-        self._dispatcher = dispatcher
+        self._broker = broker
         self._heartbeat = heartbeat
         self._only = only
-        self._clock = clock
-        self._monotonic = monotonic
-        self._bin = bin
+        self._clock = clock = clock or Clock()
+        self._passed = passed
+        self._checkpoints = checkpoints
         self._artifacts = artifacts
         self._watch = Watch(lease)
         self._slots = Slots(lease)
         self._studies = Studies(store, record, clock)
-        self._steering = Steering(store, self._studies, only, clock, lambda: self._finish_round(clock()))
-        self._actions = Actions(events, dispatcher, bin, artifacts)
-        self._strangers: dict[str, Confirmation] = {}
+        self._steering = Steering(store, self._studies, only, clock, lambda: self._finish_round(clock.wall()))
+        self._actions = Actions(events, broker, checkpoints, artifacts, passed)
+        self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock)
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
         self._answered: dict[Command, str] = {}
         self._renew_at = 0.0
         self._tidy_at = 0.0
-        self._commands_waiting = True
-        self._round_at = monotonic()
+        self._round_at = clock.monotonic()
 
     def start(self) -> None:
         """Takes up the studies of the database and what their workers have said since. Call it once, as the writer."""
-        for name in self._store.studies(("running", "paused", "ending")):
+        for name in self._store.unsettled():
             if not self._only or name == self._only:
                 try:
                     self._studies.load(name)
@@ -112,24 +116,24 @@ class Controller:
                     log.error("study %s is not taken up: %s", name, error, extra={"action": "study_refused"})
         self._connect()
         while self._read_some(0.001):
-            self._finish_round(self._clock())
+            self._finish_round(self._clock.wall())
         for row in self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
             if dead_here(row):
                 self._studies.lose(row, "its process is gone")
         self._reconcile()
-        self._finish_round(self._clock())
+        self._finish_round(self._clock.wall())
 
     def run_once(self, *, wait: bool = True) -> Outcome:
         """Does one round: what the stream holds, or what is due without it. With ``wait`` it lasts until there is
         something, at most until something is due."""
-        now = self._monotonic()
+        now = self._clock.monotonic()
         if now - self._round_at > self._heartbeat:
             self._watch.fell_behind()
         self._round_at = now
         outcome = Outcome()
         try:
             outcome.events = self._take_in(now, wait=wait)
-            outcome.committed = self._finish_round(self._clock())
+            outcome.committed = self._finish_round(self._clock.wall())
         except ForeignWrite as error:
             log.warning("%s; reading the studies again", error, extra={"action": "foreign_write"})
             self._reload()
@@ -142,7 +146,7 @@ class Controller:
 
     def close(self) -> None:
         """Ends in order; the database has everything."""
-        self._bin.close()
+        self._checkpoints.close()
         self._artifacts.close()
         self._studies.close()
 
@@ -153,90 +157,40 @@ class Controller:
         events = 0
         try:
             events = self._read_some(self._patience(now) if wait else 0.0)
-            if self._commands_waiting:
-                self._commands_waiting = False
-                begun = self._clock()
+            if self._intake.rung:
+                self._intake.rung = False
+                begun = self._clock.wall()
                 if answers := self._steering.apply():
                     self._answered |= answers
                     # Of a study that goes on. What a command itself has had sent may be on its way to a slot already.
                     self._resend_missing(begun)
-            self._tend(self._monotonic())
+            self._tend(self._clock.monotonic())
         except Wiped:
             log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
             self._connect()
             self._reconcile()
         except REDIS_AWAY as error:
-            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
-            self._watch.fell_behind()
+            self._lose_redis(error)
             self._events.read_pending_again()
-            time.sleep(AWAY_SECONDS)
+            self._clock.sleep(AWAY_SECONDS)
         return events
 
     def _read_some(self, wait: float) -> int:
         entries = self._events.read(wait)
+        if entries:
+            self._passed(Step.READ)
         for entry in entries:
-            self._take(entry)
+            self._intake.take(entry)
             self._actions.acknowledge.append(entry[0])
+        if entries:
+            self._passed(Step.DECIDED)
         if len(entries) < BATCH:
-            self._watch.caught_up(self._monotonic())
+            self._watch.caught_up(self._clock.monotonic())
         return len(entries)
-
-    def _take(self, entry: Entry) -> None:
-        data = entry[1].get(keys.EVENT_FIELD)
-        if data is None:
-            if entry[1].get(b"ring") == keys.DOORBELL.encode():
-                self._commands_waiting = True
-            elif entry[1]:
-                self._bury(repr(entry[1]).encode(), "an entry without an event")
-            return
-        try:
-            event = decode_event(data)
-        except Malformed as error:
-            self._bury(data, str(error))
-            if (salvaged := salvage(data, str(error))) is None:
-                return
-            event = salvaged
-        if isinstance(event.body, Alive):
-            self._slots.hear(event.body, self._monotonic())
-            if not event.token:
-                return
-        engine = self._studies.of(event.token)
-        if engine is None:
-            self._meet_stranger(event)
-        else:
-            self._hear(engine, event)
-
-    def _hear(self, engine: StudyEngine, event: Event) -> None:
-        row = engine.attempts[event.token]
-        if isinstance(event.body, Alive):
-            if row.verdict or event.runner != row.runner:
-                self._actions.confirmations[event.token] = engine.attempts.confirmation(event.token)
-        else:
-            try:
-                self._studies.feed(engine, "apply", event=event)
-            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
-                # A broken event harms its own study at most; it is kept, and the others go on.
-                log.exception("an event of study %s could not be folded", engine.name, extra={"action": "poison"})
-                self._bury(repr(event).encode(), f"{type(error).__name__}: {error}")
-        # After the fold: a runner's first event is what binds it.
-        if event.runner and event.runner == row.runner:
-            self._watch.hear(event.token, self._monotonic())
-
-    def _meet_stranger(self, event: Event) -> None:
-        """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""
-        if self._only or not event.token:
-            return
-        self._strangers[event.token] = Confirmation(
-            runner=event.runner, seq=event.seq, verdict=Verdict(cause="the study has ended")
-        )
-
-    def _bury(self, data: bytes, reason: str) -> None:
-        log.warning("not an event, kept aside: %s", reason, extra={"action": "dead_letter"})
-        self._events.dead_letter(data, reason)
 
     def _reload(self) -> None:
         """Throws away what is in memory; what was read and not committed is read again."""
-        self._commands_waiting = True
+        self._intake.rung = True
         self._actions.acknowledge.clear()
         self._events.read_pending_again()
         self._studies.reload()
@@ -251,24 +205,24 @@ class Controller:
         committed = self._commit(batches, {command.id: text for command, text in answers.items()})
         for batch in batches.values():
             self._actions.add(batch)
-        self._actions.confirmations |= self._strangers
-        self._strangers = {}
+        if committed:
+            self._passed(Step.COMMITTED)
+        self._actions.confirmations |= self._intake.strangers()
         self._actions.answer_commands((command.key, text) for command, text in answers.items())
         try:
             self._actions.do()
             self._tell(batches, at)
         except REDIS_AWAY as error:
-            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
-            self._watch.fell_behind()
+            self._lose_redis(error)
         for engine in self._studies.close_ended():
             self._watch.forget(row.token for row in engine.attempts)
-            self._bin.throw_study(engine.uid)
+            self._checkpoints.throw_study(engine.uid)
             self._artifacts.sweep(engine.sweep())
         return committed
 
     def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> bool:
         changes = {name: batch.changes for name, batch in batches.items()}
-        now = self._monotonic()
+        now = self._clock.monotonic()
         if not any(changes.values()) and not answers and now < self._renew_at:
             return False
         while True:
@@ -282,8 +236,8 @@ class Controller:
                     raise
                 log.warning("the database is away: %s", _first_line(error), extra={"action": "database_away"})
                 self._watch.fell_behind()
-                time.sleep(AWAY_SECONDS)
-        self._renew_at = self._monotonic() + self._heartbeat
+                self._clock.sleep(AWAY_SECONDS)
+        self._renew_at = self._clock.monotonic() + self._heartbeat
         return True
 
     def _tell(self, batches: dict[str, Batch], at: float) -> None:
@@ -307,17 +261,21 @@ class Controller:
         return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, owed))
 
     def _tend(self, now: float) -> None:
-        for row in self._watch.silent(self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING), now):
+        silent = self._watch.silent(self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING), now)
+        if silent:
+            # Whoever cannot be heard is not dead: a server that is full still answers, and takes nothing.
+            self._events.probe()
+        for row in silent:
             cause = f"no sign of life from {row.slot}"
             log.warning("trial %d: %s", row.trial, cause, extra={"action": "attempt_lost"})
             self._studies.lose(row, cause)
         self._count_slots(now)
         if now >= self._tidy_at:
             self._tidy_at = now + self._watch.lease
-            self._commands_waiting = True
+            self._intake.rung = True
             self._events.read_pending_again()
             if self._watch.trusted(now):
-                self._resend_missing(self._clock() - self._watch.lease)
+                self._resend_missing(self._clock.wall() - self._watch.lease)
 
     def _count_slots(self, now: float) -> None:
         """Tells the studies that promote trials how many slots there are."""
@@ -326,6 +284,15 @@ class Controller:
         for engine in self._studies:
             if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
                 self._studies.feed(engine, "count_slots", slots=slots)
+
+    def _lose_redis(self, error: Exception) -> None:
+        """Silence proves nothing for a while."""
+        self._watch.fell_behind()
+        if stream.is_full(error):
+            remedy = "nothing is lost, workers hold what they report; raise maxmemory or free some"
+            log.error("redis is full (maxmemory): %s", remedy, extra={"action": "redis_full"})
+        else:
+            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
 
     def _connect(self) -> None:
         self._watch.fell_behind()
@@ -336,7 +303,7 @@ class Controller:
         for engine in self._studies:
             for row in engine.attempts.in_state(*AttemptState):
                 self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
-        self._resend_missing(self._clock())
+        self._resend_missing(self._clock.wall())
 
     def _resend_missing(self, before: float) -> None:
         """Sends again what was sent ``before``, never started, and waits in no queue."""
@@ -345,7 +312,7 @@ class Controller:
         if not sent:
             return
         queues = {engine.spec.queue for engine in self._studies}
-        waiting = self._dispatcher.waiting(queues)
+        waiting = self._broker.waiting(queues)
         for row in sorted(sent, key=lambda row: (row.number == 1, row.trial)):
             engine = self._studies.of(row.token)
             if engine is not None and row.token not in waiting and row.token not in on_its_way:

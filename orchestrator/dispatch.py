@@ -17,7 +17,13 @@ NORMAL_PRIORITY = 3
 _SEPARATOR = "\x06\x16"
 _STEPS = (0, 3, 6, 9)
 
-AWAY = (kombu.exceptions.OperationalError, redis.ConnectionError, redis.TimeoutError, ConnectionError)
+AWAY = (
+    kombu.exceptions.OperationalError,
+    redis.ConnectionError,
+    redis.TimeoutError,
+    redis.exceptions.OutOfMemoryError,
+    ConnectionError,
+)
 """What sending raises when the broker is away."""
 
 

@@ -13,12 +13,14 @@ from types import FrameType
 import redis
 from sqlalchemy import exc
 
+from orchestrator import stream
 from orchestrator.artifacts import ArtifactBin
 from orchestrator.checkpoints import CheckpointBin
 from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.journal import Journal
+from orchestrator.ports import Passed, unwatched
 from orchestrator.settings import Settings, redact
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
@@ -29,10 +31,18 @@ log = logging.getLogger(__name__)
 
 STANDBY_SECONDS = 1.0
 AWAY_SECONDS = 0.5
-AWAY = (redis.ConnectionError, redis.TimeoutError, exc.OperationalError, exc.InterfaceError)
+AWAY = (*stream.AWAY, exc.OperationalError, exc.InterfaceError)
 
 
-def serve(settings: Settings, redis_url: str, storage_url: str, *, only: str = "", record: Path | None = None) -> None:
+def serve(
+    settings: Settings,
+    redis_url: str,
+    storage_url: str,
+    *,
+    only: str = "",
+    record: Path | None = None,
+    passed: Passed = unwatched,
+) -> None:
     """Runs the control plane until SIGTERM or SIGINT.
 
     Args:
@@ -40,6 +50,7 @@ def serve(settings: Settings, redis_url: str, storage_url: str, *, only: str = "
         redis_url, storage_url: The servers.
         only: Look after this study alone.
         record: File that takes a recording of everything the core is fed.
+        passed: Called at each step of a round.
 
     Raises:
         BadInput: a server cannot be reached, or the database is of another version.
@@ -53,7 +64,7 @@ def serve(settings: Settings, redis_url: str, storage_url: str, *, only: str = "
             lease = WriterLease(database, settings.lease)
             try:
                 if _await_lease(lease, stop):
-                    _lead(settings, redis_url, database, lease, client, stop, only, record)
+                    _lead(settings, redis_url, database, lease, client, stop, only, record, passed)
             except NotTheWriter as error:
                 log.warning("%s; standing by", error, extra={"action": "deposed"})
             except AWAY as error:
@@ -98,6 +109,7 @@ def _lead(
     stop: threading.Event,
     only: str,
     record: Path | None,
+    passed: Passed,
 ) -> None:
     store = Store(database, lease)
     dispatcher = Dispatcher(redis_url, client)
@@ -111,6 +123,7 @@ def _lead(
         heartbeat=settings.heartbeat,
         only=only,
         record=Journal(record) if record else None,
+        passed=passed,
     )
     try:
         controller.start()

@@ -7,12 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.errors import BadInput
+from orchestrator.ports import Books, Clock, Command
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_configuration
 from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
-from orchestrator.storage import Store
-from orchestrator.storage.store import Command
 from orchestrator.studies import Studies
 
 _MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
@@ -26,13 +25,11 @@ class Steering:
         store: Where commands and studies are.
         studies: The studies at hand.
         only: Name of the one study whose commands are applied; those of all when empty.
-        clock: Wall clock, in seconds.
+        clock: Time.
         settle: Commits what the studies have staged.
     """
 
-    def __init__(
-        self, store: Store, studies: Studies, only: str, clock: Callable[[], float], settle: Callable[[], object]
-    ) -> None:
+    def __init__(self, store: Books, studies: Studies, only: str, clock: Clock, settle: Callable[[], object]) -> None:
         self._store = store
         self._studies = studies
         self._only = only
@@ -81,7 +78,7 @@ class Steering:
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
         if anew and known is not None:
             self._settle()
-        snapshot = self._store.create(spec, self._clock())
+        snapshot = self._store.create(spec, self._clock.wall())
         if anew:
             self._studies.open(snapshot)
         self._studies.feed(self._studies[name], "extend", spec=spec.to_json())

@@ -9,21 +9,18 @@ import msgspec
 import redis
 
 from orchestrator.notices import Notice
+from orchestrator.ports import BATCH, Entry, Wiped
 from tasks import keys
 from tasks.codec import encode
 from tasks.contract import Confirmation, Reply
 
 log = logging.getLogger(__name__)
 
-BATCH = 500
 NOTICES_KEPT = 2_000
-DEAD_LETTERS_KEPT = 10_000
 SECONDS_KEPT = 86_400
 
-AWAY = (redis.ConnectionError, redis.TimeoutError)
-"""Redis cannot be reached, or does not answer."""
-
-Entry = tuple[bytes, Mapping[bytes, bytes]]
+AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError)
+"""Redis cannot be reached, does not answer, or takes nothing."""
 
 
 class EventStream:
@@ -95,7 +92,9 @@ class EventStream:
 
     def dead_letter(self, data: bytes, reason: str) -> None:
         """Keeps an entry that is no event, with the reason."""
-        self._client.xadd(keys.DEAD_LETTERS, {"data": data[:65_536], "reason": reason[:500]}, maxlen=DEAD_LETTERS_KEPT)
+        self._client.xadd(
+            keys.DEAD_LETTERS, {"data": data[:65_536], "reason": reason[:500]}, maxlen=keys.DEAD_LETTERS_KEPT
+        )
 
     def confirm(self, confirmations: Mapping[str, Confirmation]) -> None:
         """Publishes what is committed, and the verdicts."""
@@ -135,9 +134,20 @@ class EventStream:
             pipe.expire(keys.notices(study), SECONDS_KEPT)
             pipe.execute()
 
+    def probe(self) -> None:
+        """Returns if keepers could be heard: the server is there, and takes what is written to it.
 
-class Wiped(Exception):
-    """The consumer group is gone: the server was emptied, or is another one."""
+        Raises:
+            any of ``AWAY``: they could not.
+        """
+        self._client.set(keys.PROBE, b"", px=1)
+
+
+def is_full(error: BaseException | None) -> bool:
+    """Whether an error comes of a server that has reached its ``maxmemory``, whatever it is wrapped in."""
+    while error is not None and not isinstance(error, redis.exceptions.OutOfMemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def ring(client: redis.Redis) -> None:

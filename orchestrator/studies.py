@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from orchestrator import journal
@@ -11,7 +11,7 @@ from orchestrator.changes import AttemptRow
 from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
 from orchestrator.journal import Journal, Record
 from orchestrator.lifecycle import AttemptState
-from orchestrator.storage import Store
+from orchestrator.ports import Books, Clock
 
 log = logging.getLogger(__name__)
 
@@ -22,10 +22,10 @@ class Studies:
     Args:
         store: Where studies come from.
         record: Where inputs are recorded, if they are.
-        clock: Wall clock, in seconds.
+        clock: Time.
     """
 
-    def __init__(self, store: Store, record: Journal | None, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Books, record: Journal | None, clock: Clock) -> None:
         self._store = store
         self._record = record
         self._clock = clock
@@ -55,7 +55,7 @@ class Studies:
 
     def open(self, snapshot: Snapshot) -> None:
         """Makes the engine of a study that was just read."""
-        name, at = snapshot.spec.name, self._clock()
+        name, at = snapshot.spec.name, self._clock.wall()
         if self._record:
             spec = snapshot.spec.to_json()
             self._record.write(
@@ -82,7 +82,7 @@ class Studies:
 
     def feed(self, engine: StudyEngine, call: str, **fields: Any) -> None:
         """Puts one input into an engine."""
-        record = Record(study=engine.name, call=call, at=self._clock(), **fields)
+        record = Record(study=engine.name, call=call, at=self._clock.wall(), **fields)
         if self._record:
             self._record.write(record)
         journal.feed(engine, record)

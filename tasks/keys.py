@@ -13,10 +13,15 @@ GROUP: Final = "control"
 """The one consumer group of the stream."""
 
 DEAD_LETTERS: Final = "orchestrator:dead"
-"""Stream: entries that were no events, with the reason, capped; for people to look at."""
+"""Stream: entries that were no events and items that were no tasks, with the reason; for people to look at."""
+
+DEAD_LETTERS_KEPT: Final = 10_000
 
 DOORBELL: Final = "orchestrator:doorbell"
 """Field value of a stream entry that carries no event and only wakes the control plane."""
+
+PROBE: Final = "orchestrator:probe"
+"""String, gone at once: whether the server takes anything."""
 
 CONFIRMATION_SECONDS: Final = 7 * 86_400
 """How long a confirmation stays readable for a worker that was cut off."""

@@ -24,7 +24,7 @@ from billiard.process import current_process
 from celery import bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
-from tasks import keys, train
+from tasks import delivery, keys, train
 from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.codec import encode
@@ -101,6 +101,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     gpus = tuple(options.gpus.split(",")) if options.gpus else visible_gpus(os.environ)
     count = options.slots or slot_count(gpus, options.per_gpu)
+    delivery.use()
     app = create_app(url, tuple(options.queues.split(",")))
     slots = app.conf.slots = Slots(count)
     name = f"{options.name}@{socket.gethostname()}"

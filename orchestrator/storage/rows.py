@@ -14,7 +14,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from orchestrator.changes import AttemptRow, Changes
-from orchestrator.errors import OrchestratorError
+from orchestrator.ports import ForeignWrite
 from orchestrator.storage import tables
 from orchestrator.storage.statements import insert_or_ignore, insert_or_update
 from orchestrator.storage.theirs import (
@@ -29,10 +29,6 @@ from orchestrator.storage.theirs import (
 )
 
 _UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
-
-
-class ForeignWrite(OrchestratorError):
-    """Another process has finished a trial of ours; what is in memory does not hold any more."""
 
 
 class Writer:

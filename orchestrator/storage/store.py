@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -15,8 +14,10 @@ from optuna.storages import RDBStorage
 from sqlalchemy import delete, insert, select, update
 
 from orchestrator.changes import Changes
-from orchestrator.engine import Snapshot
+from orchestrator.engine import ENDED, Snapshot
 from orchestrator.errors import BadInput
+from orchestrator.lifecycle import LIVE
+from orchestrator.ports import Command
 from orchestrator.spec import Spec, differences
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
@@ -24,17 +25,6 @@ from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.rows import Writer
 from orchestrator.storage.theirs import STUDIES
 from orchestrator.storage.whole import read_whole
-
-
-@dataclass(frozen=True)
-class Command:
-    """A row of the commands table that waits to be applied."""
-
-    id: int
-    key: str
-    operation: str
-    study: str
-    payload: dict[str, Any] = field(hash=False, compare=False)
 
 
 class Store:
@@ -141,6 +131,17 @@ class Store:
             )
             return [Command(row.id, row.key, row.operation, row.study, json.loads(row.payload)) for row in rows]
 
+    def unsettled(self) -> list[str]:
+        """Returns the names of the studies that have not ended, or of which attempts have not; oldest first.
+
+        A control plane may die when the last trial is decided and whoever trains it has not been told.
+        """
+        live = select(tables.attempts.c.study_id).where(tables.attempts.c.state.in_(sorted(LIVE)))
+        unsettled = tables.studies.c.state.not_in(sorted(ENDED)) | tables.studies.c.study_id.in_(live)
+        query = _select_study().where(unsettled).order_by(tables.studies.c.created)
+        with self._database.read() as connection:
+            return [row.study_name for row in connection.execute(query)]
+
     # -- everybody ----------------------------------------------------------------------------------------------
 
     def issue(self, key: str, issuer: str, operation: str, study: str, payload: Mapping[str, Any]) -> None:
@@ -163,14 +164,6 @@ class Store:
         """Returns the answer to a command, or ``None`` while there is none."""
         with self._database.read() as connection:
             return connection.scalar(select(tables.commands.c.answer).where(tables.commands.c.key == key))
-
-    def studies(self, states: Iterable[str] | None = None) -> list[str]:
-        """Returns the names of our studies, oldest first; of all states or of some."""
-        query = _select_study().order_by(tables.studies.c.created)
-        if states is not None:
-            query = query.where(tables.studies.c.state.in_(list(states)))
-        with self._database.read() as connection:
-            return [row.study_name for row in connection.execute(query)]
 
     def state(self, name: str) -> str | None:
         """Returns the state of a study of ours, or ``None`` where there is none of that name."""

@@ -61,10 +61,10 @@ def freeze_worker(stack: Stack, records: Records, chance: random.Random) -> Blow
     if process.poll() is not None:
         return None
     victims = _of(records, name)
-    frozen = [process.pid, *_descendants(process.pid)]
-    _signal_all(frozen, signal.SIGSTOP)
+    frozen = [process.pid, *descendants(process.pid)]
+    signal_all(frozen, signal.SIGSTOP)
     time.sleep(2 * LEASE)
-    _signal_all(frozen, signal.SIGCONT)
+    signal_all(frozen, signal.SIGCONT)
     # The others have been at it since the lease ran out.
     return Blow(victims, time.monotonic() - LEASE) if victims else None
 
@@ -160,16 +160,16 @@ def _keeper(pid: int) -> int:
     return int(Path(f"/proc/{_trainer(pid)}/stat").read_text().rpartition(")")[2].split()[1])
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
     found = []
     for task in Path(f"/proc/{pid}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             for child in map(int, task.read_text().split()):
-                found += [child, *_descendants(child)]
+                found += [child, *descendants(child)]
     return found
 
 
-def _signal_all(pids: list[int], number: signal.Signals) -> None:
+def signal_all(pids: list[int], number: signal.Signals) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import sqlalchemy
 
 from tests.servers import PostgreSQL, Redis
 
@@ -44,6 +48,20 @@ class Stack:
             "ORCHESTRATOR_STORAGE_URL": self.postgresql.url,
         }
 
+    def environment_of(self, name: str) -> dict[str, str]:
+        """Returns the environment of one of the processes."""
+        del name
+        return self.environment
+
+    @contextlib.contextmanager
+    def database(self) -> Iterator[sqlalchemy.Connection]:
+        """A connection of its own, past everything."""
+        engine = sqlalchemy.create_engine(
+            self.postgresql.url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool
+        )
+        with engine.connect() as connection:
+            yield connection
+
     def start_all(self) -> None:
         for name in (*CONTROL_PLANES, *WORKERS):
             self.start(name)
@@ -56,7 +74,7 @@ class Stack:
         with (self.folder / f"{name}.log").open("ab") as log:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-m", "orchestrator", *arguments],
-                env=self.environment,
+                env=self.environment_of(name),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=log,

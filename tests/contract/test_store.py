@@ -216,9 +216,9 @@ def test_studies_do_not_mix(books: Books) -> None:
     books.store.commit({"one": a_trial(values=[(0, 0, 1.0)]), "two": second})
     assert [books.optuna_trials(name)[0].intermediate_values for name in ("one", "two")] == [{0: 1.0}, {0: 2.0}]
     assert [row.token for row in books.load("two").attempts] == ["t"]
-    assert books.store.studies() == ["one", "two"]
+    assert books.store.unsettled() == ["one", "two"]
     books.store.commit({"one": Changes(study_state=("finished", "", NOW))})
-    assert (books.store.studies(["running"]), books.store.state("one")) == (["two"], "finished")
+    assert books.store.state("one") == "finished"
     assert books.store.state("three") is None
 
 
@@ -295,7 +295,7 @@ def test_a_study_made_after_one_was_deleted_has_nothing_of_it(books: Books, name
     books.commit(everything())
     with optuna_storage(books.url) as storage:
         optuna.delete_study(study_name="study", storage=storage)
-    assert books.store.studies() == []
+    assert books.store.unsettled() == []
     made = books.create(name=name)
     assert (made.trials, made.attempts, made.state) == ([], [], "running")
     assert made.uid != uid

@@ -19,9 +19,9 @@ from sqlalchemy.exc import OperationalError
 
 from orchestrator.changes import Changes, TrialEnd
 from orchestrator.errors import NotTheWriter
+from orchestrator.ports import ForeignWrite
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
-from orchestrator.storage.rows import ForeignWrite
 from orchestrator.storage.tables import writer
 
 STRANGER = "another-host:1:1"

@@ -7,9 +7,6 @@ import itertools
 from random import Random
 from typing import Any
 
-from course import Course, Files, Objective, Run, Slot, Talk, learning
-from ledger import Ledger
-
 from orchestrator import journal
 from orchestrator.engine import Batch, StudyEngine
 from orchestrator.journal import Record
@@ -29,6 +26,8 @@ from tasks.contract import (
     Stopped,
     Suggest,
 )
+from tests.simulated.course import Course, Files, Objective, Run, Slot, Talk, learning
+from tests.simulated.ledger import Ledger
 
 __all__ = ["SPACE", "Course", "Objective", "Run", "Slot", "Talk", "World", "learning", "make_spec"]
 

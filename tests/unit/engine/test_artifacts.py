@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from course import Run
 from driver import Course, Talk, World, make_spec
 
 from orchestrator.engine.artifacts import KEPT, RECORD
 from tasks.contract import Artifact, ArtifactRef, Attribute, Epoch, Failed, Finished, Paused, Stopped
+from tests.simulated.course import Run
 
 DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9")
 MEDIAN = {"name": "median", "n_startup_trials": 1}

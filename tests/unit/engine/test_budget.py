@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 from driver import World, make_spec
-from ledger import Ledger, TrialRow
 from programs import noisy, silent
 
 from orchestrator.lifecycle import AttemptState
 from tasks.contract import Epoch, Started
+from tests.simulated.ledger import Ledger, TrialRow
 
 GRID = {
     "sampler": {"name": "grid"},

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from course import Run
 from driver import Course, Talk, World, make_spec
 from programs import LADDER, number, reach, saving
 
 from orchestrator.changes import CheckpointRow
 from tasks.contract import Checkpoint, CheckpointRef, Epoch, Failed, Finished, Stopped
+from tests.simulated.course import Run
 
 DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9")
 MEDIAN = {"name": "median", "n_startup_trials": 1}

@@ -9,11 +9,11 @@ from collections import Counter
 
 import pytest
 from driver import Course, Objective, Talk, World, make_spec
-from ledger import Ledger, TrialRow
 from programs import LADDER, PROMOTION, SYNC, mixed, number, saving
 from reference import follow
 
 from tasks.contract import Epoch, Finished
+from tests.simulated.ledger import Ledger, TrialRow
 
 RUNGS = [(1, 27), (3, 9), (9, 3), (27, 1)]
 BUSY = ("queued", "sent", "running", "stopping")

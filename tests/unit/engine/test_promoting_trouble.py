@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from driver import Course, Objective, Talk, World, make_spec
-from ledger import Ledger
 from programs import LADDER, PROMOTION, RESTART, SYNC, conditional, mixed, number, reach, saving
 
 from orchestrator import journal
@@ -16,6 +15,7 @@ from orchestrator.engine import Batch
 from orchestrator.journal import Record
 from orchestrator.lifecycle import LIVE
 from tasks.contract import Checkpoint, Epoch, Failed, Paused, Released, Slice, Started
+from tests.simulated.ledger import Ledger
 
 DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9")
 TPE = {"name": "tpe", "n_startup_trials": 3}

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 from driver import Objective, World, learning, make_spec
-from ledger import Ledger
 from programs import conditional, finite, noisy, two_values
 
 from orchestrator import journal
 from orchestrator.engine import StudyEngine
+from tests.simulated.ledger import Ledger
 
 MEDIAN = {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 1}
 ASHA = {"name": "asha", "min_resource": 1, "reduction_factor": 2}

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 from driver import World, make_spec
-from ledger import Ledger
 from programs import conditional, noisy
 
 from orchestrator import journal
@@ -16,6 +15,7 @@ from orchestrator.engine import Batch
 from orchestrator.journal import Journal, Record
 from orchestrator.spec import Spec
 from tasks.contract import Epoch, Failed, Started
+from tests.simulated.ledger import Ledger
 
 SEARCH: dict[str, Any] = {
     "trials": 9,

@@ -169,7 +169,10 @@ class Ledger:
         )
 
     def rows(self, *, times: bool = True) -> str:
-        """Everything, as text: two equal texts are two equal databases, NaN included."""
+        """Everything, as text: two equal texts are two equal databases, NaN included.
+
+        Without ``times`` also without what depends on them: how much was said behind a decision.
+        """
         found = asdict(self)
         found.pop("spec")
         found["attempts"] = sorted(found["attempts"].values(), key=lambda row: (row["trial"], row["number"]))
@@ -200,7 +203,7 @@ def _local(at: float | None) -> datetime | None:
     return None if at is None else datetime.fromtimestamp(at, UTC).astimezone().replace(tzinfo=None)
 
 
-_TIMES = {"start", "end", "at", "created", "sent", "started", "ended", "gap"}
+_TIMES = {"start", "end", "at", "created", "sent", "started", "ended", "gap", "acknowledged"}
 
 
 def _without_times(value: Any) -> Any:

@@ -1,0 +1,104 @@
+"""From the entries of the stream to the studies that they are about."""
+
+from __future__ import annotations
+
+import logging
+
+from orchestrator.actions import Actions
+from orchestrator.engine import StudyEngine
+from orchestrator.ports import Clock, Entry, Stream
+from orchestrator.recovery import Slots, Watch
+from orchestrator.studies import Studies
+from tasks import keys
+from tasks.codec import Malformed, decode_event, salvage
+from tasks.contract import Alive, Confirmation, Event, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class Intake:
+    """Gives every event to its study, and keeps aside what is none.
+
+    Args:
+        events: The stream, for what is kept aside.
+        studies: The studies at hand.
+        watch, slots: Who is told of signs of life.
+        actions: Takes the confirmations that nothing has to be committed for.
+        only: Name of the one study to look after; all of them when empty.
+        clock: Time.
+
+    Attributes:
+        rung: Whether somebody has rung: a command may wait.
+    """
+
+    def __init__(
+        self, events: Stream, studies: Studies, watch: Watch, slots: Slots, actions: Actions, only: str, clock: Clock
+    ) -> None:
+        self._events = events
+        self._studies = studies
+        self._watch = watch
+        self._slots = slots
+        self._actions = actions
+        self._only = only
+        self._clock = clock
+        self._strangers: dict[str, Confirmation] = {}
+        self.rung = True
+
+    def take(self, entry: Entry) -> None:
+        """Folds one entry."""
+        data = entry[1].get(keys.EVENT_FIELD)
+        if data is None:
+            if entry[1].get(b"ring") == keys.DOORBELL.encode():
+                self.rung = True
+            elif entry[1]:
+                self._bury(repr(entry[1]).encode(), "an entry without an event")
+            return
+        try:
+            event = decode_event(data)
+        except Malformed as error:
+            self._bury(data, str(error))
+            if (salvaged := salvage(data, str(error))) is None:
+                return
+            event = salvaged
+        if isinstance(event.body, Alive):
+            self._slots.hear(event.body, self._clock.monotonic())
+            if not event.token:
+                return
+        engine = self._studies.of(event.token)
+        if engine is None:
+            self._meet_stranger(event)
+        else:
+            self._hear(engine, event)
+
+    def strangers(self) -> dict[str, Confirmation]:
+        """Returns what is to be said, since the last call, to attempts of no study at hand."""
+        met, self._strangers = self._strangers, {}
+        return met
+
+    def _hear(self, engine: StudyEngine, event: Event) -> None:
+        row = engine.attempts[event.token]
+        if isinstance(event.body, Alive):
+            if row.verdict or event.runner != row.runner:
+                self._actions.confirmations[event.token] = engine.attempts.confirmation(event.token)
+        else:
+            try:
+                self._studies.feed(engine, "apply", event=event)
+            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
+                # A broken event harms its own study at most; it is kept, and the others go on.
+                log.exception("an event of study %s could not be folded", engine.name, extra={"action": "poison"})
+                self._bury(repr(event).encode(), f"{type(error).__name__}: {error}")
+        # After the fold: a runner's first event is what binds it.
+        if event.runner and event.runner == row.runner:
+            self._watch.hear(event.token, self._clock.monotonic())
+
+    def _meet_stranger(self, event: Event) -> None:
+        """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""
+        if self._only or not event.token:
+            return
+        self._strangers[event.token] = Confirmation(
+            runner=event.runner, seq=event.seq, verdict=Verdict(cause="the study has ended")
+        )
+
+    def _bury(self, data: bytes, reason: str) -> None:
+        log.warning("not an event, kept aside: %s", reason, extra={"action": "dead_letter"})
+        self._events.dead_letter(data, reason)

@@ -1,0 +1,195 @@
+"""What the control plane's loop needs of the world: the stream, the broker, the database, the stores, the time.
+
+Redis, Celery and SQL databases are one implementation; every other one has to pass the same conformance suite.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from orchestrator.changes import Changes
+from orchestrator.engine import Snapshot, Sweep
+from orchestrator.errors import OrchestratorError
+from orchestrator.notices import Notice
+from orchestrator.spec import Spec
+from tasks.contract import Confirmation, Job, Reply
+
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+"""Id and fields of one entry of the stream."""
+
+BATCH = 500
+"""The most entries that one read returns."""
+
+
+class Step(StrEnum):
+    """The places between two steps of a round; a control plane that dies at any of them loses nothing."""
+
+    READ = "read"
+    """Entries were read; none is folded."""
+    DECIDED = "decided"
+    """They are folded: trials are asked for, decisions taken; nothing is committed."""
+    COMMITTED = "committed"
+    """All of it is in the database; nobody knows of it."""
+    CONFIRMED = "confirmed"
+    """Confirmations and verdicts are out; nobody's bell was rung."""
+    REVOKED = "revoked"
+    """One revoke is out."""
+    REPLIED = "replied"
+    """Suggestions that were waited for are out."""
+    ENQUEUED = "enqueued"
+    """One task is in its queue."""
+    ANSWERED = "answered"
+    """The answers to commands are out."""
+    ACKNOWLEDGED = "acknowledged"
+    """The entries are acknowledged; nothing is left to do."""
+
+
+Passed = Callable[[Step], None]
+"""Called at each step."""
+
+
+def unwatched(step: Step) -> None:
+    """Lets every step pass."""
+    del step
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time, in seconds: of the wall, of intervals, and a way to let it pass."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+
+@dataclass(frozen=True)
+class Command:
+    """What somebody wants of the control plane, and nobody has applied yet."""
+
+    id: int
+    key: str
+    operation: str
+    study: str
+    payload: dict[str, Any] = field(hash=False, compare=False)
+
+
+class Stream(Protocol):
+    """The event stream, read by one consumer group, and the ways back to keepers and to people."""
+
+    def prepare(self) -> None:
+        """Makes the group where it is missing; it begins with the oldest entry there is."""
+
+    def read(self, wait: float) -> list[Entry]:
+        """Returns the next entries, oldest first, waiting at most ``wait`` seconds for the first.
+
+        Raises:
+            Wiped: there is no group.
+        """
+
+    def read_pending_again(self) -> None:
+        """The next read begins with what was delivered and never acknowledged."""
+
+    def acknowledge(self, entries: Iterable[bytes]) -> None:
+        """Drops these entries."""
+
+    def dead_letter(self, data: bytes, reason: str) -> None:
+        """Keeps an entry that is no event, with the reason."""
+
+    def confirm(self, confirmations: Mapping[str, Confirmation]) -> None:
+        """Publishes, by attempt, what is committed, and the verdicts."""
+
+    def reply(self, replies: Iterable[Reply]) -> None:
+        """Answers runners that wait for a suggestion."""
+
+    def answer(self, command: str, answer: str) -> None:
+        """Tells the process that issued a command how it went."""
+
+    def notify(self, study: str, notices: Iterable[Notice]) -> None:
+        """Tells whoever watches."""
+
+    def probe(self) -> None:
+        """Returns if keepers could be heard: the server is there, and takes what is written to it."""
+
+
+class Broker(Protocol):
+    """Where tasks wait for slots."""
+
+    def send(self, job: Job, queue: str, *, retry: bool) -> None:
+        """Puts a job into its queue; a retry goes before what has cost nothing yet."""
+
+    def revoke(self, token: str) -> None:
+        """Rings the keeper of an attempt, and keeps its task from starting if it has not."""
+
+    def waiting(self, queues: Iterable[str]) -> set[str]:
+        """Returns the attempts whose tasks wait in these queues."""
+
+
+class Books(Protocol):
+    """The database, as its one writer uses it."""
+
+    def commit(self, batches: Mapping[str, Changes], answers: Mapping[int, str] | None = None) -> None:
+        """Writes the changes of several studies, by name, and the answers to commands: all or nothing.
+
+        Raises:
+            NotTheWriter: this process may not write any more.
+            ForeignWrite: another process has ended a trial, or taken its number.
+        """
+
+    def create(self, spec: Spec, at: float, uid: str = "", seed: int | None = None) -> Snapshot:
+        """Creates a study, or returns the one of that name if it is the same search.
+
+        Raises:
+            BadInput: a study of that name is another search.
+            NotTheWriter: this process may not write any more.
+        """
+
+    def load(self, name: str) -> Snapshot:
+        """Reads a study.
+
+        Raises:
+            BadInput: there is no such study.
+        """
+
+    def pending_commands(self) -> list[Command]:
+        """Returns the commands that were not answered yet, oldest first."""
+
+    def unsettled(self) -> list[str]:
+        """Returns the names of the studies that have not ended, or of which attempts have not; oldest first."""
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints are thrown that nobody needs any more."""
+
+    def throw(self, location: str) -> None:
+        """Deletes a checkpoint."""
+
+    def throw_study(self, uid: str) -> None:
+        """Deletes whatever is left of a study's checkpoints."""
+
+    def close(self) -> None:
+        """Ends in order."""
+
+
+class Artifacts(Protocol):
+    """Where models and other files are thrown that nobody needs any more."""
+
+    def throw(self, id: str) -> None:
+        """Deletes a file."""
+
+    def sweep(self, sweep: Sweep) -> None:
+        """Deletes what nobody knows of."""
+
+    def close(self) -> None:
+        """Ends in order."""
+
+
+class Wiped(Exception):
+    """The consumer group is gone: the server was emptied, or is another one."""
+
+
+class ForeignWrite(OrchestratorError):
+    """Another process has finished a trial of ours; what is in memory does not hold any more."""

@@ -1,0 +1,32 @@
+"""``python -m tests.faults.dying_serve STEP NTH SIGNAL``: a control plane that signals itself at its n-th such step."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+
+from orchestrator.ports import Step
+from orchestrator.serve import serve
+from orchestrator.settings import load_settings
+
+
+def main(step: str, nth: str, name: str) -> None:
+    left = int(nth)
+
+    def passed(passing: Step) -> None:
+        nonlocal left
+        left -= passing == Step(step)
+        if passing == Step(step) and left == 0:
+            os.kill(os.getpid(), signal.Signals[name])
+
+    logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
+    settings = load_settings()
+    assert settings.redis_url
+    assert settings.storage_url
+    serve(settings, settings.redis_url, settings.storage_url, passed=passed)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

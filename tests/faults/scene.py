@@ -1,0 +1,177 @@
+"""Real servers and real processes, a search on them, and the account that has to balance whatever was done to them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.chaos.faults import descendants, signal_all
+from tests.chaos.records import Account, Live, Records, settle
+from tests.chaos.soak import SPEC
+from tests.chaos.stack import HEARTBEAT, ROOT, Stack
+from tests.faults.proxy import Proxy
+from tests.servers import PostgreSQL, Redis
+
+__all__ = ["HEARTBEAT", "LEASE", "ROOT", "Scene", "Search", "alive", "descendants", "eventually", "signal_all"]
+
+PATIENCE = 60.0
+"""Seconds within which anything that is waited for has to happen; nothing is judged by them."""
+
+
+LEASE = 3.0
+"""Seconds: ten heartbeats, so that nobody on a busy machine is taken for dead who is not."""
+
+
+class ProxiedStack(Stack):
+    """A stack whose processes reach Redis by a proxy: the control planes by one, the workers by another.
+
+    ``lines`` holds the ports by kind of process; ``extra`` is more of their environment, by name of process.
+    """
+
+    lines: dict[str, int]
+    extra: dict[str, dict[str, str]]
+
+    def environment_of(self, name: str) -> dict[str, str]:
+        port = self.lines["worker" if name.startswith("worker") else "serve"]
+        return self.environment | {"ORCHESTRATOR_REDIS_URL": f"redis://127.0.0.1:{port}/0"} | self.extra.get(name, {})
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return super().environment | {"ORCHESTRATOR_LEASE": str(LEASE)}
+
+
+class Scene:
+    """Servers, two control planes, two workers of two slots each. What has ended is started again.
+
+    Args:
+        folder: Where everything lies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.redis = Redis(folder / "redis")
+        self.postgresql = PostgreSQL(folder / "postgresql")
+        self.redis.start()
+        self.postgresql.start()
+        self.to_serve = Proxy(self.redis.port)
+        self.to_worker = Proxy(self.redis.port)
+        self.stack = ProxiedStack(folder, self.redis, self.postgresql)
+        self.stack.lines = {"serve": self.to_serve.port, "worker": self.to_worker.port}
+        self.stack.extra = {}
+        self.stack.start_all()
+
+    def submit(self, name: str, trials: int = 8, epochs: int = 16, seconds: float = 0.05, **extra: str) -> Search:
+        """Begins a search; ``extra`` replaces parts of its spec."""
+        folder = self.folder / name
+        folder.mkdir()
+        text = SPEC.format(study=name, trials=trials, epochs=epochs, seed=1, seconds=seconds, folder=folder)
+        for old, new in extra.items():
+            text = text.replace(old, new)
+        spec = folder / "spec.toml"
+        spec.write_text(text)
+        self.stack.submit(spec)
+        return Search(self, Records(self.postgresql.url, name), folder, trials, epochs)
+
+    def orchestrator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Runs a command of the command line."""
+        return subprocess.run(
+            [sys.executable, "-m", "orchestrator", *arguments],
+            env=self.stack.environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    def log(self, name: str) -> str:
+        """Returns what a process has said."""
+        return (self.folder / f"{name}.log").read_text(errors="replace")
+
+    def leader(self) -> str:
+        """Returns the name of the active control plane."""
+        with self.stack.database() as connection:
+            holder = connection.exec_driver_sql("SELECT holder FROM orchestrator_writer").scalar() or "::"
+        pid = holder.split(":")[1]
+        names = [name for name, process in self.stack.running.items() if str(process.pid) == pid]
+        return names[0] if names else ""
+
+    def close(self) -> None:
+        self.stack.stop()
+        self.to_serve.close()
+        self.to_worker.close()
+        self.redis.close()
+        self.postgresql.close()
+
+
+@dataclass
+class Search:
+    """A search that runs, and what the database says of it."""
+
+    scene: Scene
+    records: Records
+    folder: Path
+    trials: int
+    epochs: int
+
+    def until(self, condition: Callable[[], object]) -> None:
+        """Waits until something holds."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, f"{self.records.state}, {len(self.records.ended)} trials have ended"
+            self.scene.stack.restart_ended()
+            self.records.wait(0.2)
+
+    def underway(self, epochs: int = 8) -> None:
+        """Waits until so many epochs are recorded and some trial trains."""
+        self.until(lambda: len(self.records.epochs) >= epochs and self.records.live)
+
+    def goes_on(self) -> None:
+        """Waits until something new is recorded."""
+        begun = time.monotonic()
+        self.until(lambda: self.records.last > begun or len(self.records.ended) == self.trials)
+
+    def victim(self, worker: str = "") -> Live:
+        """Waits for a trial that trains, on ``worker`` if it is named; returns it."""
+        self.until(lambda: self.training(worker))
+        return self.training(worker)[0]
+
+    def training(self, worker: str = "") -> list[Live]:
+        return [live for live in self.records.live.values() if live.slot.startswith(worker)]
+
+    def reports(self) -> Counter[tuple[int, int]]:
+        """Returns how often each (trial, step) was reported."""
+        lines = (self.folder / "reported.log").read_text().splitlines()
+        return Counter((int(trial), int(step)) for trial, step in map(str.split, lines))
+
+    def balance(self) -> Account:
+        """Waits for the end, and returns the account, which balances."""
+        try:
+            ended = lambda: self.records.state == "finished" and len(self.records.ended) == self.trials  # noqa: E731
+            self.until(ended)
+            self.until(lambda: all(state in ("done", "lost") for _, state, _ in self.records.attempts()))
+            account = settle(self.records, self.trials, self.epochs, set(self.reports()))
+        finally:
+            self.records.close()
+        assert account.balanced, account
+        return account
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and was not waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def eventually(condition: Callable[[], object], what: str) -> None:
+    """Waits until something holds."""
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.02)

@@ -1,0 +1,161 @@
+"""Whatever happens to control planes and to their database, there is one writer, and what it decides happens once."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import sqlalchemy
+
+from orchestrator.ports import Step
+from orchestrator.storage import tables
+from orchestrator.storage.database import Database
+from tests.chaos.stack import CONTROL_PLANES
+from tests.faults.scene import LEASE, ROOT, Scene
+
+pytestmark = pytest.mark.timeout(180)
+ASKING = {'[space]\nx = { type = "float", low = 0.0, high = 1.0 }\n': ""}
+"""Without a space nothing is sampled ahead: every trial asks."""
+STEPS = [step for step in Step if step not in (Step.ANSWERED, Step.REVOKED)]
+"""Of those two there may be none in time; simulations have them."""
+
+
+def other(name: str) -> str:
+    return next(each for each in CONTROL_PLANES if each != name)
+
+
+def test_of_two_control_planes_one_writes_and_one_waits(scene: Scene) -> None:
+    search = scene.submit("one-writer", trials=2, epochs=4)
+    search.balance()
+    said = [scene.log(name) for name in CONTROL_PLANES]
+    assert sorted("writing in term" in text for text in said) == [False, True]
+    assert sorted("standing by" in text for text in said) == [False, True]
+
+
+def test_a_control_plane_that_stood_still_has_lost_its_right(scene: Scene) -> None:
+    search = scene.submit("frozen", epochs=40)
+    search.underway()
+    leader = scene.leader()
+    scene.stack.signal(leader, signal.SIGSTOP)
+    search.until(lambda: scene.leader() == other(leader))
+    search.goes_on()
+    scene.stack.signal(leader, signal.SIGCONT)
+    search.balance()
+    assert scene.leader() == other(leader)
+    search.scene.stack.running[leader].poll()
+    assert "standing by" in scene.log(leader)
+
+
+def test_a_database_that_restarts_is_waited_for(scene: Scene) -> None:
+    search = scene.submit("restarted", epochs=40)
+    for _ in range(3):
+        search.underway()
+        scene.postgresql.kill()
+        scene.postgresql.start()
+        search.goes_on()
+    account = search.balance()
+    assert account.attempts == search.trials
+    assert "Traceback" not in scene.log(CONTROL_PLANES[0]) + scene.log(CONTROL_PLANES[1])
+
+
+def test_while_the_database_is_away_training_goes_on_and_nobody_is_lost(scene: Scene) -> None:
+    search = scene.submit("no-database", epochs=60)
+    search.underway()
+    scene.postgresql.kill()
+    reports = sum(search.reports().values())
+    time.sleep(3 * LEASE)
+    assert sum(search.reports().values()) > reports + 20, "training did not go on"
+    scene.postgresql.start()
+    account = search.balance()
+    assert account.attempts == search.trials, "somebody was taken for dead who could not be recorded"
+
+
+def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(scene: Scene) -> None:
+    search = scene.submit("killed-at-steps", trials=30, epochs=20, **ASKING)
+    search.underway()
+    stand_down(scene)
+    try:
+        for step in STEPS:
+            dying = dying_serve(scene, step, 1, signal.SIGKILL)
+            try:
+                assert dying.wait(60) == -signal.SIGKILL
+            finally:
+                dying.kill()
+    finally:
+        for name in CONTROL_PLANES:
+            scene.stack.start(name)
+    account = search.balance()
+    assert account.attempts == search.trials
+    assert set(search.reports().values()) == {1}, "a trial ran twice"
+
+
+def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(scene: Scene) -> None:
+    search = scene.submit("mid-batch", trials=10, epochs=24)
+    search.underway()
+    stand_down(scene)
+    frozen = dying_serve(scene, Step.DECIDED, 5, signal.SIGSTOP)
+    try:
+        search.until(lambda: state_of(frozen.pid) == "T")
+        for name in CONTROL_PLANES:
+            scene.stack.start(name)
+        search.goes_on()
+        frozen.send_signal(signal.SIGCONT)
+        search.until(lambda: "another control plane has taken over" in scene.log("serve-dying"))
+        search.balance()
+        assert scene.leader() in CONTROL_PLANES
+    finally:
+        frozen.kill()
+        frozen.wait()
+
+
+def stand_down(scene: Scene) -> None:
+    """Nobody leads."""
+    for name in CONTROL_PLANES:
+        scene.stack.signal(name, signal.SIGTERM)
+    for name in CONTROL_PLANES:
+        scene.stack.running.pop(name).wait(30)
+
+
+def dying_serve(scene: Scene, step: Step, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:
+    with (scene.folder / "serve-dying.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "tests.faults.dying_serve", step, str(nth), number.name],
+            env=scene.stack.environment_of("serve-dying"),
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stderr=log,
+        )
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.parametrize("whose", ["ours", "optuna"])
+def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str) -> None:
+    url = f"sqlite:///{tmp_path}/study.db"
+    database = Database(url)
+    database.prepare()
+    with database.write() as connection:
+        if whose == "ours":
+            connection.execute(sqlalchemy.update(tables.meta).values(schema_version=99))
+        else:
+            connection.exec_driver_sql("UPDATE version_info SET schema_version = 99")
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+    database.close()
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", "serve"],
+        env={"PATH": "/usr/bin", "ORCHESTRATOR_STORAGE_URL": url, "ORCHESTRATOR_REDIS_URL": "redis://127.0.0.1:6379/9"},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2, done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "version" in done.stderr
+    assert "migrate" in done.stderr or "program version that wrote it" in done.stderr

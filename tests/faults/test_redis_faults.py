@@ -1,0 +1,129 @@
+"""Whatever happens to Redis, or on the way to it, no epoch is lost and no trial runs twice."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+
+import pytest
+
+from tests.faults.scene import LEASE, Scene
+from tests.servers import Redis
+
+pytestmark = pytest.mark.timeout(180)
+
+
+def test_connections_that_are_killed_again_and_again_run_nothing_twice(scene: Scene) -> None:
+    search = scene.submit("killed-connections")
+    search.underway()
+    with contextlib.closing(scene.redis.client()) as client:
+        for _ in range(12):
+            client.client_kill_filter(_type="normal", skipme=True)
+            client.client_kill_filter(_type="pubsub", skipme=True)
+            time.sleep(0.2)
+    account = search.balance()
+    assert account.attempts == search.trials
+    assert set(search.reports().values()) == {1}, "an epoch was trained twice"
+
+
+def test_a_task_that_the_broker_has_lost_is_sent_again(scene: Scene) -> None:
+    search = scene.submit("lost-tasks", trials=10, epochs=24)
+    search.underway()
+    lost = 0
+    with contextlib.closing(scene.redis.client()) as client:
+        while not lost:
+            lost = client.delete(*[f"trials{suffix}" for suffix in ("", "\x06\x163", "\x06\x166", "\x06\x169")])
+    search.balance()
+
+
+def test_an_append_only_file_without_its_end_loses_nothing(scene: Scene) -> None:
+    search = scene.submit("cut-file")
+    search.underway()
+    scene.redis.kill()
+    file = max((scene.redis.folder / "appendonlydir").glob("*.incr.aof"))
+    with file.open("r+b") as written:
+        written.truncate(file.stat().st_size * 3 // 4)
+    scene.redis.start()
+    search.balance()
+
+
+def test_redis_away_for_several_leases_is_waited_for(scene: Scene) -> None:
+    search = scene.submit("away", epochs=40)
+    search.underway()
+    scene.redis.kill()
+    reports = sum(search.reports().values())
+    time.sleep(3 * LEASE)
+    assert sum(search.reports().values()) > reports + 20, "training did not go on"
+    scene.redis.start()
+    account = search.balance()
+    assert account.attempts == search.trials, "somebody was taken for dead who could not be heard"
+
+
+def test_a_full_redis_holds_everything_up_and_loses_nothing(scene: Scene) -> None:
+    search = scene.submit("full", epochs=40)
+    search.underway()
+    with contextlib.closing(scene.redis.client()) as client:
+        client.config_set("maxmemory", 1)
+        time.sleep(3 * LEASE)
+        client.config_set("maxmemory", 0)
+    assert "redis is full (maxmemory)" in scene.log(scene.leader())
+    account = search.balance()
+    assert account.attempts == search.trials, "somebody was taken for dead who could not be heard"
+
+
+def test_connections_that_carry_nothing_any_more_are_given_up(scene: Scene) -> None:
+    search = scene.submit("black-hole", epochs=24)
+    search.underway()
+    scene.to_serve.swallow()
+    scene.to_worker.swallow()
+    search.goes_on()
+    search.balance()
+
+
+def test_a_failover_that_loses_what_was_written_loses_no_epoch(scene: Scene) -> None:
+    replica = Redis(scene.folder / "replica", "--replicaof", "127.0.0.1", str(scene.redis.port))
+    replica.start()
+    search = scene.submit("failover", trials=12, epochs=24)
+    search.underway()
+    with contextlib.closing(replica.client()) as client:
+        while client.info("replication")["master_link_status"] != "up":
+            time.sleep(0.02)
+        client.replicaof("NO", "ONE")
+        # The old one goes on taking what nobody will ever read.
+        recorded = len(search.records.epochs)
+        search.until(lambda: len(search.records.epochs) > recorded)
+        scene.to_serve.turn_to(replica.port)
+        scene.to_worker.turn_to(replica.port)
+        search.balance()
+    scene.to_serve.turn_to(scene.redis.port)
+    scene.to_worker.turn_to(scene.redis.port)
+    replica.close()
+
+
+def test_malformed_and_foreign_events_are_kept_aside_and_the_rest_is_recorded(scene: Scene) -> None:
+    search = scene.submit("litter")
+    search.underway()
+    with contextlib.closing(scene.redis.client()) as client:
+        for count in range(200):
+            client.xadd("orchestrator:events", {"e": bytes([0xC1, count])})
+        client.xadd("orchestrator:events", {"something": "else"})
+        search.balance()
+        assert client.xlen("orchestrator:dead") == 201
+
+
+def test_a_stop_that_was_decided_while_its_worker_was_cut_off_reaches_it(scene: Scene) -> None:
+    search = scene.submit("cut-off", trials=4, epochs=400)
+    search.underway()
+    scene.to_worker.cut()
+    assert scene.orchestrator("stop", "cut-off").returncode == 0
+    search.until(lambda: len(search.records.ended) >= 2)
+    reports = len(search.reports())
+    search.until(lambda: len(search.reports()) > reports)
+    scene.to_worker.turn_to(scene.redis.port)
+    search.until(lambda: all(state in ("done", "lost") for _, state, _ in search.records.attempts()))
+    time.sleep(0.2)
+    last = len(search.reports())
+    time.sleep(0.5)
+    assert len(search.reports()) == last, "a trial that was stopped goes on"
+    assert search.records.state == "stopped"
+    search.records.close()

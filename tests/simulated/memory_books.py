@@ -1,0 +1,107 @@
+"""The database in memory: what several control planes see, of which one may write."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import exc
+
+from orchestrator.changes import Changes
+from orchestrator.engine import ENDED, Snapshot
+from orchestrator.errors import BadInput, NotTheWriter
+from orchestrator.lifecycle import LIVE
+from orchestrator.ports import Command, ForeignWrite
+from orchestrator.spec import Spec, differences
+from tests.simulated.ledger import Ledger
+
+
+@dataclass
+class MemoryDatabase:
+    """The rows, and the term of whoever may write. ``away``: nobody reaches it."""
+
+    ledgers: dict[str, Ledger] = field(default_factory=dict)
+    commands: list[Command] = field(default_factory=list)
+    answers: dict[int, str] = field(default_factory=dict)
+    term: int = 0
+    away: bool = False
+
+    def issue(self, key: str, operation: str, study: str, payload: Mapping[str, Any] | None = None) -> None:
+        """Adds a command; the same key twice is one."""
+        if all(command.key != key for command in self.commands):
+            self.commands.append(Command(len(self.commands) + 1, key, operation, study, dict(payload or {})))
+
+    def check(self) -> None:
+        if self.away:
+            raise exc.OperationalError("any", {}, ConnectionError("it is away"), connection_invalidated=True)
+
+
+class MemoryBooks:
+    """A store that takes the right to write from whoever had it."""
+
+    def __init__(self, database: MemoryDatabase) -> None:
+        self._database = database
+        database.term += 1
+        self._term = database.term
+
+    def commit(self, batches: Mapping[str, Changes], answers: Mapping[int, str] | None = None) -> None:
+        self._check_writer()
+        ledgers = self._database.ledgers
+        for name, changes in batches.items():
+            _check_open(ledgers[name], changes)
+        for name, changes in batches.items():
+            if changes:
+                ledgers[name].commit(copy.deepcopy(changes))
+        self._database.answers |= answers or {}
+
+    def create(self, spec: Spec, at: float, uid: str = "", seed: int | None = None) -> Snapshot:
+        del at
+        self._check_writer()
+        known = self._database.ledgers.get(spec.name)
+        if known is not None:
+            if changed := differences(known.spec, spec):
+                raise BadInput(f"study '{spec.name}'", "was started as another search: " + "; ".join(changed))
+            snapshot = self.load(spec.name)
+            known.spec = spec
+            return snapshot
+        uid = uid or f"uid-of-{spec.name}"
+        seed = seed if seed is not None else spec.seed if spec.seed is not None else 7
+        self._database.ledgers[spec.name] = Ledger(spec, seed, uid)
+        return self.load(spec.name)
+
+    def load(self, name: str) -> Snapshot:
+        self._database.check()
+        if name not in self._database.ledgers:
+            raise BadInput(f"study '{name}'", "there is none of that name in this database")
+        return self._database.ledgers[name].snapshot()
+
+    def pending_commands(self) -> list[Command]:
+        self._database.check()
+        return [command for command in self._database.commands if command.id not in self._database.answers]
+
+    def unsettled(self) -> list[str]:
+        self._database.check()
+        return [
+            name
+            for name, ledger in self._database.ledgers.items()
+            if ledger.state not in ENDED or any(row.state in LIVE for row in ledger.attempts.values())
+        ]
+
+    def _check_writer(self) -> None:
+        self._database.check()
+        if self._term != self._database.term:
+            raise NotTheWriter(f"another control plane has taken over (this one wrote in term {self._term})")
+
+
+def _check_open(ledger: Ledger, changes: Changes) -> None:
+    named = {*changes.starts, *changes.ends}
+    named |= {param[0] for param in changes.params} | {value[0] for value in changes.values}
+    named |= {number for number, _ in (*changes.user_attrs, *changes.system_attrs)}
+    for number in changes.new_trials:
+        if number in ledger.trials:
+            raise ForeignWrite(f"trial {number} was made by another process")
+    for number in named & ledger.trials.keys():
+        if ledger.trials[number].ended:
+            raise ForeignWrite(f"trial {number} was ended by another process")

@@ -1,0 +1,83 @@
+"""The control plane dies between any two steps of a round, and the search comes to the same end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator.ports import Step
+from orchestrator.spec import Spec
+from orchestrator.spec.model import validate
+from tests.simulated.course import Course, Talk
+from tests.simulated.simulation import Simulation
+
+SEARCH: dict[str, Any] = {
+    "name": "search",
+    "objective": "somewhere:objective",
+    "trials": 6,
+    "max_steps": 4,
+    "seed": 3,
+    "sampler": {"name": "random"},
+    "pruner": {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 1},
+}
+SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
+
+
+def spec(**changes: Any) -> Spec:
+    return validate(SEARCH | changes, "test")
+
+
+def objective(course: Course) -> Talk:
+    x = yield from course.float("x")
+    y = yield from course.float("y")
+    for step in range(course.load() + 1, 5):
+        yield from course.report(step, x + y / step)
+        yield from course.save(step)
+    return x + y
+
+
+def search(**changes: Any) -> Simulation:
+    """``x`` is sampled ahead, ``y`` is asked for; a command waits to be applied."""
+    made = Simulation(spec(space=SPACE, **changes), objective)
+    made.database.issue("key", "enqueue", "search", {"params": {"x": 0.25}})
+    made.redis.add({b"ring": b"orchestrator:doorbell"})
+    return made
+
+
+def nth_time(simulation: Simulation, step: Step, nth: int) -> Callable[[Step], bool]:
+    return lambda passing: passing == step and simulation.passed.count(step) == nth
+
+
+PRUNERS: dict[str, dict[str, Any]] = {
+    "median": SEARCH["pruner"],
+    "promotion": {"name": "asha", "min_resource": 1, "reduction_factor": 2, "mode": "promotion"},
+}
+
+
+@pytest.mark.parametrize("pruner", sorted(PRUNERS))
+@pytest.mark.parametrize("step", list(Step))
+def test_dying_at_a_step_changes_nothing(step: Step, pruner: str) -> None:
+    undisturbed = search(pruner=PRUNERS[pruner]).run_to_end()
+    times = Counter(undisturbed.passed)[step]
+    assert times or (step, pruner) == (Step.REVOKED, "promotion"), f"an undisturbed search never passes '{step}'"
+    for nth in range(1, times + 1, max(1, times // 5)):
+        disturbed = search(pruner=PRUNERS[pruner])
+        disturbed.kill_when(nth_time(disturbed, step, nth))
+        disturbed.run_to_end()
+        assert disturbed.deaths == [step]
+        assert disturbed.ledger.rows(times=False) == undisturbed.ledger.rows(times=False), f"at {step} {nth}"
+        assert disturbed.database.answers == undisturbed.database.answers
+
+
+@pytest.mark.parametrize("pruner", sorted(PRUNERS))
+def test_dying_at_every_step_in_turn_changes_nothing(pruner: str) -> None:
+    undisturbed = search(pruner=PRUNERS[pruner]).run_to_end()
+    disturbed = search(pruner=PRUNERS[pruner])
+    disturbed.kill_when(lambda _: len(disturbed.passed) % 11 == 0)
+    disturbed.run_to_end()
+    assert len(disturbed.deaths) > 10
+    assert len(set(disturbed.deaths)) > 2
+    assert disturbed.ledger.rows(times=False) == undisturbed.ledger.rows(times=False)

@@ -48,7 +48,7 @@ def trouble(before: Baseline) -> str:
 
 def _from_a_pool(thread: threading.Thread) -> bool:
     # Process-wide helpers that libraries keep on purpose.
-    return thread.name.startswith(("tqdm", "Tqdm", "ThreadPoolExecutor")) or isinstance(thread, threading.Timer)
+    return thread.name.startswith(("tqdm", "Tqdm", "ThreadPoolExecutor"))
 
 
 def _children() -> list[str]:

@@ -14,8 +14,8 @@ import optuna
 RETRY_SECONDS = 0.05
 """How often the signal is sent again until it has done its work.
 
-It may come during an import, where it must not fire, or in the instant before a blocking call begins, which it then
-does not interrupt.
+It may come during an import, where it must not fire, in the instant before a blocking call begins, which it then does
+not interrupt, or in a finalizer, out of which no exception comes.
 """
 
 
@@ -31,7 +31,8 @@ class Interrupter:
 
     A signal is used because it also interrupts a blocking call. It must not fire while modules are being imported
     (a half-imported module would poison the next trial) or inside our own code between objective and wire; there it
-    is deferred. Code that swallows the exception meets it again at its next report.
+    is deferred. Where it came upon a finalizer (PyTorch's tensors have them, a loop over a DataLoader is full of them),
+    the interpreter drops it, and it is raised again. Code that swallows it meets it again at its next report.
     """
 
     def __init__(self) -> None:
@@ -39,6 +40,9 @@ class Interrupter:
         self._stop = ""
         self._deferred = 0
         self._raised = False
+        self._asked = threading.Event()
+        # One for as long as the process lives: none that comes and goes with a trial could be told from the trial's own.
+        threading.Thread(target=self._ring, name="interrupter", daemon=True).start()
 
     def install(self) -> None:
         """Takes the signal; call it in the main thread before every trial, user code may have taken it."""
@@ -58,12 +62,23 @@ class Interrupter:
         """The span in which the exception may be raised: the user's objective, for attempt ``token``."""
         self._raised = False
         self._token = token
+        others = sys.unraisablehook
+
+        def on_unraisable(dropped: sys.UnraisableHookArgs) -> None:
+            if isinstance(dropped.exc_value, TrialStopped):
+                # Only noted: a finalizer may run while any lock is held.
+                self._raised = False
+            else:
+                others(dropped)
+
+        sys.unraisablehook = on_unraisable
         try:
             if self.stopping:
                 raise TrialStopped("stopped before it began")
             yield
         finally:
             self._token = ""
+            sys.unraisablehook = others
 
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
@@ -84,17 +99,14 @@ class Interrupter:
     def stop(self, token: str) -> None:
         """Asks for the exception, from another thread. A token that no longer runs is ignored when it fires."""
         self._stop = token
-        self._ring()
+        self._asked.set()
 
     def _ring(self) -> None:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
-        again = threading.Timer(RETRY_SECONDS, self._ring_again)
-        again.daemon = True
-        again.start()
-
-    def _ring_again(self) -> None:
-        if self.stopping and not self._raised:
-            self._ring()
+        while True:
+            self._asked.wait(RETRY_SECONDS if self.stopping else None)
+            self._asked.clear()
+            if self.stopping and not self._raised:
+                signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGUSR2)
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         del signum

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 
@@ -68,6 +69,46 @@ def test_code_that_swallows_the_exception_meets_it_again_at_its_next_report(inte
         with interrupter.deferred():
             pass
     assert swallowed == 1
+
+
+class Finalized:
+    """Waits in its finalizer, where the interpreter drops whatever is raised."""
+
+    def __init__(self, reached: threading.Event) -> None:
+        self._reached = reached
+
+    def __del__(self) -> None:
+        self._reached.set()
+        threading.Event().wait(LONG)
+
+
+def test_a_stop_that_comes_upon_a_finalizer_is_raised_again_behind_it(interrupter: Interrupter) -> None:
+    reached = threading.Event()
+    hook = sys.unraisablehook
+
+    def stop_in_the_finalizer() -> None:
+        reached.wait()
+        interrupter.stop("t")
+
+    threading.Thread(target=stop_in_the_finalizer, daemon=True).start()
+    with pytest.raises(TrialStopped), interrupter.running("t"):
+        Finalized(reached)
+        threading.Event().wait(LONG)
+        pytest.fail("nobody rang again")
+    assert sys.unraisablehook is hook
+
+
+def test_what_other_finalizers_raise_is_told_as_ever(interrupter: Interrupter, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(dropped.exc_value))
+
+    class Broken:
+        def __del__(self) -> None:
+            raise ValueError("of its own")
+
+    with interrupter.running("t"):
+        Broken()
+    assert [str(error) for error in told] == ["of its own"]
 
 
 def test_nothing_is_left_over_for_the_next_trial(interrupter: Interrupter) -> None:

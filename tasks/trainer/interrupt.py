@@ -14,9 +14,15 @@ import optuna
 RETRY_SECONDS = 0.05
 """How often the signal is sent again until it has done its work.
 
-It may come during an import, where it must not fire, in the instant before a blocking call begins, which it then does
-not interrupt, or in a finalizer, out of which no exception comes.
+It may come where it must not fire, in the instant before a blocking call begins, which it then does not interrupt, or
+in a finalizer, out of which no exception comes.
 """
+
+MOST_SPARED = 20
+"""How often delicate code is spared. It is through in microseconds, unless it waits for something that never comes."""
+
+DELICATE = frozenset({"__enter__", "__exit__", "acquire", "release"})
+"""Functions that take or give back a lock: left in their middle, they leave it taken for ever."""
 
 
 class TrialStopped(optuna.TrialPruned):
@@ -31,8 +37,10 @@ class Interrupter:
 
     A signal is used because it also interrupts a blocking call. It must not fire while modules are being imported
     (a half-imported module would poison the next trial) or inside our own code between objective and wire; there it
-    is deferred. Where it came upon a finalizer (PyTorch's tensors have them, a loop over a DataLoader is full of them),
-    the interpreter drops it, and it is raised again. Code that swallows it meets it again at its next report.
+    is deferred. So it is, for a while, in finalizers and where a lock is taken or given back: a loop over a DataLoader
+    is full of both, and one that was left with its queue's lock taken waits for ever when it is cleaned up. Where it
+    came upon a finalizer all the same, the interpreter drops it, and it is raised again. Code that swallows it meets it
+    again at its next report.
     """
 
     def __init__(self) -> None:
@@ -40,8 +48,9 @@ class Interrupter:
         self._stop = ""
         self._deferred = 0
         self._raised = False
+        self._spared = 0
         self._asked = threading.Event()
-        # One for as long as the process lives: none that comes and goes with a trial could be told from the trial's own.
+        # It lives as long as the process: one that came and went with a trial could not be told from the trial's own.
         threading.Thread(target=self._ring, name="interrupter", daemon=True).start()
 
     def install(self) -> None:
@@ -61,6 +70,7 @@ class Interrupter:
     def running(self, token: str) -> Iterator[None]:
         """The span in which the exception may be raised: the user's objective, for attempt ``token``."""
         self._raised = False
+        self._spared = 0
         self._token = token
         others = sys.unraisablehook
 
@@ -112,8 +122,22 @@ class Interrupter:
         del signum
         if not self.stopping or self._raised or self._deferred or _importing(frame):
             return
+        if self._spared < MOST_SPARED and _delicate(frame):
+            self._spared += 1
+            return
         self._raised = True
         raise TrialStopped("the search stopped this trial")
+
+
+def _delicate(frame: FrameType | None) -> bool:
+    """Whether ``frame`` handles a lock, or belongs to a finalizer."""
+    if frame is not None and frame.f_code.co_name in DELICATE:
+        return True
+    while frame is not None:
+        if frame.f_code.co_name == "__del__":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _importing(frame: FrameType | None) -> bool:

@@ -98,6 +98,55 @@ def test_a_stop_that_comes_upon_a_finalizer_is_raised_again_behind_it(interrupte
     assert sys.unraisablehook is hook
 
 
+class Guarded:
+    """A lock that is stopped at the moment at which it has been taken or given back."""
+
+    def __init__(self, interrupter: Interrupter, at: str) -> None:
+        self.lock = threading.Lock()
+        self._interrupter = interrupter
+        self._at = at
+
+    def __enter__(self) -> None:
+        self.lock.acquire()
+        self._ring("taken")
+
+    def __exit__(self, *_: object) -> None:
+        self._ring("before it is given back")
+        self.lock.release()
+
+    def _ring(self, moment: str) -> None:
+        if self._at == moment:
+            self._interrupter.stop("t")
+        for _ in range(2 * (self._at == moment)):
+            ring_here()
+
+
+def ring_here() -> None:
+    """As if the signal had come upon whoever calls this one's caller."""
+    frame = sys._getframe(2)
+    handler = signal.getsignal(signal.SIGUSR2)
+    assert callable(handler)
+    handler(signal.SIGUSR2, frame)
+
+
+@pytest.mark.parametrize("moment", ["taken", "before it is given back"])
+def test_no_lock_stays_taken(interrupter: Interrupter, moment: str) -> None:
+    guarded = Guarded(interrupter, moment)
+    with pytest.raises(TrialStopped), interrupter.running("t"):
+        with guarded:
+            pass
+        threading.Event().wait(LONG)
+    assert not guarded.lock.locked()
+
+
+def test_a_lock_that_never_comes_is_left_all_the_same(interrupter: Interrupter) -> None:
+    lock = threading.Condition(threading.Lock())
+    lock.acquire()
+    stop_soon(interrupter)
+    with pytest.raises(TrialStopped), interrupter.running("t"), lock:
+        pytest.fail("it was taken before")
+
+
 def test_what_other_finalizers_raise_is_told_as_ever(interrupter: Interrupter, monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[object] = []
     monkeypatch.setattr(sys, "unraisablehook", lambda dropped: told.append(dropped.exc_value))

@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Two processes run tests, each the files that it is dealt: fixtures are shared within a file.
+# Processes that run tests, each the files that it is dealt: fixtures are shared within a file. Tests of processes wait
+# a good part of their time, so that there may be more of them than cores.
 BESIDE := --numprocesses 2 --dist loadfile
+AMONG := --numprocesses 3 --dist loadfile
 INPUTS := pyproject.toml docker/constraints.txt
 
 .PHONY: demo test lint types unit integration soak faults chaos bench clean
@@ -26,13 +28,13 @@ unit: $(VENV)/.installed-dev
 	$(BIN)/pytest $(BESIDE) tests/unit tests/contract
 
 integration: $(VENV)/.installed-dev
-	$(BIN)/pytest $(BESIDE) tests/integration
+	$(BIN)/pytest $(AMONG) tests/integration
 
 soak: $(VENV)/.installed-dev      ## the short form of chaos
 	$(BIN)/pytest tests/faults/test_chaos.py
 
 faults: $(VENV)/.installed-dev    ## every fault of docs/faults.md, one by one
-	$(BIN)/pytest $(BESIDE) tests/faults
+	$(BIN)/pytest $(AMONG) tests/faults
 
 chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account
 	$(BIN)/python -m tests.chaos

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
+import pytest
 import redis
 from optuna.storages import RDBStorage
 
@@ -21,8 +22,12 @@ from tasks import keys
 from tasks.app import connect
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 PATIENCE = 60.0
 """How long anything is waited for, in seconds; reaching it is a failure, never a result."""
+
+real_servers_only = pytest.mark.parametrize("servers", ["real"], indirect=True)
+"""For tests of what does not differ on the embedded server; those of what may differ run on both."""
 
 
 @dataclass
@@ -78,7 +83,8 @@ class Fleet:
     def environment(self) -> dict[str, str]:
         clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
         clean |= {
-            "PYTHONPATH": str(HERE),
+            # The code beside the tests is what runs, wherever else it is installed.
+            "PYTHONPATH": os.pathsep.join((str(HERE), str(ROOT))),
             "ORCHESTRATOR_OBJECTIVE_PATH": str(HERE),
             "ORCHESTRATOR_DATA_DIR": str(self.folder / "data"),
             "ORCHESTRATOR_HEARTBEAT": "0.5",

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, follow_to_end, notices, wait_for
+from fleet import ROOT, Fleet, follow_to_end, notices, wait_for
 
 from orchestrator.notices import OtherSource, Progress
 
@@ -45,7 +45,7 @@ def code(tmp_path: Path) -> Path:
 def environment(fleet: Fleet, code: Path) -> dict[str, str]:
     return fleet.environment() | {
         "ORCHESTRATOR_OBJECTIVE_PATH": os.path.relpath(code, fleet.folder),
-        "PYTHONPATH": str(code.parent / "installed"),
+        "PYTHONPATH": os.pathsep.join((str(code.parent / "installed"), str(ROOT))),
     }
 
 

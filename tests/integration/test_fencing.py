@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from fleet import Fleet, Servers, follow_to_end, notices, wait_for
+from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only, wait_for
 from optuna.trial import TrialState
 
 from orchestrator.dispatch import queue_names
@@ -65,6 +65,7 @@ def wait_for_epochs(servers: Servers, count: int) -> None:
             return
 
 
+@real_servers_only
 def test_a_task_that_comes_again_after_its_trial_has_ended_is_not_run(running: Fleet) -> None:
     servers = running.servers
     assert servers is not None
@@ -86,6 +87,7 @@ def test_a_task_that_comes_again_after_its_trial_has_ended_is_not_run(running: F
     assert (trial.state, list(trial.intermediate_values)) == (TrialState.COMPLETE, [1, 2])
 
 
+@real_servers_only
 def test_a_task_that_comes_again_while_its_trial_is_trained_disturbs_nobody(running: Fleet) -> None:
     servers = running.servers
     assert servers is not None

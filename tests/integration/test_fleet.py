@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 
-from fleet import Fleet, command_line, descendants, follow_to_end, notices, wait_for
+from fleet import ROOT, Fleet, command_line, descendants, follow_to_end, notices, real_servers_only, wait_for
 from optuna.trial import TrialState
 
 from orchestrator.notices import Progress
@@ -110,6 +111,7 @@ def test_failures_of_every_kind_are_kept_and_the_search_goes_on(running_embedded
     assert (end.best.value, end.best.number) == best
 
 
+@real_servers_only
 def test_workers_know_no_database_and_trainers_know_no_server(running: Fleet, tmp_path: Path) -> None:
     servers = running.servers
     assert servers is not None
@@ -143,6 +145,7 @@ def test_workers_know_no_database_and_trainers_know_no_server(running: Fleet, tm
     follow_to_end(servers.client(), "w")
 
 
+@real_servers_only
 def test_a_second_control_plane_stands_by_and_takes_over(running: Fleet, tmp_path: Path) -> None:
     servers = running.servers
     assert servers is not None
@@ -196,7 +199,7 @@ def test_the_output_of_trials_lands_in_their_logs(running_embedded: Fleet, tmp_p
         "    os.system('echo a child speaks')\n"
         "    return 0.0\n"
     )
-    environment = running_embedded.environment() | {"PYTHONPATH": str(tmp_path)}
+    environment = running_embedded.environment() | {"PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
     running_embedded.start("serve")
     running_embedded.start("worker", "--slots", "1", environment=environment)
     done = running_embedded.write_spec('name = "talk"\nobjective = "talker:objective"\ntrials = 2\n')

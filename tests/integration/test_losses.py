@@ -8,7 +8,17 @@ import time
 from pathlib import Path
 
 import pytest
-from fleet import Fleet, Process, Servers, command_line, descendants, follow_to_end, notices, wait_for
+from fleet import (
+    Fleet,
+    Process,
+    Servers,
+    command_line,
+    descendants,
+    follow_to_end,
+    notices,
+    real_servers_only,
+    wait_for,
+)
 from optuna.trial import TrialState
 
 from orchestrator.notices import Progress
@@ -153,6 +163,7 @@ def test_poison_in_the_stream_and_in_the_queue_harms_nobody(running_embedded: Fl
     assert client.xlen("orchestrator:events") < 50
 
 
+@real_servers_only
 def test_a_trial_that_somebody_else_ends_is_left_as_they_ended_it(running: Fleet, tmp_path: Path) -> None:
     servers = running.servers
     assert servers is not None

@@ -8,7 +8,7 @@ from typing import Any
 
 import optuna
 import torch
-from fleet import Fleet, Servers, follow_to_end, wait_for
+from fleet import Fleet, Servers, follow_to_end, real_servers_only, wait_for
 from optuna.artifacts import FileSystemArtifactStore, download_artifact, get_all_artifact_meta
 from optuna.trial import TrialState
 
@@ -107,6 +107,7 @@ reduction_factor = 3
 """
 
 
+@real_servers_only
 def test_promoted_trials_keep_one_of_each_and_the_others_no_model(running: Fleet, tmp_path: Path) -> None:
     servers = running.servers
     assert servers is not None

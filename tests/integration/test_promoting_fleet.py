@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from fleet import Fleet, Servers, follow_to_end, notices, wait_for
+from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only, wait_for
 from optuna.trial import TrialState
 
 from orchestrator.notices import Progress
@@ -88,6 +88,7 @@ def test_arriving_best_first_the_rungs_hold_27_9_3_and_1(alone: Fleet, tmp_path:
     assert not checkpoint_files(alone), "checkpoints go when their trials have ended"
 
 
+@real_servers_only
 def test_a_promoted_trial_goes_on_on_any_worker(running: Fleet, tmp_path: Path) -> None:
     servers = running.servers
     assert servers is not None

@@ -6,7 +6,7 @@ import json
 import signal
 from pathlib import Path
 
-from fleet import Fleet, wait_for
+from fleet import Fleet, real_servers_only, wait_for
 
 SPEC = """
 name = "s"
@@ -26,6 +26,7 @@ def seen(fleet: Fleet) -> dict[str, object]:
     return json.loads(found.stdout) if found.returncode == 0 else {}
 
 
+@real_servers_only
 def test_a_fleet_is_looked_at_and_steered(running: Fleet, tmp_path: Path) -> None:
     running.start("serve")
     running.start("worker", "--slots", "1")

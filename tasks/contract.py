@@ -109,7 +109,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     seconds since the epoch. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id.
     ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first: the first one that can
     be read is where it goes on. Without a ``slice`` the trial runs to its end. An attempt that neither reports nor
-    saves a checkpoint for ``stall`` seconds is ended, and killed ``grace`` seconds later.
+    saves a checkpoint for ``stall`` seconds is ended, and killed ``grace`` seconds later. ``again`` says that it was
+    sent before, and that whoever took it then may be about to begin.
     """
 
     study: str
@@ -130,6 +131,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     stall: float | None = None
     checkpoints: tuple[CheckpointRef, ...] = ()
     slice: Slice | None = None
+    again: bool = False
     version: int = VERSION
 
 

@@ -124,6 +124,7 @@ class Core:
 
     def send(self, row: AttemptRow, at: float) -> None:
         """Stages the attempt's task."""
+        again = row.state == AttemptState.SENT
         self.attempts.move(row, AttemptEvent.SEND, at)
         asker = self.trials.asker
         trial = self.trials.mirror.get_trial(row.trial)
@@ -146,6 +147,7 @@ class Core:
             stall=self.spec.stall_timeout,
             checkpoints=self.checkpoints.of(row.trial),
             slice=self.trials.slice(row.trial),
+            again=again,
         )
         self.sends.append(Send(job, self.spec.queue, row.number > 1 or self.trials.is_fixed(row.trial)))
 

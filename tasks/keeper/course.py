@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 import uuid
 from collections import deque
@@ -82,6 +83,7 @@ class Course:
         self._artifacts = artifacts
         self._ask_again = ask_again
         self._confirmations: deque[Confirmation] = deque()
+        self._bound = threading.Event()
         self._reported: dict[int, float] = {}
         self._verdict: Verdict | None = None
         self._fenced = False
@@ -96,7 +98,13 @@ class Course:
     def confirmed(self, confirmation: Confirmation) -> bool:
         """Takes news from the publisher's thread; returns whether they are worth a ring."""
         self._confirmations.append(confirmation)
+        if confirmation.runner or confirmation.verdict is not None:
+            self._bound.set()
         return confirmation.verdict is not None or confirmation.runner != self.runner
+
+    def await_binding(self, timeout: float) -> bool:
+        """Waits until the control plane has bound a runner to the attempt; returns whether it has."""
+        return self._bound.wait(timeout)
 
     def refuse(self, leaving: bool) -> Outcome | None:
         """Returns the outcome of a job whose trainer must not even begin."""

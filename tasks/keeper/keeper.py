@@ -41,6 +41,13 @@ DRAIN_SECONDS = 5.0
 FENCE_SECONDS = 1.0
 """How long the start of a job waits, at the most, to hear whether the attempt is still to be run."""
 
+BINDING_SECONDS = 10.0
+"""How long a job that was sent before waits, at the most, for the control plane to say whose it is: longer than a
+control plane needs to come back."""
+
+BINDING_PAUSE = 0.02
+"""Seconds between two questions about that."""
+
 
 @dataclass(frozen=True)
 class Slot:
@@ -165,10 +172,16 @@ class Keeper:
 
     def _train(self, course: Course) -> Outcome:
         """Runs the job, unless it turns out that nobody wants it to be run."""
+        again = course.job.again
+        if again:
+            # Another slot may have taken it a moment before it was missed: what that one says is to come first.
+            self._await_binding(course, FENCE_SECONDS)
         self._announce(course)
         # A task may come twice, and what this one would write may be another runner's. The answer says who is bound
         # to the attempt, if anybody is; while it is on its way nothing of the user's runs.
         self._publisher.await_answer(course.runner, FENCE_SECONDS)
+        if again:
+            self._await_binding(course, BINDING_SECONDS)
         if refusal := course.refuse(self._handing_back):
             return refusal
         if words := self._slot.admission.refuse(course.job.objective):
@@ -189,6 +202,12 @@ class Keeper:
         )
         self._hand_out(run)
         return self._follow(course, run)
+
+    def _await_binding(self, course: Course, seconds: float) -> None:
+        """Waits until the attempt is bound to a runner, this one or another; ``seconds`` at the most."""
+        deadline = time.monotonic() + seconds
+        while not course.await_binding(BINDING_PAUSE) and time.monotonic() < deadline and not self._handing_back:
+            self._publisher.ask()
 
     def _hand_out(self, run: Run) -> None:
         self._trainer.ready = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from pathlib import Path
 
 from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only, wait_for
@@ -55,6 +57,14 @@ def send_again(servers: Servers, message: bytes) -> None:
     servers.client().rpush(FIRST, message)
 
 
+def marked_again(message: bytes) -> bytes:
+    """Returns what the control plane sends when it misses a task."""
+    envelope = json.loads(message)
+    (job,), options, embedded = json.loads(base64.b64decode(envelope["body"]))
+    body = json.dumps([[job | {"again": True}], options, embedded])
+    return json.dumps(envelope | {"body": base64.b64encode(body.encode()).decode()}).encode()
+
+
 def runs(folder: Path, name: str) -> int:
     return len((folder / name).read_text().splitlines())
 
@@ -94,7 +104,7 @@ def test_a_task_that_comes_again_while_its_trial_is_trained_disturbs_nobody(runn
     running.start("serve")
     prepare(running, trials=2)
     wait_for(lambda: queued(servers), "the task is sent")
-    message = queued(servers)[0]
+    message = queued(servers)[-1]  # the oldest one, which is taken first
     running.start("worker", "--slots", "1", "--name", "first")
     wait_for_epochs(servers, 1)
     # The other slot takes the copy first, then the trial that waits.
@@ -105,3 +115,22 @@ def test_a_task_that_comes_again_while_its_trial_is_trained_disturbs_nobody(runn
 
     assert follow_to_end(servers.client(), "s").complete == 2, running.logs()
     assert [runs(running.folder, f"s-{number}") for number in range(2)] == [1, 1]
+
+
+@real_servers_only
+def test_a_task_that_was_sent_again_waits_to_hear_whose_it_is(running: Fleet) -> None:
+    servers = running.servers
+    assert servers is not None
+    control = running.start("serve")
+    prepare(running)
+    wait_for(lambda: queued(servers), "the task is sent")
+    control.stop()
+    (message,) = queued(servers)
+    send_again(servers, marked_again(message))
+    running.start("worker", "--slots", "2")
+    wait_for(lambda: not queued(servers) and (running.folder / "s-0").exists(), "both are taken, and one has begun")
+    running.start("serve")
+    (running.folder / "go").touch()
+
+    assert follow_to_end(servers.client(), "s").complete == 1, running.logs()
+    assert runs(running.folder, "s-0") == 1

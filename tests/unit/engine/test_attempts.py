@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import msgspec
 import pytest
 from driver import Run, World, make_spec
 from programs import silent
@@ -204,7 +205,7 @@ def test_a_task_that_got_lost_is_sent_again_as_it_is() -> None:
     world = World(make_spec(trials=2))
     job = world.queue.pop(0)
     world.feed("resend", token=job.token)
-    assert world.queue == [job]
+    assert world.queue == [msgspec.structs.replace(job, again=True)], "and says so"
     run = world.until(Started)
     world.feed("resend", token=run.job.token)
     assert run.job.token not in [each.token for each in world.queue], "it has started"

@@ -41,6 +41,7 @@ class Outbox:
         self.last = 0
         self.confirmed = 0
         self.sent = 0
+        self.probed = 0
         self.stalled_since = now
         self.closed = False
         self.carried = threading.Event()
@@ -71,6 +72,10 @@ class Outbox:
             self.confirmed = seq
             self.stalled_since = now
             self._drop(seq)
+            if seq == self.probed:
+                # That one was missing, and those behind it have gone the same way.
+                self.forget_sent()
+            self.probed = 0
         self.sent = max(self.sent, self.confirmed)
 
     def clear(self) -> None:
@@ -78,6 +83,19 @@ class Outbox:
         self._head.clear()
         self._tail.clear()
         self._close_spill()
+
+    def forget_sent(self) -> None:
+        """Everything that is not confirmed is to be sent, again or not."""
+        self.sent = self.confirmed
+
+    def probe(self) -> list[tuple[int, bytes]]:
+        """Returns the oldest of it, to be sent once more, for it may have been lost.
+
+        What comes of it tells the rest: nothing, where nobody listens; a confirmation of it alone, where it had been
+        lost; one of more than that, where only somebody was slow.
+        """
+        self.probed = self._head[0][0]
+        return [self._head[0]]
 
     def unsent(self, limit: int) -> list[tuple[int, bytes]]:
         """Returns what is to be sent next, as (number, event), in order."""

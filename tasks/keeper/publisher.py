@@ -29,7 +29,8 @@ SEND_AT_ONCE = 500
 """Events in one round trip, so that a long outage ends in bounded requests."""
 
 FULL_SECONDS = 0.01
-"""How long a runner with so many waits before it asks what has been committed."""
+"""How long a runner of which all has been sent that may be waits before it asks what has been committed; twice as long
+each time that this was nothing, up to a heartbeat."""
 
 
 class Publisher(threading.Thread):
@@ -79,7 +80,9 @@ class Publisher(threading.Thread):
             outbox.last += 1
             event = Event(token=outbox.token, runner=runner, seq=outbox.last, body=body)
             outbox.add(encode(event))
-        self._wake.set()
+            full = outbox.full
+        if not full:
+            self._wake.set()
         return outbox.last
 
     def await_answer(self, runner: str, timeout: float) -> None:
@@ -100,13 +103,6 @@ class Publisher(threading.Thread):
     def ask(self) -> None:
         """Reads the confirmations now: the doorbell rang."""
         self._ask = True
-        self._wake.set()
-
-    def resend(self, runner: str) -> None:
-        """Sends again what ``runner`` has said and nobody confirmed."""
-        with self._lock:
-            if outbox := self._outboxes.get(runner):
-                outbox.sent = outbox.confirmed
         self._wake.set()
 
     def unconfirmed(self) -> int:
@@ -132,13 +128,16 @@ class Publisher(threading.Thread):
     def run(self) -> None:
         beat_at = 0.0
         delay = 0.0
+        pause = FULL_SECONDS
         while not self._stopping:
+            patience = delay or max(0.0, beat_at - time.monotonic())
             if self._full():
-                # No ring is waited for: each event that is added would be one.
-                time.sleep(FULL_SECONDS)
+                self._wake.wait(min(pause, patience))
+                pause = min(2 * pause, self._heartbeat)
                 self._ask = True
             else:
-                self._wake.wait(delay or max(0.0, beat_at - time.monotonic()))
+                self._wake.wait(patience)
+                pause = FULL_SECONDS
             self._wake.clear()
             now = time.monotonic()
             beating = now >= beat_at
@@ -164,12 +163,10 @@ class Publisher(threading.Thread):
         """One round trip. Returns whether there is more to send."""
         self._ask, asked = False, self._ask
         with self._lock:
-            if beating:
-                self._find_stalled(now)
             batches = [
                 (outbox, entries)
                 for outbox in self._outboxes.values()
-                if (entries := outbox.unsent(SEND_AT_ONCE)) or asked or beating
+                if (entries := self._due(outbox, now, beating)) or asked or beating
             ]
             speaking = self._speaking()
         pipe = self._client.pipeline(transaction=False)
@@ -230,17 +227,23 @@ class Publisher(threading.Thread):
         with contextlib.suppress(OSError):
             self._on_confirmation(outbox.runner, confirmation)
 
-    def _find_stalled(self, now: float) -> None:
-        for outbox in self._outboxes.values():
-            if not outbox:
-                outbox.stalled_since = now
-            elif now - outbox.stalled_since > 2 * self._heartbeat:
-                outbox.sent = outbox.confirmed
-                outbox.stalled_since = now
+    def _due(self, outbox: Outbox, now: float, beating: bool) -> list[tuple[int, bytes]]:
+        """Returns what is to be sent of a runner, the oldest of it once more where nothing has been confirmed for long.
+
+        Only that: with nobody there to read it, the stream would grow for ever.
+        """
+        entries = outbox.unsent(SEND_AT_ONCE)
+        if not outbox:
+            outbox.stalled_since = now
+        elif beating and now - outbox.stalled_since > 2 * self._heartbeat:
+            outbox.stalled_since = now
+            if outbox.sent > outbox.confirmed:
+                entries = outbox.probe() + entries
+        return entries
 
     def _forget_sent(self) -> None:
         # A request that failed may have arrived or not; the receiver drops what it has already seen.
         with self._lock:
             for outbox in self._outboxes.values():
-                outbox.sent = outbox.confirmed
+                outbox.forget_sent()
                 outbox.carried.set()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
+import sqlite3
 import time
 from pathlib import Path
 
 import pytest
 from fleet import (
     Fleet,
+    Pause,
     Process,
     Servers,
     command_line,
@@ -24,6 +27,8 @@ from optuna.trial import TrialState
 from orchestrator.notices import Progress
 from orchestrator.storage.look import open_history
 from tasks.app import create_app
+
+LEASE = 2.0
 
 SPEC = """
 name = "s"
@@ -127,6 +132,26 @@ def test_an_emptied_redis_is_rebuilt_from_the_database(running_embedded: Fleet) 
     assert (end.state, end.complete) == ("finished", 10), running_embedded.logs()
     assert serve.popen.poll() is None
     check_all_there(servers)
+
+
+def test_an_sqlite_file_that_is_locked_is_waited_for(running_embedded: Fleet) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    running_embedded.start("worker", "--slots", "1")
+    running_embedded.submit(running_embedded.write_spec(SPEC))
+    wait_for_epochs(servers, 40)
+    with contextlib.closing(sqlite3.connect(servers.storage_url.removeprefix("sqlite:///"))) as somebody:
+        somebody.execute("BEGIN EXCLUSIVE")
+        (before,) = somebody.execute("SELECT COUNT(*) FROM trial_intermediate_values").fetchone()
+        Pause(3 * LEASE)()
+        (after,) = somebody.execute("SELECT COUNT(*) FROM trial_intermediate_values").fetchone()
+        somebody.rollback()
+    assert after == before, "it was locked"
+    assert follow_to_end(servers.client(), "s").complete == 10, running_embedded.logs()
+    check_all_there(servers)
+    with open_history(servers.storage_url) as history:
+        assert [len(history.trial("s", str(number)).attempts) for number in range(10)] == [1] * 10, "nobody was lost"
 
 
 def test_a_worker_that_is_told_to_stop_hands_its_trial_back(running_embedded: Fleet) -> None:

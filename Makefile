@@ -9,12 +9,12 @@ BESIDE := --numprocesses 2 --dist loadfile
 AMONG := --numprocesses 3 --dist loadfile
 INPUTS := pyproject.toml docker/constraints.txt
 
-.PHONY: demo test lint types unit integration soak faults chaos bench clean
+.PHONY: demo test lint types unit integration faults chaos bench clean
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types unit integration soak ## everything that has to hold
+test: lint types unit integration ## everything that has to hold
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -27,13 +27,10 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(BIN)/pytest $(BESIDE) tests/unit tests/contract
 
-integration: $(VENV)/.installed-dev
-	$(BIN)/pytest $(AMONG) tests/integration
+integration: $(VENV)/.installed-dev  ## real processes on real servers, and every fault of docs/faults.md
+	$(BIN)/pytest $(AMONG) tests/integration tests/faults
 
-soak: $(VENV)/.installed-dev      ## the short form of chaos
-	$(BIN)/pytest tests/faults/test_chaos.py
-
-faults: $(VENV)/.installed-dev    ## every fault of docs/faults.md, one by one
+faults: $(VENV)/.installed-dev    ## the faults alone
 	$(BIN)/pytest $(AMONG) tests/faults
 
 chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account

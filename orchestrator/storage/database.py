@@ -14,11 +14,13 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, select
+from sqlalchemy import Connection, Engine, NullPool, event, exc, insert
 
 from orchestrator.errors import BadInput
+from orchestrator.schema import OurSchema
 from orchestrator.settings import redact
 from orchestrator.storage import tables
+from orchestrator.storage.versions import optuna_schema, our_schema, shown
 
 BUSY_SECONDS = 60
 """How long a SQLite writer waits for another process that holds the file."""
@@ -76,7 +78,7 @@ class Database:
         """
         where = redact(self.url)
         try:
-            version = self._make_tables()
+            ours = self._make_tables()
         except (exc.OperationalError, exc.InterfaceError) as error:
             reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
             problem = f"the database cannot be reached: {reason}"
@@ -84,16 +86,15 @@ class Database:
         except (exc.NoSuchModuleError, ImportError) as error:
             raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
         except RuntimeError as error:
-            raise BadInput(where, str(error), "use the Optuna version that wrote it, or migrate it") from None
-        if version is not None and version != tables.SCHEMA_VERSION:
-            raise BadInput(
-                where,
-                f"its tables are of version {version}, this program's are of version {tables.SCHEMA_VERSION}",
-                "use the program version that wrote it, or a new database",
-            )
+            with self.read() as connection:
+                theirs = optuna_schema(connection)
+            refusal = theirs and theirs.refusal(shown(self.url))
+            raise BadInput(where, *(refusal or (str(error),))) from None
+        if refusal := ours.refusal():
+            raise BadInput(where, *refusal)
 
-    def _make_tables(self) -> int | None:
-        """Makes what is missing; returns the version of what was there."""
+    def _make_tables(self) -> OurSchema:
+        """Makes what is missing; returns the version of ours."""
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         for attempt in range(MAKE_ATTEMPTS):
             try:
@@ -103,10 +104,10 @@ class Database:
                 theirs.engine.dispose()
                 tables.metadata.create_all(self.engine, tables=_ours())
                 with self.write() as connection:
-                    version = connection.scalar(select(tables.meta.c.schema_version))
-                    if version is None:
-                        connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
-                return version
+                    if (found := our_schema(connection)) is not None:
+                        return found
+                    connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
+                return OurSchema(tables.SCHEMA_VERSION, tables.SCHEMA_VERSION)
             except (exc.DatabaseError, optuna.exceptions.StorageInternalError) as error:
                 # Processes that start together make the same tables; whoever comes second looks again.
                 if attempt + 1 == MAKE_ATTEMPTS or not _MET.search(str(error.__cause__ or "") + str(error)):

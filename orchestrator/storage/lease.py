@@ -5,18 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Float, bindparam, literal_column, select, text, update
+from sqlalchemy import Connection, Float, bindparam, select, text, update
 
 from orchestrator.errors import NotTheWriter
 from orchestrator.storage.database import Database, is_gone, process_name
-from orchestrator.storage.statements import insert_or_ignore
+from orchestrator.storage.statements import current_time, insert_or_ignore
 from orchestrator.storage.tables import writer
-
-_NOW = {
-    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
-    "postgresql": "extract(epoch from clock_timestamp())::float8",
-}
-
 
 _END_BACKEND = text("SELECT pg_terminate_backend(:pid) WHERE :pid <> pg_backend_pid()")
 
@@ -43,7 +37,7 @@ class WriterLease:
     def __init__(self, database: Database, seconds: float) -> None:
         self._database = database
         self._seconds = seconds
-        self._now = literal_column(_NOW[database.dialect], Float)
+        self._now = current_time(database.dialect)
         self.term = 0
         self._renew = (
             update(writer)

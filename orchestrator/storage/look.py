@@ -10,16 +10,20 @@ from urllib.parse import quote
 
 import optuna
 import sqlalchemy
-from sqlalchemy import Connection, exc, select
+from sqlalchemy import Connection, exc
 
 from orchestrator.errors import BadInput
 from orchestrator.settings import Settings, redact
-from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.history import History
+from orchestrator.storage.versions import our_schema
 
 _EMPTY = "holds no studies, nor the tables for them"
 _REMEDY = "run a search first, or set ORCHESTRATOR_STORAGE_URL or ORCHESTRATOR_DATA_DIR to where one was run"
+
+
+class NothingThere(BadInput):
+    """There is no such database, or it has no tables for studies."""
 
 
 @contextmanager
@@ -29,6 +33,18 @@ def open_history(url: str) -> Iterator[History]:
     Raises:
         BadInput: there is none, it cannot be reached, it holds no studies, or it is of another version.
     """
+    with open_connection(url) as connection:
+        yield History(connection, _has_ours(connection, redact(url)))
+
+
+@contextmanager
+def open_connection(url: str) -> Iterator[Connection]:
+    """Opens the database for a look, of whatever version its tables are.
+
+    Raises:
+        NothingThere: there is none, or it holds no studies.
+        BadInput: it cannot be reached.
+    """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     where = redact(url)
     _check_file(url, where)
@@ -37,7 +53,9 @@ def open_history(url: str) -> Iterator[History]:
         with database.read() as connection:
             if database.dialect == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            yield History(connection, _has_ours(connection, where))
+            if not sqlalchemy.inspect(connection).has_table("studies"):
+                raise NothingThere(where, _EMPTY, _REMEDY)
+            yield connection
     except (exc.OperationalError, exc.InterfaceError) as error:
         reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
         problem = f"the database cannot be reached: {reason}"
@@ -61,7 +79,7 @@ def _check_file(url: str, where: str) -> None:
         return
     path = Path((parsed.database or "").removeprefix("file:"))
     if not path.is_file():
-        raise BadInput(where, "there is no such database", _REMEDY)
+        raise NothingThere(where, "there is no such database", _REMEDY)
     try:
         with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
             found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall()
@@ -70,20 +88,11 @@ def _check_file(url: str, where: str) -> None:
     except sqlite3.DatabaseError:
         raise BadInput(where, "is not an SQLite database", _REMEDY) from None
     if not found:
-        raise BadInput(where, _EMPTY, _REMEDY)
+        raise NothingThere(where, _EMPTY, _REMEDY)
 
 
 def _has_ours(connection: Connection, where: str) -> bool:
-    inspector = sqlalchemy.inspect(connection)
-    if not inspector.has_table("studies"):
-        raise BadInput(where, _EMPTY, _REMEDY)
-    if not inspector.has_table(tables.meta.name):
-        return False
-    version = connection.scalar(select(tables.meta.c.schema_version))
-    if version is not None and version != tables.SCHEMA_VERSION:
-        raise BadInput(
-            where,
-            f"its tables are of version {version}, this program's are of version {tables.SCHEMA_VERSION}",
-            "use the program version that wrote it",
-        )
-    return version is not None
+    ours = our_schema(connection)
+    if ours is not None and (refusal := ours.refusal()):
+        raise BadInput(where, *refusal)
+    return ours is not None

@@ -1,6 +1,6 @@
-"""Inserts that may meet what is there already, for both dialects.
+"""What the two dialects spell in different ways: inserts that may meet what is there already, and the time.
 
-Each is made once: putting a statement together costs more than the database takes to run it.
+An insert is made once: putting a statement together costs more than the database takes to run it.
 """
 
 from __future__ import annotations
@@ -8,10 +8,20 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from sqlalchemy import Table
+from sqlalchemy import ColumnElement, Float, Table, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 
 _dialects: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
+
+_NOW = {
+    "sqlite": "(julianday('now') - 2440587.5) * 86400.0",
+    "postgresql": "extract(epoch from clock_timestamp())::float8",
+}
+
+
+def current_time(dialect: str) -> ColumnElement[float]:
+    """Returns the time by the database's clock, in seconds since the epoch."""
+    return literal_column(_NOW[dialect], Float)
 
 
 @functools.cache

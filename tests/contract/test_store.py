@@ -335,7 +335,7 @@ def test_the_same_key_twice_is_one_command(books: Books) -> None:
 def test_tables_of_another_version_are_refused(books: Books) -> None:
     with books.database.write() as connection:
         connection.execute(update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
-    with pytest.raises(BadInput, match="version 3, this program's are of version 2; use"):
+    with pytest.raises(BadInput, match="version 3, this program's are of version 2; it was written by a newer one"):
         books.database.prepare()
 
 
@@ -343,7 +343,7 @@ def test_tables_of_another_version_are_refused(books: Books) -> None:
 def test_a_database_of_another_optuna_is_refused(books: Books) -> None:
     with books.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
-    with pytest.raises(BadInput, match="use the Optuna version that wrote it"):
+    with pytest.raises(BadInput, match="then migrate it: optuna storage upgrade --storage "):
         books.database.prepare()
     gc.collect()  # Optuna's constructor raised, so that nobody could close its connection
 

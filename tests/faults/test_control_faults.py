@@ -135,17 +135,24 @@ def state_of(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-@pytest.mark.parametrize("whose", ["ours", "optuna"])
-def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str) -> None:
+@pytest.mark.parametrize(
+    ("whose", "remedy"),
+    [
+        ("ours", "use the program version that wrote it, or a new database"),
+        ("an older optuna", "optuna storage upgrade --storage sqlite:///"),
+        ("a newer optuna", "pip install --upgrade trial-orchestrator optuna"),
+    ],
+)
+def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str, remedy: str) -> None:
     url = f"sqlite:///{tmp_path}/study.db"
     database = Database(url)
     database.prepare()
     with database.write() as connection:
         if whose == "ours":
-            connection.execute(sqlalchemy.update(tables.meta).values(schema_version=99))
+            connection.execute(sqlalchemy.update(tables.meta).values(schema_version=1))
         else:
-            connection.exec_driver_sql("UPDATE version_info SET schema_version = 99")
-            connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v99.0.0.a'")
+            version = "v3.0.0.d" if whose == "an older optuna" else "v99.0.0.a"
+            connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
     database.close()
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", "serve"],
@@ -158,4 +165,4 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str) ->
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "version" in done.stderr
-    assert "migrate" in done.stderr or "program version that wrote it" in done.stderr
+    assert remedy in done.stderr

@@ -95,7 +95,9 @@ class Controller:
         self._watch = Watch(lease)
         self._slots = Slots(lease)
         self._studies = Studies(store, record, clock)
-        self._steering = Steering(store, self._studies, only, clock, lambda: self._finish_round(clock.wall()))
+        self._steering = Steering(
+            store, self._studies, only, clock, lambda: self._finish_round(clock.wall()), self._take_up
+        )
         self._actions = Actions(events, broker, checkpoints, artifacts, passed)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock)
         self._progress_owed: set[str] = set()
@@ -304,6 +306,11 @@ class Controller:
             for row in engine.attempts.in_state(*AttemptState):
                 self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
         self._resend_missing(self._clock.wall())
+
+    def _take_up(self, name: str) -> None:
+        """Reads a study again, whatever is in memory: what others have written to the database is found, too."""
+        self._studies.load(name)
+        self._reconcile()
 
     def _resend_missing(self, before: float) -> None:
         """Sends again what was sent ``before``, never started, and waits in no queue."""

@@ -27,14 +27,24 @@ class Steering:
         only: Name of the one study whose commands are applied; those of all when empty.
         clock: Time.
         settle: Commits what the studies have staged.
+        take_up: Reads a study, as at the start, and makes the world agree with it.
     """
 
-    def __init__(self, store: Books, studies: Studies, only: str, clock: Clock, settle: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        store: Books,
+        studies: Studies,
+        only: str,
+        clock: Clock,
+        settle: Callable[[], object],
+        take_up: Callable[[str], None],
+    ) -> None:
         self._store = store
         self._studies = studies
         self._only = only
         self._clock = clock
         self._settle = settle
+        self._take_up = take_up
 
     def apply(self) -> dict[Command, str]:
         """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
@@ -55,6 +65,9 @@ class Steering:
             self._submit(name, Spec.from_json(command.payload))
         elif command.operation == "enqueue":
             self._enqueue(name, command.payload.get("params"))
+        elif command.operation == "reconcile":
+            self._settle()
+            self._take_up(name)
         elif name not in self._studies:
             return {"study": name, "state": self._store.load(name).state}
         elif command.operation in ("pause", "resume", "stop"):

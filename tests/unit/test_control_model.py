@@ -183,7 +183,7 @@ class World(RuleBasedStateMachine):
             self.world.redis.add({keys.EVENT_FIELD: data})
 
     @precondition(lambda self: self.commands < 4)
-    @rule(operation=st.sampled_from(["pause", "resume"]))
+    @rule(operation=st.sampled_from(["pause", "resume", "reconcile"]))
     def command(self, operation: str) -> None:
         self.commands += 1
         self.world.database.issue(f"key-{self.commands}", operation, "search")

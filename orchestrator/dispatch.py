@@ -1,4 +1,4 @@
-"""The only place that talks to Celery: tasks sent, tasks revoked, and which tasks still wait in a queue."""
+"""The control plane's only way to Celery: tasks sent, tasks revoked, and which tasks still wait in a queue."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ from orchestrator.journal import Journal
 from orchestrator.ports import Passed, unwatched
 from orchestrator.settings import Settings, redact
 from orchestrator.storage import Store, WriterLease
-from orchestrator.storage.database import Database
-from orchestrator.stream import EventStream, ring
+from orchestrator.storage.database import Database, process_name
+from orchestrator.stream import EventStream, introduce, ring
 from tasks.app import connect
 
 log = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ def serve(
     """
     client = connect(redis_url)
     check_redis(client, redis_url)
+    introduce(client, process_name())
     database = Database(storage_url)
     database.prepare()
     with _stop_signals(connect(redis_url)) as stop:

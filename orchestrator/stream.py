@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterable, Mapping
 
@@ -18,6 +19,9 @@ log = logging.getLogger(__name__)
 
 NOTICES_KEPT = 2_000
 SECONDS_KEPT = 86_400
+
+CLIENT_NAME = "control-plane:"
+"""What the name of a control plane's connection begins with; the name of the process follows."""
 
 AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError)
 """Redis cannot be reached, does not answer, or takes nothing."""
@@ -148,6 +152,12 @@ def is_full(error: BaseException | None) -> bool:
     while error is not None and not isinstance(error, redis.exceptions.OutOfMemoryError):
         error = error.__cause__ or error.__context__
     return error is not None
+
+
+def introduce(client: redis.Redis, process: str) -> None:
+    """Names a control plane's connection, so that it can be told who stands by. Nothing depends on it."""
+    with contextlib.suppress(redis.ResponseError):
+        client.client_setname(CLIENT_NAME + process)
 
 
 def ring(client: redis.Redis) -> None:

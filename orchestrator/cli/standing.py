@@ -34,7 +34,7 @@ def ls(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([to_json(each, now) for each in found]))
     else:
-        _print(render_list(found, now))
+        print_rich(render_list(found, now))
 
 
 @cli.command()
@@ -50,7 +50,7 @@ def status(study: str, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(to_json(found, now)))
     else:
-        _print(render_status(found, _width(), now))
+        print_rich(render_status(found, _width(), now))
 
 
 @cli.command()
@@ -83,7 +83,8 @@ def _history() -> AbstractContextManager[History]:
     return open_history(url_of(load_settings()))
 
 
-def _print(what: RenderableType) -> None:
+def print_rich(what: RenderableType) -> None:
+    """Prints to stdout, in colours where that is a terminal."""
     from rich.console import Console
 
     Console(width=_width(), highlight=False, markup=False, emoji=False).print(what)

@@ -29,6 +29,13 @@ def count(amount: int, noun: str) -> str:
     return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
 
 
+def listed(items: Iterable[object], most: int = 5) -> str:
+    """Returns ``a, b, c``, at most so many, and how many more there are."""
+    texts = [str(item) for item in items]
+    more = f" and {len(texts) - most} more" if len(texts) > most else ""
+    return ", ".join(texts[:most]) + more
+
+
 def percent(part: int, whole: int) -> str:
     """Returns ``part`` in percent of ``whole``; never rounded to 0 or 100 where it is neither."""
     if whole <= 0:

@@ -1,0 +1,45 @@
+"""The command that looks for trouble."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import click
+
+from orchestrator.cli.commands import cli
+from orchestrator.cli.standing import print_rich
+
+
+@cli.command()
+@click.option("--repair", "mends", is_flag=True, help="Mend what is safe to mend, and say what was done.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def doctor(mends: bool, as_json: bool) -> None:
+    """Look for trouble: the installation, the servers, and all that database, queue, stream and workers disagree about.
+
+    Each finding comes with its remedy. Looks where the two URLs point, or else at the `run` that works in
+    ORCHESTRATOR_DATA_DIR, for a few seconds, and changes nothing without --repair. Ends with 1 where something is a
+    problem.
+    """
+    from orchestrator.settings import load_settings
+
+    settings = load_settings()
+    from orchestrator.doctor.checks import findings
+    from orchestrator.doctor.gather import gather
+    from orchestrator.doctor.repair import repair
+    from orchestrator.doctor.show import has_problem, render, to_json
+
+    facts = gather(settings)
+    found = findings(facts)
+    done: list[str] | None = None
+    if mends:
+        done = list(repair(settings, found))
+        if done:
+            facts = gather(settings)
+            found = findings(facts)
+    if as_json:
+        click.echo(json.dumps(to_json(facts, found, done)))
+    else:
+        print_rich(render(found, done))
+    if has_problem(found):
+        sys.exit(1)

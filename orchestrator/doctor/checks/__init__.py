@@ -1,0 +1,26 @@
+"""From facts to findings: a module for each group. Pure: no server, no clock, no file."""
+
+from __future__ import annotations
+
+from orchestrator.doctor.checks import clocks, control, database, installation, redis, stream, studies, workers
+from orchestrator.doctor.facts import Facts
+from orchestrator.doctor.finding import Finding, Group
+
+_CHECKS = (
+    installation.check,
+    clocks.check,
+    redis.check,
+    database.check,
+    control.check,
+    workers.check,
+    stream.check_queues,
+    stream.check_stream,
+    studies.check,
+)
+
+
+def findings(facts: Facts) -> list[Finding]:
+    """Returns everything there is to say, group by group."""
+    found = [finding for check in _CHECKS for finding in check(facts)]
+    order = list(Group)
+    return sorted(found, key=lambda finding: order.index(finding.group))

@@ -1,0 +1,32 @@
+"""Clocks that differ. No lease ends by that, but every time that is shown or compared does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.doctor.facts import Facts
+from orchestrator.doctor.finding import Code, Finding, Severity
+from orchestrator.view.words import duration, listed
+
+APART = 5.0
+"""Seconds."""
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the clocks of Redis, of the database and of workers, against this host's."""
+    clocks = {"Redis": facts.redis.clock, "the database": facts.database.clock}
+    clocks |= {f"worker {each.name}": each.clock for each in facts.workers.workers}
+    known = {name: clock for name, clock in clocks.items() if clock is not None}
+    apart = {name: clock for name, clock in known.items() if abs(clock.offset) - clock.within > APART}
+    for name, clock in apart.items():
+        direction = "ahead of" if clock.offset > 0 else "behind"
+        yield Finding(
+            Code.CLOCK_APART,
+            Severity.WARNING,
+            name,
+            f"its clock is {duration(abs(clock.offset))} {direction} this host's; no lease ends by that, but the times "
+            "of trials and the ages shown here are wrong by as much",
+            "set both by NTP: timedatectl set-ntp true",
+        )
+    if alike := [name for name in known if name not in apart]:
+        yield Finding(Code.CLOCKS, Severity.OK, "clocks", f"within {APART:g} s of this host's: {listed(alike)}")

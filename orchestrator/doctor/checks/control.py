@@ -1,0 +1,78 @@
+"""The control plane: who writes, who stands by, and whether commands are answered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.doctor.facts import Facts, Writer
+from orchestrator.doctor.finding import Code, Finding, FreeLease, Ring, Severity
+from orchestrator.view.words import duration, listed
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the control plane; nothing where the database cannot tell."""
+    if facts.database.books is None:
+        return
+    writer = facts.books.writer
+    if writer is not None and writer.active:
+        yield Finding(
+            Code.CONTROL_PLANE,
+            Severity.OK,
+            writer.holder,
+            f"writes in term {writer.term}{_standbys(facts, writer)}",
+        )
+        yield from _commands(facts)
+        return
+    yield _missing(facts)
+    if writer is not None and writer.holder and writer.gone:
+        yield Finding(
+            Code.LEASE_LEFT,
+            Severity.NOTE,
+            writer.holder,
+            "ended on this host without giving the writer's lease back",
+            "whoever leads next takes it at once; there is nothing to wait for",
+            mend=FreeLease(writer.holder),
+        )
+
+
+def _standbys(facts: Facts, writer: Writer) -> str:
+    connected = facts.redis.control_planes
+    if facts.setup.alone or not facts.redis.looked_at or connected is None:
+        return ""
+    others = [name for name in connected if name != writer.holder]
+    return f", {len(others)} stand{'s' if len(others) == 1 else ''} by" if others else ", nobody stands by"
+
+
+def _missing(facts: Facts) -> Finding:
+    setup, books = facts.setup, facts.books
+    waiting = [each.name for each in books.waiting]
+    said = ["no control plane is active"]
+    writer = books.writer
+    if writer is not None and writer.holder:
+        when = "has ended" if writer.gone else f"lost the lease {duration(-writer.left)} ago"
+        said.append(f"the last one, {writer.holder}, {when}")
+    if waiting:
+        said.append(f"studies that wait for one: {listed(waiting)}")
+    if books.commands:
+        said.append(f"commands that wait for one: {len(books.commands)}")
+    severity = Severity.PROBLEM if waiting or books.commands else Severity.NOTE
+    remedy = "orchestrator serve"
+    if setup.alone:
+        severity = Severity.WARNING if setup.running else Severity.NOTE
+        remedy = f"see {setup.data_dir}/logs/serve.log" if setup.running else "orchestrator run SPEC brings one"
+    return Finding(Code.CONTROL_PLANE_MISSING, severity, "", "; ".join(said), remedy)
+
+
+def _commands(facts: Facts) -> Iterator[Finding]:
+    late = [each for each in facts.books.commands if each.age > 2 * facts.setup.lease]
+    for each in late:
+        yield Finding(
+            Code.COMMAND_UNANSWERED,
+            # A `run` looks after one study, and leaves the others' commands to theirs.
+            Severity.NOTE if facts.setup.alone else Severity.WARNING,
+            f"{each.operation} {each.study}",
+            f"was issued {duration(each.age)} ago and is not answered",
+            "the control plane looks for commands every lease; its log says what keeps it, or that it was started "
+            "with --study for another one",
+            mend=Ring(),
+        )

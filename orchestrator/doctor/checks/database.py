@@ -1,0 +1,125 @@
+"""The study database: whether it is there, of the right version, and open to its writer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.doctor.facts import Database, Facts
+from orchestrator.doctor.finding import Code, Finding, Severity
+from orchestrator.view.words import duration
+
+CROWDED, FULL = 0.8, 0.95
+"""Of ``max_connections``."""
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the database."""
+    database = facts.database
+    if database.locked:
+        yield _locked(database)
+    if database.error:
+        if database.missing:
+            yield _absent(facts)
+        elif not database.locked:
+            yield _unreachable(database)
+        return
+    refusals = list(_versions(database))
+    said = [database.version]
+    if database.optuna is not None and not refusals:
+        said.append(f"Optuna's schema {database.optuna.found}")
+    if database.ours is not None and not refusals:
+        said.append(f"tables of version {database.ours.found}")
+    if database.connections is not None:
+        said.append("{} of {} connections".format(*database.connections))
+    yield Finding(Code.DATABASE, Severity.OK, database.where, ", ".join(said))
+    yield from refusals
+    if database.ours is None:
+        yield Finding(
+            Code.DATABASE_ABSENT,
+            Severity.NOTE,
+            database.where,
+            "holds Optuna's studies and none of this program's yet",
+            "serve or run make the tables when they start",
+        )
+    yield from _state(facts)
+
+
+def _absent(facts: Facts) -> Finding:
+    setup, database = facts.setup, facts.database
+    if setup.redis and not setup.storage:
+        return Finding(
+            Code.DATABASE_ABSENT,
+            Severity.NOTE,
+            "ORCHESTRATOR_STORAGE_URL",
+            "is not set, so no study could be looked at; on a machine that only trains that is right",
+            "elsewhere set it to the URL that serve has",
+        )
+    remedy = "orchestrator serve makes the tables" if setup.storage else "orchestrator run SPEC makes it"
+    return Finding(Code.DATABASE_ABSENT, Severity.NOTE, database.where, database.error, remedy)
+
+
+def _unreachable(database: Database) -> Finding:
+    return Finding(
+        Code.DATABASE_UNREACHABLE,
+        Severity.PROBLEM,
+        database.where,
+        f"{database.error}; no study could be looked at",
+        "start it, or mend ORCHESTRATOR_STORAGE_URL; training goes on meanwhile, and nothing is lost",
+    )
+
+
+def _locked(database: Database) -> Finding:
+    return Finding(
+        Code.DATABASE_LOCKED,
+        Severity.PROBLEM,
+        database.where,
+        "another process holds the file's write lock, so nothing can be recorded",
+        f"find out which, and end its transaction: fuser {database.url.removeprefix('sqlite:///')}",
+    )
+
+
+def _versions(database: Database) -> Iterator[Finding]:
+    if database.optuna is not None and (refusal := database.optuna.refusal(database.url)):
+        yield Finding(Code.OPTUNA_SCHEMA, Severity.PROBLEM, database.where, refusal.problem, refusal.remedy)
+    if database.ours is not None and (refusal := database.ours.refusal()):
+        yield Finding(Code.TABLES_VERSION, Severity.PROBLEM, database.where, refusal.problem, refusal.remedy)
+
+
+def _state(facts: Facts) -> Iterator[Finding]:
+    database = facts.database
+    if database.read_only:
+        yield Finding(
+            Code.DATABASE_READ_ONLY,
+            Severity.PROBLEM,
+            database.where,
+            "takes no writes: it is a standby, or set to read-only",
+            "name the primary in ORCHESTRATOR_STORAGE_URL",
+        )
+    if database.connections is not None:
+        used, most = database.connections
+        if used >= CROWDED * most:
+            yield Finding(
+                Code.DATABASE_CONNECTIONS,
+                Severity.PROBLEM if used >= FULL * most else Severity.WARNING,
+                "max_connections",
+                f"{used} of {most} connections are open; a control plane that cannot connect records nothing",
+                "raise max_connections, or end idle sessions: SELECT * FROM pg_stat_activity",
+            )
+    for blocked in database.blocked:
+        yield Finding(
+            Code.DATABASE_LOCKED,
+            Severity.PROBLEM,
+            database.where,
+            f"a session of this program has waited for {duration(blocked.seconds)} for a lock of session {blocked.pid} "
+            f"({blocked.application or 'unnamed'}, {blocked.state})",
+            f"end that transaction, or: SELECT pg_terminate_backend({blocked.pid})",
+        )
+    if database.journal not in ("", "wal") and facts.active:
+        yield Finding(
+            Code.SQLITE_JOURNAL,
+            Severity.WARNING,
+            database.where,
+            f"its journal mode is {database.journal}, although a control plane has it open: the file system cannot do "
+            "WAL, and whoever reads keeps the writer waiting",
+            "keep it on a disk of this machine, or take PostgreSQL",
+        )

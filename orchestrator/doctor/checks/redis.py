@@ -1,0 +1,137 @@
+"""The Redis server: whether it is there, and whether it keeps what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.doctor.facts import Facts, Redis
+from orchestrator.doctor.finding import Code, Finding, Severity
+from orchestrator.view.words import percent
+
+OLDEST = (6, 2)
+"""The first version that has the commands in use here."""
+
+FILLING, FULL = 0.75, 0.95
+"""Of ``maxmemory``."""
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the server."""
+    redis = facts.redis
+    if not redis.where:
+        yield _absent(facts)
+        return
+    if redis.error:
+        yield Finding(
+            Code.REDIS_UNREACHABLE,
+            Severity.PROBLEM,
+            redis.where,
+            f"Redis cannot be reached: {redis.error}; queue, stream and workers could not be looked at",
+            "start it, or mend ORCHESTRATOR_REDIS_URL; training goes on meanwhile, and nothing is lost",
+        )
+        return
+    troubles = [*_settings(redis), *_state(redis)]
+    wrong = {finding.code for finding in troubles}
+    said = [redis.version] if redis.version else []
+    if redis.policy and Code.REDIS_EVICTION not in wrong:
+        said.append(redis.policy)
+    if redis.aof or redis.snapshots:
+        said.append("append-only file" if redis.aof else "snapshots")
+    if redis.used is not None:
+        said.append(f"{redis.used / 10**6:.1f} MB used")
+    said.append(f"answers in {redis.seconds * 1000:.1f} ms")
+    yield Finding(Code.REDIS, Severity.OK, redis.where, ", ".join(said))
+    yield from troubles
+
+
+def _absent(facts: Facts) -> Finding:
+    if facts.setup.alone:
+        return Finding(
+            Code.REDIS_ABSENT,
+            Severity.NOTE,
+            facts.setup.data_dir,
+            "no `run` works in this folder, and no fleet is configured: there are no queue, stream and workers",
+            "orchestrator run SPEC; for a fleet set ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL",
+        )
+    return Finding(
+        Code.REDIS_ABSENT,
+        Severity.PROBLEM,
+        "ORCHESTRATOR_REDIS_URL",
+        "is not set, so queue, stream and workers could not be looked at",
+        "set it to the URL that serve and the workers have",
+    )
+
+
+def _settings(redis: Redis) -> Iterator[Finding]:
+    if redis.version and _number(redis.version) < OLDEST:
+        yield Finding(
+            Code.REDIS_VERSION,
+            Severity.PROBLEM,
+            redis.version,
+            "is older than 6.2, whose streams are needed",
+            "install Redis 6.2 or later, or Valkey",
+        )
+    if redis.policy not in (None, "", "noeviction"):
+        everything = str(redis.policy).startswith("allkeys")
+        thrown = "queues and events" if everything else "verdicts and confirmations"
+        yield Finding(
+            Code.REDIS_EVICTION,
+            Severity.PROBLEM if everything else Severity.WARNING,
+            "maxmemory-policy",
+            f"is {redis.policy}: once memory is full it throws away {thrown}",
+            "redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its configuration file; where other "
+            "programs need the policy, give this one a server of its own",
+        )
+    if redis.aof is False and redis.snapshots is False:
+        yield Finding(
+            Code.REDIS_PERSISTENCE,
+            Severity.WARNING,
+            "appendonly",
+            "is off, and no snapshots are made: after a restart the queue is made again from the database, and workers "
+            "send again what was not recorded, which costs time",
+            "redis-cli CONFIG SET appendonly yes, and the same in its configuration file",
+        )
+    if redis.hidden:
+        yield Finding(
+            Code.REDIS_HIDDEN,
+            Severity.NOTE,
+            " and ".join(redis.hidden),
+            "may not be called by this user, so not everything could be looked at",
+            "look at maxmemory-policy (noeviction) and appendonly (yes) yourself, or allow it: ACL SETUSER … "
+            + " ".join(f"+{command.lower().replace(' ', '|')}" for command in redis.hidden),
+        )
+
+
+def _state(redis: Redis) -> Iterator[Finding]:
+    if redis.replica_of:
+        yield Finding(
+            Code.REDIS_REPLICA,
+            Severity.PROBLEM,
+            redis.where,
+            f"is a replica of {redis.replica_of}: it takes nothing, or loses what it takes",
+            "name its master in ORCHESTRATOR_REDIS_URL, or promote it: redis-cli REPLICAOF NO ONE",
+        )
+    if redis.maxmemory and redis.used is not None and redis.used > FILLING * redis.maxmemory:
+        full = redis.used > FULL * redis.maxmemory
+        yield Finding(
+            Code.REDIS_MEMORY,
+            Severity.PROBLEM if full else Severity.WARNING,
+            "maxmemory",
+            f"{percent(redis.used, redis.maxmemory)} of {redis.maxmemory / 10**6:.0f} MB are used; when it is full "
+            "nothing is lost, but workers hold what they report and no task is sent",
+            "raise maxmemory, or find out what fills it: redis-cli --bigkeys",
+        )
+    if redis.failing:
+        yield Finding(
+            Code.REDIS_DISK,
+            Severity.PROBLEM,
+            redis.where,
+            f"cannot write {redis.failing}, and may refuse whatever is sent to it",
+            "make room on its disk, and look into its log",
+        )
+
+
+def _number(version: str) -> tuple[int, ...]:
+    """Of "redis 7.0.15"; what is no number counts as newer."""
+    parts = version.rpartition(" ")[2].split(".")
+    return tuple(int(part) if part.isdigit() else 10**9 for part in parts[:2])

@@ -1,0 +1,153 @@
+"""The queues and the stream: what waits, for whom, and what nobody will ever take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.doctor.facts import Facts, Queue
+from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Severity, TakeOver
+from orchestrator.lifecycle import LIVE
+from orchestrator.view.words import count, duration, listed
+
+FRESH = 600.0
+"""Seconds; dead letters that are younger tell of something that goes on."""
+
+FAR_BEHIND = 10
+"""Leases."""
+
+
+def check_queues(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the queues; nothing where Redis cannot be asked."""
+    if not facts.redis.looked_at:
+        return
+    full = [f"{queue.name} {sum(queue.waiting)}{_priorities(queue)}" for queue in facts.redis.queues]
+    yield Finding(Code.QUEUES, Severity.OK, "tasks that wait", listed(full) or "none")
+    for queue in facts.redis.queues:
+        yield from _unserved(facts, queue)
+        yield from _items(facts, queue)
+
+
+def _priorities(queue: Queue) -> str:
+    """How many wait at which priority, where there is more than one."""
+    return f" ({' + '.join(map(str, queue.waiting))})" if sum(map(bool, queue.waiting)) > 1 else ""
+
+
+def _unserved(facts: Facts, queue: Queue) -> Iterator[Finding]:
+    workers = facts.workers
+    nobody = not workers.workers and not workers.signs
+    studies = [each.name for each in facts.books.waiting if each.queue == queue.name]
+    if workers.error or nobody or workers.serving(queue.name) or not (studies or sum(queue.waiting)):
+        return
+    yield Finding(
+        Code.QUEUE_UNSERVED,
+        Severity.PROBLEM if studies else Severity.WARNING,
+        f"queue {queue.name}",
+        f"no worker serves it; tasks in it: {sum(queue.waiting)}"
+        + (f"; studies that need it: {listed(studies)}" if studies else ""),
+        f"orchestrator worker --queues {queue.name}; served now: {listed(sorted(workers.queues))}",
+    )
+
+
+def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
+    wrong = [item.wrong for item in queue.items if not item.token]
+    if wrong:
+        yield Finding(
+            Code.QUEUE_MALFORMED,
+            Severity.WARNING,
+            f"queue {queue.name}",
+            f"items in it that are no tasks: {len(wrong)}, the first for {wrong[0]}",
+            "the next worker that comes upon them keeps them aside, in orchestrator:dead; find out who sends them",
+            mend=ClearQueue(queue.name),
+        )
+    if facts.database.books is None:
+        return
+    known = facts.books.known
+    tokens = {item.token for item in queue.items if item.token}
+    if unknown := frozenset(tokens - known.keys()):
+        yield Finding(
+            Code.QUEUE_UNKNOWN,
+            Severity.WARNING,
+            f"queue {queue.name}",
+            f"tasks in it of attempts that the database does not know: {len(unknown)}; their study was deleted, or is "
+            "in another database",
+            "where two fleets share this Redis, give each its own database number in ORCHESTRATOR_REDIS_URL",
+            mend=ClearQueue(queue.name, unknown),
+        )
+    if over := frozenset(token for token in tokens & known.keys() if known[token].state not in LIVE):
+        yield Finding(
+            Code.QUEUE_ENDED,
+            Severity.NOTE,
+            f"queue {queue.name}",
+            f"tasks in it of attempts that are over: {len(over)}",
+            "nothing has to be done: a worker that takes one is told so at once",
+            mend=ClearQueue(queue.name, over),
+        )
+
+
+def check_stream(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the stream and of the dead letters; nothing where Redis cannot be asked."""
+    if not facts.redis.looked_at:
+        return
+    stream = facts.redis.stream
+    if stream.group:
+        text = f"{count(stream.length, 'event')} not recorded yet, {stream.pending} of them in work"
+        yield Finding(Code.STREAM, Severity.OK, "stream", text)
+    else:
+        yield _no_group(facts)
+    yield from _behind(facts)
+    for each in stream.consumers:
+        if not each.ours:
+            yield Finding(
+                Code.STREAM_STRANDED,
+                Severity.WARNING if each.pending else Severity.NOTE,
+                f"consumer {each.name}",
+                f"is not the control plane's, and was given {count(each.pending, 'event')} that nobody else reads",
+                "find out who reads from orchestrator:events by this group",
+                mend=TakeOver(each.name),
+            )
+    yield from _dead_letters(facts)
+
+
+def _no_group(facts: Facts) -> Finding:
+    stream = facts.redis.stream
+    needed = facts.active or stream.length or facts.books.waiting
+    return Finding(
+        Code.GROUP_MISSING,
+        Severity.WARNING if needed else Severity.NOTE,
+        "stream",
+        "the control plane's group is not there: this Redis was emptied, or no control plane has used it yet"
+        + (f"; events in the stream: {stream.length}" if stream.length else ""),
+        "the active control plane does not make it, so it uses another Redis: compare its ORCHESTRATOR_REDIS_URL"
+        if facts.active
+        else "serve makes it when it starts",
+        mend=MakeGroup(),
+    )
+
+
+def _behind(facts: Facts) -> Iterator[Finding]:
+    stream, lease = facts.redis.stream, facts.setup.lease
+    if stream.oldest is None or stream.oldest <= lease or not stream.group:
+        return
+    waits = f"{count(stream.length, 'event')} not recorded yet, the oldest {duration(stream.oldest)} old"
+    if not facts.active:
+        text, remedy = waits, "nobody records them; serve does when it starts"
+    else:
+        text = f"the control plane does not keep up: {waits}"
+        remedy = "its log says what keeps it: a database that is slow or away, or another Redis than this one"
+    far = facts.active and stream.oldest > FAR_BEHIND * lease
+    yield Finding(Code.STREAM_BEHIND, Severity.PROBLEM if far else Severity.WARNING, "stream", text, remedy)
+
+
+def _dead_letters(facts: Facts) -> Iterator[Finding]:
+    redis = facts.redis
+    if not redis.dead:
+        return
+    newest = min((letter.age for letter in redis.newest_dead), default=FRESH)
+    yield Finding(
+        Code.DEAD_LETTERS,
+        Severity.WARNING if newest < FRESH else Severity.NOTE,
+        "dead letters",
+        f"{redis.dead} kept aside because they are no event or no task, the newest {duration(newest)} ago",
+        "redis-cli XRANGE orchestrator:dead - + shows them, DEL orchestrator:dead forgets them",
+        details=tuple(f"{duration(each.age)} ago: {each.reason}: {each.data}" for each in redis.newest_dead),
+    )

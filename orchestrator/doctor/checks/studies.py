@@ -1,0 +1,178 @@
+"""The studies: where the database and the world disagree. What is said here stood so during the whole look."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from orchestrator.doctor.facts import Attempt, Facts, Study
+from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
+from orchestrator.lifecycle import LIVE, AttemptState
+from orchestrator.view.words import duration, listed
+
+_TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the studies; nothing where the database cannot tell."""
+    if facts.database.books is None:
+        return
+    yield _standing(facts)
+    for study in facts.books.studies:
+        if study.error:
+            yield Finding(
+                Code.STUDY_UNREADABLE,
+                Severity.PROBLEM,
+                f"study {study.name}",
+                f"its spec cannot be read: {study.error}",
+                "use the program version that made it",
+            )
+            continue
+        yield from _idle(facts, study)
+        yield from _unattended(facts, study)
+        yield from _overtaken(facts, study)
+        if facts.redis.looked_at:
+            yield from _unsent(facts, study)
+            yield from _confirmations(facts, study)
+            yield from _silent(facts, study)
+            yield from _ignored(facts, study)
+    if facts.redis.looked_at:
+        yield from _fenced(facts)
+
+
+def _standing(facts: Facts) -> Finding:
+    books = facts.books
+    trains = sum(each.state in _TRAINING for each in books.attempts)
+    waits = sum(each.state in (AttemptState.QUEUED, AttemptState.SENT) for each in books.attempts)
+    names = listed(f"{each.name} ({each.state})" for each in books.studies)
+    return Finding(
+        Code.STUDIES,
+        Severity.OK,
+        f"{len(books.studies)} underway, {books.ended} at rest",
+        f"attempts that train: {trains}, that wait: {waits}" + (f"; {names}" if names else ""),
+    )
+
+
+def _mend(facts: Facts, study: Study) -> Reconcile | None:
+    """A control plane that is active does it; where there is none, it does so when it starts."""
+    return Reconcile(study.name) if facts.active else None
+
+
+def _by_serve(facts: Facts, then: str) -> str:
+    return then if facts.active else "serve mends it when it starts"
+
+
+def _trials(attempts: Iterable[Attempt]) -> str:
+    return listed(each.trial for each in attempts)
+
+
+def _finding(
+    code: Code, study: Study, attempts: Sequence[Attempt], text: str, remedy: str, mend: Reconcile | None
+) -> Finding:
+    about = f"study {study.name}, trial{'s' if len(attempts) > 1 else ''} {_trials(attempts)}"
+    return Finding(code, Severity.WARNING, about, text, remedy, mend=mend)
+
+
+def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
+    moves = study.live or not study.steady or study.state not in ("running", "ending")
+    if moves or not facts.active or (facts.redis.looked_at and not facts.workers.serving(study.queue)):
+        return
+    # A `run` looks after one study; the others wait for theirs.
+    alone = facts.setup.alone
+    yield Finding(
+        Code.STUDY_IDLE,
+        Severity.NOTE if alone else Severity.PROBLEM,
+        f"study {study.name}",
+        f"is {study.state} with {study.trials} of {study.budget} trials, and nobody asks for the next one",
+        "orchestrator run SPEC goes on with it"
+        if alone
+        else "the control plane's log says why it does not take it up, or that it was started with --study for another",
+        mend=None if alone else Reconcile(study.name),
+    )
+
+
+def _unattended(facts: Facts, study: Study) -> Iterator[Finding]:
+    trials = [trial for name, trial in facts.books.unattended if name == study.name]
+    if trials:
+        yield Finding(
+            Code.TRIAL_UNATTENDED,
+            Severity.WARNING,
+            f"study {study.name}, trial{'s' if len(trials) > 1 else ''} {listed(trials)}",
+            "RUNNING in Optuna's table, and no attempt of it: another program has asked for it",
+            _by_serve(facts, "where no notebook trains it, --repair has it attempted here"),
+            mend=_mend(facts, study),
+        )
+
+
+def _overtaken(facts: Facts, study: Study) -> Iterator[Finding]:
+    states = (AttemptState.QUEUED, AttemptState.SENT, AttemptState.RUNNING, AttemptState.PAUSED)
+    found = [each for each in facts.books.of(study.name, *states) if each.ended is not None]
+    if found:
+        text = "the trial has ended, by another program's word, and an attempt of it is not told so"
+        remedy = _by_serve(facts, "--repair has it stopped")
+        yield _finding(Code.ATTEMPT_OVERTAKEN, study, found, text, remedy, _mend(facts, study))
+
+
+def _unsent(facts: Facts, study: Study) -> Iterator[Finding]:
+    waiting = {item.token for queue in facts.redis.queues for item in queue.items}
+    lease = facts.setup.lease
+    found = [
+        each
+        for each in facts.books.of(study.name, AttemptState.SENT)
+        # The control plane looks for itself every lease.
+        if each.token not in waiting and (not facts.active or each.age > lease)
+    ]
+    if found:
+        text = f"sent {duration(max(each.age for each in found))} ago, not started, and in no queue"
+        remedy = _by_serve(facts, f"the control plane sends it again within {duration(2 * lease)}")
+        yield _finding(Code.ATTEMPT_UNSENT, study, found, text, remedy, _mend(facts, study))
+
+
+def _confirmations(facts: Facts, study: Study) -> Iterator[Finding]:
+    found = [each for each in facts.books.of(study.name, *_TRAINING) if each.token in facts.redis.unconfirmed]
+    if found:
+        text = "Redis does not have what is recorded of it, so its worker sends everything again, and hears no verdict"
+        remedy = _by_serve(facts, "see whether Redis evicts keys; the next event brings it back")
+        yield _finding(Code.CONFIRMATION_MISSING, study, found, text, remedy, _mend(facts, study))
+
+
+def _silent(facts: Facts, study: Study) -> Iterator[Finding]:
+    if not facts.workers.enough:
+        return
+    heard = {(sign.token, sign.runner) for sign in facts.workers.signs}
+    found = [each for each in facts.books.of(study.name, *_TRAINING) if (each.token, each.runner) not in heard]
+    if found:
+        slots = listed(sorted({each.slot or "an unknown slot" for each in found}))
+        text = f"no sign of life of it from {slots} in {duration(facts.workers.listened)}"
+        lost = f"after {duration(facts.setup.lease)} of silence it is attempted again"
+        remedy = lost if facts.active else f"{lost}, once there is a control plane"
+        yield _finding(Code.ATTEMPT_SILENT, study, found, text, remedy, None)
+
+
+def _ignored(facts: Facts, study: Study) -> Iterator[Finding]:
+    heard = {(sign.token, sign.runner) for sign in facts.workers.signs}
+    patience = study.grace + facts.setup.lease
+    for each in facts.books.of(study.name, AttemptState.STOPPING):
+        if each.ended is not None and each.ended > patience and (each.token, each.runner) in heard:
+            text = f"was told {duration(each.ended)} ago to stop, with {study.grace:g} s of grace, and trains on"
+            remedy = f"orchestrator logs {study.name} {each.trial}; restart the worker of {each.slot}"
+            yield _finding(Code.VERDICT_IGNORED, study, [each], text, remedy, _mend(facts, study))
+
+
+def _fenced(facts: Facts) -> Iterator[Finding]:
+    books, since = facts.books, facts.workers.listened + facts.setup.heartbeat
+    bound = {each.token: each.runner for each in books.attempts if each.steady and each.runner}
+    for sign in facts.workers.signs:
+        if not sign.token:
+            continue
+        known = books.known.get(sign.token)
+        over = known is not None and known.state not in LIVE and (known.ended or 0.0) > since
+        if known is None or over or bound.get(sign.token, sign.runner) != sign.runner:
+            yield Finding(
+                Code.ATTEMPT_FENCED,
+                Severity.NOTE,
+                sign.slot or "a slot",
+                "trains an attempt that is over, or that another runner has: what it says is dropped",
+                "it is told so with its next sign of life"
+                if facts.active
+                else "it is told so once there is a control plane",
+            )

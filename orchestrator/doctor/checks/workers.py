@@ -1,0 +1,123 @@
+"""The workers: who answers, whose slots give signs of life, and whether everybody speaks the same language."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+
+from orchestrator.doctor.facts import Facts
+from orchestrator.doctor.finding import Code, Finding, Severity
+from orchestrator.view.words import count, duration, listed
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Yields what there is to say of the workers; nothing where Redis cannot be asked."""
+    if not facts.redis.looked_at:
+        return
+    if facts.workers.error:
+        yield Finding(
+            Code.WORKERS_UNKNOWN,
+            Severity.NOTE,
+            "",
+            f"could not be asked: {facts.workers.error}",
+            "allow this user the channels of Celery's remote control: ACL SETUSER … allchannels",
+        )
+    if facts.workers.workers or facts.workers.signs:
+        yield _answer(facts)
+    elif not facts.workers.error:
+        yield _missing(facts)
+    yield from _silent(facts)
+    yield from _names_and_versions(facts)
+    yield from _protocol(facts)
+
+
+def _missing(facts: Facts) -> Finding:
+    waiting = [each.name for each in facts.books.waiting]
+    return Finding(
+        Code.WORKER_MISSING,
+        Severity.PROBLEM if waiting else Severity.NOTE,
+        "",
+        "no worker answers, and no slot gives a sign of life"
+        + (f"; nothing trains for {listed(waiting)}" if waiting else ""),
+        "start one on every machine that trains, with the same ORCHESTRATOR_REDIS_URL: orchestrator worker",
+    )
+
+
+def _answer(facts: Facts) -> Finding:
+    workers = facts.workers
+    slots = {sign.slot for sign in workers.signs if sign.slot}
+    busy = {sign.slot for sign in workers.signs if sign.token}
+    names = {each.name for each in workers.workers} | {sign.worker for sign in workers.signs if sign.worker}
+    text = f"{count(len(slots), 'slot')}, {len(busy)} busy"
+    return Finding(Code.WORKERS, Severity.OK, count(len(names), "worker"), f"{text}: {listed(sorted(names))}")
+
+
+def _silent(facts: Facts) -> Iterator[Finding]:
+    workers = facts.workers
+    heard: dict[str, set[str]] = defaultdict(set)
+    for sign in workers.signs:
+        if sign.worker:
+            heard[sign.worker].add(sign.slot)
+    answered = {each.name for each in workers.workers}
+    for name in sorted(heard.keys() - answered) if not workers.error else ():
+        yield Finding(
+            Code.WORKER_SILENT,
+            Severity.WARNING,
+            name,
+            f"its main process does not answer, although {count(len(heard[name]), 'slot')} of it can be heard: it may "
+            "take no more tasks",
+            "look into its log; restart it where it stands still",
+        )
+    for each in workers.workers:
+        if workers.enough and each.slots is not None and not each.twice and len(heard[each.name]) < each.slots:
+            yield Finding(
+                Code.SLOT_SILENT,
+                Severity.WARNING,
+                each.name,
+                f"of its {count(each.slots, 'slot')} {each.slots - len(heard[each.name])} gave no sign of life in "
+                f"{duration(workers.listened)}",
+                "where ORCHESTRATOR_HEARTBEAT is longer there than here that means nothing; else look into its log",
+            )
+
+
+def _names_and_versions(facts: Facts) -> Iterator[Finding]:
+    celery = next((each.found for each in facts.installation.packages if each.name == "celery"), None)
+    for each in facts.workers.workers:
+        if each.twice:
+            yield Finding(
+                Code.WORKER_TWICE,
+                Severity.WARNING,
+                each.name,
+                "two workers answer by this name: their slots are counted once, and one may be meant for the other",
+                "start each with a --name of its own",
+            )
+        if celery and each.celery and each.celery != celery:
+            yield Finding(
+                Code.WORKER_VERSION,
+                Severity.NOTE,
+                each.name,
+                f"runs Celery {each.celery}, here it is {celery}",
+                "install the same version of trial-orchestrator everywhere",
+            )
+
+
+def _protocol(facts: Facts) -> Iterator[Finding]:
+    ours = facts.installation.protocol
+    spoken: dict[int, set[str]] = defaultdict(set)
+    for sign in facts.workers.signs:
+        spoken[sign.version].add(sign.worker or "an unnamed worker")
+    for queue in facts.redis.queues:
+        for item in queue.items:
+            if item.version is not None:
+                spoken[item.version].add(f"whoever sent to queue {queue.name}")
+    for version, who in sorted(spoken.items()):
+        if version == ours:
+            continue
+        yield Finding(
+            Code.PROTOCOL_VERSION,
+            Severity.PROBLEM,
+            listed(sorted(who)),
+            f"speaks protocol version {version}, this installation version {ours}: tasks or events of the later one "
+            "are set aside by the other",
+            "install the same version of trial-orchestrator on the control plane and on every worker, and restart them",
+        )

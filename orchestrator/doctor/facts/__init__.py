@@ -1,0 +1,63 @@
+"""What is known of the world before anybody judges it. Ages, offsets and durations are in seconds.
+
+What Redis has stamped is as old as Redis says, and a lease runs out by the database's clock. Other ages are by this
+host's clock, and as wrong as the clocks of two hosts are apart; nothing is judged a problem by such an age alone.
+Nothing here holds a password.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator.doctor.facts.books import Attempt, Books, Command, Known, Study, Writer, steady
+from orchestrator.doctor.facts.database import Blocked, Database
+from orchestrator.doctor.facts.host import Clock, Installation, Package, Setup
+from orchestrator.doctor.facts.redis import Consumer, DeadLetter, Item, Queue, Redis, Stream
+from orchestrator.doctor.facts.workers import Sign, Worker, Workers
+
+__all__ = [
+    "Attempt",
+    "Blocked",
+    "Books",
+    "Clock",
+    "Command",
+    "Consumer",
+    "Database",
+    "DeadLetter",
+    "Facts",
+    "Installation",
+    "Item",
+    "Known",
+    "Package",
+    "Queue",
+    "Redis",
+    "Setup",
+    "Sign",
+    "Stream",
+    "Study",
+    "Worker",
+    "Workers",
+    "Writer",
+    "steady",
+]
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Everything that one look has found out."""
+
+    setup: Setup
+    installation: Installation
+    redis: Redis
+    database: Database
+    workers: Workers
+
+    @property
+    def books(self) -> Books:
+        """What our tables say; nothing where they cannot be read."""
+        return self.database.books or Books()
+
+    @property
+    def active(self) -> bool:
+        """Whether a control plane is at work."""
+        return self.books.active

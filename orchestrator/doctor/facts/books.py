@@ -1,0 +1,152 @@
+"""What our tables say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who holds the writer's lease; ``left`` is negative when it has run out, by the database's clock.
+
+    ``gone`` is whether the holder was a process of this host that runs no more.
+    """
+
+    holder: str
+    term: int
+    left: float
+    gone: bool = False
+
+    @property
+    def active(self) -> bool:
+        return bool(self.holder) and self.left > 0 and not self.gone
+
+
+@dataclass(frozen=True)
+class Study:
+    """A study that has not ended, or whose attempts have not.
+
+    Attributes:
+        changed: Age of its state, by this host's clock.
+        budget: How many trials there are to be, those beside the spec's included.
+        trials: How many there are.
+        live: Its live attempts.
+        error: Why its spec cannot be read; then nothing else of it is known.
+        steady: Whether it stood so during the whole look.
+    """
+
+    name: str
+    state: str = "running"
+    queue: str = "trials"
+    grace: float = 10.0
+    changed: float = 0.0
+    budget: int = 0
+    trials: int = 0
+    live: int = 0
+    error: str = ""
+    steady: bool = True
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody has to see to it that it goes on."""
+        return self.state in ("running", "ending") or self.live > 0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """A live attempt.
+
+    Attributes:
+        sent: When its task was sent, as the database has it.
+        age: How long it has been in this state, by this host's clock.
+        ended: How long ago its trial ended, likewise; ``None`` while that goes on.
+        steady: Whether it stood so during the whole look.
+    """
+
+    token: str
+    study: str
+    trial: int
+    state: str
+    runner: str = ""
+    slot: str = ""
+    sent: float | None = None
+    age: float = 0.0
+    ended: float | None = None
+    steady: bool = True
+
+
+@dataclass(frozen=True)
+class Known:
+    """An attempt that was asked about: its state, and how long ago it ended, if it has."""
+
+    state: str
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command that nobody has answered yet."""
+
+    operation: str
+    study: str
+    age: float
+
+
+@dataclass(frozen=True)
+class Books:
+    """What our tables say.
+
+    Attributes:
+        writer: ``None`` where nobody ever wrote.
+        ended: Number of studies that are at rest.
+        unattended: (study, trial) of trials that run without a live attempt.
+        known: By token, of the attempts that were asked about, those that are in the table.
+    """
+
+    writer: Writer | None = None
+    studies: tuple[Study, ...] = ()
+    ended: int = 0
+    attempts: tuple[Attempt, ...] = ()
+    unattended: tuple[tuple[str, int], ...] = ()
+    commands: tuple[Command, ...] = ()
+    known: dict[str, Known] = field(default_factory=dict)
+
+    @property
+    def active(self) -> bool:
+        """Whether a control plane is at work."""
+        return self.writer is not None and self.writer.active
+
+    @property
+    def waiting(self) -> list[Study]:
+        """The studies that need a control plane."""
+        return [study for study in self.studies if study.open]
+
+    def study(self, name: str) -> Study:
+        return next(study for study in self.studies if study.name == name)
+
+    def of(self, study: str, *states: str) -> list[Attempt]:
+        """Returns the attempts of a study in these states that stood so during the whole look."""
+        return [each for each in self.attempts if each.study == study and each.state in states and each.steady]
+
+
+def steady(first: Books, second: Books) -> Books:
+    """Returns the second look, with what has changed since the first marked, and what came up since left out.
+
+    Queue, stream and workers are looked at between the two. What stood still over both of them, and disagrees with
+    what was seen in between, is no moment of passage.
+    """
+    before = {each.token: _stands(each) for each in first.attempts}
+    studies = {each.name: (each.state, each.live, each.trials) for each in first.studies}
+    return replace(
+        second,
+        studies=tuple(
+            replace(each, steady=studies.get(each.name) == (each.state, each.live, each.trials))
+            for each in second.studies
+        ),
+        attempts=tuple(replace(each, steady=before.get(each.token) == _stands(each)) for each in second.attempts),
+        unattended=tuple(each for each in second.unattended if each in first.unattended),
+    )
+
+
+def _stands(attempt: Attempt) -> tuple[str, str, float | None]:
+    return attempt.state, attempt.runner, attempt.sent

@@ -1,0 +1,121 @@
+"""Gathering the facts: one look at everything, in an order in which what stands still can be told from what moves."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from orchestrator.doctor.facts import Books, Facts, Redis, Setup, Sign, Workers, steady
+from orchestrator.doctor.here import look_here
+from orchestrator.doctor.queues import look_into
+from orchestrator.doctor.rollcall import call_roll
+from orchestrator.doctor.server import look_at_dead_letters, look_at_server, look_at_stream, without_confirmation
+from orchestrator.doctor.signs import Listener
+from orchestrator.lifecycle import AttemptState
+from orchestrator.local.lock import is_locked
+from orchestrator.local.server import url_of_running
+from orchestrator.settings import Settings, redact
+from tasks.app import connect
+
+if TYPE_CHECKING:
+    import redis as redis_client
+
+BEATS = 2.5
+"""So many heartbeats long the stream is followed, unless everybody was heard before. Two of each keeper fall into it,
+for one may be missed where this process is kept from reading at the moment it comes."""
+
+LONGEST = 10.0
+"""Seconds for which it is followed at the most; with longer heartbeats, silence means nothing."""
+
+QUEUE = "trials"
+"""The queue that is looked into even when nobody names one."""
+
+
+def redis_url_of(settings: Settings) -> str | None:
+    """Returns the server that is configured, or else that of the `run` that works in the data folder."""
+    if settings.redis_url is None and is_locked(settings.data_dir):
+        return url_of_running(settings.data_dir / "redis")
+    return settings.redis_url
+
+
+def gather(settings: Settings) -> Facts:
+    """Looks at everything that can be reached. Nothing is changed by it."""
+    from orchestrator.storage.inspection import inspect
+    from orchestrator.storage.look import url_of
+
+    storage_url, redis_url = url_of(settings), redis_url_of(settings)
+    setup = Setup(
+        data_dir=str(settings.data_dir),
+        redis=settings.redis_url is not None,
+        storage=settings.storage_url is not None,
+        running=is_locked(settings.data_dir),
+        heartbeat=settings.heartbeat,
+        lease=settings.lease,
+    )
+    database = inspect(storage_url)
+    redis, workers = _around_redis(redis_url, database.books or Books(), setup)
+    if redis.looked_at and database.books is not None:
+        tokens = {sign.token for sign in workers.signs} | {item.token for queue in redis.queues for item in queue.items}
+        first, database = database.books, inspect(storage_url, tokens - {""})
+        if database.books is not None:
+            database = replace(database, books=steady(first, database.books))
+    return Facts(setup, look_here(settings.data_dir), redis, database, workers)
+
+
+def _around_redis(url: str | None, books: Books, setup: Setup) -> tuple[Redis, Workers]:
+    """Returns what Redis tells; a server that goes away in the middle is one that cannot be reached."""
+    if url is None:
+        return Redis(), Workers()
+    import redis
+
+    client = connect(url)
+    try:
+        server = look_at_server(client, redact(url))
+        if server.error:
+            return server, Workers()
+        workers = _listen(url, books, setup)
+        return _fill(client, server, workers, books), workers
+    except redis.RedisError as error:
+        return Redis(redact(url), error=str(error)), Workers()
+    finally:
+        client.close()
+
+
+def _listen(url: str, books: Books, setup: Setup) -> Workers:
+    """Hears who lives, until everybody was heard who is known of, or the time is up."""
+    listener = Listener(connect(url))
+    listener.start()
+    answered, error = call_roll(url)
+    slots = sum(each.slots or 0 for each in answered)
+    training = {
+        (each.token, each.runner)
+        for each in books.attempts
+        if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)
+    }
+
+    def satisfied(signs: set[Sign]) -> bool:
+        heard = {(sign.token, sign.runner) for sign in signs}
+        return bool(slots) and len({sign.slot for sign in signs}) >= slots and training <= heard
+
+    listened = listener.listen(min(BEATS * setup.heartbeat, LONGEST), satisfied)
+    return Workers(
+        error=error or listener.error,
+        listened=listened,
+        enough=BEATS * setup.heartbeat <= LONGEST and not listener.error,
+        workers=answered,
+        signs=tuple(sorted(listener.signs(), key=lambda sign: (sign.slot, sign.token, sign.runner))),
+    )
+
+
+def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: Books) -> Redis:
+    names = {QUEUE, *workers.queues, *(study.queue for study in books.studies)}
+    training = [each.token for each in books.attempts if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)]
+    dead, newest = look_at_dead_letters(client)
+    return replace(
+        server,
+        stream=look_at_stream(client),
+        dead=dead,
+        newest_dead=newest,
+        queues=tuple(look_into(client, name) for name in sorted(names)),
+        unconfirmed=without_confirmation(client, training),
+    )

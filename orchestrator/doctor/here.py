@@ -1,0 +1,65 @@
+"""Facts of this host: what is installed, and the room it has. Nothing heavy is imported for it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+
+from orchestrator.doctor.facts import Installation, Package
+from tasks.contract import VERSION
+
+DISTRIBUTION = "trial-orchestrator"
+
+
+def look_here(data_dir: Path) -> Installation:
+    """Returns what there is on this host.
+
+    Args:
+        data_dir: The data folder, which need not be there.
+    """
+    python = platform.python_version()
+    found = Installation(
+        python=python, gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))), disk_free=_free(data_dir), protocol=VERSION
+    )
+    try:
+        ours = metadata.distribution(DISTRIBUTION)
+    except metadata.PackageNotFoundError:
+        return found
+    wanted = ours.metadata["Requires-Python"] or ""
+    return replace(
+        found,
+        python_wanted=wanted,
+        python_fits=SpecifierSet(wanted).contains(python, prereleases=True),
+        version=ours.version,
+        packages=tuple(map(_package, _required(ours))),
+    )
+
+
+def _required(ours: metadata.Distribution) -> list[Requirement]:
+    """Returns what this program needs on this kind of host, without its extras."""
+    given = map(Requirement, ours.requires or ())
+    return [each for each in given if each.marker is None or each.marker.evaluate({"extra": ""})]
+
+
+def _package(wanted: Requirement) -> Package:
+    try:
+        found = metadata.version(wanted.name)
+    except metadata.PackageNotFoundError:
+        return Package(wanted.name, str(wanted.specifier), None, fits=False)
+    fits = wanted.specifier.contains(found, prereleases=True)
+    return Package(wanted.name, str(wanted.specifier), found, fits)
+
+
+def _free(folder: Path) -> int | None:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError:
+        return None

@@ -1,0 +1,93 @@
+"""Asking Celery's workers: who is there, how many slots they have, what they serve, and what time it is there."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections import Counter
+from typing import Any
+
+import kombu.exceptions
+import redis
+
+from orchestrator.doctor.facts import Clock, Worker
+from tasks.app import create_app
+
+ANSWER_SECONDS = 1.0
+"""How long everybody is waited for. A main process answers while its slots train, within milliseconds."""
+
+HEARTBEAT_SECONDS = 0.5
+"""How long the heartbeats that were asked for are waited for."""
+
+SUBSCRIBE_SECONDS = 0.05
+
+_AWAY = (kombu.exceptions.OperationalError, redis.RedisError, OSError)
+
+
+def call_roll(redis_url: str) -> tuple[tuple[Worker, ...], str]:
+    """Returns the workers whose main process answers, and why nobody could be asked, if that is so."""
+    app = create_app(redis_url)
+    try:
+        answers = app.control.broadcast("active_queues", reply=True, timeout=ANSWER_SECONDS)
+        queues = {name: _names(found) for answer in answers for name, found in answer.items()}
+        counted = Counter(name for answer in answers for name in answer)
+        slots: dict[str, int] = {}
+        if queues:
+            answers = app.control.broadcast(
+                "stats", destination=list(queues), reply=True, timeout=ANSWER_SECONDS, limit=counted.total()
+            )
+            slots = {name: _slots(found) for answer in answers for name, found in answer.items()}
+        beats = _heartbeats(app, set(queues))
+    except _AWAY as error:
+        return (), str(error) or type(error).__name__
+    finally:
+        app.close()
+    return (
+        tuple(
+            Worker(
+                name,
+                slots=slots.get(name),
+                queues=queues[name],
+                clock=beats[name][0] if name in beats else None,
+                celery=beats[name][1] if name in beats else "",
+                twice=counted[name] > 1,
+            )
+            for name in sorted(queues)
+        ),
+        "",
+    )
+
+
+def _names(found: Any) -> tuple[str, ...]:
+    return tuple(sorted(str(each["name"]) for each in found)) if isinstance(found, list) else ()
+
+
+def _slots(found: Any) -> int:
+    return int(found["pool"]["max-concurrency"])
+
+
+def _heartbeats(app: Any, names: set[str]) -> dict[str, tuple[Clock, str]]:
+    """Has every worker send a heartbeat, which carries its time, and returns what came, by name of worker."""
+    found: dict[str, tuple[Clock, str]] = {}
+
+    def take(event: dict[str, Any]) -> None:
+        offset = event["timestamp"] - time.time()
+        # It was on its way for as long as it was asked for, at the most.
+        found[event["hostname"]] = Clock(offset, time.monotonic() - asked), str(event.get("sw_ver", ""))
+
+    asked = time.monotonic()
+    with app.connection_for_read() as connection:
+        receiver = app.events.Receiver(connection, handlers={"worker-heartbeat": take})
+        with receiver.consumer_context(wakeup=False) as (channel, _, _):
+            # kombu subscribes when it first waits; what is sent before that is not heard.
+            _drain(channel, SUBSCRIBE_SECONDS)
+            asked = time.monotonic()
+            app.control.broadcast("heartbeat")
+            while names - found.keys() and (left := asked + HEARTBEAT_SECONDS - time.monotonic()) > 0:
+                _drain(channel, left)
+    return found
+
+
+def _drain(connection: Any, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        connection.drain_events(timeout=seconds)

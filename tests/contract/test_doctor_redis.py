@@ -1,0 +1,281 @@
+"""What a look for trouble finds in a Redis, and what it mends there. On a server of its own, for it is mistreated."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import redis
+
+from orchestrator.dispatch import NORMAL_PRIORITY, RETRY_PRIORITY, Dispatcher
+from orchestrator.doctor.facts import Consumer, Sign
+from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
+from orchestrator.doctor.queues import look_into
+from orchestrator.doctor.repair import repair
+from orchestrator.doctor.server import (
+    look_at_dead_letters,
+    look_at_server,
+    look_at_stream,
+    without_confirmation,
+)
+from orchestrator.doctor.signs import Listener
+from orchestrator.settings import Settings
+from orchestrator.stream import EventStream, introduce
+from tasks import keys
+from tasks.app import connect
+from tasks.codec import encode
+from tasks.contract import VERSION, Alive, Confirmation, Event, Job
+from tests.servers import Redis as Server
+
+ALIVE = Event(token="t", runner="r", seq=0, body=Alive(host="h", slot="w@h/0", queues=("trials",)))
+WAIT = 30.0
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    made = Server(tmp_path_factory.mktemp("redis"))
+    made.start()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(server: Server) -> Iterator[redis.Redis]:
+    with contextlib.closing(connect(server.url)) as made:
+        made.flushall()
+        yield made
+
+
+def mend(server: Server, *mends: MakeGroup | TakeOver | ClearQueue | Ring) -> list[str]:
+    findings = [Finding(Code.STREAM, Severity.WARNING, "", "", mend=each) for each in mends]
+    return list(repair(Settings(redis_url=server.url), findings))
+
+
+def job(token: str) -> Job:
+    return Job(study="s", uid="u", trial=0, token=token, attempt=1, objective="m:f", directions=("minimize",))
+
+
+# -- the server
+
+
+def test_a_server_that_is_well(client: redis.Redis) -> None:
+    found = look_at_server(client, "where")
+    assert found.version.startswith(("Redis ", "Valkey "))
+    assert (found.error, found.hidden, found.failing, found.replica_of) == ("", (), "", "")
+    assert (found.policy, found.aof, found.snapshots, found.maxmemory) == ("noeviction", True, False, 0)
+    assert found.clock is not None
+    assert abs(found.clock.offset) < 1.0, "it is this very host"
+    assert found.used
+    assert found.seconds > 0
+
+
+def test_settings_are_read(client: redis.Redis) -> None:
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    client.config_set("save", "900 1")
+    client.config_set("maxmemory", "123mb")
+    try:
+        found = look_at_server(client, "where")
+        assert (found.policy, found.snapshots, found.maxmemory) == ("allkeys-lru", True, 123 * 2**20)
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+        client.config_set("save", "")
+        client.config_set("maxmemory", "0")
+
+
+@pytest.mark.parametrize(
+    ("forbidden", "hidden", "policy"),
+    [
+        (["-config"], ("CONFIG GET",), "noeviction"),
+        (["-info"], ("INFO",), "noeviction"),
+        (["-info", "-config", "-client|list"], ("INFO", "CONFIG GET", "CLIENT LIST"), None),
+    ],
+    ids=["config", "info", "everything"],
+)
+def test_what_this_user_may_not_ask_is_said(
+    server: Server, client: redis.Redis, forbidden: list[str], hidden: tuple[str, ...], policy: str | None
+) -> None:
+    client.execute_command("ACL", "SETUSER", "some", "reset", "on", ">pass", "~*", "&*", "+@all", *forbidden)
+    with contextlib.closing(connect(server.url.replace("redis://", "redis://some:pass@"))) as theirs:
+        found = look_at_server(theirs, "where")
+    assert (found.error, found.hidden, found.policy) == ("", hidden, policy)
+    assert (found.control_planes is None) is ("CLIENT LIST" in hidden)
+
+
+def test_a_server_that_is_not_there() -> None:
+    found = look_at_server(connect("redis://127.0.0.1:1/0"), "where")
+    assert found.where == "where"
+    assert found.error
+    assert not found.looked_at
+
+
+def test_a_replica(tmp_path: Path, server: Server) -> None:
+    other = Server(tmp_path, "--replicaof", "127.0.0.1", str(server.port))
+    other.start()
+    try:
+        assert look_at_server(connect(other.url), "where").replica_of == f"127.0.0.1:{server.port}"
+    finally:
+        other.close()
+
+
+def test_a_server_that_cannot_write_to_its_disk(client: redis.Redis, server: Server) -> None:
+    in_the_way = server.folder / "dump.rdb"
+    in_the_way.mkdir()
+    client.bgsave()
+    deadline = time.monotonic() + WAIT
+    while look_at_server(client, "where").failing != "its snapshots":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    in_the_way.rmdir()
+    client.bgsave()
+    while look_at_server(client, "where").failing:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_control_planes_are_known_by_their_connections(server: Server, client: redis.Redis) -> None:
+    with contextlib.closing(connect(server.url)) as one, contextlib.closing(connect(server.url)) as two:
+        introduce(one, "host:1:2")
+        introduce(two, "host:3:4")
+        assert look_at_server(client, "where").control_planes == ("host:1:2", "host:3:4")
+
+
+# -- the stream
+
+
+def test_the_stream(client: redis.Redis) -> None:
+    assert not look_at_stream(client).group
+    EventStream(client).prepare()
+    empty = look_at_stream(client)
+    assert (empty.group, empty.length, empty.oldest) == (True, 0, None)
+    minutes_ago = int((time.time() - 120) * 1000)
+    client.xadd(keys.EVENTS, {"e": b"1"}, id=f"{minutes_ago}-0")
+    client.xadd(keys.EVENTS, {"e": b"2"})
+    EventStream(client).read_pending_again()
+    client.xreadgroup(keys.GROUP, "redis-cli", {keys.EVENTS: ">"}, count=1)
+    found = look_at_stream(client)
+    assert (found.length, found.pending, found.consumers) == (2, 1, (Consumer("redis-cli", 1, ours=False),))
+    assert round(found.oldest or 0.0) == 120
+    client.xgroup_destroy(keys.EVENTS, keys.GROUP)
+    gone = look_at_stream(client)
+    assert (gone.group, gone.length, round(gone.oldest or 0.0)) == (False, 2, 120)
+
+
+def test_dead_letters(client: redis.Redis) -> None:
+    assert look_at_dead_letters(client) == (0, ())
+    for number in range(9):
+        EventStream(client).dead_letter(b"\xff\x00" + str(number).encode() * 100, f"reason {number}\n\x1b[2J")
+    count, newest = look_at_dead_letters(client)
+    assert (count, len(newest)) == (9, 5)
+    assert newest[0].reason == "reason 8 �[2J"
+    assert newest[0].data.startswith("\\xff\\x008888")
+    assert 0 <= newest[0].age < 60
+
+
+def test_missing_confirmations(client: redis.Redis) -> None:
+    EventStream(client).confirm({"a": Confirmation(runner="r", seq=1)})
+    assert without_confirmation(client, ["a", "b"]) == {"b"}
+    assert without_confirmation(client, []) == frozenset()
+
+
+def test_signs_of_life_are_heard_beside_the_group_that_deletes_them(server: Server, client: redis.Redis) -> None:
+    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(ALIVE)})
+    events = EventStream(client)
+    events.prepare()
+    listener = Listener(connect(server.url))
+    listener.start()
+    slots = [f"w@h/{number}" for number in range(20)]
+    expected = {Sign(slot, "h", "cpu", ("trials",), "t", "r", VERSION) for slot in slots}
+    with contextlib.closing(connect(server.url)) as keeper:
+        # As keepers do, again and again: what comes while the listener is kept from waiting for it may be missed.
+        while listener.signs() != expected:
+            for slot in slots:
+                body = Alive(host="h", slot=slot, queues=("trials",))
+                keeper.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(Event(token="t", runner="r", seq=0, body=body))})
+                events.acknowledge(entry for entry, _ in events.read(1.0))
+    assert client.xlen(keys.EVENTS) == 0
+    assert listener.listen(WAIT, lambda signs: signs == expected) < WAIT, "it ends when it has heard enough"
+
+
+def test_a_stream_that_nobody_made_is_listened_to(server: Server, client: redis.Redis) -> None:
+    listener = Listener(connect(server.url))
+    listener.start()
+    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(ALIVE)})
+    listener.listen(WAIT, bool)
+    assert len(listener.signs()) == 1
+
+
+# -- the queues
+
+
+def test_a_queue_is_looked_into_and_cleared(server: Server, client: redis.Redis) -> None:
+    dispatcher = Dispatcher(server.url, client)
+    dispatcher.send(job("first"), "trials", retry=True)
+    for token in ("a", "b", "c"):
+        dispatcher.send(job(token), "trials", retry=False)
+    dispatcher.close()
+    client.rpush("trials", b"{")
+    found = look_into(client, "trials")
+    assert found.waiting == (2, 3, 0, 0)
+    assert (RETRY_PRIORITY, NORMAL_PRIORITY) == (0, 3), "what the places above stand for"
+    assert sorted(item.token for item in found.items) == ["", "a", "b", "c", "first"]
+    assert {item.version for item in found.items if item.token} == {VERSION}
+
+    assert mend(server, ClearQueue("trials"), ClearQueue("trials", frozenset({"a", "first", "nobody's"}))) == [
+        "took 1 item out of queue trials (no task), kept in orchestrator:dead",
+        "took 2 items out of queue trials (a task that nobody waits for), kept in orchestrator:dead",
+    ]
+    assert sorted(item.token for item in look_into(client, "trials").items) == ["b", "c"]
+    count, newest = look_at_dead_letters(client)
+    assert count == 3
+    assert newest[2].data == "{"
+    assert newest[2].reason == "queue trials: no task, taken out by doctor"
+
+
+def test_a_long_queue_is_read_in_pieces(client: redis.Redis) -> None:
+    client.rpush("trials", *(str(number) for number in range(450)))
+    assert look_into(client, "trials").waiting == (450, 0, 0, 0)
+
+
+# -- what is mended
+
+
+def test_the_group_is_made_and_nothing_is_skipped(server: Server, client: redis.Redis) -> None:
+    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: b"early"})
+    assert mend(server, MakeGroup(), MakeGroup()) == [
+        "made the group 'control' of orchestrator:events, which begins with the oldest entry"
+    ]
+    assert len(EventStream(client).read(0.1)) == 1
+
+
+def test_what_another_consumer_was_given_comes_to_the_control_plane(server: Server, client: redis.Redis) -> None:
+    events = EventStream(client)
+    events.prepare()
+    for number in range(1_203):
+        client.xadd(keys.EVENTS, {keys.EVENT_FIELD: str(number)})
+    client.xreadgroup(keys.GROUP, "somebody", {keys.EVENTS: ">"}, count=1_200)
+    (line,) = mend(server, TakeOver("somebody"))
+    assert line == "gave 1200 events of consumer somebody to the control plane, and dropped the consumer"
+    assert look_at_stream(client).consumers == (Consumer("writer", 1_200),)
+    got: list[bytes] = []
+    while entries := events.read(0.01):
+        got += [fields[keys.EVENT_FIELD] for _, fields in entries]
+    assert got == [str(number).encode() for number in range(1_203)]
+
+
+def test_the_bell_is_rung(server: Server, client: redis.Redis) -> None:
+    assert mend(server, Ring()) == ["rang the control plane"]
+    ((_, fields),) = client.xrange(keys.EVENTS)
+    assert fields == {b"ring": keys.DOORBELL.encode()}
+
+
+def test_what_cannot_be_mended_is_said_and_the_rest_goes_on() -> None:
+    findings = [Finding(Code.STREAM, Severity.WARNING, "", "", mend=each) for each in (MakeGroup(), Ring())]
+    lines = list(repair(Settings(redis_url="redis://:secret@127.0.0.1:1/0"), findings))
+    assert [line.partition(": ")[0] for line in lines] == [
+        "could not make the group 'control'",
+        "could not ring the control plane",
+    ]
+    assert "secret" not in "".join(lines)

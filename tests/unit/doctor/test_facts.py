@@ -1,0 +1,130 @@
+"""How facts come about, as far as no server is needed: items and events that are read, two looks that are compared."""
+
+from __future__ import annotations
+
+import base64
+import json
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from worlds import RUNNING, SENT, WELL
+
+from orchestrator.doctor.facts import Books, Item, Sign, Study, steady
+from orchestrator.doctor.here import look_here
+from orchestrator.doctor.queues import read_item
+from orchestrator.doctor.signs import read_sign
+from tasks.codec import encode, job_to_payload
+from tasks.contract import VERSION, Alive, Epoch, Event, Job
+
+JOB = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective="m:f", directions=("minimize",))
+
+
+def message(payload: Any, **changes: Any) -> bytes:
+    """What Celery sends for a task, with some of it changed."""
+    whole = {
+        "body": base64.b64encode(json.dumps([[payload], {}, {}]).encode()).decode(),
+        "content-type": "application/json",
+        "headers": {"task": "train", "id": "t"},
+        "properties": {"body_encoding": "base64"},
+    }
+    return json.dumps(whole | changes).encode()
+
+
+def test_a_task_is_that_of_its_attempt() -> None:
+    assert read_item(message(job_to_payload(JOB))) == Item("t", VERSION)
+
+
+def test_a_task_of_a_later_protocol_is_a_task() -> None:
+    assert read_item(message({"version": VERSION + 1, "other": 1})) == Item("t", VERSION + 1)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe",
+        b"null",
+        b"17",
+        b"[1]",
+        b"[" * 100_000,
+        message(job_to_payload(JOB), headers=[1]),
+        message(job_to_payload(JOB), headers={"task": "other", "id": "t"}),
+        message(job_to_payload(JOB), headers={"task": "train", "id": {"a": 1}}),
+        message(job_to_payload(JOB), headers={"task": "train", "id": "another"}),
+        message(job_to_payload(JOB), properties=None),
+        message(job_to_payload(JOB), body="\x00"),
+        message(job_to_payload(JOB), **{"content-type": "application/x-python-serialize"}),
+        message({"study": 1}),
+        message(17),
+    ],
+)
+def test_what_is_no_task_is_said_to_be_none(data: bytes) -> None:
+    item = read_item(data)
+    assert (item.token, bool(item.wrong)) == ("", True)
+
+
+def event(version: int = VERSION, body: Any = None) -> bytes:
+    alive = Alive(host="h", slot="w@h/0", device="cpu", queues=("trials",))
+    return encode(Event(token="t", runner="r", seq=0, body=body or alive, version=version))
+
+
+def test_signs_of_life_are_heard_and_nothing_else() -> None:
+    assert read_sign(event()) == Sign("w@h/0", "h", "cpu", ("trials",), "t", "r", VERSION)
+    assert read_sign(event(body=Epoch(step=1, value=0.5))) is None
+    assert read_sign(b"\xff\x00") is None
+    assert read_sign(msgspec.msgpack.encode([1, 2])) is None
+    assert read_sign(msgspec.msgpack.encode({"version": 99, "body": 3})) is None
+
+
+def test_of_a_later_protocol_the_slot_is_told_if_there_is_one() -> None:
+    assert read_sign(event(VERSION + 1)) == Sign("w@h/0", version=VERSION + 1)
+    unheard_of = {"token": "t", "version": VERSION + 1, "body": {"type": "unheard-of"}}
+    assert read_sign(msgspec.msgpack.encode(unheard_of)) == Sign("", version=VERSION + 1)
+
+
+def test_what_changed_between_two_looks_is_told_from_what_stood_still() -> None:
+    still, moved, new = RUNNING, SENT, replace(SENT, token="token-2", trial=2)
+    first = Books(
+        studies=(Study("a", trials=2), Study("b", trials=2)),
+        attempts=(still, moved),
+        unattended=(("a", 7), ("a", 8)),
+    )
+    second = Books(
+        studies=(Study("a", trials=2), Study("b", trials=3)),
+        attempts=(still, replace(moved, state="running", runner="r"), new),
+        unattended=(("a", 8), ("a", 9)),
+    )
+    found = steady(first, second)
+    assert [(each.token, each.steady) for each in found.attempts] == [
+        ("token-0", True),
+        ("token-1", False),
+        ("token-2", False),
+    ]
+    assert [(each.name, each.steady) for each in found.studies] == [("a", True), ("b", False)]
+    assert found.unattended == (("a", 8),)
+
+
+def test_a_task_that_was_sent_again_meanwhile_did_not_stand_still() -> None:
+    (found,) = steady(Books(attempts=(SENT,)), Books(attempts=(replace(SENT, sent=99.0),))).attempts
+    assert not found.steady
+
+
+def test_this_installation_is_held_against_what_it_asks_for(tmp_path: Path) -> None:
+    found = look_here(tmp_path / "not" / "there")
+    assert (found.version, found.python_fits) == (metadata.version("trial-orchestrator"), True)
+    packages = {package.name: package for package in found.packages}
+    assert packages["celery"].found == metadata.version("celery")
+    assert all(package.fits for package in found.packages), "this is the environment that the tests run in"
+    assert "pytest" not in packages, "extras are nobody's need"
+    assert found.disk_free
+
+
+def test_facts_are_plain_data() -> None:
+    plain = msgspec.to_builtins(WELL)
+    assert "Infinity" not in json.dumps(plain)
+    assert plain["database"]["books"]["attempts"][0]["token"] == "token-0"

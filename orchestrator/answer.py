@@ -30,6 +30,8 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
         "failure": dict(trial.failure) or None,
         "attempts": [_attempt(row) for row in trial.attempts],
         "epochs_trained_again": trial.redone,
+        "retry_of": trial.retry_of,
+        "retries": list(trial.retries),
         "latency_ms": None if stopped is None or stopped.latency is None else round(stopped.latency * 1000, 2),
         "text": explain(trial),
     }

@@ -10,7 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import redis
 
@@ -27,6 +27,13 @@ LOOK_SECONDS = 1.0
 
 class NoAnswer(OrchestratorError):
     """No control plane applied the command in time; it will when there is one."""
+
+
+class Added(NamedTuple):
+    """A trial that was added: its number, and the state of its study."""
+
+    trial: int
+    study_state: str
 
 
 class Issuer:
@@ -54,9 +61,10 @@ class Issuer:
         """Steers a study (pause, resume, stop); returns its state. Raises as ``submit`` does."""
         return str(self._issue(operation, study, {}, lambda: None, seconds)["state"])
 
-    def enqueue(self, study: str, params: dict[str, Any], seconds: float) -> str:
-        """Adds a trial with these parameters to a study; returns its state. Raises as ``submit`` does."""
-        return str(self._issue("enqueue", study, {"params": params}, lambda: None, seconds)["state"])
+    def add(self, operation: str, study: str, payload: dict[str, Any], seconds: float) -> Added:
+        """Adds a trial to a study (enqueue, retry); raises as ``submit`` does."""
+        answer = self._issue(operation, study, payload, lambda: None, seconds)
+        return Added(int(answer["trial"]), str(answer["state"]))
 
     def leave(self, operation: str, study: str, payload: dict[str, Any]) -> None:
         """Issues a command for whoever looks after the study next, and waits for nobody."""

@@ -26,6 +26,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     uid: str = ""
     seed: int = 0
     slots: int = 0
+    trial: int = 0
     params: dict[str, Any] | None = None
 
 
@@ -101,6 +102,8 @@ def feed(engine: StudyEngine, record: Record) -> None:
             engine.extend(Spec.from_json(record.spec), record.at)
         case "enqueue":
             engine.enqueue(record.params or {}, record.at)
+        case "retry":
+            engine.retry(record.trial, record.at)
         case "pause" | "resume" | "stop":
             engine.command(record.call, record.at)
         case other:

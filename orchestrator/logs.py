@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import json
 import os
 import socket
 import sys
@@ -43,8 +44,34 @@ class Printer:
             self._output.flush()
 
 
+class JsonPrinter:
+    """Writes a log for a program: an object for each line, ``{"line": …}``; what is no UTF-8 is escaped in it."""
+
+    def __init__(self, output: IO[bytes]) -> None:
+        self._output = output
+        self._begun = b""
+
+    def write(self, blocks: Iterable[bytes]) -> None:
+        for block in blocks:
+            *lines, self._begun = (self._begun + block).split(b"\n")
+            self._write(lines)
+        # The last line may have no end.
+        self._write([self._begun] if self._begun else [])
+
+    def _write(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            text = line.decode(errors="backslashreplace").removesuffix("\r")
+            self._output.write(json.dumps({"line": text}).encode() + b"\n")
+        self._output.flush()
+
+
 def show(
-    data: Path, look: Callable[[], TrialFacts], printer: Printer, *, lines: int | None = None, follow: bool = False
+    data: Path,
+    look: Callable[[], TrialFacts],
+    printer: Printer | JsonPrinter,
+    *,
+    lines: int | None = None,
+    follow: bool = False,
 ) -> None:
     """Prints a trial's log.
 
@@ -193,6 +220,6 @@ def _named(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii") if ord(character) > 0x1F else f"\\x{ord(character):02x}"
 
 
-def standard_output() -> Printer:
+def standard_output(as_json: bool) -> Printer | JsonPrinter:
     """Returns a printer to standard output."""
-    return Printer(sys.stdout.buffer, sys.stdout.isatty())
+    return JsonPrinter(sys.stdout.buffer) if as_json else Printer(sys.stdout.buffer, sys.stdout.isatty())

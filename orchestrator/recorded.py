@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from orchestrator.changes import AttemptRow, DecisionRow
+from orchestrator.lifecycle import WAITING
 from orchestrator.pruning import Decision, Direction
 
 
@@ -44,7 +46,8 @@ class TrialFacts:
 
     ``standing`` is where a trial that is paused at a rung stands there now. ``failure`` is how it failed, as the engine
     keeps it. ``redone`` counts epochs that were trained again after a loss. ``source`` is the digest of its objective's
-    source; ``first_source`` is the number of the study's first trial that has one, and that digest.
+    source; ``first_source`` is the number of the study's first trial that has one, and that digest. ``retry_of`` is the
+    trial whose parameters it was made with, ``retries`` are those that were made with its own.
     """
 
     study: StudyFacts
@@ -61,6 +64,61 @@ class TrialFacts:
     standing: Decision | None = None
     source: str = ""
     first_source: tuple[int, str] | None = None
+    retry_of: int | None = None
+    retries: Sequence[int] = ()
+
+
+@dataclass(frozen=True)
+class TrialHead:
+    """As much of a trial as puts it into a list, and into its place there.
+
+    Attributes:
+        id: Optuna's id of it in the database.
+        state: Optuna's; ``live`` is that of its live attempt, empty where it has none.
+        started, ended: UTC; Optuna's, which has a trial start when it is asked for, until its first attempt does.
+        feasible: Whether it violates none of its constraints.
+    """
+
+    id: int
+    number: int
+    state: str
+    live: str
+    values: tuple[float, ...]
+    started: datetime | None
+    ended: datetime | None
+    epochs: int
+    attempts: int
+    feasible: bool
+
+    @property
+    def began(self) -> datetime | None:
+        """When it began; None while it waits in the queue for the first time, although it has been asked for."""
+        return None if self.live in WAITING and self.attempts < 2 else self.started
+
+    def lasted(self, now: datetime | None = None) -> float | None:
+        """Returns the seconds from its beginning to its end, or until ``now``; None where either is not known."""
+        began, until = self.began, self.ended or now
+        return None if began is None or until is None else max(0.0, (until - began).total_seconds())
+
+
+@dataclass(frozen=True)
+class ListedTrial:
+    """One trial of a list, with all that can be said of it in a row.
+
+    Attributes:
+        user_attrs: Optuna's, the objective's own and ours.
+        last_step, last_value: The highest step that was reported, and its value.
+        last: The latest attempt.
+        redone: Epochs that were trained again after a loss.
+    """
+
+    head: TrialHead
+    params: Mapping[str, Any]
+    user_attrs: Mapping[str, Any]
+    last_step: int | None
+    last_value: float | None
+    last: AttemptRow | None
+    redone: int
 
 
 @dataclass(frozen=True)

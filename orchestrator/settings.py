@@ -79,7 +79,9 @@ def _shown(url: str) -> str:
 
 def _split(url: str, remedy: str) -> tuple[str, str]:
     """Returns the scheme in lower case and what follows ``://``."""
-    if any(character.isspace() or not character.isprintable() for character in url):
+    # A file may lie in a folder whose name has blanks; no host, and no part of another URL, has any.
+    strict = url.replace(" ", "") if url.lower().startswith("sqlite") else url
+    if any(character.isspace() or not character.isprintable() for character in strict):
         raise _Refused(f"{_shown(url)} contains blanks or control characters", remedy)
     scheme, mark, rest = url.partition("://")
     if not mark:

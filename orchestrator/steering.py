@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.engine import StudyEngine
 from orchestrator.errors import BadInput
 from orchestrator.ports import Books, Clock, Command
 from orchestrator.spec import Spec
@@ -16,6 +17,24 @@ from orchestrator.studies import Studies
 
 _MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
 """Keys of a spec from which an engine's rules and sampler are made."""
+
+
+def check_retry(study: str, number: Any, state: str | None) -> None:
+    """Checks that a trial can be made again.
+
+    Args:
+        study: Name of the study.
+        number: The trial's.
+        state: By Optuna's name; None where there is no such trial.
+
+    Raises:
+        BadInput: there is no such trial, or it has not ended.
+    """
+    where = f"trial {number} of study '{study}'"
+    if state is None:
+        raise BadInput(where, "there is no such trial")
+    if state in ("RUNNING", "WAITING"):
+        raise BadInput(where, "has not ended yet", "only a trial that has ended can be retried")
 
 
 class Steering:
@@ -64,7 +83,9 @@ class Steering:
         if command.operation == "submit":
             self._submit(name, Spec.from_json(command.payload))
         elif command.operation == "enqueue":
-            self._enqueue(name, command.payload.get("params"))
+            return self._enqueue(self._at_hand(name), command.payload.get("params"))
+        elif command.operation == "retry":
+            return self._retry(self._at_hand(name), command.payload.get("trial"))
         elif command.operation == "reconcile":
             self._settle()
             self._take_up(name)
@@ -76,12 +97,26 @@ class Steering:
             raise BadInput(f"command '{command.operation}'", "is not one this version knows")
         return {"study": name, "state": self._studies[name].state}
 
-    def _enqueue(self, name: str, params: Any) -> None:
+    def _at_hand(self, name: str) -> StudyEngine:
+        """Returns a study that may have ended, and need not be held in memory any more."""
         if name not in self._studies:
             self._studies.load(name)
-        engine = self._studies[name]
-        check_configuration(engine.spec, params, f"study '{name}'")
-        self._studies.feed(engine, "enqueue", params=params)
+        return self._studies[name]
+
+    def _enqueue(self, engine: StudyEngine, params: Any) -> dict[str, Any]:
+        check_configuration(engine.spec, params, f"study '{engine.name}'")
+        return self._add(engine, "enqueue", params=params)
+
+    def _retry(self, engine: StudyEngine, number: Any) -> dict[str, Any]:
+        known = type(number) is int and 0 <= number < engine.trials.count
+        check_retry(engine.name, number, engine.mirror.get_trial(number).state.name if known else None)
+        return self._add(engine, "retry", trial=number)
+
+    def _add(self, engine: StudyEngine, call: str, **fields: Any) -> dict[str, Any]:
+        """Feeds what makes a trial; answers with its number."""
+        number = engine.trials.count
+        self._studies.feed(engine, call, **fields)
+        return {"study": engine.name, "state": engine.state, "trial": number}
 
     def _submit(self, name: str, spec: Spec) -> None:
         # Here too: whether a class can be imported is a question of this host.

@@ -28,12 +28,17 @@ SILENT_SECONDS = 3.0
 
 ENDED = frozenset({"finished", "failed", "stopped"})
 
-
 RECENT = 10
-"""So many trials that had ended before are shown first."""
+"""So many trials that had ended before are shown first, to people."""
 
 
-def watch(settings: Settings, study: str, history: Callable[[], AbstractContextManager[History]], view: View) -> None:
+def watch(
+    settings: Settings,
+    study: str,
+    history: Callable[[], AbstractContextManager[History]],
+    view: View,
+    recent: int = RECENT,
+) -> None:
     """Shows where a study stands, and what happens to it until it has ended.
 
     Args:
@@ -41,6 +46,7 @@ def watch(settings: Settings, study: str, history: Callable[[], AbstractContextM
         study: Name of the study.
         history: Opens the database for a look.
         view: Takes what is to be shown.
+        recent: So many trials that had ended before are shown first.
 
     Raises:
         BadInput: there is no such study, or nobody who would tell of it.
@@ -51,7 +57,7 @@ def watch(settings: Settings, study: str, history: Callable[[], AbstractContextM
             return it.overview(study).progress
 
     with history() as it:
-        progress, ended = it.overview(study).progress, it.ended(study, RECENT)
+        progress, ended = it.overview(study).progress, it.ended(study, recent)
     url = settings.redis_url
     if url is None and is_locked(settings.data_dir):
         url = url_of_running(settings.data_dir / "redis")

@@ -44,7 +44,9 @@ class Story:
         elif state == "FAIL":
             yield from self._failed()
         elif state == "WAITING":
-            yield "waits to be asked for: it was enqueued with parameters of its own"
+            again = self._trial.retry_of
+            whose = "parameters of its own" if again is None else f"the parameters of trial {again}"
+            yield f"waits to be asked for: it was enqueued with {whose}"
         else:
             yield self._running()
             yield self._closest("closest so far: ")
@@ -52,6 +54,7 @@ class Story:
         yield self._audited()
         yield self._shadowed()
         yield self._source()
+        yield self._retries()
         yield from self._attempts()
 
     def first(self, action: DecisionAction) -> DecisionRow | None:
@@ -216,6 +219,13 @@ class Story:
         if not source or first is None or source == first[1]:
             return ""
         return f"trained with other source than trial {first[0]}"
+
+    def _retries(self) -> str:
+        again, retries = self._trial.retry_of, self._trial.retries
+        of = f"retry of trial {again}" if again is not None and self._trial.state != "WAITING" else ""
+        plural = "s" if len(retries) > 1 else ""
+        by = f"retried as trial{plural} {', '.join(map(str, retries))}" if retries else ""
+        return "; ".join(each for each in (of, by) if each)
 
     def _attempts(self) -> Iterator[str]:
         earlier = [row for row in self._trial.attempts[:-1] if row.cause != "promoted"]

@@ -1,6 +1,17 @@
 """The command line: parse, call one function, print. Heavy modules are imported by the command that needs them."""
 
-from orchestrator.cli import doctor, looking, reporting, standing, steering  # noqa: F401  # add their commands
+# They add their commands.
+from orchestrator.cli import (  # noqa: F401
+    completion,
+    doctor,
+    exporting,
+    listing,
+    looking,
+    reporting,
+    standing,
+    starting,
+    steering,
+)
 from orchestrator.cli.commands import cli, main
 
 __all__ = ["cli", "main"]

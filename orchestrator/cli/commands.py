@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from orchestrator.cli.arguments import json_option, spec_argument
+from orchestrator.cli.kinds import Passed, Sections
 from orchestrator.errors import BadInput, OrchestratorError
 
 if TYPE_CHECKING:
@@ -18,30 +20,45 @@ if TYPE_CHECKING:
     from orchestrator.spec import Spec
     from orchestrator.view.summary import Summary
 
+PROGRAM = "orchestrator"
 ANSWER_SECONDS = 10.0
 
+EPILOG = """`orchestrator COMMAND --help` says more about each. `run` needs no servers. A fleet has two, which every
+process finds in ORCHESTRATOR_REDIS_URL and, workers excepted, ORCHESTRATOR_STORAGE_URL."""
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
-@click.version_option(package_name="trial-orchestrator", prog_name="orchestrator")
+
+@click.group(
+    cls=Sections, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}, epilog=EPILOG
+)
+@click.version_option(package_name="trial-orchestrator", prog_name=PROGRAM)
 def cli() -> None:
-    """Event-driven hyperparameter search on GPU workers.
+    """Hyperparameter search with Optuna objectives, on this machine or on a fleet of GPU workers.
 
-    Start with `orchestrator run SPEC`: the whole search on this machine. For a fleet, run `serve` once, `worker` on
-    every machine with GPUs, and `submit SPEC`.
+    \b
+    Begin with
+        orchestrator init mine
+        cd mine && orchestrator run search.toml
     """
 
 
 @cli.command()
-@click.argument("spec", type=click.Path(path_type=Path))
+@spec_argument
 @click.option("--name", help="Name of the study, instead of the one in SPEC.")
-@click.option("--trials", type=click.IntRange(min=1), help="Number of trials in all, instead of the one in SPEC.")
-@click.option("--slots", type=click.IntRange(min=1), help="Trials at once [default: one per GPU; 1 to 4 on a CPU].")
-@click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON object on stdout.")
+@click.option(
+    "--trials", metavar="N", type=click.IntRange(min=1), help="Number of trials in all, instead of the one in SPEC."
+)
+@click.option(
+    "--slots", metavar="N", type=click.IntRange(min=1), help="Trials at once [default: one per GPU; 1 to 4 on a CPU]."
+)
+@json_option("the result as one JSON object, the last line on stdout")
 def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_json: bool) -> None:
-    """Run the whole search SPEC in the foreground.
+    """Run a whole search on this machine.
 
-    Without ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL an embedded server and an SQLite file are used, kept
-    in ORCHESTRATOR_DATA_DIR [default: .orchestrator]. Ctrl-C stops; the same command goes on.
+    SPEC is a TOML file that says what to search; `orchestrator init` writes one to begin with. Shows the search live
+    on a terminal, and as a line for each trial elsewhere. Ctrl-C stops it; the same command goes on with it.
+
+    Nothing else has to run: without ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL an embedded server and an
+    SQLite file are used, kept in ORCHESTRATOR_DATA_DIR [default: .orchestrator].
     """
     settings = _settings()
     search = _checked(spec, name, trials, settings)
@@ -67,22 +84,33 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
 
 
 @cli.command()
-@click.argument("spec", type=click.Path(path_type=Path))
-def validate(spec: Path) -> None:
-    """Check SPEC and that its objective, sampler and pruner are there, and say what it is. Runs nothing of it."""
+@spec_argument
+@json_option("what SPEC is as one JSON object")
+def validate(spec: Path, as_json: bool) -> None:
+    """Check a spec, its objective, sampler and pruner.
+
+    Runs nothing of it, and imports nothing of the objective. Says in one line what is wrong, or what SPEC is.
+    """
     search = _checked(spec, None, None, _settings())
     _check_classes(search, spec)
+    if as_json:
+        click.echo(json.dumps({"spec": str(spec), **search.to_json()}))
+        return
     pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
     click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.objective}")
     click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
 
 
 @cli.command()
-@click.option("--study", default="", help="Look after this study alone.")
+@click.option("--study", default="", help="Look after this study alone [default: after all].")
 @click.option("--journal", type=click.Path(path_type=Path), help="Record everything the core is fed in this file.")
 @click.option("--parent", type=int, default=0, hidden=True)
 def serve(study: str, journal: Path | None, parent: int) -> None:
-    """Run the control plane: one is active, others stand by."""
+    """Run the control plane of a fleet.
+
+    It asks for trials, records what workers report, and prunes. One is active; any number may stand by. Needs
+    ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL. Ctrl-C or SIGTERM ends it; the next one goes on.
+    """
     if parent:
         from tasks.lifeline import die_with_parent
 
@@ -95,27 +123,42 @@ def serve(study: str, journal: Path | None, parent: int) -> None:
     serve_studies(settings, redis_url, storage_url, only=study, record=journal)
 
 
-@cli.command(
-    context_settings={"ignore_unknown_options": True, "allow_extra_args": True, "help_option_names": []},
-    add_help_option=False,
-)
+@cli.command(cls=Passed)
+@click.option("--slots", type=int, metavar="N", help="Trials at once [default: one per GPU; 1 to 4 without one].")
+@click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1 [default: all that are visible].")
+@click.option("--per-gpu", type=int, metavar="K", help="Slots that share one GPU [default: 1].")
+@click.option("--queues", metavar="LIST", help="Queues to serve, separated by commas [default: trials].")
+@click.option("--name", help="Name of this worker, unique on its host [default: worker-PID].")
+@click.option("--loglevel", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
+@click.option("--data-dir", type=click.Path(), help="Logs and files of trials [default: ORCHESTRATOR_DATA_DIR].")
+@click.option("--heartbeat", type=float, metavar="SECONDS", help="[default: ORCHESTRATOR_HEARTBEAT, or 2]")
+@click.option("--preload", hidden=True)
+@click.option("--parent", type=int, hidden=True)
 @click.pass_context
-def worker(context: click.Context) -> None:
-    """Train trials from the queue; see `orchestrator worker --help`."""
-    settings = None if {"-h", "--help"} & set(context.args) else _settings()
-    if settings is not None and settings.redis_url is None:
+def worker(context: click.Context, /, **_: object) -> None:
+    """Train trials from the queue: one on every machine with GPUs.
+
+    Needs ORCHESTRATOR_REDIS_URL and nothing else; a worker never sees the database. SIGTERM makes it hand its trials
+    back and leave, a second one ends it at once. What it may run is said by ORCHESTRATOR_OBJECTIVES and
+    ORCHESTRATOR_OBJECTIVE_PATH.
+    """
+    if _settings().redis_url is None:
         raise BadInput("ORCHESTRATOR_REDIS_URL", "is not set", "a worker needs the URL of the Redis it serves")
     # Another program takes this process over: nothing of the control plane stays in a worker, and no way to the
     # database is handed on to it.
     environment = {key: value for key, value in os.environ.items() if key != "ORCHESTRATOR_STORAGE_URL"}
-    os.execve(sys.executable, [sys.executable, "-m", "tasks.worker", *context.args], environment)
+    os.execve(sys.executable, [sys.executable, "-m", "tasks.worker", *context.meta[Passed.GIVEN]], environment)
 
 
 @cli.command()
-@click.argument("spec", type=click.Path(path_type=Path))
+@spec_argument
 @click.option("--name", help="Name of the study, instead of the one in SPEC.")
 def submit(spec: Path, name: str | None) -> None:
-    """Hand SPEC to a running `serve` and print the study's name."""
+    """Hand a spec to a running `serve`.
+
+    Prints the study's name, and does not wait for the search: `orchestrator watch NAME` shows it. The same spec again
+    goes on with the study. Needs ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL.
+    """
     settings = _settings()
     search = _checked(spec, name, None, settings)
     redis_url, storage_url = _urls(settings)
@@ -140,19 +183,26 @@ def main() -> None:
         # As with ``python -m``: an objective beside the spec is found from the folder one works in.
         sys.path.insert(0, "")
     try:
-        cli.main(prog_name="orchestrator", standalone_mode=False)
+        cli.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see '{context.command_path} --help')" if context else ""
-        click.echo(f"orchestrator: {error.format_message()}{hint}", err=True)
+        click.echo(f"orchestrator: {_explained(error)}{hint}", err=True)
         sys.exit(2)
     except click.Abort:
         sys.exit(130)
     except OrchestratorError as error:
         click.echo(f"orchestrator: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _explained(error: click.ClickException) -> str:
+    """Returns what click says; of similar names only the one that is most so, which comes first."""
+    if isinstance(error, click.exceptions.NoSuchOption | click.exceptions.NoSuchCommand) and error.possibilities:
+        return f"{error.message.rstrip('.')}; did you mean '{error.possibilities[0]}'?"
+    return error.format_message()
 
 
 def _settings() -> Settings:

@@ -7,17 +7,19 @@ import sys
 
 import click
 
+from orchestrator.cli.arguments import json_option
 from orchestrator.cli.commands import cli
-from orchestrator.cli.standing import print_rich
+from orchestrator.cli.terminal import show
 
 
 @cli.command()
 @click.option("--repair", "mends", is_flag=True, help="Mend what is safe to mend, and say what was done.")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option("one JSON object")
 def doctor(mends: bool, as_json: bool) -> None:
-    """Look for trouble: the installation, the servers, and all that database, queue, stream and workers disagree about.
+    """Look for trouble, and say what helps.
 
-    Each finding comes with its remedy. Looks where the two URLs point, or else at the `run` that works in
+    Looks at the installation, the servers, and all that database, queue, stream and workers disagree about; each
+    finding comes with its remedy. Looks where the two URLs point, or else at the `run` that works in
     ORCHESTRATOR_DATA_DIR, for a few seconds, and changes nothing without --repair. Ends with 1 where something is a
     problem.
     """
@@ -40,6 +42,6 @@ def doctor(mends: bool, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(to_json(facts, found, done)))
     else:
-        print_rich(render(found, done))
+        show(render(found, done))
     if has_problem(found):
         sys.exit(1)

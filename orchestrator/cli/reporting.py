@@ -9,22 +9,25 @@ from pathlib import Path
 
 import click
 
+from orchestrator.cli.access import LOOKS_IN
+from orchestrator.cli.arguments import json_option, study_argument
 from orchestrator.cli.commands import cli
 
 
-@cli.command()
-@click.argument("study")
+@cli.command(epilog=LOOKS_IN)
+@study_argument
 @click.option(
     "-o",
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder for the files [default: reports/STUDY in ORCHESTRATOR_DATA_DIR].",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the paths as one JSON object.")
+@json_option("the paths as one JSON object")
 def report(study: str, output: Path | None, as_json: bool) -> None:
-    """Write a report of STUDY: one HTML page that needs no network, and its plots as PNG.
+    """Write a report: a page of plots and tables.
 
-    Prints the path of the page. A study that is still running can be reported on, too.
+    One HTML file that needs no network, and its plots as PNG: history, learning curves, importances, what pruning
+    saved, failures, the best trials. STUDY may still be running. Prints the path of the page.
     """
     from orchestrator.report.writing import check_installed, folder_of, write
     from orchestrator.settings import load_settings

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 import click
 
+from orchestrator.cli.access import issuer, look, nobody_there
+from orchestrator.cli.arguments import study_argument, trial_argument
 from orchestrator.cli.commands import ANSWER_SECONDS, cli
 from orchestrator.errors import BadInput
 
-if TYPE_CHECKING:
-    from orchestrator.commands import Issuer
-    from orchestrator.settings import Settings
-    from orchestrator.storage import Store
+_GOES_ON = ("stopped", "failed")
+"""States of a study that somebody has to take up again before a trial that was added is run."""
 
 
 @cli.command()
-@click.argument("study")
+@study_argument
 @click.argument("values", metavar="KEY=VALUE...", nargs=-1, required=True)
 def enqueue(study: str, values: tuple[str, ...]) -> None:
-    """Add a trial with known-good parameters to STUDY.
+    """Add a trial with known-good parameters.
 
-    It is the next one that runs, and adds to the budget; a study that was finished goes on for it. Parameters that are
-    not given are sampled. VALUE is a number, true, false, null, or else a string.
+    It is the next one of STUDY that runs, and adds to the budget; a study that was finished goes on for it. Parameters
+    that are not given are sampled. VALUE is a number, true, false, null, or else a string.
+
+    \b
+    orchestrator enqueue digits lr=0.003 optimizer=adam
     """
-    from orchestrator.commands import Issuer
-    from orchestrator.settings import load_settings
     from orchestrator.spec.configuration import check_configuration, read_configuration
     from orchestrator.spec.faults import nearest
-    from orchestrator.storage.look import open_history, url_of
 
-    settings = load_settings()
     params = read_configuration(values)
-    with open_history(url_of(settings)) as history:
+    with look() as history:
         # Here as well as where it is applied: what is wrong is said also where nobody runs who would apply it.
         check_configuration(history.spec(study), params, f"study '{study}'")
         known = history.parameters(study)
@@ -40,69 +39,84 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
         if key not in known:
             # It may belong to a branch of the objective that nobody has taken yet, so this is no error.
             click.echo(f"note: no trial of '{study}' has had a parameter '{key}' yet; {nearest(key, known)}", err=True)
-    store = _store(settings)
-    if _nobody_there(settings):
-        Issuer(store, None).leave("enqueue", study, {"params": params})
-        click.echo("kept: 'orchestrator run' begins with it when it goes on with the study", err=True)
-        return
-    _issuer(settings, store).enqueue(study, params, ANSWER_SECONDS)
+    _add("enqueue", study, {"params": params})
 
 
 @cli.command()
-@click.argument("study")
+@study_argument
+@trial_argument
+def retry(study: str, trial: str) -> None:
+    """Run a trial again, with the same parameters.
+
+    Makes a new trial of STUDY with the parameters of TRIAL, which has ended and stays as it is. The new one is the next
+    that runs, and adds to the budget; its user attribute `retry_of` names the old one. Prints its number.
+
+    A trial that failed is what this is for: a lost host, a full disk, a bug that is mended. One that was pruned is
+    judged by the same rule again; one that completed shows how much of its value is chance.
+    """
+    from orchestrator.steering import check_retry
+
+    with look() as history:
+        history.spec(study)
+        found = history.trial(study, trial)
+    check_retry(study, found.number, found.state)
+    if found.state == "PRUNED":
+        click.echo(f"note: trial {found.number} was pruned; the same rule will judge it again", err=True)
+    _add("retry", study, {"trial": found.number})
+
+
+@cli.command()
+@study_argument
 def pause(study: str) -> None:
-    """Ask for no more trials of STUDY; those that run or wait in the queue go on to their end. `resume` undoes it."""
+    """Ask for no more trials.
+
+    Those of STUDY that run or wait in the queue go on to their end. `resume` undoes it.
+    """
     _steer("pause", study)
 
 
 @cli.command()
-@click.argument("study")
+@study_argument
 def resume(study: str) -> None:
-    """Take up STUDY again after `pause`."""
+    """Go on after `pause`."""
     _steer("resume", study)
 
 
 @cli.command()
-@click.argument("study")
+@study_argument
 def stop(study: str) -> None:
-    """End STUDY: trials that run are stopped in the middle of their epoch, what they have reported is kept."""
+    """End a study at once.
+
+    Trials of STUDY that run are stopped in the middle of their epoch; what they have reported is kept. The same spec,
+    run or submitted again, goes on with the trials that are left.
+    """
     _steer("stop", study)
 
 
 def _steer(operation: str, study: str) -> None:
     from orchestrator.settings import load_settings
-    from orchestrator.storage.look import open_history, url_of
 
     settings = load_settings()
-    with open_history(url_of(settings)) as history:
+    with look() as history:
         state = history.overview(study).progress.state
-    if _nobody_there(settings):
+    if nobody_there(settings):
         problem = f"is {state}, and nobody works at it in {settings.data_dir}"
         raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL")
-    click.echo(_issuer(settings, _store(settings)).command(operation, study, ANSWER_SECONDS))
+    click.echo(issuer(settings).command(operation, study, ANSWER_SECONDS))
 
 
-def _nobody_there(settings: Settings) -> bool:
-    """Whether there is no control plane that could be told: none of a fleet, and no `run` in the data folder."""
-    from orchestrator.local.lock import is_locked
+def _add(operation: str, study: str, payload: dict[str, Any]) -> None:
+    """Has a trial added by whoever looks after the study, or keeps the command for whoever will."""
+    from orchestrator.settings import load_settings
 
-    return settings.redis_url is None and not is_locked(settings.data_dir)
-
-
-def _store(settings: Settings) -> Store:
-    from orchestrator.storage import Store
-    from orchestrator.storage.database import Database
-    from orchestrator.storage.look import url_of
-
-    database = Database(url_of(settings))
-    database.prepare()
-    return Store(database)
-
-
-def _issuer(settings: Settings, store: Store) -> Issuer:
-    from orchestrator.commands import Issuer
-    from orchestrator.local.server import url_of_running
-    from tasks.app import connect
-
-    url = settings.redis_url or url_of_running(settings.data_dir / "redis")
-    return Issuer(store, connect(url) if url else None)
+    settings = load_settings()
+    told = issuer(settings)
+    if nobody_there(settings):
+        told.leave(operation, study, payload)
+        click.echo("kept: 'orchestrator run' begins with it when it goes on with the study", err=True)
+        return
+    added = told.add(operation, study, payload, ANSWER_SECONDS)
+    click.echo(f"trial {added.trial}")
+    if added.study_state in _GOES_ON:
+        again = f"study '{study}' is {added.study_state}"
+        click.echo(f"note: {again}; run or submit its spec again, and it goes on with this trial", err=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Literal, assert_never
+from typing import Any, assert_never
 
 from orchestrator.changes import AttemptRow
+from orchestrator.engine import orders
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.core import ENDED, Core, Snapshot, StudyState
+from orchestrator.engine.orders import Steer
 from orchestrator.engine.outputs import Answer, Batch, Revoke, Sweep
 from orchestrator.engine.progress import progress
 from orchestrator.engine.refill import go_on
@@ -186,38 +188,29 @@ class StudyEngine:
         self._core.slots = slots
         go_on(self._core, at)
 
-    def command(self, operation: Literal["pause", "resume", "stop"], at: float) -> None:
-        """Steers the study; a study that has ended is left as it is."""
+    def command(self, operation: Steer, at: float) -> None:
+        """Steers the study; see ``orders.steer``."""
         self.mirror.now = at
-        if self.state in ENDED:
-            return
-        if operation == "stop":
-            self._core.end("stopped", "stopped by a person", at)
-        else:
-            self._core.set_state("paused" if operation == "pause" else "running", "", at)
+        orders.steer(self._core, operation, at)
         go_on(self._core, at)
 
     def extend(self, spec: Spec, at: float) -> None:
-        """Takes over what may change in a study that goes on: its budget, its queue, how it is trained."""
+        """Goes on with what may have changed; see ``orders.extend``."""
         self.mirror.now = at
-        self._core.spec = spec
-        self._core.artifacts.unsettle()
-        self.trials.expect_configurations(self._core.budget)
-        more = self._core.budget > self.trials.count
-        if self.state == "paused" or (more and self.state != "running"):
-            self._core.set_state("running", "", at)
+        orders.extend(self._core, spec, at)
         go_on(self._core, at)
 
     def enqueue(self, params: Mapping[str, Any], at: float) -> None:
-        """Adds a trial with these parameters to the budget; it is the next one that is asked for. A study that was
-        finished goes on for it, one that was stopped or has failed keeps it until it goes on."""
+        """Adds a trial with these parameters; see ``orders.enqueue``."""
         self.mirror.now = at
-        core = self._core
-        self.trials.enqueue(params, extra=True)
-        self.trials.expect_configurations(core.budget)
-        if self.state == "finished":
-            core.set_state("running", "", at)
-        go_on(core, at)
+        orders.enqueue(self._core, params, at)
+        go_on(self._core, at)
+
+    def retry(self, number: int, at: float) -> None:
+        """Adds a trial with the parameters of trial ``number``, which has ended; see ``orders.retry``."""
+        self.mirror.now = at
+        orders.retry(self._core, number, at)
+        go_on(self._core, at)
 
     # -- outputs
 

@@ -25,7 +25,9 @@ from tasks.contract import Attribute, Failed, Slice
 DECISION = "pruned_by"
 FAILURE = "failure"
 SOURCE = "source"
-"""User attributes of a trial: why it was pruned, how it failed, the digest of its objective's source."""
+RETRY_OF = "retry_of"
+"""User attributes of a trial: why it was pruned, how it failed, the digest of its objective's source, the number of the
+trial whose parameters it was made with."""
 
 FIXED = "fixed_params"
 EXTRA = "orchestrator:extra"
@@ -125,15 +127,24 @@ class Trials:
         trials = self.mirror.get_all_trials(0, deepcopy=False, states=(TrialState.RUNNING,))
         return [trial.number for trial in trials]
 
-    def enqueue(self, params: Mapping[str, Any], *, extra: bool = False) -> None:
+    def enqueue(self, params: Mapping[str, Any], *, extra: bool = False) -> int:
         """Makes a trial with these parameters, which is asked for before new ones are sampled; ``extra`` is one beside
-        the budget."""
+        the budget. Returns its number."""
         number = self.mirror.create_new_trial(0, create_trial(state=TrialState.WAITING))
         self.mirror.set_trial_system_attr(number, FIXED, dict(params))
         if extra:
             self.mirror.set_trial_system_attr(number, EXTRA, True)
             self.extra += 1
         self.enqueued.add(number)
+        return number
+
+    def retry(self, number: int) -> None:
+        """Makes a trial with the parameters of one that has ended, those that it was given and did not come to take
+        included."""
+        trial = self.mirror.get_trial(number)
+        # Sorted: in the database they stand in the order in which they were taken, here in that of the sampling.
+        params = dict(sorted((trial.system_attrs.get(FIXED, {}) | trial.params).items()))
+        self.mirror.set_trial_user_attr(self.enqueue(params, extra=True), RETRY_OF, number)
 
     def is_fixed(self, number: int) -> bool:
         """Whether somebody has enqueued the trial."""
@@ -190,7 +201,7 @@ class Trials:
         """Sets what the objective set: a user attribute, or a constraint, of which the first value counts.
 
         Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study, and
-        two names are ours.
+        three names are ours.
         """
         try:
             value = json.loads(body.value)
@@ -198,7 +209,7 @@ class Trials:
         except (ValueError, RecursionError):
             return False
         if body.kind == "user":
-            if body.key in (AUDITED, SHADOW):
+            if body.key in (AUDITED, RETRY_OF, SHADOW):
                 return False
             self.mirror.set_trial_user_attr(number, body.key, value)
             return True

@@ -21,7 +21,7 @@ _CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
 requirepass {password}
-dir {folder}
+dir .
 save ""
 appendonly yes
 appendfsync everysec
@@ -51,10 +51,12 @@ class EmbeddedServer:
         configuration = folder / "server.conf"
         descriptor = os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(_CONFIGURATION.format(port=port, password=self._password, folder=folder.resolve()))
+            file.write(_CONFIGURATION.format(port=port, password=self._password))
         parent = os.getpid()
         self._process = subprocess.Popen(
-            [str(_binary()), str(configuration)],
+            [str(_binary()), str(configuration.resolve())],
+            # Where it keeps its files: a path in the configuration would have to be quoted.
+            cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

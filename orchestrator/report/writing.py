@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import re
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 from orchestrator.errors import BadInput
+from orchestrator.files import replacing
 from orchestrator.report.facts import Facts
 
 PAGE = "report.html"
@@ -90,14 +89,6 @@ def _safe(study: str) -> str:
 
 
 def _put(path: Path, content: bytes) -> Path:
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".report-", delete=False) as file:
-        try:
-            file.write(content)
-            file.flush()
-            # A temporary file is its owner's alone; a report is to be read by others, as far as the folder lets them.
-            os.fchmod(file.fileno(), 0o644)
-            os.replace(file.name, path)
-        except BaseException:
-            os.unlink(file.name)
-            raise
+    with replacing(path) as file:
+        file.write(content)
     return path.resolve()

@@ -6,15 +6,14 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import fields
-from datetime import UTC, datetime
 from typing import Any, cast
 
 import sqlalchemy
-from optuna.storages._rdb import models
 from optuna.study import StudyDirection
 from sqlalchemy import Connection, Table, func, select
 
 from orchestrator.changes import AttemptRow, DecisionRow
+from orchestrator.engine.trials import FAILURE, RETRY_OF, SOURCE
 from orchestrator.errors import BadInput, did_you_mean
 from orchestrator.notices import TrialEnded
 from orchestrator.overview import Overview
@@ -23,7 +22,9 @@ from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFac
 from orchestrator.spec import Spec
 from orchestrator.standing import standing
 from orchestrator.storage import tables
-from orchestrator.storage.standings import read_ended, read_overviews, read_params
+from orchestrator.storage.listing import Listing
+from orchestrator.storage.reading import final_value, read_params, read_values, reported_value, seconds
+from orchestrator.storage.standings import read_ended, read_overviews
 from orchestrator.storage.theirs import DIRECTIONS, PARAMS, STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
 from orchestrator.storage.whole import Whole, read_whole
 
@@ -104,11 +105,10 @@ class History:
         ]
         closest = [_decision(row) for row in self._of_trial(tables.closest, study_id, number, tables.closest.c.id)]
         failure = self._connection.scalar(
-            select(USER_ATTRS.c.value_json).where(
-                USER_ATTRS.c.trial_id == found.trial_id, USER_ATTRS.c.key == "failure"
-            )
+            select(USER_ATTRS.c.value_json).where(USER_ATTRS.c.trial_id == found.trial_id, USER_ATTRS.c.key == FAILURE)
         )
-        sources = self._sources(study_id)
+        sources = self._attribute(study_id, SOURCE)
+        retries = self._attribute(study_id, RETRY_OF)
         redone = select(func.count(tables.redone.c.step.distinct())).where(
             tables.redone.c.study_id == study_id, tables.redone.c.trial == number
         )
@@ -116,7 +116,7 @@ class History:
             study=study,
             number=number,
             state=found.state.name,
-            values=self._values(found.trial_id),
+            values=read_values(self._connection, found.trial_id),
             params=read_params(self._connection, found.trial_id),
             steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
             failure=json.loads(failure) if failure else {},
@@ -127,9 +127,21 @@ class History:
             attempts=attempts,
             redone=self._connection.scalar(redone) or 0,
             standing=self._standing(study_id, study, number) if attempts and attempts[-1].state == "paused" else None,
-            source=sources.get(number, ""),
-            first_source=next(iter(sources.items()), None),
+            source=str(sources.get(number, "")),
+            first_source=next(((first, str(digest)) for first, digest in sources.items()), None),
+            retry_of=retries.get(number),
+            retries=[each for each, old in retries.items() if old == number],
         )
+
+    def listing(self, name: str) -> Listing:
+        """Returns the trials of a study, to be read row by row; also of one that Optuna made.
+
+        Raises:
+            BadInput: no such study.
+        """
+        study_id, _ = self._study(name)
+        directions = [each.name.lower() for each in self._directions(study_id)]
+        return Listing(self._connection, study_id, directions, self._ours)
 
     def whole(self, name: str) -> Whole:
         """Reads a study with everything that is stored of it.
@@ -156,9 +168,9 @@ class History:
         trials = {
             row.number: RecordedTrial(
                 row.state.name,
-                _value(row.value, row.value_type),
-                _seconds(row.datetime_start),
-                _seconds(row.datetime_complete),
+                final_value(row.value, row.value_type),
+                seconds(row.datetime_start),
+                seconds(row.datetime_complete),
             )
             for row in self._connection.execute(_select_trials().where(TRIALS.c.study_id == study_id))
         }
@@ -174,10 +186,7 @@ class History:
         study_id = self._connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
         if study_id is None:
             raise BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
-        directions = (
-            select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id).order_by(DIRECTIONS.c.objective)
-        )
-        found = list(self._connection.scalars(directions))
+        found = self._directions(study_id)
         direction: Direction = "maximize" if found[0] is StudyDirection.MAXIMIZE else "minimize"
         row = None
         if self._ours:
@@ -195,25 +204,24 @@ class History:
             completed={
                 each.number: value
                 for each in self._connection.execute(completed)
-                if (value := _value(each.value, each.value_type)) is not None and len(found) == 1
+                if (value := final_value(each.value, each.value_type)) is not None and len(found) == 1
             },
             objectives=len(found),
         )
 
-    def _values(self, trial_id: int) -> tuple[float, ...]:
-        query = select(VALUES).where(VALUES.c.trial_id == trial_id).order_by(VALUES.c.objective)
-        stored = [_value(row.value, row.value_type) for row in self._connection.execute(query)]
-        return tuple(value for value in stored if value is not None)
+    def _directions(self, study_id: int) -> list[StudyDirection]:
+        query = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
+        return list(self._connection.scalars(query.order_by(DIRECTIONS.c.objective)))
 
-    def _sources(self, study_id: int) -> dict[int, str]:
-        """Returns the digests of the objective's source, by trial."""
+    def _attribute(self, study_id: int, key: str) -> dict[int, Any]:
+        """Returns one user attribute of all trials that have it, by number."""
         query = (
             select(TRIALS.c.number, USER_ATTRS.c.value_json)
             .join(USER_ATTRS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id)
-            .where(TRIALS.c.study_id == study_id, USER_ATTRS.c.key == "source")
+            .where(TRIALS.c.study_id == study_id, USER_ATTRS.c.key == key)
             .order_by(TRIALS.c.number)
         )
-        return {row.number: str(json.loads(row.value_json)) for row in self._connection.execute(query)}
+        return {row.number: json.loads(row.value_json) for row in self._connection.execute(query)}
 
     def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
         there = f"study '{study.name}' has {study.trials} trials, 0 to {study.trials - 1}"
@@ -248,11 +256,8 @@ class History:
             .where(which)
             .order_by(STEPS.c.trial_intermediate_value_id)
         )
-        decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
-        return [
-            (number, step, decode(None, kind) if value is None else value)
-            for number, step, value, kind in self._connection.execute(query)
-        ]
+        rows = self._connection.execute(query)
+        return [(number, step, reported_value(value, kind)) for number, step, value, kind in rows]
 
     def _standing(self, study_id: int, study: StudyFacts, number: int) -> Decision | None:
         attributes = (
@@ -281,15 +286,7 @@ def _select_trials() -> Any:
     ).outerjoin(VALUES, sqlalchemy.and_(VALUES.c.trial_id == TRIALS.c.trial_id, VALUES.c.objective == 0))
 
 
-def _value(value: float | None, kind: Any) -> float | None:
-    return None if kind is None else models.TrialValueModel.stored_repr_to_value(value, kind)
-
-
 def _decision(row: Mapping[str, Any]) -> DecisionRow:
     found = {key: row[key] for key in DecisionRow._fields}
     # A NaN is stored as null.
     return DecisionRow(**found | {"value": math.nan if found["value"] is None else found["value"]})
-
-
-def _seconds(at: datetime | None) -> float | None:
-    return None if at is None else at.replace(tzinfo=UTC).timestamp()

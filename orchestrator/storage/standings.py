@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable
+from datetime import datetime
 from typing import Any
 
-import sqlalchemy
-from optuna.distributions import json_to_distribution
-from optuna.storages._rdb import models
-from sqlalchemy import ColumnElement, Connection, and_, case, func, literal, not_, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, select
 
-from orchestrator.engine.explain import describe_kept
+from orchestrator.engine.ends import describe_end
 from orchestrator.engine.trials import DECISION, EXTRA, FAILURE
 from orchestrator.lifecycle import WAITING, AttemptState
-from orchestrator.notices import Best, Progress, SlotLine, TrialEnded
-from orchestrator.optima import front_of, in_memory
+from orchestrator.notices import Progress, SlotLine, TrialEnded
 from orchestrator.overview import PACE_TRIALS, Overview
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
-from orchestrator.storage.theirs import PARAMS, STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
-from orchestrator.storage.whole import read_trials
+from orchestrator.storage.optimum import read_best, read_front
+from orchestrator.storage.reading import read_params, read_values, reported_value, seconds
+from orchestrator.storage.theirs import STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -111,7 +108,6 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
     study = row.study_id
     states, attempts = counted.states.get(study, Counter()), counted.attempts.get(study, Counter())
     several = len(spec.objectives) > 1
-    front = front_of(in_memory(read_trials(connection, study), spec.objectives)) if several else None
     pruned = counted.pruned.get(study, Counter())
     saved = (
         0
@@ -132,39 +128,11 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         epochs=counted.epochs.get(study, 0),
         max_steps=spec.max_steps,
         epochs_saved=saved,
-        best=None if several else _best(connection, study, maximize=spec.direction == "maximize"),
-        front=None if front is None else len(front),
+        best=None if several else read_best(connection, study, maximize=spec.direction == "maximize"),
+        front=len(read_front(connection, study, spec.objectives)) if several else None,
         slots=_slots(connection, study),
     )
     return Overview(progress, row.created, row.changed, _ends(connection, study))
-
-
-def _best(connection: Connection, study: int, *, maximize: bool) -> Best | None:
-    """The best completed trial as Optuna sees it: feasible, and of equals the one with the lowest number."""
-    violated = select(SYSTEM_ATTRS.c.trial_id).where(
-        SYSTEM_ATTRS.c.key.like("constraints:%"),
-        sqlalchemy.cast(SYSTEM_ATTRS.c.value_json, sqlalchemy.Float) > 0,
-    )
-    # Infinities are stored as a kind, not as a number.
-    kind = models.TrialValueModel.TrialValueType
-    size = case(
-        (VALUES.c.value_type == kind.INF_POS, sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
-        (VALUES.c.value_type == kind.INF_NEG, literal(-1)),
-        else_=literal(0),
-    )
-    order = [size.desc(), VALUES.c.value.desc()] if maximize else [size, VALUES.c.value]
-    query = (
-        select(TRIALS.c.trial_id, TRIALS.c.number, VALUES.c.value, VALUES.c.value_type)
-        .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
-        .where(TRIALS.c.study_id == study, TRIALS.c.state == "COMPLETE", not_(TRIALS.c.trial_id.in_(violated)))
-        .order_by(*order, TRIALS.c.number)
-        .limit(1)
-    )
-    found = connection.execute(query).one_or_none()
-    if found is None:
-        return None
-    value = models.TrialValueModel.stored_repr_to_value(found.value, found.value_type)
-    return Best(number=found.number, value=value, params=read_params(connection, found.trial_id))
 
 
 def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
@@ -185,7 +153,6 @@ def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
         .where(attempts.study_id == study, attempts.state == AttemptState.RUNNING)
         .order_by(attempts.trial)
     )
-    decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
     return tuple(
         SlotLine(
             slot=row.slot,
@@ -196,7 +163,7 @@ def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
             step=row.step,
             value=None
             if row.intermediate_value_type is None
-            else decode(row.intermediate_value, row.intermediate_value_type),
+            else reported_value(row.intermediate_value, row.intermediate_value_type),
         )
         for row in connection.execute(query)
     )
@@ -209,12 +176,10 @@ def _ends(connection: Connection, study: int) -> tuple[float, ...]:
         .order_by(TRIALS.c.datetime_complete.desc())
         .limit(PACE_TRIALS)
     )
-    return tuple(sorted(at.replace(tzinfo=UTC).timestamp() for at in connection.scalars(query)))
+    return tuple(sorted(at for at in map(seconds, connection.scalars(query)) if at is not None))
 
 
 def _ended(connection: Connection, row: Any) -> TrialEnded:
-    values = select(VALUES).where(VALUES.c.trial_id == row.trial_id).order_by(VALUES.c.objective)
-    decode = models.TrialValueModel.stored_repr_to_value
     attributes = select(USER_ATTRS.c.key, USER_ATTRS.c.value_json).where(
         USER_ATTRS.c.trial_id == row.trial_id, USER_ATTRS.c.key.in_((FAILURE, DECISION))
     )
@@ -222,32 +187,13 @@ def _ended(connection: Connection, row: Any) -> TrialEnded:
     return TrialEnded(
         number=row.number,
         state=row.state.name,
-        values=tuple(decode(each.value, each.value_type) for each in connection.execute(values)),
+        values=read_values(connection, row.trial_id),
         epochs=row.epochs,
         seconds=_lasted(row.datetime_start, row.datetime_complete),
         params=read_params(connection, row.trial_id),
-        detail=_detail(kept),
+        detail=describe_end(kept),
         traceback=str(kept.get(FAILURE, {}).get("traceback", "")),
     )
-
-
-def read_params(connection: Connection, trial_id: int) -> dict[str, Any]:
-    """Returns the parameters of a trial, in the order in which it got them."""
-    query = select(PARAMS).where(PARAMS.c.trial_id == trial_id).order_by(PARAMS.c.param_id)
-    return {
-        row.param_name: json_to_distribution(row.distribution_json).to_external_repr(row.param_value)
-        for row in connection.execute(query)
-    }
-
-
-def _detail(attributes: Mapping[str, Any]) -> str:
-    failure = attributes.get(FAILURE)
-    if isinstance(failure, dict):
-        if failure.get("error"):
-            return f"{failure['error']}: {failure.get('message', '')}"
-        return str(failure.get("cause", ""))
-    decision = attributes.get(DECISION)
-    return describe_kept(decision) if isinstance(decision, dict) else ""
 
 
 def _lasted(start: datetime | None, end: datetime | None) -> float:

@@ -1,33 +1,50 @@
-"""Rules side by side: a line each, with the epochs drawn as bars. The same with and without a terminal."""
+"""Rules side by side: a line each, with the epochs drawn as bars."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.cells import cell_len, set_cell_size
+from rich.text import Text
 
 from orchestrator.recorded import Recording
 from orchestrator.replay import Result
-from orchestrator.view.words import NOTHING, aligned, count, number, one_line
+from orchestrator.view.columns import Column, lay_out, no_room
+from orchestrator.view.words import NOTHING, aligned, count, cut, number, one_line
 
 _BAR = 16
 _LONGEST = 34
-_HEADS = ("rule", "epochs trained", "", "saved", "pruned", "cut off", "best left", "rank", "winner")
-_LEFT = (0, 1, 8)
+_HEADS = {
+    "rule": 0,
+    "": 4,
+    "epochs": 0,
+    "saved": 1,
+    "pruned": 2,
+    "cut off": 3,
+    "best left": 1,
+    "rank": 2,
+    "winner": 1,
+}
+"""The columns, and how soon each is left out."""
+
+_LEFT = ("rule", "", "winner")
+_LEAST = {"rule": 12}
 
 
-def render(recording: Recording, results: Sequence[Result]) -> str:
-    """Returns the table with a line before it and what has to be known to read it after it."""
+def render(recording: Recording, results: Sequence[Result], width: int) -> list[Text]:
+    """Returns the table in lines of at most ``width`` cells, with a line before it and, after it, what has to be known
+    to read it."""
     study = recording.study
-    rows = [_HEADS, *(_row(each, len(recording.reports)) for each in results)]
-    widths = [max(cell_len(row[column]) for row in rows) for column in range(len(_HEADS))]
-    widths[0] = min(widths[0], _LONGEST)
-    trials = f"{count(len(recording.trials), 'trial')}, {len(study.completed)} completed"
-    lines = [
-        f"study {one_line(study.name)}: {trials}, {count(len(recording.reports), 'epoch')}{_winner(recording, results)}"
+    rows = [_row(each, len(recording.reports)) for each in results]
+    columns = [
+        Column(head, [(row[place], "") for row in rows], head not in _LEFT, rank, _LEAST.get(head))
+        for place, (head, rank) in enumerate(_HEADS.items())
     ]
-    lines += ["", *(_line(row, widths) for row in rows), *_notes(recording, results)]
-    return "\n".join(lines)
+    lines, left_out = lay_out(columns, width)
+    trials = f"{count(len(recording.trials), 'trial')}, {len(study.completed)} completed"
+    epochs = count(len(recording.reports), "epoch")
+    head = Text(f"study {one_line(study.name)}: {trials}, {epochs}{_winner(recording, results)}")
+    notes = [*_notes(recording, results), *([no_room(left_out)] if left_out else [])]
+    return [head, Text(), *lines, *([Text()] if notes else []), *map(Text, notes)]
 
 
 def _winner(recording: Recording, results: Sequence[Result]) -> str:
@@ -43,7 +60,7 @@ def _row(result: Result, most: int) -> tuple[str, ...]:
     if result.winner_pruned is not None:
         winner = f"pruned at epoch {result.winner_pruned}"
     return (
-        one_line(result.label),
+        cut(one_line(result.label), _LONGEST),
         "━" * full + "─" * (_BAR - full),
         f"{least}{result.trained}",
         NOTHING if result.recorded else f"{at_most}{result.saved}",
@@ -55,25 +72,15 @@ def _row(result: Result, most: int) -> tuple[str, ...]:
     )
 
 
-def _line(row: Sequence[str], widths: Sequence[int]) -> str:
-    cells = []
-    for column, (text, width) in enumerate(zip(row, widths, strict=True)):
-        if cell_len(text) > width:
-            text = set_cell_size(text, width - 1).rstrip() + "…"
-        padding = " " * (width - cell_len(text))
-        cells.append(text + padding if column in _LEFT else padding + text)
-    return "  ".join(cells).rstrip()
-
-
 def _notes(recording: Recording, results: Sequence[Result]) -> list[str]:
     notes = []
     pruned = len(results[0].pruned)
     running = sum(each.state == "RUNNING" for each in recording.trials.values())
     if any(each.cut for each in results):
-        notes += [
-            f"The recording pruned {count(pruned, 'trial')}, whose curves end there. Those that a rule lets go on are",
-            "counted as cut off: what they would have come to is not known, and here they end as pruned.",
-        ]
+        notes.append(
+            f"The recording pruned {count(pruned, 'trial')}, whose curves end there. Those that a rule lets go on are "
+            "counted as cut off: what they would have come to is not known, and here they end as pruned."
+        )
     if running:
         notes.append(f"{count(running, 'trial')} still {'runs' if running == 1 else 'run'}: taken as far as reported.")
-    return ["", *notes] if notes else []
+    return notes

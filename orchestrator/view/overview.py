@@ -2,49 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.notices import Progress
 from orchestrator.overview import Overview
+from orchestrator.view.columns import Cell, Column, lay_out, no_room
 from orchestrator.view.frame import STYLES, head, slot_table
 from orchestrator.view.state import ENDED, SlotView
 from orchestrator.view.summary import plain
 from orchestrator.view.words import NOTHING, clock, count, duration, number, one_line, percent
 
 _HOUR = 3600
+_SHORTEST_NAME = 12
 
 
-def render_list(overviews: Sequence[Overview], now: float) -> RenderableType:
-    """Returns a table of studies; ``now`` in seconds since the epoch."""
+def render_list(overviews: Sequence[Overview], width: int, now: float) -> RenderableType:
+    """Returns a table of studies in lines of at most ``width`` cells; ``now`` in seconds since the epoch."""
     if not overviews:
         return Text("no studies yet")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("study", overflow="fold")
-    table.add_column("state")
-    for name in ("trials", "pruned", "failed", "epochs", "saved", "best", "trials/h", "ETA", "changed"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for each in overviews:
-        progress, eta = each.progress, each.eta(now)
-        table.add_row(
-            Text(one_line(progress.study), style="bold"),
-            Text(progress.state, style=STYLES.get(progress.state, "")),
-            f"{each.ended}/{progress.budget}",
-            str(progress.pruned),
-            Text(str(progress.failed), style="red" if progress.failed else ""),
-            str(progress.epochs),
-            _saved(progress),
-            _best(progress),
-            _rate(each),
-            NOTHING if eta is None else clock(eta),
-            f"{_ago(now - each.changed)} ago",
-        )
-    return table
+
+    def column(head: str, cell: Callable[[Overview], Cell | str], rank: int) -> Column:
+        cells = [found if isinstance(found, tuple) else (found, "") for found in map(cell, overviews)]
+        return Column(head, cells, right=True, rank=rank)
+
+    names = [(one_line(each.progress.study), "bold") for each in overviews]
+    states = [(each.progress.state, STYLES.get(each.progress.state, "")) for each in overviews]
+    columns = [
+        Column("study", names, least=_SHORTEST_NAME),
+        Column("state", states),
+        column("trials", lambda each: f"{each.ended}/{each.progress.budget}", 0),
+        column("running", lambda each: str(each.progress.running), 3),
+        column("pruned", lambda each: str(each.progress.pruned), 4),
+        column("failed", _failed, 2),
+        column("epochs", lambda each: str(each.progress.epochs), 6),
+        column("saved", lambda each: _saved(each.progress), 4),
+        column("best", lambda each: _best(each.progress), 1),
+        column("trials/h", _rate, 3),
+        column("ETA", lambda each: _eta(each, now), 1),
+        column("changed", lambda each: f"{_ago(now - each.changed)} ago", 5),
+    ]
+    lines, left_out = lay_out(columns, width)
+    if left_out:
+        lines += [Text(), Text(no_room(left_out), style="dim")]
+    return Group(*lines)
 
 
 def render_status(overview: Overview, width: int, now: float) -> RenderableType:
@@ -71,6 +76,16 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
         "trials_per_hour": None if overview.rate is None else round(overview.rate * _HOUR, 3),
         "eta_s": overview.eta(now),
     }
+
+
+def _failed(overview: Overview) -> Cell:
+    failed = overview.progress.failed
+    return str(failed), "red" if failed else ""
+
+
+def _eta(overview: Overview, now: float) -> str:
+    eta = overview.eta(now)
+    return NOTHING if eta is None else clock(eta)
 
 
 def _saved(progress: Progress) -> str:

@@ -82,5 +82,10 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() or c in _JOINERS else "�" for c in " ".join(text.split()))
 
 
+def cut(text: str, longest: int) -> str:
+    """Returns the text, or as much of it as there is room for."""
+    return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
+
+
 # Not printable to Python, and part of ordinary text: they join letters and emoji.
 _JOINERS = "\u200c\u200d"

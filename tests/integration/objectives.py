@@ -43,11 +43,14 @@ def long_epochs(trial: optuna.Trial, *, folder: str, seconds: float = 20.0) -> f
         Path(folder, f"{trial.number}.json").write_text(json.dumps(note))
 
 
-def waits(trial: optuna.Trial, *, folder: str) -> float:
-    """Reports once, then waits for a file to appear; a trial that is stopped meanwhile leaves at once."""
+def waits(trial: optuna.Trial, *, folder: str, ready: int = 0) -> float:
+    """Reports once, then waits for a file to appear; a trial that is stopped meanwhile leaves at once.
+
+    The first ``ready`` trials do not wait.
+    """
     x = trial.suggest_float("x", 0.0, 1.0)
     trial.report(x, 1)
-    while not Path(folder, "go").exists():
+    while trial.number >= ready and not Path(folder, "go").exists():
         time.sleep(0.01)
     trial.report(2 * x, 2)
     return 2 * x

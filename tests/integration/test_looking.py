@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import csv
+import io
 import json
 import os
+import pty
 import subprocess
 import sys
 from pathlib import Path
@@ -11,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.changes import Changes, DecisionRow, TrialEnd
+from orchestrator.cli import main
 from orchestrator.spec.model import validate
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
@@ -131,3 +136,133 @@ def test_a_folder_in_which_nothing_was_run(tmp_path: Path, command: list[str]) -
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
     assert "data/studies.db: there is no such database; run a search first" in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+# -- lists, tables, logs ------------------------------------------------------------------------------------------
+
+
+class Caller:
+    """Calls commands in this process; each one as a process of its own would cost a second of imports."""
+
+    def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch, capture: pytest.CaptureFixture[bytes]) -> None:
+        self._monkeypatch = monkeypatch
+        self._capture = capture
+        monkeypatch.chdir(folder)
+        for key in list(os.environ):
+            if key.startswith("ORCHESTRATOR_"):
+                monkeypatch.delenv(key)
+        monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", "data")
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        self._monkeypatch.setattr(sys, "argv", ["orchestrator", *arguments])
+        code = 0
+        try:
+            main()
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        out, err = self._capture.readouterr()
+        return code, out.decode(), err.decode()
+
+
+@pytest.fixture
+def told(folder: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Caller:
+    return Caller(folder, monkeypatch, capfdbinary)
+
+
+def test_trials(told: Caller) -> None:
+    code, out, err = told("trials", "search", "--sort", "value")
+    assert (code, err) == (0, "")
+    assert [line.split()[:4] for line in out.splitlines()] == [
+        ["trial", "state", "value", "epochs"],
+        ["*1", "COMPLETE", "0.1000", "3"],
+        ["0", "COMPLETE", "0.2000", "3"],
+        ["2", "PRUNED", "0.9000", "1"],
+        [],
+        ["*", "the", "best", "trial"],
+    ]
+    assert told("trials", "search", "--state", "fail")[1] == "no trials that are fail\n"
+    assert told("trials", "search", "-n", "1")[1].splitlines()[1].split()[0] == "2"
+    code, out, _ = told("trials", "search", "--json", "--state", "COMPLETE", "--reverse")
+    assert [(each["number"], each["best"], each["values"]) for each in json.loads(out)] == [
+        (1, True, [0.1]),
+        (0, False, [0.2]),
+    ]
+
+
+def test_export(told: Caller, tmp_path: Path) -> None:
+    code, out, err = told("export", "search")
+    assert (code, err) == (0, "")
+    assert [(row["number"], row["state"], row["value"]) for row in csv.DictReader(io.StringIO(out))] == [
+        ("0", "COMPLETE", "0.2"),
+        ("1", "COMPLETE", "0.1"),
+        ("2", "PRUNED", "0.9"),
+    ]
+    assert len(told("export", "search", "--epochs")[1].splitlines()) == 1 + 7
+    for name in ("trials.csv", "trials.json", "trials.parquet", "named"):
+        assert told("export", "search", "-o", str(tmp_path / name)) == (0, "", "")
+    assert (tmp_path / "named").read_text() == (tmp_path / "trials.csv").read_text() == out
+    assert len(json.loads((tmp_path / "trials.json").read_text())) == 3
+    assert (tmp_path / "trials.parquet").read_bytes()[:4] == b"PAR1"
+    (tmp_path / "link.csv").symlink_to(tmp_path / "trials.csv")
+    assert told("export", "search", "--epochs", "-o", str(tmp_path / "link.csv"))[0] == 0
+    assert (tmp_path / "link.csv").is_symlink()
+    assert (tmp_path / "trials.csv").read_text().startswith("number,step,value\n"), "what it leads to is replaced"
+    code, out, err = told("export", "search", "-o", str(tmp_path / "trials.xlsx"))
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert "ends with none of .csv, .json, .parquet" in err
+    code, out, err = told("export", "search", "-o", str(tmp_path / "nowhere" / "trials.csv"))
+    assert (code, err.count("\n"), "cannot be written: No such file or directory" in err) == (2, 1, True)
+    assert {each.name for each in tmp_path.iterdir()} == {
+        *("trials.csv", "trials.json", "trials.parquet"),
+        "named",
+        "link.csv",
+    }
+
+
+def test_what_nobody_can_retry(told: Caller) -> None:
+    assert told("retry", "search", "7")[2].startswith("orchestrator: trial 7: there is no such trial")
+    assert told("retry", "serach", "0")[2].endswith("did you mean 'search'?\n")
+
+
+def test_a_log_for_programs(told: Caller, folder: Path) -> None:
+    log = folder / "data" / "logs" / "search" / "trial-00002.log"
+    log.parent.mkdir(parents=True)
+    log.write_bytes(b"epoch 1\r\n\xff\x1b[31m\nno end")
+    _, out, _ = told("logs", "search", "2", "--json")
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"line": "epoch 1"},
+        {"line": "\\xff\x1b[31m"},
+        {"line": "no end"},
+    ]
+
+
+def test_validate_for_programs(told: Caller, folder: Path) -> None:
+    (folder / "valid.toml").write_text('name = "n"\nobjective = "theirs:f"\ntrials = 9\n')
+    (folder / "theirs.py").write_text("def f(trial):\n    return 0.0\n")
+    code, out, _ = told("validate", "valid.toml", "--json")
+    found = json.loads(out)
+    assert (code, found["spec"], found["name"], found["trials"]) == (0, "valid.toml", "n", 9)
+    assert found["pruner"]["name"]
+
+
+@pytest.mark.parametrize(("more", "colours"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["plain", "NO_COLOR"])
+def test_colours_are_for_terminals(folder: Path, more: dict[str, str], colours: bool) -> None:
+    """On a real one they come, unless somebody wants none; in a pipe they do not, whatever else is set."""
+    environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
+    environment |= {"ORCHESTRATOR_DATA_DIR": str(folder / "data"), "TERM": "xterm-256color", "COLUMNS": "80"} | more
+    command = [sys.executable, "-m", "orchestrator", "trials", "search"]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(command, stdout=theirs, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(theirs)
+        shown = b""
+        # Linux says EIO at the end.
+        with contextlib.suppress(OSError):
+            while block := os.read(ours, 65_536):
+                shown += block
+    os.close(ours)
+    assert process.returncode == 0
+    assert (b"\x1b[32mCOMPLETE" in shown) is colours
+    assert b"COMPLETE" in shown
+    if colours:
+        piped = subprocess.run(command, env=environment | {"FORCE_COLOR": "1"}, capture_output=True, check=True)
+        assert b"\x1b" not in piped.stdout

@@ -43,7 +43,9 @@ def test_a_fleet_is_looked_at_and_steered(running: Fleet, tmp_path: Path) -> Non
         ("s", "running")
     ]
     watched = running.start("watch", "s")
+    told = running.start("watch", "s", "--json")
     wait_for(lambda: "study s running" in watched.log.read_text(), "the view shows the study")
+    wait_for(lambda: '"running"' in told.log.read_text(), "and tells programs of it")
 
     assert running.call("pause", "s").stdout == "paused\n"
     (tmp_path / "go").touch()
@@ -53,9 +55,22 @@ def test_a_fleet_is_looked_at_and_steered(running: Fleet, tmp_path: Path) -> Non
 
     assert watched.popen.wait(60) == 0, "it ends with the study"
     assert "trial 2 COMPLETE" in watched.log.read_text()
+    assert told.popen.wait(60) == 0
+    changes = [json.loads(line) for line in told.log.read_text().splitlines()]
+    assert {each["type"] for each in changes} == {"progress", "ended"}
+    assert [each["number"] for each in changes if each["type"] == "ended"] == [0, 1, 2]
+    assert (changes[0]["state"], changes[-1]["state"]) == ("running", "finished")
     assert seen(running)["state"] == "finished"
     again = running.call("watch", "s")
     assert (again.returncode, "study s finished" in again.stdout) == (0, True)
+
+    assert running.call("retry", "s", "1").stdout == "trial 3\n"
+    wait_for(lambda: seen(running)["complete"] == 4, "the study has gone on for the retry")
+    listed = json.loads(running.call("trials", "s", "--json").stdout)
+    assert (listed[3]["retry_of"], listed[3]["params"], listed[3]["value"]) == (
+        1,
+        *[listed[1][k] for k in ("params", "value")],
+    )
     unknown = running.call("pause", "sss")
     assert (unknown.returncode, "did you mean 's'" in unknown.stderr or "known: s" in unknown.stderr) == (2, True)
 
@@ -72,9 +87,20 @@ def test_a_stop_ends_the_study_at_once(running_embedded: Fleet, tmp_path: Path) 
 
 
 def test_beside_a_run(alone: Fleet, tmp_path: Path) -> None:
-    spec = alone.write_spec(SPEC.format(folder=tmp_path))
+    spec = alone.write_spec(SPEC.format(folder=tmp_path) + "ready = 1\n")
     run = alone.start("run", str(spec), "--slots", "1")
-    wait_for(lambda: seen(alone).get("epochs") == 1, "the first trial has reported")
+    wait_for(lambda: seen(alone).get("epochs") == 3, "the second trial has reported")
+    refused = alone.call("retry", "s", "1")
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert refused.stderr == (
+        "orchestrator: trial 1 of study 's': has not ended yet; only a trial that has ended can be retried\n"
+    )
+    again = alone.call("retry", "s", "0")
+    assert again.returncode == 0, again.stderr
+    number = again.stdout.split()[1]
+    why = alone.call("why", "s", number)
+    assert "with the parameters of trial 0" in why.stdout or "retry of trial 0" in why.stdout
+    assert seen(alone)["budget"] == 4
     watched = alone.start("watch", "s")
     wait_for(lambda: "study s running" in watched.log.read_text(), "the view shows the study")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 from collections import Counter
 from typing import Any
 
@@ -188,6 +189,14 @@ class World(RuleBasedStateMachine):
         self.commands += 1
         self.world.database.issue(f"key-{self.commands}", operation, "search")
 
+    @precondition(lambda self: self.commands < 4)
+    @rule(pick=anything)
+    def retry(self, pick: int) -> None:
+        """Also a trial that has not ended, or is not there."""
+        self.commands += 1
+        number = pick % (len(self.world.ledger.trials) + 1)
+        self.world.database.issue(f"key-{self.commands}", "retry", "search", {"trial": number})
+
     # -- what holds -----------------------------------------------------------------------------------------------
 
     @invariant()
@@ -223,7 +232,7 @@ class World(RuleBasedStateMachine):
     @invariant()
     def the_budget_and_the_cap_hold(self) -> None:
         ledger = self.world.ledger
-        assert len(ledger.trials) <= ledger.spec.trials
+        assert len(ledger.trials) <= ledger.spec.trials + len(self.retries())
         for number in ledger.trials:
             charged = [row for row in ledger.attempts_of(number) if row.cause not in COSTS_NOTHING]
             assert len(charged) <= ledger.spec.retry.max_attempts
@@ -239,13 +248,18 @@ class World(RuleBasedStateMachine):
         self.world.kill_when(lambda _: False)
         self.world.bring_everything_back()
         self.world.database.issue("last", "resume", "search")
+        # Without a bell the search might be over before the control plane looks for commands again.
+        self.world.redis.add({b"ring": keys.DOORBELL.encode()})
         self.world.run_to_end()
+        assert not [each for each in self.world.database.commands if each.id not in self.world.database.answers]
         ledger = self.world.ledger
         self.an_epoch_is_stored_once_and_by_the_runner_that_was_bound()
         self.what_has_ended_stays_as_it_is()
-        assert set(self.world.ledger.counts()) <= {"COMPLETE", "PRUNED", "FAIL"}
+        self.every_retry_is_what_it_was_asked_to_be()
+        waiting = set() if ledger.state == "finished" else {"WAITING"}
+        assert set(self.world.ledger.counts()) <= {"COMPLETE", "PRUNED", "FAIL"} | waiting
         if ledger.state == "finished":
-            assert sum(ledger.counts().values()) == ledger.spec.trials
+            assert sum(ledger.counts().values()) == ledger.spec.trials + len(self.retries())
         assert not [row for row in ledger.attempts.values() if row.state in LIVE]
         assert not ledger.checkpoints
         assert {data for data, _ in self.world.redis.dead} <= self.garbage
@@ -253,6 +267,21 @@ class World(RuleBasedStateMachine):
         self.world.start()
         self.world.round()
         assert self.world.ledger.rows() == before, "a control plane that starts afterwards changes something"
+
+    def retries(self) -> dict[int, int]:
+        """Returns of which trial each retry is one."""
+        made = {each.number: each.user_attrs.get("retry_of") for each in self.world.ledger.trials.values()}
+        return {number: json.loads(text) for number, text in made.items() if text is not None}
+
+    def every_retry_is_what_it_was_asked_to_be(self) -> None:
+        """Each command has made one trial or none, and that one has the old one's parameters."""
+        answers = [json.loads(text) for text in self.world.database.answers.values()]
+        assert sorted(each["trial"] for each in answers if "trial" in each) == sorted(self.retries())
+        trials = self.world.ledger.trials
+        for number, old in self.retries().items():
+            assert trials[old].ended
+            if trials[number].state != "WAITING" and trials[number].params:
+                assert trials[number].params.items() >= trials[old].params.items()
 
     def busy(self, pick: int) -> Run | None:
         runs = [slot.run for slot in self.world.slots if slot.run]

@@ -380,11 +380,10 @@ def test_every_command_line_is_one_that_the_program_takes(command: list[str]) ->
         assert options.queues == "trials"
 
 
-def test_a_wrong_option_would_be_found() -> None:
+@pytest.mark.parametrize("wrong", [["serve", "--replicas=2"], ["worker", "--devices=0"]], ids=" ".join)
+def test_a_wrong_option_would_be_found(wrong: list[str]) -> None:
     with pytest.raises(click.UsageError):
-        test_every_command_line_is_one_that_the_program_takes(["orchestrator", "serve", "--replicas=2"])
-    with pytest.raises(SystemExit):
-        test_every_command_line_is_one_that_the_program_takes(["orchestrator", "worker", "--devices=0"])
+        test_every_command_line_is_one_that_the_program_takes(["orchestrator", *wrong])
 
 
 def test_flower_is_a_command_of_celery_and_takes_its_settings() -> None:

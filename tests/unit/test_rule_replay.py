@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 
 from orchestrator.errors import BadInput
 from orchestrator.recorded import RecordedTrial, Recording, StudyFacts
-from orchestrator.replay import Candidate, compare, place_ends
+from orchestrator.replay import Candidate, Result, compare, place_ends
 from orchestrator.spec.inline import read_pruner
 from orchestrator.view.comparison import render
 
@@ -35,8 +36,12 @@ def recording(
     return Recording(study, trials, reports, **changes)
 
 
-def candidate(text: str) -> Candidate:
-    return Candidate(text, read_pruner(text, "--pruner"))
+def text(found: Recording, results: Sequence[Result], width: int = 10_000) -> str:
+    return "\n".join(line.plain for line in render(found, results, width))
+
+
+def candidate(rule: str) -> Candidate:
+    return Candidate(rule, read_pruner(rule, "--pruner"))
 
 
 def test_a_rule_that_would_have_pruned_the_losers() -> None:
@@ -87,7 +92,7 @@ def test_failed_and_running_trials() -> None:
     recorded, median = compare(found, [candidate("median n_startup_trials=1")])
     assert (recorded.trained, recorded.pruned) == (8, {})
     assert median.pruned == {1: 0, 2: 0}
-    assert "1 trial still runs: taken as far as reported." in render(found, [recorded, median])
+    assert "1 trial still runs: taken as far as reported." in text(found, [recorded, median])
 
 
 @pytest.mark.parametrize("curves", [[], [[]], [[math.nan]]])
@@ -95,7 +100,7 @@ def test_next_to_nothing_recorded(curves: list[list[float]]) -> None:
     found = recording(curves)
     results = compare(found, [candidate("median"), candidate("asha")])
     assert all(each.best is None and each.winner is None for each in results)
-    assert render(found, results).count("\n") == 5
+    assert text(found, results).count("\n") == 5
     json.dumps([each.to_json() for each in results], allow_nan=False)
 
 
@@ -157,25 +162,36 @@ def test_clocks_that_contradict_the_order_do_no_harm() -> None:
 def test_the_table() -> None:
     found = recording([GOOD, [0.6, 0.4, 0.2], BAD, BAD[:1]], states="CCCP")
     rules = [candidate("median n_startup_trials=2"), candidate("none")]
-    assert render(found, compare(found, rules)).splitlines() == [
+    *table, note = text(found, compare(found, rules)).splitlines()
+    assert table == [
         "study study: 4 trials, 3 completed, 10 epochs; winner trial 0 with 0.1",
         "",
-        "rule                       epochs trained          saved  pruned  cut off  best left  rank  winner",
-        "as recorded                ━━━━━━━━━━━━━━━━    10      –       1        –     0.1000     1  kept",
-        "median n_startup_trials=2  ━━━━━━━━━━━━━───     8      2       2        –     0.1000     1  kept",
-        "none                       ━━━━━━━━━━━━━━━━  ≥ 10    ≤ 0       0        1     0.1000     1  kept",
+        "rule                                         epochs  saved  pruned  cut off  best left  rank  winner",
+        "as recorded                ━━━━━━━━━━━━━━━━      10      –       1        –     0.1000     1  kept",
+        "median n_startup_trials=2  ━━━━━━━━━━━━━───       8      2       2        –     0.1000     1  kept",
+        "none                       ━━━━━━━━━━━━━━━━    ≥ 10    ≤ 0       0        1     0.1000     1  kept",
         "",
-        "The recording pruned 1 trial, whose curves end there. Those that a rule lets go on are",
-        "counted as cut off: what they would have come to is not known, and here they end as pruned.",
     ]
+    assert note.startswith(
+        "The recording pruned 1 trial, whose curves end there. Those that a rule lets go on are counted"
+    )
 
 
 def test_what_is_foreign_in_a_label_stays_on_its_line() -> None:
     found = recording([GOOD])
     label = "median\tn_startup_trials=1\x1b[2J" + "x" * 90
-    text = render(found, compare(found, [Candidate(label, read_pruner("median", "here"))]))
-    assert "\x1b" not in text
-    assert max(len(line) for line in text.splitlines()) <= 110
+    told = text(found, compare(found, [Candidate(label, read_pruner("median", "here"))]))
+    assert "\x1b" not in told
+    assert max(len(line) for line in told.splitlines()) <= 110
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100])
+def test_where_there_is_little_room_columns_are_left_out(width: int) -> None:
+    found = recording([GOOD] * 4)
+    lines = text(found, compare(found, [candidate("median n_startup_trials=2")]), width).splitlines()
+    assert max(map(len, lines[2:5])) <= width
+    assert {"rule", "epochs", "saved", "winner"} <= set(lines[2].split())
+    assert ("no room for" in lines[-1]) is (width < 100)
 
 
 def test_ten_thousand_trials_take_seconds_and_say_so() -> None:

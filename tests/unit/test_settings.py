@@ -69,6 +69,12 @@ def test_an_empty_variable_is_unset(empty: str) -> None:
     assert loaded(REDIS_URL=empty, HEARTBEAT=empty, DATA_DIR=empty) == Settings()
 
 
+def test_a_file_may_lie_in_a_folder_whose_name_has_blanks() -> None:
+    assert loaded(STORAGE_URL="sqlite:////home/my search/a.db").storage_url == "sqlite:////home/my search/a.db"
+    for url in ("sqlite:////home/a\tb.db", "postgresql://u@h/a b", "sqlite:// host/a.db"):
+        assert f"{PREFIX}STORAGE_URL" in refusal(STORAGE_URL=url)
+
+
 def test_home_is_filled_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/u")
     assert loaded(DATA_DIR="~/x").data_dir == Path("/home/u/x")

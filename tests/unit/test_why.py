@@ -303,6 +303,15 @@ def test_enqueued_by_a_person() -> None:
     assert explain(facts("WAITING", attempts=[], epochs=0)).startswith("trial 9 waits to be asked for")
 
 
+def test_a_retry_and_what_was_retried() -> None:
+    waits = facts("WAITING", attempts=[], epochs=0, retry_of=7)
+    assert explain(waits) == "trial 9 waits to be asked for: it was enqueued with the parameters of trial 7"
+    running = facts("RUNNING", pruner={"name": "none"}, attempts=[attempt(state="running")], retry_of=7, retries=[12])
+    assert explain(running).splitlines()[1:] == ["  retry of trial 7; retried as trial 12"]
+    failed = facts("FAIL", failure={"cause": "exception", "error": "OSError", "message": "full"}, retries=[12, 13])
+    assert "  retried as trials 12, 13" in explain(failed).splitlines()
+
+
 def test_waiting_for_another_attempt() -> None:
     found = facts("RUNNING", attempts=[attempt(cause="released"), attempt(2, "sent", host="")], pruner={"name": "none"})
     assert explain(found).splitlines() == [

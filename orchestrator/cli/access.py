@@ -1,0 +1,50 @@
+"""How commands reach the database, and whoever looks after the studies in it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+    from orchestrator.commands import Issuer
+    from orchestrator.settings import Settings
+    from orchestrator.storage.history import History
+
+LOOKS_IN = (
+    "Looks into the database of ORCHESTRATOR_STORAGE_URL; without it, into the one that `orchestrator run` keeps in "
+    "ORCHESTRATOR_DATA_DIR [default: .orchestrator]."
+)
+"""Ends the help of the commands that look."""
+
+
+def look() -> AbstractContextManager[History]:
+    """Opens the database for a look; raises as ``open_history`` does."""
+    from orchestrator.settings import load_settings
+
+    settings = load_settings()
+    from orchestrator.storage.look import open_history, url_of
+
+    return open_history(url_of(settings))
+
+
+def nobody_there(settings: Settings) -> bool:
+    """Whether there is no control plane that could be told: none of a fleet, and no `run` in the data folder."""
+    from orchestrator.local.lock import is_locked
+
+    return settings.redis_url is None and not is_locked(settings.data_dir)
+
+
+def issuer(settings: Settings) -> Issuer:
+    """Returns what gives commands to the control plane, or leaves them for the next one."""
+    from orchestrator.commands import Issuer
+    from orchestrator.local.server import url_of_running
+    from orchestrator.storage import Store
+    from orchestrator.storage.database import Database
+    from orchestrator.storage.look import url_of
+    from tasks.app import connect
+
+    database = Database(url_of(settings))
+    database.prepare()
+    url = settings.redis_url or url_of_running(settings.data_dir / "redis")
+    return Issuer(Store(database), connect(url) if url else None)

@@ -1,0 +1,169 @@
+"""What is exported: columns that are known beforehand, and rows that come one by one.
+
+Names are those of Optuna's ``trials_dataframe``: ``value`` or ``values_0``, ``params_lr``, ``user_attrs_note``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal
+
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+
+from orchestrator.engine.ends import describe_end
+from orchestrator.recorded import ListedTrial
+from orchestrator.storage.listing import Listing
+
+Kind = Literal["integer", "float", "boolean", "text", "time", "json"]
+"""What all values of a column are. ``json``: of several kinds, or lists and tables; written as JSON where a column has
+to have one kind. Any value may be missing."""
+
+_EXACT: Final = 2**53
+"""Up to here every integer is a float."""
+
+_LARGEST: Final = 2**63
+
+
+class _Nothing(Enum):
+    """What a trial has that has not ended, or was not asked for a parameter. ``None`` is a value."""
+
+    NOTHING = "nothing"
+
+
+NOTHING: Final = _Nothing.NOTHING
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its name, and what its values are."""
+
+    name: str
+    kind: Kind
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A table. Each row has a value for each column, ``NOTHING`` where it has none."""
+
+    columns: Sequence[Column]
+    rows: Iterable[Sequence[Any]]
+
+
+def trial_rows(listing: Listing) -> Rows:
+    """Returns a row for each trial."""
+    objectives = len(listing.directions)
+    values = ["value"] if objectives == 1 else [f"values_{index}" for index in range(objectives)]
+    params = {name: kind_of_parameter(found) for name, found in listing.parameters().items()}
+    attributes = kinds_of_attributes(listing.attributes())
+    columns = [Column(name, kind) for name, kind, _ in _BEFORE]
+    columns += [Column(name, "float") for name in values]
+    columns += [Column(name, kind) for name, kind, _ in _AFTER]
+    columns += [Column(f"params_{name}", kind) for name, kind in params.items()]
+    columns += [Column(f"user_attrs_{name}", kind) for name, kind in attributes.items()]
+
+    def rows() -> Iterator[list[Any]]:
+        for trial in listing.trials(listing.heads()):
+            found = trial.head.values
+            yield [
+                *(_given(get(trial)) for _, _, get in _BEFORE),
+                *(found[index] if index < len(found) else NOTHING for index in range(objectives)),
+                *(_given(get(trial)) for _, _, get in _AFTER),
+                *(trial.params.get(name, NOTHING) for name in params),
+                *(trial.user_attrs.get(name, NOTHING) for name in attributes),
+            ]
+
+    return Rows(columns, rows())
+
+
+def epoch_rows(listing: Listing) -> Rows:
+    """Returns a row for each report."""
+    columns = [Column("number", "integer"), Column("step", "integer"), Column("value", "float")]
+    return Rows(columns, listing.reports())
+
+
+_Fixed = tuple[str, Kind, Callable[[ListedTrial], Any]]
+
+_BEFORE: Final[tuple[_Fixed, ...]] = (
+    ("number", "integer", lambda trial: trial.head.number),
+    ("state", "text", lambda trial: trial.head.state),
+)
+_AFTER: Final[tuple[_Fixed, ...]] = (
+    ("datetime_start", "time", lambda trial: trial.head.started),
+    ("datetime_complete", "time", lambda trial: trial.head.ended),
+    ("duration", "float", lambda trial: trial.head.lasted()),
+    ("epochs", "integer", lambda trial: trial.head.epochs),
+    ("last_step", "integer", lambda trial: trial.last_step),
+    ("last_value", "float", lambda trial: trial.last_value),
+    ("attempts", "integer", lambda trial: trial.head.attempts),
+    ("epochs_trained_again", "integer", lambda trial: trial.redone),
+    ("host", "text", lambda trial: trial.last.host or None if trial.last else None),
+    ("slot", "text", lambda trial: trial.last.slot or None if trial.last else None),
+    ("device", "text", lambda trial: trial.last.device or None if trial.last else None),
+    ("cause", "text", lambda trial: describe_end(trial.user_attrs) or None),
+)
+
+
+def _given(value: Any) -> Any:
+    return NOTHING if value is None else value
+
+
+def lossless(value: Any) -> Any:
+    """Returns the value as JSON can hold it, numbers that it lacks as the text that Python and JavaScript read back."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return special(value)
+    if isinstance(value, dict):
+        return {str(key): lossless(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [lossless(item) for item in value]
+    return value
+
+
+def special(value: float) -> str:
+    """Returns the name of what is no finite number."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
+def kind_of_parameter(found: Iterable[BaseDistribution]) -> Kind:
+    """Returns what the values of a parameter are that has had these distributions."""
+    kinds: set[str] = set()
+    for each in found:
+        if isinstance(each, FloatDistribution):
+            kinds.add("float")
+        elif isinstance(each, IntDistribution):
+            kinds |= {_kind(each.low), _kind(each.high)}
+        elif isinstance(each, CategoricalDistribution):
+            kinds |= set(map(_kind, each.choices))
+    return _one(kinds)
+
+
+def kinds_of_attributes(attributes: Iterable[tuple[str, Any]]) -> dict[str, Kind]:
+    """Returns what the values of each attribute are."""
+    kinds: dict[str, set[str]] = {}
+    for key, value in attributes:
+        kinds.setdefault(key, set()).add(_kind(value))
+    return {key: _one(found) for key, found in kinds.items()}
+
+
+def _kind(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "boolean"
+    if isinstance(value, int):
+        return "integer" if abs(value) <= _EXACT else "long" if abs(value) < _LARGEST else "json"
+    return "float" if isinstance(value, float) else "text" if isinstance(value, str) else "json"
+
+
+def _one(kinds: set[str]) -> Kind:
+    """Returns the one kind that can hold values of all these."""
+    left = kinds - {"null"}
+    if left <= {"integer", "long"} and left:
+        return "integer"
+    if left == {"float"} or left == {"integer", "float"}:
+        return "float"
+    if left == {"boolean"}:
+        return "boolean"
+    return "text" if left <= {"text"} else "json"

@@ -1,0 +1,110 @@
+"""Rows as text, or as Parquet. Nothing is lost: a number is read back as it was, one that is not finite by its name."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from datetime import datetime
+from importlib.util import find_spec
+from itertools import islice
+from typing import IO, Any, Final
+
+from orchestrator.errors import BadInput
+from orchestrator.export.rows import NOTHING, Column, Kind, Rows, lossless, special
+from orchestrator.view.json_lines import json_list
+
+INSTALL: Final = "pip install 'trial-orchestrator[export]'"
+
+_GROUP: Final = 5_000
+"""Rows that Parquet takes at once."""
+
+
+def check_installed(form: str) -> None:
+    """Looks for what a format needs.
+
+    Raises:
+        BadInput: it is not installed.
+    """
+    if form == "parquet" and find_spec("pyarrow") is None:
+        raise BadInput("export as parquet", "needs pyarrow, which is not installed", INSTALL)
+
+
+def write(table: Rows, form: str, file: IO[bytes]) -> None:
+    """Writes a table in one of ``FORMATS``."""
+    if form == "parquet":
+        _write_parquet(table, file)
+        return
+    # What UTF-8 cannot hold, half of a surrogate pair, is escaped.
+    text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
+    try:
+        (_write_csv if form == "csv" else _write_json)(table, text)
+    finally:
+        text.detach()
+
+
+def _write_csv(table: Rows, file: IO[str]) -> None:
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([column.name for column in table.columns])
+    for row in table.rows:
+        writer.writerow(list(map(_text, row)))
+
+
+def _text(value: Any) -> str:
+    if value is NOTHING:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, datetime):
+        return _moment(value)
+    if isinstance(value, float):
+        return repr(value) if value - value == 0 else special(value)
+    return json.dumps(lossless(value), ensure_ascii=False)
+
+
+def _write_json(table: Rows, file: IO[str]) -> None:
+    names = [column.name for column in table.columns]
+
+    def items() -> Iterator[dict[str, Any]]:
+        for row in table.rows:
+            yield {name: _plain(value) for name, value in zip(names, row, strict=True) if value is not NOTHING}
+
+    file.writelines(json_list(items()))
+
+
+def _plain(value: Any) -> Any:
+    return _moment(value) if isinstance(value, datetime) else lossless(value)
+
+
+def _moment(value: datetime) -> str:
+    return value.isoformat(timespec="microseconds")
+
+
+def _write_parquet(table: Rows, file: IO[bytes]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    types: dict[Kind, Any] = {
+        "integer": pyarrow.int64(),
+        "float": pyarrow.float64(),
+        "boolean": pyarrow.bool_(),
+        "text": pyarrow.string(),
+        "time": pyarrow.timestamp("us", tz="UTC"),
+        "json": pyarrow.string(),
+    }
+    schema = pyarrow.schema([(column.name, types[column.kind]) for column in table.columns])
+    rows = iter(table.rows)
+    with parquet.ParquetWriter(file, schema) as writer:
+        while group := list(islice(rows, _GROUP)):
+            cells = [[_cell(row[place], column) for row in group] for place, column in enumerate(table.columns)]
+            arrays = [pyarrow.array(each, field.type) for each, field in zip(cells, schema, strict=True)]
+            writer.write_table(pyarrow.Table.from_arrays(arrays, schema=schema))
+
+
+def _cell(value: Any, column: Column) -> Any:
+    if value is NOTHING or value is None:
+        return None
+    if column.kind == "json":
+        return json.dumps(lossless(value))
+    return value.encode("utf-8", "backslashreplace").decode() if column.kind == "text" else value

@@ -1,0 +1,68 @@
+"""The best of a study, found in the database without reading what its trials reported."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy
+from optuna.storages._rdb import models
+from optuna.trial import TrialState, create_trial
+from sqlalchemy import Connection, Select, case, literal, not_, select
+
+from orchestrator.notices import Best
+from orchestrator.optima import front_of, in_memory
+from orchestrator.storage.reading import final_value, read_params
+from orchestrator.storage.theirs import SYSTEM_ATTRS, TRIALS, VALUES
+
+
+def violating() -> Select[Any]:
+    """Selects the ids of the trials that violate a constraint of theirs."""
+    return select(SYSTEM_ATTRS.c.trial_id).where(
+        SYSTEM_ATTRS.c.key.like("constraints:%"),
+        sqlalchemy.cast(SYSTEM_ATTRS.c.value_json, sqlalchemy.Float) > 0,
+    )
+
+
+def read_best(connection: Connection, study_id: int, *, maximize: bool) -> Best | None:
+    """Returns the best completed trial as Optuna sees it: feasible, and of equals the one with the lowest number."""
+    # Infinities are stored as a kind, not as a number.
+    kind = models.TrialValueModel.TrialValueType
+    size = case(
+        (VALUES.c.value_type == kind.INF_POS, sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
+        (VALUES.c.value_type == kind.INF_NEG, literal(-1)),
+        else_=literal(0),
+    )
+    order = [size.desc(), VALUES.c.value.desc()] if maximize else [size, VALUES.c.value]
+    query = (
+        select(TRIALS.c.trial_id, TRIALS.c.number, VALUES.c.value, VALUES.c.value_type)
+        .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE", not_(TRIALS.c.trial_id.in_(violating())))
+        .order_by(*order, TRIALS.c.number)
+        .limit(1)
+    )
+    found = connection.execute(query).one_or_none()
+    if found is None:
+        return None
+    value = models.TrialValueModel.stored_repr_to_value(found.value, found.value_type)
+    return Best(number=found.number, value=value, params=read_params(connection, found.trial_id))
+
+
+def read_front(connection: Connection, study_id: int, directions: Sequence[str]) -> list[int]:
+    """Returns the numbers of the trials on the Pareto front, by first value, best first."""
+    query = (
+        select(TRIALS.c.number, VALUES.c.value, VALUES.c.value_type)
+        .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE", not_(TRIALS.c.trial_id.in_(violating())))
+        .order_by(TRIALS.c.number, VALUES.c.objective)
+    )
+    values: dict[int, list[float]] = defaultdict(list)
+    for row in connection.execute(query):
+        value = final_value(row.value, row.value_type)
+        if value is not None:
+            values[row.number].append(value)
+    complete = [create_trial(state=TrialState.COMPLETE, values=each) for each in values.values()]
+    numbers = list(values)
+    # In a study of these alone a trial's number is its place among them.
+    return [numbers[each.number] for each in front_of(in_memory(complete, directions)) or ()]

@@ -1,0 +1,97 @@
+"""A table that fits: where there is no room for every column, the least important ones are left out whole."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from rich.cells import cell_len, set_cell_size
+from rich.text import Span, Text
+
+Cell = tuple[str, str]
+"""Text on one line, and its style."""
+
+GAP: Final = 2
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Attributes:
+        head: Its name.
+        cells: One for each row.
+        right: Whether its cells stand at its right edge, as figures do.
+        rank: The higher, the sooner it is left out; 0 never is.
+        least: As narrow as it may be made; its natural width where that is None.
+    """
+
+    head: str
+    cells: Sequence[Cell]
+    right: bool = False
+    rank: int = 0
+    least: int | None = None
+
+    @cached_property
+    def width(self) -> int:
+        """Cells that it takes when nothing of it is cut off."""
+        return max(cell_len(self.head), max((cell_len(text) for text, _ in self.cells), default=0))
+
+    @property
+    def narrowest(self) -> int:
+        """Cells that it takes at least."""
+        return self.width if self.least is None else min(self.least, self.width)
+
+
+def lay_out(columns: Sequence[Column], width: int) -> tuple[list[Text], list[str]]:
+    """Returns the lines of a table, the head first, and the names of the columns that were left out.
+
+    A line is at most ``width`` cells long, unless the columns that are never left out are longer.
+    """
+    widths = _fit(columns, width)
+    shown = [(column, widths[place]) for place, column in enumerate(columns) if place in widths]
+    rows = zip(*(column.cells for column, _ in shown), strict=True)
+    lines = [_line(row, shown) for row in ([(column.head, "dim") for column, _ in shown], *rows)]
+    return lines, [column.head for place, column in enumerate(columns) if place not in widths]
+
+
+def no_room(left_out: Sequence[str]) -> str:
+    """Returns what is said of columns that were left out; nothing of those that have no name."""
+    return f"no room for {', '.join(filter(None, left_out))}: a wider terminal or --json shows more"
+
+
+def _fit(columns: Sequence[Column], width: int) -> dict[int, int]:
+    """Returns the width of each column that is shown, by its place: first who is, as narrow as may be, then who gets
+    what is left."""
+    widths: dict[int, int] = {}
+    room = width + GAP
+    for place, column in sorted(enumerate(columns), key=lambda each: each[1].rank):
+        if column.rank == 0 or column.narrowest + GAP <= room:
+            widths[place] = column.narrowest
+            room -= column.narrowest + GAP
+    for place, column in enumerate(columns):
+        if place in widths and room > 0:
+            more = min(room, column.width - widths[place])
+            widths[place] += more
+            room -= more
+    return widths
+
+
+def _line(cells: Sequence[Cell], columns: Sequence[tuple[Column, int]]) -> Text:
+    pieces: list[str] = []
+    spans: list[Span] = []
+    at = 0
+    for (text, style), (column, width) in zip(cells, columns, strict=True):
+        length = cell_len(text)
+        if length > width:
+            text = set_cell_size(text, width - 1).rstrip() + "…"
+            length = cell_len(text)
+        before = width - length if column.right else 0
+        piece = " " * before + text + " " * (width - length - before + GAP)
+        if text and style:
+            spans.append(Span(at + before, at + before + len(text), style))
+        pieces.append(piece)
+        at += len(piece)
+    return Text("".join(pieces).rstrip(), spans=spans, no_wrap=True)

@@ -1,0 +1,98 @@
+"""What a newcomer reads: every command under a heading, nothing cut off, and what a misspelt one is answered with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from orchestrator.cli import cli, main
+from orchestrator.cli.kinds import SECTIONS, Passed
+from tasks import worker
+
+LOOKING = ("ls", "status", "watch", "trials", "why", "logs", "replay", "report", "validate", "run", "doctor")
+
+
+def commands() -> Iterator[tuple[str, click.Command]]:
+    for name, command in sorted(cli.commands.items()):
+        if not command.hidden:
+            yield name, command
+
+
+def help_of(*arguments: str, width: int = 80) -> str:
+    done = CliRunner().invoke(cli, [*arguments, "--help"], terminal_width=width)
+    assert done.exit_code == 0
+    return done.output
+
+
+def test_every_command_stands_under_a_heading() -> None:
+    known = [name for names in SECTIONS.values() for name in names]
+    assert {name for name, _ in commands()} <= set(known)
+    assert len(known) == len(set(known))
+    text = help_of()
+    assert "Other:" not in text
+    headings = [line.rstrip(":") for line in text.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)]
+    assert headings == ["Options", *(each for each, names in SECTIONS.items() if set(names) & set(cli.commands))]
+    assert text.index("  init ") < text.index("  run ") < text.index("  ls "), "in the order in which one meets them"
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_no_line_of_the_overview_is_cut_off(width: int) -> None:
+    text = help_of(width=width)
+    assert "..." not in text.split("Running a search:")[1]
+    assert all(len(line) <= width for line in text.splitlines())
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_the_help_of_a_command(name: str) -> None:
+    text = help_of(name)
+    first = text.splitlines()[2].strip()
+    assert first.endswith("."), "a sentence"
+    assert len(first) < 70
+    assert max(map(len, text.splitlines())) <= 80
+    for option in cli.commands[name].params:
+        if isinstance(option, click.Option) and not option.hidden:
+            assert option.help, f"{option.opts[0]} says nothing"
+
+
+def test_whatever_looks_can_be_read_by_a_program() -> None:
+    for name in LOOKING:
+        assert "--json" in help_of(name), name
+
+
+def test_a_worker_is_given_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    """Its options are declared twice: here for the help and the shell, in ``tasks`` where nothing of this is known."""
+    command = cli.commands["worker"]
+    assert isinstance(command, Passed)
+    with pytest.raises(SystemExit):
+        worker._parse(["--help"])
+    taken = set(re.findall(r"--[a-z-]+", capsys.readouterr().out.split("options:")[1]))
+    assert set(re.findall(r"^ +(--[a-z-]+)", help_of("worker"), re.MULTILINE)) == taken - {"--help"}
+    hidden = [option for each in command.params if getattr(each, "hidden", False) for option in each.opts]
+    assert worker._parse([text for option in hidden for text in (option, "1")])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["statsu", "s"], "No such command 'statsu'; did you mean 'status'? (see 'orchestrator --help')"),
+        (["trials", "s", "--srot", "value"], "No such option '--srot'; did you mean '--sort'?"),
+        (["trials", "s", "--sort", "valu"], "'valu' is not one of 'number', 'value'"),
+        (["worker", "--slot", "2"], "No such option '--slot'; did you mean '--slots'?"),
+        (["worker", "--slots", "two"], "'two' is not a valid integer"),
+        (["why", "s"], "Missing argument 'TRIAL'. (see 'orchestrator why --help')"),
+        (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
+    ],
+)
+def test_what_is_misspelt(
+    arguments: list[str], expected: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["orchestrator", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    told = capsys.readouterr()
+    assert (ended.value.code, told.out, told.err.count("\n")) == (2, "", 1)
+    assert expected in told.err

@@ -62,7 +62,7 @@ def flower() -> str:
     """Returns what is wrong with Flower, or an empty string."""
     from tasks.app import connect
 
-    connect(os.environ["CELERY_BROKER_URL"]).ping()
+    connect(os.environ["ORCHESTRATOR_REDIS_URL"]).ping()
     with urllib.request.urlopen("http://127.0.0.1:5555/healthcheck", timeout=SECONDS) as answer:
         return "" if answer.status == 200 else f"the page answers with status {answer.status}"
 

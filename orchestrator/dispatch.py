@@ -8,6 +8,7 @@ from collections.abc import Iterable
 import kombu.exceptions
 import redis
 
+from tasks import row
 from tasks.app import STOP_SIGNAL, TRAIN, create_app
 from tasks.codec import job_to_payload
 from tasks.contract import Job
@@ -52,7 +53,7 @@ class Dispatcher:
             queue=queue,
             priority=RETRY_PRIORITY if retry else NORMAL_PRIORITY,
             retry=False,
-            argsrepr=_describe(job),
+            argsrepr=row.arguments(job, row.values(job)),
         )
 
     def revoke(self, token: str) -> None:
@@ -82,15 +83,3 @@ class Dispatcher:
 def queue_names(queue: str) -> list[str]:
     """Returns the Redis lists that make up one queue: one for each step of priority."""
     return [queue if step == 0 else f"{queue}{_SEPARATOR}{step}" for step in _STEPS]
-
-
-def _describe(job: Job) -> str:
-    """What Flower shows in a task's row."""
-    from optuna.distributions import json_to_distribution
-
-    params = {}
-    for name, param in (job.params | job.ahead).items():
-        value = json_to_distribution(param.distribution).to_external_repr(param.value)
-        params[name] = float(f"{value:.4g}") if isinstance(value, float) else value
-    text = ", ".join(f"{name}={value}" for name, value in params.items())
-    return f"{job.study} trial {job.trial} attempt {job.attempt}: {text}"

@@ -211,6 +211,10 @@ class Settings(BaseSettings):
         artifact_url: Where models and other files of trials are kept, likewise; None for ``artifacts`` in ``data_dir``.
         objective_path: Folders of the user's own code, absolute, separated as in ``PATH``.
         objectives: What workers admit, separated by commas; empty for the default.
+        flower_auth: What Flower asks for, user:password; empty for what is made in ``data_dir``.
+        flower_auth_file: The file that holds it instead.
+        dashboard_auth: What the dashboard asks for, likewise.
+        dashboard_auth_file: The file that holds it instead.
         data_dir: Embedded state, checkpoints, models, logs.
         heartbeat: Seconds between two signs of life.
         lease: Seconds without one after which something counts as lost.
@@ -227,6 +231,10 @@ class Settings(BaseSettings):
     artifact_url: Annotated[str, AfterValidator(_check_store)] | None = Field(default=None, repr=False)
     objective_path: Annotated[str, AfterValidator(_check_objective_path)] = ""
     objectives: Annotated[str, AfterValidator(_check_objectives)] = ""
+    flower_auth: str = Field(default="", repr=False)
+    flower_auth_file: str = ""
+    dashboard_auth: str = Field(default="", repr=False)
+    dashboard_auth_file: str = ""
     data_dir: Annotated[Path, AfterValidator(_check_folder)] = Path(".orchestrator")
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0

@@ -11,8 +11,7 @@ import msgspec
 import redis
 
 from orchestrator.errors import BadInput
-from orchestrator.local.lock import is_locked
-from orchestrator.local.server import url_of_running
+from orchestrator.local.server import redis_url_of
 from orchestrator.notices import Notice, Progress, decode
 from orchestrator.settings import Settings, redact
 from orchestrator.view.base import View
@@ -58,9 +57,7 @@ def watch(
 
     with history() as it:
         progress, ended = it.overview(study).progress, it.ended(study, recent)
-    url = settings.redis_url
-    if url is None and is_locked(settings.data_dir):
-        url = url_of_running(settings.data_dir / "redis")
+    url = redis_url_of(settings)
     client = None if url is None else connect(url)
     since = b"0-0"
     if client is not None and progress.state not in ENDED:

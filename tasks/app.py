@@ -7,6 +7,7 @@ that is lost between broker and worker is found by its missing ``started`` and s
 
 from __future__ import annotations
 
+import os
 from typing import Any, Final
 
 import celery
@@ -24,9 +25,14 @@ STOP_SIGNAL: Final = "SIGUSR2"
 SOCKET_TIMEOUT: Final = 5.0
 """Seconds until a half-open connection is given up; without it a worker may hang for minutes."""
 
+_FOREIGN = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL", "CELERY_RESULT_BACKEND")
+
 
 def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.Celery:
     """Returns a Celery application on the broker at ``redis_url``, consuming ``queues``."""
+    for variable in _FOREIGN:
+        # Celery would believe these rather than what it is told; they are there for another application's sake.
+        os.environ.pop(variable, None)
     make_queue: Any = Queue  # kombu has no types
     app = celery.Celery("trial-orchestrator", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(

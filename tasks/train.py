@@ -2,49 +2,75 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import celery
 from celery.exceptions import Ignore, Reject
 
-from tasks.app import STOP_SIGNAL, TRAIN
+from tasks.app import TRAIN
 from tasks.codec import Malformed, job_from_payload
-from tasks.contract import Failed, Finished, Outcome, Paused, Released, Stopped
+from tasks.contract import Failed
 from tasks.keeper.keeper import Keeper
+from tasks.request import TrialRequest
 
 
 class TrialFailed(Exception):
-    """A trial failed; the text is what Flower shows: the error, and where it was raised."""
+    """A trial failed.
+
+    Args:
+        error: The class that was raised, and its message.
+        traceback: Where it was raised; empty where nothing was.
+    """
+
+    def __init__(self, error: str, traceback: str) -> None:
+        super().__init__(error, traceback)
+        self.error = error
+        self.traceback = traceback
+
+    def __repr__(self) -> str:
+        return self.error
+
+    def __str__(self) -> str:
+        return self.error
+
+
+class TrialTask(celery.Task):  # type: ignore[misc]
+    """A task that trains: revoked by ringing, failed with the traceback of the objective."""
+
+    Request = TrialRequest
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
+        """Celery's hook. What it would show is where ``TrialFailed`` was raised, which is here."""
+        if isinstance(exc, TrialFailed):
+            einfo.traceback = exc.traceback or exc.error
+
+
+@dataclass(frozen=True)
+class Said:
+    """A result that is shown as it is, and not as Python would quote it."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
 
 
 def register(app: celery.Celery, keeper: list[Keeper]) -> celery.Task:
     """Adds the task to ``app``. ``keeper`` holds the keeper of the pool process, put there when it is forked."""
 
-    @app.task(name=TRAIN, bind=True, max_retries=0)  # type: ignore[untyped-decorator]
-    def train(self: celery.Task, payload: dict[str, Any]) -> str:
+    @app.task(name=TRAIN, base=TrialTask, max_retries=0)  # type: ignore[untyped-decorator]
+    def train(payload: dict[str, Any]) -> Said:
         try:
             job = job_from_payload(payload)
         except Malformed as error:
             raise Reject(f"not a job: {error}", requeue=False) from None
-        outcome, rung = keeper[0].run(job)
-        return _tell_celery(self, outcome, rung)
+        outcome, ending = keeper[0].run(job)
+        if ending.revoked:
+            # Returning would turn a task that is REVOKED into a SUCCESS.
+            raise Ignore
+        if isinstance(outcome, Failed):
+            raise TrialFailed(f"{outcome.error}: {outcome.message}", outcome.traceback)
+        return Said(ending.text)
 
     return train
-
-
-def _tell_celery(task: celery.Task, outcome: Outcome, rung: bool) -> str:
-    match outcome:
-        case Finished():
-            return "pruned by the objective" if outcome.pruned else f"values {list(outcome.values)}"
-        case Failed():
-            detail = outcome.traceback or outcome.message
-            raise TrialFailed(f"{outcome.error}: {outcome.message}\n{detail}")
-        case Paused():
-            return f"paused at step {outcome.step}"
-        case Stopped():
-            # Returning would turn the REVOKED of Celery's own event into SUCCESS.
-            if not rung:
-                task.send_event("task-revoked", terminated=True, signum=STOP_SIGNAL, expired=False)
-            raise Ignore
-        case Released():
-            raise Ignore

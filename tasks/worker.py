@@ -15,6 +15,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from billiard.process import current_process
 from celery import bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
-from tasks import delivery, keys, train
+from tasks import delivery, keys, remote_control, train
 from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.codec import encode
@@ -181,6 +182,7 @@ def _attach(
             Keeper(
                 slot,
                 connect_redis,
+                functools.partial(_tell_monitors, app, name),
                 heartbeat=options.heartbeat,
                 slots=slots,
                 on_preload=functools.partial(_tell_preload, connect_redis, options.name),
@@ -198,7 +200,10 @@ def _attach(
             # for an earlier task, Celery takes its death for the end it was told to make of this one; only then is
             # the signal a text. The loss is found by the silence of the keeper.
             return
-        event = Event(token=request.id, runner="", seq=0, body=Revoked(running=bool(terminated)))
+        report(request.id, running=bool(terminated))
+
+    def report(token: str, *, running: bool = False) -> None:
+        event = Event(token=token, runner="", seq=0, body=Revoked(running=running))
         with contextlib.suppress(redis.RedisError):
             client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(event)})
 
@@ -212,6 +217,7 @@ def _attach(
         pool = sender.controller.pool if hasattr(sender, "controller") else sender.pool
         app.conf.pool_processes = lambda: [process.pid for process in pool._pool._pool]
 
+    remote_control.take_over(report)
     app.conf.pool_processes = list
     for celery_signal, handler in (
         (signals.worker_process_init, on_process_init),
@@ -221,6 +227,11 @@ def _attach(
         (signals.worker_ready, on_ready),
     ):
         celery_signal.connect(handler, weak=False)
+
+
+def _tell_monitors(app: celery.Celery, worker: str, type: str, token: str, fields: Mapping[str, Any]) -> None:
+    with app.events.default_dispatcher(hostname=worker) as dispatcher:
+        dispatcher.send(type, uuid=token, **fields)
 
 
 def _tell_preload(connect_redis: functools.partial[redis.Redis], worker: str, result: Preloaded) -> None:

@@ -38,7 +38,7 @@ def nobody_there(settings: Settings) -> bool:
 def issuer(settings: Settings) -> Issuer:
     """Returns what gives commands to the control plane, or leaves them for the next one."""
     from orchestrator.commands import Issuer
-    from orchestrator.local.server import url_of_running
+    from orchestrator.local.server import redis_url_of
     from orchestrator.storage import Store
     from orchestrator.storage.database import Database
     from orchestrator.storage.look import url_of
@@ -46,5 +46,5 @@ def issuer(settings: Settings) -> Issuer:
 
     database = Database(url_of(settings))
     database.prepare()
-    url = settings.redis_url or url_of_running(settings.data_dir / "redis")
+    url = redis_url_of(settings)
     return Issuer(Store(database), connect(url) if url else None)

@@ -13,7 +13,7 @@ from orchestrator.doctor.server import look_at_dead_letters, look_at_server, loo
 from orchestrator.doctor.signs import Listener
 from orchestrator.lifecycle import AttemptState
 from orchestrator.local.lock import is_locked
-from orchestrator.local.server import url_of_running
+from orchestrator.local.server import redis_url_of
 from orchestrator.settings import Settings, redact
 from tasks.app import connect
 
@@ -29,13 +29,6 @@ LONGEST = 10.0
 
 QUEUE = "trials"
 """The queue that is looked into even when nobody names one."""
-
-
-def redis_url_of(settings: Settings) -> str | None:
-    """Returns the server that is configured, or else that of the `run` that works in the data folder."""
-    if settings.redis_url is None and is_locked(settings.data_dir):
-        return url_of_running(settings.data_dir / "redis")
-    return settings.redis_url
 
 
 def gather(settings: Settings) -> Facts:

@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from orchestrator.commands import Issuer
 from orchestrator.doctor.facts import Item
 from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGroup, Mend, Reconcile, Ring, TakeOver
-from orchestrator.doctor.gather import redis_url_of
 from orchestrator.doctor.queues import clear
 from orchestrator.errors import OrchestratorError
+from orchestrator.local.server import redis_url_of
 from orchestrator.settings import Settings
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database

@@ -372,7 +372,8 @@ class StudyEngine:
     def _revoked(self, row: AttemptRow, body: Revoked, at: float) -> None:
         if row.verdict or not self.trials.is_open(row.trial) or self.attempts.live(row.trial) is not row:
             return
-        if row.state == AttemptState.PAUSED:
+        # Of one that trains, only the worker that has it can tell whether it is to be stopped, too.
+        if row.state == AttemptState.PAUSED or (row.state == AttemptState.RUNNING and not body.running):
             return
         self._core.condemn(row, "revoked", None, at)
         if not body.running:

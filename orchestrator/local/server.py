@@ -13,6 +13,8 @@ from pathlib import Path
 import redis
 
 from orchestrator.errors import OrchestratorError
+from orchestrator.local.lock import is_locked
+from orchestrator.settings import Settings
 from tasks.app import connect
 from tasks.lifeline import die_with_parent
 
@@ -95,7 +97,7 @@ class EmbeddedServer:
             self._process.wait()
 
 
-def url_of_running(folder: Path) -> str | None:
+def _url_of_running(folder: Path) -> str | None:
     """Returns the URL of the server that was started last in ``folder``; ``None`` where there was none."""
     try:
         lines = (folder / "server.conf").read_text().splitlines()
@@ -103,6 +105,13 @@ def url_of_running(folder: Path) -> str | None:
         return None
     options = dict(line.split(" ", 1) for line in lines if " " in line)
     return f"redis://:{options['requirepass']}@127.0.0.1:{options['port']}/0"
+
+
+def redis_url_of(settings: Settings) -> str | None:
+    """Returns the configured server, or else that of the `run` that works in the data folder; ``None`` for none."""
+    if settings.redis_url is None and is_locked(settings.data_dir):
+        return _url_of_running(settings.data_dir / "redis")
+    return settings.redis_url
 
 
 def _binary() -> Path:

@@ -28,7 +28,7 @@ BUSY_SECONDS = 60
 MAKE_ATTEMPTS = 6
 _MET = re.compile("locked|already exists|duplicate key|UNIQUE constraint|tuple concurrently", re.IGNORECASE)
 
-_OPTIONS: dict[str, dict[str, Any]] = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "sqlite": {"connect_args": {"timeout": BUSY_SECONDS}},
     "postgresql": {
         "connect_args": {
@@ -40,6 +40,7 @@ _OPTIONS: dict[str, dict[str, Any]] = {
         },
     },
 }
+"""What an engine is made with, by the kind of database."""
 
 
 class Database:
@@ -57,7 +58,7 @@ class Database:
         try:
             parsed = sqlalchemy.make_url(url)
             self.dialect = parsed.get_backend_name()
-            self.options = _OPTIONS.get(self.dialect, {})
+            self.options = OPTIONS.get(self.dialect, {})
             if self.dialect == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine: Engine = sqlalchemy.create_engine(url, **self.options)

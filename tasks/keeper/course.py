@@ -21,6 +21,7 @@ from tasks.contract import (
     Left,
     Look,
     Outcome,
+    Parameter,
     Paused,
     Released,
     Reply,
@@ -37,6 +38,7 @@ from tasks.contract import (
 )
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.checkpoints import Store
+from tasks.keeper.herald import Herald
 from tasks.keeper.process import TrainerProcess, describe_exit
 from tasks.keeper.publisher import Publisher
 from tasks.keeper.replies import ReplyWaiter
@@ -57,6 +59,7 @@ class Course:
         replies: Waits for the answers to what is asked.
         store: Takes checkpoints.
         artifacts: Takes models.
+        herald: Tells the monitors.
         ask_again: Seconds after which an unanswered question is asked again.
     """
 
@@ -68,6 +71,7 @@ class Course:
         replies: ReplyWaiter,
         store: Store,
         artifacts: Artifacts,
+        herald: Herald,
         *,
         ask_again: float,
     ) -> None:
@@ -81,6 +85,7 @@ class Course:
         self._replies = replies
         self._store = store
         self._artifacts = artifacts
+        self._herald = herald
         self._ask_again = ask_again
         self._confirmations: deque[Confirmation] = deque()
         self._bound = threading.Event()
@@ -120,6 +125,11 @@ class Course:
             self._leaving_since = time.monotonic()
         if self._stop_sent is None and (self._condemned or (leaving and not self._about_to_save)):
             self._stop()
+
+    @property
+    def cause(self) -> str:
+        """Cause of the verdict about the attempt; empty where there is none."""
+        return self._verdict.cause if self._verdict else ""
 
     @property
     def stopping(self) -> bool:
@@ -169,6 +179,7 @@ class Course:
                 if len(self._reported) > MOST_REPORTED:
                     del self._reported[next(iter(self._reported))]
                 self._publisher.publish(self.runner, frame)
+                self._herald.epoch(frame)
             case Suggest() | Look():
                 self._ask(frame)
             case Attribute() | StudyStop() | Imported():
@@ -262,6 +273,8 @@ class Course:
             self._trainer.send(Shown(study=reply.study or StudyView(), error=reply.error))
         else:
             self._trainer.send(Suggested(name=name, value=reply.value, error=reply.error))
+            if not reply.error:
+                self._herald.parameter(name, Parameter(value=reply.value, distribution=asked.distribution))
 
     def _stop(self) -> None:
         self._stop_sent = time.monotonic()

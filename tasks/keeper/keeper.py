@@ -24,10 +24,12 @@ from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
 from tasks.keeper.checkpoints import open_store
 from tasks.keeper.course import Course
+from tasks.keeper.herald import Herald, Send
 from tasks.keeper.process import TrainerProcess
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slots import Slots
+from tasks.row import Ending
 from tasks.wire import Closed
 
 log = logging.getLogger(__name__)
@@ -84,6 +86,7 @@ class Keeper:
     Args:
         slot: The slot.
         connect: Makes a Redis client; called once a thread that needs one.
+        send: Sends an event to Celery's monitors.
         heartbeat: Seconds between signs of life.
         slots: What the worker's processes share.
         on_preload: Called with the result of importing the objective named at start.
@@ -93,6 +96,7 @@ class Keeper:
         self,
         slot: Slot,
         connect: Callable[[], redis.Redis],
+        send: Send,
         *,
         heartbeat: float,
         slots: Slots,
@@ -110,6 +114,7 @@ class Keeper:
         )
         self._store = open_store(slot.checkpoints, slot.scratch, self._publisher)
         self._artifacts = Artifacts(slot.artifacts, slot.scratch, self._publisher, self._store.finish)
+        self._herald = Herald(send)
         self._course: Course | None = None
         self._left_at: float | None = None
         self._leaving = False
@@ -122,6 +127,7 @@ class Keeper:
         signal.signal(signal.SIGTERM, self._on_terminate)
         self._bell.take_signals()
         self._publisher.start()
+        self._herald.start()
         if self._slot.preload:
             self._preloading = threading.Thread(target=self._watch_preload, name="preload", daemon=True)
             self._preloading.start()
@@ -134,12 +140,13 @@ class Keeper:
         self._artifacts.close(DRAIN_SECONDS)
         self._store.close(max(0.5, deadline - time.monotonic()))
         self._publisher.close(max(0.5, deadline - time.monotonic()))
+        self._herald.close(0.5)
 
-    def run(self, job: Job) -> tuple[Outcome, bool]:
+    def run(self, job: Job) -> tuple[Outcome, Ending]:
         """Trains ``job`` to its end, whatever that is.
 
-        Returns the outcome, and whether a signal had rung for it. On return the slot is free: the trainer waits for
-        the next job, or a new one is on its way.
+        Returns the outcome, and how the task ended by it. On return the slot is free: the trainer waits for the next
+        job, or a new one is on its way.
         """
         if self._preloading is not None:
             self._preloading.join()
@@ -151,15 +158,20 @@ class Keeper:
             self._replies,
             self._store,
             self._artifacts,
+            self._herald,
             ask_again=2 * self._heartbeat,
         )
         self._publisher.begin(job.token, course.runner)
+        self._herald.begin(job)
         self._slots.set_busy(self._slot.index, True)
         try:
             outcome = self._train(course)
             self._artifacts.finish(course.runner, outcome)
+            # A worker that shuts down rings its keepers, too; of that Celery has said nothing.
+            announced = course.rung is not None and not self._handing_back
+            ending = self._herald.end(outcome, course.cause, announced=announced)
             self._settle(job.grace)
-            return outcome, course.rung is not None
+            return outcome, ending
         finally:
             self._course = None
             self._slots.set_busy(self._slot.index, False)

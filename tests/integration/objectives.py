@@ -135,6 +135,25 @@ def leaves_files(trial: optuna.Trial) -> float:
     return float(trial.number)
 
 
+def by_number(trial: optuna.Trial, *, folder: str) -> float:
+    """Trial 0 waits for a file before each epoch, 1 fails, 2 is bad, 3 goes on for ever, 5 prunes itself."""
+    trial.suggest_float("x", 0.0, 1.0)
+    match trial.number:
+        case 0:
+            for step in range(1, 6):
+                while not Path(folder, str(step)).exists():
+                    time.sleep(0.01)
+                trial.report(step / 2, step)
+        case 1:
+            raise ValueError("the data set is not there")
+        case 2 | 3:
+            trial.report(trial.number - 2.0, 1)
+            time.sleep(600)
+        case 5:
+            raise optuna.TrialPruned
+    return float(trial.number)
+
+
 not_callable = 42
 
 

@@ -1,13 +1,8 @@
-"""A pruned trial is left in the middle of its epoch, in the same process, and Flower says so."""
+"""A pruned trial is left in the middle of its epoch, in the same process."""
 
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
-import urllib.error
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -60,45 +55,6 @@ def test_a_trial_is_left_in_the_middle_of_a_20_s_epoch(running: Fleet, tmp_path:
         assert 0.0 < attempts[number].latency < 5.0
 
 
-def test_flower_shows_pruned_as_revoked_and_finished_as_success(running: Fleet, tmp_path: Path) -> None:
-    servers = running.servers
-    assert servers is not None
-    notes = tmp_path / "notes"
-    notes.mkdir()
-    port = _free_port()
-    log = (tmp_path / "flower.log").open("wb")
-    flower = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "celery", "--broker", servers.redis_url),
-            *("flower", "--address=127.0.0.1", f"--port={port}", "--inspect_timeout=2000"),
-        ],
-        env=running.environment() | {"FLOWER_UNAUTHENTICATED_API": "true"},
-        cwd=tmp_path,
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=log,
-    )
-    try:
-        wait_for(lambda: _get(port, "/api/workers") is not None, "Flower answers")
-        running.start("serve")
-        running.start("worker", "--slots", "1", "--name", "one")
-        wait_for(lambda: any("one@" in name for name in _get(port, "/api/workers?refresh=1") or {}), "Flower sees it")
-        running.submit(running.write_spec(SPEC.format(folder=notes).replace("trials = 11", "trials = 4")))
-        follow_to_end(servers.client(), "long")
-        tokens = {row.token: trial for trial, row in _rows(servers.storage_url)[1].items()}
-
-        def states() -> dict[int, str]:
-            tasks = _get(port, "/api/tasks") or {}
-            return {tokens[token]: task["state"] for token, task in tasks.items() if token in tokens}
-
-        expected = {0: "SUCCESS", 1: "REVOKED", 2: "SUCCESS", 3: "REVOKED"}
-        wait_for(lambda: states() == expected, "Flower has heard of every task", 20)
-    finally:
-        flower.terminate()
-        flower.wait(15)
-        log.close()
-
-
 def _rows(url: str) -> tuple[dict[int, float], dict[int, Any]]:
     """Returns when each pruned trial was decided on, and the attempt of each trial."""
     engine = sqlalchemy.create_engine(url)
@@ -107,18 +63,3 @@ def _rows(url: str) -> tuple[dict[int, float], dict[int, Any]]:
         attempts = connection.execute(sqlalchemy.text("SELECT * FROM orchestrator_attempts")).all()
     engine.dispose()
     return {row.trial: row.at for row in decisions}, {row.trial: row for row in attempts}
-
-
-def _get(port: int, path: str) -> dict[str, Any] | None:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
-            found: dict[str, Any] = json.load(answer)
-            return found
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -338,7 +338,7 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
     assert set(re.findall(rf"{PREFIX}\w+", path.read_text())) <= known_settings()
 
 
-@pytest.mark.parametrize("name", ["serve", *WORKERS])
+@pytest.mark.parametrize("name", ["serve", *WORKERS, "flower"])
 def test_the_settings_of_a_service_are_accepted(name: str) -> None:
     image = environment(Path(service(name)["build"]["dockerfile"]).name)
     filled = {
@@ -386,18 +386,13 @@ def test_a_wrong_option_would_be_found(wrong: list[str]) -> None:
         test_every_command_line_is_one_that_the_program_takes(["orchestrator", *wrong])
 
 
-def test_flower_is_a_command_of_celery_and_takes_its_settings() -> None:
-    code = (
-        "import flower.command, flower.options, celery.app.utils, inspect\n"
-        "assert flower.command.is_flower_envvar('FLOWER_BASIC_AUTH')\n"
-        "assert 'CELERY_BROKER_URL' in inspect.getsource(celery.app.utils)\n"
-        "assert flower.options.default_options.port == 5555\n"
-    )
-    # In a process of its own: Flower defines options for the whole process when it is imported.
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-    assert service("flower")["command"] == ["celery", "flower"]
-    assert set(service("flower")["environment"]) == {"CELERY_BROKER_URL", "FLOWER_BASIC_AUTH"}
-    assert service("flower")["ports"] == ["127.0.0.1:5555:5555"]
+def test_flower_is_published_and_asks_for_its_password() -> None:
+    found = service("flower")
+    assert found["ports"] == ["127.0.0.1:5555:5555"]
+    # Its container's port cannot be reached at the container's own loopback address.
+    assert found["command"] == ["orchestrator", "flower", "--address=0.0.0.0"]
+    assert found["environment"]["ORCHESTRATOR_FLOWER_AUTH"] == "admin:{flower_password}"
+    assert found["environment"]["ORCHESTRATOR_DATA_DIR"] == found["volumes"][0].partition(":")[2]
 
 
 # -- images -------------------------------------------------------------------------------------------------------
@@ -589,8 +584,7 @@ def test_a_worker_is_healthy_while_it_answers_itself(
 
 def test_without_redis_nothing_is_healthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     # Port 1 is nobody's: it refuses at once.
-    for variable in ("ORCHESTRATOR_REDIS_URL", "CELERY_BROKER_URL"):
-        monkeypatch.setenv(variable, "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://127.0.0.1:1/0")
     health = load(DOCKER / "health.py")
     for check in ("serve", "worker", "flower"):
         assert health.main([check]) == 1
@@ -627,14 +621,17 @@ def test_the_entrypoint_fills_passwords_in(tmp_path: Path) -> None:
             tmp_path,
             ORCHESTRATOR_REDIS_URL="redis://:{redis_password}@redis:6379/0",
             ORCHESTRATOR_STORAGE_URL="postgresql://me:given@host/db?options=-c%20x",
-            FLOWER_BASIC_AUTH="admin:{flower_password}",
+            ORCHESTRATOR_FLOWER_AUTH="admin:{flower_password}",
         ).stdout
     )
     assert filled["ORCHESTRATOR_REDIS_URL"] == "redis://:a1_b-c.2@redis:6379/0"
     assert filled["ORCHESTRATOR_STORAGE_URL"] == "postgresql://me:given@host/db?options=-c%20x"
-    assert filled["FLOWER_BASIC_AUTH"] == "admin:f9"
-    # A variable that is not set stays unset: an empty one would mean something else to some programs.
-    assert "CELERY_BROKER_URL" not in filled
+    assert filled["ORCHESTRATOR_FLOWER_AUTH"] == "admin:f9"
+
+
+def test_the_entrypoint_leaves_unset_what_is_not_set(tmp_path: Path) -> None:
+    # An empty variable would mean something else to some programs.
+    assert not set(json.loads(enter(tmp_path).stdout)) & set(entrypoint_variables())
 
 
 @pytest.mark.parametrize("secret", [None, "", "with space", "a@b", "two\nlines", "quote'", "$(id)", "per%41cent"])

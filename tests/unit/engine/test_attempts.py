@@ -174,6 +174,14 @@ def test_a_task_that_a_person_revokes_in_the_queue_ends_the_trial() -> None:
     assert [job.trial for job in world.sent] == [0, 1], "a token that was revoked is never sent again"
 
 
+def test_a_trial_that_trains_is_stopped_by_the_worker_that_has_it_alone() -> None:
+    world = World(make_spec(trials=1))
+    run = world.until(Epoch)
+    before = world.ledger.rows()
+    world.deliver(Event(token=run.job.token, runner="", seq=0, body=Revoked(running=False)))
+    assert world.ledger.rows() == before
+
+
 def test_revoking_by_hand_says_nothing_about_the_objective() -> None:
     world = World(make_spec(trials=5))
     for _ in range(3):

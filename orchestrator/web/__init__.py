@@ -1,0 +1,1 @@
+"""Pages in a browser: Flower and optuna-dashboard, on loopback and behind a password unless told otherwise."""

@@ -1,0 +1,91 @@
+"""What a training task's row in Flower says: the trial and its parameters, how far it is, how it ended."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from tasks.contract import Epoch, Failed, Finished, Job, Outcome, Parameter, Paused, Released, Stopped
+
+LONGEST_CHOICE = 60
+"""Characters of a categorical choice."""
+
+LONGEST_FAILURE = 200
+"""Characters of the words that say why a trial failed."""
+
+_WHY_STOPPED = {
+    "pruned": "pruned",
+    "revoked": "stopped by a person",
+    "lost": "given up: another attempt has taken the trial over",
+    **dict.fromkeys(("finished", "failed", "stopped"), "stopped with its study"),
+}
+"""By the cause of the verdict; what is none of these is its own explanation."""
+
+
+def arguments(job: Job, values: Mapping[str, str]) -> str:
+    """Returns ``digits trial 3: lr=0.02, kind=fancy``; ``values`` are what ``value`` gives."""
+    attempt = f" attempt {job.attempt}" if job.attempt > 1 else ""
+    text = ", ".join(f"{name}={shown}" for name, shown in values.items())
+    return f"{job.study} trial {job.trial}{attempt}" + (f": {text}" if text else "")
+
+
+def values(job: Job) -> dict[str, str]:
+    """Returns the values that a job is sent with."""
+    return {name: value(parameter) for name, parameter in (job.params | job.ahead).items()}
+
+
+def value(parameter: Parameter) -> str:
+    """Returns a value as the objective sees it, short.
+
+    It does without Optuna, which a worker's own processes need not import.
+    """
+    with contextlib.suppress(ValueError, LookupError, TypeError):
+        distribution = json.loads(parameter.distribution)
+        match distribution["name"]:
+            case "CategoricalDistribution":
+                return f"{distribution['attributes']['choices'][int(parameter.value)]!s:.{LONGEST_CHOICE}}"
+            case "IntDistribution":
+                return str(int(parameter.value))
+    return f"{parameter.value:.4g}"
+
+
+def progress(epoch: Epoch, job: Job) -> str:
+    """Returns ``epoch 5 of 27: 0.1069``, or ``epoch 5: 0.1069`` where nobody knows how many there will be."""
+    of = "" if job.max_steps is None else f" of {job.max_steps}"
+    return f"epoch {epoch.step}{of}: {epoch.value:.4g}"
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a task ended: ``text`` is its result. With ``revoked`` somebody ended it before it had come to one."""
+
+    text: str
+    revoked: bool = False
+
+
+def ending(outcome: Outcome, cause: str, last: str) -> Ending:
+    """Returns how an attempt's task ended.
+
+    Args:
+        outcome: How the attempt ended.
+        cause: That of the verdict about it; empty where there was none.
+        last: Its last progress; empty where nothing was reported.
+    """
+    match outcome:
+        case _ if cause:
+            why = _WHY_STOPPED.get(cause, f"stopped: {cause}")
+        case Stopped():
+            why = "given up: another worker has the trial"
+        case Released():
+            why = "handed back, to be attempted again"
+        case Finished(pruned=True):
+            why = "pruned by the objective"
+        case Finished():
+            return Ending(", ".join(f"{each:.4g}" for each in outcome.values))
+        case Paused():
+            return Ending(f"paused at epoch {outcome.step}")
+        case Failed():
+            return Ending(" ".join(f"{outcome.error}: {outcome.message}".split())[:LONGEST_FAILURE])
+    return Ending(f"{why}, {last}" if last else why, revoked=True)

@@ -1,0 +1,132 @@
+"""Who may see a page: what is given, what is made, and that nobody else gets in."""
+
+from __future__ import annotations
+
+import os
+import socket
+import stat
+import threading
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import BadInput
+from orchestrator.web.access import GENERATED, check_exposure, check_free, given, is_loopback, made
+
+NAME = "ORCHESTRATOR_FLOWER_AUTH"
+
+
+def test_what_is_given_is_asked_for(tmp_path: Path) -> None:
+    assert given(NAME, "", "") is None
+    found = given(NAME, "me:pass:word,", "")
+    assert found is not None
+    assert (found.user, found.password, found.credentials) == ("me", "pass:word,", "me:pass:word,")
+    assert "pass:word" not in repr(found)
+    assert found.describe(openly=True) == f"user me, the password is in {NAME}"
+    file = tmp_path / "secret"
+    file.write_text("me:other\n")
+    found = given(NAME, "", str(file))
+    assert found is not None
+    assert found.credentials == "me:other"
+    assert found.describe(openly=True) == f"user me, the password is in {file}"
+
+
+@pytest.mark.parametrize(
+    ("value", "content", "words"),
+    [
+        ("secret", None, "is no user and password; write user:password"),
+        (":secret", None, "is no user and password"),
+        ("secret:", None, "is no user and password"),
+        ("me:sécret", None, "characters that a browser may not send"),
+        ("me:a secret", None, "characters that a browser may not send"),
+        ("me:secret", "me:secret", f"stands beside {NAME}; give one of them"),
+        ("", "secret", "is no user and password"),
+        ("", "", "is no user and password"),
+        ("", "me:secret\nyou:secret", "characters that a browser may not send"),
+    ],
+)
+def test_what_is_no_user_and_password_is_refused_and_not_shown(
+    tmp_path: Path, value: str, content: str | None, words: str
+) -> None:
+    file = tmp_path / "file"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(BadInput) as caught:
+        given(NAME, value, "" if content is None else str(file))
+    message = str(caught.value)
+    assert message.startswith(NAME)
+    assert words in message
+    assert "secret" not in message
+    assert "sécret" not in message
+
+
+def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=f"{NAME}_FILE: cannot be read: No such file or directory; name a file"):
+        given(NAME, "", str(tmp_path / "none"))
+
+
+def test_a_password_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    first, second = made(folder), made(folder)
+    assert first == second
+    assert len(first.password) >= 20
+    path = folder / GENERATED
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text().strip() == first.credentials
+    assert [each.name for each in folder.iterdir()] == [GENERATED]
+    # On a terminal it is of use, and of a log that others may read it stays out.
+    assert first.password in first.describe(openly=True)
+    assert first.password not in first.describe(openly=False)
+    assert str(path) in first.describe(openly=False)
+    assert made(tmp_path / "other").password != first.password
+
+
+def test_those_that_start_together_ask_for_the_same(tmp_path: Path) -> None:
+    found: list[str] = []
+    start = threading.Barrier(8)
+
+    def make() -> None:
+        start.wait()
+        found.append(made(tmp_path).credentials)
+
+    threads = [threading.Thread(target=make) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 8
+    assert len(set(found)) == 1
+
+
+def test_a_password_that_others_can_read_is_none(tmp_path: Path) -> None:
+    made(tmp_path)
+    os.chmod(tmp_path / GENERATED, 0o644)
+    with pytest.raises(BadInput, match="can be read by others; chmod 600"):
+        made(tmp_path)
+
+
+HERE = ("127.0.0.1", "127.9.9.9", "::1", "localhost")
+ELSEWHERE = ("0.0.0.0", "", "::", "10.0.0.1", "localhost.example.com")
+
+
+@pytest.mark.parametrize("address", [*HERE, *ELSEWHERE])
+def test_without_a_password_only_this_machine_gets_in(address: str) -> None:
+    assert is_loopback(address) is (address in HERE)
+    check_exposure(address, insecure=True)
+    if address in HERE:
+        check_exposure(address, insecure=False)
+        return
+    with pytest.raises(BadInput, match=rf"^--no-auth: everybody who reaches '{address}' could get in; leave it out"):
+        check_exposure(address, insecure=False)
+
+
+def test_a_port_that_is_taken_is_one_line() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(BadInput, match=rf"127.0.0.1:{port}: nothing can listen there: Address already in use"):
+            check_free("127.0.0.1", port, "--host")
+    check_free("127.0.0.1", port, "--host")
+    with pytest.raises(BadInput, match=r"nothing can listen there: .*; choose another --port or --host"):
+        check_free("no.such.host.invalid", port, "--host")

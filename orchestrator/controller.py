@@ -10,12 +10,12 @@ from sqlalchemy import exc
 
 from orchestrator import dispatch, stream
 from orchestrator.actions import Actions
+from orchestrator.batch_log import log_batch
 from orchestrator.engine import Batch
 from orchestrator.errors import BadInput
 from orchestrator.intake import Intake
 from orchestrator.journal import Journal
 from orchestrator.lifecycle import AttemptState
-from orchestrator.notices import OtherSource
 from orchestrator.ports import (
     BATCH,
     Artifacts,
@@ -25,10 +25,13 @@ from orchestrator.ports import (
     Clock,
     Command,
     ForeignWrite,
+    Observer,
     Passed,
+    Round,
     Step,
     Stream,
     Wiped,
+    unobserved,
     unwatched,
 )
 from orchestrator.recovery import Slots, Watch, dead_here
@@ -66,6 +69,7 @@ class Controller:
         record: Where inputs are recorded, if they are.
         clock: Time.
         passed: Called at each step of a round.
+        observer: Told of each round.
     """
 
     def __init__(
@@ -82,6 +86,7 @@ class Controller:
         record: Journal | None = None,
         clock: Clock | None = None,
         passed: Passed = unwatched,
+        observer: Observer = unobserved,
     ) -> None:
         self._store = store
         self._events = events
@@ -90,6 +95,7 @@ class Controller:
         self._only = only
         self._clock = clock = clock or Clock()
         self._passed = passed
+        self._observer = observer
         self._checkpoints = checkpoints
         self._artifacts = artifacts
         self._watch = Watch(lease)
@@ -103,6 +109,7 @@ class Controller:
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
         self._answered: dict[Command, str] = {}
+        self._folded = 0
         self._renew_at = 0.0
         self._tidy_at = 0.0
         self._round_at = clock.monotonic()
@@ -115,7 +122,8 @@ class Controller:
                     self._studies.load(name)
                 except BadInput as error:
                     # Its own rules cannot be had on this host; that is no reason to leave the others alone.
-                    log.error("study %s is not taken up: %s", name, error, extra={"action": "study_refused"})
+                    extra = {"action": "study_refused", "study": name}
+                    log.error("study %s is not taken up: %s", name, error, extra=extra)
         self._connect()
         while self._read_some(0.001):
             self._finish_round(self._clock.wall())
@@ -184,6 +192,7 @@ class Controller:
         for entry in entries:
             self._intake.take(entry)
             self._actions.acknowledge.append(entry[0])
+        self._folded += len(entries)
         if entries:
             self._passed(Step.DECIDED)
         if len(entries) < BATCH:
@@ -194,6 +203,7 @@ class Controller:
         """Throws away what is in memory; what was read and not committed is read again."""
         self._intake.rung = True
         self._actions.acknowledge.clear()
+        self._folded = 0
         self._events.read_pending_again()
         self._studies.reload()
 
@@ -204,7 +214,8 @@ class Controller:
         batches = self._studies.take()
         answers = dict(self._answered)
         self._answered.clear()
-        committed = self._commit(batches, {command.id: text for command, text in answers.items()})
+        commit_seconds = self._commit(batches, {command.id: text for command, text in answers.items()})
+        committed = commit_seconds is not None
         for batch in batches.values():
             self._actions.add(batch)
         if committed:
@@ -216,18 +227,24 @@ class Controller:
             self._tell(batches, at)
         except REDIS_AWAY as error:
             self._lose_redis(error)
+        for name, batch in batches.items():
+            log_batch(name, batch)
         for engine in self._studies.close_ended():
             self._watch.forget(row.token for row in engine.attempts)
             self._checkpoints.throw_study(engine.uid)
             self._artifacts.sweep(engine.sweep())
+        self._observer(Round(self._folded, commit_seconds, batches, self._studies, self._slots.busy_and_idle))
+        self._folded = 0
         return committed
 
-    def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> bool:
+    def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> float | None:
+        """Writes what there is to write, or renews the lease where that is due. Returns the seconds that it took."""
         changes = {name: batch.changes for name, batch in batches.items()}
         now = self._clock.monotonic()
         if not any(changes.values()) and not answers and now < self._renew_at:
-            return False
+            return None
         while True:
+            begun = self._clock.monotonic()
             try:
                 self._store.commit(changes, answers)
                 break
@@ -239,14 +256,12 @@ class Controller:
                 log.warning("the database is away: %s", _first_line(error), extra={"action": "database_away"})
                 self._watch.fell_behind()
                 self._clock.sleep(AWAY_SECONDS)
-        self._renew_at = self._clock.monotonic() + self._heartbeat
-        return True
+        done = self._clock.monotonic()
+        self._renew_at = done + self._heartbeat
+        return done - begun
 
     def _tell(self, batches: dict[str, Batch], at: float) -> None:
         for name, batch in batches.items():
-            for notice in batch.notices:
-                if isinstance(notice, OtherSource):
-                    log.warning("study %s: %s", name, notice.text(), extra={"action": "other_source"})
             if batch.changes:
                 self._progress_owed.add(name)
             due = at - self._progress_told.get(name, 0.0) >= PROGRESS_SECONDS
@@ -268,9 +283,7 @@ class Controller:
             # Whoever cannot be heard is not dead: a server that is full still answers, and takes nothing.
             self._events.probe()
         for row in silent:
-            cause = f"no sign of life from {row.slot}"
-            log.warning("trial %d: %s", row.trial, cause, extra={"action": "attempt_lost"})
-            self._studies.lose(row, cause)
+            self._studies.lose(row, f"no sign of life from {row.slot}")
         self._count_slots(now)
         if now >= self._tidy_at:
             self._tidy_at = now + self._watch.lease

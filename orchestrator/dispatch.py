@@ -83,3 +83,18 @@ class Dispatcher:
 def queue_names(queue: str) -> list[str]:
     """Returns the Redis lists that make up one queue: one for each step of priority."""
     return [queue if step == 0 else f"{queue}{_SEPARATOR}{step}" for step in _STEPS]
+
+
+def queue_lengths(client: redis.Redis, queues: Iterable[str]) -> dict[str, int]:
+    """Returns how many tasks wait in each of these queues.
+
+    Raises:
+        redis.RedisError: the server is away.
+    """
+    names = sorted(queues)
+    pipe = client.pipeline(transaction=False)
+    for queue in names:
+        for name in queue_names(queue):
+            pipe.llen(name)
+    lengths = iter(pipe.execute())
+    return {queue: sum(next(lengths) for _ in _STEPS) for queue in names}

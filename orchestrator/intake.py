@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from orchestrator.actions import Actions
+from orchestrator.batch_log import of_trial
 from orchestrator.engine import StudyEngine
 from orchestrator.ports import Clock, Entry, Stream
 from orchestrator.recovery import Slots, Watch
@@ -85,7 +86,8 @@ class Intake:
                 self._studies.feed(engine, "apply", event=event)
             except (ValueError, KeyError, TypeError, ArithmeticError) as error:
                 # A broken event harms its own study at most; it is kept, and the others go on.
-                log.exception("an event of study %s could not be folded", engine.name, extra={"action": "poison"})
+                extra = of_trial("poison", engine.name, row.trial, row)
+                log.exception("an event of study %s could not be folded", engine.name, extra=extra)
                 self._bury(repr(event).encode(), f"{type(error).__name__}: {error}")
         # After the fold: a runner's first event is what binds it.
         if event.runner and event.runner == row.runner:

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from orchestrator.changes import Changes
-from orchestrator.engine import Snapshot, Sweep
+from orchestrator.engine import Batch, Snapshot, StudyEngine, Sweep
 from orchestrator.errors import OrchestratorError
 from orchestrator.notices import Notice
 from orchestrator.spec import Spec
@@ -75,6 +75,30 @@ class Command:
     operation: str
     study: str
     payload: dict[str, Any] = field(hash=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one round of the control plane came to, once it is committed and done.
+
+    ``events`` counts the stream entries that were folded in it; ``commit_seconds`` is how long their commit took,
+    ``None`` where nothing was to be written. ``studies`` are those at hand, ``slots`` says how many are busy and idle.
+    """
+
+    events: int
+    commit_seconds: float | None
+    batches: Mapping[str, Batch]
+    studies: Iterable[StudyEngine]
+    slots: Callable[[], tuple[int, int]]
+
+
+Observer = Callable[[Round], None]
+"""Is told of each round, by the loop itself: it has to be quick, and raises nothing."""
+
+
+def unobserved(round: Round) -> None:
+    """Takes no notice."""
+    del round
 
 
 class Stream(Protocol):

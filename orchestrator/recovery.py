@@ -62,11 +62,11 @@ class Slots:
 
     def __init__(self, lease: float) -> None:
         self._lease = lease
-        self._heard: dict[str, tuple[float, tuple[str, ...]]] = {}
+        self._heard: dict[str, tuple[float, Alive]] = {}
 
     def hear(self, body: Alive, now: float) -> None:
         """A keeper gave a sign of life."""
-        self._heard[body.slot] = (now, body.queues)
+        self._heard[body.slot] = (now, body)
 
     def forget_silent(self, now: float) -> None:
         """Drops the slots that have been silent for longer than the lease."""
@@ -75,7 +75,12 @@ class Slots:
 
     def count(self, queue: str) -> int:
         """Returns how many slots take tasks from ``queue``."""
-        return sum(queue in queues for _, queues in self._heard.values())
+        return sum(queue in body.queues for _, body in self._heard.values())
+
+    def busy_and_idle(self) -> tuple[int, int]:
+        """Returns how many slots have something to do, and how many have not."""
+        busy = sum(body.busy for _, body in self._heard.values())
+        return busy, len(self._heard) - busy
 
 
 def dead_here(row: AttemptRow) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
+import optuna
 import redis
 from sqlalchemy import exc
 
@@ -20,12 +21,13 @@ from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.journal import Journal
-from orchestrator.ports import Passed, unwatched
+from orchestrator.ports import Observer, Passed, unobserved, unwatched
 from orchestrator.settings import Settings, redact
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database, process_name
 from orchestrator.stream import EventStream, introduce, ring
 from tasks.app import connect
+from tasks.endpoint import BadEndpoint, Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ def serve(
     only: str = "",
     record: Path | None = None,
     passed: Passed = unwatched,
+    metrics: Endpoint | None = None,
 ) -> None:
     """Runs the control plane until SIGTERM or SIGINT.
 
@@ -51,21 +54,27 @@ def serve(
         only: Look after this study alone.
         record: File that takes a recording of everything the core is fed.
         passed: Called at each step of a round.
+        metrics: Where metrics are shown.
 
     Raises:
-        BadInput: a server cannot be reached, or the database is of another version.
+        BadInput: a server cannot be reached, the port of the metrics cannot be had, or the database is of another
+            version.
     """
+    # Its lines go where ours go.
+    optuna.logging.disable_default_handler()
+    optuna.logging.enable_propagation()
     client = connect(redis_url)
     check_redis(client, redis_url)
     introduce(client, process_name())
     database = Database(storage_url)
     database.prepare()
-    with _stop_signals(connect(redis_url)) as stop:
+    with _shown(metrics, redis_url) as observed, _stop_signals(connect(redis_url)) as stop:
         while not stop.is_set():
             lease = WriterLease(database, settings.lease)
             try:
                 if _await_lease(lease, stop):
-                    _lead(settings, redis_url, database, lease, client, stop, only, record, passed)
+                    with observed() as observer:
+                        _lead(settings, redis_url, database, lease, client, stop, only, record, passed, observer)
             except NotTheWriter as error:
                 log.warning("%s; standing by", error, extra={"action": "deposed"})
             except AWAY as error:
@@ -111,6 +120,7 @@ def _lead(
     only: str,
     record: Path | None,
     passed: Passed,
+    observer: Observer,
 ) -> None:
     store = Store(database, lease)
     dispatcher = Dispatcher(redis_url, client)
@@ -125,6 +135,7 @@ def _lead(
         only=only,
         record=Journal(record) if record else None,
         passed=passed,
+        observer=observer,
     )
     try:
         controller.start()
@@ -138,6 +149,28 @@ def _lead(
         controller.close()
         dispatcher.close()
         store.close()
+
+
+@contextmanager
+def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], AbstractContextManager[Observer]]]:
+    """Shows metrics, if that is wanted. Yields what gives the observer of a loop, for as long as that leads."""
+    if endpoint is None:
+        yield lambda: nullcontext(unobserved)
+        return
+    # Imported where it is needed.
+    from orchestrator.metrics import ControlMetrics
+    from tasks.exposition import Exposition
+
+    metrics = ControlMetrics(connect(redis_url))
+    try:
+        exposition = Exposition(endpoint, metrics.registry)
+    except BadEndpoint as error:
+        raise BadInput(error.variable, error.problem, error.remedy) from None
+    exposition.start()
+    try:
+        yield metrics.leading
+    finally:
+        exposition.close()
 
 
 @contextmanager

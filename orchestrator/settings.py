@@ -8,13 +8,15 @@ import re
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.errors import BadInput
 from tasks.admission import NotAList, split_list
+from tasks.endpoint import LOOPBACK, BadEndpoint, Endpoint, read_secret
+from tasks.endpoint import PASSWORD as METRICS_PASSWORD
 from tasks.objective_path import split_path
 
 PREFIX = "ORCHESTRATOR_"
@@ -218,6 +220,11 @@ class Settings(BaseSettings):
         data_dir: Embedded state, checkpoints, models, logs.
         heartbeat: Seconds between two signs of life.
         lease: Seconds without one after which something counts as lost.
+        log_format: How ``serve`` and workers write their logs.
+        metrics_port: Where they show metrics to Prometheus; 0 for nowhere.
+        metrics_address: The address of it.
+        metrics_password: What whoever asks for them has to know; empty for nothing.
+        metrics_password_file: The file that holds it instead.
     """
 
     model_config = SettingsConfigDict(
@@ -238,6 +245,11 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, AfterValidator(_check_folder)] = Path(".orchestrator")
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0
+    log_format: Literal["text", "json"] = "text"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    metrics_address: str = LOOPBACK
+    metrics_password: str = Field(default="", repr=False)
+    metrics_password_file: str = ""
 
     @model_validator(mode="after")
     def _check_lease(self) -> Settings:
@@ -248,6 +260,20 @@ class Settings(BaseSettings):
                 "lease",
             )
         return self
+
+    def metrics(self, port: int | None = None) -> Endpoint | None:
+        """Returns where metrics are shown, ``None`` for nowhere; ``port`` is what the command line says.
+
+        Raises:
+            BadInput: others could ask without a password, or the password cannot be read.
+        """
+        if not (chosen := self.metrics_port if port is None else port):
+            return None
+        try:
+            password = read_secret(METRICS_PASSWORD, self.metrics_password, self.metrics_password_file)
+            return Endpoint(chosen, self.metrics_address, password)
+        except BadEndpoint as error:
+            raise BadInput(error.variable, error.problem, error.remedy) from None
 
     @classmethod
     def settings_customise_sources(
@@ -304,12 +330,20 @@ def _bad_input(error: ValidationError) -> BadInput:
     variable = PREFIX + field.upper()
     if isinstance(fault, _Refused):
         return BadInput(variable, fault.problem, fault.remedy)
+    return BadInput(variable, f"is {str(first['input'])[:60]!r}", _remedy(field, first["type"], context))
+
+
+def _remedy(field: str, kind: str, context: Mapping[str, Any]) -> str:
+    if kind == "literal_error":
+        return f"it must be {context['expected']}"
+    if field == "metrics_port":
+        return "it must be a port, or 0 for none"
     remedy = "it must be a number of seconds"
     bounds = {"greater_than": ("gt", "above"), "less_than_equal": ("le", "at most")}
-    if first["type"] in bounds:
-        name, words = bounds[first["type"]]
+    if kind in bounds:
+        name, words = bounds[kind]
         remedy += f" {words} {context[name]:g}"
-    return BadInput(variable, f"is {str(first['input'])[:60]!r}", remedy)
+    return remedy
 
 
 def ensure_data_dir(path: Path) -> Path:

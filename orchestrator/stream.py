@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 import redis
@@ -145,6 +146,34 @@ class EventStream:
             any of ``AWAY``: they could not.
         """
         self._client.set(keys.PROBE, b"", px=1)
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What the control plane has not committed: entries of the stream, the age in seconds of the oldest; and what was
+    kept aside. Both times are the server's."""
+
+    entries: int
+    seconds: float
+    dead_letters: int
+
+
+def backlog(client: redis.Redis) -> Backlog:
+    """Looks at the stream from aside. What is committed is dropped from it, so that all it holds is still to be done.
+
+    Raises:
+        redis.RedisError: the server is away.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.xlen(keys.EVENTS)
+    pipe.xrange(keys.EVENTS, count=1)
+    pipe.xlen(keys.DEAD_LETTERS)
+    (seconds, microseconds), entries, first, dead = pipe.execute()
+    age = 0.0
+    if first:
+        age = max(0.0, seconds + microseconds / 1e6 - int(first[0][0].partition(b"-")[0]) / 1e3)
+    return Backlog(entries, age, dead)
 
 
 def is_full(error: BaseException | None) -> bool:

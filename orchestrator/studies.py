@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from orchestrator import journal
+from orchestrator.batch_log import of_trial
 from orchestrator.changes import AttemptRow
 from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
 from orchestrator.journal import Journal, Record
@@ -69,7 +70,7 @@ class Studies:
             name,
             engine.trials.count,
             engine.budget,
-            extra={"action": "study_opened"},
+            extra={"action": "study_opened", "study": name},
         )
 
     def reload(self) -> None:
@@ -91,7 +92,10 @@ class Studies:
 
     def lose(self, row: AttemptRow, cause: str) -> None:
         """Says of an attempt that its runner is no more."""
-        self.feed(self._engines[self._study_of[row.token]], "lose", token=row.token, text=cause)
+        engine = self._engines[self._study_of[row.token]]
+        extra = of_trial("attempt_lost", engine.name, row.trial, row)
+        log.warning("study %s: trial %d: %s", engine.name, row.trial, cause, extra=extra)
+        self.feed(engine, "lose", token=row.token, text=cause)
 
     def live(self, *states: AttemptState) -> list[AttemptRow]:
         """Returns the live attempts of all studies that stand in one of ``states``."""
@@ -108,7 +112,8 @@ class Studies:
             del self._engines[engine.name]
             for row in engine.attempts:
                 self._study_of.pop(row.token, None)
-            log.info("study %s %s", engine.name, engine.state, extra={"action": "study_closed"})
+            extra = {"action": "study_closed", "study": engine.name}
+            log.info("study %s %s", engine.name, engine.state, extra=extra)
         return over
 
     def close(self) -> None:

@@ -17,7 +17,7 @@ import redis
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
 
-from tasks import keys
+from tasks import keys, log_lines
 from tasks.app import TRAIN
 from tasks.codec import Malformed, job_from_payload
 
@@ -61,18 +61,21 @@ class Channel(kombu.Channel):  # type: ignore[misc]
         try:
             self.connection._deliver(message, queue)
         except redis.exceptions.OutOfMemoryError:
-            log.error("redis is full (maxmemory): a task could not be taken up; it is sent again")
+            about = {"action": "redis_full", "token": message["headers"]["id"]}
+            log.error("redis is full (maxmemory): a task could not be taken up; it is sent again", extra=about)
 
     def _check(self, message: Any) -> None:
         headers = message["headers"]
         if headers["task"] != TRAIN or not isinstance(headers["id"], str):
             raise Malformed(f"not a training task: {headers['task']!r:.100}")
         arguments, _, _ = self.Message(message, channel=self).decode()
-        if job_from_payload(*arguments).token != headers["id"]:
+        job = job_from_payload(*arguments)
+        if job.token != headers["id"]:
             raise Malformed("the task's id is not its attempt's")
+        log_lines.see(job)
 
     def _keep_aside(self, queue: str, item: bytes, reason: str) -> None:
-        log.error("not a training task, kept aside: %s", reason)
+        log.error("not a training task, kept aside: %s", reason, extra={"action": "dead_letter"})
         fields = {"data": item[:DATA_KEPT], "reason": f"queue {queue}: {reason}"[:REASON_KEPT]}
         with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
             client.xadd(keys.DEAD_LETTERS, fields, maxlen=keys.DEAD_LETTERS_KEPT)

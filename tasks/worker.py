@@ -16,20 +16,25 @@ import signal
 import socket
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import celery
+import celery.apps.worker
 import redis
 from billiard.process import current_process
+from billiard.util import get_logger as get_pool_logger
 from celery import bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
-from tasks import delivery, keys, remote_control, train
+from tasks import delivery, keys, log_lines, remote_control, train
 from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.codec import encode
 from tasks.contract import Event, Preloaded, Revoked
+from tasks.endpoint import BadEndpoint, endpoint_of
+from tasks.exposition import Exposition
 from tasks.keeper.checkpoints import Unusable, check_url
 from tasks.keeper.devices import (
     ARTIFACT_URL,
@@ -39,10 +44,13 @@ from tasks.keeper.devices import (
     slot_environment,
     visible_gpus,
 )
-from tasks.keeper.keeper import Keeper, Slot
+from tasks.keeper.keeper import Keeper
+from tasks.keeper.meters import Meters
+from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
 from tasks.lifeline import die_with_parent
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
+from tasks.worker_metrics import make_worker_registry
 
 log = logging.getLogger("tasks.worker")
 
@@ -63,6 +71,15 @@ class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
         qos = consumer.task_consumer.channel.qos
         may_consume = qos.can_consume
         qos.can_consume = lambda: slots.busy() < slots.count and may_consume()
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What the worker's processes have in common: two pieces of memory, and the port that its metrics are shown on."""
+
+    slots: Slots
+    meters: Meters
+    exposition: Exposition | None
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -95,22 +112,26 @@ def main(arguments: list[str] | None = None) -> int:
     except NotAList as error:
         print(f"{OBJECTIVES}: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=options.loglevel.upper(),
-        format="%(asctime)s %(levelname)s worker %(message)s",
-        stream=sys.stderr,
-    )
+    _set_up_log(options.log_format, options.loglevel)
     gpus = tuple(options.gpus.split(",")) if options.gpus else visible_gpus(os.environ)
     count = options.slots or slot_count(gpus, options.per_gpu)
     delivery.use()
     app = create_app(url, tuple(options.queues.split(",")))
-    slots = app.conf.slots = Slots(count)
+    slots, meters = Slots(count), Meters(count)
+    app.conf.slots = slots
+    try:
+        endpoint = endpoint_of(os.environ, options.metrics_port)
+        shown = None if endpoint is None else Exposition(endpoint, make_worker_registry(slots, meters))
+    except BadEndpoint as error:
+        print(error, file=sys.stderr)
+        return 2
     name = f"{options.name}@{socket.gethostname()}"
     keeper: list[Keeper] = []
     train.register(app, keeper)
     app.steps["consumer"].add(ConsumeWhenFree)
     stores = checkpoints, artifacts
-    _attach(app, slots, keeper, functools.partial(connect, url), gpus, name, stores, admission, options)
+    shared = Shared(slots, meters, shown)
+    _attach(app, shared, keeper, functools.partial(connect, url), gpus, name, stores, admission, options)
     worker = app.Worker(
         hostname=name,
         pool_cls="prefork",
@@ -135,6 +156,17 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--queues", default="trials", help="queues to serve, separated by commas")
     parser.add_argument("--name", default=f"worker-{os.getpid()}", help="this worker's name, unique on its host")
     parser.add_argument("--loglevel", default="info", choices=["debug", "info", "warning", "error"])
+    parser.add_argument(
+        "--log-format",
+        type=_log_format,
+        default=os.environ.get(log_lines.LOG_FORMAT, "").strip() or "text",
+        help="text, or json: one object a line (default: ORCHESTRATOR_LOG_FORMAT, or text)",
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=int,
+        help="port of this worker's metrics for Prometheus; 0 for none (default: ORCHESTRATOR_METRICS_PORT, or none)",
+    )
     parser.add_argument("--data-dir", type=Path, default=Path(os.environ.get("ORCHESTRATOR_DATA_DIR", ".orchestrator")))
     parser.add_argument("--heartbeat", type=float, default=float(os.environ.get("ORCHESTRATOR_HEARTBEAT", "2")))
     parser.add_argument("--preload", default="", help=argparse.SUPPRESS)
@@ -142,9 +174,29 @@ def _parse(arguments: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
+def _log_format(text: str) -> str:
+    if text not in log_lines.FORMATS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not one of {', '.join(log_lines.FORMATS)}")
+    return text
+
+
+def _set_up_log(form: str, level: str) -> None:
+    log_lines.set_up("worker", form, level)
+
+    def on_setup_logging(**_: Any) -> None:
+        # Somebody listens, and so Celery leaves the log alone; its pool's logger passes nothing on by itself.
+        get_pool_logger().handlers = list(logging.getLogger().handlers)
+        get_pool_logger().setLevel(logging.ERROR)
+
+    signals.setup_logging.connect(on_setup_logging, weak=False)
+    if form == "json":
+        # Celery's words at a signal go to stdout, past any log.
+        celery.apps.worker.safe_say = lambda message, *_: log_lines.say_from_a_signal_handler("worker", message)
+
+
 def _attach(
     app: celery.Celery,
-    slots: Slots,
+    shared: Shared,
     keeper: list[Keeper],
     connect_redis: functools.partial[redis.Redis],
     gpus: tuple[str, ...],
@@ -158,11 +210,14 @@ def _attach(
     ``stores`` are those of checkpoints and of artifacts.
     """
     main_pid = os.getpid()
+    slots, shown = shared.slots, shared.exposition
     # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
     client = connect_redis()
 
     def on_process_init(**_: Any) -> None:
         die_with_parent(main_pid)
+        if shown is not None:
+            shown.leave_to_parent()
         index = int(current_process().index or 0) % slots.count
         environment = slot_environment(index, slots.count, gpus, os.environ)
         slot = Slot(
@@ -185,6 +240,7 @@ def _attach(
                 functools.partial(_tell_monitors, app, name),
                 heartbeat=options.heartbeat,
                 slots=slots,
+                meter=shared.meters.of(index),
                 on_preload=functools.partial(_tell_preload, connect_redis, options.name),
             )
         ]
@@ -216,6 +272,8 @@ def _attach(
     def on_ready(sender: Any, **_: Any) -> None:
         pool = sender.controller.pool if hasattr(sender, "controller") else sender.pool
         app.conf.pool_processes = lambda: [process.pid for process in pool._pool._pool]
+        if shown is not None:
+            shown.start()
 
     remote_control.take_over(report)
     app.conf.pool_processes = list

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import logging
 import os
 import sys
 from pathlib import Path
@@ -104,8 +103,18 @@ def validate(spec: Path, as_json: bool) -> None:
 @cli.command()
 @click.option("--study", default="", help="Look after this study alone [default: after all].")
 @click.option("--journal", type=click.Path(path_type=Path), help="Record everything the core is fed in this file.")
+@click.option(
+    "--metrics-port",
+    type=click.IntRange(0, 65_535),
+    help="Port of the metrics for Prometheus; 0 for none [default: ORCHESTRATOR_METRICS_PORT, or none].",
+)
+@click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    help="How the log is written; json is one object a line [default: ORCHESTRATOR_LOG_FORMAT, or text].",
+)
 @click.option("--parent", type=int, default=0, hidden=True)
-def serve(study: str, journal: Path | None, parent: int) -> None:
+def serve(study: str, journal: Path | None, metrics_port: int | None, log_format: str | None, parent: int) -> None:
     """Run the control plane of a fleet.
 
     It asks for trials, records what workers report, and prunes. One is active; any number may stand by. Needs
@@ -117,10 +126,13 @@ def serve(study: str, journal: Path | None, parent: int) -> None:
         die_with_parent(parent)
     settings = _settings()
     redis_url, storage_url = _urls(settings)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s serve %(message)s", stream=sys.stderr)
+    metrics = settings.metrics(metrics_port)
+    from tasks.log_lines import set_up
+
+    set_up("serve", log_format or settings.log_format)
     from orchestrator.serve import serve as serve_studies
 
-    serve_studies(settings, redis_url, storage_url, only=study, record=journal)
+    serve_studies(settings, redis_url, storage_url, only=study, record=journal, metrics=metrics)
 
 
 @cli.command(cls=Passed)
@@ -130,6 +142,8 @@ def serve(study: str, journal: Path | None, parent: int) -> None:
 @click.option("--queues", metavar="LIST", help="Queues to serve, separated by commas [default: trials].")
 @click.option("--name", help="Name of this worker, unique on its host [default: worker-PID].")
 @click.option("--loglevel", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
+@click.option("--log-format", type=click.Choice(("text", "json")), help="[default: ORCHESTRATOR_LOG_FORMAT, or text]")
+@click.option("--metrics-port", type=int, metavar="PORT", help="[default: ORCHESTRATOR_METRICS_PORT, or none]")
 @click.option("--data-dir", type=click.Path(), help="Logs and files of trials [default: ORCHESTRATOR_DATA_DIR].")
 @click.option("--heartbeat", type=float, metavar="SECONDS", help="[default: ORCHESTRATOR_HEARTBEAT, or 2]")
 @click.option("--preload", hidden=True)

@@ -7,8 +7,9 @@ import uuid
 from collections.abc import Iterable, Iterator
 
 from orchestrator.changes import AttemptRow
+from orchestrator.engine.outputs import Figures, Retry
 from orchestrator.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState, after
-from tasks.contract import Confirmation, Started, Verdict
+from tasks.contract import Confirmation, Started, Stopped, Verdict
 
 
 class Attempts:
@@ -25,6 +26,7 @@ class Attempts:
         self._made: dict[int, int] = {}
         self.touched: set[str] = set()
         self.held: dict[str, AttemptRow] = {}
+        self._figures = Figures()
         for row in rows:
             self._add(row)
 
@@ -49,13 +51,15 @@ class Attempts:
         """Returns the number of live attempts in ``states``."""
         return sum(row.state in states for row in self._live.values())
 
-    def create(self, trial: int, at: float) -> AttemptRow:
-        """Makes the trial's next attempt; it waits to be sent."""
+    def create(self, trial: int, at: float, again: str = "") -> AttemptRow:
+        """Makes the trial's next attempt; it waits to be sent. ``again`` is the cause where it is a repetition."""
         number = self._made.get(trial, 0) + 1
         digest = hashlib.blake2b(f"{self._uid}/{trial}/{number}".encode(), digest_size=16).digest()
         row = AttemptRow(str(uuid.UUID(bytes=digest)), trial, number, AttemptState.QUEUED, at)
         self._add(row)
         self.touched.add(row.token)
+        if again:
+            self._figures.retries.append(Retry(row.token, trial, number, again))
         return row
 
     def move(self, row: AttemptRow, event: AttemptEvent, at: float) -> bool:
@@ -86,7 +90,15 @@ class Attempts:
             body.device,
             body.gap,
         )
+        if body.gap is not None:
+            self._figures.gaps.append(body.gap)
         return True
+
+    def obey(self, row: AttemptRow, body: Stopped) -> None:
+        """Takes in how long it took until the training code was left."""
+        row.latency, row.signal_latency = body.latency, body.signal_latency
+        if row.verdict == "pruned" and body.latency is not None:
+            self._figures.latencies.append(body.latency)
 
     def condemn(self, row: AttemptRow, cause: str, step: int | None, at: float) -> bool:
         """Puts out a verdict: whoever runs this attempt has to stop. The first verdict stays."""
@@ -105,6 +117,11 @@ class Attempts:
         """Returns the attempts that changed since the last call."""
         touched, self.touched = self.touched, set()
         return {token: self._rows[token] for token in sorted(touched)}
+
+    def take_figures(self) -> Figures:
+        """Returns what was measured since the last call."""
+        figures, self._figures = self._figures, Figures()
+        return figures
 
     def _add(self, row: AttemptRow) -> None:
         self._rows[row.token] = row

@@ -12,7 +12,7 @@ from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.engine.artifacts import Artifacts
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.checkpoints import Checkpoints
-from orchestrator.engine.outputs import Answer, Revoke, Send
+from orchestrator.engine.outputs import Answer, Figures, Revoke, Send
 from orchestrator.engine.trials import Trials
 from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
 from orchestrator.spec import Spec
@@ -64,6 +64,7 @@ class Core:
         self.reason = snapshot.reason
         self.slots = 0
         self.counts: Counter[str] = Counter()
+        self._counted: Counter[str] = Counter()
         self.attempts = Attempts(snapshot.uid, snapshot.attempts)
         self.trials = Trials(self.spec, snapshot.seed)
         errors = self.trials.restore(snapshot.trials, snapshot.study_system_attrs, snapshot.closest)
@@ -110,7 +111,7 @@ class Core:
             return
         spoiled = sum(each.trial == row.trial and each.cause not in _NOT_SPOILED for each in self.attempts)
         if failure is None or spoiled < self.spec.retry.attempts(failure.cause):
-            self.attempts.create(row.trial, at)
+            self.attempts.create(row.trial, at, row.cause if failure is None else failure.cause)
             return
         times = f"{spoiled} attempts, the last one: " if spoiled > 1 else ""
         last = Failed(
@@ -198,6 +199,14 @@ class Core:
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
             self.trials.mirror.changes.study_state = (state, reason, at)
+
+    def take_figures(self) -> Figures:
+        """Returns what was counted and measured since the last call."""
+        figures = self.attempts.take_figures()
+        if self.counts != self._counted:
+            figures.dropped = self.counts - self._counted
+            self._counted = self.counts.copy()
+        return figures
 
     def runs(self, row: AttemptRow) -> bool:
         """Whether what this attempt says of its trial counts."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from orchestrator.changes import Changes
 from orchestrator.notices import OtherSource, TrialEnded
@@ -44,6 +46,30 @@ class Sweep:
     kept: frozenset[str]
 
 
+class Retry(NamedTuple):
+    """A trial is attempted again: which attempt that is, and why. ``cause`` is one of ``contract.FailureCause``,
+    ``released`` where a worker handed the trial back, or ``obeyed`` where it was stopped and yet goes on."""
+
+    token: str
+    trial: int
+    attempt: int
+    cause: str
+
+
+@dataclass
+class Figures:
+    """What a batch was like, for statistics alone. Nothing is decided by it, and none of it is stored as such.
+
+    ``latencies`` are of trials that were pruned, ``gaps`` of slots that began the next one, both in seconds;
+    ``dropped`` counts events that were not folded, by reason.
+    """
+
+    retries: list[Retry] = field(default_factory=list)
+    latencies: list[float] = field(default_factory=list)
+    gaps: list[float] = field(default_factory=list)
+    dropped: Counter[str] = field(default_factory=Counter)
+
+
 @dataclass
 class Batch:
     """Everything that came of some events: rows to commit first, then what to do and to tell.
@@ -60,3 +86,4 @@ class Batch:
     sweep: Sweep | None = None
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
     notices: list[TrialEnded | OtherSource] = field(default_factory=list)
+    figures: Figures = field(default_factory=Figures)

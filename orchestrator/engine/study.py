@@ -9,6 +9,7 @@ from typing import Any, assert_never
 
 from orchestrator.changes import AttemptRow
 from orchestrator.engine import orders
+from orchestrator.engine.adoption import adopt
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.core import ENDED, Core, Snapshot, StudyState
 from orchestrator.engine.orders import Steer
@@ -68,7 +69,7 @@ class StudyEngine:
             for params in snapshot.spec.enqueue:
                 self.trials.enqueue(params)
         if self.state not in ENDED:
-            self._adopt(at)
+            adopt(self._core, at)
         go_on(self._core, at)
 
     # -- what it knows
@@ -234,6 +235,7 @@ class StudyEngine:
             self._sweep_once(),
             {token: self.attempts.confirmation(token) for token in touched},
             self.trials.take_notices(),
+            core.take_figures(),
         )
         core.sends, core.revokes, core.answers = [], [], []
         return batch
@@ -282,7 +284,7 @@ class StudyEngine:
             case Paused():
                 self._paused(row, at)
             case Stopped():
-                row.latency, row.signal_latency = body.latency, body.signal_latency
+                self.attempts.obey(row, body)
                 self._left(row, "obeyed", at)
             case Released():
                 self._left(row, "released", at)
@@ -385,15 +387,3 @@ class StudyEngine:
         runs = self._core.runs(row)
         self.counts["late"] += not runs
         return runs
-
-    def _adopt(self, at: float) -> None:
-        """Makes trials and attempts agree: a trial that runs without an attempt was asked for elsewhere and is given
-        one, an attempt whose trial has ended was overtaken by somebody else's verdict and has to stop."""
-        for row in self.attempts.in_state(*WAITING, AttemptState.RUNNING, AttemptState.PAUSED):
-            if not self.trials.is_open(row.trial):
-                self._core.condemn(row, "ended elsewhere", None, at)
-                if not row.runner or row.state == AttemptState.PAUSED:
-                    self._core.close(row, "ended elsewhere", at)
-        for number in self.trials.running():
-            if self.attempts.live(number) is None:
-                self.attempts.create(number, at)

@@ -29,6 +29,7 @@ from tasks import keys
 from tasks.app import connect, raw
 from tasks.codec import decode_from_trainer
 from tasks.contract import Preloaded
+from tasks.endpoint import PORT
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
 DRAIN_SECONDS = 12.0
@@ -162,6 +163,9 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
     if plan.slots is not None:
         arguments += ["--slots", str(plan.slots)]
     workers = {key: value for key, value in environment.items() if key != "ORCHESTRATOR_STORAGE_URL"}
+    if port := plan.settings.metrics_port:
+        # The control plane has taken the port itself.
+        workers[PORT] = str(port + 1)
     return Child("worker", arguments, workers, folder / "logs" / "worker.log", lock)
 
 

@@ -150,7 +150,8 @@ class Uploads:
                 if self._patience:
                     self._given_up.add(runner)
                 return False
-            log.warning("an artifact could not be uploaded yet: %s", problem, extra={"action": "upload_waits"})
+            about = {"action": "upload_waits", "token": item.attempt.token}
+            log.warning("an artifact could not be uploaded yet: %s", problem, extra=about)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing, pause)
             pause = min(LONGEST_PAUSE, pause * 2)
@@ -177,7 +178,8 @@ def not_kept(attempt: Attempt, kind: str, name: str, problem: object) -> None:
 
 def note(attempt: Attempt, line: str) -> None:
     """Says something in the trial's log and in the worker's."""
-    log.warning("%s: %s", attempt.log.stem, line, extra={"action": "artifact_not_kept"})
+    about = {"action": "artifact_not_kept", "token": attempt.token}
+    log.warning("%s: %s", attempt.log.stem, line, extra=about)
     try:
         with attempt.log.open("a") as file:
             file.write(line + "\n")

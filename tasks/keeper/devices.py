@@ -61,7 +61,7 @@ def slot_environment(index: int, slots: int, gpus: Sequence[str], environ: Mappi
     the checkpoints and models: user code holds no credentials. Those of a cloud are only left out where checkpoints or
     models are kept in that very cloud; an objective may need them for its data.
     """
-    hidden = ["CELERY_", "FLOWER_"]
+    hidden = ["CELERY_", "FLOWER_", "ORCHESTRATOR_METRICS_", "ORCHESTRATOR_NOTIFY_"]
     for variable in (CHECKPOINT_URL, ARTIFACT_URL):
         scheme, mark, _ = environ.get(variable, "").strip().partition("://")
         if mark and scheme.lower() not in ("file", "local"):

@@ -11,23 +11,37 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
 import redis
 
-from tasks.admission import Admission
+from tasks import log_lines
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.contract import Alive, Confirmation, Failed, FromTrainer, Job, Outcome, Preloaded, Ready, Run, Stale, Started
+from tasks.contract import (
+    Alive,
+    Confirmation,
+    Epoch,
+    Failed,
+    FromTrainer,
+    Job,
+    Outcome,
+    Preloaded,
+    Ready,
+    Run,
+    Stale,
+    Started,
+)
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
 from tasks.keeper.checkpoints import open_store
 from tasks.keeper.course import Course
 from tasks.keeper.herald import Herald, Send
+from tasks.keeper.meters import Figure, Meter
 from tasks.keeper.process import TrainerProcess
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
+from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
 from tasks.row import Ending
 from tasks.wire import Closed
@@ -51,35 +65,6 @@ BINDING_PAUSE = 0.02
 """Seconds between two questions about that."""
 
 
-@dataclass(frozen=True)
-class Slot:
-    """Where a keeper works: its number, what its trainer's environment is, and where output and checkpoints go.
-
-    ``queues`` are those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names, ``artifacts``
-    what ``ORCHESTRATOR_ARTIFACT_URL`` does; ``admission`` is what may be run.
-    """
-
-    index: int
-    name: str
-    device: str
-    environment: dict[str, str]
-    data: Path
-    checkpoints: str
-    artifacts: str
-    admission: Admission
-    queues: tuple[str, ...] = ()
-    preload: str = ""
-
-    @property
-    def logs(self) -> Path:
-        return self.data / "logs"
-
-    @property
-    def scratch(self) -> Path:
-        """Folder for what is on its way to or from a store elsewhere, shared with other keepers."""
-        return self.data / "scratch"
-
-
 class Keeper:
     """Supervises one slot; lives in a Celery pool process, its ``run`` in that process's main thread.
 
@@ -89,6 +74,7 @@ class Keeper:
         send: Sends an event to Celery's monitors.
         heartbeat: Seconds between signs of life.
         slots: What the worker's processes share.
+        meter: Takes what this keeper counts.
         on_preload: Called with the result of importing the objective named at start.
     """
 
@@ -100,10 +86,12 @@ class Keeper:
         *,
         heartbeat: float,
         slots: Slots,
+        meter: Meter,
         on_preload: Callable[[Preloaded], None] = lambda _: None,
     ) -> None:
         self._slot = slot
         self._slots = slots
+        self._meter = meter
         self._heartbeat = heartbeat
         self._on_preload = on_preload
         self._host = socket.gethostname()
@@ -165,13 +153,15 @@ class Keeper:
         self._herald.begin(job)
         self._slots.set_busy(self._slot.index, True)
         try:
-            outcome = self._train(course)
-            self._artifacts.finish(course.runner, outcome)
-            # A worker that shuts down rings its keepers, too; of that Celery has said nothing.
-            announced = course.rung is not None and not self._handing_back
-            ending = self._herald.end(outcome, course.cause, announced=announced)
-            self._settle(job.grace)
-            return outcome, ending
+            with log_lines.about(job):
+                outcome = self._train(course)
+                self._artifacts.finish(course.runner, outcome)
+                self._meter.count_outcome(outcome)
+                # A worker that shuts down rings its keepers, too; of that Celery has said nothing.
+                announced = course.rung is not None and not self._handing_back
+                ending = self._herald.end(outcome, course.cause, announced=announced)
+                self._settle(job.grace)
+                return outcome, ending
         finally:
             self._course = None
             self._slots.set_busy(self._slot.index, False)
@@ -246,14 +236,14 @@ class Keeper:
                 self._hear(course, run, frame)
             course.look_at_the_clock()
             if course.killed:
-                self._trainer = self._start_trainer()
+                self._renew_trainer()
         self._left_at = time.monotonic()
         return course.outcome
 
     def _hear(self, course: Course, run: Run, frame: FromTrainer | None) -> None:
         if frame is None:
             course.trainer_died(self._trainer.wait())
-            self._trainer = self._start_trainer()
+            self._renew_trainer()
         elif isinstance(frame, Ready | Preloaded):
             self._note(frame)
         elif isinstance(frame, Stale):
@@ -262,6 +252,8 @@ class Keeper:
             if course.outcome is None:
                 self._hand_out(run)
         else:
+            if isinstance(frame, Epoch):
+                self._meter.count(Figure.EPOCHS)
             course.hear(frame)
 
     def _wait(self, timeout: float | None) -> list[FromTrainer | None]:
@@ -303,7 +295,7 @@ class Keeper:
             for frame in self._wait(left):
                 if frame is None:
                     self._trainer.wait()
-                    self._trainer = self._start_trainer()
+                    self._renew_trainer()
                     return
                 if isinstance(frame, Ready | Preloaded):
                     self._note(frame)
@@ -328,6 +320,10 @@ class Keeper:
     def _replace(self, why: str) -> None:
         log.info("the trainer is replaced: %s", why, extra={"action": "trainer_replaced"})
         self._trainer.kill()
+        self._renew_trainer()
+
+    def _renew_trainer(self) -> None:
+        self._meter.count(Figure.REPLACEMENTS)
         self._trainer = self._start_trainer()
 
     def _start_trainer(self) -> TrainerProcess:
@@ -345,6 +341,9 @@ class Keeper:
         return folder / f"trial-{job.trial:05d}.log"
 
     def _alive(self) -> Alive:
+        self._meter.set(Figure.UNCONFIRMED, self._publisher.unconfirmed())
+        self._meter.set(Figure.SPILLED_BYTES, self._publisher.spilled())
+        self._meter.set(Figure.CUT_OFF, int(self._publisher.away))
         return Alive(
             host=self._host,
             slot=self._slot.name,

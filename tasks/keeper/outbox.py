@@ -59,6 +59,11 @@ class Outbox:
         """How many of them are in memory."""
         return len(self._head) + len(self._tail)
 
+    @property
+    def spilled(self) -> int:
+        """Bytes that its file takes."""
+        return 0 if self._spill is None else self._spill.size
+
     def add(self, data: bytes) -> None:
         """Takes the runner's next event, encoded; its number is ``last`` already."""
         if len(self._head) < IN_MEMORY and not self._spill and not self._tail:

@@ -115,6 +115,16 @@ class Publisher(threading.Thread):
         with self._lock:
             return sum(outbox.in_memory for outbox in self._outboxes.values())
 
+    def spilled(self) -> int:
+        """Returns the bytes of these that are on disk."""
+        with self._lock:
+            return sum(outbox.spilled for outbox in self._outboxes.values())
+
+    @property
+    def away(self) -> bool:
+        """Whether the server could not be reached the last time."""
+        return self._away
+
     def close(self, timeout: float) -> None:
         """Stops, after giving what is unconfirmed ``timeout`` seconds to be confirmed."""
         deadline = time.monotonic() + timeout
@@ -214,7 +224,8 @@ class Publisher(threading.Thread):
         try:
             confirmation = decode_confirmation(answer)
         except Malformed as error:
-            log.error("unreadable confirmation: %s", error, extra={"action": "bad_confirmation"})
+            about = {"action": "bad_confirmation", "token": outbox.token}
+            log.error("unreadable confirmation: %s", error, extra=about)
             return
         with self._lock:
             if confirmation.runner == outbox.runner:

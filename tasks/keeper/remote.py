@@ -31,6 +31,7 @@ GIVE_UP_SECONDS = 60.0
 
 @dataclass(frozen=True)
 class _Upload:
+    token: str
     runner: str
     ref: CheckpointRef
     path: Path
@@ -78,7 +79,7 @@ class RemoteStore:
 
     def keep(self, job: Job, runner: str, saved: Saved) -> None:
         if ref := reference(job, saved):
-            self._uploader.add(_Upload(runner, ref, self._scratch.path / runner / saved.file))
+            self._uploader.add(_Upload(job.token, runner, ref, self._scratch.path / runner / saved.file))
 
     def finish(self, runner: str, outcome: Outcome) -> None:
         scratch = self._scratch.path / runner
@@ -193,16 +194,11 @@ class _Uploader:
             except Exception as error:  # a store may raise anything, and none of it may end the thread
                 problem = f"{type(error).__name__}: {error}"
             if self._closing or time.monotonic() >= until:
-                log.error(
-                    "checkpoint %s is given up: %s", item.ref.location, problem, extra={"action": "upload_failed"}
-                )
+                about = {"action": "upload_failed", "token": item.token}
+                log.error("checkpoint %s is given up: %s", item.ref.location, problem, extra=about)
                 return False
-            log.warning(
-                "checkpoint %s could not be uploaded yet: %s",
-                item.ref.location,
-                problem,
-                extra={"action": "upload_waits"},
-            )
+            about = {"action": "upload_waits", "token": item.token}
+            log.warning("checkpoint %s could not be uploaded yet: %s", item.ref.location, problem, extra=about)
             with self._changed:
                 self._changed.wait_for(lambda: self._closing or self._pointless(item), pause)
             pause = min(LONGEST_PAUSE, pause * 2)

@@ -12,6 +12,8 @@ from orchestrator.checkpoints import CheckpointBin
 from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
 from orchestrator.engine import Snapshot, StudyEngine
+from orchestrator.metrics import ControlMetrics
+from orchestrator.ports import Round
 from orchestrator.spec import Spec
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
@@ -57,6 +59,8 @@ class Plane:
 
     def __init__(self, place: Place, trials: int) -> None:
         self.place = place
+        self.observing: list[float] = []
+        self._metrics = ControlMetrics(connect(place.redis_url))
         self._client = connect(place.redis_url)
         self._database: Database = place.database()
         lease = WriterLease(self._database, 60.0)
@@ -74,6 +78,7 @@ class Plane:
             lease=60.0,
             heartbeat=2.0,
             only=self.spec.name,
+            observer=self._observe,
         )
         self.controller.start()
         attempts = self._store.load(self.spec.name).attempts
@@ -93,6 +98,11 @@ class Plane:
             count -= self.controller.run_once().events
         return time.perf_counter() - begun
 
+    def _observe(self, round: Round) -> None:
+        begun = time.perf_counter()
+        self._metrics.observe(round)
+        self.observing.append(time.perf_counter() - begun)
+
     def close(self) -> None:
         self.controller.close()
         self._dispatcher.close()
@@ -104,13 +114,14 @@ class Plane:
 def measure(place: Place, quick: bool) -> Section:
     """Returns prunes and epochs a second, with servers."""
     scale = 4 if quick else 1
-    prunes, alone, epochs, apart = [], [], [], []
+    prunes, epochs = [], []
+    alone, apart, observed = [], [], []
     for turn in range(1 if quick else 3):
         say(f"{place.name}: the control plane alone, {turn + 1}")
         prunes.append(_prunes(place, 400 // scale))
-        alone += _one_by_one(place, 100 // scale, 0.0)
+        alone += _one_by_one(place, 100 // scale, 0.0, observed)
         epochs.append(_epochs(place, 600 // scale))
-        apart += _one_by_one(place, 100 // scale, 2.0)
+        apart += _one_by_one(place, 100 // scale, 2.0, [])
     rows: list[Row] = [
         rate(f"prunes, read in batches of up to {BATCH} events", prunes, "/s", where=place.name),
         timing(
@@ -119,6 +130,7 @@ def measure(place: Place, quick: bool) -> Section:
             where=place.name,
             note="read to acknowledged, watchers told",
         ),
+        timing("of that, to count it for Prometheus", observed, where=place.name),
         rate(f"epochs recorded, in batches of {BATCH}", epochs, "/s", where=place.name),
         timing("a round of one epoch", apart, where=place.name),
     ]
@@ -152,9 +164,11 @@ def _epochs(place: Place, steps: int) -> tuple[int, float]:
         return len(events), plane.consume(len(events))
 
 
-def _one_by_one(place: Place, trials: int, value: float) -> list[float]:
+def _one_by_one(place: Place, trials: int, value: float, observed: list[float]) -> list[float]:
+    """Returns how long each round took; ``observed`` takes how much of it the metrics did."""
     with _plane(place, trials) as plane:
         lasted = []
+        plane.observing = observed
         for event in plane.keepers.epochs([1], value):
             plane.write([event])
             lasted.append(plane.consume(1))

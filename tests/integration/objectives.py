@@ -168,3 +168,20 @@ def saves_seldom(trial: optuna.Trial, *, folder: str, epochs: int, every: int, s
             with Path(folder, "saved").open("a") as log:
                 log.write(f"{os.getpid()} {step} {time.time()}\n")
     return 1.0
+
+
+def eventful(trial: optuna.Trial) -> float:
+    """Trial 0 is good and leaves a link; 2 dies, 4 raises, and the others are worse and sit in a long epoch."""
+    x = trial.suggest_float("x", 0.0, 1.0)
+    if trial.number == 0:
+        (trial.artifact_dir / "link").symlink_to("/nowhere")  # type: ignore[attr-defined]
+    if trial.number == 2:
+        os._exit(3)
+    if trial.number == 4:
+        raise ValueError("it broke")
+    for step in range(1, 5):
+        trial.report(x - trial.number, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    time.sleep(0.0 if trial.number == 0 else 60.0)
+    return x

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from orchestrator.controller import Controller
 from orchestrator.engine import Sweep
 from orchestrator.errors import NotTheWriter
-from orchestrator.ports import Clock, Step
+from orchestrator.ports import Clock, Observer, Step, unobserved
 from orchestrator.serve import AWAY, AWAY_SECONDS
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
@@ -56,6 +56,7 @@ class Simulation:
         spec: The search.
         objective: What the slots run.
         slots: How many.
+        observer: Told of each round.
 
     Attributes:
         alive: Whether there is a control plane.
@@ -65,10 +66,13 @@ class Simulation:
         garbage: What was put into the stream that is no event.
     """
 
-    def __init__(self, spec: Spec, objective: Objective = learning, slots: int = 1) -> None:
+    def __init__(
+        self, spec: Spec, objective: Objective = learning, slots: int = 1, observer: Observer = unobserved
+    ) -> None:
         self.now = 1_700_000_000.0
         self.spec = spec
         self.objective = objective
+        self.observer = observer
         self.redis = MemoryRedis()
         self.database = MemoryDatabase()
         self.files = Files()
@@ -110,6 +114,7 @@ class Simulation:
             heartbeat=HEARTBEAT,
             clock=self.clock,
             passed=self._pass,
+            observer=self.observer,
         )
         try:
             self.controller.start()

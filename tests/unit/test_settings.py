@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from orchestrator.errors import BadInput
 from orchestrator.settings import Settings, ensure_data_dir, load_settings, redact
+from tasks.endpoint import Endpoint
 
 PREFIX = "ORCHESTRATOR_"
 
@@ -36,6 +37,7 @@ def test_defaults() -> None:
     assert (loaded().storage_url, loaded().redis_url, loaded().checkpoint_url) == (None, None, None)
     assert loaded().data_dir == Path(".orchestrator")
     assert (loaded().heartbeat, loaded().lease) == (2.0, 6.0)
+    assert (loaded().log_format, loaded().metrics()) == ("text", None)
 
 
 def test_every_variable_arrives() -> None:
@@ -46,11 +48,20 @@ def test_every_variable_arrives() -> None:
         DATA_DIR="/srv/data",
         HEARTBEAT="0.1",
         LEASE="1",
+        LOG_FORMAT="json",
+        METRICS_PORT="9180",
+        METRICS_ADDRESS="0.0.0.0",
+        METRICS_PASSWORD="hush",
     )
     assert found.storage_url == "postgresql://u:p@h/d"
     assert found.redis_url == "redis://h:6379/0"
     assert found.checkpoint_url == "s3://bucket/prefix"
     assert (found.data_dir, found.heartbeat, found.lease) == (Path("/srv/data"), 0.1, 1.0)
+    assert found.log_format == "json"
+    assert found.metrics() == Endpoint(9180, "0.0.0.0", "hush")
+    assert found.metrics(9) == Endpoint(9, "0.0.0.0", "hush")
+    assert found.metrics(0) is None
+    assert "hush" not in repr(found)
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,6 +113,7 @@ def test_foreign_variables_are_left_alone(name: str) -> None:
         ("HARTBEAT", "HEARTBEAT"),
         ("LAESE", "LEASE"),
         ("Lease", "LEASE"),
+        ("METRIC_PORT", "METRICS_PORT"),
     ],
 )
 def test_near_misses_are_refused(name: str, right: str) -> None:
@@ -118,6 +130,9 @@ def test_lower_case_is_a_near_miss() -> None:
     ("variables", "pieces"),
     [
         ({"HEARTBEAT": "two"}, ("HEARTBEAT: is 'two'", "a number of seconds")),
+        ({"LOG_FORMAT": "yaml"}, ("LOG_FORMAT: is 'yaml'", "'text' or 'json'")),
+        ({"METRICS_PORT": "x"}, ("METRICS_PORT: is 'x'", "a port, or 0 for none")),
+        ({"METRICS_PORT": "65536"}, ("METRICS_PORT: is '65536'", "a port, or 0 for none")),
         ({"HEARTBEAT": "true"}, ("HEARTBEAT: is 'true'", "a number of seconds")),
         ({"HEARTBEAT": "0"}, ("HEARTBEAT: is '0'", "above 0")),
         ({"HEARTBEAT": "-1"}, ("HEARTBEAT: is '-1'", "above 0")),
@@ -340,6 +355,15 @@ def test_the_objective_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest
     given = f"a{os.pathsep}/b/../c{os.pathsep}"
     assert loaded(OBJECTIVE_PATH=given).objective_path == f"{tmp_path / 'a'}{os.pathsep}/c"
     assert "OBJECTIVE_PATH: contains a NUL character" in refusal(OBJECTIVE_PATH="a\0b")
+
+
+def test_metrics_for_others_want_a_password() -> None:
+    with pytest.raises(BadInput, match="can be reached from elsewhere, and there is no password"):
+        loaded(METRICS_PORT="9180", METRICS_ADDRESS="0.0.0.0").metrics()
+    with pytest.raises(BadInput, match="METRICS_PASSWORD_FILE: cannot be read"):
+        loaded(METRICS_PORT="9180", METRICS_PASSWORD_FILE="/nowhere").metrics()
+    # Who shows none needs none.
+    assert loaded(METRICS_ADDRESS="0.0.0.0", METRICS_PASSWORD_FILE="/nowhere").metrics() is None
 
 
 def test_the_list_of_objectives_is_read_as_a_worker_reads_it() -> None:

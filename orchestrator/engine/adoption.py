@@ -1,0 +1,19 @@
+"""What a study that is taken up may hold that nobody here has made."""
+
+from __future__ import annotations
+
+from orchestrator.engine.core import Core
+from orchestrator.lifecycle import WAITING, AttemptState
+
+
+def adopt(core: Core, at: float) -> None:
+    """Makes trials and attempts agree: a trial that runs without an attempt was asked for elsewhere and is given one,
+    an attempt whose trial has ended was overtaken by somebody else's verdict and has to stop."""
+    for row in core.attempts.in_state(*WAITING, AttemptState.RUNNING, AttemptState.PAUSED):
+        if not core.trials.is_open(row.trial):
+            core.condemn(row, "ended elsewhere", None, at)
+            if not row.runner or row.state == AttemptState.PAUSED:
+                core.close(row, "ended elsewhere", at)
+    for number in core.trials.running():
+        if core.attempts.live(number) is None:
+            core.attempts.create(number, at)

@@ -1,0 +1,243 @@
+"""What the control plane shows to Prometheus: what its loop has done, where its studies stand, what waits in Redis."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import importlib.metadata
+import logging
+import math
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, get_args
+
+import redis
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from orchestrator.dispatch import queue_lengths
+from orchestrator.notices import Progress
+from orchestrator.ports import Observer, Round
+from orchestrator.pruning.catalog import NAMES
+from orchestrator.stream import Backlog, backlog
+from tasks.contract import FailureCause
+from tasks.exposition import make_registry
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS: Final = 1.0
+"""How old what is shown of studies, slots and Redis may be."""
+
+MOST_STUDIES: Final = 200
+"""Studies that are shown one by one; the others are in the sums."""
+
+_LATENCIES: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_GAPS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 60.0, 600.0)
+_COMMITS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+_BATCHES: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000)
+_STATES: Final = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Where things stand: the studies at hand, and how many slots are busy and idle."""
+
+    studies: tuple[Progress, ...] = ()
+    queues: frozenset[str] = frozenset()
+    slots: tuple[int, int] = (0, 0)
+
+
+class ControlMetrics:
+    """Everything that a control plane shows; one that stands by shows that it does.
+
+    ``observe`` is called by the loop, ``registry`` is read by whoever asks; they meet in single values only.
+
+    Args:
+        client: Redis, for this alone.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self.registry = registry = make_registry()
+        self._standing: Standing | None = None
+        self._look_at = 0.0
+        self._leader = Gauge("orchestrator_leader", "Whether this control plane is the active one.", registry=registry)
+        build = Gauge("orchestrator_build_info", "The version that runs.", ["version"], registry=registry)
+        build.labels(importlib.metadata.version("trial-orchestrator")).set(1)
+        ended = Counter("orchestrator_trials_ended", "Trials that have ended.", ["state"], registry=registry)
+        # Found once: a label costs more to find than to count.
+        self._ended_as = {state: ended.labels(label) for state, label in _STATES.items()}
+        self._epochs = Counter("orchestrator_epochs", "Epochs that were recorded.", registry=registry)
+        self._redone = Counter(
+            "orchestrator_epochs_redone", "Epochs that were trained again after a loss.", registry=registry
+        )
+        decisions = Counter(
+            "orchestrator_decisions", "Decisions of pruning rules.", ["rule", "action"], registry=registry
+        )
+        self._decision = functools.cache(
+            lambda rule, action: decisions.labels(rule if rule in NAMES else "other", action)
+        )
+        self._retries = Counter("orchestrator_retries", "Further attempts of trials.", ["cause"], registry=registry)
+        for cause in (*get_args(FailureCause), "released"):
+            self._retries.labels(cause)
+        self._events = Counter("orchestrator_events", "Entries of the stream that were read.", registry=registry)
+        self._dropped = Counter(
+            "orchestrator_events_dropped", "Events that were not recorded.", ["reason"], registry=registry
+        )
+        for reason in ("stale", "duplicate", "gap", "late", "unexpected", "unreadable"):
+            self._dropped.labels(reason)
+        self._latency = Histogram(
+            "orchestrator_prune_latency_seconds",
+            "From the report that a trial is pruned for until its training code was left.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
+        self._gap = Histogram(
+            "orchestrator_slot_gap_seconds",
+            "How long a slot was idle between two attempts.",
+            buckets=_GAPS,
+            registry=registry,
+        )
+        self._commit = Histogram(
+            "orchestrator_commit_duration_seconds", "Commits of the loop.", buckets=_COMMITS, registry=registry
+        )
+        self._batch = Histogram(
+            "orchestrator_commit_events",
+            "Entries of the stream that one commit has recorded.",
+            buckets=_BATCHES,
+            registry=registry,
+        )
+        registry.register(_StandingCollector(self))
+        registry.register(_BacklogCollector(self, client))
+
+    @property
+    def standing(self) -> Standing | None:
+        """Where things stood a moment ago; ``None`` while this control plane stands by."""
+        return self._standing
+
+    @contextlib.contextmanager
+    def leading(self) -> Iterator[Observer]:
+        """This control plane is the active one meanwhile; yields what its loop tells its rounds."""
+        self._standing, self._look_at = Standing(), 0.0
+        self._leader.set(1)
+        try:
+            yield self.observe
+        finally:
+            self._leader.set(0)
+            self._standing = None
+
+    def observe(self, round: Round) -> None:
+        """Takes in a round of the loop."""
+        if round.events:
+            self._events.inc(round.events)
+        if round.commit_seconds is not None:
+            self._commit.observe(round.commit_seconds)
+            if round.events:
+                self._batch.observe(round.events)
+            self._count(round)
+        if (now := time.monotonic()) >= self._look_at:
+            self._look_at = now + LOOK_SECONDS
+            studies = list(round.studies)
+            self._standing = Standing(
+                tuple(engine.progress() for engine in studies),
+                frozenset(engine.spec.queue for engine in studies),
+                round.slots(),
+            )
+
+    def _count(self, round: Round) -> None:
+        for batch in round.batches.values():
+            changes, figures = batch.changes, batch.figures
+            if changes.values:
+                self._epochs.inc(len(changes.values))
+            if changes.redone:
+                self._redone.inc(len(changes.redone))
+            for end in changes.ends.values():
+                self._ended_as[end.state].inc()
+            for row in changes.decisions:
+                self._decision(row.rule, row.action).inc()
+            for retry in figures.retries:
+                self._retries.labels(retry.cause).inc()
+            for seconds in figures.latencies:
+                self._latency.observe(seconds)
+            for seconds in figures.gaps:
+                self._gap.observe(seconds)
+            for reason, count in figures.dropped.items():
+                self._dropped.labels(reason).inc(count)
+
+
+class _StandingCollector(Collector):
+    """Shows where the studies and the slots stand. A study that has ended is not shown any more."""
+
+    def __init__(self, metrics: ControlMetrics) -> None:
+        self._metrics = metrics
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(_families(self._metrics.standing or Standing()))
+
+
+def _families(standing: Standing) -> Iterable[Metric]:
+    studies = GaugeMetricFamily("orchestrator_studies", "Studies that have not ended.", labels=["state"])
+    for state in ("running", "paused", "ending"):
+        studies.add_metric([state], sum(each.state == state for each in standing.studies))
+    slots = GaugeMetricFamily("orchestrator_slots", "Slots that give signs of life.", labels=["state"])
+    for state, count in zip(("busy", "idle"), standing.slots, strict=True):
+        slots.add_metric([state], count)
+    trials = GaugeMetricFamily("orchestrator_study_trials", "Trials of a study.", labels=["study", "state"])
+    budget = GaugeMetricFamily("orchestrator_study_budget_trials", "Trials a study is to have.", labels=["study"])
+    epochs = GaugeMetricFamily("orchestrator_study_epochs", "Epochs of a study that are recorded.", labels=["study"])
+    best = GaugeMetricFamily("orchestrator_study_best_value", "The best value of a study so far.", labels=["study"])
+    for each in standing.studies[:MOST_STUDIES]:
+        for state in ("complete", "pruned", "failed", "running", "waiting", "paused"):
+            trials.add_metric([each.study, state], getattr(each, state))
+        budget.add_metric([each.study], each.budget)
+        epochs.add_metric([each.study], each.epochs)
+        if each.best is not None and math.isfinite(each.best.value):
+            best.add_metric([each.study], each.best.value)
+    return studies, slots, trials, budget, epochs, best
+
+
+class _BacklogCollector(Collector):
+    """Shows what waits in Redis, asked for when somebody asks, and not more often than once in a while."""
+
+    def __init__(self, metrics: ControlMetrics, client: redis.Redis) -> None:
+        self._metrics = metrics
+        self._client = client
+        self._lock = threading.Lock()
+        self._known: tuple[Backlog, dict[str, int]] | None = None
+        self._look_at = 0.0
+
+    def describe(self) -> Iterable[Metric]:
+        """What is asked for at registration, without Redis."""
+        return _waiting(None)
+
+    def collect(self) -> Iterator[Metric]:
+        standing = self._metrics.standing
+        if standing is None:
+            # What everybody shares is shown by one.
+            return iter(())
+        with self._lock:
+            if (now := time.monotonic()) >= self._look_at:
+                self._look_at = now + LOOK_SECONDS
+                try:
+                    self._known = backlog(self._client), queue_lengths(self._client, standing.queues)
+                except redis.RedisError as error:
+                    log.debug("redis was not asked: %s", error)
+                    self._known = None
+            return iter(_waiting(self._known))
+
+
+def _waiting(known: tuple[Backlog, dict[str, int]] | None) -> Iterable[Metric]:
+    up = GaugeMetricFamily("orchestrator_redis_up", "Whether Redis answers.", value=float(known is not None))
+    entries = GaugeMetricFamily("orchestrator_stream_lag_entries", "Entries of the stream that are not committed.")
+    seconds = GaugeMetricFamily("orchestrator_stream_lag_seconds", "The age of the oldest of them.")
+    dead = GaugeMetricFamily("orchestrator_dead_letters", "What was kept aside: no event, or no task.")
+    queues = GaugeMetricFamily("orchestrator_queue_length", "Tasks that wait for a slot.", labels=["queue"])
+    if known is not None:
+        entries.add_metric([], known[0].entries)
+        seconds.add_metric([], known[0].seconds)
+        dead.add_metric([], known[0].dead_letters)
+        for queue, length in sorted(known[1].items()):
+            queues.add_metric([queue], length)
+    return up, entries, seconds, dead, queues

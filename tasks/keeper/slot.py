@@ -1,0 +1,37 @@
+"""Where a keeper works."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.admission import Admission
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Where a keeper works: its number, what its trainer's environment is, and where output and checkpoints go.
+
+    ``queues`` are those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names, ``artifacts``
+    what ``ORCHESTRATOR_ARTIFACT_URL`` does; ``admission`` is what may be run.
+    """
+
+    index: int
+    name: str
+    device: str
+    environment: dict[str, str]
+    data: Path
+    checkpoints: str
+    artifacts: str
+    admission: Admission
+    queues: tuple[str, ...] = ()
+    preload: str = ""
+
+    @property
+    def logs(self) -> Path:
+        return self.data / "logs"
+
+    @property
+    def scratch(self) -> Path:
+        """Folder for what is on its way to or from a store elsewhere, shared with other keepers."""
+        return self.data / "scratch"

@@ -1,0 +1,150 @@
+"""A process's own log: lines of text, or one JSON object each. A line about a trial says so in fields of its own.
+
+A line carries ``study``, ``trial``, ``attempt`` (the attempt's number) and ``token`` (its id, which is Celery's task
+id) where
+
+- whoever logs says so by ``extra``, the token alone being enough for a job that this process has seen;
+- it is logged while a job is at hand, in its thread;
+- it is Celery's, about a task that this process has seen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from tasks.contract import Job
+
+LOG_FORMAT: Final = "ORCHESTRATOR_LOG_FORMAT"
+FORMATS: Final = ("text", "json")
+
+_REMEMBERED = 4_096
+"""Jobs whose token is enough to know them: more than can wait in one process."""
+
+
+class Subject(NamedTuple):
+    """What a line is about: an attempt of a trial."""
+
+    study: str
+    trial: int
+    attempt: int
+    token: str
+
+
+_at_hand: ContextVar[Subject | None] = ContextVar("subject", default=None)
+_seen: OrderedDict[str, Subject] = OrderedDict()
+_lock = threading.Lock()
+
+
+def see(job: Job) -> Subject:
+    """Remembers a job, so that its token is enough to say what a line is about."""
+    subject = Subject(job.study, job.trial, job.attempt, job.token)
+    with _lock:
+        _seen[job.token] = subject
+        _seen.move_to_end(job.token)
+        while len(_seen) > _REMEMBERED:
+            _seen.popitem(last=False)
+    return subject
+
+
+@contextlib.contextmanager
+def about(job: Job) -> Iterator[None]:
+    """What this thread logs meanwhile is about this job."""
+    before = _at_hand.set(see(job))
+    try:
+        yield
+    finally:
+        _at_hand.reset(before)
+
+
+class NameSubject(logging.Filter):
+    """Lets every line pass, and puts into it what it is about, if that is known and it does not say so itself."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if "study" not in record.__dict__ and (subject := _subject_of(record)) is not None:
+            record.__dict__ |= subject._asdict()
+        return True
+
+
+class JsonLines(logging.Formatter):
+    """One object a line: always ``time`` (UTC), ``level``, ``process``, ``pid``, ``logger`` and ``message``; where
+    there is one, ``action``, what the line is about, and the ``exception`` with its traceback.
+
+    Args:
+        process: What kind of process this is.
+    """
+
+    def __init__(self, process: str) -> None:
+        super().__init__()
+        self._process = process
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "level": record.levelname.lower(),
+            "process": self._process,
+            "pid": record.process,
+            "logger": record.name,
+        }
+        given = record.__dict__
+        fields |= {key: given[key] for key in ("action", *Subject._fields) if given.get(key) is not None}
+        fields["message"] = record.getMessage()
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        # In ASCII: what else ends a line for one reader or another, and what is no character, is escaped.
+        return json.dumps(fields, default=str)
+
+
+def set_up(process: str, form: str, level: str | int = logging.INFO) -> None:
+    """Sends everything that is logged to stderr.
+
+    Args:
+        process: What kind of process this is.
+        form: One of ``FORMATS``. With ``json`` warnings and exceptions that nobody has caught are lines, too.
+        level: What is below it is left out.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(NameSubject())
+    if form == "json":
+        handler.setFormatter(JsonLines(process))
+        logging.captureWarnings(True)
+        sys.excepthook = _log_uncaught
+        threading.excepthook = lambda found: _log_uncaught(found.exc_type, found.exc_value, found.exc_traceback)
+    else:
+        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {process} %(message)s"))
+    logging.basicConfig(level=level.upper() if isinstance(level, str) else level, handlers=[handler])
+
+
+def say_from_a_signal_handler(process: str, message: str) -> None:
+    """Writes a JSON line past the logging, whose stream may be in use by whatever the signal has interrupted."""
+    line = JsonLines(process).format(logging.makeLogRecord({"name": __name__, "levelname": "INFO", "msg": message}))
+    with contextlib.suppress(OSError):
+        os.write(2, f"{line}\n".encode())
+
+
+def _log_uncaught(kind: type[BaseException], error: BaseException | None, traceback: TracebackType | None) -> None:
+    if error is not None and issubclass(kind, Exception):
+        logging.getLogger(__name__).critical("%s", error, exc_info=(kind, error, traceback))
+    elif error is not None:
+        sys.__excepthook__(kind, error, traceback)
+
+
+def _subject_of(record: logging.LogRecord) -> Subject | None:
+    if (token := record.__dict__.get("token")) is not None:
+        return _seen.get(token)
+    if (at_hand := _at_hand.get()) is not None:
+        return at_hand
+    # Celery names a task by its id, among the arguments of a line or in the one mapping that they are.
+    values = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
+    found = (_seen.get(value) for value in values if isinstance(value, str))
+    return next((subject for subject in found if subject is not None), None)

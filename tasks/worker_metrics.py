@@ -1,0 +1,61 @@
+"""What a worker shows to Prometheus: what its keepers have counted, read when somebody asks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from tasks.exposition import make_registry
+from tasks.keeper.meters import OUTCOMES, Figure, Meters
+from tasks.keeper.slots import Slots
+
+_COUNTERS: Final = (
+    ("epochs", Figure.EPOCHS, "Epochs that trainers have reported."),
+    ("trainer_replacements", Figure.REPLACEMENTS, "Trainers that had to be replaced by a new process."),
+)
+_GAUGES: Final = (
+    ("unconfirmed_events", Figure.UNCONFIRMED, "Events that are not known to be committed, as of the last heartbeat."),
+    ("spilled_bytes", Figure.SPILLED_BYTES, "Bytes of these on disk, as of the last heartbeat."),
+    ("slots_cut_off", Figure.CUT_OFF, "Slots that could not reach Redis at their last heartbeat."),
+)
+
+
+class WorkerCollector(Collector):
+    """Reads the shared memory of a worker's processes.
+
+    Args:
+        slots, meters: What they share.
+    """
+
+    def __init__(self, slots: Slots, meters: Meters) -> None:
+        self._slots = slots
+        self._meters = meters
+
+    def collect(self) -> Iterator[Metric]:
+        """Yields every figure, summed over the slots."""
+        slots = GaugeMetricFamily("orchestrator_worker_slots", "Slots of this worker.", labels=["state"])
+        busy = self._slots.busy()
+        slots.add_metric(["busy"], busy)
+        slots.add_metric(["idle"], self._slots.count - busy)
+        yield slots
+        attempts = CounterMetricFamily(
+            "orchestrator_worker_attempts", "Attempts of trials that have ended here.", labels=["outcome"]
+        )
+        for kind, figure in OUTCOMES.items():
+            attempts.add_metric([kind.__name__.lower()], self._meters.total(figure))
+        yield attempts
+        for name, figure, words in _COUNTERS:
+            yield CounterMetricFamily(f"orchestrator_worker_{name}", words, value=self._meters.total(figure))
+        for name, figure, words in _GAUGES:
+            yield GaugeMetricFamily(f"orchestrator_worker_{name}", words, value=self._meters.total(figure))
+
+
+def make_worker_registry(slots: Slots, meters: Meters) -> CollectorRegistry:
+    """Returns all that a worker shows."""
+    registry = make_registry()
+    registry.register(WorkerCollector(slots, meters))
+    return registry

@@ -69,6 +69,16 @@ class AttemptRow:
     signal_latency: float | None = None
 
 
+class NoteRow(NamedTuple):
+    """Something that somebody is to be told: ``body`` is JSON, ``kind`` says which way, ``key`` is never used again."""
+
+    key: str
+    event: str
+    kind: Literal["post", "command"]
+    body: str
+    at: float
+
+
 @dataclass
 class Changes:
     """Rows to write for one study; trials go by their number.
@@ -77,7 +87,7 @@ class Changes:
     order of recording. Attributes are values still to be made JSON. ``records`` are system attributes, too: of files,
     set or, where ``None``, removed, whether or not the trial has ended. ``closest`` holds, by trial, the decision that
     came closest to ending a trial that went on. ``discarded`` holds (trial, location) of checkpoints that nobody needs
-    any more.
+    any more. ``notes`` are owed to whom the spec names.
     """
 
     new_trials: dict[int, float] = field(default_factory=dict)
@@ -97,6 +107,7 @@ class Changes:
     redone: list[tuple[int, int, float]] = field(default_factory=list)
     checkpoints: list[CheckpointRow] = field(default_factory=list)
     discarded: list[tuple[int, str]] = field(default_factory=list)
+    notes: list[NoteRow] = field(default_factory=list)
     study_state: tuple[str, str, float] | None = None
 
     def __bool__(self) -> bool:
@@ -118,6 +129,7 @@ class Changes:
                 self.redone,
                 self.checkpoints,
                 self.discarded,
+                self.notes,
                 self.study_state,
             )
         )

@@ -25,9 +25,13 @@ from orchestrator.ports import (
     Clock,
     Command,
     ForeignWrite,
+    NoteState,
+    Notifier,
     Observer,
+    Owed,
     Passed,
     Round,
+    Silence,
     Step,
     Stream,
     Wiped,
@@ -63,6 +67,7 @@ class Controller:
         broker: Where tasks wait for slots.
         checkpoints: Where checkpoints that nobody needs any more are thrown.
         artifacts: Where models and other files are.
+        notifier: Who tells people what becomes of their studies.
         lease: Seconds a runner may be silent.
         heartbeat: Seconds between two renewals of the writer's lease, at the most.
         only: Name of the one study to look after; all of them when empty.
@@ -87,6 +92,7 @@ class Controller:
         clock: Clock | None = None,
         passed: Passed = unwatched,
         observer: Observer = unobserved,
+        notifier: Notifier | None = None,
     ) -> None:
         self._store = store
         self._events = events
@@ -96,19 +102,27 @@ class Controller:
         self._clock = clock = clock or Clock()
         self._passed = passed
         self._observer = observer
+        self._notifier = notifier or Silence()
         self._checkpoints = checkpoints
         self._artifacts = artifacts
         self._watch = Watch(lease)
         self._slots = Slots(lease)
         self._studies = Studies(store, record, clock)
         self._steering = Steering(
-            store, self._studies, only, clock, lambda: self._finish_round(clock.wall()), self._take_up
+            store,
+            self._studies,
+            only,
+            clock,
+            settle=lambda: self._finish_round(clock.wall()),
+            take_up=self._take_up,
+            check_notify=self._notifier.check,
         )
         self._actions = Actions(events, broker, checkpoints, artifacts, passed)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock)
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
         self._answered: dict[Command, str] = {}
+        self._settled: dict[str, NoteState] = {}
         self._folded = 0
         self._renew_at = 0.0
         self._tidy_at = 0.0
@@ -124,6 +138,7 @@ class Controller:
                     # Its own rules cannot be had on this host; that is no reason to leave the others alone.
                     extra = {"action": "study_refused", "study": name}
                     log.error("study %s is not taken up: %s", name, error, extra=extra)
+        self._notifier.owe(owed for owed in self._store.owed() if not self._only or owed.study == self._only)
         self._connect()
         while self._read_some(0.001):
             self._finish_round(self._clock.wall())
@@ -156,6 +171,7 @@ class Controller:
 
     def close(self) -> None:
         """Ends in order; the database has everything."""
+        self._notifier.close()
         self._checkpoints.close()
         self._artifacts.close()
         self._studies.close()
@@ -216,8 +232,12 @@ class Controller:
         self._answered.clear()
         commit_seconds = self._commit(batches, {command.id: text for command, text in answers.items()})
         committed = commit_seconds is not None
-        for batch in batches.values():
+        settled, self._settled = self._settled, {}
+        for name, batch in batches.items():
             self._actions.add(batch)
+            if batch.changes.notes:
+                notify = self._studies[name].spec.notify
+                self._notifier.owe(Owed(name, note, notify) for note in batch.changes.notes)
         if committed:
             self._passed(Step.COMMITTED)
         self._actions.confirmations |= self._intake.strangers()
@@ -233,20 +253,23 @@ class Controller:
             self._watch.forget(row.token for row in engine.attempts)
             self._checkpoints.throw_study(engine.uid)
             self._artifacts.sweep(engine.sweep())
-        self._observer(Round(self._folded, commit_seconds, batches, self._studies, self._slots.busy_and_idle))
+        slots = self._slots.busy_and_idle
+        self._observer(Round(self._folded, commit_seconds, batches, settled, self._studies, slots))
         self._folded = 0
         return committed
 
     def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> float | None:
         """Writes what there is to write, or renews the lease where that is due. Returns the seconds that it took."""
         changes = {name: batch.changes for name, batch in batches.items()}
+        # Kept until it is committed, as nobody would say it again.
+        self._settled |= self._notifier.take_settled()
         now = self._clock.monotonic()
-        if not any(changes.values()) and not answers and now < self._renew_at:
+        if not any(changes.values()) and not answers and not self._settled and now < self._renew_at:
             return None
         while True:
             begun = self._clock.monotonic()
             try:
-                self._store.commit(changes, answers)
+                self._store.commit(changes, answers, self._settled)
                 break
             except ForeignWrite:
                 raise

@@ -88,6 +88,11 @@ class ControlMetrics:
         )
         for reason in ("stale", "duplicate", "gap", "late", "unexpected", "unreadable"):
             self._dropped.labels(reason)
+        self._notes = Counter(
+            "orchestrator_notes", "Attempts to tell what becomes of a study.", ["result"], registry=registry
+        )
+        for result in ("delivered", "retried", "failed", "superseded"):
+            self._notes.labels(result)
         self._latency = Histogram(
             "orchestrator_prune_latency_seconds",
             "From the report that a trial is pruned for until its training code was left.",
@@ -137,6 +142,8 @@ class ControlMetrics:
             if round.events:
                 self._batch.observe(round.events)
             self._count(round)
+            for note in round.notes.values():
+                self._notes.labels("retried" if note.state == "owed" else note.state).inc()
         if (now := time.monotonic()) >= self._look_at:
             self._look_at = now + LOOK_SECONDS
             studies = list(round.studies)

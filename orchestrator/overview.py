@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from orchestrator.notices import Progress
 
 PACE_TRIALS = 20
 """The pace is that of so many trials that ended last."""
+
+
+class Told(NamedTuple):
+    """A note that somebody was, or is to be, told; see ``ports.NoteState``. ``at`` is when that last changed."""
+
+    event: str
+    kind: str
+    state: str
+    tries: int
+    detail: str
+    at: float
 
 
 @dataclass(frozen=True)
@@ -18,12 +30,14 @@ class Overview:
         progress: What the control plane would tell of it.
         created, changed: When the study was made, and when its state last changed; seconds since the epoch.
         ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch.
+        notes: Who was told what, oldest first.
     """
 
     progress: Progress
     created: float
     changed: float
     ends: tuple[float, ...] = ()
+    notes: tuple[Told, ...] = ()
 
     @property
     def ended(self) -> int:

@@ -9,13 +9,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
-from orchestrator.changes import Changes
+from orchestrator.changes import Changes, NoteRow
 from orchestrator.engine import Batch, Snapshot, StudyEngine, Sweep
 from orchestrator.errors import OrchestratorError
 from orchestrator.notices import Notice
 from orchestrator.spec import Spec
+from orchestrator.spec.notify import NotifyTable
 from tasks.contract import Confirmation, Job, Reply
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
@@ -82,12 +83,14 @@ class Round:
     """What one round of the control plane came to, once it is committed and done.
 
     ``events`` counts the stream entries that were folded in it; ``commit_seconds`` is how long their commit took,
-    ``None`` where nothing was to be written. ``studies`` are those at hand, ``slots`` says how many are busy and idle.
+    ``None`` where nothing was to be written. ``notes`` is what has become of notes. ``studies`` are those at hand,
+    ``slots`` says how many are busy and idle.
     """
 
     events: int
     commit_seconds: float | None
     batches: Mapping[str, Batch]
+    notes: Mapping[str, NoteState]
     studies: Iterable[StudyEngine]
     slots: Callable[[], tuple[int, int]]
 
@@ -99,6 +102,26 @@ Observer = Callable[[Round], None]
 def unobserved(round: Round) -> None:
     """Takes no notice."""
     del round
+
+
+class NoteState(NamedTuple):
+    """What has become of a note: ``owed`` while it is still to be told, ``delivered``, ``failed`` when that was given
+    up, or ``superseded`` where a newer one says more. ``detail`` is one line about the last try, at the time ``at``."""
+
+    state: Literal["owed", "delivered", "failed", "superseded"]
+    tries: int
+    detail: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A note that somebody is to be told, of the study of that name; ``notify`` says whom."""
+
+    study: str
+    note: NoteRow
+    notify: NotifyTable
+    tries: int = 0
 
 
 class Stream(Protocol):
@@ -155,8 +178,14 @@ class Broker(Protocol):
 class Books(Protocol):
     """The database, as its one writer uses it."""
 
-    def commit(self, batches: Mapping[str, Changes], answers: Mapping[int, str] | None = None) -> None:
-        """Writes the changes of several studies, by name, and the answers to commands: all or nothing.
+    def commit(
+        self,
+        batches: Mapping[str, Changes],
+        answers: Mapping[int, str] | None = None,
+        notes: Mapping[str, NoteState] | None = None,
+    ) -> None:
+        """Writes the changes of several studies, by name, the answers to commands, and what has become of notes, by
+        their key: all or nothing.
 
         Raises:
             NotTheWriter: this process may not write any more.
@@ -183,6 +212,45 @@ class Books(Protocol):
 
     def unsettled(self) -> list[str]:
         """Returns the names of the studies that have not ended, or of which attempts have not; oldest first."""
+
+    def owed(self) -> list[Owed]:
+        """Returns the notes that are still to be told, oldest first."""
+
+
+class Notifier(Protocol):
+    """Tells people what they want to know, in its own time."""
+
+    def owe(self, notes: Iterable[Owed]) -> None:
+        """Takes notes that are committed, and returns at once."""
+
+    def take_settled(self) -> dict[str, NoteState]:
+        """Returns what has become of notes since the last call, by their key."""
+
+    def check(self, spec: Spec) -> None:
+        """Finds out whether those whom the spec names could be told at all.
+
+        Raises:
+            BadInput: they could not.
+        """
+
+    def close(self) -> None:
+        """Ends; what is still owed stays so."""
+
+
+class Silence:
+    """Tells nobody anything."""
+
+    def owe(self, notes: Iterable[Owed]) -> None:
+        del notes
+
+    def take_settled(self) -> dict[str, NoteState]:
+        return {}
+
+    def check(self, spec: Spec) -> None:
+        del spec
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 class Checkpoints(Protocol):

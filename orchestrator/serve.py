@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -21,13 +22,15 @@ from orchestrator.controller import Controller
 from orchestrator.dispatch import Dispatcher
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.journal import Journal
+from orchestrator.notify.notifier import Notifier
+from orchestrator.notify.policy import Policy
 from orchestrator.ports import Observer, Passed, unobserved, unwatched
 from orchestrator.settings import Settings, redact
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database, process_name
 from orchestrator.stream import EventStream, introduce, ring
 from tasks.app import connect
-from tasks.endpoint import BadEndpoint, Endpoint
+from tasks.endpoint import BadSetting, Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ def serve(
     record: Path | None = None,
     passed: Passed = unwatched,
     metrics: Endpoint | None = None,
+    policy: Policy | None = None,
 ) -> None:
     """Runs the control plane until SIGTERM or SIGINT.
 
@@ -55,6 +59,7 @@ def serve(
         record: File that takes a recording of everything the core is fed.
         passed: Called at each step of a round.
         metrics: Where metrics are shown.
+        policy: Who may be told what becomes of studies, beside those whom a spec names by their URL.
 
     Raises:
         BadInput: a server cannot be reached, the port of the metrics cannot be had, or the database is of another
@@ -74,7 +79,9 @@ def serve(
             try:
                 if _await_lease(lease, stop):
                     with observed() as observer:
-                        _lead(settings, redis_url, database, lease, client, stop, only, record, passed, observer)
+                        notifier = Notifier(policy or Policy(), os.environ)
+                        seams = passed, observer, notifier
+                        _lead(settings, redis_url, database, lease, client, stop, only, record, seams)
             except NotTheWriter as error:
                 log.warning("%s; standing by", error, extra={"action": "deposed"})
             except AWAY as error:
@@ -119,9 +126,9 @@ def _lead(
     stop: threading.Event,
     only: str,
     record: Path | None,
-    passed: Passed,
-    observer: Observer,
+    seams: tuple[Passed, Observer, Notifier],
 ) -> None:
+    passed, observer, notifier = seams
     store = Store(database, lease)
     dispatcher = Dispatcher(redis_url, client)
     controller = Controller(
@@ -136,12 +143,14 @@ def _lead(
         record=Journal(record) if record else None,
         passed=passed,
         observer=observer,
+        notifier=notifier,
     )
     try:
         controller.start()
         while not stop.is_set():
             controller.run_once()
-        # What the workers said before they left is still taken in.
+        notifier.close()
+        # What the workers said before they left is still taken in, and what has become of notes.
         while controller.run_once(wait=False).events:
             pass
         lease.release()
@@ -164,7 +173,7 @@ def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], A
     metrics = ControlMetrics(connect(redis_url))
     try:
         exposition = Exposition(endpoint, metrics.registry)
-    except BadEndpoint as error:
+    except BadSetting as error:
         raise BadInput(error.variable, error.problem, error.remedy) from None
     exposition.start()
     try:

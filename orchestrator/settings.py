@@ -15,7 +15,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 
 from orchestrator.errors import BadInput
 from tasks.admission import NotAList, split_list
-from tasks.endpoint import LOOPBACK, BadEndpoint, Endpoint, read_secret
+from tasks.endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
 from tasks.endpoint import PASSWORD as METRICS_PASSWORD
 from tasks.objective_path import split_path
 
@@ -225,6 +225,11 @@ class Settings(BaseSettings):
         metrics_address: The address of it.
         metrics_password: What whoever asks for them has to know; empty for nothing.
         metrics_password_file: The file that holds it instead.
+        notify_urls: Where the endpoints are that specs name, as ``name=url`` pairs.
+        notify_urls_file: The file that holds them instead.
+        notify_key: What notes are signed with; empty for nothing.
+        notify_key_file: The file that holds it instead.
+        notify_commands: Whether the commands of specs are run.
     """
 
     model_config = SettingsConfigDict(
@@ -250,6 +255,11 @@ class Settings(BaseSettings):
     metrics_address: str = LOOPBACK
     metrics_password: str = Field(default="", repr=False)
     metrics_password_file: str = ""
+    notify_urls: str = Field(default="", repr=False)
+    notify_urls_file: str = ""
+    notify_key: str = Field(default="", repr=False)
+    notify_key_file: str = ""
+    notify_commands: bool = False
 
     @model_validator(mode="after")
     def _check_lease(self) -> Settings:
@@ -272,7 +282,7 @@ class Settings(BaseSettings):
         try:
             password = read_secret(METRICS_PASSWORD, self.metrics_password, self.metrics_password_file)
             return Endpoint(chosen, self.metrics_address, password)
-        except BadEndpoint as error:
+        except BadSetting as error:
             raise BadInput(error.variable, error.problem, error.remedy) from None
 
     @classmethod
@@ -336,6 +346,8 @@ def _bad_input(error: ValidationError) -> BadInput:
 def _remedy(field: str, kind: str, context: Mapping[str, Any]) -> str:
     if kind == "literal_error":
         return f"it must be {context['expected']}"
+    if kind.startswith("bool"):
+        return "it must be 1 or 0"
     if field == "metrics_port":
         return "it must be a port, or 0 for none"
     remedy = "it must be a number of seconds"

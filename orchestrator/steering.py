@@ -47,6 +47,7 @@ class Steering:
         clock: Time.
         settle: Commits what the studies have staged.
         take_up: Reads a study, as at the start, and makes the world agree with it.
+        check_notify: Refuses a spec that names whom nobody could tell.
     """
 
     def __init__(
@@ -55,8 +56,10 @@ class Steering:
         studies: Studies,
         only: str,
         clock: Clock,
+        *,
         settle: Callable[[], object],
         take_up: Callable[[str], None],
+        check_notify: Callable[[Spec], None],
     ) -> None:
         self._store = store
         self._studies = studies
@@ -64,6 +67,7 @@ class Steering:
         self._clock = clock
         self._settle = settle
         self._take_up = take_up
+        self._check_notify = check_notify
 
     def apply(self) -> dict[Command, str]:
         """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
@@ -122,6 +126,7 @@ class Steering:
         # Here too: whether a class can be imported is a question of this host.
         check_sampler(spec, f"study '{name}'")
         check_pruner(spec, f"study '{name}'")
+        self._check_notify(spec)
         known = self._studies[name].spec if name in self._studies else None
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
         if anew and known is not None:

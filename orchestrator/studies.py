@@ -6,6 +6,8 @@ import logging
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
+
 from orchestrator import journal
 from orchestrator.batch_log import of_trial
 from orchestrator.changes import AttemptRow
@@ -13,6 +15,7 @@ from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
 from orchestrator.journal import Journal, Record
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import Books, Clock
+from orchestrator.spec import Spec
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +61,7 @@ class Studies:
         """Makes the engine of a study that was just read."""
         name, at = snapshot.spec.name, self._clock.wall()
         if self._record:
-            spec = snapshot.spec.to_json()
+            spec = snapshot.spec.shown()
             self._record.write(
                 Record(study=name, call="open", at=at, spec=spec, uid=snapshot.uid, seed=snapshot.seed),
             )
@@ -85,7 +88,8 @@ class Studies:
         """Puts one input into an engine."""
         record = Record(study=engine.name, call=call, at=self._clock.wall(), **fields)
         if self._record:
-            self._record.write(record)
+            shown = None if record.spec is None else Spec.from_json(record.spec).shown()
+            self._record.write(msgspec.structs.replace(record, spec=shown))
         journal.feed(engine, record)
         for token in engine.attempts.touched:
             self._study_of.setdefault(token, engine.name)

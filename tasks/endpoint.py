@@ -14,7 +14,7 @@ PASSWORD: Final = "ORCHESTRATOR_METRICS_PASSWORD"
 LOOPBACK: Final = "127.0.0.1"
 
 
-class BadEndpoint(Exception):
+class BadSetting(Exception):
     """Metrics cannot be shown there.
 
     Args:
@@ -33,21 +33,19 @@ def read_secret(variable: str, value: str, file: str) -> str:
     """Returns a secret that is given as it is, or as the name of a file; empty where it is not given.
 
     Raises:
-        BadEndpoint: both are given, or the file cannot be read or is empty.
+        BadSetting: both are given, or the file cannot be read or is empty.
     """
     if not file:
         return value
     if value:
-        raise BadEndpoint(f"{variable}_FILE", f"stands beside {variable}", "give one of them")
+        raise BadSetting(f"{variable}_FILE", f"stands beside {variable}", "give one of them")
     try:
         text = Path(file).expanduser().read_text(encoding="utf-8").strip()
     except (OSError, ValueError, RuntimeError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
-        raise BadEndpoint(
-            f"{variable}_FILE", f"cannot be read: {reason}", "name a file that holds the secret"
-        ) from None
+        raise BadSetting(f"{variable}_FILE", f"cannot be read: {reason}", "name a file that holds the secret") from None
     if not text:
-        raise BadEndpoint(f"{variable}_FILE", "names an empty file", "put the secret into it")
+        raise BadSetting(f"{variable}_FILE", "names an empty file", "put the secret into it")
     return text
 
 
@@ -56,7 +54,7 @@ class Endpoint:
     """Where metrics are shown. Whoever asks from another machine needs the password; the user's name does not matter.
 
     Raises:
-        BadEndpoint: there is no such port, or others could ask without a password.
+        BadSetting: there is no such port, or others could ask without a password.
     """
 
     port: int
@@ -65,22 +63,22 @@ class Endpoint:
 
     def __post_init__(self) -> None:
         if not 0 < self.port < 65_536:
-            raise BadEndpoint(PORT, f"is {self.port}", "it must be a port, or 0 for none")
+            raise BadSetting(PORT, f"is {self.port}", "it must be a port, or 0 for none")
         if not self.password and not _is_loopback(self.address):
             problem = f"'{self.address}' can be reached from elsewhere, and there is no password"
-            raise BadEndpoint(ADDRESS, problem, f"set {PASSWORD} or {PASSWORD}_FILE")
+            raise BadSetting(ADDRESS, problem, f"set {PASSWORD} or {PASSWORD}_FILE")
 
 
 def endpoint_of(environ: Mapping[str, str], port: int | None = None) -> Endpoint | None:
     """Returns what the environment says, ``None`` where metrics are off; ``port`` is what the command line says.
 
     Raises:
-        BadEndpoint: something about it is wrong.
+        BadSetting: something about it is wrong.
     """
     if port is None:
         given = environ.get(PORT, "").strip() or "0"
         if not (given.isascii() and given.isdigit() and len(given) <= 5):
-            raise BadEndpoint(PORT, f"is {given[:60]!r}", "it must be a port, or 0 for none")
+            raise BadSetting(PORT, f"is {given[:60]!r}", "it must be a port, or 0 for none")
         port = int(given)
     if not port:
         return None

@@ -16,7 +16,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
-from tasks.endpoint import ADDRESS, PORT, BadEndpoint, Endpoint
+from tasks.endpoint import ADDRESS, PORT, BadSetting, Endpoint
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ class Exposition:
     The port is taken at once, so that a port that is in use is found out before anything else is begun.
 
     Raises:
-        BadEndpoint: the port or the address cannot be had.
+        BadSetting: the port or the address cannot be had.
     """
 
     def __init__(self, endpoint: Endpoint, registry: CollectorRegistry) -> None:
@@ -44,7 +44,7 @@ class Exposition:
             variable, remedy = (PORT, "choose another port")
             if isinstance(error, socket.gaierror):
                 variable, remedy = (ADDRESS, "choose an address of this host")
-            raise BadEndpoint(variable, f"{where} cannot be had: {error.strerror}", remedy) from None
+            raise BadSetting(variable, f"{where} cannot be had: {error.strerror}", remedy) from None
         # It looks whether it is to end that often, in seconds.
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metrics", daemon=True)
 

@@ -33,7 +33,7 @@ from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.codec import encode
 from tasks.contract import Event, Preloaded, Revoked
-from tasks.endpoint import BadEndpoint, endpoint_of
+from tasks.endpoint import BadSetting, endpoint_of
 from tasks.exposition import Exposition
 from tasks.keeper.checkpoints import Unusable, check_url
 from tasks.keeper.devices import (
@@ -122,7 +122,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         endpoint = endpoint_of(os.environ, options.metrics_port)
         shown = None if endpoint is None else Exposition(endpoint, make_worker_registry(slots, meters))
-    except BadEndpoint as error:
+    except BadSetting as error:
         print(error, file=sys.stderr)
         return 2
     name = f"{options.name}@{socket.gethostname()}"

@@ -93,7 +93,7 @@ def validate(spec: Path, as_json: bool) -> None:
     search = _checked(spec, None, None, _settings())
     _check_classes(search, spec)
     if as_json:
-        click.echo(json.dumps({"spec": str(spec), **search.to_json()}))
+        click.echo(json.dumps({"spec": str(spec), **search.shown()}))
         return
     pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
     click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.objective}")
@@ -113,8 +113,16 @@ def validate(spec: Path, as_json: bool) -> None:
     type=click.Choice(["text", "json"]),
     help="How the log is written; json is one object a line [default: ORCHESTRATOR_LOG_FORMAT, or text].",
 )
+@click.option("--commands-of", default="", hidden=True)
 @click.option("--parent", type=int, default=0, hidden=True)
-def serve(study: str, journal: Path | None, metrics_port: int | None, log_format: str | None, parent: int) -> None:
+def serve(
+    study: str,
+    journal: Path | None,
+    metrics_port: int | None,
+    log_format: str | None,
+    commands_of: str,
+    parent: int,
+) -> None:
     """Run the control plane of a fleet.
 
     It asks for trials, records what workers report, and prunes. One is active; any number may stand by. Needs
@@ -130,9 +138,11 @@ def serve(study: str, journal: Path | None, metrics_port: int | None, log_format
     from tasks.log_lines import set_up
 
     set_up("serve", log_format or settings.log_format)
+    from orchestrator.notify.policy import policy_of
     from orchestrator.serve import serve as serve_studies
 
-    serve_studies(settings, redis_url, storage_url, only=study, record=journal, metrics=metrics)
+    policy = policy_of(settings, commands_of)
+    serve_studies(settings, redis_url, storage_url, only=study, record=journal, metrics=metrics, policy=policy)
 
 
 @cli.command(cls=Passed)

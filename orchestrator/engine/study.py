@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any, assert_never
 
 from orchestrator.changes import AttemptRow
-from orchestrator.engine import orders
+from orchestrator.engine import announcing, orders
 from orchestrator.engine.adoption import adopt
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.core import ENDED, Core, Snapshot, StudyState
@@ -225,6 +225,7 @@ class StudyEngine:
         core.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
         changes = self.mirror.take_changes()
         changes.attempts = touched
+        changes.notes = announcing.notes(core, changes)
         batch = Batch(
             changes,
             core.sends,

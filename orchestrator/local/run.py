@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import redis
 
@@ -32,11 +33,16 @@ from tasks.contract import Preloaded
 from tasks.endpoint import PORT
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
+if TYPE_CHECKING:
+    from orchestrator.storage import Store
+
 DRAIN_SECONDS = 12.0
 """How long a worker that shuts down may take to hand its trials back."""
 
 PAUSE_SECONDS = 3.0
 POLL_SECONDS = 0.25
+POSTS = 3
+"""After so many attempts a note is left to the next `run`, or to whoever leads in the same database."""
 
 
 class Interrupted(OrchestratorError):
@@ -132,6 +138,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             raise
         summary = summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun)
         show(summary)
+        if spec.notify.posts or spec.notify.command:
+            _await_notes(store, spec.name, view, check)
         return summary
 
 
@@ -170,7 +178,8 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
 
 
 def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], folder: Path, lock: int) -> Child:
-    arguments = ["-m", "orchestrator", "serve"]
+    # Whoever runs a spec here lets it run its command here; of other studies in the same database nobody has said so.
+    arguments = ["-m", "orchestrator", "serve", "--commands-of", spec.name]
     if settings.storage_url is None:
         # A database of this folder's own holds other searches too, that nobody has asked to go on.
         arguments += ["--study", spec.name]
@@ -191,6 +200,17 @@ def _await_objective(
     if isinstance(result, Preloaded) and result.error:
         problem = result.error.removeprefix(f"{result.objective}: ")
         raise BadInput(f"{plan.source}: objective '{result.objective}'", problem)
+
+
+def _await_notes(store: Store, name: str, view: View, check: Callable[[], None]) -> None:
+    """Waits until whoever is to be told of the end has been, or cannot be for now; says what went wrong."""
+    from orchestrator.view.overview import note_trouble
+
+    while any(each.state == "owed" and (each.kind == "command" or each.tries < POSTS) for each in store.told(name)):
+        check()
+        time.sleep(POLL_SECONDS)
+    for trouble in filter(None, map(note_trouble, store.told(name))):
+        view.say(trouble)
 
 
 def _check(worker: Child, server: Child, interrupted: threading.Event) -> None:

@@ -153,8 +153,8 @@ def failed(facts: Facts) -> str:
 
 
 def spec(facts: Facts) -> str:
-    """Returns the spec as it is stored."""
-    shown = json.dumps(facts.spec.to_json(), indent=2, ensure_ascii=False)
+    """Returns the spec as it is stored, without what may be a secret."""
+    shown = json.dumps(facts.spec.shown(), indent=2, ensure_ascii=False)
     return f"<pre tabindex=0 aria-label='spec'>{html.escape(shown)}</pre>"
 
 

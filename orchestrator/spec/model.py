@@ -10,6 +10,7 @@ from orchestrator.errors import BadInput
 from orchestrator.spec.configuration import check_values
 from orchestrator.spec.faults import Fault, show
 from orchestrator.spec.messages import bad_input
+from orchestrator.spec.notify import NotifyTable, redact_webhook
 from orchestrator.spec.pruner import NoPruner, Pruner
 from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler import Sampler, SamplerTable
@@ -29,7 +30,7 @@ Direction = Literal["minimize", "maximize"]
 class Spec(Table):
     """One search. Frozen; tables inside ``args`` are to be left alone too."""
 
-    planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority"} | {"schedule", "notify"})
+    planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority", "schedule"})
 
     name: Name
     objective: Reference
@@ -58,6 +59,7 @@ class Spec(Table):
     space: Space = Field(default_factory=dict)
     enqueue: Annotated[tuple[Arguments, ...], Strict(False)] = ()
     retry: RetryTable = RetryTable()
+    notify: NotifyTable = NotifyTable()
 
     @model_validator(mode="before")
     @classmethod
@@ -73,6 +75,11 @@ class Spec(Table):
         if len(directions) == 1:
             data = {key: value for key, value in data.items() if key != "directions"} | {"direction": directions[0]}
         if len(directions) > 1:
+            notify = data.get("notify")
+            events = notify.get("on") if isinstance(notify, dict) else ()
+            if isinstance(events, list | tuple) and "best" in events:
+                problem = "names 'best', and with several objectives no trial is the best"
+                raise Fault(problem, "take it out", ("notify", "on"))
             if data.get("keep_models") is not None:
                 problem = "keeps the models of the best trials, and with several objectives no trial is the best"
                 raise Fault(problem, "take it out; all models are kept then", ("keep_models",))
@@ -107,6 +114,13 @@ class Spec(Table):
         version with other defaults still reads the same search."""
         data = {"format": FORMAT, **self.model_dump(mode="json")}
         del data["direction" if self.directions else "directions"]
+        return data
+
+    def shown(self) -> dict[str, Any]:
+        """Returns what anybody may be shown: as ``to_json``, with what may be a secret masked."""
+        data = self.to_json()
+        if self.notify.url is not None:
+            data["notify"]["url"] = redact_webhook(self.notify.url)
         return data
 
     @classmethod

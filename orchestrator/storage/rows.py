@@ -170,6 +170,8 @@ class Writer:
         if changes.redone:
             redone = [study | {"trial": n, "step": s, "value": repr(float(v))} for n, s, v in changes.redone]
             self._ignore(tables.redone, redone)
+        fresh = {"state": "owed", "tries": 0, "detail": ""}
+        self._ignore(tables.notes, [study | row._asdict() | fresh | {"changed": row.at} for row in changes.notes])
         # Those that end go first: a trial's next attempt must not meet its predecessor alive in the unique index.
         attempts = sorted(changes.attempts.values(), key=lambda row: (row.ended is None, row.number))
         self._upsert(tables.attempts, ("token",), [study | _fields(row) for row in attempts])

@@ -17,6 +17,7 @@ from orchestrator.notices import Progress, SlotLine, TrialEnded
 from orchestrator.overview import PACE_TRIALS, Overview
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
+from orchestrator.storage.notes import read_told
 from orchestrator.storage.optimum import read_best, read_front
 from orchestrator.storage.reading import read_params, read_values, reported_value, seconds
 from orchestrator.storage.theirs import STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS
@@ -71,6 +72,7 @@ class _Counted:
         )
         self.extra = {study: counts[0] for study, counts in extra.items()}
         self.pruned = self._pruned_lengths()
+        self.notes = read_told(connection, ids)
         self.attempts: dict[int, Counter[str]] = defaultdict(Counter)
         attempts = tables.attempts.c
         live = select(attempts.study_id, attempts.state, func.count()).where(attempts.study_id.in_(ids))
@@ -132,7 +134,7 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         front=len(read_front(connection, study, spec.objectives)) if several else None,
         slots=_slots(connection, study),
     )
-    return Overview(progress, row.created, row.changed, _ends(connection, study))
+    return Overview(progress, row.created, row.changed, _ends(connection, study), counted.notes.get(study, ()))
 
 
 def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:

@@ -17,11 +17,13 @@ from orchestrator.changes import Changes
 from orchestrator.engine import ENDED, Snapshot
 from orchestrator.errors import BadInput
 from orchestrator.lifecycle import LIVE
-from orchestrator.ports import Command
+from orchestrator.overview import Told
+from orchestrator.ports import Command, NoteState, Owed
 from orchestrator.spec import Spec, differences
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.notes import read_owed, read_told, settle
 from orchestrator.storage.rows import Writer
 from orchestrator.storage.theirs import STUDIES
 from orchestrator.storage.whole import read_whole
@@ -48,8 +50,14 @@ class Store:
 
     # -- the writer ---------------------------------------------------------------------------------------------
 
-    def commit(self, batches: Mapping[str, Changes], answers: Mapping[int, str] | None = None) -> None:
-        """Writes the changes of several studies, and the answers to commands, in one transaction.
+    def commit(
+        self,
+        batches: Mapping[str, Changes],
+        answers: Mapping[int, str] | None = None,
+        notes: Mapping[str, NoteState] | None = None,
+    ) -> None:
+        """Writes the changes of several studies, the answers to commands, and what has become of notes, in one
+        transaction.
 
         With nothing to write it renews the lease.
 
@@ -68,6 +76,7 @@ class Store:
                     made.append((name, writer.new_ids))
             for command, answer in (answers or {}).items():
                 connection.execute(update(tables.commands).where(tables.commands.c.id == command).values(answer=answer))
+            settle(connection, notes or {})
         # Only now: ids of a transaction that did not commit belong to nobody.
         for name, new_ids in made:
             self._ids[name][1].update(new_ids)
@@ -142,6 +151,11 @@ class Store:
         with self._database.read() as connection:
             return [row.study_name for row in connection.execute(query)]
 
+    def owed(self) -> list[Owed]:
+        """Returns the notes that are still to be told, oldest first."""
+        with self._database.read() as connection:
+            return read_owed(connection)
+
     # -- everybody ----------------------------------------------------------------------------------------------
 
     def issue(self, key: str, issuer: str, operation: str, study: str, payload: Mapping[str, Any]) -> None:
@@ -181,6 +195,12 @@ class Store:
             ).all()
         latencies = [row.latency for row in rows if row.latency is not None and row.verdict == "pruned"]
         return latencies, [row.gap for row in rows if row.gap is not None]
+
+    def told(self, name: str) -> tuple[Told, ...]:
+        """Returns the notes of a study, oldest first."""
+        with self._database.read() as connection:
+            study = connection.scalars(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)).one()
+            return read_told(connection, [study]).get(study, ())
 
     def close(self) -> None:
         self._optuna.remove_session()

@@ -169,5 +169,22 @@ commands = Table(
 )
 """What people want of the control plane. ``answer`` is null until the command was applied."""
 
-OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, studies)
+notes = Table(
+    "orchestrator_notes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("key", String(128), nullable=False, unique=True),
+    Column("event", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", Float(53), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("tries", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("changed", Float(53), nullable=False),
+)
+"""What somebody is, or was, to be told; see ``changes.NoteRow`` and ``ports.NoteState``."""
+
+OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, notes, studies)
 """The tables whose rows belong to one study."""

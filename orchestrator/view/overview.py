@@ -10,7 +10,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orchestrator.notices import Progress
-from orchestrator.overview import Overview
+from orchestrator.overview import Overview, Told
 from orchestrator.view.columns import Cell, Column, lay_out, no_room
 from orchestrator.view.frame import STYLES, head, slot_table
 from orchestrator.view.state import ENDED, SlotView
@@ -60,6 +60,7 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
         parts.append(Text(f"{_rate(overview)} trials an hour, by the last {count(len(overview.ends), 'trial')}"))
     made, changed = (_ago(now - at) for at in (overview.created, overview.changed))
     parts.append(Text(f"created {made} ago, {progress.state} for {changed}", style="dim"))
+    parts += [Text(words, style="yellow") for words in filter(None, map(note_trouble, overview.notes))]
     if progress.slots:
         slots = [SlotView(line) for line in progress.slots]
         parts += [Text(""), slot_table(slots, len(slots), progress, 0.0, width)]
@@ -75,6 +76,7 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
         "changed": overview.changed,
         "trials_per_hour": None if overview.rate is None else round(overview.rate * _HOUR, 3),
         "eta_s": overview.eta(now),
+        "notes": [note._asdict() for note in overview.notes],
     }
 
 
@@ -86,6 +88,14 @@ def _failed(overview: Overview) -> Cell:
 def _eta(overview: Overview, now: float) -> str:
     eta = overview.eta(now)
     return NOTHING if eta is None else clock(eta)
+
+
+def note_trouble(note: Told) -> str:
+    """Nothing of a note that was taken, or is on its way."""
+    if note.state == "delivered" or not note.tries:
+        return ""
+    how = "still owed" if note.state == "owed" else "failed"
+    return f"note '{note.event}' ({note.kind}) {how} after {count(note.tries, 'attempt')}: {one_line(note.detail)}"
 
 
 def _saved(progress: Progress) -> str:

@@ -11,7 +11,7 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow, TrialEnd
+from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.engine import Snapshot
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
@@ -109,6 +109,7 @@ def everything() -> Changes:
         ],
         discarded=[(2, "uid/00002/token-2-1-1.pt")],
         redone=[(2, 0, 0.75), (2, 0, float("nan")), (2, 1, 0.5)],
+        notes=[NoteRow("uid:best:0", "best", "post", '{"ä": "😀"}', NOW + 3)],
         study_state=("paused", "because", NOW + 6),
     )
 

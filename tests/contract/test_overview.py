@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from books import NOW, Books, everything
+from rich.console import Console
 
+from orchestrator.changes import Changes, NoteRow
 from orchestrator.engine import StudyEngine
 from orchestrator.notices import TrialEnded
+from orchestrator.overview import Told
+from orchestrator.ports import NoteState
+from orchestrator.storage import tables
 from orchestrator.storage.look import open_history
+from orchestrator.view.overview import render_status, to_json
 
 
 def test_it_is_what_the_engine_says(books: Books) -> None:
@@ -50,3 +56,46 @@ def test_what_ended_last_comes_last(books: Books) -> None:
     assert [(each.number, each.state) for each in ended] == [(1, "PRUNED"), (3, "FAIL")]
     assert ended[0].values == (1e308,)
     assert ended[0].params == {"x": 5e-324}
+
+
+def a_note(key: str, event: str = "finished") -> NoteRow:
+    return NoteRow(key, event, "post", "{}", NOW)
+
+
+def test_who_could_not_be_told_is_shown(books: Books) -> None:
+    books.create(notify={"url": "https://h/x"})
+    books.commit(Changes(notes=[a_note("a", "best"), a_note("b", "best"), a_note("c"), a_note("d", "failed")]))
+    states = {
+        "a": NoteState("superseded", 0, "", NOW),
+        "b": NoteState("delivered", 2, "HTTP 204", NOW + 1),
+        "c": NoteState("owed", 3, "Connection refused", NOW + 2),
+        "d": NoteState("failed", 1, "HTTP 404\nnot found", NOW + 3),
+    }
+    books.store.commit({}, {}, states)
+    told = (
+        Told("best", "post", "delivered", 2, "HTTP 204", NOW + 1),
+        Told("finished", "post", "owed", 3, "Connection refused", NOW + 2),
+        Told("failed", "post", "failed", 1, "HTTP 404\nnot found", NOW + 3),
+    )
+    with open_history(books.url) as history:
+        found = history.overview("study")
+    assert found.notes == books.store.told("study") == told
+    assert [note["state"] for note in to_json(found, NOW)["notes"]] == ["delivered", "owed", "failed"]
+    console = Console(width=200)
+    with console.capture() as captured:
+        console.print(render_status(found, 200, NOW))
+    shown = captured.get()
+    assert "note 'finished' (post) still owed after 3 attempts: Connection refused" in shown
+    assert "note 'failed' (post) failed after 1 attempt: HTTP 404 not found" in shown
+    assert "note 'best'" not in shown
+
+
+def test_a_database_of_before_there_were_notes_is_looked_at_and_taken_up(books: Books) -> None:
+    books.create(notify={"url": "https://h/x"})
+    with books.database.write() as connection:
+        tables.notes.drop(connection)
+    with open_history(books.url) as history:
+        assert history.overview("study").notes == ()
+    books.database.prepare()
+    books.commit(Changes(notes=[a_note("a")]))
+    assert [owed.note.key for owed in books.store.owed()] == ["a"]

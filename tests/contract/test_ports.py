@@ -15,11 +15,11 @@ import pytest
 from books import NOW, a_trial, attempt, everything, make_spec
 from sqlalchemy import exc
 
-from orchestrator.changes import Changes, TrialEnd
+from orchestrator.changes import Changes, NoteRow, TrialEnd
 from orchestrator.dispatch import Dispatcher
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.lifecycle import LIVE
-from orchestrator.ports import BATCH, Books, Broker, Clock, Command, ForeignWrite, Stream, Wiped
+from orchestrator.ports import BATCH, Books, Broker, Clock, Command, ForeignWrite, NoteState, Owed, Stream, Wiped
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
 from orchestrator.stream import EventStream
@@ -438,6 +438,33 @@ def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
     assert new.unsettled() == ["study"]
     new.commit({"study": a_trial()})
     assert [trial.number for trial in new.load("study").trials] == [0]
+
+
+def a_note(key: str, event: str = "finished") -> NoteRow:
+    return NoteRow(key, event, "post", '{"ü": 1}', NOW)
+
+
+def test_notes_are_owed_until_they_are_settled(shelf: Shelf) -> None:
+    books = shelf.writer()
+    table = {"url": "https://h/x", "on": ["best"]}
+    for name in ("study", "other"):
+        books.create(make_spec(name=name, notify=table if name == "study" else {"command": ["x"]}), NOW)
+    assert books.owed() == []
+    books.commit({"study": Changes(notes=[a_note("a"), a_note("b", "best")]), "other": Changes(notes=[a_note("c")])})
+    # The answer to a commit may have been lost on its way.
+    books.commit({"study": Changes(notes=[a_note("a")])})
+    first, second, third = books.owed()
+    assert first == Owed("study", a_note("a"), make_spec(notify=table).notify)
+    assert (second.note, third.study, third.notify.command) == (a_note("b", "best"), "other", ("x",))
+    books.commit({}, {}, {"a": NoteState("owed", 1, "HTTP 500", NOW + 1), "b": NoteState("superseded", 0, "", NOW)})
+    assert [(owed.note.key, owed.tries) for owed in books.owed()] == [("a", 1), ("c", 0)]
+    old, books = books, shelf.writer()
+    with pytest.raises(NotTheWriter):
+        _as_the_control_plane(lambda: old.commit({}, {}, {"a": NoteState("failed", 2, "HTTP 404", NOW + 2)}))
+    books.create(make_spec(trials=9, notify={"endpoint": "team"}), NOW)
+    assert books.owed()[0].notify.endpoint == "team", "whom the spec names now"
+    books.commit({"study": Changes(notes=[a_note("d")])}, {}, {"a": NoteState("delivered", 2, "HTTP 204", NOW + 2)})
+    assert [owed.note.key for owed in books.owed()] == ["c", "d"]
 
 
 def _as_the_control_plane(write: Callable[[], object]) -> None:

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from orchestrator.changes import Changes
+from orchestrator.changes import Changes, NoteRow
 from orchestrator.engine import ENDED, Snapshot
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.lifecycle import LIVE
-from orchestrator.ports import Command, ForeignWrite
+from orchestrator.ports import Command, ForeignWrite, NoteState, Owed
 from orchestrator.spec import Spec, differences
 from tests.simulated.ledger import Ledger
 
@@ -25,6 +25,7 @@ class MemoryDatabase:
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
     answers: dict[int, str] = field(default_factory=dict)
+    notes: dict[str, tuple[str, NoteRow, NoteState]] = field(default_factory=dict)
     term: int = 0
     away: bool = False
 
@@ -46,7 +47,12 @@ class MemoryBooks:
         database.term += 1
         self._term = database.term
 
-    def commit(self, batches: Mapping[str, Changes], answers: Mapping[int, str] | None = None) -> None:
+    def commit(
+        self,
+        batches: Mapping[str, Changes],
+        answers: Mapping[int, str] | None = None,
+        notes: Mapping[str, NoteState] | None = None,
+    ) -> None:
         self._check_writer()
         ledgers = self._database.ledgers
         for name, changes in batches.items():
@@ -54,6 +60,11 @@ class MemoryBooks:
         for name, changes in batches.items():
             if changes:
                 ledgers[name].commit(copy.deepcopy(changes))
+            for note in changes.notes:
+                self._database.notes.setdefault(note.key, (name, note, NoteState("owed", 0, "", note.at)))
+        for key, state in (notes or {}).items():
+            name, note, _ = self._database.notes[key]
+            self._database.notes[key] = name, note, state
         self._database.answers |= answers or {}
 
     def create(self, spec: Spec, at: float, uid: str = "", seed: int | None = None) -> Snapshot:
@@ -87,6 +98,14 @@ class MemoryBooks:
             name
             for name, ledger in self._database.ledgers.items()
             if ledger.state not in ENDED or any(row.state in LIVE for row in ledger.attempts.values())
+        ]
+
+    def owed(self) -> list[Owed]:
+        self._database.check()
+        return [
+            Owed(name, note, self._database.ledgers[name].spec.notify, state.tries)
+            for name, note, state in self._database.notes.values()
+            if state.state == "owed"
         ]
 
     def _check_writer(self) -> None:

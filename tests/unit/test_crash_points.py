@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -22,6 +23,7 @@ SEARCH: dict[str, Any] = {
     "seed": 3,
     "sampler": {"name": "random"},
     "pruner": {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 1},
+    "notify": {"endpoint": "team", "on": ["finished", "failed", "best"], "command": ["true"]},
 }
 SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
 
@@ -47,6 +49,16 @@ def search(**changes: Any) -> Simulation:
     return made
 
 
+def told(simulation: Simulation) -> list[tuple[str, str, Any]]:
+    """Who is owed what, without when: the end once, and the better trials."""
+    notes = [(note.event, note.kind, json.loads(note.body)) for _, note, _ in simulation.database.notes.values()]
+    assert [(event, kind) for event, kind, _ in notes if event != "best"] == [
+        ("finished", "post"),
+        ("finished", "command"),
+    ]
+    return [(event, kind, body["best"]) for event, kind, body in notes]
+
+
 def nth_time(simulation: Simulation, step: Step, nth: int) -> Callable[[Step], bool]:
     return lambda passing: passing == step and simulation.passed.count(step) == nth
 
@@ -70,6 +82,7 @@ def test_dying_at_a_step_changes_nothing(step: Step, pruner: str) -> None:
         assert disturbed.deaths == [step]
         assert disturbed.ledger.rows(times=False) == undisturbed.ledger.rows(times=False), f"at {step} {nth}"
         assert disturbed.database.answers == undisturbed.database.answers
+        assert told(disturbed) == told(undisturbed)
 
 
 @pytest.mark.parametrize("pruner", sorted(PRUNERS))
@@ -81,3 +94,4 @@ def test_dying_at_every_step_in_turn_changes_nothing(pruner: str) -> None:
     assert len(disturbed.deaths) > 10
     assert len(set(disturbed.deaths)) > 2
     assert disturbed.ledger.rows(times=False) == undisturbed.ledger.rows(times=False)
+    assert told(disturbed) == told(undisturbed)

@@ -22,10 +22,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from orchestrator.metrics import MOST_STUDIES, ControlMetrics, Standing
 from orchestrator.notices import Progress
-from orchestrator.ports import Round
+from orchestrator.ports import NoteState, Round
 from orchestrator.spec.model import validate
 from tasks.contract import Failed, Finished, Paused, Released, Stopped
-from tasks.endpoint import BadEndpoint, Endpoint, endpoint_of
+from tasks.endpoint import BadSetting, Endpoint, endpoint_of
 from tasks.exposition import Exposition, make_registry
 from tasks.keeper.meters import Figure, Meters
 from tasks.keeper.slots import Slots
@@ -198,6 +198,16 @@ def test_a_rule_of_the_users_own_has_no_label_of_its_own() -> None:
     for each in rounds:
         shown.observe(each)
     assert {key[1] for key in samples(shown.registry) if key[0] == "orchestrator_decisions_total"} <= {"other"}
+
+
+def test_what_becomes_of_notes_is_counted() -> None:
+    shown = metrics()
+    states = ("delivered", "owed", "owed", "failed")
+    notes = {str(key): NoteState(state, 1, "", 0.0) for key, state in enumerate(states)}  # type: ignore[arg-type]
+    shown.observe(Round(0, 0.001, {}, notes, [], lambda: (0, 0)))
+    found = samples(shown.registry)
+    results = ("delivered", "retried", "failed", "superseded")
+    assert [found["orchestrator_notes_total", result] for result in results] == [1, 2, 1, 0]
 
 
 def test_what_keepers_count_is_added_up_and_outlives_them() -> None:
@@ -374,7 +384,7 @@ def test_the_password_is_wanted() -> None:
     ],
 )
 def test_an_endpoint_that_is_wrong_is_refused(environ: dict[str, str], words: str) -> None:
-    with pytest.raises(BadEndpoint) as caught:
+    with pytest.raises(BadSetting) as caught:
         endpoint_of({f"ORCHESTRATOR_METRICS_{key}": value for key, value in environ.items()})
     assert words in str(caught.value)
 
@@ -397,7 +407,7 @@ def test_an_endpoint_is_off_unless_it_is_wanted(tmp_path: Path) -> None:
 def test_a_port_that_is_taken_is_named() -> None:
     with exposed() as url:
         port = int(url.split(":")[2].split("/")[0])
-        with pytest.raises(BadEndpoint, match=f"METRICS_PORT: 127.0.0.1:{port} cannot be had: Address already in use"):
+        with pytest.raises(BadSetting, match=f"METRICS_PORT: 127.0.0.1:{port} cannot be had: Address already in use"):
             Exposition(Endpoint(port), make_registry())
 
 

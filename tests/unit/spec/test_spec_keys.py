@@ -111,7 +111,6 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
             "patience": "2",
             "priority": "5",
             "schedule": "{ cron = '0 2 * * *' }",
-            "notify": "{}",
         }.items()
     ],
     # types

@@ -1,0 +1,98 @@
+"""What the control plane's owner lets a spec have told: to whom, signed with which key, and whether commands run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.errors import BadInput, did_you_mean
+from orchestrator.settings import Settings
+from orchestrator.spec import Spec
+from orchestrator.spec.faults import Fault
+from orchestrator.spec.notify import NotifyTable, check_webhook
+from orchestrator.spec.values import check_name
+from tasks.endpoint import BadSetting, read_secret
+
+URLS = "ORCHESTRATOR_NOTIFY_URLS"
+KEY = "ORCHESTRATOR_NOTIFY_KEY"
+COMMANDS = "ORCHESTRATOR_NOTIFY_COMMANDS"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """What may be told, and how.
+
+    Attributes:
+        urls: Where endpoints are, by name.
+        key: Signs what is posted; empty for no signature.
+        commands: Whether a spec's command is run.
+        commands_of: Name of the one study whose command is run all the same.
+    """
+
+    urls: Mapping[str, str] = field(default_factory=dict, repr=False)
+    key: str = field(default="", repr=False)
+    commands: bool = False
+    commands_of: str = ""
+
+    def check(self, spec: Spec) -> None:
+        """Finds out whether those whom the spec names could be told.
+
+        Raises:
+            BadInput: they could not, and what would be needed.
+        """
+        where = f"study '{spec.name}'"
+        if spec.notify.endpoint is not None and spec.notify.endpoint not in self.urls:
+            remedy = did_you_mean(spec.notify.endpoint, self.urls) if self.urls else f"name it in {URLS}"
+            problem = f"notify.endpoint: this control plane knows no endpoint '{spec.notify.endpoint}'"
+            raise BadInput(where, problem, remedy)
+        if spec.notify.command and not self.runs(spec.name):
+            problem = "notify.command: this control plane runs no commands of specs"
+            remedy = f"take it out, or set {COMMANDS}=1 there if whoever submits may run what he likes"
+            raise BadInput(where, problem, remedy)
+
+    def runs(self, study: str) -> bool:
+        """Whether the command of this study is run."""
+        return self.commands or study == self.commands_of != ""
+
+    def url(self, notify: NotifyTable) -> str | None:
+        """Returns where to post to; ``None`` for an endpoint that is not known."""
+        return notify.url if notify.endpoint is None else self.urls.get(notify.endpoint)
+
+
+def policy_of(settings: Settings, commands_of: str = "") -> Policy:
+    """Returns what the settings say; ``commands_of`` is the one study whose command is run in any case.
+
+    Raises:
+        BadInput: a file cannot be read, or what is there is wrong.
+    """
+    try:
+        urls = read_secret(URLS, settings.notify_urls, settings.notify_urls_file)
+        key = read_secret(KEY, settings.notify_key, settings.notify_key_file)
+        return Policy(_read_urls(urls), key, settings.notify_commands, commands_of)
+    except BadSetting as error:
+        raise BadInput(error.variable, error.problem, error.remedy) from None
+    except Fault as fault:
+        raise BadInput(URLS, fault.problem, fault.remedy) from None
+
+
+def _read_urls(text: str) -> dict[str, str]:
+    """Reads ``name=url`` pairs with blanks or line ends between them; a line that begins with # is left out.
+
+    Raises:
+        Fault: something is no such pair. It shows no URL.
+    """
+    found: dict[str, str] = {}
+    for word in re.sub(r"(?m)^\s*#.*$", "", text).split():
+        name, mark, url = word.partition("=")
+        if not mark or "://" in name:
+            remedy = "write team=https://host/path, with blanks between several"
+            raise Fault("holds something that is no name=url", remedy)
+        check_name(name)
+        if name in found:
+            raise Fault(f"names '{name}' twice", "once is enough")
+        try:
+            found[name] = check_webhook(url)
+        except Fault as fault:
+            raise Fault(f"'{name}' {fault.problem}", fault.remedy) from None
+    return found

@@ -1,0 +1,115 @@
+"""[notify]: who is told when a search has ended, or has found a better trial."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
+
+from orchestrator.spec.faults import Fault
+from orchestrator.spec.table import Table
+from orchestrator.spec.values import Name, check_text
+
+URL_LENGTH = 2_048
+COMMAND_WORDS = 100
+WORD_LENGTH = 8_192
+
+_REMEDY = "write https://host/path"
+
+Event = Literal["finished", "failed", "best"]
+
+
+def check_webhook(url: str) -> str:
+    """Returns a URL that may be posted to. No fault shows more of it than its host.
+
+    Raises:
+        Fault: it is none.
+    """
+    if len(url) > URL_LENGTH:
+        raise Fault(f"has {len(url)} characters, more than {URL_LENGTH}", _REMEDY)
+    if not url.isascii() or not url.isprintable() or " " in url:
+        raise Fault("contains blanks, or characters that a URL cannot have", "percent-encode them")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise Fault("is not a URL", _REMEDY) from None
+    if parts.scheme not in ("http", "https") or not host or port == 0:
+        raise Fault("is not a URL of http or https", _REMEDY)
+    if "@" in parts.netloc:
+        remedy = "such a URL cannot be posted to; secrets of a webhook are in its path"
+        raise Fault("holds a user or a password", remedy)
+    return url
+
+
+def redact_webhook(url: str) -> str:
+    """Returns the URL without what may be a secret: all that follows its host."""
+    found = re.match(r"[a-z]+://[^/?#]*", url)
+    head = found[0] if found else ""
+    return url if url[len(head) :] in ("", "/") else head + "/***"
+
+
+def _check_events(events: tuple[Event, ...]) -> tuple[Event, ...]:
+    if not events:
+        raise Fault("is empty", "take it out, or name finished, failed or best")
+    if len(set(events)) != len(events):
+        raise Fault("names an event twice", "once is enough")
+    return events
+
+
+def _check_command(words: tuple[str, ...]) -> tuple[str, ...]:
+    if len(words) > COMMAND_WORDS or any(len(word) > WORD_LENGTH for word in words):
+        raise Fault(f"has more than {COMMAND_WORDS} words, or a very long one", "put it into a script")
+    for index, word in enumerate(words):
+        check_text(word, (index,))
+    if words and not words[0].strip():
+        raise Fault("begins with an empty word", 'name a program first, as in ["sh", "-c", "…"]')
+    return words
+
+
+def _check_no_url(name: Any) -> Any:
+    if isinstance(name, str) and "://" in name:
+        raise Fault("is a URL", "that is what 'url' is for; an endpoint is a name in ORCHESTRATOR_NOTIFY_URLS")
+    return name
+
+
+class NotifyTable(Table):
+    """Who is told what becomes of a search.
+
+    ``url`` takes a POST with a small JSON object at each event of ``on``. It is stored with the study, where whoever
+    reads the database reads it, and shown nowhere; one that is itself a secret is kept in the control plane's settings,
+    and ``endpoint`` is its name there. ``on`` may hold ``finished`` (the search has ended, or was stopped), ``failed``
+    and ``best`` (a trial is better than all before). ``command`` is run by the control plane when the search has
+    ended, however that was; its words are given to no shell.
+    """
+
+    url: Annotated[str, AfterValidator(check_webhook)] | None = Field(default=None, repr=False)
+    endpoint: Annotated[Name, BeforeValidator(_check_no_url)] | None = None
+    on: Annotated[tuple[Event, ...], Strict(False), AfterValidator(_check_events)] = ("finished", "failed")
+    command: Annotated[tuple[str, ...], Strict(False), AfterValidator(_check_command)] = ()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_command_form(cls, data: Any) -> Any:
+        if isinstance(data, dict) and isinstance(data.get("command"), str):
+            raise Fault("is a string", 'write its words as an array, as in ["sh", "-c", "…"]', ("command",))
+        return data
+
+    @model_validator(mode="after")
+    def _check_together(self) -> NotifyTable:
+        if self.url is not None and self.endpoint is not None:
+            raise Fault("stands beside 'url'", "give one of them", ("endpoint",))
+        if "on" in self.model_fields_set and not self.posts and self.on != NotifyTable.model_fields["on"].default:
+            raise Fault("says when, and nobody is named who is to be told", "give 'url' or 'endpoint'", ("on",))
+        return self
+
+    @property
+    def posts(self) -> bool:
+        """Whether anything is posted."""
+        return self.url is not None or self.endpoint is not None
+
+    def shown(self) -> str:
+        """Returns who is posted to, as anybody may read it."""
+        return self.endpoint or ("" if self.url is None else redact_webhook(self.url))

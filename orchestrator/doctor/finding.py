@@ -104,6 +104,7 @@ class Code(StrEnum):
     ATTEMPT_FENCED = "attempt-fenced", Group.STUDIES
     CONFIRMATION_MISSING = "confirmation-missing", Group.STUDIES
     VERDICT_IGNORED = "verdict-ignored", Group.STUDIES
+    NOTE_FAILED = "note-failed", Group.STUDIES
 
 
 @dataclass(frozen=True)

@@ -26,12 +26,16 @@ from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.database import is_gone
 from orchestrator.storage.look import NothingThere, open_connection
+from orchestrator.storage.notes import read_untold
 from orchestrator.storage.statements import current_time
 from orchestrator.storage.theirs import STUDIES, SYSTEM_ATTRS, TRIALS
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
 
 LOCK_SECONDS = 1.0
 """How long SQLite's write lock is waited for; a control plane holds it for milliseconds."""
+
+UNTOLD_SECONDS = 86_400.0
+"""For how long it is worth a word that somebody was not told."""
 
 _ASKED_AT_ONCE = 1_000
 
@@ -158,6 +162,7 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Books
         attempts=tuple(attempts),
         unattended=tuple(_unattended(connection)),
         commands=tuple(_commands(connection)),
+        untold=tuple(read_untold(connection, time.time() - UNTOLD_SECONDS, time.time())),
         known=_known(connection, sorted(tokens)),
     )
 

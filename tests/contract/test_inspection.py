@@ -17,8 +17,9 @@ import sqlalchemy
 from books import NOW, Books, a_trial, attempt, everything
 from optuna.storages import RDBStorage
 
-from orchestrator.changes import Changes, TrialEnd
+from orchestrator.changes import Changes, NoteRow, TrialEnd
 from orchestrator.doctor.facts import Database, Known, Study
+from orchestrator.ports import NoteState
 from orchestrator.storage import WriterLease, tables
 from orchestrator.storage import database as storage_database
 from orchestrator.storage.inspection import inspect
@@ -279,3 +280,17 @@ def test_what_is_not_there_or_not_to_be_reached(tmp_path: Path) -> None:
 def test_an_empty_server_database(postgresql: str) -> None:
     change(postgresql, "DROP SCHEMA public CASCADE")
     assert inspect(postgresql).missing
+
+
+def test_who_was_not_told_of_late_is_found(books: Books) -> None:
+    books.create(notify={"command": ["x"]})
+    rows = [NoteRow(key, "finished", "command", "{}", NOW) for key in ("long ago", "of late", "owed")]
+    books.commit(Changes(notes=rows))
+    moments = {"long ago": time.time() - 90_000, "of late": time.time() - 60}
+    states = {key: NoteState("failed", 1, "ended with exit code 3", at) for key, at in moments.items()}
+    books.store.commit({}, {}, states)
+    found = inspect(books.url).books
+    assert found is not None
+    (untold,) = found.untold
+    assert (untold.study, untold.event, untold.kind, untold.tries) == ("study", "finished", "command", 1)
+    assert 60 <= untold.age < 600

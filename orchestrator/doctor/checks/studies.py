@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from orchestrator.doctor.facts import Attempt, Facts, Study
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
 from orchestrator.lifecycle import LIVE, AttemptState
-from orchestrator.view.words import duration, listed
+from orchestrator.view.words import count, duration, listed
 
 _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
 
@@ -37,6 +37,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             yield from _ignored(facts, study)
     if facts.redis.looked_at:
         yield from _fenced(facts)
+    yield from _untold(facts)
 
 
 def _standing(facts: Facts) -> Finding:
@@ -176,3 +177,17 @@ def _fenced(facts: Facts) -> Iterator[Finding]:
                 if facts.active
                 else "it is told so once there is a control plane",
             )
+
+
+def _untold(facts: Facts) -> Iterator[Finding]:
+    for each in facts.books.untold:
+        yield Finding(
+            Code.NOTE_FAILED,
+            Severity.NOTE,
+            f"study {each.study}",
+            f"nobody was told that it has '{each.event}': the {each.kind} was given up {duration(each.age)} ago after "
+            f"{count(each.tries, 'attempt')}: {each.detail}",
+            "see [notify] in its spec, and whether the control plane reaches what is named there"
+            if each.kind == "post"
+            else "the control plane's log has the end of what the command has printed",
+        )

@@ -93,6 +93,18 @@ class Command:
 
 
 @dataclass(frozen=True)
+class Untold:
+    """A note that was given up not long ago: which event it was of, by which way, and how the last attempt went."""
+
+    study: str
+    event: str
+    kind: str
+    tries: int
+    detail: str
+    age: float
+
+
+@dataclass(frozen=True)
 class Books:
     """What our tables say.
 
@@ -109,6 +121,7 @@ class Books:
     attempts: tuple[Attempt, ...] = ()
     unattended: tuple[tuple[str, int], ...] = ()
     commands: tuple[Command, ...] = ()
+    untold: tuple[Untold, ...] = ()
     known: dict[str, Known] = field(default_factory=dict)
 
     @property

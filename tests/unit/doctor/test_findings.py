@@ -42,6 +42,7 @@ from orchestrator.doctor.facts import (
     Redis,
     Sign,
     Stream,
+    Untold,
     Workers,
     Writer,
 )
@@ -393,6 +394,20 @@ CASES = [
         workers(signs=(SIGN, replace(SIGN, slot="w@host/1", token="deleted"))),
         "trains an attempt that is over",
         "next sign of life",
+    ),
+    Case(
+        Code.NOTE_FAILED,
+        NOTE,
+        books(untold=(Untold("search", "finished", "post", 3, "HTTP 404", 60.0),)),
+        "the post was given up 1m 00s ago after 3 attempts: HTTP 404",
+        "[notify]",
+    ),
+    Case(
+        Code.NOTE_FAILED,
+        NOTE,
+        books(untold=(Untold("search", "failed", "command", 1, "ended with exit code 3", 60.0),)),
+        "told that it has 'failed': the command was given up",
+        "log",
     ),
 ]
 

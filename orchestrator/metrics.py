@@ -65,7 +65,7 @@ class ControlMetrics:
         self._look_at = 0.0
         self._leader = Gauge("orchestrator_leader", "Whether this control plane is the active one.", registry=registry)
         build = Gauge("orchestrator_build_info", "The version that runs.", ["version"], registry=registry)
-        build.labels(importlib.metadata.version("trial-orchestrator")).set(1)
+        build.labels(_version()).set(1)
         ended = Counter("orchestrator_trials_ended", "Trials that have ended.", ["state"], registry=registry)
         # Found once: a label costs more to find than to count.
         self._ended_as = {state: ended.labels(label) for state, label in _STATES.items()}
@@ -172,6 +172,14 @@ class ControlMetrics:
                 self._gap.observe(seconds)
             for reason, count in figures.dropped.items():
                 self._dropped.labels(reason).inc(count)
+
+
+def _version() -> str:
+    """Of the installed package; there is none where the program runs from its sources."""
+    try:
+        return importlib.metadata.version("trial-orchestrator")
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
 
 
 class _StandingCollector(Collector):

@@ -319,6 +319,12 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise _bad_input(error) from None
 
 
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment for a worker: without what only the control plane has to know."""
+    secret = (f"{PREFIX}STORAGE_URL", f"{PREFIX}NOTIFY_")
+    return {name: value for name, value in environ.items() if not name.startswith(secret)}
+
+
 def _check_name(name: str, known: set[str]) -> None:
     if name in known or not name.upper().startswith(PREFIX):
         return

@@ -168,9 +168,11 @@ def worker(context: click.Context, /, **_: object) -> None:
     """
     if _settings().redis_url is None:
         raise BadInput("ORCHESTRATOR_REDIS_URL", "is not set", "a worker needs the URL of the Redis it serves")
-    # Another program takes this process over: nothing of the control plane stays in a worker, and no way to the
-    # database is handed on to it.
-    environment = {key: value for key, value in os.environ.items() if key != "ORCHESTRATOR_STORAGE_URL"}
+    from orchestrator.settings import without_secrets
+
+    # Another program takes this process over: nothing of the control plane stays in a worker, and neither a way to the
+    # database nor what signs notes is handed on to it.
+    environment = without_secrets(os.environ)
     os.execve(sys.executable, [sys.executable, "-m", "tasks.worker", *context.meta[Passed.GIVEN]], environment)
 
 

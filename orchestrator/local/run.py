@@ -21,7 +21,7 @@ from orchestrator.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.local.lock import data_lock
 from orchestrator.local.server import EmbeddedServer
 from orchestrator.local.stack import Child
-from orchestrator.settings import Settings, ensure_data_dir
+from orchestrator.settings import Settings, ensure_data_dir, without_secrets
 from orchestrator.spec import Spec
 from orchestrator.view.base import View
 from orchestrator.view.summary import Summary
@@ -170,7 +170,7 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
     ]
     if plan.slots is not None:
         arguments += ["--slots", str(plan.slots)]
-    workers = {key: value for key, value in environment.items() if key != "ORCHESTRATOR_STORAGE_URL"}
+    workers = without_secrets(environment)
     if port := plan.settings.metrics_port:
         # The control plane has taken the port itself.
         workers[PORT] = str(port + 1)

@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import BadInput
-from orchestrator.settings import Settings, ensure_data_dir, load_settings, redact
+from orchestrator.settings import Settings, ensure_data_dir, load_settings, redact, without_secrets
 from tasks.endpoint import Endpoint
 
 PREFIX = "ORCHESTRATOR_"
@@ -369,3 +369,9 @@ def test_metrics_for_others_want_a_password() -> None:
 def test_the_list_of_objectives_is_read_as_a_worker_reads_it() -> None:
     assert loaded(OBJECTIVES=" a, b.c d:f,* ").objectives == "a,b.c,d:f,*"
     assert "'a/b' is neither a module's name nor module:function nor *" in refusal(OBJECTIVES="x,a/b")
+
+
+def test_a_worker_is_not_told_what_only_the_control_plane_has_to_know() -> None:
+    told = {"PATH": "/bin", PREFIX + "REDIS_URL": "redis://h", PREFIX + "METRICS_PASSWORD": "of the worker's, too"}
+    kept_back = {PREFIX + name: "hush" for name in ("STORAGE_URL", "NOTIFY_KEY", "NOTIFY_URLS", "NOTIFY_KEY_FILE")}
+    assert without_secrets(told | kept_back) == told

@@ -36,6 +36,8 @@ def test_each_slot_sees_its_own_gpu_and_no_server() -> None:
         "PATH": "/bin",
         "ORCHESTRATOR_REDIS_URL": "redis://:secret@host",
         "ORCHESTRATOR_STORAGE_URL": "postgresql://me:secret@host/x",
+        "ORCHESTRATOR_METRICS_PASSWORD": "secret",
+        "ORCHESTRATOR_NOTIFY_KEY": "secret",
         "CELERY_BROKER_URL": "redis://:secret@host",
         "FLOWER_BASIC_AUTH": "me:secret",
         "CUDA_VISIBLE_DEVICES": "4,7",

@@ -106,6 +106,7 @@ def validate(spec: Path, as_json: bool) -> None:
 @click.option(
     "--metrics-port",
     type=click.IntRange(0, 65_535),
+    metavar="PORT",
     help="Port of the metrics for Prometheus; 0 for none [default: ORCHESTRATOR_METRICS_PORT, or none].",
 )
 @click.option(
@@ -152,8 +153,17 @@ def serve(
 @click.option("--queues", metavar="LIST", help="Queues to serve, separated by commas [default: trials].")
 @click.option("--name", help="Name of this worker, unique on its host [default: worker-PID].")
 @click.option("--loglevel", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")
-@click.option("--log-format", type=click.Choice(("text", "json")), help="[default: ORCHESTRATOR_LOG_FORMAT, or text]")
-@click.option("--metrics-port", type=int, metavar="PORT", help="[default: ORCHESTRATOR_METRICS_PORT, or none]")
+@click.option(
+    "--log-format",
+    type=click.Choice(("text", "json")),
+    help="How the log is written; json is one object a line [default: ORCHESTRATOR_LOG_FORMAT, or text].",
+)
+@click.option(
+    "--metrics-port",
+    type=int,
+    metavar="PORT",
+    help="Port of the metrics for Prometheus; 0 for none [default: ORCHESTRATOR_METRICS_PORT, or none].",
+)
 @click.option("--data-dir", type=click.Path(), help="Logs and files of trials [default: ORCHESTRATOR_DATA_DIR].")
 @click.option("--heartbeat", type=float, metavar="SECONDS", help="[default: ORCHESTRATOR_HEARTBEAT, or 2]")
 @click.option("--preload", hidden=True)

@@ -84,6 +84,9 @@ def test_a_stop_ends_the_study_at_once(running_embedded: Fleet, tmp_path: Path) 
     assert running_embedded.call("stop", "s").stdout == "stopped\n"
 
     assert (seen(running_embedded)["state"], seen(running_embedded)["running"]) == ("stopped", 0)
+    kept = running_embedded.call("retry", "s", "0")
+    assert kept.stdout.startswith("trial ")
+    assert kept.stderr == ("note: study 's' is stopped; run or submit its spec again, and it goes on with this trial\n")
 
 
 def test_beside_a_run(alone: Fleet, tmp_path: Path) -> None:

@@ -28,14 +28,38 @@ Direction = Literal["minimize", "maximize"]
 
 
 class Spec(Table):
-    """One search. Frozen; tables inside ``args`` are to be left alone too."""
+    """One search. Frozen; tables inside ``args`` are to be left alone too.
+
+    Attributes:
+        name: What the study is called: in the database, in every command, in the names of folders.
+        objective: The function that is given an Optuna trial, found as Python finds its module.
+        direction: Whether the smallest or the largest value is the best.
+        directions: Two or more, one for each value that the objective returns; then without ``direction``.
+        trials: The budget: completed, pruned and failed trials together are exactly so many.
+        max_steps: Epochs of a full trial, where known: for progress, savings, and the rungs of a rule that promotes.
+        parallel: At most so many trials are underway at once; as many as there are slots where it is not set.
+        lookahead: So many trials are sampled ahead and wait in the queue; none with promotion, whatever stands here.
+        seed: Of the sampler, and of the audit's draw. With one slot, a search of the same seed repeats exactly.
+        queue: The Celery queue; workers serve the queues that they are told with ``--queues``.
+        catch: Exceptions that are expected: they fail their trial, but do not end a study whose first trials all fail.
+        grace: Seconds that a trial is given to leave after a stop, before its process is killed.
+        stall_timeout: Without a report or a checkpoint for so long, an attempt is given up; never where it is not set.
+        keep_models: Of so many best trials the models are kept; of all where it is not set.
+        args: Fixed keyword arguments of the objective: anything that JSON carries.
+        sampler: Which sampler proposes parameters.
+        pruner: Which rule stops trials early.
+        shadow: A second rule that only records what it would have done, written like ``[pruner]``.
+        audit: Share of the condemned trials that run on, so that wrong prunes are measured.
+        space: Parameters declared ahead, by their names; without it the objective suggests for itself.
+        enqueue: Configurations that are tried before anything is sampled, once each, within the budget.
+        retry: How often a trial is attempted.
+    """
 
     planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority", "schedule"})
 
     name: Name
     objective: Reference
     direction: Direction = "minimize"
-    # Two or more; empty where there is one, which is ``direction``.
     directions: Annotated[tuple[Direction, ...], Strict(False)] = ()
     trials: Count
     max_steps: Count | None = None
@@ -47,9 +71,7 @@ class Spec(Table):
     catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
-    # Seconds without a report or a checkpoint after which an attempt is given up; never where it is not set.
     stall_timeout: Duration | None = None
-    # Of so many best trials; of all where it is not set.
     keep_models: Count | None = None
     args: Arguments = Field(default_factory=dict)
     sampler: Sampler = SamplerTable()

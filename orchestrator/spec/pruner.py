@@ -25,11 +25,14 @@ _ALSO_CALLED = {"successive_halving": "asha", "sha": "asha", "nop": "none"}
 
 
 class OptunaPruner(PrunerTable):
-    """A pruner of Optuna's, or of the user's: its name or ``module:Class``, and beside it whatever it takes.
+    """A pruner of Optuna's, or of your own: its name or ``module:Class``, and beside it whatever it takes.
 
-    The arguments are checked by ``orchestrator.spec.pruners``, which needs Optuna and the class for it.
+    Attributes:
+        name: ``"wilcoxon"``, or any subclass of ``optuna.pruners.BasePruner`` that can be imported where the search
+            is decided.
     """
 
+    # The arguments are checked by ``orchestrator.spec.pruners``, which needs Optuna and the class for it.
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Json] = Field(init=False)
 
@@ -73,7 +76,14 @@ Wrapped = Annotated[
 
 
 class PatientPruner(PrunerTable):
-    """As ``optuna.pruners.PatientPruner``: asks the rule inside, if any, only without improvement."""
+    """As ``optuna.pruners.PatientPruner``: asks the rule inside, if any, only without improvement.
+
+    Attributes:
+        patience: Reports without improvement that are forgiven.
+        min_delta: How much worse still counts as no worse.
+        wrapped: The rule inside, written like ``[pruner]``; any but ``none`` and ``patient``, and none that pauses
+            trials. Without one, want of patience alone stops a trial.
+    """
 
     name: Literal["patient"]
     patience: CountOrNone

@@ -49,6 +49,12 @@ def build_pruner(name: str, arguments: Mapping[str, Any], key: str = "pruner") -
     Raises:
         BadInput: as ``check_pruner``.
     """
+    pruner: BasePruner = make(pruner_class(name, key), name, arguments, key)
+    return pruner
+
+
+def pruner_class(name: str, key: str = "pruner") -> type[BasePruner]:
+    """Returns the class of a pruner of Optuna's kind; arguments and errors as for ``build_pruner``."""
     import optuna
 
     reference = name
@@ -56,6 +62,5 @@ def build_pruner(name: str, arguments: Mapping[str, Any], key: str = "pruner") -
         if name not in OPTUNAS:
             raise BadInput(f"{key}.name", f"there is no {show(name)}", nearest(name, OPTUNAS))
         reference = "optuna.pruners:" + "".join(part.capitalize() for part in name.split("_")) + "Pruner"
-    maker = find(reference, optuna.pruners.BasePruner, "pruner", f"{key}.name")
-    pruner: BasePruner = make(maker, name, arguments, key)
-    return pruner
+    maker: type[BasePruner] = find(reference, optuna.pruners.BasePruner, "pruner", f"{key}.name")
+    return maker

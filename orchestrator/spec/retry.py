@@ -15,9 +15,19 @@ _OF_THE_ATTEMPT: Final = ("died", "lost", "out_of_memory", "stalled")
 class RetryTable(Table):
     """How often a trial is attempted.
 
-    ``max_attempts`` holds for what befalls an attempt: its process or its host dies, memory runs out, nothing is
-    reported any more. What the objective itself has done fails the trial at once, as in Optuna. A number under the name
-    of a cause takes the place of both. An attempt that was handed back by a worker that shut down is not counted.
+    What befalls an attempt is tried again; what the objective itself has done fails the trial at once, as in Optuna. A
+    number under the name of a cause takes the place of both. Attempts are counted together, whatever ended them, except
+    those that were handed back by a worker that shut down.
+
+    Attributes:
+        max_attempts: Attempts of a trial that died, was lost, stalled, or ran out of memory.
+        died: Its process has ended.
+        lost: Its worker or host gave no sign of life for a lease.
+        out_of_memory: On the GPU or in Python.
+        stalled: It came to ``stall_timeout``.
+        exception: The objective raised; 1 where it is not set.
+        nan: The objective returned NaN; likewise.
+        value: The objective returned what is no value, or a wrong number of them; likewise.
     """
 
     max_attempts: Count = 3

@@ -44,7 +44,14 @@ class NoPruner(PrunerTable):
 
 
 class MedianPruner(PrunerTable):
-    """As ``optuna.pruners.MedianPruner``."""
+    """As ``optuna.pruners.MedianPruner``: stops a trial whose best value so far is worse than the others' median.
+
+    Attributes:
+        n_startup_trials: Nobody is stopped before so many trials are complete.
+        n_warmup_steps: Nobody is stopped before this step.
+        interval_steps: From there on, a look every so many steps.
+        n_min_trials: A step is not judged before so many completed trials have reported it.
+    """
 
     name: Literal["median"]
     n_startup_trials: CountOrNone = 5
@@ -54,7 +61,15 @@ class MedianPruner(PrunerTable):
 
 
 class PercentilePruner(PrunerTable):
-    """As ``optuna.pruners.PercentilePruner``."""
+    """As ``optuna.pruners.PercentilePruner``: stops a trial that is not within the best percentage of the others.
+
+    Attributes:
+        percentile: Which part of the trials goes on, in percent: 25 keeps the best quarter.
+        n_startup_trials: Nobody is stopped before so many trials are complete.
+        n_warmup_steps: Nobody is stopped before this step.
+        interval_steps: From there on, a look every so many steps.
+        n_min_trials: A step is not judged before so many completed trials have reported it.
+    """
 
     name: Literal["percentile"]
     percentile: Annotated[float, Field(ge=0, le=100)]
@@ -65,7 +80,14 @@ class PercentilePruner(PrunerTable):
 
 
 class ThresholdPruner(PrunerTable):
-    """As ``optuna.pruners.ThresholdPruner``."""
+    """As ``optuna.pruners.ThresholdPruner``: stops a trial whose value leaves a range, or is NaN.
+
+    Attributes:
+        lower: The smallest value that goes on; one of both is needed.
+        upper: The largest value that goes on.
+        n_warmup_steps: Nobody is stopped before this step.
+        interval_steps: From there on, a look every so many steps.
+    """
 
     name: Literal["threshold"]
     lower: float | None = None

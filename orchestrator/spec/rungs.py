@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from orchestrator.spec.faults import Fault, got, show
 from orchestrator.spec.rules import PrunerTable
-from orchestrator.spec.values import LARGEST_INTEGER, Count, CountOrNone
+from orchestrator.spec.values import LARGEST_INTEGER, Count, CountOrNone, kind
 
 
 def _check_resource(value: Any) -> Any:
@@ -22,21 +22,29 @@ def _check_resource(value: Any) -> Any:
     return value
 
 
-Resource = Annotated[Any, BeforeValidator(_check_resource)]
+Resource = Annotated[Any, BeforeValidator(_check_resource), kind('`"auto"`, or integer, at least 1')]
 Factor = Annotated[int, Field(ge=2, le=LARGEST_INTEGER)]
 
 
 class AshaPruner(PrunerTable):
-    """Successive halving. ``mode`` "stopping" is ``optuna.pruners.SuccessiveHalvingPruner``; "promotion" and "sync"
-    pause trials at the rungs and let the best go on.
+    """Successive halving. With ``mode = "stopping"`` as ``optuna.pruners.SuccessiveHalvingPruner``; with
+    ``"promotion"`` and ``"sync"`` trials pause at the rungs, and the best go on.
 
-    ``restart``: a promoted trial is trained from its first step again, not from a checkpoint.
+    Attributes:
+        min_resource: The first rung's step. ``"auto"`` learns it from completed trials. Modes that pause need a number,
+            and take 1 where none is given.
+        reduction_factor: One of so many trials gets beyond a rung, and each rung lies so many times as far as the last.
+        min_early_stopping_rate: The first rung lies at ``min_resource * reduction_factor**min_early_stopping_rate``.
+        bootstrap_count: A rung lets nobody pass before it holds more than so many values; with ``"stopping"`` only.
+        mode: ``"promotion"`` decides whenever a slot is free, ``"sync"`` when a rung is complete; both need
+            ``max_steps``.
+        restart: A promoted trial is trained from its first step again, not from a checkpoint.
     """
 
     name: Literal["asha"]
     min_resource: Resource = "auto"
     reduction_factor: Factor = 4
-    # The first rung lies at min_resource * reduction_factor ** this: 31 is beyond every step.
+    # 31 is beyond every step.
     min_early_stopping_rate: Annotated[int, Field(ge=0, le=31)] = 0
     bootstrap_count: CountOrNone = 0
     mode: Literal["stopping", "promotion", "sync"] = "stopping"
@@ -92,7 +100,14 @@ class AshaPruner(PrunerTable):
 
 
 class HyperbandPruner(PrunerTable):
-    """As ``optuna.pruners.HyperbandPruner``."""
+    """As ``optuna.pruners.HyperbandPruner``: successive halving in several brackets, each with another first rung.
+
+    Attributes:
+        min_resource: The first rung's step in the first bracket.
+        max_resource: The step of a full trial. ``"auto"`` learns it from completed trials.
+        reduction_factor: One of so many trials gets beyond a rung.
+        bootstrap_count: A rung lets nobody pass before it holds more than so many values.
+    """
 
     name: Literal["hyperband"]
     min_resource: Count = 1

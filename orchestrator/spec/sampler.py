@@ -18,11 +18,14 @@ _ALSO_CALLED = {"cma_es": "cmaes", "bruteforce": "brute_force", "nsga": "nsgaii"
 
 
 class SamplerTable(Table):
-    """[sampler]: its name or ``module:Class``, and beside it whatever that sampler takes.
+    """Its name, and beside it whatever that sampler takes. The seed stands at the top of the spec.
 
-    The arguments are checked by ``orchestrator.spec.samplers``, which needs Optuna for it.
+    Attributes:
+        name: One of those below, or ``module:Class``, any subclass of ``optuna.samplers.BaseSampler`` that can be
+            imported where the search is decided.
     """
 
+    # The arguments are checked by ``orchestrator.spec.samplers``, which needs Optuna for it.
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Json] = Field(init=False)
 

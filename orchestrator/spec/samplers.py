@@ -42,7 +42,7 @@ _NOT_FROM_A_SPEC = {"seed", "search_space"}
 _WITHOUT_EFFECT = {"restart_strategy", "inc_popsize"}
 """Optuna takes these and does nothing with them; to pass them on would be to ignore the user."""
 
-_BOUNDS: dict[str, tuple[float, float]] = {
+BOUNDS: dict[str, tuple[float, float]] = {
     "n_startup_trials": (0, 2**31 - 1),
     "n_ei_candidates": (1, 100_000),
     "population_size": (2, 100_000),
@@ -89,11 +89,7 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
 
     if ":" in name:
         return _build_foreign(name, spec.sampler.arguments(), seed)
-    maker: type[BaseSampler] = getattr(optuna.samplers, _CLASSES[name])
-    if name == "brute_force":
-        from orchestrator.exhaustive import BruteForce
-
-        maker = BruteForce
+    maker = sampler_class(name)
     arguments = spec.sampler.arguments()
     _check_arguments(name, arguments, inspect.signature(maker).parameters)
     if name == "grid":
@@ -111,6 +107,27 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
             return maker(**arguments)
         except (ValueError, TypeError, ImportError) as error:
             raise BadInput("sampler", f"Optuna refuses these arguments of '{name}': {error}") from None
+
+
+def sampler_class(name: str) -> type[BaseSampler]:
+    """Returns the class of a sampler that is known by its name."""
+    import optuna
+
+    if name == "brute_force":
+        from orchestrator.exhaustive import BruteForce
+
+        return BruteForce
+    maker: type[BaseSampler] = getattr(optuna.samplers, _CLASSES[name])
+    return maker
+
+
+def allowed_arguments(parameters: Mapping[str, inspect.Parameter]) -> list[str]:
+    """Returns which of a constructor's parameters a spec can hold."""
+    return [
+        key
+        for key, parameter in parameters.items()
+        if kinds(parameter) and key not in _NOT_FROM_A_SPEC | _WITHOUT_EFFECT
+    ]
 
 
 def _build_foreign(name: str, arguments: dict[str, Any], seed: int | None) -> BaseSampler:
@@ -134,8 +151,7 @@ def _need_packages(name: str) -> None:
 
 def _check_arguments(name: str, arguments: Mapping[str, Any], parameters: Mapping[str, inspect.Parameter]) -> None:
     """Holds names and types against the constructor's signature; Optuna checks hardly any type itself."""
-    allowed = {key: kinds(parameter) for key, parameter in parameters.items()}
-    known = [key for key, kind in allowed.items() if kind and key not in _NOT_FROM_A_SPEC | _WITHOUT_EFFECT]
+    known = allowed_arguments(parameters)
     for key, value in arguments.items():
         where = dotted(("sampler", key))
         if key == "search_space" and key in parameters:
@@ -145,7 +161,7 @@ def _check_arguments(name: str, arguments: Mapping[str, Any], parameters: Mappin
         if key not in parameters:
             remedy = nearest(key, known) if known else "it takes none"
             raise BadInput(where, f"'{name}' has no such argument", remedy)
-        wanted = allowed[key]
+        wanted = kinds(parameters[key])
         if not wanted:
             raise BadInput(where, "takes a Python object, which no spec can hold", "take it out")
         _check_value(where, key, value, wanted)
@@ -153,8 +169,8 @@ def _check_arguments(name: str, arguments: Mapping[str, Any], parameters: Mappin
 
 def _check_value(where: str, key: str, value: Any, wanted: list[str]) -> None:
     check_kind(where, value, wanted)
-    if key in _BOUNDS:
-        low, high = _BOUNDS[key]
+    if key in BOUNDS:
+        low, high = BOUNDS[key]
         if not low <= value <= high:
             raise BadInput(where, f"is {show(value)}", f"it must be from {low:g} to {high:g}")
 

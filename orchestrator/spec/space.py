@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_valid
 
 from orchestrator.spec.faults import Fault, got, show
 from orchestrator.spec.table import Table, tagged
-from orchestrator.spec.values import check_scalar, check_text
+from orchestrator.spec.values import check_scalar, check_text, kind
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -40,7 +40,7 @@ def _check_parameter(name: str) -> str:
 
 Exact = Annotated[int, Field(ge=-EXACT, le=EXACT)]
 Finite = Annotated[float, Field(ge=-LARGEST_FLOAT, le=LARGEST_FLOAT)]
-Choice = Annotated[Any, BeforeValidator(_check_choice)]
+Choice = Annotated[Any, BeforeValidator(_check_choice), kind("string, number or boolean")]
 ParameterName = Annotated[str, AfterValidator(_check_parameter)]
 
 
@@ -50,7 +50,14 @@ def _check_order(low: float, high: float) -> None:
 
 
 class FloatRange(Table):
-    """A float in [low, high]; with ``step`` on the grid low, low + step, … up to high."""
+    """A number in [low, high].
+
+    Attributes:
+        low: The smallest value; above 0 with ``log``.
+        high: The largest value.
+        log: Whether it is sampled by its logarithm; not beside ``step``.
+        step: Values lie on the grid low, low + step, … up to high; grid and brute force need it.
+    """
 
     type: Literal["float"]
     low: Finite
@@ -77,7 +84,14 @@ class FloatRange(Table):
 
 
 class IntRange(Table):
-    """An integer in [low, high] in steps of ``step``."""
+    """An integer in [low, high].
+
+    Attributes:
+        low: The smallest value; at least 1 with ``log``.
+        high: The largest value.
+        log: Whether it is sampled by its logarithm; not beside ``step``.
+        step: Values are low, low + step, … up to high.
+    """
 
     type: Literal["int"]
     low: Exact
@@ -101,7 +115,11 @@ class IntRange(Table):
 
 
 class Choices(Table):
-    """One of some scalars."""
+    """One of some values.
+
+    Attributes:
+        choices: At least one, and none twice; 1, 1.0 and true are one.
+    """
 
     type: Literal["categorical"]
     choices: Annotated[tuple[Choice, ...], Strict(False)]

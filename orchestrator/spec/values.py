@@ -151,12 +151,17 @@ def _check_duration(value: Any) -> Any:
     return float(found[1]) * _SECONDS[found[2]]
 
 
-Name = Annotated[str, AfterValidator(check_name)]
-Reference = Annotated[str, AfterValidator(_check_reference)]
-ClassName = Annotated[str, AfterValidator(_check_class_name)]
+def kind(words: str) -> Any:
+    """What a value is called in the reference, where its Python type says too little."""
+    return Field(json_schema_extra={"format": words})
+
+
+Name = Annotated[str, AfterValidator(check_name), kind("name")]
+Reference = Annotated[str, AfterValidator(_check_reference), kind("`module:function`")]
+ClassName = Annotated[str, AfterValidator(_check_class_name), kind("class name")]
 Arguments = Annotated[dict[str, Any], BeforeValidator(_check_arguments)]
 Json = Annotated[Any, BeforeValidator(check_json)]
 # Thirty days: long beyond use, and short of what the platform's timers refuse.
-Duration = Annotated[float, BeforeValidator(_check_duration), Field(gt=0, le=30 * 86_400)]
+Duration = Annotated[float, BeforeValidator(_check_duration), Field(gt=0, le=30 * 86_400), kind("duration")]
 Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 CountOrNone = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]

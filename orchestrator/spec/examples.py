@@ -17,7 +17,6 @@ queue = "gpu"
 catch = ["ValueError", "torch.cuda.OutOfMemoryError"]
 stall_timeout = "10m"
 keep_models = 3
-audit = 0.05
 enqueue = [{ lr = 0.01, optimizer = "adam" }]
 """,
     "args": """\

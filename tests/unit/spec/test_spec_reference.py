@@ -19,11 +19,7 @@ NAMES = [section.name for section in sections()]
 
 def example(name: str) -> str:
     """Returns the example of a section as a whole spec."""
-    text = EXAMPLES[name]
-    if name == "":
-        # A shadow rule or an audit goes with a rule that stops trials.
-        return text + EXAMPLES["pruner.median"]
-    return BASE + "max_steps = 27\n" + text
+    return ("" if name == "" else BASE + "max_steps = 27\n") + EXAMPLES[name]
 
 
 def test_the_page_is_what_the_model_says() -> None:

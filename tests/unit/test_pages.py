@@ -1,0 +1,177 @@
+"""README.md and docs/: their commands parse, their specs are specs, their Python is Python, their links lead somewhere.
+
+What is marked ``run`` there is run by ``tests/integration/test_recipes.py``.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import importlib.util
+import re
+import shlex
+import tomllib
+from pathlib import Path
+
+import click
+import pytest
+
+from orchestrator.cli import cli
+from orchestrator.objective_check import check_objective
+from orchestrator.settings import PREFIX, Settings
+from orchestrator.spec.model import validate
+from orchestrator.spec.pruners import check_pruner
+from orchestrator.spec.samplers import check_sampler
+from tasks import worker
+from tests.pages import PAGES, ROOT, Block, anchors, blocks, commands, inline_code, links, program
+
+OURS = frozenset({"orchestrator", "make", "python", "pip"})
+OTHERS = frozenset(
+    {
+        "apt-get",
+        "cd",
+        "celery",
+        "cp",
+        "createdb",
+        "curl",
+        "docker",
+        "eval",
+        "export",
+        "gzip",
+        "jq",
+        "kill",
+        "ls",
+        "mkdir",
+    }
+    | {"openssl", "optuna", "optuna-dashboard", "pg_dump", "pg_restore", "psql", "redis-cli", "rm", "rsync", "source"}
+    | {"sqlite3", "systemctl", "tar", "unzip"}
+)
+"""Programs of others that the pages call; a name that is neither here nor ours is misspelt, or new."""
+
+LANGUAGES = frozenset(
+    {"", "console", "css", "dockerfile", "ini", "json", "mermaid", "python", "sh", "text", "toml", "yaml"}
+)
+FRAGMENT = {"name": "fragment", "objective": "m:f", "trials": 10, "max_steps": 27}
+"""What a block that shows a part of a spec leaves out."""
+
+BLOCKS = [block for page in PAGES for block in blocks(page)]
+
+
+def named(found: list[Block]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("block", found, ids=[block.where for block in found])
+
+
+def of(*languages: str) -> list[Block]:
+    return [block for block in BLOCKS if block.language in languages]
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.where)
+def test_a_block_says_what_it_is(block: Block) -> None:
+    assert block.language in LANGUAGES
+    assert all(word == "run" or word.startswith("file=") for word in block.info[1:]), block.info
+
+
+@named([block for block in of("", "console", "sh") if commands(block, OURS)])
+def test_a_command_is_one(block: Block) -> None:
+    for words in commands(block, OURS):
+        check(words)
+
+
+def check(words: list[str]) -> None:
+    match program(words):
+        case "orchestrator":
+            parse(cli, "orchestrator", words[1:])
+        case "make":
+            targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+            assert set(words[1:]) <= set(targets), words
+        case "python":
+            assert words[1] != "-m" or importlib.util.find_spec(words[2]) is not None, words
+        case "pip":
+            extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+            assert set(re.findall(r"\[(\w+)\]", " ".join(words))) <= set(extras), words
+        case name:
+            assert name in OTHERS, f"'{name}' in {words}: misspelt, or a program that OTHERS lacks"
+
+
+def parse(command: click.Command, name: str, arguments: list[str], parent: click.Context | None = None) -> None:
+    """Parses a command line as it would be, and runs nothing."""
+    if isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
+        context = click.Context(command, info_name=name, parent=parent)
+        name, found, rest = command.resolve_command(context, arguments)
+        assert name is not None
+        assert found is not None
+        parse(found, name, rest, context)
+    elif name == "worker":
+        worker._parse(arguments)
+    else:
+        # Asked for its help, a command prints it and ends.
+        with contextlib.suppress(click.exceptions.Exit):
+            command.make_context(name, arguments, parent=parent).close()
+
+
+WRONG = (
+    "orchestrator runn x.toml",
+    "orchestrator run",
+    "orchestrator run x.toml --slot 2",
+    "orchestrator worker --gpuz 1",
+    "make tests",
+    "python -m tests.chaso",
+    "pip install -e '.[reports]'",
+    "orchestator ls",
+)
+
+
+@pytest.mark.parametrize("line", WRONG)
+def test_what_is_no_command_is_found(line: str) -> None:
+    with pytest.raises((click.UsageError, AssertionError, SystemExit)):
+        check(shlex.split(line))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_in_the_prose_are_known_with_their_options(page: Path) -> None:
+    for text in inline_code(page):
+        words = text.split()
+        if words[0] != "orchestrator" or len(words) == 1:
+            continue
+        context = click.Context(cli)
+        command = cli.get_command(context, words[1]) if words[1].isalpha() and words[1].islower() else cli
+        assert command is not None, f"{page.name}: `{text}`"
+        if command.context_settings.get("ignore_unknown_options"):
+            continue
+        known = {option for each in command.get_params(context) for option in each.opts + each.secondary_opts}
+        given = {word.partition("=")[0] for word in words if word.startswith("-")}
+        assert given <= known, f"{page.name}: `{text}`"
+
+
+@named(of("toml"))
+def test_a_spec_is_one(block: Block, tmp_path: Path) -> None:
+    spec = validate(FRAGMENT | tomllib.loads(block.text), block.where)
+    check_sampler(spec)
+    check_pruner(spec)
+    here = {each.file: each.text for each in blocks(block.page) if each.file}
+    for name, text in here.items():
+        (tmp_path / name).write_text(text)
+    module = spec.objective.partition(":")[0]
+    if f"{module}.py" in here or module.startswith("tasks."):
+        check_objective(spec.objective, (tmp_path,))
+
+
+@named(of("python"))
+def test_python_compiles(block: Block) -> None:
+    ast.parse(block.text, block.where)
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "docker" / "README.md"], ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    for file, anchor in links(page):
+        assert file.exists(), f"{page.name}: there is no {file.name}"
+        if anchor:
+            assert anchor in anchors(file), f"{page.name}: {file.name} has no heading for #{anchor}"
+
+
+def test_every_variable_is_one() -> None:
+    code = "".join(path.read_text() for folder in ("orchestrator", "tasks") for path in (ROOT / folder).rglob("*.py"))
+    known = set(re.findall(rf"{PREFIX}[A-Z_]+", code)) | {PREFIX + name.upper() for name in Settings.model_fields}
+    for page in PAGES:
+        named = set(re.findall(rf"{PREFIX}[A-Z]+(?:_[A-Z]+)*", page.read_text()))
+        assert named <= known, page.name

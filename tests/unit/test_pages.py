@@ -96,7 +96,8 @@ def check(words: list[str]) -> None:
 def parse(command: click.Command, name: str, arguments: list[str], parent: click.Context | None = None) -> None:
     """Parses a command line as it would be, and runs nothing."""
     if isinstance(command, click.Group) and arguments and not arguments[0].startswith("-"):
-        context = click.Context(command, info_name=name, parent=parent)
+        # A command keeps the help option that it is first asked for: it must be the one of real use.
+        context = click.Context(command, info_name=name, parent=parent, **command.context_settings)
         name, found, rest = command.resolve_command(context, arguments)
         assert name is not None
         assert found is not None
@@ -130,16 +131,17 @@ def test_what_is_no_command_is_found(line: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_in_the_prose_are_known_with_their_options(page: Path) -> None:
     for text in inline_code(page):
-        words = text.split()
+        # Behind a bare -- stand the words of another program.
+        words = text.partition(" -- ")[0].split()
         if words[0] != "orchestrator" or len(words) == 1:
             continue
-        context = click.Context(cli)
+        context = click.Context(cli, **cli.context_settings)
         command = cli.get_command(context, words[1]) if words[1].isalpha() and words[1].islower() else cli
         assert command is not None, f"{page.name}: `{text}`"
         if command.context_settings.get("ignore_unknown_options"):
             continue
-        known = {option for each in command.get_params(context) for option in each.opts + each.secondary_opts}
-        given = {word.partition("=")[0] for word in words if word.startswith("-")}
+        known = {option for each in command.params for option in each.opts + each.secondary_opts}
+        given = {word.partition("=")[0] for word in words if word.startswith("-")} - {"-h", "--help", "--version"}
         assert given <= known, f"{page.name}: `{text}`"
 
 
@@ -175,3 +177,9 @@ def test_every_variable_is_one() -> None:
     for page in PAGES:
         named = set(re.findall(rf"{PREFIX}[A-Z]+(?:_[A-Z]+)*", page.read_text()))
         assert named <= known, page.name
+
+
+def test_every_page_is_in_the_table_of_contents() -> None:
+    contents = ROOT / "docs" / "README.md"
+    listed = {file for file, _ in links(contents)}
+    assert {page.resolve() for page in PAGES} - {contents.resolve()} <= listed, "docs/README.md leaves a page out"

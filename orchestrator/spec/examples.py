@@ -97,4 +97,9 @@ max_attempts = 3
 out_of_memory = 1
 exception = 2
 """,
+    "notify": """\
+[notify]
+url = "https://example.org/hooks/digits"
+on = ["finished", "failed", "best"]
+""",
 }

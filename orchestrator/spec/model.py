@@ -53,6 +53,7 @@ class Spec(Table):
         space: Parameters declared ahead, by their names; without it the objective suggests for itself.
         enqueue: Configurations that are tried before anything is sampled, once each, within the budget.
         retry: How often a trial is attempted.
+        notify: Who is told what becomes of the search.
     """
 
     planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority", "schedule"})

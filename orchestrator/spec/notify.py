@@ -78,11 +78,14 @@ def _check_no_url(name: Any) -> Any:
 class NotifyTable(Table):
     """Who is told what becomes of a search.
 
-    ``url`` takes a POST with a small JSON object at each event of ``on``. It is stored with the study, where whoever
-    reads the database reads it, and shown nowhere; one that is itself a secret is kept in the control plane's settings,
-    and ``endpoint`` is its name there. ``on`` may hold ``finished`` (the search has ended, or was stopped), ``failed``
-    and ``best`` (a trial is better than all before). ``command`` is run by the control plane when the search has
-    ended, however that was; its words are given to no shell.
+    Attributes:
+        url: Takes a POST with a small JSON object at each event of ``on``. It is stored with the study, where whoever
+            reads the database reads it, and shown nowhere.
+        endpoint: In place of a URL that is itself a secret, its name in ``ORCHESTRATOR_NOTIFY_URLS``.
+        on: ``"finished"``: the search has ended, or was stopped; ``"failed"``; ``"best"``: a trial is better than all
+            before.
+        command: Is run by the control plane when the search has ended, however that was; its words are given to no
+            shell.
     """
 
     url: Annotated[str, AfterValidator(check_webhook)] | None = Field(default=None, repr=False)

@@ -105,7 +105,7 @@ def validate(spec: Path, as_json: bool) -> None:
 @click.option("--journal", type=click.Path(path_type=Path), help="Record everything the core is fed in this file.")
 @click.option(
     "--metrics-port",
-    type=click.IntRange(0, 65_535),
+    type=int,
     metavar="PORT",
     help="Port of the metrics for Prometheus; 0 for none [default: ORCHESTRATOR_METRICS_PORT, or none].",
 )

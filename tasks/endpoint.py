@@ -64,7 +64,7 @@ class Endpoint:
     def __post_init__(self) -> None:
         if not 0 < self.port < 65_536:
             raise BadSetting(PORT, f"is {self.port}", "it must be a port, or 0 for none")
-        if not self.password and not _is_loopback(self.address):
+        if not self.password and not is_loopback(self.address):
             problem = f"'{self.address}' can be reached from elsewhere, and there is no password"
             raise BadSetting(ADDRESS, problem, f"set {PASSWORD} or {PASSWORD}_FILE")
 
@@ -87,7 +87,8 @@ def endpoint_of(environ: Mapping[str, str], port: int | None = None) -> Endpoint
     return Endpoint(port, address, password)
 
 
-def _is_loopback(address: str) -> bool:
+def is_loopback(address: str) -> bool:
+    """Whether an address is reached from this machine only."""
     try:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:

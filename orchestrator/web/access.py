@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import os
 import secrets
 import socket
@@ -13,8 +12,8 @@ from pathlib import Path
 
 from orchestrator.errors import BadInput
 from orchestrator.settings import ensure_data_dir
+from tasks.endpoint import BadSetting, is_loopback, read_secret
 
-LOOPBACK = "127.0.0.1"
 USER = "admin"
 GENERATED = "web-password"
 """File in the data folder that keeps the password that was made, one for all pages."""
@@ -54,11 +53,13 @@ def given(variable: str, value: str, file: str) -> Access | None:
     Raises:
         BadInput: both are given, the file cannot be read, or what is given is no user and password.
     """
-    if value and file:
-        raise BadInput(f"{variable}_FILE", f"stands beside {variable}", "give one of them")
-    if file:
-        return _read(Path(file), f"{variable}_FILE", file)
-    return _parse(value, variable, variable) if value else None
+    try:
+        text = read_secret(variable, value, file)
+    except BadSetting as error:
+        raise BadInput(error.variable, error.problem, error.remedy) from None
+    if not text:
+        return None
+    return _parse(text, f"{variable}_FILE" if file else variable, file or variable)
 
 
 def made(data_dir: Path) -> Access:
@@ -68,11 +69,16 @@ def made(data_dir: Path) -> Access:
         BadInput: the folder takes no files, or somebody else can read this one.
     """
     path = ensure_data_dir(data_dir) / GENERATED
-    with contextlib.suppress(FileExistsError):
-        _make(path)
-    if path.stat().st_mode & 0o077:
-        raise BadInput(str(path), "holds a password and can be read by others", f"chmod 600 {path}")
-    found = _read(path, str(path), str(path))
+    try:
+        with contextlib.suppress(FileExistsError):
+            _make(path)
+        if path.stat().st_mode & 0o077:
+            raise BadInput(str(path), "holds a password and can be read by others", f"chmod 600 {path}")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        problem = f"a password cannot be kept there: {error.strerror}"
+        raise BadInput(str(path), problem, "set one, or choose another ORCHESTRATOR_DATA_DIR") from None
+    found = _parse(text.strip(), str(path), str(path))
     return Access(found.user, found.password, found.source, made=True)
 
 
@@ -82,6 +88,12 @@ def check_exposure(address: str, *, insecure: bool) -> None:
         return
     problem = f"everybody who reaches '{address}' could get in"
     raise BadInput("--no-auth", problem, "leave it out or bind to 127.0.0.1; --insecure if a proxy asks for a password")
+
+
+def check_choice(*, no_auth: bool, insecure: bool) -> None:
+    """Raises BadInput where an option was given that means nothing."""
+    if insecure and not no_auth:
+        raise BadInput("--insecure", "means nothing without --no-auth", "leave it out")
 
 
 def check_free(address: str, port: int, option: str) -> None:
@@ -94,23 +106,6 @@ def check_free(address: str, port: int, option: str) -> None:
     except OSError as error:
         problem = f"nothing can listen there: {error.strerror or error}"
         raise BadInput(f"{address}:{port}", problem, f"choose another --port or {option}") from None
-
-
-def is_loopback(address: str) -> bool:
-    """Whether an address is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
-
-
-def _read(path: Path, where: str, source: str) -> Access:
-    try:
-        text = path.expanduser().read_text(encoding="utf-8").strip()
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BadInput(where, f"cannot be read: {reason}", "name a file that holds user:password") from None
-    return _parse(text, where, source)
 
 
 def _parse(text: str, where: str, source: str) -> Access:

@@ -12,7 +12,7 @@ from typing import Any
 from orchestrator.errors import BadInput
 from orchestrator.settings import Settings, redact
 from orchestrator.storage.look import open_history, url_of
-from orchestrator.web.access import Access, check_exposure, check_free, given, made
+from orchestrator.web.access import Access, check_choice, check_exposure, check_free, given, made
 
 THREADS = 8
 _PROGRAMS = ("optuna_dashboard", "waitress")
@@ -52,6 +52,7 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
     if missing := [program for program in _PROGRAMS if find_spec(program) is None]:
         name = missing[0].replace("_", "-")
         raise BadInput("dashboard", f"needs {name}, which is not installed", _INSTALL)
+    check_choice(no_auth=wanted.no_auth, insecure=wanted.insecure)
     url = url_of(settings)
     with open_history(url):
         pass  # what is wrong with it has been said

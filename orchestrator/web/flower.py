@@ -15,8 +15,9 @@ from tornado.options import Error, options
 
 from orchestrator.errors import BadInput, did_you_mean
 from orchestrator.settings import Settings, ensure_data_dir
-from orchestrator.web.access import LOOPBACK, check_exposure, check_free, given, made
+from orchestrator.web.access import check_choice, check_exposure, check_free, given, made
 from tasks.app import create_app
+from tasks.endpoint import LOOPBACK
 
 COLUMNS = "uuid,state,args,result,runtime,worker,received"
 MOST_TASKS = 10_000
@@ -73,6 +74,7 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
     Raises:
         BadInput: an option cannot be used, nobody would be asked for a password, or the port is taken.
     """
+    check_choice(no_auth=wanted.no_auth, insecure=wanted.insecure)
     arguments = [*map(_checked, wanted.arguments), *_places(wanted)]
     _set_defaults(ensure_data_dir(settings.data_dir) / "flower")
     _apply(arguments)

@@ -117,7 +117,8 @@ def test_a_task_that_somebody_revokes_is_a_persons_stop(scene: Scene) -> None:
         }
     app = create_app(scene.redis.url)
     for token in tokens.values():
-        app.control.revoke(token, terminate=True, signal="SIGUSR2")
+        # With the signal that Flower asks for, at which a keeper would hand its trial back.
+        app.control.revoke(token, terminate=True, signal="SIGTERM")
     app.close()
     search.until(lambda: len(search.records.ended) == 6 and search.records.state == "finished")
     attempts, failures = search.records.attempts(), search.records.failures()

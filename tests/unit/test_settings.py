@@ -64,6 +64,12 @@ def test_every_variable_arrives() -> None:
     assert "hush" not in repr(found)
 
 
+def test_what_a_page_asks_for_does_not_show() -> None:
+    found = loaded(FLOWER_AUTH="me:S3CRET", DASHBOARD_AUTH="me:S3CRET", FLOWER_AUTH_FILE="/run/secrets/flower")
+    assert (found.flower_auth, found.flower_auth_file) == ("me:S3CRET", "/run/secrets/flower")
+    assert "S3CRET" not in repr(found)
+
+
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith(PREFIX):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import BadInput
-from orchestrator.web.access import GENERATED, check_exposure, check_free, given, is_loopback, made
+from orchestrator.web.access import GENERATED, check_exposure, check_free, given, made
 
 NAME = "ORCHESTRATOR_FLOWER_AUTH"
 
@@ -23,7 +23,7 @@ def test_what_is_given_is_asked_for(tmp_path: Path) -> None:
     assert (found.user, found.password, found.credentials) == ("me", "pass:word,", "me:pass:word,")
     assert "pass:word" not in repr(found)
     assert found.describe(openly=True) == f"user me, the password is in {NAME}"
-    file = tmp_path / "secret"
+    file = tmp_path / "hush"
     file.write_text("me:other\n")
     found = given(NAME, "", str(file))
     assert found is not None
@@ -34,15 +34,15 @@ def test_what_is_given_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "content", "words"),
     [
-        ("secret", None, "is no user and password; write user:password"),
-        (":secret", None, "is no user and password"),
-        ("secret:", None, "is no user and password"),
-        ("me:sécret", None, "characters that a browser may not send"),
-        ("me:a secret", None, "characters that a browser may not send"),
-        ("me:secret", "me:secret", f"stands beside {NAME}; give one of them"),
-        ("", "secret", "is no user and password"),
-        ("", "", "is no user and password"),
-        ("", "me:secret\nyou:secret", "characters that a browser may not send"),
+        ("hush", None, "is no user and password; write user:password"),
+        (":hush", None, "is no user and password"),
+        ("hush:", None, "is no user and password"),
+        ("me:hüsh", None, "characters that a browser may not send"),
+        ("me:a hush", None, "characters that a browser may not send"),
+        ("me:hush", "me:hush", f"stands beside {NAME}; give one of them"),
+        ("", "hush", "is no user and password"),
+        ("", "", "names an empty file"),
+        ("", "me:hush\nyou:hush", "characters that a browser may not send"),
     ],
 )
 def test_what_is_no_user_and_password_is_refused_and_not_shown(
@@ -56,8 +56,8 @@ def test_what_is_no_user_and_password_is_refused_and_not_shown(
     message = str(caught.value)
     assert message.startswith(NAME)
     assert words in message
-    assert "secret" not in message
-    assert "sécret" not in message
+    assert "hush" not in message
+    assert "hüsh" not in message
 
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -111,13 +111,21 @@ ELSEWHERE = ("0.0.0.0", "", "::", "10.0.0.1", "localhost.example.com")
 
 @pytest.mark.parametrize("address", [*HERE, *ELSEWHERE])
 def test_without_a_password_only_this_machine_gets_in(address: str) -> None:
-    assert is_loopback(address) is (address in HERE)
     check_exposure(address, insecure=True)
     if address in HERE:
         check_exposure(address, insecure=False)
         return
     with pytest.raises(BadInput, match=rf"^--no-auth: everybody who reaches '{address}' could get in; leave it out"):
         check_exposure(address, insecure=False)
+
+
+def test_a_folder_that_keeps_no_password_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_links(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(os, "link", no_links)
+    with pytest.raises(BadInput, match="a password cannot be kept there: Operation not permitted; set one"):
+        made(tmp_path)
 
 
 def test_a_port_that_is_taken_is_one_line() -> None:

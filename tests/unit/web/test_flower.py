@@ -121,6 +121,7 @@ def test_without_a_login_only_this_machine_gets_in(tmp_path: Path, started: list
         assert "0.0.0.0" in words or "before the --" in words
     run(tmp_path, wanted(no_auth=True, insecure=True, address="0.0.0.0"))
     assert len(started) == 2
+    assert refusal(tmp_path, wanted(insecure=True)) == "--insecure: means nothing without --no-auth; leave it out"
     words = refusal(tmp_path, wanted(no_auth=True), flower_auth="me:mine")
     assert words.startswith("--no-auth: stands beside settings that ask for a login")
 

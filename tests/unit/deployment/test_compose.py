@@ -1,0 +1,194 @@
+"""compose.yaml, held against the repository and the Compose specification."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import pytest
+import yaml
+
+from orchestrator.settings import PREFIX
+from orchestrator.spec.model import Spec
+from tasks.keeper.keeper import DRAIN_SECONDS
+from tests.deployment import (
+    COMPOSE,
+    DOCKER,
+    ROOT,
+    SERVICES,
+    VARIABLE,
+    WORKERS,
+    Strict,
+    entrypoint_variables,
+    environment,
+    healthcheck,
+    seconds,
+    service,
+    strings,
+)
+
+# What the Compose specification calls them; of its keys, those that these files have a use for.
+TOP_LEVEL = {"name", "services", "networks", "volumes", "secrets"}
+SERVICE_KEYS = {
+    *("build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "init"),
+    *("logging", "networks", "ports", "profiles", "restart", "secrets", "security_opt", "shm_size"),
+    *("stop_grace_period", "volumes"),
+}
+
+
+def test_a_key_that_stands_twice_is_found() -> None:
+    with pytest.raises(yaml.constructor.ConstructorError, match="twice"):
+        yaml.load("a: {b: 1, b: 2}", Strict)
+    assert yaml.load("x: &x {a: 1}\ny: {<<: *x, a: 2}", Strict)["y"] == {"a": 2}
+
+
+def test_compose_has_the_services_and_no_misspelt_key() -> None:
+    assert {key for key in COMPOSE if not key.startswith("x-")} == TOP_LEVEL
+    assert set(SERVICES) == {"redis", "postgres", "serve", *WORKERS, "flower"}
+    for name in SERVICES:
+        assert set(service(name)) <= SERVICE_KEYS, name
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_comes_from_a_pinned_image_or_is_built_here(name: str) -> None:
+    _, colon, tag = service(name)["image"].partition(":")
+    assert colon
+    assert tag != "latest"
+    if name in ("redis", "postgres"):
+        assert re.match(r"\d+(\.\d+)?-", tag)
+    else:
+        build = service(name)["build"]
+        assert (DOCKER / build["context"]).resolve() == ROOT
+        assert (DOCKER / build["context"] / build["dockerfile"]).is_file()
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_what_a_service_refers_to_is_there(name: str) -> None:
+    found = service(name)
+    for other, how in found.get("depends_on", {}).items():
+        assert how["condition"] in ("service_healthy", "service_started")
+        assert healthcheck(other)
+    assert found["networks"]
+    assert set(found["networks"]) <= set(COMPOSE["networks"])
+    assert set(found.get("secrets", [])) <= set(COMPOSE["secrets"])
+    for volume in found.get("volumes", []):
+        source = volume.split(":")[0]
+        assert source in COMPOSE["volumes"] or (DOCKER / source).is_dir(), volume
+    for variable, value in found.get("environment", {}).items():
+        for secret in re.findall(r"\{(\w+)\}", value):
+            assert secret in found["secrets"]
+            # Only these does the entrypoint fill in.
+            assert variable in entrypoint_variables()
+    for path in strings(found):
+        assert set(re.findall(r"/run/secrets/(\w+)", path)) <= set(found.get("secrets", []))
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_a_service_comes_back_and_is_watched(name: str) -> None:
+    assert service(name)["restart"] == "unless-stopped"
+    assert healthcheck(name)
+    if name not in ("redis", "postgres"):
+        assert service(name)["init"] is True
+        assert service(name)["cap_drop"] == ["ALL"]
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_ports_are_published_on_loopback_only(name: str) -> None:
+    for port in service(name).get("ports", []):
+        assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
+    assert ("ports" in service(name)) == (name == "flower")
+
+
+def test_no_password_is_in_the_file() -> None:
+    assert {name: secret["file"] for name, secret in COMPOSE["secrets"].items()} == {
+        name: f"secrets/{name}" for name in ("redis_password", "postgres_password", "flower_password")
+    }
+    for text in strings(COMPOSE["services"]):
+        # user:password@ of a URL, and user:password of Flower
+        for password in re.findall(r"://[^/]*:([^/@]*)@", text) + re.findall(r"^[^/ ]*admin\}?:(.*)$", text):
+            assert re.fullmatch(r"\{\w+_password\}", password), text
+    ignored = (DOCKER / ".gitignore").read_text().split()
+    assert {"/.env", "/secrets/"} <= set(ignored)
+
+
+def test_redis_keeps_what_it_is_given() -> None:
+    shell, option, script = service("redis")["command"]
+    assert (shell, option) == ("sh", "-c")
+    # exec: a shell in between would not hand a SIGTERM on.
+    assert script.startswith("exec docker-entrypoint.sh redis-server - <<END\n")
+    lines = [line.split(maxsplit=1) for line in script.splitlines()[1:-1]]
+    assert dict(lines) == {
+        "appendonly": "yes",
+        "appendfsync": "everysec",
+        "save": '""',
+        "maxmemory-policy": "noeviction",
+        "requirepass": "$(cat /run/secrets/redis_password)",
+    }
+    assert "redis-data:/data" in service("redis")["volumes"]
+    assert subprocess.run(["sh", "-n", "-c", script], check=False).returncode == 0
+    assert subprocess.run(["sh", "-n", "-c", healthcheck("redis")[0]], check=False).returncode == 0
+
+
+def test_postgres_reads_its_password_from_a_file_and_is_the_database_that_serve_names() -> None:
+    variables = service("postgres")["environment"]
+    assert variables["POSTGRES_PASSWORD_FILE"] == "/run/secrets/postgres_password"
+    assert "postgres-data:/var/lib/postgresql/data" in service("postgres")["volumes"]
+    url = service("serve")["environment"]["ORCHESTRATOR_STORAGE_URL"]
+    place = f"{{postgres_password}}@postgres:5432/{variables['POSTGRES_DB']}"
+    assert url == f"postgresql+psycopg://{variables['POSTGRES_USER']}:{place}"
+    assert f"--username={variables['POSTGRES_USER']}" in healthcheck("postgres")
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_knows_of_no_database(name: str) -> None:
+    found = service(name)
+    urls = {variable for variable in found["environment"] if variable.startswith(PREFIX) and "URL" in variable}
+    assert urls == {"ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_CHECKPOINT_URL", "ORCHESTRATOR_ARTIFACT_URL"}
+    assert found["secrets"] == ["redis_password"]
+    assert not set(found["networks"]) & set(service("postgres")["networks"])
+    assert "ORCHESTRATOR_STORAGE_URL" not in (DOCKER / "Dockerfile.worker").read_text()
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_the_control_plane_finds_what_the_workers_keep(name: str) -> None:
+    """It deletes checkpoints and models; where it has another folder, they would stay for ever."""
+    control, worker = service("serve"), service(name)
+    assert "worker-data:/data" in control["volumes"]
+    assert "worker-data:/data" in worker["volumes"]
+    assert control["environment"]["ORCHESTRATOR_DATA_DIR"] == "/data"
+    for variable in ("ORCHESTRATOR_CHECKPOINT_URL", "ORCHESTRATOR_ARTIFACT_URL"):
+        assert control["environment"][variable] == worker["environment"][variable]
+
+
+@pytest.mark.parametrize("name", WORKERS)
+def test_a_worker_has_time_to_hand_its_trials_back(name: str) -> None:
+    grace = Spec.model_fields["grace"].default
+    assert seconds(service(name)["stop_grace_period"]) >= 2 * (grace + DRAIN_SECONDS)
+    # What depends on a service is stopped before it.
+    assert "serve" in service(name)["depends_on"]
+
+
+def test_only_the_gpu_worker_asks_for_gpus() -> None:
+    devices = service("worker")["deploy"]["resources"]["reservations"]["devices"]
+    assert devices == [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
+    assert "deploy" not in service("worker-cpu")
+    assert service("worker-cpu")["profiles"] == ["cpu"]
+    assert all("profiles" not in service(name) for name in SERVICES if name != "worker-cpu")
+    assert environment("Dockerfile.worker")["NVIDIA_VISIBLE_DEVICES"] == "all"
+    assert environment("Dockerfile.worker")["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
+
+
+def test_one_control_plane_can_stand_by() -> None:
+    assert service("serve")["deploy"]["replicas"] == 2
+    # Either would allow only one of them.
+    assert not {"ports", "container_name"} & set(service("serve"))
+
+
+def test_env_example_lists_what_compose_reads_with_its_defaults() -> None:
+    read = {
+        found["name"] or found["bare"]: found["default"] or ""
+        for text in strings(COMPOSE)
+        for found in VARIABLE.finditer(text)
+    }
+    lines = (DOCKER / ".env.example").read_text().splitlines()
+    assert dict(line.split("=", 1) for line in lines if line and not line.startswith("#")) == read

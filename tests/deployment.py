@@ -12,8 +12,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import click
 import yaml
 
+from orchestrator.cli import cli
 from orchestrator.settings import PREFIX, Settings
 from tasks import worker
 
@@ -146,3 +148,57 @@ def entrypoint_variables() -> list[str]:
     found = re.search(r"^for variable in (.*); do$", (DOCKER / "entrypoint.sh").read_text(), re.MULTILINE)
     assert found is not None
     return found[1].split()
+
+
+def check_command(command: list[str]) -> None:
+    """Raises what the program would say against a command line of its own, without running it."""
+    assert command[0] == "orchestrator"
+    with cli.make_context("orchestrator", command[1:]) as context:
+        name, found, rest = cli.resolve_command(context, command[1:])
+        assert found is not None
+        with found.make_context(name, list(rest), parent=context) as inner:
+            assert isinstance(inner, click.Context)
+    if name == "worker":
+        worker._parse(rest)
+
+
+def read_variables(path: Path) -> dict[str, str]:
+    """Returns what an environment file sets."""
+    lines = path.read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A unit of systemd: its sections, each a list of key and value, as a key may stand more than once."""
+
+    sections: dict[str, list[tuple[str, str]]]
+
+    @staticmethod
+    def read(name: str) -> Unit:
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for line in (DOCKER / "systemd" / name).read_text().splitlines():
+            if line.startswith("["):
+                current = sections.setdefault(line.strip("[]"), [])
+            elif line and not line.startswith("#"):
+                key, equals, value = line.partition("=")
+                assert equals, line
+                current.append((key, value))
+        return Unit(sections)
+
+    def all(self, key: str, section: str = "Service") -> list[str]:
+        return [value for found, value in self.sections[section] if found == key]
+
+    def one(self, key: str, section: str = "Service") -> str:
+        (value,) = self.all(key, section)
+        return value
+
+    def command(self, variables: dict[str, str], instance: str) -> list[str]:
+        """Returns the words of ExecStart: ``${A}`` is filled in, ``$A`` makes as many words as it has, ``%i`` is a name."""
+        words: list[str] = []
+        for word in self.one("ExecStart").replace("%i", instance).split():
+            if re.fullmatch(r"\$\w+", word):
+                words += variables[word[1:]].split()
+            else:
+                words.append(re.sub(r"\$\{(\w+)\}", lambda found: variables[found[1]], word))
+        return words

@@ -13,13 +13,13 @@ import pytest
 
 from orchestrator.cli import cli
 from orchestrator.settings import PREFIX, load_settings
-from tasks import worker
 from tests.deployment import (
     DOCKER,
     DOCKERFILES,
     README,
     SERVICES,
     WORKERS,
+    check_command,
     dockerfile,
     environment,
     known_settings,
@@ -66,22 +66,14 @@ def test_every_command_line_is_one_that_the_program_takes(command: list[str]) ->
         # The one ends the program while it is parsed; the other stands in the text without its argument.
         assert command[1] == "--version" or "submit" in cli.commands
         return
-    with cli.make_context("orchestrator", command[1:]) as context:
-        name, found, rest = cli.resolve_command(context, command[1:])
-        assert found is not None
-        with found.make_context(name, list(rest), parent=context) as inner:
-            assert isinstance(inner, click.Context)
-    if name == "worker":
-        options = worker._parse(rest)
-        assert options.per_gpu == 1
-        assert options.queues == "trials"
+    check_command(command)
 
 
 def test_a_wrong_option_would_be_found() -> None:
     with pytest.raises(click.UsageError):
-        test_every_command_line_is_one_that_the_program_takes(["orchestrator", "serve", "--replicas=2"])
+        check_command(["orchestrator", "serve", "--replicas=2"])
     with pytest.raises(SystemExit):
-        test_every_command_line_is_one_that_the_program_takes(["orchestrator", "worker", "--devices=0"])
+        check_command(["orchestrator", "worker", "--devices=0"])
 
 
 def test_flower_is_a_command_of_celery_and_takes_its_settings() -> None:

@@ -1,6 +1,7 @@
-"""``health.py serve|worker|flower``: is this container's process at work? Exits 0, or 1 and says why not.
+"""``health.py serve|worker|flower [PID]``: is this container's process at work? Exits 0, or 1 and says why not.
 
-Each check asks what the process itself depends on; that a process exists proves nothing.
+Each check asks what the process itself depends on, and whether its loop turns; that a process exists proves nothing.
+Without a PID it is the one that runs ``orchestrator`` with that command.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import socket
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 WORKER = "worker"
 """The ``--name`` that the worker is started with."""
@@ -18,11 +20,12 @@ SECONDS = 5.0
 """How long one answer may take. The health check as a whole is given 15 s."""
 
 
-def serve() -> str:
+def serve(pid: int | None) -> str:
     """Returns what is wrong with the control plane, or an empty string.
 
     The active one renews the writer's lease every heartbeat, and a standby takes a lapsed one at once. A lapsed lease
-    therefore means that none of them works, this one included, even if it reaches its servers.
+    therefore means that none of them works, this one included, even if it reaches its servers. Whether it is this one
+    that works is seen by its loop, which has something to do every heartbeat, standing by or not.
     """
     from sqlalchemy import extract, func, select
 
@@ -43,10 +46,10 @@ def serve() -> str:
     database.close()
     if expires is None or expires < now:
         return "no control plane holds the writer's lease"
-    return ""
+    return still("serve", pid, settings.heartbeat)
 
 
-def worker() -> str:
+def worker(_: int | None) -> str:
     """Returns what is wrong with the worker, or an empty string: it must answer over its broker."""
     from tasks.app import connect, create_app
 
@@ -58,7 +61,7 @@ def worker() -> str:
     return "" if answers and name in answers else f"{name} does not answer"
 
 
-def flower() -> str:
+def flower(_: int | None) -> str:
     """Returns what is wrong with Flower, or an empty string."""
     from tasks.app import connect
 
@@ -67,11 +70,48 @@ def flower() -> str:
         return "" if answer.status == 200 else f"the page answers with status {answer.status}"
 
 
+def still(command: str, pid: int | None, period: float) -> str:
+    """Returns that the loop of ``orchestrator COMMAND`` stands still, or an empty string.
+
+    A loop that turns waits, and each wait is a switch that the kernel counts for its thread. ``period`` is after how
+    many seconds at most it turns.
+    """
+    found = pid or running(command)
+    if found is None:
+        return f"no process runs 'orchestrator {command}'"
+    before, deadline = _waits(found), time.monotonic() + 2 * period + 1
+    while _waits(found) == before:
+        if time.monotonic() > deadline:
+            return f"the loop of process {found} stands still"
+        time.sleep(0.1)
+    return ""
+
+
+def running(command: str) -> int | None:
+    """Returns the process that runs ``orchestrator COMMAND``, the first one if there are several."""
+    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
+        try:
+            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            continue
+        # What passes signals on, or waits for this one, has the same words behind its own.
+        programs = [Path(word).name for word in words]
+        if programs[0].startswith("python") and ("orchestrator", command) in zip(programs, words[1:], strict=False):
+            return int(folder.name)
+    return None
+
+
+def _waits(pid: int) -> str:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(line for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+
 def main(arguments: list[str]) -> int:
     """Runs the check of that name; whatever it raises counts as an answer, too."""
     checks = {check.__name__: check for check in (serve, worker, flower)}
     try:
-        wrong = checks[arguments[0]]()
+        name, *rest = arguments
+        wrong = checks[name](int(rest[0]) if rest else None)
     except Exception as error:
         wrong = f"{type(error).__name__}: {error}"
     if wrong:

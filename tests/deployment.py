@@ -194,7 +194,7 @@ class Unit:
         return value
 
     def command(self, variables: dict[str, str], instance: str) -> list[str]:
-        """Returns the words of ExecStart: ``${A}`` is filled in, ``$A`` makes as many words as it has, ``%i`` is a name."""
+        """Returns the words of ExecStart: ``${A}`` filled in, ``$A`` as as many words as it has, ``%i`` a name."""
         words: list[str] = []
         for word in self.one("ExecStart").replace("%i", instance).split():
             if re.fullmatch(r"\$\w+", word):

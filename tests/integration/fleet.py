@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -97,10 +97,14 @@ class Fleet:
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
         """Starts ``orchestrator`` with these arguments."""
-        log = self.folder / f"{len(self.processes)}-{arguments[0]}.log"
+        return self.launch([sys.executable, "-m", "orchestrator", *arguments], arguments[0], environment)
+
+    def launch(self, command: Sequence[str], name: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Starts a program; its log is named after ``name``."""
+        log = self.folder / f"{len(self.processes)}-{name}.log"
         with log.open("wb") as output:
             popen = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", *arguments],
+                command,
                 env=dict(environment or self.environment()),
                 cwd=self.folder,
                 stdin=subprocess.DEVNULL,

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -53,12 +57,12 @@ def test_serve_is_healthy_while_somebody_holds_the_lease(
     health = load(DOCKER / "health.py")
     database = Database(url)
     database.prepare()
-    assert health.main(["serve"]) == 1
+    assert health.main(["serve", str(os.getpid())]) == 1
     assert "no control plane holds the writer's lease" in capsys.readouterr().err
     WriterLease(database, 60).acquire()
-    assert health.main(["serve"]) == 0
+    assert health.main(["serve", str(os.getpid())]) == 0
     monkeypatch.setattr(time, "time", lambda clock=time.time: clock() + 61)
-    assert health.main(["serve"]) == 1
+    assert health.main(["serve", str(os.getpid())]) == 1
     database.close()
 
 
@@ -101,3 +105,22 @@ def test_without_redis_nothing_is_healthy(monkeypatch: pytest.MonkeyPatch, capsy
     for check in ("serve", "worker", "flower"):
         assert health.main([check]) == 1
         assert "ConnectionError" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["/opt/venv/bin/orchestrator", "beat"], ["-m", "orchestrator", "beat", "--studies=x"]]
+)
+def test_a_command_is_found_among_the_processes_and_a_loop_that_stands_still_is_seen(words: list[str]) -> None:
+    health = load(DOCKER / "health.py")
+    code = "import select, sys\nwhile True: print(flush=True); select.select([], [], [], 0.01)"
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        assert health.running("beat") == process.pid
+        assert health.still("beat", None, 1.0) == ""
+        process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+        assert f"process {process.pid} stands still" in health.still("beat", None, 0.0)
+        process.kill()
+    assert health.running("beat") is None
+    assert "no process runs" in health.still("beat", None, 1.0)

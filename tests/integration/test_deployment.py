@@ -1,0 +1,198 @@
+"""What docker/ starts in containers, started without: commands, settings, passwords from files and health checks.
+
+Nothing is changed about them but the names of hosts and the places of files.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from conftest import real_servers
+from fleet import HERE, ROOT, Fleet, Process, Servers, fleet, follow_to_end, notices, wait_for
+
+from orchestrator.notices import Progress
+from orchestrator.storage.look import open_history
+from tasks.app import connect
+from tests.deployment import COMPOSE, DOCKER, Unit, environment, healthcheck, read_variables, seconds, service
+from tests.servers import free_port
+
+OURS = {"serve": "serve", "worker": "worker-cpu"}
+"""The processes, and the service of each."""
+
+STUBS = {
+    "orchestrator": f'exec {sys.executable} -m orchestrator "$@"',
+    "python": f'[ "$1" = -I ] && shift; exec {sys.executable} "$@"',
+    "entrypoint": f'exec sh {DOCKER}/entrypoint.sh "$@"',
+    "docker-entrypoint.sh": 'exec "$@" --port "$REDIS_PORT" --bind 127.0.0.1 --dir "$REDIS_DIR"',
+}
+"""What the images bring to the path."""
+
+
+class Stack:
+    """The services on one machine.
+
+    Args:
+        it: Where the processes go.
+        folder: Secrets, data and stubs.
+        database: What stands for the container of PostgreSQL.
+    """
+
+    def __init__(self, it: Fleet, folder: Path, database: Servers) -> None:
+        self.fleet = it
+        self.database = database
+        self.folder = folder
+        self.redis_port = free_port()
+        for name in COMPOSE["secrets"]:
+            path = folder / "secrets" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{name}-0f3a\n")
+        for name, line in STUBS.items():
+            path = folder / "bin" / name
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"#!/bin/sh\n{line}\n")
+            path.chmod(0o755)
+        (folder / "redis").mkdir()
+        self.moved = {
+            "@redis:6379/": f"@127.0.0.1:{self.redis_port}/",
+            re.search(r"postgresql\S+", service("serve")["environment"]["ORCHESTRATOR_STORAGE_URL"])[0]: (  # type: ignore[index]
+                database.storage_url
+            ),
+            "/run/secrets/": f"{folder}/secrets/",
+            "redis-cli ": f"redis-cli -p {self.redis_port} ",
+            "/opt/health.py": str(DOCKER / "health.py"),
+        }
+        self.processes: dict[str, Process] = {}
+
+    def here(self, text: str) -> str:
+        """Returns a text of compose.yaml with the hosts and places that these are here."""
+        for there, here in self.moved.items():
+            text = text.replace(there, here)
+        return text
+
+    def environment(self, name: str) -> dict[str, str]:
+        """Returns what the container of a service has in its environment."""
+        image: dict[str, str] = {}
+        if "build" in service(name):
+            image = environment(Path(service(name)["build"]["dockerfile"]).name)
+        given = image | {key: self.here(value) for key, value in service(name).get("environment", {}).items()}
+        given = {key: value for key, value in given.items() if key != "PATH"}
+        folders = {"/studies": str(HERE), "/data": str(self.folder / "data")}
+        return {key: folders.get(value, value) for key, value in given.items()} | {
+            "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(self.folder),
+            "PYTHONPATH": f"{HERE}:{ROOT}",
+            "SECRETS_DIR": str(self.folder / "secrets"),
+            "REDIS_PORT": str(self.redis_port),
+            "REDIS_DIR": str(self.folder / "redis"),
+        }
+
+    def start(self, process: str, name: str) -> None:
+        command = [self.here(word) for word in service(name)["command"]]
+        entry = ["entrypoint"] if "build" in service(name) else []
+        self.processes[process] = self.fleet.launch([*entry, *command], process, self.environment(name))
+
+    def start_unit(self, process: str, unit: Unit, **more: str) -> None:
+        """Starts what a unit of systemd runs, with what the examples beside it set."""
+        variables: dict[str, str] = {}
+        for file in unit.all("EnvironmentFile"):
+            if not file.startswith("-"):
+                variables |= read_variables(DOCKER / "systemd" / f"{Path(file).name}.example")
+        given = self.environment("serve" if "ORCHESTRATOR_STORAGE_URL" in variables else "worker-cpu")
+        variables |= {key: given[key] for key in variables.keys() & given} | more
+        program, *arguments = unit.command(variables, instance=process)
+        command = ["entrypoint", Path(program).name, *arguments]
+        self.processes[process] = self.fleet.launch(command, process, given | variables)
+
+    def check(self, process: str, name: str) -> subprocess.CompletedProcess[str]:
+        """Runs the health check of a service's container."""
+        command = [self.here(word) for word in healthcheck(name)]
+        if command[0] != "entrypoint":
+            command = ["sh", "-c", *command]
+        elif "serve" in command:
+            # A container has one of them; here there are two.
+            command = [*command, str(self.processes[process].pid)]
+        return self.run(command, self.environment(name))
+
+    def run(self, command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Every service of ours, started and not yet looked at, on a Redis as its service starts it."""
+    folder = tmp_path_factory.mktemp("stack")
+    for database in real_servers():
+        with fleet(database, folder) as it:
+            yield started(it, folder, database)
+
+
+def started(it: Fleet, folder: Path, database: Servers) -> Stack:
+    up = Stack(it, folder, database)
+    up.start("redis", "redis")
+    wait_for(lambda: up.check("redis", "redis").returncode == 0, "Redis answers with its password")
+    for process, name in OURS.items():
+        up.start(process, name)
+    up.start_unit("standby", Unit.read("orchestrator-serve.service"))
+    return up
+
+
+@pytest.mark.parametrize(("process", "name"), OURS.items())
+def test_a_service_becomes_healthy(stack: Stack, process: str, name: str) -> None:
+    wait_for(lambda: stack.check(process, name).returncode == 0, f"{process} is healthy\n{stack.fleet.logs()}")
+    # No password where everybody on a machine can read it.
+    assert "-0f3a" not in Path(f"/proc/{stack.processes[process].pid}/cmdline").read_text()
+    assert "-0f3a" not in stack.processes[process].log.read_text()
+
+
+def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd_takes_it(stack: Stack) -> None:
+    spec = (
+        'name = "s"\nobjective = "objectives:waits"\ntrials = 1\nqueue = "slurm"\n'
+        f'[args]\nfolder = "{stack.folder}"\n[retry]\nmax_attempts = 1\n'
+    )
+    path = stack.fleet.write_spec(spec)
+    submitted = stack.run(["entrypoint", "orchestrator", "submit", str(path)], stack.environment("serve"))
+    assert submitted.stdout == "s\n", submitted.stderr
+    slurm = {"SLURM_JOB_ID": "4711", "CUDA_VISIBLE_DEVICES": "", "ORCHESTRATOR_ENV": "/dev/null"}
+    command = ["entrypoint", "bash", str(DOCKER / "slurm" / "worker.sbatch"), "--slots=1", "--queues=slurm"]
+    script = stack.fleet.launch(command, "slurm", stack.environment("worker-cpu") | slurm)
+    client = connect(f"redis://:redis_password-0f3a@127.0.0.1:{stack.redis_port}/0")
+    for notice in notices(client, "s"):
+        if isinstance(notice, Progress) and notice.epochs == 1:
+            break
+    signal_seconds = float(re.findall(r"--signal=B:TERM@(\d+)", (DOCKER / "slurm" / "worker.sbatch").read_text())[0])
+    assert script.stop(seconds=signal_seconds) == 0, stack.fleet.logs()
+
+    unit = Unit.read("orchestrator-worker@.service")
+    stack.start_unit("gpu0", unit, WORKER_OPTIONS="--slots=1 --queues=slurm")
+    (stack.folder / "go").touch()
+    assert follow_to_end(client, "s").complete == 1, stack.fleet.logs()
+    client.close()
+    with open_history(stack.database.storage_url) as history:
+        causes = [row.cause for row in history.trial("s", "0").attempts]
+    # As often as one likes: a preemption is no attempt of the one that the spec allows.
+    assert causes == ["released", "finished"]
+    assert stack.processes["gpu0"].stop(seconds=float(unit.one("TimeoutStopSec"))) == 0
+
+
+def test_a_control_plane_that_stands_by_is_healthy_until_it_stands_still(stack: Stack) -> None:
+    wait_for(lambda: stack.check("standby", "serve").returncode == 0, "standby is healthy")
+    os.kill(stack.processes["standby"].pid, signal.SIGSTOP)
+    found = stack.check("standby", "serve")
+    os.kill(stack.processes["standby"].pid, signal.SIGCONT)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "stands still" in found.stderr
+
+
+def test_everything_ends_in_the_time_it_is_given(stack: Stack) -> None:
+    for process in reversed(list(stack.processes)):
+        stack.processes[process].popen.terminate()
+    for process, name in reversed([*OURS.items(), ("redis", "redis")]):
+        assert stack.processes[process].popen.wait(seconds(service(name)["stop_grace_period"])) == 0, process
+    assert stack.processes["standby"].popen.wait(30) == 0

@@ -4,7 +4,7 @@
 # configuration, and a variable without a {name} is taken as it is.
 set -eu
 
-for variable in ORCHESTRATOR_REDIS_URL ORCHESTRATOR_STORAGE_URL ORCHESTRATOR_FLOWER_AUTH; do
+for variable in ORCHESTRATOR_REDIS_URL ORCHESTRATOR_STORAGE_URL ORCHESTRATOR_FLOWER_AUTH ORCHESTRATOR_DASHBOARD_AUTH; do
     eval "value=\${$variable-}"
     case $value in *"{"*"}"*) ;; *) continue ;; esac
     name=${value#*"{"}

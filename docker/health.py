@@ -1,4 +1,4 @@
-"""``health.py serve|worker|flower [PID]``: is this container's process at work? Exits 0, or 1 and says why not.
+"""``health.py NAME [PID]``: is this container's process at work? Exits 0, or 1 and says why not.
 
 Each check asks what the process itself depends on, and whether its loop turns; that a process exists proves nothing.
 Without a PID it is the one that runs ``orchestrator`` with that command.
@@ -6,10 +6,12 @@ Without a PID it is the one that runs ``orchestrator`` with that command.
 
 from __future__ import annotations
 
+import base64
 import os
 import socket
 import sys
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -62,12 +64,35 @@ def worker(_: int | None) -> str:
 
 
 def flower(_: int | None) -> str:
-    """Returns what is wrong with Flower, or an empty string."""
+    """Returns what is wrong with Flower, or an empty string: it must reach its broker and show itself, to us alone."""
     from tasks.app import connect
 
     connect(os.environ["ORCHESTRATOR_REDIS_URL"]).ping()
-    with urllib.request.urlopen("http://127.0.0.1:5555/healthcheck", timeout=SECONDS) as answer:
-        return "" if answer.status == 200 else f"the page answers with status {answer.status}"
+    return page("http://127.0.0.1:5555/flower/", "ORCHESTRATOR_FLOWER_AUTH")
+
+
+def dashboard(_: int | None) -> str:
+    """Returns what is wrong with the dashboard, or an empty string: it must list the studies, to us alone."""
+    return page("http://127.0.0.1:8080/api/studies", "ORCHESTRATOR_DASHBOARD_AUTH")
+
+
+def page(url: str, variable: str) -> str:
+    """Returns what is wrong with a page that asks for the user:password in ``variable``, or an empty string."""
+    stranger, known = _status(url, ""), _status(url, os.environ[variable])
+    if (stranger, known) == (401, 200):
+        return ""
+    return f"{url} answers {stranger} without a password and {known} with it"
+
+
+def _status(url: str, credentials: str) -> int:
+    request = urllib.request.Request(url)
+    if credentials:
+        request.add_header("Authorization", "Basic " + base64.b64encode(credentials.encode()).decode())
+    try:
+        with urllib.request.urlopen(request, timeout=SECONDS) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def still(command: str, pid: int | None, period: float) -> str:
@@ -108,7 +133,7 @@ def _waits(pid: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """Runs the check of that name; whatever it raises counts as an answer, too."""
-    checks = {check.__name__: check for check in (serve, worker, flower)}
+    checks = {check.__name__: check for check in (serve, worker, flower, dashboard)}
     try:
         name, *rest = arguments
         wrong = checks[name](int(rest[0]) if rest else None)

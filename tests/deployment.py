@@ -6,6 +6,7 @@ import importlib.util
 import json
 import re
 import shlex
+import subprocess
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -160,6 +161,13 @@ def check_command(command: list[str]) -> None:
             assert isinstance(inner, click.Context)
     if name == "worker":
         worker._parse(rest)
+
+
+def make_secrets(folder: Path) -> Path:
+    """Makes the secrets in ``folder`` as the README tells to, and returns where they are."""
+    (block,) = re.findall(r"^mkdir -m 700 secrets\n.*?^chmod 644 secrets/\*$", README, re.MULTILINE | re.DOTALL)
+    subprocess.run(["sh", "-euc", block], cwd=folder, check=True, timeout=60)
+    return folder / "secrets"
 
 
 def read_variables(path: Path) -> dict[str, str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -20,11 +21,17 @@ from fleet import HERE, ROOT, Fleet, Process, Servers, fleet, follow_to_end, not
 from orchestrator.notices import Progress
 from orchestrator.storage.look import open_history
 from tasks.app import connect
-from tests.deployment import COMPOSE, DOCKER, Unit, environment, healthcheck, read_variables, seconds, service
+from tests.deployment import DOCKER, Unit, environment, healthcheck, make_secrets, read_variables, seconds, service
 from tests.servers import free_port
+from tests.web import ask
 
-OURS = {"serve": "serve", "worker": "worker-cpu"}
+OURS = {"serve": "serve", "worker": "worker-cpu", "flower": "flower", "dashboard": "dashboard"}
 """The processes, and the service of each."""
+
+PORTS = {"flower": "5555", "dashboard": "8080", "proxy": "8080"}
+"""Where they listen, each in a container of its own. Here each has another."""
+
+STORAGE = service("serve")["environment"]["ORCHESTRATOR_STORAGE_URL"]
 
 STUBS = {
     "orchestrator": f'exec {sys.executable} -m orchestrator "$@"',
@@ -48,11 +55,8 @@ class Stack:
         self.fleet = it
         self.database = database
         self.folder = folder
-        self.redis_port = free_port()
-        for name in COMPOSE["secrets"]:
-            path = folder / "secrets" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"{name}-0f3a\n")
+        self.ports = {name: free_port() for name in ("redis", *PORTS)}
+        self.secrets = {path.name: path.read_text().strip() for path in make_secrets(folder).iterdir()}
         for name, line in STUBS.items():
             path = folder / "bin" / name
             path.parent.mkdir(exist_ok=True)
@@ -60,14 +64,17 @@ class Stack:
             path.chmod(0o755)
         (folder / "redis").mkdir()
         self.moved = {
-            "@redis:6379/": f"@127.0.0.1:{self.redis_port}/",
-            re.search(r"postgresql\S+", service("serve")["environment"]["ORCHESTRATOR_STORAGE_URL"])[0]: (  # type: ignore[index]
-                database.storage_url
-            ),
+            "@redis:6379/": f"@127.0.0.1:{self.ports['redis']}/",
+            STORAGE: database.storage_url,
             "/run/secrets/": f"{folder}/secrets/",
-            "redis-cli ": f"redis-cli -p {self.redis_port} ",
-            "/opt/health.py": str(DOCKER / "health.py"),
+            "redis-cli ": f"redis-cli -p {self.ports['redis']} ",
+            "/opt/health.py": str(folder / "health.py"),
+            "/opt/health.sh": str(folder / "health.sh"),
         }
+        health = (DOCKER / "health.py").read_text()
+        for name in ("flower", "dashboard"):
+            health = self.listening(health, f"127.0.0.1:{PORTS[name]}", name)
+        (folder / "health.py").write_text(health)
         self.processes: dict[str, Process] = {}
 
     def here(self, text: str) -> str:
@@ -75,6 +82,11 @@ class Stack:
         for there, here in self.moved.items():
             text = text.replace(there, here)
         return text
+
+    def listening(self, text: str, there: str, name: str) -> str:
+        """Returns a text with the place where a service listens here, instead of ``there``."""
+        assert text.count(there) == 1
+        return text.replace(there, f"127.0.0.1:{self.ports[name]}")
 
     def environment(self, name: str) -> dict[str, str]:
         """Returns what the container of a service has in its environment."""
@@ -89,12 +101,14 @@ class Stack:
             "HOME": str(self.folder),
             "PYTHONPATH": f"{HERE}:{ROOT}",
             "SECRETS_DIR": str(self.folder / "secrets"),
-            "REDIS_PORT": str(self.redis_port),
+            "REDIS_PORT": str(self.ports["redis"]),
             "REDIS_DIR": str(self.folder / "redis"),
         }
 
     def start(self, process: str, name: str) -> None:
         command = [self.here(word) for word in service(name)["command"]]
+        if name in PORTS and "build" in service(name):
+            command.insert(2, f"--port={self.ports[name]}")
         entry = ["entrypoint"] if "build" in service(name) else []
         self.processes[process] = self.fleet.launch([*entry, *command], process, self.environment(name))
 
@@ -113,7 +127,7 @@ class Stack:
     def check(self, process: str, name: str) -> subprocess.CompletedProcess[str]:
         """Runs the health check of a service's container."""
         command = [self.here(word) for word in healthcheck(name)]
-        if command[0] != "entrypoint":
+        if command[0] not in ("entrypoint", "sh"):
             command = ["sh", "-c", *command]
         elif "serve" in command:
             # A container has one of them; here there are two.
@@ -139,6 +153,10 @@ def started(it: Fleet, folder: Path, database: Servers) -> Stack:
     wait_for(lambda: up.check("redis", "redis").returncode == 0, "Redis answers with its password")
     for process, name in OURS.items():
         up.start(process, name)
+        if name == "serve":
+            log = up.processes[process].log
+            # The dashboard waits for what makes the tables.
+            wait_for(lambda: "writing in term" in log.read_text(), "a control plane is active")
     up.start_unit("standby", Unit.read("orchestrator-serve.service"))
     return up
 
@@ -147,8 +165,54 @@ def started(it: Fleet, folder: Path, database: Servers) -> Stack:
 def test_a_service_becomes_healthy(stack: Stack, process: str, name: str) -> None:
     wait_for(lambda: stack.check(process, name).returncode == 0, f"{process} is healthy\n{stack.fleet.logs()}")
     # No password where everybody on a machine can read it.
-    assert "-0f3a" not in Path(f"/proc/{stack.processes[process].pid}/cmdline").read_text()
-    assert "-0f3a" not in stack.processes[process].log.read_text()
+    shown = Path(f"/proc/{stack.processes[process].pid}/cmdline").read_text() + stack.processes[process].log.read_text()
+    assert not [secret for secret, value in stack.secrets.items() if value in shown]
+
+
+@pytest.fixture(scope="module")
+def proxy(stack: Stack) -> Stack:
+    """The same with the proxy before the pages, which have come up."""
+    if shutil.which("nginx") is None:
+        pytest.skip("there is no nginx here")
+    config = (DOCKER / "proxy" / "nginx.conf").read_text()
+    for name in ("flower", "dashboard"):
+        config = stack.listening(config, f"{name}:{PORTS[name]}", name)
+    config = stack.listening(config, f"listen {PORTS['proxy']}", "proxy").replace("127.0.0.1:", "listen 127.0.0.1:", 1)
+    for there in ("/run/secrets/", "/tmp/"):
+        assert there in config
+        config = config.replace(there, f"{stack.folder}/{'secrets/' if 'secrets' in there else ''}")
+    (stack.folder / "nginx.conf").write_text(config)
+    health = (DOCKER / "proxy" / "health.sh").read_text()
+    health = stack.here(stack.listening(health, f"127.0.0.1:{PORTS['proxy']}", "proxy"))
+    (stack.folder / "health.sh").write_text(health)
+    program, *arguments = service("proxy")["command"]
+    command = [program, "-c", str(stack.folder / "nginx.conf"), *arguments]
+    if os.getuid() == 0:
+        # Its workers would be somebody who may not look into this folder.
+        command[-1] += " user root;"
+    stack.processes["proxy"] = stack.fleet.launch(command, "proxy", stack.environment("proxy"))
+    wait_for(lambda: stack.check("proxy", "proxy").returncode == 0, f"the proxy is healthy\n{stack.fleet.logs()}")
+    return stack
+
+
+@pytest.mark.parametrize(
+    "page",
+    ["/", "/dashboard", "/api/studies", "/flower", "/flower/", "/flower/metrics", "/flower/static/css/flower.css"],
+)
+def test_the_proxy_opens_to_who_knows_the_password(proxy: Stack, page: str) -> None:
+    port = proxy.ports["proxy"]
+    status, body = ask(port, page, f"admin:{proxy.secrets['web_password']}")
+    assert status == 200, body
+    assert ask(port, page)[0] == 401
+    assert ask(port, page, "admin:wrong")[0] == 401
+
+
+def test_the_proxy_says_so_when_a_page_is_away(proxy: Stack) -> None:
+    proxy.processes["dashboard"].stop()
+    found = proxy.check("proxy", "proxy")
+    assert (found.returncode, found.stdout) == (1, "")
+    assert "/dashboard answers 401 without a password and 502 with it" in found.stderr
+    assert ask(proxy.ports["proxy"], "/flower/", f"admin:{proxy.secrets['web_password']}")[0] == 200
 
 
 def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd_takes_it(stack: Stack) -> None:
@@ -162,7 +226,7 @@ def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd
     slurm = {"SLURM_JOB_ID": "4711", "CUDA_VISIBLE_DEVICES": "", "ORCHESTRATOR_ENV": "/dev/null"}
     command = ["entrypoint", "bash", str(DOCKER / "slurm" / "worker.sbatch"), "--slots=1", "--queues=slurm"]
     script = stack.fleet.launch(command, "slurm", stack.environment("worker-cpu") | slurm)
-    client = connect(f"redis://:redis_password-0f3a@127.0.0.1:{stack.redis_port}/0")
+    client = connect(f"redis://:{stack.secrets['redis_password']}@127.0.0.1:{stack.ports['redis']}/0")
     for notice in notices(client, "s"):
         if isinstance(notice, Progress) and notice.epochs == 1:
             break

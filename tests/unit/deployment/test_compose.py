@@ -31,8 +31,8 @@ from tests.deployment import (
 TOP_LEVEL = {"name", "services", "networks", "volumes", "secrets"}
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "init"),
-    *("logging", "networks", "ports", "profiles", "restart", "secrets", "security_opt", "shm_size"),
-    *("stop_grace_period", "volumes"),
+    *("logging", "networks", "ports", "profiles", "read_only", "restart", "secrets", "security_opt"),
+    *("shm_size", "stop_grace_period", "tmpfs", "user", "volumes"),
 }
 
 
@@ -44,7 +44,7 @@ def test_a_key_that_stands_twice_is_found() -> None:
 
 def test_compose_has_the_services_and_no_misspelt_key() -> None:
     assert {key for key in COMPOSE if not key.startswith("x-")} == TOP_LEVEL
-    assert set(SERVICES) == {"redis", "postgres", "serve", *WORKERS, "flower"}
+    assert set(SERVICES) == {"redis", "postgres", "serve", *WORKERS, "flower", "dashboard", "proxy"}
     for name in SERVICES:
         assert set(service(name)) <= SERVICE_KEYS, name
 
@@ -54,8 +54,8 @@ def test_a_service_comes_from_a_pinned_image_or_is_built_here(name: str) -> None
     _, colon, tag = service(name)["image"].partition(":")
     assert colon
     assert tag != "latest"
-    if name in ("redis", "postgres"):
-        assert re.match(r"\d+(\.\d+)?-", tag)
+    if "build" not in service(name):
+        assert re.match(r"v?\d+\.?\d+", tag)
     else:
         build = service(name)["build"]
         assert (DOCKER / build["context"]).resolve() == ROOT
@@ -73,7 +73,9 @@ def test_what_a_service_refers_to_is_there(name: str) -> None:
     assert set(found.get("secrets", [])) <= set(COMPOSE["secrets"])
     for volume in found.get("volumes", []):
         source = volume.split(":")[0]
-        assert source in COMPOSE["volumes"] or (DOCKER / source).is_dir(), volume
+        assert source in COMPOSE["volumes"] or (DOCKER / source).exists(), volume
+        # What is ours is not changed from within.
+        assert source in COMPOSE["volumes"] or volume.endswith(":ro"), volume
     for variable, value in found.get("environment", {}).items():
         for secret in re.findall(r"\{(\w+)\}", value):
             assert secret in found["secrets"]
@@ -88,6 +90,8 @@ def test_a_service_comes_back_and_is_watched(name: str) -> None:
     assert service(name)["restart"] == "unless-stopped"
     assert healthcheck(name)
     if name not in ("redis", "postgres"):
+        # Those start as root, to give their volumes an owner, and leave it themselves.
+        assert service(name)["security_opt"] == ["no-new-privileges:true"]
         assert service(name)["init"] is True
         assert service(name)["cap_drop"] == ["ALL"]
 
@@ -96,16 +100,16 @@ def test_a_service_comes_back_and_is_watched(name: str) -> None:
 def test_ports_are_published_on_loopback_only(name: str) -> None:
     for port in service(name).get("ports", []):
         assert re.fullmatch(r"127\.0\.0\.1:\d+:\d+", port)
-    assert ("ports" in service(name)) == (name == "flower")
+    assert ("ports" in service(name)) == (name == "proxy")
 
 
 def test_no_password_is_in_the_file() -> None:
     assert {name: secret["file"] for name, secret in COMPOSE["secrets"].items()} == {
-        name: f"secrets/{name}" for name in ("redis_password", "postgres_password", "flower_password")
+        name: f"secrets/{name}" for name in ("redis_password", "postgres_password", "web_password", "web_htpasswd")
     }
     for text in strings(COMPOSE["services"]):
-        # user:password@ of a URL, and user:password of Flower
-        for password in re.findall(r"://[^/]*:([^/@]*)@", text) + re.findall(r"^[^/ ]*admin\}?:(.*)$", text):
+        # user:password@ of a URL, and user:password of a page
+        for password in re.findall(r"://[^/]*:([^/@]*)@", text) + re.findall(r"^admin:(.*)$", text):
             assert re.fullmatch(r"\{\w+_password\}", password), text
     ignored = (DOCKER / ".gitignore").read_text().split()
     assert {"/.env", "/secrets/"} <= set(ignored)
@@ -182,6 +186,23 @@ def test_one_control_plane_can_stand_by() -> None:
     assert service("serve")["deploy"]["replicas"] == 2
     # Either would allow only one of them.
     assert not {"ports", "container_name"} & set(service("serve"))
+
+
+def test_nothing_but_the_proxy_leads_to_a_page() -> None:
+    web = {name for name in SERVICES if "web" in service(name)["networks"]}
+    assert web == {"flower", "dashboard", "proxy"}
+    assert service("proxy")["networks"] == ["web"]
+    assert service("proxy")["user"].split(":")[0] not in ("", "0", "root")
+    assert service("proxy")["read_only"] is True
+    for name, variable in (("flower", "ORCHESTRATOR_FLOWER_AUTH"), ("dashboard", "ORCHESTRATOR_DASHBOARD_AUTH")):
+        assert service(name)["environment"][variable] == "admin:{web_password}"
+    # Studies are changed by the control plane alone.
+    assert "--write" not in service("dashboard")["command"]
+    config = (DOCKER / "proxy" / "nginx.conf").read_text()
+    for name, port in re.findall(r"set \$\w+ (\w+):(\d+);", config):
+        assert name in web
+        assert port == {"dashboard": "8080", "flower": "5555"}[name]
+    assert "auth_basic off" not in config
 
 
 def test_env_example_lists_what_compose_reads_with_its_defaults() -> None:

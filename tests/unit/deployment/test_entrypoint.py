@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.deployment import DOCKER
+from tests.deployment import DOCKER, entrypoint_variables
 
 
 def enter(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -28,20 +28,23 @@ def enter(folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
 
 def test_the_entrypoint_fills_passwords_in(tmp_path: Path) -> None:
     (tmp_path / "redis_password").write_text("a1_b-c.2\n")
-    (tmp_path / "flower_password").write_text("f9")
+    (tmp_path / "web_password").write_text("f9")
     filled = json.loads(
         enter(
             tmp_path,
             ORCHESTRATOR_REDIS_URL="redis://:{redis_password}@redis:6379/0",
             ORCHESTRATOR_STORAGE_URL="postgresql://me:given@host/db?options=-c%20x",
-            FLOWER_BASIC_AUTH="admin:{flower_password}",
+            ORCHESTRATOR_FLOWER_AUTH="admin:{web_password}",
         ).stdout
     )
     assert filled["ORCHESTRATOR_REDIS_URL"] == "redis://:a1_b-c.2@redis:6379/0"
     assert filled["ORCHESTRATOR_STORAGE_URL"] == "postgresql://me:given@host/db?options=-c%20x"
-    assert filled["FLOWER_BASIC_AUTH"] == "admin:f9"
-    # A variable that is not set stays unset: an empty one would mean something else to some programs.
-    assert "CELERY_BROKER_URL" not in filled
+    assert filled["ORCHESTRATOR_FLOWER_AUTH"] == "admin:f9"
+
+
+def test_the_entrypoint_leaves_unset_what_is_not_set(tmp_path: Path) -> None:
+    # An empty variable would mean something else to some programs.
+    assert not set(json.loads(enter(tmp_path).stdout)) & set(entrypoint_variables())
 
 
 @pytest.mark.parametrize("secret", [None, "", "with space", "a@b", "two\nlines", "quote'", "$(id)", "per%41cent"])

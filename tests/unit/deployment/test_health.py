@@ -17,7 +17,7 @@ from orchestrator.storage.database import Database
 from tasks import worker
 from tests.deployment import DOCKER, WORKERS, dockerfile, healthcheck, last, load, service
 
-CHECKS = {"serve": "serve", "worker": "worker", "worker-cpu": "worker", "flower": "flower"}
+CHECKS = {"serve": "serve", "worker": "worker", "worker-cpu": "worker", "flower": "flower", "dashboard": "dashboard"}
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -99,28 +99,26 @@ def test_a_worker_is_healthy_while_it_answers_itself(
 
 def test_without_redis_nothing_is_healthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     # Port 1 is nobody's: it refuses at once.
-    for variable in ("ORCHESTRATOR_REDIS_URL", "CELERY_BROKER_URL"):
-        monkeypatch.setenv(variable, "redis://127.0.0.1:1/0")
+    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://127.0.0.1:1/0")
     health = load(DOCKER / "health.py")
     for check in ("serve", "worker", "flower"):
         assert health.main([check]) == 1
         assert "ConnectionError" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "words", [["/opt/venv/bin/orchestrator", "beat"], ["-m", "orchestrator", "beat", "--studies=x"]]
-)
+@pytest.mark.parametrize("words", [["/opt/venv/bin/orchestrator"], ["-m", "orchestrator"]])
 def test_a_command_is_found_among_the_processes_and_a_loop_that_stands_still_is_seen(words: list[str]) -> None:
     health = load(DOCKER / "health.py")
+    command = f"beat-{os.getpid()}"
     code = "import select, sys\nwhile True: print(flush=True); select.select([], [], [], 0.01)"
-    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", code, *words, command, "--x"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
-        assert health.running("beat") == process.pid
-        assert health.still("beat", None, 1.0) == ""
+        assert health.running(command) == process.pid
+        assert health.still(command, None, 1.0) == ""
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-        assert f"process {process.pid} stands still" in health.still("beat", None, 0.0)
+        assert f"process {process.pid} stands still" in health.still(command, None, 0.0)
         process.kill()
-    assert health.running("beat") is None
-    assert "no process runs" in health.still("beat", None, 1.0)
+    assert health.running(command) is None
+    assert "no process runs" in health.still(command, None, 1.0)

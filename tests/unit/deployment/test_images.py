@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
+import shlex
 import subprocess
 import sys
 import tomllib
@@ -61,6 +62,17 @@ def test_an_image_is_pinned_and_runs_as_nobody_special(name: str) -> None:
     assert {each.name for each in after} == {"USER", "WORKDIR", "ENTRYPOINT", "CMD", "HEALTHCHECK"}
 
 
+def test_the_control_image_takes_only_what_was_built() -> None:
+    """Sources, pip's leavings and whatever builds stay in a stage that is not the image."""
+    instructions = dockerfile("Dockerfile.control")
+    stages = [each for each in instructions if each.name == "FROM"]
+    assert [each.text.partition(" AS ")[2] for each in stages] == ["build", ""]
+    final = instructions[instructions.index(stages[-1]) :]
+    copies = [each.words() for each in final if each.name == "COPY"]
+    assert ["/opt/venv", "/opt/venv"] in copies
+    assert not any(word in each.text for each in final if each.name == "RUN" for word in ("pip", "apt", "curl"))
+
+
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_python_in_a_dockerfile_compiles(name: str) -> None:
     for each in dockerfile(name):
@@ -77,30 +89,47 @@ def left_out() -> list[str]:
 
 
 def test_the_control_plane_runs_without_what_its_image_leaves_out() -> None:
-    (code,) = re.findall(r'python -c "([^"]*)"', "".join(each.text for each in dockerfile("Dockerfile.control")))
-    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in left_out())
+    built = "".join(each.text for each in dockerfile("Dockerfile.control"))
+    checks = re.findall(r'python -c "([^"]*)"', built)
+    assert len(checks) == built.count("python -c")
+    hide = (
+        "import sys\nclass Hidden:\n    def find_spec(self, name, *_):\n"
+        f"        if name.partition('.')[0] in {left_out()}: raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Hidden())\n"
+    )
     health = "import sqlalchemy, tasks.app, orchestrator.storage.tables, orchestrator.spec.samplers"
-    subprocess.run([sys.executable, "-c", f"import sys; {blocked}{code}; {health}"], check=True, timeout=100)
+    subprocess.run([sys.executable, "-c", hide + "\n".join([*checks, health])], check=True, timeout=100)
 
 
-def dependencies() -> dict[str, Requirement]:
-    listed = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+def dependencies(*extras: str) -> dict[str, Requirement]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    listed = [*project["dependencies"], *(entry for each in extras for entry in project["optional-dependencies"][each])]
     return {canonicalize_name(entry.name): entry for entry in map(Requirement, listed)}
 
 
-def test_the_control_image_gets_every_other_dependency() -> None:
-    script = [sys.executable, str(DOCKER / "requirements.py"), str(ROOT / "pyproject.toml")]
-    done = subprocess.run([*script, *left_out()], check=True, capture_output=True, text=True, timeout=60)
-    given = {Requirement(line).name for line in done.stdout.splitlines()}
-    assert given == {entry.name for entry in dependencies().values()} - {"torch", "torchvision"}
-    done = subprocess.run([*script], check=True, capture_output=True, text=True, timeout=60)
-    assert len(done.stdout.splitlines()) == len(dependencies())
+def test_the_control_image_gets_every_other_dependency_and_what_reports_and_pages_need() -> None:
+    (line,) = (each.text for each in dockerfile("Dockerfile.control") if "requirements.py pyproject" in each.text)
+    arguments = shlex.split(line.partition(">")[0].replace("${WITHOUT}", " ".join(left_out())))
+    done = run([sys.executable, *arguments[1:]])
+    given = {canonicalize_name(Requirement(line).name) for line in done.splitlines()}
+    assert given == dependencies("dashboard", "report").keys() - {"torch", "torchvision"}
+    # Nothing is left out where the argument of the build is empty.
+    done = run([sys.executable, *shlex.split(line.partition(">")[0].replace("${WITHOUT}", ""))[1:]])
+    assert len(done.splitlines()) == len(dependencies("dashboard", "report"))
 
 
-def test_leaving_out_what_is_no_dependency_is_an_error() -> None:
-    requirements: Callable[[str, set[str]], list[str]] = load(DOCKER / "requirements.py").requirements
+def run(command: list[str]) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, timeout=60, cwd=ROOT).stdout
+
+
+def test_a_name_that_is_no_dependency_or_no_extra_is_an_error() -> None:
+    requirements: Callable[..., list[str]] = load(DOCKER / "requirements.py").requirements
+    project = '[project]\ndependencies = ["torch>=2"]\noptional-dependencies.plots = ["plotly"]'
+    assert requirements(project, ["plots"]) == ["torch>=2", "plotly"]
     with pytest.raises(SystemExit, match="pytorch"):
-        requirements('[project]\ndependencies = ["torch>=2"]', {"pytorch"})
+        requirements(project, without=["pytorch"])
+    with pytest.raises(SystemExit, match="extras: plot"):
+        requirements(project, ["plot"])
 
 
 def test_constraints_pin_every_dependency_to_a_version_it_allows() -> None:
@@ -113,6 +142,6 @@ def test_constraints_pin_every_dependency_to_a_version_it_allows() -> None:
         assert found is not None, line
         assert canonicalize_name(found[1]) not in pinned, line
         pinned[canonicalize_name(found[1])] = found[2]
-    for name, entry in dependencies().items():
+    for name, entry in dependencies("dashboard", "report", "libraries", "images").items():
         assert name in pinned, name
         assert entry.specifier.contains(pinned[name]), f"{entry} is pinned to {pinned[name]}"

@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,19 @@ class Stack:
             command = [*command, str(self.processes[process].pid)]
         return self.run(command, self.environment(name))
 
+    def await_healthy(self, process: str, name: str) -> None:
+        answers = [""]
+
+        def healthy() -> bool:
+            found = self.check(process, name)
+            answers.append(found.stderr)
+            return found.returncode == 0
+
+        try:
+            wait_for(healthy, f"{process} becomes healthy")
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{answers[-1]}\n{self.fleet.logs()}") from None
+
     def run(self, command: list[str], variables: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
         return subprocess.run(command, env=variables, capture_output=True, text=True, check=False, timeout=60)
 
@@ -150,20 +164,24 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 def started(it: Fleet, folder: Path, database: Servers) -> Stack:
     up = Stack(it, folder, database)
     up.start("redis", "redis")
-    wait_for(lambda: up.check("redis", "redis").returncode == 0, "Redis answers with its password")
+    up.await_healthy("redis", "redis")
     for process, name in OURS.items():
+        if name == "dashboard":
+            # As it does in compose.yaml: it needs the tables.
+            serving = up.processes["serve"].log
+            wait_for(partial(_says, serving, "writing in term"), "a control plane is active")
         up.start(process, name)
-        if name == "serve":
-            log = up.processes[process].log
-            # The dashboard waits for what makes the tables.
-            wait_for(lambda: "writing in term" in log.read_text(), "a control plane is active")
     up.start_unit("standby", Unit.read("orchestrator-serve.service"))
     return up
 
 
+def _says(log: Path, words: str) -> bool:
+    return words in log.read_text()
+
+
 @pytest.mark.parametrize(("process", "name"), OURS.items())
 def test_a_service_becomes_healthy(stack: Stack, process: str, name: str) -> None:
-    wait_for(lambda: stack.check(process, name).returncode == 0, f"{process} is healthy\n{stack.fleet.logs()}")
+    stack.await_healthy(process, name)
     # No password where everybody on a machine can read it.
     shown = Path(f"/proc/{stack.processes[process].pid}/cmdline").read_text() + stack.processes[process].log.read_text()
     assert not [secret for secret, value in stack.secrets.items() if value in shown]
@@ -178,9 +196,9 @@ def proxy(stack: Stack) -> Stack:
     for name in ("flower", "dashboard"):
         config = stack.listening(config, f"{name}:{PORTS[name]}", name)
     config = stack.listening(config, f"listen {PORTS['proxy']}", "proxy").replace("127.0.0.1:", "listen 127.0.0.1:", 1)
-    for there in ("/run/secrets/", "/tmp/"):
+    for there, here in (("/tmp/", stack.folder), ("/run/secrets/", stack.folder / "secrets")):
         assert there in config
-        config = config.replace(there, f"{stack.folder}/{'secrets/' if 'secrets' in there else ''}")
+        config = config.replace(there, f"{here}/")
     (stack.folder / "nginx.conf").write_text(config)
     health = (DOCKER / "proxy" / "health.sh").read_text()
     health = stack.here(stack.listening(health, f"127.0.0.1:{PORTS['proxy']}", "proxy"))
@@ -191,7 +209,7 @@ def proxy(stack: Stack) -> Stack:
         # Its workers would be somebody who may not look into this folder.
         command[-1] += " user root;"
     stack.processes["proxy"] = stack.fleet.launch(command, "proxy", stack.environment("proxy"))
-    wait_for(lambda: stack.check("proxy", "proxy").returncode == 0, f"the proxy is healthy\n{stack.fleet.logs()}")
+    stack.await_healthy("proxy", "proxy")
     return stack
 
 
@@ -246,7 +264,7 @@ def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd
 
 
 def test_a_control_plane_that_stands_by_is_healthy_until_it_stands_still(stack: Stack) -> None:
-    wait_for(lambda: stack.check("standby", "serve").returncode == 0, "standby is healthy")
+    stack.await_healthy("standby", "serve")
     os.kill(stack.processes["standby"].pid, signal.SIGSTOP)
     found = stack.check("standby", "serve")
     os.kill(stack.processes["standby"].pid, signal.SIGCONT)

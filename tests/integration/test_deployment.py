@@ -32,6 +32,9 @@ OURS = {"serve": "serve", "worker": "worker-cpu", "flower": "flower", "dashboard
 PORTS = {"flower": "5555", "dashboard": "8080", "proxy": "8080"}
 """Where they listen, each in a container of its own. Here each has another."""
 
+DOCKERS_GRACE = "10s"
+"""What a container has to end in where nothing is said."""
+
 STORAGE = service("serve")["environment"]["ORCHESTRATOR_STORAGE_URL"]
 
 STUBS = {
@@ -56,7 +59,7 @@ class Stack:
         self.fleet = it
         self.database = database
         self.folder = folder
-        self.ports = {name: free_port() for name in ("redis", *PORTS)}
+        self.ports = {name: free_port() for name in ("redis", *PORTS, "metrics-serve", "metrics-worker-cpu")}
         self.secrets = {path.name: path.read_text().strip() for path in make_secrets(folder).iterdir()}
         for name, line in STUBS.items():
             path = folder / "bin" / name
@@ -104,9 +107,14 @@ class Stack:
             "SECRETS_DIR": str(self.folder / "secrets"),
             "REDIS_PORT": str(self.ports["redis"]),
             "REDIS_DIR": str(self.folder / "redis"),
+            "ORCHESTRATOR_HEARTBEAT": "0.5",
+            "ORCHESTRATOR_LEASE": "2",
+            # Those who show metrics are in a container of their own, too.
+            **{key: str(self.ports[f"metrics-{name}"]) for key in given if key == "ORCHESTRATOR_METRICS_PORT"},
         }
 
     def start(self, process: str, name: str) -> None:
+        """Starts a service as its container does."""
         command = [self.here(word) for word in service(name)["command"]]
         if name in PORTS and "build" in service(name):
             command.insert(2, f"--port={self.ports[name]}")
@@ -123,6 +131,8 @@ class Stack:
         variables |= {key: given[key] for key in variables.keys() & given} | more
         program, *arguments = unit.command(variables, instance=process)
         command = ["entrypoint", Path(program).name, *arguments]
+        # The examples set no metrics, and leave them off.
+        given = {key: value for key, value in given.items() if not key.startswith("ORCHESTRATOR_METRICS")}
         self.processes[process] = self.fleet.launch(command, process, given | variables)
 
     def check(self, process: str, name: str) -> subprocess.CompletedProcess[str]:
@@ -187,6 +197,14 @@ def test_a_service_becomes_healthy(stack: Stack, process: str, name: str) -> Non
     assert not [secret for secret, value in stack.secrets.items() if value in shown]
 
 
+@pytest.mark.parametrize("name", ["serve", "worker-cpu"])
+def test_prometheus_and_nobody_else_gets_the_metrics(stack: Stack, name: str) -> None:
+    port, known = stack.ports[f"metrics-{name}"], f"prometheus:{stack.secrets['metrics_password']}"
+    wait_for(lambda: ask(port, "/metrics", known)[0] == 200, "metrics are shown")
+    assert b"orchestrator_" in ask(port, "/metrics", known)[1]
+    assert ask(port, "/metrics")[0] == 401
+
+
 @pytest.fixture(scope="module")
 def proxy(stack: Stack) -> Stack:
     """The same with the proxy before the pages, which have come up."""
@@ -241,7 +259,12 @@ def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd
     path = stack.fleet.write_spec(spec)
     submitted = stack.run(["entrypoint", "orchestrator", "submit", str(path)], stack.environment("serve"))
     assert submitted.stdout == "s\n", submitted.stderr
-    slurm = {"SLURM_JOB_ID": "4711", "CUDA_VISIBLE_DEVICES": "", "ORCHESTRATOR_ENV": "/dev/null"}
+    slurm = {
+        "ORCHESTRATOR_METRICS_PORT": "",
+        "SLURM_JOB_ID": "4711",
+        "CUDA_VISIBLE_DEVICES": "",
+        "ORCHESTRATOR_ENV": "/dev/null",
+    }
     command = ["entrypoint", "bash", str(DOCKER / "slurm" / "worker.sbatch"), "--slots=1", "--queues=slurm"]
     script = stack.fleet.launch(command, "slurm", stack.environment("worker-cpu") | slurm)
     client = connect(f"redis://:{stack.secrets['redis_password']}@127.0.0.1:{stack.ports['redis']}/0")
@@ -276,5 +299,7 @@ def test_everything_ends_in_the_time_it_is_given(stack: Stack) -> None:
     for process in reversed(list(stack.processes)):
         stack.processes[process].popen.terminate()
     for process, name in reversed([*OURS.items(), ("redis", "redis")]):
-        assert stack.processes[process].popen.wait(seconds(service(name)["stop_grace_period"])) == 0, process
+        assert (
+            stack.processes[process].popen.wait(seconds(service(name).get("stop_grace_period", DOCKERS_GRACE))) == 0
+        ), process
     assert stack.processes["standby"].popen.wait(30) == 0

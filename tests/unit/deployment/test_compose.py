@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +16,7 @@ from tasks.keeper.keeper import DRAIN_SECONDS
 from tests.deployment import (
     COMPOSE,
     DOCKER,
+    README,
     ROOT,
     SERVICES,
     VARIABLE,
@@ -28,6 +31,7 @@ from tests.deployment import (
 )
 
 # What the Compose specification calls them; of its keys, those that these files have a use for.
+MONITORING = ("prometheus", "grafana")
 TOP_LEVEL = {"name", "services", "networks", "volumes", "secrets"}
 SERVICE_KEYS = {
     *("build", "cap_drop", "command", "depends_on", "deploy", "environment", "healthcheck", "image", "init"),
@@ -44,7 +48,7 @@ def test_a_key_that_stands_twice_is_found() -> None:
 
 def test_compose_has_the_services_and_no_misspelt_key() -> None:
     assert {key for key in COMPOSE if not key.startswith("x-")} == TOP_LEVEL
-    assert set(SERVICES) == {"redis", "postgres", "serve", *WORKERS, "flower", "dashboard", "proxy"}
+    assert set(SERVICES) == {"redis", "postgres", "serve", *WORKERS, "flower", "dashboard", "proxy", *MONITORING}
     for name in SERVICES:
         assert set(service(name)) <= SERVICE_KEYS, name
 
@@ -105,7 +109,11 @@ def test_ports_are_published_on_loopback_only(name: str) -> None:
 
 def test_no_password_is_in_the_file() -> None:
     assert {name: secret["file"] for name, secret in COMPOSE["secrets"].items()} == {
-        name: f"secrets/{name}" for name in ("redis_password", "postgres_password", "web_password", "web_htpasswd")
+        name: f"secrets/{name}"
+        for name in (
+            *("redis_password", "postgres_password", "web_password", "web_htpasswd"),
+            *("metrics_password", "grafana_password"),
+        )
     }
     for text in strings(COMPOSE["services"]):
         # user:password@ of a URL, and user:password of a page
@@ -148,7 +156,7 @@ def test_a_worker_knows_of_no_database(name: str) -> None:
     found = service(name)
     urls = {variable for variable in found["environment"] if variable.startswith(PREFIX) and "URL" in variable}
     assert urls == {"ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_CHECKPOINT_URL", "ORCHESTRATOR_ARTIFACT_URL"}
-    assert found["secrets"] == ["redis_password"]
+    assert found["secrets"] == ["redis_password", "metrics_password"]
     assert not set(found["networks"]) & set(service("postgres")["networks"])
     assert "ORCHESTRATOR_STORAGE_URL" not in (DOCKER / "Dockerfile.worker").read_text()
 
@@ -177,7 +185,7 @@ def test_only_the_gpu_worker_asks_for_gpus() -> None:
     assert devices == [{"driver": "nvidia", "count": "all", "capabilities": ["gpu"]}]
     assert "deploy" not in service("worker-cpu")
     assert service("worker-cpu")["profiles"] == ["cpu"]
-    assert all("profiles" not in service(name) for name in SERVICES if name != "worker-cpu")
+    assert {name for name in SERVICES if "profiles" in service(name)} == {"worker-cpu", *MONITORING}
     assert environment("Dockerfile.worker")["NVIDIA_VISIBLE_DEVICES"] == "all"
     assert environment("Dockerfile.worker")["NVIDIA_DRIVER_CAPABILITIES"] == "compute,utility"
 
@@ -190,7 +198,7 @@ def test_one_control_plane_can_stand_by() -> None:
 
 def test_nothing_but_the_proxy_leads_to_a_page() -> None:
     web = {name for name in SERVICES if "web" in service(name)["networks"]}
-    assert web == {"flower", "dashboard", "proxy"}
+    assert web == {"flower", "dashboard", "proxy", "grafana"}
     assert service("proxy")["networks"] == ["web"]
     assert service("proxy")["user"].split(":")[0] not in ("", "0", "root")
     assert service("proxy")["read_only"] is True
@@ -201,8 +209,36 @@ def test_nothing_but_the_proxy_leads_to_a_page() -> None:
     config = (DOCKER / "proxy" / "nginx.conf").read_text()
     for name, port in re.findall(r"set \$\w+ (\w+):(\d+);", config):
         assert name in web
-        assert port == {"dashboard": "8080", "flower": "5555"}[name]
+        assert port == {"dashboard": "8080", "flower": "5555", "grafana": "3000"}[name]
     assert "auth_basic off" not in config
+
+
+def read_yaml(name: str) -> Any:
+    return yaml.load((DOCKER / name).read_text(), Strict)
+
+
+def test_monitoring_reads_what_is_there() -> None:
+    jobs = read_yaml("prometheus.yml")["scrape_configs"]
+    found = [each for job in jobs for each in job["dns_sd_configs"]]
+    scraped = [(name, each["port"]) for each in found for name in each["names"]]
+    assert sorted(scraped) == [(name, 9180) for name in sorted(["serve", *WORKERS])]
+    for job in jobs:
+        assert job["basic_auth"]["password_file"] == "/run/secrets/metrics_password"
+    for name, port in scraped:
+        shown = service(name)["environment"]
+        assert shown["ORCHESTRATOR_METRICS_PORT"] == str(port)
+        assert shown["ORCHESTRATOR_METRICS_PASSWORD_FILE"] == "/run/secrets/metrics_password"
+        assert set(service(name)["networks"]) & set(service("prometheus")["networks"])
+    assert f'job="{jobs[0]["job_name"]}"' in healthcheck("prometheus")[0]
+    (source,) = read_yaml("grafana/provisioning/datasources/prometheus.yaml")["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    (provider,) = read_yaml("grafana/provisioning/dashboards/orchestrator.yaml")["providers"]
+    assert f"./grafana/dashboards:{provider['options']['path']}:ro" in service("grafana")["volumes"]
+    uid = json.loads((DOCKER / "grafana" / "dashboards" / "orchestrator.json").read_text())["uid"]
+    assert healthcheck("grafana")[0].partition("/uid/")[2].split()[0] == uid
+    assert f"/grafana/d/{uid}" in README
+    # A setting of Grafana's that ends so is the name of a file.
+    assert service("grafana")["environment"]["GF_SECURITY_ADMIN_PASSWORD__FILE"] == "/run/secrets/grafana_password"
 
 
 def test_env_example_lists_what_compose_reads_with_its_defaults() -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -50,6 +51,14 @@ def running(servers: Servers, tmp_path: Path) -> Iterator[Fleet]:
 @pytest.fixture
 def running_embedded(embedded: Servers, tmp_path: Path) -> Iterator[Fleet]:
     with fleet(embedded, tmp_path) as it:
+        yield it
+
+
+@pytest.fixture(scope="module")
+def shared_embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
+    """A fleet for all tests of a file, on the embedded server."""
+    folder = tmp_path_factory.mktemp("fleet")
+    with contextmanager(embedded_servers)(folder) as servers, fleet(servers, folder) as it:
         yield it
 
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
-from conftest import embedded_servers
-from fleet import Fleet, Process, Servers, command_line, descendants, fleet, follow_to_end, wait_for
+from fleet import Fleet, Process, Servers, command_line, descendants, follow_to_end, wait_for
 from optuna.trial import TrialState
 
 from orchestrator.web.access import GENERATED
@@ -87,23 +85,23 @@ class Flower:
 
 
 @pytest.fixture(scope="module")
-def flower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flower]:
-    folder = tmp_path_factory.mktemp("flower")
-    (folder / "epochs").mkdir()
-    with contextmanager(embedded_servers)(folder) as servers, fleet(servers, folder) as it:
-        port = free_port()
-        process = it.start("flower", "--port", str(port))
-        it.start("serve")
-        worker = it.start("worker", "--slots", "2", "--name", "one")
-        file = folder / "data" / GENERATED
-        wait_for(file.exists, "a password is made")
-        found = Flower(it, servers, process, worker, port, file.read_text().strip())
-        found.until(lambda: WORKER in json.loads(found.ask("/api/workers?refresh=1")[1] or "{}"), "Flower sees it")
-        it.submit(it.write_spec(SPEC.format(folder=folder / "epochs")))
-        for step in (1, 2, 3):
-            (folder / "epochs" / str(step)).touch()
-        found.until(lambda: found.token(4) != "none" and found.row(3).get("result"), "trial 3 trains and 4 waits")
-        yield found
+def flower(shared_embedded: Fleet) -> Flower:
+    it = shared_embedded
+    assert it.servers is not None
+    (it.folder / "epochs").mkdir()
+    port = free_port()
+    process = it.start("flower", "--port", str(port))
+    it.start("serve")
+    worker = it.start("worker", "--slots", "2", "--name", "one")
+    file = it.folder / "data" / GENERATED
+    wait_for(file.exists, "a password is made")
+    found = Flower(it, it.servers, process, worker, port, file.read_text().strip())
+    found.until(lambda: WORKER in json.loads(found.ask("/api/workers?refresh=1")[1] or "{}"), "Flower sees it")
+    it.submit(it.write_spec(SPEC.format(folder=it.folder / "epochs")))
+    for step in (1, 2, 3):
+        (it.folder / "epochs" / str(step)).touch()
+    found.until(lambda: found.token(4) != "none" and found.row(3).get("result"), "trial 3 trains and 4 waits")
+    return found
 
 
 def test_nobody_gets_in_without_the_password(flower: Flower) -> None:

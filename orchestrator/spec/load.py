@@ -22,7 +22,16 @@ def load(path: Path) -> Spec:
     Raises:
         BadInput: it cannot be read, is no TOML, or is no spec; the message names file and key or line.
     """
-    source = _printable(path)
+    return parse(read(path), printable(path))
+
+
+def read(path: Path) -> str:
+    """Returns what is in a spec file.
+
+    Raises:
+        BadInput: it cannot be read.
+    """
+    source = printable(path)
     try:
         with open(path, "rb") as file:
             # One byte more than allowed tells a file that just fits from a longer or an endless one.
@@ -38,12 +47,11 @@ def load(path: Path) -> Spec:
         raise BadInput(source, f"is larger than {LARGEST_FILE} bytes", "that is no spec")
     try:
         # An editor's byte order mark is not worth a refusal.
-        text = raw.decode("utf-8-sig")
+        return raw.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = raw.count(b"\n", 0, error.start) + 1
         problem = f"is not UTF-8: byte 0x{raw[error.start]:02x}"
         raise BadInput(f"{source}: line {line}", problem, "save it as UTF-8") from None
-    return parse(text, source)
 
 
 def parse(text: str, source: str) -> Spec:
@@ -82,6 +90,7 @@ def _broken(error: ValueError, source: str) -> BadInput:
     return BadInput(f"{source}: {found['place']}", f"not valid TOML: {problem}", remedy)
 
 
-def _printable(path: Path) -> str:
+def printable(path: Path) -> str:
+    """Returns a path as a message names it."""
     text = os.fspath(path)
     return text if len(text) <= 300 and text.isprintable() else show(text, 300)

@@ -14,8 +14,9 @@ from orchestrator.spec.notify import NotifyTable, redact_webhook
 from orchestrator.spec.pruner import NoPruner, Pruner
 from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler import Sampler, SamplerTable
+from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
 from orchestrator.spec.space import FloatRange, Space, distributions
-from orchestrator.spec.table import Table
+from orchestrator.spec.table import STORED, Table
 from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Reference
 
 if TYPE_CHECKING:
@@ -56,7 +57,8 @@ class Spec(Table):
         notify: Who is told what becomes of the search.
     """
 
-    planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority", "schedule"})
+    planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority"})
+    internal = frozenset({"run"})
 
     name: Name
     objective: Reference
@@ -83,6 +85,8 @@ class Spec(Table):
     enqueue: Annotated[tuple[Arguments, ...], Strict(False)] = ()
     retry: RetryTable = RetryTable()
     notify: NotifyTable = NotifyTable()
+    schedule: ScheduleTable | None = None
+    run: RunTable | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +125,7 @@ class Spec(Table):
         _check_rules(self)
         _check_enumerable(self)
         _check_enqueued(self)
+        _check_scheduled(self)
         return self
 
     @property
@@ -137,6 +142,9 @@ class Spec(Table):
         version with other defaults still reads the same search."""
         data = {"format": FORMAT, **self.model_dump(mode="json")}
         del data["direction" if self.directions else "directions"]
+        if self.run is None:
+            # Of no schedule; a person's file does not have the key either.
+            del data["run"]
         return data
 
     def shown(self) -> dict[str, Any]:
@@ -158,17 +166,17 @@ class Spec(Table):
             raise BadInput(where, "is no stored spec")
         if data["format"] != FORMAT or isinstance(data["format"], bool):
             raise BadInput(where, f"has another format than {FORMAT}", "use the version that wrote it")
-        return validate({key: value for key, value in data.items() if key != "format"}, where)
+        return validate({key: value for key, value in data.items() if key != "format"}, where, stored=True)
 
 
-def validate(data: dict[str, Any], source: str) -> Spec:
-    """Returns the spec, or says what is wrong under the name of its source.
+def validate(data: dict[str, Any], source: str, *, stored: bool = False) -> Spec:
+    """Returns the spec, or says what is wrong under the name of its source; ``stored`` is one that this program wrote.
 
     Raises:
         BadInput: with the key of the first fault.
     """
     try:
-        return Spec.model_validate(data)
+        return Spec.model_validate(data, context={STORED: stored})
     except ValidationError as error:
         raise bad_input(error, source) from None
 
@@ -195,6 +203,22 @@ def _check_enqueued(spec: Spec) -> None:
             check_values(params, space)
         except Fault as fault:
             raise Fault(fault.problem, fault.remedy, ("enqueue", index, *fault.key)) from None
+
+
+def _check_scheduled(spec: Spec) -> None:
+    schedule = spec.schedule
+    if schedule is None:
+        return
+    if spec.run is None and len(spec.name) > LONGEST_NAME:
+        problem = f"has {len(spec.name)} characters, and the runs of a schedule are called after it"
+        raise Fault(problem, f"use at most {LONGEST_NAME}", ("name",))
+    if schedule.flag_worse_by is not None and spec.directions:
+        problem = "compares best values, and with several objectives no trial is the best"
+        raise Fault(problem, "take it out", ("schedule", "flag_worse_by"))
+    if spec.run is None and schedule.warm_start + len(spec.enqueue) > spec.trials:
+        first = "" if not spec.enqueue else f" beside the {len(spec.enqueue)} of 'enqueue'"
+        problem = f"is {schedule.warm_start}{first}, more than all {spec.trials} trials"
+        raise Fault(problem, "make it smaller", ("schedule", "warm_start"))
 
 
 def _check_enumerable(spec: Spec) -> None:

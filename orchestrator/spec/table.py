@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
 
 from orchestrator.spec.faults import Fault, got, nearest, show
 
 NOT_YET = "is not supported yet"
+STORED = "stored"
+"""Names the validation's context: whether what is read was written by this program."""
 
 
 class Table(BaseModel):
@@ -21,18 +23,23 @@ class Table(BaseModel):
     planned: ClassVar[frozenset[str]] = frozenset()
     """Keys whose feature is not built: refused in other words than a misspelt one."""
 
+    internal: ClassVar[frozenset[str]] = frozenset()
+    """Keys that only this program writes, into what is stored."""
+
     @model_validator(mode="before")
     @classmethod
-    def _check_keys(cls, data: Any) -> Any:
+    def _check_keys(cls, data: Any, info: ValidationInfo) -> Any:
         if not isinstance(data, dict):
             return data
         if cls.model_config.get("extra") != "forbid":
             return data
+        stored = isinstance(info.context, dict) and info.context.get(STORED)
+        known = cls.model_fields.keys() - (frozenset() if stored else cls.internal)
         for key in data:
             if key in cls.planned:
                 raise Fault(NOT_YET, "take it out", (key,))
-            if key not in cls.model_fields:
-                raise Fault("unknown key", nearest(str(key), cls.model_fields), (str(key),))
+            if key not in known:
+                raise Fault("unknown key", nearest(str(key), known), (str(key),))
         return data
 
 

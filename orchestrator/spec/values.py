@@ -141,7 +141,7 @@ def _check_arguments(value: Any) -> Any:
     return check_json(value)
 
 
-def _check_duration(value: Any) -> Any:
+def check_duration(value: Any) -> Any:
     """Returns seconds; ``90``, ``"90s"``, ``"1.5m"``, ``"2h"`` and ``"1d"`` are durations."""
     if not isinstance(value, str):
         return value
@@ -162,6 +162,6 @@ ClassName = Annotated[str, AfterValidator(_check_class_name), kind("class name")
 Arguments = Annotated[dict[str, Any], BeforeValidator(_check_arguments)]
 Json = Annotated[Any, BeforeValidator(check_json)]
 # Thirty days: long beyond use, and short of what the platform's timers refuse.
-Duration = Annotated[float, BeforeValidator(_check_duration), Field(gt=0, le=30 * 86_400), kind("duration")]
+Duration = Annotated[float, BeforeValidator(check_duration), Field(gt=0, le=30 * 86_400), kind("duration")]
 Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
 CountOrNone = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]

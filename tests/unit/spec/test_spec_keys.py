@@ -110,7 +110,6 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
             "max_total_steps": "9",
             "patience": "2",
             "priority": "5",
-            "schedule": "{ cron = '0 2 * * *' }",
         }.items()
     ],
     # types

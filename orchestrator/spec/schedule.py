@@ -1,0 +1,133 @@
+"""[schedule]: when a search is run again and again, and what is done with its runs; and which run a study is."""
+
+from __future__ import annotations
+
+import re
+import zoneinfo
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from orchestrator.spec.faults import Fault, got, nearest, show
+from orchestrator.spec.table import Table
+from orchestrator.spec.values import NAME_LENGTH, Count, Name, check_duration, check_text
+from orchestrator.timetable import BadCron, Timetable, check_cron, run_name, shortest
+
+LONGEST_NAME = NAME_LENGTH - len(run_name("", 0))
+"""Characters that the name of a scheduled search may have: its runs are called after it."""
+
+MOST_WARM = 100
+_PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?) ?%", re.ASCII)
+
+
+def _check_cron(text: str) -> str:
+    check_text(text)
+    try:
+        return check_cron(text)
+    except BadCron as error:
+        problem = str(error)
+        if len(text) <= 60:
+            problem = f"is {show(text)}, which {problem}"
+        remedy = "write minute, hour, day of the month, month and day of the week, such as '0 2 * * *'"
+        raise Fault(problem, remedy) from None
+
+
+def _check_zone(text: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(text)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise Fault(f"there is no {show(text)}", _zone_like(text)) from None
+    return text
+
+
+def _zone_like(text: str) -> str:
+    remedy = nearest(text, zoneinfo.available_timezones())
+    return remedy if remedy.startswith("did") else "write a name such as 'Europe/Berlin' or 'UTC'"
+
+
+def _check_warm(value: Any) -> Any:
+    return int(value) if isinstance(value, bool) else value
+
+
+def _check_margin(value: Any) -> Any:
+    """An absolute margin as a number, or one in percent as it stands."""
+    remedy = 'write a number in the unit of the objective, or a share of the last best value such as "5%"'
+    if value is None:
+        return value
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise Fault(got(value), remedy)
+    if isinstance(value, str):
+        if not _PERCENT.fullmatch(value):
+            raise Fault(f"cannot be {show(value)}", remedy)
+        return value
+    if not 0 <= value <= 1e300:
+        raise Fault(f"is {show(value)}", "it must be at least 0")
+    return float(value)
+
+
+class ScheduleTable(Table):
+    """When the search is run, and how.
+
+    Attributes:
+        jitter: Seconds within which after its planned time a run begins.
+        catch_up: Which of the runs are made up for that were missed while nobody was there to begin them.
+        overlap: What becomes of a run that is due while an earlier one still goes on.
+        keep: Number of runs whose studies are kept; all of them where it is not set.
+        warm_start: So many of the best configurations of the run before are tried first.
+        report: Whether a report is written at the end.
+        flag_worse_by: By how much the best value may be worse than that of the last run before the run is flagged.
+    """
+
+    cron: Annotated[str, AfterValidator(_check_cron)]
+    timezone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
+    # A day: long beyond use, and a run is still of the day that it was planned for.
+    jitter: Annotated[float, BeforeValidator(check_duration), Field(ge=0, le=86_400)] = 0.0
+    catch_up: Literal["none", "last", "all"] = "last"
+    overlap: Literal["skip", "queue", "replace"] = "skip"
+    keep: Count | None = None
+    warm_start: Annotated[int, BeforeValidator(_check_warm), Field(ge=0, le=MOST_WARM)] = 0
+    report: bool = False
+    flag_worse_by: Annotated[Any, BeforeValidator(_check_margin)] = None
+
+    @model_validator(mode="after")
+    def _check_jitter(self) -> ScheduleTable:
+        if self.jitter and self.jitter >= (apart := shortest(self.cron)):
+            problem = f"is {self.jitter:g} s, and the runs are only {apart:g} s apart"
+            raise Fault(problem, "it must be shorter, or they would change places", ("jitter",))
+        return self
+
+    @property
+    def timetable(self) -> Timetable:
+        """When it is due."""
+        return Timetable(self.cron, zoneinfo.ZoneInfo(self.timezone))
+
+    @property
+    def definition(self) -> str:
+        """What makes two timetables the same one."""
+        return f"{self.cron} {self.timezone}"
+
+    def margin(self, last: float) -> float | None:
+        """Returns by how much a value may be worse than ``last``; ``None`` where nothing is flagged."""
+        if self.flag_worse_by is None or isinstance(self.flag_worse_by, float):
+            return self.flag_worse_by
+        return abs(last) * float(self.flag_worse_by.removesuffix("%")) / 100
+
+
+class LastRun(Table):
+    """The run that another one is held against: the name of its study, and its best value."""
+
+    study: Name
+    value: float
+
+
+class RunTable(Table):
+    """Which run of a schedule a study is. No file says so; the control plane does when it makes the study.
+
+    Attributes:
+        slot: When it was planned for, in seconds since the epoch.
+        last: The last finished run before it, where there is one.
+    """
+
+    schedule: Name
+    slot: int
+    last: LastRun | None = None

@@ -27,10 +27,15 @@ class Bin:
     def __init__(self, url: str, what: str) -> None:
         self._files, self._root = fsspec.core.url_to_fs(url)
         self._what = what
-        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._jobs: queue.Queue[Callable[[], None] | None] = queue.Queue()
         self._complained = False
         self._thread = threading.Thread(target=self._run, name="bin", daemon=True)
         self._thread.start()
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was thrown away, as far as it can be."""
+        return not self._jobs.unfinished_tasks
 
     def close(self, timeout: float = 5.0) -> None:
         """Ends the thread when it has done what it was told, or after ``timeout`` seconds."""
@@ -51,6 +56,7 @@ class Bin:
                     problem = f"{type(error).__name__}: {error}"
                     log.warning("%s cannot be deleted: %s", self._what, problem, extra={"action": "bin_failed"})
                     self._complained = True
+            self._jobs.task_done()
 
 
 class CheckpointBin(Bin):

@@ -15,9 +15,11 @@ from typing import Any, NamedTuple
 import redis
 
 from orchestrator.errors import BadInput, OrchestratorError
+from orchestrator.schedule.slot import OPERATION, order
 from orchestrator.spec import Spec
 from orchestrator.storage import Store
 from orchestrator.stream import ring
+from orchestrator.timetable import run_name
 from tasks import keys
 from tasks.app import raw
 
@@ -34,6 +36,11 @@ class Added(NamedTuple):
 
     trial: int
     study_state: str
+
+
+def issuer_name() -> str:
+    """Returns who issues commands in this process."""
+    return f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
 
 
 class Issuer:
@@ -66,6 +73,12 @@ class Issuer:
         answer = self._issue(operation, study, payload, lambda: None, seconds)
         return Added(int(answer["trial"]), str(answer["state"]))
 
+    def begin(self, spec: Spec, planned: int, seconds: float) -> dict[str, Any]:
+        """Runs a scheduled search beside its timetable, as the slot of the second ``planned``; returns the study, its
+        slot's state, and the reason for it. Raises as ``submit`` does."""
+        payload = order(spec, planned, manual=True)
+        return self._issue(OPERATION, run_name(spec.name, planned), payload, lambda: None, seconds)
+
     def leave(self, operation: str, study: str, payload: dict[str, Any]) -> None:
         """Issues a command for whoever looks after the study next, and waits for nobody."""
         self._put(operation, study, payload)
@@ -91,8 +104,7 @@ class Issuer:
 
     def _put(self, operation: str, study: str, payload: dict[str, Any]) -> str:
         key = str(uuid.uuid4())
-        issuer = f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
-        self._store.issue(key, issuer, operation, study, payload)
+        self._store.issue(key, issuer_name(), operation, study, payload)
         return key
 
     def _await(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> str:

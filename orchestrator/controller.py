@@ -21,6 +21,7 @@ from orchestrator.ports import (
     Artifacts,
     Books,
     Broker,
+    Calendar,
     Checkpoints,
     Clock,
     Command,
@@ -30,6 +31,7 @@ from orchestrator.ports import (
     Observer,
     Owed,
     Passed,
+    Reports,
     Round,
     Silence,
     Step,
@@ -39,6 +41,8 @@ from orchestrator.ports import (
     unwatched,
 )
 from orchestrator.recovery import Slots, Watch, dead_here
+from orchestrator.schedule.aftercare import Aftercare
+from orchestrator.schedule.scheduling import Scheduling
 from orchestrator.steering import Steering
 from orchestrator.studies import Studies
 
@@ -70,6 +74,7 @@ class Controller:
         notifier: Who tells people what becomes of their studies.
         lease: Seconds a runner may be silent.
         heartbeat: Seconds between two renewals of the writer's lease, at the most.
+        calendar, reports: Where schedules and their runs' reports are; without them nothing is run by a schedule.
         only: Name of the one study to look after; all of them when empty.
         record: Where inputs are recorded, if they are.
         clock: Time.
@@ -87,6 +92,8 @@ class Controller:
         *,
         lease: float,
         heartbeat: float,
+        calendar: Calendar | None = None,
+        reports: Reports | None = None,
         only: str = "",
         record: Journal | None = None,
         clock: Clock | None = None,
@@ -108,14 +115,22 @@ class Controller:
         self._watch = Watch(lease)
         self._slots = Slots(lease)
         self._studies = Studies(store, record, clock)
+        self._reports = reports
+        scheduling = None
+        if calendar is not None and reports is not None and not only:
+            aftercare = Aftercare(calendar, self._studies, checkpoints, artifacts, reports, clock)
+            scheduling = Scheduling(
+                calendar, store, self._studies, clock, self._settle, self._notifier.check, aftercare
+            )
         self._steering = Steering(
             store,
             self._studies,
             only,
             clock,
-            settle=lambda: self._finish_round(clock.wall()),
+            settle=self._settle,
             take_up=self._take_up,
             check_notify=self._notifier.check,
+            scheduling=scheduling,
         )
         self._actions = Actions(events, broker, checkpoints, artifacts, passed)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock)
@@ -174,6 +189,8 @@ class Controller:
         self._notifier.close()
         self._checkpoints.close()
         self._artifacts.close()
+        if self._reports is not None:
+            self._reports.close()
         self._studies.close()
 
     # -- read and fold --------------------------------------------------------------------------------------------
@@ -183,7 +200,7 @@ class Controller:
         events = 0
         try:
             events = self._read_some(self._patience(now) if wait else 0.0)
-            if self._intake.rung:
+            if self._intake.rung or self._steering.has_news:
                 self._intake.rung = False
                 begun = self._clock.wall()
                 if answers := self._steering.apply():
@@ -253,10 +270,16 @@ class Controller:
             self._watch.forget(row.token for row in engine.attempts)
             self._checkpoints.throw_study(engine.uid)
             self._artifacts.sweep(engine.sweep())
+            # Another run may wait for this one to end.
+            self._intake.rung |= engine.spec.run is not None
         slots = self._slots.busy_and_idle
         self._observer(Round(self._folded, commit_seconds, batches, settled, self._studies, slots))
         self._folded = 0
         return committed
+
+    def _settle(self) -> None:
+        """Commits what the engines have staged."""
+        self._finish_round(self._clock.wall())
 
     def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> float | None:
         """Writes what there is to write, or renews the lease where that is due. Returns the seconds that it took."""
@@ -297,6 +320,8 @@ class Controller:
 
     def _patience(self, now: float) -> float:
         """Returns how long the stream may be waited for, in seconds."""
+        if self._intake.rung:
+            return 0.0
         owed = PROGRESS_SECONDS if self._progress_owed else math.inf
         return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, owed))
 

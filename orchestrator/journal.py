@@ -105,6 +105,6 @@ def feed(engine: StudyEngine, record: Record) -> None:
         case "retry":
             engine.retry(record.trial, record.at)
         case "pause" | "resume" | "stop":
-            engine.command(record.call, record.at)
+            engine.command(record.call, record.at, record.text)
         case other:
             raise ValueError(f"a record of an unknown call '{other}'")

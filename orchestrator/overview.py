@@ -31,6 +31,7 @@ class Overview:
         created, changed: When the study was made, and when its state last changed; seconds since the epoch.
         ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch.
         notes: Who was told what, oldest first.
+        flagged: In what it is worse than the last run of its schedule; empty where it is not.
     """
 
     progress: Progress
@@ -38,6 +39,7 @@ class Overview:
     changed: float
     ends: tuple[float, ...] = ()
     notes: tuple[Told, ...] = ()
+    flagged: str = ""
 
     @property
     def ended(self) -> int:

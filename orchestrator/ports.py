@@ -14,7 +14,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 from orchestrator.changes import Changes, NoteRow
 from orchestrator.engine import Batch, Snapshot, StudyEngine, Sweep
 from orchestrator.errors import OrchestratorError
-from orchestrator.notices import Notice
+from orchestrator.notices import Best, Notice
+from orchestrator.schedule.slot import Run, Slot
 from orchestrator.spec import Spec
 from orchestrator.spec.notify import NotifyTable
 from tasks.contract import Confirmation, Job, Reply
@@ -192,11 +193,14 @@ class Books(Protocol):
             ForeignWrite: another process has ended a trial, or taken its number.
         """
 
-    def create(self, spec: Spec, at: float, uid: str = "", seed: int | None = None) -> Snapshot:
-        """Creates a study, or returns the one of that name if it is the same search.
+    def create(
+        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
+    ) -> Snapshot:
+        """Creates a study, or returns the one of that name if it is the same search. With a ``slot`` the study is that
+        slot's run, and nobody else's: both are written, or neither.
 
         Raises:
-            BadInput: a study of that name is another search.
+            BadInput: a study of that name is another search, or, of a slot, is there already.
             NotTheWriter: this process may not write any more.
         """
 
@@ -253,6 +257,60 @@ class Silence:
         """There is nothing to end."""
 
 
+class Calendar(Protocol):
+    """The database, as the one writer uses it for schedules. All of it may be done twice.
+
+    What changes something raises NotTheWriter where this process may not write any more.
+    """
+
+    def define(self, schedule: str, definition: str, since: int) -> None:
+        """Notes a schedule's timetable, and since when it has it, unless it has that one already; with an empty
+        ``definition``, that there is no such schedule any more."""
+
+    def put(self, *slots: Slot) -> None:
+        """Writes what became of slots, in place of what was written of them before."""
+
+    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, Slot]:
+        """Returns those of a schedule's slots that something is written of."""
+
+    def open(self) -> list[Run]:
+        """Returns the slots of all schedules about which something is still to be done; the earliest comes first."""
+
+    def runs(self, schedule: str) -> list[Run]:
+        """Returns a schedule's slots that wait, or have a study; the latest comes first."""
+
+    def bests(self, study: str, most: int) -> list[Best]:
+        """Returns the best completed trials, at most so many, the best one first; of several objectives those of the
+        Pareto front."""
+
+    def attempts_of(self, study: str) -> tuple[str, list[str]]:
+        """Returns a study's unique id, and the tokens of its attempts."""
+
+    def throw_study(self, slot: Slot) -> None:
+        """Deletes the study of a slot, and writes the slot."""
+
+
+class Reports(Protocol):
+    """What this host keeps of a study beside the database, and who writes reports."""
+
+    def ask(self, study: str) -> str | None:
+        """Has the report of a study written; returns where it is, or why it is not, once that is known."""
+
+    def throw(self, study: str) -> None:
+        """Deletes a study's report, and what its trials have printed."""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something is known now that ``ask`` has not returned yet."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was thrown away, as far as it can be."""
+
+    def close(self) -> None:
+        """Ends in order."""
+
+
 class Checkpoints(Protocol):
     """Where checkpoints are thrown that nobody needs any more."""
 
@@ -261,6 +319,10 @@ class Checkpoints(Protocol):
 
     def throw_study(self, uid: str) -> None:
         """Deletes whatever is left of a study's checkpoints."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was thrown away, as far as it can be."""
 
     def close(self) -> None:
         """Ends in order."""
@@ -274,6 +336,10 @@ class Artifacts(Protocol):
 
     def sweep(self, sweep: Sweep) -> None:
         """Deletes what nobody knows of."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was thrown away, as far as it can be."""
 
     def close(self) -> None:
         """Ends in order."""

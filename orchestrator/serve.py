@@ -24,9 +24,11 @@ from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.journal import Journal
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
-from orchestrator.ports import Observer, Passed, unobserved, unwatched
+from orchestrator.ports import Clock, Observer, Passed, unobserved, unwatched
+from orchestrator.schedule.reports import Reports
 from orchestrator.settings import Settings, redact
 from orchestrator.storage import Store, WriterLease
+from orchestrator.storage.calendar import Calendar
 from orchestrator.storage.database import Database, process_name
 from orchestrator.stream import EventStream, introduce, ring
 from tasks.app import connect
@@ -49,6 +51,7 @@ def serve(
     passed: Passed = unwatched,
     metrics: Endpoint | None = None,
     policy: Policy | None = None,
+    clock: Clock | None = None,
 ) -> None:
     """Runs the control plane until SIGTERM or SIGINT.
 
@@ -60,6 +63,7 @@ def serve(
         passed: Called at each step of a round.
         metrics: Where metrics are shown.
         policy: Who may be told what becomes of studies, beside those whom a spec names by their URL.
+        clock: Time.
 
     Raises:
         BadInput: a server cannot be reached, the port of the metrics cannot be had, or the database is of another
@@ -80,7 +84,7 @@ def serve(
                 if _await_lease(lease, stop):
                     with observed() as observer:
                         notifier = Notifier(policy or Policy(), os.environ)
-                        seams = passed, observer, notifier
+                        seams = passed, observer, notifier, clock or Clock()
                         _lead(settings, redis_url, database, lease, client, stop, only, record, seams)
             except NotTheWriter as error:
                 log.warning("%s; standing by", error, extra={"action": "deposed"})
@@ -126,10 +130,13 @@ def _lead(
     stop: threading.Event,
     only: str,
     record: Path | None,
-    seams: tuple[Passed, Observer, Notifier],
+    seams: tuple[Passed, Observer, Notifier, Clock],
 ) -> None:
-    passed, observer, notifier = seams
+    passed, observer, notifier, clock = seams
     store = Store(database, lease)
+    data_dir = settings.data_dir.absolute()
+    # As configured here, whoever says so: an argument, or the environment.
+    environment = os.environ | {"ORCHESTRATOR_STORAGE_URL": database.url, "ORCHESTRATOR_DATA_DIR": str(data_dir)}
     dispatcher = Dispatcher(redis_url, client)
     controller = Controller(
         store,
@@ -139,8 +146,11 @@ def _lead(
         ArtifactBin(settings.artifact_url or str(settings.data_dir / "artifacts")),
         lease=settings.lease,
         heartbeat=settings.heartbeat,
+        calendar=Calendar(database, lease),
+        reports=Reports(data_dir, environment),
         only=only,
         record=Journal(record) if record else None,
+        clock=clock,
         passed=passed,
         observer=observer,
         notifier=notifier,

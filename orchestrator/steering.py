@@ -9,6 +9,8 @@ from typing import Any
 from orchestrator.engine import StudyEngine
 from orchestrator.errors import BadInput
 from orchestrator.ports import Books, Clock, Command
+from orchestrator.schedule.scheduling import Scheduling
+from orchestrator.schedule.slot import DEFINE, OPERATION
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_configuration
 from orchestrator.spec.pruners import check_pruner
@@ -48,6 +50,7 @@ class Steering:
         settle: Commits what the studies have staged.
         take_up: Reads a study, as at the start, and makes the world agree with it.
         check_notify: Refuses a spec that names whom nobody could tell.
+        scheduling: What becomes of scheduled runs; whoever looks after one study alone has nothing to do with them.
     """
 
     def __init__(
@@ -60,6 +63,7 @@ class Steering:
         settle: Callable[[], object],
         take_up: Callable[[str], None],
         check_notify: Callable[[Spec], None],
+        scheduling: Scheduling | None,
     ) -> None:
         self._store = store
         self._studies = studies
@@ -68,24 +72,41 @@ class Steering:
         self._settle = settle
         self._take_up = take_up
         self._check_notify = check_notify
+        self._scheduling = scheduling
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to do that nobody rings for."""
+        return self._scheduling is not None and self._scheduling.has_news
 
     def apply(self) -> dict[Command, str]:
         """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
         answers = {}
+        slots = []
         for command in self._store.pending_commands():
             if self._only and command.study != self._only:
+                continue
+            if command.operation == OPERATION:
+                slots.append(command)
+                continue
+            if command.operation == DEFINE and self._scheduling is None:
                 continue
             try:
                 answer = self._apply(command)
             except BadInput as error:
                 answer = {"error": str(error)}
             answers[command] = json.dumps(answer)
+        if self._scheduling is not None:
+            answers |= {command: json.dumps(answer) for command, answer in self._scheduling.apply(slots).items()}
+            self._scheduling.tend()
         return answers
 
     def _apply(self, command: Command) -> dict[str, Any]:
         name = command.study
         if command.operation == "submit":
             self._submit(name, Spec.from_json(command.payload))
+        elif command.operation == DEFINE and self._scheduling is not None:
+            return self._scheduling.define(command)
         elif command.operation == "enqueue":
             return self._enqueue(self._at_hand(name), command.payload.get("params"))
         elif command.operation == "retry":
@@ -132,6 +153,7 @@ class Steering:
         if anew and known is not None:
             self._settle()
         snapshot = self._store.create(spec, self._clock.wall())
+        spec = spec.model_copy(update={"run": snapshot.spec.run})
         if anew:
             self._studies.open(snapshot)
         self._studies.feed(self._studies[name], "extend", spec=spec.to_json())

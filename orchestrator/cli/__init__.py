@@ -8,6 +8,7 @@ from orchestrator.cli import (  # noqa: F401
     listing,
     looking,
     reporting,
+    scheduling,
     standing,
     starting,
     steering,

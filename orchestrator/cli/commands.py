@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,7 +61,7 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
     SQLite file are used, kept in ORCHESTRATOR_DATA_DIR [default: .orchestrator].
     """
     settings = _settings()
-    search = _checked(spec, name, trials, settings)
+    search = checked(spec, name, trials, settings)
     from orchestrator.local.run import Plan
     from orchestrator.local.run import run as run_search
     from orchestrator.view.base import make_view
@@ -90,7 +91,7 @@ def validate(spec: Path, as_json: bool) -> None:
 
     Runs nothing of it, and imports nothing of the objective. Says in one line what is wrong, or what SPEC is.
     """
-    search = _checked(spec, None, None, _settings())
+    search = checked(spec, None, None, _settings())
     _check_classes(search, spec)
     if as_json:
         click.echo(json.dumps({"spec": str(spec), **search.shown()}))
@@ -98,6 +99,10 @@ def validate(spec: Path, as_json: bool) -> None:
     pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
     click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.objective}")
     click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
+    if search.schedule is not None:
+        from orchestrator.view.schedules import describe
+
+        click.echo(describe(search.schedule, time.time()))
 
 
 @cli.command()
@@ -134,7 +139,7 @@ def serve(
 
         die_with_parent(parent)
     settings = _settings()
-    redis_url, storage_url = _urls(settings)
+    redis_url, storage_url = urls(settings)
     metrics = settings.metrics(metrics_port)
     from tasks.log_lines import set_up
 
@@ -196,8 +201,8 @@ def submit(spec: Path, name: str | None) -> None:
     goes on with the study. Needs ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL.
     """
     settings = _settings()
-    search = _checked(spec, name, None, settings)
-    redis_url, storage_url = _urls(settings)
+    search = checked(spec, name, None, settings)
+    redis_url, storage_url = urls(settings)
     from orchestrator.commands import Issuer
     from orchestrator.serve import check_redis
     from orchestrator.storage import Store
@@ -210,6 +215,8 @@ def submit(spec: Path, name: str | None) -> None:
     database = Database(storage_url)
     database.prepare()
     Issuer(Store(database), client).submit(search, lambda: None, ANSWER_SECONDS)
+    if search.schedule is not None:
+        click.echo("note: this is one run, now; 'orchestrator beat' runs what a [schedule] says", err=True)
     click.echo(search.name)
 
 
@@ -247,7 +254,12 @@ def _settings() -> Settings:
     return load_settings()
 
 
-def _urls(settings: Settings) -> tuple[str, str]:
+def urls(settings: Settings) -> tuple[str, str]:
+    """Returns Redis and database of the fleet.
+
+    Raises:
+        BadInput: one of them is not set.
+    """
     for variable, value in (
         ("ORCHESTRATOR_REDIS_URL", settings.redis_url),
         ("ORCHESTRATOR_STORAGE_URL", settings.storage_url),
@@ -257,7 +269,7 @@ def _urls(settings: Settings) -> tuple[str, str]:
     return str(settings.redis_url), str(settings.storage_url)
 
 
-def _checked(path: Path, name: str | None, trials: int | None, settings: Settings) -> Spec:
+def checked(path: Path, name: str | None, trials: int | None, settings: Settings) -> Spec:
     """Returns the spec, after a look at its objective that imports nothing."""
     from orchestrator.objective_check import check_objective
     from tasks.objective_path import split_path

@@ -6,7 +6,7 @@ import click
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Running a search": ("init", "validate", "run", "submit"),
-    "Looking": ("ls", "status", "watch", "trials", "why", "logs", "replay"),
+    "Looking": ("ls", "status", "watch", "trials", "why", "logs", "replay", "schedule"),
     "Steering": ("pause", "resume", "stop", "retry", "enqueue"),
     "Results": ("report", "export"),
     "Processes": ("serve", "worker", "beat", "flower", "dashboard"),

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from orchestrator.changes import Changes, NoteRow
 from orchestrator.engine.core import ENDED, Core
+from orchestrator.engine.flag import flag
 from orchestrator.notices import Best
 from orchestrator.spec.notify import Event
 
@@ -38,11 +39,12 @@ def _note(core: Core, key: str, event: Event, kind: Literal["post", "command"], 
 
 def _body(core: Core, key: str, event: Event, at: float) -> str:
     best, front = core.trials.best()
+    flagged = flag(core.spec, core.state, best)
     ended = core.trials.ended
     trials = {"complete": ended["COMPLETE"], "pruned": ended["PRUNED"], "failed": ended["FAIL"]}
     told: dict[str, Any] = {
         "id": key,
-        "text": _text(core, event, best, front),
+        "text": _text(core, event, best, front) + (f"; flagged: {flagged}" if flagged else ""),
         "study": core.name,
         "event": event,
         "state": core.state,
@@ -54,6 +56,8 @@ def _body(core: Core, key: str, event: Event, at: float) -> str:
     }
     if front is not None:
         told["front"] = front
+    if flagged is not None:
+        told["flagged"] = flagged
     return json.dumps(_finite(told), allow_nan=False)
 
 

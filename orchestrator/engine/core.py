@@ -12,6 +12,7 @@ from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.engine.artifacts import Artifacts
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.checkpoints import Checkpoints
+from orchestrator.engine.flag import FLAGGED, flag, is_compared
 from orchestrator.engine.outputs import Answer, Figures, Revoke, Send
 from orchestrator.engine.trials import Trials
 from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
@@ -199,6 +200,8 @@ class Core:
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
             self.trials.mirror.changes.study_state = (state, reason, at)
+            if is_compared(self.spec, state):
+                self.trials.mirror.set_study_user_attr(0, FLAGGED, flag(self.spec, state, self.trials.best()[0]))
 
     def take_figures(self) -> Figures:
         """Returns what was counted and measured since the last call."""

@@ -11,12 +11,13 @@ from orchestrator.spec import Spec
 Steer = Literal["pause", "resume", "stop"]
 
 
-def steer(core: Core, operation: Steer, at: float) -> None:
-    """Pauses, resumes or stops the study; one that has ended is left as it is."""
+def steer(core: Core, operation: Steer, at: float, reason: str = "") -> None:
+    """Pauses, resumes or stops the study; one that has ended is left as it is. Without a ``reason`` to stop a person
+    did so."""
     if core.state in ENDED:
         return
     if operation == "stop":
-        core.end("stopped", "stopped by a person", at)
+        core.end("stopped", reason or "stopped by a person", at)
     else:
         core.set_state("paused" if operation == "pause" else "running", "", at)
 

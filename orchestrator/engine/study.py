@@ -189,10 +189,10 @@ class StudyEngine:
         self._core.slots = slots
         go_on(self._core, at)
 
-    def command(self, operation: Steer, at: float) -> None:
+    def command(self, operation: Steer, at: float, reason: str = "") -> None:
         """Steers the study; see ``orders.steer``."""
         self.mirror.now = at
-        orders.steer(self._core, operation, at)
+        orders.steer(self._core, operation, at, reason)
         go_on(self._core, at)
 
     def extend(self, spec: Spec, at: float) -> None:

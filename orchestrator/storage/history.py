@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from typing import Any, cast
 
@@ -19,9 +19,11 @@ from orchestrator.notices import TrialEnded
 from orchestrator.overview import Overview
 from orchestrator.pruning import Decision, Direction
 from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFacts
+from orchestrator.schedule.slot import Known, Slot
 from orchestrator.spec import Spec
 from orchestrator.standing import standing
 from orchestrator.storage import tables
+from orchestrator.storage.calendar import read_known, read_slots
 from orchestrator.storage.listing import Listing
 from orchestrator.storage.reading import final_value, read_params, read_values, reported_value, seconds
 from orchestrator.storage.standings import read_ended, read_overviews
@@ -69,6 +71,18 @@ class History:
         """
         self.spec(name)
         return read_overviews(self._connection, [name])[0]
+
+    def slots(self, schedule: str, most: int) -> list[tuple[Slot, Overview | None]]:
+        """Returns a schedule's last slots, the latest first, each with where its study stands, where there is one."""
+        found = read_slots(self._connection, schedule, most)
+        studies = {
+            each.progress.study: each for each in read_overviews(self._connection, [slot.study for slot in found])
+        }
+        return [(slot, studies.get(slot.study)) for slot in found]
+
+    def schedules(self, names: Iterable[str]) -> dict[str, Known]:
+        """Returns what is known of schedules, by name."""
+        return read_known(self._connection, names)
 
     def ended(self, name: str, most: int) -> list[TrialEnded]:
         """Returns the trials of a study that ended last, at most so many, oldest first."""

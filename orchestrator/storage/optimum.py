@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Select, case, literal, not_, select
 
 from orchestrator.notices import Best
 from orchestrator.optima import front_of, in_memory
-from orchestrator.storage.reading import final_value, read_params
+from orchestrator.storage.reading import final_value, read_params, read_values
 from orchestrator.storage.theirs import SYSTEM_ATTRS, TRIALS, VALUES
 
 
@@ -27,6 +27,11 @@ def violating() -> Select[Any]:
 
 def read_best(connection: Connection, study_id: int, *, maximize: bool) -> Best | None:
     """Returns the best completed trial as Optuna sees it: feasible, and of equals the one with the lowest number."""
+    return next(iter(read_bests(connection, study_id, 1, maximize=maximize)), None)
+
+
+def read_bests(connection: Connection, study_id: int, most: int, *, maximize: bool) -> list[Best]:
+    """Returns the best completed trials, at most so many, the best one first."""
     # Infinities are stored as a kind, not as a number.
     kind = models.TrialValueModel.TrialValueType
     size = case(
@@ -40,13 +45,30 @@ def read_best(connection: Connection, study_id: int, *, maximize: bool) -> Best 
         .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
         .where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE", not_(TRIALS.c.trial_id.in_(violating())))
         .order_by(*order, TRIALS.c.number)
-        .limit(1)
+        .limit(most)
     )
-    found = connection.execute(query).one_or_none()
-    if found is None:
-        return None
-    value = models.TrialValueModel.stored_repr_to_value(found.value, found.value_type)
-    return Best(number=found.number, value=value, params=read_params(connection, found.trial_id))
+    decode = models.TrialValueModel.stored_repr_to_value
+    return [
+        Best(number=row.number, value=decode(row.value, row.value_type), params=read_params(connection, row.trial_id))
+        for row in connection.execute(query).all()
+    ]
+
+
+def read_optima(connection: Connection, study_id: int, directions: Sequence[str], most: int) -> list[Best]:
+    """Returns the trials on the Pareto front, at most so many, by first value, which is theirs here."""
+    numbers = read_front(connection, study_id, directions)[:most]
+    query = select(TRIALS.c.trial_id, TRIALS.c.number).where(
+        TRIALS.c.study_id == study_id, TRIALS.c.number.in_(numbers)
+    )
+    ids = {row.number: row.trial_id for row in connection.execute(query)}
+    return [
+        Best(
+            number=number,
+            value=read_values(connection, ids[number])[0],
+            params=read_params(connection, ids[number]),
+        )
+        for number in numbers
+    ]
 
 
 def read_front(connection: Connection, study_id: int, directions: Sequence[str]) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, select
 
 from orchestrator.engine.ends import describe_end
+from orchestrator.engine.flag import FLAGGED
 from orchestrator.engine.trials import DECISION, EXTRA, FAILURE
 from orchestrator.lifecycle import WAITING, AttemptState
 from orchestrator.notices import Progress, SlotLine, TrialEnded
@@ -20,7 +21,7 @@ from orchestrator.storage import tables
 from orchestrator.storage.notes import read_told
 from orchestrator.storage.optimum import read_best, read_front
 from orchestrator.storage.reading import read_params, read_values, reported_value, seconds
-from orchestrator.storage.theirs import STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS
+from orchestrator.storage.theirs import STEPS, STUDIES, STUDY_USER_ATTRS, SYSTEM_ATTRS, TRIALS, USER_ATTRS
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -74,6 +75,10 @@ class _Counted:
         self.pruned = self._pruned_lengths()
         self.notes = read_told(connection, ids)
         self.attempts: dict[int, Counter[str]] = defaultdict(Counter)
+        flags = select(STUDY_USER_ATTRS.c.study_id, STUDY_USER_ATTRS.c.value_json).where(
+            STUDY_USER_ATTRS.c.study_id.in_(ids), STUDY_USER_ATTRS.c.key == FLAGGED
+        )
+        self.flagged = {study: str(json.loads(flag) or "") for study, flag in connection.execute(flags)}
         attempts = tables.attempts.c
         live = select(attempts.study_id, attempts.state, func.count()).where(attempts.study_id.in_(ids))
         for study, state, count in connection.execute(live.group_by(attempts.study_id, attempts.state)):
@@ -134,7 +139,8 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         front=len(read_front(connection, study, spec.objectives)) if several else None,
         slots=_slots(connection, study),
     )
-    return Overview(progress, row.created, row.changed, _ends(connection, study), counted.notes.get(study, ()))
+    ends, notes = _ends(connection, study), counted.notes.get(study, ())
+    return Overview(progress, row.created, row.changed, ends, notes, counted.flagged.get(study, ""))
 
 
 def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:

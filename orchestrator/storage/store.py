@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError
 from optuna.storages import RDBStorage
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import bindparam, case, delete, insert, select, update
 
 from orchestrator.changes import Changes
 from orchestrator.engine import ENDED, Snapshot
@@ -19,12 +19,15 @@ from orchestrator.errors import BadInput
 from orchestrator.lifecycle import LIVE
 from orchestrator.overview import Told
 from orchestrator.ports import Command, NoteState, Owed
+from orchestrator.schedule.slot import OPERATION, Slot
 from orchestrator.spec import Spec, differences
 from orchestrator.storage import tables
+from orchestrator.storage.calendar import put_slots
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.notes import read_owed, read_told, settle
 from orchestrator.storage.rows import Writer
+from orchestrator.storage.statements import insert_or_ignore
 from orchestrator.storage.theirs import STUDIES
 from orchestrator.storage.whole import read_whole
 
@@ -75,19 +78,22 @@ class Store:
                     writer.write(changes)
                     made.append((name, writer.new_ids))
             for command, answer in (answers or {}).items():
-                connection.execute(update(tables.commands).where(tables.commands.c.id == command).values(answer=answer))
+                connection.execute(_ANSWER, {"the_command": command, "the_answer": answer})
             settle(connection, notes or {})
         # Only now: ids of a transaction that did not commit belong to nobody.
         for name, new_ids in made:
             self._ids[name][1].update(new_ids)
 
-    def create(self, spec: Spec, at: float, uid: str = "", seed: int | None = None) -> Snapshot:
+    def create(
+        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
+    ) -> Snapshot:
         """Creates a study, or returns the one of that name if it is the same search.
 
-        ``uid`` and ``seed`` are drawn at random where neither they nor the spec say otherwise.
+        ``uid`` and ``seed`` are drawn at random where neither they nor the spec say otherwise. With a ``slot`` the
+        study is that slot's run, and the slot is written with it.
 
         Raises:
-            BadInput: a study of that name is another search; the message says what differs.
+            BadInput: a study of that name is another search; the message says what differs. Or, of a slot: it is there.
         """
         with self._database.write() as connection:
             self._writers_lease().check(connection)
@@ -95,6 +101,9 @@ class Store:
             study_id = self._optuna.create_new_study(_directions(spec), spec.name)
         except DuplicatedStudyError:
             if self.state(spec.name) is not None:
+                if slot is not None:
+                    # A slot's own study would have been made together with its row.
+                    raise BadInput(f"study '{spec.name}'", "is there already, and is no run of the schedule") from None
                 return self._continue(spec)
             study_id = self._adopt_plain(spec)
         if seed is None:
@@ -116,6 +125,7 @@ class Store:
                     changed=at,
                 )
             )
+            put_slots(connection, [] if slot is None else [slot])
         return self.load(spec.name)
 
     def load(self, name: str) -> Snapshot:
@@ -160,19 +170,22 @@ class Store:
 
     def issue(self, key: str, issuer: str, operation: str, study: str, payload: Mapping[str, Any]) -> None:
         """Adds a command for the control plane. The same key twice is one command."""
+        self.issue_all(issuer, [Command(0, key, operation, study, dict(payload))])
+
+    def issue_all(self, issuer: str, commands: Iterable[Command]) -> None:
+        """Adds commands: all of them, or none. One whose key is there already is left out; their ids do not count."""
+        statement = insert_or_ignore(self._database.dialect, tables.commands)
         with self._database.write() as connection:
-            known = connection.scalar(select(tables.commands.c.id).where(tables.commands.c.key == key))
-            if known is None:
-                connection.execute(
-                    insert(tables.commands).values(
-                        key=key,
-                        issuer=issuer,
-                        operation=operation,
-                        study=study,
-                        payload=json.dumps(payload),
-                        created=time.time(),
-                    )
-                )
+            for command in commands:
+                row = {
+                    "key": command.key,
+                    "issuer": issuer,
+                    "operation": command.operation,
+                    "study": command.study,
+                    "payload": json.dumps(command.payload),
+                    "created": time.time(),
+                }
+                connection.execute(statement, row)
 
     def answer(self, key: str) -> str | None:
         """Returns the answer to a command, or ``None`` while there is none."""
@@ -214,6 +227,8 @@ class Store:
                 "was started as another search: " + "; ".join(changed),
                 "take another name, or put it back",
             )
+        # Whose run it is, it stays.
+        spec = spec.model_copy(update={"run": snapshot.spec.run})
         with self._database.write() as connection:
             self._writers_lease().check(connection)
             connection.execute(
@@ -239,6 +254,18 @@ class Store:
         if self._lease is None:
             raise RuntimeError("this store was opened without the right to write studies")
         return self._lease
+
+
+_COMMAND = tables.commands.c
+# A schedule asks for ever: its orders are as long as its spec, which is written down with the study.
+_ANSWER = (
+    update(tables.commands)
+    .where(_COMMAND.id == bindparam("the_command"))
+    .values(
+        answer=bindparam("the_answer"),
+        payload=case((_COMMAND.operation == OPERATION, "{}"), else_=_COMMAND.payload),
+    )
+)
 
 
 def _select_study() -> Any:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Float,
     ForeignKey,
@@ -15,11 +17,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    TextClause,
     UniqueConstraint,
     text,
 )
 
 from orchestrator.lifecycle import LIVE
+from orchestrator.schedule.slot import OPEN
 
 SCHEMA_VERSION = 2
 
@@ -80,7 +84,12 @@ attempts = Table(
     UniqueConstraint("study_id", "trial", "number"),
 )
 
-_live = text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(LIVE))))
+
+def _in_state(states: Iterable[str]) -> TextClause:
+    return text("state IN ({})".format(", ".join(f"'{state}'" for state in sorted(states))))
+
+
+_live = _in_state(LIVE)
 Index(
     "orchestrator_one_live_attempt",
     attempts.c.study_id,
@@ -185,6 +194,39 @@ notes = Table(
     Column("changed", Float(53), nullable=False),
 )
 """What somebody is, or was, to be told; see ``changes.NoteRow`` and ``ports.NoteState``."""
+
+# -- schedules: these two tables are not of one study, and outlive those that they speak of
+
+schedules = Table(
+    "orchestrator_schedules",
+    metadata,
+    Column("name", String(128), primary_key=True),
+    Column("definition", Text, nullable=False),
+    Column("since", BigInteger, nullable=False),
+)
+"""Which timetable a schedule has, and since when: nothing that it names before that was ever missed."""
+
+slots = Table(
+    "orchestrator_slots",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("schedule", String(128), nullable=False),
+    Column("planned", BigInteger, nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("study", String(128), nullable=False),
+    Column("manual", Boolean, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("report", Text, nullable=False),
+    Column("decided", Float(53), nullable=False),
+    Column("spec", Text),
+    UniqueConstraint("schedule", "planned"),
+)
+"""What became of each time that a schedule named, and of each run that a person began; see ``schedule.slot.Slot``."""
+
+_open = _in_state(OPEN)
+Index("orchestrator_open_slots", slots.c.schedule, sqlite_where=_open, postgresql_where=_open)
+
+# -- which of them are whose
 
 OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, notes, studies)
 """The tables whose rows belong to one study."""

@@ -31,7 +31,7 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
         return Column(head, cells, right=True, rank=rank)
 
     names = [(one_line(each.progress.study), "bold") for each in overviews]
-    states = [(each.progress.state, STYLES.get(each.progress.state, "")) for each in overviews]
+    states = [_state(each) for each in overviews]
     columns = [
         Column("study", names, least=_SHORTEST_NAME),
         Column("state", states),
@@ -59,6 +59,8 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     if overview.rate is not None and progress.state not in ENDED:
         parts.append(Text(f"{_rate(overview)} trials an hour, by the last {count(len(overview.ends), 'trial')}"))
     made, changed = (_ago(now - at) for at in (overview.created, overview.changed))
+    if overview.flagged:
+        parts.append(Text(f"flagged: {one_line(overview.flagged)}", style="bold yellow"))
     parts.append(Text(f"created {made} ago, {progress.state} for {changed}", style="dim"))
     parts += [Text(words, style="yellow") for words in filter(None, map(note_trouble, overview.notes))]
     if progress.slots:
@@ -72,12 +74,18 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
     progress = {key: value for key, value in msgspec.to_builtins(overview.progress).items() if key != "type"}
     data: dict[str, Any] = plain(progress)
     return data | {
+        "flagged": overview.flagged or None,
         "created": overview.created,
         "changed": overview.changed,
         "trials_per_hour": None if overview.rate is None else round(overview.rate * _HOUR, 3),
         "eta_s": overview.eta(now),
         "notes": [note._asdict() for note in overview.notes],
     }
+
+
+def _state(overview: Overview) -> Cell:
+    state = overview.progress.state
+    return (f"{state}, flagged", "bold yellow") if overview.flagged else (state, STYLES.get(state, ""))
 
 
 def _failed(overview: Overview) -> Cell:

@@ -14,18 +14,24 @@ from orchestrator.engine import ENDED, Snapshot
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.lifecycle import LIVE
 from orchestrator.ports import Command, ForeignWrite, NoteState, Owed
+from orchestrator.schedule.slot import Slot
 from orchestrator.spec import Spec, differences
 from tests.simulated.ledger import Ledger
 
 
 @dataclass
 class MemoryDatabase:
-    """The rows, and the term of whoever may write. ``away``: nobody reaches it."""
+    """The rows, and the term of whoever may write. ``away``: nobody reaches it.
+
+    ``schedules`` hold timetable and since when, ``slots`` go by schedule and planned time.
+    """
 
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
     answers: dict[int, str] = field(default_factory=dict)
     notes: dict[str, tuple[str, NoteRow, NoteState]] = field(default_factory=dict)
+    schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
+    slots: dict[tuple[str, int], Slot] = field(default_factory=dict)
     term: int = 0
     away: bool = False
 
@@ -53,7 +59,7 @@ class MemoryBooks:
         answers: Mapping[int, str] | None = None,
         notes: Mapping[str, NoteState] | None = None,
     ) -> None:
-        self._check_writer()
+        self.check_writer()
         ledgers = self._database.ledgers
         for name, changes in batches.items():
             _check_open(ledgers[name], changes)
@@ -67,19 +73,25 @@ class MemoryBooks:
             self._database.notes[key] = name, note, state
         self._database.answers |= answers or {}
 
-    def create(self, spec: Spec, at: float, uid: str = "", seed: int | None = None) -> Snapshot:
+    def create(
+        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
+    ) -> Snapshot:
         del at
-        self._check_writer()
+        self.check_writer()
         known = self._database.ledgers.get(spec.name)
         if known is not None:
+            if slot is not None:
+                raise BadInput(f"study '{spec.name}'", "is there already, and is no run of the schedule")
             if changed := differences(known.spec, spec):
                 raise BadInput(f"study '{spec.name}'", "was started as another search: " + "; ".join(changed))
             snapshot = self.load(spec.name)
-            known.spec = spec
+            known.spec = spec.model_copy(update={"run": known.spec.run})
             return snapshot
         uid = uid or f"uid-of-{spec.name}"
         seed = seed if seed is not None else spec.seed if spec.seed is not None else 7
         self._database.ledgers[spec.name] = Ledger(spec, seed, uid)
+        if slot is not None:
+            self._database.slots[slot.schedule, slot.planned] = slot
         return self.load(spec.name)
 
     def load(self, name: str) -> Snapshot:
@@ -108,7 +120,8 @@ class MemoryBooks:
             if state.state == "owed"
         ]
 
-    def _check_writer(self) -> None:
+    def check_writer(self) -> None:
+        """Raises unless this one may write."""
         self._database.check()
         if self._term != self._database.term:
             raise NotTheWriter(f"another control plane has taken over (this one wrote in term {self._term})")

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from orchestrator.controller import Controller
 from orchestrator.engine import Sweep
 from orchestrator.errors import NotTheWriter
+from orchestrator.journal import Journal
 from orchestrator.ports import Clock, Observer, Step, unobserved
 from orchestrator.serve import AWAY, AWAY_SECONDS
 from orchestrator.spec import Spec
@@ -19,6 +20,7 @@ from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
+from tests.simulated.memory_calendar import MemoryCalendar
 
 LEASE = 6.0
 HEARTBEAT = 2.0
@@ -45,6 +47,36 @@ class Bins:
     def sweep(self, sweep: Sweep) -> None:
         self._files.drop_artifacts([], sweep)
 
+    @property
+    def idle(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+class Reports:
+    """What is asked for is written at once, if it can be: ``unwritable`` are studies of which it cannot."""
+
+    def __init__(self) -> None:
+        self.written: list[str] = []
+        self.thrown: list[str] = []
+        self.unwritable: set[str] = set()
+        self.idle = True
+
+    def ask(self, study: str) -> str | None:
+        if study in self.unwritable:
+            return "failed: somehow"
+        self.written.append(study)
+        return f"reports/{study}/report.html"
+
+    def throw(self, study: str) -> None:
+        self.thrown.append(study)
+
+    @property
+    def has_news(self) -> bool:
+        return False
+
     def close(self) -> None:
         pass
 
@@ -57,6 +89,7 @@ class Simulation:
         objective: What the slots run.
         slots: How many.
         observer: Told of each round.
+        created: Whether its study is there from the beginning.
 
     Attributes:
         alive: Whether there is a control plane.
@@ -64,10 +97,17 @@ class Simulation:
         runs: Every start of an attempt.
         dead: Runners whose process is gone: nothing of theirs is sent again.
         garbage: What was put into the stream that is no event.
+        record: Where the next control plane that is started records its inputs.
     """
 
     def __init__(
-        self, spec: Spec, objective: Objective = learning, slots: int = 1, observer: Observer = unobserved
+        self,
+        spec: Spec,
+        objective: Objective = learning,
+        slots: int = 1,
+        observer: Observer = unobserved,
+        *,
+        created: bool = True,
     ) -> None:
         self.now = 1_700_000_000.0
         self.spec = spec
@@ -88,7 +128,10 @@ class Simulation:
         self._beat_at = 0.0
         self._back_at: dict[str, float] = {}
         self._armed: Callable[[Step], bool] | None = None
-        MemoryBooks(self.database).create(spec, self.now)
+        self.reports = Reports()
+        self.record: Journal | None = None
+        if created:
+            MemoryBooks(self.database).create(spec, self.now)
         self.controller: Controller | None = None
 
     @property
@@ -103,15 +146,18 @@ class Simulation:
 
     def start(self) -> None:
         """Starts a control plane that takes over from whoever is active."""
-        bins = Bins(self.files)
+        bins, books = Bins(self.files), MemoryBooks(self.database)
         self.controller = Controller(
-            MemoryBooks(self.database),
+            books,
             MemoryStream(self.redis, self.clock),
             MemoryBroker(self.redis),
             bins,
             bins,
             lease=LEASE,
             heartbeat=HEARTBEAT,
+            calendar=MemoryCalendar(self.database, books),
+            reports=self.reports,
+            record=self.record,
             clock=self.clock,
             passed=self._pass,
             observer=self.observer,

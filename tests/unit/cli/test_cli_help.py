@@ -13,7 +13,20 @@ from orchestrator.cli import cli, main
 from orchestrator.cli.kinds import SECTIONS, Passed
 from tasks import worker
 
-LOOKING = ("ls", "status", "watch", "trials", "why", "logs", "replay", "report", "validate", "run", "doctor")
+LOOKING = (
+    "ls",
+    "status",
+    "watch",
+    "trials",
+    "why",
+    "logs",
+    "replay",
+    "report",
+    "validate",
+    "run",
+    "doctor",
+    "schedule",
+)
 
 
 def commands() -> Iterator[tuple[str, click.Command]]:

@@ -1,0 +1,117 @@
+"""When a run has ended: its report is written, and the studies of the oldest runs make room."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.engine import Sweep
+from orchestrator.errors import BadInput
+from orchestrator.ports import Artifacts, Calendar, Checkpoints, Clock, Reports
+from orchestrator.schedule.slot import Run, Slot
+from orchestrator.studies import Studies
+
+log = logging.getLogger(__name__)
+
+
+class Aftercare:
+    """Looks after runs that are over. Each step can be done again, and is, by whoever leads next.
+
+    A study is deleted in three steps: it is noted that it goes; its files go; its rows go, once the files are gone. So
+    nothing is left that nobody knows of, and a study that a person has taken up again meanwhile stays.
+
+    Args:
+        calendar: Where slots are written.
+        studies: The studies at hand: nothing of theirs is touched.
+        checkpoints, artifacts, reports: Where the files of a study are.
+        clock: Time.
+    """
+
+    def __init__(
+        self,
+        calendar: Calendar,
+        studies: Studies,
+        checkpoints: Checkpoints,
+        artifacts: Artifacts,
+        reports: Reports,
+        clock: Clock,
+    ) -> None:
+        self._calendar = calendar
+        self._studies = studies
+        self._checkpoints = checkpoints
+        self._artifacts = artifacts
+        self._reports = reports
+        self._clock = clock
+        self._thrown: set[str] = set()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a report is written that was waited for, or files are gone."""
+        return self._reports.has_news or (bool(self._thrown) and self._files_gone)
+
+    def tend(self, runs: Sequence[Run]) -> None:
+        """Does what is due for the runs about which something is still to be done."""
+        for run in runs:
+            if run.goes_on or run.slot.study in self._studies:
+                if run.slot.state == "deleting":
+                    self._thrown.discard(run.slot.study)
+                    log.info(
+                        "study %s goes on, and stays",
+                        run.slot.study,
+                        extra={"action": "run_kept", "study": run.slot.study},
+                    )
+                    self._write(replace(run.slot, state="running"))
+            elif run.slot.state == "running":
+                self._end(run)
+            elif run.slot.state == "deleting":
+                self._delete(run)
+
+    def _end(self, run: Run) -> None:
+        report = ""
+        if run.table is not None and run.table.report:
+            said = self._reports.ask(run.slot.study)
+            if said is None:
+                return
+            report = said
+            log.info(
+                "report of %s: %s", run.slot.study, report, extra={"action": "run_reported", "study": run.slot.study}
+            )
+        self._write(replace(run.slot, state="ended", report=report))
+        self._make_room(run.slot.schedule)
+
+    def _make_room(self, schedule: str) -> None:
+        """Marks the studies of the oldest runs, as far as they are at rest and there are more than are to be kept."""
+        made = [run for run in self._calendar.runs(schedule) if run.study_state is not None]
+        newest = made[0].table if made else None
+        if newest is None or newest.keep is None:
+            return
+        for run in made[newest.keep :]:
+            at_rest = not run.goes_on and run.slot.study not in self._studies
+            if run.slot.state == "ended" and at_rest and run.is_own:
+                self._write(replace(run.slot, state="deleting", reason=f"keep = {newest.keep}"))
+
+    def _delete(self, run: Run) -> None:
+        study = run.slot.study
+        if study not in self._thrown:
+            try:
+                uid, attempts = self._calendar.attempts_of(study)
+            except BadInput:
+                pass  # somebody else has deleted it
+            else:
+                self._checkpoints.throw_study(uid)
+                self._artifacts.sweep(Sweep(frozenset(attempts), frozenset()))
+            self._reports.throw(study)
+            self._thrown.add(study)
+        if self._files_gone:
+            gone = replace(run.slot, state="deleted", report="", decided=self._clock.wall())
+            self._calendar.throw_study(gone)
+            self._thrown.discard(study)
+            log.info("study %s is deleted: %s", study, run.slot.reason, extra={"action": "run_deleted", "study": study})
+
+    @property
+    def _files_gone(self) -> bool:
+        return self._checkpoints.idle and self._artifacts.idle and self._reports.idle
+
+    def _write(self, slot: Slot) -> None:
+        self._calendar.put(replace(slot, decided=self._clock.wall()))

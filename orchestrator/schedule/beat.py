@@ -1,0 +1,112 @@
+"""Celery beat over a folder of specs. Celery keeps the time and handles signals; what is due is ours to say."""
+
+from __future__ import annotations
+
+import functools
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import celery.beat
+from celery.apps.beat import Beat
+from celery.signals import setup_logging
+from sqlalchemy import select
+
+from orchestrator.commands import issuer_name
+from orchestrator.ports import Clock, Command
+from orchestrator.schedule.folder import Folder
+from orchestrator.schedule.slot import Known
+from orchestrator.schedule.ticker import LOOK_SECONDS, MOST_AHEAD, Ticker
+from orchestrator.storage import Store
+from orchestrator.storage.calendar import read_known
+from orchestrator.storage.database import Database
+from orchestrator.storage.statements import current_time
+from orchestrator.stream import ring
+from tasks.app import connect, create_app
+
+log = logging.getLogger(__name__)
+
+
+class SlotScheduler(celery.beat.Scheduler):  # type: ignore[misc]  # celery has no types
+    """A scheduler that sends no tasks: each tick is a look at the folder and at what is due.
+
+    Celery's own would send what its entries say, and remembers in a file of this host when it did; with the broker away
+    a run is gone, with two of them it is sent twice. Here a run is a row, whoever asks for it.
+    """
+
+    def __init__(self, tick: Callable[[], float], **options: Any) -> None:
+        self._tick = tick
+        super().__init__(**options)
+
+    def setup_schedule(self) -> None:
+        """There are no entries of Celery's kind."""
+
+    def tick(self) -> float:
+        """Returns after how many seconds it wants to be called again."""
+        return self._tick()
+
+
+class StoreDesk:
+    """The database, as a beat uses it.
+
+    Args:
+        database: Prepared tables.
+        store: What issues commands.
+    """
+
+    def __init__(self, database: Database, store: Store) -> None:
+        self._database = database
+        self._store = store
+
+    def known(self, names: list[str]) -> tuple[float, dict[str, Known]]:
+        with self._database.read() as connection:
+            now = float(connection.scalar(select(current_time(self._database.dialect))) or 0.0)
+            return now, read_known(connection, names)
+
+    def issue(self, commands: list[Command]) -> None:
+        self._store.issue_all(issuer_name(), commands)
+
+
+def beat(
+    redis_url: str,
+    storage_url: str,
+    studies: Path,
+    clock: Clock | None = None,
+    most_ahead: float = MOST_AHEAD,
+) -> None:
+    """Runs a beat until SIGTERM or SIGINT.
+
+    Args:
+        redis_url, storage_url: The servers. Redis need not be there: it only carries the ring.
+        studies: The folder of the specs.
+        clock: Time.
+        most_ahead: By how many seconds the clock may differ from the database's.
+
+    Raises:
+        BadInput: the folder or the database cannot be read, or the database is of another version.
+    """
+    folder = Folder(studies)
+    folder.look()
+    database = Database(storage_url)
+    database.prepare()
+    store, client = Store(database), connect(redis_url)
+    ticker = Ticker(folder, StoreDesk(database, store), lambda: ring(client), clock or Clock(), most_ahead)
+    # Logging is set up already, and Celery is to leave it as it is.
+    setup_logging.connect(_leave_logging)
+    log.info("looking at the specs in %s", studies, extra={"action": "beating"})
+    try:
+        Beat(
+            app=create_app(redis_url),
+            scheduler_cls=functools.partial(SlotScheduler, ticker.tick),
+            max_interval=LOOK_SECONDS,
+            loglevel="INFO",
+            quiet=True,
+        ).run()
+    finally:
+        store.close()
+        database.close()
+
+
+def _leave_logging(**kwargs: Any) -> None:
+    del kwargs

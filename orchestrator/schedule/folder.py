@@ -1,0 +1,89 @@
+"""A folder of specs, looked at again and again: which of them are schedules, and what is wrong with the others."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import BadInput
+from orchestrator.spec import Spec, parse
+from orchestrator.spec.load import printable, read
+from orchestrator.spec.schedule import ScheduleTable
+
+SUFFIX = ".toml"
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """A spec with a [schedule]."""
+
+    path: Path
+    spec: Spec
+    table: ScheduleTable
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a folder held at one look.
+
+    Attributes:
+        schedules: By name, in the order of their files.
+        problems: In one line each, by file; nothing of such a file is run.
+    """
+
+    schedules: dict[str, Schedule]
+    problems: dict[Path, str]
+
+
+class Folder:
+    """The specs directly in a folder; hidden files, and what does not end in .toml, are none.
+
+    Args:
+        path: The folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._known: dict[Path, tuple[str, Schedule | None]] = {}
+
+    def look(self) -> Contents:
+        """Reads what is there now. A file that says what it said before is not parsed again.
+
+        Raises:
+            BadInput: the folder cannot be read.
+        """
+        try:
+            names = sorted(os.listdir(self.path))
+        except OSError as error:
+            problem = f"cannot be read: {error.strerror}"
+            raise BadInput(printable(self.path), problem, "name the folder of the specs with --studies") from None
+        known, self._known = self._known, {}
+        contents = Contents({}, {})
+        for path in [self.path / name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]:
+            found = self._read(path, known.get(path))
+            if isinstance(found, str):
+                contents.problems[path] = found
+            elif found is not None and found.name in contents.schedules:
+                other = printable(contents.schedules[found.name].path)
+                taken = BadInput(f"{printable(path)}: name", f"'{found.name}' is that of {other}", "take another one")
+                contents.problems[path] = str(taken)
+            elif found is not None:
+                contents.schedules[found.name] = found
+        return contents
+
+    def _read(self, path: Path, known: tuple[str, Schedule | None] | None) -> Schedule | str | None:
+        """Returns the schedule, what is wrong, or ``None`` for a spec without a [schedule]."""
+        try:
+            text = read(path)
+            if known is None or known[0] != text:
+                spec = parse(text, printable(path))
+                known = text, None if spec.schedule is None else Schedule(path, spec, spec.schedule)
+        except BadInput as error:
+            return str(error)
+        self._known[path] = known
+        return known[1]

@@ -1,0 +1,62 @@
+"""What ``schedule`` lists: when schedules run next, and what came of the last runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+from orchestrator.overview import Overview
+from orchestrator.schedule.folder import Contents, Schedule
+from orchestrator.schedule.judge import MOST_MISSED, PUNCTUAL_SECONDS
+from orchestrator.schedule.slot import Known, Slot
+from orchestrator.timetable import delay
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One schedule.
+
+    Attributes:
+        upcoming: The next slots, in seconds since the epoch.
+        overdue: Slots that nobody has asked for although it is time; at most ``MOST_MISSED`` are counted.
+        seen: Whether a beat has ever looked at it.
+        runs: The last slots, the latest first, each with where its study stands, where there is one.
+    """
+
+    schedule: Schedule
+    upcoming: Sequence[int]
+    overdue: Sequence[int]
+    seen: bool
+    runs: Sequence[tuple[Slot, Overview | None]]
+
+
+def listing(
+    contents: Contents,
+    known: Mapping[str, Known],
+    runs: Callable[[str], Sequence[tuple[Slot, Overview | None]]],
+    now: float,
+    upcoming: int,
+) -> list[Listed]:
+    """Returns the schedules of a folder.
+
+    Args:
+        contents: What is in the folder.
+        known: What the database says of them.
+        runs: Returns the last runs of one.
+        now: Seconds since the epoch.
+        upcoming: How many of the next slots are wanted.
+    """
+    found = []
+    for name, schedule in contents.schedules.items():
+        timetable, jitter = schedule.table.timetable, schedule.table.jitter
+        seen = known.get(name)
+        if seen is not None and seen.definition != schedule.table.definition:
+            seen = None
+        overdue: list[int] = []
+        if seen is not None:
+            slots, _ = timetable.newest(max(seen.since, seen.newest), int(now), MOST_MISSED)
+            overdue = [slot for slot in slots if slot + delay(name, slot, jitter) + PUNCTUAL_SECONDS < now]
+        ahead = list(islice(timetable.upcoming(int(now)), upcoming))
+        found.append(Listed(schedule, ahead, overdue, seen is not None, runs(name)))
+    return found

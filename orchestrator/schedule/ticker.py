@@ -1,0 +1,233 @@
+"""What a beat does at a tick: it looks at its folder, and asks for the runs whose time has come. It decides nothing.
+
+What it asks for is the same whoever asks, and how often: the key of a slot's command is made of schedule and time. So
+any number of beats may run, be killed and be started again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Protocol
+
+import redis
+from sqlalchemy import exc
+
+from orchestrator.errors import BadInput
+from orchestrator.ports import Clock, Command
+from orchestrator.schedule.folder import Folder, Schedule
+from orchestrator.schedule.judge import MOST_MISSED, PUNCTUAL_SECONDS
+from orchestrator.schedule.slot import DEFINE, OPERATION, Known, key_of, order
+from orchestrator.timetable import delay, run_name
+
+log = logging.getLogger(__name__)
+
+LOOK_SECONDS = 1.0
+"""How often the folder is looked at, at the least."""
+
+MOST_AHEAD = 3_600.0
+"""A beat whose clock and the database's are further apart than this asks for nothing."""
+
+AWAY = (exc.OperationalError, exc.InterfaceError)
+
+
+class Desk(Protocol):
+    """The database, as a beat uses it."""
+
+    def known(self, names: list[str]) -> tuple[float, dict[str, Known]]:
+        """Returns the time by the database's clock, and what it says of these schedules."""
+
+    def issue(self, commands: list[Command]) -> None:
+        """Adds commands, all or none; one whose key is there already is left out."""
+
+
+@dataclass
+class _Watched:
+    """A schedule that is there.
+
+    Attributes:
+        since: Since when it has its timetable, as far as this process knows.
+        told: Whether the control plane was told of its timetable, or knew.
+        after: The last slot that was asked for or decided on; ``None`` while that is not known.
+        due: When the next one is.
+    """
+
+    schedule: Schedule
+    since: int
+    told: bool = False
+    after: int | None = None
+    due: float = 0.0
+
+    def find_next(self) -> None:
+        """Works out when the next slot is due."""
+        if self.after is not None:
+            planned = next(self.schedule.table.timetable.upcoming(self.after), None)
+            self.due = float("inf") if planned is None else self._due(planned)
+
+    def due_by(self, now: float, after: int) -> tuple[list[int], bool]:
+        """Returns the slots after ``after`` that are due, at most ``MOST_MISSED``, and whether there were more.
+
+        In their order: one that is delayed by its jitter delays those after it.
+        """
+        slots, more = self.schedule.table.timetable.newest(after, int(now), MOST_MISSED)
+        return list(takewhile(lambda planned: self._due(planned) <= now, slots)), more
+
+    def _due(self, planned: int) -> float:
+        return planned + delay(self.schedule.name, planned, self.schedule.table.jitter)
+
+
+class Ticker:
+    """Ticks.
+
+    Args:
+        folder: The specs.
+        desk: The database.
+        ring: Wakes the control plane.
+        clock: Time.
+        most_ahead: By how many seconds the clock may differ from the database's.
+    """
+
+    def __init__(
+        self, folder: Folder, desk: Desk, ring: Callable[[], None], clock: Clock, most_ahead: float = MOST_AHEAD
+    ) -> None:
+        self._folder = folder
+        self._desk = desk
+        self._ring = ring
+        self._clock = clock
+        self._most_ahead = most_ahead
+        self._watched: dict[str, _Watched] = {}
+        self._problems: dict[Path, str] = {}
+        self._looked_at: float | None = None
+        self._removed: list[str] = []
+        self._trouble = ""
+        self._said_apart = False
+
+    def tick(self) -> float:
+        """Does what is due; returns after how many seconds it wants to be called again."""
+        now = self._clock.wall()
+        self._look(now)
+        try:
+            self._ask(now)
+        except AWAY as error:
+            self._complain(f"the database is away: {str(error.orig or error).strip().splitlines()[0]}")
+        if self._trouble:
+            return LOOK_SECONDS
+        due = min((watched.due for watched in self._watched.values()), default=now + LOOK_SECONDS)
+        return min(max(due - self._clock.wall(), 0.0), LOOK_SECONDS)
+
+    # -- the folder
+
+    def _look(self, now: float) -> None:
+        # A timetable that is new here came after the last look.
+        since = int(now if self._looked_at is None else self._looked_at)
+        try:
+            contents = self._folder.look()
+        except BadInput as error:
+            # It may be a file system that is away for a moment. What was there is gone on with.
+            self._name_problems({self._folder.path: str(error)})
+            return
+        self._looked_at = now
+        self._name_problems(contents.problems)
+        watched, self._watched = self._watched, {}
+        for name, schedule in contents.schedules.items():
+            self._watched[name] = self._watch(schedule, watched.pop(name, None), since)
+        for name, left in watched.items():
+            if left.schedule.path not in contents.problems:
+                log.info("schedule %s is gone", name, extra={"action": "schedule_removed"})
+                self._removed.append(name)
+
+    def _watch(self, schedule: Schedule, known: _Watched | None, since: int) -> _Watched:
+        if known is not None and known.schedule.spec == schedule.spec:
+            known.schedule = schedule
+            return known
+        table = schedule.table
+        if known is not None and known.schedule.table.definition == table.definition:
+            # Searched otherwise, but at the same times.
+            known.schedule = schedule
+            known.find_next()
+        else:
+            known = _Watched(schedule, since)
+        told = "schedule %s of %s: %s in %s"
+        log.info(told, schedule.name, schedule.path, table.cron, table.timezone, extra={"action": "schedule_read"})
+        return known
+
+    def _name_problems(self, problems: dict[Path, str]) -> None:
+        for where, problem in problems.items():
+            if self._problems.get(where) != problem:
+                log.warning("not run: %s", problem, extra={"action": "schedule_refused"})
+        self._problems = problems
+
+    # -- the database
+
+    def _ask(self, now: float) -> None:
+        due = [each for each in self._watched.values() if each.after is None or each.due <= now]
+        if not due and not self._removed:
+            self._trouble = ""
+            return
+        there, known = self._desk.known([each.schedule.name for each in due])
+        if not self._in_time(now - there):
+            return
+        self._trouble = ""
+        commands = [_define(name, "", now) for name in self._removed if name not in self._watched]
+        reached: list[tuple[_Watched, int]] = []
+        for each in due:
+            row = known.get(each.schedule.name)
+            after = self._after(each, row)
+            if not each.told and (row is None or row.definition != each.schedule.table.definition):
+                commands.append(_define(each.schedule.name, each.schedule.table.definition, each.since))
+            slots, more = each.due_by(now, after)
+            if more:
+                told = "schedule %s: of the runs it has missed only the last %d are looked at"
+                log.warning(told, each.schedule.name, MOST_MISSED, extra={"action": "slots_missed"})
+            commands += [_order(each.schedule, planned) for planned in slots]
+            reached.append((each, slots[-1] if slots else after))
+        if commands:
+            self._desk.issue(commands)
+            with contextlib.suppress(redis.RedisError):
+                # The control plane looks at the table now and then by itself.
+                self._ring()
+        # Only now: what could not be asked for is asked for again.
+        self._removed.clear()
+        for each, after in reached:
+            each.told, each.after = True, after
+            each.find_next()
+
+    def _in_time(self, ahead: float) -> bool:
+        """Whether this host's clock, so many seconds ahead of the database's, is near enough to go by."""
+        apart = f"this host's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the database's"
+        if abs(ahead) > self._most_ahead:
+            self._complain(f"{apart}; nothing is run until they agree")
+            return False
+        if abs(ahead) > PUNCTUAL_SECONDS and not self._said_apart:
+            effect = "begins nothing early" if ahead > 0 else "has runs begin late"
+            log.warning("%s, which %s", apart, effect, extra={"action": "beat_clock"})
+        self._said_apart = abs(ahead) > PUNCTUAL_SECONDS
+        return True
+
+    def _after(self, each: _Watched, row: Known | None) -> int:
+        """Returns the last moment before which nothing of this timetable is to be asked for any more."""
+        if row is None:
+            return max(each.since, each.after or 0)
+        since = row.since if row.definition == each.schedule.table.definition else each.since
+        return max(since, row.newest, each.after or 0)
+
+    def _complain(self, trouble: str) -> None:
+        """Once, not at every tick."""
+        if trouble != self._trouble:
+            self._trouble = trouble
+            log.warning("%s", trouble, extra={"action": "beat_trouble"})
+
+
+def _define(name: str, definition: str, since: float) -> Command:
+    return Command(0, str(uuid.uuid4()), DEFINE, name, {"definition": definition, "since": int(since)})
+
+
+def _order(schedule: Schedule, planned: int) -> Command:
+    study = run_name(schedule.name, planned)
+    log.info("asking for %s", study, extra={"action": "slot_due"})
+    return Command(0, key_of(OPERATION, schedule.name, planned), OPERATION, study, order(schedule.spec, planned))

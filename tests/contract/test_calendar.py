@@ -1,0 +1,293 @@
+"""Schedules and their slots in the database, in databases of every kind as in what stands for them in simulations."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import sqlalchemy
+from books import NOW, Books, X, a_trial, everything, make_spec
+from sqlalchemy import exc
+
+from orchestrator.changes import Changes, TrialEnd
+from orchestrator.errors import BadInput, NotTheWriter
+from orchestrator.ports import Calendar as CalendarPort
+from orchestrator.ports import Command
+from orchestrator.schedule.beat import StoreDesk
+from orchestrator.schedule.slot import Known, Slot
+from orchestrator.schedule.ticker import Desk
+from orchestrator.storage import Store, WriterLease, tables
+from orchestrator.storage.calendar import Calendar
+from orchestrator.storage.database import Database
+from orchestrator.storage.look import open_history
+from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
+from tests.simulated.memory_calendar import MemoryCalendar, MemoryDesk
+
+PLANNED = 1_700_000_000
+
+
+@dataclass
+class Shelf:
+    """A database with its writers and its beats."""
+
+    writer: Callable[[], tuple[Any, CalendarPort]]
+    desk: Callable[[], Desk]
+
+
+def memory_shelf() -> Shelf:
+    database = MemoryDatabase()
+
+    def writer() -> tuple[Any, CalendarPort]:
+        books = MemoryBooks(database)
+        return books, MemoryCalendar(database, books)
+
+    return Shelf(writer, lambda: MemoryDesk(database, lambda: NOW))
+
+
+def real_shelf(url: str, closing: ExitStack) -> Shelf:
+    def opened() -> Database:
+        database = Database(url)
+        closing.callback(database.close)
+        return database
+
+    def writer() -> tuple[Any, CalendarPort]:
+        database = opened()
+        lease = WriterLease(database, 60.0)
+        assert lease.acquire() is None
+        store = Store(database, lease)
+        closing.callback(store.close)
+        return store, Calendar(database, lease)
+
+    def desk() -> Desk:
+        database = opened()
+        store = Store(database)
+        closing.callback(store.close)
+        return StoreDesk(database, store)
+
+    return Shelf(writer, desk)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
+    if request.param == "memory":
+        yield memory_shelf()
+        return
+    with ExitStack() as closing:
+        yield real_shelf(request.getfixturevalue(request.param), closing)
+
+
+def slot(number: int = 0, **changes: Any) -> Slot:
+    planned = PLANNED + 3_600 * number
+    made = Slot("nightly", planned, "running", f"nightly-{number}", NOW)
+    return replace(made, **changes)
+
+
+def test_a_slot_is_written_with_its_study_or_not_at_all(shelf: Shelf) -> None:
+    books, calendar = shelf.writer()
+    made = books.create(make_spec(name="nightly-0"), NOW, slot=slot())
+    assert made.spec.name == "nightly-0"
+    assert calendar.find("nightly", [PLANNED, PLANNED + 3_600]) == {PLANNED: slot()}
+    assert calendar.find("other", [PLANNED]) == {}
+    (run,) = calendar.open()
+    assert (run.slot, run.study_state, run.goes_on) == (slot(), "running", True)
+    assert run.spec == make_spec(name="nightly-0")
+    books.create(make_spec(name="nightly-1"), NOW)
+    with pytest.raises(BadInput, match="is there already"):
+        books.create(make_spec(name="nightly-1"), NOW, slot=slot(1))
+    assert calendar.find("nightly", [slot(1).planned]) == {}
+
+
+def test_what_became_of_a_slot_takes_the_place_of_what_was(shelf: Shelf) -> None:
+    _, calendar = shelf.writer()
+    waiting = slot(state="waiting", reason="x" * 3_000, manual=True, spec={"ä": [1, None]})
+    calendar.put(waiting, slot(1, state="skipped", reason="nightly-0 went on"))
+    assert calendar.find("nightly", [PLANNED]) == {PLANNED: waiting}
+    calendar.put(slot(report="somewhere"))
+    assert calendar.find("nightly", [PLANNED]) == {PLANNED: slot(report="somewhere")}
+    calendar.put()
+
+
+def test_which_slots_are_still_to_be_seen_to(shelf: Shelf) -> None:
+    books, calendar = shelf.writer()
+    states = ("ended", "waiting", "skipped", "deleting", "missed", "refused", "deleted")
+    calendar.put(*(slot(number, state=state) for number, state in enumerate(states, 1)))
+    calendar.put(slot(0, schedule="other", state="waiting", study="other-0"))
+    books.create(make_spec(name="nightly-9"), NOW, slot=slot(9))
+    assert [(run.slot.study, run.study_state) for run in calendar.open()] == [
+        ("other-0", None),
+        ("nightly-2", None),
+        ("nightly-4", None),
+        ("nightly-9", "running"),
+    ]
+    assert [run.slot.study for run in calendar.runs("nightly")] == ["nightly-9", "nightly-2", "nightly-1"]
+
+
+def test_a_timetable_counts_from_when_it_was_first_told(shelf: Shelf) -> None:
+    _, calendar = shelf.writer()
+    desk = shelf.desk()
+    assert desk.known(["nightly"])[1] == {}
+    calendar.define("nightly", "0 2 * * * UTC", 100)
+    calendar.define("nightly", "0 2 * * * UTC", 200)
+    calendar.define("other", "0 2 * * * UTC", 300)
+    assert desk.known(["nightly"])[1] == {"nightly": Known("0 2 * * * UTC", 100, 0)}
+    calendar.put(slot(0, state="missed"), slot(1, state="skipped"), slot(2, manual=True), slot(9, schedule="other"))
+    assert desk.known(["nightly"])[1] == {"nightly": Known("0 2 * * * UTC", 100, slot(1).planned)}
+    calendar.define("nightly", "0 3 * * * UTC", 400)
+    calendar.define("other", "", 0)
+    calendar.define("nobody", "", 0)
+    assert desk.known(["nightly", "other"])[1] == {"nightly": Known("0 3 * * * UTC", 400, slot(1).planned)}
+
+
+def test_commands_of_many_are_one_each(shelf: Shelf) -> None:
+    books, _ = shelf.writer()
+    first, second = Command(0, "a", "slot", "x", {"n": 1}), Command(0, "b", "slot", "x", {"n": 2})
+    shelf.desk().issue([first])
+    shelf.desk().issue([first, second, second])
+    assert [(each.key, each.payload) for each in books.pending_commands()] == [("a", {"n": 1}), ("b", {"n": 2})]
+
+
+def test_two_beats_at_the_same_instant(shelf: Shelf) -> None:
+    """None of them fails, whoever comes first."""
+    books, _ = shelf.writer()
+    failed: list[Exception] = []
+    ready = threading.Barrier(4)
+
+    def issue(desk: Desk) -> None:
+        try:
+            for round in range(10):
+                ready.wait(30)
+                desk.issue([Command(0, f"{round}-{each}", "slot", "x", {}) for each in range(3)])
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=issue, args=(shelf.desk(),)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert sorted(each.key for each in books.pending_commands()) == [f"{a}-{b}" for a in range(10) for b in range(3)]
+
+
+def test_the_best_trials_of_a_run(shelf: Shelf) -> None:
+    books, calendar = shelf.writer()
+    assert calendar.bests("study", 3) == []
+    books.create(make_spec(direction="maximize"), NOW)
+    values = [0.5, 2.0, None, 2.0, 1.0]
+    for number, value in enumerate(values):
+        changes = a_trial(number, params=[(number, "x", number / 10, X)])
+        changes.ends = {number: TrialEnd("FAIL" if value is None else "COMPLETE", value and (value,), NOW + 1)}
+        changes.attempts[f"token-{number}-1"].state = "done"
+        books.commit({"study": changes})
+    assert [(each.number, each.value) for each in calendar.bests("study", 3)] == [(1, 2.0), (3, 2.0), (4, 1.0)]
+    assert calendar.bests("study", 1)[0].params == {"x": 0.1}
+
+
+def test_of_several_objectives_the_best_are_the_front(shelf: Shelf) -> None:
+    books, calendar = shelf.writer()
+    spec = make_spec(directions=["minimize", "minimize"])
+    books.create(spec, NOW)
+    for number, values in enumerate([(3.0, 1.0), (2.0, 2.0), (4.0, 4.0), (1.0, 3.0)]):
+        changes = a_trial(number)
+        changes.ends = {number: TrialEnd("COMPLETE", values, NOW + 1)}
+        changes.attempts[f"token-{number}-1"].state = "done"
+        books.commit({"study": changes})
+    assert [each.number for each in calendar.bests("study", 9)] == [3, 1, 0]
+
+
+def test_a_study_is_thrown_away_with_its_slot_written(shelf: Shelf) -> None:
+    books, calendar = shelf.writer()
+    books.create(make_spec(name="nightly-0"), NOW, slot=slot(state="ended"))
+    books.create(make_spec(name="nightly-1"), NOW, slot=slot(1))
+    for name in ("nightly-0", "nightly-1"):
+        books.commit({name: Changes(new_trials={0: NOW}, attempts=_named(a_trial(), name))})
+    uid, tokens = calendar.attempts_of("nightly-0")
+    assert (uid, tokens) == (books.load("nightly-0").uid, ["token-of-nightly-0"])
+    for _ in range(2):
+        calendar.throw_study(slot(state="deleted"))
+    with pytest.raises(BadInput, match="none of that name"):
+        books.load("nightly-0")
+    with pytest.raises(BadInput, match="none of that name"):
+        calendar.attempts_of("nightly-0")
+    assert [run.slot.study for run in calendar.runs("nightly")] == ["nightly-1"]
+    assert [trial.number for trial in books.load("nightly-1").trials] == [0]
+
+
+def _named(changes: Changes, name: str) -> Any:
+    (row,) = changes.attempts.values()
+    row.token = f"token-of-{name}"
+    return {row.token: row}
+
+
+def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
+    books, old = shelf.writer()
+    books.create(make_spec(name="nightly-0"), NOW, slot=slot())
+    books, new = shelf.writer()
+    for write in (
+        lambda: old.put(slot(1)),
+        lambda: old.define("nightly", "0 2 * * * UTC", 1),
+        lambda: old.throw_study(slot(state="deleted")),
+    ):
+        with pytest.raises(NotTheWriter):
+            _as_the_control_plane(write)
+    assert [run.slot for run in new.open()] == [slot()]
+    assert shelf.desk().known(["nightly"])[1] == {}
+    assert books.load("nightly-0").state == "running"
+
+
+def _as_the_control_plane(write: Callable[[], object]) -> None:
+    """Whoever takes over ends the connection of whoever had it, who tries once more over a new one."""
+    with contextlib.suppress(exc.OperationalError):
+        write()
+    write()
+
+
+# -- what only a real database has
+
+
+def test_nothing_is_left_of_a_study_that_was_thrown_away(books: Books) -> None:
+    books.create(name="other")
+    empty = books.rows()
+    books.create()
+    books.commit(everything())
+    calendar = Calendar(books.database, books.lease)
+    calendar.throw_study(slot(study="study", state="deleted"))
+    left = books.rows()
+    written = left.pop("orchestrator_slots")
+    empty.pop("orchestrator_slots")
+    assert len(written) == 1
+    assert left == empty
+    books.create()
+    assert books.load().trials == []
+
+
+def test_a_database_of_before_there_were_schedules_goes_on(books: Books) -> None:
+    books.create()
+    with books.database.write() as connection:
+        for table in (tables.slots, tables.schedules):
+            connection.exec_driver_sql(f"DROP TABLE {table.name}")
+    with open_history(books.url) as history:
+        assert history.schedules(["nightly"]) == {}
+        assert history.slots("nightly", 3) == []
+    books.database.prepare()
+    assert Calendar(books.database, books.lease).open() == []
+    assert sqlalchemy.inspect(books.database.engine).has_table("orchestrator_slots")
+
+
+def test_the_last_slots_come_with_where_their_studies_stand(books: Books) -> None:
+    books.store.create(make_spec(name="nightly-0"), NOW, slot=slot(state="ended"))
+    books.commit(Changes(study_user_attrs={"orchestrator_flagged": "worse"}), "nightly-0")
+    calendar = Calendar(books.database, books.lease)
+    calendar.put(slot(1, state="skipped"), slot(2, schedule="other"))
+    with open_history(books.url) as history:
+        found = history.slots("nightly", 5)
+        assert [each.study for each, _ in history.slots("nightly", 1)] == ["nightly-1"]
+    assert [(each.study, overview and overview.flagged) for each, overview in found] == [
+        ("nightly-1", None),
+        ("nightly-0", "worse"),
+    ]

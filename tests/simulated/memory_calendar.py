@@ -1,0 +1,109 @@
+"""Schedules and slots in memory: what the one writer writes, and what a beat asks of the database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+
+from orchestrator.errors import BadInput
+from orchestrator.notices import Best
+from orchestrator.optima import best_of, front_of, in_memory
+from orchestrator.ports import Command
+from orchestrator.schedule.slot import OPEN, Known, Run, Slot
+from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
+
+
+class MemoryCalendar:
+    """The schedules, for a writer: whoever has the right of ``books``."""
+
+    def __init__(self, database: MemoryDatabase, books: MemoryBooks) -> None:
+        self._database = database
+        self._books = books
+
+    def define(self, schedule: str, definition: str, since: int) -> None:
+        self._books.check_writer()
+        if not definition:
+            self._database.schedules.pop(schedule, None)
+        elif self._database.schedules.get(schedule, ("", 0))[0] != definition:
+            self._database.schedules[schedule] = (definition, since)
+
+    def put(self, *slots: Slot) -> None:
+        self._books.check_writer()
+        for slot in slots:
+            self._database.slots[slot.schedule, slot.planned] = slot
+
+    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, Slot]:
+        self._database.check()
+        wanted = {(schedule, each) for each in planned}
+        return {key[1]: slot for key, slot in self._database.slots.items() if key in wanted}
+
+    def open(self) -> list[Run]:
+        return self._runs(lambda slot: slot.state in OPEN)
+
+    def runs(self, schedule: str) -> list[Run]:
+        states = ("waiting", "running", "ended")
+        return self._runs(lambda slot: slot.schedule == schedule and slot.state in states)[::-1]
+
+    def bests(self, study: str, most: int) -> list[Best]:
+        self._database.check()
+        ledger = self._database.ledgers.get(study)
+        if ledger is None:
+            return []
+        found = in_memory(ledger.snapshot().trials, ledger.spec.objectives)
+        front = front_of(found)
+        if front is not None:
+            return [Best(number=each.number, value=each.values[0], params=each.params) for each in front[:most]]
+        first = best_of(found)
+        if first is None:
+            return []
+        sign = -1.0 if ledger.spec.direction == "maximize" else 1.0
+        complete = [trial for trial in found.trials if trial.state.name == "COMPLETE" and trial.number != first.number]
+        rest = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
+        others = [Best(number=each.number, value=each.value or 0.0, params=each.params) for each in rest]
+        return [first, *others][:most]
+
+    def attempts_of(self, study: str) -> tuple[str, list[str]]:
+        self._database.check()
+        if study not in self._database.ledgers:
+            raise BadInput(f"study '{study}'", "there is none of that name in this database")
+        ledger = self._database.ledgers[study]
+        return ledger.uid, list(ledger.attempts)
+
+    def throw_study(self, slot: Slot) -> None:
+        self.put(slot)
+        self._database.ledgers.pop(slot.study, None)
+
+    def _runs(self, wanted: Callable[[Slot], bool]) -> list[Run]:
+        self._database.check()
+        found = sorted(filter(wanted, self._database.slots.values()), key=lambda slot: (slot.planned, slot.schedule))
+        ledgers = self._database.ledgers
+        return [
+            Run(slot, ledgers[slot.study].state, json.dumps(ledgers[slot.study].spec.to_json()))
+            if slot.study in ledgers
+            else Run(slot, None, None)
+            for slot in found
+        ]
+
+
+class MemoryDesk:
+    """The database, as a beat uses it; ``clock`` is the database's."""
+
+    def __init__(self, database: MemoryDatabase, clock: Callable[[], float]) -> None:
+        self._database = database
+        self._clock = clock
+        self.asked = 0
+
+    def known(self, names: list[str]) -> tuple[float, dict[str, Known]]:
+        self.asked += 1
+        self._database.check()
+        slots = [slot for slot in self._database.slots.values() if not slot.manual]
+        return self._clock(), {
+            name: Known(*there, max((slot.planned for slot in slots if slot.schedule == name), default=0))
+            for name, there in self._database.schedules.items()
+            if name in names
+        }
+
+    def issue(self, commands: list[Command]) -> None:
+        self._database.check()
+        for each in commands:
+            self._database.issue(each.key, each.operation, each.study, each.payload)

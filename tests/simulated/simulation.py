@@ -12,7 +12,7 @@ from orchestrator.controller import Controller
 from orchestrator.engine import Sweep
 from orchestrator.errors import NotTheWriter
 from orchestrator.journal import Journal
-from orchestrator.ports import Clock, Observer, Step, unobserved
+from orchestrator.ports import Clock, Notifier, Observer, Step, unobserved
 from orchestrator.serve import AWAY, AWAY_SECONDS
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
@@ -97,6 +97,7 @@ class Simulation:
         runs: Every start of an attempt.
         dead: Runners whose process is gone: nothing of theirs is sent again.
         garbage: What was put into the stream that is no event.
+        notifier: Who tells people, from the next control plane on.
         record: Where the next control plane that is started records its inputs.
     """
 
@@ -130,6 +131,7 @@ class Simulation:
         self._armed: Callable[[Step], bool] | None = None
         self.reports = Reports()
         self.record: Journal | None = None
+        self.notifier: Notifier | None = None
         if created:
             MemoryBooks(self.database).create(spec, self.now)
         self.controller: Controller | None = None
@@ -158,6 +160,7 @@ class Simulation:
             calendar=MemoryCalendar(self.database, books),
             reports=self.reports,
             record=self.record,
+            notifier=self.notifier,
             clock=self.clock,
             passed=self._pass,
             observer=self.observer,

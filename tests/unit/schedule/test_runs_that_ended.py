@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+from orchestrator.notify.notifier import Notifier
+from orchestrator.notify.policy import Policy
 from tests.simulated.agenda import Agenda, valued
 from tests.simulated.course import Course, Talk
 
@@ -47,6 +50,30 @@ def test_a_run_without_a_result_is_flagged_and_one_that_was_stopped_is_not(tmp_p
     assert run is not None
     assert run.last is not None
     assert run.last.study == "nightly-20260301T010000Z", "the last one that came to its end and has a value"
+
+
+def test_who_is_told_of_the_end_is_told_of_the_flag(tmp_path: Path) -> None:
+    agenda = Agenda(tmp_path, "2026-03-01T00:30", valued(0.5, 0.9))
+    agenda.write(cron="0 * * * *", flag_worse_by=0.1, extra="[notify]\nurl = 'https://example.org/hook'")
+    agenda.start_beat()
+    agenda.go_to("2026-03-01T02:10")
+    first, second = (json.loads(note.body) for _, note, _ in agenda.world.database.notes.values())
+    assert "flagged" not in first
+    assert second["flagged"] == json.loads(str(agenda.flags[1]))
+    assert second["text"].endswith(f"; flagged: {second['flagged']}")
+
+
+def test_a_run_that_nobody_could_be_told_of_is_refused(tmp_path: Path) -> None:
+    agenda = Agenda(tmp_path, "2026-03-01T00:30")
+    agenda.write(cron="0 * * * *", extra="[notify]\ncommand = ['true']")
+    agenda.world.notifier = Notifier(Policy(), {})
+    agenda.restart_control_plane()
+    agenda.start_beat()
+    agenda.go_to("2026-03-01T01:10")
+    (slot,) = agenda.slots
+    assert slot.state == "refused"
+    assert "runs no commands of specs" in slot.reason
+    agenda.world.notifier.close()
 
 
 def test_a_run_is_not_held_against_one_that_was_stopped(tmp_path: Path) -> None:

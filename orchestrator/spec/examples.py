@@ -102,4 +102,12 @@ exception = 2
 url = "https://example.org/hooks/digits"
 on = ["finished", "failed", "best"]
 """,
+    "schedule": """\
+[schedule]
+cron = "0 2 * * *"
+timezone = "Europe/Berlin"
+keep = 14
+warm_start = 2
+flag_worse_by = 0.01
+""",
 }

@@ -55,6 +55,7 @@ class Spec(Table):
         enqueue: Configurations that are tried before anything is sampled, once each, within the budget.
         retry: How often a trial is attempted.
         notify: Who is told what becomes of the search.
+        schedule: When ``orchestrator beat`` runs the search again.
     """
 
     planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority"})

@@ -69,7 +69,8 @@ def sections() -> list[Section]:
     """Returns all of them in the order of the model. A table that is written like an earlier one has none."""
     found = [Section("", Spec)]
     seen: set[type[Table]] = set()
-    for name, field in Spec.model_fields.items():
+    for name in keys(Spec):
+        field = Spec.model_fields[name]
         models = _models(field.annotation)
         if not models and get_origin(field.annotation) is dict:
             found.append(Section(name, None))
@@ -87,9 +88,9 @@ def meanings(model: type[Table]) -> dict[str, str]:
 
 
 def keys(model: type[Table]) -> list[str]:
-    """Returns the keys of a table, without the one that only says which kind it is."""
+    """Returns the keys of a table, without the one that only says which kind it is, and what no person writes."""
     properties = model.model_json_schema()["properties"]
-    return [key for key in model.model_fields if "const" not in properties[key]]
+    return [key for key in model.model_fields if "const" not in properties[key] and key not in model.internal]
 
 
 def reference() -> str:

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from orchestrator.spec.faults import Fault, got, nearest, show
 from orchestrator.spec.table import Table
-from orchestrator.spec.values import NAME_LENGTH, Count, Name, check_duration, check_text
+from orchestrator.spec.values import NAME_LENGTH, Count, Name, check_duration, check_text, kind
 from orchestrator.timetable import BadCron, Timetable, check_cron, run_name, shortest
 
 LONGEST_NAME = NAME_LENGTH - len(run_name("", 0))
@@ -66,28 +66,33 @@ def _check_margin(value: Any) -> Any:
 
 
 class ScheduleTable(Table):
-    """When the search is run, and how.
+    """When ``orchestrator beat`` runs the search, each time as a study of its own, and what is done with these runs;
+    [schedules.md](schedules.md) tells it exactly.
 
     Attributes:
-        jitter: Seconds within which after its planned time a run begins.
-        catch_up: Which of the runs are made up for that were missed while nobody was there to begin them.
-        overlap: What becomes of a run that is due while an earlier one still goes on.
-        keep: Number of runs whose studies are kept; all of them where it is not set.
-        warm_start: So many of the best configurations of the run before are tried first.
-        report: Whether a report is written at the end.
-        flag_worse_by: By how much the best value may be worse than that of the last run before the run is flagged.
+        cron: Minute, hour, day of the month, month, day of the week, as in a crontab.
+        timezone: Whose wall the times hang on.
+        jitter: A run begins up to so long after its planned time; it must be shorter than the runs are apart.
+        catch_up: Which missed runs are made up for.
+        overlap: What becomes of a run that is due while an earlier one goes on.
+        keep: Of so many last runs the studies are kept, older ones are deleted with their files; all are kept where it
+            is not set.
+        warm_start: So many of the best configurations of the run before are tried first; ``true`` is one.
+        report: A report is written when a run has ended.
+        flag_worse_by: By how much the best value may be worse than the last run's before the run is flagged, in its
+            unit or, as ``"5%"``, as a share; nothing is compared where it is not set.
     """
 
-    cron: Annotated[str, AfterValidator(_check_cron)]
-    timezone: Annotated[str, AfterValidator(_check_zone)] = "UTC"
+    cron: Annotated[str, AfterValidator(_check_cron), kind("cron expression")]
+    timezone: Annotated[str, AfterValidator(_check_zone), kind("time zone")] = "UTC"
     # A day: long beyond use, and a run is still of the day that it was planned for.
-    jitter: Annotated[float, BeforeValidator(check_duration), Field(ge=0, le=86_400)] = 0.0
+    jitter: Annotated[float, BeforeValidator(check_duration), Field(ge=0, le=86_400), kind("duration")] = 0.0
     catch_up: Literal["none", "last", "all"] = "last"
     overlap: Literal["skip", "queue", "replace"] = "skip"
     keep: Count | None = None
-    warm_start: Annotated[int, BeforeValidator(_check_warm), Field(ge=0, le=MOST_WARM)] = 0
+    warm_start: Annotated[int, BeforeValidator(_check_warm), Field(ge=0, le=MOST_WARM), kind("integer or boolean")] = 0
     report: bool = False
-    flag_worse_by: Annotated[Any, BeforeValidator(_check_margin)] = None
+    flag_worse_by: Annotated[Any, BeforeValidator(_check_margin), kind("number, at least 0, or share")] = None
 
     @model_validator(mode="after")
     def _check_jitter(self) -> ScheduleTable:

@@ -51,6 +51,20 @@ def serve(pid: int | None) -> str:
     return still("serve", pid, settings.heartbeat)
 
 
+def beat(pid: int | None) -> str:
+    """Returns what is wrong with the beat, or an empty string: it must reach the database, and look every second."""
+    from orchestrator.schedule.ticker import LOOK_SECONDS
+
+    from orchestrator.settings import load_settings
+    from orchestrator.storage.database import Database
+
+    database = Database(load_settings().storage_url or "")
+    with database.read():
+        pass  # a beat that cannot read it runs nothing
+    database.close()
+    return still("beat", pid, LOOK_SECONDS)
+
+
 def worker(_: int | None) -> str:
     """Returns what is wrong with the worker, or an empty string: it must answer over its broker."""
     from tasks.app import connect, create_app
@@ -133,7 +147,7 @@ def _waits(pid: int) -> str:
 
 def main(arguments: list[str]) -> int:
     """Runs the check of that name; whatever it raises counts as an answer, too."""
-    checks = {check.__name__: check for check in (serve, worker, flower, dashboard)}
+    checks = {check.__name__: check for check in (serve, beat, worker, flower, dashboard)}
     try:
         name, *rest = arguments
         wrong = checks[name](int(rest[0]) if rest else None)

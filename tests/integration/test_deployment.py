@@ -26,7 +26,7 @@ from tests.deployment import DOCKER, Unit, environment, healthcheck, make_secret
 from tests.servers import free_port
 from tests.web import ask
 
-OURS = {"serve": "serve", "worker": "worker-cpu", "flower": "flower", "dashboard": "dashboard"}
+OURS = {"serve": "serve", "beat": "beat", "worker": "worker-cpu", "flower": "flower", "dashboard": "dashboard"}
 """The processes, and the service of each."""
 
 PORTS = {"flower": "5555", "dashboard": "8080", "proxy": "8080"}
@@ -72,6 +72,7 @@ class Stack:
             STORAGE: database.storage_url,
             "/run/secrets/": f"{folder}/secrets/",
             "redis-cli ": f"redis-cli -p {self.ports['redis']} ",
+            "--studies=/studies": f"--studies={HERE}",
             "/opt/health.py": str(folder / "health.py"),
             "/opt/health.sh": str(folder / "health.sh"),
         }
@@ -140,8 +141,8 @@ class Stack:
         command = [self.here(word) for word in healthcheck(name)]
         if command[0] not in ("entrypoint", "sh"):
             command = ["sh", "-c", *command]
-        elif "serve" in command:
-            # A container has one of them; here there are two.
+        elif command[-1] in ("serve", "beat"):
+            # A container has one of them; here there are more.
             command = [*command, str(self.processes[process].pid)]
         return self.run(command, self.environment(name))
 

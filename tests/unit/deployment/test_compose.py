@@ -48,7 +48,8 @@ def test_a_key_that_stands_twice_is_found() -> None:
 
 def test_compose_has_the_services_and_no_misspelt_key() -> None:
     assert {key for key in COMPOSE if not key.startswith("x-")} == TOP_LEVEL
-    assert set(SERVICES) == {"redis", "postgres", "serve", *WORKERS, "flower", "dashboard", "proxy", *MONITORING}
+    pages = ("flower", "dashboard", "proxy")
+    assert set(SERVICES) == {"redis", "postgres", "serve", "beat", *WORKERS, *pages, *MONITORING}
     for name in SERVICES:
         assert set(service(name)) <= SERVICE_KEYS, name
 

@@ -17,7 +17,7 @@ from orchestrator.storage.database import Database
 from tasks import worker
 from tests.deployment import DOCKER, WORKERS, dockerfile, healthcheck, last, load, service
 
-CHECKS = {"serve": "serve", "worker": "worker", "worker-cpu": "worker", "flower": "flower", "dashboard": "dashboard"}
+CHECKS = {name: name for name in ("serve", "beat", "flower", "dashboard")} | dict.fromkeys(WORKERS, "worker")
 
 
 @pytest.mark.parametrize("name", CHECKS)

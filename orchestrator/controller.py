@@ -41,6 +41,7 @@ from orchestrator.ports import (
 from orchestrator.recovery import Slots, Watch, dead_here
 from orchestrator.steering import Steering
 from orchestrator.studies import Studies
+from tasks.signing import UNSIGNED, Keyring
 
 log = logging.getLogger(__name__)
 
@@ -75,6 +76,7 @@ class Controller:
         clock: Time.
         passed: Called at each step of a round.
         observer: Told of each round.
+        keyring: Verifies what comes.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Controller:
         passed: Passed = unwatched,
         observer: Observer = unobserved,
         notifier: Notifier | None = None,
+        keyring: Keyring = UNSIGNED,
     ) -> None:
         self._store = store
         self._events = events
@@ -118,7 +121,7 @@ class Controller:
             check_notify=self._notifier.check,
         )
         self._actions = Actions(events, broker, checkpoints, artifacts, passed)
-        self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock)
+        self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
         self._answered: dict[Command, str] = {}

@@ -130,10 +130,11 @@ def _lead(
 ) -> None:
     passed, observer, notifier = seams
     store = Store(database, lease)
-    dispatcher = Dispatcher(redis_url, client)
+    keyring = settings.keyring()
+    dispatcher = Dispatcher(redis_url, client, keyring)
     controller = Controller(
         store,
-        EventStream(client),
+        EventStream(client, keyring),
         dispatcher,
         CheckpointBin(settings.checkpoint_url or str(settings.data_dir / "checkpoints")),
         ArtifactBin(settings.artifact_url or str(settings.data_dir / "artifacts")),
@@ -144,6 +145,7 @@ def _lead(
         passed=passed,
         observer=observer,
         notifier=notifier,
+        keyring=keyring,
     )
     try:
         controller.start()

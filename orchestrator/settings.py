@@ -18,6 +18,7 @@ from tasks.admission import NotAList, split_list
 from tasks.endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
 from tasks.endpoint import PASSWORD as METRICS_PASSWORD
 from tasks.objective_path import split_path
+from tasks.signing import BadKey, Keyring, read_keys
 
 PREFIX = "ORCHESTRATOR_"
 
@@ -217,6 +218,8 @@ class Settings(BaseSettings):
         flower_auth_file: The file that holds it instead.
         dashboard_auth: What the dashboard asks for, likewise.
         dashboard_auth_file: The file that holds it instead.
+        signing_key: Keys that sign and verify what crosses Redis, separated by commas; see ``keyring``.
+        signing_key_file: A file with these keys instead.
         data_dir: Embedded state, checkpoints, models, logs.
         heartbeat: Seconds between two signs of life.
         lease: Seconds without one after which something counts as lost.
@@ -247,6 +250,8 @@ class Settings(BaseSettings):
     flower_auth_file: str = ""
     dashboard_auth: str = Field(default="", repr=False)
     dashboard_auth_file: str = ""
+    signing_key: str = Field(default="", repr=False)
+    signing_key_file: str = ""
     data_dir: Annotated[Path, AfterValidator(_check_folder)] = Path(".orchestrator")
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0
@@ -270,6 +275,18 @@ class Settings(BaseSettings):
                 "lease",
             )
         return self
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Settings:
+        try:
+            read_keys(self.signing_key, self.signing_key_file)
+        except BadKey as error:
+            raise _Refused(error.problem, error.remedy, error.variable.removeprefix(PREFIX).lower()) from None
+        return self
+
+    def keyring(self) -> Keyring:
+        """Returns the keys that sign and verify what crosses Redis; none where none are set."""
+        return Keyring(read_keys(self.signing_key, self.signing_key_file))
 
     def metrics(self, port: int | None = None) -> Endpoint | None:
         """Returns where metrics are shown, ``None`` for nowhere; ``port`` is what the command line says.

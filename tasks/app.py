@@ -19,6 +19,9 @@ from redis.retry import Retry
 TRAIN: Final = "train"
 """Name of the training task; its one argument is a ``contract.Job`` as plain data, its id the attempt's token."""
 
+SIGNATURE: Final = "signature"
+"""Header of the task that holds the job's signature, in hexadecimal digits, where jobs are signed."""
+
 STOP_SIGNAL: Final = "SIGUSR2"
 """Rings a keeper. Billiard installs no handler of its own for it in a pool process."""
 

@@ -20,6 +20,9 @@ DEAD_LETTERS_KEPT: Final = 10_000
 DOORBELL: Final = "orchestrator:doorbell"
 """Field value of a stream entry that carries no event and only wakes the control plane."""
 
+ANNOUNCEMENT: Final = "orchestrator:announcement"
+"""String: what the active control plane says of itself, for workers to see whether they understand it."""
+
 PROBE: Final = "orchestrator:probe"
 """String, gone at once: whether the server takes anything."""
 

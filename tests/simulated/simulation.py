@@ -15,6 +15,7 @@ from orchestrator.ports import Clock, Observer, Step, unobserved
 from orchestrator.serve import AWAY, AWAY_SECONDS
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
+from tasks.signing import UNSIGNED, Keyring
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
@@ -57,6 +58,7 @@ class Simulation:
         objective: What the slots run.
         slots: How many.
         observer: Told of each round.
+        keyring: Signs on both sides.
 
     Attributes:
         alive: Whether there is a control plane.
@@ -67,13 +69,19 @@ class Simulation:
     """
 
     def __init__(
-        self, spec: Spec, objective: Objective = learning, slots: int = 1, observer: Observer = unobserved
+        self,
+        spec: Spec,
+        objective: Objective = learning,
+        slots: int = 1,
+        observer: Observer = unobserved,
+        keyring: Keyring = UNSIGNED,
     ) -> None:
         self.now = 1_700_000_000.0
         self.spec = spec
         self.objective = objective
         self.observer = observer
-        self.redis = MemoryRedis()
+        self.redis = MemoryRedis(keyring=keyring)
+        self.keyring = keyring
         self.database = MemoryDatabase()
         self.files = Files()
         self.clock = Clock(lambda: self.now, lambda: self.now, self.pass_time)
@@ -115,6 +123,7 @@ class Simulation:
             clock=self.clock,
             passed=self._pass,
             observer=self.observer,
+            keyring=self.keyring,
         )
         try:
             self.controller.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -96,7 +97,10 @@ def check_redis(client: redis.Redis, url: str) -> None:
     try:
         client.ping()
     except redis.RedisError as error:
-        raise BadInput(redact(url), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL") from None
+        # Whose certificate is not that of whoever one wants to talk to.
+        untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
+        remedy = "check ssl_ca_certs in ORCHESTRATOR_REDIS_URL" if untrusted else "check ORCHESTRATOR_REDIS_URL"
+        raise BadInput(redact(url), f"Redis cannot be reached: {error}", remedy) from None
 
 
 def _first_line(error: Exception) -> str:

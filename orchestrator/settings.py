@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import parse_qs
 
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
@@ -26,6 +27,9 @@ _STORAGE_REMEDY = (
     "write a database URL such as postgresql://user:password@host/name or sqlite:////absolute/path/study.db"
 )
 _REDIS_REMEDY = "write redis://[:password@]host:6379/0, rediss://… for TLS, or unix:///path/to/socket"
+_TLS_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+_TLS_WORDS = {"ssl_cert_reqs": ("required", "none"), "ssl_check_hostname": ("true", "false")}
+_TLS_REMEDY = "of TLS the URL may say " + ", ".join((*_TLS_FILES, *_TLS_WORDS))
 _STORE_REMEDY = "write a path, or a URL such as s3://bucket/prefix or file:///absolute/path"
 _STORAGE_SCHEMES = ("sqlite", "sqlite+pysqlite", "postgresql", "postgresql+psycopg")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
@@ -140,6 +144,7 @@ def _check_redis(url: str) -> str:
         raise _Refused(f"{_shown(url)} is not a Redis URL", _REDIS_REMEDY)
     place = rest.partition("?")[0].rpartition("@")[2]
     host, _, path = place.partition("/")
+    _check_tls(scheme, rest)
     if scheme == "unix":
         if not path:
             raise _Refused(f"{_shown(url)} names no socket", "write unix:///path/to/socket")
@@ -151,6 +156,23 @@ def _check_redis(url: str) -> str:
         raise _Refused(f"{_shown(url)} names no database number", "the part after the host is a number: /0")
     _check_port(url, host, _REDIS_REMEDY)
     return url
+
+
+def _check_tls(scheme: str, rest: str) -> None:
+    """What is misspelt, or stands where nothing is encrypted, must not be left out in silence."""
+    for name, values in parse_qs(rest.rpartition("@")[2].partition("?")[2], keep_blank_values=True).items():
+        if not name.startswith("ssl"):
+            continue
+        if scheme != "rediss":
+            raise _Refused(f"{name} stands in a URL without TLS", "write rediss://…")
+        value = values[-1]
+        if name in _TLS_FILES:
+            if not Path(value).is_file():
+                raise _Refused(f"{name} names no file: {_shown(value)}", "give the path of a PEM file")
+        elif name not in _TLS_WORDS:
+            raise _Refused(f"there is no {name[:60]!r}", _TLS_REMEDY)
+        elif value not in _TLS_WORDS[name]:
+            raise _Refused(f"{name} is {value[:60]!r}", f"it is {' or '.join(_TLS_WORDS[name])}")
 
 
 def _check_store(url: str) -> str:

@@ -14,6 +14,7 @@ import celery
 import redis
 from kombu.entity import Queue
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
 TRAIN: Final = "train"
@@ -39,6 +40,7 @@ def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.
     make_queue: Any = Queue  # kombu has no types
     app = celery.Celery("trial-orchestrator", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
+        broker_use_ssl=tls_options(redis_url) or False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
@@ -69,10 +71,26 @@ def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.
 
 
 def broker_url(redis_url: str) -> str:
-    """Returns a Redis URL as Celery spells it, which differs for unix sockets: another scheme, another name for db."""
+    """Returns a Redis URL as Celery spells it.
+
+    That differs for unix sockets: another scheme, another name for db. How a connection is encrypted is not for the URL.
+    """
+    if redis_url.startswith("rediss://"):
+        return redis_url.partition("?")[0]
     if not redis_url.startswith("unix://"):
         return redis_url
     return "redis+socket://" + redis_url.removeprefix("unix://").replace("?db=", "?virtual_host=")
+
+
+def tls_options(redis_url: str) -> dict[str, Any]:
+    """Returns how connections are encrypted, in the words of redis-py and of Celery; nothing where they are not.
+
+    The server's certificate is verified unless the URL says otherwise. Celery would take less said for "do not".
+    """
+    if not redis_url.startswith("rediss://"):
+        return {}
+    said = {name: value for name, value in parse_url(redis_url).items() if name.startswith("ssl_")}
+    return {"ssl_cert_reqs": "required"} | said
 
 
 def connect(redis_url: str) -> redis.Redis:

@@ -50,7 +50,7 @@ from tasks.keeper.keeper import Keeper
 from tasks.keeper.meters import Meters
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
-from tasks.lifeline import die_with_parent
+from tasks.lifeline import die_with_parent, keep_secrets
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 from tasks.retirement import Retirement
 from tasks.signing import BadKey, Keyring, Purpose
@@ -111,6 +111,7 @@ class Shared:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the worker until it is told to stop: SIGTERM hands the trials back, a second one ends it at once."""
     options = _parse(arguments)
+    keep_secrets()
     if options.parent:
         die_with_parent(options.parent)
     options.data_dir = options.data_dir.expanduser().resolve()

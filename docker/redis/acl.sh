@@ -46,29 +46,34 @@ worker=$(hash_of worker)
 viewer=$(hash_of viewer)
 flower=$(hash_of flower)
 
-# What any client says of itself, and what has to do with no key.
-connecting="+ping +hello +auth +select +quit +reset +echo +time +info +client|id +client|setname +client|getname +client|info"
-transactions="+multi +exec +discard +unwatch"
+# What any client says of itself. Tracking would tell it the names of keys.
+connecting="+@connection -@dangerous -@admin -client|tracking -client|caching"
+scripts="+script|load +script|exists"
+transactions="+multi +exec +discard +unwatch +time"
 # Celery's tables of who listens to what, with the two scripts that keep them, and the lock of the lists below.
 routing="(~_kombu.binding* +sadd +srem +smembers +exists +del +zadd +zrem +zrangebyscore +evalsha)"
 # Tasks that were taken and have not begun.
 unacked="(~unacked ~unacked_index ~unacked_mutex +hset +hget +hdel +zadd +zrem +zrange +watch +set +get +del +evalsha)"
 
+# Lists that answers to remote control come by, and Celery's queues that are none but channels.
+pidboxes="~*.celery.pidbox ~*.celery.pidbox$separator*"
+hearing="~celeryev* ~*.celeryev*"
+
 # Who comes without a name may do nothing.
 echo "user default off resetpass -@all"
 
 # The control plane, submit, run and whatever else steers. It may use any queue that a spec names.
-echo "user control on $control ~* &* +@all -@dangerous -@scripting +info +client|list +evalsha +script|load"
+echo "user control on $control ~* &* +@all -@dangerous -@scripting +info +client|list +evalsha $scripts"
 
 # A worker takes from its queues and puts back; it adds to the events and to what is kept aside, and reads neither; it
 # reads what is confirmed, and takes replies, and writes neither. It hears remote control and cannot send any.
-echo "user worker on $worker resetkeys resetchannels -@all $connecting $transactions +script|load" \
+echo "user worker on $worker resetkeys resetchannels -@all $connecting $transactions $scripts" \
     "($lists +brpop +rpop +rpush +lpush +llen)" \
     "(%W~orchestrator:events %W~orchestrator:dead +xadd)" \
     "(%R~orchestrator:attempt:* %R~orchestrator:announcement +get)" \
     "(~orchestrator:replies:* +blpop)" \
     "$routing $unacked" \
-    "(~*.celery.pidbox +lpush +pexpire +exists +del)" \
+    "($pidboxes +lpush +llen +pexpire +exists +del)" \
     "(&/$database.celery.pidbox +psubscribe +punsubscribe)" \
     "(&/$database.celeryev/* +publish)"
 
@@ -78,11 +83,11 @@ echo "user viewer on $viewer resetkeys resetchannels -@all $connecting" \
 
 # Flower hears what workers say of tasks, asks them, counts what waits; and it can stop tasks and workers, which is what
 # its buttons do.
-echo "user flower on $flower resetkeys resetchannels -@all $connecting $transactions +script|load" \
+echo "user flower on $flower resetkeys resetchannels -@all $connecting $transactions $scripts" \
     "(%R$(echo "$lists" | sed 's/ ~/ %R~/g; s/^ %R//') +llen)" \
     "$routing" \
-    "(~*.celery.pidbox +brpop +rpop +lpush +llen +pexpire +exists +del)" \
-    "(~celeryev* ~*.celeryev* +exists +del +pexpire)" \
+    "($pidboxes +brpop +rpop +llen +pexpire +exists +del)" \
+    "($hearing +llen +exists +del +pexpire)" \
     "(&/$database.celeryev/* +psubscribe +punsubscribe)" \
     "(&/$database.celery.pidbox +publish)"
 

@@ -74,6 +74,7 @@ def serve(
     introduce(client, process_name())
     database = Database(storage_url)
     database.prepare()
+    database.check_writable()
     with _shown(metrics, redis_url) as observed, _stop_signals(connect(redis_url)) as stop:
         while not stop.is_set():
             lease = WriterLease(database, settings.lease)

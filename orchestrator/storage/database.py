@@ -14,7 +14,7 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, Engine, NullPool, event, exc, insert
+from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, update
 
 from orchestrator.errors import BadInput
 from orchestrator.schema import OurSchema
@@ -123,6 +123,12 @@ class Database:
                     raise
                 time.sleep(0.1 * (attempt + 1))
         raise AssertionError("unreachable")
+
+    def check_writable(self) -> None:
+        """Raises BadInput where the role in the URL may not write. A standby would find out when it takes over."""
+        with self.write() as connection:
+            # There is no such row; the right is asked for all the same.
+            connection.execute(update(tables.writer).where(tables.writer.c.id == 0).values(term=0))
 
     @contextmanager
     def write(self) -> Iterator[Connection]:

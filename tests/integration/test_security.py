@@ -1,4 +1,4 @@
-"""A whole search over TLS, by roles, with signatures: it runs, nobody may do more than he needs, and no secret shows."""
+"""A whole search over TLS, by roles, with signatures: it runs, nobody may do more than is needed, no secret shows."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import re
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,14 @@ import optuna
 import pytest
 import redis
 import sqlalchemy
+from click.testing import CliRunner
 from fleet import ROOT, Fleet, Process, command_line, descendants, fleet, wait_for
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+from orchestrator.cli import cli
 from orchestrator.dispatch import queue_names
+from orchestrator.errors import BadInput
 from tasks import keys
 from tasks.app import create_app
 from tasks.codec import encode
@@ -131,6 +134,13 @@ class Secured:
         (line,) = done.stderr.strip().splitlines()
         return line
 
+    def invoke(self, *arguments: str, environment: dict[str, str]) -> str:
+        """As ``call``, in this process, which has imported it all already; returns what it says."""
+        result = CliRunner().invoke(cli, arguments, env=environment, standalone_mode=False)
+        assert isinstance(result.exception, BadInput | None), result.exception
+        self.said.append(f"$ {' '.join(arguments)}\n{result.output}{result.exception or ''}")
+        return self.said[-1]
+
     def start_flower(self) -> Process:
         (self.folder / "flower_app.py").write_text(
             "import os\nfrom tasks.app import create_app\napp = create_app(os.environ['ORCHESTRATOR_REDIS_URL'])\n"
@@ -178,13 +188,13 @@ class Secured:
     @contextlib.contextmanager
     def monitoring(self) -> Iterator[None]:
         """Takes down what anybody says to Redis."""
-        client = self.redis.client()
+        client = redis.Redis.from_url(self.redis.url, encoding_errors="replace")
         monitor = client.monitor().__enter__()
 
         def listen() -> None:
-            with contextlib.suppress(redis.RedisError, OSError, ValueError, AttributeError):
+            with contextlib.suppress(redis.ConnectionError):
                 while True:
-                    self.monitored.append(str(monitor.next_command()["command"]))
+                    self.monitored.append(monitor.connection.read_response().decode(errors="replace"))
 
         thread = threading.Thread(target=listen)
         thread.start()
@@ -227,11 +237,11 @@ def _run(it: Secured) -> None:
     (it.folder / "signing_key").write_text(it.key + "\n")
     (it.folder / "planted.py").write_text(OBJECTIVE)
     (it.folder / "spec.toml").write_text(SPEC)
+    it.start_flower()
     assert "orchestrator prepare" in it.refused("serve", environment=it.environment("control", "writer"))
     assert it.call("prepare", environment=it.environment("", "owner")).returncode == 0
     by_key = it.environment("control", "writer", **{SIGNING_KEY: it.key, SIGNING_KEY_FILE: ""})
     it.fleet.start("serve", environment=by_key)
-    it.start_flower()
     it.fleet.start("worker", "--slots", "1", "--name", "one", environment=it.environment("worker"))
     wait_for(lambda: "one@" in it.flower("/api/workers?refresh=1"), "Flower has found the worker")
     assert it.call("submit", "spec.toml", environment=it.environment("control", "writer")).returncode == 0
@@ -253,6 +263,237 @@ def test_a_search_runs_by_roles_that_may_do_little(secured: Secured) -> None:
     assert secured.dead_letters() == []
     (worker,) = json.loads(secured.flower("/api/workers?refresh=1"))
     assert worker.startswith("one@")
-    states = {task["state"] for task in json.loads(secured.flower("/api/tasks")).values()}
-    assert states == {"SUCCESS", "REVOKED", "FAILURE"}
-    assert "Traceback" not in secured.fleet.logs()
+    wait_for(
+        lambda: Counter(task["state"] for task in json.loads(secured.flower("/api/tasks")).values())["FAILURE"] == 1,
+        "Flower has heard of the trial that failed",
+    )
+    assert "insecure" not in secured.fleet.logs()
+
+
+def test_the_training_process_holds_no_secret(secured: Secured) -> None:
+    trainers = [pid for pid in _processes(secured) if "tasks.trainer" in command_line(pid)]
+    assert trainers
+    for pid in trainers:
+        _hides(secured, "a trainer's environment", Path(f"/proc/{pid}/environ").read_bytes().decode(), "PATH=")
+    seen = secured.trials()[0].user_attrs["seen"]
+    _hides(secured, "what an objective sees of itself", seen, "PATH=")
+    assert SIGNING_KEY not in seen
+    assert "ORCHESTRATOR_REDIS_URL" not in seen
+
+
+def test_who_comes_with_the_wrong_credentials_is_told_in_one_line(secured: Secured) -> None:
+    stranger = Authority.make(secured.folder / "stranger")
+    redis_url, database_url = secured.redis.url_of, secured.postgresql.url_of
+    both, worker = secured.environment("control", "writer"), secured.environment("worker")
+    untrusted, wrong = "certificate verify failed", "invalid username-password pair"
+    for url, line in [
+        (redis_url("control", authority=stranger), untrusted),
+        (redis_url("control", secured.wrong), wrong),
+    ]:
+        assert line in secured.invoke("serve", environment=both | {"ORCHESTRATOR_REDIS_URL": url})
+    for url, line in [
+        (database_url("writer", authority=stranger), untrusted),
+        (database_url("writer", secured.wrong), "password authentication failed"),
+    ]:
+        assert line in secured.invoke("serve", environment=both | {"ORCHESTRATOR_STORAGE_URL": url})
+        assert line in secured.invoke("ls", environment=both | {"ORCHESTRATOR_STORAGE_URL": url})
+    for url, line in [
+        (redis_url("worker", authority=stranger), untrusted),
+        (redis_url("worker", secured.wrong), wrong),
+        (redis_url("viewer"), "may not take tasks from the queue 'trials'"),
+    ]:
+        assert line in secured.refused("worker", environment=worker | {"ORCHESTRATOR_REDIS_URL": url})
+
+
+def test_a_worker_without_the_key_does_not_begin(secured: Secured) -> None:
+    without = secured.environment("worker", **{SIGNING_KEY_FILE: ""})
+    assert "signed, and there is no key here" in secured.refused("worker", environment=without)
+    other = without | {SIGNING_KEY: secured.wrong}
+    assert "no key that is known here" in secured.refused("worker", environment=other)
+
+
+def test_who_only_reads_cannot_write(secured: Secured) -> None:
+    reader = secured.environment("control", "reader")
+    assert "may not write" in secured.refused("pause", STUDY, environment=reader)
+    assert "may not write" in secured.refused("serve", environment=reader)
+    for role, statement in [
+        ("reader", "DELETE FROM studies"),
+        ("reader", "CREATE TABLE mine (a int)"),
+        ("writer", "CREATE TABLE mine (a int)"),
+        ("writer", "DROP TABLE orchestrator_writer"),
+        ("writer", "TRUNCATE trials"),
+    ]:
+        url = secured.postgresql.url_of(role)
+        engine = sqlalchemy.create_engine(url, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            # It may say so; what it is granted is another matter.
+            connection.exec_driver_sql("SET default_transaction_read_only = off")
+            with pytest.raises(sqlalchemy.exc.ProgrammingError, match=r"denied|must be own"):
+                connection.exec_driver_sql(statement)
+
+
+def test_an_event_or_a_job_that_nobody_signed_is_kept_aside(secured: Secured) -> None:
+    """All that a stolen worker can write, without the key."""
+    before = secured.dead_letters()
+    with contextlib.closing(secured.redis.client_of("worker")) as client:
+        forged = Event(token=str(uuid.uuid4()), runner="r", seq=1, body=Epoch(step=1, value=1.0))
+        client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(forged)})
+        client.lpush(queue_names("trials")[1], json.dumps({"headers": {"task": "train", "id": "x"}, "body": ""}))
+    wait_for(lambda: len(secured.dead_letters()) == len(before) + 2, "both are kept aside")
+    assert "an event that is not signed" in secured.dead_letters()
+
+
+class Canary:
+    """Its pickle makes a file when it is read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.file,)
+
+
+def test_remote_control_in_pickle_is_not_read(secured: Secured, tmp_path: Path) -> None:
+    """Who may send it at all can stop a worker; it must not be able to make one run anything."""
+    app = create_app(secured.redis.url_of("control"))
+    file = tmp_path / "alive"
+    body = base64.b64encode(pickle.dumps({"method": "ping", "arguments": {}, "canary": Canary(file)})).decode()
+    properties = {"delivery_mode": 2, "delivery_info": {"exchange": "celery.pidbox", "routing_key": ""}}
+    message = {
+        "body": body,
+        "content-encoding": "binary",
+        "content-type": "application/x-python-serialize",
+        "headers": {},
+        "properties": properties | {"body_encoding": "base64", "delivery_tag": "t"},
+    }
+    with contextlib.closing(secured.redis.client_of("control")) as client:
+        assert client.publish("/0.celery.pidbox", json.dumps(message)) == 1
+    # It answers, and so it has taken up what came before.
+    wait_for(lambda: app.control.ping(timeout=1.0), "the worker answers")
+    assert not file.exists()
+    assert "Refusing to deserialize" in secured.fleet.logs() or "ContentDisallowed" in secured.fleet.logs()
+    app.close()
+
+
+# -- no secret shows ----------------------------------------------------------------------------------------------
+
+SURFACES: dict[str, tuple[Callable[[Secured], str], str]] = {}
+"""Where something may be read, with what is there for certain; by name."""
+
+
+def surface(name: str, there: str) -> Callable[[Callable[[Secured], str]], Callable[[Secured], str]]:
+    """Adds a place to look at. ``there`` shows that something was to be seen."""
+
+    def add(read: Callable[[Secured], str]) -> Callable[[Secured], str]:
+        SURFACES[name] = read, there
+        return read
+
+    return add
+
+
+@surface("the logs of all processes", "study secured finished")
+def _logs(it: Secured) -> str:
+    logs = [*it.folder.glob("*.log"), it.folder / "redis/server.log", it.folder / "postgresql/server.log"]
+    return "\n".join(log.read_text(errors="replace") for log in logs)
+
+
+@surface("what objectives have printed", "planted.objective sees")
+def _trial_logs(it: Secured) -> str:
+    return "\n".join(log.read_text() for log in (it.folder / "data/logs").rglob("*.log"))
+
+
+@surface("files of trials", "planted.objective")
+def _artifacts(it: Secured) -> str:
+    files = [path for path in (it.folder / "data/artifacts").rglob("*") if path.is_file()]
+    return "\n".join(path.read_bytes().decode(errors="replace") for path in files)
+
+
+@surface("all that was said to Redis", "planted:objective")
+def _monitored(it: Secured) -> str:
+    return "\n".join(it.monitored)
+
+
+@surface("all that Redis has kept", "XADD")
+def _append_only(it: Secured) -> str:
+    return "\n".join(path.read_bytes().decode(errors="replace") for path in (it.folder / "redis").rglob("*.aof"))
+
+
+@surface("the database", "planted:objective")
+def _database(it: Secured) -> str:
+    engine = sqlalchemy.create_engine(it.postgresql.url, poolclass=sqlalchemy.NullPool)
+    metadata = sqlalchemy.MetaData()
+    metadata.reflect(engine)
+    with engine.connect() as connection:
+        rows = [repr(connection.execute(sqlalchemy.select(table)).all()) for table in metadata.tables.values()]
+    return "\n".join(rows)
+
+
+@surface("command lines", "tasks.trainer")
+def _command_lines(it: Secured) -> str:
+    return "\n".join(map(command_line, _processes(it)))
+
+
+@surface("what commands say", "secured")
+def _commands(it: Secured) -> str:
+    """What they have said so far, to whoever came with the wrong password too, and what the others say."""
+    for command in (f"report secured -o {it.folder / 'report'}", "status secured", "ls --json", "why secured 3"):
+        said = it.invoke(*command.split(), environment=it.environment("viewer", "reader"))
+        assert "secured" in said.partition("\n")[2], said
+    assert "planted.objective sees" in it.invoke("logs", STUDY, "3", environment=it.environment("viewer", "reader"))
+    nowhere = it.environment("control", "writer", ORCHESTRATOR_REDIS_URL=f"redis://me:{it.wrong}@127.0.0.1:1/0")
+    assert "Connection refused" in it.invoke("serve", environment=nowhere)
+    return "\n".join(it.said)
+
+
+@surface("the report", "trial 3 fails")
+def _report(it: Secured) -> str:
+    return "\n".join(page.read_text() for page in (it.folder / "report").rglob("*.html"))
+
+
+@surface("Flower", "one@")
+def _flower(it: Secured) -> str:
+    paths = ["/workers", "/tasks", "/broker", "/api/workers?refresh=1", "/api/tasks", "/api/queues/length"]
+    worker = json.loads(it.flower("/api/workers")).popitem()[0]
+    tasks = [f"/task/{task}" for task in json.loads(it.flower("/api/tasks"))]
+    pages = {path: it.flower(path) for path in [*paths, f"/worker/{worker}", *tasks]}
+    assert all(pages.values()), [path for path, page in pages.items() if not page]
+    return "\n".join(pages.values())
+
+
+@surface("remote control", "trial-orchestrator")
+def _remote_control(it: Secured) -> str:
+    app = create_app(it.redis.url_of("control"))
+    inspect = app.control.inspect(timeout=5.0, limit=1)
+    found = json.dumps([inspect.conf(with_defaults=True), inspect.stats(), inspect.report()], default=str)
+    app.close()
+    return found + "trial-orchestrator"
+
+
+@pytest.mark.parametrize("name", SURFACES)
+def test_no_secret_shows(secured: Secured, name: str) -> None:
+    read, there = SURFACES[name]
+    _hides(secured, name, read(secured), there)
+
+
+def test_the_secrets_are_what_is_really_used(secured: Secured) -> None:
+    """What is looked for in vain must be what there would be to be found."""
+    held = "".join(Path(f"/proc/{process.pid}/environ").read_text() for process in secured.fleet.processes)
+    found = [secret for secret in secured.secrets if secret in held]
+    assert len(found) == 6, "three roles of Redis, one of PostgreSQL, the key, and Flower's own"
+
+
+def _hides(it: Secured, name: str, text: str, there: str) -> None:
+    # The body of a task is base64 in JSON.
+    for run in re.findall(r"[A-Za-z0-9+/]{40,}={0,2}", text):
+        with contextlib.suppress(ValueError):
+            text += base64.b64decode(run + "=" * (-len(run) % 4)).decode(errors="replace")
+    assert there in text, f"{name}: nothing to be seen"
+    for secret in it.secrets:
+        at = text.find(secret)
+        assert at < 0, f"{name}: {secret} in …{text[max(0, at - 200) : at + 100]}…"
+
+
+def _processes(it: Secured) -> list[int]:
+    started = [process.pid for process in it.fleet.processes]
+    servers = [server.process.pid for server in (it.redis, it.postgresql) if server.process]
+    return [pid for each in (*started, *servers) for pid in (each, *descendants(each))]

@@ -133,8 +133,12 @@ class Spec(Table):
         where = "stored spec"
         if not isinstance(data, dict) or "format" not in data:
             raise BadInput(where, "is no stored spec")
-        if data["format"] != FORMAT or isinstance(data["format"], bool):
-            raise BadInput(where, f"has another format than {FORMAT}", "use the version that wrote it")
+        if isinstance(data.get("name"), str):
+            where += f" of study {show(data['name'])}"
+        found = data["format"]
+        if found != FORMAT or isinstance(found, bool):
+            problem = f"is of format {show(found)}, and this program reads format {FORMAT}"
+            raise BadInput(where, problem, "use the version that wrote it")
         return validate({key: value for key, value in data.items() if key != "format"}, where)
 
 

@@ -37,6 +37,7 @@ from tasks.contract import (
     ToTrainer,
     Unreadable,
 )
+from tasks.keys import is_name
 
 _LARGEST: Final = 2**63 - 1
 _LOCATION: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
@@ -184,8 +185,10 @@ def job_from_payload(payload: object) -> Job:
     except (msgspec.ValidationError, RecursionError) as error:
         raise Malformed(str(error)) from None
     _check_version("a job", job.version)
+    # They become names of folders and files.
+    if not is_name(job.study):
+        raise Malformed(f"a study that cannot be called {job.study!r:.100}")
     for part in (job.uid, job.token):
-        # They become names of folders and files.
         if not is_location(part) or "/" in part:
             raise Malformed(f"an identity that names no file: {part!r:.100}")
     for ref in job.checkpoints:
@@ -232,6 +235,9 @@ def _check_artifact(ref: ArtifactRef) -> None:
     texts = (ref.id, ref.filename, ref.mimetype, ref.encoding or "")
     if any("\0" in text or len(text) > MAX_FILENAME for text in texts) or not 0 <= ref.size <= _LARGEST:
         raise Malformed(f"an artifact that cannot be described: {ref.filename!r:.100}")
+    if ref.filename.startswith("/") or ".." in ref.filename.split("/"):
+        # Somebody may download it under that name.
+        raise Malformed(f"an artifact whose name leads out of a folder: {ref.filename!r:.100}")
 
 
 def _check_version(what: str, version: int) -> None:

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+NAME_LENGTH: Final = 128
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+CELERYS_OWN: Final = ("unacked", "unacked_index", "unacked_mutex")
+"""What Celery keeps beside its queues. No queue can be called so."""
 
 EVENTS: Final = "orchestrator:events"
 """Stream: workers add events, the control plane's group reads them. Field ``e`` holds one encoded event."""
@@ -28,6 +35,16 @@ PROBE: Final = "orchestrator:probe"
 
 CONFIRMATION_SECONDS: Final = 7 * 86_400
 """How long a confirmation stays readable for a worker that was cut off."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a study or a queue may be called so: the name becomes part of Redis keys, and a folder."""
+    return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None and ".." not in text
+
+
+def is_queue(text: str) -> bool:
+    """Whether a queue may be called so."""
+    return is_name(text) and text not in CELERYS_OWN
 
 
 def confirmation(token: str) -> str:

@@ -184,7 +184,11 @@ def _check(options: argparse.Namespace) -> Ground:
         raise Refused(f"{OBJECTIVES}: {error}") from None
     except BadKey as error:
         raise Refused(f"{error.variable}: {error}") from None
-    ground = Ground(url, tuple(options.queues.split(",")), stores[0], stores[1], admission, keyring)
+    queues = tuple(options.queues.split(","))
+    for queue in queues:
+        if not keys.is_queue(queue):
+            raise Refused(f"--queues: {queue[:200]!r} is no name of a queue; separate several by commas alone")
+    ground = Ground(url, queues, stores[0], stores[1], admission, keyring)
     # The control plane of a `run` is started after its worker, and announces itself then.
     with contextlib.closing(ground.connect()) as client:
         if why := refusal(client, ground.queues, keyring, heed=not options.parent):

@@ -16,7 +16,7 @@ from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler import Sampler, SamplerTable
 from orchestrator.spec.space import FloatRange, Space, distributions
 from orchestrator.spec.table import Table
-from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Reference
+from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Queue, Reference
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -43,7 +43,7 @@ class Spec(Table):
     lookahead: Count = 1
     # numpy's generators take 32 bits.
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
-    queue: Name = "trials"
+    queue: Queue = "trials"
     catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0

@@ -170,9 +170,9 @@ def _check_tls(scheme: str, rest: str) -> None:
             if not Path(value).is_file():
                 raise _Refused(f"{name} names no file: {_shown(value)}", "give the path of a PEM file")
         elif name not in _TLS_WORDS:
-            raise _Refused(f"there is no {name[:60]!r}", _TLS_REMEDY)
+            raise _Refused(f"there is no {_shown(name)}", _TLS_REMEDY)
         elif value not in _TLS_WORDS[name]:
-            raise _Refused(f"{name} is {value[:60]!r}", f"it is {' or '.join(_TLS_WORDS[name])}")
+            raise _Refused(f"{name} is {_shown(value)}", f"it is {' or '.join(_TLS_WORDS[name])}")
 
 
 def _check_store(url: str) -> str:

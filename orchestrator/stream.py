@@ -81,14 +81,18 @@ class EventStream:
         return []
 
     def prepare(self) -> None:
-        """Makes the group where it is missing; it begins at 0, so that nothing is skipped. Announces who reads it."""
+        """Makes the group where it is missing, and says who reads it."""
+        self.make_group()
+        self._client.set(keys.ANNOUNCEMENT, self._keyring.seal(Purpose.ANNOUNCEMENT, encode(Announcement())))
+        self._pending_from = b"0"
+
+    def make_group(self) -> None:
+        """Makes the group where it is missing; it begins at 0, so that nothing is skipped."""
         try:
             self._client.xgroup_create(keys.EVENTS, keys.GROUP, id="0", mkstream=True)
         except redis.ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
-        self._client.set(keys.ANNOUNCEMENT, self._keyring.seal(Purpose.ANNOUNCEMENT, encode(Announcement())))
-        self._pending_from = b"0"
 
     def acknowledge(self, entries: Iterable[bytes]) -> None:
         """Says that these entries are committed, and drops them: they are in the database now."""

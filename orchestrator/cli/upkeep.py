@@ -10,10 +10,10 @@ from orchestrator.errors import BadInput
 
 @cli.command()
 def prepare() -> None:
-    """Make the tables that are missing in the database of ORCHESTRATOR_STORAGE_URL, as their owner.
+    """Make the tables that a database lacks, as their owner.
 
-    After that `serve` and whatever else writes needs no right to make any. Where it has that right, it makes them
-    itself, and nobody has to call this.
+    The database is that of ORCHESTRATOR_STORAGE_URL. After that `serve`, and whatever else writes, needs no right to
+    make any. Where they have that right they make them themselves, and nobody has to call this.
     """
     from orchestrator.settings import load_settings, redact
     from orchestrator.storage.database import Database

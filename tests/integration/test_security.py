@@ -24,7 +24,7 @@ import pytest
 import redis
 import sqlalchemy
 from click.testing import CliRunner
-from fleet import ROOT, Fleet, Process, command_line, descendants, fleet, wait_for
+from fleet import Fleet, command_line, descendants, fleet, wait_for
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
@@ -137,30 +137,15 @@ class Secured:
     def invoke(self, *arguments: str, environment: dict[str, str]) -> str:
         """As ``call``, in this process, which has imported it all already; returns what it says."""
         result = CliRunner().invoke(cli, arguments, env=environment, standalone_mode=False)
-        assert isinstance(result.exception, BadInput | None), result.exception
+        assert isinstance(result.exception, BadInput | SystemExit | None), result.exception
         self.said.append(f"$ {' '.join(arguments)}\n{result.output}{result.exception or ''}")
         return self.said[-1]
 
-    def start_flower(self) -> Process:
-        (self.folder / "flower_app.py").write_text(
-            "import os\nfrom tasks.app import create_app\napp = create_app(os.environ['ORCHESTRATOR_REDIS_URL'])\n"
-        )
-        environment = self.environment("flower") | {"FLOWER_BASIC_AUTH": f"admin:{self.flower_password}"}
-        log = self.folder / "flower.log"
-        with log.open("wb") as output:
-            popen = subprocess.Popen(
-                [
-                    *(sys.executable, "-m", "celery", "-A", "flower_app", "flower", "--address=127.0.0.1"),
-                    *(f"--port={self.flower_port}", "--inspect_timeout=2000"),
-                ],
-                env=environment | {"PYTHONPATH": os.pathsep.join((str(self.folder), str(ROOT)))},
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        self.fleet.processes.append(Process(popen, log))
-        return self.fleet.processes[-1]
+    def start_flower(self) -> None:
+        credentials = {"ORCHESTRATOR_FLOWER_AUTH": f"admin:{self.flower_password}"}
+        environment = self.environment("flower", **credentials)
+        port = f"--port={self.flower_port}"
+        self.fleet.start("flower", port, "--", "--inspect_timeout=2000", environment=environment)
 
     def flower(self, path: str) -> str:
         """Returns a page of Flower; nothing while there is none."""
@@ -188,7 +173,7 @@ class Secured:
     @contextlib.contextmanager
     def monitoring(self) -> Iterator[None]:
         """Takes down what anybody says to Redis."""
-        client = redis.Redis.from_url(self.redis.url, encoding_errors="replace")
+        client = redis.Redis.from_url(self.redis.url, socket_timeout=None)
         monitor = client.monitor().__enter__()
 
         def listen() -> None:
@@ -440,6 +425,9 @@ def _commands(it: Secured) -> str:
         said = it.invoke(*command.split(), environment=it.environment("viewer", "reader"))
         assert "secured" in said.partition("\n")[2], said
     assert "planted.objective sees" in it.invoke("logs", STUDY, "3", environment=it.environment("viewer", "reader"))
+    both = it.environment("control", "writer")
+    doctor = it.invoke("doctor", environment=both)
+    assert "one@" in doctor
     nowhere = it.environment("control", "writer", ORCHESTRATOR_REDIS_URL=f"redis://me:{it.wrong}@127.0.0.1:1/0")
     assert "Connection refused" in it.invoke("serve", environment=nowhere)
     return "\n".join(it.said)
@@ -458,6 +446,11 @@ def _flower(it: Secured) -> str:
     pages = {path: it.flower(path) for path in [*paths, f"/worker/{worker}", *tasks]}
     assert all(pages.values()), [path for path, page in pages.items() if not page]
     return "\n".join(pages.values())
+
+
+@surface("what Flower keeps", "train")
+def _flower_state(it: Secured) -> str:
+    return "\n".join(path.read_bytes().decode(errors="replace") for path in (it.folder / "data/flower").rglob("*"))
 
 
 @surface("remote control", "trial-orchestrator")

@@ -26,10 +26,11 @@ from orchestrator.journal import Journal
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.ports import Observer, Passed, unobserved, unwatched
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database, process_name
 from orchestrator.stream import EventStream, introduce, ring
+from orchestrator.urls import redact
 from tasks.app import connect
 from tasks.endpoint import BadSetting, Endpoint
 

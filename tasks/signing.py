@@ -12,16 +12,14 @@ import re
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from hashlib import blake2b
-from pathlib import Path
 from typing import Final
 
 from tasks.codec import Malformed
+from tasks.endpoint import BadSetting, read_secret
 
 SIGNING_KEY: Final = "ORCHESTRATOR_SIGNING_KEY"
-"""Variable that holds the keys, separated by blanks or commas: the first one signs, all of them verify."""
-
-SIGNING_KEY_FILE: Final = "ORCHESTRATOR_SIGNING_KEY_FILE"
-"""Variable that names a file with the keys instead."""
+"""Variable that holds the keys, separated by blanks or commas: the first one signs, all of them verify. With _FILE
+behind it, the one that names a file with them."""
 
 SHORTEST: Final = 32
 """Characters of a key: 128 bits where they are hexadecimal digits."""
@@ -30,7 +28,6 @@ FEWEST_DISTINCT: Final = 8
 """Different characters in a key. A random one has more; what a person repeats to make up the length has not."""
 
 _MOST_KEYS: Final = 10
-_LARGEST_FILE: Final = 1 << 16
 _SIZE: Final = 16
 # No msgpack message begins so: what is signed can be told from what is not, with and without a key.
 _MARK: Final = b"\xc1"
@@ -45,19 +42,6 @@ class Purpose(Enum):
     CONFIRMATION = b"confirmation"
     REPLY = b"reply"
     ANNOUNCEMENT = b"announcement"
-
-
-class BadKey(ValueError):
-    """A key cannot be used; the message is one line, and says nothing of what the key is.
-
-    ``variable`` is the one that is wrong.
-    """
-
-    def __init__(self, problem: str, remedy: str, variable: str = SIGNING_KEY) -> None:
-        super().__init__(f"{problem}; {remedy}")
-        self.problem = problem
-        self.remedy = remedy
-        self.variable = variable
 
 
 class Unsigned(Malformed):
@@ -82,8 +66,8 @@ class Keyring:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Keyring:
-        """Reads the keys that the environment holds or names. Raises BadKey."""
-        return cls(read_keys(environ.get(SIGNING_KEY, ""), environ.get(SIGNING_KEY_FILE, "")))
+        """Reads the keys that the environment holds, or names the file of. Raises BadSetting."""
+        return cls(read_keys(environ.get(SIGNING_KEY, ""), environ.get(f"{SIGNING_KEY}_FILE", "")))
 
     def __bool__(self) -> bool:
         return bool(self._states[Purpose.JOB])
@@ -145,38 +129,21 @@ def read_keys(text: str, file: str) -> tuple[str, ...]:
         file: What ``ORCHESTRATOR_SIGNING_KEY_FILE`` names.
 
     Raises:
-        BadKey: both are given, the file cannot be read or is empty, or a key is too weak.
+        BadSetting: both are given, the file cannot be read or is empty, or a key is too weak. It says nothing of what
+            the key is.
     """
-    text, file = text.strip(" \t\r\n,"), file.strip()
-    if text and file:
-        raise BadKey(f"stands beside {SIGNING_KEY_FILE}", "set one of them")
-    if not file:
-        return _split(text, SIGNING_KEY)
-    try:
-        with Path(file).expanduser().open("rb") as opened:
-            found = opened.read(_LARGEST_FILE).decode()
-    except UnicodeDecodeError:
-        raise BadKey(f"'{file:.200}' is no text", "put one key on each line", SIGNING_KEY_FILE) from None
-    except (OSError, ValueError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise BadKey(f"'{file:.200}' cannot be read: {reason}", "name a readable file", SIGNING_KEY_FILE) from None
-    keys = _split(found, SIGNING_KEY_FILE)
-    if not keys:
-        raise BadKey(f"'{file:.200}' holds no key", "put one key on each line", SIGNING_KEY_FILE)
-    return keys
-
-
-def _split(text: str, variable: str) -> tuple[str, ...]:
-    keys = tuple(filter(None, re.split(r"[\s,]+", text)))
-    remedy = f"a key is {SHORTEST} or more random characters, such as 'openssl rand -hex 32' gives"
+    variable = f"{SIGNING_KEY}_FILE" if file.strip() else SIGNING_KEY
+    found = read_secret(SIGNING_KEY, text.strip(" \t\r\n,"), file.strip())
+    keys = tuple(filter(None, re.split(r"[\s,]+", found)))
     if len(keys) > _MOST_KEYS:
-        raise BadKey(f"{len(keys)} keys are too many", f"{_MOST_KEYS} are enough to replace one", variable)
+        raise BadSetting(variable, f"{len(keys)} keys are too many", f"{_MOST_KEYS} are enough to replace one")
+    remedy = f"a key is {SHORTEST} or more random characters, such as 'openssl rand -hex 32' gives"
     for place, key in enumerate(keys, 1):
         which = "the key" if len(keys) == 1 else f"key {place} of {len(keys)}"
         if len(key) < SHORTEST:
-            raise BadKey(f"{which} has only {len(key)} characters", remedy, variable)
+            raise BadSetting(variable, f"{which} has only {len(key)} characters", remedy)
         if len(set(key)) < FEWEST_DISTINCT:
-            raise BadKey(f"{which} has only {len(set(key))} different characters", remedy, variable)
+            raise BadSetting(variable, f"{which} has only {len(set(key))} different characters", remedy)
     return keys
 
 

@@ -53,7 +53,7 @@ from tasks.keeper.slots import Slots
 from tasks.lifeline import die_with_parent, keep_secrets
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 from tasks.retirement import Retirement
-from tasks.signing import BadKey, Keyring, Purpose
+from tasks.signing import Keyring, Purpose
 from tasks.worker_metrics import make_worker_registry
 
 log = logging.getLogger("tasks.worker")
@@ -182,8 +182,8 @@ def _check(options: argparse.Namespace) -> Ground:
         raise Refused(f"{OBJECTIVE_PATH}: {error}") from None
     except NotAList as error:
         raise Refused(f"{OBJECTIVES}: {error}") from None
-    except BadKey as error:
-        raise Refused(f"{error.variable}: {error}") from None
+    except BadSetting as error:
+        raise Refused(str(error)) from None
     queues = tuple(options.queues.split(","))
     for queue in queues:
         if not keys.is_queue(queue):

@@ -14,7 +14,8 @@ from orchestrator.doctor.signs import Listener
 from orchestrator.lifecycle import AttemptState
 from orchestrator.local.lock import is_locked
 from orchestrator.local.server import redis_url_of
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
+from orchestrator.urls import redact
 from tasks.app import connect
 from tasks.signing import Keyring
 

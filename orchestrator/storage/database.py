@@ -18,9 +18,9 @@ from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, update
 
 from orchestrator.errors import BadInput
 from orchestrator.schema import OurSchema
-from orchestrator.settings import redact
 from orchestrator.storage import tables
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
+from orchestrator.urls import redact
 
 BUSY_SECONDS = 60
 """How long a SQLite writer waits for another process that holds the file."""

@@ -35,7 +35,7 @@ from tasks import keys
 from tasks.app import create_app
 from tasks.codec import encode
 from tasks.contract import Epoch, Event
-from tasks.signing import SIGNING_KEY, SIGNING_KEY_FILE
+from tasks.signing import SIGNING_KEY
 from tests.secured import POSTGRESQL_ROLES, REDIS_ROLES, Authority, SecuredPostgreSQL, SecuredRedis
 from tests.servers import NotInstalled, free_port
 
@@ -225,7 +225,7 @@ def _run(it: Secured) -> None:
     it.start_flower()
     assert "orchestrator prepare" in it.refused("serve", environment=it.environment("control", "writer"))
     assert it.call("prepare", environment=it.environment("", "owner")).returncode == 0
-    by_key = it.environment("control", "writer", **{SIGNING_KEY: it.key, SIGNING_KEY_FILE: ""})
+    by_key = it.environment("control", "writer", **{SIGNING_KEY: it.key, f"{SIGNING_KEY}_FILE": ""})
     it.fleet.start("serve", environment=by_key)
     it.fleet.start("worker", "--slots", "1", "--name", "one", environment=it.environment("worker"))
     wait_for(lambda: "one@" in it.flower("/api/workers?refresh=1"), "Flower has found the worker")
@@ -291,7 +291,7 @@ def test_who_comes_with_the_wrong_credentials_is_told_in_one_line(secured: Secur
 
 
 def test_a_worker_without_the_key_does_not_begin(secured: Secured) -> None:
-    without = secured.environment("worker", **{SIGNING_KEY_FILE: ""})
+    without = secured.environment("worker", **{f"{SIGNING_KEY}_FILE": ""})
     assert "signed, and there is no key here" in secured.refused("worker", environment=without)
     other = without | {SIGNING_KEY: secured.wrong}
     assert "no key that is known here" in secured.refused("worker", environment=other)

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import BadInput
-from orchestrator.settings import Settings, ensure_data_dir, load_settings, redact, without_secrets
+from orchestrator.settings import Settings, ensure_data_dir, load_settings, without_secrets
+from orchestrator.urls import redact
 from tasks.endpoint import Endpoint
 
 PREFIX = "ORCHESTRATOR_"

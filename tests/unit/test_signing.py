@@ -16,19 +16,12 @@ from orchestrator.spec.model import validate
 from tasks import keys
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import Announcement, Epoch, Event, Finished, Job, Stopped
+from tasks.endpoint import BadSetting
 from tasks.joining import misfit
-from tasks.signing import (
-    SIGNING_KEY,
-    SIGNING_KEY_FILE,
-    UNSIGNED,
-    BadKey,
-    Keyring,
-    Purpose,
-    Unsigned,
-    read_keys,
-)
+from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose, Unsigned, read_keys
 from tests.simulated.simulation import Simulation
 
+FILE = f"{SIGNING_KEY}_FILE"
 OLD, NEW, OTHER = "0123456789abcdef" * 2, "fedcba9876543210" * 4, "not-one-of-ours-" * 2
 MESSAGES = st.binary(max_size=60).map(msgspec.msgpack.encode)
 
@@ -113,7 +106,7 @@ def test_keys_come_from_a_variable_or_a_file(tmp_path: Path) -> None:
     file.write_text(f"{NEW}\n{OLD}\n")
     assert read_keys("", "") == ()
     assert read_keys(f" {NEW}, {OLD}\n", "") == read_keys("", str(file)) == (NEW, OLD)
-    assert Keyring.of({SIGNING_KEY_FILE: str(file)})
+    assert Keyring.of({FILE: str(file)})
     assert load_settings({SIGNING_KEY: NEW}).keyring()
     assert not load_settings({}).keyring()
 
@@ -142,17 +135,17 @@ def test_a_file_that_holds_no_keys_is_refused(tmp_path: Path) -> None:
     noise.write_bytes(b"\xff\xfe" * 40)
     weak.write_text("weak-secret")
     for file, wrong in [
-        (empty, "holds no key"),
-        (noise, "is no text"),
+        (empty, "an empty file"),
+        (noise, "cannot be read"),
         (weak, "only 11 characters"),
         (tmp_path, "cannot be read"),
         (tmp_path / "none", "cannot be read"),
     ]:
-        with pytest.raises(BadKey, match=wrong) as caught:
-            Keyring.of({SIGNING_KEY_FILE: str(file)})
-        assert caught.value.variable == SIGNING_KEY_FILE
+        with pytest.raises(BadSetting, match=wrong) as caught:
+            Keyring.of({FILE: str(file)})
+        assert caught.value.variable == FILE
         assert "weak-secret" not in str(caught.value)
-    with pytest.raises(BadKey, match="set one of them"):
+    with pytest.raises(BadSetting, match="give one of them"):
         read_keys(NEW, str(noise))
 
 

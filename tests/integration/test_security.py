@@ -72,11 +72,26 @@ seed = 3
 [pruner]
 name = "median"
 n_startup_trials = 2
+[notify]
+endpoint = "team"
 """
+OTHERS = ("key", "flower", "metrics", "notify", "webhook")
+"""What else is told in secret, beside the passwords of the servers' roles."""
 
 
 def planted(what: str) -> str:
     return f"planted-{what}-{uuid.uuid4().hex}"
+
+
+def page(url: str, password: str) -> str:
+    """Returns what is shown there to whoever has the password; nothing while nobody answers."""
+    request = urllib.request.Request(url)
+    request.add_header("Authorization", f"Basic {base64.b64encode(f'admin:{password}'.encode()).decode()}")
+    try:
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return str(answer.read().decode())
+    except OSError:
+        return ""
 
 
 @dataclass
@@ -88,8 +103,8 @@ class Secured:
     redis: SecuredRedis
     postgresql: SecuredPostgreSQL
     authority: Authority
-    key: str
-    flower_password: str
+    others: dict[str, str] = field(default_factory=lambda: {name: planted(name) for name in OTHERS})
+    metrics_port: int = field(default_factory=free_port)
     flower_port: int = field(default_factory=free_port)
     monitored: list[str] = field(default_factory=list)
     said: list[str] = field(default_factory=list)
@@ -98,7 +113,7 @@ class Secured:
     @property
     def secrets(self) -> list[str]:
         found = [*self.redis.passwords.values(), *self.postgresql.passwords.values()]
-        return [*found, self.key, self.flower_password, self.wrong]
+        return [*found, *self.others.values(), self.wrong]
 
     def environment(self, redis_role: str = "", database_role: str = "", **changes: str) -> dict[str, str]:
         """Returns the environment of a process that comes in by these roles."""
@@ -142,21 +157,14 @@ class Secured:
         return self.said[-1]
 
     def start_flower(self) -> None:
-        credentials = {"ORCHESTRATOR_FLOWER_AUTH": f"admin:{self.flower_password}"}
+        credentials = {"ORCHESTRATOR_FLOWER_AUTH": f"admin:{self.others['flower']}"}
         environment = self.environment("flower", **credentials)
         port = f"--port={self.flower_port}"
         self.fleet.start("flower", port, "--", "--inspect_timeout=2000", environment=environment)
 
     def flower(self, path: str) -> str:
         """Returns a page of Flower; nothing while there is none."""
-        request = urllib.request.Request(f"http://127.0.0.1:{self.flower_port}{path}")
-        credentials = base64.b64encode(f"admin:{self.flower_password}".encode()).decode()
-        request.add_header("Authorization", f"Basic {credentials}")
-        try:
-            with urllib.request.urlopen(request, timeout=10) as answer:
-                return str(answer.read().decode())
-        except OSError:
-            return ""
+        return page(f"http://127.0.0.1:{self.flower_port}{path}", self.others["flower"])
 
     def dead_letters(self) -> list[str]:
         with contextlib.closing(self.redis.client()) as client:
@@ -212,21 +220,29 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
         server.start()
         postgresql.start()
         running = stack.enter_context(fleet(None, folder))
-        it = Secured(folder, running, server, postgresql, authority, planted("key"), planted("flower"))
+        it = Secured(folder, running, server, postgresql, authority)
         stack.enter_context(it.monitoring())
         _run(it)
         yield it
 
 
 def _run(it: Secured) -> None:
-    (it.folder / "signing_key").write_text(it.key + "\n")
+    (it.folder / "signing_key").write_text(it.others["key"] + "\n")
     (it.folder / "planted.py").write_text(OBJECTIVE)
     (it.folder / "spec.toml").write_text(SPEC)
     it.start_flower()
     assert "orchestrator prepare" in it.refused("serve", environment=it.environment("control", "writer"))
     assert it.call("prepare", environment=it.environment("", "owner")).returncode == 0
-    by_key = it.environment("control", "writer", **{SIGNING_KEY: it.key, f"{SIGNING_KEY}_FILE": ""})
-    it.fleet.start("serve", environment=by_key)
+    more = {
+        SIGNING_KEY: it.others["key"],
+        f"{SIGNING_KEY}_FILE": "",
+        "ORCHESTRATOR_METRICS_PORT": str(it.metrics_port),
+        "ORCHESTRATOR_METRICS_PASSWORD": it.others["metrics"],
+        "ORCHESTRATOR_NOTIFY_KEY": it.others["notify"],
+        # Nobody listens there.
+        "ORCHESTRATOR_NOTIFY_URLS": f"team=http://127.0.0.1:1/{it.others['webhook']}",
+    }
+    it.fleet.start("serve", environment=it.environment("control", "writer", **more))
     it.fleet.start("worker", "--slots", "1", "--name", "one", environment=it.environment("worker"))
     wait_for(lambda: "one@" in it.flower("/api/workers?refresh=1"), "Flower has found the worker")
     assert it.call("submit", "spec.toml", environment=it.environment("control", "writer")).returncode == 0
@@ -448,6 +464,11 @@ def _flower(it: Secured) -> str:
     return "\n".join(pages.values())
 
 
+@surface("metrics", "orchestrator_leader 1")
+def _metrics(it: Secured) -> str:
+    return page(f"http://127.0.0.1:{it.metrics_port}/metrics", it.others["metrics"])
+
+
 @surface("what Flower keeps", "train")
 def _flower_state(it: Secured) -> str:
     return "\n".join(path.read_bytes().decode(errors="replace") for path in (it.folder / "data/flower").rglob("*"))
@@ -472,7 +493,7 @@ def test_the_secrets_are_what_is_really_used(secured: Secured) -> None:
     """What is looked for in vain must be what there would be to be found."""
     held = "".join(Path(f"/proc/{process.pid}/environ").read_text() for process in secured.fleet.processes)
     found = [secret for secret in secured.secrets if secret in held]
-    assert len(found) == 6, "three roles of Redis, one of PostgreSQL, the key, and Flower's own"
+    assert len(found) == 4 + len(OTHERS), "three roles of Redis, one of PostgreSQL"
 
 
 def _hides(it: Secured, name: str, text: str, there: str) -> None:

@@ -54,7 +54,6 @@ def serve(pid: int | None) -> str:
 def beat(pid: int | None) -> str:
     """Returns what is wrong with the beat, or an empty string: it must reach the database, and look every second."""
     from orchestrator.schedule.ticker import LOOK_SECONDS
-
     from orchestrator.settings import load_settings
     from orchestrator.storage.database import Database
 

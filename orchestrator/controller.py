@@ -45,6 +45,7 @@ from orchestrator.schedule.aftercare import Aftercare
 from orchestrator.schedule.scheduling import Scheduling
 from orchestrator.steering import Steering
 from orchestrator.studies import Studies
+from tasks.signing import UNSIGNED, Keyring
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,7 @@ class Controller:
         clock: Time.
         passed: Called at each step of a round.
         observer: Told of each round.
+        keyring: Verifies what comes.
     """
 
     def __init__(
@@ -100,6 +102,7 @@ class Controller:
         passed: Passed = unwatched,
         observer: Observer = unobserved,
         notifier: Notifier | None = None,
+        keyring: Keyring = UNSIGNED,
     ) -> None:
         self._store = store
         self._events = events
@@ -133,7 +136,7 @@ class Controller:
             scheduling=scheduling,
         )
         self._actions = Actions(events, broker, checkpoints, artifacts, passed)
-        self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock)
+        self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
         self._answered: dict[Command, str] = {}

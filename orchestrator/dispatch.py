@@ -9,9 +9,10 @@ import kombu.exceptions
 import redis
 
 from tasks import row
-from tasks.app import STOP_SIGNAL, TRAIN, create_app
-from tasks.codec import job_to_payload
+from tasks.app import SIGNATURE, STOP_SIGNAL, TRAIN, create_app
+from tasks.codec import job_to_payload, signable
 from tasks.contract import Job
+from tasks.signing import UNSIGNED, Keyring, Purpose
 
 RETRY_PRIORITY = 0
 NORMAL_PRIORITY = 3
@@ -34,11 +35,13 @@ class Dispatcher:
     Args:
         redis_url: The broker.
         client: A Redis client, for looking into queues.
+        keyring: Signs the jobs.
     """
 
-    def __init__(self, redis_url: str, client: redis.Redis) -> None:
+    def __init__(self, redis_url: str, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
         self._app = create_app(redis_url)
         self._client = client
+        self._keyring = keyring
 
     def send(self, job: Job, queue: str, *, retry: bool) -> None:
         """Puts a job into its queue, its token as task id; a retry goes before what has cost nothing yet.
@@ -46,13 +49,18 @@ class Dispatcher:
         Raises:
             any of ``AWAY``: the broker is away; sending again is harmless.
         """
+        payload = job_to_payload(job)
+        headers = {}
+        if self._keyring:
+            headers[SIGNATURE] = self._keyring.sign(Purpose.JOB, signable(payload)).hex()
         self._app.send_task(
             TRAIN,
-            (job_to_payload(job),),
+            (payload,),
             task_id=job.token,
             queue=queue,
             priority=RETRY_PRIORITY if retry else NORMAL_PRIORITY,
             retry=False,
+            headers=headers,
             argsrepr=row.arguments(job, row.values(job)),
         )
 

@@ -13,6 +13,7 @@ from orchestrator.studies import Studies
 from tasks import keys
 from tasks.codec import Malformed, decode_event, salvage
 from tasks.contract import Alive, Confirmation, Event, Verdict
+from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
 
 log = logging.getLogger(__name__)
 
@@ -27,13 +28,22 @@ class Intake:
         actions: Takes the confirmations that nothing has to be committed for.
         only: Name of the one study to look after; all of them when empty.
         clock: Time.
+        keyring: Verifies what comes.
 
     Attributes:
         rung: Whether somebody has rung: a command may wait.
     """
 
     def __init__(
-        self, events: Stream, studies: Studies, watch: Watch, slots: Slots, actions: Actions, only: str, clock: Clock
+        self,
+        events: Stream,
+        studies: Studies,
+        watch: Watch,
+        slots: Slots,
+        actions: Actions,
+        only: str,
+        clock: Clock,
+        keyring: Keyring = UNSIGNED,
     ) -> None:
         self._events = events
         self._studies = studies
@@ -42,17 +52,24 @@ class Intake:
         self._actions = actions
         self._only = only
         self._clock = clock
+        self._keyring = keyring
         self._strangers: dict[str, Confirmation] = {}
         self.rung = True
 
     def take(self, entry: Entry) -> None:
         """Folds one entry."""
-        data = entry[1].get(keys.EVENT_FIELD)
-        if data is None:
+        sealed = entry[1].get(keys.EVENT_FIELD)
+        if sealed is None:
             if entry[1].get(b"ring") == keys.DOORBELL.encode():
                 self.rung = True
             elif entry[1]:
                 self._bury(repr(entry[1]).encode(), "an entry without an event")
+            return
+        try:
+            data = self._keyring.open(Purpose.EVENT, sealed)
+        except Unsigned as error:
+            # Anybody may have made it: it must not even take the place of an event that could not be read.
+            self._bury(sealed, f"an event that is {error}")
             return
         try:
             event = decode_event(data)

@@ -18,8 +18,8 @@ from orchestrator.notices import Best
 from orchestrator.optima import best_of, front_of, in_memory
 from orchestrator.pruning import Outcome
 from orchestrator.pruning.promotion import PromotionRule
-from orchestrator.settings import redact
 from orchestrator.storage import Store
+from orchestrator.urls import redact
 from orchestrator.view.summary import Audit, Epochs, Model, Shadow, Summary, Trials, percentiles
 
 

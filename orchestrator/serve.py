@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -26,11 +27,12 @@ from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.ports import Clock, Observer, Passed, unobserved, unwatched
 from orchestrator.schedule.reports import Reports
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.calendar import Calendar
 from orchestrator.storage.database import Database, process_name
 from orchestrator.stream import EventStream, introduce, ring
+from orchestrator.urls import redact
 from tasks.app import connect
 from tasks.endpoint import BadSetting, Endpoint
 
@@ -77,6 +79,7 @@ def serve(
     introduce(client, process_name())
     database = Database(storage_url)
     database.prepare()
+    database.check_writable()
     with _shown(metrics, redis_url) as observed, _stop_signals(connect(redis_url)) as stop:
         while not stop.is_set():
             lease = WriterLease(database, settings.lease)
@@ -100,7 +103,10 @@ def check_redis(client: redis.Redis, url: str) -> None:
     try:
         client.ping()
     except redis.RedisError as error:
-        raise BadInput(redact(url), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL") from None
+        # Whose certificate is not that of whoever one wants to talk to.
+        untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
+        remedy = "check ssl_ca_certs in ORCHESTRATOR_REDIS_URL" if untrusted else "check ORCHESTRATOR_REDIS_URL"
+        raise BadInput(redact(url), f"Redis cannot be reached: {error}", remedy) from None
 
 
 def _first_line(error: Exception) -> str:
@@ -137,10 +143,11 @@ def _lead(
     data_dir = settings.data_dir.absolute()
     # As configured here, whoever says so: an argument, or the environment.
     environment = os.environ | {"ORCHESTRATOR_STORAGE_URL": database.url, "ORCHESTRATOR_DATA_DIR": str(data_dir)}
-    dispatcher = Dispatcher(redis_url, client)
+    keyring = settings.keyring()
+    dispatcher = Dispatcher(redis_url, client, keyring)
     controller = Controller(
         store,
-        EventStream(client),
+        EventStream(client, keyring),
         dispatcher,
         CheckpointBin(settings.checkpoint_url or str(settings.data_dir / "checkpoints")),
         ArtifactBin(settings.artifact_url or str(settings.data_dir / "artifacts")),
@@ -154,6 +161,7 @@ def _lead(
         passed=passed,
         observer=observer,
         notifier=notifier,
+        keyring=keyring,
     )
     try:
         controller.start()

@@ -14,7 +14,8 @@ from orchestrator.notices import Notice
 from orchestrator.ports import BATCH, Entry, Wiped
 from tasks import keys
 from tasks.codec import encode
-from tasks.contract import Confirmation, Reply
+from tasks.contract import Announcement, Confirmation, Reply
+from tasks.signing import UNSIGNED, Keyring, Purpose
 
 log = logging.getLogger(__name__)
 
@@ -36,12 +37,14 @@ class EventStream:
 
     Args:
         client: Redis; its socket timeout must exceed the longest wait.
+        keyring: Signs what is said to keepers.
     """
 
     CONSUMER = "writer"
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
         self._client = client
+        self._keyring = keyring
         self._pending_from: bytes | None = b"0"
 
     def read_pending_again(self) -> None:
@@ -78,13 +81,18 @@ class EventStream:
         return []
 
     def prepare(self) -> None:
+        """Makes the group where it is missing, and says who reads it."""
+        self.make_group()
+        self._client.set(keys.ANNOUNCEMENT, self._keyring.seal(Purpose.ANNOUNCEMENT, encode(Announcement())))
+        self._pending_from = b"0"
+
+    def make_group(self) -> None:
         """Makes the group where it is missing; it begins at 0, so that nothing is skipped."""
         try:
             self._client.xgroup_create(keys.EVENTS, keys.GROUP, id="0", mkstream=True)
         except redis.ResponseError as error:
             if not str(error).startswith("BUSYGROUP"):
                 raise
-        self._pending_from = b"0"
 
     def acknowledge(self, entries: Iterable[bytes]) -> None:
         """Says that these entries are committed, and drops them: they are in the database now."""
@@ -106,14 +114,15 @@ class EventStream:
         if confirmations:
             pipe = self._client.pipeline(transaction=False)
             for token, confirmation in confirmations.items():
-                pipe.set(keys.confirmation(token), encode(confirmation), ex=keys.CONFIRMATION_SECONDS)
+                sealed = self._keyring.seal(Purpose.CONFIRMATION, encode(confirmation), token)
+                pipe.set(keys.confirmation(token), sealed, ex=keys.CONFIRMATION_SECONDS)
             pipe.execute()
 
     def reply(self, replies: Iterable[Reply]) -> None:
         """Answers keepers that wait for a suggestion."""
         pipe = self._client.pipeline(transaction=False)
         for reply in replies:
-            pipe.rpush(keys.replies(reply.runner), encode(reply))
+            pipe.rpush(keys.replies(reply.runner), self._keyring.seal(Purpose.REPLY, encode(reply)))
             pipe.expire(keys.replies(reply.runner), SECONDS_KEPT)
         if len(pipe):
             pipe.execute()

@@ -13,7 +13,8 @@ import redis
 from orchestrator.errors import BadInput
 from orchestrator.local.server import redis_url_of
 from orchestrator.notices import Notice, Progress, decode
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
+from orchestrator.urls import redact
 from orchestrator.view.base import View
 from tasks import keys
 from tasks.app import connect, raw

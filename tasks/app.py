@@ -14,10 +14,14 @@ import celery
 import redis
 from kombu.entity import Queue
 from redis.backoff import NoBackoff
+from redis.connection import parse_url
 from redis.retry import Retry
 
 TRAIN: Final = "train"
 """Name of the training task; its one argument is a ``contract.Job`` as plain data, its id the attempt's token."""
+
+SIGNATURE: Final = "signature"
+"""Header of the task that holds the job's signature, in hexadecimal digits, where jobs are signed."""
 
 STOP_SIGNAL: Final = "SIGUSR2"
 """Rings a keeper. Billiard installs no handler of its own for it in a pool process."""
@@ -36,6 +40,8 @@ def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.
     make_queue: Any = Queue  # kombu has no types
     app = celery.Celery("trial-orchestrator", broker=broker_url(redis_url), set_as_current=False)
     app.conf.update(
+        # Celery takes it from the URL; Flower, which counts tasks by a client of its own, from here.
+        broker_use_ssl=tls_options(broker_url(redis_url)) if redis_url.startswith("rediss://") else False,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         broker_transport_options={
@@ -66,10 +72,22 @@ def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.
 
 
 def broker_url(redis_url: str) -> str:
-    """Returns a Redis URL as Celery spells it, which differs for unix sockets: another scheme, another name for db."""
+    """Returns a Redis URL as Celery spells it.
+
+    That differs for unix sockets: another scheme, another name for db. Of a server with TLS Celery verifies nothing
+    unless it is told to.
+    """
+    if redis_url.startswith("rediss://") and "ssl_cert_reqs" not in tls_options(redis_url):
+        return f"{redis_url}{'&' if '?' in redis_url else '?'}ssl_cert_reqs=required"
     if not redis_url.startswith("unix://"):
         return redis_url
     return "redis+socket://" + redis_url.removeprefix("unix://").replace("?db=", "?virtual_host=")
+
+
+def tls_options(redis_url: str) -> dict[str, Any]:
+    """Returns how connections are encrypted, in the words of redis-py; nothing where they are not."""
+    parse: Any = parse_url  # it has no types
+    return {name: value for name, value in parse(redis_url).items() if name.startswith("ssl_")}
 
 
 def connect(redis_url: str) -> redis.Redis:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, Final
 
@@ -15,7 +16,9 @@ from tasks.contract import (
     MAX_LOCATION,
     MAX_NAME,
     MAX_STEP,
+    OLDEST,
     VERSION,
+    Announcement,
     Artifact,
     ArtifactRef,
     Attribute,
@@ -34,13 +37,18 @@ from tasks.contract import (
     ToTrainer,
     Unreadable,
 )
+from tasks.keys import is_name
 
 _LARGEST: Final = 2**63 - 1
 _LOCATION: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 class Malformed(ValueError):
-    """Bytes that are not an event, a job or an answer of this protocol version."""
+    """Bytes that are not an event, a job or an answer of a protocol version that is read here."""
+
+
+class OtherVersion(Malformed):
+    """It may be well formed, in a protocol version that is not read here."""
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,6 +67,7 @@ _to_trainer = msgspec.msgpack.Decoder(ToTrainer)
 _from_trainer = msgspec.msgpack.Decoder(FromTrainer)
 _confirmation = msgspec.msgpack.Decoder(Confirmation)
 _reply = msgspec.msgpack.Decoder(Reply)
+_announcement = msgspec.msgpack.Decoder(Announcement)
 _any = msgspec.msgpack.Encoder()
 
 
@@ -71,13 +80,12 @@ def decode_event(data: bytes) -> Event:
     """Reads one entry of the stream.
 
     Raises:
-        Malformed: it is not an event of this protocol version.
+        Malformed: it is not an event of a protocol version that is read here.
     """
     if len(data) > MAX_EVENT_BYTES:
         raise Malformed(f"an event of {len(data)} bytes (the limit is {MAX_EVENT_BYTES})")
     event: Event = _decode(_event_decoder, data)
-    if event.version > VERSION:
-        raise Malformed(f"an event of protocol version {event.version} (this control plane speaks {VERSION})")
+    _check_version("an event", event.version)
     if not 0 <= event.seq <= _LARGEST:
         raise Malformed(f"sequence number {event.seq}")
     for value in (event.token, event.runner, *msgspec.structs.astuple(event.body)):
@@ -105,15 +113,15 @@ def decode_event(data: bytes) -> Event:
 def salvage(data: bytes, reason: str) -> Event | None:
     """Returns what can be told of bytes that are no event: whose they are and which place they take.
 
-    ``None`` where that is not known either, or where the sender speaks a later version: it is not for us to drop what
-    we could not understand.
+    ``None`` where that is not known either, or where the sender speaks a version that is not read here: it is not for
+    us to drop what we could not understand.
     """
     try:
         head = _head_decoder.decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
         return None
-    names = (head.token, head.runner)
-    if head.version > VERSION or not 0 < head.seq <= _LARGEST or any(len(name) > MAX_ID for name in names):
+    known = OLDEST <= head.version <= VERSION and 0 < head.seq <= _LARGEST
+    if not known or len(head.token) > MAX_ID or len(head.runner) > MAX_ID:
         return None
     return Event(token=head.token, runner=head.runner, seq=head.seq, body=Unreadable(reason=reason[:MAX_NAME]))
 
@@ -136,6 +144,15 @@ def decode_reply(data: bytes) -> Reply:
     return _decode(_reply, data)  # type: ignore[no-any-return]
 
 
+def decode_announcement(data: bytes) -> Announcement:
+    """Reads what the control plane says of itself.
+
+    Raises:
+        Malformed: it is no announcement.
+    """
+    return _decode(_announcement, data)  # type: ignore[no-any-return]
+
+
 def decode_to_trainer(data: bytes) -> ToTrainer:
     """Reads a frame that a keeper sent."""
     return _decode(_to_trainer, data)  # type: ignore[no-any-return]
@@ -152,20 +169,26 @@ def job_to_payload(job: Job) -> dict[str, Any]:
     return payload
 
 
+def signable(payload: object) -> bytes:
+    """Returns the one spelling of a job as plain data, the same before and after JSON has carried it."""
+    return json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()
+
+
 def job_from_payload(payload: object) -> Job:
     """Reads the argument of the Celery task.
 
     Raises:
-        Malformed: it is not a job of this protocol version.
+        Malformed: it is not a job of a protocol version that is read here.
     """
     try:
         job = msgspec.convert(payload, Job)
     except (msgspec.ValidationError, RecursionError) as error:
         raise Malformed(str(error)) from None
-    if job.version > VERSION:
-        raise Malformed(f"a job of protocol version {job.version} (this worker speaks {VERSION})")
+    _check_version("a job", job.version)
+    # They become names of folders and files.
+    if not is_name(job.study):
+        raise Malformed(f"a study that cannot be called {job.study!r:.100}")
     for part in (job.uid, job.token):
-        # They become names of folders and files.
         if not is_location(part) or "/" in part:
             raise Malformed(f"an identity that names no file: {part!r:.100}")
     for ref in job.checkpoints:
@@ -212,6 +235,14 @@ def _check_artifact(ref: ArtifactRef) -> None:
     texts = (ref.id, ref.filename, ref.mimetype, ref.encoding or "")
     if any("\0" in text or len(text) > MAX_FILENAME for text in texts) or not 0 <= ref.size <= _LARGEST:
         raise Malformed(f"an artifact that cannot be described: {ref.filename!r:.100}")
+    if ref.filename.startswith("/") or ".." in ref.filename.split("/"):
+        # Somebody may download it under that name.
+        raise Malformed(f"an artifact whose name leads out of a folder: {ref.filename!r:.100}")
+
+
+def _check_version(what: str, version: int) -> None:
+    if not OLDEST <= version <= VERSION:
+        raise OtherVersion(f"{what} of protocol version {version} (versions {OLDEST} and {VERSION} are read here)")
 
 
 def _check_step(step: int) -> None:

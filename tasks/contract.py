@@ -2,7 +2,7 @@
 
 Everything is a frozen msgspec struct. Events travel as msgpack (NaN and infinities included, 0.2 us to encode); the
 job is JSON, because a Celery message must be readable in Flower. Fields are only ever added, with a default, and
-``VERSION`` rises when an old reader could misunderstand a new writer.
+``VERSION`` rises when an old reader could misunderstand a new writer. Both sides read one version back.
 """
 
 from __future__ import annotations
@@ -12,6 +12,10 @@ from typing import Any, Final, Literal
 import msgspec
 
 VERSION: Final = 4
+OLDEST: Final = VERSION - 1
+"""The oldest version that is still read. So a control plane that has been upgraded takes what the workers of before
+say until their trials have ended, and new workers take what still waits in a queue."""
+
 MAX_EVENT_BYTES: Final = 1 << 20
 MAX_NAME: Final = 512
 MAX_ID: Final = 64
@@ -306,6 +310,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     runner: str
     seq: int
     body: Body
+    version: int = VERSION
+
+
+class Announcement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the active control plane says of itself: the version that its jobs are of."""
+
     version: int = VERSION
 
 

@@ -1,4 +1,4 @@
-"""Where a process may be asked for its metrics, and by whom, as the environment says it."""
+"""Settings that both sides read: where a process may be asked for its metrics and by whom, and secrets in files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOOPBACK: Final = "127.0.0.1"
 
 
 class BadSetting(Exception):
-    """Metrics cannot be shown there.
+    """A setting that cannot be used.
 
     Args:
         variable: The setting that is wrong.

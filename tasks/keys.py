@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
+
+NAME_LENGTH: Final = 128
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+
+CELERYS_OWN: Final = ("unacked", "unacked_index", "unacked_mutex")
+"""What Celery keeps beside its queues. No queue can be called so."""
 
 EVENTS: Final = "orchestrator:events"
 """Stream: workers add events, the control plane's group reads them. Field ``e`` holds one encoded event."""
@@ -20,11 +27,24 @@ DEAD_LETTERS_KEPT: Final = 10_000
 DOORBELL: Final = "orchestrator:doorbell"
 """Field value of a stream entry that carries no event and only wakes the control plane."""
 
+ANNOUNCEMENT: Final = "orchestrator:announcement"
+"""String: what the active control plane says of itself, for workers to see whether they understand it."""
+
 PROBE: Final = "orchestrator:probe"
 """String, gone at once: whether the server takes anything."""
 
 CONFIRMATION_SECONDS: Final = 7 * 86_400
 """How long a confirmation stays readable for a worker that was cut off."""
+
+
+def is_name(text: str) -> bool:
+    """Whether a study or a queue may be called so: the name becomes part of Redis keys, and a folder."""
+    return len(text) <= NAME_LENGTH and _NAME.fullmatch(text) is not None and ".." not in text
+
+
+def is_queue(text: str) -> bool:
+    """Whether a queue may be called so."""
+    return is_name(text) and text not in CELERYS_OWN
 
 
 def confirmation(token: str) -> str:

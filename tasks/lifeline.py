@@ -1,4 +1,4 @@
-"""A process that dies when its parent does, however the parent went."""
+"""What a process asks of the kernel: to die when its parent does, to inherit orphans, to keep its secrets."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import sys
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -28,3 +29,13 @@ def adopt_orphans() -> None:
     """Makes this process the parent of every descendant whose own parent ends, so that none is lost sight of."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def keep_secrets() -> None:
+    """Keeps other processes of the same user from reading this one's environment and memory.
+
+    What a worker trains runs as the worker's user, and the worker's environment names a password. Children that are
+    forked are kept as well, those that are started by exec are not. Root reads everything all the same.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)

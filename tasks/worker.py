@@ -2,7 +2,8 @@
 
 It knows three URLs: that of Redis, from ``ORCHESTRATOR_REDIS_URL``, where checkpoints are kept, from
 ``ORCHESTRATOR_CHECKPOINT_URL``, and where models and other files are, from ``ORCHESTRATOR_ARTIFACT_URL``. Of a database
-it knows nothing. What it runs is found by ``ORCHESTRATOR_OBJECTIVE_PATH`` and admitted by ``ORCHESTRATOR_OBJECTIVES``.
+it knows nothing. What it runs is found by ``ORCHESTRATOR_OBJECTIVE_PATH``, admitted by ``ORCHESTRATOR_OBJECTIVES``, and
+signed where there is an ``ORCHESTRATOR_SIGNING_KEY``.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from tasks.codec import encode
 from tasks.contract import Event, Preloaded, Revoked
 from tasks.endpoint import BadSetting, endpoint_of
 from tasks.exposition import Exposition
+from tasks.joining import refusal
 from tasks.keeper.checkpoints import Unusable, check_url
 from tasks.keeper.devices import (
     ARTIFACT_URL,
@@ -48,8 +50,10 @@ from tasks.keeper.keeper import Keeper
 from tasks.keeper.meters import Meters
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
-from tasks.lifeline import die_with_parent
+from tasks.lifeline import die_with_parent, keep_secrets
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
+from tasks.retirement import Retirement
+from tasks.signing import Keyring, Purpose
 from tasks.worker_metrics import make_worker_registry
 
 log = logging.getLogger("tasks.worker")
@@ -58,7 +62,7 @@ PRELOAD_SECONDS = 600
 
 
 class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Takes a task from the queue only while a keeper is really free.
+    """Takes a task from the queue only while a keeper is really free, and none once the worker retires.
 
     Celery counts a slot as free as soon as its task is revoked; a trainer that takes its time to leave would make
     the next task wait here while a slot elsewhere idles.
@@ -68,9 +72,31 @@ class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, consumer: Any) -> None:
         slots: Slots = consumer.app.conf.slots
+        retirement: Retirement = consumer.app.conf.retirement
+        retirement.attach(consumer.hub)
         qos = consumer.task_consumer.channel.qos
         may_consume = qos.can_consume
-        qos.can_consume = lambda: slots.busy() < slots.count and may_consume()
+        qos.can_consume = lambda: not retirement.begun and slots.busy() < slots.count and may_consume()
+
+
+class Refused(Exception):
+    """What the worker was given cannot be used; the message is one line."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What a worker stands on: Redis and the queues it serves there, the stores of checkpoints and of artifacts, what
+    it admits, and its keys."""
+
+    url: str
+    queues: tuple[str, ...]
+    checkpoints: str
+    artifacts: str
+    admission: Admission
+    keyring: Keyring
+
+    def connect(self) -> redis.Redis:
+        return connect(self.url)
 
 
 @dataclass(frozen=True)
@@ -85,53 +111,34 @@ class Shared:
 def main(arguments: list[str] | None = None) -> int:
     """Runs the worker until it is told to stop: SIGTERM hands the trials back, a second one ends it at once."""
     options = _parse(arguments)
-    url = os.environ.get("ORCHESTRATOR_REDIS_URL")
-    if not url:
-        print("ORCHESTRATOR_REDIS_URL: not set; a worker needs the URL of the Redis it serves", file=sys.stderr)
-        return 2
+    keep_secrets()
     if options.parent:
         die_with_parent(options.parent)
     options.data_dir = options.data_dir.expanduser().resolve()
-    checkpoints = os.environ.get(CHECKPOINT_URL, "").strip() or str(options.data_dir / "checkpoints")
-    artifacts = os.environ.get(ARTIFACT_URL, "").strip() or str(options.data_dir / "artifacts")
-    for variable, url_of_store in ((CHECKPOINT_URL, checkpoints), (ARTIFACT_URL, artifacts)):
-        try:
-            check_url(url_of_store)
-        except Unusable as error:
-            print(f"{variable}: {error}", file=sys.stderr)
-            return 2
     try:
-        folders = split_path(os.environ.get(OBJECTIVE_PATH, ""))
-        check_folders(folders)
-        # As they are from here, wherever an objective goes.
-        os.environ[OBJECTIVE_PATH] = os.pathsep.join(map(str, folders))
-        admission = Admission.of(os.environ, options.preload)
-    except NoFolder as error:
-        print(f"{OBJECTIVE_PATH}: {error}", file=sys.stderr)
-        return 2
-    except NotAList as error:
-        print(f"{OBJECTIVES}: {error}", file=sys.stderr)
+        ground = _check(options)
+    except Refused as error:
+        print(error, file=sys.stderr)
         return 2
     _set_up_log(options.log_format, options.loglevel)
     gpus = tuple(options.gpus.split(",")) if options.gpus else visible_gpus(os.environ)
     count = options.slots or slot_count(gpus, options.per_gpu)
-    delivery.use()
-    app = create_app(url, tuple(options.queues.split(",")))
     slots, meters = Slots(count), Meters(count)
-    app.conf.slots = slots
     try:
         endpoint = endpoint_of(os.environ, options.metrics_port)
         shown = None if endpoint is None else Exposition(endpoint, make_worker_registry(slots, meters))
     except BadSetting as error:
         print(error, file=sys.stderr)
         return 2
+    retirement = Retirement(slots)
+    delivery.use(ground.keyring, retirement.begin)
+    app = create_app(ground.url, ground.queues)
+    app.conf.slots, app.conf.retirement = slots, retirement
     name = f"{options.name}@{socket.gethostname()}"
     keeper: list[Keeper] = []
     train.register(app, keeper)
     app.steps["consumer"].add(ConsumeWhenFree)
-    stores = checkpoints, artifacts
-    shared = Shared(slots, meters, shown)
-    _attach(app, shared, keeper, functools.partial(connect, url), gpus, name, stores, admission, options)
+    _attach(app, Shared(slots, meters, shown), keeper, ground, gpus, name, options)
     worker = app.Worker(
         hostname=name,
         pool_cls="prefork",
@@ -146,6 +153,47 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     worker.start()
     return int(worker.exitcode or 0)
+
+
+def _check(options: argparse.Namespace) -> Ground:
+    """Reads the environment, and asks Redis whether it lets this worker in.
+
+    Raises:
+        Refused: something cannot be used.
+    """
+    url = os.environ.get("ORCHESTRATOR_REDIS_URL")
+    if not url:
+        raise Refused("ORCHESTRATOR_REDIS_URL: not set; a worker needs the URL of the Redis it serves")
+    stores = []
+    for variable, folder in ((CHECKPOINT_URL, "checkpoints"), (ARTIFACT_URL, "artifacts")):
+        stores.append(os.environ.get(variable, "").strip() or str(options.data_dir / folder))
+        try:
+            check_url(stores[-1])
+        except Unusable as error:
+            raise Refused(f"{variable}: {error}") from None
+    try:
+        folders = split_path(os.environ.get(OBJECTIVE_PATH, ""))
+        check_folders(folders)
+        # As they are from here, wherever an objective goes.
+        os.environ[OBJECTIVE_PATH] = os.pathsep.join(map(str, folders))
+        admission = Admission.of(os.environ, options.preload)
+        keyring = Keyring.of(os.environ)
+    except NoFolder as error:
+        raise Refused(f"{OBJECTIVE_PATH}: {error}") from None
+    except NotAList as error:
+        raise Refused(f"{OBJECTIVES}: {error}") from None
+    except BadSetting as error:
+        raise Refused(str(error)) from None
+    queues = tuple(options.queues.split(","))
+    for queue in queues:
+        if not keys.is_queue(queue):
+            raise Refused(f"--queues: {queue[:200]!r} is no name of a queue; separate several by commas alone")
+    ground = Ground(url, queues, stores[0], stores[1], admission, keyring)
+    # The control plane of a `run` is started after its worker, and announces itself then.
+    with contextlib.closing(ground.connect()) as client:
+        if why := refusal(client, ground.queues, keyring, heed=not options.parent):
+            raise Refused(f"orchestrator worker: {why}")
+    return ground
 
 
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
@@ -198,21 +246,16 @@ def _attach(
     app: celery.Celery,
     shared: Shared,
     keeper: list[Keeper],
-    connect_redis: functools.partial[redis.Redis],
+    ground: Ground,
     gpus: tuple[str, ...],
     name: str,
-    stores: tuple[str, str],
-    admission: Admission,
     options: argparse.Namespace,
 ) -> None:
-    """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end.
-
-    ``stores`` are those of checkpoints and of artifacts.
-    """
+    """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end."""
     main_pid = os.getpid()
     slots, shown = shared.slots, shared.exposition
     # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
-    client = connect_redis()
+    client = ground.connect()
 
     def on_process_init(**_: Any) -> None:
         die_with_parent(main_pid)
@@ -226,22 +269,23 @@ def _attach(
             device=device_name(environment, gpus),
             environment=environment,
             data=options.data_dir,
-            checkpoints=stores[0],
-            artifacts=stores[1],
-            admission=admission,
-            queues=tuple(options.queues.split(",")),
+            checkpoints=ground.checkpoints,
+            artifacts=ground.artifacts,
+            admission=ground.admission,
+            queues=ground.queues,
             preload=options.preload,
         )
         slots.set_busy(index, False)
         keeper[:] = [
             Keeper(
                 slot,
-                connect_redis,
+                ground.connect,
                 functools.partial(_tell_monitors, app, name),
                 heartbeat=options.heartbeat,
                 slots=slots,
                 meter=shared.meters.of(index),
-                on_preload=functools.partial(_tell_preload, connect_redis, options.name),
+                on_preload=functools.partial(_tell_preload, ground, options.name),
+                keyring=ground.keyring,
             )
         ]
         keeper[0].start()
@@ -261,7 +305,7 @@ def _attach(
     def report(token: str, *, running: bool = False) -> None:
         event = Event(token=token, runner="", seq=0, body=Revoked(running=running))
         with contextlib.suppress(redis.RedisError):
-            client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(event)})
+            client.xadd(keys.EVENTS, {keys.EVENT_FIELD: ground.keyring.seal(Purpose.EVENT, encode(event))})
 
     def on_shutting_down(**_: Any) -> None:
         slots.drain()
@@ -292,9 +336,9 @@ def _tell_monitors(app: celery.Celery, worker: str, type: str, token: str, field
         dispatcher.send(type, uuid=token, **fields)
 
 
-def _tell_preload(connect_redis: functools.partial[redis.Redis], worker: str, result: Preloaded) -> None:
+def _tell_preload(ground: Ground, worker: str, result: Preloaded) -> None:
     key = keys.preload(worker)
-    pipe = connect_redis().pipeline()
+    pipe = ground.connect().pipeline()
     pipe.rpush(key, encode(result))
     pipe.expire(key, PRELOAD_SECONDS)
     pipe.execute()

@@ -183,7 +183,7 @@ class PostgreSQL(Server):
 
     @contextlib.contextmanager
     def _admin(self) -> Iterator[sqlalchemy.Connection]:
-        url = self.url.removesuffix("optuna") + "postgres"
+        url = sqlalchemy.make_url(self.url).set(database="postgres")
         engine = sqlalchemy.create_engine(url, isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
         with engine.connect() as connection:
             yield connection

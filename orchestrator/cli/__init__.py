@@ -12,6 +12,7 @@ from orchestrator.cli import (  # noqa: F401
     standing,
     starting,
     steering,
+    upkeep,
     web,
 )
 from orchestrator.cli.commands import cli, main

@@ -10,7 +10,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
     "Steering": ("pause", "resume", "stop", "retry", "enqueue"),
     "Results": ("report", "export"),
     "Processes": ("serve", "worker", "beat", "flower", "dashboard"),
-    "This program": ("doctor", "completion"),
+    "This program": ("doctor", "prepare", "completion"),
 }
 """In the order in which somebody meets them."""
 

@@ -14,8 +14,10 @@ from orchestrator.doctor.signs import Listener
 from orchestrator.lifecycle import AttemptState
 from orchestrator.local.lock import is_locked
 from orchestrator.local.server import redis_url_of
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
+from orchestrator.urls import redact
 from tasks.app import connect
+from tasks.signing import Keyring
 
 if TYPE_CHECKING:
     import redis as redis_client
@@ -46,7 +48,7 @@ def gather(settings: Settings) -> Facts:
         lease=settings.lease,
     )
     database = inspect(storage_url)
-    redis, workers = _around_redis(redis_url, database.books or Books(), setup)
+    redis, workers = _around_redis(redis_url, database.books or Books(), setup, settings.keyring())
     if redis.looked_at and database.books is not None:
         tokens = {sign.token for sign in workers.signs} | {item.token for queue in redis.queues for item in queue.items}
         first, database = database.books, inspect(storage_url, tokens - {""})
@@ -55,7 +57,7 @@ def gather(settings: Settings) -> Facts:
     return Facts(setup, look_here(settings.data_dir), redis, database, workers)
 
 
-def _around_redis(url: str | None, books: Books, setup: Setup) -> tuple[Redis, Workers]:
+def _around_redis(url: str | None, books: Books, setup: Setup, keyring: Keyring) -> tuple[Redis, Workers]:
     """Returns what Redis tells; a server that goes away in the middle is one that cannot be reached."""
     if url is None:
         return Redis(), Workers()
@@ -66,17 +68,17 @@ def _around_redis(url: str | None, books: Books, setup: Setup) -> tuple[Redis, W
         server = look_at_server(client, redact(url))
         if server.error:
             return server, Workers()
-        workers = _listen(url, books, setup)
-        return _fill(client, server, workers, books), workers
+        workers = _listen(url, books, setup, keyring)
+        return _fill(client, server, workers, books, keyring), workers
     except redis.RedisError as error:
         return Redis(redact(url), error=str(error)), Workers()
     finally:
         client.close()
 
 
-def _listen(url: str, books: Books, setup: Setup) -> Workers:
+def _listen(url: str, books: Books, setup: Setup, keyring: Keyring) -> Workers:
     """Hears who lives, until everybody was heard who is known of, or the time is up."""
-    listener = Listener(connect(url))
+    listener = Listener(connect(url), keyring)
     listener.start()
     answered, error = call_roll(url)
     slots = sum(each.slots or 0 for each in answered)
@@ -100,7 +102,7 @@ def _listen(url: str, books: Books, setup: Setup) -> Workers:
     )
 
 
-def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: Books) -> Redis:
+def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: Books, keyring: Keyring) -> Redis:
     names = {QUEUE, *workers.queues, *(study.queue for study in books.studies)}
     training = [each.token for each in books.attempts if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)]
     dead, newest = look_at_dead_letters(client)
@@ -109,6 +111,6 @@ def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: Bo
         stream=look_at_stream(client),
         dead=dead,
         newest_dead=newest,
-        queues=tuple(look_into(client, name) for name in sorted(names)),
+        queues=tuple(look_into(client, name, keyring) for name in sorted(names)),
         unconfirmed=without_confirmation(client, training),
     )

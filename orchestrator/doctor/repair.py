@@ -26,6 +26,7 @@ from orchestrator.stream import EventStream, ring
 from orchestrator.view.words import count
 from tasks import keys
 from tasks.app import connect
+from tasks.signing import Keyring
 
 ANSWER_SECONDS = 10.0
 """How long the control plane is given to reconcile a study."""
@@ -57,12 +58,12 @@ def _mend(mend: Mend, settings: Settings) -> str:
     try:
         match mend:
             case MakeGroup():
-                EventStream(client).prepare()
+                EventStream(client).make_group()
                 return f"made the group '{keys.GROUP}' of {keys.EVENTS}, which begins with the oldest entry"
             case TakeOver():
                 return _take_over(client, mend.consumer)
             case ClearQueue():
-                return _clear(client, mend)
+                return _clear(client, mend, settings.keyring())
             case Ring():
                 ring(client)
                 return "rang the control plane"
@@ -134,10 +135,10 @@ def _pending_of(client: redis.Redis, consumer: str, start: str) -> list[Any]:
     return [each["message_id"] for each in found]
 
 
-def _clear(client: redis.Redis, mend: ClearQueue) -> str:
+def _clear(client: redis.Redis, mend: ClearQueue, keyring: Keyring) -> str:
     def unwanted(item: Item) -> bool:
         return item.token in mend.tokens if mend.tokens else not item.token
 
     reason = "a task that nobody waits for" if mend.tokens else "no task"
-    taken = clear(client, mend.queue, unwanted, f"{reason}, taken out by doctor")
+    taken = clear(client, mend.queue, unwanted, f"{reason}, taken out by doctor", keyring)
     return f"took {count(taken, 'item')} out of queue {mend.queue} ({reason}), kept in {keys.DEAD_LETTERS}"

@@ -15,6 +15,7 @@ from orchestrator.doctor.server import describe_stream
 from tasks import keys
 from tasks.codec import Malformed, decode_event
 from tasks.contract import VERSION, Alive
+from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
 
 WAIT_MILLISECONDS = 100
 MOST = 500
@@ -29,11 +30,13 @@ class Listener(threading.Thread):
 
     Args:
         client: A Redis client of this thread's own, which it closes.
+        keyring: Verifies what is heard.
     """
 
-    def __init__(self, client: redis.Redis) -> None:
+    def __init__(self, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
         super().__init__(name="listener", daemon=True)
         self._client = client
+        self._keyring = keyring
         self._lock = threading.Lock()
         self._signs: set[Sign] = set()
         self._end = threading.Event()
@@ -77,7 +80,14 @@ class Listener(threading.Thread):
         return b"0-0" if found is None else bytes(found["last-generated-id"])
 
     def _take(self, data: bytes | None) -> None:
-        sign = None if data is None else read_sign(data)
+        if data is None:
+            return
+        try:
+            sign = read_sign(self._keyring.open(Purpose.EVENT, data))
+        except Unsigned as error:
+            # By no control plane either.
+            self.error = f"what is heard is {error}"
+            return
         if sign is not None:
             with self._lock:
                 self._signs.add(sign)
@@ -88,14 +98,14 @@ def read_sign(data: bytes) -> Sign | None:
     try:
         event = decode_event(data)
     except Malformed:
-        return _of_a_later_version(data)
+        return _of_another_version(data)
     if not isinstance(event.body, Alive):
         return None
     body = event.body
     return Sign(body.slot, body.host, body.device, body.queues, event.token, event.runner, event.version)
 
 
-def _of_a_later_version(data: bytes) -> Sign | None:
+def _of_another_version(data: bytes) -> Sign | None:
     """Of these nothing is known for certain; the name of a slot, if there is one, tells whose worker is to be found."""
     try:
         found = msgspec.msgpack.decode(data)
@@ -103,4 +113,4 @@ def _of_a_later_version(data: bytes) -> Sign | None:
         slot = str(body.get("slot", ""))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
         return None
-    return Sign(slot=slot, version=version) if isinstance(version, int) and version > VERSION else None
+    return Sign(slot=slot, version=version) if isinstance(version, int) and version != VERSION else None

@@ -152,7 +152,7 @@ def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
     server = EmbeddedServer(folder / "redis", lock)
     stack.callback(server.stop)
     server.wait_ready()
-    connect(server.url).delete(*queue_names(spec.queue), "unacked", "unacked_index")
+    connect(server.url).delete(*queue_names(spec.queue), *keys.CELERYS_OWN)
     return server.url
 
 

@@ -7,8 +7,9 @@ from importlib import metadata
 
 from orchestrator.report.facts import Facts
 from orchestrator.results import summary_of
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
 from orchestrator.storage.look import open_history, url_of
+from orchestrator.urls import redact
 
 _PROGRAMS = ("trial-orchestrator", "optuna", "torch", "celery", "plotly", "matplotlib")
 

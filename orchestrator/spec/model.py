@@ -17,7 +17,7 @@ from orchestrator.spec.sampler import Sampler, SamplerTable
 from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
 from orchestrator.spec.space import FloatRange, Space, distributions
 from orchestrator.spec.table import STORED, Table
-from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Reference
+from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Queue, Reference
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -71,7 +71,7 @@ class Spec(Table):
     lookahead: Count = 1
     # numpy's generators take 32 bits.
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
-    queue: Name = "trials"
+    queue: Queue = "trials"
     catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
@@ -165,8 +165,12 @@ class Spec(Table):
         where = "stored spec"
         if not isinstance(data, dict) or "format" not in data:
             raise BadInput(where, "is no stored spec")
-        if data["format"] != FORMAT or isinstance(data["format"], bool):
-            raise BadInput(where, f"has another format than {FORMAT}", "use the version that wrote it")
+        if isinstance(data.get("name"), str):
+            where += f" of study {show(data['name'])}"
+        found = data["format"]
+        if found != FORMAT or isinstance(found, bool):
+            problem = f"is of format {show(found)}, and this program reads format {FORMAT}"
+            raise BadInput(where, problem, "use the version that wrote it")
         return validate({key: value for key, value in data.items() if key != "format"}, where, stored=True)
 
 

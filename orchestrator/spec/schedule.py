@@ -10,8 +10,9 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from orchestrator.spec.faults import Fault, got, nearest, show
 from orchestrator.spec.table import Table
-from orchestrator.spec.values import NAME_LENGTH, Count, Name, check_duration, check_text, kind
+from orchestrator.spec.values import Count, Name, check_duration, check_text, kind
 from orchestrator.timetable import BadCron, Timetable, check_cron, run_name, shortest
+from tasks.keys import NAME_LENGTH
 
 LONGEST_NAME = NAME_LENGTH - len(run_name("", 0))
 """Characters that the name of a scheduled search may have: its runs are called after it."""

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from orchestrator.spec.faults import Fault, got, show
+from tasks.keys import CELERYS_OWN, NAME_LENGTH, is_name
 
-NAME_LENGTH = 128
 REFERENCE_LENGTH = 512
 NESTING = 32
 LARGEST_INTEGER = 2**31 - 1
@@ -19,7 +19,6 @@ LARGEST_INTEGER = 2**31 - 1
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
 
 
 def check_name(text: str) -> str:
@@ -33,8 +32,15 @@ def check_name(text: str) -> str:
         raise Fault("is empty", remedy)
     if len(text) > NAME_LENGTH:
         raise Fault(f"has {len(text)} characters", remedy)
-    if not _NAME.fullmatch(text) or ".." in text:
+    if not is_name(text):
         raise Fault(f"cannot be {show(text)}", remedy)
+    return text
+
+
+def check_queue(text: str) -> str:
+    """As ``check_name``, for a queue."""
+    if check_name(text) in CELERYS_OWN:
+        raise Fault(f"cannot be {show(text)}", "Celery keeps something else there; take another name")
     return text
 
 
@@ -157,6 +163,7 @@ def kind(words: str) -> Any:
 
 
 Name = Annotated[str, AfterValidator(check_name), kind("name")]
+Queue = Annotated[str, AfterValidator(check_queue), kind("name")]
 Reference = Annotated[str, AfterValidator(_check_reference), kind("`module:function`")]
 ClassName = Annotated[str, AfterValidator(_check_class_name), kind("class name")]
 Arguments = Annotated[dict[str, Any], BeforeValidator(_check_arguments)]

@@ -14,18 +14,21 @@ from typing import Any
 import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, Engine, NullPool, event, exc, insert
+from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, update
 
 from orchestrator.errors import BadInput
 from orchestrator.schema import OurSchema
-from orchestrator.settings import redact
 from orchestrator.storage import tables
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
+from orchestrator.urls import redact
 
 BUSY_SECONDS = 60
 """How long a SQLite writer waits for another process that holds the file."""
 
 MAKE_ATTEMPTS = 6
+_NOT_ALLOWED = ("42501", "25006")
+"""PostgreSQL's words for a role that lacks a right, and for one that may only read."""
+
 _MET = re.compile("locked|already exists|duplicate key|UNIQUE constraint|tuple concurrently", re.IGNORECASE)
 
 OPTIONS: dict[str, dict[str, Any]] = {
@@ -75,15 +78,20 @@ class Database:
         """Makes the tables that are missing, Optuna's and ours, and checks the versions of those that are there.
 
         Raises:
-            BadInput: the database cannot be reached, or is of another version.
+            BadInput: the database cannot be reached, is of another version, or tables are missing that this role may
+                not make.
         """
         where = redact(self.url)
         try:
             ours = self._make_tables()
         except (exc.OperationalError, exc.InterfaceError) as error:
-            reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-            problem = f"the database cannot be reached: {reason}"
+            problem = f"the database cannot be reached: {_first_line(error)}"
             raise BadInput(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
+        except exc.DBAPIError as error:
+            if not _is_not_allowed(error):
+                raise
+            problem = f"tables are missing, and this role may not make them: {_first_line(error)}"
+            raise BadInput(where, problem, "have their owner run 'orchestrator prepare'") from None
         except (exc.NoSuchModuleError, ImportError) as error:
             raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
         except RuntimeError as error:
@@ -116,14 +124,30 @@ class Database:
                 time.sleep(0.1 * (attempt + 1))
         raise AssertionError("unreachable")
 
+    def check_writable(self) -> None:
+        """Raises BadInput where the role in the URL may not write. A standby would find out when it takes over."""
+        with self.write() as connection:
+            # There is no such row; the right is asked for all the same.
+            connection.execute(update(tables.writer).where(tables.writer.c.id == 0).values(term=0))
+
     @contextmanager
     def write(self) -> Iterator[Connection]:
-        """One transaction that will write."""
-        with (
-            self.engine.connect().execution_options(orchestrator_write=True) as connection,
-            connection.begin(),
-        ):
-            yield connection
+        """One transaction that will write.
+
+        Raises:
+            BadInput: the role in the URL may only read.
+        """
+        try:
+            with (
+                self.engine.connect().execution_options(orchestrator_write=True) as connection,
+                connection.begin(),
+            ):
+                yield connection
+        except exc.DBAPIError as error:
+            if not _is_not_allowed(error):
+                raise
+            problem = f"the role in this URL may not write: {_first_line(error)}"
+            raise BadInput(redact(self.url), problem, "take one that may, such as orchestrator_writer") from None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -155,6 +179,14 @@ def _start_time(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
+
+
+def _is_not_allowed(error: exc.DBAPIError) -> bool:
+    return getattr(error.orig, "sqlstate", None) in _NOT_ALLOWED
+
+
+def _first_line(error: exc.DBAPIError) -> str:
+    return str(error.orig or error).strip().splitlines()[0]
 
 
 def _ours() -> list[sqlalchemy.Table]:

@@ -21,7 +21,6 @@ from orchestrator.engine import ENDED
 from orchestrator.engine.trials import EXTRA
 from orchestrator.errors import BadInput
 from orchestrator.lifecycle import LIVE
-from orchestrator.settings import redact
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.database import is_gone
@@ -30,6 +29,7 @@ from orchestrator.storage.notes import read_untold
 from orchestrator.storage.statements import current_time
 from orchestrator.storage.theirs import STUDIES, SYSTEM_ATTRS, TRIALS
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
+from orchestrator.urls import redact
 
 LOCK_SECONDS = 1.0
 """How long SQLite's write lock is waited for; a control plane holds it for milliseconds."""

@@ -13,10 +13,11 @@ import sqlalchemy
 from sqlalchemy import Connection, exc
 
 from orchestrator.errors import BadInput
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.history import History
 from orchestrator.storage.versions import our_schema
+from orchestrator.urls import redact
 
 _EMPTY = "holds no studies, nor the tables for them"
 _REMEDY = "run a search first, or set ORCHESTRATOR_STORAGE_URL or ORCHESTRATOR_DATA_DIR to where one was run"

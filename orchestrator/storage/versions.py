@@ -9,8 +9,8 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Connection, column, select, table
 
 from orchestrator.schema import OptunaSchema, OurSchema
-from orchestrator.settings import redact
 from orchestrator.storage import tables
+from orchestrator.urls import redact
 
 _ALEMBIC = table("alembic_version", column("version_num"))
 _VERSION = table("version_info", column("library_version"))

@@ -10,8 +10,9 @@ from importlib.util import find_spec
 from typing import Any
 
 from orchestrator.errors import BadInput
-from orchestrator.settings import Settings, redact
+from orchestrator.settings import Settings
 from orchestrator.storage.look import open_history, url_of
+from orchestrator.urls import redact
 from orchestrator.web.access import Access, check_choice, check_exposure, check_free, given, made
 
 THREADS = 8

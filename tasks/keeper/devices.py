@@ -7,13 +7,22 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tasks.admission import OBJECTIVES
+from tasks.objective_path import OBJECTIVE_PATH
+
 CHECKPOINT_URL = "ORCHESTRATOR_CHECKPOINT_URL"
 """Variable that says where checkpoints are kept."""
 
 ARTIFACT_URL = "ORCHESTRATOR_ARTIFACT_URL"
 """Variable that says where models and other files of trials are kept."""
 
-_PRIVATE = ("ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_STORAGE_URL", CHECKPOINT_URL, ARTIFACT_URL)
+_OURS = "ORCHESTRATOR_"
+_SHOWN = (OBJECTIVE_PATH, OBJECTIVES, "ORCHESTRATOR_DATA_DIR")
+"""The only ones of our variables that a trainer sees: what will be added later may be anything."""
+
+_HIDDEN = ("CELERY_", "FLOWER_", "REDISCLI_AUTH", "PGPASS")
+"""How the others begin that may hold a password of ours."""
+
 _CREDENTIALS = {
     "s3": "AWS_",
     "s3a": "AWS_",
@@ -58,17 +67,17 @@ def slot_environment(index: int, slots: int, gpus: Sequence[str], environ: Mappi
 
     It sees its own GPU only (set before torch is imported, so that every objective's ``cuda:0`` is the right one), an
     equal share of the cores unless ``OMP_NUM_THREADS`` says otherwise, and nothing that leads to Redis, the database or
-    the checkpoints and models: user code holds no credentials. Those of a cloud are only left out where checkpoints or
-    models are kept in that very cloud; an objective may need them for its data.
+    the checkpoints and models, nor a signing key: user code holds no credentials. Those of a cloud are only left out
+    where checkpoints or models are kept in that very cloud; an objective may need them for its data.
     """
-    hidden = ["CELERY_", "FLOWER_", "ORCHESTRATOR_METRICS_", "ORCHESTRATOR_NOTIFY_"]
+    hidden = [*_HIDDEN, _OURS]
     for variable in (CHECKPOINT_URL, ARTIFACT_URL):
         scheme, mark, _ = environ.get(variable, "").strip().partition("://")
         if mark and scheme.lower() not in ("file", "local"):
             # fsspec takes arguments of any store, keys included, from variables of its own.
             hidden.append("FSSPEC_")
             hidden += [prefix for prefix in [_CREDENTIALS.get(scheme.lower())] if prefix]
-    result = {key: value for key, value in environ.items() if key not in _PRIVATE and not key.startswith(tuple(hidden))}
+    result = {key: value for key, value in environ.items() if key in _SHOWN or not key.startswith(tuple(hidden))}
     if gpus:
         result["CUDA_VISIBLE_DEVICES"] = gpus[index % len(gpus)]
     result.setdefault("OMP_NUM_THREADS", str(max(1, cpu_count() // slots)))

@@ -44,6 +44,7 @@ from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
 from tasks.row import Ending
+from tasks.signing import UNSIGNED, Keyring
 from tasks.wire import Closed
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,7 @@ class Keeper:
         slots: What the worker's processes share.
         meter: Takes what this keeper counts.
         on_preload: Called with the result of importing the objective named at start.
+        keyring: Signs what is said to the control plane, and verifies what it says.
     """
 
     def __init__(
@@ -88,6 +90,7 @@ class Keeper:
         slots: Slots,
         meter: Meter,
         on_preload: Callable[[Preloaded], None] = lambda _: None,
+        keyring: Keyring = UNSIGNED,
     ) -> None:
         self._slot = slot
         self._slots = slots
@@ -96,9 +99,14 @@ class Keeper:
         self._on_preload = on_preload
         self._host = socket.gethostname()
         self._bell = Bell()
-        self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring)
+        self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring, keyring)
         self._publisher = Publisher(
-            connect(), slot.scratch, heartbeat=heartbeat, alive=self._alive, on_confirmation=self._confirmed
+            connect(),
+            slot.scratch,
+            heartbeat=heartbeat,
+            alive=self._alive,
+            on_confirmation=self._confirmed,
+            keyring=keyring,
         )
         self._store = open_store(slot.checkpoints, slot.scratch, self._publisher)
         self._artifacts = Artifacts(slot.artifacts, slot.scratch, self._publisher, self._store.finish)

@@ -19,6 +19,7 @@ from tasks import keys
 from tasks.codec import Malformed, decode_confirmation, encode
 from tasks.contract import Alive, Body, Confirmation, Event
 from tasks.keeper.outbox import Outbox
+from tasks.signing import UNSIGNED, Keyring, Purpose
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ class Publisher(threading.Thread):
         heartbeat: Seconds between two signs of life.
         alive: Makes the heartbeat's body; called in this thread.
         on_confirmation: Called in this thread with every confirmation that was read.
+        keyring: Signs what is sent, and verifies what is read.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Publisher(threading.Thread):
         heartbeat: float,
         alive: Callable[[], Alive],
         on_confirmation: Callable[[str, Confirmation], None],
+        keyring: Keyring = UNSIGNED,
     ) -> None:
         super().__init__(name="publisher", daemon=True)
         self._client = client
@@ -59,6 +62,7 @@ class Publisher(threading.Thread):
         self._heartbeat = heartbeat
         self._alive = alive
         self._on_confirmation = on_confirmation
+        self._keyring = keyring
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._outboxes: dict[str, Outbox] = {}
@@ -78,8 +82,7 @@ class Publisher(threading.Thread):
         with self._lock:
             outbox = self._outboxes[runner]
             outbox.last += 1
-            event = Event(token=outbox.token, runner=runner, seq=outbox.last, body=body)
-            outbox.add(encode(event))
+            outbox.add(self._signed(Event(token=outbox.token, runner=runner, seq=outbox.last, body=body)))
             full = outbox.full
         if not full:
             self._wake.set()
@@ -186,7 +189,8 @@ class Publisher(threading.Thread):
         if beating:
             body = self._alive()
             for token, runner in speaking:
-                pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(Event(token=token, runner=runner, seq=0, body=body))})
+                alive = self._signed(Event(token=token, runner=runner, seq=0, body=body))
+                pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: alive})
         sent = len(pipe)
         for outbox, _ in batches:
             pipe.get(keys.confirmation(outbox.token))
@@ -207,6 +211,9 @@ class Publisher(threading.Thread):
             # Now that some are confirmed, others may follow them.
             return any(outbox.unsent(1) for outbox, _ in batches)
 
+    def _signed(self, event: Event) -> bytes:
+        return self._keyring.seal(Purpose.EVENT, encode(event))
+
     def _full(self) -> bool:
         with self._lock:
             return any(outbox.full for outbox in self._outboxes.values())
@@ -222,7 +229,7 @@ class Publisher(threading.Thread):
 
     def _confirmed(self, outbox: Outbox, answer: bytes, now: float) -> None:
         try:
-            confirmation = decode_confirmation(answer)
+            confirmation = decode_confirmation(self._keyring.open(Purpose.CONFIRMATION, answer, outbox.token))
         except Malformed as error:
             about = {"action": "bad_confirmation", "token": outbox.token}
             log.error("unreadable confirmation: %s", error, extra=about)

@@ -13,6 +13,7 @@ from tasks import keys
 from tasks.app import raw
 from tasks.codec import Malformed, decode_reply
 from tasks.contract import Reply
+from tasks.signing import UNSIGNED, Keyring, Purpose
 
 
 class ReplyWaiter:
@@ -22,12 +23,20 @@ class ReplyWaiter:
         connect: Makes the thread's Redis client.
         heartbeat: Longest wait of one blocking read, in seconds.
         ring: Called when a reply is there to be taken.
+        keyring: Verifies what is read.
     """
 
-    def __init__(self, connect: Callable[[], redis.Redis], heartbeat: float, ring: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        connect: Callable[[], redis.Redis],
+        heartbeat: float,
+        ring: Callable[[], None],
+        keyring: Keyring = UNSIGNED,
+    ) -> None:
         self._connect = connect
         self._heartbeat = heartbeat
         self._ring = ring
+        self._keyring = keyring
         self._client: redis.Redis | None = None
         self._found: deque[Reply] = deque()
         self._runner = ""
@@ -73,7 +82,7 @@ class ReplyWaiter:
         try:
             self._client = self._client or self._connect()
             found = self._client.blpop([keys.replies(runner)], timeout=self._heartbeat)
-            return decode_reply(raw(found[1])) if found else None
+            return decode_reply(self._keyring.open(Purpose.REPLY, raw(found[1]))) if found else None
         except Malformed:
             return None
         except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):

@@ -28,6 +28,7 @@ from tasks import keys
 from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import VERSION, Alive, Confirmation, Event, Job
+from tasks.signing import Keyring, Purpose
 from tests.servers import Redis as Server
 
 ALIVE = Event(token="t", runner="r", seq=0, body=Alive(host="h", slot="w@h/0", queues=("trials",)))
@@ -205,6 +206,20 @@ def test_a_stream_that_nobody_made_is_listened_to(server: Server, client: redis.
     client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(ALIVE)})
     listener.listen(WAIT, bool)
     assert len(listener.signs()) == 1
+
+
+def test_what_is_signed_is_heard_with_the_key_and_without_it_the_lack_is_told(
+    server: Server, client: redis.Redis
+) -> None:
+    keyring = Keyring(["0123456789abcdef" * 2])
+    heard, deaf = Listener(connect(server.url), keyring), Listener(connect(server.url))
+    for listener in (heard, deaf):
+        listener.start()
+    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(ALIVE))})
+    heard.listen(WAIT, bool)
+    deaf.listen(WAIT, lambda _: bool(deaf.error))
+    assert (len(heard.signs()), heard.error, len(deaf.signs())) == (1, "", 0)
+    assert "there is no key here: set ORCHESTRATOR_SIGNING_KEY" in deaf.error
 
 
 # -- the queues

@@ -13,11 +13,12 @@ from orchestrator.ports import BATCH, Clock, Entry, Wiped
 from tasks import keys
 from tasks.codec import decode_confirmation, encode
 from tasks.contract import Confirmation, Event, Job, Reply
+from tasks.signing import UNSIGNED, Keyring, Purpose
 
 
 @dataclass
 class MemoryRedis:
-    """What a server holds. ``away``: nobody reaches it; ``full``: it takes nothing new."""
+    """What a server holds. ``away``: nobody reaches it; ``full``: it takes nothing new; ``keyring``: the workers'."""
 
     entries: dict[bytes, Mapping[bytes, bytes]] = field(default_factory=dict)
     group: bool = False
@@ -32,6 +33,7 @@ class MemoryRedis:
     away: bool = False
     full: bool = False
     count: int = 0
+    keyring: Keyring = UNSIGNED
 
     def check(self, *, write: bool = True) -> None:
         """Raises what a client would."""
@@ -42,7 +44,7 @@ class MemoryRedis:
 
     def wipe(self) -> None:
         """As FLUSHALL. Revokes are with the workers, and stay."""
-        fresh = MemoryRedis(revoked=self.revoked, away=self.away, full=self.full)
+        fresh = MemoryRedis(revoked=self.revoked, away=self.away, full=self.full, keyring=self.keyring)
         self.__dict__.update(fresh.__dict__)
 
     # -- the side of the workers --------------------------------------------------------------------------------
@@ -56,7 +58,7 @@ class MemoryRedis:
         return id
 
     def publish(self, event: Event) -> None:
-        self.add({keys.EVENT_FIELD: encode(event)})
+        self.add({keys.EVENT_FIELD: self.keyring.seal(Purpose.EVENT, encode(event))})
 
     def confirmation(self, token: str) -> Confirmation | None:
         self.check(write=False)

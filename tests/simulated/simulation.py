@@ -16,6 +16,7 @@ from orchestrator.ports import Clock, Notifier, Observer, Step, unobserved
 from orchestrator.serve import AWAY, AWAY_SECONDS
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
+from tasks.signing import UNSIGNED, Keyring
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
@@ -90,6 +91,7 @@ class Simulation:
         slots: How many.
         observer: Told of each round.
         created: Whether its study is there from the beginning.
+        keyring: Signs on both sides.
 
     Attributes:
         alive: Whether there is a control plane.
@@ -107,6 +109,7 @@ class Simulation:
         objective: Objective = learning,
         slots: int = 1,
         observer: Observer = unobserved,
+        keyring: Keyring = UNSIGNED,
         *,
         created: bool = True,
     ) -> None:
@@ -114,7 +117,8 @@ class Simulation:
         self.spec = spec
         self.objective = objective
         self.observer = observer
-        self.redis = MemoryRedis()
+        self.redis = MemoryRedis(keyring=keyring)
+        self.keyring = keyring
         self.database = MemoryDatabase()
         self.files = Files()
         self.clock = Clock(lambda: self.now, lambda: self.now, self.pass_time)
@@ -164,6 +168,7 @@ class Simulation:
             clock=self.clock,
             passed=self._pass,
             observer=self.observer,
+            keyring=self.keyring,
         )
         try:
             self.controller.start()

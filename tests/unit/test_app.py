@@ -1,10 +1,45 @@
-"""The Celery application."""
+"""The Celery application: how it reaches Redis, with and without TLS."""
 
 from __future__ import annotations
 
+import ssl
+
 import pytest
 
-from tasks.app import create_app
+from tasks.app import broker_url, create_app
+
+CA = "ssl_ca_certs=%2Fsome%20where%2Fca.pem"
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("redis://:p@h:1/2", "redis://:p@h:1/2"),
+        ("unix:///run/redis.sock?db=3", "redis+socket:///run/redis.sock?virtual_host=3"),
+        ("rediss://h/0", "rediss://h/0?ssl_cert_reqs=required"),
+        (f"rediss://h/0?{CA}", f"rediss://h/0?{CA}&ssl_cert_reqs=required"),
+        ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),
+    ],
+)
+def test_a_url_as_celery_spells_it(url: str, expected: str) -> None:
+    assert broker_url(url) == expected
+
+
+def test_a_certificate_is_verified_unless_it_is_said_that_it_is_not() -> None:
+    def encrypted(url: str) -> object:
+        with create_app(url) as app, app.connection() as connection:
+            return connection.ssl, app.conf.broker_use_ssl
+
+    ca = "/some where/ca.pem"
+    assert encrypted("redis://h/0") == (False, False)
+    assert encrypted(f"rediss://h/0?{CA}") == (
+        {"ssl_ca_certs": ca, "ssl_cert_reqs": ssl.CERT_REQUIRED},
+        {"ssl_ca_certs": ca, "ssl_cert_reqs": "required"},
+    )
+    assert encrypted("rediss://h/0?ssl_cert_reqs=none&ssl_check_hostname=false") == (
+        {"ssl_cert_reqs": ssl.CERT_NONE, "ssl_check_hostname": False},
+        {"ssl_cert_reqs": "none", "ssl_check_hostname": False},
+    )
 
 
 @pytest.mark.parametrize("variable", ["CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_URL"])

@@ -105,7 +105,7 @@ PARAMETERS = st.dictionaries(
 )
 JOBS = st.builds(
     Job,
-    study=TEXT,
+    study=PARTS.filter(lambda name: name[0].isalnum()),
     uid=TOKENS,
     trial=st.integers(0, 2**31),
     token=TOKENS,
@@ -257,6 +257,7 @@ def test_what_can_be_told_of_a_broken_event_is_whose_it_is(data: bytes) -> None:
         b"",
         b"\xc1" * 100,
         event(version=VERSION + 1, body=None),
+        event(version=VERSION - 2, body=None),
         event(seq=0, body=None),
         event(seq=2**63, body=None),
         event(token=7, body=None),
@@ -278,6 +279,7 @@ def test_a_missing_field_is_malformed(key: str) -> None:
     "data",
     [
         event(version=VERSION + 1),
+        event(version=VERSION - 2),
         event(seq=-1),
         event(seq=2**63),
         event(seq=1.5),
@@ -324,6 +326,14 @@ def test_the_checkpoint_that_the_cases_below_break_is_one() -> None:
     ref = CheckpointRef(step=1, location="u/00000/t-1.pt", digest="0f", size=7)
     assert decode_event(event(body={"type": "checkpoint", "ref": REF})).body == Checkpoint(ref=ref)
     assert job_from_payload(job_to_payload(JOB) | {"checkpoints": [REF]}).checkpoints == (ref,)
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "/etc/passwd", "a/../../b", "a/..", NUL, LONG])
+def test_a_file_of_a_trial_cannot_be_called_what_leads_elsewhere(name: str) -> None:
+    ref = {"id": "t-1", "filename": "plots/a..b.png", "mimetype": "image/png"}
+    decode_event(event(body={"type": "artifact", "ref": ref}))
+    with pytest.raises(Malformed):
+        decode_event(event(body={"type": "artifact", "ref": ref | {"filename": name}}))
 
 
 BAD_REFS: list[dict[str, Any]] = [
@@ -420,6 +430,11 @@ JOB = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective="m:f", di
         job_to_payload(JOB) | {"args": []},
         job_to_payload(JOB) | {"params": {"x": 1.0}},
         *({key: each for key, each in job_to_payload(JOB).items() if key != gone} for gone in ("token", "uid")),
+        job_to_payload(JOB) | {"version": VERSION - 2},
+        *(
+            job_to_payload(JOB) | {"study": name}
+            for name in ("", ".", "..", "a/b", "../a", "/a", "a..b", NUL, "😀", LONG)
+        ),
         *(job_to_payload(JOB) | {"uid": uid} for uid in ("", "..", "a/b", "../a", NUL, LONG)),
         *(job_to_payload(JOB) | {"token": token} for token in ("", "..", "a/b", NUL)),
         job_to_payload(JOB) | {"slice": {"until_step": 3}},

@@ -11,7 +11,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.errors import BadInput
-from orchestrator.settings import Settings, ensure_data_dir, load_settings, redact, without_secrets
+from orchestrator.settings import Settings, ensure_data_dir, load_settings, without_secrets
+from orchestrator.urls import redact
 from tasks.endpoint import Endpoint
 
 PREFIX = "ORCHESTRATOR_"
@@ -173,6 +174,12 @@ def test_lower_case_is_a_near_miss() -> None:
         ({"STORAGE_URL": "sqlite:///:memory:"}, ("a database in memory",)),
         ({"STORAGE_URL": "sqlite:///file:x?mode=memory&uri=true"}, ("a database in memory",)),
         ({"STORAGE_URL": "sqlite://study.db"}, ("names a host", "three slashes")),
+        ({"REDIS_URL": "redis://h/0?ssl_ca_certs=/ca.pem"}, ("ssl_ca_certs stands in a URL without TLS", "rediss://")),
+        ({"REDIS_URL": "rediss://h/0?ssl_ca_certs=/none"}, ("ssl_ca_certs names no file: '/none'",)),
+        ({"REDIS_URL": "rediss://h/0?ssl_cacerts=/ca"}, ("there is no 'ssl_cacerts'", "may say ssl_ca_certs")),
+        ({"REDIS_URL": "rediss://h/0?ssl_password=secret"}, ("there is no 'ssl_password'",)),
+        ({"REDIS_URL": "rediss://h/0?ssl_cert_reqs=optional"}, ("ssl_cert_reqs is 'optional'", "required or none")),
+        ({"REDIS_URL": "rediss://h/0?ssl_check_hostname="}, ("ssl_check_hostname is ''", "true or false")),
         ({"CHECKPOINT_URL": "file://here/x"}, ("CHECKPOINT_URL: 'file://here/x' names a host", "three slashes")),
         ({"CHECKPOINT_URL": "s3:bucket/x"}, ("CHECKPOINT_URL: 's3:***' is neither a path nor a URL", "s3://bucket")),
         ({"CHECKPOINT_URL": "x::s3://b/x"}, ("is neither a path nor a URL",)),
@@ -381,3 +388,15 @@ def test_a_worker_is_not_told_what_only_the_control_plane_has_to_know() -> None:
     told = {"PATH": "/bin", PREFIX + "REDIS_URL": "redis://h", PREFIX + "METRICS_PASSWORD": "of the worker's, too"}
     kept_back = {PREFIX + name: "hush" for name in ("STORAGE_URL", "NOTIFY_KEY", "NOTIFY_URLS", "NOTIFY_KEY_FILE")}
     assert without_secrets(told | kept_back) == told
+
+
+# -- TLS
+
+
+def test_a_url_may_say_how_its_server_is_trusted(tmp_path: Path) -> None:
+    file = tmp_path / "a file.pem"
+    file.touch()
+    quoted = str(file).replace(" ", "%20")
+    said = f"ssl_ca_certs={quoted}&ssl_certfile={quoted}&ssl_keyfile={quoted}&ssl_cert_reqs=required"
+    for url in ("rediss://h:1/0", f"rediss://u:p%40@h/0?{said}", "rediss://h/0?ssl_check_hostname=false&protocol=3"):
+        assert loaded(REDIS_URL=url).redis_url == url

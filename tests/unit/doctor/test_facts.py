@@ -17,8 +17,9 @@ from orchestrator.doctor.facts import Books, Item, Sign, Study, steady
 from orchestrator.doctor.here import look_here
 from orchestrator.doctor.queues import read_item
 from orchestrator.doctor.signs import read_sign
-from tasks.codec import encode, job_to_payload
+from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import VERSION, Alive, Epoch, Event, Job
+from tasks.signing import Keyring, Purpose
 
 JOB = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective="m:f", directions=("minimize",))
 
@@ -66,6 +67,16 @@ def test_a_task_of_a_later_protocol_is_a_task() -> None:
 def test_what_is_no_task_is_said_to_be_none(data: bytes) -> None:
     item = read_item(data)
     assert (item.token, bool(item.wrong)) == ("", True)
+
+
+def test_a_task_that_nobody_signed_is_none_where_tasks_are_signed() -> None:
+    keyring, payload = Keyring(["0123456789abcdef" * 2]), job_to_payload(JOB)
+    signature = keyring.sign(Purpose.JOB, signable(payload)).hex()
+    signed = message(payload, headers={"task": "train", "id": "t", "signature": signature})
+    assert read_item(signed, keyring) == read_item(signed) == Item("t", VERSION)
+    assert read_item(message(payload), keyring) == Item(wrong="Unsigned: not signed")
+    other = message(payload | {"objective": "os:system"}, headers={"task": "train", "id": "t", "signature": signature})
+    assert "no key that is known here" in read_item(other, keyring).wrong
 
 
 def event(version: int = VERSION, body: Any = None) -> bytes:

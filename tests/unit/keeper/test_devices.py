@@ -40,6 +40,13 @@ def test_each_slot_sees_its_own_gpu_and_no_server() -> None:
         "ORCHESTRATOR_NOTIFY_KEY": "secret",
         "CELERY_BROKER_URL": "redis://:secret@host",
         "FLOWER_BASIC_AUTH": "me:secret",
+        "ORCHESTRATOR_SIGNING_KEY": "secret",
+        "ORCHESTRATOR_SIGNING_KEY_FILE": "/secret",
+        "ORCHESTRATOR_WHAT_IS_TO_COME": "secret",
+        "REDISCLI_AUTH": "secret",
+        "PGPASSWORD": "secret",
+        "ORCHESTRATOR_OBJECTIVE_PATH": "/code",
+        "ORCHESTRATOR_OBJECTIVES": "mine",
         "CUDA_VISIBLE_DEVICES": "4,7",
     }
     seen = [slot_environment(index, 4, ("4", "7"), environ) for index in range(4)]
@@ -47,6 +54,7 @@ def test_each_slot_sees_its_own_gpu_and_no_server() -> None:
     for each in seen:
         assert "secret" not in "".join(each.values())
         assert each["PATH"] == "/bin"
+        assert (each["ORCHESTRATOR_OBJECTIVE_PATH"], each["ORCHESTRATOR_OBJECTIVES"]) == ("/code", "mine")
         assert int(each["OMP_NUM_THREADS"]) >= 1
     assert device_name(seen[1], ("4", "7")) == "gpu 7"
 

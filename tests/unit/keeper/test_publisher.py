@@ -16,6 +16,7 @@ from tasks.codec import decode_event, encode
 from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released, Verdict
 from tasks.keeper.outbox import SENT_AHEAD
 from tasks.keeper.publisher import SEND_AT_ONCE, Publisher
+from tasks.signing import UNSIGNED, Keyring, Purpose
 
 HEARTBEAT = 2.0
 PATIENCE = 20.0
@@ -24,7 +25,8 @@ PATIENCE = 20.0
 class Server:
     """As much of Redis as one pipeline needs; it can be away."""
 
-    def __init__(self) -> None:
+    def __init__(self, keyring: Keyring) -> None:
+        self.keyring = keyring
         self.stream: list[Event] = []
         self.values: dict[str, bytes] = {}
         self.away = False
@@ -39,7 +41,8 @@ class Server:
 
     def xadd(self, name: str, fields: dict[bytes, bytes]) -> None:
         assert name == keys.EVENTS
-        self._orders.append(lambda: self.stream.append(decode_event(fields[keys.EVENT_FIELD])))
+        data = self.keyring.open(Purpose.EVENT, fields[keys.EVENT_FIELD])
+        self._orders.append(lambda: self.stream.append(decode_event(data)))
 
     def get(self, name: str) -> None:
         self._orders.append(lambda: self.values.get(name))
@@ -65,8 +68,8 @@ class Server:
 class Desk:
     """A publisher whose rounds are made by hand."""
 
-    def __init__(self, folder: Path) -> None:
-        self.server = Server()
+    def __init__(self, folder: Path, keyring: Keyring = UNSIGNED) -> None:
+        self.server = Server(keyring)
         self.heard: list[tuple[str, Confirmation]] = []
         self.publisher = Publisher(
             self.server,  # type: ignore[arg-type]
@@ -74,6 +77,7 @@ class Desk:
             heartbeat=HEARTBEAT,
             alive=lambda: Alive(host="h", slot="s"),
             on_confirmation=lambda runner, confirmation: self.heard.append((runner, confirmation)),
+            keyring=keyring,
         )
         self.publisher.begin("token", "runner")
         self.now = self.publisher._outboxes["runner"].stalled_since
@@ -334,3 +338,22 @@ def test_what_a_confirmation_makes_room_for_is_sent_at_once(desk: Desk) -> None:
     assert desk.round(), "there is more to send"
     desk.round()
     assert desk.server.take() == [SENT_AHEAD + 1]
+
+
+def test_what_was_signed_for_one_attempt_says_nothing_of_another(tmp_path: Path) -> None:
+    keyring = Keyring(["0123456789abcdef" * 2])
+    desk = Desk(tmp_path, keyring)
+    desk.say(2)
+    desk.round()
+    assert desk.server.take() == [1, 2]
+
+    def confirmed(keyring: Keyring, token: str) -> int:
+        confirmation = encode(Confirmation(runner="runner", seq=2, verdict=Verdict(cause="pruned", step=0)))
+        desk.server.values[keys.confirmation("token")] = keyring.seal(Purpose.CONFIRMATION, confirmation, token)
+        desk.round(beating=True)
+        return len(desk.heard)
+
+    assert confirmed(UNSIGNED, "token") == confirmed(keyring, "another") == 0
+    assert desk.publisher.unconfirmed() == 2
+    assert confirmed(keyring, "token") == 1
+    assert desk.publisher.unconfirmed() == 0

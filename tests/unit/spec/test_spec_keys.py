@@ -157,6 +157,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("direction = 'maximise'", ("direction: is 'maximise'", "did you mean 'maximize'?")),
     ("direction = 3", ("direction: is an integer (3)", "minimize, maximize")),
     ("queue = 'a..b'", ("queue: cannot be 'a..b'",)),
+    ("queue = 'unacked'", ("queue: cannot be 'unacked'", "take another name")),
     # arguments
     ("[args]\nd = 2024-05-01", ("args.d: is a date or time (2024-05-01)", "quotes")),
     ("[args]\nd = [{ x = 07:32:00 }]", ("args.d[0].x: is a date or time",)),

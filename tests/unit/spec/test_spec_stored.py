@@ -28,8 +28,9 @@ def test_stored_and_read_back() -> None:
 @pytest.mark.parametrize(
     ("change", "piece"),
     [
-        ({"format": 2}, "another format"),
-        ({"format": True}, "another format"),
+        ({"format": 2}, "of study 'a': is of format 2, and this program reads format 1; use the version that wrote it"),
+        ({"format": 0}, "is of format 0"),
+        ({"format": True}, "is of format true"),
         ({"later": 1}, "later: unknown key"),
         ({"trials": "3"}, "trials: is a string"),
         ({"trials": None}, "trials: is null"),

@@ -77,19 +77,25 @@ class Aftercare:
             log.info(
                 "report of %s: %s", run.slot.study, report, extra={"action": "run_reported", "study": run.slot.study}
             )
-        self._write(replace(run.slot, state="ended", report=report))
-        self._make_room(run.slot.schedule)
+        ended = replace(run.slot, state="ended", report=report)
+        # Together: nobody looks again at a run that has ended.
+        written = {slot.planned: slot for slot in (ended, *self._excess(ended))}
+        self._write(*written.values())
 
-    def _make_room(self, schedule: str) -> None:
-        """Marks the studies of the oldest runs, as far as they are at rest and there are more than are to be kept."""
-        made = [run for run in self._calendar.runs(schedule) if run.study_state is not None]
+    def _excess(self, ended: Slot) -> list[Slot]:
+        """Returns the oldest runs that are at rest, with ``ended`` among them, as far as there are more than are to be
+        kept; their studies go."""
+        made = [run for run in self._calendar.runs(ended.schedule) if run.study_state is not None]
         newest = made[0].table if made else None
         if newest is None or newest.keep is None:
-            return
+            return []
+        found = []
         for run in made[newest.keep :]:
-            at_rest = not run.goes_on and run.slot.study not in self._studies
-            if run.slot.state == "ended" and at_rest and run.is_own:
-                self._write(replace(run.slot, state="deleting", reason=f"keep = {newest.keep}"))
+            slot = ended if run.slot.planned == ended.planned else run.slot
+            at_rest = not run.goes_on and slot.study not in self._studies
+            if slot.state == "ended" and at_rest and run.is_own:
+                found.append(replace(slot, state="deleting", reason=f"keep = {newest.keep}"))
+        return found
 
     def _delete(self, run: Run) -> None:
         study = run.slot.study
@@ -113,5 +119,5 @@ class Aftercare:
     def _files_gone(self) -> bool:
         return self._checkpoints.idle and self._artifacts.idle and self._reports.idle
 
-    def _write(self, slot: Slot) -> None:
-        self._calendar.put(replace(slot, decided=self._clock.wall()))
+    def _write(self, *slots: Slot) -> None:
+        self._calendar.put(*(replace(slot, decided=self._clock.wall()) for slot in slots))

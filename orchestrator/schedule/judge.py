@@ -40,8 +40,8 @@ def fate(policy: Overlap, *, goes_on: bool, waiting: int, follows: bool) -> Fate
         policy: The schedule's.
         goes_on: Whether an earlier run has not ended.
         waiting: How many wait for one to end.
-        follows: Whether it is made up for together with an earlier slot, which is run or waits: they are run one after
-            the other, for that is what making up for all of them means.
+        follows: Whether all that goes on or waits was begun when this slot had been missed already, and all missed ones
+            are made up for: then they are run one after the other.
     """
     if not goes_on and not waiting:
         return "run"

@@ -135,14 +135,11 @@ class Scheduling:
         due = [order for order in orders if order.planned in known or order.manual or order.due <= now]
         fresh = [order for order in due if order.planned not in known]
         missed = _missed([order for order in fresh if not order.manual], now)
-        follows = False
         for order in fresh:
             if order.planned in known:
                 # A person's and the timetable's, in the same second.
                 continue
-            slot = self._miss(order) if order in missed else self._place(order, follows)
-            known[order.planned] = slot
-            follows = follows or (order.table.catch_up == "all" and slot.state in ("running", "waiting"))
+            known[order.planned] = self._miss(order) if order in missed else self._place(order)
         return {order.command: _told(known[order.planned]) for order in due}
 
     def _refuse(self, command: Command, error: BadInput) -> None:
@@ -160,11 +157,14 @@ class Scheduling:
         self._write(slot)
         return slot
 
-    def _place(self, order: _Order, follows: bool) -> Slot:
+    def _place(self, order: _Order) -> Slot:
         """Runs a slot, has it wait, or skips it."""
         runs = self._calendar.runs(order.schedule)
         going = [run.slot.study for run in runs if run.goes_on]
         waiting = [run.slot for run in runs if run.slot.state == "waiting"]
+        # Read from what is written, not remembered: who began the others of those that were missed may have died since.
+        before = [run.slot.decided for run in runs if run.goes_on or run.slot.state == "waiting"]
+        follows = order.table.catch_up == "all" and all(decided >= order.due for decided in before)
         now = self._clock.wall()
         verdict = fate(order.table.overlap, goes_on=bool(going), waiting=len(waiting), follows=follows)
         if verdict == "replace":
@@ -175,11 +175,11 @@ class Scheduling:
                 verdict = "skip"
         if verdict == "run":
             return self._begin(order.slot("running", now), order.command.payload["spec"])
-        before = going[0] if going else waiting[-1].study
+        other = going[0] if going else waiting[-1].study
         if verdict == "wait":
-            slot = replace(order.slot("waiting", now, f"{before} goes on"), spec=order.spec.to_json())
+            slot = replace(order.slot("waiting", now, f"{other} goes on"), spec=order.spec.to_json())
         else:
-            slot = order.slot("skipped", now, f"{before} went on")
+            slot = order.slot("skipped", now, f"{other} went on")
         self._write(slot)
         return slot
 

@@ -14,6 +14,7 @@ from orchestrator.spec import Spec
 from orchestrator.studies import Studies
 from tests.simulated.agenda import Agenda, at, valued
 from tests.simulated.ledger import Ledger
+from tests.simulated.memory_books import MemoryBooks
 from tests.simulated.simulation import Died
 
 
@@ -24,6 +25,17 @@ def idle(tmp_path: Path, **options: object) -> Agenda:
     agenda.write(cron="0 * * * *", **options)
     agenda.start_beat()
     return agenda
+
+
+def die_at_the_next_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The control plane dies when it has made the next study."""
+    opened = Studies.open
+
+    def die(*_: object) -> None:
+        monkeypatch.setattr(Studies, "open", opened)
+        raise Died
+
+    monkeypatch.setattr(Studies, "open", die)
 
 
 def test_a_run_that_would_overlap_is_skipped(tmp_path: Path) -> None:
@@ -76,15 +88,8 @@ def test_what_waits_is_given_up_with_its_schedule(tmp_path: Path) -> None:
 def test_whoever_dies_while_it_replaces_leaves_no_two_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     agenda = idle(tmp_path, overlap="replace")
     agenda.go_to("2026-03-01T01:10")
-    opened = Studies.open
-
-    def die(*_: object) -> None:
-        monkeypatch.setattr(Studies, "open", opened)
-        raise Died
-
-    monkeypatch.setattr(Studies, "open", die)
+    die_at_the_next_study(monkeypatch)
     agenda.go_to("2026-03-01T02:10")
-    assert Studies.open is opened, "it has died"
     assert [ledger.state for ledger in agenda.studies.values()] == ["stopped", "running"]
 
 
@@ -103,6 +108,33 @@ def test_making_up_for_all_runs_them_one_after_the_other(tmp_path: Path) -> None
     agenda.working = True
     agenda.settle()
     assert [ledger.state for ledger in agenda.studies.values()] == ["finished"] * 3
+
+
+@pytest.mark.parametrize("overlap", ["skip", "replace"])
+def test_who_dies_while_it_makes_up_for_all_leaves_the_rest_to_the_next(
+    tmp_path: Path, overlap: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agenda = idle(tmp_path, overlap=overlap, catch_up="all")
+    agenda.go_to("2026-03-01T00:40")
+    agenda.beats.clear()
+    agenda.go_to("2026-03-01T04:10", 600)
+    agenda.start_beat()
+    die_at_the_next_study(monkeypatch)
+    agenda.go_to("2026-03-01T04:11")
+    assert [state for _, state in agenda.states] == ["running", "waiting", "waiting", "waiting"]
+    agenda.working = True
+    agenda.settle()
+    assert [ledger.state for ledger in agenda.studies.values()] == ["finished"] * 4
+
+
+def test_what_is_made_up_for_overlaps_the_run_that_was_there_before(tmp_path: Path) -> None:
+    agenda = idle(tmp_path, catch_up="all")
+    agenda.go_to("2026-03-01T01:10")
+    agenda.beats.clear()
+    agenda.go_to("2026-03-01T03:10", 600)
+    agenda.start_beat()
+    agenda.go_to("2026-03-01T03:11")
+    assert [state for _, state in agenda.states] == ["running", "skipped", "skipped"]
 
 
 def test_a_paused_run_goes_on(tmp_path: Path) -> None:
@@ -202,6 +234,47 @@ def test_a_control_plane_that_dies_at_every_step_makes_one_study_a_slot(tmp_path
     ends = [("01 01:00", "deleted"), ("01 02:00", "deleted"), ("01 03:00", "deleted")]
     assert agenda.states == [*ends, ("01 04:00", "ended"), ("01 05:00", "ended")]
     assert agenda.names == ["nightly-20260301T040000Z", "nightly-20260301T050000Z"]
+
+
+@pytest.mark.parametrize(("overlap", "catch_up"), [("skip", "all"), ("replace", "last")])
+def test_a_control_plane_that_dies_before_any_write_comes_to_the_same_end(
+    tmp_path: Path, overlap: str, catch_up: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Four slots, for three of which nobody was there; a run is deleted on the way. No write depends on memory."""
+    check = MemoryBooks.check_writer
+
+    def scenario(deadly: int) -> tuple[int, list[tuple[str, str]], list[str]]:
+        folder = tmp_path / str(deadly)
+        folder.mkdir()
+        agenda = Agenda(folder, "2026-03-01T00:59")
+        agenda.write(cron="0 * * * *", overlap=overlap, catch_up=catch_up, keep=2, report=True, warm_start=True)
+        agenda.start_beat()
+        agenda.go_to("2026-03-01T01:01")
+        agenda.beats.clear()
+        agenda.go_to("2026-03-01T04:10", 1_800)
+        writes = 0
+
+        def dying(books: MemoryBooks) -> None:
+            nonlocal writes
+            writes += 1
+            if writes == deadly:
+                raise Died
+            check(books)
+
+        monkeypatch.setattr(MemoryBooks, "check_writer", dying)
+        agenda.start_beat()
+        agenda.working = False
+        agenda.go_to("2026-03-01T04:10:20")
+        agenda.working = True
+        agenda.go_to("2026-03-01T04:11:20")
+        monkeypatch.setattr(MemoryBooks, "check_writer", check)
+        return writes, agenda.states, agenda.names
+
+    writes, states, names = scenario(0)
+    assert [state for _, state in states].count("ended") == 2
+    assert len(names) == 2
+    for deadly in range(1, writes + 1):
+        assert scenario(deadly)[1:] == (states, names), f"at write {deadly}"
 
 
 def test_runs_that_were_recorded_happen_again(tmp_path: Path) -> None:

@@ -294,9 +294,9 @@ def test_with_jitter_every_beat_waits_as_long_and_the_name_tells_the_planned_tim
     agenda.write(cron="*/10 * * * *", jitter="9m", catch_up="none")
     for _ in range(2):
         agenda.start_beat()
-    agenda.go_to("2026-03-01T04:40")
+    agenda.go_to("2026-03-01T03:10")
     waited = [slot.decided - slot.planned for slot in agenda.slots]
     assert all(0 <= seconds < 560 for seconds in waited)
     assert max(waited) - min(waited) > 300
     assert [name for name, _ in agenda.states][:3] == ["01 00:40", "01 00:50", "01 01:00"]
-    assert len(agenda.studies) == len(agenda.slots) >= 24
+    assert len(agenda.studies) == len(agenda.slots) >= 15

@@ -78,7 +78,7 @@ def test_for_programs() -> None:
 def test_the_page_has_a_row_for_each_code_below_its_group() -> None:
     described: dict[str, set[str]] = {}
     group = ""
-    for line in PAGE.read_text().splitlines():
+    for line in PAGE.read_text().partition("\n## doctor\n")[2].splitlines():
         if heading := re.match(r"### (.+)", line):
             group = heading[1].lower()
         elif row := re.match(r"\| `([a-z-]+)` \|", line):

@@ -216,7 +216,7 @@ def test_a_slot_that_another_version_wrote_harms_nobody(tmp_path: Path) -> None:
     agenda.working = True
     agenda.go_to("2026-03-01T04:10")
     assert [slot.state for slot in agenda.slots] == ["ended", "refused", "ended", "ended"]
-    assert "another format" in agenda.slots[1].reason
+    assert "is of format 99" in agenda.slots[1].reason
 
 
 # -- dying

@@ -14,7 +14,7 @@ INPUTS := pyproject.toml docker/constraints.txt
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types unit integration ## everything that has to hold
+test: lint types unit integration faults ## everything that has to hold
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -27,10 +27,10 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(BIN)/pytest $(BESIDE) tests/unit tests/contract
 
-integration: $(VENV)/.installed-dev  ## real processes on real servers, and every fault of docs/faults.md
-	$(BIN)/pytest $(AMONG) tests/integration tests/faults
+integration: $(VENV)/.installed-dev  ## real processes on real servers
+	$(BIN)/pytest $(AMONG) tests/integration
 
-faults: $(VENV)/.installed-dev    ## the faults alone
+faults: $(VENV)/.installed-dev    ## every fault of docs/faults.md
 	$(BIN)/pytest $(AMONG) tests/faults
 
 chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account

@@ -94,10 +94,11 @@ def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(scen
 
 
 def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(scene: Scene) -> None:
-    search = scene.submit("mid-batch", trials=10, epochs=24)
+    search = scene.submit("mid-batch", trials=10, epochs=24, **ASKING)
     search.underway()
     stand_down(scene)
-    frozen = dying_serve(scene, Step.DECIDED, 5, signal.SIGSTOP)
+    # Every trial asks, so that there are more rounds than that, however much has piled up.
+    frozen = dying_serve(scene, Step.DECIDED, 3, signal.SIGSTOP)
     try:
         search.until(lambda: state_of(frozen.pid) == "T")
         for name in CONTROL_PLANES:

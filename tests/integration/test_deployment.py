@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from conftest import real_servers
+from backing import real_servers
 from fleet import HERE, ROOT, Fleet, Process, Servers, fleet, follow_to_end, notices, wait_for
 
 from orchestrator.notices import Progress

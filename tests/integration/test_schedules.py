@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from conftest import real_servers
+from backing import real_servers
 from driven import DrivenClock
 from fleet import Fleet, Process, fleet, wait_for
 

@@ -471,6 +471,11 @@ def _metrics(it: Secured) -> str:
 
 @surface("what Flower keeps", "train")
 def _flower_state(it: Secured) -> str:
+    # Written once a minute, and at the end.
+    (flower,) = (each for each in it.fleet.processes if each.log.name.endswith("flower.log"))
+    flower.stop()
+    it.fleet.processes.remove(flower)
+    it.start_flower()
     return "\n".join(path.read_bytes().decode(errors="replace") for path in (it.folder / "data/flower").rglob("*"))
 
 

@@ -148,11 +148,12 @@ class SecuredPostgreSQL(PostgreSQL):
 
     def start(self) -> None:
         super().start()
+        for role in POSTGRESQL_ROLES:
+            (self.folder / f"postgres_{role}_password").write_text(self.passwords[role] + "\n")
         psql = shutil.which("psql") or self._programs / "psql"
-        variables = [f"{role}_password={self.passwords[role]}" for role in POSTGRESQL_ROLES]
         command = [str(psql), "-q", "-h", str(self._data), "-p", str(self.port), "-U", "optuna", "-d", "optuna"]
-        command += [part for variable in variables for part in ("-v", variable)]
-        subprocess.run([*command, "-f", str(ROOT / "docker/postgres/roles.sql")], check=True, capture_output=True)
+        command += ["-v", f"folder={self.folder}", "-f", str(ROOT / "docker/postgres/roles.sql")]
+        subprocess.run(command, check=True, capture_output=True)
         with self._admin() as connection:
             connection.exec_driver_sql(f"ALTER ROLE optuna PASSWORD '{self.passwords['owner']}'")
 

@@ -1,23 +1,27 @@
 -- Roles for PostgreSQL: who owns the tables, who writes studies, who only reads them.
 --
---   psql -d optuna -v writer_password=… -v reader_password=… -f roles.sql
+--   psql -d optuna -v folder=secrets -f roles.sql
 --   ORCHESTRATOR_STORAGE_URL=postgresql://OWNER@host/optuna orchestrator prepare
 --
--- Run it as the database's owner, who may make roles, once; a second time changes the passwords. Where psql is given no
--- passwords they come from /run/secrets/postgres_writer_password and postgres_reader_password, so that the file can lie
--- in /docker-entrypoint-initdb.d. The tables that are made later by the same owner are covered too: `orchestrator
--- prepare` makes them, and again those that a new version adds.
+-- The passwords are in files of the folder, postgres_writer_password and postgres_reader_password: on a command line
+-- everybody on the host could read them. Without one it is /run/secrets, so that this file can lie in
+-- /docker-entrypoint-initdb.d as it is.
+--
+-- Run it as the database's owner, who may make roles, once; a second time changes the passwords. The tables that are made
+-- later by the same owner are covered too: `orchestrator prepare` makes them, and again those that a new version adds.
 --
 --   orchestrator_writer   `serve`, `submit`, `run` and what steers: reads and writes rows, makes and drops nothing
 --   orchestrator_reader   `ls`, `status`, `report`, optuna-dashboard, notebooks: reads
 \set ON_ERROR_STOP on
-\if :{?writer_password}
+\if :{?folder}
 \else
-    \set writer_password `cat /run/secrets/postgres_writer_password`
+    \set folder /run/secrets
 \endif
-\if :{?reader_password}
-\else
-    \set reader_password `cat /run/secrets/postgres_reader_password`
+\set writer_password `cat :'folder'/postgres_writer_password`
+\set reader_password `cat :'folder'/postgres_reader_password`
+SELECT :'writer_password' = '' OR :'reader_password' = '' AS missing \gset
+\if :missing
+    DO $$ BEGIN RAISE 'postgres_writer_password or postgres_reader_password is not in the folder, or empty'; END $$;
 \endif
 
 SELECT format('CREATE ROLE %I', name)

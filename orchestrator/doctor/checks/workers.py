@@ -117,7 +117,7 @@ def _protocol(facts: Facts) -> Iterator[Finding]:
             Code.PROTOCOL_VERSION,
             Severity.PROBLEM,
             listed(sorted(who)),
-            f"speaks protocol version {version}, this installation version {ours}: tasks or events of the later one "
-            "are set aside by the other",
+            f"speaks protocol version {version}, this installation version {ours}: a worker that is behind takes no "
+            "more tasks, and what one says that is ahead is set aside",
             "install the same version of trial-orchestrator on the control plane and on every worker, and restart them",
         )

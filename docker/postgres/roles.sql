@@ -7,8 +7,8 @@
 -- everybody on the host could read them. Without one it is /run/secrets, so that this file can lie in
 -- /docker-entrypoint-initdb.d as it is.
 --
--- Run it as the database's owner, who may make roles, once; a second time changes the passwords. The tables that are made
--- later by the same owner are covered too: `orchestrator prepare` makes them, and again those that a new version adds.
+-- Run it as the database's owner, who may make roles, once; a second time changes the passwords. The tables that are
+-- made later by the same owner are covered too: `orchestrator prepare` makes them, and those that a new version adds.
 --
 --   orchestrator_writer   `serve`, `submit`, `run` and what steers: reads and writes rows, makes and drops nothing
 --   orchestrator_reader   `ls`, `status`, `report`, optuna-dashboard, notebooks: reads

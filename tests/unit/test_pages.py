@@ -28,7 +28,6 @@ from tests.pages import PAGES, ROOT, Block, anchors, blocks, commands, inline_co
 OURS = frozenset({"orchestrator", "make", "python", "pip"})
 OTHERS = frozenset(
     {
-        "acl.sh",
         "apt-get",
         "cat",
         "cd",
@@ -49,19 +48,7 @@ OTHERS = frozenset(
         "mkdir",
         "redis-server",
     }
-    | {
-        "openssl",
-        "optuna",
-        "optuna-dashboard",
-        "pg_dump",
-        "pg_restore",
-        "psql",
-        "redis-cli",
-        "redis-server",
-        "rm",
-        "rsync",
-        "source",
-    }
+    | {"openssl", "optuna", "optuna-dashboard", "pg_dump", "pg_restore", "psql", "redis-cli", "rm", "rsync", "source"}
     | {"sqlite3", "systemctl", "tar", "unzip"}
 )
 """Programs of others that the pages call; a name that is neither here nor ours is misspelt, or new."""

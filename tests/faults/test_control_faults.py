@@ -17,7 +17,7 @@ from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
 from tests.faults.scene import LEASE, ROOT, Scene
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 ASKING = {'[space]\nx = { type = "float", low = 0.0, high = 1.0 }\n': ""}
 """Without a space nothing is sampled ahead: every trial asks."""
 STEPS = [step for step in Step if step not in (Step.ANSWERED, Step.REVOKED)]

@@ -11,7 +11,7 @@ import pytest
 
 from tests.faults.scene import Scene
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def message(**changes: Any) -> bytes:

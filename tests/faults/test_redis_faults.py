@@ -10,7 +10,7 @@ import pytest
 from tests.faults.scene import LEASE, Scene
 from tests.servers import Redis
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def test_connections_that_are_killed_again_and_again_run_nothing_twice(scene: Scene) -> None:

@@ -11,7 +11,7 @@ import pytest
 from tasks.app import create_app
 from tests.faults.scene import LEASE, Scene, alive, descendants, eventually, signal_all
 
-pytestmark = pytest.mark.timeout(180)
+pytestmark = pytest.mark.timeout(300)
 
 
 def keeper_of(trainer: int) -> int:

@@ -87,7 +87,7 @@ def test_plain_optuna_runs_them_too(tmp_path: Path) -> None:
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            timeout=100,
+            timeout=280,
             check=False,
         )
     assert done.returncode == 0, log.read_text()[-2_000:]

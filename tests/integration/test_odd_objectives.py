@@ -97,7 +97,7 @@ def plain(folder: Path, trials: dict[str, FrozenTrial]) -> dict[str, list[Any]]:
         cwd=folder,
         stdin=subprocess.DEVNULL,
         capture_output=True,
-        timeout=100,
+        timeout=280,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-2_000:]

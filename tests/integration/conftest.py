@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,10 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from backing import embedded_servers, real_servers
 from fleet import Fleet, Servers, fleet
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that started the tests in the background has it ignored, and so would everything that they start.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(params=["embedded", "real"])

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import signal
-import subprocess
 from pathlib import Path
 
-from fleet import Fleet, Process, real_servers_only, wait_for
+from fleet import Fleet, real_servers_only, wait_for
 
 SPEC = """
 name = "s"
@@ -119,21 +117,13 @@ def test_beside_a_run(alone: Fleet, tmp_path: Path) -> None:
     assert "nobody works at it" in refused.stderr
 
 
-def interrupted(process: Process) -> int:
-    """Presses Ctrl-C, again if need be: the interpreter drops what a signal raises in a finalizer."""
-    for _ in range(5):
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            return process.stop(signal.SIGINT, 10.0)
-    raise AssertionError("it goes on")
-
-
 def test_ctrl_c_ends_the_watching_and_nothing_else(running_embedded: Fleet, tmp_path: Path) -> None:
     running_embedded.start("serve")
     running_embedded.submit(running_embedded.write_spec(SPEC.format(folder=tmp_path)))
     watched = running_embedded.start("watch", "s")
     wait_for(lambda: "study s running" in watched.log.read_text(), "the view shows the study")
 
-    assert interrupted(watched) == 130
+    assert watched.stop(signal.SIGINT) == 130
 
     assert "Traceback" not in watched.log.read_text()
     assert seen(running_embedded)["state"] == "running"

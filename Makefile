@@ -9,12 +9,12 @@ BESIDE := --numprocesses 2 --dist loadfile
 AMONG := --numprocesses 3 --dist loadfile
 INPUTS := pyproject.toml docker/constraints.txt
 
-.PHONY: demo test lint types unit integration faults chaos bench clean
+.PHONY: demo test lint types unit integration soak faults chaos bench clean
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types unit integration faults ## everything that has to hold
+test: lint types unit integration soak ## everything that has to hold
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -30,8 +30,11 @@ unit: $(VENV)/.installed-dev
 integration: $(VENV)/.installed-dev  ## real processes on real servers
 	$(BIN)/pytest $(AMONG) tests/integration
 
-faults: $(VENV)/.installed-dev    ## every fault of docs/faults.md
-	$(BIN)/pytest $(AMONG) tests/faults
+soak: $(VENV)/.installed-dev      ## the short form of chaos
+	$(BIN)/pytest tests/faults/test_chaos.py
+
+faults: $(VENV)/.installed-dev    ## every fault of docs/faults.md, one by one
+	$(BIN)/pytest tests/faults
 
 chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account
 	$(BIN)/python -m tests.chaos

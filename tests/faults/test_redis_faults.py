@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.faults.scene import LEASE, Scene
+from tests.faults.scene import LEASE, Scene, eventually
 from tests.servers import Redis
 
 pytestmark = pytest.mark.timeout(300)
@@ -83,11 +83,11 @@ def test_connections_that_carry_nothing_any_more_are_given_up(scene: Scene) -> N
 def test_a_failover_that_loses_what_was_written_loses_no_epoch(scene: Scene) -> None:
     replica = Redis(scene.folder / "replica", "--replicaof", "127.0.0.1", str(scene.redis.port))
     replica.start()
-    search = scene.submit("failover", trials=12, epochs=24)
-    search.underway()
     with contextlib.closing(replica.client()) as client:
-        while client.info("replication")["master_link_status"] != "up":
-            time.sleep(0.02)
+        # Before the search begins: the first copy takes a server five seconds and more.
+        eventually(lambda: client.info("replication")["master_link_status"] == "up", "the replica follows")
+        search = scene.submit("failover", trials=12, epochs=24)
+        search.underway()
         client.replicaof("NO", "ONE")
         # The old one goes on taking what nobody will ever read.
         recorded = len(search.records.epochs)

@@ -53,17 +53,18 @@ def _from_a_pool(thread: threading.Thread) -> bool:
 
 def _children() -> list[str]:
     """Returns the child processes that still run; those that have ended are collected."""
-    found: list[str] = []
-    for task in Path("/proc/self/task").glob("*/children"):
-        found += task.read_text().split()
-    return [pid for pid in found if not _collect(int(pid))]
+    while found := [pid for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()]:
+        if running := [pid for pid in found if not _collect(int(pid))]:
+            return running
+        # Those that have just ended may have left us children of theirs.
+    return []
 
 
 def _collect(pid: int) -> bool:
     try:
         return os.waitpid(pid, os.WNOHANG)[0] == pid
     except ChildProcessError:
-        return True
+        return not Path(f"/proc/{pid}").exists()
 
 
 def _gpu_trouble() -> str:

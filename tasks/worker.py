@@ -16,6 +16,7 @@ import os
 import signal
 import socket
 import sys
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -252,7 +253,7 @@ def _attach(
     options: argparse.Namespace,
 ) -> None:
     """Connects Celery's signals: a keeper in every pool process, news of revoked tasks, an orderly end."""
-    main_pid = os.getpid()
+    main_pid, mark = os.getpid(), uuid.uuid4().hex
     slots, shown = shared.slots, shared.exposition
     # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
     client = ground.connect()
@@ -266,6 +267,7 @@ def _attach(
         slot = Slot(
             index=index,
             name=f"{name}/{index}",
+            mark=f"{mark}-{index}",
             device=device_name(environment, gpus),
             environment=environment,
             data=options.data_dir,

@@ -37,6 +37,7 @@ from tasks.keeper.bell import Bell
 from tasks.keeper.checkpoints import open_store
 from tasks.keeper.course import Course
 from tasks.keeper.herald import Herald, Send
+from tasks.keeper.leftovers import end_marked
 from tasks.keeper.meters import Figure, Meter
 from tasks.keeper.process import TrainerProcess
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
@@ -115,6 +116,8 @@ class Keeper:
         self._left_at: float | None = None
         self._leaving = False
         self._preloading: threading.Thread | None = None
+        # A keeper that was killed here before has ended nothing.
+        end_marked(slot.mark)
         self._trainer = self._start_trainer()
 
     def start(self) -> None:
@@ -337,7 +340,10 @@ class Keeper:
     def _start_trainer(self) -> TrainerProcess:
         self._slot.logs.mkdir(parents=True, exist_ok=True)
         trainer = TrainerProcess(
-            self._slot.environment, self._slot.logs / f"slot-{self._slot.index}.log", self._slot.preload
+            self._slot.environment,
+            self._slot.mark,
+            self._slot.logs / f"slot-{self._slot.index}.log",
+            self._slot.preload,
         )
         # A new one takes its first job when it has started; there is nothing to wait for before that.
         trainer.ready = True

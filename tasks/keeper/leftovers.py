@@ -5,36 +5,49 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Final
 
 MARK: Final = "ORCHESTRATOR_TRAINER"
-"""Environment variable that each trainer has for itself, and all that it starts inherits."""
+"""Environment variable that the trainers of a slot have for themselves, and all that they start inherits."""
 
 _ROUNDS: Final = 10
-"""How often is looked again: a process may fork just before it is ended."""
+"""How often is looked again: a process may fork just before it is ended, or become another program."""
+
+_PAUSE_SECONDS: Final = 0.005
+"""Between two looks, where there is only to wait: for one to become another program, or to be gone."""
 
 
 def end_marked(mark: str) -> int:
     """Ends every process of this user with this mark; returns how many there were."""
-    ended = 0
+    ended: set[int] = set()
     for _ in range(_ROUNDS):
-        found = _marked(mark)
+        found, unknown = _look_for(mark)
         for pid in found:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
-        ended += len(found)
-        if not found:
+        if not found and not unknown:
             break
-    return ended
+        if not ended.issuperset(found):
+            ended.update(found)
+        else:
+            # Nothing new: what is there has been told, or cannot be known yet.
+            time.sleep(_PAUSE_SECONDS)
+    return len(ended)
 
 
-def _marked(mark: str) -> list[int]:
+def _look_for(mark: str) -> tuple[list[int], bool]:
+    """Returns the processes with this mark, and whether there are some of which it cannot be said."""
     wanted = f"{MARK}={mark}".encode()
-    found = []
+    found, unknown = [], False
     for path in Path("/proc").glob("[0-9]*/environ"):
-        # A zombie has no environment any more.
         with contextlib.suppress(OSError):
-            if wanted in path.read_bytes().split(b"\0"):
+            environment = path.read_bytes()
+            if wanted in environment.split(b"\0"):
                 found.append(int(path.parent.name))
-    return found
+            elif not environment:
+                # It is in the middle of an exec, and has no environment before that is over. What never has one, a
+                # zombie or a thread of the kernel, has no program either, and reading its name is an error.
+                unknown = bool((path.parent / "exe").readlink()) or unknown
+    return found, unknown

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -25,18 +24,19 @@ class TrainerProcess:
 
     Args:
         environment: Its whole environment.
+        mark: What it and all that it starts are known by.
         log: File that takes its output while it trains nothing.
         preload: Objective to import at once, or empty.
     """
 
-    def __init__(self, environment: Mapping[str, str], log: Path, preload: str = "") -> None:
+    def __init__(self, environment: Mapping[str, str], mark: str, log: Path, preload: str = "") -> None:
         ours, theirs = socket.socketpair()
-        self._mark = uuid.uuid4().hex
+        self._mark = mark
         command = [sys.executable, "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(
                 command + ([preload] if preload else []),
-                env=dict(environment) | {MARK: self._mark},
+                env=dict(environment) | {MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

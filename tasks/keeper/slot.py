@@ -12,12 +12,14 @@ from tasks.admission import Admission
 class Slot:
     """Where a keeper works: its number, what its trainer's environment is, and where output and checkpoints go.
 
-    ``queues`` are those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names, ``artifacts``
-    what ``ORCHESTRATOR_ARTIFACT_URL`` does; ``admission`` is what may be run.
+    ``mark`` is what its trainers and all that they start are known by, and nothing else on this host; ``queues`` are
+    those that it serves; ``checkpoints`` is what ``ORCHESTRATOR_CHECKPOINT_URL`` names, ``artifacts`` what
+    ``ORCHESTRATOR_ARTIFACT_URL`` does; ``admission`` is what may be run.
     """
 
     index: int
     name: str
+    mark: str
     device: str
     environment: dict[str, str]
     data: Path

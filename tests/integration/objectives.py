@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import time
 from pathlib import Path
 
@@ -43,12 +44,16 @@ def long_epochs(trial: optuna.Trial, *, folder: str, seconds: float = 20.0) -> f
         Path(folder, f"{trial.number}.json").write_text(json.dumps(note))
 
 
-def waits(trial: optuna.Trial, *, folder: str, ready: int = 0) -> float:
+def waits(trial: optuna.Trial, *, folder: str, ready: int = 0, helped: bool = False) -> float:
     """Reports once, then waits for a file to appear; a trial that is stopped meanwhile leaves at once.
 
-    The first ``ready`` trials do not wait.
+    The first ``ready`` trials do not wait. One that is ``helped`` has a process in a session of its own, which is
+    written down.
     """
     x = trial.suggest_float("x", 0.0, 1.0)
+    if helped:
+        helper = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        Path(folder, f"{trial.number}.helper").write_text(str(helper.pid))
     trial.report(x, 1)
     while trial.number >= ready and not Path(folder, "go").exists():
         time.sleep(0.01)

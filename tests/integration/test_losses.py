@@ -90,7 +90,10 @@ def test_whoever_is_killed_the_trial_goes_on_elsewhere(running_embedded: Fleet, 
 def test_a_keeper_that_is_killed_after_it_obeyed_a_stop_has_not_been_revoked(
     running_embedded: Fleet, tmp_path: Path
 ) -> None:
-    """To Celery, a process that was once told to stop a task and dies in a later one has obeyed late."""
+    """To Celery, a process that was once told to stop a task and dies in a later one has obeyed late.
+
+    What its trial had started is ended by the keeper that takes its place.
+    """
     servers = running_embedded.servers
     assert servers is not None
     running_embedded.start("serve")
@@ -99,7 +102,7 @@ def test_a_keeper_that_is_killed_after_it_obeyed_a_stop_has_not_been_revoked(
         running_embedded.write_spec(
             'name = "s"\nobjective = "objectives:waits"\ntrials = 3\n[space]\n'
             'x = { type = "float", low = 0.0, high = 1.0 }\n'
-            f'[args]\nfolder = "{tmp_path}"\n'
+            f'[args]\nfolder = "{tmp_path}"\nhelped = true\n'
         )
     )
     wait_for_epochs(servers, 1)
@@ -107,7 +110,10 @@ def test_a_keeper_that_is_killed_after_it_obeyed_a_stop_has_not_been_revoked(
         token = history.trial("s", "0").attempts[0].token
     create_app(servers.redis_url).control.revoke(token, terminate=True, signal="SIGUSR2")
     wait_for_epochs(servers, 2)
+    helper = int((tmp_path / "1.helper").read_text())
+    assert "sleep" in command_line(helper)
     os.kill(keeper_of(worker), signal.SIGKILL)
+    wait_for(lambda: "sleep" not in command_line(helper), "the helper of its trial is gone")
     (tmp_path / "go").touch()
 
     end = follow_to_end(servers.client(), "s")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -165,7 +166,7 @@ class Bench:
         self.start()
 
     def start(self) -> None:
-        self.trainer = TrainerProcess(self._environment, self._folder / "trainer.log")
+        self.trainer = TrainerProcess(self._environment, uuid.uuid4().hex, self._folder / "trainer.log")
 
     def run(self, uid: str, objective: str = "fruit:objective") -> list[FromTrainer]:
         """Returns what it says of one job."""

@@ -65,7 +65,7 @@ class Scene:
         self.stack.extra = {}
         self.stack.start_all()
 
-    def submit(self, name: str, trials: int = 8, epochs: int = 16, seconds: float = 0.05, **extra: str) -> Search:
+    def submit(self, name: str, trials: int = 8, epochs: int = 40, seconds: float = 0.05, **extra: str) -> Search:
         """Begins a search; ``extra`` replaces parts of its spec."""
         folder = self.folder / name
         folder.mkdir()
@@ -74,8 +74,10 @@ class Scene:
             text = text.replace(old, new)
         spec = folder / "spec.toml"
         spec.write_text(text)
+        # Read from the beginning: on a busy machine the search may be far on before `submit` has come back.
+        search = Search(self, Records(self.postgresql.url, name), folder, trials, epochs)
         self.stack.submit(spec)
-        return Search(self, Records(self.postgresql.url, name), folder, trials, epochs)
+        return search
 
     def orchestrator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of the command line."""
@@ -118,6 +120,11 @@ class Search:
     trials: int
     epochs: int
 
+    @property
+    def over(self) -> bool:
+        """Whether every trial has ended."""
+        return len(self.records.ended) == self.trials
+
     def until(self, condition: Callable[[], object]) -> None:
         """Waits until something holds."""
         deadline = time.monotonic() + PATIENCE
@@ -128,12 +135,13 @@ class Search:
 
     def underway(self, epochs: int = 8) -> None:
         """Waits until so many epochs are recorded and some trial trains."""
-        self.until(lambda: len(self.records.epochs) >= epochs and self.records.live)
+        self.until(lambda: self.over or (len(self.records.epochs) >= epochs and self.records.live))
+        assert not self.over, "the search was over before it could be disturbed"
 
     def goes_on(self) -> None:
         """Waits until something new is recorded."""
         begun = time.monotonic()
-        self.until(lambda: self.records.last > begun or len(self.records.ended) == self.trials)
+        self.until(lambda: self.records.last > begun or self.over)
 
     def victim(self, worker: str = "") -> Live:
         """Waits for a trial that trains, on ``worker`` if it is named; returns it."""
@@ -151,8 +159,7 @@ class Search:
     def balance(self) -> Account:
         """Waits for the end, and returns the account, which balances."""
         try:
-            ended = lambda: self.records.state == "finished" and len(self.records.ended) == self.trials  # noqa: E731
-            self.until(ended)
+            self.until(lambda: self.records.state == "finished" and self.over)
             self.until(lambda: all(state in ("done", "lost") for _, state, _ in self.records.attempts()))
             account = settle(self.records, self.trials, self.epochs, set(self.reports()))
         finally:

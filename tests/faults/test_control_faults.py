@@ -37,7 +37,7 @@ def test_of_two_control_planes_one_writes_and_one_waits(scene: Scene) -> None:
 
 
 def test_a_control_plane_that_stood_still_has_lost_its_right(scene: Scene) -> None:
-    search = scene.submit("frozen", epochs=40)
+    search = scene.submit("frozen")
     search.underway()
     leader = scene.leader()
     scene.stack.signal(leader, signal.SIGSTOP)
@@ -51,7 +51,7 @@ def test_a_control_plane_that_stood_still_has_lost_its_right(scene: Scene) -> No
 
 
 def test_a_database_that_restarts_is_waited_for(scene: Scene) -> None:
-    search = scene.submit("restarted", epochs=40)
+    search = scene.submit("restarted", epochs=80)
     for _ in range(3):
         search.underway()
         scene.postgresql.kill()

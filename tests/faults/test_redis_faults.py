@@ -48,7 +48,7 @@ def test_an_append_only_file_without_its_end_loses_nothing(scene: Scene) -> None
 
 
 def test_redis_away_for_several_leases_is_waited_for(scene: Scene) -> None:
-    search = scene.submit("away", epochs=40)
+    search = scene.submit("away")
     search.underway()
     scene.redis.kill()
     reports = sum(search.reports().values())
@@ -60,7 +60,7 @@ def test_redis_away_for_several_leases_is_waited_for(scene: Scene) -> None:
 
 
 def test_a_full_redis_holds_everything_up_and_loses_nothing(scene: Scene) -> None:
-    search = scene.submit("full", epochs=40)
+    search = scene.submit("full")
     search.underway()
     with contextlib.closing(scene.redis.client()) as client:
         client.config_set("maxmemory", 1)

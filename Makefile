@@ -3,18 +3,18 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Processes that run tests, each the files that it is dealt: fixtures are shared within a file. Tests of processes wait
-# a good part of their time, so that there may be more of them than cores.
+# Processes that run tests, each the files that it is dealt: fixtures are shared within a file. Tests of real processes
+# wait a good part of their time, so that there may be more of them than cores; the longest files come first.
 BESIDE := --numprocesses 2 --dist loadfile
-AMONG := --numprocesses 3 --dist loadfile
+AMONG := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 INPUTS := pyproject.toml docker/constraints.txt
 
-.PHONY: demo test lint types unit integration soak faults chaos bench clean
+.PHONY: demo test lint types unit processes faults chaos bench clean
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types unit integration soak ## everything that has to hold
+test: lint types unit processes ## everything that has to hold
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -27,13 +27,10 @@ types: $(VENV)/.installed-dev
 unit: $(VENV)/.installed-dev
 	$(BIN)/pytest $(BESIDE) tests/unit tests/contract
 
-integration: $(VENV)/.installed-dev  ## real processes on real servers
-	$(BIN)/pytest $(AMONG) tests/integration
+processes: $(VENV)/.installed-dev ## real processes on real servers, and everything that may happen to them
+	$(BIN)/pytest $(AMONG) tests/faults tests/integration
 
-soak: $(VENV)/.installed-dev      ## the short form of chaos
-	$(BIN)/pytest tests/faults/test_chaos.py
-
-faults: $(VENV)/.installed-dev    ## every fault of docs/faults.md, one by one
+faults: $(VENV)/.installed-dev    ## what may happen to them alone, one fault after the other
 	$(BIN)/pytest tests/faults
 
 chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account

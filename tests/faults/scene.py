@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.chaos.faults import descendants, signal_all
 from tests.chaos.records import Account, Live, Records, settle
 from tests.chaos.soak import SPEC
+from tests.chaos.soaked import GATE
 from tests.chaos.stack import HEARTBEAT, ROOT, Stack
 from tests.faults.proxy import Proxy
 from tests.servers import PostgreSQL, Redis
@@ -65,13 +66,13 @@ class Scene:
         self.stack.extra = {}
         self.stack.start_all()
 
-    def submit(self, name: str, trials: int = 8, epochs: int = 40, seconds: float = 0.05, **extra: str) -> Search:
-        """Begins a search; ``extra`` replaces parts of its spec."""
+    def submit(self, name: str, trials: int = 8, epochs: int = 40, seconds: float = 0.05, **extra: bool) -> Search:
+        """Begins a search, which stands still after its first epochs until it is let go; ``extra`` are arguments."""
         folder = self.folder / name
         folder.mkdir()
         text = SPEC.format(study=name, trials=trials, epochs=epochs, seed=1, seconds=seconds, folder=folder)
-        for old, new in extra.items():
-            text = text.replace(old, new)
+        more = "".join(f"{name} = {str(value).lower()}\n" for name, value in {"gated": True, **extra}.items())
+        text = text.replace("[args]\n", f"[args]\n{more}")
         spec = folder / "spec.toml"
         spec.write_text(text)
         # Read from the beginning: on a busy machine the search may be far on before `submit` has come back.
@@ -134,9 +135,18 @@ class Search:
             self.records.wait(0.2)
 
     def underway(self, epochs: int = 8) -> None:
-        """Waits until so many epochs are recorded and some trial trains."""
+        """Waits until so many epochs are recorded and some trial trains, and lets the search go on."""
+        self.ready(epochs)
+        self.let_go()
+
+    def ready(self, epochs: int = 8) -> None:
+        """Waits until so many epochs are recorded and some trial trains; there it stands."""
         self.until(lambda: self.over or (len(self.records.epochs) >= epochs and self.records.live))
         assert not self.over, "the search was over before it could be disturbed"
+
+    def let_go(self) -> None:
+        """Has the search go on."""
+        (self.folder / GATE).touch()
 
     def goes_on(self) -> None:
         """Waits until something new is recorded."""
@@ -158,6 +168,7 @@ class Search:
 
     def balance(self) -> Account:
         """Waits for the end, and returns the account, which balances."""
+        self.let_go()
         try:
             self.until(lambda: self.records.state == "finished" and self.over)
             self.until(lambda: all(state in ("done", "lost") for _, state, _ in self.records.attempts()))

@@ -18,10 +18,9 @@ from tests.chaos.stack import CONTROL_PLANES
 from tests.faults.scene import LEASE, ROOT, Scene
 
 pytestmark = pytest.mark.timeout(300)
-ASKING = {'[space]\nx = { type = "float", low = 0.0, high = 1.0 }\n': ""}
-"""Without a space nothing is sampled ahead: every trial asks."""
 STEPS = [step for step in Step if step not in (Step.ANSWERED, Step.REVOKED)]
-"""Of those two there may be none in time; simulations have them."""
+"""Of those two there may be none in time; simulations have them. Where each epoch begins with a question, there is each
+of the others as long as the search goes on, and it goes on only as long as somebody answers."""
 
 
 def other(name: str) -> str:
@@ -75,9 +74,10 @@ def test_while_the_database_is_away_training_goes_on_and_nobody_is_lost(scene: S
 
 
 def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(scene: Scene) -> None:
-    search = scene.submit("killed-at-steps", trials=30, epochs=20, **ASKING)
-    search.underway()
+    search = scene.submit("killed-at-steps", trials=30, epochs=20, looks=True)
+    search.ready()
     stand_down(scene)
+    search.let_go()
     try:
         for step in STEPS:
             dying = dying_serve(scene, step, 1, signal.SIGKILL)
@@ -94,10 +94,10 @@ def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(scen
 
 
 def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(scene: Scene) -> None:
-    search = scene.submit("mid-batch", trials=10, epochs=24, **ASKING)
-    search.underway()
+    search = scene.submit("mid-batch", trials=10, epochs=24, looks=True)
+    search.ready()
     stand_down(scene)
-    # Every trial asks, so that there are more rounds than that, however much has piled up.
+    search.let_go()
     frozen = dying_serve(scene, Step.DECIDED, 3, signal.SIGSTOP)
     try:
         search.until(lambda: state_of(frozen.pid) == "T")

@@ -99,9 +99,9 @@ def test_attempts_become_time_on_a_slot() -> None:
     found = facts(
         [trial(0), trial(1)],
         [
-            attempt(0, 0, 50, cause="promoted"),  # in the books until it went on; its slot was free at 10
-            attempt(1, 12, 20, gap=2.0, state="lost"),
-            attempt(0, 50, 60, number=2, gap=1.0),
+            attempt(0, 0, 10, cause="promoted"),
+            attempt(1, 12, 20, state="lost"),
+            attempt(0, 50, 60, number=2),
             attempt(1, 30, None, "w/1", number=2, state="running"),
         ],
     )

@@ -121,6 +121,18 @@ def test_slot_time_saved_is_at_the_pace_of_each_trial() -> None:
     assert facts([trial(0, PRUNED, [0.1], [0.1])], [attempt(0, 0, 6)], max_steps=None).seconds_saved is None
 
 
+def test_nothing_is_more_than_all_of_it() -> None:
+    """The budget was lowered, and a trial reported more epochs than a full one has."""
+    found = facts(
+        [trial(number, curve=[0.1] * 9) for number in range(4)]
+        + [trial(4, curve=[0.1] * 12), trial(5, PRUNED, [0.1], [0.1] * 2)],
+        trials=2,
+    )
+    epochs = found.summary.epochs
+    assert (epochs.trained, epochs.budget, epochs.saved) == (50, 57, 7)
+    assert facts([trial(0, curve=[0.1] * 3)], trials=2).summary.epochs.budget == 18
+
+
 def test_many_trials_are_sampled_and_the_page_says_so() -> None:
     many = facts(
         [trial(number, curve=[0.1, 0.2, 0.3]) for number in range(3_000)],

@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from reported import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
 
 from orchestrator.report import png
+from orchestrator.report.contour import ticks
 from orchestrator.report.facts import PAUSED, RETRIED, RUNNING, Facts
 from orchestrator.report.plot import Plot
 from orchestrator.report.plots import draw
@@ -178,3 +179,37 @@ def test_odd_values_and_names_are_drawn_or_refused_in_words(
         assert bool(plot.absent) != bool(plot.figures)
         for figure in plot.figures:
             assert "<script" not in json.dumps(figure.to_json())
+
+
+def test_a_logarithmic_axis_of_the_contour_has_the_parameters_own_values() -> None:
+    (figure,) = drawn(ordinary())["contour"].figures
+    axis = next(each for each in (figure.layout.xaxis, figure.layout.yaxis) if each.title.text == "lr (log)")
+    assert [float(each) for each in axis.ticktext] == pytest.approx([10**each for each in axis.tickvals])
+    assert "0.001" in axis.ticktext
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1e-4, 1.0, [1e-4, 1e-3, 0.01, 0.1, 1.0]),
+        (0.2, 20.0, [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]),
+        (3.0, 8.0, [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
+        (1.0, 1.1, [1.0, 1.05, 1.1]),
+        (1e-30, 1e30, [10.0**power for power in range(-30, 31, 8)]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_round(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(math.log10(low), math.log10(high)) == pytest.approx(expected)
+
+
+def test_a_slot_was_not_idle_before_it_was_there() -> None:
+    stints = [attempt(0, 0, 10), attempt(1, 90, 95, "w/1"), attempt(2, 95, 100, "w/1")]
+    says = drawn(facts([trial(0), trial(1), trial(2)], stints))["timeline"].says
+    assert says.startswith("The 2 slots were at work 100% of the time")
+
+
+def test_words_take_the_colour_of_the_page() -> None:
+    for plot in drawn(ordinary()).values():
+        for figure in plot.figures:
+            fonts = [each.font.color for each in figure.layout.annotations]
+            assert set(fonts) <= {None}, plot.id

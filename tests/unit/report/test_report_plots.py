@@ -213,3 +213,13 @@ def test_words_take_the_colour_of_the_page() -> None:
         for figure in plot.figures:
             fonts = [each.font.color for each in figure.layout.annotations]
             assert set(fonts) <= {None}, plot.id
+
+
+def test_no_tick_of_a_png_is_markup() -> None:
+    """Nothing is taken for mathematics there, and so matplotlib must not write any itself."""
+    for plot in drawn(ordinary()).values():
+        for figure in plot.figures:
+            sheet = png.draw(figure, plot.title)
+            sheet.canvas.draw()
+            ticks = [tick for axes in sheet.axes for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+            assert not [tick.get_text() for tick in ticks if "$" in tick.get_text()], plot.id

@@ -118,7 +118,9 @@ def parallel(facts: Facts) -> Plot:
     if absent := absent_of(facts, names, 2, several=True):
         return Plot("parallel", title, absent=absent)
     drawn = best_and_spread(facts, MOST_LINES)
-    says = "A line for each completed trial, through its value and its parameters; the colour is that of the value."
+    which = "value" if facts.single else "first value"
+    says = f"A line for each completed trial, through its value{'' if facts.single else 's'} and its parameters; the"
+    says += f" colour is that of the {which}."
     says += limit(len(drawn), len(facts.completed), "completed trials, the best among them")
     says += limit(min(len(names), MOST_PARAMETERS), len(names), "parameters")
     study, shown = _study(facts, drawn)
@@ -130,7 +132,9 @@ def parallel(facts: Facts) -> Plot:
     for trace in made.data:
         if trace.marker.colorscale is not None:
             trace.update(marker={"colorscale": scale, "reversescale": False, "color": [min(values), max(values)]})
-            trace.update(marker={"cmin": min(values), "cmax": max(values), "colorbar": {"title": None}})
+            trace.update(marker={"cmin": min(values), "cmax": max(values)})
+            # Of several objectives its own would show a rank.
+            trace.marker.colorbar = {"thickness": 14}
         elif trace.y[0] is not None:
             # Optuna's blues vanish, some on white and some on black. The first axis is the first value, from 0 to 1.
             trace.update(line={"color": sample_colorscale(scale, [trace.y[0]])[0]}, opacity=0.7, hoverinfo="skip")

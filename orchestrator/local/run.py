@@ -215,7 +215,7 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None])
 
 def _check(worker: Child, server: Child, interrupted: threading.Event) -> None:
     if interrupted.is_set():
-        raise Interrupted("interrupted; the same command goes on with the search")
+        raise Interrupted("interrupted")
     for child in (worker, server):
         if (code := child.ended()) is not None:
             problem = f"the {child.name} process ended with exit code {code}: {child.last_words()}"

@@ -34,9 +34,10 @@ from tasks import delivery, keys, log_lines, remote_control, train
 from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.codec import encode
-from tasks.contract import Event, Preloaded, Revoked
+from tasks.contract import Event, Revoked
 from tasks.endpoint import BadSetting, endpoint_of
 from tasks.exposition import Exposition
+from tasks.frames import Preloaded
 from tasks.joining import refusal
 from tasks.keeper.checkpoints import Unusable, check_url
 from tasks.keeper.devices import (

@@ -45,7 +45,11 @@ class CheckpointRow(NamedTuple):
 
 @dataclass(slots=True)
 class AttemptRow:
-    """One try of one trial, as it stands in the table of attempts. Times are seconds since the epoch, in UTC."""
+    """One try of one trial, as it stands in the table of attempts. Times are seconds since the epoch, in UTC.
+
+    ``ended`` is when it had its slot no longer: of one that paused at a rung that is when it paused, whatever became of
+    it there. ``created`` of the trial's next attempt says when it was promoted.
+    """
 
     token: str
     trial: int

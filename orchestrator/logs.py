@@ -93,6 +93,10 @@ def show(
         if lines is not None:
             last_lines(file, lines)
         printer.write(following(file, Ended(look)) if follow else rest(file))
+    if path.stat().st_size == 0:
+        print(
+            f"trial {trial.number} has printed nothing{'' if follow or has_ended(trial) else ' yet'}", file=sys.stderr
+        )
 
 
 def log_file(data: Path, study: str, number: int) -> Path:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.notices import Progress
 
 PACE_TRIALS = 20
-"""The pace is that of so many trials that ended last."""
+"""How fast a study goes is measured since the first of so many trials that ended last."""
 
 
 class Told(NamedTuple):
@@ -22,6 +23,14 @@ class Told(NamedTuple):
     at: float
 
 
+class Work(NamedTuple):
+    """What one trial has cost and brought: ``spells`` are its attempts that started, each from when to when in seconds
+    since the epoch, ``None`` while it is at work; ``epochs`` are those that it reported in all of them."""
+
+    epochs: int
+    spells: tuple[tuple[float, float | None], ...]
+
+
 @dataclass(frozen=True)
 class Overview:
     """One study.
@@ -30,6 +39,7 @@ class Overview:
         progress: What the control plane would tell of it.
         created, changed: When the study was made, and when its state last changed; seconds since the epoch.
         ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch.
+        work: Of the trials that were at work since the first of ``ends``, or where there are too few, at any time.
         notes: Who was told what, oldest first.
         flagged: In what it is worse than the last run of its schedule; empty where it is not.
     """
@@ -38,6 +48,7 @@ class Overview:
     created: float
     changed: float
     ends: tuple[float, ...] = ()
+    work: tuple[Work, ...] = ()
     notes: tuple[Told, ...] = ()
     flagged: str = ""
 
@@ -48,10 +59,27 @@ class Overview:
 
     @property
     def rate(self) -> float | None:
-        """Trials that end in a second, by the last of them; ``None`` where there are too few."""
-        if len(self.ends) < 3 or self.ends[-1] <= self.ends[0]:
+        """Trials that end in a second, from the first to the last of ``ends``; ``None`` where there are too few."""
+        return None if since(self.ends) is None else (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
+
+    def epoch_rate(self, now: float) -> float | None:
+        """Returns the epochs that all slots together train in a second; ``None`` where none was reported.
+
+        It is measured from the first of ``ends`` until ``now``, or until the last attempt had ended where nothing is at
+        work; where too few trials have ended, from the first start. When an epoch was reported is not stored: those of
+        a trial are taken to be spread evenly over the time that it was at work.
+        """
+        spells = [[(begin, now if end is None else end) for begin, end in each.spells] for each in self.work]
+        if not any(each.epochs for each in self.work):
             return None
-        return (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
+        first = min(begin for spans in spells for begin, _ in spans)
+        begin, until = since(self.ends) or first, max(end for spans in spells for _, end in spans)
+        trained = 0.0
+        for each, spans in zip(self.work, spells, strict=True):
+            lasted = sum(end - start for start, end in spans)
+            within = sum(max(0.0, end - max(start, begin)) for start, end in spans)
+            trained += each.epochs * within / lasted if lasted > 0 else 0.0
+        return trained / (until - begin) if until > begin else None
 
     def eta(self, now: float) -> float | None:
         """Returns the seconds until the budget is used up at that pace; ``None`` unless the study is running, and when
@@ -61,3 +89,9 @@ class Overview:
             return None
         seconds = left / rate - (now - self.ends[-1])
         return seconds if seconds > 0 else None
+
+
+def since(ends: Sequence[float]) -> float | None:
+    """Returns since when it is measured how fast a study goes, of trials that ended at these times, oldest first;
+    ``None`` where they are too few to tell, or all ended at once."""
+    return ends[0] if len(ends) > 2 and ends[-1] > ends[0] else None

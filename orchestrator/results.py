@@ -44,7 +44,9 @@ def summary_of(
     budget = saved = None
     if spec.max_steps is not None:
         extra = sum(EXTRA in trial.system_attrs for trial in snapshot.trials)
-        budget = (spec.trials + extra) * spec.max_steps
+        # A trial may report more epochs than the spec says that a full one has.
+        budget = sum(max(spec.max_steps, epochs) for epochs in trained)
+        budget += (spec.budget(extra, len(trained)) - len(trained)) * spec.max_steps
         saved = sum(
             max(0, spec.max_steps - epochs)
             for epochs, state in zip(trained, states, strict=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 import optuna
@@ -20,6 +21,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from orchestrator.exhaustive import cells_taken, leaves_nothing
 from orchestrator.mirror import Mirror
 from orchestrator.spec import Spec
+from orchestrator.spec.configuration import can_be
 from orchestrator.spec.samplers import build_sampler, grid_cells
 from tasks.contract import Parameter
 
@@ -92,13 +94,11 @@ class Asker:
             trial = self.study.ask()
             # Now, not when the first parameter is asked for: what has been learned by then depends on the worker.
             relative = {name: value for name, value in trial.relative_params.items() if name not in self._space}
-            for name, distribution in self._space.items():
-                self._suggest(trial, name, distribution)
+            self._sample(trial, self._space)
             # Brute force walks down a tree of parameters in the objective's own order.
             if not self._space and self._spec.sampler.name != "brute_force":
                 with self._mirror.sampling_ahead():
-                    for name, distribution in self._seen.calculate(self.study).items():
-                        self._suggest(trial, name, distribution)
+                    self._sample(trial, self._seen.calculate(self.study))
         self._trials[trial.number] = trial
         self._keep(trial, relative)
         return trial.number
@@ -197,6 +197,16 @@ class Asker:
         trial.relative_search_space = space
         trial._relative_params = {name: space[name].to_external_repr(value) for name, (value, _) in kept.items()}
         return trial
+
+    def _sample(self, trial: optuna.Trial, space: Mapping[str, BaseDistribution]) -> None:
+        """Samples these parameters for a trial that begins.
+
+        One for which a person gave a value that it cannot have is left to the objective: it may offer something else by
+        now, and if it does not, it is told so when it asks, and the trial fails alone.
+        """
+        for name, distribution in space.items():
+            if name not in trial._fixed_params or can_be(distribution, trial._fixed_params[name]):
+                self._suggest(trial, name, distribution)
 
     def _suggest(self, trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
         self.study.sampler = self._sampler(trial.number, name)

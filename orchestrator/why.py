@@ -10,6 +10,7 @@ from orchestrator.changes import AttemptRow, DecisionAction, DecisionRow
 from orchestrator.grounds import Grounds, of_rule
 from orchestrator.pruning import Direction
 from orchestrator.recorded import TrialFacts, ranking
+from orchestrator.view.lines import traceback_lines
 from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line
 
 _WAITING = ("queued", "sent")
@@ -121,12 +122,17 @@ class Story:
             why = f", which {_ended(study.state, study.reason)}" if study.state != "running" else ""
             yield f"was never started: it was still in the queue at the end of its study{why}"
         elif cause.startswith("study "):
-            yield f"was ended{where} with its study, which {_ended(study.state, study.reason)}"
+            # It may have gone on since, and its reason is that of its latest state.
+            state = cause.removeprefix("study ")
+            reason = study.reason if state == study.state else ""
+            yield f"was ended{where} with its study, which {_ended(state, reason)}"
         elif not failure:
             yield f"was ended as failed{where} by another program, for what reason was not recorded"
         else:
             yield self._failure(failure, where)
-            yield self._traceback(failure)
+            if kept := str(failure.get("traceback") or "").strip():
+                yield from (f"  {line}" for line in traceback_lines(kept))
+            yield self._printed()
 
     def _failure(self, failure: Mapping[str, Any], where: str) -> str:
         error, message = one_line(str(failure.get("error", ""))), one_line(str(failure.get("message", "")))
@@ -134,12 +140,10 @@ class Story:
         code = failure.get("exit_code")
         return text if not isinstance(code, int) else f"{text} (exit code {code}{_signal(code)})"
 
-    def _traceback(self, failure: Mapping[str, Any]) -> str:
-        kept = "traceback: in the trial's user attribute 'failure'" if failure.get("traceback") else ""
-        log = f"logs/{self._trial.study.name}/trial-{self._trial.number:05d}.log in the data folder"
+    def _printed(self) -> str:
         host = self._last.host if self._last is not None else ""
-        printed = f"what it printed: {one_line(log)} on {one_line(host)}" if host else ""
-        return "; ".join(each for each in (kept, printed) if each)
+        command = f"orchestrator logs {self._trial.study.name} {self._trial.number}"
+        return f"'{one_line(command)}' shows what it printed, on {one_line(host)}" if host else ""
 
     # -- where it stands
 

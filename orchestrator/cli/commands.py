@@ -232,7 +232,7 @@ def main() -> None:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see '{context.command_path} --help')" if context else ""
-        click.echo(f"orchestrator: {_explained(error)}{hint}", err=True)
+        click.echo(f"orchestrator: {_explained(error).rstrip('.')}{hint}", err=True)
         sys.exit(2)
     except click.Abort:
         sys.exit(130)

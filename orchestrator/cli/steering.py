@@ -27,18 +27,15 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
     \b
     orchestrator enqueue digits lr=0.003 optimizer=adam
     """
-    from orchestrator.spec.configuration import check_configuration, read_configuration
-    from orchestrator.spec.faults import nearest
+    from orchestrator.spec.configuration import check_configuration, doubts, read_configuration
 
     params = read_configuration(values)
     with look() as history:
         # Here as well as where it is applied: what is wrong is said also where nobody runs who would apply it.
         check_configuration(history.spec(study), params, f"study '{study}'")
-        known = history.parameters(study)
-    for key in params if known else ():
-        if key not in known:
-            # It may belong to a branch of the objective that nobody has taken yet, so this is no error.
-            click.echo(f"note: no trial of '{study}' has had a parameter '{key}' yet; {nearest(key, known)}", err=True)
+        known = history.listing(study).parameters()
+    for doubt in doubts(params, known, study):
+        click.echo(f"note: {doubt}", err=True)
     _add("enqueue", study, {"params": params})
 
 

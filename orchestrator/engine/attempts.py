@@ -71,8 +71,9 @@ class Attempts:
         if event is AttemptEvent.SEND:
             row.sent = at
         if state not in LIVE:
-            row.ended = at
             self._live.pop(row.trial, None)
+        if (state not in LIVE or state == AttemptState.PAUSED) and row.ended is None:
+            row.ended = at
         if state not in WAITING or event is AttemptEvent.SEND:
             self.held.pop(row.token, None)
         self.touched.add(row.token)

@@ -86,7 +86,7 @@ class Core:
     @property
     def budget(self) -> int:
         """How many trials there are to be."""
-        return self.spec.trials + self.trials.extra
+        return self.spec.budget(self.trials.extra, self.trials.count)
 
     # -- attempts
 

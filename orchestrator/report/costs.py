@@ -54,10 +54,12 @@ def _saved_in_words(facts: Facts) -> str:
     text = f"{count(epochs.trained, 'epoch')} were trained."
     if epochs.saved is None:
         text += " What pruning saved cannot be told: the spec names no max_steps."
+    elif not epochs.saved:
+        text += " Pruning saved none."
     else:
-        text += f" The pruned trials left out {epochs.saved} of theirs"
         whole = epochs.trained + epochs.saved
-        text += f" ({percent(epochs.saved, whole)} of what they would have made together)."
+        text += f" Without pruning there would have been {whole}: it saved {epochs.saved}"
+        text += f" ({percent(epochs.saved, whole)})."
         if facts.seconds_saved:
             text += f" At the pace of each trial that is {duration(facts.seconds_saved)} of slot time, an estimate."
     if facts.redone:

@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
@@ -90,27 +89,20 @@ class Facts:
         for row in self.attempts:
             last[row.trial] = max(row.number, last.get(row.trial, 0))
         states = {trial.number: trial.state for trial in self.trials}
-        begun = [row for row in self.attempts if row.started is not None]
         left = {row.trial for row in self.decisions if row.action == "end"}
         found = [
             Stint(
                 slot=(row.slot if row.host in row.slot else f"{row.host} {row.slot}") or "slot",
                 trial=row.trial,
                 attempt=row.number,
-                begin=row.started or 0.0,
-                end=max(row.started or 0.0, self.made if row.ended is None else row.ended),
+                begin=row.started,
+                end=max(row.started, self.made if row.ended is None else row.ended),
                 kind=_kind(row, row.number == last[row.trial], states.get(row.trial), row.trial in left),
             )
-            for row in begun
+            for row in self.attempts
+            if row.started is not None
         ]
-        idle = {(row.trial, row.number): row.gap or 0.0 for row in begun}
-        found.sort(key=lambda each: (each.slot, each.begin))
-        for index, (stint, following) in enumerate(pairwise(list(found))):
-            # A paused attempt ends in the books when its trial goes on. Its slot was free when the next one says so.
-            free = following.begin - idle[following.trial, following.attempt]
-            if stint.slot == following.slot and free < stint.end:
-                found[index] = stint._replace(end=max(stint.begin, free))
-        return found
+        return sorted(found, key=lambda each: (each.slot, each.begin))
 
     @cached_property
     def paces(self) -> dict[int, float]:

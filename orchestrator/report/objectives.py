@@ -80,7 +80,10 @@ def front(facts: Facts) -> Plot:
     best = {each.number for each in optima}
     shown = [trial for trial in drawn if trial.number not in best]
     on_front = [trial for trial in facts.completed if trial.number in best]
-    says = f"No trial beats the {count(len(optima), 'trial')} on the front in every objective at once."
+    says = (
+        f"{count(len(optima), 'trial')} {'is' if len(optima) == 1 else 'are'} on the front: no other one is as good in"
+    )
+    says += " every objective and better in one."
     says += limit(len(drawn), len(facts.completed), "completed trials, and the whole front")
     says += limit(min(len(pairs), MOST_PAIRS), len(pairs), "pairs of objectives")
     pairs = pairs[:MOST_PAIRS]

@@ -7,13 +7,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 import optuna
 import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from plotly.colors import sample_colorscale
-from scipy.interpolate import griddata
 
 from orchestrator.optima import in_memory
 from orchestrator.report.facts import Facts
@@ -26,7 +24,6 @@ MOST_POINTS = 1_000
 MOST_LINES = 300
 MOST_PARAMETERS = 24
 SIDE_BY_SIDE = 3
-GRID = 40
 LINES = ((0.0, GREY), (1.0, RED))
 """From the worst to the best."""
 
@@ -36,8 +33,8 @@ _ONE = "It is drawn for a single objective; this study has several. The front an
 def slices(facts: Facts) -> Plot:
     """Value over each parameter, by itself."""
     title = "Slices"
-    names = _names(facts)
-    if absent := _absent(facts, names, 1):
+    names = names_of(facts)
+    if absent := absent_of(facts, names, 1):
         return Plot("slice", title, absent=absent)
     drawn = best_and_spread(facts, MOST_POINTS)
     says = "The value over each parameter by itself; later trials are brighter."
@@ -52,6 +49,7 @@ def slices(facts: Facts) -> Plot:
         tidy(each, height=340)
         each.update_traces(marker={"size": 7, "colorscale": SCALE}, hovertemplate="%{x}: %{y}<extra></extra>")
         each.update_xaxes(title_standoff=8)
+        each.for_each_xaxis(lambda axis: axis.update(exponentformat="power"), selector={"type": "log"})
         for trace in each.data:
             if trace.marker.colorscale is not None:
                 # Those that are drawn were numbered anew.
@@ -62,7 +60,7 @@ def slices(facts: Facts) -> Plot:
 
 def importances_of(facts: Facts) -> list[dict[str, float]]:
     """Returns each objective's importances by parameter, the largest first; empty where they cannot be told."""
-    if len(_names(facts)) < 2 or len(facts.completed) < 4:
+    if len(names_of(facts)) < 2 or len(facts.completed) < 4:
         return []
     study = in_memory([_renumbered(trial, index) for index, trial in enumerate(facts.completed)], facts.spec.objectives)
     found = []
@@ -80,8 +78,8 @@ def importances_of(facts: Facts) -> list[dict[str, float]]:
 
 def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
     """How much of the difference between good and other trials lies in each parameter."""
-    title, names = "Parameter importances", _names(facts)
-    if absent := _absent(facts, names, 2, several=True):
+    title, names = "Parameter importances", names_of(facts)
+    if absent := absent_of(facts, names, 2, several=True):
         return Plot("importances", title, absent=absent)
     if not weights or not weights[0]:
         why = "Importances need at least four completed trials of different value with parameters in common."
@@ -116,11 +114,13 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
 
 def parallel(facts: Facts) -> Plot:
     """A line for each trial, through its value and all its parameters."""
-    title, names = "Parallel coordinates", _names(facts)
-    if absent := _absent(facts, names, 2, several=True):
+    title, names = "Parallel coordinates", names_of(facts)
+    if absent := absent_of(facts, names, 2, several=True):
         return Plot("parallel", title, absent=absent)
     drawn = best_and_spread(facts, MOST_LINES)
-    says = "A line for each completed trial, through its value and its parameters; the colour is that of the value."
+    which = "value" if facts.single else "first value"
+    says = f"A line for each completed trial, through its value{'' if facts.single else 's'} and its parameters; the"
+    says += f" colour is that of the {which}."
     says += limit(len(drawn), len(facts.completed), "completed trials, the best among them")
     says += limit(min(len(names), MOST_PARAMETERS), len(names), "parameters")
     study, shown = _study(facts, drawn)
@@ -132,98 +132,24 @@ def parallel(facts: Facts) -> Plot:
     for trace in made.data:
         if trace.marker.colorscale is not None:
             trace.update(marker={"colorscale": scale, "reversescale": False, "color": [min(values), max(values)]})
-            trace.update(marker={"cmin": min(values), "cmax": max(values), "colorbar": {"title": None}})
+            trace.update(marker={"cmin": min(values), "cmax": max(values)})
+            # Of several objectives its own would show a rank.
+            trace.marker.colorbar = {"thickness": 14}
         elif trace.y[0] is not None:
             # Optuna's blues vanish, some on white and some on black. The first axis is the first value, from 0 to 1.
             trace.update(line={"color": sample_colorscale(scale, [trace.y[0]])[0]}, opacity=0.7, hoverinfo="skip")
             trace.update(customdata=None, hovertemplate=None)
+    # Its grey is hard to read on white, and not to be read on black: the page has a colour for text.
+    made.update_annotations(font={"color": None, "size": 11})
     return Plot("parallel", title, says, (made,))
-
-
-def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
-    """The value over the two parameters that matter most."""
-    title, names = "Contour of the two most important parameters", _names(facts)
-    if absent := _absent(facts, names, 2):
-        return Plot("contour", title, absent=absent)
-    first, second = [*(weights[0] if weights else ()), *names][:2] if weights else names[:2]
-    trials = [t for t in best_and_spread(facts, MOST_POINTS) if first in t.params and second in t.params]
-    if len(trials) < 4:
-        return Plot("contour", title, absent=f"Fewer than four completed trials have both {first} and {second}.")
-    across, up = _Axis(first, trials), _Axis(second, trials)
-    grid = _interpolate(across, up, np.array([trial.value for trial in trials], dtype=float))
-    if grid is None:
-        return Plot("contour", title, absent=f"The trials lie on one line of {first} and {second}.")
-    surface = go.Contour(
-        x=across.grid,
-        y=up.grid,
-        z=grid,
-        colorscale=SCALE,
-        ncontours=15,
-        line={"width": 0.5},
-        colorbar={"title": "value", "thickness": 14},
-        hovertemplate="%{x}, %{y}: %{z}<extra></extra>",
-    )
-    points = go.Scatter(
-        x=across.points,
-        y=up.points,
-        mode="markers",
-        text=[f"trial {trial.number}: {trial.value:.4g}" for trial in trials],
-        hovertemplate="%{text}<extra></extra>",
-        marker={"color": "#000000", "size": 5, "line": {"color": "#ffffff", "width": 1}},
-        showlegend=False,
-    )
-    says = "The value is interpolated between the trials, which are the points."
-    says += limit(len(trials), len(facts.completed), "completed trials, the best among them")
-    made = figure(surface, points, height=460, xaxis=across.layout(), yaxis=up.layout())
-    return Plot("contour", title, says, (made,))
 
 
 def _reversed(scale: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
     return [(1 - place, colour) for place, colour in reversed(scale)]
 
 
-class _Axis:
-    """One of the two parameters: where its values lie, in logarithms where it is searched so.
-
-    Args:
-        name: The parameter.
-        trials: All of them have it.
-    """
-
-    def __init__(self, name: str, trials: Sequence[FrozenTrial]) -> None:
-        self.name = name
-        kind = trials[0].distributions[name]
-        values = [trial.params[name] for trial in trials]
-        self.choices: list[str] = []
-        if isinstance(kind, CategoricalDistribution) or any(not isinstance(value, int | float) for value in values):
-            self.choices = sorted({_text(value) for value in values})
-            self.points = np.array([self.choices.index(_text(value)) for value in values], dtype=float)
-            self.grid = np.arange(len(self.choices), dtype=float)
-        else:
-            found = np.array(values, dtype=float)
-            self.points = np.log10(found) if getattr(kind, "log", False) else found
-            self.grid = np.linspace(self.points.min(), self.points.max(), GRID)
-        self.is_log = not self.choices and getattr(kind, "log", False)
-
-    def layout(self) -> dict[str, Any]:
-        made: dict[str, Any] = {"title": {"text": label(self.name) + (" (log10)" if self.is_log else "")}}
-        if self.choices:
-            made |= {"tickvals": list(range(len(self.choices))), "ticktext": [label(each, 24) for each in self.choices]}
-        return made
-
-
-def _interpolate(across: _Axis, up: _Axis, values: Any) -> Any:
-    """Returns the value at each place of the grid, linear between the trials and NaN outside; ``None`` where the
-    trials enclose no area."""
-    span = [max(float(np.ptp(axis.points)), 1e-12) for axis in (across, up)]
-    points = np.column_stack([across.points / span[0], up.points / span[1]])
-    if np.linalg.matrix_rank(points - points[0], tol=1e-9) < 2:
-        return None
-    x, y = np.meshgrid(across.grid / span[0], up.grid / span[1])
-    return griddata(points, values, (x, y), method="linear")
-
-
-def _absent(facts: Facts, names: Sequence[str], least: int, *, several: bool = False) -> str:
+def absent_of(facts: Facts, names: Sequence[str], least: int, *, several: bool = False) -> str:
+    """Returns why there is nothing to draw of fewer than ``least`` parameters, or of several objectives, if so."""
     if not facts.single and not several:
         return _ONE
     if not facts.completed:
@@ -236,7 +162,8 @@ def _absent(facts: Facts, names: Sequence[str], least: int, *, several: bool = F
     return ""
 
 
-def _names(facts: Facts) -> list[str]:
+def names_of(facts: Facts) -> list[str]:
+    """Returns the parameters of the completed trials, in the order of their first appearance."""
     found: dict[str, None] = {}
     for trial in facts.completed:
         found |= dict.fromkeys(trial.params)
@@ -246,7 +173,7 @@ def _names(facts: Facts) -> list[str]:
 def _study(facts: Facts, trials: Sequence[FrozenTrial]) -> tuple[optuna.Study, dict[str, str]]:
     """Returns these trials as a study whose names and choices can do no harm in a plot, and the new name of each."""
     shown: dict[str, str] = {}
-    for name in _names(facts):
+    for name in names_of(facts):
         text = label(name, 24)
         # Two long names may begin alike.
         shown[name] = text if text not in shown.values() else f"{text} {len(shown)}"
@@ -295,10 +222,6 @@ def _plain(value: Any, kind: BaseDistribution) -> Any:
     text = label(value, 24)
     others = [label(each, 24) for each in kind.choices if isinstance(each, str) and each != value]
     return text if text not in others else f"{text} {kind.choices.index(value)}"
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)
 
 
 def _target(index: int, facts: Facts) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from orchestrator.report import costs, curves, failures, objectives, parameters, slots
+from orchestrator.report import contour, costs, curves, failures, objectives, parameters, slots
 from orchestrator.report.facts import Facts
 from orchestrator.report.plot import Plot
 
@@ -30,7 +30,7 @@ def _all(facts: Facts) -> Iterator[Plot]:
     weights = parameters.importances_of(facts)
     yield parameters.importances(facts, weights)
     yield parameters.parallel(facts)
-    yield parameters.contour(facts, weights)
+    yield contour.contour(facts, weights)
     yield slots.timeline(facts)
     yield costs.saved(facts)
     yield costs.latency(facts)

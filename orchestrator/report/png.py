@@ -17,6 +17,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 
 WIDTH = 1_100
 DPI = 110
@@ -31,6 +32,17 @@ def render(figure: go.Figure, title: str) -> bytes:
     Raises:
         TypeError: it has a kind of trace that is not known here.
     """
+    buffer = io.BytesIO()
+    draw(figure, title).savefig(buffer, format="png")
+    return buffer.getvalue()
+
+
+def draw(figure: go.Figure, title: str) -> Figure:
+    """Returns the same as a figure of matplotlib's.
+
+    Raises:
+        TypeError: as above.
+    """
     layout = figure.layout.to_plotly_json()
     sheet = Figure(figsize=(WIDTH / DPI, max(layout.get("height") or 380, 260) / DPI), dpi=DPI, layout="constrained")
     FigureCanvasAgg(sheet)
@@ -41,9 +53,7 @@ def render(figure: go.Figure, title: str) -> bytes:
         _trace(places[trace.get("xaxis") or "x"], trace, layout)
     for name, axes in places.items():
         _finish(axes, layout, name)
-    buffer = io.BytesIO()
-    sheet.savefig(buffer, format="png")
-    return buffer.getvalue()
+    return sheet
 
 
 def _axes(sheet: Figure, layout: Mapping[str, Any]) -> dict[str, Axes]:
@@ -95,7 +105,10 @@ def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
         symbol = _SYMBOLS.get(marker.get("symbol") or "", "o")
         hollow = "open" in (marker.get("symbol") or "") and symbol != "x"
         face: dict[str, Any] = {"facecolors": "none", "edgecolors": colour} if hollow else {"color": colour}
-        axes.scatter(x, y, s=22, marker=symbol, label=name, linewidths=1.0, **face)
+        rim = (marker.get("line") or {}).get("color")
+        if rim is not None and not hollow:
+            face = {"facecolors": colour, "edgecolors": rim}
+        axes.scatter(x, y, s=0.45 * (marker.get("size") or 7) ** 2, marker=symbol, label=name, linewidths=1.0, **face)
     else:
         if trace.get("fill") == "tonexty":
             low = axes.lines[-1].get_ydata()
@@ -150,7 +163,9 @@ def _field(axes: Axes, trace: Mapping[str, Any]) -> None:
     if trace["type"] == "contour" and min(z.shape) > 1 and np.nanmin(z) < np.nanmax(z):
         found: Any = axes.contourf(x, y, z, levels=15, cmap="viridis")
     else:
-        found = axes.pcolormesh(x, y, z, shading="nearest", cmap="viridis")
+        found = axes.pcolormesh(
+            x, y, z, shading="nearest", cmap="viridis", vmin=trace.get("zmin"), vmax=trace.get("zmax")
+        )
     if names:
         axes.set_yticks(y, names)
     axes.figure.colorbar(found, ax=axes, fraction=0.04, pad=0.02)
@@ -164,6 +179,8 @@ def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
         _write(axes.text(note["x"], note["y"], "", fontsize=7, ha="center", va="center"), note["text"])
     if across.get("type") == "log":
         axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
     for axis, said, write_ticks in ((axes.xaxis, across, axes.set_xticks), (axes.yaxis, up, axes.set_yticks)):
         if said.get("tickvals") is not None and said.get("ticktext") is not None:
             write_ticks(_column(said["tickvals"]), list(said["ticktext"]))

@@ -29,7 +29,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     gaps = [row.gap for row in attempts if row.gap is not None]
     made = clock()
     begun = [row.started for row in attempts if row.started is not None]
-    # While it runs, until now; paused attempts end in the books with the study.
+    # While it runs, until now.
     ended = [made if row.ended is None else row.ended for row in attempts if row.started is not None]
     wall = max(ended, default=0.0) - min(begun, default=0.0)
     return Facts(

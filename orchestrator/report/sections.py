@@ -13,10 +13,12 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.engine.artifacts import KEPT, RECORD, kept_of
 from orchestrator.report.facts import Facts
 from orchestrator.report.failures import cause_of, failure_of
-from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line, params, percent
+from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line, param, params, percent
 
 MOST_BEST = 10
 MOST_FAILED = 20
+MOST_COLUMNS = 8
+"""Of parameters; of more than these each cell would be a word wide."""
 _LONGEST = 300
 _CLASSES = {"parameters": "params", "models and files": "files", "message": "files"}
 
@@ -61,7 +63,8 @@ def verdict(facts: Facts) -> str:
 def figures(facts: Facts) -> str:
     """Returns the figures that need no plot: time, audit and shadow rules."""
     summary = facts.summary
-    rows = [("trials", f"{len(facts.trials)} of {facts.spec.trials} in the spec")]
+    there, asked = len(facts.trials), facts.spec.trials
+    rows = [("trials", f"{there} of {asked} in the spec" if there <= asked else f"{there}; the spec says {asked}")]
     epochs = f"{summary.epochs.trained} trained"
     if summary.epochs.budget is not None:
         epochs += f" of {summary.epochs.budget} ({percent(summary.epochs.trained, summary.epochs.budget)})"
@@ -94,23 +97,34 @@ def best(facts: Facts) -> str:
         trials = [by_number[each.number] for each in (facts.summary.front or ())[:MOST_BEST]]
     if not trials:
         return f"<p class=absent>{'No trial has completed.' if facts.trials else 'The study has no trials yet.'}</p>"
+    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    apart = len(names) <= MOST_COLUMNS
+    files = ["<br>".join(_files(trial)) for trial in trials]
     rows = [
         [
             str(trial.number),
             numbers(trial.values or ()),
-            "<br>".join(text(each, 100) for each in params(trial.params)) or NOTHING,
             str(len(trial.intermediate_values)),
-            "<br>".join(_files(facts, trial)) or NOTHING,
+            *(_params_apart(trial, names) if apart else [", ".join(text(each, 100) for each in params(trial.params))]),
+            *([saved or NOTHING] if any(files) else []),
         ]
-        for trial in trials
+        for trial, saved in zip(trials, files, strict=True)
     ]
-    note = "" if facts.single else "<p>Of the Pareto front, by the first objective.</p>"
-    return note + _table(
-        ["trial", "value" if facts.single else "values", "parameters", "epochs", "models and files"], rows
-    )
+    heads = ["trial", "value" if facts.single else "values", "epochs"]
+    heads += [text(name, 40) for name in names] if apart else ["parameters"]
+    notes = [] if facts.single else ["Of the Pareto front, by the first objective."]
+    if any(KEPT in key for trial in trials for key in trial.system_attrs):
+        notes.append(f"Models and files lie in <code>{text(facts.artifacts)}</code>, each under its id.")
+    above = f"<p>{' '.join(notes)}</p>" if notes else ""
+    return above + _table([*heads, "models and files"] if any(files) else heads, rows)
 
 
-def _files(facts: Facts, trial: FrozenTrial) -> Iterator[str]:
+def _params_apart(trial: FrozenTrial, names: Sequence[str]) -> Iterator[str]:
+    for name in names:
+        yield text(param(trial.params[name]), 60) if name in trial.params else NOTHING
+
+
+def _files(trial: FrozenTrial) -> Iterator[str]:
     ours = {kept.id: kept for kept in kept_of(trial)}
     for key, record in trial.system_attrs.items():
         if not key.startswith(RECORD):
@@ -120,8 +134,7 @@ def _files(facts: Facts, trial: FrozenTrial) -> Iterator[str]:
         if not name:
             continue
         if id in ours and KEPT + id in trial.system_attrs:
-            place = f"{facts.artifacts.rstrip('/')}/{id}"
-            yield f"{text(name)} ({text(ours[id].kind)}), id <code>{text(id)}</code>, at <code>{text(place)}</code>"
+            yield f"{text(name)} ({text(ours[id].kind)}), id <code>{text(id)}</code>"
         else:
             yield f"{text(name)}, id <code>{text(id)}</code>, in a store of the objective's own"
 

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from orchestrator.report.facts import Facts, Stint
 from orchestrator.report.plot import Plot
 from orchestrator.report.style import COLOURS, PATTERNS, SCALE, figure, label, pattern
-from orchestrator.view.words import count, duration, percent
+from orchestrator.view.words import duration, percent
 
 MOST_BARS = 1_500
 BINS = 300
@@ -27,8 +27,11 @@ def timeline(facts: Facts) -> Plot:
     unit, per = next((name, size) for least, name, size in _UNITS if span >= least)
     slots = sorted({each.slot for each in stints}, reverse=True)
     busy = sum(each.end - each.begin for each in stints)
-    says = f"Of {count(len(slots), 'slot')} {percent(round(1000 * busy), round(1000 * span * len(slots)))} of the time"
-    says += f" from the first start to the last end went into trials ({duration(busy)} of slot time)."
+    # A slot that came late, or has gone, was not idle then.
+    there = sum(_span([each for each in stints if each.slot == slot]) for slot in slots)
+    which, whose = ("The slot was", "its") if len(slots) == 1 else (f"The {len(slots)} slots were", "their")
+    says = f"{which} at work {percent(round(1000 * busy), round(1000 * there))} of the time between {whose} first start"
+    says += f" and {whose} last end ({duration(busy)} of slot time)."
     height = 160 + 26 * len(slots)
     x = {"title": {"text": f"{unit} since the first start"}}
     y = {"categoryorder": "array", "categoryarray": [label(slot) for slot in slots], "automargin": True}
@@ -60,6 +63,10 @@ def timeline(facts: Facts) -> Plot:
             )
     made = figure(*bars, height=height, xaxis=x, yaxis=y, barmode="overlay", bargap=0.25)
     return Plot("timeline", title, says, (made,))
+
+
+def _span(stints: Sequence[Stint]) -> float:
+    return max(each.end for each in stints) - min(each.begin for each in stints)
 
 
 def _words(stint: Stint) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
@@ -48,8 +48,26 @@ def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
             continue
         if name not in space:
             raise Fault("there is no such parameter in [space]", nearest(str(name), space), (str(name),))
-        if not _contains(space[name], value):
+        if not contains(space[name], value):
             raise Fault(f"is {show(value)}", f"it must be a value of {space[name]}", (str(name),))
+
+
+def doubts(params: Mapping[str, Any], known: Mapping[str, Sequence[BaseDistribution]], study: str) -> Iterator[str]:
+    """Yields what looks wrong about values for an objective that suggests for itself. None of it is an error: it may
+    ask in a branch that no trial has taken yet, or may have been changed.
+
+    Args:
+        params: Value by name.
+        known: The distributions that each parameter has had; where there are none, nothing can be told.
+        study: Its name.
+    """
+    for name, value in params.items() if known else ():
+        if name not in known:
+            yield f"no trial of '{study}' has had a parameter '{name}' yet; {nearest(name, known)}"
+        elif not any(contains(each, value) for each in known[name]):
+            text = f"trials of '{study}' have had {name} {' or '.join(map(_in_words, known[name]))}, not {show(value)}"
+            tried = any(can_be(each, value) for each in known[name])
+            yield text if tried else f"{text}; the trial will fail unless the objective has been changed"
 
 
 def read_configuration(texts: Sequence[str]) -> dict[str, Any]:
@@ -72,8 +90,23 @@ def read_configuration(texts: Sequence[str]) -> dict[str, Any]:
     return params
 
 
-def _contains(distribution: Any, value: Any) -> bool:
+def can_be(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether a parameter can have this value at all: a choice that there is, a number where it is one. Like Optuna's,
+    a number that somebody gives may lie outside of the range that is searched."""
     try:
-        return bool(distribution._contains(distribution.to_internal_repr(value)))
+        distribution.to_internal_repr(value)
     except (ValueError, TypeError):
         return False
+    return True
+
+
+def contains(distribution: BaseDistribution, value: Any) -> bool:
+    """Whether the sampler could come upon this value."""
+    return can_be(distribution, value) and bool(distribution._contains(distribution.to_internal_repr(value)))
+
+
+def _in_words(distribution: BaseDistribution) -> str:
+    found: Any = distribution
+    if hasattr(found, "choices"):
+        return "as one of " + ", ".join(map(show, found.choices))
+    return f"from {found.low:g} to {found.high:g}"

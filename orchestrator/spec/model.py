@@ -134,6 +134,15 @@ class Spec(Table):
         """The direction of each value that the objective returns."""
         return self.directions or (self.direction,)
 
+    def budget(self, extra: int, there: int) -> int:
+        """Returns how many trials there are to be in all.
+
+        Args:
+            extra: Trials that people have added, which are beside ``trials``.
+            there: Trials that there are. With a budget that was lowered these may be more than it says, and stay.
+        """
+        return max(self.trials + extra, there)
+
     def distributions(self) -> dict[str, BaseDistribution]:
         """Returns Optuna's distributions of [space]; empty where the objective suggests for itself."""
         return distributions(self.space)

@@ -27,7 +27,7 @@ from orchestrator.storage.calendar import read_known, read_slots
 from orchestrator.storage.listing import Listing
 from orchestrator.storage.reading import final_value, read_params, read_values, reported_value, seconds
 from orchestrator.storage.standings import read_ended, read_overviews
-from orchestrator.storage.theirs import DIRECTIONS, PARAMS, STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
+from orchestrator.storage.theirs import DIRECTIONS, STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
 from orchestrator.storage.whole import Whole, read_whole
 
 _MOST_NAMES = 10
@@ -87,16 +87,6 @@ class History:
     def ended(self, name: str, most: int) -> list[TrialEnded]:
         """Returns the trials of a study that ended last, at most so many, oldest first."""
         return read_ended(self._connection, name, most)
-
-    def parameters(self, name: str) -> set[str]:
-        """Returns the names of the parameters that the study's trials have had so far."""
-        query = (
-            select(PARAMS.c.param_name)
-            .join(TRIALS, TRIALS.c.trial_id == PARAMS.c.trial_id)
-            .where(TRIALS.c.study_id == self._study(name)[0])
-            .distinct()
-        )
-        return set(self._connection.scalars(query))
 
     def trial(self, name: str, text: str) -> TrialFacts:
         """Reads one trial.

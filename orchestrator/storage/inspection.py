@@ -184,14 +184,15 @@ def _study(connection: Connection, row: Any, live: int) -> Study:
         SYSTEM_ATTRS, and_(SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id, SYSTEM_ATTRS.c.key == EXTRA)
     )
     of_it = TRIALS.c.study_id == row.study_id
+    trials = connection.scalar(select(func.count()).select_from(TRIALS).where(of_it)) or 0
     return Study(
         name=row.study_name,
         state=row.state,
         queue=spec.queue,
         grace=spec.grace,
         changed=changed,
-        budget=spec.trials + (connection.scalar(extra.select_from(TRIALS).where(of_it)) or 0),
-        trials=connection.scalar(select(func.count()).select_from(TRIALS).where(of_it)) or 0,
+        budget=spec.budget(connection.scalar(extra.select_from(TRIALS).where(of_it)) or 0, trials),
+        trials=trials,
         live=live,
     )
 

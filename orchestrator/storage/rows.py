@@ -14,6 +14,7 @@ from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from orchestrator.changes import AttemptRow, Changes
+from orchestrator.lifecycle import LIVE
 from orchestrator.ports import ForeignWrite
 from orchestrator.storage import tables
 from orchestrator.storage.statements import insert_or_ignore, insert_or_update
@@ -173,7 +174,7 @@ class Writer:
         fresh = {"state": "owed", "tries": 0, "detail": ""}
         self._ignore(tables.notes, [study | row._asdict() | fresh | {"changed": row.at} for row in changes.notes])
         # Those that end go first: a trial's next attempt must not meet its predecessor alive in the unique index.
-        attempts = sorted(changes.attempts.values(), key=lambda row: (row.ended is None, row.number))
+        attempts = sorted(changes.attempts.values(), key=lambda row: (row.state in LIVE, row.number))
         self._upsert(tables.attempts, ("token",), [study | _fields(row) for row in attempts])
         if changes.study_state:
             state, reason, at = changes.study_state

@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, select
+from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
 
 from orchestrator.engine.ends import describe_end
 from orchestrator.engine.flag import FLAGGED
 from orchestrator.engine.trials import DECISION, EXTRA, FAILURE
 from orchestrator.lifecycle import WAITING, AttemptState
 from orchestrator.notices import Progress, SlotLine, TrialEnded
-from orchestrator.overview import PACE_TRIALS, Overview
+from orchestrator.overview import PACE_TRIALS, Overview, Work, since
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.notes import read_told
@@ -125,7 +125,7 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         study=row.study_name,
         state=row.state,
         reason=row.reason,
-        budget=spec.trials + counted.extra.get(study, 0),
+        budget=spec.budget(counted.extra.get(study, 0), states.total()),
         complete=states["COMPLETE"],
         pruned=states["PRUNED"],
         failed=states["FAIL"],
@@ -139,8 +139,16 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         front=len(read_front(connection, study, spec.objectives)) if several else None,
         slots=_slots(connection, study),
     )
-    ends, notes = _ends(connection, study), counted.notes.get(study, ())
-    return Overview(progress, row.created, row.changed, ends, notes, counted.flagged.get(study, ""))
+    ends = _ends(connection, study)
+    return Overview(
+        progress=progress,
+        created=row.created,
+        changed=row.changed,
+        ends=ends,
+        work=_work(connection, study, since(ends)),
+        notes=counted.notes.get(study, ()),
+        flagged=counted.flagged.get(study, ""),
+    )
 
 
 def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
@@ -185,6 +193,27 @@ def _ends(connection: Connection, study: int) -> tuple[float, ...]:
         .limit(PACE_TRIALS)
     )
     return tuple(sorted(at for at in map(seconds, connection.scalars(query)) if at is not None))
+
+
+def _work(connection: Connection, study: int, begin: float | None) -> tuple[Work, ...]:
+    """What was at work since ``begin``, or ever, where it is ``None``; each trial with all its attempts."""
+    attempts = tables.attempts.c
+    started = and_(attempts.study_id == study, attempts.started.is_not(None))
+    recent = select(attempts.trial).where(started)
+    if begin is not None:
+        recent = recent.where(or_(attempts.ended.is_(None), attempts.ended > begin))
+    spells: dict[int, list[tuple[float, float | None]]] = defaultdict(list)
+    query = select(attempts.trial, attempts.started, attempts.ended).where(started, attempts.trial.in_(recent))
+    for trial, start, end in connection.execute(query.order_by(attempts.trial, attempts.number)):
+        spells[trial].append((start, end))
+    counted = (
+        select(TRIALS.c.number, func.count())
+        .join(STEPS, STEPS.c.trial_id == TRIALS.c.trial_id)
+        .where(TRIALS.c.study_id == study, TRIALS.c.number.in_(recent))
+        .group_by(TRIALS.c.number)
+    )
+    epochs = {row.number: row[1] for row in connection.execute(counted)}
+    return tuple(Work(epochs.get(trial, 0), tuple(found)) for trial, found in spells.items())
 
 
 def _ended(connection: Connection, row: Any) -> TrialEnded:

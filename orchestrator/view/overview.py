@@ -43,6 +43,7 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
         column("saved", lambda each: _saved(each.progress), 4),
         column("best", lambda each: _best(each.progress), 1),
         column("trials/h", _rate, 3),
+        column("epochs/s", lambda each: _epoch_rate(each, now), 5),
         column("ETA", lambda each: _eta(each, now), 1),
         column("changed", lambda each: f"{_ago(now - each.changed)} ago", 5),
     ]
@@ -56,8 +57,8 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     """Returns one study in full, in lines of at most ``width`` cells; ``now`` in seconds since the epoch."""
     progress, eta = overview.progress, overview.eta(now)
     parts: list[RenderableType] = [*head(progress, "" if eta is None else f"ETA {clock(eta)}", width)]
-    if overview.rate is not None and progress.state not in ENDED:
-        parts.append(Text(f"{_rate(overview)} trials an hour, by the last {count(len(overview.ends), 'trial')}"))
+    if progress.state not in ENDED and (pace := _pace(overview, now)):
+        parts.append(Text(pace))
     made, changed = (_ago(now - at) for at in (overview.created, overview.changed))
     if overview.flagged:
         parts.append(Text(f"flagged: {one_line(overview.flagged)}", style="bold yellow"))
@@ -73,11 +74,13 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
     """Returns everything that is known, as plain data; times in seconds, moments since the epoch."""
     progress = {key: value for key, value in msgspec.to_builtins(overview.progress).items() if key != "type"}
     data: dict[str, Any] = plain(progress)
+    epochs = overview.epoch_rate(now)
     return data | {
         "flagged": overview.flagged or None,
         "created": overview.created,
         "changed": overview.changed,
         "trials_per_hour": None if overview.rate is None else round(overview.rate * _HOUR, 3),
+        "epochs_per_second": None if epochs is None else round(epochs, 6),
         "eta_s": overview.eta(now),
         "notes": [note._asdict() for note in overview.notes],
     }
@@ -121,8 +124,33 @@ def _best(progress: Progress) -> str:
 def _rate(overview: Overview) -> str:
     if overview.rate is None:
         return NOTHING
-    hourly = overview.rate * _HOUR
-    return f"{hourly:.3g}" if hourly < 100 else f"{hourly:.0f}"
+    return _three_digits(overview.rate * _HOUR)
+
+
+def _epoch_rate(overview: Overview, now: float) -> str:
+    rate = overview.epoch_rate(now)
+    return NOTHING if rate is None else _three_digits(rate)
+
+
+def _three_digits(value: float) -> str:
+    return f"{value:.3g}" if value < 100 else f"{value:.0f}"
+
+
+def _pace(overview: Overview, now: float) -> str:
+    """How fast it goes, in words; nothing where it is too early to tell."""
+    trials, epochs = overview.rate, overview.epoch_rate(now)
+    parts = [] if trials is None else [f"{_rate(overview)} trials an hour"]
+    if epochs:
+        parts.append(_in_words(epochs))
+    since = "" if trials is None else f", by the last {count(len(overview.ends), 'trial')}"
+    return " and ".join(parts) + since if parts else ""
+
+
+def _in_words(epochs: float) -> str:
+    """In the shortest time in which there is at least one."""
+    units = ((1, "a second"), (60, "a minute"), (_HOUR, "an hour"), (24 * _HOUR, "a day"))
+    seconds, unit = next((each for each in units if epochs * each[0] >= 1), units[-1])
+    return f"{_three_digits(epochs * seconds)} epochs {unit}"
 
 
 def _ago(seconds: float) -> str:

@@ -50,10 +50,12 @@ def percent(part: int, whole: int) -> str:
 
 def params(values: Mapping[str, Any]) -> list[str]:
     """Returns ``name=value`` for each parameter, on one line each."""
-    return [
-        f"{one_line(name)}={number(value) if isinstance(value, float) else one_line(str(value))}"
-        for name, value in values.items()
-    ]
+    return [f"{one_line(name)}={param(value)}" for name, value in values.items()]
+
+
+def param(value: Any) -> str:
+    """Returns the value of a parameter, on one line."""
+    return number(value) if isinstance(value, float) else one_line(str(value))
 
 
 def duration(seconds: float) -> str:

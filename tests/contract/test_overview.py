@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from books import NOW, Books, everything
+from books import NOW, Books, attempt, everything
 from rich.console import Console
 
-from orchestrator.changes import Changes, NoteRow
+from orchestrator.changes import Changes, NoteRow, TrialEnd
 from orchestrator.engine import StudyEngine
 from orchestrator.notices import TrialEnded
-from orchestrator.overview import Told
+from orchestrator.overview import PACE_TRIALS, Told, Work
 from orchestrator.ports import NoteState
 from orchestrator.storage import tables
 from orchestrator.storage.look import open_history
@@ -26,6 +26,44 @@ def test_it_is_what_the_engine_says(books: Books) -> None:
         assert getattr(found.progress, name) == getattr(expected, name), name
     assert (found.created, found.changed) == (NOW, NOW + 6)
     assert len(found.ends) == 3
+
+
+def test_a_lowered_budget_is_what_there_is(books: Books) -> None:
+    books.create(trials=2, max_steps=27)
+    books.commit(everything())
+    with open_history(books.url) as history:
+        found = history.overview("study")
+    assert (found.ended, found.progress.budget) == (3, 4)
+    assert StudyEngine(books.load(), NOW).progress().budget == 4
+
+
+def test_what_was_at_work_lately(books: Books) -> None:
+    """A trial a second, and three more: one that runs, one that ran before, one that was at work before and since."""
+    books.create(trials=40)
+    count, last = PACE_TRIALS, PACE_TRIALS + 1
+    rows = [attempt(n, state="done", started=NOW + n - 1, ended=NOW + n + 0.5) for n in range(count + 1)]
+    rows += [
+        attempt(last, state="running", started=NOW + 3),
+        attempt(last + 1, state="paused", started=NOW - 9, ended=NOW - 8),
+        attempt(last + 2, state="done", started=NOW - 7, ended=NOW - 6),
+        attempt(last + 2, 2, state="running", started=NOW + 9),
+    ]
+    books.commit(
+        Changes(
+            new_trials=dict.fromkeys(range(last + 3), NOW),
+            attempts={row.token: row for row in rows},
+            ends={n: TrialEnd("COMPLETE", (1.0,), NOW + n) for n in range(count + 1)},
+            values=[(n, step, 0.5) for n in (1, last, last + 1) for step in range(n)],
+        )
+    )
+    with open_history(books.url) as history:
+        found = history.overview("study")
+    assert found.ends == tuple(NOW + n for n in range(1, count + 1))
+    assert found.work == (
+        *(Work(int(n == 1), ((NOW + n - 1, NOW + n + 0.5),)) for n in range(1, count + 1)),
+        Work(last, ((NOW + 3, None),)),
+        Work(0, ((NOW - 7, NOW - 6), (NOW + 9, None))),
+    )
 
 
 def test_a_study_without_trials(books: Books) -> None:

@@ -46,6 +46,15 @@ def test_it_is_shown_as_it_is(tmp_path: Path) -> None:
     assert shown(tmp_path, facts(attempt())) == content
 
 
+@pytest.mark.parametrize(("state", "says"), [("COMPLETE", "nothing\n"), ("RUNNING", "nothing yet\n")])
+def test_an_objective_that_prints_nothing(
+    state: str, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path, b"")
+    assert shown(tmp_path, facts(attempt(state="done" if state == "COMPLETE" else "running"), state=state)) == b""
+    assert capsys.readouterr().err == f"trial 3 has printed {says}"
+
+
 def test_a_terminal_gets_nothing_that_could_move_its_cursor(tmp_path: Path) -> None:
     write(tmp_path, "10%\r20%\r\n\x1b[2J\x07\tä\u202e".encode() + b"\xff\n")
     text = shown(tmp_path, facts(attempt()), terminal=True).decode()

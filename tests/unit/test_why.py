@@ -20,7 +20,7 @@ MEDIAN = {"name": "median", "n_startup_trials": 5}
 ASHA = {"name": "asha", "reduction_factor": 3, "min_resource": 1, "bootstrap_count": 0, "mode": "stopping"}
 PROMOTION = ASHA | {"mode": "promotion"}
 IMPATIENT = "no improvement in the last 4 reports: best of them 0.41"
-PRINTED = "what it printed: logs/search/trial-00009.log in the data folder"
+PRINTED = "'orchestrator logs search 9' shows what it printed,"
 COMPLETED = {1: 0.9, 4: 0.7, 5: 0.8, 9: 0.85}
 
 
@@ -222,13 +222,20 @@ def test_the_best_and_one_that_was_never_compared() -> None:
     assert explain(facts("COMPLETE", values=(0.9,), number=1, pruner={"name": "none"})).count("\n") == 0
 
 
-FAILURE = {"cause": "exception", "error": "ValueError", "message": "no\ndata", "traceback": "Traceback …"}
+FAILURE = {
+    "cause": "exception",
+    "error": "ValueError",
+    "message": "no\ndata",
+    "traceback": "Traceback:\n  here\x1b\n\n",
+}
 
 
 def test_failed() -> None:
     assert explain(facts("FAIL", failure=FAILURE)).splitlines() == [
         "trial 9 failed at epoch 8: ValueError: no data",
-        f"  traceback: in the trial's user attribute 'failure'; {PRINTED} on box1",
+        "    Traceback:",
+        "      here�",
+        f"  {PRINTED} on box1",
     ]
 
 
@@ -261,6 +268,7 @@ def test_the_reason_of_a_study_that_ended_is_told() -> None:
             "was never started: it was still in the queue at the end of its study, which was stopped",
         ),
         ("study failed", "failed", "was ended at epoch 8 with its study, which failed"),
+        ("study stopped", "finished", "was ended at epoch 8 with its study, which was stopped"),
         ("", "running", "was ended as failed at epoch 8 by another program, for what reason was not recorded"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from orchestrator.doctor.facts import Attempt, Facts, Study
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
@@ -125,7 +126,14 @@ def _unsent(facts: Facts, study: Study) -> Iterator[Finding]:
     if found:
         text = f"sent {duration(max(each.age for each in found))} ago, not started, and in no queue"
         remedy = _by_serve(facts, f"the control plane sends it again within {duration(2 * lease)}")
-        yield _finding(Code.ATTEMPT_UNSENT, study, found, text, remedy, _mend(facts, study))
+        finding = _finding(Code.ATTEMPT_UNSENT, study, found, text, remedy, _mend(facts, study))
+        if facts.setup.alone:
+            # Of a search that was interrupted, while another one runs in the same folder.
+            remedy = (
+                f"a `run` sends it again within {duration(2 * lease)}; of another study, when its spec is run again"
+            )
+            finding = replace(finding, severity=Severity.NOTE, remedy=remedy, mend=None)
+        yield finding
 
 
 def _confirmations(facts: Facts, study: Study) -> Iterator[Finding]:

@@ -96,7 +96,7 @@ def test_a_worker_is_given_what_it_takes(capsys: pytest.CaptureFixture[str]) -> 
         (["trials", "s", "--sort", "valu"], "'valu' is not one of 'number', 'value'"),
         (["worker", "--slot", "2"], "No such option '--slot'; did you mean '--slots'?"),
         (["worker", "--slots", "two"], "'two' is not a valid integer"),
-        (["why", "s"], "Missing argument 'TRIAL'. (see 'orchestrator why --help')"),
+        (["why", "s"], "Missing argument 'TRIAL' (see 'orchestrator why --help')"),
         (["completion", "tcsh"], "'tcsh' is not one of 'bash', 'zsh', 'fish'"),
     ],
 )

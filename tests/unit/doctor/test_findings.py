@@ -380,6 +380,7 @@ CASES = [
         Reconcile("search"),
     ),
     Case(Code.ATTEMPT_UNSENT, WARNING, redis(queues=(EMPTY,)), "sent 1m 00s ago", "within 12.0s", Reconcile("search")),
+    Case(Code.ATTEMPT_UNSENT, NOTE, alone(redis(queues=(EMPTY,))), "sent 1m 00s ago", "when its spec is run again"),
     Case(
         Code.ATTEMPT_SILENT, WARNING, workers(signs=(IDLE, replace(IDLE, slot="w@host/0"))), "w@host/0 in 3.0s", "6.0s"
     ),

@@ -77,9 +77,12 @@ def test_a_smaller_budget_lets_what_runs_end() -> None:
     world.until(Epoch)
     there = len(world.ledger.trials)
     world.extend(make_spec(trials=1))
+    assert world.engine.progress().budget == there, "what there is beside the budget belongs to it"
     world.run()
     assert world.state == "finished"
     assert len(world.ledger.trials) == there
+    progress = world.engine.progress()
+    assert (progress.complete, progress.budget) == (there, there)
 
 
 @pytest.mark.parametrize("slots", [1, 2, 8])

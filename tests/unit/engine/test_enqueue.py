@@ -104,3 +104,28 @@ def test_where_trials_are_promoted_it_starts_at_the_bottom() -> None:
     world = World(make_spec(**LADDER | {"trials": 9, "enqueue": [GOOD]}), saving(number), 2).run()
     assert world.state == "finished"
     assert drawn(world)[0] == 0.75
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+@pytest.mark.parametrize("wrong", [{"rate": "fast"}, {"z": "tall"}, {"rate": None}])
+def test_a_value_that_its_parameter_cannot_have_fails_one_trial_and_not_the_study(
+    wrong: dict[str, Any], rebuild: bool
+) -> None:
+    world = World(make_spec(trials=6, space=None), conditional, 2, rebuild=rebuild)
+    while world.counts.get("COMPLETE", 0) < 3:
+        world.step()
+    world.feed("enqueue", params=wrong)
+    world.run()
+    assert (world.state, world.counts) == ("finished", {"COMPLETE": 6, "FAIL": 1})
+    (failed,) = [row for row in world.ledger.trials.values() if row.state == "FAIL"]
+    assert str(next(iter(wrong.values()))) in failed.user_attrs["failure"]
+
+
+def test_a_number_beyond_the_range_is_tried_as_it_is() -> None:
+    world = World(make_spec(trials=6, space=None), conditional)
+    while world.counts.get("COMPLETE", 0) < 3:
+        world.step()
+    world.feed("enqueue", params={"rate": 5.0})
+    world.run()
+    assert world.counts == {"COMPLETE": 7}
+    assert 5.0 in [trial.params["rate"] for trial in world.ledger.snapshot().trials]

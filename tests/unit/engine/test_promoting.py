@@ -93,6 +93,27 @@ def test_a_table_is_halved_in_any_order(slots: int, seed: int) -> None:
         assert passed == set(sorted(entered, key=lambda n: entered[n])[: count // 3]), f"rung {rung}"
 
 
+def test_an_attempt_ends_when_it_pauses_whatever_becomes_of_its_trial() -> None:
+    world = World(make_spec(**LADDER), saving(mixed), slots=2, shuffle=2)
+    paused: dict[str, float | None] = {}
+    while world.step():
+        for row in world.ledger.attempts.values():
+            if row.state == "paused":
+                paused.setdefault(row.token, row.ended)
+    rows = {row.token: row for row in world.ledger.attempts.values()}
+    assert {rows[token].cause for token in paused} == {"promoted", "not promoted"}
+    assert paused == {token: rows[token].ended for token in paused}
+    assert all(row.started <= row.ended <= world.at for row in rows.values())
+    waited = [
+        following.created - row.ended
+        for row in rows.values()
+        for following in world.ledger.attempts_of(row.trial)
+        if row.cause == "promoted" and following.number == row.number + 1
+    ]
+    assert max(waited) > 0, "a trial that goes on at once shows nothing"
+    assert min(waited) >= 0
+
+
 def test_nothing_is_chosen_ahead() -> None:
     """Which trial goes on is known when a slot asks, so no task waits and no more than the slots are under way."""
     world = World(make_spec(**LADDER, lookahead=3), saving(mixed), slots=3, shuffle=3)

@@ -66,7 +66,7 @@ def attempt(of: int, begin: float, end: float | None, slot: str = "w/0", **more:
     return row
 
 
-def facts(trials: Sequence[FrozenTrial], attempts: Sequence[AttemptRow] = (), **spec: Any) -> Facts:
+def facts(trials: Sequence[FrozenTrial], attempts: Sequence[AttemptRow] = (), /, **spec: Any) -> Facts:
     """What would be read of these."""
     table = {"name": "study", "objective": "somewhere:objective", "trials": 20, "max_steps": 9} | spec
     checked = validate(table, "test")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.distributions import CategoricalDistribution
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from reported import FAIL, facts, ordinary, trial
 
 from orchestrator.report import page, writing
@@ -67,7 +67,8 @@ def test_the_best_model_is_named_with_id_and_place() -> None:
     }
     _, elements = rendered(facts([trial(0, values=[0.25], system_attrs=kept)]))
     assert "The model of the best trial is model.pt, id abc-1, at /models/abc-1." in elements.text
-    assert "model.pt (model), id abc-1, at /models/abc-1" in elements.text
+    assert "model.pt (model), id abc-1" in elements.text
+    assert "Models and files lie in /models, each under its id." in elements.text
 
 
 def test_no_password_is_on_the_page() -> None:
@@ -133,3 +134,15 @@ def test_a_second_report_replaces_the_first_and_leaves_what_is_not_its_own(tmp_p
     assert "somewhere:objective" in second.html.read_text()
     assert {path.name for path in (tmp_path / "png").iterdir()} == {"history.png", "Notes.png"}
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("count", [8, 9])
+def test_parameters_have_a_column_each_while_there_is_room(count: int) -> None:
+    space: dict[str, BaseDistribution] = {f"p{index}": FloatDistribution(0.0, 1.0) for index in range(count)}
+    whole = trial(0, params=dict.fromkeys(space, 0.5), space=space)
+    part = trial(1, params={"p0": 0.25}, space={"p0": space["p0"]})
+    _, elements = rendered(facts([whole, part]))
+    table = elements.text.split("Best trials")[2].partition("Optimization history")[0]
+    assert ("p0p1" in table) is (count == 8)
+    assert ("p0=0.5, p1=0.5" in table) is (count == 9)
+    assert "models and files" not in table, "none was saved"

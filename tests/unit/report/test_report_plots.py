@@ -13,6 +13,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from reported import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
 
 from orchestrator.report import png
+from orchestrator.report.contour import ticks
 from orchestrator.report.facts import PAUSED, RETRIED, RUNNING, Facts
 from orchestrator.report.plot import Plot
 from orchestrator.report.plots import draw
@@ -99,9 +100,9 @@ def test_attempts_become_time_on_a_slot() -> None:
     found = facts(
         [trial(0), trial(1)],
         [
-            attempt(0, 0, 50, cause="promoted"),  # in the books until it went on; its slot was free at 10
-            attempt(1, 12, 20, gap=2.0, state="lost"),
-            attempt(0, 50, 60, number=2, gap=1.0),
+            attempt(0, 0, 10, cause="promoted"),
+            attempt(1, 12, 20, state="lost"),
+            attempt(0, 50, 60, number=2),
             attempt(1, 30, None, "w/1", number=2, state="running"),
         ],
     )
@@ -119,6 +120,18 @@ def test_slot_time_saved_is_at_the_pace_of_each_trial() -> None:
     found = facts([trial(0, PRUNED, [0.1], [0.1, 0.1, 0.1])], [attempt(0, 0, 6)])
     assert found.seconds_saved == pytest.approx(2.0 * 6)
     assert facts([trial(0, PRUNED, [0.1], [0.1])], [attempt(0, 0, 6)], max_steps=None).seconds_saved is None
+
+
+def test_nothing_is_more_than_all_of_it() -> None:
+    """The budget was lowered, and a trial reported more epochs than a full one has."""
+    found = facts(
+        [trial(number, curve=[0.1] * 9) for number in range(4)]
+        + [trial(4, curve=[0.1] * 12), trial(5, PRUNED, [0.1], [0.1] * 2)],
+        trials=2,
+    )
+    epochs = found.summary.epochs
+    assert (epochs.trained, epochs.budget, epochs.saved) == (50, 57, 7)
+    assert facts([trial(0, curve=[0.1] * 3)], trials=2).summary.epochs.budget == 18
 
 
 def test_many_trials_are_sampled_and_the_page_says_so() -> None:
@@ -166,3 +179,47 @@ def test_odd_values_and_names_are_drawn_or_refused_in_words(
         assert bool(plot.absent) != bool(plot.figures)
         for figure in plot.figures:
             assert "<script" not in json.dumps(figure.to_json())
+
+
+def test_a_logarithmic_axis_of_the_contour_has_the_parameters_own_values() -> None:
+    (figure,) = drawn(ordinary())["contour"].figures
+    axis = next(each for each in (figure.layout.xaxis, figure.layout.yaxis) if each.title.text == "lr (log)")
+    assert [float(each) for each in axis.ticktext] == pytest.approx([10**each for each in axis.tickvals])
+    assert "0.001" in axis.ticktext
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (1e-4, 1.0, [1e-4, 1e-3, 0.01, 0.1, 1.0]),
+        (0.2, 20.0, [0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0]),
+        (3.0, 8.0, [3.0, 4.0, 5.0, 6.0, 7.0, 8.0]),
+        (1.0, 1.1, [1.0, 1.05, 1.1]),
+        (1e-30, 1e30, [10.0**power for power in range(-30, 31, 8)]),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_round(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(math.log10(low), math.log10(high)) == pytest.approx(expected)
+
+
+def test_a_slot_was_not_idle_before_it_was_there() -> None:
+    stints = [attempt(0, 0, 10), attempt(1, 90, 95, "w/1"), attempt(2, 95, 100, "w/1")]
+    says = drawn(facts([trial(0), trial(1), trial(2)], stints))["timeline"].says
+    assert says.startswith("The 2 slots were at work 100% of the time")
+
+
+def test_words_take_the_colour_of_the_page() -> None:
+    for plot in drawn(ordinary()).values():
+        for figure in plot.figures:
+            fonts = [each.font.color for each in figure.layout.annotations]
+            assert set(fonts) <= {None}, plot.id
+
+
+def test_no_tick_of_a_png_is_markup() -> None:
+    """Nothing is taken for mathematics there, and so matplotlib must not write any itself."""
+    for plot in drawn(ordinary()).values():
+        for figure in plot.figures:
+            sheet = png.draw(figure, plot.title)
+            sheet.canvas.draw()
+            ticks = [tick for axes in sheet.axes for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())]
+            assert not [tick.get_text() for tick in ticks if "$" in tick.get_text()], plot.id

@@ -10,8 +10,8 @@ from rich.console import Console
 from view_notices import progress
 
 from orchestrator.notices import Best
-from orchestrator.overview import Overview
-from orchestrator.view.overview import render_list
+from orchestrator.overview import Overview, Work
+from orchestrator.view.overview import render_list, render_status, to_json
 
 NOW = 1_700_000_100.0
 BEST = Best(number=3, value=0.98765, params={"lr": 0.1})
@@ -21,6 +21,7 @@ STUDIES = [
         NOW - 60,
         NOW - 60,
         tuple(NOW - 20 + each for each in range(0, 20, 2)),
+        (Work(20, ((NOW - 30, NOW - 10),)), Work(5, ((NOW - 10, None),))),
     ),
     Overview(progress(study="a-study-with-a-rather-long-name", state="finished", budget=3, complete=3), 0, NOW - 7200),
 ]
@@ -36,8 +37,11 @@ def shown(width: int) -> list[str]:
 
 def test_everything_where_there_is_room() -> None:
     head, digits, other = shown(200)
-    assert " ".join(head.split()) == "study state trials running pruned failed epochs saved best trials/h ETA changed"
-    assert " ".join(digits.split()) == "digits running 10/40 2 4 1 130 51% 0.9877 1800 0:58 1m 00s ago"
+    assert (
+        " ".join(head.split())
+        == "study state trials running pruned failed epochs saved best trials/h epochs/s ETA changed"
+    )
+    assert " ".join(digits.split()) == "digits running 10/40 2 4 1 130 51% 0.9877 1800 0.75 0:58 1m 00s ago"
     assert other.startswith("a-study-with-a-rather-long-name  finished")
 
 
@@ -52,3 +56,47 @@ def test_it_fits(width: int) -> None:
 
 def test_at_80_columns_what_matters_is_there() -> None:
     assert {"best", "ETA", "failed", "running", "trials/h"} <= set(shown(80)[0].split())
+
+
+def paced(*work: Work, ends: tuple[float, ...] = (), state: str = "running") -> Overview:
+    return Overview(progress(state=state), NOW - 100, NOW - 100, ends, work)
+
+
+@pytest.mark.parametrize(
+    ("found", "rate"),
+    [
+        (paced(), None),
+        (paced(Work(0, ((NOW - 10, None),))), None),
+        (paced(Work(5, ((NOW - 10, None),))), 0.5),
+        # Two slots; the first 20 of 40 epochs were trained before it is measured.
+        (paced(Work(40, ((NOW - 40, NOW),)), Work(10, ((NOW - 10, None),)), ends=(NOW - 20, NOW - 10, NOW)), 1.5),
+        # Nothing is at work any more: what was idle since does not count.
+        (paced(Work(30, ((NOW - 90, NOW - 60),))), 1.0),
+        # It paused in between, and was at work for ten seconds in all.
+        (paced(Work(20, ((NOW - 40, NOW - 35), (NOW - 5, NOW))), ends=(NOW - 20, NOW - 9, NOW)), 0.5),
+        # All ended at once, as those do that are not promoted: measured since the first start.
+        (paced(Work(8, ((NOW - 40, NOW - 36),)), Work(2, ((NOW - 2, NOW),)), ends=(NOW, NOW, NOW)), 0.25),
+        # A clock that is behind.
+        (paced(Work(3, ((NOW + 5, None),))), None),
+    ],
+)
+def test_epochs_per_second(found: Overview, rate: float | None) -> None:
+    assert found.epoch_rate(NOW) == pytest.approx(rate)
+    assert to_json(found, NOW)["epochs_per_second"] == pytest.approx(rate)
+
+
+@pytest.mark.parametrize(
+    ("found", "says"),
+    [
+        (STUDIES[0], "1800 trials an hour and 45 epochs a minute, by the last 10 trials"),
+        (paced(Work(5, ((NOW - 2, None),))), "2.5 epochs a second"),
+        (paced(Work(1, ((NOW - 900, None),))), "4 epochs an hour"),
+        (paced(Work(0, ((NOW - 9, None),))), ""),
+    ],
+)
+def test_the_pace_in_words(found: Overview, says: str) -> None:
+    console = Console(file=io.StringIO(), width=120)
+    console.print(render_status(found, 120, NOW))
+    assert isinstance(console.file, io.StringIO)
+    shown = [line for line in console.file.getvalue().splitlines() if "an hour" in line or "epochs a " in line]
+    assert shown == ([says] if says else [])

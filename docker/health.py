@@ -1,22 +1,24 @@
 """``health.py NAME [PID]``: is this container's process at work? Exits 0, or 1 and says why not.
 
 Each check asks what the process itself depends on, and whether its loop turns; that a process exists proves nothing.
-Without a PID it is the one that runs ``orchestrator`` with that command.
+Without a PID it is the one that runs the command of that name.
 """
 
 from __future__ import annotations
 
 import base64
 import os
-import socket
 import sys
 import time
 import urllib.error
 import urllib.request
 from pathlib import Path
 
-WORKER = "worker"
-"""The ``--name`` that the worker is started with."""
+WORKER_MAIN = ("-m", "tasks.worker")
+"""What `orchestrator worker` becomes, and its keepers with it."""
+
+WORKER_PERIOD = 2.0
+"""After how many seconds at most the loop of a worker's main process turns, whatever is set."""
 
 SECONDS = 5.0
 """How long one answer may take. The health check as a whole is given 15 s."""
@@ -48,7 +50,7 @@ def serve(pid: int | None) -> str:
     database.close()
     if expires is None or expires < now:
         return "no control plane holds the writer's lease"
-    return still("serve", pid, settings.heartbeat)
+    return still(pid, ("orchestrator", "serve"), settings.heartbeat)
 
 
 def beat(pid: int | None) -> str:
@@ -61,19 +63,28 @@ def beat(pid: int | None) -> str:
     with database.read():
         pass  # a beat that cannot read it runs nothing
     database.close()
-    return still("beat", pid, LOOK_SECONDS)
+    return still(pid, ("orchestrator", "beat"), LOOK_SECONDS)
 
 
-def worker(_: int | None) -> str:
-    """Returns what is wrong with the worker, or an empty string: it must answer over its broker."""
-    from tasks.app import connect, create_app
+def worker(pid: int | None) -> str:
+    """Returns what is wrong with the worker, or an empty string.
 
-    url = os.environ["ORCHESTRATOR_REDIS_URL"]
-    # Celery would try again and again; this fails at once and says why.
-    connect(url).ping()
-    name = f"{WORKER}@{socket.gethostname()}"
-    answers = create_app(url).control.inspect(destination=[name], timeout=SECONDS, limit=1).ping()
-    return "" if answers and name in answers else f"{name} does not answer"
+    It must reach its broker, and the loops of its main process and of the keeper of each slot must turn. It is not
+    asked over the broker: its role there may hear remote control and not send any.
+    """
+    from tasks.app import connect
+
+    connect(os.environ["ORCHESTRATOR_REDIS_URL"]).ping()
+    main = pid or running(WORKER_MAIN)
+    if main is None:
+        return f"no process runs '{' '.join(WORKER_MAIN)}'"
+    keepers = [child for child in _children(main) if _runs(child, WORKER_MAIN)]
+    if not keepers:
+        return f"worker {main} has no keeper"
+    heartbeat = float(os.environ.get("ORCHESTRATOR_HEARTBEAT") or 2)
+    return next(
+        filter(None, [still(main, WORKER_MAIN, WORKER_PERIOD), *(_silent(each, heartbeat) for each in keepers)]), ""
+    )
 
 
 def flower(_: int | None) -> str:
@@ -108,40 +119,68 @@ def _status(url: str, credentials: str) -> int:
         return error.code
 
 
-def still(command: str, pid: int | None, period: float) -> str:
-    """Returns that the loop of ``orchestrator COMMAND`` stands still, or an empty string.
+def still(pid: int | None, words: tuple[str, str], period: float) -> str:
+    """Returns that the loop of a process stands still, or an empty string.
 
-    A loop that turns waits, and each wait is a switch that the kernel counts for its thread. ``period`` is after how
-    many seconds at most it turns.
+    A loop that turns waits, and each wait is a switch that the kernel counts for its thread. Without a ``pid`` it is
+    the process that runs ``words``; ``period`` is after how many seconds at most it turns.
     """
-    found = pid or running(command)
+    found = pid or running(words)
     if found is None:
-        return f"no process runs 'orchestrator {command}'"
-    before, deadline = _waits(found), time.monotonic() + 2 * period + 1
-    while _waits(found) == before:
+        return f"no process runs '{' '.join(words)}'"
+    return _unmoved(found, [Path(f"/proc/{found}/status")], period)
+
+
+def _silent(keeper: int, heartbeat: float) -> str:
+    """Returns that a keeper stands still, or an empty string: while its slot idles, all that moves are its threads."""
+    return _unmoved(keeper, list(Path(f"/proc/{keeper}/task").glob("*/status")), heartbeat)
+
+
+def _unmoved(pid: int, threads: list[Path], period: float) -> str:
+    before, deadline = _waits(threads), time.monotonic() + 2 * period + 1
+    while _waits(threads) == before:
         if time.monotonic() > deadline:
-            return f"the loop of process {found} stands still"
+            return f"the loop of process {pid} stands still"
         time.sleep(0.1)
     return ""
 
 
-def running(command: str) -> int | None:
-    """Returns the process that runs ``orchestrator COMMAND``, the first one if there are several."""
-    for folder in sorted(Path("/proc").glob("[0-9]*"), key=lambda path: int(path.name)):
-        try:
-            words = (folder / "cmdline").read_bytes().decode(errors="replace").split("\0")
-        except OSError:
-            continue
-        # What passes signals on, or waits for this one, has the same words behind its own.
-        programs = [Path(word).name for word in words]
-        if programs[0].startswith("python") and ("orchestrator", command) in zip(programs, words[1:], strict=False):
-            return int(folder.name)
-    return None
+def running(words: tuple[str, str]) -> int | None:
+    """Returns the process that runs ``words``, such as ``orchestrator serve``; not one that another such has forked."""
+    found = [int(folder.name) for folder in Path("/proc").glob("[0-9]*") if _runs(int(folder.name), words)]
+    forked = {child for pid in found for child in _children(pid)}
+    return min(set(found) - forked, default=None)
 
 
-def _waits(pid: int) -> str:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    return next(line for line in lines if line.startswith("voluntary_ctxt_switches"))
+def _runs(pid: int, words: tuple[str, str]) -> bool:
+    try:
+        line = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace").split("\0")
+    except OSError:
+        return False
+    # What passes signals on, or waits for this one, has the same words behind its own.
+    programs = [Path(word).name for word in line]
+    return programs[0].startswith("python") and words in zip(programs, line[1:], strict=False)
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [
+            int(child) for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text().split()
+        ]
+    except OSError:
+        return []
+
+
+def _waits(threads: list[Path]) -> list[str]:
+    return [line for status in threads for line in _lines(status) if line.startswith("voluntary_ctxt_switches")]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        return path.read_text().splitlines()
+    except OSError:
+        # A thread that has ended; that, too, is a move.
+        return []
 
 
 def main(arguments: list[str]) -> int:

@@ -27,16 +27,15 @@ from tasks.contract import (
     Confirmation,
     Epoch,
     Event,
-    FromTrainer,
     Imported,
     Job,
     Paused,
     Reply,
     Started,
     Suggest,
-    ToTrainer,
     Unreadable,
 )
+from tasks.frames import FromTrainer, ToTrainer
 from tasks.keys import is_name
 
 _LARGEST: Final = 2**63 - 1

@@ -265,15 +265,13 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True, tag="unreadable"):
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
-    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves. ``gpu_memory`` in bytes, where there is a
-    GPU."""
+    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves."""
 
     host: str
     slot: str
     device: str = "cpu"
     busy: bool = False
     queues: tuple[str, ...] = ()
-    gpu_memory: int | None = None
 
 
 Body = (
@@ -343,102 +341,3 @@ class Reply(msgspec.Struct, frozen=True, kw_only=True):
     value: float = 0.0
     error: str = ""
     study: StudyView | None = None
-
-
-class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
-    """Keeper to trainer: train this.
-
-    ``log`` is the file that takes the objective's output. ``checkpoints`` are the job's, in its order, as local paths;
-    an empty one could not be fetched. New ones go into the folder ``scratch``, models and other files into folders
-    below ``artifacts``.
-    """
-
-    job: Job
-    log: str
-    scratch: str
-    checkpoints: tuple[str, ...] = ()
-    artifacts: str = ""
-
-
-class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
-    """Keeper to trainer: leave the training code of attempt ``token`` now."""
-
-    token: str
-
-
-class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
-    """Keeper to trainer: the value it waits for."""
-
-    name: str
-    value: float
-    error: str = ""
-
-
-class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
-    """Keeper to trainer: the study's trials it waits for, or ``error`` where they cannot be shown."""
-
-    study: StudyView = StudyView()
-    error: str = ""
-
-
-class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """Trainer to keeper: free for the next job. Unless ``healthy``, it asks to be replaced and ``why`` says why."""
-
-    healthy: bool = True
-    why: str = ""
-
-
-class Stale(msgspec.Struct, frozen=True, kw_only=True, tag="stale"):
-    """Trainer to keeper: nothing of the job has been run, for ``why``. A fresh process is to have it."""
-
-    why: str
-
-
-class Preloaded(msgspec.Struct, frozen=True, kw_only=True, tag="preloaded"):
-    """Trainer to keeper: the objective named at its start was imported, or ``error`` says why not."""
-
-    objective: str
-    error: str = ""
-
-
-class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
-    """Trainer to keeper: a checkpoint is on this host's disk, in ``file`` within the scratch folder."""
-
-    step: int
-    file: str
-    digest: str
-    size: int
-
-
-class SavedModel(msgspec.Struct, frozen=True, kw_only=True, tag="saved_model"):
-    """Trainer to keeper: ``trial.save_model(…, name)`` has written a model, as ``file`` in the folder for models."""
-
-    name: str
-    file: str
-
-
-class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
-    """Trainer to keeper: the training code of ``token`` has been left because of a ``Stop``."""
-
-    token: str
-
-
-ToTrainer = Run | Stop | Suggested | Shown
-FromTrainer = (
-    Epoch
-    | Suggest
-    | Look
-    | Imported
-    | Attribute
-    | Artifact
-    | Saved
-    | SavedModel
-    | Finished
-    | Failed
-    | Paused
-    | StudyStop
-    | Ready
-    | Stale
-    | Preloaded
-    | Left
-)

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import billiard.pool
 import celery
 import celery.apps.worker
 import redis
@@ -34,9 +35,10 @@ from tasks import delivery, keys, log_lines, remote_control, train
 from tasks.admission import OBJECTIVES, Admission, NotAList
 from tasks.app import STOP_SIGNAL, connect, create_app
 from tasks.codec import encode
-from tasks.contract import Event, Preloaded, Revoked
+from tasks.contract import Event, Revoked
 from tasks.endpoint import BadSetting, endpoint_of
 from tasks.exposition import Exposition
+from tasks.frames import Preloaded
 from tasks.joining import refusal
 from tasks.keeper.checkpoints import Unusable, check_url
 from tasks.keeper.devices import (
@@ -60,6 +62,11 @@ from tasks.worker_metrics import make_worker_registry
 log = logging.getLogger("tasks.worker")
 
 PRELOAD_SECONDS = 600
+
+LAST_WORD_TENTHS = 20
+"""Tenths of a second for which a pool process that ends waits until Celery's main process has taken what came of its
+tasks; 30 s in billiard. Of one that was received just before the worker was told to stop, it takes nothing any more:
+it has forgotten the task, the broker will bring it again, and whoever gets it is told that it is done with."""
 
 
 class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
@@ -152,6 +159,9 @@ def main(arguments: list[str] | None = None) -> int:
         quiet=True,
     )
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Pool processes inherit it. It would end one that is told to stop before it has become a keeper.
+    signal.signal(getattr(signal, STOP_SIGNAL), signal.SIG_IGN)
+    billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_WORD_TENTHS
     worker.start()
     return int(worker.exitcode or 0)
 

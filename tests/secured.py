@@ -112,35 +112,23 @@ class SecuredRedis(Redis):
         return [self.program or command[0], *command[1:]]
 
 
-class SecuredPostgreSQL(PostgreSQL):
-    """A PostgreSQL with the roles of docker/postgres/roles.sql, over TLS and nothing else.
+class RoledPostgreSQL(PostgreSQL):
+    """A PostgreSQL with the roles of docker/postgres/roles.sql, for who knows their passwords.
 
     Args:
         folder: Where its log goes.
-        authority: Signs its certificate.
-        passwords: Of the roles; "owner" is that of who owns the database.
+        secrets: Folder with ``postgres_ROLE_password`` of each role, and of ``owner``, who owns the database.
     """
 
-    def __init__(self, folder: Path, authority: Authority, passwords: dict[str, str]) -> None:
-        super().__init__(folder)
-        self.authority = authority
-        self.passwords = passwords
-        for source, name in zip(authority.sign("postgresql"), ("server.crt", "server.key"), strict=True):
-            target = self._data / name
-            shutil.copy(source, target)
-            target.chmod(0o600)
-            if os.getuid() == 0:
-                user = pwd.getpwnam("postgres")
-                os.chown(target, user.pw_uid, user.pw_gid)
-        # By its socket, which lies in a folder of its own, anybody may do what makes the roles.
-        (self._data / "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n")
+    CONNECTIONS = "host"
+    """What connections over TCP have to be, in the words of pg_hba.conf."""
 
-    def url_of(self, role: str, password: str = "", authority: Authority | None = None) -> str:
-        """As that of SecuredRedis; the owner is ``owner``."""
-        user = "optuna" if role == "owner" else f"orchestrator_{role}"
-        query = urlencode({"sslmode": "verify-full", "sslrootcert": (authority or self.authority).certificate})
-        secret = password or self.passwords[role]
-        return f"postgresql+psycopg://{user}:{secret}@127.0.0.1:{self.port}/optuna?{query}"
+    def __init__(self, folder: Path, secrets: Path) -> None:
+        super().__init__(folder)
+        self._secrets = secrets
+        # By its socket, which lies in a folder of its own, anybody may do what makes the roles.
+        rules = f"local all all trust\n{self.CONNECTIONS} all all 127.0.0.1/32 scram-sha-256\n"
+        (self._data / "pg_hba.conf").write_text(rules)
 
     @property
     def url(self) -> str:
@@ -148,14 +136,46 @@ class SecuredPostgreSQL(PostgreSQL):
 
     def start(self) -> None:
         super().start()
-        for role in POSTGRESQL_ROLES:
-            (self.folder / f"postgres_{role}_password").write_text(self.passwords[role] + "\n")
         psql = shutil.which("psql") or self._programs / "psql"
         command = [str(psql), "-q", "-h", str(self._data), "-p", str(self.port), "-U", "optuna", "-d", "optuna"]
-        command += ["-v", f"folder={self.folder}", "-f", str(ROOT / "docker/postgres/roles.sql")]
+        command += ["-v", f"folder={self._secrets}", "-f", str(ROOT / "docker/postgres/roles.sql")]
         subprocess.run(command, check=True, capture_output=True)
+        password = (self._secrets / "postgres_owner_password").read_text().strip()
         with self._admin() as connection:
-            connection.exec_driver_sql(f"ALTER ROLE optuna PASSWORD '{self.passwords['owner']}'")
+            connection.exec_driver_sql(f"ALTER ROLE optuna PASSWORD '{password}'")
+
+
+class SecuredPostgreSQL(RoledPostgreSQL):
+    """The same over TLS and nothing else.
+
+    Args:
+        folder: Where its log goes.
+        authority: Signs its certificate.
+        passwords: Of the roles; "owner" is that of who owns the database.
+    """
+
+    CONNECTIONS = "hostssl"
+
+    def __init__(self, folder: Path, authority: Authority, passwords: dict[str, str]) -> None:
+        super().__init__(folder, folder)
+        self.authority = authority
+        self.passwords = passwords
+        for role, password in passwords.items():
+            (folder / f"postgres_{role}_password").write_text(password + "\n")
+        for source, name in zip(authority.sign("postgresql"), ("server.crt", "server.key"), strict=True):
+            target = self._data / name
+            shutil.copy(source, target)
+            target.chmod(0o600)
+            if os.getuid() == 0:
+                user = pwd.getpwnam("postgres")
+                os.chown(target, user.pw_uid, user.pw_gid)
+
+    def url_of(self, role: str, password: str = "", authority: Authority | None = None) -> str:
+        """As that of SecuredRedis; the owner is ``owner``."""
+        user = "optuna" if role == "owner" else f"orchestrator_{role}"
+        query = urlencode({"sslmode": "verify-full", "sslrootcert": (authority or self.authority).certificate})
+        secret = password or self.passwords[role]
+        return f"postgresql+psycopg://{user}:{secret}@127.0.0.1:{self.port}/optuna?{query}"
 
     def _command(self) -> list[str]:
         return [*super()._command(), "-c", "ssl=on"]

@@ -73,6 +73,7 @@ class Code(StrEnum):
     CONTROL_PLANE_MISSING = "control-plane-missing", Group.CONTROL_PLANE
     LEASE_LEFT = "lease-left", Group.CONTROL_PLANE
     COMMAND_UNANSWERED = "command-unanswered", Group.CONTROL_PLANE
+    SCHEDULE_OVERDUE = "schedule-overdue", Group.CONTROL_PLANE
 
     WORKERS = "workers", Group.WORKERS
     WORKERS_UNKNOWN = "workers-unknown", Group.WORKERS

@@ -29,8 +29,8 @@ from orchestrator.watch import ENDED, follow, newest
 from tasks import keys
 from tasks.app import connect, raw
 from tasks.codec import decode_from_trainer
-from tasks.contract import Preloaded
 from tasks.endpoint import PORT
+from tasks.frames import Preloaded
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
 if TYPE_CHECKING:

@@ -17,6 +17,9 @@ from tasks.keys import NAME_LENGTH
 LONGEST_NAME = NAME_LENGTH - len(run_name("", 0))
 """Characters that the name of a scheduled search may have: its runs are called after it."""
 
+LONGEST_JITTER = 86_400.0
+"""Seconds. A day: long beyond use, and a run is still of the day that it was planned for."""
+
 MOST_WARM = 100
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?) ?%", re.ASCII)
 
@@ -86,8 +89,7 @@ class ScheduleTable(Table):
 
     cron: Annotated[str, AfterValidator(_check_cron), kind("cron expression")]
     timezone: Annotated[str, AfterValidator(_check_zone), kind("time zone")] = "UTC"
-    # A day: long beyond use, and a run is still of the day that it was planned for.
-    jitter: Annotated[float, BeforeValidator(check_duration), Field(ge=0, le=86_400), kind("duration")] = 0.0
+    jitter: Annotated[float, BeforeValidator(check_duration), Field(ge=0, le=LONGEST_JITTER), kind("duration")] = 0.0
     catch_up: Literal["none", "last", "all"] = "last"
     overlap: Literal["skip", "queue", "replace"] = "skip"
     keep: Count | None = None

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Select, delete, func, inspect, select
 
+from orchestrator.doctor.facts import Overdue
 from orchestrator.errors import BadInput
 from orchestrator.notices import Best
+from orchestrator.schedule.judge import MOST_MISSED, PUNCTUAL_SECONDS
 from orchestrator.schedule.slot import OPEN, Known, Run, Slot
 from orchestrator.spec import Spec
+from orchestrator.spec.schedule import LONGEST_JITTER
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
@@ -19,6 +23,7 @@ from orchestrator.storage.optimum import read_bests, read_optima
 from orchestrator.storage.statements import insert_or_update
 from orchestrator.storage.tables import schedules, slots
 from orchestrator.storage.theirs import STUDIES, delete_study
+from orchestrator.timetable import Timetable, delay, shortest
 
 _COLUMNS = tuple(name for name in Slot.__dataclass_fields__ if name not in ("schedule", "planned"))
 _WITH_STUDY = ("waiting", "running", "ended")
@@ -123,6 +128,34 @@ def read_known(connection: Connection, names: Iterable[str]) -> dict[str, Known]
     decided = select(slots.c.schedule, newest).where(slots.c.schedule.in_(listed), ~slots.c.manual)
     last = {row.schedule: row.newest for row in connection.execute(decided.group_by(slots.c.schedule))}
     return {row.name: Known(row.definition, row.since, last.get(row.name, 0)) for row in defined}
+
+
+def read_overdue(connection: Connection, now: float) -> Iterator[Overdue]:
+    """Yields the schedules of which nobody has asked for a run although it is time.
+
+    How long a run may be late by its jitter is known from the last one's spec; before there was any, it is not sure
+    before the next one is due, or a day has passed.
+    """
+    if not inspect(connection).has_table(schedules.name):
+        return
+    names = connection.scalars(select(schedules.c.name).order_by(schedules.c.name)).all()
+    for name, known in read_known(connection, names).items():
+        cron, _, zone = known.definition.rpartition(" ")
+        timetable, jitter = Timetable(cron, ZoneInfo(zone)), _jitter(connection, name)
+        passed, _ = timetable.newest(max(known.since, known.newest), int(now), MOST_MISSED)
+        longest = min(shortest(cron), LONGEST_JITTER)
+        due = [slot + (longest if jitter is None else delay(name, slot, jitter)) for slot in passed]
+        late = [now - begin for begin in due if begin + PUNCTUAL_SECONDS < now]
+        if late:
+            yield Overdue(name, len(late), late[0])
+
+
+def _jitter(connection: Connection, schedule: str) -> float | None:
+    """Returns the jitter that the spec of a schedule's last run has, where there was one."""
+    query = _select_runs().where(slots.c.schedule == schedule, tables.studies.c.spec.is_not(None))
+    row = connection.execute(query.order_by(slots.c.planned.desc()).limit(1)).one_or_none()
+    table = None if row is None else json.loads(row.stored).get("schedule")
+    return None if table is None else float(table.get("jitter", 0.0))
 
 
 def read_slots(connection: Connection, schedule: str, most: int) -> list[Slot]:

@@ -23,6 +23,7 @@ from orchestrator.errors import BadInput
 from orchestrator.lifecycle import LIVE
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
+from orchestrator.storage.calendar import read_overdue
 from orchestrator.storage.database import is_gone
 from orchestrator.storage.look import NothingThere, open_connection
 from orchestrator.storage.notes import read_untold
@@ -163,6 +164,7 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Books
         unattended=tuple(_unattended(connection)),
         commands=tuple(_commands(connection)),
         untold=tuple(read_untold(connection, time.time() - UNTOLD_SECONDS, time.time())),
+        overdue=tuple(read_overdue(connection, now)),
         known=_known(connection, sorted(tokens)),
     )
 

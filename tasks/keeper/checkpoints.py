@@ -13,7 +13,8 @@ from typing import Protocol
 
 from tasks.checkpoint_files import UNFINISHED
 from tasks.codec import is_location
-from tasks.contract import Body, Checkpoint, CheckpointRef, Job, Outcome, Saved
+from tasks.contract import Body, Checkpoint, CheckpointRef, Job, Outcome
+from tasks.frames import Saved
 
 log = logging.getLogger(__name__)
 

@@ -15,27 +15,21 @@ from tasks.contract import (
     Epoch,
     Failed,
     Finished,
-    FromTrainer,
     Imported,
     Job,
-    Left,
     Look,
     Outcome,
     Parameter,
     Paused,
     Released,
     Reply,
-    Saved,
-    SavedModel,
-    Shown,
-    Stop,
     Stopped,
     StudyStop,
     StudyView,
     Suggest,
-    Suggested,
     Verdict,
 )
+from tasks.frames import FromTrainer, Left, Saved, SavedModel, Shown, Stop, Suggested
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.checkpoints import Store
 from tasks.keeper.herald import Herald

@@ -18,20 +18,8 @@ import redis
 
 from tasks import log_lines
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.contract import (
-    Alive,
-    Confirmation,
-    Epoch,
-    Failed,
-    FromTrainer,
-    Job,
-    Outcome,
-    Preloaded,
-    Ready,
-    Run,
-    Stale,
-    Started,
-)
+from tasks.contract import Alive, Confirmation, Epoch, Failed, Job, Outcome, Started
+from tasks.frames import FromTrainer, Preloaded, Ready, Run, Stale
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
 from tasks.keeper.checkpoints import open_store

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from tasks.contract import ToTrainer
+from tasks.frames import ToTrainer
 from tasks.keeper.leftovers import MARK, end_marked
 from tasks.wire import Closed, Wire
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.checkpoint_files import file_digest
-from tasks.contract import Checkpoint, CheckpointRef, Finished, Job, Outcome, Saved, Stopped
+from tasks.contract import Checkpoint, CheckpointRef, Finished, Job, Outcome, Stopped
+from tasks.frames import Saved
 from tasks.keeper.checkpoints import Voice, reference
 from tasks.keeper.place import Place
 from tasks.keeper.scratch import ScratchFolder

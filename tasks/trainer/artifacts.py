@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tasks.artifact_files import FILES, MODELS
-from tasks.contract import SavedModel
+from tasks.frames import SavedModel
 from tasks.trainer.sink import Sink
 
 MAX_MODEL_NAME = 255

@@ -18,7 +18,8 @@ from typing import IO, Any, NamedTuple, cast
 import optuna
 
 from tasks.checkpoint_files import UNFINISHED, file_digest
-from tasks.contract import CheckpointRef, Saved
+from tasks.contract import CheckpointRef
+from tasks.frames import Saved
 from tasks.trainer.sink import Sink, sync_folder
 
 _ALLOWED = "a checkpoint holds tensors and plain data: dict, list, tuple, str, bytes, numbers, None"

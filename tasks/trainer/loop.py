@@ -13,21 +13,8 @@ from pathlib import Path
 
 from tasks.admission import Admission
 from tasks.codec import decode_to_trainer
-from tasks.contract import (
-    Failed,
-    FromTrainer,
-    Imported,
-    Left,
-    Look,
-    Preloaded,
-    Ready,
-    Run,
-    Shown,
-    Stale,
-    Stop,
-    StudyView,
-    Suggested,
-)
+from tasks.contract import Failed, Imported, Look, StudyView
+from tasks.frames import FromTrainer, Left, Preloaded, Ready, Run, Shown, Stale, Stop, Suggested
 from tasks.trainer import health, objective, output
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles, say

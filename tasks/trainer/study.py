@@ -13,7 +13,8 @@ from optuna.distributions import json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from tasks.contract import FromTrainer, Job, StudyStop, StudyView, TrialView
+from tasks.contract import Job, StudyStop, StudyView, TrialView
+from tasks.frames import FromTrainer
 
 READ: Final = (
     "best_params",

@@ -18,19 +18,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from tasks.contract import (
-    MAX_EVENT_BYTES,
-    MAX_NAME,
-    MAX_STEP,
-    Attribute,
-    Epoch,
-    FromTrainer,
-    Job,
-    Parameter,
-    StudyView,
-    Suggest,
-    Suggested,
-)
+from tasks.contract import MAX_EVENT_BYTES, MAX_NAME, MAX_STEP, Attribute, Epoch, Job, Parameter, StudyView, Suggest
+from tasks.frames import FromTrainer, Suggested
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
 from tasks.trainer.interrupt import Interrupter

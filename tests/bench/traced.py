@@ -70,7 +70,8 @@ def trace_worker() -> None:
     from celery.concurrency.base import BasePool
     from celery.worker.request import Request
 
-    from tasks.contract import Confirmation, Epoch, Left, Ready, Stop
+    from tasks.contract import Confirmation, Epoch
+    from tasks.frames import Left, Ready, Stop
     from tasks.keeper.keeper import Keeper
     from tasks.keeper.process import TrainerProcess
     from tasks.keeper.publisher import Publisher

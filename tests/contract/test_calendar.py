@@ -15,6 +15,7 @@ from books import NOW, Books, X, a_trial, everything, make_spec
 from sqlalchemy import exc
 
 from orchestrator.changes import Changes, TrialEnd
+from orchestrator.doctor.facts import Overdue
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.ports import Calendar as CalendarPort
 from orchestrator.ports import Command
@@ -22,9 +23,10 @@ from orchestrator.schedule.beat import StoreDesk
 from orchestrator.schedule.slot import Known, Slot
 from orchestrator.schedule.ticker import Desk
 from orchestrator.storage import Store, WriterLease, tables
-from orchestrator.storage.calendar import Calendar
+from orchestrator.storage.calendar import Calendar, read_overdue
 from orchestrator.storage.database import Database
 from orchestrator.storage.look import open_history
+from orchestrator.timetable import delay
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 from tests.simulated.memory_calendar import MemoryCalendar, MemoryDesk
 
@@ -291,3 +293,30 @@ def test_the_last_slots_come_with_where_their_studies_stand(books: Books) -> Non
         ("nightly-1", None),
         ("nightly-0", "worse"),
     ]
+
+
+def test_what_nobody_has_asked_for_is_found_when_it_is_later_than_it_may_be(books: Books) -> None:
+    hourly = {"cron": "0 * * * *", "jitter": "20m"}
+    calendar = Calendar(books.database, books.lease)
+    # On the hour.
+    begun = PLANNED - PLANNED % 3_600
+
+    def overdue(now: float) -> list[Overdue]:
+        with books.database.read() as connection:
+            return list(read_overdue(connection, now))
+
+    calendar.define("nightly", "0 * * * * UTC", begun)
+    # Of a run that never was, nobody knows how late it may be: not before the next one is due.
+    assert overdue(begun + 7_100) == []
+    assert overdue(begun + 7_300) == [Overdue("nightly", 1, 100.0)]
+    books.store.create(make_spec(name="nightly-0", schedule=hourly), NOW, slot=slot(planned=begun + 3_600))
+    lateness = delay("nightly", begun + 7_200, 1_200.0)
+    assert 0.0 < lateness < 1_200.0
+    assert overdue(begun + 7_200 + lateness + 59) == []
+    (found,) = overdue(begun + 7_200 + lateness + 61)
+    assert (found.slots, round(found.late)) == (1, 61)
+    assert [each.slots for each in overdue(begun + 100 * 3_600)] == [98]
+    calendar.put(slot(2, planned=begun + 7_200))
+    assert overdue(begun + 7_200 + 1_300) == []
+    calendar.define("nightly", "", begun)
+    assert overdue(begun + 10**6) == []

@@ -103,7 +103,7 @@ def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(sc
         search.until(lambda: state_of(frozen.pid) == "T")
         for name in CONTROL_PLANES:
             scene.stack.start(name)
-        search.goes_on()
+        search.until(lambda: scene.leader() in CONTROL_PLANES)
         frozen.send_signal(signal.SIGCONT)
         search.until(lambda: "another control plane has taken over" in scene.log("serve-dying"))
         search.balance()

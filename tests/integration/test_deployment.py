@@ -5,6 +5,7 @@ Nothing is changed about them but the names of hosts and the places of files.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -16,14 +17,14 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from backing import real_servers
-from fleet import HERE, ROOT, Fleet, Process, Servers, fleet, follow_to_end, notices, wait_for
+from fleet import HERE, ROOT, Fleet, Process, command_line, descendants, fleet, follow_to_end, notices, wait_for
 
 from orchestrator.notices import Progress
 from orchestrator.storage.look import open_history
 from tasks.app import connect
 from tests.deployment import DOCKER, Unit, environment, healthcheck, make_secrets, read_variables, seconds, service
-from tests.servers import free_port
+from tests.secured import RoledPostgreSQL
+from tests.servers import NotInstalled, free_port
 from tests.web import ask
 
 OURS = {"serve": "serve", "beat": "beat", "worker": "worker-cpu", "flower": "flower", "dashboard": "dashboard"}
@@ -34,8 +35,6 @@ PORTS = {"flower": "5555", "dashboard": "8080", "proxy": "8080"}
 
 DOCKERS_GRACE = "10s"
 """What a container has to end in where nothing is said."""
-
-STORAGE = service("serve")["environment"]["ORCHESTRATOR_STORAGE_URL"]
 
 STUBS = {
     "orchestrator": f'exec {sys.executable} -m orchestrator "$@"',
@@ -51,16 +50,17 @@ class Stack:
 
     Args:
         it: Where the processes go.
-        folder: Secrets, data and stubs.
+        folder: Data and stubs.
+        secrets: What compose.yaml mounts at /run/secrets.
         database: What stands for the container of PostgreSQL.
     """
 
-    def __init__(self, it: Fleet, folder: Path, database: Servers) -> None:
+    def __init__(self, it: Fleet, folder: Path, secrets: Path, database: RoledPostgreSQL) -> None:
         self.fleet = it
         self.database = database
         self.folder = folder
         self.ports = {name: free_port() for name in ("redis", *PORTS, "metrics-serve", "metrics-worker-cpu")}
-        self.secrets = {path.name: path.read_text().strip() for path in make_secrets(folder).iterdir()}
+        self.secrets = {path.name: path.read_text().strip() for path in secrets.iterdir()}
         for name, line in STUBS.items():
             path = folder / "bin" / name
             path.parent.mkdir(exist_ok=True)
@@ -69,8 +69,11 @@ class Stack:
         (folder / "redis").mkdir()
         self.moved = {
             "@redis:6379/": f"@127.0.0.1:{self.ports['redis']}/",
-            STORAGE: database.storage_url,
-            "/run/secrets/": f"{folder}/secrets/",
+            "@postgres:5432/orchestrator": f"@127.0.0.1:{database.port}/optuna",
+            "//orchestrator:": "//optuna:",
+            "/run/secrets/": f"{secrets}/",
+            "/opt/acl.sh": str(DOCKER / "redis" / "acl.sh"),
+            "/data/users.acl": str(folder / "redis" / "users.acl"),
             "redis-cli ": f"redis-cli -p {self.ports['redis']} ",
             "--studies=/studies": f"--studies={HERE}",
             "/opt/health.py": str(folder / "health.py"),
@@ -108,6 +111,7 @@ class Stack:
             "SECRETS_DIR": str(self.folder / "secrets"),
             "REDIS_PORT": str(self.ports["redis"]),
             "REDIS_DIR": str(self.folder / "redis"),
+            "WORKER_QUEUES": "trials,slurm",
             "ORCHESTRATOR_HEARTBEAT": "0.5",
             "ORCHESTRATOR_LEASE": "2",
             # Those who show metrics are in a container of their own, too.
@@ -141,7 +145,7 @@ class Stack:
         command = [self.here(word) for word in healthcheck(name)]
         if command[0] not in ("entrypoint", "sh"):
             command = ["sh", "-c", *command]
-        elif command[-1] in ("serve", "beat"):
+        elif command[-1] in ("serve", "beat", "worker"):
             # A container has one of them; here there are more.
             command = [*command, str(self.processes[process].pid)]
         return self.run(command, self.environment(name))
@@ -165,23 +169,29 @@ class Stack:
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Every service of ours, started and not yet looked at, on a Redis as its service starts it."""
+    """Every service of ours, started and not yet looked at, on Redis and PostgreSQL as their services start them."""
     folder = tmp_path_factory.mktemp("stack")
-    for database in real_servers():
-        with fleet(database, folder) as it:
-            yield started(it, folder, database)
+    secrets = make_secrets(folder)
+    try:
+        database = RoledPostgreSQL(folder / "postgresql", secrets)
+    except NotInstalled as error:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip(str(error))
+    with contextlib.closing(database), fleet(None, folder) as it:
+        database.start()
+        yield started(Stack(it, folder, secrets, database))
 
 
-def started(it: Fleet, folder: Path, database: Servers) -> Stack:
-    up = Stack(it, folder, database)
+def started(up: Stack) -> Stack:
     up.start("redis", "redis")
     up.await_healthy("redis", "redis")
+    prepared = up.run(["entrypoint", *service("prepare")["command"]], up.environment("prepare"))
+    assert prepared.returncode == 0, prepared.stderr
     for process, name in OURS.items():
-        if name == "dashboard":
-            # As it does in compose.yaml: it needs the tables.
-            serving = up.processes["serve"].log
-            wait_for(partial(_says, serving, "writing in term"), "a control plane is active")
         up.start(process, name)
+    # It stands by.
+    wait_for(partial(_says, up.processes["serve"].log, "writing in term"), "a control plane is active")
     up.start_unit("standby", Unit.read("orchestrator-serve.service"))
     return up
 
@@ -268,7 +278,7 @@ def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd
     }
     command = ["entrypoint", "bash", str(DOCKER / "slurm" / "worker.sbatch"), "--slots=1", "--queues=slurm"]
     script = stack.fleet.launch(command, "slurm", stack.environment("worker-cpu") | slurm)
-    client = connect(f"redis://:{stack.secrets['redis_password']}@127.0.0.1:{stack.ports['redis']}/0")
+    client = connect(f"redis://control:{stack.secrets['redis_control_password']}@127.0.0.1:{stack.ports['redis']}/0")
     for notice in notices(client, "s"):
         if isinstance(notice, Progress) and notice.epochs == 1:
             break
@@ -280,11 +290,24 @@ def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd
     (stack.folder / "go").touch()
     assert follow_to_end(client, "s").complete == 1, stack.fleet.logs()
     client.close()
-    with open_history(stack.database.storage_url) as history:
+    with open_history(stack.database.url) as history:
         causes = [row.cause for row in history.trial("s", "0").attempts]
     # As often as one likes: a preemption is no attempt of the one that the spec allows.
     assert causes == ["released", "finished"]
     assert stack.processes["gpu0"].stop(seconds=float(unit.one("TimeoutStopSec"))) == 0
+
+
+@pytest.mark.parametrize("who", ["main", "keeper"])
+def test_a_worker_of_which_something_stands_still_is_not_healthy(stack: Stack, who: str) -> None:
+    main = stack.processes["worker"].pid
+    keepers = [pid for pid in descendants(main) if "tasks.worker" in command_line(pid)]
+    victim = main if who == "main" else keepers[-1]
+    os.kill(victim, signal.SIGSTOP)
+    found = stack.check("worker", "worker-cpu")
+    os.kill(victim, signal.SIGCONT)
+    assert (found.returncode, found.stdout) == (1, "")
+    assert f"the loop of process {victim} stands still" in found.stderr
+    stack.await_healthy("worker", "worker-cpu")
 
 
 def test_a_control_plane_that_stands_by_is_healthy_until_it_stands_still(stack: Stack) -> None:

@@ -176,6 +176,32 @@ def test_a_worker_that_is_told_to_stop_hands_its_trial_back(running_embedded: Fl
     check_all_there(servers)
 
 
+def test_a_worker_that_is_told_to_stop_while_it_takes_a_task_leaves_as_soon(running_embedded: Fleet) -> None:
+    """Celery forgets a task that its pool has not begun; what comes of it is waited for in vain."""
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    first = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    wait_for(lambda: " ready." in first.log.read_text(), "the worker is there")
+    keeper = keeper_of(first)
+    os.kill(keeper, signal.SIGSTOP)
+    running_embedded.submit(running_embedded.write_spec(SPEC.replace("trials = 10", "trials = 2")))
+    wait_for(lambda: "received" in first.log.read_text(), "it has taken a task")
+    first.popen.send_signal(signal.SIGTERM)
+    wait_for(lambda: "Warm shutdown" in first.log.read_text(), "it has heard")
+    # Long enough to forget it.
+    Pause(1.0)()
+    os.kill(keeper, signal.SIGCONT)
+    assert first.popen.wait(20) == 0
+    running_embedded.start("worker", "--slots", "1", "--name", "second")
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete) == ("finished", 2), running_embedded.logs()
+    with open_history(servers.storage_url) as history:
+        assert [row.cause for row in history.trial("s", "0").attempts] == ["released", "finished"]
+
+
 def test_poison_in_the_stream_and_in_the_queue_harms_nobody(running_embedded: Fleet) -> None:
     servers = running_embedded.servers
     assert servers is not None

@@ -39,25 +39,19 @@ from tasks.contract import (
     Failed,
     Finished,
     Job,
-    Left,
     Parameter,
     Paused,
-    Preloaded,
-    Ready,
     Released,
     Reply,
     Revoked,
-    Run,
-    Saved,
     Slice,
     Started,
-    Stop,
     Stopped,
     StudyStop,
     Suggest,
-    Suggested,
     Unreadable,
 )
+from tasks.frames import Left, Preloaded, Ready, Run, Saved, Stop, Suggested
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 NUMBERS = st.floats() | st.sampled_from([-0.0, 1e308, math.inf, -math.inf, math.nan])

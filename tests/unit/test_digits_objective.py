@@ -7,7 +7,8 @@ import optuna
 import pytest
 import torch
 
-from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Saved, Slice
+from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Slice
+from tasks.frames import Saved
 from tasks.objectives import digits
 from tasks.trainer import objective
 from tasks.trainer.artifacts import ArtifactFiles

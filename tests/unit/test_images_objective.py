@@ -19,7 +19,8 @@ from PIL import Image
 
 from orchestrator.objective_check import check_objective
 from orchestrator.spec import load
-from tasks.contract import CheckpointRef, Saved
+from tasks.contract import CheckpointRef
+from tasks.frames import Saved
 from tasks.objectives import fashion, image_folder, image_models, images
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles
 

@@ -22,6 +22,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             f"writes in term {writer.term}{_standbys(facts, writer)}",
         )
         yield from _commands(facts)
+        yield from _schedules(facts)
         return
     yield _missing(facts)
     if writer is not None and writer.holder and writer.gone:
@@ -75,4 +76,17 @@ def _commands(facts: Facts) -> Iterator[Finding]:
             "the control plane looks for commands every lease; its log says what keeps it, or that it was started "
             "with --study for another one",
             mend=Ring(),
+        )
+
+
+def _schedules(facts: Facts) -> Iterator[Finding]:
+    for each in facts.books.overdue:
+        runs = "the run" if each.slots == 1 else f"the first of {each.slots} runs"
+        yield Finding(
+            Code.SCHEDULE_OVERDUE,
+            # Of one whose spec was taken away while no beat looked, nobody has told the database.
+            Severity.NOTE,
+            each.schedule,
+            f"nobody has asked for {runs} that {'was' if each.slots == 1 else 'were'} due {duration(each.late)} ago",
+            "orchestrator beat --studies DIR, with its spec in DIR; where that is gone for good, nothing",
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.doctor.facts.books import Attempt, Books, Command, Known, Study, Untold, Writer, steady
+from orchestrator.doctor.facts.books import Attempt, Books, Command, Known, Overdue, Study, Untold, Writer, steady
 from orchestrator.doctor.facts.database import Blocked, Database
 from orchestrator.doctor.facts.host import Clock, Installation, Package, Setup
 from orchestrator.doctor.facts.redis import Consumer, DeadLetter, Item, Queue, Redis, Stream
@@ -28,6 +28,7 @@ __all__ = [
     "Installation",
     "Item",
     "Known",
+    "Overdue",
     "Package",
     "Queue",
     "Redis",

@@ -105,6 +105,15 @@ class Untold:
 
 
 @dataclass(frozen=True)
+class Overdue:
+    """A schedule that nobody asks for: ``slots`` of its times have passed, the first one ``late`` seconds ago."""
+
+    schedule: str
+    slots: int
+    late: float
+
+
+@dataclass(frozen=True)
 class Books:
     """What our tables say.
 
@@ -122,6 +131,7 @@ class Books:
     unattended: tuple[tuple[str, int], ...] = ()
     commands: tuple[Command, ...] = ()
     untold: tuple[Untold, ...] = ()
+    overdue: tuple[Overdue, ...] = ()
     known: dict[str, Known] = field(default_factory=dict)
 
     @property

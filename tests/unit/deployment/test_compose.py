@@ -49,7 +49,7 @@ def test_a_key_that_stands_twice_is_found() -> None:
 def test_compose_has_the_services_and_no_misspelt_key() -> None:
     assert {key for key in COMPOSE if not key.startswith("x-")} == TOP_LEVEL
     pages = ("flower", "dashboard", "proxy")
-    assert set(SERVICES) == {"redis", "postgres", "serve", "beat", *WORKERS, *pages, *MONITORING}
+    assert set(SERVICES) == {"redis", "postgres", "prepare", "serve", "beat", *WORKERS, *pages, *MONITORING}
     for name in SERVICES:
         assert set(service(name)) <= SERVICE_KEYS, name
 
@@ -71,8 +71,9 @@ def test_a_service_comes_from_a_pinned_image_or_is_built_here(name: str) -> None
 def test_what_a_service_refers_to_is_there(name: str) -> None:
     found = service(name)
     for other, how in found.get("depends_on", {}).items():
-        assert how["condition"] in ("service_healthy", "service_started")
-        assert healthcheck(other)
+        # The one comes to its end, the others stay.
+        assert (how["condition"] == "service_completed_successfully") == (other == "prepare")
+        assert other == "prepare" or how["condition"] in ("service_healthy", "service_started")
     assert found["networks"]
     assert set(found["networks"]) <= set(COMPOSE["networks"])
     assert set(found.get("secrets", [])) <= set(COMPOSE["secrets"])
@@ -92,8 +93,12 @@ def test_what_a_service_refers_to_is_there(name: str) -> None:
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_comes_back_and_is_watched(name: str) -> None:
-    assert service(name)["restart"] == "unless-stopped"
-    assert healthcheck(name)
+    if name == "prepare":
+        assert service(name)["restart"] == "no"
+        assert service(name)["healthcheck"] == {"disable": True}
+    else:
+        assert service(name)["restart"] == "unless-stopped"
+        assert healthcheck(name)
     if name not in ("redis", "postgres"):
         # Those start as root, to give their volumes an owner, and leave it themselves.
         assert service(name)["security_opt"] == ["no-new-privileges:true"]
@@ -112,8 +117,9 @@ def test_no_password_is_in_the_file() -> None:
     assert {name: secret["file"] for name, secret in COMPOSE["secrets"].items()} == {
         name: f"secrets/{name}"
         for name in (
-            *("redis_password", "postgres_password", "web_password", "web_htpasswd"),
-            *("metrics_password", "grafana_password"),
+            *(f"redis_{role}_password" for role in ("control", "worker", "viewer", "flower")),
+            *(f"postgres_{role}_password" for role in ("owner", "writer", "reader")),
+            *("signing_key", "web_password", "web_htpasswd", "metrics_password", "grafana_password"),
         )
     }
     for text in strings(COMPOSE["services"]):
@@ -124,31 +130,61 @@ def test_no_password_is_in_the_file() -> None:
     assert {"/.env", "/secrets/"} <= set(ignored)
 
 
-def test_redis_keeps_what_it_is_given() -> None:
+def test_redis_keeps_what_it_is_given_and_lets_nobody_in_who_has_no_role() -> None:
     shell, option, script = service("redis")["command"]
-    assert (shell, option) == ("sh", "-c")
+    assert (shell, option) == ("sh", "-euc")
+    umask, users, start, *lines, end = script.splitlines()
+    assert umask == "umask 077"
+    assert users.endswith("sh /opt/acl.sh /run/secrets/ > /data/users.acl")
+    assert "./redis/acl.sh:/opt/acl.sh:ro" in service("redis")["volumes"]
     # exec: a shell in between would not hand a SIGTERM on.
-    assert script.startswith("exec docker-entrypoint.sh redis-server - <<END\n")
-    lines = [line.split(maxsplit=1) for line in script.splitlines()[1:-1]]
-    assert dict(lines) == {
+    assert (start, end) == ("exec docker-entrypoint.sh redis-server - <<END", "END")
+    assert dict(line.split(maxsplit=1) for line in lines) == {
+        "aclfile": "/data/users.acl",
         "appendonly": "yes",
         "appendfsync": "everysec",
         "save": '""',
         "maxmemory-policy": "noeviction",
-        "requirepass": "$(cat /run/secrets/redis_password)",
     }
     assert "redis-data:/data" in service("redis")["volumes"]
     assert subprocess.run(["sh", "-n", "-c", script], check=False).returncode == 0
     assert subprocess.run(["sh", "-n", "-c", healthcheck("redis")[0]], check=False).returncode == 0
 
 
-def test_postgres_reads_its_password_from_a_file_and_is_the_database_that_serve_names() -> None:
+@pytest.mark.parametrize("name", [name for name in SERVICES if "build" in service(name)])
+def test_everybody_comes_in_by_the_least_role_and_knows_no_other_password(name: str) -> None:
+    roles = {
+        "serve": ("control", "writer"),
+        "beat": ("control", "writer"),
+        "prepare": ("", "owner"),
+        "dashboard": ("", "reader"),
+        "flower": ("flower", ""),
+    }
+    redis, postgresql = roles.get(name, ("worker", ""))
+    variables = service(name)["environment"]
+    found = {secret for secret in service(name)["secrets"] if secret.startswith(("redis", "postgres"))}
+    assert found == {
+        f"{server}_{role}_password" for server, role in (("redis", redis), ("postgres", postgresql)) if role
+    }
+    if redis:
+        assert variables["ORCHESTRATOR_REDIS_URL"] == f"redis://{redis}:{{redis_{redis}_password}}@redis:6379/0"
+    if postgresql:
+        user = "orchestrator" if postgresql == "owner" else f"orchestrator_{postgresql}"
+        place = f"{{postgres_{postgresql}_password}}@postgres:5432/orchestrator"
+        assert variables["ORCHESTRATOR_STORAGE_URL"] == f"postgresql+psycopg://{user}:{place}"
+    signs = name in ("serve", *WORKERS)
+    assert (variables.get("ORCHESTRATOR_SIGNING_KEY_FILE") == "/run/secrets/signing_key") == signs
+    assert ("signing_key" in service(name)["secrets"]) == signs
+
+
+def test_postgres_reads_its_passwords_from_files_and_makes_the_roles_when_it_is_set_up() -> None:
     variables = service("postgres")["environment"]
-    assert variables["POSTGRES_PASSWORD_FILE"] == "/run/secrets/postgres_password"
+    assert variables["POSTGRES_PASSWORD_FILE"] == "/run/secrets/postgres_owner_password"
+    assert (variables["POSTGRES_USER"], variables["POSTGRES_DB"]) == ("orchestrator", "orchestrator")
     assert "postgres-data:/var/lib/postgresql/data" in service("postgres")["volumes"]
-    url = service("serve")["environment"]["ORCHESTRATOR_STORAGE_URL"]
-    place = f"{{postgres_password}}@postgres:5432/{variables['POSTGRES_DB']}"
-    assert url == f"postgresql+psycopg://{variables['POSTGRES_USER']}:{place}"
+    assert "./postgres/roles.sql:/docker-entrypoint-initdb.d/roles.sql:ro" in service("postgres")["volumes"]
+    wanted = re.findall(r"`cat :'folder'/(\w+)`", (DOCKER / "postgres" / "roles.sql").read_text())
+    assert set(wanted) <= set(service("postgres")["secrets"])
     assert f"--username={variables['POSTGRES_USER']}" in healthcheck("postgres")
 
 
@@ -157,7 +193,7 @@ def test_a_worker_knows_of_no_database(name: str) -> None:
     found = service(name)
     urls = {variable for variable in found["environment"] if variable.startswith(PREFIX) and "URL" in variable}
     assert urls == {"ORCHESTRATOR_REDIS_URL", "ORCHESTRATOR_CHECKPOINT_URL", "ORCHESTRATOR_ARTIFACT_URL"}
-    assert found["secrets"] == ["redis_password", "metrics_password"]
+    assert found["secrets"] == ["redis_worker_password", "signing_key", "metrics_password"]
     assert not set(found["networks"]) & set(service("postgres")["networks"])
     assert "ORCHESTRATOR_STORAGE_URL" not in (DOCKER / "Dockerfile.worker").read_text()
 

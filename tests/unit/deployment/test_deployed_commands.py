@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import shlex
 from pathlib import Path
 
@@ -35,16 +36,15 @@ def test_every_setting_that_is_named_exists(path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [name for name in SERVICES if "build" in service(name)])
-def test_the_settings_of_a_service_are_accepted(name: str) -> None:
+def test_the_settings_of_a_service_are_accepted(name: str, tmp_path: Path) -> None:
+    (tmp_path / "signing_key").write_text(secrets.token_hex(32))
     image = environment(Path(service(name)["build"]["dockerfile"]).name)
     filled = {
-        key: re.sub(r"\{\w+\}", "0f3a", value)
+        key: re.sub(r"\{\w+\}", "0f3a", value).replace("/run/secrets", str(tmp_path))
         for key, value in (image | service(name)["environment"]).items()
         if key.startswith(PREFIX)
     }
     settings = load_settings(filled)
-    assert settings.redis_url in ("redis://:0f3a@redis:6379/0", None)
-    assert settings.storage_url in ("postgresql+psycopg://orchestrator:0f3a@postgres:5432/orchestrator", None)
     assert {"queue", "database"} & set(service(name)["networks"]) == {
         network for network, url in (("queue", settings.redis_url), ("database", settings.storage_url)) if url
     }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -14,8 +13,7 @@ import pytest
 
 from orchestrator.storage import WriterLease
 from orchestrator.storage.database import Database
-from tasks import worker
-from tests.deployment import DOCKER, WORKERS, dockerfile, healthcheck, last, load, service
+from tests.deployment import DOCKER, WORKERS, dockerfile, healthcheck, load, service
 
 CHECKS = {name: name for name in ("serve", "beat", "flower", "dashboard")} | dict.fromkeys(WORKERS, "worker")
 
@@ -31,13 +29,6 @@ def test_a_health_check_runs_a_check_that_exists(name: str) -> None:
     ]
     assert ["docker/health.py", "/opt/health.py"] in copies
     assert ["docker/entrypoint.sh", "/usr/local/bin/entrypoint"] in copies
-
-
-@pytest.mark.parametrize("name", WORKERS)
-def test_the_health_check_asks_for_the_name_that_the_worker_has(name: str) -> None:
-    known = load(DOCKER / "health.py").WORKER
-    assert worker._parse(service(name)["command"][2:]).name == known
-    assert worker._parse(last("Dockerfile.worker", "CMD").command()[2:]).name == known
 
 
 class Answering:
@@ -66,37 +57,6 @@ def test_serve_is_healthy_while_somebody_holds_the_lease(
     database.close()
 
 
-class Fleet:
-    """A Celery application whose workers answer; in the place of its ``control`` and ``inspect`` as well."""
-
-    def __init__(self, *names: str) -> None:
-        self.control = self
-        self.names = names
-
-    def inspect(self, destination: list[str], timeout: float, limit: int) -> Fleet:
-        assert timeout < 15
-        assert limit == len(destination)
-        return Fleet(*(name for name in self.names if name in destination))
-
-    def ping(self) -> dict[str, dict[str, str]] | None:
-        # None is what Celery gives where nobody answers.
-        return {name: {"ok": "pong"} for name in self.names} or None
-
-
-def test_a_worker_is_healthy_while_it_answers_itself(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://localhost:1/0")
-    monkeypatch.setattr("tasks.app.connect", lambda _: Answering())
-    health = load(DOCKER / "health.py")
-    here = f"worker@{socket.gethostname()}"
-    monkeypatch.setattr("tasks.app.create_app", lambda _: Fleet(here, "worker@elsewhere"))
-    assert health.main(["worker"]) == 0
-    monkeypatch.setattr("tasks.app.create_app", lambda _: Fleet("worker@elsewhere"))
-    assert health.main(["worker"]) == 1
-    assert f"{here} does not answer" in capsys.readouterr().err
-
-
 def test_without_redis_nothing_is_healthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     # Port 1 is nobody's: it refuses at once.
     monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://127.0.0.1:1/0")
@@ -109,16 +69,29 @@ def test_without_redis_nothing_is_healthy(monkeypatch: pytest.MonkeyPatch, capsy
 @pytest.mark.parametrize("words", [["/opt/venv/bin/orchestrator"], ["-m", "orchestrator"]])
 def test_a_command_is_found_among_the_processes_and_a_loop_that_stands_still_is_seen(words: list[str]) -> None:
     health = load(DOCKER / "health.py")
-    command = f"beat-{os.getpid()}"
+    command = ("orchestrator", f"beat-{os.getpid()}")
     code = "import select, sys\nwhile True: print(flush=True); select.select([], [], [], 0.01)"
-    with subprocess.Popen([sys.executable, "-c", code, *words, command, "--x"], stdout=subprocess.PIPE) as process:
+    with subprocess.Popen([sys.executable, "-c", code, *words, command[1], "--x"], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
         assert health.running(command) == process.pid
-        assert health.still(command, None, 1.0) == ""
+        assert health.still(None, command, 1.0) == ""
         process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
-        assert f"process {process.pid} stands still" in health.still(command, None, 0.0)
+        assert f"process {process.pid} stands still" in health.still(None, command, 0.0)
         process.kill()
     assert health.running(command) is None
-    assert "no process runs" in health.still(command, None, 1.0)
+    assert "no process runs" in health.still(None, command, 1.0)
+
+
+def test_of_a_process_and_those_that_it_has_forked_it_is_the_one_that_is_meant() -> None:
+    health = load(DOCKER / "health.py")
+    words = ("-m", f"tasks.worker-{os.getpid()}")
+    code = "import os, signal, time\nif os.fork(): print(flush=True); signal.pause()\nelse: signal.pause()"
+    with subprocess.Popen([sys.executable, "-c", code, *words], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        (child,) = health._children(process.pid)
+        assert health.running(words) == process.pid
+        process.kill()
+        os.kill(child, signal.SIGKILL)

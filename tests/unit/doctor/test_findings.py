@@ -37,6 +37,7 @@ from orchestrator.doctor.facts import (
     Facts,
     Item,
     Known,
+    Overdue,
     Package,
     Queue,
     Redis,
@@ -238,6 +239,20 @@ CASES = [
         "40.0s ago",
         "--study",
         Ring(),
+    ),
+    Case(
+        Code.SCHEDULE_OVERDUE,
+        NOTE,
+        books(overdue=(Overdue("nightly", 1, 10_800.0),)),
+        "the run that was due 3h 00m ago",
+        "orchestrator beat",
+    ),
+    Case(
+        Code.SCHEDULE_OVERDUE,
+        NOTE,
+        books(overdue=(Overdue("nightly", 4, 10_800.0),)),
+        "the first of 4 runs that were due 3h",
+        "orchestrator beat",
     ),
     Case(Code.COMMAND_UNANSWERED, NOTE, alone(books(commands=(Command("pause", "x", 40.0),))), "40.0s", "", Ring()),
     # -- workers

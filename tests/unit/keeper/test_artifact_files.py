@@ -16,7 +16,8 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 
 from tasks.artifact_files import FILES, MODELS
 from tasks.codec import decode_event, encode
-from tasks.contract import Artifact, Event, Job, SavedModel
+from tasks.contract import Artifact, Event, Job
+from tasks.frames import SavedModel
 from tasks.trainer import artifacts
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles

@@ -15,19 +15,8 @@ from optuna.artifacts import FileSystemArtifactStore
 
 from tasks.artifact_files import FILES, MODELS
 from tasks.codec import is_artifact_of
-from tasks.contract import (
-    Artifact,
-    ArtifactRef,
-    Body,
-    Failed,
-    Finished,
-    Job,
-    Outcome,
-    Paused,
-    Released,
-    SavedModel,
-    Stopped,
-)
+from tasks.contract import Artifact, ArtifactRef, Body, Failed, Finished, Job, Outcome, Paused, Released, Stopped
+from tasks.frames import SavedModel
 from tasks.keeper import artifact_uploads, artifacts
 from tasks.keeper.artifacts import Artifacts
 

@@ -20,7 +20,8 @@ import pytest
 import torch
 
 from tasks.checkpoint_files import file_digest
-from tasks.contract import CheckpointRef, Saved
+from tasks.contract import CheckpointRef
+from tasks.frames import Saved
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles
 
 

@@ -16,7 +16,8 @@ import optuna
 import pytest
 import torch
 
-from tasks.contract import CheckpointRef, Epoch, Failed, Finished, Job, Paused, Saved, Slice
+from tasks.contract import CheckpointRef, Epoch, Failed, Finished, Job, Paused, Slice
+from tasks.frames import Saved
 from tasks.trainer import checkpoints, objective
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles

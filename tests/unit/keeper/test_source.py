@@ -13,7 +13,8 @@ import pytest
 
 from tasks.admission import OBJECTIVES
 from tasks.codec import decode_from_trainer
-from tasks.contract import Failed, Finished, FromTrainer, Imported, Job, Ready, Run, Stale
+from tasks.contract import Failed, Finished, Imported, Job
+from tasks.frames import FromTrainer, Ready, Run, Stale
 from tasks.keeper.process import TrainerProcess
 from tasks.objective_path import OBJECTIVE_PATH
 from tasks.trainer.source import Sources

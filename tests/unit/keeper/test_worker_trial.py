@@ -13,7 +13,8 @@ import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, distribution_to_json
 
 from tasks.codec import decode_event, encode
-from tasks.contract import Attribute, Epoch, Event, Job, Parameter, StudyStop, StudyView, Suggest, Suggested
+from tasks.contract import Attribute, Epoch, Event, Job, Parameter, StudyStop, StudyView, Suggest
+from tasks.frames import Suggested
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter

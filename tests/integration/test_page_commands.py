@@ -1,0 +1,182 @@
+"""Every command of ours in the pages does what it says, in a folder and on a fleet such as the pages speak of.
+
+What a block marks with ``run`` is run as a whole by ``test_recipes.py``. Of all other blocks each line that calls the
+program is run here, once, in the order of ``ORDER``: those that look and those that steer on one study ``digits`` that
+goes on, those that stay until they are told to end, and searches, each of a few trials, by somebody who has no fleet.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import page_objective
+import pytest
+from backing import embedded_servers
+from click.testing import CliRunner
+from fleet import HERE, PATIENCE, ROOT, Fleet, fleet, notices, wait_for
+
+from orchestrator.cli import cli
+from orchestrator.notices import Progress
+from tests.pages import PAGES, blocks, commands, program
+from tests.servers import free_port
+
+SEARCH = """
+name = "{name}"
+objective = "page_objective:objective"
+trials = {trials}
+[args]
+folder = "."
+[space]
+lr = {{ type = "float", low = 1e-4, high = 1e-1, log = true }}
+optimizer = {{ type = "categorical", choices = ["adam", "sgd"] }}
+[pruner]
+name = "median"
+n_startup_trials = 4
+"""
+
+ORDER = (
+    *("validate", "init", "prepare", "ls", "status", "trials", "why", "logs", "replay", "report", "export", "doctor"),
+    *("pause", "resume", "enqueue", "retry", "submit", "schedule", "stop", "watch"),
+    *("serve", "worker", "beat", "flower", "dashboard"),
+    "run",
+)
+"""The looking ones first, then what they could not look at any more; `watch` comes back when the study has ended."""
+
+UP = {
+    "serve": "standing by",
+    "worker": " ready.",
+    "beat": "schedule digits-nightly of",
+    "flower": "http://127.0.0.1",
+    "dashboard": "http://127.0.0.1",
+}
+"""What those that stay say when they are at work."""
+
+PAGES_OF_OURS = ("flower", "dashboard")
+"""Those that listen wherever nothing is said; here they are given a port of their own."""
+
+ELSEWHERE = ("studies/ants_bees.toml", "studies/fashion.toml", "studies/fashion-scratch.toml")
+"""Searches on images that are not here; ``test_images.py`` runs their objectives on others."""
+
+FEW = ["--trials", "2"]
+"""A search of a page would take its time; so many trials show that it runs."""
+
+
+def lines() -> dict[tuple[str, ...], str]:
+    """Returns the command lines, each once, with where it stands first."""
+    found: dict[tuple[str, ...], str] = {}
+    for block in [block for page in PAGES for block in blocks(page)]:
+        if block.runs or block.language not in ("", "console", "sh"):
+            continue
+        for words in commands(block, frozenset({"orchestrator"})):
+            if program(words) == "orchestrator":
+                found.setdefault(tuple(words[1:]), block.where)
+    return dict(sorted(found.items(), key=lambda item: ORDER.index(item[0][0])))
+
+
+LINES = {words: where for words, where in lines().items() if not set(words) & set(ELSEWHERE)}
+
+
+def of(*kinds: str) -> pytest.MarkDecorator:
+    found = [words for words in LINES if words[0] in kinds]
+    return pytest.mark.parametrize("words", found, ids=[f"{shlex.join(words)}-{LINES[words]}" for words in found])
+
+
+@dataclass
+class Town:
+    """Where a reader lives: a folder with the files of the pages, and a fleet that trains the study ``digits``."""
+
+    folder: Path
+    fleet: Fleet
+
+    def environment(self) -> dict[str, str]:
+        return self.fleet.environment() | {"ORCHESTRATOR_OBJECTIVE_PATH": f"{self.folder}{os.pathsep}{HERE}"}
+
+    def of_a_newcomer(self) -> dict[str, str]:
+        """The environment of somebody who has no fleet and has set nothing."""
+        mine = {name: value for name, value in self.environment().items() if not name.startswith("ORCHESTRATOR_")}
+        return mine | {"PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}"}
+
+
+@pytest.fixture(scope="module")
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    folder = tmp_path_factory.mktemp("town")
+    shutil.copytree(ROOT / "studies", folder / "studies")
+    for block in [block for page in PAGES for block in blocks(page)]:
+        if block.file:
+            (folder / block.file).write_text(block.text)
+    (folder / "mine.toml").write_text(SEARCH.format(name="mine", trials=4))
+    shutil.copy(page_objective.__file__, folder)
+    with contextmanager(embedded_servers)(folder) as servers, fleet(servers, folder) as it:
+        made = Town(folder, it)
+        it.start("serve")
+        it.start("worker", "--slots", "2", environment=made.environment())
+        it.submit(it.write_spec(SEARCH.format(name="digits", trials=1_000), "digits.toml"))
+        for notice in notices(servers.client(), "digits"):
+            if isinstance(notice, Progress) and notice.complete + notice.pruned + notice.failed >= page_objective.QUICK:
+                break
+        yield made
+
+
+def test_every_kind_of_command_is_run() -> None:
+    assert {words[0] for words in LINES} == set(ORDER)
+
+
+@of(*ORDER[: ORDER.index("serve")])
+def test_what_looks_and_steers(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(town.folder)
+    monkeypatch.syspath_prepend(town.folder)
+    done = CliRunner().invoke(cli, words, env=town.environment(), standalone_mode=False)
+    assert done.exception is None, f"{done.output}\n{done.exception}"
+    assert done.exit_code == 0, done.output
+
+
+@of(*UP)
+def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town) -> None:
+    port, here = free_port(), list(words)
+    for option in ("--port", "--metrics-port"):
+        if option in words:
+            here[words.index(option) + 1] = str(port)
+    if words[0] in PAGES_OF_OURS and "--port" not in words:
+        here[1:1] = ["--port", str(port)]
+    process = town.fleet.start(*here, environment=town.environment())
+
+    def up() -> bool:
+        listens = here == list(words) or answers(port)
+        return (listens and UP[words[0]] in process.log.read_text()) or process.popen.poll() is not None
+
+    wait_for(up, shlex.join(words))
+    assert process.popen.poll() is None, process.log.read_text()
+    assert process.stop() == 0, process.log.read_text()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+@of("run")
+def test_a_search_runs(words: tuple[str, ...], town: Town) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "orchestrator", *words, *FEW],
+        env=town.of_a_newcomer(),
+        # As `init` says: where the spec is.
+        cwd=town.folder if (town.folder / words[1]).exists() else town.folder / "mine",
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=2 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"\b2 of 2\b|2/2", done.stdout + done.stderr), done.stdout

@@ -38,8 +38,10 @@ class Overview:
     Attributes:
         progress: What the control plane would tell of it.
         created, changed: When the study was made, and when its state last changed; seconds since the epoch.
-        ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch.
-        work: Of the trials that were at work since the first of ``ends``, or where there are too few, at any time.
+        ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch. Of a study
+            that is running only those since it began to: a night in which nobody worked at it says nothing of its pace.
+        work: Of the trials that were at work since the first of ``ends``; where there are too few, since a study that
+            is running began to, or at any time.
         notes: Who was told what, oldest first.
         flagged: In what it is worse than the last run of its schedule; empty where it is not.
     """
@@ -66,13 +68,15 @@ class Overview:
         """Returns the epochs that all slots together train in a second; ``None`` where none was reported.
 
         It is measured from the first of ``ends`` until ``now``, or until the last attempt had ended where nothing is at
-        work; where too few trials have ended, from the first start. When an epoch was reported is not stored: those of
-        a trial are taken to be spread evenly over the time that it was at work.
+        work; where too few trials have ended, from the first start since the study began to run. When an epoch was
+        reported is not stored: those of a trial are taken to be spread evenly over the time that it was at work.
         """
         spells = [[(begin, now if end is None else end) for begin, end in each.spells] for each in self.work]
         if not any(each.epochs for each in self.work):
             return None
         first = min(begin for spans in spells for begin, _ in spans)
+        if self.progress.state == "running":
+            first = max(first, self.changed)
         begin, until = since(self.ends) or first, max(end for spans in spells for _, end in spans)
         trained = 0.0
         for each, spans in zip(self.work, spells, strict=True):

@@ -139,13 +139,14 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         front=len(read_front(connection, study, spec.objectives)) if several else None,
         slots=_slots(connection, study),
     )
-    ends = _ends(connection, study)
+    began = row.changed if row.state == "running" else None
+    ends = _ends(connection, study, began)
     return Overview(
         progress=progress,
         created=row.created,
         changed=row.changed,
         ends=ends,
-        work=_work(connection, study, since(ends)),
+        work=_work(connection, study, since(ends) or began),
         notes=counted.notes.get(study, ()),
         flagged=counted.flagged.get(study, ""),
     )
@@ -185,14 +186,15 @@ def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
     )
 
 
-def _ends(connection: Connection, study: int) -> tuple[float, ...]:
+def _ends(connection: Connection, study: int, began: float | None) -> tuple[float, ...]:
     query = (
         select(TRIALS.c.datetime_complete)
         .where(TRIALS.c.study_id == study, TRIALS.c.datetime_complete.is_not(None), TRIALS.c.state.in_(_ENDED))
         .order_by(TRIALS.c.datetime_complete.desc())
         .limit(PACE_TRIALS)
     )
-    return tuple(sorted(at for at in map(seconds, connection.scalars(query)) if at is not None))
+    found = (at for at in map(seconds, connection.scalars(query)) if at is not None)
+    return tuple(sorted(at for at in found if began is None or at >= began))
 
 
 def _work(connection: Connection, study: int, begin: float | None) -> tuple[Work, ...]:

@@ -66,6 +66,32 @@ def test_what_was_at_work_lately(books: Books) -> None:
     )
 
 
+def test_the_pace_of_a_study_that_goes_on_is_that_of_now(books: Books) -> None:
+    """Twenty trials in the evening; in the morning it goes on, and three more have ended."""
+    books.create(trials=40)
+    night = NOW + 30_000
+    times = [(n, NOW + 10 * n) for n in range(20)] + [(20 + n, night + 10 + n) for n in range(3)]
+    rows = [attempt(n, state="done", started=at, ended=at + 9) for n, at in times]
+    books.commit(
+        Changes(
+            new_trials=dict.fromkeys(range(23), NOW),
+            attempts={row.token: row for row in rows},
+            ends={n: TrialEnd("COMPLETE", (1.0,), at + 9) for n, at in times},
+            values=[(n, step, 0.5) for n, _ in times for step in range(3)],
+            study_state=("running", "", night),
+        )
+    )
+    with open_history(books.url) as history:
+        found = history.overview("study")
+    assert found.ends == tuple(at + 9 for n, at in times if n >= 20)
+    assert len(found.work) == 2, "those that were at work since the first of these ended"
+    assert found.rate == 1.0
+    books.commit(Changes(study_state=("running", "", night + 20)))
+    with open_history(books.url) as history:
+        again = history.overview("study")
+    assert (again.ends, again.work, again.rate, again.eta(night + 21)) == ((), (), None, None)
+
+
 def test_a_study_without_trials(books: Books) -> None:
     books.create()
     with open_history(books.url) as history:

@@ -58,8 +58,8 @@ def test_at_80_columns_what_matters_is_there() -> None:
     assert {"best", "ETA", "failed", "running", "trials/h"} <= set(shown(80)[0].split())
 
 
-def paced(*work: Work, ends: tuple[float, ...] = (), state: str = "running") -> Overview:
-    return Overview(progress(state=state), NOW - 100, NOW - 100, ends, work)
+def paced(*work: Work, ends: tuple[float, ...] = (), began: float = NOW - 100) -> Overview:
+    return Overview(progress(), NOW - 5000, began, ends, work)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +74,8 @@ def paced(*work: Work, ends: tuple[float, ...] = (), state: str = "running") -> 
         (paced(Work(30, ((NOW - 90, NOW - 60),))), 1.0),
         # It paused in between, and was at work for ten seconds in all.
         (paced(Work(20, ((NOW - 40, NOW - 35), (NOW - 5, NOW))), ends=(NOW - 20, NOW - 9, NOW)), 0.5),
+        # It went on 20 seconds ago; what its trial did an hour ago was another time.
+        (paced(Work(30, ((NOW - 3600, NOW - 3590), (NOW - 20, None))), began=NOW - 20), 1.0),
         # All ended at once, as those do that are not promoted: measured since the first start.
         (paced(Work(8, ((NOW - 40, NOW - 36),)), Work(2, ((NOW - 2, NOW),)), ends=(NOW, NOW, NOW)), 0.25),
         # A clock that is behind.
@@ -90,7 +92,7 @@ def test_epochs_per_second(found: Overview, rate: float | None) -> None:
     [
         (STUDIES[0], "1800 trials an hour and 45 epochs a minute, by the last 10 trials"),
         (paced(Work(5, ((NOW - 2, None),))), "2.5 epochs a second"),
-        (paced(Work(1, ((NOW - 900, None),))), "4 epochs an hour"),
+        (paced(Work(1, ((NOW - 900, None),)), began=NOW - 900), "4 epochs an hour"),
         (paced(Work(0, ((NOW - 9, None),))), ""),
     ],
 )

@@ -86,10 +86,10 @@ def test_the_pace_of_a_study_that_goes_on_is_that_of_now(books: Books) -> None:
     assert found.ends == tuple(at + 9 for n, at in times if n >= 20)
     assert len(found.work) == 2, "those that were at work since the first of these ended"
     assert found.rate == 1.0
-    books.commit(Changes(study_state=("running", "", night + 20)))
+    books.commit(Changes(study_state=("running", "", night + 30)))
     with open_history(books.url) as history:
         again = history.overview("study")
-    assert (again.ends, again.work, again.rate, again.eta(night + 21)) == ((), (), None, None)
+    assert (again.ends, again.work, again.rate, again.eta(night + 31)) == ((), (), None, None)
 
 
 def test_a_study_without_trials(books: Books) -> None:

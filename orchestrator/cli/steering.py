@@ -98,7 +98,8 @@ def _steer(operation: str, study: str) -> None:
         state = history.overview(study).progress.state
     if nobody_there(settings):
         problem = f"is {state}, and nobody works at it in {settings.data_dir}"
-        raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL")
+        remedy = "'orchestrator run' with its spec goes on with it; a fleet's needs ORCHESTRATOR_REDIS_URL and"
+        raise BadInput(f"study '{study}'", problem, f"{remedy} ORCHESTRATOR_STORAGE_URL")
     click.echo(issuer(settings).command(operation, study, ANSWER_SECONDS))
 
 

@@ -248,7 +248,7 @@ class WorkerTrial(optuna.trial.Trial):
         while answer.name != name:
             answer = self._await_suggestion()
         if answer.error:
-            raise ValueError(answer.error)
+            raise ValueError(answer.error.removeprefix("ValueError: "))
         return answer.value
 
 

@@ -34,8 +34,12 @@ def looks(trial):
     trial.set_user_attr("own", study.trials[trial.number].params)
     trial.set_user_attr("of_the_study", study.user_attrs)
     if complete:
-        trial.set_user_attr("best", [study.best_trial.number, study.best_value, study.best_params])
+        best = study.best_trial
+        trial.set_user_attr("best", [best.number, best.value, best.params])
+        trial.set_user_attr("later", [study.best_value, study.best_params])
         trial.set_user_attr("frame", list(study.trials_dataframe().columns)[:3])
+        after = study.get_trials(states=(optuna.trial.TrialState.COMPLETE,))
+        trial.set_user_attr("after", [each.number for each in after])
     return (x - 0.3) ** 2
 
 
@@ -112,8 +116,12 @@ def test_searches_of_every_kind(theirs: Fleet) -> None:
         assert trial.user_attrs["own"] == trial.params
         assert trial.user_attrs["all"] > trial.number
         if seen:
-            best = min((looks.trials[number] for number in seen), key=lambda each: (each.value, each.number))
-            assert trial.user_attrs["best"][0] == best.number
+            # Each look is at the study of that moment, and the other slot may have completed a trial in between.
+            best, value, params = trial.user_attrs["best"]
+            assert best in trial.user_attrs["after"]
+            assert (value, params) == (looks.trials[best].value, looks.trials[best].params)
+            later, latest = trial.user_attrs["later"]
+            assert (latest["x"] - 0.3) ** 2 <= later <= value <= min(looks.trials[number].value for number in seen)
             assert trial.user_attrs["frame"] == ["number", "value", "datetime_start"]
     assert len(looks.trials[-1].user_attrs["seen"]) >= 5
 

@@ -144,7 +144,7 @@ def test_only_the_answer_to_the_question_counts() -> None:
 
 def test_an_error_of_the_sampler_is_a_value_error_here() -> None:
     wire = Wire(Suggested(name="x", value=0.0, error="ValueError: it does not fit"))
-    with pytest.raises(ValueError, match="it does not fit"):
+    with pytest.raises(ValueError, match=r"^it does not fit"):
         wire.trial().suggest_float("x", 0.0, 1.0)
 
 

@@ -82,9 +82,10 @@ def worker(pid: int | None) -> str:
     if not keepers:
         return f"worker {main} has no keeper"
     heartbeat = float(os.environ.get("ORCHESTRATOR_HEARTBEAT") or 2)
-    return next(
-        filter(None, [still(main, WORKER_MAIN, WORKER_PERIOD), *(_silent(each, heartbeat) for each in keepers)]), ""
-    )
+    threads = {main: [_main_thread(main)]}
+    # While a slot idles, all that moves of its keeper are its threads.
+    threads |= {keeper: list(Path(f"/proc/{keeper}/task").glob("*/status")) for keeper in keepers}
+    return _unmoved(threads, max(WORKER_PERIOD, heartbeat))
 
 
 def flower(_: int | None) -> str:
@@ -128,19 +129,22 @@ def still(pid: int | None, words: tuple[str, str], period: float) -> str:
     found = pid or running(words)
     if found is None:
         return f"no process runs '{' '.join(words)}'"
-    return _unmoved(found, [Path(f"/proc/{found}/status")], period)
+    return _unmoved({found: [_main_thread(found)]}, period)
 
 
-def _silent(keeper: int, heartbeat: float) -> str:
-    """Returns that a keeper stands still, or an empty string: while its slot idles, all that moves are its threads."""
-    return _unmoved(keeper, list(Path(f"/proc/{keeper}/task").glob("*/status")), heartbeat)
+def _main_thread(pid: int) -> Path:
+    return Path(f"/proc/{pid}/status")
 
 
-def _unmoved(pid: int, threads: list[Path], period: float) -> str:
-    before, deadline = _waits(threads), time.monotonic() + 2 * period + 1
-    while _waits(threads) == before:
+def _unmoved(threads: dict[int, list[Path]], period: float) -> str:
+    """Returns which process stands still, or an empty string.
+
+    All are watched at once: one after the other would take longer the more slots a worker has.
+    """
+    before, deadline = {pid: _waits(paths) for pid, paths in threads.items()}, time.monotonic() + 2 * period + 1
+    while standing := [pid for pid, waits in before.items() if _waits(threads[pid]) == waits]:
         if time.monotonic() > deadline:
-            return f"the loop of process {pid} stands still"
+            return f"the loop of process {standing[0]} stands still"
         time.sleep(0.1)
     return ""
 

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,7 +26,7 @@ class NotInstalled(Exception):
     """The server's program is not on this machine."""
 
 
-class Server:
+class Server(ABC):
     """A server on a loopback port of its own, which it keeps from start to start, as it does its data.
 
     Args:
@@ -39,8 +40,9 @@ class Server:
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
+    @abstractmethod
     def url(self) -> str:
-        raise NotImplementedError
+        """Where it is reached."""
 
     def start(self) -> None:
         """Starts it, or starts it again, and waits until it answers."""
@@ -70,11 +72,13 @@ class Server:
         """Ends it for good."""
         self.kill()
 
+    @abstractmethod
     def _command(self) -> list[str]:
-        raise NotImplementedError
+        """Returns what starts it."""
 
+    @abstractmethod
     def _answers(self) -> bool:
-        raise NotImplementedError
+        """Whether it can be talked to."""
 
     @property
     def _log(self) -> Path:

@@ -6,6 +6,7 @@ Nothing is changed about them but the names of hosts and the places of files.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import shutil
@@ -114,6 +115,7 @@ class Stack:
             "WORKER_QUEUES": "trials,slurm",
             "ORCHESTRATOR_HEARTBEAT": "0.5",
             "ORCHESTRATOR_LEASE": "2",
+            "ORCHESTRATOR_LOG_FORMAT": "json",
             # Those who show metrics are in a container of their own, too.
             **{key: str(self.ports[f"metrics-{name}"]) for key in given if key == "ORCHESTRATOR_METRICS_PORT"},
         }
@@ -206,6 +208,13 @@ def test_a_service_becomes_healthy(stack: Stack, process: str, name: str) -> Non
     # No password where everybody on a machine can read it.
     shown = Path(f"/proc/{stack.processes[process].pid}/cmdline").read_text() + stack.processes[process].log.read_text()
     assert not [secret for secret, value in stack.secrets.items() if value in shown]
+
+
+@pytest.mark.parametrize("process", ["serve", "beat", "worker"])
+def test_the_log_is_json_where_it_is_asked_for(stack: Stack, process: str) -> None:
+    stack.await_healthy(process, OURS[process])
+    lines = [json.loads(line) for line in stack.processes[process].log.read_text().splitlines()]
+    assert {line["process"] for line in lines} == {process}
 
 
 @pytest.mark.parametrize("name", ["serve", "worker-cpu"])

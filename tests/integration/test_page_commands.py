@@ -46,11 +46,13 @@ n_startup_trials = 4
 
 ORDER = (
     *("validate", "init", "prepare", "ls", "status", "trials", "why", "logs", "replay", "report", "export", "doctor"),
-    *("pause", "resume", "enqueue", "retry", "submit", "schedule", "stop", "watch"),
+    *("pause", "resume", "enqueue", "retry", "stop", "watch"),
     *("serve", "worker", "beat", "flower", "dashboard"),
     "run",
+    *("submit", "schedule"),
 )
-"""The looking ones first, then what they could not look at any more; `watch` comes back when the study has ended."""
+"""The looking ones first, then what they could not look at any more; `watch` comes back when the study has ended. Last
+what gives the fleet something to do for long."""
 
 UP = {
     "serve": "standing by",
@@ -133,6 +135,10 @@ def test_every_kind_of_command_is_run() -> None:
 
 @of(*ORDER[: ORDER.index("serve")])
 def test_what_looks_and_steers(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(words, town, monkeypatch)
+
+
+def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(town.folder)
     monkeypatch.syspath_prepend(town.folder)
     done = CliRunner().invoke(cli, words, env=town.environment(), standalone_mode=False)
@@ -180,3 +186,8 @@ def test_a_search_runs(words: tuple[str, ...], town: Town) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"\b2 of 2\b|2/2", done.stdout + done.stderr), done.stdout
+
+
+@of("submit", "schedule")
+def test_what_begins_a_search_elsewhere(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    call(words, town, monkeypatch)

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import tornado.web
 from flower import command
 from flower.urls import handlers
 from flower.views.monitor import Metrics
+from tornado.ioloop import IOLoop
 from tornado.options import Error, options
+from tornado.platform.asyncio import BaseAsyncIOLoop
 
 from orchestrator.errors import BadInput, did_you_mean
 from orchestrator.settings import Settings, ensure_data_dir
@@ -82,10 +86,32 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
     if not options.unix_socket:
         check_free(options.address, options.port, "--address")
     _guard_metrics()
+    _end_by_the_loop()
     scheme = "https" if options.certfile else "http"
     place = options.unix_socket or f"{scheme}://{options.address}:{options.port}"
     say(f"Flower: {place}, {asks}")
     create_app(wanted.redis_url).start(argv=["flower", *arguments])
+
+
+def _end_by_the_loop() -> None:
+    """Has SIGTERM and Ctrl-C end Flower's loop, a second one the process at once.
+
+    Flower's own handler raises wherever its main thread happens to be; in the middle of starting a thread, that leaves
+    one behind which nobody ends, and the process waits for it for ever.
+    """
+
+    def on_signal(signum: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(signum, signal.SIG_DFL)
+        loop = IOLoop.current(instance=False)
+        if not isinstance(loop, BaseAsyncIOLoop):
+            # Nothing has been started yet.
+            sys.exit(0)
+        loop.asyncio_loop.call_soon_threadsafe(loop.stop)
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    command.sigterm_handler = on_signal
 
 
 def _checked(argument: str) -> str:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import celery
 import pytest
-from flower import urls
+from flower import command, urls
 from flower.views.monitor import Metrics
 from flower.views.tasks import TASK_COLUMNS
 from tornado.options import options
@@ -25,9 +26,13 @@ def as_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]
     """Flower's options and addresses are its process's; here they are put back."""
     before = {name: option._value for name, option in options._options.items()}
     monkeypatch.setattr(urls, "handlers", urls.handlers)
+    monkeypatch.setattr(command, "sigterm_handler", command.sigterm_handler)
     monkeypatch.chdir(tmp_path)
     routes = list(urls.handlers)
+    heard = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
+    for number, handler in heard.items():
+        signal.signal(number, handler)
     urls.handlers[:] = routes
     for name, value in before.items():
         options._options[name]._value = value

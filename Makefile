@@ -30,8 +30,8 @@ unit: $(VENV)/.installed-dev
 processes: $(VENV)/.installed-dev ## real processes on real servers, and everything that may happen to them
 	$(BIN)/pytest $(AMONG) tests/faults tests/integration
 
-faults: $(VENV)/.installed-dev    ## what may happen to them alone, one fault after the other
-	$(BIN)/pytest tests/faults
+faults: $(VENV)/.installed-dev    ## what may happen to them alone
+	$(BIN)/pytest $(AMONG) tests/faults
 
 chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account
 	$(BIN)/python -m tests.chaos

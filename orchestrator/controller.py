@@ -143,6 +143,7 @@ class Controller:
         self._settled: dict[str, NoteState] = {}
         self._folded = 0
         self._renew_at = 0.0
+        self._probe_at = 0.0
         self._tidy_at = 0.0
         self._round_at = clock.monotonic()
 
@@ -329,11 +330,12 @@ class Controller:
         return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, owed))
 
     def _tend(self, now: float) -> None:
-        silent = self._watch.silent(self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING), now)
-        if silent:
+        running = list(self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING))
+        if now >= self._probe_at and self._watch.doubtful(running, now):
             # Whoever cannot be heard is not dead: a server that is full still answers, and takes nothing.
+            self._probe_at = now + self._heartbeat
             self._events.probe()
-        for row in silent:
+        for row in self._watch.silent(running, now):
             self._studies.lose(row, f"no sign of life from {row.slot}")
         self._count_slots(now)
         if now >= self._tidy_at:

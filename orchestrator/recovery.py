@@ -42,10 +42,21 @@ class Watch:
 
     def silent(self, running: Iterable[AttemptRow], now: float) -> list[AttemptRow]:
         """Returns the attempts whose runner has been silent for longer than the lease."""
-        if not self.trusted(now) or self.caught_up_since is None:
-            return []
+        return self._silent_for(self.lease, running, now) if self.trusted(now) else []
+
+    def doubtful(self, running: Iterable[AttemptRow], now: float) -> bool:
+        """Whether some runner has been silent for long enough to ask whether anybody can be heard at all.
+
+        In good time: had whoever can be heard again been asked for at the end of the lease only, those who could not
+        be heard before would be given no time to speak.
+        """
+        return bool(self._silent_for(self.lease / 2, running, now))
+
+    def _silent_for(self, seconds: float, running: Iterable[AttemptRow], now: float) -> list[AttemptRow]:
         since = self.caught_up_since
-        return [row for row in running if now - max(self.heard.get(row.token, since), since) > self.lease]
+        if since is None:
+            return []
+        return [row for row in running if now - max(self.heard.get(row.token, since), since) > seconds]
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Drops attempts that are over."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
-from optuna.exceptions import DuplicatedStudyError
+from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import bindparam, case, delete, insert, select, update
 
@@ -99,6 +99,9 @@ class Store:
             self._writers_lease().check(connection)
         try:
             study_id = self._optuna.create_new_study(_directions(spec), spec.name)
+        except StorageInternalError as error:
+            # Optuna's words for whatever went wrong; a server that is away is to be waited for as one.
+            raise error.__cause__ or error from None
         except DuplicatedStudyError:
             if self.state(spec.name) is not None:
                 if slot is not None:

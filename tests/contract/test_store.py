@@ -375,3 +375,17 @@ def test_a_database_that_is_not_there_is_one_clear_line(url: str) -> None:
 def test_two_rows_of_meta_are_impossible(books: Books) -> None:
     with pytest.raises(sqlalchemy.exc.IntegrityError), books.database.write() as connection:
         connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
+
+
+def test_a_server_that_is_gone_when_a_study_is_made_is_one_to_wait_for(postgresql: str) -> None:
+    """Optuna calls it an error of its own, which would end the control plane."""
+    books = Books(postgresql)
+    with books.store._optuna.engine.connect() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    other = sqlalchemy.create_engine(postgresql, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        books.create()
+    assert books.create().state == "running"
+    books.close()

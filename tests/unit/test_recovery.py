@@ -91,3 +91,16 @@ def test_a_process_id_beyond_all_bounds_is_no_reason_to_stumble() -> None:
     """It comes from a worker; what is not known to be dead is waited for."""
     for pid in (2**31, 2**63 - 1, -1):
         assert not dead_here(replace(ROW, host=socket.gethostname(), pid=pid))
+
+
+def test_long_before_somebody_is_given_up_it_is_asked_whether_anybody_can_be_heard() -> None:
+    """An answer that fails begins the lease anew, so that who can be heard again has time to speak."""
+    watch = watching(100.0)
+    watch.hear("token", 110.0)
+    assert not watch.doubtful([ROW], 113.0)
+    assert watch.doubtful([ROW], 113.1)
+    watch.fell_behind()
+    assert not watch.doubtful([ROW], 120.0)
+    watch.caught_up(120.0)
+    assert watch.doubtful([ROW], 123.1)
+    assert watch.silent([ROW], 126.0) == []

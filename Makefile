@@ -7,6 +7,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 # wait a good part of their time, so that there may be more of them than cores; the longest files come first.
 BESIDE := --numprocesses 2 --dist loadfile
 AMONG := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+# Hundreds of processes are started: each would compile the program anew.
+unexport PYTHONDONTWRITEBYTECODE
 INPUTS := pyproject.toml docker/constraints.txt
 
 .PHONY: demo test lint types unit processes faults chaos bench clean

@@ -19,6 +19,7 @@ import yaml
 from orchestrator.cli import cli
 from orchestrator.settings import PREFIX, Settings
 from tasks import worker
+from tests.pages import all_blocks
 
 ROOT = Path(__file__).parents[1]
 DOCKER = ROOT / "docker"
@@ -164,10 +165,11 @@ def check_command(command: list[str]) -> None:
 
 
 def make_secrets(folder: Path) -> Path:
-    """Makes the secrets in ``folder`` as the README tells to, and returns where they are."""
-    (block,) = re.findall(r"^mkdir -m 700 secrets\n.*?^chmod 644 secrets/\*$", README, re.MULTILINE | re.DOTALL)
-    subprocess.run(["sh", "-euc", block], cwd=folder, check=True, timeout=60)
-    return folder / "secrets"
+    """Makes the secrets in ``folder``, which stands for a clone, as the README tells to; returns where they are."""
+    (block,) = all_blocks("test_docker_readme")
+    (folder / "docker").mkdir()
+    subprocess.run(["sh", "-euc", block.text], cwd=folder, check=True, timeout=60)
+    return folder / "docker" / "secrets"
 
 
 def read_variables(path: Path) -> dict[str, str]:

@@ -9,7 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "docker" / "README.md")
+
+SHELLS = ("sh", "bash")
+SHELLS_OWN = frozenset({"cd", "do", "done", "eval", "export", "for"})
+"""Words that a shell understands by itself."""
 
 _FENCE = re.compile(r"^```(.*)$")
 _SEPARATORS = frozenset({";", "&&", "||", "|", "&", "(", ")"})
@@ -20,8 +24,10 @@ class Block:
     """A fenced block.
 
     Attributes:
-        info: The words behind the fence. The first is the language; ``file=NAME`` is what the reader saves it as, and
-            ``run`` says that the integration tests run it, in the page's order, in a folder with its files.
+        info: The words behind the fence. The first is the language. ``file=NAME`` is what the reader saves it as.
+            ``run`` says that ``test_recipes.py`` runs it, in the page's order, in a folder with the pages' files;
+            ``run=MODULE`` that this test module does, which brings what the block speaks of. ``needs=THING`` says why
+            nothing runs it.
     """
 
     page: Path
@@ -39,11 +45,19 @@ class Block:
 
     @property
     def file(self) -> str:
-        return next((word.removeprefix("file=") for word in self.info if word.startswith("file=")), "")
+        return self._word("file")
 
     @property
-    def runs(self) -> bool:
-        return "run" in self.info
+    def runner(self) -> str:
+        """The test module that runs it, or nothing."""
+        return "test_recipes" if "run" in self.info else self._word("run")
+
+    @property
+    def needs(self) -> str:
+        return self._word("needs")
+
+    def _word(self, name: str) -> str:
+        return next((word.partition("=")[2] for word in self.info if word.startswith(f"{name}=")), "")
 
 
 def blocks(page: Path) -> list[Block]:
@@ -69,24 +83,22 @@ def prose(page: Path) -> str:
     return re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
 
 
-def commands(block: Block, ours: frozenset[str]) -> list[list[str]]:
-    """Returns the simple commands in a block, as words without assignments in front and redirections.
+def all_blocks(runner: str = "") -> list[Block]:
+    """Returns the blocks of all pages, or those that a test module runs."""
+    return [block for page in PAGES for block in blocks(page) if runner in ("", block.runner)]
 
-    In one that says it is for a shell, every line holds some. In others output may stand as well: there it is the lines
-    behind ``$``, and those that call a program of ours.
-    """
-    found = []
-    for line in re.sub(r"\\\n", " ", block.text).splitlines():
-        if block.language == "sh":
-            found += list(_simple(line))
-        elif block.language in ("", "console") and line.strip():
-            try:
-                simple = list(_simple(line.removeprefix("$ ")))
-            except ValueError:
-                assert not line.startswith("$ "), f"{block.where}: no shell reads {line}"
-                continue
-            found += simple if line.startswith("$ ") else [words for words in simple if program(words) in ours]
-    return found
+
+def command_lines(block: Block) -> list[str]:
+    """Returns the lines that a shell is given: all of a script, and of what a console shows those behind ``$``."""
+    text = block.text.replace("\\\n", "")
+    if block.language in SHELLS:
+        return [line for line in text.splitlines() if line.strip()]
+    return re.findall(r"^\$ (.+)$", text, re.MULTILINE) if block.language == "console" else []
+
+
+def commands(block: Block) -> list[list[str]]:
+    """Returns the simple commands in a block."""
+    return [words for line in command_lines(block) for words in simple_commands(line)]
 
 
 def program(words: list[str]) -> str:
@@ -94,7 +106,8 @@ def program(words: list[str]) -> str:
     return words[0].rpartition("/")[2]
 
 
-def _simple(line: str) -> Iterator[list[str]]:
+def simple_commands(line: str) -> Iterator[list[str]]:
+    """Yields the simple commands of a line, as words without assignments in front and redirections."""
     lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
     lexer.whitespace_split = True
     words: list[str] = []

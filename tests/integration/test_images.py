@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ import optuna
 import pytest
 import torch
 from fleet import Fleet, Servers
+from newcomer import type_in
 from optuna.trial import TrialState
 from PIL import Image
 
 from tasks.objectives import fashion, images
+from tests.pages import all_blocks
 
 SPEC = """
 name = "photos"
@@ -93,6 +96,17 @@ def test_a_search_on_images_gives_the_values_that_bare_optuna_gives(alone: Fleet
     expected = models[result["best"]["number"]]
     assert saved.keys() == expected.keys()
     assert all(torch.equal(value, expected["state_dict"][key]) for key, value in saved["state_dict"].items())
+    assert seen(alone.folder / "photos" / "val" / "sea" / "0.jpg", model, alone) in saved["classes"]
+
+
+def seen(image: Path, model: Path, alone: Fleet) -> str:
+    """Returns what a model sees in an image, as docs/images.md says."""
+    (block,) = all_blocks("test_images")
+    shutil.copy(model, alone.folder / "model.pt")
+    shutil.copy(image, alone.folder / "one.jpg")
+    done = type_in(block.text, alone.folder, alone.environment(), block.language)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 def bare(data: Path, trial: optuna.trial.FrozenTrial) -> tuple[list[float], dict[str, Any]]:

@@ -1,8 +1,9 @@
 """Every command of ours in the pages does what it says, in a folder and on a fleet such as the pages speak of.
 
-What a block marks with ``run`` is run as a whole by ``test_recipes.py``. Of all other blocks each line that calls the
-program is run here, once, in the order of ``ORDER``: those that look and those that steer on one study ``digits`` that
-goes on, those that stay until they are told to end, and searches, each of a few trials, by somebody who has no fleet.
+What a block marks with ``run`` is run as a whole by the test that it names. Of all other blocks each line that calls
+the program is run here, once, in the order of ``ORDER``: those that look and those that steer on one study ``digits``
+that goes on, those that stay until they are told to end, and searches, each of a few trials, by somebody who has no
+fleet.
 """
 
 from __future__ import annotations
@@ -11,7 +12,6 @@ import os
 import re
 import shlex
 import shutil
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,16 +19,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import newcomer
 import page_objective
 import pytest
 from backing import embedded_servers
 from click.testing import CliRunner
 from fleet import HERE, PATIENCE, ROOT, Fleet, fleet, notices, wait_for
+from newcomer import type_in
 
 from orchestrator.cli import cli
 from orchestrator.notices import Progress
-from tests.pages import PAGES, blocks, commands, program
-from tests.servers import free_port
+from tests.pages import Block, all_blocks, command_lines, commands, program, simple_commands
+from tests.servers import free_port, listens
 
 SEARCH = """
 name = "{name}"
@@ -66,31 +68,30 @@ UP = {
 PAGES_OF_OURS = ("flower", "dashboard")
 """Those that listen wherever nothing is said; here they are given a port of their own."""
 
-ELSEWHERE = ("studies/ants_bees.toml", "studies/fashion.toml", "studies/fashion-scratch.toml")
-"""Searches on images that are not here; ``test_images.py`` runs their objectives on others."""
-
 FEW = ["--trials", "2"]
 """A search of a page would take its time; so many trials show that it runs."""
 
 
-def lines() -> dict[tuple[str, ...], str]:
-    """Returns the command lines, each once, with where it stands first."""
-    found: dict[tuple[str, ...], str] = {}
-    for block in [block for page in PAGES for block in blocks(page)]:
-        if block.runs or block.language not in ("", "console", "sh"):
-            continue
-        for words in commands(block, frozenset({"orchestrator"})):
+BLOCKS = [block for block in all_blocks() if not block.needs and block.runner in ("", "test_page_commands")]
+
+
+def lines() -> dict[tuple[str, ...], Block]:
+    """Returns the command lines, each once, with the block where it stands first."""
+    found: dict[tuple[str, ...], Block] = {}
+    for block in BLOCKS:
+        for words in commands(block):
             if program(words) == "orchestrator":
-                found.setdefault(tuple(words[1:]), block.where)
+                found.setdefault(tuple(words[1:]), block)
     return dict(sorted(found.items(), key=lambda item: ORDER.index(item[0][0])))
 
 
-LINES = {words: where for words, where in lines().items() if not set(words) & set(ELSEWHERE)}
+LINES = lines()
+PIPELINES = {line: block.where for block in BLOCKS for line in command_lines(block) if " | " in line}
 
 
 def of(*kinds: str) -> pytest.MarkDecorator:
     found = [words for words in LINES if words[0] in kinds]
-    return pytest.mark.parametrize("words", found, ids=[f"{shlex.join(words)}-{LINES[words]}" for words in found])
+    return pytest.mark.parametrize("words", found, ids=[f"{shlex.join(words)}-{LINES[words].where}" for words in found])
 
 
 @dataclass
@@ -113,7 +114,7 @@ class Town:
 def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     folder = tmp_path_factory.mktemp("town")
     shutil.copytree(ROOT / "studies", folder / "studies")
-    for block in [block for page in PAGES for block in blocks(page)]:
+    for block in all_blocks():
         if block.file:
             (folder / block.file).write_text(block.text)
     (folder / "mine.toml").write_text(SEARCH.format(name="mine", trials=4))
@@ -146,29 +147,39 @@ def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) ->
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.parametrize("line", PIPELINES, ids=[f"{line}-{where}" for line, where in PIPELINES.items()])
+def test_what_is_handed_on_to_another_program(line: str, town: Town, tmp_path: Path) -> None:
+    for name in {program(words) for words in simple_commands(line)} - {"orchestrator"}:
+        if shutil.which(name) is None:
+            pytest.skip(f"{name} is not installed")
+    environment = town.environment() | {"PATH": newcomer.environment(tmp_path / "bin")["PATH"]}
+    done = type_in(f"set -o pipefail\n{line}", town.folder, environment, "bash")
+    assert done.returncode == 0, done.stderr
+
+
 @of(*UP)
 def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town) -> None:
-    port, here = free_port(), list(words)
+    port, here, shown = free_port(), list(words), ""
     for option in ("--port", "--metrics-port"):
         if option in words:
+            shown = words[words.index(option) + 1]
             here[words.index(option) + 1] = str(port)
     if words[0] in PAGES_OF_OURS and "--port" not in words:
         here[1:1] = ["--port", str(port)]
     process = town.fleet.start(*here, environment=town.environment())
 
     def up() -> bool:
-        listens = here == list(words) or answers(port)
+        listens = here == list(words) or listens(port)
         return (listens and UP[words[0]] in process.log.read_text()) or process.popen.poll() is not None
 
     wait_for(up, shlex.join(words))
     assert process.popen.poll() is None, process.log.read_text()
+    for other in commands(LINES[words]):
+        # What is to be typed beside it.
+        if program(other) != "orchestrator" and shown and f":{shown}/" in other[-1]:
+            asked = [word.replace(f":{shown}/", f":{port}/") for word in other]
+            assert subprocess.run(asked, capture_output=True, timeout=PATIENCE, check=True).stdout
     assert process.stop() == 0, process.log.read_text()
-
-
-def answers(port: int) -> bool:
-    """Whether somebody listens there."""
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 @of("run")

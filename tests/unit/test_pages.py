@@ -1,13 +1,14 @@
-"""README.md and docs/: their commands parse, their specs are specs, their Python is Python, their links lead somewhere.
+"""The pages: whatever can be run in them is run by a test, or says what it needs; what is shown is what there is.
 
-What is marked ``run`` there is run by ``tests/integration/test_recipes.py``.
+Commands of ours are run by ``tests/integration/test_page_commands.py``, blocks that are marked with ``run`` as a whole
+by the test that they name. Here all of them are read: commands parse, specs are specs, links lead somewhere.
 """
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import importlib.util
+import json
 import re
 import shlex
 import tomllib
@@ -23,43 +24,41 @@ from orchestrator.spec.model import validate
 from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
 from tasks import worker
-from tests.pages import PAGES, ROOT, Block, anchors, blocks, commands, inline_code, links, program
-
-OURS = frozenset({"orchestrator", "make", "python", "pip"})
-OTHERS = frozenset(
-    {
-        "apt-get",
-        "cat",
-        "cd",
-        "celery",
-        "cp",
-        "createdb",
-        "curl",
-        "do",
-        "docker",
-        "done",
-        "eval",
-        "export",
-        "for",
-        "gzip",
-        "jq",
-        "kill",
-        "ls",
-        "mkdir",
-        "redis-server",
-    }
-    | {"openssl", "optuna", "optuna-dashboard", "pg_dump", "pg_restore", "psql", "redis-cli", "rm", "rsync", "source"}
-    | {"sqlite3", "systemctl", "tar", "unzip"}
+from tests.pages import (
+    PAGES,
+    ROOT,
+    SHELLS,
+    SHELLS_OWN,
+    Block,
+    all_blocks,
+    anchors,
+    blocks,
+    command_lines,
+    commands,
+    inline_code,
+    links,
+    program,
+    simple_commands,
 )
+
+OTHERS = SHELLS_OWN | {
+    *("apt-get", "cat", "chmod", "cp", "createdb", "curl", "docker", "jq", "mkdir", "openssl", "pg_dump", "pg_restore"),
+    *("printf", "psql", "redis-cli", "redis-server", "sqlite3", "sudo", "unzip"),
+}
 """Programs of others that the pages call; a name that is neither here nor ours is misspelt, or new."""
 
-LANGUAGES = frozenset(
-    {"", "console", "css", "dockerfile", "ini", "json", "mermaid", "python", "sh", "text", "toml", "yaml"}
-)
+LANGUAGES = frozenset({"", "console", "dockerfile", "ini", "json", "mermaid", "python", "toml", "yaml", *SHELLS})
+NEEDS = {
+    "clone": "sets up a clone, or runs these tests and measurements themselves",
+    "docker": "an engine, which tests do not have; tests/unit/deployment holds it to the files that it names",
+    "download": "images or weights that only the network has; tests/integration/test_images.py runs it on others",
+    "root": "changes the machine",
+}
+"""Why a block is not run; there are no other reasons."""
 FRAGMENT = {"name": "fragment", "objective": "m:f", "trials": 10, "max_steps": 27}
 """What a block that shows a part of a spec leaves out."""
 
-BLOCKS = [block for page in PAGES for block in blocks(page)]
+BLOCKS = all_blocks()
 
 
 def named(found: list[Block]) -> pytest.MarkDecorator:
@@ -73,13 +72,47 @@ def of(*languages: str) -> list[Block]:
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.where)
 def test_a_block_says_what_it_is(block: Block) -> None:
     assert block.language in LANGUAGES
-    assert all(word == "run" or word.startswith("file=") for word in block.info[1:]), block.info
+    known = {"run", f"run={block.runner}", f"file={block.file}", f"needs={block.needs}"}
+    assert set(block.info[1:]) <= known, block.info
+    assert not block.needs or block.needs in NEEDS
+    assert not (block.needs and block.runner)
 
 
-@named([block for block in of("", "console", "sh") if commands(block, OURS)])
+@named(of("python", "console", *SHELLS))
+def test_whatever_can_be_run_is_run_or_says_what_it_needs(block: Block) -> None:
+    if block.runner or block.needs or block.file:
+        return
+    assert block.language != "python", "say `run`, `run=MODULE` or `needs=THING` behind the fence"
+    for line in command_lines(block):
+        first, *others = [program(words) for words in simple_commands(line)]
+        # What a command of ours hands on is run with it.
+        assert first == "orchestrator" or first in SHELLS_OWN, f"{line}: say who runs it, or `needs=THING`"
+        assert "|" in line or set(others) <= {"orchestrator"} | SHELLS_OWN, line
+
+
+@named([block for block in BLOCKS if block.runner])
+def test_who_is_said_to_run_a_block_is_there_and_looks_for_it(block: Block) -> None:
+    (module,) = (ROOT / "tests").rglob(f"{block.runner}.py")
+    assert re.search(r"\b(all_)?blocks\(|make_secrets", module.read_text())
+
+
+@named([block for block in BLOCKS if block.file])
+def test_a_file_is_used(block: Block) -> None:
+    used = {word for each in BLOCKS if not each.needs for words in commands(each) for word in words}
+    specs = {each.file for each in BLOCKS if each.file in used and each.language == "toml"}
+    objectives = {tomllib.loads(each.text)["objective"] for each in BLOCKS if each.file in specs}
+    assert block.file in specs or block.file.removesuffix(".py") in {name.partition(":")[0] for name in objectives}
+
+
+@named([block for block in BLOCKS if commands(block)])
 def test_a_command_is_one(block: Block) -> None:
-    for words in commands(block, OURS):
+    for words in commands(block):
         check(words)
+
+
+@named([block for block in of("") if block.page.name != "architecture.md"])
+def test_a_command_stands_in_a_block_that_says_so(block: Block) -> None:
+    assert not re.search(r"^(\$ |orchestrator |make \w+$)", block.text, re.MULTILINE), "it is of `sh`, or a `console`"
 
 
 def check(words: list[str]) -> None:
@@ -164,12 +197,12 @@ def test_a_spec_is_one(block: Block, tmp_path: Path) -> None:
         check_objective(spec.objective, (tmp_path,))
 
 
-@named(of("python"))
-def test_python_compiles(block: Block) -> None:
-    ast.parse(block.text, block.where)
+@named(of("json"))
+def test_json_is_json(block: Block) -> None:
+    assert json.loads(block.text)
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "docker" / "README.md"], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
     for file, anchor in links(page):
         assert file.exists(), f"{page.name}: there is no {file.name}"
@@ -188,4 +221,5 @@ def test_every_variable_is_one() -> None:
 def test_every_page_is_in_the_table_of_contents() -> None:
     contents = ROOT / "docs" / "README.md"
     listed = {file for file, _ in links(contents)}
-    assert {page.resolve() for page in PAGES} - {contents.resolve()} <= listed, "docs/README.md leaves a page out"
+    pages = {page for page in PAGES if page.parent == contents.parent} - {contents}
+    assert pages <= listed, "docs/README.md leaves a page out"

@@ -12,6 +12,7 @@ import pytest
 
 from orchestrator.cli import cli
 from orchestrator.cli.kinds import SECTIONS
+from tests.pages import blocks, command_lines
 
 PAGE = Path(__file__).parents[3] / "docs" / "command-line.md"
 COMMANDS = [name for name in cli.list_commands(click.Context(cli)) if not cli.commands[name].hidden]
@@ -59,8 +60,8 @@ def test_its_heading_names_what_it_takes(name: str) -> None:
 
 def examples() -> list[str]:
     """Returns the commands of the page, up to where the shell does something else with them."""
-    blocks = "".join(re.findall(r"^```\n(.*?)^```$", PAGE.read_text(), flags=re.MULTILINE | re.DOTALL))
-    shown = re.findall(r"^(?:\$ |.*&& |.*\$\()orchestrator (.+)$", blocks, flags=re.MULTILINE)
+    lines = [line for block in blocks(PAGE) for line in command_lines(block)]
+    shown = re.findall(r"\borchestrator (.+)$", "\n".join(lines), flags=re.MULTILINE)
     return [re.split(r" [|>&]|\)\"$", line)[0] for line in shown]
 
 

@@ -1,0 +1,41 @@
+"""Somebody who has installed the program, has set nothing, and types what the pages say."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fleet import PATIENCE, ROOT
+
+
+def environment(programs: Path) -> dict[str, str]:
+    """Returns his environment.
+
+    Args:
+        programs: A folder that is made here, on his path; ``orchestrator`` lies in it.
+    """
+    programs.mkdir(parents=True)
+    program = programs / "orchestrator"
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m orchestrator "$@"\n')
+    program.chmod(0o755)
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
+    # The code beside the tests is what runs, wherever else it is installed.
+    return clean | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
+
+
+def type_in(
+    text: str, folder: Path, environment: dict[str, str], shell: str = "sh"
+) -> subprocess.CompletedProcess[str]:
+    """Has a shell, or Python, do what stands there, up to the first line that fails."""
+    return subprocess.run(
+        [sys.executable, "-W", "error", "-"] if shell == "python" else [shell, "-eu"],
+        input=text,
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )

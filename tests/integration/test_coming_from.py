@@ -1,0 +1,121 @@
+"""docs/coming-from.md: what stands there as the way of others runs on theirs, and as ours on ours.
+
+Ray Tune and W&B are not among what is installed for tests; where they are, their code is run too:
+``pip install "ray[tune]" wandb``.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import newcomer
+import optuna
+import pytest
+import yaml
+from backing import real_servers
+from fleet import Servers
+from newcomer import type_in
+
+from tests.pages import ROOT, Block, all_blocks, blocks
+
+PAGE = ROOT / "docs" / "coming-from.md"
+OF_OURS = {block.file: block.text for block in blocks(PAGE) if block.file}
+TRAIN = """
+import optuna
+
+
+def objective(trial):
+    lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+    for step in range(1, 4):
+        trial.report(step * lr, step)
+        if trial.should_prune():
+            raise optuna.TrialPruned
+    return 3 * lr
+"""
+
+
+def block(word: str, language: str) -> Block:
+    """Returns the block of a language that holds a word."""
+    (found,) = [each for each in all_blocks("test_coming_from") if word in each.text and each.language == language]
+    return found
+
+
+def installed(name: str) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is not installed")
+
+
+@pytest.fixture
+def servers() -> Iterator[Servers]:
+    yield from real_servers()
+
+
+def test_before_and_after_are_the_same_search(servers: Servers, tmp_path: Path) -> None:
+    environment = newcomer.environment(tmp_path / "bin")
+    (tmp_path / "train.py").write_text(TRAIN)
+    before = block("study.optimize", "python")
+    shown = "postgresql://user:password@host/optuna"
+    assert shown in before.text
+    done = type_in(before.text.replace(shown, servers.storage_url), tmp_path, environment, "python")
+    assert done.returncode == 0, done.stderr
+    there = servers.study("mine")
+
+    (tmp_path / "mine.toml").write_text(block("train:objective", "toml").text)
+    done = type_in(block("mine.toml", "sh").text, tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    here = optuna.load_study(study_name="mine", storage=f"sqlite:///{tmp_path}/.orchestrator/studies.db")
+
+    for study in (there, here):
+        assert len(study.trials) == 100
+        assert study.trials[0].params == {"lr": 0.01}
+        assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+    assert here.trials[1].distributions == there.trials[1].distributions
+
+
+def test_the_searches_are_over_the_same_space() -> None:
+    ours = tomllib.loads(OF_OURS["curve.toml"])
+    rate, epochs = ours["space"]["rate"], ours["args"]["epochs"]
+    sweep = yaml.safe_load(block("run_cap", "yaml").text)
+    assert sweep["parameters"] == {
+        "rate": {"distribution": "log_uniform_values", "min": rate["low"], "max": rate["high"]},
+        "epochs": {"value": epochs},
+    }
+    assert sweep["run_cap"] == ours["trials"]
+    keywords = _keywords(block("ray", "python").text)
+    assert keywords["num_samples"] == ours["trials"]
+    assert keywords["max_t"] == epochs
+    assert keywords["grace_period"] == ours["pruner"]["min_resource"] == sweep["early_terminate"]["min_iter"]
+    assert keywords["reduction_factor"] == ours["pruner"]["reduction_factor"] == sweep["early_terminate"]["eta"]
+
+
+def _keywords(code: str) -> dict[str, Any]:
+    """Returns the keyword arguments of all calls that are literals."""
+    found = [each for each in ast.walk(ast.parse(code)) if isinstance(each, ast.keyword) and each.arg]
+    return {str(each.arg): each.value.value for each in found if isinstance(each.value, ast.Constant)}
+
+
+@installed("ray")
+def test_ray_tunes_code_runs(tmp_path: Path) -> None:
+    environment = newcomer.environment(tmp_path / "bin") | {"HOME": str(tmp_path)}
+    (tmp_path / "tuned.py").write_text(block("ray", "python").text)
+    done = type_in("python tuned.py", tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    best = ast.literal_eval(done.stdout.splitlines()[-1])
+    assert best.keys() == {"rate", "epochs"}
+
+
+@installed("wandb")
+def test_the_script_of_a_sweep_runs(tmp_path: Path) -> None:
+    environment = newcomer.environment(tmp_path / "bin") | {"WANDB_MODE": "offline", "HOME": str(tmp_path)}
+    sweep = yaml.safe_load(block("run_cap", "yaml").text)
+    chosen = {"rate": sweep["parameters"]["rate"]["max"], "epochs": sweep["parameters"]["epochs"]["value"]}
+    defaults = {name: {"value": value} for name, value in chosen.items()}
+    (tmp_path / "config-defaults.yaml").write_text(yaml.safe_dump(defaults))
+    (tmp_path / sweep["program"]).write_text(block("wandb", "python").text)
+    done = type_in(f"python {sweep['program']}", tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    assert "accuracy" in done.stderr

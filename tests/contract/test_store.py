@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import gc
 import math
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -11,33 +10,15 @@ from datetime import UTC, datetime
 import optuna
 import pytest
 import sqlalchemy
-from books import NOW, Books, X, a_trial, attempt, everything, make_spec, optuna_storage
+from books import NOW, Books, X, a_trial, attempt, everything, optuna_storage
 from optuna.trial import TrialState
-from sqlalchemy import insert, update
 
 from orchestrator.changes import AttemptRow, Changes, DecisionRow, TrialEnd
-from orchestrator.errors import BadInput
 from orchestrator.storage import tables
-from orchestrator.storage.database import Database
 
 
 def local(at: float) -> datetime:
     return datetime.fromtimestamp(at, UTC).astimezone().replace(tzinfo=None)
-
-
-def test_a_new_study_is_empty_and_runs(books: Books) -> None:
-    made = books.create()
-    assert (made.spec, made.seed, made.state, made.reason) == (make_spec(), 5, "running", "")
-    assert (made.trials, made.attempts, made.study_system_attrs) == ([], [], {})
-    assert made == books.load()
-
-
-def test_what_the_spec_leaves_open_is_drawn_once(books: Books) -> None:
-    first = books.create(name="one", seed=None)
-    second = books.create(name="two", seed=None)
-    assert first.uid != second.uid
-    assert first.seed != second.seed
-    assert (books.load("one").uid, books.load("one").seed) == (first.uid, first.seed)
 
 
 def test_everything_that_is_written_is_read_again(books: Books) -> None:
@@ -222,11 +203,6 @@ def test_studies_do_not_mix(books: Books) -> None:
     assert books.store.state("three") is None
 
 
-def test_a_study_nobody_made_cannot_be_loaded(books: Books) -> None:
-    with pytest.raises(BadInput, match="study 'nothing': there is none of that name"):
-        books.load("nothing")
-
-
 def test_timings_are_those_of_pruned_trials_and_of_all_gaps(books: Books) -> None:
     books.create()
     rows = [
@@ -237,73 +213,6 @@ def test_timings_are_those_of_pruned_trials_and_of_all_gaps(books: Books) -> Non
     books.commit(Changes(new_trials=dict.fromkeys(range(3), NOW), attempts={row.token: row for row in rows}))
     latencies, gaps = books.store.timings("study")
     assert (list(latencies), sorted(gaps)) == ([0.5], [0.1, 0.2])
-
-
-# -- going on with a study ----------------------------------------------------------------------------------------
-
-
-def test_the_same_search_goes_on_with_what_may_change(books: Books) -> None:
-    first = books.create()
-    again = books.create(trials=50, parallel=3)
-    assert again.uid == first.uid
-    assert (books.load().spec.trials, books.load().spec.parallel) == (50, 3)
-
-
-@pytest.mark.parametrize(
-    ("changes", "words"),
-    [
-        ({"direction": "maximize"}, "direction was 'minimize' and is 'maximize'"),
-        ({"objective": "other:objective"}, "objective was 'somewhere:objective' and is 'other:objective'"),
-        ({"args": {"epochs": 3}}, "args.epochs was not set and is 3"),
-        ({"space": {"x": {"type": "int", "low": 0, "high": 1}}}, "space.x was not there and is new"),
-    ],
-)
-def test_another_search_under_the_same_name_is_refused(books: Books, changes: dict[str, object], words: str) -> None:
-    books.create()
-    before = books.rows()
-    with pytest.raises(BadInput) as caught:
-        books.create(**changes)
-    assert str(caught.value).startswith(f"study 'study': was started as another search: {words}; ")
-    assert "another name" in caught.value.remedy
-    assert books.rows() == before
-
-
-def test_a_study_that_optuna_made_is_taken_up_with_its_trials(books: Books) -> None:
-    with optuna_storage(books.url) as storage:
-        study = optuna.create_study(study_name="study", storage=storage)
-        study.add_trial(optuna.trial.create_trial(value=0.5))
-        study.enqueue_trial({"x": 0.25})
-        study.ask()
-        study.ask()
-    found = books.create()
-    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "RUNNING", "RUNNING"]
-    books.commit(Changes(values=[(2, 0, 7.0)], ends={1: TrialEnd("FAIL", None, NOW)}))
-    assert books.optuna_trials()[2].intermediate_values == {0: 7.0}
-
-
-def test_a_study_that_optuna_made_for_another_direction_is_refused(books: Books) -> None:
-    with optuna_storage(books.url) as storage:
-        optuna.create_study(study_name="study", storage=storage, directions=["minimize", "maximize"])
-    with pytest.raises(BadInput, match="made by Optuna, with direction minimize, maximize; the spec says minimize"):
-        books.create()
-
-
-@pytest.mark.parametrize("name", ["study", "another"])
-def test_a_study_made_after_one_was_deleted_has_nothing_of_it(books: Books, name: str) -> None:
-    """Optuna's dashboard deletes; SQLite hands out the same id again, and Optuna does not ask it to cascade."""
-    uid = books.create().uid
-    books.commit(everything())
-    with optuna_storage(books.url) as storage:
-        optuna.delete_study(study_name="study", storage=storage)
-    assert books.store.unsettled() == []
-    made = books.create(name=name)
-    assert (made.trials, made.attempts, made.state) == ([], [], "running")
-    assert made.uid != uid
-    books.commit(everything(), name)
-    assert [trial.state.name for trial in books.load(name).trials] == ["COMPLETE", "PRUNED", "RUNNING", "FAIL"]
-
-
-# -- commands -----------------------------------------------------------------------------------------------------
 
 
 def test_commands_are_answered_once_and_in_order(books: Books) -> None:
@@ -327,65 +236,3 @@ def test_the_same_key_twice_is_one_command(books: Books) -> None:
     books.store.commit({}, {command.id: "{}"})
     books.store.issue("key", "me", "pause", "study", {})
     assert books.store.pending_commands() == []
-
-
-# -- versions -----------------------------------------------------------------------------------------------------
-
-
-def test_tables_of_another_version_are_refused(books: Books) -> None:
-    with books.database.write() as connection:
-        connection.execute(update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
-    with pytest.raises(BadInput, match="version 3, this program's are of version 2; it was written by a newer one"):
-        books.database.prepare()
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_database_of_another_optuna_is_refused(books: Books) -> None:
-    with books.database.write() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
-    with pytest.raises(BadInput, match="then migrate it: optuna storage upgrade --storage "):
-        books.database.prepare()
-    gc.collect()  # Optuna's constructor raised, so that nobody could close its connection
-
-
-def test_preparing_what_is_prepared_changes_nothing(books: Books) -> None:
-    books.create()
-    books.commit(everything())
-    before = books.rows()
-    books.database.prepare()
-    assert books.rows() == before
-
-
-def _prepare(url: str) -> None:
-    database = Database(url)
-    try:
-        database.prepare()
-    finally:
-        database.close()
-
-
-@pytest.mark.parametrize("url", ["postgresql://nobody:secret@127.0.0.1:1/none", "sqlite:////proc/none/study.db"])
-def test_a_database_that_is_not_there_is_one_clear_line(url: str) -> None:
-    with pytest.raises(BadInput) as caught:
-        Database(url).prepare()
-    assert "\n" not in str(caught.value)
-    assert "secret" not in str(caught.value)
-
-
-def test_two_rows_of_meta_are_impossible(books: Books) -> None:
-    with pytest.raises(sqlalchemy.exc.IntegrityError), books.database.write() as connection:
-        connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
-
-
-def test_a_server_that_is_gone_when_a_study_is_made_is_one_to_wait_for(postgresql: str) -> None:
-    """Optuna calls it an error of its own, which would end the control plane."""
-    books = Books(postgresql)
-    with books.store._optuna.engine.connect() as connection:
-        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
-    other = sqlalchemy.create_engine(postgresql, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
-    with other.connect() as connection:
-        connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)")
-    with pytest.raises(sqlalchemy.exc.OperationalError):
-        books.create()
-    assert books.create().state == "running"
-    books.close()

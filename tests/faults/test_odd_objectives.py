@@ -92,7 +92,7 @@ def plain(folder: Path, trials: dict[str, FrozenTrial]) -> dict[str, list[Any]]:
     names = [name for name in trials if name not in ONLY_HERE]
     output = folder / "plain.json"
     done = subprocess.run(
-        [sys.executable, str(HERE / "odd_objectives.py"), json.dumps(names), str(output)],
+        [sys.executable, str(HERE / "odd_on_optuna.py"), json.dumps(names), str(output)],
         env=os.environ | {"PYTHONPATH": str(HERE)},
         cwd=folder,
         stdin=subprocess.DEVNULL,

@@ -32,6 +32,7 @@ RUNNING = Attempt("token-0", "search", 0, "running", runner="r0", slot="w@host/0
 SENT = Attempt("token-1", "search", 1, "sent", sent=2.0, age=60.0)
 SIGN = Sign("w@host/0", "host", "cpu", ("trials",), "token-0", "r0", 4)
 IDLE = Sign("w@host/1", "host", "cpu", ("trials",), version=4)
+EMPTY = Queue("trials", (0, 0, 0, 0))
 WELL = Facts(
     Setup(data_dir="/data"),
     Installation(
@@ -116,6 +117,11 @@ def study(facts: Facts = WELL, **changes: Any) -> Facts:
 def attempt(facts: Facts = WELL, **changes: Any) -> Facts:
     """Changes the attempt that runs."""
     return books(facts, attempts=(replace(RUNNING, **changes), SENT))
+
+
+def idle() -> Facts:
+    """A study runs of which no trial is underway."""
+    return books(study(live=0), attempts=())
 
 
 def workers(facts: Facts = WELL, **changes: Any) -> Facts:

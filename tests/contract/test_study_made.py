@@ -1,0 +1,106 @@
+"""A study is made once, whoever began it, goes on with what may change, and has nothing of one before it."""
+
+from __future__ import annotations
+
+import optuna
+import pytest
+import sqlalchemy
+from books import NOW, Books, everything, make_spec, optuna_storage
+
+from orchestrator.changes import Changes, TrialEnd
+from orchestrator.errors import BadInput
+
+
+def test_a_new_study_is_empty_and_runs(books: Books) -> None:
+    made = books.create()
+    assert (made.spec, made.seed, made.state, made.reason) == (make_spec(), 5, "running", "")
+    assert (made.trials, made.attempts, made.study_system_attrs) == ([], [], {})
+    assert made == books.load()
+
+
+def test_what_the_spec_leaves_open_is_drawn_once(books: Books) -> None:
+    first = books.create(name="one", seed=None)
+    second = books.create(name="two", seed=None)
+    assert first.uid != second.uid
+    assert first.seed != second.seed
+    assert (books.load("one").uid, books.load("one").seed) == (first.uid, first.seed)
+
+
+def test_a_study_nobody_made_cannot_be_loaded(books: Books) -> None:
+    with pytest.raises(BadInput, match="study 'nothing': there is none of that name"):
+        books.load("nothing")
+
+
+def test_the_same_search_goes_on_with_what_may_change(books: Books) -> None:
+    first = books.create()
+    again = books.create(trials=50, parallel=3)
+    assert again.uid == first.uid
+    assert (books.load().spec.trials, books.load().spec.parallel) == (50, 3)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"direction": "maximize"}, "direction was 'minimize' and is 'maximize'"),
+        ({"objective": "other:objective"}, "objective was 'somewhere:objective' and is 'other:objective'"),
+        ({"args": {"epochs": 3}}, "args.epochs was not set and is 3"),
+        ({"space": {"x": {"type": "int", "low": 0, "high": 1}}}, "space.x was not there and is new"),
+    ],
+)
+def test_another_search_under_the_same_name_is_refused(books: Books, changes: dict[str, object], words: str) -> None:
+    books.create()
+    before = books.rows()
+    with pytest.raises(BadInput) as caught:
+        books.create(**changes)
+    assert str(caught.value).startswith(f"study 'study': was started as another search: {words}; ")
+    assert "another name" in caught.value.remedy
+    assert books.rows() == before
+
+
+def test_a_study_that_optuna_made_is_taken_up_with_its_trials(books: Books) -> None:
+    with optuna_storage(books.url) as storage:
+        study = optuna.create_study(study_name="study", storage=storage)
+        study.add_trial(optuna.trial.create_trial(value=0.5))
+        study.enqueue_trial({"x": 0.25})
+        study.ask()
+        study.ask()
+    found = books.create()
+    assert [trial.state.name for trial in found.trials] == ["COMPLETE", "RUNNING", "RUNNING"]
+    books.commit(Changes(values=[(2, 0, 7.0)], ends={1: TrialEnd("FAIL", None, NOW)}))
+    assert books.optuna_trials()[2].intermediate_values == {0: 7.0}
+
+
+def test_a_study_that_optuna_made_for_another_direction_is_refused(books: Books) -> None:
+    with optuna_storage(books.url) as storage:
+        optuna.create_study(study_name="study", storage=storage, directions=["minimize", "maximize"])
+    with pytest.raises(BadInput, match="made by Optuna, with direction minimize, maximize; the spec says minimize"):
+        books.create()
+
+
+@pytest.mark.parametrize("name", ["study", "another"])
+def test_a_study_made_after_one_was_deleted_has_nothing_of_it(books: Books, name: str) -> None:
+    """Optuna's dashboard deletes; SQLite hands out the same id again, and Optuna does not ask it to cascade."""
+    uid = books.create().uid
+    books.commit(everything())
+    with optuna_storage(books.url) as storage:
+        optuna.delete_study(study_name="study", storage=storage)
+    assert books.store.unsettled() == []
+    made = books.create(name=name)
+    assert (made.trials, made.attempts, made.state) == ([], [], "running")
+    assert made.uid != uid
+    books.commit(everything(), name)
+    assert [trial.state.name for trial in books.load(name).trials] == ["COMPLETE", "PRUNED", "RUNNING", "FAIL"]
+
+
+def test_a_server_that_is_gone_when_a_study_is_made_is_one_to_wait_for(postgresql: str) -> None:
+    """Optuna calls it an error of its own, which would end the control plane."""
+    books = Books(postgresql)
+    with books.store._optuna.engine.connect() as connection:
+        pid = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar()
+    other = sqlalchemy.create_engine(postgresql, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+    with other.connect() as connection:
+        connection.exec_driver_sql(f"SELECT pg_terminate_backend({pid}, 5000)")
+    with pytest.raises(sqlalchemy.exc.OperationalError):
+        books.create()
+    assert books.create().state == "running"
+    books.close()

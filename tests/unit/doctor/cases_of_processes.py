@@ -1,0 +1,95 @@
+"""What may be wrong with who writes and who trains: the control plane, and the workers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cases import NOTE, PROBLEM, WARNING, Case
+from worlds import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, worker, workers
+
+from orchestrator.doctor.facts import Command, Item, Overdue, Queue, Sign, Workers, Writer
+from orchestrator.doctor.finding import Code, FreeLease, Ring
+
+NOBODY = Workers(listened=3.0)
+CASES = [
+    # -- control plane
+    Case(
+        Code.CONTROL_PLANE_MISSING,
+        PROBLEM,
+        leaderless(),
+        "the last one, host:1:2, lost the lease 1m 00s ago; studies that wait for one: search",
+        "orchestrator serve",
+    ),
+    Case(
+        Code.CONTROL_PLANE_MISSING,
+        PROBLEM,
+        books(idle(), writer=None, studies=(), commands=(Command("submit", "new", 1.0),)),
+        "commands that wait for one: 1",
+        "orchestrator serve",
+    ),
+    Case(
+        Code.CONTROL_PLANE_MISSING, NOTE, books(idle(), writer=Writer("", 3, -1.0), studies=()), "no control plane is"
+    ),
+    Case(Code.CONTROL_PLANE_MISSING, NOTE, alone(leaderless(), running=False), "is active", "orchestrator run SPEC"),
+    Case(Code.CONTROL_PLANE_MISSING, WARNING, alone(leaderless()), "is active", "/data/logs/serve.log"),
+    Case(
+        Code.LEASE_LEFT,
+        NOTE,
+        leaderless(left=3.0, gone=True),
+        "without giving the writer's lease back",
+        "takes it at once",
+        FreeLease("host:1:2"),
+        {Code.CONTROL_PLANE_MISSING},
+    ),
+    Case(
+        Code.COMMAND_UNANSWERED,
+        WARNING,
+        books(commands=(Command("pause", "search", 40.0),)),
+        "40.0s ago",
+        "--study",
+        Ring(),
+    ),
+    Case(
+        Code.SCHEDULE_OVERDUE,
+        NOTE,
+        books(overdue=(Overdue("nightly", 1, 10_800.0),)),
+        "the run that was due 3h 00m ago",
+        "orchestrator beat",
+    ),
+    Case(
+        Code.SCHEDULE_OVERDUE,
+        NOTE,
+        books(overdue=(Overdue("nightly", 4, 10_800.0),)),
+        "the first of 4 runs that were due 3h",
+        "orchestrator beat",
+    ),
+    Case(Code.COMMAND_UNANSWERED, NOTE, alone(books(commands=(Command("pause", "x", 40.0),))), "40.0s", "", Ring()),
+    # -- workers
+    Case(Code.WORKERS_UNKNOWN, NOTE, workers(error="no permission"), "no permission", "ACL SETUSER"),
+    Case(
+        Code.WORKER_MISSING,
+        PROBLEM,
+        replace(books(attempts=(SENT,)), workers=NOBODY),
+        "nothing trains for search",
+        "orchestrator worker",
+    ),
+    Case(Code.WORKER_MISSING, NOTE, replace(books(idle(), studies=()), workers=NOBODY), "no worker answers"),
+    Case(Code.WORKER_SILENT, WARNING, workers(workers=()), "main process does not answer, although 2 slots", "restart"),
+    Case(Code.WORKER_TWICE, WARNING, worker(twice=True), "two workers answer", "--name"),
+    Case(Code.WORKER_VERSION, NOTE, worker(celery="5.6.0"), "runs Celery 5.6.0, here it is 5.7.0", "everywhere"),
+    Case(Code.SLOT_SILENT, WARNING, workers(signs=(SIGN,)), "of its 2 slots 1 gave no sign of life", "log"),
+    Case(
+        Code.PROTOCOL_VERSION,
+        PROBLEM,
+        workers(signs=(SIGN, replace(IDLE, version=5))),
+        "speaks protocol version 5",
+        "same",
+    ),
+    Case(Code.PROTOCOL_VERSION, PROBLEM, workers(signs=(SIGN, IDLE, Sign("", version=9))), "version 9", "restart"),
+    Case(
+        Code.PROTOCOL_VERSION,
+        PROBLEM,
+        redis(queues=(Queue("trials", (1, 0, 0, 0), (Item("token-1", 3),)),)),
+        "version 3",
+    ),
+]

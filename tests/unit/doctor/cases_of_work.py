@@ -1,0 +1,162 @@
+"""What may be wrong with what there is to do: the queues, the stream of events, and the studies."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from cases import NOTE, PROBLEM, WARNING, Case
+from worlds import EMPTY, IDLE, SIGN, WELL, alone, attempt, books, idle, leaderless, redis, stream, study, workers
+
+from orchestrator.doctor.facts import Consumer, DeadLetter, Facts, Item, Known, Queue, Stream, Untold
+from orchestrator.doctor.finding import ClearQueue, Code, MakeGroup, Reconcile, TakeOver
+
+
+def queue(*items: Item) -> Facts:
+    """What lies in the queue beside the task that belongs there."""
+    return redis(queues=(Queue("trials", (0, 1 + len(items), 0, 0), (Item("token-1", 4), *items)),))
+
+
+CASES = [
+    # -- queue and stream
+    Case(
+        Code.QUEUE_UNSERVED,
+        PROBLEM,
+        redis(study(queue="gpu"), queues=(Queue("gpu", (0, 1, 0, 0), (Item("token-1", 4),)), EMPTY)),
+        "tasks in it: 1; studies that need it: search",
+        "--queues gpu; served now: trials",
+    ),
+    Case(
+        Code.QUEUE_UNSERVED,
+        WARNING,
+        redis(queues=(*WELL.redis.queues, Queue("old", (1, 0, 0, 0), (Item("token-0", 4),)))),
+        "tasks in it: 1",
+        "--queues old",
+    ),
+    Case(
+        Code.QUEUE_MALFORMED,
+        WARNING,
+        queue(Item(wrong="oh")),
+        "no tasks: 1, the first for oh",
+        "",
+        ClearQueue("trials"),
+    ),
+    Case(
+        Code.QUEUE_UNKNOWN,
+        WARNING,
+        queue(Item("nobody's", 4)),
+        "does not know: 1",
+        "own database number",
+        ClearQueue("trials", frozenset({"nobody's"})),
+    ),
+    Case(
+        Code.QUEUE_ENDED,
+        NOTE,
+        books(queue(Item("over", 4)), known={**WELL.books.known, "over": Known("done", 9.0)}),
+        "attempts that are over: 1",
+        "nothing has to be done",
+        ClearQueue("trials", frozenset({"over"})),
+    ),
+    Case(Code.GROUP_MISSING, WARNING, redis(stream=Stream(group=False)), "is not there", "another Redis", MakeGroup()),
+    Case(
+        Code.GROUP_MISSING,
+        NOTE,
+        redis(leaderless(books(idle(), studies=())), stream=Stream(group=False)),
+        "no control plane has used it yet",
+        "serve makes it",
+        MakeGroup(),
+        {Code.CONTROL_PLANE_MISSING},
+    ),
+    Case(
+        Code.GROUP_MISSING,
+        WARNING,
+        redis(leaderless(), stream=Stream(group=False, length=3, oldest=90.0)),
+        "events in the stream: 3",
+        "serve makes it",
+        MakeGroup(),
+        {Code.CONTROL_PLANE_MISSING},
+    ),
+    Case(
+        Code.STREAM_BEHIND,
+        WARNING,
+        stream(leaderless(), length=3, oldest=900.0),
+        "the oldest 15m 00s old",
+        "nobody records them",
+        None,
+        {Code.CONTROL_PLANE_MISSING},
+    ),
+    Case(
+        Code.STREAM_BEHIND, WARNING, stream(length=9, oldest=7.0), "9 events not recorded yet, the oldest 7.0s", "log"
+    ),
+    Case(Code.STREAM_BEHIND, PROBLEM, stream(length=9, oldest=61.0), "does not keep up", "database"),
+    Case(
+        Code.STREAM_STRANDED,
+        WARNING,
+        stream(consumers=(Consumer("writer", 0), Consumer("redis-cli", 2, ours=False))),
+        "was given 2 events",
+        "find out who",
+        TakeOver("redis-cli"),
+    ),
+    Case(Code.STREAM_STRANDED, NOTE, stream(consumers=(Consumer("x", 0, ours=False),)), "0 events", "", TakeOver("x")),
+    Case(
+        Code.DEAD_LETTERS, WARNING, redis(dead=7, newest_dead=(DeadLetter(2.0, "truncated", "x"),)), "7 kept", "XRANGE"
+    ),
+    Case(Code.DEAD_LETTERS, NOTE, redis(dead=1, newest_dead=(DeadLetter(9e4, "old", "x"),)), "25h 00m ago", "DEL"),
+    # -- studies
+    Case(Code.STUDY_UNREADABLE, PROBLEM, study(error="format 9"), "format 9", "version that made it"),
+    Case(Code.STUDY_IDLE, PROBLEM, idle(), "running with 2 of 10 trials", "--study", Reconcile("search")),
+    Case(Code.STUDY_IDLE, NOTE, alone(idle()), "nobody asks", "orchestrator run SPEC"),
+    Case(
+        Code.TRIAL_UNATTENDED,
+        WARNING,
+        books(unattended=(("search", 4), ("search", 5))),
+        "RUNNING in Optuna's table",
+        "--repair",
+        Reconcile("search"),
+    ),
+    Case(Code.ATTEMPT_UNSENT, WARNING, redis(queues=(EMPTY,)), "sent 1m 00s ago", "within 12.0s", Reconcile("search")),
+    Case(Code.ATTEMPT_UNSENT, NOTE, alone(redis(queues=(EMPTY,))), "sent 1m 00s ago", "when its spec is run again"),
+    Case(
+        Code.ATTEMPT_SILENT, WARNING, workers(signs=(IDLE, replace(IDLE, slot="w@host/0"))), "w@host/0 in 3.0s", "6.0s"
+    ),
+    Case(
+        Code.ATTEMPT_OVERTAKEN, WARNING, attempt(ended=9.0), "another program's word", "--repair", Reconcile("search")
+    ),
+    Case(
+        Code.CONFIRMATION_MISSING,
+        WARNING,
+        redis(unconfirmed=frozenset({"token-0"})),
+        "does not have what is recorded",
+        "evicts",
+        Reconcile("search"),
+    ),
+    Case(
+        Code.VERDICT_IGNORED,
+        WARNING,
+        attempt(state="stopping", ended=60.0),
+        "told 1m 00s ago to stop, with 10 s of grace",
+        "orchestrator logs search 0; restart the worker of w@host/0",
+        Reconcile("search"),
+    ),
+    Case(Code.ATTEMPT_FENCED, NOTE, workers(signs=(SIGN, replace(SIGN, slot="w@host/1", runner="zombie"))), "dropped"),
+    Case(
+        Code.ATTEMPT_FENCED,
+        NOTE,
+        workers(signs=(SIGN, replace(SIGN, slot="w@host/1", token="deleted"))),
+        "trains an attempt that is over",
+        "next sign of life",
+    ),
+    Case(
+        Code.NOTE_FAILED,
+        NOTE,
+        books(untold=(Untold("search", "finished", "post", 3, "HTTP 404", 60.0),)),
+        "the post was given up 1m 00s ago after 3 attempts: HTTP 404",
+        "[notify]",
+    ),
+    Case(
+        Code.NOTE_FAILED,
+        NOTE,
+        books(untold=(Untold("search", "failed", "command", 1, "ended with exit code 3", 60.0),)),
+        "told that it has 'failed': the command was given up",
+        "log",
+    ),
+]

@@ -169,8 +169,8 @@ def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town) 
     process = town.fleet.start(*here, environment=town.environment())
 
     def up() -> bool:
-        listens = here == list(words) or listens(port)
-        return (listens and UP[words[0]] in process.log.read_text()) or process.popen.poll() is not None
+        heard = here == list(words) or listens(port)
+        return (heard and UP[words[0]] in process.log.read_text()) or process.popen.poll() is not None
 
     wait_for(up, shlex.join(words))
     assert process.popen.poll() is None, process.log.read_text()

@@ -17,8 +17,7 @@ from notes import Settled, notifying, odd_server, owed
 from orchestrator.notify import post as posts
 from orchestrator.notify.post import SIGNATURE, post, sign
 from tests.hook import Posted, hook
-
-ROOT = Path(__file__).parents[3]
+from tests.pages import all_blocks
 
 
 def verified(posted: Posted, key: str) -> bool:
@@ -134,10 +133,9 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) ->
 
 
 def test_the_page_shows_how_a_signature_is_checked() -> None:
-    page = (ROOT / "docs" / "notifications.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    (block,) = all_blocks("test_post")
     names: dict[str, Any] = {}
-    exec(compile(code, "notifications.md", "exec"), names)
+    exec(compile(block.text, block.where, "exec"), names)
     is_genuine = names["is_genuine"]
     now, body = int(time.time()), b'{"id": "uid:1"}'
     assert is_genuine("k", sign("k", body, now), body)

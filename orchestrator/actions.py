@@ -87,7 +87,7 @@ class Actions:
             self._passed(Step.REPLIED)
         while self._sends:
             send = self._sends[0]
-            self._broker.send(send.job, send.queue, retry=send.retry)
+            self._broker.send(send.job, send.queue, priority=send.priority)
             self._sends.pop(0)
             self._passed(Step.ENQUEUED)
         while self._results:

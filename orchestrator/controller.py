@@ -338,6 +338,7 @@ class Controller:
         for row in self._watch.silent(running, now):
             self._studies.lose(row, f"no sign of life from {row.slot}")
         self._count_slots(now)
+        self._end_in_time()
         if now >= self._tidy_at:
             self._tidy_at = now + self._watch.lease
             self._intake.rung = True
@@ -352,6 +353,13 @@ class Controller:
         for engine in self._studies:
             if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
                 self._studies.feed(engine, "count_slots", slots=slots)
+
+    def _end_in_time(self) -> None:
+        """Tells the studies with a timeout that it is over."""
+        wall = self._clock.wall()
+        for engine in self._studies:
+            if engine.deadline is not None and wall >= engine.deadline:
+                self._studies.feed(engine, "tick")
 
     def _lose_redis(self, error: Exception) -> None:
         """Silence proves nothing for a while."""

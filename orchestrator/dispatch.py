@@ -14,10 +14,9 @@ from tasks.codec import job_to_payload, signable
 from tasks.contract import Job
 from tasks.signing import UNSIGNED, Keyring, Purpose
 
-RETRY_PRIORITY = 0
-NORMAL_PRIORITY = 3
 _SEPARATOR = "\x06\x16"
 _STEPS = (0, 3, 6, 9)
+"""kombu keeps a list for each of these, and Redis has the lowest number first."""
 
 AWAY = (
     kombu.exceptions.OperationalError,
@@ -43,8 +42,8 @@ class Dispatcher:
         self._client = client
         self._keyring = keyring
 
-    def send(self, job: Job, queue: str, *, retry: bool) -> None:
-        """Puts a job into its queue, its token as task id; a retry goes before what has cost nothing yet.
+    def send(self, job: Job, queue: str, *, priority: int) -> None:
+        """Puts a job into its queue, its token as task id; see ``step_of`` for what goes before it.
 
         Raises:
             any of ``AWAY``: the broker is away; sending again is harmless.
@@ -58,7 +57,7 @@ class Dispatcher:
             (payload,),
             task_id=job.token,
             queue=queue,
-            priority=RETRY_PRIORITY if retry else NORMAL_PRIORITY,
+            priority=step_of(priority),
             retry=False,
             headers=headers,
             argsrepr=row.arguments(job, row.values(job)),
@@ -86,6 +85,11 @@ class Dispatcher:
 
     def close(self) -> None:
         self._app.close()
+
+
+def step_of(priority: int) -> int:
+    """Returns to which of a queue's lists a priority belongs: 7 to 9 to the first, 0 to the last."""
+    return max(step for step in _STEPS if step <= _STEPS[-1] - priority)
 
 
 def queue_names(queue: str) -> list[str]:

@@ -98,6 +98,8 @@ def feed(engine: StudyEngine, record: Record) -> None:
             engine.resend(record.token, record.at)
         case "count_slots":
             engine.count_slots(record.slots, record.at)
+        case "tick":
+            engine.tick(record.at)
         case "extend":
             engine.extend(Spec.from_json(record.spec), record.at)
         case "enqueue":

@@ -166,8 +166,9 @@ class Stream(Protocol):
 class Broker(Protocol):
     """Where tasks wait for slots."""
 
-    def send(self, job: Job, queue: str, *, retry: bool) -> None:
-        """Puts a job into its queue; a retry goes before what has cost nothing yet."""
+    def send(self, job: Job, queue: str, *, priority: int) -> None:
+        """Puts a job into its queue. Those of 7 to 9 are taken first, then 4 to 6, then 1 to 3, and 0 last; of the same
+        class in their order."""
 
     def revoke(self, token: str) -> None:
         """Rings the keeper of an attempt, and keeps its task from starting if it has not."""

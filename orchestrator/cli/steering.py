@@ -11,8 +11,12 @@ from orchestrator.cli.arguments import study_argument, trial_argument
 from orchestrator.cli.commands import ANSWER_SECONDS, cli
 from orchestrator.errors import BadInput
 
-_GOES_ON = ("stopped", "failed")
-"""States of a study that somebody has to take up again before a trial that was added is run."""
+_GOES_ON = {
+    "stopped": "run or submit its spec again",
+    "failed": "run or submit its spec again",
+    "finished": "it has come to a limit of its spec: raise that, and run or submit it again",
+}
+"""States of a study that somebody has to take up again before a trial that was added is run, and how."""
 
 
 @cli.command()
@@ -116,5 +120,5 @@ def _add(operation: str, study: str, payload: dict[str, Any]) -> None:
     added = told.add(operation, study, payload, ANSWER_SECONDS)
     click.echo(f"trial {added.trial}")
     if added.study_state in _GOES_ON:
-        again = f"study '{study}' is {added.study_state}"
-        click.echo(f"note: {again}; run or submit its spec again, and it goes on with this trial", err=True)
+        how = _GOES_ON[added.study_state]
+        click.echo(f"note: study '{study}' is {added.study_state}; {how}, and it goes on with this trial", err=True)

@@ -17,6 +17,9 @@ class Attempts:
 
     Tokens are derived from the study's unique id, so that the same events make the same attempts when they are
     replayed, while a study that is deleted and made again never meets its old tokens.
+
+    Attributes:
+        began: When the first of them was started, in seconds since the epoch.
     """
 
     def __init__(self, uid: str, rows: Iterable[AttemptRow] = ()) -> None:
@@ -26,6 +29,7 @@ class Attempts:
         self._made: dict[int, int] = {}
         self.touched: set[str] = set()
         self.held: dict[str, AttemptRow] = {}
+        self.began: float | None = None
         self._figures = Figures()
         for row in rows:
             self._add(row)
@@ -84,6 +88,7 @@ class Attempts:
         if not self.move(row, AttemptEvent.START, at):
             return False
         row.runner, row.started = runner, at
+        self._note_start(at)
         row.host, row.pid, row.slot, row.device, row.gap = (
             body.host,
             body.pid,
@@ -124,10 +129,15 @@ class Attempts:
         figures, self._figures = self._figures, Figures()
         return figures
 
+    def _note_start(self, at: float) -> None:
+        self.began = at if self.began is None else min(self.began, at)
+
     def _add(self, row: AttemptRow) -> None:
         self._rows[row.token] = row
         self._made[row.trial] = max(row.number, self._made.get(row.trial, 0))
         if row.state in LIVE:
             self._live[row.trial] = row
+        if row.started is not None:
+            self._note_start(row.started)
         if row.state == AttemptState.QUEUED:
             self.held[row.token] = row

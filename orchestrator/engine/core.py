@@ -25,6 +25,9 @@ ENDED: frozenset[StudyState] = frozenset({"finished", "failed", "stopped"})
 FIRST_TRIALS = 3
 """When so many trials have ended and all of them failed alike, the objective is broken, not the trial."""
 
+SOONEST = 9
+"""The priority of what has cost something already, or was asked for by a person, of whatever study."""
+
 _NOT_SPOILED = ("released", "obeyed", "promoted")
 """Ends of an attempt that do not count towards those that a trial may have."""
 
@@ -87,6 +90,13 @@ class Core:
     def budget(self) -> int:
         """How many trials there are to be."""
         return self.spec.budget(self.trials.extra, self.trials.count)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the spec's timeout is over, in seconds since the epoch; ``None`` without one, or before the first trial
+        has begun."""
+        began, timeout = self.attempts.began, self.spec.timeout
+        return None if began is None or timeout is None else began + timeout
 
     # -- attempts
 
@@ -151,7 +161,8 @@ class Core:
             slice=self.trials.slice(row.trial),
             again=again,
         )
-        self.sends.append(Send(job, self.spec.queue, row.number > 1 or self.trials.is_fixed(row.trial)))
+        soon = row.number > 1 or self.trials.is_fixed(row.trial)
+        self.sends.append(Send(job, self.spec.queue, SOONEST if soon else self.spec.priority))
 
     # -- trials and the study
 
@@ -188,6 +199,13 @@ class Core:
         for number in self.trials.running():
             # Also one that the sampler left half made, and for which there is no attempt.
             self.trials.withdraw(number, f"study {state}", at)
+
+    def wind_down(self, reason: str, at: float) -> None:
+        """Ends the study by letting what runs end: nothing new is started."""
+        self.set_state("ending", reason, at)
+        for row in self.attempts.in_state(*WAITING):
+            if row.number == 1:
+                self.withdraw(row, at)
 
     def end_paused(self, at: float) -> None:
         """Ends as pruned the trials that were not promoted any more."""

@@ -13,11 +13,11 @@ from tasks.contract import Confirmation, Job, Reply
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Put this job into a queue. ``retry``: it goes before trials that have cost nothing yet."""
+    """Put this job into a queue. ``priority``: 0 to 9, the higher the sooner."""
 
     job: Job
     queue: str
-    retry: bool
+    priority: int
 
 
 @dataclass(frozen=True, slots=True)

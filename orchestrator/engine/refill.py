@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.engine.core import Core
+from orchestrator.engine.limits import reached
 from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
 from orchestrator.sampling import SamplerFailed
 
@@ -16,6 +17,8 @@ def go_on(core: Core, at: float) -> None:
     if core.trials.promotes and _is_spent(core):
         # The trials there are is all there will be, as far as is known.
         core.trials.expect_configurations(core.trials.count)
+    if core.state == "running" and (limit := reached(core, at)):
+        core.wind_down(limit, at)
     if core.state not in ("running", "ending"):
         return
     try:

@@ -18,7 +18,7 @@ from orchestrator.engine.progress import progress
 from orchestrator.engine.refill import go_on
 from orchestrator.engine.trials import Trials
 from orchestrator.engine.viewing import view
-from orchestrator.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState
+from orchestrator.lifecycle import LIVE, AttemptEvent, AttemptState
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Progress
 from orchestrator.sampling import SamplerFailed
@@ -113,6 +113,11 @@ class StudyEngine:
         return self._core.budget
 
     @property
+    def deadline(self) -> float | None:
+        """When time alone ends it, in seconds since the epoch: somebody has to say then that it has come."""
+        return self._core.deadline if self.state == "running" else None
+
+    @property
     def slots(self) -> int:
         """How many slots it was last told of."""
         return self._core.slots
@@ -187,6 +192,11 @@ class StudyEngine:
         """Says how many slots there are for this study's tasks; where trials are promoted, that many are in use."""
         self.mirror.now = at
         self._core.slots = slots
+        go_on(self._core, at)
+
+    def tick(self, at: float) -> None:
+        """Says what time it is, where nothing else is said."""
+        self.mirror.now = at
         go_on(self._core, at)
 
     def command(self, operation: Steer, at: float, reason: str = "") -> None:
@@ -332,10 +342,7 @@ class StudyEngine:
         if self.state in ENDED:
             self.counts["late"] += 1
             return
-        self._core.set_state("ending", "the objective stopped the study", at)
-        for waiting in self.attempts.in_state(*WAITING):
-            if waiting.number == 1:
-                self._core.withdraw(waiting, at)
+        self._core.wind_down("the objective stopped the study", at)
 
     def _finished(self, row: AttemptRow, body: Finished, at: float) -> None:
         self._core.close(row, "finished", at)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -81,6 +82,8 @@ class Trials:
         self._dealt = False
         # For how many completed trials it was found out.
         self._best: tuple[int, Best | None, int | None] = (-1, None, None)
+        # Numbers of those that have completed or were pruned, sorted.
+        self._judged: list[int] = []
 
     def restore(
         self,
@@ -109,6 +112,8 @@ class Trials:
                     self.ended[outcome] += 1
                 if outcome == "PRUNED":
                     self._count_saved(trial)
+                if outcome in ("COMPLETE", "PRUNED"):
+                    insort(self._judged, trial.number)
                 if outcome == "FAIL":
                     failure = trial.user_attrs.get(FAILURE)
                     if isinstance(failure, dict) and failure.get("cause") in _OF_THE_OBJECTIVE:
@@ -163,6 +168,10 @@ class Trials:
             front = front_of(self.asker.study)
             self._best = complete, best_of(self.asker.study), None if front is None else len(front)
         return self._best[1:]
+
+    def ended_after(self, number: int) -> int:
+        """Returns how many trials with a higher number have completed or were pruned."""
+        return len(self._judged) - bisect_right(self._judged, number)
 
     def is_open(self, number: int) -> bool:
         """Whether the trial has not ended."""
@@ -344,6 +353,8 @@ class Trials:
             self.trouble = f"the sampler failed: {error}"
         outcome = _OUTCOMES[state]
         self.ended[outcome] += 1
+        if outcome != "FAIL":
+            insort(self._judged, number)
         self._just_ended.append(number)
         try:
             self._rules.finish(number, outcome, values[0] if values else None)

@@ -37,11 +37,17 @@ class Spec(Table):
         direction: Whether the smallest or the largest value is the best.
         directions: Two or more, one for each value that the objective returns; then without ``direction``.
         trials: The budget: completed, pruned and failed trials together are exactly so many.
+        timeout: So long after its first trial began, a search starts no more; what runs may end. Pauses count.
+        target: When a trial completes with this value or a better one, no more are started.
+        patience: When so many trials after the best one have completed or were pruned, no more are started.
+        max_total_steps: When so many epochs are recorded, of all trials together, no more are started.
         max_steps: Epochs of a full trial, where known: for progress, savings, and the rungs of a rule that promotes.
         parallel: At most so many trials are underway at once; as many as there are slots where it is not set.
         lookahead: So many trials are sampled ahead and wait in the queue; none with promotion, whatever stands here.
         seed: Of the sampler, and of the audit's draw. With one slot, a search of the same seed repeats exactly.
         queue: The Celery queue; workers serve the queues that they are told with ``--queues``.
+        priority: The higher, the sooner its trials begin: 7 to 9 go before 4 to 6, these before 1 to 3, 0 last. What is
+            attempted again, or was enqueued by a person, goes with the first.
         catch: Exceptions that are expected: they fail their trial, but do not end a study whose first trials all fail.
         grace: Seconds that a trial is given to leave after a stop, before its process is killed.
         stall_timeout: Without a report or a checkpoint for so long, an attempt is given up; never where it is not set.
@@ -58,7 +64,6 @@ class Spec(Table):
         schedule: When ``orchestrator beat`` runs the search again.
     """
 
-    planned = frozenset({"timeout", "target", "max_total_steps", "patience", "priority"})
     internal = frozenset({"run"})
 
     name: Name
@@ -66,12 +71,17 @@ class Spec(Table):
     direction: Direction = "minimize"
     directions: Annotated[tuple[Direction, ...], Strict(False)] = ()
     trials: Count
+    timeout: Duration | None = None
+    target: float | None = None
+    patience: Count | None = None
+    max_total_steps: Count | None = None
     max_steps: Count | None = None
     parallel: Count | None = None
     lookahead: Count = 1
     # numpy's generators take 32 bits.
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     queue: Queue = "trials"
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
     catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
@@ -111,6 +121,10 @@ class Spec(Table):
             if data.get("keep_models") is not None:
                 problem = "keeps the models of the best trials, and with several objectives no trial is the best"
                 raise Fault(problem, "take it out; all models are kept then", ("keep_models",))
+            for key in ("target", "patience"):
+                if data.get(key) is not None:
+                    problem = "looks at the best trial, and with several objectives no trial is the best"
+                    raise Fault(problem, "take it out; timeout and max_total_steps are for every search", (key,))
             for key in ("pruner", "shadow"):
                 table = data.get(key)
                 if isinstance(table, dict) and table.get("name", "none") != "none":

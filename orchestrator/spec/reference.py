@@ -102,9 +102,6 @@ def reference() -> str:
             blocks.append(f"## [{section.field}]\n\n{meanings(Spec)[section.field]} Its kinds:\n")
         several = section.field if section.kind else ""
         blocks += _section(section)
-    if Spec.planned:
-        planned = ", ".join(f"`{name}`" for name in sorted(Spec.planned))
-        blocks.append(f"## Not there yet\n\nKnown, and refused until they are built: {planned}.\n")
     return "\n".join(blocks)
 
 

@@ -9,7 +9,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo, mod
 
 from orchestrator.spec.faults import Fault, got, nearest, show
 
-NOT_YET = "is not supported yet"
 STORED = "stored"
 """Names the validation's context: whether what is read was written by this program."""
 
@@ -19,9 +18,6 @@ class Table(BaseModel):
     is called misspelt and not missing."""
 
     model_config = ConfigDict(strict=True, frozen=True, extra="forbid", allow_inf_nan=False)
-
-    planned: ClassVar[frozenset[str]] = frozenset()
-    """Keys whose feature is not built: refused in other words than a misspelt one."""
 
     internal: ClassVar[frozenset[str]] = frozenset()
     """Keys that only this program writes, into what is stored."""
@@ -36,8 +32,6 @@ class Table(BaseModel):
         stored = isinstance(info.context, dict) and info.context.get(STORED)
         known = cls.model_fields.keys() - (frozenset() if stored else cls.internal)
         for key in data:
-            if key in cls.planned:
-                raise Fault(NOT_YET, "take it out", (key,))
             if key not in known:
                 raise Fault("unknown key", nearest(str(key), known), (str(key),))
         return data
@@ -46,7 +40,6 @@ class Table(BaseModel):
 def tagged(
     tag: str,
     known: Iterable[str],
-    planned: Iterable[str] = (),
     default: str | None = None,
     otherwise: Callable[[str], None] | None = None,
 ) -> BeforeValidator:
@@ -55,7 +48,6 @@ def tagged(
     ``otherwise`` is asked about a name that is not known: it raises a ``Fault``, or lets it pass.
     """
     names = tuple(known)
-    later = frozenset(planned)
 
     def check(value: Any) -> Any:
         if isinstance(value, Table):
@@ -69,8 +61,6 @@ def tagged(
         name = value[tag]
         if not isinstance(name, str):
             raise Fault(got(name), "it must be a string, one of " + ", ".join(names), (tag,))
-        if name in later or (later and ":" in name):
-            raise Fault(f"{show(name)} {NOT_YET}", "one of " + ", ".join(names), (tag,))
         if name not in names and otherwise is not None:
             otherwise(name)
         elif name not in names:

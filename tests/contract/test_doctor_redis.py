@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.dispatch import NORMAL_PRIORITY, RETRY_PRIORITY, Dispatcher
+from orchestrator.dispatch import Dispatcher
 from orchestrator.doctor.facts import Consumer, Sign
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
 from orchestrator.doctor.queues import look_into
@@ -227,14 +227,13 @@ def test_what_is_signed_is_heard_with_the_key_and_without_it_the_lack_is_told(
 
 def test_a_queue_is_looked_into_and_cleared(server: Server, client: redis.Redis) -> None:
     dispatcher = Dispatcher(server.url, client)
-    dispatcher.send(job("first"), "trials", retry=True)
+    dispatcher.send(job("first"), "trials", priority=9)
     for token in ("a", "b", "c"):
-        dispatcher.send(job(token), "trials", retry=False)
+        dispatcher.send(job(token), "trials", priority=5)
     dispatcher.close()
     client.rpush("trials", b"{")
     found = look_into(client, "trials")
     assert found.waiting == (2, 3, 0, 0)
-    assert (RETRY_PRIORITY, NORMAL_PRIORITY) == (0, 3), "what the places above stand for"
     assert sorted(item.token for item in found.items) == ["", "a", "b", "c", "first"]
     assert {item.version for item in found.items if item.token} == {VERSION}
 

@@ -242,14 +242,14 @@ def test_confirmations_replies_answers_and_dead_letters_arrive(bus: Bus) -> None
     stream.probe()
 
 
-def test_tasks_wait_until_they_are_taken_and_retries_go_first(bus: Bus) -> None:
+def test_tasks_wait_until_they_are_taken_and_the_urgent_ones_go_first(bus: Bus) -> None:
     broker = bus.broker()
     assert broker.waiting(["trials", "other"]) == set()
     for token in ("a", "b"):
-        broker.send(a_job(token), "trials", retry=False)
+        broker.send(a_job(token), "trials", priority=5)
     for token in ("c", "d"):
-        broker.send(a_job(token), "trials", retry=True)
-    broker.send(a_job("e"), "other", retry=False)
+        broker.send(a_job(token), "trials", priority=9)
+    broker.send(a_job("e"), "other", priority=5)
     assert broker.waiting(["trials"]) == set("abcd")
     assert broker.waiting(["trials", "other"]) == set("abcde")
     taken = [bus.take_job("trials") for _ in range(5)]
@@ -259,10 +259,18 @@ def test_tasks_wait_until_they_are_taken_and_retries_go_first(bus: Bus) -> None:
     assert broker.waiting(["trials", "other"]) == set()
 
 
+def test_priorities_are_of_four_classes(bus: Bus) -> None:
+    broker = bus.broker()
+    for priority in (0, 4, 1, 7, 6, 9, 3, 5, 8, 2):
+        broker.send(a_job(str(priority)), "trials", priority=priority)
+    taken = [bus.take_job("trials") for _ in range(10)]
+    assert [job and job.token for job in taken] == list("7984651320")
+
+
 def test_a_task_that_is_sent_twice_is_there_twice(bus: Bus) -> None:
     broker = bus.broker()
-    broker.send(a_job("a"), "trials", retry=False)
-    broker.send(a_job("a"), "trials", retry=False)
+    broker.send(a_job("a"), "trials", priority=5)
+    broker.send(a_job("a"), "trials", priority=5)
     assert broker.waiting(["trials"]) == {"a"}
     assert [bus.take_job("trials"), bus.take_job("trials"), bus.take_job("trials")] == [a_job("a"), a_job("a"), None]
 

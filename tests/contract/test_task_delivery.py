@@ -48,7 +48,7 @@ class Worker:
 
     def send(self, keyring: Keyring, job: Job) -> None:
         dispatcher = Dispatcher(self.url, self.client, keyring)
-        dispatcher.send(job, QUEUE, retry=False)
+        dispatcher.send(job, QUEUE, priority=5)
         dispatcher.close()
 
     def change(self, change: Callable[[dict[str, Any]], object]) -> None:

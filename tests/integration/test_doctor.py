@@ -99,7 +99,7 @@ def test_what_the_world_and_the_database_disagree_about(fleet: Fleet, tmp_path: 
     client.xadd(keys.EVENTS, {keys.EVENT_FIELD: b"\xff\x00poison"})
     stranger = Job(study="s", uid="u", trial=9, token="nobody", attempt=1, objective="m:f", directions=("minimize",))
     dispatcher = Dispatcher(fleet.servers.redis_url, client)
-    dispatcher.send(stranger, "trials", retry=False)
+    dispatcher.send(stranger, "trials", priority=5)
     dispatcher.close()
     before = contents(client)
     answer, wrong, code = doctor(fleet)

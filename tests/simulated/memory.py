@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import redis
 
+from orchestrator.dispatch import step_of
 from orchestrator.notices import Notice
 from orchestrator.ports import BATCH, Clock, Entry, Wiped
 from tasks import keys
@@ -144,19 +145,18 @@ class MemoryStream:
 
 
 class MemoryBroker:
-    """Queues that begin with what is tried again."""
+    """Queues in the order of priority."""
 
     def __init__(self, server: MemoryRedis) -> None:
         self._server = server
-        self._retries: set[str] = set()
+        self._steps: dict[str, int] = {}
 
-    def send(self, job: Job, queue: str, *, retry: bool) -> None:
+    def send(self, job: Job, queue: str, *, priority: int) -> None:
         self._server.check()
         waiting = self._server.queues[queue]
-        if retry:
-            self._retries.add(job.token)
-        ahead = sum(each.token in self._retries for each in waiting)
-        waiting.insert(ahead if retry else len(waiting), job)
+        step = self._steps[job.token] = step_of(priority)
+        ahead = sum(self._steps.get(each.token, 0) <= step for each in waiting)
+        waiting.insert(ahead, job)
 
     def revoke(self, token: str) -> None:
         self._server.check()

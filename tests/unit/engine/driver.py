@@ -9,6 +9,7 @@ from typing import Any
 
 from orchestrator import journal
 from orchestrator.engine import Batch, StudyEngine
+from orchestrator.engine.core import SOONEST
 from orchestrator.journal import Record
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
@@ -150,7 +151,7 @@ class World:
                 self.replies[answer.reply.runner] = answer.reply
         for send in batch.sends:
             self.sent.append(send.job)
-            self.queue.insert(0 if send.retry else len(self.queue), send.job)
+            self.queue.insert(0 if send.priority == SOONEST else len(self.queue), send.job)
         return batch
 
     # -- the slots ------------------------------------------------------------------------------------------------

@@ -29,6 +29,7 @@ RULES: dict[str, dict[str, Any]] = {
     "sync": {"pruner": ASHA | {"mode": "sync"}},
     "restart": {"pruner": ASHA | {"mode": "promotion", "restart": True}},
 }
+LIMITS: list[dict[str, Any]] = [{}, {"target": 0.3}, {"patience": 2}, {"max_total_steps": 6}, {"timeout": 60}]
 anything = st.integers(0, 2**16)
 
 
@@ -44,15 +45,26 @@ class Fleet(RuleBasedStateMachine):
         pruner=st.sampled_from(sorted(RULES)),
         shadow=st.booleans(),
         save=st.sampled_from(["after", "before", "twice"]),
+        limits=st.sampled_from(LIMITS),
     )
-    def begin(self, trials: int, slots: int, space: bool, pruner: str, shadow: bool, save: str, **changes: Any) -> None:
+    def begin(
+        self,
+        trials: int,
+        slots: int,
+        space: bool,
+        pruner: str,
+        shadow: bool,
+        save: str,
+        limits: dict[str, Any],
+        **changes: Any,
+    ) -> None:
         rules = RULES[pruner]
         self.save = "never" if rules["pruner"].get("restart") else save
         if shadow:
             changes["shadow"] = ASHA
         if not space:
             changes["space"] = None
-        spec = make_spec(trials=trials, **rules, **changes)
+        spec = make_spec(trials=trials, **rules, **limits, **changes)
         self.said: dict[float, tuple[Run, int]] = {}
         self.counter = itertools.count()
         self.world = World(spec, self.objective, slots)
@@ -244,8 +256,9 @@ class Fleet(RuleBasedStateMachine):
         ledger = self.world.ledger
         assert ledger.state in ("finished", "failed"), ledger.rows()
         assert set(self.world.counts) <= {"COMPLETE", "PRUNED", "FAIL"}
-        if ledger.state == "finished":
-            assert sum(self.world.counts.values()) == ledger.spec.trials
+        assert ledger.reason or ledger.state == "finished"
+        # One that came to a limit has fewer.
+        assert sum(self.world.counts.values()) == (len(ledger.trials) if ledger.reason else ledger.spec.trials)
         assert not [row for row in ledger.attempts.values() if row.state in LIVE]
         assert not ledger.checkpoints
         assert not any(map(self.unconfirmed, self.world.runs)), "somebody says the same for ever"

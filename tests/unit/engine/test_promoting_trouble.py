@@ -32,9 +32,8 @@ def test_slices_lead_from_rung_to_rung_and_the_last_has_no_end() -> None:
     assert jobs(world, 0) == [(1, []), (3, [1]), (9, [3, 2]), (None, [9, 8])]
     first, second = (job.slice for job in world.sent if job.trial == 0 and job.attempt < 3)
     assert (first, second) == (Slice(until_step=1, checkpoint_by=3), Slice(until_step=3, checkpoint_by=9))
-    assert [send.retry for batch in world.batches for send in batch.sends if send.job.trial == 0] == [False] + [
-        True
-    ] * 3
+    sends = [send for batch in world.batches for send in batch.sends if send.job.trial == 0]
+    assert [send.priority for send in sends] == [5, 9, 9, 9]
 
 
 @pytest.mark.parametrize("every", [1, 2])

@@ -40,7 +40,8 @@ def test_every_key_arrives() -> None:
 def test_defaults() -> None:
     spec = made()
     assert (spec.direction, spec.max_steps, spec.parallel, spec.lookahead) == ("minimize", None, None, 1)
-    assert (spec.seed, spec.queue, spec.catch, spec.grace) == (None, "trials", (), 10.0)
+    assert (spec.timeout, spec.target, spec.patience, spec.max_total_steps) == (None, None, None, None)
+    assert (spec.seed, spec.queue, spec.priority, spec.catch, spec.grace) == (None, "trials", 5, (), 10.0)
     assert (spec.args, spec.space, spec.distributions()) == ({}, {}, {})
     assert (spec.sampler.name, spec.sampler.arguments()) == ("tpe", {})
     assert (spec.pruner.name, spec.pruner.arguments()) == ("none", {})
@@ -54,6 +55,12 @@ def test_defaults() -> None:
 )
 def test_durations(text: str, seconds: float) -> None:
     assert made(f"stall_timeout = {text}").stall_timeout == seconds
+
+
+def test_limits() -> None:
+    spec = made("timeout = '2h'\ntarget = 1\npatience = 20\nmax_total_steps = 800\n")
+    assert (spec.timeout, spec.target, spec.patience, spec.max_total_steps) == (7200, 1.0, 20, 800)
+    assert made("timeout = '2h'\nmax_total_steps = 800\ndirections = ['minimize', 'maximize']\n").timeout == 7200
 
 
 def test_attempts_go_by_the_cause() -> None:
@@ -102,16 +109,8 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("[pruner]\nname = 'median'\nn_warmup_step = 3", ("pruner.n_warmup_step: unknown", "'n_warmup_steps'?")),
     ("[pruner]\nname = 'none'\nx = 3", ("pruner.x: unknown key",)),
     ("[retry]\nmax_atempts = 3", ("retry.max_atempts: unknown key", "'max_attempts'?")),
-    *[
-        (f"{key} = {value}", (f"{key}: is not supported yet",))
-        for key, value in {
-            "timeout": '"2h"',
-            "target": "0.9",
-            "max_total_steps": "9",
-            "patience": "2",
-            "priority": "5",
-        }.items()
-    ],
+    ("priority = 10", ("priority: is 10", "at most 9")),
+    ("priority = -1", ("priority: is -1", "at least 0")),
     # types
     ('parallel = "8"', ("parallel: is a string ('8')", "must be an integer")),
     ("parallel = true", ("parallel: is a boolean (true)", "must be an integer")),
@@ -152,6 +151,18 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("stall_timeout = 0", ("stall_timeout: is 0", "above 0")),
     ("stall_timeout = '10 minutes'", ("stall_timeout: cannot be '10 minutes'", '"10m"')),
     ("stall_timeout = '31d'", ("stall_timeout: is", "at most 2592000")),
+    ("timeout = '2 hours'", ("timeout: cannot be '2 hours'", '"10m"')),
+    ("target = nan", ("target: is nan", "must be finite")),
+    ("target = 'high'", ("target: is a string ('high')", "must be a number")),
+    ("patience = 0", ("patience: is 0", "at least 1")),
+    ("max_total_steps = 0", ("max_total_steps: is 0", "at least 1")),
+    *[
+        (
+            f"{limit}\ndirections = ['minimize', 'maximize']",
+            (f"{limit.split()[0]}: looks at the best trial", "several objectives", "timeout and max_total_steps"),
+        )
+        for limit in ("target = 0.9", "patience = 3")
+    ],
     ("stall_timeout = true", ("stall_timeout: is a boolean (true)", "must be a number")),
     # choices of words
     ("direction = 'maximise'", ("direction: is 'maximise'", "did you mean 'maximize'?")),

@@ -1,0 +1,84 @@
+"""Limits of a search and its priority, on a fleet: a target, a timeout that nothing else announces, who goes first."""
+
+from __future__ import annotations
+
+import json
+
+from fleet import Fleet, follow_to_end, notices, real_servers_only, wait_for
+
+from orchestrator.dispatch import queue_lengths
+from orchestrator.notices import Progress
+
+STEADY = """
+name = "{name}"
+objective = "objectives:steady"
+direction = "maximize"
+trials = {trials}
+lookahead = {trials}
+seed = 3
+{more}
+[args]
+epochs = 2
+"""
+WAITS = """
+name = "waits"
+objective = "objectives:waits"
+trials = 20
+timeout = 0.5
+[args]
+folder = "."
+"""
+
+
+def test_a_run_ends_at_its_target_and_says_so(alone: Fleet) -> None:
+    alone.write_spec(STEADY.format(name="found", trials=50, more="target = 0.5"))
+    done = alone.call("run", "spec.toml", "--slots", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout.splitlines()[-1])
+    best = result["best"]
+    assert best["value"] >= 0.5
+    assert result["reason"] == f"target is reached: {best['value']:g} by trial {best['number']}"
+    assert result["trials"]["complete"] == best["number"] + 1
+
+    again = alone.call("run", "spec.toml", "--slots", "1", "--json")
+    assert json.loads(again.stdout.splitlines()[-1])["trials"] == result["trials"], "it has nothing to do"
+    kept = alone.call("enqueue", "found", "x=0.1", "kind=plain")
+    assert kept.returncode == 0, kept.stderr
+
+
+@real_servers_only
+def test_a_timeout_starts_nothing_more_and_lets_what_runs_end(running: Fleet) -> None:
+    assert running.servers is not None
+    client = running.servers.client()
+    running.start("serve")
+    running.start("worker", "--slots", "2")
+    running.submit(running.write_spec(WAITS))
+    for notice in notices(client, "waits"):
+        # Its trials wait for a file, so that no event says what time it is.
+        if isinstance(notice, Progress) and notice.state == "ending":
+            break
+    (running.folder / "go").touch()
+    end = follow_to_end(client, "waits")
+    assert (end.state, end.reason) == ("finished", "timeout is reached: 0.5 s since the first trial began")
+    assert end.complete == 2
+
+    added = running.call("enqueue", "waits", "x=0.1")
+    assert added.returncode == 0, added.stderr
+    assert "it has come to a limit of its spec: raise that" in added.stderr
+
+
+@real_servers_only
+def test_the_search_of_the_higher_priority_goes_first(running: Fleet) -> None:
+    assert running.servers is not None
+    client = running.servers.client()
+    running.start("serve")
+    for name, priority in (("low", 0), ("usual", 5), ("high", 8)):
+        text = STEADY.format(name=name, trials=3, more=f"priority = {priority}")
+        running.submit(running.write_spec(text, f"{name}.toml"))
+    wait_for(lambda: queue_lengths(client, ["trials"])["trials"] == 9, "all tasks wait")
+    running.start("worker", "--slots", "1")
+    begun = []
+    for name in ("low", "usual", "high"):
+        follow_to_end(client, name)
+        begun += [(trial.datetime_start, name) for trial in running.servers.study(name).trials]
+    assert [name for _, name in sorted(begun)] == ["high"] * 3 + ["usual"] * 3 + ["low"] * 3

@@ -30,6 +30,7 @@ class MemoryRedis:
     answers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     dead: list[tuple[bytes, str]] = field(default_factory=list)
     queues: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
+    steps: dict[str, int] = field(default_factory=dict)
     revoked: list[str] = field(default_factory=list)
     away: bool = False
     full: bool = False
@@ -149,13 +150,12 @@ class MemoryBroker:
 
     def __init__(self, server: MemoryRedis) -> None:
         self._server = server
-        self._steps: dict[str, int] = {}
 
     def send(self, job: Job, queue: str, *, priority: int) -> None:
         self._server.check()
         waiting = self._server.queues[queue]
-        step = self._steps[job.token] = step_of(priority)
-        ahead = sum(self._steps.get(each.token, 0) <= step for each in waiting)
+        step = self._server.steps[job.token] = step_of(priority)
+        ahead = sum(self._server.steps[each.token] <= step for each in waiting)
         waiting.insert(ahead, job)
 
     def revoke(self, token: str) -> None:

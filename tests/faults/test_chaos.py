@@ -7,12 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.timeout(300)
 def test_a_short_soak_balances(tmp_path: Path) -> None:
     options = {"seconds": "15", "trials": "40", "epochs": "20", "epoch-seconds": "0.05", "pause": "0.3", "seed": "4"}
     arguments = [text for name, value in options.items() for text in (f"--{name}", value)]

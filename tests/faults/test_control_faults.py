@@ -17,7 +17,6 @@ from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
 from tests.faults.scene import LEASE, ROOT, Scene
 
-pytestmark = pytest.mark.timeout(300)
 STEPS = [step for step in Step if step not in (Step.ANSWERED, Step.REVOKED)]
 """Of those two there may be none in time; simulations have them. Where each epoch begins with a question, there is each
 of the others as long as the search goes on, and it goes on only as long as somebody answers."""

@@ -128,10 +128,11 @@ def test_an_emptied_redis_is_rebuilt_from_the_database(running_embedded: Fleet) 
     assert servers is not None
     serve = running_embedded.start("serve")
     running_embedded.start("worker", "--slots", "2")
-    running_embedded.submit(running_embedded.write_spec(SPEC))
-    for count in (40, 120):
+    running_embedded.submit(running_embedded.write_spec(SPEC + 'gate = "go"\n'))
+    for count in (20, 40):
         wait_for_epochs(servers, count)
         servers.client().flushall()
+    (running_embedded.folder / "go").touch()
 
     end = follow_to_end(servers.client(), "s")
 

@@ -7,11 +7,7 @@ import contextlib
 import json
 from typing import Any
 
-import pytest
-
 from tests.faults.scene import Scene
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def message(**changes: Any) -> bytes:

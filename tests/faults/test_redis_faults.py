@@ -5,12 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-import pytest
-
 from tests.faults.scene import LEASE, Scene, eventually
 from tests.servers import Redis
-
-pytestmark = pytest.mark.timeout(300)
 
 
 def test_connections_that_are_killed_again_and_again_run_nothing_twice(scene: Scene) -> None:
@@ -112,7 +108,7 @@ def test_malformed_and_foreign_events_are_kept_aside_and_the_rest_is_recorded(sc
 
 
 def test_a_stop_that_was_decided_while_its_worker_was_cut_off_reaches_it(scene: Scene) -> None:
-    search = scene.submit("cut-off", trials=4, epochs=400)
+    search = scene.submit("cut-off", trials=4, epochs=20_000)
     search.underway()
     scene.to_worker.cut()
     assert scene.orchestrator("stop", "cut-off").returncode == 0

@@ -11,8 +11,6 @@ import pytest
 from tasks.app import create_app
 from tests.faults.scene import LEASE, Scene, alive, descendants, eventually, signal_all
 
-pytestmark = pytest.mark.timeout(300)
-
 
 def keeper_of(trainer: int) -> int:
     with open(f"/proc/{trainer}/status") as status:

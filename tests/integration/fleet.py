@@ -23,7 +23,7 @@ from tasks.app import connect
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-PATIENCE = 120.0
+PATIENCE = 240.0
 """How long anything is waited for, in seconds; reaching it is a failure, never a result."""
 
 real_servers_only = pytest.mark.parametrize("servers", ["real"], indirect=True)

@@ -11,13 +11,15 @@ from pathlib import Path
 import optuna
 
 
-def steady(trial: optuna.Trial, *, epochs: int = 6, seconds: float = 0.01) -> float:
-    """Learns steadily; how well depends on its parameters alone."""
+def steady(trial: optuna.Trial, *, epochs: int = 6, seconds: float = 0.01, gate: str = "") -> float:
+    """Learns steadily; how well depends on its parameters alone. Its last epoch waits for the file ``gate``."""
     x = trial.suggest_float("x", 0.0, 1.0)
     kind = trial.suggest_categorical("kind", ["plain", "fancy", None])
     value = 0.0
     for step in range(1, epochs + 1):
         time.sleep(seconds)
+        while gate and step == epochs and not Path(gate).exists():
+            time.sleep(0.01)
         value = x * step + (0.01 if kind == "fancy" else 0.0)
         trial.report(value, step)
         if trial.should_prune():

@@ -20,7 +20,7 @@ GOOD = 'name = "n"\nobjective = "objectives:steady"\ntrials = 2\n'
         (GOOD + '[space]\nx = { type = "float", low = 2, high = 1 }\n', ["spec.toml", "space.x", "low", "high"]),
         (GOOD + '[pruner]\nname = "medain"\n', ["spec.toml", "pruner.name", "did you mean 'median'"]),
         (GOOD + '[sampler]\nname = "tpe"\nn_startup = 3\n', ["spec.toml", "sampler.n_startup", "n_startup_trials"]),
-        (GOOD + "timeout = '2h'\n", ["spec.toml", "timeout", "not supported yet"]),
+        (GOOD + "timeout = '2 hours'\n", ["spec.toml", "timeout", "cannot be '2 hours'"]),
         (GOOD + "[notify]\nurl = 'https://h/x'\non = ['finshed']\n", ["notify.on[0]", "did you mean 'finished'?"]),
         (GOOD.replace("objectives:steady", "objectivs:steady"), ["spec.toml", "no module 'objectivs'"]),
         (GOOD.replace(":steady", ":steddy"), ["spec.toml", "steddy", "did you mean 'steady'"]),

@@ -61,6 +61,7 @@ class Stack:
         self.database = database
         self.folder = folder
         self.ports = {name: free_port() for name in ("redis", *PORTS, "metrics-serve", "metrics-worker-cpu")}
+        self.mounted = secrets
         self.secrets = {path.name: path.read_text().strip() for path in secrets.iterdir()}
         for name, line in STUBS.items():
             path = folder / "bin" / name
@@ -109,7 +110,7 @@ class Stack:
             "PATH": f"{self.folder / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.folder),
             "PYTHONPATH": f"{HERE}:{ROOT}",
-            "SECRETS_DIR": str(self.folder / "secrets"),
+            "SECRETS_DIR": str(self.mounted),
             "REDIS_PORT": str(self.ports["redis"]),
             "REDIS_DIR": str(self.folder / "redis"),
             "WORKER_QUEUES": "trials,slurm",
@@ -234,7 +235,7 @@ def proxy(stack: Stack) -> Stack:
     for name in ("flower", "dashboard"):
         config = stack.listening(config, f"{name}:{PORTS[name]}", name)
     config = stack.listening(config, f"listen {PORTS['proxy']}", "proxy").replace("127.0.0.1:", "listen 127.0.0.1:", 1)
-    for there, here in (("/tmp/", stack.folder), ("/run/secrets/", stack.folder / "secrets")):
+    for there, here in (("/tmp/", stack.folder), ("/run/secrets/", stack.mounted)):
         assert there in config
         config = config.replace(there, f"{here}/")
     (stack.folder / "nginx.conf").write_text(config)

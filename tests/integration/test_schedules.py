@@ -86,7 +86,6 @@ class Night:
         return found
 
 
-@pytest.mark.timeout(300)
 def test_two_beats_in_the_night_on_which_an_hour_comes_twice(night: Night) -> None:
     night.write("hourly", "0 * * * *", 'catch_up = "all"')
     half_past_two = night.write("half-past-two", "30 2 * * *", "report = true")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from orchestrator.pruning import Direction, Outcome, Rule, build
@@ -16,6 +17,12 @@ DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
 OUTCOMES: tuple[Outcome, ...] = ("COMPLETE", "COMPLETE", "COMPLETE", "PRUNED", "FAIL")
 # Few values, so that they tie; two whose difference overflows; and those that are no numbers at all.
 VALUES = (0.0, 1.0, 2.0, 3.0, 0.1, -0.0, 1e308, -1e308, math.nan, math.nan, math.inf, -math.inf)
+
+
+def tried(count: int) -> settings:
+    """Returns the settings of a test that tries so many histories; a quarter of them where they are the same each time,
+    as in the profile ``ci``."""
+    return settings(max_examples=count // (4 if settings.get_current_profile_name() == "ci" else 1), deadline=None)
 
 
 @dataclass(frozen=True)

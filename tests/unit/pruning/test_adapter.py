@@ -9,8 +9,8 @@ from typing import Any, cast
 
 import optuna
 import pytest
-from histories import ARGUMENTS, DIRECTIONS, STUDY_NAME, Case, Event, Report, histories
-from hypothesis import given, settings
+from histories import ARGUMENTS, DIRECTIONS, STUDY_NAME, Case, Event, Report, histories, tried
+from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 from optuna_side import OptunaSide, pruner
@@ -138,7 +138,7 @@ def cases(name: str) -> st.SearchStrategy[Case]:
 def test_every_decision_is_the_pruners(name: str, examples: int, side: type[Fed] | type[Mirrored]) -> None:
     """Rebuilt somewhere: then both go on with a pruner that is new."""
 
-    @settings(max_examples=examples, deadline=None)
+    @tried(examples)
     @given(cases(name), st.floats(0, 1), st.integers(0, 5))
     def decide_alike(case: Case, where: float, salt: int) -> None:
         ours, theirs = side(case), OptunaSide(case)

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from histories import Case, Finish, Report, cases, tell
+from histories import Case, Finish, Report, cases, tell, tried
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -116,7 +116,7 @@ _floats = st.floats(allow_nan=False) | st.sampled_from([0.0, -0.0, 1.0, math.inf
 
 
 @pytest.mark.filterwarnings("ignore:(invalid value|overflow) encountered:RuntimeWarning")
-@settings(max_examples=1000, deadline=None)
+@tried(1000)
 @given(st.lists(_floats, min_size=1, max_size=30), st.floats(0, 100) | st.integers(0, 100))
 @example([math.inf], 50)
 @example([-math.inf, math.inf], 50)

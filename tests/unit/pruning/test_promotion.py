@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from histories import tried
+from hypothesis import given
 from hypothesis import strategies as st
 from searches import Search, play, searches
 
@@ -217,7 +218,7 @@ def test_who_ends_while_paused_counts_and_does_not_go_on(state: Outcome) -> None
     assert sizes(rule)[0] == 6
 
 
-@settings(max_examples=60, deadline=None)
+@tried(60)
 @given(st.permutations(range(27)), st.integers(1, 30), st.integers(0, 2**32))
 def test_a_table_leaves_27_9_3_1_in_whatever_order(values: list[int], slots: int, seed: int) -> None:
     rule = asha(table=27)
@@ -266,7 +267,7 @@ def test_many_trials() -> None:
     assert all(above >= below // 3 for below, above in pairwise(held)), "whoever could go on did"
 
 
-@settings(max_examples=400, deadline=None)
+@tried(400)
 @given(searches)
 def test_every_choice_is_that_of_the_reference(search: Search) -> None:
     play(search, PromotionRule(search.direction, search.r, search.R, search.eta, search.s, search.table))

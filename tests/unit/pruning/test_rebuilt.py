@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from histories import Case, Event, Report, cases, tell
-from hypothesis import given, settings
+from histories import Case, Event, Report, cases, tell, tried
+from hypothesis import given
 from hypothesis import strategies as st
 from optuna_side import OptunaSide, pruner
 
@@ -57,7 +57,7 @@ def alike(one: Decision | None, other: Decision | None) -> bool:
     ],
 )
 def test_a_rebuilt_rule_goes_on_as_if_it_had_never_stopped(name: str, examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @tried(examples)
     @given(cases(name), st.floats(0, 1), st.booleans())
     def go_on_alike(case: Case, where: float, newest_first: bool) -> None:
         half = int(where * len(case.events))
@@ -80,7 +80,7 @@ def test_a_rebuilt_rule_goes_on_as_if_it_had_never_stopped(name: str, examples: 
 def test_a_study_that_optuna_began_is_taken_over_as_a_new_pruner_would(name: str) -> None:
     """Rung values may be there then, but nothing that was settled for the study."""
 
-    @settings(max_examples=150, deadline=None)
+    @tried(150)
     @given(cases(name), st.floats(0, 1))
     def take_over_alike(case: Case, where: float) -> None:
         half = int(where * len(case.events))

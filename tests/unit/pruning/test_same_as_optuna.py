@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from histories import Case, Report, cases, tell
-from hypothesis import given, settings
+from histories import Case, Report, cases, tell, tried
+from hypothesis import given
 from optuna_side import OptunaSide
 
 # numpy, on Optuna's side: a step at which all are NaN, a difference of infinities, one that is too large.
@@ -37,7 +37,7 @@ def check(case: Case) -> None:
     ],
 )
 def test_every_decision_is_the_one_optuna_makes(name: str, examples: int) -> None:
-    @settings(max_examples=examples, deadline=None)
+    @tried(examples)
     @given(cases(name))
     def decide_alike(case: Case) -> None:
         check(case)

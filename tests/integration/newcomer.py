@@ -14,12 +14,12 @@ def environment(programs: Path) -> dict[str, str]:
     """Returns his environment.
 
     Args:
-        programs: A folder that is made here, on his path; ``orchestrator`` lies in it.
+        programs: A folder that is made here, on his path; ``orchestrator`` and ``python`` lie in it.
     """
     programs.mkdir(parents=True)
-    program = programs / "orchestrator"
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m orchestrator "$@"\n')
-    program.chmod(0o755)
+    for name, arguments in (("orchestrator", " -m orchestrator"), ("python", "")):
+        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{arguments} "$@"\n')
+        (programs / name).chmod(0o755)
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
     # The code beside the tests is what runs, wherever else it is installed.
     return clean | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}

@@ -45,6 +45,7 @@ from tasks.keeper.devices import (
     ARTIFACT_URL,
     CHECKPOINT_URL,
     device_name,
+    grouped,
     slot_count,
     slot_environment,
     visible_gpus,
@@ -124,12 +125,12 @@ def main(arguments: list[str] | None = None) -> int:
         die_with_parent(options.parent)
     options.data_dir = options.data_dir.expanduser().resolve()
     try:
+        gpus = _gpus(options)
         ground = _check(options)
     except Refused as error:
         print(error, file=sys.stderr)
         return 2
     _set_up_log(options.log_format, options.loglevel)
-    gpus = tuple(options.gpus.split(",")) if options.gpus else visible_gpus(os.environ)
     count = options.slots or slot_count(gpus, options.per_gpu)
     slots, meters = Slots(count), Meters(count)
     try:
@@ -207,11 +208,27 @@ def _check(options: argparse.Namespace) -> Ground:
     return ground
 
 
+def _gpus(options: argparse.Namespace) -> tuple[str, ...]:
+    """Returns what the slots see, one after the other.
+
+    Raises:
+        Refused: the GPUs cannot be shared out as is wished.
+    """
+    if options.per_gpu > 1 and options.gpus_per_trial > 1:
+        raise Refused("--per-gpu and --gpus-per-trial: slots share a GPU, or have several; give one of them")
+    gpus = tuple(options.gpus.split(",")) if options.gpus else visible_gpus(os.environ)
+    try:
+        return grouped(gpus, options.gpus_per_trial)
+    except ValueError as error:
+        raise Refused(f"--gpus-per-trial: {error}") from None
+
+
 def _parse(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="orchestrator worker", description="Trains trials from the queue.")
     parser.add_argument("--slots", type=int, help="trials at once (default: one per GPU; without one, 1 to 4)")
     parser.add_argument("--gpus", default="", help="GPUs to use, such as 0,1 (default: all that are visible)")
     parser.add_argument("--per-gpu", type=int, default=1, help="slots that share one GPU")
+    parser.add_argument("--gpus-per-trial", type=int, default=1, help="GPUs that each slot has for itself")
     parser.add_argument("--queues", default="trials", help="queues to serve, separated by commas")
     parser.add_argument("--name", default=f"worker-{os.getpid()}", help="this worker's name, unique on its host")
     parser.add_argument("--loglevel", default="info", choices=["debug", "info", "warning", "error"])

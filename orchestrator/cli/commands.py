@@ -155,6 +155,7 @@ def serve(
 @click.option("--slots", type=int, metavar="N", help="Trials at once [default: one per GPU; 1 to 4 without one].")
 @click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1 [default: all that are visible].")
 @click.option("--per-gpu", type=int, metavar="K", help="Slots that share one GPU [default: 1].")
+@click.option("--gpus-per-trial", type=int, metavar="K", help="GPUs that each slot has for itself [default: 1].")
 @click.option("--queues", metavar="LIST", help="Queues to serve, separated by commas [default: trials].")
 @click.option("--name", help="Name of this worker, unique on its host [default: worker-PID].")
 @click.option("--loglevel", type=click.Choice(("debug", "info", "warning", "error")), help="[default: info]")

@@ -52,23 +52,40 @@ def visible_gpus(environ: Mapping[str, str], dev: Path = Path("/dev")) -> tuple[
     return tuple(str(index) for index in range(count))
 
 
+def grouped(gpus: Sequence[str], per_trial: int) -> tuple[str, ...]:
+    """Returns what each trial sees: ``per_trial`` neighbouring GPUs, written as ``CUDA_VISIBLE_DEVICES`` has them.
+
+    Raises:
+        ValueError: they cannot be shared out so that none is left over.
+    """
+    if per_trial < 1:
+        raise ValueError(f"is {per_trial}; it must be at least 1")
+    if per_trial > 1 and not gpus:
+        raise ValueError(f"is {per_trial}, and there is no GPU")
+    if len(gpus) % per_trial:
+        raise ValueError(f"is {per_trial}, and of {len(gpus)} GPUs some would be left over; choose others with --gpus")
+    return tuple(",".join(gpus[first : first + per_trial]) for first in range(0, len(gpus), per_trial))
+
+
 def cpu_count() -> int:
     """Returns the number of cores this process may run on."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def slot_count(gpus: Sequence[str], per_gpu: int) -> int:
-    """Returns the default number of slots: ``per_gpu`` on each GPU; without one, a core each, at most four."""
+    """Returns the default number of slots: ``per_gpu`` on each GPU, or group of them; without one, a core each, at most
+    four."""
     return len(gpus) * per_gpu if gpus else min(cpu_count(), 4)
 
 
 def slot_environment(index: int, slots: int, gpus: Sequence[str], environ: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment of slot ``index``'s trainer.
 
-    It sees its own GPU only (set before torch is imported, so that every objective's ``cuda:0`` is the right one), an
-    equal share of the cores unless ``OMP_NUM_THREADS`` says otherwise, and nothing that leads to Redis, the database or
-    the checkpoints and models, nor a signing key: user code holds no credentials. Those of a cloud are only left out
-    where checkpoints or models are kept in that very cloud; an objective may need them for its data.
+    It sees its own GPU only, or its group of them (set before torch is imported, so that every objective's ``cuda:0``
+    is the right one), an equal share of the cores unless ``OMP_NUM_THREADS`` says otherwise, and nothing that leads
+    to Redis, the database or the checkpoints and models, nor a signing key: user code holds no credentials. Those of
+    a cloud are only left out where checkpoints or models are kept in that very cloud; an objective may need them for
+    its data.
     """
     hidden = [*_HIDDEN, _OURS]
     for variable in (CHECKPOINT_URL, ARTIFACT_URL):

@@ -73,5 +73,5 @@ def _gpu_trouble() -> str:
         return ""
     gc.collect()
     torch.cuda.empty_cache()
-    held = torch.cuda.memory_allocated()
+    held = sum(map(torch.cuda.memory_allocated, range(torch.cuda.device_count())))
     return f"the trial left {held >> 20} MiB on the GPU" if held > GPU_SLACK_BYTES else ""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.keeper.devices import device_name, slot_count, slot_environment, visible_gpus
+from tasks.keeper.devices import device_name, grouped, slot_count, slot_environment, visible_gpus
 from tasks.keeper.slots import Slots
 
 
@@ -90,6 +90,26 @@ def test_user_code_holds_no_key_to_what_is_kept_and_keeps_those_to_its_data(
     seen = slot_environment(0, 1, (), given)
     expected = {key for key in CLOUDS if not key.startswith(tuple(hidden.split()))}
     assert seen.keys() - {"OMP_NUM_THREADS"} == expected
+
+
+def test_a_trial_may_have_several_gpus() -> None:
+    groups = grouped(("4", "GPU-a", "6", "7"), 2)
+    assert groups == ("4,GPU-a", "6,7")
+    assert slot_count(groups, 1) == 2
+    seen = [slot_environment(index, 2, groups, {}) for index in range(2)]
+    assert [each["CUDA_VISIBLE_DEVICES"] for each in seen] == ["4,GPU-a", "6,7"]
+    assert device_name(seen[1], groups) == "gpu 6,7"
+    assert grouped(("0", "1"), 1) == ("0", "1")
+    assert grouped((), 1) == ()
+
+
+@pytest.mark.parametrize(
+    ("gpus", "per_trial", "problem"),
+    [((), 2, "there is no GPU"), (("0", "1", "2"), 2, "of 3 GPUs some would be left over"), (("0",), 0, "at least 1")],
+)
+def test_gpus_are_shared_out_without_a_rest(gpus: tuple[str, ...], per_trial: int, problem: str) -> None:
+    with pytest.raises(ValueError, match=problem):
+        grouped(gpus, per_trial)
 
 
 def test_without_a_gpu_nothing_is_said_about_one() -> None:

@@ -117,6 +117,22 @@ def test_a_command_without_what_it_needs(alone: Fleet, arguments: list[str]) -> 
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--gpus", "0,1,2", "--gpus-per-trial", "2"], "--gpus-per-trial: is 2, and of 3 GPUs some would be left over"),
+        (["--gpus", "0,1", "--per-gpu", "2", "--gpus-per-trial", "2"], "--per-gpu and --gpus-per-trial: slots share"),
+        (["--queues", "a,,b"], "--queues: '' is no name of a queue"),
+    ],
+)
+def test_a_worker_that_is_told_what_cannot_be_says_so_in_one_line(
+    running_embedded: Fleet, arguments: list[str], problem: str
+) -> None:
+    done = running_embedded.call("worker", *arguments)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert done.stderr.startswith(problem)
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = (
         "import sys; from click.testing import CliRunner; from orchestrator.cli import cli; "

@@ -40,11 +40,6 @@ def test_a_run_ends_at_its_target_and_says_so(alone: Fleet) -> None:
     assert result["reason"] == f"target is reached: {best['value']:g} by trial {best['number']}"
     assert result["trials"]["complete"] == best["number"] + 1
 
-    again = alone.call("run", "spec.toml", "--slots", "1", "--json")
-    assert json.loads(again.stdout.splitlines()[-1])["trials"] == result["trials"], "it has nothing to do"
-    kept = alone.call("enqueue", "found", "x=0.1", "kind=plain")
-    assert kept.returncode == 0, kept.stderr
-
 
 @real_servers_only
 def test_a_timeout_starts_nothing_more_and_lets_what_runs_end(running: Fleet) -> None:

@@ -40,6 +40,7 @@ from orchestrator.ports import (
     unobserved,
     unwatched,
 )
+from orchestrator.reconcile import Reconciler
 from orchestrator.recovery import Slots, Watch, dead_here
 from orchestrator.schedule.aftercare import Aftercare
 from orchestrator.schedule.scheduling import Scheduling
@@ -106,7 +107,6 @@ class Controller:
     ) -> None:
         self._store = store
         self._events = events
-        self._broker = broker
         self._heartbeat = heartbeat
         self._only = only
         self._clock = clock = clock or Clock()
@@ -136,6 +136,7 @@ class Controller:
             scheduling=scheduling,
         )
         self._actions = Actions(events, broker, checkpoints, artifacts, passed)
+        self._reconciler = Reconciler(self._studies, self._actions, broker, clock)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
         self._progress_owed: set[str] = set()
         self._progress_told: dict[str, float] = {}
@@ -164,7 +165,7 @@ class Controller:
         for row in self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
             if dead_here(row):
                 self._studies.lose(row, "its process is gone")
-        self._reconcile()
+        self._reconciler.reconcile()
         self._finish_round(self._clock.wall())
 
     def run_once(self, *, wait: bool = True) -> Outcome:
@@ -210,12 +211,12 @@ class Controller:
                 if answers := self._steering.apply():
                     self._answered |= answers
                     # Of a study that goes on. What a command itself has had sent may be on its way to a slot already.
-                    self._resend_missing(begun)
+                    self._reconciler.resend_missing(begun)
             self._tend(self._clock.monotonic())
         except Wiped:
             log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
             self._connect()
-            self._reconcile()
+            self._reconciler.reconcile()
         except REDIS_AWAY as error:
             self._lose_redis(error)
             self._events.read_pending_again()
@@ -330,7 +331,7 @@ class Controller:
         return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, owed))
 
     def _tend(self, now: float) -> None:
-        running = list(self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING))
+        running = self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING)
         if now >= self._probe_at and self._watch.doubtful(running, now):
             # Whoever cannot be heard is not dead: a server that is full still answers, and takes nothing.
             self._probe_at = now + self._heartbeat
@@ -344,7 +345,7 @@ class Controller:
             self._intake.rung = True
             self._events.read_pending_again()
             if self._watch.trusted(now):
-                self._resend_missing(self._clock.wall() - self._watch.lease)
+                self._reconciler.resend_missing(self._clock.wall() - self._watch.lease)
 
     def _count_slots(self, now: float) -> None:
         """Tells the studies that promote trials how many slots there are."""
@@ -374,30 +375,10 @@ class Controller:
         self._watch.fell_behind()
         self._events.prepare()
 
-    def _reconcile(self) -> None:
-        """Makes Redis say what the database says."""
-        for engine in self._studies:
-            for row in engine.attempts.in_state(*AttemptState):
-                self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
-        self._resend_missing(self._clock.wall())
-
     def _take_up(self, name: str) -> None:
         """Reads a study again, whatever is in memory: what others have written to the database is found, too."""
         self._studies.load(name)
-        self._reconcile()
-
-    def _resend_missing(self, before: float) -> None:
-        """Sends again what was sent ``before``, never started, and waits in no queue."""
-        sent = [row for row in self._studies.live(AttemptState.SENT) if row.sent is None or row.sent <= before]
-        on_its_way = self._actions.on_its_way()
-        if not sent:
-            return
-        queues = {engine.spec.queue for engine in self._studies}
-        waiting = self._broker.waiting(queues)
-        for row in sorted(sent, key=lambda row: (row.number == 1, row.trial)):
-            engine = self._studies.of(row.token)
-            if engine is not None and row.token not in waiting and row.token not in on_its_way:
-                self._studies.feed(engine, "resend", token=row.token)
+        self._reconciler.reconcile()
 
 
 def _is_connection_trouble(error: exc.DBAPIError) -> bool:

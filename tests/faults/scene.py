@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -161,6 +162,11 @@ class Search:
     def training(self, worker: str = "") -> list[Live]:
         return [live for live in self.records.live.values() if live.slot.startswith(worker)]
 
+    def trains(self) -> bool:
+        """Whether some process is in the middle of its objective, which has the log of reports open."""
+        log = str(self.folder / "reported.log")
+        return any(_target(link) == log for link in Path("/proc").glob("[0-9]*/fd/*"))
+
     def reports(self) -> Counter[tuple[int, int]]:
         """Returns how often each (trial, step) was reported."""
         lines = (self.folder / "reported.log").read_text().splitlines()
@@ -185,6 +191,14 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def _target(link: Path) -> str:
+    try:
+        return os.readlink(link)
+    except OSError:
+        # It was closed, or its process has ended.
+        return ""
 
 
 def eventually(condition: Callable[[], object], what: str) -> None:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import base64
 import json
+import signal
 from pathlib import Path
 
-from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only, wait_for
+from fleet import Fleet, Pause, Servers, follow_to_end, notices, real_servers_only, wait_for
 from optuna.trial import TrialState
 
 from orchestrator.dispatch import queue_names
 from orchestrator.notices import Progress
+from tasks import keys
+from tasks.codec import decode_event
+from tasks.contract import Started
+from tasks.keeper.keeper import FENCE_SECONDS
 
 FIRST, NORMAL = queue_names("trials")[:2]
 OBJECTIVE = """
@@ -63,6 +68,13 @@ def marked_again(message: bytes) -> bytes:
     (job,), options, embedded = json.loads(base64.b64decode(envelope["body"]))
     body = json.dumps([[job | {"again": True}], options, embedded])
     return json.dumps(envelope | {"body": base64.b64encode(body.encode()).decode()}).encode()
+
+
+def claims(servers: Servers) -> set[str]:
+    """The runners that say that they have begun."""
+    entries: list[tuple[bytes, dict[bytes, bytes]]] = servers.client().xrange(keys.EVENTS)  # type: ignore[assignment]
+    events = [decode_event(fields[keys.EVENT_FIELD]) for _, fields in entries]
+    return {event.runner for event in events if isinstance(event.body, Started)}
 
 
 def runs(folder: Path, name: str) -> int:
@@ -124,12 +136,17 @@ def test_a_task_that_was_sent_again_waits_to_hear_whose_it_is(running: Fleet) ->
     control = running.start("serve")
     prepare(running)
     wait_for(lambda: queued(servers), "the task is sent")
-    control.stop()
     (message,) = queued(servers)
+    # It hears of nothing, and is back at once: a start of its own might take longer than keepers wait for it.
+    control.popen.send_signal(signal.SIGSTOP)
+    running.start("worker", "--slots", "1", "--name", "first")
+    wait_for(lambda: (running.folder / "s-0").exists(), "the first one has begun, unheard")
     send_again(servers, marked_again(message))
-    running.start("worker", "--slots", "2")
-    wait_for(lambda: not queued(servers) and (running.folder / "s-0").exists(), "both are taken, and one has begun")
-    running.start("serve")
+    running.start("worker", "--slots", "1", "--name", "second")
+    wait_for(lambda: len(claims(servers)) == 2, "the second one asks whose it is")
+    Pause(1.5 * FENCE_SECONDS)()
+    assert runs(running.folder, "s-0") == 1, "one that comes for the first time would have begun by now"
+    control.popen.send_signal(signal.SIGCONT)
     (running.folder / "go").touch()
 
     assert follow_to_end(servers.client(), "s").complete == 1, running.logs()

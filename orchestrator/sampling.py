@@ -18,10 +18,10 @@ from optuna.distributions import BaseDistribution, distribution_to_json, json_to
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.exhaustive import cells_taken, leaves_nothing
 from orchestrator.mirror import Mirror
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import can_be
+from orchestrator.spec.exhaustive import cells_taken, leaves_nothing
 from orchestrator.spec.samplers import build_sampler, grid_cells
 from tasks.contract import Parameter
 

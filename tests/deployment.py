@@ -18,7 +18,7 @@ import yaml
 
 from orchestrator.cli import cli
 from orchestrator.settings import PREFIX, Settings
-from tasks import worker
+from tasks.worker import options
 from tests.pages import all_blocks
 
 ROOT = Path(__file__).parents[1]
@@ -141,7 +141,8 @@ def seconds(duration: str) -> float:
 
 def known_settings() -> set[str]:
     """Returns the name of every setting that something of ours reads."""
-    read_by_workers = set(re.findall(rf"{PREFIX}[A-Z_]+", Path(worker.__file__).read_text()))
+    source = "".join(path.read_text() for path in Path(options.__file__).parent.glob("*.py"))
+    read_by_workers = set(re.findall(rf"{PREFIX}[A-Z_]+", source))
     return {PREFIX + field.upper() for field in Settings.model_fields} | read_by_workers
 
 
@@ -161,7 +162,7 @@ def check_command(command: list[str]) -> None:
         with found.make_context(name, list(rest), parent=context) as inner:
             assert isinstance(inner, click.Context)
     if name == "worker":
-        worker._parse(rest)
+        options.parse(rest)
 
 
 def make_secrets(folder: Path) -> Path:

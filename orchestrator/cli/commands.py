@@ -144,8 +144,8 @@ def serve(
     from tasks.log_lines import set_up
 
     set_up("serve", log_format or settings.log_format)
+    from orchestrator.control.serve import serve as serve_studies
     from orchestrator.notify.policy import policy_of
-    from orchestrator.serve import serve as serve_studies
 
     policy = policy_of(settings, commands_of)
     serve_studies(settings, redis_url, storage_url, only=study, record=journal, metrics=metrics, policy=policy)
@@ -205,7 +205,7 @@ def submit(spec: Path, name: str | None) -> None:
     search = checked(spec, name, None, settings)
     redis_url, storage_url = urls(settings)
     from orchestrator.commands import Issuer
-    from orchestrator.serve import check_redis
+    from orchestrator.control.serve import check_redis
     from orchestrator.storage import Store
     from orchestrator.storage.database import Database
     from tasks.app import connect

@@ -10,7 +10,7 @@ from orchestrator.cli.access import LOOKS_IN, look
 from orchestrator.cli.arguments import json_option, study_argument
 from orchestrator.cli.commands import cli
 from orchestrator.cli.terminal import show, width
-from orchestrator.listing import SORTS, STATES, choose
+from orchestrator.history.listing import SORTS, STATES, choose
 
 SHOWN = 50
 """So many trials a person is shown who does not ask for more."""

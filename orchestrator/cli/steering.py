@@ -55,7 +55,7 @@ def retry(study: str, trial: str) -> None:
     A trial that failed is what this is for: a lost host, a full disk, a bug that is mended. One that was pruned is
     judged by the same rule again; one that completed shows how much of its value is chance.
     """
-    from orchestrator.steering import check_retry
+    from orchestrator.control.steering import check_retry
 
     with look() as history:
         history.spec(study)

@@ -37,8 +37,8 @@ def flower(port: int | None, address: str | None, no_auth: bool, insecure: bool,
 
 
 def _broker(settings: Settings) -> str:
+    from orchestrator.control.serve import check_redis
     from orchestrator.local.server import redis_url_of
-    from orchestrator.serve import check_redis
     from tasks.app import connect
 
     url = redis_url_of(settings)

@@ -9,9 +9,9 @@ from typing import Any
 
 import redis
 
-from orchestrator.dispatch import queue_names
+from orchestrator.control.dispatch import queue_names
+from orchestrator.control.stream import EventStream
 from orchestrator.doctor.facts import Item, Queue
-from orchestrator.stream import EventStream
 from tasks.app import SIGNATURE, TRAIN
 from tasks.codec import job_from_payload, signable
 from tasks.contract import VERSION

@@ -13,6 +13,7 @@ import redis
 from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.commands import Issuer
+from orchestrator.control.stream import EventStream, ring
 from orchestrator.doctor.facts import Item
 from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGroup, Mend, Reconcile, Ring, TakeOver
 from orchestrator.doctor.queues import clear
@@ -22,7 +23,6 @@ from orchestrator.settings import Settings
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
 from orchestrator.storage.look import url_of
-from orchestrator.stream import EventStream, ring
 from orchestrator.view.words import count
 from tasks import keys
 from tasks.app import connect

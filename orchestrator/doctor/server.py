@@ -8,8 +8,8 @@ from typing import Any
 
 import redis
 
+from orchestrator.control.stream import CLIENT_NAME, EventStream
 from orchestrator.doctor.facts import Clock, Consumer, DeadLetter, Redis, Stream
-from orchestrator.stream import CLIENT_NAME, EventStream
 from orchestrator.view.words import one_line
 from tasks import keys
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from orchestrator.engine.ends import describe_end
-from orchestrator.recorded import ListedTrial
+from orchestrator.history.recorded import ListedTrial
 from orchestrator.storage.listing import Listing
 
 Kind = Literal["integer", "float", "boolean", "text", "time", "json"]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from orchestrator.dispatch import queue_names
+from orchestrator.control.dispatch import queue_names
 from orchestrator.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.local.lock import data_lock
 from orchestrator.local.server import EmbeddedServer
@@ -84,7 +84,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         lock = stack.enter_context(data_lock(folder))
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
-        from orchestrator.serve import check_redis
+        from orchestrator.control.serve import check_redis
 
         check_redis(client, redis_url)
         artifact_url = settings.artifact_url or str(folder / "artifacts")
@@ -104,7 +104,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
 
         # Imported while the trainers import theirs: these are heavy, too.
         from orchestrator.commands import Issuer, NoAnswer
-        from orchestrator.results import summarize
+        from orchestrator.history.results import summarize
         from orchestrator.spec.pruners import check_pruner
         from orchestrator.spec.samplers import check_sampler
         from orchestrator.storage import Store

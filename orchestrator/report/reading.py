@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import metadata
 
+from orchestrator.history.results import summary_of
 from orchestrator.report.facts import Facts
-from orchestrator.results import summary_of
 from orchestrator.settings import Settings
 from orchestrator.storage.look import open_history, url_of
 from orchestrator.urls import redact

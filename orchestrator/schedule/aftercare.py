@@ -6,11 +6,11 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.control.studies import Studies
 from orchestrator.engine import Sweep
 from orchestrator.errors import BadInput
 from orchestrator.ports import Artifacts, Calendar, Checkpoints, Clock, Reports
 from orchestrator.schedule.slot import Run, Slot
-from orchestrator.studies import Studies
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from celery.signals import setup_logging
 from sqlalchemy import select
 
 from orchestrator.commands import issuer_name
+from orchestrator.control.stream import ring
 from orchestrator.ports import Clock, Command
 from orchestrator.schedule.folder import Folder
 from orchestrator.schedule.slot import Known
@@ -22,7 +23,6 @@ from orchestrator.storage import Store
 from orchestrator.storage.calendar import read_known
 from orchestrator.storage.database import Database
 from orchestrator.storage.statements import current_time
-from orchestrator.stream import ring
 from tasks.app import connect, create_app
 
 log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from orchestrator.overview import Overview
+from orchestrator.history.overview import Overview
 from orchestrator.schedule.folder import Contents, Schedule
 from orchestrator.schedule.judge import MOST_MISSED, PUNCTUAL_SECONDS
 from orchestrator.schedule.slot import Known, Slot

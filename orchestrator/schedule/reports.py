@@ -10,8 +10,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
-from orchestrator.checkpoints import Bin
-from orchestrator.logs import log_file
+from orchestrator.control.checkpoints import Bin
+from orchestrator.history.logs import log_file
 from orchestrator.report.writing import folder_of
 
 LONGEST_SECONDS = 600.0

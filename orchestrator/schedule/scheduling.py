@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeGuard
 
+from orchestrator.control.studies import Studies
 from orchestrator.errors import BadInput
 from orchestrator.ports import Books, Calendar, Clock, Command
 from orchestrator.schedule.aftercare import Aftercare
@@ -19,7 +20,6 @@ from orchestrator.spec import Spec
 from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
 from orchestrator.spec.schedule import LONGEST_NAME, ScheduleTable
-from orchestrator.studies import Studies
 from orchestrator.timetable import delay, run_name
 
 log = logging.getLogger(__name__)

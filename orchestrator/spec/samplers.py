@@ -114,7 +114,7 @@ def sampler_class(name: str) -> type[BaseSampler]:
     import optuna
 
     if name == "brute_force":
-        from orchestrator.exhaustive import BruteForce
+        from orchestrator.spec.exhaustive import BruteForce
 
         return BruteForce
     maker: type[BaseSampler] = getattr(optuna.samplers, _CLASSES[name])

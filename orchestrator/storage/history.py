@@ -15,13 +15,13 @@ from sqlalchemy import Connection, Table, func, select
 from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.engine.trials import FAILURE, RETRY_OF, SOURCE
 from orchestrator.errors import BadInput, did_you_mean
+from orchestrator.history.overview import Overview
+from orchestrator.history.recorded import RecordedTrial, Recording, StudyFacts, TrialFacts
+from orchestrator.history.standing import standing
 from orchestrator.notices import TrialEnded
-from orchestrator.overview import Overview
 from orchestrator.pruning import Decision, Direction
-from orchestrator.recorded import RecordedTrial, Recording, StudyFacts, TrialFacts
 from orchestrator.schedule.slot import Known, Slot
 from orchestrator.spec import Spec
-from orchestrator.standing import standing
 from orchestrator.storage import tables
 from orchestrator.storage.calendar import read_known, read_slots
 from orchestrator.storage.listing import Listing

@@ -14,8 +14,8 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from sqlalchemy import Connection, Table, and_, func, select
 
 from orchestrator.changes import AttemptRow
+from orchestrator.history.recorded import ListedTrial, TrialHead
 from orchestrator.lifecycle import LIVE
-from orchestrator.recorded import ListedTrial, TrialHead
 from orchestrator.storage import tables
 from orchestrator.storage.optimum import read_best, read_front, violating
 from orchestrator.storage.reading import final_value, reported_value

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select, update
 from orchestrator.changes import NoteRow
 from orchestrator.doctor.facts import Untold
 from orchestrator.errors import BadInput
-from orchestrator.overview import Told
+from orchestrator.history.overview import Told
 from orchestrator.ports import NoteState, Owed
 from orchestrator.spec import Spec
 from orchestrator.storage.tables import notes, studies

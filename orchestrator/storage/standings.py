@@ -13,9 +13,9 @@ from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, sele
 from orchestrator.engine.ends import describe_end
 from orchestrator.engine.flag import FLAGGED
 from orchestrator.engine.trials import DECISION, EXTRA, FAILURE
+from orchestrator.history.overview import PACE_TRIALS, Overview, Work, since
 from orchestrator.lifecycle import WAITING, AttemptState
 from orchestrator.notices import Progress, SlotLine, TrialEnded
-from orchestrator.overview import PACE_TRIALS, Overview, Work, since
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.notes import read_told

@@ -16,8 +16,8 @@ from sqlalchemy import bindparam, case, delete, insert, select, update
 from orchestrator.changes import Changes
 from orchestrator.engine import ENDED, Snapshot
 from orchestrator.errors import BadInput
+from orchestrator.history.overview import Told
 from orchestrator.lifecycle import LIVE
-from orchestrator.overview import Told
 from orchestrator.ports import Command, NoteState, Owed
 from orchestrator.schedule.slot import OPERATION, Slot
 from orchestrator.spec import Spec, differences

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from orchestrator.recorded import Recording
-from orchestrator.replay import Result
+from orchestrator.history.recorded import Recording
+from orchestrator.history.replay import Result
 from orchestrator.view.columns import Column, lay_out, no_room
 from orchestrator.view.words import NOTHING, aligned, count, cut, number, one_line
 

@@ -9,8 +9,8 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from orchestrator.history.overview import Overview, Told
 from orchestrator.notices import Progress
-from orchestrator.overview import Overview, Told
 from orchestrator.view.columns import Cell, Column, lay_out, no_room
 from orchestrator.view.frame import STYLES, head, slot_table
 from orchestrator.view.state import ENDED, SlotView

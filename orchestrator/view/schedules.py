@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.overview import Overview
+from orchestrator.history.overview import Overview
 from orchestrator.view.columns import Cell, Column, lay_out, no_room
 from orchestrator.view.frame import STYLES
 from orchestrator.view.summary import plain

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from orchestrator.engine.ends import describe_end, note
 from orchestrator.engine.trials import RETRY_OF
-from orchestrator.listing import standing
-from orchestrator.recorded import ListedTrial
+from orchestrator.history.listing import standing
+from orchestrator.history.recorded import ListedTrial
 from orchestrator.view.columns import Cell, Column, lay_out, no_room
 from orchestrator.view.frame import STYLES, short_names
 from orchestrator.view.summary import plain

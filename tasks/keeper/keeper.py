@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import selectors
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,13 +23,12 @@ from tasks.keeper.bell import Bell
 from tasks.keeper.checkpoints import open_store
 from tasks.keeper.course import Course
 from tasks.keeper.herald import Herald, Send
-from tasks.keeper.leftovers import end_marked
 from tasks.keeper.meters import Figure, Meter
-from tasks.keeper.process import TrainerProcess
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
+from tasks.keeper.trainers import Trainers
 from tasks.row import Ending
 from tasks.signing import UNSIGNED, Keyring
 from tasks.wire import Closed
@@ -85,7 +82,6 @@ class Keeper:
         self._slots = slots
         self._meter = meter
         self._heartbeat = heartbeat
-        self._on_preload = on_preload
         self._host = socket.gethostname()
         self._bell = Bell()
         self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring, keyring)
@@ -103,10 +99,7 @@ class Keeper:
         self._course: Course | None = None
         self._left_at: float | None = None
         self._leaving = False
-        self._preloading: threading.Thread | None = None
-        # A keeper that was killed here before has ended nothing.
-        end_marked(slot.mark)
-        self._trainer = self._start_trainer()
+        self._trainers = Trainers(slot, meter, on_preload)
 
     def start(self) -> None:
         """Takes over the signals and begins to send signs of life. Call it in the main thread."""
@@ -115,14 +108,12 @@ class Keeper:
         self._bell.take_signals()
         self._publisher.start()
         self._herald.start()
-        if self._slot.preload:
-            self._preloading = threading.Thread(target=self._watch_preload, name="preload", daemon=True)
-            self._preloading.start()
+        self._trainers.watch_preload()
 
     def close(self) -> None:
         """Ends the trainer and gives the last files and events a little time to arrive."""
         deadline = time.monotonic() + DRAIN_SECONDS
-        self._trainer.kill()
+        self._trainers.current.kill()
         # In this order: what a runner says last goes through all three.
         self._artifacts.close(DRAIN_SECONDS)
         self._store.close(max(0.5, deadline - time.monotonic()))
@@ -135,12 +126,10 @@ class Keeper:
         Returns the outcome, and how the task ended by it. On return the slot is free: the trainer waits for the next
         job, or a new one is on its way.
         """
-        if self._preloading is not None:
-            self._preloading.join()
-            self._preloading = None
+        self._trainers.await_preload()
         course = self._course = Course(
             job,
-            self._trainer,
+            self._trainers.current,
             self._publisher,
             self._replies,
             self._store,
@@ -201,7 +190,7 @@ class Keeper:
             checkpoints=checkpoints,
             artifacts=str(artifacts),
         )
-        self._hand_out(run)
+        self._trainers.hand_out(run)
         return self._follow(course, run)
 
     def _await_binding(self, course: Course, seconds: float) -> None:
@@ -210,17 +199,13 @@ class Keeper:
         while not course.await_binding(BINDING_PAUSE) and time.monotonic() < deadline and not self._handing_back:
             self._publisher.ask()
 
-    def _hand_out(self, run: Run) -> None:
-        self._trainer.ready = False
-        self._trainer.send(run)
-
     def _announce(self, course: Course) -> None:
         given = course.job.checkpoints
         self._publisher.publish(
             course.runner,
             Started(
                 host=self._host,
-                pid=self._trainer.pid,
+                pid=self._trainers.current.pid,
                 slot=self._slot.name,
                 device=self._slot.device,
                 gap=None if self._left_at is None else time.monotonic() - self._left_at,
@@ -235,21 +220,21 @@ class Keeper:
                 self._hear(course, run, frame)
             course.look_at_the_clock()
             if course.killed:
-                self._renew_trainer()
+                self._trainers.renew()
         self._left_at = time.monotonic()
         return course.outcome
 
     def _hear(self, course: Course, run: Run, frame: FromTrainer | None) -> None:
         if frame is None:
-            course.trainer_died(self._trainer.wait())
-            self._renew_trainer()
+            course.trainer_died(self._trainers.current.wait())
+            self._trainers.renew()
         elif isinstance(frame, Ready | Preloaded):
-            self._note(frame)
+            self._trainers.note(frame)
         elif isinstance(frame, Stale):
-            self._replace(frame.why)
-            course.hand_over(self._trainer)
+            self._trainers.replace(frame.why)
+            course.hand_over(self._trainers.current)
             if course.outcome is None:
-                self._hand_out(run)
+                self._trainers.hand_out(run)
         else:
             if isinstance(frame, Epoch):
                 self._meter.count(Figure.EPOCHS)
@@ -262,7 +247,7 @@ class Keeper:
             if self._full:
                 timeout = FULL_SECONDS if timeout is None else min(timeout, FULL_SECONDS)
             else:
-                selector.register(self._trainer.wire, selectors.EVENT_READ)
+                selector.register(self._trainers.current.wire, selectors.EVENT_READ)
             selector.register(self._bell, selectors.EVENT_READ)
             for key, _ in selector.select(timeout):
                 if key.fileobj is self._bell:
@@ -271,7 +256,7 @@ class Keeper:
                         self._publisher.ask()
                     continue
                 try:
-                    frames.extend(decode_from_trainer(data) for data in self._trainer.wire.receive())
+                    frames.extend(decode_from_trainer(data) for data in self._trainers.current.wire.receive())
                 except (Closed, Malformed):
                     frames.append(None)
         return frames
@@ -286,56 +271,18 @@ class Keeper:
         """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""
         deadline = time.monotonic() + grace
         self._replies.stop()
-        while not self._trainer.ready and not self._leaving:
+        while not self._trainers.current.ready and not self._leaving:
             left = deadline - time.monotonic()
             if left <= 0:
-                self._replace("it did not come back from the last trial")
+                self._trainers.replace("it did not come back from the last trial")
                 return
             for frame in self._wait(left):
                 if frame is None:
-                    self._trainer.wait()
-                    self._renew_trainer()
+                    self._trainers.current.wait()
+                    self._trainers.renew()
                     return
                 if isinstance(frame, Ready | Preloaded):
-                    self._note(frame)
-
-    def _note(self, frame: Ready | Preloaded) -> None:
-        if isinstance(frame, Preloaded):
-            self._on_preload(frame)
-        elif frame.healthy:
-            self._trainer.ready = True
-        else:
-            self._replace(frame.why)
-
-    def _watch_preload(self) -> None:
-        """Passes on how the first import went, while no job is there whose loop would read it."""
-        with contextlib.suppress(Closed, Malformed):
-            for frame in map(decode_from_trainer, self._trainer.wire.receive()):
-                if isinstance(frame, Preloaded):
-                    self._note(frame)
-            return
-        self._on_preload(Preloaded(objective=self._slot.preload, error="the training process died while importing it"))
-
-    def _replace(self, why: str) -> None:
-        log.info("the trainer is replaced: %s", why, extra={"action": "trainer_replaced"})
-        self._trainer.kill()
-        self._renew_trainer()
-
-    def _renew_trainer(self) -> None:
-        self._meter.count(Figure.REPLACEMENTS)
-        self._trainer = self._start_trainer()
-
-    def _start_trainer(self) -> TrainerProcess:
-        self._slot.logs.mkdir(parents=True, exist_ok=True)
-        trainer = TrainerProcess(
-            self._slot.environment,
-            self._slot.mark,
-            self._slot.logs / f"slot-{self._slot.index}.log",
-            self._slot.preload,
-        )
-        # A new one takes its first job when it has started; there is nothing to wait for before that.
-        trainer.ready = True
-        return trainer
+                    self._trainers.note(frame)
 
     def _log_file(self, job: Job) -> Path:
         folder = self._slot.logs / job.study
@@ -377,6 +324,6 @@ class Keeper:
         if drain:
             self.close()
         else:
-            self._trainer.kill()
+            self._trainers.current.kill()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -7,17 +7,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from orchestrator.artifacts import ArtifactBin
-from orchestrator.checkpoints import CheckpointBin
-from orchestrator.controller import Controller
-from orchestrator.dispatch import Dispatcher
+from orchestrator.control.artifacts import ArtifactBin
+from orchestrator.control.checkpoints import CheckpointBin
+from orchestrator.control.controller import Controller
+from orchestrator.control.dispatch import Dispatcher
+from orchestrator.control.metrics import ControlMetrics
+from orchestrator.control.stream import BATCH, EventStream
 from orchestrator.engine import Snapshot, StudyEngine
-from orchestrator.metrics import ControlMetrics
 from orchestrator.ports import Round
 from orchestrator.spec import Spec
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
-from orchestrator.stream import BATCH, EventStream
 from tasks import keys
 from tasks.app import connect
 from tasks.codec import encode

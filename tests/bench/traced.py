@@ -39,10 +39,10 @@ def around(owner: type, name: str, before: str = "", after: str = "", when: Call
 
 
 def trace_serve() -> None:
-    from orchestrator.controller import Controller
-    from orchestrator.dispatch import Dispatcher
+    from orchestrator.control.controller import Controller
+    from orchestrator.control.dispatch import Dispatcher
+    from orchestrator.control.stream import EventStream
     from orchestrator.storage import Store
-    from orchestrator.stream import EventStream
     from tasks.codec import decode_event
     from tasks.contract import Epoch, Verdict
 
@@ -100,7 +100,7 @@ def main() -> None:
     _file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     if command == "worker":
         trace_worker()
-        from tasks.worker import main as worker
+        from tasks.worker.__main__ import main as worker
 
         os.environ.pop("ORCHESTRATOR_STORAGE_URL", None)
         sys.exit(worker(rest))

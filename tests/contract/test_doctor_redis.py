@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.dispatch import Dispatcher
+from orchestrator.control.dispatch import Dispatcher
+from orchestrator.control.stream import EventStream, introduce
 from orchestrator.doctor.facts import Consumer, Sign
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
 from orchestrator.doctor.queues import look_into
@@ -23,7 +24,6 @@ from orchestrator.doctor.server import (
 )
 from orchestrator.doctor.signs import Listener
 from orchestrator.settings import Settings
-from orchestrator.stream import EventStream, introduce
 from tasks import keys
 from tasks.app import connect
 from tasks.codec import encode

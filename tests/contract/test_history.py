@@ -18,12 +18,12 @@ from sqlalchemy import insert
 
 from orchestrator.changes import Changes, DecisionRow, TrialEnd
 from orchestrator.errors import BadInput
-from orchestrator.replay import Candidate, compare
+from orchestrator.history.replay import Candidate, compare
+from orchestrator.history.why import explain
 from orchestrator.spec.inline import read_pruner
 from orchestrator.storage import tables
 from orchestrator.storage.history import History
 from orchestrator.storage.look import open_history
-from orchestrator.why import explain
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from orchestrator.changes import Changes, TrialEnd
 from orchestrator.errors import BadInput
 from orchestrator.export import FORMATS, writers
 from orchestrator.export.rows import epoch_rows, trial_rows
-from orchestrator.recorded import ListedTrial
+from orchestrator.history.recorded import ListedTrial
 from orchestrator.storage import listing
 from orchestrator.storage.look import open_history
 from orchestrator.study_names import study_names

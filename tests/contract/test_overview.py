@@ -7,8 +7,8 @@ from rich.console import Console
 
 from orchestrator.changes import Changes, NoteRow, TrialEnd
 from orchestrator.engine import StudyEngine
+from orchestrator.history.overview import PACE_TRIALS, Told, Work
 from orchestrator.notices import TrialEnded
-from orchestrator.overview import PACE_TRIALS, Told, Work
 from orchestrator.ports import NoteState
 from orchestrator.storage import tables
 from orchestrator.storage.look import open_history

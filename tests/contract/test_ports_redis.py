@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import kombu
 import pytest
 
-from orchestrator.dispatch import Dispatcher
+from orchestrator.control.dispatch import Dispatcher
+from orchestrator.control.stream import EventStream
 from orchestrator.ports import BATCH, Broker, Clock, Stream, Wiped
-from orchestrator.stream import EventStream
 from tasks import keys
 from tasks.app import connect, create_app
 from tasks.codec import decode_confirmation, decode_reply, job_from_payload

@@ -16,13 +16,14 @@ import kombu
 import pytest
 import redis
 
-from orchestrator.dispatch import Dispatcher
-from orchestrator.stream import EventStream
-from tasks import delivery, keys
+from orchestrator.control.dispatch import Dispatcher
+from orchestrator.control.stream import EventStream
+from tasks import keys
 from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import VERSION, Announcement, Job
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose
+from tasks.worker import delivery
 from tests.servers import Redis
 
 KEY, OTHER = Keyring(["0123456789abcdef" * 2]), Keyring(["fedcba9876543210" * 2])

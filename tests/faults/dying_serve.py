@@ -7,8 +7,8 @@ import os
 import signal
 import sys
 
+from orchestrator.control.serve import serve
 from orchestrator.ports import Step
-from orchestrator.serve import serve
 from orchestrator.settings import load_settings
 
 

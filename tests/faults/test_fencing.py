@@ -10,7 +10,7 @@ from pathlib import Path
 from fleet import Fleet, Pause, Servers, follow_to_end, notices, real_servers_only, wait_for
 from optuna.trial import TrialState
 
-from orchestrator.dispatch import queue_names
+from orchestrator.control.dispatch import queue_names
 from orchestrator.notices import Progress
 from tasks import keys
 from tasks.codec import decode_event

@@ -16,13 +16,13 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from orchestrator.artifacts import ArtifactBin
-from orchestrator.checkpoints import CheckpointBin
-from orchestrator.controller import Controller
+from orchestrator.control.artifacts import ArtifactBin
+from orchestrator.control.checkpoints import CheckpointBin
+from orchestrator.control.controller import Controller
+from orchestrator.control.stream import EventStream
 from orchestrator.spec.model import validate
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
-from orchestrator.stream import EventStream
 from tasks import keys
 from tasks.contract import Alive, Confirmation, Epoch, Finished, Job, Started
 from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD

@@ -39,7 +39,7 @@ def main(command: str, *arguments: str) -> None:
     assert settings.redis_url
     assert settings.storage_url
     if command == "serve":
-        from orchestrator.serve import serve
+        from orchestrator.control.serve import serve
 
         serve(settings, settings.redis_url, settings.storage_url, clock=clock)
     else:

@@ -17,7 +17,7 @@ from click.testing import CliRunner
 from fleet import Fleet, follow_to_end, real_servers_only, wait_for
 
 from orchestrator.cli import cli
-from orchestrator.dispatch import Dispatcher
+from orchestrator.control.dispatch import Dispatcher
 from tasks import keys
 from tasks.contract import Job
 from tests.servers import Redis

@@ -6,7 +6,7 @@ import json
 
 from fleet import Fleet, follow_to_end, notices, real_servers_only, wait_for
 
-from orchestrator.dispatch import queue_lengths
+from orchestrator.control.dispatch import queue_lengths
 from orchestrator.notices import Progress
 
 STEADY = """

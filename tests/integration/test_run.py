@@ -13,7 +13,7 @@ import sqlalchemy
 from fleet import Fleet, Process, Servers, command_line, fleet, follow_to_end, wait_for, with_environment
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator import journal
+from orchestrator.control import journal
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
 

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 from secured_search import OTHERS, STUDY, Secured, processes, secured_search
 from surfaces import SURFACES, hides
 
-from orchestrator.dispatch import queue_names
+from orchestrator.control.dispatch import queue_names
 from tasks import keys
 from tasks.app import create_app
 from tasks.codec import encode

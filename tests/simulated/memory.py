@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import redis
 
-from orchestrator.dispatch import step_of
+from orchestrator.control.dispatch import step_of
 from orchestrator.notices import Notice
 from orchestrator.ports import BATCH, Clock, Entry, Wiped
 from tasks import keys

@@ -8,12 +8,12 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from orchestrator.controller import Controller
+from orchestrator.control.controller import Controller
+from orchestrator.control.journal import Journal
+from orchestrator.control.serve import AWAY, AWAY_SECONDS
 from orchestrator.engine import Sweep
 from orchestrator.errors import NotTheWriter
-from orchestrator.journal import Journal
 from orchestrator.ports import Clock, Notifier, Observer, Step, unobserved
-from orchestrator.serve import AWAY, AWAY_SECONDS
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
 from tasks.signing import UNSIGNED, Keyring

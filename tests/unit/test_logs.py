@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator import logs
 from orchestrator.changes import AttemptRow
 from orchestrator.errors import BadInput
-from orchestrator.logs import Printer, last_lines, log_file, show
-from orchestrator.recorded import StudyFacts, TrialFacts
+from orchestrator.history import logs
+from orchestrator.history.logs import Printer, last_lines, log_file, show
+from orchestrator.history.recorded import StudyFacts, TrialFacts
 
 
 def attempt(number: int = 1, **changes: Any) -> AttemptRow:

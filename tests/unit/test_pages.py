@@ -23,7 +23,7 @@ from orchestrator.settings import PREFIX, Settings
 from orchestrator.spec.model import validate
 from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
-from tasks import worker
+from tasks.worker import options
 from tests.pages import (
     PAGES,
     ROOT,
@@ -142,7 +142,7 @@ def parse(command: click.Command, name: str, arguments: list[str], parent: click
         assert found is not None
         parse(found, name, rest, context)
     elif name == "worker":
-        worker._parse(arguments)
+        options.parse(arguments)
     else:
         # Asked for its help, a command prints it and ends.
         with contextlib.suppress(click.exceptions.Exit):

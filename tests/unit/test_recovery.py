@@ -9,8 +9,8 @@ import sys
 from dataclasses import replace
 
 from orchestrator.changes import AttemptRow
+from orchestrator.control.recovery import Watch, dead_here
 from orchestrator.lifecycle import AttemptState
-from orchestrator.recovery import Watch, dead_here
 
 ROW = AttemptRow("token", 0, 1, AttemptState.RUNNING, 0.0, runner="runner")
 LEASE = 6.0

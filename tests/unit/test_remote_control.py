@@ -11,9 +11,9 @@ from celery.worker import state as worker_state
 from celery.worker.control import Panel
 from celery.worker.request import Request
 
-from tasks import remote_control
 from tasks.app import STOP_SIGNAL
 from tasks.request import TrialRequest
+from tasks.worker import remote_control
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from orchestrator.errors import BadInput
-from orchestrator.recorded import RecordedTrial, Recording, StudyFacts
-from orchestrator.replay import Candidate, Result, compare, place_ends
+from orchestrator.history.recorded import RecordedTrial, Recording, StudyFacts
+from orchestrator.history.replay import Candidate, Result, compare, place_ends
 from orchestrator.spec.inline import read_pruner
 from orchestrator.view.comparison import render
 

@@ -17,8 +17,8 @@ from tasks import keys
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import Announcement, Epoch, Event, Finished, Job, Stopped
 from tasks.endpoint import BadSetting
-from tasks.joining import misfit
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose, Unsigned, read_keys
+from tasks.worker.joining import misfit
 from tests.simulated.simulation import Simulation
 
 FILE = f"{SIGNING_KEY}_FILE"

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 
 from orchestrator.cli import cli, main
 from orchestrator.cli.kinds import SECTIONS, Passed
-from tasks import worker
+from tasks.worker import options
 
 LOOKING = (
     "ls",
@@ -81,11 +81,11 @@ def test_a_worker_is_given_what_it_takes(capsys: pytest.CaptureFixture[str]) -> 
     command = cli.commands["worker"]
     assert isinstance(command, Passed)
     with pytest.raises(SystemExit):
-        worker._parse(["--help"])
+        options.parse(["--help"])
     taken = set(re.findall(r"--[a-z-]+", capsys.readouterr().out.split("options:")[1]))
     assert set(re.findall(r"^ +(--[a-z-]+)", help_of("worker"), re.MULTILINE)) == taken - {"--help"}
     hidden = [option for each in command.params if getattr(each, "hidden", False) for option in each.opts]
-    assert worker._parse([text for option in hidden for text in (option, "1")])
+    assert options.parse([text for option in hidden for text in (option, "1")])
 
 
 @pytest.mark.parametrize(

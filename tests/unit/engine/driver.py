@@ -7,10 +7,10 @@ import itertools
 from random import Random
 from typing import Any
 
-from orchestrator import journal
+from orchestrator.control import journal
+from orchestrator.control.journal import Record
 from orchestrator.engine import Batch, StudyEngine
 from orchestrator.engine.core import SOONEST
-from orchestrator.journal import Record
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tasks.contract import (

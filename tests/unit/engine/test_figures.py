@@ -8,7 +8,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import LADDER, RULES, SYNC, mixed, noisy, number, reach, saving
 
-from orchestrator import results
+from orchestrator.history import results
 from orchestrator.optima import best_of, in_memory
 from orchestrator.view.summary import Audit, Shadow
 from tasks.contract import Epoch, Finished

@@ -10,9 +10,9 @@ import pytest
 from driver import Course, Objective, Talk, World, make_spec
 from programs import LADDER, PROMOTION, RESTART, SYNC, conditional, mixed, number, reach, saving
 
-from orchestrator import journal
+from orchestrator.control import journal
+from orchestrator.control.journal import Record
 from orchestrator.engine import Batch
-from orchestrator.journal import Record
 from orchestrator.lifecycle import LIVE
 from tasks.contract import Checkpoint, Epoch, Failed, Paused, Released, Slice, Started
 from tests.simulated.ledger import Ledger

@@ -9,7 +9,7 @@ import pytest
 from driver import Objective, World, learning, make_spec
 from programs import conditional, finite, noisy, two_values
 
-from orchestrator import journal
+from orchestrator.control import journal
 from orchestrator.engine import StudyEngine
 from tests.simulated.ledger import Ledger
 

@@ -10,9 +10,9 @@ import pytest
 from driver import World, make_spec
 from programs import conditional, noisy
 
-from orchestrator import journal
+from orchestrator.control import journal
+from orchestrator.control.journal import Journal, Record
 from orchestrator.engine import Batch
-from orchestrator.journal import Journal, Record
 from orchestrator.spec import Spec
 from tasks.contract import Epoch, Failed, Started
 from tests.simulated.ledger import Ledger

@@ -9,7 +9,7 @@ import pytest
 from driver import Course, Talk, World, learning, make_spec
 from programs import LADDER, conditional, number, saving
 
-from orchestrator import journal
+from orchestrator.control import journal
 from orchestrator.engine import Snapshot, StudyEngine
 from tasks.contract import Attribute, Failed, Revoked
 from tests.simulated.ledger import Ledger

@@ -7,7 +7,7 @@ from typing import Any
 import redis
 from prometheus_client import CollectorRegistry
 
-from orchestrator.metrics import ControlMetrics
+from orchestrator.control.metrics import ControlMetrics
 from orchestrator.notices import Progress
 from orchestrator.spec.model import validate
 from tasks.contract import Released

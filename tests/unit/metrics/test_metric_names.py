@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from measured import metrics, searched, standing_of
 
-from orchestrator.metrics import Standing
+from orchestrator.control.metrics import Standing
 from tasks.keeper.meters import Meters
 from tasks.keeper.slots import Slots
-from tasks.worker_metrics import make_worker_registry
+from tasks.worker.metrics import make_worker_registry
 
 ROOT = Path(__file__).parents[3]
 GRAFANA = ROOT / "docker" / "grafana"

@@ -8,14 +8,14 @@ from collections import Counter
 import pytest
 from measured import SEARCH, metrics, objective, samples, searched, standing_of
 
-from orchestrator.metrics import MOST_STUDIES, Standing
+from orchestrator.control.metrics import MOST_STUDIES, Standing
 from orchestrator.ports import NoteState, Round
 from orchestrator.spec.model import validate
 from tasks.contract import Failed, Finished, Paused, Released, Stopped
 from tasks.exposition import make_registry
 from tasks.keeper.meters import Figure, Meters
 from tasks.keeper.slots import Slots
-from tasks.worker_metrics import make_worker_registry
+from tasks.worker.metrics import make_worker_registry
 from tests.simulated.simulation import Simulation
 
 

@@ -12,8 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.changes import AttemptRow
 from orchestrator.engine import Snapshot
+from orchestrator.history.results import summary_of
 from orchestrator.report.facts import Facts
-from orchestrator.results import summary_of
 from orchestrator.spec.model import validate
 
 NOW = 1_700_000_000.0

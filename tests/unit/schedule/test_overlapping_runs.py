@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator import journal
+from orchestrator.control import journal
+from orchestrator.control.journal import Journal, Record
+from orchestrator.control.studies import Studies
 from orchestrator.engine import Batch
-from orchestrator.journal import Journal, Record
 from orchestrator.spec import Spec
-from orchestrator.studies import Studies
 from tests.simulated.agenda import Agenda, at, valued
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory_books import MemoryBooks

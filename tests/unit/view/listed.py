@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from orchestrator.changes import AttemptRow
-from orchestrator.recorded import ListedTrial, TrialHead
+from orchestrator.history.recorded import ListedTrial, TrialHead
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = BEGUN + timedelta(seconds=100)

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from orchestrator.history.overview import Overview
 from orchestrator.notices import Best, Progress
-from orchestrator.overview import Overview
 from orchestrator.schedule.folder import Contents, Schedule
 from orchestrator.schedule.listing import Listed, listing
 from orchestrator.schedule.slot import Known, Slot, SlotState

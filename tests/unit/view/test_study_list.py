@@ -9,8 +9,8 @@ from rich.cells import cell_len
 from rich.console import Console
 from view_notices import progress
 
+from orchestrator.history.overview import Overview, Work
 from orchestrator.notices import Best
-from orchestrator.overview import Overview, Work
 from orchestrator.view.overview import render_list, render_status, to_json
 
 NOW = 1_700_000_100.0

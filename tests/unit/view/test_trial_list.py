@@ -13,7 +13,7 @@ from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.text import Text
 
-from orchestrator.recorded import ListedTrial
+from orchestrator.history.recorded import ListedTrial
 from orchestrator.view.columns import Column, lay_out
 from orchestrator.view.trials import remarks, render, to_json
 

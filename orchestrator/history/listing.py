@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from orchestrator.lifecycle import WAITING, AttemptState
 
 if TYPE_CHECKING:
-    from orchestrator.recorded import TrialHead
+    from orchestrator.history.recorded import TrialHead
 
 STATES: Final = ("complete", "pruned", "fail", "running", "queued", "paused", "waiting")
 """Where a trial may be: Optuna's states in lower case, those of a trial that has not ended told apart."""

@@ -9,7 +9,7 @@ from celery.worker import state
 
 from tasks.keeper.slots import Slots
 
-log = logging.getLogger("tasks.worker")
+log = logging.getLogger(__name__)
 
 EXIT_CODE = 2
 LOOK_SECONDS = 0.5

@@ -16,13 +16,14 @@ import optuna
 import redis
 from sqlalchemy import exc
 
-from orchestrator import stream
-from orchestrator.artifacts import ArtifactBin
-from orchestrator.checkpoints import CheckpointBin
-from orchestrator.controller import Controller
-from orchestrator.dispatch import Dispatcher
+from orchestrator.control import stream
+from orchestrator.control.artifacts import ArtifactBin
+from orchestrator.control.checkpoints import CheckpointBin
+from orchestrator.control.controller import Controller
+from orchestrator.control.dispatch import Dispatcher
+from orchestrator.control.journal import Journal
+from orchestrator.control.stream import EventStream, introduce, ring
 from orchestrator.errors import BadInput, NotTheWriter
-from orchestrator.journal import Journal
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.ports import Clock, Observer, Passed, unobserved, unwatched
@@ -31,7 +32,6 @@ from orchestrator.settings import Settings
 from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.calendar import Calendar
 from orchestrator.storage.database import Database, process_name
-from orchestrator.stream import EventStream, introduce, ring
 from orchestrator.urls import redact
 from tasks.app import connect
 from tasks.endpoint import BadSetting, Endpoint
@@ -185,7 +185,7 @@ def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], A
         yield lambda: nullcontext(unobserved)
         return
     # Imported where it is needed.
-    from orchestrator.metrics import ControlMetrics
+    from orchestrator.control.metrics import ControlMetrics
     from tasks.exposition import Exposition
 
     metrics = ControlMetrics(connect(redis_url))

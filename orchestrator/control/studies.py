@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from orchestrator import journal
-from orchestrator.batch_log import of_trial
 from orchestrator.changes import AttemptRow
+from orchestrator.control import journal
+from orchestrator.control.batch_log import of_trial
+from orchestrator.control.journal import Journal, Record
 from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
-from orchestrator.journal import Journal, Record
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import Books, Clock
 from orchestrator.spec import Spec

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.actions import Actions
+from orchestrator.control.actions import Actions
+from orchestrator.control.studies import Studies
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import Broker, Clock
-from orchestrator.studies import Studies
 
 
 class Reconciler:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orchestrator.control.stream import is_full
 from orchestrator.engine import Answer, Batch, Revoke, Send
 from orchestrator.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
-from orchestrator.stream import is_full
 from tasks.contract import Confirmation
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from orchestrator.actions import Actions
-from orchestrator.batch_log import of_trial
+from orchestrator.control.actions import Actions
+from orchestrator.control.batch_log import of_trial
+from orchestrator.control.recovery import Slots, Watch
+from orchestrator.control.studies import Studies
 from orchestrator.engine import StudyEngine
 from orchestrator.ports import Clock, Entry, Stream
-from orchestrator.recovery import Slots, Watch
-from orchestrator.studies import Studies
 from tasks import keys
 from tasks.codec import Malformed, decode_event, salvage
 from tasks.contract import Alive, Confirmation, Event, Verdict

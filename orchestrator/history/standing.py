@@ -6,9 +6,9 @@ from collections.abc import Mapping, Set
 from typing import Any, cast
 
 from orchestrator import pruning
+from orchestrator.history.recorded import Recording
 from orchestrator.pruning import Decision, Outcome
 from orchestrator.pruning.promotion import PromotionRule
-from orchestrator.recorded import Recording
 from orchestrator.spec import Spec
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")

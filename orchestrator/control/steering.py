@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.control.studies import Studies
 from orchestrator.engine import StudyEngine
 from orchestrator.errors import BadInput
 from orchestrator.ports import Books, Clock, Command
@@ -15,7 +16,6 @@ from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_configuration
 from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
-from orchestrator.studies import Studies
 
 _MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
 """Keys of a spec from which an engine's rules and sampler are made."""

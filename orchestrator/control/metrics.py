@@ -18,11 +18,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from orchestrator.dispatch import queue_lengths
+from orchestrator.control.dispatch import queue_lengths
+from orchestrator.control.stream import Backlog, backlog
 from orchestrator.notices import Progress
 from orchestrator.ports import Observer, Round
 from orchestrator.pruning.catalog import NAMES
-from orchestrator.stream import Backlog, backlog
 from tasks.contract import FailureCause
 from tasks.exposition import make_registry
 

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-import math
 from dataclasses import dataclass
 
-from sqlalchemy import exc
-
-from orchestrator import dispatch, stream
-from orchestrator.actions import Actions
-from orchestrator.batch_log import log_batch
-from orchestrator.engine import Batch
+from orchestrator.control import dispatch, stream
+from orchestrator.control.actions import Actions
+from orchestrator.control.batch_log import log_batch
+from orchestrator.control.commit import AWAY_SECONDS, Committer
+from orchestrator.control.intake import Intake
+from orchestrator.control.journal import Journal
+from orchestrator.control.reconcile import Reconciler
+from orchestrator.control.recovery import Slots, Watch, dead_here
+from orchestrator.control.steering import Steering
+from orchestrator.control.studies import Studies
+from orchestrator.control.tidings import Tidings
 from orchestrator.errors import BadInput
-from orchestrator.intake import Intake
-from orchestrator.journal import Journal
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import (
     BATCH,
@@ -26,7 +28,6 @@ from orchestrator.ports import (
     Clock,
     Command,
     ForeignWrite,
-    NoteState,
     Notifier,
     Observer,
     Owed,
@@ -40,19 +41,12 @@ from orchestrator.ports import (
     unobserved,
     unwatched,
 )
-from orchestrator.reconcile import Reconciler
-from orchestrator.recovery import Slots, Watch, dead_here
 from orchestrator.schedule.aftercare import Aftercare
 from orchestrator.schedule.scheduling import Scheduling
-from orchestrator.steering import Steering
-from orchestrator.studies import Studies
 from tasks.signing import UNSIGNED, Keyring
 
 log = logging.getLogger(__name__)
 
-PROGRESS_SECONDS = 0.1
-AWAY_SECONDS = 0.2
-DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.DBAPIError)
 REDIS_AWAY = (*stream.AWAY, *dispatch.AWAY)
 
 
@@ -138,12 +132,10 @@ class Controller:
         self._actions = Actions(events, broker, checkpoints, artifacts, passed)
         self._reconciler = Reconciler(self._studies, self._actions, broker, clock)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
-        self._progress_owed: set[str] = set()
-        self._progress_told: dict[str, float] = {}
+        self._committer = Committer(store, self._notifier, self._watch, clock, heartbeat)
+        self._tidings = Tidings(events, self._studies)
         self._answered: dict[Command, str] = {}
-        self._settled: dict[str, NoteState] = {}
         self._folded = 0
-        self._renew_at = 0.0
         self._probe_at = 0.0
         self._tidy_at = 0.0
         self._round_at = clock.monotonic()
@@ -252,9 +244,8 @@ class Controller:
         batches = self._studies.take()
         answers = dict(self._answered)
         self._answered.clear()
-        commit_seconds = self._commit(batches, {command.id: text for command, text in answers.items()})
-        committed = commit_seconds is not None
-        settled, self._settled = self._settled, {}
+        seconds, settled = self._committer.commit(batches, {command.id: text for command, text in answers.items()})
+        committed = seconds is not None
         for name, batch in batches.items():
             self._actions.add(batch)
             if batch.changes.notes:
@@ -266,7 +257,7 @@ class Controller:
         self._actions.answer_commands((command.key, text) for command, text in answers.items())
         try:
             self._actions.do()
-            self._tell(batches, at)
+            self._tidings.tell(batches, at)
         except REDIS_AWAY as error:
             self._lose_redis(error)
         for name, batch in batches.items():
@@ -278,7 +269,7 @@ class Controller:
             # Another run may wait for this one to end.
             self._intake.rung |= engine.spec.run is not None
         slots = self._slots.busy_and_idle
-        self._observer(Round(self._folded, commit_seconds, batches, settled, self._studies, slots))
+        self._observer(Round(self._folded, seconds, batches, settled, self._studies, slots))
         self._folded = 0
         return committed
 
@@ -286,49 +277,13 @@ class Controller:
         """Commits what the engines have staged."""
         self._finish_round(self._clock.wall())
 
-    def _commit(self, batches: dict[str, Batch], answers: dict[int, str]) -> float | None:
-        """Writes what there is to write, or renews the lease where that is due. Returns the seconds that it took."""
-        changes = {name: batch.changes for name, batch in batches.items()}
-        # Kept until it is committed, as nobody would say it again.
-        self._settled |= self._notifier.take_settled()
-        now = self._clock.monotonic()
-        if not any(changes.values()) and not answers and not self._settled and now < self._renew_at:
-            return None
-        while True:
-            begun = self._clock.monotonic()
-            try:
-                self._store.commit(changes, answers, self._settled)
-                break
-            except ForeignWrite:
-                raise
-            except DATABASE_AWAY as error:
-                if not _is_connection_trouble(error):
-                    raise
-                log.warning("the database is away: %s", _first_line(error), extra={"action": "database_away"})
-                self._watch.fell_behind()
-                self._clock.sleep(AWAY_SECONDS)
-        done = self._clock.monotonic()
-        self._renew_at = done + self._heartbeat
-        return done - begun
-
-    def _tell(self, batches: dict[str, Batch], at: float) -> None:
-        for name, batch in batches.items():
-            if batch.changes:
-                self._progress_owed.add(name)
-            due = at - self._progress_told.get(name, 0.0) >= PROGRESS_SECONDS
-            if batch.notices or batch.changes.study_state or (due and name in self._progress_owed):
-                self._events.notify(name, [*batch.notices, self._studies[name].progress()])
-                self._progress_told[name] = at
-                self._progress_owed.discard(name)
-
     # -- what is due without an event -----------------------------------------------------------------------------
 
     def _patience(self, now: float) -> float:
         """Returns how long the stream may be waited for, in seconds."""
         if self._intake.rung:
             return 0.0
-        owed = PROGRESS_SECONDS if self._progress_owed else math.inf
-        return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, owed))
+        return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, self._tidings.patience))
 
     def _tend(self, now: float) -> None:
         running = self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING)
@@ -379,11 +334,3 @@ class Controller:
         """Reads a study again, whatever is in memory: what others have written to the database is found, too."""
         self._studies.load(name)
         self._reconciler.reconcile()
-
-
-def _is_connection_trouble(error: exc.DBAPIError) -> bool:
-    return error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError)
-
-
-def _first_line(error: exc.DBAPIError) -> str:
-    return str(error.orig or error).strip().splitlines()[0]

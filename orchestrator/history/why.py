@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.changes import AttemptRow, DecisionAction, DecisionRow
-from orchestrator.grounds import Grounds, of_rule
+from orchestrator.history.grounds import Grounds, of_rule
+from orchestrator.history.recorded import TrialFacts, ranking
 from orchestrator.pruning import Direction
-from orchestrator.recorded import TrialFacts, ranking
 from orchestrator.view.lines import traceback_lines
 from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line
 

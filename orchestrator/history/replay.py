@@ -19,8 +19,8 @@ from typing import Any, cast
 
 from orchestrator import pruning
 from orchestrator.errors import BadInput
+from orchestrator.history.recorded import Recording, ranking
 from orchestrator.pruning import Outcome, Rule
-from orchestrator.recorded import Recording, ranking
 from orchestrator.spec.rules import PrunerTable
 
 Advance = Callable[[int], None]

@@ -6,8 +6,8 @@ import math
 from typing import Any
 
 from orchestrator.changes import AttemptRow, DecisionRow
-from orchestrator.recorded import TrialFacts
-from orchestrator.why import Story, explain
+from orchestrator.history.recorded import TrialFacts
+from orchestrator.history.why import Story, explain
 
 
 def to_json(trial: TrialFacts) -> dict[str, Any]:

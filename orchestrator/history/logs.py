@@ -14,8 +14,8 @@ from typing import IO, Final
 
 from orchestrator.changes import AttemptRow
 from orchestrator.errors import BadInput
+from orchestrator.history.recorded import TrialFacts
 from orchestrator.lifecycle import AttemptState
-from orchestrator.recorded import TrialFacts
 
 _ENDED: Final = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 _LIVE: Final = frozenset({AttemptState.RUNNING, AttemptState.STOPPING})

@@ -24,10 +24,10 @@ from kombu.transport import redis as redis_transport
 from tasks import keys, log_lines
 from tasks.app import SIGNATURE, TRAIN
 from tasks.codec import Malformed, OtherVersion, job_from_payload, signable
-from tasks.joining import misfit
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
+from tasks.worker.joining import misfit
 
-log = logging.getLogger("tasks.delivery")
+log = logging.getLogger(__name__)
 
 DATA_KEPT = 65_536
 REASON_KEPT = 500

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import posixpath
 
-from orchestrator.checkpoints import Bin
+from orchestrator.control.checkpoints import Bin
 from orchestrator.engine import Sweep
 
 

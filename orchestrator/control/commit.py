@@ -1,0 +1,88 @@
+"""Writing a round to the database: all of it at once, and again until the database takes it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from sqlalchemy import exc
+
+from orchestrator.changes import Changes
+from orchestrator.control.recovery import Watch
+from orchestrator.engine import Batch
+from orchestrator.ports import Books, Clock, ForeignWrite, NoteState, Notifier
+
+log = logging.getLogger(__name__)
+
+AWAY_SECONDS = 0.2
+"""Pause before a server that is away is tried again."""
+
+DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.DBAPIError)
+
+
+class Committer:
+    """Commits rounds, and by that keeps the writer's lease.
+
+    Args:
+        store: The database, with the right to write.
+        notifier: Whose settled notes are recorded with the round.
+        watch: Told that silence proves nothing while the database is away.
+        clock: Time.
+        heartbeat: Seconds between two renewals of the lease, at the most.
+    """
+
+    def __init__(self, store: Books, notifier: Notifier, watch: Watch, clock: Clock, heartbeat: float) -> None:
+        self._store = store
+        self._notifier = notifier
+        self._watch = watch
+        self._clock = clock
+        self._heartbeat = heartbeat
+        # Kept until they are committed, as nobody would say them again.
+        self._settled: dict[str, NoteState] = {}
+        self._renew_at = 0.0
+
+    def commit(
+        self, batches: Mapping[str, Batch], answers: Mapping[int, str]
+    ) -> tuple[float | None, dict[str, NoteState]]:
+        """Writes what there is to write, or renews the lease where that is due.
+
+        Returns:
+            The seconds that it took, ``None`` where there was nothing to do; and the notes that were settled, by id.
+
+        Raises:
+            ForeignWrite: somebody else has written to a study; nothing of the round is written.
+        """
+        changes = {name: batch.changes for name, batch in batches.items()}
+        self._settled |= self._notifier.take_settled()
+        if any(changes.values()) or answers or self._settled or self._clock.monotonic() >= self._renew_at:
+            seconds = self._write(changes, answers)
+        else:
+            seconds = None
+        settled, self._settled = self._settled, {}
+        return seconds, settled
+
+    def _write(self, changes: Mapping[str, Changes], answers: Mapping[int, str]) -> float:
+        while True:
+            begun = self._clock.monotonic()
+            try:
+                self._store.commit(changes, answers, self._settled)
+                break
+            except ForeignWrite:
+                raise
+            except DATABASE_AWAY as error:
+                if not _is_connection_trouble(error):
+                    raise
+                log.warning("the database is away: %s", _first_line(error), extra={"action": "database_away"})
+                self._watch.fell_behind()
+                self._clock.sleep(AWAY_SECONDS)
+        done = self._clock.monotonic()
+        self._renew_at = done + self._heartbeat
+        return done - begun
+
+
+def _is_connection_trouble(error: exc.DBAPIError) -> bool:
+    return error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError)
+
+
+def _first_line(error: exc.DBAPIError) -> str:
+    return str(error.orig or error).strip().splitlines()[0]

@@ -1,0 +1,1 @@
+"""What was kept of studies and trials: as values, in words, and held against other rules."""

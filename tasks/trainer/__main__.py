@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 
+from tasks.imports import rare_collections
 from tasks.lifeline import adopt_orphans, die_with_parent
 from tasks.wire import Wire
 
@@ -26,9 +27,10 @@ def main() -> None:
     os.set_inheritable(fd, False)
     adopt_orphans()
 
-    from tasks.admission import Admission
-    from tasks.objective_path import OBJECTIVE_PATH, split_path
-    from tasks.trainer.loop import Trainer
+    with rare_collections():
+        from tasks.admission import Admission
+        from tasks.objective_path import OBJECTIVE_PATH, split_path
+        from tasks.trainer.loop import Trainer
 
     # Behind our own imports: nothing in them takes the place of what this process itself is made of.
     sys.path[:0] = map(str, split_path(os.environ.get(OBJECTIVE_PATH, "")))

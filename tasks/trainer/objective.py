@@ -14,6 +14,7 @@ import optuna
 
 from tasks.admission import ANYTHING, Admission, NotAdmitted
 from tasks.contract import Failed, FailureCause, Finished, Paused
+from tasks.imports import rare_collections
 from tasks.trainer.elsewhere import children_end_here
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing
@@ -37,7 +38,8 @@ def load(reference: str, admission: Admission = ANYTHING) -> Callable[..., Any]:
         raise ObjectiveMissing(refusal) from NotAdmitted(refusal)
     module_name, _, attribute = reference.partition(":")
     try:
-        module = importlib.import_module(module_name)
+        with rare_collections():
+            module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
         reason = " ".join(str(error).split()) or "no message"
         raise ObjectiveMissing(

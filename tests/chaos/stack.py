@@ -14,6 +14,7 @@ from pathlib import Path
 
 import sqlalchemy
 
+from tests import warm
 from tests.servers import PostgreSQL, Redis
 
 ROOT = Path(__file__).parents[2]
@@ -84,13 +85,12 @@ class Stack:
     def submit(self, spec: Path, seconds: float = 60.0) -> None:
         """Hands over a search; while nobody answers, again."""
         deadline = time.monotonic() + seconds
-        command = [sys.executable, "-m", "orchestrator", "submit", str(spec)]
         while True:
-            done = subprocess.run(command, env=self.environment, cwd=self.folder, capture_output=True, check=False)
+            done = warm.call("submit", str(spec), environment=self.environment, folder=self.folder, seconds=2 * seconds)
             if done.returncode == 0:
                 return
             if time.monotonic() > deadline:
-                raise RuntimeError(done.stderr.decode(errors="replace"))
+                raise RuntimeError(done.stderr)
 
     def signal(self, name: str, number: signal.Signals) -> None:
         self.running[name].send_signal(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import uuid
 from collections.abc import Iterator
@@ -68,9 +69,17 @@ def postgresql(template: str) -> Iterator[str]:
     run(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
+@pytest.fixture(scope="session")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file with all tables, to be copied."""
+    path = tmp_path_factory.mktemp("original") / "study.db"
+    prepared(f"sqlite:///{path}")
+    return path
+
+
 @pytest.fixture
-def sqlite(tmp_path: Path) -> str:
-    return prepared(f"sqlite:///{tmp_path}/study.db")
+def sqlite(original: Path, tmp_path: Path) -> str:
+    return f"sqlite:///{shutil.copy(original, tmp_path)}"
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

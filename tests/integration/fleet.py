@@ -20,6 +20,7 @@ from optuna.storages import RDBStorage
 from orchestrator.notices import Notice, Progress, decode
 from tasks import keys
 from tasks.app import connect
+from tests import warm
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -133,7 +134,7 @@ class Fleet:
         return path
 
     def submit(self, spec: Path) -> str:
-        done = self.call("submit", str(spec))
+        done = warm.call("submit", str(spec), environment=self.environment(), folder=self.folder, seconds=PATIENCE)
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 

@@ -25,7 +25,8 @@ import optuna
 TABLE: dict[str, Callable[[optuna.Trial], Any]] = {}
 """What there is, by name."""
 
-MANY = 100_000
+MANY = 25_000
+"""More than a keeper holds in memory, and far more than may be unconfirmed in the stream."""
 
 
 def odd(trial: optuna.Trial, names: Sequence[str] = ()) -> Any:

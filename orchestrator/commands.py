@@ -18,7 +18,7 @@ from orchestrator.control.stream import ring
 from orchestrator.errors import BadInput, OrchestratorError
 from orchestrator.schedule.slot import OPERATION, order
 from orchestrator.spec import Spec
-from orchestrator.storage import Store
+from orchestrator.storage.store import Store
 from orchestrator.timetable import run_name
 from tasks import keys
 from tasks.app import raw

@@ -9,16 +9,20 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from orchestrator.changes import Changes, NoteRow
-from orchestrator.engine import Batch, Snapshot, StudyEngine, Sweep
 from orchestrator.errors import OrchestratorError
 from orchestrator.notices import Best, Notice
 from orchestrator.schedule.slot import Run, Slot
 from orchestrator.spec import Spec
 from orchestrator.spec.notify import NotifyTable
 from tasks.contract import Confirmation, Job, Reply
+
+if TYPE_CHECKING:
+    from orchestrator.engine.core import Snapshot
+    from orchestrator.engine.outputs import Batch, Sweep
+    from orchestrator.engine.study import StudyEngine
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 """Id and fields of one entry of the stream."""

@@ -14,6 +14,7 @@ from orchestrator.errors import BadInput
 from orchestrator.local.server import redis_url_of
 from orchestrator.notices import Notice, Progress, decode
 from orchestrator.settings import Settings
+from orchestrator.study_states import ENDED
 from orchestrator.urls import redact
 from orchestrator.view.base import View
 from tasks import keys
@@ -26,7 +27,6 @@ WAIT_MILLISECONDS = 250
 SILENT_SECONDS = 3.0
 """After how long without news the database is asked whether the study has ended meanwhile."""
 
-ENDED = frozenset({"finished", "failed", "stopped"})
 
 RECENT = 10
 """So many trials that had ended before are shown first, to people."""

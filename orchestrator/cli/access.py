@@ -39,9 +39,9 @@ def issuer(settings: Settings) -> Issuer:
     """Returns what gives commands to the control plane, or leaves them for the next one."""
     from orchestrator.commands import Issuer
     from orchestrator.local.server import redis_url_of
-    from orchestrator.storage import Store
     from orchestrator.storage.database import Database
     from orchestrator.storage.look import url_of
+    from orchestrator.storage.store import Store
     from tasks.app import connect
 
     database = Database(url_of(settings))

@@ -208,8 +208,8 @@ def submit(spec: Path, name: str | None) -> None:
     redis_url, storage_url = urls(settings)
     from orchestrator.commands import Issuer
     from orchestrator.control.serve import check_redis
-    from orchestrator.storage import Store
     from orchestrator.storage.database import Database
+    from orchestrator.storage.store import Store
     from tasks.app import connect
 
     _check_classes(search, spec)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.control.stream import is_full
-from orchestrator.engine import Answer, Batch, Revoke, Send
+from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
 from orchestrator.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
 from tasks.contract import Confirmation
 

@@ -6,7 +6,7 @@ import contextlib
 import posixpath
 
 from orchestrator.control.checkpoints import Bin
-from orchestrator.engine import Sweep
+from orchestrator.engine.outputs import Sweep
 
 
 class ArtifactBin(Bin):

@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from orchestrator.changes import AttemptRow
-from orchestrator.engine import Batch
+from orchestrator.engine.outputs import Batch
 from orchestrator.notices import TrialEnded
 
 log = logging.getLogger(__name__)

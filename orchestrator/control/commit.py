@@ -9,7 +9,7 @@ from sqlalchemy import exc
 
 from orchestrator.changes import Changes
 from orchestrator.control.recovery import Watch
-from orchestrator.engine import Batch
+from orchestrator.engine.outputs import Batch
 from orchestrator.ports import Books, Clock, ForeignWrite, NoteState, Notifier
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from orchestrator.control.actions import Actions
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.recovery import Slots, Watch
 from orchestrator.control.studies import Studies
-from orchestrator.engine import StudyEngine
+from orchestrator.engine.study import StudyEngine
 from orchestrator.ports import Clock, Entry, Stream
 from tasks import keys
 from tasks.codec import Malformed, decode_event, salvage

@@ -8,7 +8,9 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.engine import Batch, Snapshot, StudyEngine
+from orchestrator.engine.core import Snapshot
+from orchestrator.engine.outputs import Batch
+from orchestrator.engine.study import StudyEngine
 from orchestrator.spec import Spec
 from tasks.contract import Event
 

@@ -29,9 +29,10 @@ from orchestrator.notify.policy import Policy
 from orchestrator.ports import Clock, Observer, Passed, unobserved, unwatched
 from orchestrator.schedule.reports import Reports
 from orchestrator.settings import Settings
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.calendar import Calendar
 from orchestrator.storage.database import Database, process_name
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 from orchestrator.urls import redact
 from tasks.app import connect
 from tasks.endpoint import BadSetting, Endpoint

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.control.studies import Studies
-from orchestrator.engine import StudyEngine
+from orchestrator.engine.study import StudyEngine
 from orchestrator.errors import BadInput
 from orchestrator.ports import Books, Clock, Command
 from orchestrator.schedule.scheduling import Scheduling

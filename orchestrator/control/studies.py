@@ -12,10 +12,13 @@ from orchestrator.changes import AttemptRow
 from orchestrator.control import journal
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.journal import Journal, Record
-from orchestrator.engine import ENDED, Batch, Snapshot, StudyEngine
+from orchestrator.engine.core import Snapshot
+from orchestrator.engine.outputs import Batch
+from orchestrator.engine.study import StudyEngine
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import Books, Clock
 from orchestrator.spec import Spec
+from orchestrator.study_states import ENDED
 
 log = logging.getLogger(__name__)
 

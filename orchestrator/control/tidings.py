@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from orchestrator.control.studies import Studies
-from orchestrator.engine import Batch
+from orchestrator.engine.outputs import Batch
 from orchestrator.ports import Stream
 
 PROGRESS_SECONDS = 0.1

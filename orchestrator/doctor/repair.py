@@ -20,9 +20,10 @@ from orchestrator.doctor.queues import clear
 from orchestrator.errors import OrchestratorError
 from orchestrator.local.server import redis_url_of
 from orchestrator.settings import Settings
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.look import url_of
+from orchestrator.storage.store import Store
 from orchestrator.view.words import count
 from tasks import keys
 from tasks.app import connect

@@ -8,10 +8,11 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from orchestrator.changes import Changes, NoteRow
-from orchestrator.engine.core import ENDED, Core
+from orchestrator.engine.core import Core
 from orchestrator.engine.flag import flag
 from orchestrator.notices import Best
 from orchestrator.spec.notify import Event
+from orchestrator.study_states import ENDED
 
 
 def notes(core: Core, changes: Changes) -> list[NoteRow]:

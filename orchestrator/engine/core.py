@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from optuna.trial import FrozenTrial
 
+from orchestrator.attributes import FLAGGED
 from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.engine.artifacts import Artifacts
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.checkpoints import Checkpoints
-from orchestrator.engine.flag import FLAGGED, flag, is_compared
+from orchestrator.engine.flag import flag, is_compared
 from orchestrator.engine.outputs import Answer, Figures, Revoke, Send
 from orchestrator.engine.trials import Trials
 from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
 from orchestrator.spec import Spec
+from orchestrator.study_states import ENDED, StudyState
 from tasks.contract import Failed, Job
-
-StudyState = Literal["running", "paused", "ending", "finished", "failed", "stopped"]
-ENDED: frozenset[StudyState] = frozenset({"finished", "failed", "stopped"})
 
 FIRST_TRIALS = 3
 """When so many trials have ended and all of them failed alike, the objective is broken, not the trial."""

@@ -6,11 +6,12 @@ import math
 from typing import assert_never
 
 from orchestrator.changes import AttemptRow
-from orchestrator.engine.core import ENDED, Core
+from orchestrator.engine.core import Core
 from orchestrator.engine.outputs import Answer
 from orchestrator.engine.viewing import view
 from orchestrator.lifecycle import AttemptEvent, AttemptState
 from orchestrator.sampling import SamplerFailed
+from orchestrator.study_states import ENDED
 from tasks.contract import (
     Alive,
     Artifact,

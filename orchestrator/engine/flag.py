@@ -6,9 +6,6 @@ from orchestrator.notices import Best
 from orchestrator.spec import Spec
 from orchestrator.view.words import number
 
-FLAGGED = "orchestrator_flagged"
-"""User attribute of a study: in what it is worse than the last run; null where it was compared and is not."""
-
 
 def is_compared(spec: Spec, state: str) -> bool:
     """Whether a study that is in this state now is a run that is held against another one."""

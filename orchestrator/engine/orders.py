@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from orchestrator.engine.core import ENDED, Core
+from orchestrator.engine.core import Core
 from orchestrator.spec import Spec
+from orchestrator.study_states import ENDED
 
 Steer = Literal["pause", "resume", "stop"]
 

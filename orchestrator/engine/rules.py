@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial
 
 from orchestrator import pruning
+from orchestrator.attributes import AUDITED, SHADOW
 from orchestrator.changes import DecisionAction, DecisionRow
 from orchestrator.engine.explain import attribute
 from orchestrator.mirror import Mirror
@@ -20,12 +21,6 @@ from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.sampling import derive
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import PrunerTable
-
-AUDITED = "audited"
-SHADOW = "shadow_pruned_by"
-"""User attributes of a trial: the decision that condemned it although it was let run on, and the one that the shadow
-rule would have taken. Each with ``reports``, how many reports the trial had made by then: that much of it the rule has
-seen, so that it can be told the same again."""
 
 _PREFIX = "shadow:"
 

@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.engine import announcing, orders
 from orchestrator.engine.adoption import adopt
 from orchestrator.engine.attempts import Attempts
-from orchestrator.engine.core import ENDED, Core, Snapshot, StudyState
+from orchestrator.engine.core import Core, Snapshot
 from orchestrator.engine.events import fold
 from orchestrator.engine.orders import Steer
 from orchestrator.engine.outputs import Batch, Revoke, Sweep
@@ -20,6 +20,7 @@ from orchestrator.lifecycle import LIVE, AttemptEvent, AttemptState
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Progress
 from orchestrator.spec import Spec
+from orchestrator.study_states import ENDED, StudyState
 from tasks.contract import Event, Failed
 
 

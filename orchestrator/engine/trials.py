@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_right, insort
 from collections import Counter
@@ -11,9 +10,11 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from orchestrator.attributes import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE
 from orchestrator.changes import DecisionRow
+from orchestrator.engine.annotations import Sources, annotate, failure_attribute
 from orchestrator.engine.explain import attribute, describe
-from orchestrator.engine.rules import AUDITED, SHADOW, Rules
+from orchestrator.engine.rules import Rules
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Best, OtherSource, TrialEnded
 from orchestrator.optima import best_of, front_of
@@ -22,17 +23,6 @@ from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import AshaPruner
 from tasks.contract import Attribute, Failed, Slice
-
-DECISION = "pruned_by"
-FAILURE = "failure"
-SOURCE = "source"
-RETRY_OF = "retry_of"
-"""User attributes of a trial: why it was pruned, how it failed, the digest of its objective's source, the number of the
-trial whose parameters it was made with."""
-
-FIXED = "fixed_params"
-EXTRA = "orchestrator:extra"
-"""System attributes: where Optuna keeps the parameters of an enqueued trial, and that it is beside the budget."""
 
 _OF_THE_OBJECTIVE = ("exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint")
 
@@ -76,8 +66,7 @@ class Trials:
         self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
         self._rules = Rules(spec, seed, self.mirror, self.asker.study)
         self._notices: list[TrialEnded | OtherSource] = []
-        # Number of the first trial that had it, by digest; the study's first one comes first.
-        self._sources: dict[str, int] = {}
+        self._sources = Sources(self.mirror)
         self._just_ended: list[int] = []
         self._dealt = False
         # For how many completed trials it was found out.
@@ -101,8 +90,7 @@ class Trials:
                 self.mirror.create_new_trial(0, trial)
                 self.extra += EXTRA in trial.system_attrs
                 self.epochs += len(trial.intermediate_values)
-                if isinstance(source := trial.user_attrs.get(SOURCE), str):
-                    self._sources.setdefault(source, trial.number)
+                self._sources.restore(trial.number, trial.user_attrs.get(SOURCE))
                 outcome = _OUTCOMES.get(trial.state)
                 if trial.state is TrialState.WAITING:
                     self.enqueued.add(trial.number)
@@ -207,37 +195,13 @@ class Trials:
         return decision
 
     def annotate(self, number: int, body: Attribute) -> bool:
-        """Sets what the objective set: a user attribute, or a constraint, of which the first value counts.
-
-        Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study, and
-        three names are ours.
-        """
-        try:
-            value = json.loads(body.value)
-            json.dumps(value).encode()
-        except (ValueError, RecursionError):
-            return False
-        if body.kind == "user":
-            if body.key in (AUDITED, RETRY_OF, SHADOW):
-                return False
-            self.mirror.set_trial_user_attr(number, body.key, value)
-            return True
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            return False
-        key = f"constraints:{body.key}"
-        if key not in self.mirror.get_trial(number).system_attrs:
-            self.mirror.set_trial_system_attr(number, key, float(value))
-        return True
+        """Sets what the objective set; returns whether that could be set."""
+        return annotate(self.mirror, number, body)
 
     def note_source(self, number: int, digest: str) -> None:
-        """Keeps which source the objective had; the first attempt's stays. A study's second source is news."""
-        if digest not in self._sources:
-            if self._sources:
-                first = next(iter(self._sources.values()))
-                self._notices.append(OtherSource(number=number, first=first, digest=digest))
-            self._sources[digest] = number
-        if SOURCE not in self.mirror.get_trial(number).user_attrs:
-            self.mirror.set_trial_user_attr(number, SOURCE, digest)
+        """Keeps which source the objective had."""
+        if news := self._sources.note(number, digest):
+            self._notices.append(news)
 
     def prune(self, number: int, decision: Decision, at: float) -> None:
         """Ends a trial by a rule's decision, which is kept with it."""
@@ -313,15 +277,7 @@ class Trials:
 
     def fail(self, number: int, failure: Failed, at: float) -> None:
         """Ends a trial as failed; how is kept with it."""
-        detail = {
-            "cause": failure.cause,
-            "error": failure.error,
-            "message": failure.message,
-            "traceback": failure.traceback,
-            "exit_code": failure.exit_code,
-        }
-        kept = {key: value for key, value in detail.items() if value not in ("", None)}
-        self.mirror.set_trial_user_attr(number, FAILURE, kept)
+        self.mirror.set_trial_user_attr(number, FAILURE, failure_attribute(failure))
         text = f"{failure.error}: {failure.message}"
         self._end(number, TrialState.FAIL, None, text, at, failure.traceback)
 

@@ -9,16 +9,16 @@ from collections.abc import Sequence
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator import pruning
-from orchestrator.engine import Snapshot
+from orchestrator.attributes import AUDITED, EXTRA, SHADOW
 from orchestrator.engine.artifacts import kept_of
-from orchestrator.engine.rules import AUDITED, SHADOW, condemned
-from orchestrator.engine.trials import EXTRA
+from orchestrator.engine.core import Snapshot
+from orchestrator.engine.rules import condemned
 from orchestrator.lifecycle import AttemptState
 from orchestrator.notices import Best
 from orchestrator.optima import best_of, front_of, in_memory
 from orchestrator.pruning import Outcome
 from orchestrator.pruning.promotion import PromotionRule
-from orchestrator.storage import Store
+from orchestrator.storage.store import Store
 from orchestrator.urls import redact
 from orchestrator.view.summary import Audit, Epochs, Model, Shadow, Summary, Trials, percentiles
 

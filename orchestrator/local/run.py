@@ -23,9 +23,10 @@ from orchestrator.local.server import EmbeddedServer
 from orchestrator.local.stack import Child
 from orchestrator.settings import Settings, ensure_data_dir, without_secrets
 from orchestrator.spec import Spec
+from orchestrator.study_states import ENDED
 from orchestrator.view.base import View
 from orchestrator.view.summary import Summary
-from orchestrator.watch import ENDED, follow, newest
+from orchestrator.watch import follow, newest
 from tasks import keys
 from tasks.app import connect, raw
 from tasks.codec import decode_from_trainer
@@ -34,7 +35,7 @@ from tasks.frames import Preloaded
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
 if TYPE_CHECKING:
-    from orchestrator.storage import Store
+    from orchestrator.storage.store import Store
 
 DRAIN_SECONDS = 12.0
 """How long a worker that shuts down may take to hand its trials back."""
@@ -107,8 +108,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         from orchestrator.history.results import summarize
         from orchestrator.spec.pruners import check_pruner
         from orchestrator.spec.samplers import check_sampler
-        from orchestrator.storage import Store
         from orchestrator.storage.database import Database
+        from orchestrator.storage.store import Store
 
         check_sampler(spec, plan.source)
         check_pruner(spec, plan.source)

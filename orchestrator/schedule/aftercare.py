@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from orchestrator.control.studies import Studies
-from orchestrator.engine import Sweep
+from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import BadInput
 from orchestrator.ports import Artifacts, Calendar, Checkpoints, Clock, Reports
 from orchestrator.schedule.slot import Run, Slot

@@ -19,10 +19,10 @@ from orchestrator.ports import Clock, Command
 from orchestrator.schedule.folder import Folder
 from orchestrator.schedule.slot import Known
 from orchestrator.schedule.ticker import LOOK_SECONDS, MOST_AHEAD, Ticker
-from orchestrator.storage import Store
 from orchestrator.storage.calendar import read_known
 from orchestrator.storage.database import Database
 from orchestrator.storage.statements import current_time
+from orchestrator.storage.store import Store
 from tasks.app import connect, create_app
 
 log = logging.getLogger(__name__)

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal, NamedTuple
 
-from orchestrator.engine import ENDED
 from orchestrator.errors import BadInput
 from orchestrator.spec import Spec
 from orchestrator.spec.schedule import ScheduleTable
+from orchestrator.study_states import ENDED
 
 SlotState = Literal["waiting", "running", "ended", "skipped", "missed", "refused", "deleting", "deleted"]
 """Waits for an earlier run to end. Its study was made; it has ended, and what was to be done about that is done. An

@@ -11,9 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import optuna
 import sqlalchemy
-from optuna.storages import RDBStorage
 from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, update
 
 from orchestrator.errors import BadInput
@@ -104,6 +102,10 @@ class Database:
 
     def _make_tables(self) -> OurSchema:
         """Makes what is missing; returns the version of ours."""
+        # Not before it is needed: most commands only look.
+        import optuna
+        from optuna.storages import RDBStorage
+
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         for attempt in range(MAKE_ATTEMPTS):
             try:

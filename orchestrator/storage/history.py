@@ -6,18 +6,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
-from optuna.study import StudyDirection
 from sqlalchemy import Connection, Table, func, select
 
+from orchestrator.attributes import FAILURE, RETRY_OF, SOURCE
 from orchestrator.changes import AttemptRow, DecisionRow
-from orchestrator.engine.trials import FAILURE, RETRY_OF, SOURCE
 from orchestrator.errors import BadInput, did_you_mean
 from orchestrator.history.overview import Overview
 from orchestrator.history.recorded import RecordedTrial, Recording, StudyFacts, TrialFacts
-from orchestrator.history.standing import standing
 from orchestrator.notices import TrialEnded
 from orchestrator.pruning import Decision, Direction
 from orchestrator.schedule.slot import Known, Slot
@@ -25,10 +23,21 @@ from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.calendar import read_known, read_slots
 from orchestrator.storage.listing import Listing
-from orchestrator.storage.reading import final_value, read_params, read_values, reported_value, seconds
+from orchestrator.storage.reading import final_value, read_params, read_values, seconds
 from orchestrator.storage.standings import read_ended, read_overviews
-from orchestrator.storage.theirs import DIRECTIONS, STEPS, STUDIES, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES
-from orchestrator.storage.whole import Whole, read_whole
+from orchestrator.storage.theirs import (
+    DIRECTIONS,
+    STEPS,
+    STUDIES,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    VALUES,
+    from_stored,
+)
+
+if TYPE_CHECKING:
+    from orchestrator.storage.whole import Whole
 
 _MOST_NAMES = 10
 _OF_A_REPORT = ("keep", "prune", "audit", "shadow")
@@ -119,7 +128,7 @@ class History:
         return TrialFacts(
             study=study,
             number=number,
-            state=found.state.name,
+            state=found.state,
             values=read_values(self._connection, found.trial_id),
             params=read_params(self._connection, found.trial_id),
             steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
@@ -144,7 +153,7 @@ class History:
             BadInput: no such study.
         """
         study_id, _ = self._study(name)
-        directions = [each.name.lower() for each in self._directions(study_id)]
+        directions = [each.lower() for each in self._directions(study_id)]
         return Listing(self._connection, study_id, directions, self._ours)
 
     def whole(self, name: str) -> Whole:
@@ -153,6 +162,9 @@ class History:
         Raises:
             BadInput: no such study, or one of Optuna's alone.
         """
+        # All that Optuna and the core are made of, which no other look needs.
+        from orchestrator.storage.whole import read_whole
+
         self.spec(name)
         return read_whole(self._connection, self._study(name)[0])
 
@@ -171,7 +183,7 @@ class History:
     def _recording(self, study_id: int, study: StudyFacts) -> Recording:
         trials = {
             row.number: RecordedTrial(
-                row.state.name,
+                row.state,
                 final_value(row.value, row.value_type),
                 seconds(row.datetime_start),
                 seconds(row.datetime_complete),
@@ -191,7 +203,7 @@ class History:
         if study_id is None:
             raise BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
         found = self._directions(study_id)
-        direction: Direction = "maximize" if found[0] is StudyDirection.MAXIMIZE else "minimize"
+        direction: Direction = "maximize" if found[0] == "MAXIMIZE" else "minimize"
         row = None
         if self._ours:
             query = select(tables.studies).where(tables.studies.c.study_id == study_id)
@@ -213,7 +225,7 @@ class History:
             objectives=len(found),
         )
 
-    def _directions(self, study_id: int) -> list[StudyDirection]:
+    def _directions(self, study_id: int) -> list[str]:
         query = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
         return list(self._connection.scalars(query.order_by(DIRECTIONS.c.objective)))
 
@@ -261,9 +273,11 @@ class History:
             .order_by(STEPS.c.trial_intermediate_value_id)
         )
         rows = self._connection.execute(query)
-        return [(number, step, reported_value(value, kind)) for number, step, value, kind in rows]
+        return [(number, step, from_stored(value, kind)) for number, step, value, kind in rows]
 
     def _standing(self, study_id: int, study: StudyFacts, number: int) -> Decision | None:
+        from orchestrator.history.standing import standing
+
         attributes = (
             select(TRIALS.c.number, SYSTEM_ATTRS.c.key, SYSTEM_ATTRS.c.value_json)
             .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRS.c.trial_id)

@@ -16,9 +16,8 @@ from urllib.parse import quote
 import sqlalchemy
 from sqlalchemy import Connection, and_, func, select, text
 
+from orchestrator.attributes import EXTRA
 from orchestrator.doctor.facts import Attempt, Blocked, Books, Clock, Command, Database, Known, Study, Writer
-from orchestrator.engine import ENDED
-from orchestrator.engine.trials import EXTRA
 from orchestrator.errors import BadInput
 from orchestrator.lifecycle import LIVE
 from orchestrator.spec import Spec
@@ -30,6 +29,7 @@ from orchestrator.storage.notes import read_untold
 from orchestrator.storage.statements import current_time
 from orchestrator.storage.theirs import STUDIES, SYSTEM_ATTRS, TRIALS
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
+from orchestrator.study_states import ENDED
 from orchestrator.urls import redact
 
 LOCK_SECONDS = 1.0

@@ -8,9 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from optuna.distributions import BaseDistribution, json_to_distribution
 from sqlalchemy import Connection, Table, and_, func, select
 
 from orchestrator.changes import AttemptRow
@@ -18,8 +17,11 @@ from orchestrator.history.recorded import ListedTrial, TrialHead
 from orchestrator.lifecycle import LIVE
 from orchestrator.storage import tables
 from orchestrator.storage.optimum import read_best, read_front, violating
-from orchestrator.storage.reading import final_value, reported_value
-from orchestrator.storage.theirs import PARAMS, STEPS, TRIALS, USER_ATTRS, VALUES
+from orchestrator.storage.reading import decoder, final_value
+from orchestrator.storage.theirs import PARAMS, STEPS, TRIALS, USER_ATTRS, VALUES, from_stored
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 CHUNK = 500
 """Trials that are held at once."""
@@ -59,7 +61,7 @@ class Listing:
             TrialHead(
                 id=row.trial_id,
                 number=row.number,
-                state=row.state.name,
+                state=row.state,
                 live=live.get(row.number, ""),
                 values=tuple(values.get(row.trial_id, ())),
                 started=_utc(row.datetime_start),
@@ -93,7 +95,7 @@ class Listing:
             .execution_options(yield_per=_REPORTS)
         )
         for number, step, value, kind in self._connection.execute(query):
-            yield number, step, reported_value(value, kind)
+            yield number, step, from_stored(value, kind)
 
     def parameters(self) -> dict[str, list[BaseDistribution]]:
         """Returns the distributions that each parameter has had; names in the order of their first appearance."""
@@ -104,6 +106,8 @@ class Listing:
             .group_by(PARAMS.c.param_name, PARAMS.c.distribution_json)
             .order_by("first")
         )
+        from optuna.distributions import json_to_distribution
+
         found: dict[str, list[BaseDistribution]] = defaultdict(list)
         for row in self._connection.execute(query):
             found[row.param_name].append(json_to_distribution(row.distribution_json))
@@ -133,10 +137,10 @@ class Listing:
 
     def _chunk(self, heads: Sequence[TrialHead]) -> Iterator[ListedTrial]:
         ids, numbers = [head.id for head in heads], [head.number for head in heads]
-        distribution = functools.cache(json_to_distribution)
+        value_of = functools.cache(decoder)
         params: dict[int, dict[str, Any]] = defaultdict(dict)
         for row in self._of(PARAMS, ids, PARAMS.c.param_id):
-            params[row.trial_id][row.param_name] = distribution(row.distribution_json).to_external_repr(row.param_value)
+            params[row.trial_id][row.param_name] = value_of(row.distribution_json)(row.param_value)
         attributes: dict[int, dict[str, Any]] = defaultdict(dict)
         for row in self._of(USER_ATTRS, ids, USER_ATTRS.c.trial_user_attribute_id):
             attributes[row.trial_id][row.key] = json.loads(row.value_json)
@@ -166,7 +170,7 @@ class Listing:
         )
         query = select(STEPS).join(last, and_(last.c.trial_id == STEPS.c.trial_id, last.c.step == STEPS.c.step))
         return {
-            row.trial_id: (row.step, reported_value(row.intermediate_value, row.intermediate_value_type))
+            row.trial_id: (row.step, from_stored(row.intermediate_value, row.intermediate_value_type))
             for row in self._connection.execute(query)
         }
 

@@ -8,7 +8,6 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-import optuna
 import sqlalchemy
 from sqlalchemy import Connection, exc
 
@@ -46,7 +45,6 @@ def open_connection(url: str) -> Iterator[Connection]:
         NothingThere: there is none, or it holds no studies.
         BadInput: it cannot be reached.
     """
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     where = redact(url)
     _check_file(url, where)
     database = Database(url)

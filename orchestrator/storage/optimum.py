@@ -7,14 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy
-from optuna.storages._rdb import models
-from optuna.trial import TrialState, create_trial
 from sqlalchemy import Connection, Select, case, literal, not_, select
 
 from orchestrator.notices import Best
-from orchestrator.optima import front_of, in_memory
 from orchestrator.storage.reading import final_value, read_params, read_values
-from orchestrator.storage.theirs import SYSTEM_ATTRS, TRIALS, VALUES
+from orchestrator.storage.theirs import SYSTEM_ATTRS, TRIALS, VALUES, from_stored
 
 
 def violating() -> Select[Any]:
@@ -33,10 +30,9 @@ def read_best(connection: Connection, study_id: int, *, maximize: bool) -> Best 
 def read_bests(connection: Connection, study_id: int, most: int, *, maximize: bool) -> list[Best]:
     """Returns the best completed trials, at most so many, the best one first."""
     # Infinities are stored as a kind, not as a number.
-    kind = models.TrialValueModel.TrialValueType
     size = case(
-        (VALUES.c.value_type == kind.INF_POS, sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
-        (VALUES.c.value_type == kind.INF_NEG, literal(-1)),
+        (VALUES.c.value_type == "INF_POS", sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
+        (VALUES.c.value_type == "INF_NEG", literal(-1)),
         else_=literal(0),
     )
     order = [size.desc(), VALUES.c.value.desc()] if maximize else [size, VALUES.c.value]
@@ -47,9 +43,12 @@ def read_bests(connection: Connection, study_id: int, most: int, *, maximize: bo
         .order_by(*order, TRIALS.c.number)
         .limit(most)
     )
-    decode = models.TrialValueModel.stored_repr_to_value
     return [
-        Best(number=row.number, value=decode(row.value, row.value_type), params=read_params(connection, row.trial_id))
+        Best(
+            number=row.number,
+            value=from_stored(row.value, row.value_type),
+            params=read_params(connection, row.trial_id),
+        )
         for row in connection.execute(query).all()
     ]
 
@@ -84,6 +83,11 @@ def read_front(connection: Connection, study_id: int, directions: Sequence[str])
         value = final_value(row.value, row.value_type)
         if value is not None:
             values[row.number].append(value)
+    # Heavy, and few studies have several objectives.
+    from optuna.trial import TrialState, create_trial
+
+    from orchestrator.optima import front_of, in_memory
+
     complete = [create_trial(state=TrialState.COMPLETE, values=each) for each in values.values()]
     numbers = list(values)
     # In a study of these alone a trial's number is its place among them.

@@ -9,8 +9,6 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-from optuna.storages._rdb import models
-from optuna.trial import TrialState
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
 from orchestrator.changes import AttemptRow, Changes
@@ -27,9 +25,10 @@ from orchestrator.storage.theirs import (
     TRIALS,
     USER_ATTRS,
     VALUES,
+    to_stored,
 )
 
-_UNFINISHED = (TrialState.RUNNING, TrialState.WAITING)
+_UNFINISHED = ("RUNNING", "WAITING")
 
 
 class Writer:
@@ -60,7 +59,7 @@ class Writer:
             self._connection.execute(
                 update(TRIALS)
                 .where(TRIALS.c.trial_id == self._id(number))
-                .values(state=TrialState.RUNNING, datetime_start=_utc(at))
+                .values(state="RUNNING", datetime_start=_utc(at))
             )
         self._ignore(
             PARAMS,
@@ -93,9 +92,9 @@ class Writer:
                 self._check_ours(number)
                 self.new_ids[number] = known
                 continue
-            begun: dict[str, Any] = {"state": TrialState.RUNNING, "datetime_start": _utc(at)}
+            begun: dict[str, Any] = {"state": "RUNNING", "datetime_start": _utc(at)}
             if number in changes.enqueued:
-                begun = {"state": TrialState.WAITING}
+                begun = {"state": "WAITING"}
             self.new_ids[number] = self._connection.execute(
                 insert(TRIALS).values(number=number, study_id=self._study_id, **begun).returning(TRIALS.c.trial_id)
             ).scalar_one()
@@ -118,7 +117,7 @@ class Writer:
         found = self._connection.execute(_ENDED_TRIALS, {"the_trials": list(numbers)}).all()
         for row in found:
             end = changes.ends.get(numbers[row.trial_id])
-            if end is None or row.state is not TrialState[end.state] or row.datetime_complete != _utc(end.at):
+            if end is None or row.state != end.state or row.datetime_complete != _utc(end.at):
                 raise ForeignWrite(f"trial {numbers[row.trial_id]} was ended by another process")
 
     def _ends(self, changes: Changes) -> None:
@@ -126,10 +125,10 @@ class Writer:
         for number, end in changes.ends.items():
             self._connection.execute(
                 _END_TRIAL,
-                {"the_trial": self._id(number), "the_state": TrialState[end.state], "the_time": _utc(end.at)},
+                {"the_trial": self._id(number), "the_state": end.state, "the_time": _utc(end.at)},
             )
             for objective, value in enumerate(end.values or ()):
-                stored, kind = models.TrialValueModel.value_to_stored_repr(value)
+                stored, kind = to_stored(value)
                 values.append(
                     {
                         "trial_id": self._id(number),
@@ -204,7 +203,7 @@ class Writer:
         self._upsert(table, ("study_id", "key"), rows)
 
     def _step_row(self, number: int, step: int, value: float) -> dict[str, Any]:
-        stored, kind = models.TrialIntermediateValueModel.intermediate_value_to_stored_repr(value)
+        stored, kind = to_stored(value)
         return {
             "trial_id": self._id(number),
             "step": step,

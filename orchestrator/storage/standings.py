@@ -10,9 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
 
+from orchestrator.attributes import DECISION, EXTRA, FAILURE, FLAGGED
 from orchestrator.engine.ends import describe_end
-from orchestrator.engine.flag import FLAGGED
-from orchestrator.engine.trials import DECISION, EXTRA, FAILURE
 from orchestrator.history.overview import PACE_TRIALS, Overview, Work, since
 from orchestrator.lifecycle import WAITING, AttemptState
 from orchestrator.notices import Progress, SlotLine, TrialEnded
@@ -20,8 +19,8 @@ from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.notes import read_told
 from orchestrator.storage.optimum import read_best, read_front
-from orchestrator.storage.reading import read_params, read_values, reported_value, seconds
-from orchestrator.storage.theirs import STEPS, STUDIES, STUDY_USER_ATTRS, SYSTEM_ATTRS, TRIALS, USER_ATTRS
+from orchestrator.storage.reading import read_params, read_values, seconds
+from orchestrator.storage.theirs import STEPS, STUDIES, STUDY_USER_ATTRS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, from_stored
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -62,7 +61,7 @@ class _Counted:
     def __init__(self, connection: Connection, ids: list[int]) -> None:
         self._connection = connection
         self._ids = ids
-        self.states = self._count(TRIALS.c.state, lambda query: query, key=lambda state: state.name)
+        self.states = self._count(TRIALS.c.state, lambda query: query)
         steps = self._count(literal(0), lambda query: query.join(STEPS, STEPS.c.trial_id == TRIALS.c.trial_id))
         self.epochs = {study: counts[0] for study, counts in steps.items()}
         extra = self._count(
@@ -84,14 +83,12 @@ class _Counted:
         for study, state, count in connection.execute(live.group_by(attempts.study_id, attempts.state)):
             self.attempts[study][state] = count
 
-    def _count(
-        self, by: ColumnElement[Any], join: Callable[[Any], Any], key: Callable[[Any], Any] = lambda value: value
-    ) -> dict[int, Counter[Any]]:
+    def _count(self, by: ColumnElement[Any], join: Callable[[Any], Any]) -> dict[int, Counter[Any]]:
         found: dict[int, Counter[Any]] = defaultdict(Counter)
         query = join(select(TRIALS.c.study_id, by, func.count()).select_from(TRIALS))
         query = query.where(TRIALS.c.study_id.in_(self._ids)).group_by(TRIALS.c.study_id, by)
         for study, value, count in self._connection.execute(query):
-            found[study][key(value)] = count
+            found[study][value] = count
         return found
 
     def _pruned_lengths(self) -> dict[int, Counter[int]]:
@@ -180,7 +177,7 @@ def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
             step=row.step,
             value=None
             if row.intermediate_value_type is None
-            else reported_value(row.intermediate_value, row.intermediate_value_type),
+            else from_stored(row.intermediate_value, row.intermediate_value_type),
         )
         for row in connection.execute(query)
     )
@@ -225,7 +222,7 @@ def _ended(connection: Connection, row: Any) -> TrialEnded:
     kept = {key: json.loads(value) for key, value in connection.execute(attributes)}
     return TrialEnded(
         number=row.number,
-        state=row.state.name,
+        state=row.state,
         values=read_values(connection, row.trial_id),
         epochs=row.epochs,
         seconds=_lasted(row.datetime_start, row.datetime_complete),

@@ -14,7 +14,7 @@ from optuna.storages import RDBStorage
 from sqlalchemy import bindparam, case, delete, insert, select, update
 
 from orchestrator.changes import Changes
-from orchestrator.engine import ENDED, Snapshot
+from orchestrator.engine.core import Snapshot
 from orchestrator.errors import BadInput
 from orchestrator.history.overview import Told
 from orchestrator.lifecycle import LIVE
@@ -30,6 +30,7 @@ from orchestrator.storage.rows import Writer
 from orchestrator.storage.statements import insert_or_ignore
 from orchestrator.storage.theirs import STUDIES
 from orchestrator.storage.whole import read_whole
+from orchestrator.study_states import ENDED
 
 
 class Store:

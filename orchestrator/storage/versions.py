@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 import sqlalchemy
-from optuna.storages import RDBStorage
 from sqlalchemy import Connection, column, select, table
 
 from orchestrator.schema import OptunaSchema, OurSchema
@@ -35,6 +34,8 @@ def _installed() -> tuple[str, frozenset[str]]:
 
     A database in memory tells, so that the one that is looked at is not touched.
     """
+    from optuna.storages import RDBStorage
+
     storage = RDBStorage("sqlite://")
     try:
         return storage.get_head_version(), frozenset(storage.get_all_versions())

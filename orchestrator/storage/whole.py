@@ -10,12 +10,11 @@ from dataclasses import fields
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, json_to_distribution
-from optuna.storages._rdb import models
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, func, select
 
 from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
-from orchestrator.engine import Snapshot
+from orchestrator.engine.core import Snapshot
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.theirs import (
@@ -26,6 +25,7 @@ from orchestrator.storage.theirs import (
     TRIALS,
     USER_ATTRS,
     VALUES,
+    from_stored,
 )
 
 
@@ -87,11 +87,10 @@ def read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
         distributions[row.trial_id][row.param_name] = kind
     values: dict[int, list[float]] = defaultdict(list)
     for row in _of_trials(connection, VALUES, study_id, VALUES.c.objective):
-        values[row.trial_id].append(models.TrialValueModel.stored_repr_to_value(row.value, row.value_type))
+        values[row.trial_id].append(from_stored(row.value, row.value_type))
     steps: dict[int, dict[int, float]] = defaultdict(dict)
-    decode = models.TrialIntermediateValueModel.stored_repr_to_intermediate_value
     for row in _of_trials(connection, STEPS, study_id, STEPS.c.trial_intermediate_value_id):
-        steps[row.trial_id][row.step] = decode(row.intermediate_value, row.intermediate_value_type)
+        steps[row.trial_id][row.step] = from_stored(row.intermediate_value, row.intermediate_value_type)
     attributes = []
     for table in (USER_ATTRS, SYSTEM_ATTRS):
         found: dict[int, dict[str, Any]] = defaultdict(dict)
@@ -102,7 +101,7 @@ def read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
     return [
         FrozenTrial(
             number=row.number,
-            state=row.state,
+            state=TrialState[row.state],
             value=None,
             values=values.get(row.trial_id),
             datetime_start=row.datetime_start,

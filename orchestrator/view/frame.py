@@ -13,7 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.notices import Progress, TrialEnded
-from orchestrator.view.state import ENDED, SlotView, ViewState
+from orchestrator.study_states import ENDED
+from orchestrator.view.state import SlotView, ViewState
 from orchestrator.view.words import (
     NOTHING,
     aligned,

@@ -11,9 +11,10 @@ from rich.text import Text
 
 from orchestrator.history.overview import Overview, Told
 from orchestrator.notices import Progress
+from orchestrator.study_states import ENDED
 from orchestrator.view.columns import Cell, Column, lay_out, no_room
 from orchestrator.view.frame import STYLES, head, slot_table
-from orchestrator.view.state import ENDED, SlotView
+from orchestrator.view.state import SlotView
 from orchestrator.view.summary import plain
 from orchestrator.view.words import NOTHING, clock, count, duration, number, one_line, percent
 

@@ -14,7 +14,6 @@ FORGET_SECONDS: Final = 300.0
 """An idle slot is shown for so long: its worker may be gone, which no notice tells."""
 SETTLE_SECONDS: Final = 1.0
 """What comes this soon after the first notice may be the past, read back: it says nothing about the pace."""
-ENDED: Final = frozenset({"finished", "failed", "stopped"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from rich.text import Text
 
+from orchestrator.attributes import RETRY_OF
 from orchestrator.engine.ends import describe_end, note
-from orchestrator.engine.trials import RETRY_OF
 from orchestrator.history.listing import standing
 from orchestrator.history.recorded import ListedTrial
 from orchestrator.view.columns import Cell, Column, lay_out, no_room

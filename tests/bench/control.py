@@ -13,11 +13,13 @@ from orchestrator.control.controller import Controller
 from orchestrator.control.dispatch import Dispatcher
 from orchestrator.control.metrics import ControlMetrics
 from orchestrator.control.stream import BATCH, EventStream
-from orchestrator.engine import Snapshot, StudyEngine
+from orchestrator.engine.core import Snapshot
+from orchestrator.engine.study import StudyEngine
 from orchestrator.ports import Round
 from orchestrator.spec import Spec
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 from tasks import keys
 from tasks.app import connect
 from tasks.codec import encode

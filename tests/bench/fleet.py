@@ -18,8 +18,9 @@ from sqlalchemy import RowMapping, select, text
 
 from orchestrator.commands import Issuer
 from orchestrator.spec.model import Spec, validate
-from orchestrator.storage import Store, tables
+from orchestrator.storage import tables
 from orchestrator.storage.database import Database
+from orchestrator.storage.store import Store
 from tasks.app import connect
 from tests.bench.servers import Place, environment
 

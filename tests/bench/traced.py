@@ -42,7 +42,7 @@ def trace_serve() -> None:
     from orchestrator.control.controller import Controller
     from orchestrator.control.dispatch import Dispatcher
     from orchestrator.control.stream import EventStream
-    from orchestrator.storage import Store
+    from orchestrator.storage.store import Store
     from tasks.codec import decode_event
     from tasks.contract import Epoch, Verdict
 

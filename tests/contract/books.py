@@ -12,11 +12,12 @@ import sqlalchemy
 from optuna.storages import RDBStorage
 
 from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
-from orchestrator.engine import Snapshot
+from orchestrator.engine.core import Snapshot
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 
 NOW = 1_700_000_000.25
 X = '{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0, "high": 1.0, "log": false}}'

@@ -22,10 +22,12 @@ from orchestrator.ports import Command
 from orchestrator.schedule.beat import StoreDesk
 from orchestrator.schedule.slot import Known, Slot
 from orchestrator.schedule.ticker import Desk
-from orchestrator.storage import Store, WriterLease, tables
+from orchestrator.storage import tables
 from orchestrator.storage.calendar import Calendar, read_overdue
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.look import open_history
+from orchestrator.storage.store import Store
 from orchestrator.timetable import delay
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 from tests.simulated.memory_calendar import MemoryCalendar, MemoryDesk

@@ -20,9 +20,10 @@ from optuna.storages import RDBStorage
 from orchestrator.changes import Changes, NoteRow, TrialEnd
 from orchestrator.doctor.facts import Database, Known, Study
 from orchestrator.ports import NoteState
-from orchestrator.storage import WriterLease, tables
 from orchestrator.storage import database as storage_database
+from orchestrator.storage import tables
 from orchestrator.storage.inspection import inspect
+from orchestrator.storage.lease import WriterLease
 
 PATIENCE = 30.0
 

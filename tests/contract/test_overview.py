@@ -6,7 +6,7 @@ from books import NOW, Books, attempt, everything
 from rich.console import Console
 
 from orchestrator.changes import Changes, NoteRow, TrialEnd
-from orchestrator.engine import StudyEngine
+from orchestrator.engine.study import StudyEngine
 from orchestrator.history.overview import PACE_TRIALS, Told, Work
 from orchestrator.notices import TrialEnded
 from orchestrator.ports import NoteState

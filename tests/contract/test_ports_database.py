@@ -18,8 +18,9 @@ from orchestrator.changes import Changes, NoteRow, TrialEnd
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.lifecycle import LIVE
 from orchestrator.ports import Books, Command, ForeignWrite, NoteState, Owed
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 
 

@@ -20,8 +20,9 @@ from sqlalchemy.exc import OperationalError
 from orchestrator.changes import Changes, TrialEnd
 from orchestrator.errors import NotTheWriter
 from orchestrator.ports import ForeignWrite
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 from orchestrator.storage.tables import writer
 
 STRANGER = "another-host:1:1"

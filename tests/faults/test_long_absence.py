@@ -21,8 +21,9 @@ from orchestrator.control.checkpoints import CheckpointBin
 from orchestrator.control.controller import Controller
 from orchestrator.control.stream import EventStream
 from orchestrator.spec.model import validate
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 from tasks import keys
 from tasks.contract import Alive, Confirmation, Epoch, Finished, Job, Started
 from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD

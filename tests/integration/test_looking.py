@@ -17,8 +17,9 @@ import pytest
 from orchestrator.changes import Changes, DecisionRow, TrialEnd
 from orchestrator.cli import main
 from orchestrator.spec.model import validate
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 
 AT = 1_700_000_000.0
 ASHA = "asha mode='promotion'"

@@ -14,8 +14,9 @@ from fleet import Fleet, Process, Servers, command_line, fleet, follow_to_end, w
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.control import journal
-from orchestrator.storage import Store, WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
 
 SPEC = """
 name = "one"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.engine.flag import FLAGGED
+from orchestrator.attributes import FLAGGED
 from orchestrator.ports import Clock
 from orchestrator.schedule.folder import Folder
 from orchestrator.schedule.slot import OPERATION, Slot, order

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from optuna.distributions import BaseDistribution, FloatDistribution, distribution_to_json
 
-from orchestrator.engine import Sweep
+from orchestrator.engine.outputs import Sweep
 from tasks.codec import artifact_id, is_artifact_of
 from tasks.contract import (
     Artifact,

@@ -14,8 +14,8 @@ from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow
-from orchestrator.engine import Snapshot
 from orchestrator.engine.checkpoints import KEPT
+from orchestrator.engine.core import Snapshot
 from orchestrator.lifecycle import LIVE
 from orchestrator.spec import Spec
 

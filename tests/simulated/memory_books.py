@@ -10,12 +10,13 @@ from typing import Any
 from sqlalchemy import exc
 
 from orchestrator.changes import Changes, NoteRow
-from orchestrator.engine import ENDED, Snapshot
+from orchestrator.engine.core import Snapshot
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.lifecycle import LIVE
 from orchestrator.ports import Command, ForeignWrite, NoteState, Owed
 from orchestrator.schedule.slot import Slot
 from orchestrator.spec import Spec, differences
+from orchestrator.study_states import ENDED
 from tests.simulated.ledger import Ledger
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
 from orchestrator.control.serve import AWAY, AWAY_SECONDS
-from orchestrator.engine import Sweep
+from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import NotTheWriter
 from orchestrator.ports import Clock, Notifier, Observer, Step, unobserved
 from orchestrator.spec import Spec

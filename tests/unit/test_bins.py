@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.control.artifacts import ArtifactBin
 from orchestrator.control.checkpoints import CheckpointBin
-from orchestrator.engine import Sweep
+from orchestrator.engine.outputs import Sweep
 
 ENDED, LIVE, FOREIGN = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.storage import WriterLease
 from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
 from tests.deployment import DOCKER, WORKERS, dockerfile, healthcheck, load, service
 
 CHECKS = {name: name for name in ("serve", "beat", "flower", "dashboard")} | dict.fromkeys(WORKERS, "worker")

@@ -9,8 +9,9 @@ from typing import Any
 
 from orchestrator.control import journal
 from orchestrator.control.journal import Record
-from orchestrator.engine import Batch, StudyEngine
 from orchestrator.engine.core import SOONEST
+from orchestrator.engine.outputs import Batch
+from orchestrator.engine.study import StudyEngine
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tasks.contract import (

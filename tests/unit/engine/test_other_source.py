@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from driver import Course, Talk, World, make_spec
 
-from orchestrator.engine.trials import SOURCE
+from orchestrator.attributes import SOURCE
 from orchestrator.notices import OtherSource
 from tasks.contract import Epoch, Imported
 

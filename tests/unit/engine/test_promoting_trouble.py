@@ -12,7 +12,7 @@ from programs import LADDER, PROMOTION, RESTART, SYNC, conditional, mixed, numbe
 
 from orchestrator.control import journal
 from orchestrator.control.journal import Record
-from orchestrator.engine import Batch
+from orchestrator.engine.outputs import Batch
 from orchestrator.lifecycle import LIVE
 from tasks.contract import Checkpoint, Epoch, Failed, Paused, Released, Slice, Started
 from tests.simulated.ledger import Ledger

@@ -10,7 +10,7 @@ from driver import Objective, World, learning, make_spec
 from programs import conditional, finite, noisy, two_values
 
 from orchestrator.control import journal
-from orchestrator.engine import StudyEngine
+from orchestrator.engine.study import StudyEngine
 from tests.simulated.ledger import Ledger
 
 MEDIAN = {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 1}

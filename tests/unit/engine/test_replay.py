@@ -12,7 +12,7 @@ from programs import conditional, noisy
 
 from orchestrator.control import journal
 from orchestrator.control.journal import Journal, Record
-from orchestrator.engine import Batch
+from orchestrator.engine.outputs import Batch
 from orchestrator.spec import Spec
 from tasks.contract import Epoch, Failed, Started
 from tests.simulated.ledger import Ledger

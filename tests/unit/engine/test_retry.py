@@ -10,7 +10,8 @@ from driver import Course, Talk, World, learning, make_spec
 from programs import LADDER, conditional, number, saving
 
 from orchestrator.control import journal
-from orchestrator.engine import Snapshot, StudyEngine
+from orchestrator.engine.core import Snapshot
+from orchestrator.engine.study import StudyEngine
 from tasks.contract import Attribute, Failed, Revoked
 from tests.simulated.ledger import Ledger
 from tests.simulated.simulation import Simulation

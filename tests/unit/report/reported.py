@@ -11,7 +11,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.changes import AttemptRow
-from orchestrator.engine import Snapshot
+from orchestrator.engine.core import Snapshot
 from orchestrator.history.results import summary_of
 from orchestrator.report.facts import Facts
 from orchestrator.spec.model import validate

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.control import journal
 from orchestrator.control.journal import Journal, Record
 from orchestrator.control.studies import Studies
-from orchestrator.engine import Batch
+from orchestrator.engine.outputs import Batch
 from orchestrator.spec import Spec
 from tests.simulated.agenda import Agenda, at, valued
 from tests.simulated.ledger import Ledger

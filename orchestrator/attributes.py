@@ -1,0 +1,26 @@
+"""The names under which something is kept with a trial or a study as an attribute of Optuna's.
+
+Notebooks and optuna-dashboard show the user attributes among them.
+"""
+
+from __future__ import annotations
+
+DECISION = "pruned_by"
+FAILURE = "failure"
+SOURCE = "source"
+RETRY_OF = "retry_of"
+"""User attributes of a trial: why it was pruned, how it failed, the digest of its objective's source, the number of the
+trial whose parameters it was made with."""
+
+AUDITED = "audited"
+SHADOW = "shadow_pruned_by"
+"""User attributes of a trial: the decision that condemned it although it was let run on, and the one that the shadow
+rule would have taken. Each with ``reports``, how many reports the trial had made by then: that much of it the rule has
+seen, so that it can be told the same again."""
+
+FIXED = "fixed_params"
+EXTRA = "orchestrator:extra"
+"""System attributes of a trial: where Optuna keeps an enqueued one's parameters, and that it is beside the budget."""
+
+FLAGGED = "orchestrator_flagged"
+"""User attribute of a study: in what it is worse than the last run; null where it was compared and is not."""

@@ -1,0 +1,77 @@
+"""What an objective says of its trial beside its reports, kept as attributes of the trial."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from orchestrator.attributes import AUDITED, RETRY_OF, SHADOW, SOURCE
+from orchestrator.mirror import Mirror
+from orchestrator.notices import OtherSource
+from tasks.contract import Attribute, Failed
+
+
+def annotate(mirror: Mirror, number: int, body: Attribute) -> bool:
+    """Sets what the objective set: a user attribute, or a constraint, of which the first value counts.
+
+    Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study, and
+    three names are ours.
+    """
+    try:
+        value = json.loads(body.value)
+        json.dumps(value).encode()
+    except (ValueError, RecursionError):
+        return False
+    if body.kind == "user":
+        if body.key in (AUDITED, RETRY_OF, SHADOW):
+            return False
+        mirror.set_trial_user_attr(number, body.key, value)
+        return True
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+        return False
+    key = f"constraints:{body.key}"
+    if key not in mirror.get_trial(number).system_attrs:
+        mirror.set_trial_system_attr(number, key, float(value))
+    return True
+
+
+def failure_attribute(failure: Failed) -> dict[str, Any]:
+    """Returns what is kept of how a trial failed: what there is to say, and no more."""
+    detail = {
+        "cause": failure.cause,
+        "error": failure.error,
+        "message": failure.message,
+        "traceback": failure.traceback,
+        "exit_code": failure.exit_code,
+    }
+    return {key: value for key, value in detail.items() if value not in ("", None)}
+
+
+class Sources:
+    """The sources that the objective had in the trials of one study.
+
+    Args:
+        mirror: The study.
+    """
+
+    def __init__(self, mirror: Mirror) -> None:
+        self._mirror = mirror
+        # Number of the first trial that had it, by digest; the study's first one comes first.
+        self._numbers: dict[str, int] = {}
+
+    def restore(self, number: int, digest: object) -> None:
+        """Takes in what is kept with a trial."""
+        if isinstance(digest, str):
+            self._numbers.setdefault(digest, number)
+
+    def note(self, number: int, digest: str) -> OtherSource | None:
+        """Keeps which source the objective had; the first attempt's stays. A study's second source is news."""
+        news = None
+        if digest not in self._numbers:
+            if self._numbers:
+                news = OtherSource(number=number, first=next(iter(self._numbers.values())), digest=digest)
+            self._numbers[digest] = number
+        if SOURCE not in self._mirror.get_trial(number).user_attrs:
+            self._mirror.set_trial_user_attr(number, SOURCE, digest)
+        return news

@@ -1,0 +1,59 @@
+"""Whoever looks at a study need not wait for Optuna's import, which is half of what a short command would take."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from books import Books, everything
+
+LOOK = """
+import sys
+from orchestrator.cli import main
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(sorted({"optuna", "sqlalchemy.orm", "celery", "numpy", "torch"} & sys.modules.keys()), file=sys.stderr)
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory, original: Path) -> dict[str, str]:
+    path = tmp_path_factory.mktemp("looks") / "studies.db"
+    path.write_bytes(original.read_bytes())
+    books = Books(f"sqlite:///{path}")
+    books.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
+    books.commit(everything())
+    books.close()
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
+    return kept | {"ORCHESTRATOR_DATA_DIR": str(path.parent)}
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ls",),
+        ("ls", "--json"),
+        ("status", "study"),
+        ("trials", "study", "--sort", "value"),
+        ("why", "study", "1"),
+        ("schedule",),
+    ],
+    ids=" ".join,
+)
+def test_a_look_does_without_optuna(environment: dict[str, str], arguments: tuple[str, ...]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", LOOK, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert done.stderr.splitlines()[-1] == "[]"

@@ -18,7 +18,7 @@ from orchestrator.control.stream import ring
 from orchestrator.errors import BadInput, OrchestratorError
 from orchestrator.schedule.slot import OPERATION, order
 from orchestrator.spec import Spec
-from orchestrator.storage.store import Store
+from orchestrator.storage.orders import Orders
 from orchestrator.timetable import run_name
 from tasks import keys
 from tasks.app import raw
@@ -47,12 +47,12 @@ class Issuer:
     """Issues commands.
 
     Args:
-        store: The database.
+        orders: The database.
         client: Redis; without it the control plane finds a command when it next looks at the database.
     """
 
-    def __init__(self, store: Store, client: redis.Redis | None) -> None:
-        self._store = store
+    def __init__(self, orders: Orders, client: redis.Redis | None) -> None:
+        self._orders = orders
         self._client = client
 
     def submit(self, spec: Spec, check: Callable[[], None], seconds: float | None = None) -> str:
@@ -104,7 +104,7 @@ class Issuer:
 
     def _put(self, operation: str, study: str, payload: dict[str, Any]) -> str:
         key = str(uuid.uuid4())
-        self._store.issue(key, issuer_name(), operation, study, payload)
+        self._orders.issue(key, issuer_name(), operation, study, payload)
         return key
 
     def _await(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> str:
@@ -115,7 +115,7 @@ class Issuer:
                 return told
             if time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
-                if (answer := self._store.answer(key)) is not None:
+                if (answer := self._orders.answer(key)) is not None:
                     return answer
         raise NoAnswer(
             f"no control plane answered within {seconds:g} s; the command '{operation}' is kept and will be applied "

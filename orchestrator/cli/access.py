@@ -35,16 +35,20 @@ def nobody_there(settings: Settings) -> bool:
     return settings.redis_url is None and not is_locked(settings.data_dir)
 
 
-def issuer(settings: Settings) -> Issuer:
-    """Returns what gives commands to the control plane, or leaves them for the next one."""
+def issuer(settings: Settings, *, prepare: bool = False) -> Issuer:
+    """Returns what gives commands to the control plane, or leaves them for the next one.
+
+    Whoever has something to say of a study has found it, and all tables with it; ``prepare`` makes what is missing.
+    """
     from orchestrator.commands import Issuer
     from orchestrator.local.server import redis_url_of
     from orchestrator.storage.database import Database
     from orchestrator.storage.look import url_of
-    from orchestrator.storage.store import Store
+    from orchestrator.storage.orders import Orders
     from tasks.app import connect
 
     database = Database(url_of(settings))
-    database.prepare()
+    if prepare:
+        database.prepare()
     url = redis_url_of(settings)
-    return Issuer(Store(database), connect(url) if url else None)
+    return Issuer(Orders(database), connect(url) if url else None)

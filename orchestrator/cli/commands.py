@@ -209,7 +209,7 @@ def submit(spec: Path, name: str | None) -> None:
     from orchestrator.commands import Issuer
     from orchestrator.control.serve import check_redis
     from orchestrator.storage.database import Database
-    from orchestrator.storage.store import Store
+    from orchestrator.storage.orders import Orders
     from tasks.app import connect
 
     _check_classes(search, spec)
@@ -217,7 +217,7 @@ def submit(spec: Path, name: str | None) -> None:
     check_redis(client, redis_url)
     database = Database(storage_url)
     database.prepare()
-    Issuer(Store(database), client).submit(search, lambda: None, ANSWER_SECONDS)
+    Issuer(Orders(database), client).submit(search, lambda: None, ANSWER_SECONDS)
     if search.schedule is not None:
         click.echo("note: this is one run, now; 'orchestrator beat' runs what a [schedule] says", err=True)
     click.echo(search.name)

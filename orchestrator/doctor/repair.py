@@ -23,7 +23,7 @@ from orchestrator.settings import Settings
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.look import url_of
-from orchestrator.storage.store import Store
+from orchestrator.storage.orders import Orders
 from orchestrator.view.words import count
 from tasks import keys
 from tasks.app import connect
@@ -111,11 +111,9 @@ def _reconcile(settings: Settings, mend: Reconcile) -> str:
     url = redis_url_of(settings)
     client = None if url is None else connect(url)
     database = Database(url_of(settings))
-    store = Store(database)
     try:
-        state = Issuer(store, client).command("reconcile", mend.study, ANSWER_SECONDS)
+        state = Issuer(Orders(database), client).command("reconcile", mend.study, ANSWER_SECONDS)
     finally:
-        store.close()
         database.close()
         if client is not None:
             client.close()

@@ -109,6 +109,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         from orchestrator.spec.pruners import check_pruner
         from orchestrator.spec.samplers import check_sampler
         from orchestrator.storage.database import Database
+        from orchestrator.storage.orders import Orders
         from orchestrator.storage.store import Store
 
         check_sampler(spec, plan.source)
@@ -123,7 +124,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         stack.callback(server.stop)
         stack.callback(worker.stop, DRAIN_SECONDS)
         _await_objective(plan, client, worker, server, interrupted)
-        issuer = Issuer(store, client)
+        issuer = Issuer(Orders(database), client)
 
         def check() -> None:
             _check(worker, server, interrupted)

@@ -21,8 +21,8 @@ from orchestrator.schedule.slot import Known
 from orchestrator.schedule.ticker import LOOK_SECONDS, MOST_AHEAD, Ticker
 from orchestrator.storage.calendar import read_known
 from orchestrator.storage.database import Database
+from orchestrator.storage.orders import Orders
 from orchestrator.storage.statements import current_time
-from orchestrator.storage.store import Store
 from tasks.app import connect, create_app
 
 log = logging.getLogger(__name__)
@@ -47,17 +47,16 @@ class SlotScheduler(celery.beat.Scheduler):  # type: ignore[misc]  # celery has 
         return self._tick()
 
 
-class StoreDesk:
+class DatabaseDesk:
     """The database, as a beat uses it.
 
     Args:
         database: Prepared tables.
-        store: What issues commands.
     """
 
-    def __init__(self, database: Database, store: Store) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._store = store
+        self._orders = Orders(database)
 
     def known(self, names: list[str]) -> tuple[float, dict[str, Known]]:
         with self._database.read() as connection:
@@ -65,7 +64,7 @@ class StoreDesk:
             return now, read_known(connection, names)
 
     def issue(self, commands: list[Command]) -> None:
-        self._store.issue_all(issuer_name(), commands)
+        self._orders.issue_all(issuer_name(), commands)
 
 
 def beat(
@@ -90,8 +89,8 @@ def beat(
     folder.look()
     database = Database(storage_url)
     database.prepare()
-    store, client = Store(database), connect(redis_url)
-    ticker = Ticker(folder, StoreDesk(database, store), lambda: ring(client), clock or Clock(), most_ahead)
+    client = connect(redis_url)
+    ticker = Ticker(folder, DatabaseDesk(database), lambda: ring(client), clock or Clock(), most_ahead)
     # Logging is set up already, and Celery is to leave it as it is.
     setup_logging.connect(_leave_logging)
     log.info("looking at the specs in %s", studies, extra={"action": "beating"})
@@ -104,7 +103,6 @@ def beat(
             quiet=True,
         ).run()
     finally:
-        store.close()
         database.close()
 
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import optuna
@@ -27,7 +26,6 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.notes import read_owed, read_told, settle
 from orchestrator.storage.rows import Writer
-from orchestrator.storage.statements import insert_or_ignore
 from orchestrator.storage.theirs import STUDIES
 from orchestrator.storage.whole import read_whole
 from orchestrator.study_states import ENDED
@@ -38,7 +36,7 @@ class Store:
 
     Args:
         database: Prepared tables.
-        lease: Where this process writes studies: its right to. Reading and issuing commands needs none.
+        lease: Where this process writes studies: its right to. Reading needs none.
     """
 
     def __init__(self, database: Database, lease: WriterLease | None = None) -> None:
@@ -171,30 +169,6 @@ class Store:
             return read_owed(connection)
 
     # -- everybody ----------------------------------------------------------------------------------------------
-
-    def issue(self, key: str, issuer: str, operation: str, study: str, payload: Mapping[str, Any]) -> None:
-        """Adds a command for the control plane. The same key twice is one command."""
-        self.issue_all(issuer, [Command(0, key, operation, study, dict(payload))])
-
-    def issue_all(self, issuer: str, commands: Iterable[Command]) -> None:
-        """Adds commands: all of them, or none. One whose key is there already is left out; their ids do not count."""
-        statement = insert_or_ignore(self._database.dialect, tables.commands)
-        with self._database.write() as connection:
-            for command in commands:
-                row = {
-                    "key": command.key,
-                    "issuer": issuer,
-                    "operation": command.operation,
-                    "study": command.study,
-                    "payload": json.dumps(command.payload),
-                    "created": time.time(),
-                }
-                connection.execute(statement, row)
-
-    def answer(self, key: str) -> str | None:
-        """Returns the answer to a command, or ``None`` while there is none."""
-        with self._database.read() as connection:
-            return connection.scalar(select(tables.commands.c.answer).where(tables.commands.c.key == key))
 
     def state(self, name: str) -> str | None:
         """Returns the state of a study of ours, or ``None`` where there is none of that name."""

@@ -20,6 +20,7 @@ from orchestrator.commands import Issuer
 from orchestrator.spec.model import Spec, validate
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
+from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
 from tasks.app import connect
 from tests.bench.servers import Place, environment
@@ -46,7 +47,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self.store = Store(self.database)
-        self._issuer = Issuer(self.store, connect(self.place.redis_url))
+        self._issuer = Issuer(Orders(self.database), connect(self.place.redis_url))
 
     def start(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "orchestrator", *arguments]

@@ -17,6 +17,7 @@ from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
 
 NOW = 1_700_000_000.25
@@ -142,6 +143,7 @@ class Books:
         self._closing.callback(self.database.close)
         self.lease = WriterLease(self.database, seconds)
         self.store = Store(self.database, self.lease)
+        self.orders = Orders(self.database)
         self._closing.callback(self.store.close)
         if acquire:
             assert self.lease.acquire() is None

@@ -19,7 +19,7 @@ from orchestrator.doctor.facts import Overdue
 from orchestrator.errors import BadInput, NotTheWriter
 from orchestrator.ports import Calendar as CalendarPort
 from orchestrator.ports import Command
-from orchestrator.schedule.beat import StoreDesk
+from orchestrator.schedule.beat import DatabaseDesk
 from orchestrator.schedule.slot import Known, Slot
 from orchestrator.schedule.ticker import Desk
 from orchestrator.storage import tables
@@ -68,10 +68,7 @@ def real_shelf(url: str, closing: ExitStack) -> Shelf:
         return store, Calendar(database, lease)
 
     def desk() -> Desk:
-        database = opened()
-        store = Store(database)
-        closing.callback(store.close)
-        return StoreDesk(database, store)
+        return DatabaseDesk(opened())
 
     return Shelf(writer, desk)
 

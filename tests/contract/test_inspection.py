@@ -127,7 +127,7 @@ def test_what_has_not_ended(books: Books) -> None:
     changes.ends[2] = TrialEnd("PRUNED", (0.5,), NOW + 4)
     changes.system_attrs[0, "orchestrator:extra"] = True
     books.commit(changes)
-    books.store.issue("key", "me", "pause", "study", {})
+    books.orders.issue("key", "me", "pause", "study", {})
     found = inspect(books.url, ["token-0-1", "token-3-1", "nobody's"]).books
     assert found is not None
     (study,) = found.studies

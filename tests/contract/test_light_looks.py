@@ -57,3 +57,8 @@ def test_a_look_does_without_optuna(environment: dict[str, str], arguments: tupl
     assert done.returncode == 0, done.stderr
     assert done.stdout
     assert done.stderr.splitlines()[-1] == "[]"
+
+
+def test_so_does_whoever_steers() -> None:
+    code = "import sys, orchestrator.commands; assert 'optuna' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=100)

@@ -20,6 +20,7 @@ from orchestrator.lifecycle import LIVE
 from orchestrator.ports import Books, Command, ForeignWrite, NoteState, Owed
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 
@@ -55,9 +56,7 @@ def real_shelf(url: str, closing: ExitStack) -> Shelf:
 
     def issue(key: str, operation: str, study: str, payload: dict[str, Any]) -> None:
         database = Database(url)
-        store = Store(database)
-        store.issue(key, "somebody", operation, study, payload)
-        store.close()
+        Orders(database).issue(key, "somebody", operation, study, payload)
         database.close()
 
     def end_elsewhere(number: int) -> None:

@@ -216,23 +216,23 @@ def test_timings_are_those_of_pruned_trials_and_of_all_gaps(books: Books) -> Non
 
 
 def test_commands_are_answered_once_and_in_order(books: Books) -> None:
-    books.store.issue("key-1", "me", "pause", "study", {})
-    books.store.issue("key-2", "me", "submit", "study", {"a": [1, "ä"]})
+    books.orders.issue("key-1", "me", "pause", "study", {})
+    books.orders.issue("key-2", "me", "submit", "study", {"a": [1, "ä"]})
     first, second = books.store.pending_commands()
     assert (first.key, first.operation, first.study) == ("key-1", "pause", "study")
     assert second.payload == {"a": [1, "ä"]}
-    assert books.store.answer("key-1") is None
+    assert books.orders.answer("key-1") is None
     books.store.commit({}, {first.id: '{"state": "paused"}'})
-    assert books.store.answer("key-1") == '{"state": "paused"}'
+    assert books.orders.answer("key-1") == '{"state": "paused"}'
     assert [command.key for command in books.store.pending_commands()] == ["key-2"]
-    assert books.store.answer("unknown") is None
+    assert books.orders.answer("unknown") is None
 
 
 def test_the_same_key_twice_is_one_command(books: Books) -> None:
     for operation in ("pause", "stop"):
-        books.store.issue("key", "me", operation, "study", {})
+        books.orders.issue("key", "me", operation, "study", {})
     (command,) = books.store.pending_commands()
     assert command.operation == "pause"
     books.store.commit({}, {command.id: "{}"})
-    books.store.issue("key", "me", "pause", "study", {})
+    books.orders.issue("key", "me", "pause", "study", {})
     assert books.store.pending_commands() == []

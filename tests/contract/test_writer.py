@@ -65,7 +65,7 @@ def persistently(write: Callable[[Books], object], books: Books) -> None:
 def test_the_old_writer_writes_nothing(books: Books, write: Callable[[Books], object]) -> None:
     books.create()
     books.commit(a_trial())
-    books.store.issue("key", "me", "pause", "study", {})
+    books.orders.issue("key", "me", "pause", "study", {})
     new = books.another()
     assert new.lease.term == books.lease.term + 1
     before = new.rows()

@@ -66,6 +66,11 @@ class Records:
         with self._news:
             self._news.wait(seconds)
 
+    def is_over(self, attempt: Live) -> bool:
+        """Whether an attempt is no longer that of its trial."""
+        found = self.live.get(attempt.trial)
+        return found is None or found.number > attempt.number
+
     def close(self) -> None:
         self._over.set()
         self._thread.join()

@@ -134,9 +134,14 @@ class Fleet:
         return path
 
     def submit(self, spec: Path) -> str:
-        done = warm.call("submit", str(spec), environment=self.environment(), folder=self.folder, seconds=PATIENCE)
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
+        """Hands over a spec; again where the control plane needs longer to start than ``submit`` waits for it."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            done = warm.call("submit", str(spec), environment=self.environment(), folder=self.folder, seconds=PATIENCE)
+            if done.returncode == 0:
+                return done.stdout.strip()
+            assert "no control plane answered" in done.stderr, done.stderr
+            assert time.monotonic() < deadline, self.logs()
 
     def logs(self) -> str:
         return "\n".join(f"== {each.log.name}\n{each.log.read_text()}" for each in self.processes)

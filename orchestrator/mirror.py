@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import logging
 import math
 from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,6 +25,9 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.changes import Changes, TrialEnd
+
+# That a study was made in memory is nothing that anybody would want to read.
+logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
 
 
 class Mirror(InMemoryStorage):

@@ -9,6 +9,8 @@ BESIDE := --numprocesses 2 --dist loadfile
 AMONG := --numprocesses 4 --dist loadfile --no-loadscope-reorder
 # Hundreds of processes are started: each would compile the program anew.
 unexport PYTHONDONTWRITEBYTECODE
+# Python compiles what is imported when it first is; all there is at once would take a third of the installation.
+INSTALL := $(PIP) install --no-compile --constraint docker/constraints.txt
 INPUTS := pyproject.toml docker/constraints.txt
 
 .PHONY: demo test lint types unit processes faults chaos bench clean
@@ -46,11 +48,11 @@ $(VENV)/.installed: $(INPUTS)
 		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "setting up $(VENV): torch with its CUDA libraries is some 5 GB, this takes a minute or two"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --constraint docker/constraints.txt --editable .
+	@$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	@$(PIP) install --constraint docker/constraints.txt --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 clean:

@@ -156,10 +156,13 @@ def test_the_stream(client: redis.Redis) -> None:
     client.xreadgroup(keys.GROUP, "redis-cli", {keys.EVENTS: ">"}, count=1)
     found = look_at_stream(client)
     assert (found.length, found.pending, found.consumers) == (2, 1, (Consumer("redis-cli", 1, ours=False),))
-    assert round(found.oldest or 0.0) == 120
+    assert found.oldest is not None
+    assert 119 < found.oldest < 180
     client.xgroup_destroy(keys.EVENTS, keys.GROUP)
     gone = look_at_stream(client)
-    assert (gone.group, gone.length, round(gone.oldest or 0.0)) == (False, 2, 120)
+    assert (gone.group, gone.length) == (False, 2)
+    assert gone.oldest is not None
+    assert gone.oldest >= found.oldest
 
 
 def test_dead_letters(client: redis.Redis) -> None:

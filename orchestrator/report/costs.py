@@ -10,7 +10,7 @@ from optuna.trial import TrialState
 
 from orchestrator.report.facts import Facts
 from orchestrator.report.plot import Plot
-from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, figure, pattern
+from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, counted, figure, pattern
 from orchestrator.view.words import count, duration, percent
 
 BINS = 40
@@ -45,7 +45,14 @@ def saved(facts: Facts) -> Plot:
         for name, amount, colour, shape in parts
         if amount
     ]
-    made = figure(*bars, height=220, barmode="stack", yaxis={"visible": False}, xaxis={"title": {"text": "epochs"}})
+    made = figure(
+        *bars,
+        height=220,
+        barmode="stack",
+        yaxis={"visible": False},
+        xaxis={"title": {"text": "epochs"}},
+        legend_traceorder="normal",  # as the bars lie beside each other; for stacked ones plotly would turn it round
+    )
     return Plot("saved", title, _saved_in_words(facts), (made,))
 
 
@@ -80,7 +87,8 @@ def latency(facts: Facts) -> Plot:
         says += (
             f" Median {measured['p50']:.1f} ms, 99th percentile {measured['p99']:.1f} ms, {count(len(times), 'stop')}."
         )
-    amounts, edges = np.histogram(times, bins=min(BINS, max(5, len(times))))
+    # By Rice's rule, twice the cube root: enough for the shape, few enough that most of them hold some.
+    amounts, edges = np.histogram(times, bins=min(BINS, max(5, math.ceil(2 * math.cbrt(len(times))))))
     bars = go.Bar(
         x=(edges[1:] + edges[:-1]) / 2,
         y=amounts,
@@ -88,7 +96,7 @@ def latency(facts: Facts) -> Plot:
         marker={"color": BLUE, "line": {"width": 0.5, "color": "#ffffff"}},
         hovertemplate="%{y} at about %{x:.1f} ms<extra></extra>",
     )
-    made = figure(bars, height=320, xaxis_title="milliseconds", yaxis_title="stops", bargap=0)
+    made = figure(bars, height=320, xaxis_title="milliseconds", yaxis=counted("stops", max(amounts)), bargap=0)
     return Plot("latency", title, says, (made,))
 
 
@@ -107,5 +115,6 @@ def rungs(facts: Facts) -> Plot:
         marker={"color": GREEN},
         hovertemplate="%{x}: %{y}<extra></extra>",
     )
-    made = figure(bars, height=320, xaxis={"type": "category"}, yaxis_title="trials")
+    most = max(amount for _, amount in held)
+    made = figure(bars, height=320, xaxis={"type": "category"}, yaxis=counted("trials", most))
     return Plot("rungs", title, says, (made,))

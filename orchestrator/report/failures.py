@@ -10,7 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.report.facts import RETRIED, Facts
 from orchestrator.report.plot import Plot
-from orchestrator.report.style import GREY, PURPLE, figure, label, pattern
+from orchestrator.report.style import GREY, PURPLE, counted, figure, label, pattern
 from orchestrator.view.words import count
 
 MOST_CAUSES = 15
@@ -47,8 +47,9 @@ def causes(facts: Facts) -> Plot:
         height=160 + 34 * len(names),
         barmode="stack",
         yaxis={"automargin": True, "type": "category"},
-        xaxis={"title": {"text": "number"}},
+        xaxis=counted("number", every.most_common(1)[0][1]),
         showlegend=True,
+        legend_traceorder="normal",
     )
     return Plot("failures", title, says, (made,))
 

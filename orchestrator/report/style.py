@@ -29,6 +29,7 @@ COLOURS = {
 PATTERNS = {"completed": "", "pruned": "/", "failed": "x", PAUSED: "|", RETRIED: "-", RETURNED: ".", RUNNING: "\\"}
 
 _MOST = 60
+_EACH = 8  # so many ticks have room; beyond that plotly takes steps of whole numbers by itself
 
 
 def pattern(shape: str) -> dict[str, Any]:
@@ -40,6 +41,11 @@ def label(text: str, most: int = _MOST) -> str:
     """Returns foreign text for a plot: one line, cut, and with nothing that plotly takes for markup."""
     text = one_line(text)
     return html.escape(text if len(text) <= most else text[: most - 1] + "…", quote=False)
+
+
+def counted(title: str, most: int) -> dict[str, Any]:
+    """Returns an axis of things that are counted, up to ``most``: no tick lies between two whole numbers."""
+    return {"title": {"text": title}, "rangemode": "tozero", "dtick": 1 if most <= _EACH else None}
 
 
 def figure(*traces: Any, height: int = 380, **layout: Any) -> go.Figure:

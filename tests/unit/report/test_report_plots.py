@@ -122,6 +122,15 @@ def test_slot_time_saved_is_at_the_pace_of_each_trial() -> None:
     assert facts([trial(0, PRUNED, [0.1], [0.1])], [attempt(0, 0, 6)], max_steps=None).seconds_saved is None
 
 
+@pytest.mark.parametrize(("stops", "bars", "each"), [(1, 5, 1), (26, 6, 1), (1_000, 20, None), (60_000, 40, None)])
+def test_stops_are_counted_in_few_bars_and_whole_numbers(stops: int, bars: int, each: int | None) -> None:
+    late = [attempt(0, 0, 1, verdict="pruned", latency=0.001 * (1 + number % 10)) for number in range(stops)]
+    (figure,) = drawn(facts([trial(0, PRUNED, [0.1], [0.1])], late))["latency"].figures
+    assert len(figure.data[0].y) == bars
+    assert sum(figure.data[0].y) == stops
+    assert figure.layout.yaxis.dtick == each
+
+
 def test_nothing_is_more_than_all_of_it() -> None:
     """The budget was lowered, and a trial reported more epochs than a full one has."""
     found = facts(

@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from orchestrator.commands import issuer_name
 from orchestrator.control.stream import ring
+from orchestrator.ending import insist_on_ending
 from orchestrator.ports import Clock, Command
 from orchestrator.schedule.folder import Folder
 from orchestrator.schedule.slot import Known
@@ -93,6 +94,7 @@ def beat(
     ticker = Ticker(folder, DatabaseDesk(database), lambda: ring(client), clock or Clock(), most_ahead)
     # Logging is set up already, and Celery is to leave it as it is.
     setup_logging.connect(_leave_logging)
+    insist_on_ending()
     log.info("looking at the specs in %s", studies, extra={"action": "beating"})
     try:
         Beat(

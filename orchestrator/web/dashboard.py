@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from orchestrator.ending import insist_on_ending
 from orchestrator.errors import BadInput
 from orchestrator.settings import Settings
 from orchestrator.storage.look import open_history, url_of
@@ -63,6 +64,7 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
     asks = access.describe(openly=sys.stderr.isatty()) if access else "which asks for no password"
     say(f"Dashboard of {redact(url)}: http://{wanted.host}:{wanted.port}, {asks}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    insist_on_ending()
     # Imported where it is needed, as it need not be installed.
     import waitress
 

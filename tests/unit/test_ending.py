@@ -1,0 +1,78 @@
+"""An exception that is to end a program ends it, also where a finalizer swallowed it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PATIENCE = 60.0
+
+SWALLOWING = """
+import os, signal, sys, time
+
+class Swallowing:
+    def __init__(self, number):
+        self.number = number
+    def __del__(self):
+        os.kill(os.getpid(), self.number)
+        while True:  # until the handler has run, here
+            pass
+"""
+
+BY_ITSELF = """
+from orchestrator.ending import insist_on_ending
+
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
+insist_on_ending()
+Swallowing(signal.{signal})
+while True:
+    time.sleep(1)
+"""
+
+BEAT = """
+from celery.signals import beat_init
+from orchestrator.schedule.beat import beat
+from pathlib import Path
+
+folder = Path(sys.argv[1])
+beat_init.connect(lambda **_: Swallowing(signal.{signal}) and None, weak=False)
+beat("redis://127.0.0.1:1/0", f"sqlite:///{{folder}}/studies.db", folder)
+sys.exit(7)
+"""
+
+
+def ended(program: str, *arguments: str) -> tuple[int, str]:
+    code = SWALLOWING + program
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    return done.returncode, done.stderr
+
+
+def test_what_a_finalizer_swallowed_is_raised_again() -> None:
+    assert ended(BY_ITSELF.format(signal="SIGTERM")) == (7, "")
+    code, said = ended(BY_ITSELF.format(signal="SIGINT"))
+    assert code == -2
+    assert said.splitlines()[-1] == "KeyboardInterrupt"
+
+
+def test_everything_else_that_was_dropped_is_said() -> None:
+    odd = """
+class Odd:
+    def __del__(self):
+        raise ValueError("odd")
+
+"""
+    program = BY_ITSELF.format(signal="SIGTERM").replace("Swallowing(signal", "Odd()\nSwallowing(signal")
+    code, said = ended(odd + program)
+    assert code == 7
+    assert said.splitlines()[-1] == "ValueError: odd"
+
+
+@pytest.mark.parametrize("number", ["SIGTERM", "SIGINT"])
+def test_a_beat_ends(number: str, tmp_path: Path) -> None:
+    code, said = ended(BEAT.format(signal=number), str(tmp_path))
+    assert code == 7, said

@@ -91,6 +91,10 @@ class Records:
         with self._engine.connect() as connection:
             return [tuple(row) for row in connection.execute(text(_ATTEMPTS), {"study": self.study})]
 
+    def unsettled(self) -> list[str]:
+        """Returns the states of the attempts that are not over; a study may end before a stop is confirmed."""
+        return [state for _, state, _ in self.attempts() if state not in ("done", "lost")]
+
     def failures(self) -> list[tuple[int, str]]:
         """Returns how each failed trial failed."""
         with self._engine.connect() as connection:
@@ -185,8 +189,8 @@ def settle(records: Records, asked: int, epochs: int, reported: set[tuple[int, i
     wrong += [f"trial {trial} was never asked for" for trial in records.ended if trial >= asked]
     wrong += [f"trial {trial} at step {step} was never reported" for trial, step in set(there) - reported]
     attempts = records.attempts()
-    live = [state for _, state, _ in attempts if state not in ("done", "lost")]
-    wrong += [f"{len(live)} attempts are still {', '.join(sorted(set(live)))}"] if live else []
+    if unsettled := records.unsettled():
+        wrong.append(f"{len(unsettled)} attempts are still {', '.join(sorted(set(unsettled)))}")
     return Account(
         asked=asked,
         ended=Counter(records.ended.values()),

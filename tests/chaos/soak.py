@@ -148,7 +148,7 @@ def _goes_on(records: Records, trial: int, number: int) -> bool:
 def _see_end(stack: Stack, records: Records, trials: int, say: Callable[[str], None]) -> None:
     deadline = time.monotonic() + END_SECONDS
     told = time.monotonic()
-    while records.state != "finished" or len(records.ended) < trials:
+    while records.state != "finished" or len(records.ended) < trials or records.unsettled():
         if time.monotonic() > deadline or records.state in ("failed", "stopped"):
             raise Stuck(
                 f"{len(records.ended)} of {trials} trials have ended and the study is {records.state!r} "

@@ -177,7 +177,7 @@ class Search:
         self.let_go()
         try:
             self.until(lambda: self.records.state == "finished" and self.over)
-            self.until(lambda: all(state in ("done", "lost") for _, state, _ in self.records.attempts()))
+            self.until(lambda: not self.records.unsettled())
             account = settle(self.records, self.trials, self.epochs, set(self.reports()))
         finally:
             self.records.close()

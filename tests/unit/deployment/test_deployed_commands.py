@@ -25,8 +25,9 @@ from tests.deployment import (
     service,
 )
 
+OF_THIS_MACHINE = {"secrets", "__pycache__", ".env"}
 FILES = sorted(
-    path for path in DOCKER.rglob("*") if path.is_file() and "secrets" not in path.parts and path.name != ".env"
+    path for path in DOCKER.rglob("*") if path.is_file() and OF_THIS_MACHINE.isdisjoint(path.relative_to(DOCKER).parts)
 )
 
 

@@ -29,6 +29,9 @@ PATIENCE = 120.0
 LOOK_SECONDS = 0.2
 """How often the database is asked whether a study has ended: seldom, so that looking disturbs little."""
 
+LAST = 20
+"""So many lines of each log are shown when nothing goes on."""
+
 
 class Stuck(Exception):
     """Something that was waited for did not come."""
@@ -68,7 +71,7 @@ class Fleet:
         self._wait(lambda: self.store.state(spec.name) in ("finished", "failed", "stopped"), spec.name)
         self._wait(lambda: all(row["ended"] is not None for row in self.attempts(spec.name)), spec.name)
         if (state := self.store.state(spec.name)) != "finished":
-            raise Stuck(f"study {spec.name} ended as {state}; logs in {self.folder}")
+            raise self._stuck(f"study {spec.name} ended as {state}")
         return spec.name
 
     def attempts(self, study: str) -> list[RowMapping]:
@@ -89,14 +92,19 @@ class Fleet:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             if time.monotonic() > deadline:
-                raise Stuck(f"waited {PATIENCE:g} s in vain for {what}; logs in {self.folder}")
+                raise self._stuck(f"waited {PATIENCE:g} s in vain for {what}")
             self._check()
             time.sleep(LOOK_SECONDS)
 
     def _check(self) -> None:
         for process in self.processes:
             if process.poll() is not None:
-                raise Stuck(f"a process ended with {process.returncode}; logs in {self.folder}")
+                raise self._stuck(f"a process ended with {process.returncode}")
+
+    def _stuck(self, what: str) -> Stuck:
+        """With the last that each process has said: its log goes with the folder."""
+        logs = [path.read_text(errors="replace").splitlines()[-LAST:] for path in sorted(self.folder.glob("*.log"))]
+        return Stuck("\n".join([what, *(line for log in logs for line in log)]))
 
     def close(self) -> None:
         for process in reversed(self.processes):

@@ -42,6 +42,7 @@ def trace_serve() -> None:
     from orchestrator.control.controller import Controller
     from orchestrator.control.dispatch import Dispatcher
     from orchestrator.control.stream import EventStream
+    from orchestrator.control.tidings import Tidings
     from orchestrator.storage.store import Store
     from tasks.codec import decode_event
     from tasks.contract import Epoch, Verdict
@@ -62,7 +63,7 @@ def trace_serve() -> None:
     around(EventStream, "confirm", after="C verdict set", when=has_verdict)
     around(Dispatcher, "revoke", after="C revoke sent")
     around(EventStream, "acknowledge", after="C acknowledged", when=lambda _, __, ids: bool(ids))
-    around(Controller, "_tell", after="C told")
+    around(Tidings, "tell", after="C told")
     around(Dispatcher, "send", before="C send", after="C sent")
 
 
@@ -75,15 +76,16 @@ def trace_worker() -> None:
     from tasks.keeper.keeper import Keeper
     from tasks.keeper.process import TrainerProcess
     from tasks.keeper.publisher import Publisher
+    from tasks.keeper.trainers import Trainers
 
     around(Request, "terminate", before="W revoke received", after="W signal sent")
     around(BasePool, "apply_async", before="W task received", after="W task handed over")
     around(Keeper, "run", before="K run", after="K run returned")
     around(Keeper, "_on_signal", before="K signal")
     around(Keeper, "_settle", before="K settling", after="K settled")
-    around(Keeper, "_hear", before="K report heard", when=lambda _, __, ___, frame: isinstance(frame, Epoch))
-    around(Keeper, "_hear", before="K left heard", when=lambda _, __, ___, frame: isinstance(frame, Left))
-    around(Keeper, "_note", before="K trainer ready", when=lambda _, __, frame: isinstance(frame, Ready))
+    around(Keeper, "_hear", before="K report heard", when=lambda _, *named: isinstance(named[-1], Epoch))
+    around(Keeper, "_hear", before="K left heard", when=lambda _, *named: isinstance(named[-1], Left))
+    around(Trainers, "note", before="K trainer ready", when=lambda _, __, frame: isinstance(frame, Ready))
     around(TrainerProcess, "send", after="K stop sent", when=lambda _, __, frame: isinstance(frame, Stop))
     around(Publisher, "_round", before="K round begins", after="K round ended")
 

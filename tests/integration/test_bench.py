@@ -1,0 +1,30 @@
+"""What measures knows the inside of the program, and would fall behind it without being run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from fleet import ROOT
+
+from tests.bench.steps import SIDE, WAY
+
+
+def test_everything_that_is_measured_can_be_measured(tmp_path: Path) -> None:
+    page = tmp_path / "bench.md"
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", "--quick", "--output", str(page)],
+        cwd=ROOT,
+        env={name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    written = page.read_text()
+    missing = [words for _, words in WAY + SIDE if f"| {words} (" not in written]
+    assert not missing, "steps from a report to the next trial that nobody stamps"
+    sections = [line.removeprefix("## ") for line in written.splitlines() if line.startswith("## ")]
+    assert (sections[:2], sections[-2:]) == (["Help", "Start"], ["The pure core", "Pruning rules"])

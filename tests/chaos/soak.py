@@ -151,8 +151,9 @@ def _see_end(stack: Stack, records: Records, trials: int, say: Callable[[str], N
     while records.state != "finished" or len(records.ended) < trials or records.unsettled():
         if time.monotonic() > deadline or records.state in ("failed", "stopped"):
             raise Stuck(
-                f"{len(records.ended)} of {trials} trials have ended and the study is {records.state!r} "
-                f"{END_SECONDS:g} s after the last fault; the logs are in {stack.folder}"
+                f"{len(records.ended)} of {trials} trials have ended, {len(records.unsettled())} attempts are underway "
+                f"and the study is {records.state!r} {END_SECONDS:g} s after the last fault; "
+                f"the logs are in {stack.folder}"
             )
         if time.monotonic() - told > 5:
             told = time.monotonic()

@@ -169,7 +169,7 @@ def wait_for_a_lock(books: Books) -> None:
     query = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
-    for _ in range(6_000):
+    for _ in range(500):
         with books.database.read() as connection:
             if connection.scalar(query):
                 return
@@ -200,7 +200,7 @@ def test_two_that_start_together_on_an_empty_database_both_get_an_answer(postgre
         connection.execute(writer.insert().values(id=1, term=1, holder=STRANGER, expires=0.0))
         second = Acquiring(postgresql)
         wait_for_a_lock(first)
-    second.join(60.0)
+    second.join(20.0)
     second.database.close()
     first.close()
     assert not second.is_alive()
@@ -215,11 +215,11 @@ def test_a_writer_frozen_inside_a_transaction_holds_up_nobody(postgresql: str) -
     connection.begin()
     frozen.lease.check(connection)
     standby = Acquiring(postgresql)
-    standby.join(60.0)
+    standby.join(5.0)
     took_over = not standby.is_alive()
     connection.invalidate()
     connection.close()
-    standby.join(60.0)
+    standby.join(20.0)
     standby.database.close()
     frozen.close()
     assert took_over

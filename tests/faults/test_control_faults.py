@@ -15,7 +15,7 @@ from orchestrator.ports import Step
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
-from tests.faults.scene import LEASE, PATIENCE, ROOT, Scene
+from tests.faults.scene import LEASE, ROOT, Scene
 
 STEPS = [step for step in Step if step not in (Step.ANSWERED, Step.REVOKED)]
 """Of those two there may be none in time; simulations have them. Where each epoch begins with a question, there is each
@@ -118,7 +118,7 @@ def stand_down(scene: Scene) -> None:
     for name in CONTROL_PLANES:
         scene.stack.signal(name, signal.SIGTERM)
     for name in CONTROL_PLANES:
-        scene.stack.running.pop(name).wait(PATIENCE)
+        scene.stack.running.pop(name).wait(30)
 
 
 def dying_serve(scene: Scene, step: Step, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:

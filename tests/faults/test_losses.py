@@ -200,7 +200,7 @@ def test_a_worker_that_is_told_to_stop_while_it_takes_a_task_leaves_as_soon(runn
     # Long enough to forget it.
     Pause(1.0)()
     os.kill(keeper, signal.SIGCONT)
-    assert first.ended() == 0
+    assert first.popen.wait(20) == 0
     running_embedded.start("worker", "--slots", "1", "--name", "second")
 
     end = follow_to_end(servers.client(), "s")

@@ -68,10 +68,6 @@ class Process:
             self.popen.send_signal(signum)
         return self.popen.wait(seconds)
 
-    def ended(self) -> int:
-        """Waits until it has ended by itself; returns its exit code."""
-        return self.popen.wait(PATIENCE)
-
     def kill(self) -> None:
         self.popen.kill()
         self.popen.wait()

@@ -200,12 +200,12 @@ def test_what_cannot_be_reached_is_a_finding_and_what_is_misspelt_is_bad_input(a
         "ORCHESTRATOR_STORAGE_URL": "postgresql://me:secret@127.0.0.1:1/optuna",
     }
     process = alone.start("doctor", environment=alone.environment() | away)
-    assert process.ended() == 1
+    assert process.popen.wait(60) == 1
     said = process.log.read_text()
     assert "[redis-unreachable]" in said
     assert "[database-unreachable]" in said
     assert "secret" not in said
     assert "Traceback" not in said
     wrong = alone.start("doctor", environment=alone.environment() | {"ORCHESTRATOR_REDIS_URL": "host:6379"})
-    assert wrong.ended() == 2
+    assert wrong.popen.wait(60) == 2
     assert wrong.log.read_text().count("\n") == 1

@@ -222,7 +222,7 @@ def test_shutting_a_worker_down_hands_its_trial_back(flower: Flower) -> None:
     assert status == 403
     assert "start it anew with other --slots" in answer
     assert flower.ask(f"/api/worker/shutdown/{WORKER}", "n=1")[0] == 200
-    assert flower.worker.ended() == 0
+    assert flower.worker.popen.wait(60) == 0
     flower.until(lambda: "handed back" in flower.row(0)["result"], "its row says so")
     assert flower.row(0)["state"] == "REVOKED"
     (flower.it.folder / "epochs" / "5").touch()

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import free_port
+
 PATIENCE = 60.0
 
 SWALLOWING = """
@@ -43,6 +45,26 @@ beat("redis://127.0.0.1:1/0", f"sqlite:///{{folder}}/studies.db", folder)
 sys.exit(7)
 """
 
+DASHBOARD = """
+import waitress
+from orchestrator.cli import main
+from orchestrator.storage.database import Database
+
+serve = waitress.serve
+
+def told_to_end(*arguments, **named):
+    Swallowing(signal.SIGTERM)
+    serve(*arguments, **named)
+
+waitress.serve = told_to_end
+url = f"sqlite:///{sys.argv[1]}/studies.db"
+Database(url).prepare()
+os.environ["ORCHESTRATOR_STORAGE_URL"] = url
+os.environ["ORCHESTRATOR_DATA_DIR"] = sys.argv[1]
+sys.argv = ["orchestrator", "dashboard", "--no-auth", "--port", sys.argv[2]]
+main()
+"""
+
 
 def ended(program: str, *arguments: str) -> tuple[int, str]:
     code = SWALLOWING + program
@@ -76,3 +98,9 @@ class Odd:
 def test_a_beat_ends(number: str, tmp_path: Path) -> None:
     code, said = ended(BEAT.format(signal=number), str(tmp_path))
     assert code == 7, said
+
+
+def test_a_dashboard_ends(tmp_path: Path) -> None:
+    code, said = ended(DASHBOARD, str(tmp_path), str(free_port()))
+    assert code == 0, said
+    assert "Dashboard of" in said

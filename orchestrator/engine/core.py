@@ -152,7 +152,7 @@ class Core:
             ahead=asker.ahead(row.trial),
             user_attrs=trial.user_attrs,
             study_attrs=self.trials.mirror.get_study_user_attrs(0),
-            started=None if trial.datetime_start is None else trial.datetime_start.timestamp(),
+            started=_began(row, trial),
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,
             stall=self.spec.stall_timeout,
@@ -231,3 +231,8 @@ class Core:
     def runs(self, row: AttemptRow) -> bool:
         """Whether what this attempt says of its trial counts."""
         return row.state == AttemptState.RUNNING and self.trials.is_open(row.trial)
+
+
+def _began(row: AttemptRow, trial: FrozenTrial) -> float | None:
+    """Returns when the trial's objective began first. Before its first attempt a trial has the time of its sampling."""
+    return None if row.number == 1 or trial.datetime_start is None else trial.datetime_start.timestamp()

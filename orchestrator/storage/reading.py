@@ -22,6 +22,11 @@ def seconds(at: datetime | None) -> float | None:
     return None if at is None else at.replace(tzinfo=UTC).timestamp()
 
 
+def local(at: datetime | None) -> datetime | None:
+    """Returns a moment, which is stored as naive UTC, in naive local time, as every FrozenTrial has it."""
+    return None if at is None else at.replace(tzinfo=UTC).astimezone().replace(tzinfo=None)
+
+
 def decoder(distribution: str) -> Callable[[float], Any]:
     """Returns what makes of a stored number the value of a parameter, given the JSON of its distribution."""
     kind = json.loads(distribution)

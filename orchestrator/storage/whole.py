@@ -17,6 +17,7 @@ from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.engine.core import Snapshot
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
+from orchestrator.storage.reading import local
 from orchestrator.storage.theirs import (
     PARAMS,
     STEPS,
@@ -104,8 +105,8 @@ def read_trials(connection: Connection, study_id: int) -> list[FrozenTrial]:
             state=TrialState[row.state],
             value=None,
             values=values.get(row.trial_id),
-            datetime_start=row.datetime_start,
-            datetime_complete=row.datetime_complete,
+            datetime_start=local(row.datetime_start),
+            datetime_complete=local(row.datetime_complete),
             params=params.get(row.trial_id, {}),
             distributions=distributions.get(row.trial_id, {}),
             user_attrs=attributes[0].get(row.trial_id, {}),

@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Iterator
+
+import pytest
 from books import Books, everything
 
 from orchestrator.storage.look import open_history
 
+ZONES = ("UTC0", "JST-9", "NST3:30NDT,M3.2.0,M11.1.0", "<+1345>-13:45")
+"""As POSIX spells them, for a machine may know no other names."""
 
+
+@pytest.fixture(params=ZONES)
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("TZ", request.param)
+    time.tzset()
+    yield
+    monkeypatch.undo()
+    time.tzset()
+
+
+@pytest.mark.usefixtures("zone")
 def test_it_is_what_optuna_reads_and_what_was_written(books: Books) -> None:
     made = books.create(max_steps=27, pruner={"name": "median"})
     written = everything()

@@ -1,0 +1,256 @@
+"""Which errors say that a server is not available now, however a library has wrapped them; and one line of log for it.
+
+SQLAlchemy, Optuna, psycopg, kombu and Celery are recognised by what their errors carry, never imported: a worker has no
+database, and short commands must not load what they do not need.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Final, Literal
+
+import redis
+
+Server = Literal["redis", "database"]
+
+MOST_LETTERS: Final = 200
+"""Of a reason, so that it fits into a line."""
+
+
+class Contact(Enum):
+    """How far a client came."""
+
+    REFUSED = "refused"
+    """The server, or its certificate, refuses this client: its user, password, right or database is wrong."""
+    NOT_REACHED = "not reached"
+    """There is no connection, or it ended."""
+    NOT_NOW = "not now"
+    """The server is there, and does not do it at the moment."""
+
+
+@dataclass(frozen=True)
+class Unavailable:
+    """Why a server is not available now.
+
+    ``full`` says that Redis has reached its ``maxmemory``, where what frees memory still works.
+    """
+
+    server: Server
+    contact: Contact
+    reason: str
+    full: bool = False
+
+
+_REDIS: Final = re.compile(
+    r"(?:READONLY|NOREPLICAS|MISCONF|MASTERDOWN|CLUSTERDOWN|LOADING|BUSY|TRYAGAIN|OOM)(?= )"
+    r"|ERR max number of clients"
+    # A blocking read is ended when its server becomes a replica.
+    r"|UNBLOCKED .*instance state changed"
+)
+"""What an error of Redis begins with where it may go by."""
+
+_REDIS_REFUSES: Final = re.compile(r"(?:NOAUTH|WRONGPASS|NOPERM)(?= )|ERR (?:invalid password|AUTH )")
+_PIPELINE: Final = "of pipeline caused error: "
+"""redis-py puts the number and the command before what the server said."""
+
+_SQLSTATE: Final = re.compile(
+    "08|53"  # connection lost; out of connections, disk or memory
+    "|25006|25P03|25P04"  # read-only; connection ended, for it idled in a transaction or took too long
+    "|40001|40003|40P01"  # serialization failure, unknown completion, deadlock
+    "|55P03|57014"  # lock not had in time, statement canceled
+    "|57P01|57P02|57P03|57P05"  # ended by an administrator, by a crash; starting up; idled
+    "|58030"  # input or output failed on the server
+)
+_SQLSTATE_REFUSES: Final = re.compile("28|3D000|42501")
+_POSTGRESQL_REFUSES: Final = re.compile(
+    r"authentication failed|no password supplied|no pg_hba\.conf entry"
+    r"|(?:database|role) \"[^\"]*\" (?:does not exist|is not permitted to log in)|certificate verify failed"
+)
+"""What libpq says where a connection could not be made; such an error has no SQLSTATE."""
+_POSTGRESQL_ANSWERS: Final = re.compile(
+    r"FATAL:|too many (?:clients|connections)|remaining connection slots|(?:starting up|shutting down|in recovery mode)"
+    r"|terminating connection|server closed the connection|the connection is (?:closed|lost)"
+)
+
+_SQLITE: Final = {5, 6, 7, 10, 13, 14, 15}
+"""Primary result codes: BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN, PROTOCOL."""
+_SQLITE_READ_ONLY: Final = 8
+_SQLITE_TEXTS: Final = re.compile(
+    r"database(?: table)? is locked|disk is full|disk I/O error|unable to open database file|locking protocol"
+)
+
+_LIBRARIES: Final = frozenset({"redis", "kombu", "celery", "amqp", "billiard", "optuna", "psycopg", "sqlalchemy"})
+_DATABASE_LIBRARIES: Final = frozenset({"optuna", "psycopg", "sqlalchemy"})
+
+
+def unavailable(error: BaseException | None) -> Unavailable | None:
+    """Returns which server is not available now by this error, ``None`` where it says nothing of the kind.
+
+    Looks at all that the error was raised from and that libraries keep in it.
+    """
+    chain = list(_chain(error))
+    libraries = {_library(each) for each in chain}
+    found = [judged for each in chain if (judged := _judge(each, libraries)) is not None]
+    # A wrapper knows less than what it wraps: the innermost error says it best.
+    return found[-1] if found else None
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yields an error, then what it wraps, outermost first."""
+    waiting, seen = [error], set[int]()
+    while waiting:
+        each = waiting.pop(0)
+        if not isinstance(each, BaseException) or id(each) in seen:
+            continue
+        seen.add(id(each))
+        yield each
+        waiting += [each.__cause__, getattr(each, "orig", None), *each.args]
+        if _library(each):
+            # Only there: code of ours that fails while it handles an outage is another error.
+            waiting.append(each.__context__)
+
+
+def _library(error: BaseException) -> str:
+    """Returns the library that an error's class is of, or that one of its bases is of; empty for any other."""
+    roots = (base.__module__.partition(".")[0] for base in type(error).__mro__)
+    return next((root for root in roots if root in _LIBRARIES), "")
+
+
+def _judge(error: BaseException, around: set[str]) -> Unavailable | None:
+    """Judges one error of a chain; ``around`` are the libraries that the chain's errors are of."""
+    if isinstance(error, redis.RedisError):
+        return _judge_redis(error)
+    kinds = {base.__name__ for base in type(error).__mro__}
+    library = _library(error)
+    if library == "psycopg" or isinstance(getattr(error, "pgcode", None), str):
+        return _judge_postgresql(error, kinds)
+    if type(error).__module__ == "sqlite3":
+        return _judge_sqlite(error)
+    if library == "sqlalchemy" and getattr(error, "connection_invalidated", False) is True:
+        return Unavailable("database", Contact.NOT_REACHED, _line(error))
+    # One of Python's own says nothing by itself: code of the user may have raised it.
+    plain = isinstance(error, ConnectionError | TimeoutError) and around != {""}
+    if plain or (library == "kombu" and "OperationalError" in kinds):
+        server: Server = "database" if around & _DATABASE_LIBRARIES else "redis"
+        return Unavailable(server, Contact.NOT_REACHED, _line(error))
+    return None
+
+
+def _judge_redis(error: redis.RedisError) -> Unavailable | None:
+    text = _line(error).rpartition(_PIPELINE)[2]
+    # The class of an error that redis-py knows stands for its first word.
+    code = getattr(error, "status_code", None) or ""
+    said = text if not code or text.startswith(f"{code} ") else f"{code} {text}"
+    untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
+    if untrusted or isinstance(error, _REDIS_REFUSALS) or _REDIS_REFUSES.match(said):
+        return Unavailable("redis", Contact.REFUSED, text)
+    if isinstance(error, _REDIS_PASSING) or _REDIS.match(said) or text.startswith("max number of clients reached"):
+        full = isinstance(error, redis.exceptions.OutOfMemoryError) or said.startswith("OOM ")
+        return Unavailable("redis", Contact.NOT_NOW, said, full)
+    if isinstance(error, redis.ConnectionError | redis.TimeoutError):
+        return Unavailable("redis", Contact.NOT_REACHED, text)
+    return None
+
+
+_REDIS_REFUSALS: Final = (
+    redis.AuthenticationError,
+    redis.exceptions.AuthorizationError,
+    redis.exceptions.NoPermissionError,
+)
+_REDIS_PASSING: Final = (
+    redis.exceptions.BusyLoadingError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.TryAgainError,
+)
+
+
+def _judge_postgresql(error: BaseException, kinds: set[str]) -> Unavailable | None:
+    code = getattr(error, "sqlstate", None) or getattr(error, "pgcode", None)
+    line = _line(error)
+    if code:
+        if _SQLSTATE.match(code):
+            return Unavailable("database", Contact.NOT_NOW, line)
+        return Unavailable("database", Contact.REFUSED, line) if _SQLSTATE_REFUSES.match(code) else None
+    if not kinds & {"OperationalError", "InterfaceError"}:
+        return None
+    if _POSTGRESQL_REFUSES.search(str(error)):
+        return Unavailable("database", Contact.REFUSED, line)
+    answers = _POSTGRESQL_ANSWERS.search(str(error))
+    return Unavailable("database", Contact.NOT_NOW if answers else Contact.NOT_REACHED, line)
+
+
+def _judge_sqlite(error: BaseException) -> Unavailable | None:
+    code = getattr(error, "sqlite_errorcode", None)
+    # An extended code has the primary one in its lowest byte.
+    passes = _SQLITE_TEXTS.search(str(error)) is not None if code is None else code & 0xFF in _SQLITE
+    if passes:
+        return Unavailable("database", Contact.NOT_NOW, _line(error))
+    if code is not None and code & 0xFF == _SQLITE_READ_ONLY:
+        return Unavailable("database", Contact.REFUSED, _line(error))
+    return None
+
+
+def _line(error: BaseException) -> str:
+    """Returns the first line of what an error says, its class where it says nothing."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[0][:MOST_LETTERS]
+
+
+class Outage:
+    """One line when a server is not available, and one when it is again, however often it is tried in between.
+
+    Args:
+        log: Takes both lines.
+        server: Which server; its lines have the actions ``redis_away`` and ``redis_back``, or those of the database.
+        meanwhile: What goes on while it is away, said in the first line; may be empty.
+        monotonic: Time in seconds.
+    """
+
+    def __init__(
+        self,
+        log: logging.Logger,
+        server: Server,
+        meanwhile: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._log = log
+        self._server = server
+        self._name = "redis" if server == "redis" else "the database"
+        self._meanwhile = f" ({meanwhile})" if meanwhile else ""
+        self._monotonic = monotonic
+        self._since: float | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether the server has been found unavailable, and not been found back."""
+        return self._since is not None
+
+    def begin(self, found: Unavailable) -> None:
+        """Notes that the server is not available; the first time in a row a line says so."""
+        if self._since is not None:
+            return
+        self._since = self._monotonic()
+        if found.full:
+            remedy = "nothing is lost, workers hold what they report; raise maxmemory or free some"
+            self._say(logging.ERROR, f"{self._name} is full (maxmemory): %s", remedy, "full")
+        else:
+            self._say(logging.WARNING, f"{self._name} is not available{self._meanwhile}: %s", found.reason, "away")
+
+    def end(self) -> None:
+        """Notes that the server does all it has to do; where it did not, a line says so."""
+        if self._since is not None:
+            seconds = self._monotonic() - self._since
+            self._since = None
+            self._say(logging.INFO, f"{self._name} is back after %s s", f"{seconds:.1f}", "back")
+
+    def _say(self, level: int, text: str, about: str, action: str) -> None:
+        extra: dict[str, Any] = {"action": f"{self._server}_{action}"}
+        self._log.log(level, text, about, extra=extra)

@@ -44,17 +44,27 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
     token: str
 
 
-class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
-    """Keeper to trainer: the value it waits for."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+    """Trainer to keeper: a thread of the objective waits for the answer, which is to have the same ``id``."""
 
+    id: int
+    question: Suggest | Look
+
+
+class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
+    """Keeper to trainer: the value that question ``id`` is about."""
+
+    id: int
     name: str
     value: float
     error: str = ""
 
 
 class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
-    """Keeper to trainer: the study's trials it waits for, or ``error`` where they cannot be shown."""
+    """Keeper to trainer: the study's trials, which question ``id`` is about, or ``error`` where they cannot be
+    shown."""
 
+    id: int
     study: StudyView = StudyView()
     error: str = ""
 
@@ -105,7 +115,7 @@ ToTrainer = Run | Stop | Suggested | Shown
 FromTrainer = (
     Epoch
     | Suggest
-    | Look
+    | Asked
     | Imported
     | Attribute
     | Artifact

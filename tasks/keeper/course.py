@@ -7,6 +7,7 @@ import threading
 import time
 import uuid
 from collections import deque
+from typing import NamedTuple
 
 from tasks.contract import (
     Artifact,
@@ -29,7 +30,7 @@ from tasks.contract import (
     Suggest,
     Verdict,
 )
-from tasks.frames import FromTrainer, Left, Saved, SavedModel, Shown, Stop, Suggested
+from tasks.frames import Asked, FromTrainer, Left, Saved, SavedModel, Shown, Stop, Suggested
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.checkpoints import Store
 from tasks.keeper.herald import Herald
@@ -41,6 +42,18 @@ log = logging.getLogger(__name__)
 
 MOST_REPORTED = 10_000
 """Reports whose moment is remembered, to say how long a stop took; a verdict is about one of the last."""
+
+
+class _Question(NamedTuple):
+    """One that the objective waits for the answer to, and when it was asked."""
+
+    asked: Asked
+    since: float
+
+    @property
+    def name(self) -> str:
+        """What the answer is called."""
+        return "" if isinstance(self.asked.question, Look) else self.asked.question.name
 
 
 class Course:
@@ -91,8 +104,7 @@ class Course:
         self._saved: float | None = None
         self._leaving_since: float | None = None
         self._stop_sent: float | None = None
-        self._waiting: tuple[int, Suggest | Look] | None = None
-        self._asked = 0.0
+        self._waiting: dict[int, _Question] = {}
 
     def confirmed(self, confirmation: Confirmation) -> bool:
         """Takes news from the publisher's thread; returns whether they are worth a ring."""
@@ -142,10 +154,12 @@ class Course:
             return
         now = time.monotonic()
         if self._stop_sent is None:
-            if self._waiting is not None:
-                if now >= self._asked + self._ask_again:
-                    # The answer may have been lost with the server; asking again gives the same value.
-                    self._ask(self._waiting[1])
+            if self._waiting:
+                for seq, waiting in list(self._waiting.items()):
+                    if now >= waiting.since + self._ask_again:
+                        # The answer may have been lost with the server; asking again gives the same value.
+                        del self._waiting[seq]
+                        self._ask(waiting.asked)
             elif self.job.stall is not None and now >= self._moved + self.job.stall:
                 self._stalled = True
                 self._stop()
@@ -174,9 +188,9 @@ class Course:
                     del self._reported[next(iter(self._reported))]
                 self._publisher.publish(self.runner, frame)
                 self._herald.epoch(frame)
-            case Suggest() | Look():
+            case Asked():
                 self._ask(frame)
-            case Attribute() | StudyStop() | Imported():
+            case Suggest() | Attribute() | StudyStop() | Imported():
                 self._publisher.publish(self.runner, frame)
             case Saved():
                 self._saved = time.monotonic()
@@ -224,8 +238,8 @@ class Course:
         if self._stop_sent is not None:
             return [self._kill_at(self._stop_sent)]
         due = [] if self._leaving_since is None else [self._leaving_since + self.job.grace / 2]
-        if self._waiting is not None:
-            due.append(self._asked + self._ask_again)
+        if self._waiting:
+            due.append(min(waiting.since for waiting in self._waiting.values()) + self._ask_again)
         elif self.job.stall is not None:
             due.append(self._moved + self.job.stall)
         return due
@@ -245,30 +259,31 @@ class Course:
             self._verdict = self._verdict or confirmation.verdict
             self._fenced = self._fenced or confirmation.runner not in ("", self.runner)
 
-    def _ask(self, question: Suggest | Look) -> None:
-        seq = self._publisher.publish(self.runner, question)
-        if isinstance(question, Look) or not question.used:
-            self._waiting = (seq, question)
-            self._asked = time.monotonic()
-            self._replies.wait(self.runner)
+    def _ask(self, asked: Asked) -> None:
+        seq = self._publisher.publish(self.runner, asked.question)
+        self._waiting[seq] = _Question(asked, time.monotonic())
+        self._replies.wait(self.runner)
 
     def _answer(self, reply: Reply) -> None:
-        if self._waiting is None:
-            return
-        seq, asked = self._waiting
-        name = "" if isinstance(asked, Look) else asked.name
-        if reply.runner != self.runner or reply.seq != seq or reply.name != name:
+        waiting = self._waiting.get(reply.seq) if reply.runner == self.runner else None
+        if waiting is not None and waiting.name == reply.name:
+            del self._waiting[reply.seq]
+            self._moved = time.monotonic()
+            self._pass_on(reply, waiting.asked)
+        if self._waiting:
             self._replies.wait(self.runner)
-            return
-        self._waiting = None
-        self._moved = time.monotonic()
-        self._replies.stop()
-        if isinstance(asked, Look):
-            self._trainer.send(Shown(study=reply.study or StudyView(), error=reply.error))
         else:
-            self._trainer.send(Suggested(name=name, value=reply.value, error=reply.error))
-            if not reply.error:
-                self._herald.parameter(name, Parameter(value=reply.value, distribution=asked.distribution))
+            self._replies.stop()
+
+    def _pass_on(self, reply: Reply, asked: Asked) -> None:
+        question = asked.question
+        if isinstance(question, Look):
+            self._trainer.send(Shown(id=asked.id, study=reply.study or StudyView(), error=reply.error))
+            return
+        self._trainer.send(Suggested(id=asked.id, name=question.name, value=reply.value, error=reply.error))
+        if not reply.error:
+            parameter = Parameter(value=reply.value, distribution=question.distribution)
+            self._herald.parameter(question.name, parameter)
 
     def _stop(self) -> None:
         self._stop_sent = time.monotonic()

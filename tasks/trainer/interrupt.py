@@ -32,6 +32,12 @@ class TrialStopped(optuna.TrialPruned):
     """
 
 
+class _Deferred(threading.local):
+    """How deep a thread is in our own code."""
+
+    depth = 0
+
+
 class Interrupter:
     """Raises ``TrialStopped`` in the main thread, at once if it may, otherwise as soon as it may.
 
@@ -40,14 +46,15 @@ class Interrupter:
     is deferred. So it is, for a while, in finalizers and where a lock is taken or given back: a loop over a DataLoader
     is full of both, and one that was left with its queue's lock taken waits for ever when it is cleaned up. Where it
     came upon a finalizer all the same, the interpreter drops it, and it is raised again. Code that swallows it meets it
-    again at its next report.
+    again at its next report, and so does code in any other thread.
     """
 
     def __init__(self) -> None:
         self._token = ""
         self._stop = ""
-        self._deferred = 0
+        self._deferred = _Deferred()
         self._raised = False
+        self._met = False
         self._spared = 0
         self._asked = threading.Event()
         # It lives as long as the process: one that came and went with a trial could not be told from the trial's own.
@@ -63,13 +70,13 @@ class Interrupter:
         return bool(self._token) and self._stop == self._token
 
     def has_stopped(self, token: str) -> bool:
-        """Whether the exception was raised in attempt ``token``."""
-        return self._raised and self._stop == token
+        """Whether the exception was raised in attempt ``token``, in whatever thread."""
+        return self._met and self._stop == token
 
     @contextlib.contextmanager
     def running(self, token: str) -> Iterator[None]:
         """The span in which the exception may be raised: the user's objective, for attempt ``token``."""
-        self._raised = False
+        self._raised = self._met = False
         self._spared = 0
         self._token = token
         others = sys.unraisablehook
@@ -93,18 +100,21 @@ class Interrupter:
     @contextlib.contextmanager
     def deferred(self) -> Iterator[None]:
         """Our own code on behalf of the objective: a stop waits until it is done, and is raised then."""
-        self._deferred += 1
+        self._deferred.depth += 1
         try:
             yield
         finally:
-            self._deferred -= 1
+            self._deferred.depth -= 1
         self.check()
 
     def check(self) -> None:
-        """Raises where a stop is due."""
-        if self.stopping and not self._deferred:
+        """Raises where a stop is due; in another thread than the main one, that one is still to be told."""
+        if not self.stopping or self._deferred.depth:
+            return
+        if threading.current_thread() is threading.main_thread():
             self._raised = True
-            raise TrialStopped("the search stopped this trial")
+        self._met = True
+        raise TrialStopped("the search stopped this trial")
 
     def stop(self, token: str) -> None:
         """Asks for the exception, from another thread. A token that no longer runs is ignored when it fires."""
@@ -120,12 +130,12 @@ class Interrupter:
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         del signum
-        if not self.stopping or self._raised or self._deferred or _importing(frame):
+        if not self.stopping or self._raised or self._deferred.depth or _importing(frame):
             return
         if self._spared < MOST_SPARED and _delicate(frame):
             self._spared += 1
             return
-        self._raised = True
+        self._raised = self._met = True
         raise TrialStopped("the search stopped this trial")
 
 

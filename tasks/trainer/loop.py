@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tasks.admission import Admission
 from tasks.codec import decode_to_trainer
-from tasks.contract import Failed, Imported, Look, StudyView
+from tasks.contract import Failed, Imported
 from tasks.frames import FromTrainer, Left, Preloaded, Ready, Run, Shown, Stale, Stop, Suggested
 from tasks.trainer import health, objective, output
 from tasks.trainer.artifacts import ArtifactFiles
@@ -21,6 +21,7 @@ from tasks.trainer.checkpoints import CheckpointFiles, say
 from tasks.trainer.elsewhere import Elsewhere, refuse
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.source import Sources
+from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
 from tasks.wire import Closed, Wire
 
@@ -38,8 +39,7 @@ class Trainer:
         self._admission = admission
         self._sources = Sources(admission.folders)
         self._jobs: queue.SimpleQueue[Run] = queue.SimpleQueue()
-        self._suggested: queue.SimpleQueue[Suggested] = queue.SimpleQueue()
-        self._shown: queue.SimpleQueue[Shown] = queue.SimpleQueue()
+        self._talk: Talk | None = None
         self._interrupter = Interrupter()
         self._loaded: dict[str, str] = {}
         self._studies: set[str] = set()
@@ -102,8 +102,11 @@ class Trainer:
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
         artifacts = ArtifactFiles(Path(run.artifacts))
-        trial = WorkerTrial(job, self._send, self._await_suggestion, self._look, self._interrupter, files, artifacts)
+        talk = self._talk = Talk(self._send, self._interrupter, job.trial)
+        trial = WorkerTrial(job, talk, files, artifacts)
         outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token, self._admission)
+        talk.end()
+        self._talk = None
         output.restore()
         self._send(Left(token=job.token) if outcome is None else outcome)
         del trial
@@ -115,20 +118,6 @@ class Trainer:
         if outcome is None or isinstance(outcome, Failed):
             # The frames that an exception held on to keep whole models alive until the next collection.
             _collect()
-
-    def _await_suggestion(self) -> Suggested:
-        return self._suggested.get()
-
-    def _look(self) -> StudyView:
-        with self._interrupter.deferred():
-            while not self._shown.empty():
-                # The answer to a question that a stop has interrupted.
-                self._shown.get()
-            self._send(Look())
-        shown = self._shown.get()
-        if shown.error:
-            raise RuntimeError(f"trial.study: {shown.error}")
-        return shown.study
 
     def _send(self, message: FromTrainer) -> None:
         if os.getpid() != self._pid:
@@ -148,10 +137,11 @@ class Trainer:
                             self._jobs.put(run)
                         case Stop(token=token):
                             self._interrupter.stop(token)
-                        case Suggested() as suggested:
-                            self._suggested.put(suggested)
-                        case Shown() as shown:
-                            self._shown.put(shown)
+                            if (talk := self._talk) and self._interrupter.stopping:
+                                talk.wake()
+                        case Suggested() | Shown() as answer:
+                            if talk := self._talk:
+                                talk.hear(answer)
         _end_session()
 
 

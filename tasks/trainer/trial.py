@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,14 +18,13 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from tasks.contract import MAX_EVENT_BYTES, MAX_NAME, MAX_STEP, Attribute, Epoch, Job, Parameter, StudyView, Suggest
-from tasks.frames import FromTrainer, Suggested
+from tasks.contract import MAX_EVENT_BYTES, MAX_NAME, MAX_STEP, Attribute, Epoch, Job, Parameter, Suggest
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
-from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.slicing import Slicing
 from tasks.trainer.storage import WorkerStorage
 from tasks.trainer.study import WorkerStudy, local_time
+from tasks.trainer.talk import Talk
 
 
 class WorkerTrial(optuna.trial.Trial):
@@ -36,10 +35,7 @@ class WorkerTrial(optuna.trial.Trial):
 
     Args:
         job: The attempt.
-        send: Writes a frame to the keeper.
-        await_suggestion: Waits for the keeper's answer to the last ``Suggest``.
-        look: Asks for the study's trials and waits for them.
-        interrupter: Holds the stop that may have been asked for.
+        talk: Says to the keeper what any thread of the objective does, and asks what it asks.
         files: Writes and reads its checkpoints.
         artifacts: Writes its models, and holds the folder for other files.
     """
@@ -47,25 +43,20 @@ class WorkerTrial(optuna.trial.Trial):
     def __init__(
         self,
         job: Job,
-        send: Callable[[FromTrainer], None],
-        await_suggestion: Callable[[], Suggested],
-        look: Callable[[], StudyView],
-        interrupter: Interrupter,
+        talk: Talk,
         files: CheckpointFiles,
         artifacts: ArtifactFiles,
     ) -> None:
         params, distributions = _read(job.params)
-        self._send = send
-        self._await_suggestion = await_suggestion
-        self._interrupter = interrupter
+        self._talk = talk
         self._files = files
         self._artifacts = artifacts
         self.slicing = Slicing(job.slice)
         self._ahead = job.ahead
         self._constraints: dict[str, float] = {}
         self._trial_id = job.trial
-        self.study = WorkerStudy(job, send, look)  # type: ignore[assignment]
-        self.storage = WorkerStorage(job.trial, self._send_at_once)  # type: ignore[assignment]
+        self.study = WorkerStudy(job, talk.say, talk.look)  # type: ignore[assignment]
+        self.storage = WorkerStorage(job.trial, talk.say)  # type: ignore[assignment]
         # Where callbacks of optuna-integration look for it.
         self.study._storage = self.storage
         # Not Trial.__init__: that reads a storage. These are the fields that its inherited methods use.
@@ -108,14 +99,14 @@ class WorkerTrial(optuna.trial.Trial):
             raise TypeError(f"report: value is {value!r:.80}, but must be a number") from None
         at = _check_step("report", step)
         seen = self._cached_frozen_trial.intermediate_values
-        with self._interrupter.deferred():
+        with self._talk.speaking():
             if at in seen:
                 optuna._warnings.optuna_warn(
                     f"The reported value is ignored because this `step={at}` is already reported."
                 )
             else:
                 seen[at] = number
-                self._send(Epoch(step=at, value=number))
+                self._talk.say(Epoch(step=at, value=number))
             self.slicing.reported(at)
         self.slicing.check()
 
@@ -123,7 +114,7 @@ class WorkerTrial(optuna.trial.Trial):
         """Whether the search wants this trial to leave, for good or for now; answers at once."""
         if len(self.study.directions) > 1:
             raise NotImplementedError("Trial.should_prune is not supported for multi-objective optimization.")
-        return self._interrupter.stopping or self.slicing.over
+        return self._talk.stopping or self.slicing.over
 
     def save_checkpoint(self, state: object, step: int) -> None:
         """Saves what the trial needs to go on after ``step``, should it be cut off or paused.
@@ -139,14 +130,14 @@ class WorkerTrial(optuna.trial.Trial):
             TypeError: the state holds something else, which could not be loaded again.
         """
         at = _check_step("save_checkpoint", step)
-        with self._interrupter.deferred():
+        with self._talk.speaking():
             try:
                 saved = self._files.save(state, at)
             except OSError as error:
                 say(f"the checkpoint of step {at} could not be written, training goes on: {error}")
                 self.slicing.not_saved()
             else:
-                self._send(saved)
+                self._talk.say(saved)
                 self.slicing.saved(at)
         self.slicing.check()
 
@@ -167,7 +158,7 @@ class WorkerTrial(optuna.trial.Trial):
         Raises:
             OSError: it cannot be made.
         """
-        with self._interrupter.deferred():
+        with self._talk.speaking():
             return self._artifacts.folder
 
     def save_model(self, state: object, name: str = "model.pt") -> None:
@@ -185,7 +176,7 @@ class WorkerTrial(optuna.trial.Trial):
             FileNotFoundError: there is no file at the path.
             ValueError: the name is none.
         """
-        with self._interrupter.deferred():
+        with self._talk.speaking():
             try:
                 saved = self._artifacts.save(state, name)
             except FileNotFoundError:
@@ -193,16 +184,17 @@ class WorkerTrial(optuna.trial.Trial):
             except OSError as error:
                 say(f"the model '{name}' could not be written, training goes on: {error}")
             else:
-                self._send(saved)
+                self._talk.say(saved)
 
     def set_user_attr(self, key: str, value: Any) -> None:
         """Sets a user attribute; ``value`` must be JSON serializable."""
         text = json.dumps(value)
         _check_name("set_user_attr", key)
         _check_size("set_user_attr", key, text)
-        with self._interrupter.deferred():
-            self._cached_frozen_trial.user_attrs[key] = value
-            self._send(Attribute(key=key, value=text))
+        with self._talk.speaking():
+            known = self._cached_frozen_trial
+            known.user_attrs = {**known.user_attrs, key: value}
+            self._talk.say(Attribute(key=key, value=text))
 
     @property
     def constraints(self) -> dict[str, float]:
@@ -215,38 +207,34 @@ class WorkerTrial(optuna.trial.Trial):
         _check_name("set_constraint", key, MAX_NAME - 12)
         if math.isnan(number):
             raise ValueError(f"set_constraint: the value of '{key}' is NaN, but must be a number")
-        with self._interrupter.deferred():
+        with self._talk.speaking():
             if key not in self._constraints:
                 self._constraints[key] = number
-                self._send(Attribute(key=key, value=json.dumps(number), kind="constraint"))
+                self._talk.say(Attribute(key=key, value=json.dumps(number), kind="constraint"))
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        known = self._cached_frozen_trial
-        if name in known.distributions:
-            check_distribution_compatibility(known.distributions[name], distribution)
-            return known.params[name]
-        _check_name("suggest", name)
-        with self._interrupter.deferred():
+        with self._talk.turn(name):
+            known = self._cached_frozen_trial
+            if name in known.distributions:
+                check_distribution_compatibility(known.distributions[name], distribution)
+                return known.params[name]
+            _check_name("suggest", name)
             wanted = distribution_to_json(distribution)
             _check_size("suggest", name, wanted)
-            ahead = self._ahead.get(name)
-            used = ahead is not None and json_to_distribution(ahead.distribution) == distribution
-            self._send(Suggest(name=name, distribution=wanted, used=used))
-        # Waiting may take long (the control plane may be away), so a stop may interrupt it.
-        internal = ahead.value if ahead is not None and used else self._wait_for(name)
-        value = distribution.to_external_repr(internal)
-        known.params[name] = value
-        known.distributions[name] = distribution
-        return value
+            value = distribution.to_external_repr(self._find_out(name, distribution, wanted))
+            # The value first, for a thread that finds the distribution takes it; and as new dictionaries, for another
+            # thread may be reading the old ones.
+            with self._talk.speaking():
+                known.params = {**known.params, name: value}
+                known.distributions = {**known.distributions, name: distribution}
+            return value
 
-    def _send_at_once(self, frame: FromTrainer) -> None:
-        with self._interrupter.deferred():
-            self._send(frame)
-
-    def _wait_for(self, name: str) -> float:
-        answer = self._await_suggestion()
-        while answer.name != name:
-            answer = self._await_suggestion()
+    def _find_out(self, name: str, distribution: BaseDistribution, wanted: str) -> float:
+        ahead = self._ahead.get(name)
+        if ahead is not None and json_to_distribution(ahead.distribution) == distribution:
+            self._talk.say(Suggest(name=name, distribution=wanted, used=True))
+            return ahead.value
+        answer = self._talk.suggest(Suggest(name=name, distribution=wanted))
         if answer.error:
             raise ValueError(answer.error.removeprefix("ValueError: "))
         return answer.value

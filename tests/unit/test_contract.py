@@ -142,7 +142,7 @@ def test_what_a_trainer_says_arrives(message: msgspec.Struct) -> None:
 @given(
     st.builds(Run, job=JOBS, log=TEXT, scratch=TEXT, checkpoints=st.lists(TEXT, max_size=2).map(tuple))
     | st.builds(Stop, token=TEXT)
-    | st.builds(Suggested, name=TEXT, value=NUMBERS)
+    | st.builds(Suggested, id=st.integers(0, 2**40), name=TEXT, value=NUMBERS)
 )
 def test_what_a_keeper_says_arrives(message: msgspec.Struct) -> None:
     assert repr(decode_to_trainer(encode(message))) == repr(message)

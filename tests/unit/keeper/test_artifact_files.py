@@ -22,6 +22,7 @@ from tasks.trainer import artifacts
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter, TrialStopped
+from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
 
 
@@ -35,10 +36,7 @@ class Desk:
         self.interrupter.install()
         self.trial = WorkerTrial(
             Job(study="s", uid="u", trial=3, token="t", attempt=1, objective="m:f", directions=("minimize",)),
-            self.said.append,
-            lambda: pytest.fail("nothing is asked"),
-            lambda: pytest.fail("nobody looks"),
-            self.interrupter,
+            Talk(self.said.append, self.interrupter),
             CheckpointFiles(folder / "checkpoints", "t"),
             ArtifactFiles(self.folder),
         )

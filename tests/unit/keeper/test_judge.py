@@ -23,6 +23,7 @@ from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.objective import judge
+from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
 
 RESULTS: list[Any] = [
@@ -140,10 +141,7 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[
         files = CheckpointFiles(tmp_path, "t")
         trial = WorkerTrial(
             job,
-            lambda _: None,
-            lambda: pytest.fail("nothing is asked"),
-            lambda: pytest.fail("nobody looks"),
-            interrupter,
+            Talk(lambda _: None, interrupter),
             files,
             ArtifactFiles(tmp_path / "artifacts"),
         )

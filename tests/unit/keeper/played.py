@@ -1,0 +1,123 @@
+"""A real training process, and a keeper that a test plays: it sends jobs, hears what is said, and answers at once."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from tasks.codec import decode_from_trainer
+from tasks.contract import Epoch, Job, Look, StudyView, Suggest
+from tasks.frames import Asked, FromTrainer, Ready, Run, Shown, Stale, Stop, Suggested
+from tasks.keeper.process import TrainerProcess
+from tasks.objective_path import OBJECTIVE_PATH
+
+
+class Played:
+    """One training process.
+
+    Args:
+        folder: Takes the objective's module ``train``, logs and whatever the trials leave.
+        source: The module's text.
+        preload: Objective to import at once, or empty.
+        answer: Gives the value of a parameter; the middle of nothing, 0.5, unless given.
+
+    Attributes:
+        heard: What the training process has said.
+    """
+
+    def __init__(
+        self, folder: Path, source: str, preload: str = "", answer: Callable[[Suggest], float] = lambda _: 0.5
+    ) -> None:
+        self.folder = folder
+        self.heard: list[FromTrainer] = []
+        self._answer = answer
+        self._count = 0
+        (folder / "train.py").write_text(source)
+        kept = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
+        environment = kept | {OBJECTIVE_PATH: str(folder)}
+        before = os.getcwd()
+        os.chdir(folder)
+        try:
+            self.process = TrainerProcess(environment, uuid.uuid4().hex, folder / "slot.log", preload)
+        finally:
+            os.chdir(before)
+
+    @property
+    def log(self) -> str:
+        """What the last trial has written."""
+        return (self.folder / f"trial-{self._count}.log").read_text()
+
+    def train(self, objective: str = "objective", stop_at: int | None = None, **args: Any) -> Ready | Stale:
+        """Has a trial trained, told to stop at the report of step ``stop_at``; returns the last word."""
+        self.heard.clear()
+        self.send(objective, **args)
+        for frame in self.frames():
+            if isinstance(frame, Epoch) and frame.step == stop_at:
+                self.process.send(Stop(token=f"t{self._count}"))
+            if isinstance(frame, Ready | Stale):
+                return frame
+        raise AssertionError(f"the training process has ended: {self.log}")
+
+    def send(self, objective: str, **args: Any) -> None:
+        """Sends a job."""
+        self._count += 1
+        job = Job(
+            study="s",
+            uid="u",
+            trial=self._count,
+            token=f"t{self._count}",
+            attempt=1,
+            objective=f"train:{objective}",
+            directions=("minimize",),
+            args=args,
+        )
+        log = self.folder / f"trial-{self._count}.log"
+        scratch, artifacts = self.folder / "scratch", self.folder / "artifacts"
+        self.process.send(Run(job=job, log=str(log), scratch=str(scratch), artifacts=str(artifacts)))
+
+    def frames(self) -> Iterator[FromTrainer]:
+        """Yields what is said, until the process has ended; questions are answered."""
+        with contextlib.suppress(ConnectionError):
+            while True:
+                for frame in map(decode_from_trainer, self.process.wire.receive()):
+                    self.heard.append(frame)
+                    if isinstance(frame, Asked):
+                        self.process.send(self._answer_to(frame.id, frame.question))
+                    yield frame
+
+    def of(self, kind: type[Any]) -> list[Any]:
+        """What was said of a kind."""
+        return [frame for frame in self.heard if isinstance(frame, kind)]
+
+    @property
+    def outcome(self) -> msgspec.Struct:
+        """How the trial ended."""
+        return self.heard[-2]
+
+    def close(self) -> None:
+        """Ends it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+
+    def _answer_to(self, number: int, question: Suggest | Look) -> Suggested | Shown:
+        if isinstance(question, Look):
+            return Shown(id=number, study=StudyView())
+        return Suggested(id=number, name=question.name, value=self._answer(question))
+
+
+@contextlib.contextmanager
+def played(folder: Path, source: str, **more: Any) -> Iterator[Played]:
+    """A training process for the span of a test."""
+    made = Played(folder, source, **more)
+    try:
+        yield made
+    finally:
+        made.close()

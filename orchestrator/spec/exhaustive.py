@@ -16,6 +16,19 @@ from optuna.samplers._brute_force import _TreeNode
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.spec.samplers import LARGEST_GRID
+
+
+def _check_size(name: str, distribution: BaseDistribution) -> None:
+    """Refuses a parameter that an objective suggests with more values than Optuna can list.
+
+    Raises:
+        ValueError: with the largest number that is allowed.
+    """
+    step = getattr(distribution, "step", None)
+    if step and (distribution.high - distribution.low) / step >= LARGEST_GRID:  # type: ignore[attr-defined]
+        raise ValueError(f"parameter '{name}' has more than {LARGEST_GRID} values, too many for brute force")
+
 
 class BruteForce(BruteForceSampler):
     """Optuna's, on what has been tried."""
@@ -23,6 +36,7 @@ class BruteForce(BruteForceSampler):
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
     ) -> Any:
+        _check_size(param_name, param_distribution)
         return super().sample_independent(_Tried(study), trial, param_name, param_distribution)  # type: ignore[arg-type]
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import show
-from orchestrator.spec.load import LARGEST_FILE, load
+from orchestrator.spec.load import LARGEST_FILE, check_keys, load
 from orchestrator.spec.messages import bad_input
 from orchestrator.spec.pruner import Pruner, PrunerTable
 from orchestrator.spec.table import Table
@@ -60,6 +60,7 @@ def _table(text: str, where: str) -> dict[str, Any]:
     name, *arguments = pieces
     if "=" in name:
         raise BadInput(where, f"begins with {show(name)}, not with a rule's name", _FORM)
+    check_keys(text, where)
     lines = []
     for argument in arguments:
         found = _ARGUMENT.fullmatch(argument)

@@ -10,8 +10,19 @@ from pathlib import Path
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import show
 from orchestrator.spec.model import Spec, validate
+from orchestrator.spec.values import NESTING
 
 LARGEST_FILE = 1 << 20
+
+DEEPEST_KEY = NESTING + 8
+"""Parts of a dotted key; ``tomllib`` needs time in the square of them. No table that is allowed lies deeper."""
+
+_TOKEN = re.compile(
+    # An end that is missing is passed over, so that no text is read twice.
+    r"""\"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*(?:"{3})?|'{3}(?:[^']|'{1,2}(?!'))*(?:'{3})?|\#[^\n]*"""
+    r"""|(?P<part>"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[A-Za-z0-9_-]+)|(?P<dot>[ \t]*\.[ \t]*)|[ \t]+|.""",
+    re.DOTALL,
+)
 
 _PLACE = re.compile(r"^(?P<text>.*?) \(at (?P<place>line \d+, column \d+|end of document)\)$", re.DOTALL)
 
@@ -64,6 +75,7 @@ def parse(text: str, source: str) -> Spec:
     Raises:
         BadInput: it is no TOML or no spec.
     """
+    check_keys(text, source)
     try:
         data = tomllib.loads(text)
     except RecursionError:
@@ -74,6 +86,21 @@ def parse(text: str, source: str) -> Spec:
         remedy = "it needs at least name, objective and trials"
         raise BadInput(source, "is empty" if not text.strip() else "has no keys", remedy)
     return validate(data, source)
+
+
+def check_keys(text: str, source: str) -> None:
+    """Refuses dotted keys with very many parts, before a parser sees them."""
+    if all(line.count(".") < DEEPEST_KEY for line in text.splitlines()):
+        return
+    parts = 0
+    for found in _TOKEN.finditer(text):
+        if found["part"] is not None:
+            parts += 1
+        elif found["dot"] is None:
+            parts = 0
+        if parts > DEEPEST_KEY:
+            line = text.count("\n", 0, found.start()) + 1
+            raise BadInput(f"{source}: line {line}", f"has a key of more than {DEEPEST_KEY} parts", "flatten it")
 
 
 def _broken(error: ValueError, source: str) -> BadInput:

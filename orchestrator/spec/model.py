@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Field, Strict, ValidationError, model_validator
+from pydantic import BeforeValidator, Field, Strict, ValidationError, ValidationInfo, model_validator
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.configuration import check_values
@@ -16,8 +16,8 @@ from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler import Sampler, SamplerTable
 from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
 from orchestrator.spec.space import FloatRange, Space, distributions
-from orchestrator.spec.table import STORED, Table
-from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Queue, Reference
+from orchestrator.spec.table import STORED, Table, is_stored
+from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Queue, Reference, entries
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -25,7 +25,27 @@ if TYPE_CHECKING:
 FORMAT = 1
 """The version of what ``Spec.to_json`` writes."""
 
+MOST_OBJECTIVES = 10
+"""Samplers compare trials by volumes whose cost grows fast with the number of objectives."""
+
+MOST_EXPECTED = 1_000
+"""Exceptions in ``catch``."""
+
+LARGEST_LOOKAHEAD = 1_000
+"""Trials that wait in the queue are sampled in one round of the control plane, for which other studies wait."""
+
+MOST_ENQUEUED = 1_000
+"""Enqueued configurations are trials that wait in the queue, too."""
+
 Direction = Literal["minimize", "maximize"]
+
+
+def _lower_stored(value: Any, info: ValidationInfo) -> Any:
+    """Lowers what a version without that bound has stored to what can be served."""
+    return min(value, LARGEST_LOOKAHEAD) if is_stored(info) and type(value) is int else value
+
+
+Lookahead = Annotated[int, Field(ge=1, le=LARGEST_LOOKAHEAD), BeforeValidator(_lower_stored)]
 
 
 class Spec(Table):
@@ -35,7 +55,7 @@ class Spec(Table):
         name: What the study is called: in the database, in every command, in the names of folders.
         objective: The function that is given an Optuna trial, found as Python finds its module.
         direction: Whether the smallest or the largest value is the best.
-        directions: Two or more, one for each value that the objective returns; then without ``direction``.
+        directions: Two to ten, one for each value that the objective returns; then without ``direction``.
         trials: The budget: completed, pruned and failed trials together are exactly so many.
         timeout: So long after its first trial began, a search starts no more; what runs may end. Pauses count.
         target: When a trial completes with this value or a better one, no more are started.
@@ -57,8 +77,9 @@ class Spec(Table):
         pruner: Which rule stops trials early.
         shadow: A second rule that only records what it would have done, written like ``[pruner]``.
         audit: Share of the condemned trials that run on, so that wrong prunes are measured.
-        space: Parameters declared ahead, by their names; without it the objective suggests for itself.
-        enqueue: Configurations that are tried before anything is sampled, once each, within the budget.
+        space: Parameters declared ahead, by their names, 1000 at most and with 10000 choices in all; without it the
+            objective suggests for itself.
+        enqueue: Up to 1000 configurations that are tried before anything is sampled, once each, within the budget.
         retry: How often a trial is attempted.
         notify: Who is told what becomes of the search.
         schedule: When ``orchestrator beat`` runs the search again.
@@ -69,7 +90,7 @@ class Spec(Table):
     name: Name
     objective: Reference
     direction: Direction = "minimize"
-    directions: Annotated[tuple[Direction, ...], Strict(False)] = ()
+    directions: Annotated[tuple[Direction, ...], Strict(False), entries(MOST_OBJECTIVES)] = ()
     trials: Count
     timeout: Duration | None = None
     target: float | None = None
@@ -77,12 +98,12 @@ class Spec(Table):
     max_total_steps: Count | None = None
     max_steps: Count | None = None
     parallel: Count | None = None
-    lookahead: Count = 1
+    lookahead: Lookahead = 1
     # numpy's generators take 32 bits.
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     queue: Queue = "trials"
     priority: Annotated[int, Field(ge=0, le=9)] = 5
-    catch: Annotated[tuple[ClassName, ...], Strict(False)] = ()
+    catch: Annotated[tuple[ClassName, ...], Strict(False), entries(MOST_EXPECTED)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
     stall_timeout: Duration | None = None
@@ -93,7 +114,7 @@ class Spec(Table):
     shadow: Pruner = NoPruner()
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     space: Space = Field(default_factory=dict)
-    enqueue: Annotated[tuple[Arguments, ...], Strict(False)] = ()
+    enqueue: Annotated[tuple[Arguments, ...], Strict(False), entries(MOST_ENQUEUED)] = ()
     retry: RetryTable = RetryTable()
     notify: NotifyTable = NotifyTable()
     schedule: ScheduleTable | None = None

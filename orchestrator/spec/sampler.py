@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, model_validator
 
 from orchestrator.spec.faults import Fault
 from orchestrator.spec.names import check_foreign
-from orchestrator.spec.table import Table, tagged
+from orchestrator.spec.table import Table, is_stored, tagged
 from orchestrator.spec.values import Json
 
 SAMPLERS = ("tpe", "random", "grid", "brute_force", "cmaes", "gp", "qmc", "nsgaii", "nsgaiii")
 """Names of Optuna's samplers that a spec can hold all arguments of."""
 
 _ALSO_CALLED = {"cma_es": "cmaes", "bruteforce": "brute_force", "nsga": "nsgaii", "bayesian": "gp"}
+
+
+LARGEST_CANDIDATES = 10_000
+"""TPE's ``n_ei_candidates``: each is weighed against every trial that has ended, in memory."""
 
 
 class SamplerTable(Table):
@@ -33,9 +37,12 @@ class SamplerTable(Table):
 
     @model_validator(mode="before")
     @classmethod
-    def _check_seed(cls, data: Any) -> Any:
+    def _check_seed(cls, data: Any, info: ValidationInfo) -> Any:
         if isinstance(data, dict) and "seed" in data:
             raise Fault("stands in the wrong table", "write seed = … at the top of the spec", ("seed",))
+        if is_stored(info) and isinstance(data, dict) and type(data.get("n_ei_candidates")) is int:
+            # Earlier versions took ten times as many.
+            return {**data, "n_ei_candidates": min(data["n_ei_candidates"], LARGEST_CANDIDATES)}
         return data
 
     def arguments(self) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import dotted, nearest, show
 from orchestrator.spec.foreign import find, make, takes
+from orchestrator.spec.sampler import LARGEST_CANDIDATES
 from orchestrator.spec.signature import check_kind, kinds
 from orchestrator.spec.space import Choices, FloatRange, IntRange
 
@@ -44,7 +45,7 @@ _WITHOUT_EFFECT = {"restart_strategy", "inc_popsize"}
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "n_startup_trials": (0, 2**31 - 1),
-    "n_ei_candidates": (1, 100_000),
+    "n_ei_candidates": (1, LARGEST_CANDIDATES),
     "population_size": (2, 100_000),
     "popsize": (2, 100_000),
     "sigma0": (1e-12, 1e12),
@@ -52,15 +53,20 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "mutation_prob": (0, 1),
     "crossover_prob": (0, 1),
     "swapping_prob": (0, 1),
+    "dividing_parameter": (1, 100),
 }
 """What Optuna itself finds out only in the middle of a search, or never."""
+
+LARGEST_FRONT = 100_000
+"""Reference points that NSGA-III spreads over the objectives, all in memory."""
 
 
 def check_sampler(spec: Spec, source: str = "") -> None:
     """Builds the sampler once and throws it away.
 
     Raises:
-        BadInput: the sampler does not take these arguments, or needs a package that is missing.
+        BadInput: the sampler does not take these arguments, would need too much time or memory with them, or needs a
+            package that is missing.
     """
     try:
         build_sampler(spec, spec.seed)
@@ -92,6 +98,11 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
     maker = sampler_class(name)
     arguments = spec.sampler.arguments()
     _check_arguments(name, arguments, inspect.signature(maker).parameters)
+    if name == "nsgaiii":
+        _check_front(arguments, len(spec.objectives))
+    if name == "brute_force":
+        for key, parameter in spec.space.items():
+            _check_size(key, _length(parameter), "values of one parameter")
     if name == "grid":
         arguments |= {"search_space": _grid(spec), "seed": 0}
     elif name == "qmc":
@@ -106,7 +117,8 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
         try:
             return maker(**arguments)
         except (ValueError, TypeError, ImportError) as error:
-            raise BadInput("sampler", f"Optuna refuses these arguments of '{name}': {error}") from None
+            problem = f"Optuna refuses these arguments of '{name}': {' '.join(str(error).split()):.300}"
+            raise BadInput("sampler", problem) from None
 
 
 def sampler_class(name: str) -> type[BaseSampler]:
@@ -173,6 +185,17 @@ def _check_value(where: str, key: str, value: Any, wanted: list[str]) -> None:
         low, high = BOUNDS[key]
         if not low <= value <= high:
             raise BadInput(where, f"is {show(value)}", f"it must be from {low:g} to {high:g}")
+
+
+def _check_front(arguments: Mapping[str, Any], objectives: int) -> None:
+    """Counts NSGA-III's reference points before Optuna makes them."""
+    wanted = arguments.get("dividing_parameter", 3)
+    largest = wanted
+    while math.comb(objectives + largest - 1, largest) > LARGEST_FRONT:
+        largest -= 1
+    if largest < wanted:
+        problem = f"is {wanted}, and makes more than {LARGEST_FRONT} reference points of {objectives} objectives"
+        raise BadInput("sampler.dividing_parameter", problem, f"it must be at most {largest}")
 
 
 def grid_cells(spec: Spec) -> int:

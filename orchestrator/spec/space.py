@@ -5,11 +5,11 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, model_validator
 
 from orchestrator.spec.faults import Fault, got, show
-from orchestrator.spec.table import Table, tagged
-from orchestrator.spec.values import check_scalar, check_text, kind
+from orchestrator.spec.table import Table, is_stored, tagged
+from orchestrator.spec.values import check_scalar, check_text, entries, kind
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -22,6 +22,12 @@ PARAMETER_LENGTH = 512
 
 LARGEST_FLOAT = 1e300
 """Samplers widen a range by some steps and take differences; nearer to the largest double that overflows."""
+
+MOST_PARAMETERS = 1_000
+"""Parameters of [space]: all are sampled whenever a trial is asked for."""
+
+MOST_CHOICES = 10_000
+"""Choices of all parameters together: TPE weighs each of them against each trial that has ended."""
 
 STEPS = 10**15
 """More steps than this between low and high, and a double no longer tells them apart."""
@@ -156,7 +162,24 @@ def _check_table(value: Any) -> Any:
     return value
 
 
-Space = Annotated[dict[ParameterName, Parameter], BeforeValidator(_check_table)]
+def _check_choices(
+    space: dict[str, FloatRange | IntRange | Choices], info: ValidationInfo
+) -> dict[str, FloatRange | IntRange | Choices]:
+    count = 0
+    for name, parameter in space.items():
+        count += len(parameter.choices) if isinstance(parameter, Choices) else 0
+        if count > MOST_CHOICES and not is_stored(info):
+            problem = f"makes {count} choices of all parameters up to here together"
+            raise Fault(problem, f"they may be at most {MOST_CHOICES}", (name,))
+    return space
+
+
+Space = Annotated[
+    dict[ParameterName, Parameter],
+    AfterValidator(_check_choices),
+    BeforeValidator(_check_table),
+    entries(MOST_PARAMETERS),
+]
 
 
 def distributions(space: dict[str, FloatRange | IntRange | Choices]) -> dict[str, BaseDistribution]:

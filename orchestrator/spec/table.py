@@ -13,6 +13,11 @@ STORED = "stored"
 """Names the validation's context: whether what is read was written by this program."""
 
 
+def is_stored(info: ValidationInfo) -> bool:
+    """Whether what is validated was stored by this program, perhaps by a version with other bounds."""
+    return isinstance(info.context, dict) and bool(info.context.get(STORED))
+
+
 class Table(BaseModel):
     """A table of the spec; unknown keys are refused before anything else, so that a misspelt required key
     is called misspelt and not missing."""
@@ -29,8 +34,7 @@ class Table(BaseModel):
             return data
         if cls.model_config.get("extra") != "forbid":
             return data
-        stored = isinstance(info.context, dict) and info.context.get(STORED)
-        known = cls.model_fields.keys() - (frozenset() if stored else cls.internal)
+        known = cls.model_fields.keys() - (frozenset() if is_stored(info) else cls.internal)
         for key in data:
             if key not in known:
                 raise Fault("unknown key", nearest(str(key), known), (str(key),))

@@ -7,9 +7,10 @@ import math
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 
 from orchestrator.spec.faults import Fault, got, show
+from orchestrator.spec.table import is_stored
 from tasks.keys import CELERYS_OWN, NAME_LENGTH, is_name
 
 REFERENCE_LENGTH = 512
@@ -160,6 +161,17 @@ def check_duration(value: Any) -> Any:
 def kind(words: str) -> Any:
     """What a value is called in the reference, where its Python type says too little."""
     return Field(json_schema_extra={"format": words})
+
+
+def entries(most: int) -> Any:
+    """Bounds an array or a table. What an earlier version has stored with more entries is still read."""
+
+    def check(value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, list | tuple | dict) and len(value) > most and not is_stored(info):
+            raise Fault(f"has {len(value)} entries", f"it may have at most {most}")
+        return value
+
+    return BeforeValidator(check)
 
 
 Name = Annotated[str, AfterValidator(check_name), kind("name")]

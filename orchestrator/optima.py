@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Best, Optimum
+from orchestrator.ranking import ranked
+from tasks.constraints import constraints_of
 
 
 def best_of(study: optuna.Study) -> Best | None:
@@ -17,7 +19,8 @@ def best_of(study: optuna.Study) -> Best | None:
         return None
     try:
         trial = study.best_trial
-    except ValueError:
+    except (ValueError, TypeError):
+        # Another program may have written what Optuna cannot read as constraints; it names no best trial then.
         return None
     return None if trial.value is None else Best(number=trial.number, value=trial.value, params=trial.params)
 
@@ -29,6 +32,18 @@ def front_of(study: optuna.Study) -> tuple[Optimum, ...] | None:
     sign = -1.0 if study.directions[0] is optuna.study.StudyDirection.MAXIMIZE else 1.0
     trials = sorted(study.best_trials, key=lambda trial: (sign * trial.values[0], trial.number))
     return tuple(Optimum(number=each.number, values=tuple(each.values), params=each.params) for each in trials)
+
+
+def rank(trials: Iterable[FrozenTrial], *, maximize: bool) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+    """Returns those that completed and satisfy their constraints, the best one first, and then those that do not.
+
+    Of several objectives the first one counts.
+    """
+    complete = {trial.number: trial for trial in trials if trial.state is TrialState.COMPLETE and trial.values}
+    values = {number: trial.values[0] for number, trial in complete.items()}
+    constraints = {number: constraints_of(trial.system_attrs).values() for number, trial in complete.items()}
+    good, others = ranked(values, constraints, maximize=maximize)
+    return [complete[number] for number in good], [complete[number] for number in others]
 
 
 def in_memory(trials: Iterable[FrozenTrial], directions: Sequence[str]) -> optuna.Study:

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from tasks.constraints import PREFIX
 from tasks.contract import (
     MAX_DIGEST,
     MAX_EVENT_BYTES,
@@ -103,7 +104,7 @@ def decode_event(data: bytes) -> Event:
     if type(body) is Started and body.resume_step is not None:
         _check_step(body.resume_step)
     name = body.name if type(body) is Suggest else body.key if type(body) is Attribute else ""
-    longest = MAX_NAME - 12 if type(body) is Attribute and body.kind == "constraint" else MAX_NAME
+    longest = MAX_NAME - len(PREFIX) if type(body) is Attribute and body.kind == "constraint" else MAX_NAME
     if len(event.token) > MAX_ID or len(event.runner) > MAX_ID or len(name) > longest:
         raise Malformed(f"a name that is too long to be stored: {name or event.token!r:.100}")
     return event

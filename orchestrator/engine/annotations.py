@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator.attributes import AUDITED, RETRY_OF, SHADOW, SOURCE
 from orchestrator.mirror import Mirror
 from orchestrator.notices import OtherSource
+from tasks.constraints import PREFIX
 from tasks.contract import Attribute, Failed
 
 
@@ -30,7 +31,7 @@ def annotate(mirror: Mirror, number: int, body: Attribute) -> bool:
         return True
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return False
-    key = f"constraints:{body.key}"
+    key = PREFIX + body.key
     if key not in mirror.get_trial(number).system_attrs:
         mirror.set_trial_system_attr(number, key, float(value))
     return True

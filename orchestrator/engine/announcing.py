@@ -40,7 +40,7 @@ def _note(core: Core, key: str, event: Event, kind: Literal["post", "command"], 
 
 def _body(core: Core, key: str, event: Event, at: float) -> str:
     best, front = core.trials.best()
-    flagged = flag(core.spec, core.state, best)
+    flagged = flag(core.spec, core.state, best, core.trials.ended["COMPLETE"])
     ended = core.trials.ended
     trials = {"complete": ended["COMPLETE"], "pruned": ended["PRUNED"], "failed": ended["FAIL"]}
     told: dict[str, Any] = {

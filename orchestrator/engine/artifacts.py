@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any, NamedTuple
 
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
 from orchestrator.changes import AttemptRow
 from orchestrator.mirror import Mirror
+from orchestrator.optima import rank
 from tasks.codec import is_artifact_of
 from tasks.contract import ArtifactRef
 
@@ -96,9 +97,8 @@ class Artifacts:
             return
         holders = [number for number, files in self._of.items() if any(each.kind == "model" for each in files)]
         ended = [trial for trial in map(self._mirror.get_trial, holders) if trial.state.is_finished()]
-        complete = [trial for trial in ended if trial.state is TrialState.COMPLETE]
-        complete.sort(key=lambda trial: _rank(trial, maximize))
-        best = {trial.number for trial in complete[:keep_models]}
+        good, others = rank(ended, maximize=maximize)
+        best = {trial.number for trial in [*good, *others][:keep_models]}
         for trial in ended:
             if trial.number not in best:
                 for each in [each for each in self._of[trial.number] if each.kind == "model"]:
@@ -140,10 +140,3 @@ def _filename(record: Any) -> str:
         return str(json.loads(record)["filename"])
     except (TypeError, ValueError, KeyError):
         return ""
-
-
-def _rank(trial: FrozenTrial, maximize: bool) -> tuple[bool, float, int]:
-    constraints = [value for key, value in trial.system_attrs.items() if key.startswith("constraints:")]
-    violated = any(value > 0 for value in constraints)
-    value = trial.value or 0.0
-    return violated, -value if maximize else value, trial.number

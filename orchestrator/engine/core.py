@@ -218,7 +218,8 @@ class Core:
             self.state, self.reason = state, reason
             self.trials.mirror.changes.study_state = (state, reason, at)
             if is_compared(self.spec, state):
-                self.trials.mirror.set_study_user_attr(0, FLAGGED, flag(self.spec, state, self.trials.best()[0]))
+                flagged = flag(self.spec, state, self.trials.best()[0], self.trials.ended["COMPLETE"])
+                self.trials.mirror.set_study_user_attr(0, FLAGGED, flagged)
 
     def take_figures(self) -> Figures:
         """Returns what was counted and measured since the last call."""

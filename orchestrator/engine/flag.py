@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator.notices import Best
 from orchestrator.spec import Spec
-from orchestrator.view.words import number
+from orchestrator.view.words import NONE_FEASIBLE, number
 
 
 def is_compared(spec: Spec, state: str) -> bool:
@@ -13,14 +13,18 @@ def is_compared(spec: Spec, state: str) -> bool:
     return state in ("finished", "failed") and _margin(spec) is not None
 
 
-def flag(spec: Spec, state: str, best: Best | None) -> str | None:
-    """Returns in what a run is worse than the last one, beyond the margin of its schedule; ``None`` where it is not."""
+def flag(spec: Spec, state: str, best: Best | None, completed: int) -> str | None:
+    """Returns in what a run is worse than the last one, beyond the margin of its schedule; ``None`` where it is not.
+
+    ``completed`` is how many of its trials completed.
+    """
     margin = _margin(spec)
     if margin is None or not is_compared(spec, state) or spec.run is None or spec.run.last is None:
         return None
     last = spec.run.last
     if best is None:
-        return f"no trial completed; the best of {last.study} was {number(last.value)}"
+        why = NONE_FEASIBLE if completed else "no trial completed"
+        return f"{why}; the best of {last.study} was {number(last.value)}"
     worse = last.value - best.value if spec.direction == "maximize" else best.value - last.value
     if worse <= margin:
         return None

@@ -8,10 +8,8 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial
 
 from orchestrator.mirror import Mirror
+from tasks.constraints import constraints_of
 from tasks.contract import Reply, StudyView, TrialView
-
-_CONSTRAINT = "constraints:"
-
 
 MOST_VALUES = 1_000_000
 """Recorded values that are shown at the most: beyond it, some 15 MB would be sent for one look."""
@@ -40,11 +38,7 @@ def _trial(trial: FrozenTrial, ahead: set[str], known: dict[str, int]) -> TrialV
         None if trial.values is None else tuple(trial.values),
         params,
         dict(trial.user_attrs),
-        {
-            key.removeprefix(_CONSTRAINT): value
-            for key, value in trial.system_attrs.items()
-            if key.startswith(_CONSTRAINT)
-        },
+        constraints_of(trial.system_attrs),
         dict(trial.intermediate_values),
         _seconds(trial.datetime_start),
         _seconds(trial.datetime_complete),

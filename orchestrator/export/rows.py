@@ -103,6 +103,7 @@ _AFTER: Final[tuple[_Fixed, ...]] = (
     ("slot", "text", lambda trial: trial.last.slot or None if trial.last else None),
     ("device", "text", lambda trial: trial.last.device or None if trial.last else None),
     ("cause", "text", lambda trial: describe_end(trial.user_attrs) or None),
+    ("feasible", "boolean", lambda trial: trial.head.feasible),
 )
 
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.lifecycle import WAITING
 from orchestrator.pruning import Decision, Direction
+from orchestrator.ranking import ranked
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,7 @@ class StudyFacts:
         spec: As it is stored; None for a study that Optuna made and this program never trained.
         trials: How many trials there are, in whatever state.
         completed: Final value by trial, of those that are COMPLETE; empty where there are several objectives.
+        constraints: By trial, of those that have any.
         objectives: How many values a trial has; ``direction`` is that of the first one.
     """
 
@@ -32,6 +34,12 @@ class StudyFacts:
     trials: int
     completed: Mapping[int, float]
     objectives: int = 1
+    constraints: Mapping[int, Sequence[float]] = field(default_factory=dict)
+
+    @cached_property
+    def ranking(self) -> list[int]:
+        """The completed trials that satisfy their constraints, the best one first."""
+        return ranked(self.completed, self.constraints, maximize=self.direction == "maximize")[0]
 
     @property
     def max_steps(self) -> int | None:
@@ -145,10 +153,3 @@ class Recording:
     trials: Mapping[int, RecordedTrial]
     reports: Sequence[tuple[int, int, float]]
     moments: Mapping[tuple[int, int], float] = field(default_factory=dict)
-
-
-def ranking(completed: Mapping[int, float], direction: Direction) -> list[int]:
-    """Returns the trials from best to worst, of equals the first one first; those with NaN are left out."""
-    sign = -1.0 if direction == "maximize" else 1.0
-    ranked = [number for number, value in completed.items() if not math.isnan(value)]
-    return sorted(ranked, key=lambda number: (sign * completed[number], number))

@@ -19,7 +19,7 @@ from typing import Any, cast
 
 from orchestrator import pruning
 from orchestrator.errors import BadInput
-from orchestrator.history.recorded import Recording, ranking
+from orchestrator.history.recorded import Recording
 from orchestrator.pruning import Outcome, Rule
 from orchestrator.spec.rules import PrunerTable
 
@@ -52,7 +52,8 @@ class Result:
         cut: Trials that the recording pruned and this rule lets go on: their curves end before their training would.
         unknown: How many epochs these would have been trained further at the most; None where that cannot be said.
         best: The best completed trial that is left, with its value and its rank among all that completed.
-        winner: The best of all that completed; ``winner_pruned`` the epoch at which this rule prunes it.
+        winner: The best of all that completed and satisfy their constraints; ``winner_pruned`` the epoch at which this
+            rule prunes it.
     """
 
     label: str
@@ -198,7 +199,7 @@ def _result(
     recording: Recording, label: str, rule: str, trained: int, pruned: dict[int, int], *, recorded: bool = False
 ) -> Result:
     study = recording.study
-    order = ranking(study.completed, study.direction)
+    order = study.ranking
     left = next((rank for rank, number in enumerate(order, 1) if number not in pruned), None)
     best = None if left is None else order[left - 1]
     cut = {number for number, each in recording.trials.items() if each.state == "PRUNED" and number not in pruned}

@@ -15,7 +15,7 @@ from orchestrator.engine.core import Snapshot
 from orchestrator.engine.rules import condemned
 from orchestrator.lifecycle import AttemptState
 from orchestrator.notices import Best
-from orchestrator.optima import best_of, front_of, in_memory
+from orchestrator.optima import best_of, front_of, in_memory, rank
 from orchestrator.pruning import Outcome
 from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.storage.store import Store
@@ -119,13 +119,13 @@ def audit(trials: list[FrozenTrial], *, maximize: bool) -> Audit | None:
     if not audited:
         return None
     sign = 1.0 if maximize else -1.0
-    complete = [trial for trial in trials if trial.state is TrialState.COMPLETE and trial.value is not None]
-    values = [sign * trial.value for trial in complete if trial.value is not None and trial.number in audited]
-    others = [sign * trial.value for trial in complete if trial.value is not None and trial.number not in audited]
+    good, infeasible = rank(trials, maximize=maximize)
+    values = [sign * trial.values[0] for trial in good if trial.number in audited]
+    others = [sign * trial.values[0] for trial in good if trial.number not in audited]
     middle = statistics.median(others) if others else math.inf
     return Audit(
         condemned=len(audited),
-        completed=len(values),
+        completed=len(values) + sum(trial.number in audited for trial in infeasible),
         better=sum(value > middle for value in values),
         best=sum(value > max(others, default=math.inf) for value in values),
     )

@@ -8,10 +8,11 @@ from typing import Any
 
 from orchestrator.changes import AttemptRow, DecisionAction, DecisionRow
 from orchestrator.history.grounds import Grounds, of_rule
-from orchestrator.history.recorded import TrialFacts, ranking
+from orchestrator.history.recorded import TrialFacts
 from orchestrator.pruning import Direction
 from orchestrator.view.lines import traceback_lines
 from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line
+from tasks.constraints import is_feasible
 
 _WAITING = ("queued", "sent")
 _MOST_ATTEMPTS = 5
@@ -103,7 +104,10 @@ class Story:
     def _completed(self) -> str:
         study, trained = self._trial.study, len(self._trial.steps)
         text = f"completed with {numbers(self._trial.values) or NOTHING} after {count(trained, 'epoch')}"
-        order = ranking(study.completed, self._direction)
+        order = study.ranking
+        if not is_feasible(study.constraints.get(self._trial.number, ())) and self._trial.number not in order[:1]:
+            best = f"trial {order[0]} is" if order else "no trial is"
+            return f"{text}, and violates a constraint; {best} the best of those that violate none"
         if self._trial.number not in order:
             return text
         rank = order.index(self._trial.number) + 1

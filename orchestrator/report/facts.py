@@ -11,6 +11,7 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.changes import AttemptRow, DecisionRow
+from orchestrator.optima import rank
 from orchestrator.spec import Spec
 from orchestrator.view.summary import Summary
 
@@ -79,8 +80,8 @@ class Facts:
     @cached_property
     def ranked(self) -> list[FrozenTrial]:
         """``completed``, best first: those that satisfy their constraints before the others, by the first value."""
-        sign = -1.0 if self.maximize else 1.0
-        return sorted(self.completed, key=lambda each: (_violates(each), sign * each.values[0], each.number))
+        good, others = rank(self.completed, maximize=self.maximize)
+        return [*good, *others]
 
     @cached_property
     def stints(self) -> list[Stint]:
@@ -137,10 +138,3 @@ def _kind(row: AttemptRow, is_last: bool, state: TrialState | None, left: bool) 
     if row.state == "lost" or not is_last:
         return RETRIED
     return _ENDS.get(state, RUNNING) if state is not None else RUNNING
-
-
-def _violates(trial: FrozenTrial) -> bool:
-    return any(
-        key.startswith("constraints:") and isinstance(value, int | float) and value > 0
-        for key, value in trial.system_attrs.items()
-    )

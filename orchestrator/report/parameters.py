@@ -19,6 +19,7 @@ from orchestrator.report.plot import Plot
 from orchestrator.report.sample import best_and_spread, limit
 from orchestrator.report.style import BLUE, GREY, RED, SCALE, figure, label, pattern, tidy
 from orchestrator.view.words import count
+from tasks.constraints import KEY, PREFIX
 
 MOST_POINTS = 1_000
 MOST_LINES = 300
@@ -185,7 +186,9 @@ def _study(facts: Facts, trials: Sequence[FrozenTrial]) -> tuple[optuna.Study, d
             values=trial.values,
             params={shown[name]: _plain(value, trial.distributions[name]) for name, value in trial.params.items()},
             distributions=kinds,
-            system_attrs={key: kept for key, kept in trial.system_attrs.items() if key.startswith("constraints")},
+            system_attrs={
+                key: kept for key, kept in trial.system_attrs.items() if key == KEY or key.startswith(PREFIX)
+            },
         )
         safe.append(_renumbered(made, index))
     return in_memory(safe, facts.spec.objectives), shown

@@ -13,7 +13,18 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.engine.artifacts import KEPT, RECORD, kept_of
 from orchestrator.report.facts import Facts
 from orchestrator.report.failures import cause_of, failure_of
-from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line, param, params, percent
+from orchestrator.view.words import (
+    NONE_FEASIBLE,
+    NOTHING,
+    count,
+    duration,
+    number,
+    numbers,
+    one_line,
+    param,
+    params,
+    percent,
+)
 
 MOST_BEST = 10
 MOST_FAILED = 20
@@ -43,7 +54,8 @@ def verdict(facts: Facts) -> str:
     elif summary.front:
         said.append(f"Its Pareto front has {count(len(summary.front), 'trial')}.")
     else:
-        said.append("There is no best trial: none completed.")
+        why = NONE_FEASIBLE if trials.complete else "none completed"
+        said.append(f"There is no best trial: {why}.")
     paragraphs = [" ".join(said)]
     if summary.epochs.saved:
         whole = summary.epochs.trained + summary.epochs.saved

@@ -23,6 +23,7 @@ from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.calendar import read_known, read_slots
 from orchestrator.storage.listing import Listing
+from orchestrator.storage.optimum import read_constraints
 from orchestrator.storage.reading import final_value, read_params, read_values, seconds
 from orchestrator.storage.standings import read_ended, read_overviews
 from orchestrator.storage.theirs import (
@@ -223,7 +224,15 @@ class History:
                 if (value := final_value(each.value, each.value_type)) is not None and len(found) == 1
             },
             objectives=len(found),
+            constraints=self._constraints(int(study_id)),
         )
+
+    def _constraints(self, study_id: int) -> dict[int, list[float]]:
+        """Returns the constraints of the trials that have any, by number."""
+        if not (found := read_constraints(self._connection, study_id)):
+            return {}
+        query = select(TRIALS.c.trial_id, TRIALS.c.number).where(TRIALS.c.study_id == study_id)
+        return {row.number: found[row.trial_id] for row in self._connection.execute(query) if row.trial_id in found}
 
     def _directions(self, study_id: int) -> list[str]:
         query = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)

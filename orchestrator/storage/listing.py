@@ -16,9 +16,10 @@ from orchestrator.changes import AttemptRow
 from orchestrator.history.recorded import ListedTrial, TrialHead
 from orchestrator.lifecycle import LIVE
 from orchestrator.storage import tables
-from orchestrator.storage.optimum import read_best, read_front, violating
+from orchestrator.storage.optimum import read_best, read_constraints, read_front
 from orchestrator.storage.reading import decoder, final_value
 from orchestrator.storage.theirs import PARAMS, STEPS, TRIALS, USER_ATTRS, VALUES, from_stored
+from tasks.constraints import is_feasible
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -55,7 +56,7 @@ class Listing:
                 values[row.trial_id].append(value)
         counted = select(STEPS.c.trial_id, func.count()).join(TRIALS, TRIALS.c.trial_id == STEPS.c.trial_id)
         epochs = _pairs(self._connection.execute(counted.where(of_study).group_by(STEPS.c.trial_id)))
-        infeasible = set(self._connection.scalars(violating()))
+        constraints = read_constraints(self._connection, self._study_id)
         live, attempts = self._attempts()
         return [
             TrialHead(
@@ -68,7 +69,7 @@ class Listing:
                 ended=_utc(row.datetime_complete),
                 epochs=epochs.get(row.trial_id, 0),
                 attempts=attempts[row.number],
-                feasible=row.trial_id not in infeasible,
+                feasible=is_feasible(constraints.get(row.trial_id, ())),
             )
             for row in self._connection.execute(select(TRIALS).where(of_study).order_by(TRIALS.c.number))
         ]

@@ -2,24 +2,41 @@
 
 from __future__ import annotations
 
+import itertools
+import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Select, case, literal, not_, select
+from sqlalchemy import Connection, Row, Select, case, literal, or_, select
 
 from orchestrator.notices import Best
+from orchestrator.ranking import feasible
 from orchestrator.storage.reading import final_value, read_params, read_values
 from orchestrator.storage.theirs import SYSTEM_ATTRS, TRIALS, VALUES, from_stored
+from tasks.constraints import KEY, PREFIX, constraints_of, is_feasible
+
+_FIRST, _MOST = 10, 10_000
+"""So many trials are asked for their constraints at first, and at a time: mostly the first of them is the best."""
 
 
-def violating() -> Select[Any]:
-    """Selects the ids of the trials that violate a constraint of theirs."""
-    return select(SYSTEM_ATTRS.c.trial_id).where(
-        SYSTEM_ATTRS.c.key.like("constraints:%"),
-        sqlalchemy.cast(SYSTEM_ATTRS.c.value_json, sqlalchemy.Float) > 0,
+def read_constraints(
+    connection: Connection, study_id: int, ids: Collection[int] | None = None
+) -> dict[int, list[float]]:
+    """Returns the constraints of a study's trials that have any, of those with these ids where they are given; by
+    Optuna's id of the trial."""
+    query = select(SYSTEM_ATTRS.c.trial_id, SYSTEM_ATTRS.c.key, SYSTEM_ATTRS.c.value_json).where(
+        or_(SYSTEM_ATTRS.c.key == KEY, SYSTEM_ATTRS.c.key.like(f"{PREFIX}%"))
     )
+    if ids is None:
+        query = query.join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRS.c.trial_id).where(TRIALS.c.study_id == study_id)
+    else:
+        query = query.where(SYSTEM_ATTRS.c.trial_id.in_(ids))
+    attributes: dict[int, dict[str, Any]] = defaultdict(dict)
+    for row in connection.execute(query):
+        attributes[row.trial_id][row.key] = json.loads(row.value_json)
+    return {trial: list(constraints_of(found).values()) for trial, found in attributes.items()}
 
 
 def read_best(connection: Connection, study_id: int, *, maximize: bool) -> Best | None:
@@ -28,7 +45,7 @@ def read_best(connection: Connection, study_id: int, *, maximize: bool) -> Best 
 
 
 def read_bests(connection: Connection, study_id: int, most: int, *, maximize: bool) -> list[Best]:
-    """Returns the best completed trials, at most so many, the best one first."""
+    """Returns the best completed trials that satisfy their constraints, at most so many, the best one first."""
     # Infinities are stored as a kind, not as a number.
     size = case(
         (VALUES.c.value_type == "INF_POS", sqlalchemy.cast(literal(1), sqlalchemy.Integer)),
@@ -39,9 +56,8 @@ def read_bests(connection: Connection, study_id: int, most: int, *, maximize: bo
     query = (
         select(TRIALS.c.trial_id, TRIALS.c.number, VALUES.c.value, VALUES.c.value_type)
         .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
-        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE", not_(TRIALS.c.trial_id.in_(violating())))
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE", VALUES.c.objective == 0)
         .order_by(*order, TRIALS.c.number)
-        .limit(most)
     )
     return [
         Best(
@@ -49,8 +65,22 @@ def read_bests(connection: Connection, study_id: int, most: int, *, maximize: bo
             value=from_stored(row.value, row.value_type),
             params=read_params(connection, row.trial_id),
         )
-        for row in connection.execute(query).all()
+        for row in itertools.islice(_feasible(connection, study_id, query), most)
     ]
+
+
+def _feasible(connection: Connection, study_id: int, query: Select[Any]) -> Iterator[Row[Any]]:
+    """Yields the rows of trials that satisfy their constraints; not many more are read than are asked for."""
+    known: dict[int, list[float]] = {}
+
+    def in_order() -> Iterator[Row[Any]]:
+        read, size = 0, _FIRST
+        while rows := connection.execute(query.offset(read).limit(size)).all():
+            known.update(read_constraints(connection, study_id, [row.trial_id for row in rows]))
+            yield from rows
+            read, size = read + len(rows), min(10 * size, _MOST)
+
+    yield from feasible(in_order(), lambda row: known.get(row.trial_id, ()))
 
 
 def read_optima(connection: Connection, study_id: int, directions: Sequence[str], most: int) -> list[Best]:
@@ -73,15 +103,16 @@ def read_optima(connection: Connection, study_id: int, directions: Sequence[str]
 def read_front(connection: Connection, study_id: int, directions: Sequence[str]) -> list[int]:
     """Returns the numbers of the trials on the Pareto front, by first value, best first."""
     query = (
-        select(TRIALS.c.number, VALUES.c.value, VALUES.c.value_type)
+        select(TRIALS.c.trial_id, TRIALS.c.number, VALUES.c.value, VALUES.c.value_type)
         .join(VALUES, VALUES.c.trial_id == TRIALS.c.trial_id)
-        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE", not_(TRIALS.c.trial_id.in_(violating())))
+        .where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE")
         .order_by(TRIALS.c.number, VALUES.c.objective)
     )
+    constraints = read_constraints(connection, study_id)
     values: dict[int, list[float]] = defaultdict(list)
     for row in connection.execute(query):
         value = final_value(row.value, row.value_type)
-        if value is not None:
+        if value is not None and is_feasible(constraints.get(row.trial_id, ())):
             values[row.number].append(value)
     # Heavy, and few studies have several objectives.
     from optuna.trial import TrialState, create_trial

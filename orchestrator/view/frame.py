@@ -16,6 +16,7 @@ from orchestrator.notices import Progress, TrialEnded
 from orchestrator.study_states import ENDED
 from orchestrator.view.state import SlotView, ViewState
 from orchestrator.view.words import (
+    NONE_FEASIBLE,
     NOTHING,
     aligned,
     clock,
@@ -140,8 +141,8 @@ def _best(progress: Progress) -> Text:
     if front:
         return Text.assemble("Pareto front of ", (count(front, "trial"), "bold green"))
     if best is None:
-        why = "" if progress.complete else "  no trial has completed"
-        return Text(f"best {NOTHING}{why}", style="dim")
+        why = NONE_FEASIBLE if progress.complete else "no trial has completed"
+        return Text(f"best {NOTHING}  {why}", style="dim")
     chosen = "  ".join(params(best.params))
     return Text.assemble("best ", (number(best.value), "bold green"), f" by trial {best.number}  ", (chosen, "cyan"))
 

@@ -11,7 +11,7 @@ import msgspec
 from rich.cells import cell_len, set_cell_size
 
 from orchestrator.notices import Best, Optimum
-from orchestrator.view.words import NOTHING, count, duration, number, numbers, one_line, params, percent
+from orchestrator.view.words import NONE_FEASIBLE, count, duration, number, numbers, one_line, params, percent
 
 WIDEST = 80
 MOST_OPTIMA = 10
@@ -172,7 +172,7 @@ def _best(summary: Summary, room: int) -> list[str]:
     if front:
         return [f"Pareto front of {count(len(front), 'trial')}", *map(_optimum, front[:MOST_OPTIMA]), *_rest(front)]
     if best is None:
-        return [NOTHING if summary.trials.complete else "none: no trial completed"]
+        return [f"none: {NONE_FEASIBLE if summary.trials.complete else 'no trial completed'}"]
     return [f"{number(best.value)} by trial {best.number}", *_pack(params(best.params), room, "  ")]
 
 

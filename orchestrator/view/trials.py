@@ -143,6 +143,8 @@ def _time(trial: ListedTrial, now: datetime) -> str:
 
 
 def _note(trial: ListedTrial) -> Cell:
+    if trial.head.state == "COMPLETE" and not trial.head.feasible:
+        return "violates a constraint", "yellow"
     return one_line(note(trial.user_attrs)), "red" if trial.head.state == "FAIL" else "dim"
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 NOTHING = "–"
+NONE_FEASIBLE = "no completed trial satisfies its constraints"
 
 
 def number(value: float | None) -> str:

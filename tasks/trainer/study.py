@@ -13,6 +13,7 @@ from optuna.distributions import json_to_distribution
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
+from tasks.constraints import PREFIX
 from tasks.contract import Job, StudyStop, StudyView, TrialView
 from tasks.frames import FromTrainer
 
@@ -108,7 +109,7 @@ def _frozen(number: int, trial: TrialView, distributions: list[optuna.distributi
         params={name: own[name].to_external_repr(value) for name, (value, _) in trial.params.items()},
         distributions=own,
         user_attrs=trial.user_attrs,
-        system_attrs={f"constraints:{key}": value for key, value in trial.constraints.items()},
+        system_attrs={PREFIX + key: value for key, value in trial.constraints.items()},
         intermediate_values=trial.steps,
         trial_id=number,
     )

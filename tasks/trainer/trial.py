@@ -18,6 +18,7 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
+from tasks.constraints import PREFIX
 from tasks.contract import MAX_EVENT_BYTES, MAX_NAME, MAX_STEP, Attribute, Epoch, Job, Parameter, Suggest
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
@@ -204,7 +205,7 @@ class WorkerTrial(optuna.trial.Trial):
     def set_constraint(self, key: str, value: float) -> None:
         """Sets a constraint value; the trial is feasible when all are zero or less. The first value counts."""
         number = float(value)
-        _check_name("set_constraint", key, MAX_NAME - 12)
+        _check_name("set_constraint", key, MAX_NAME - len(PREFIX))
         if math.isnan(number):
             raise ValueError(f"set_constraint: the value of '{key}' is NaN, but must be a number")
         with self._talk.speaking():

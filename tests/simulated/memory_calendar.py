@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from orchestrator.errors import BadInput
 from orchestrator.notices import Best
-from orchestrator.optima import best_of, front_of, in_memory
+from orchestrator.optima import front_of, in_memory, rank
 from orchestrator.ports import Command
 from orchestrator.schedule.slot import OPEN, Known, Run, Slot
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
@@ -53,14 +53,8 @@ class MemoryCalendar:
         front = front_of(found)
         if front is not None:
             return [Best(number=each.number, value=each.values[0], params=each.params) for each in front[:most]]
-        first = best_of(found)
-        if first is None:
-            return []
-        sign = -1.0 if ledger.spec.direction == "maximize" else 1.0
-        complete = [trial for trial in found.trials if trial.state.name == "COMPLETE" and trial.number != first.number]
-        rest = sorted(complete, key=lambda trial: (sign * (trial.value or 0.0), trial.number))
-        others = [Best(number=each.number, value=each.value or 0.0, params=each.params) for each in rest]
-        return [first, *others][:most]
+        good, _ = rank(found.trials, maximize=ledger.spec.direction == "maximize")
+        return [Best(number=each.number, value=each.values[0], params=each.params) for each in good[:most]]
 
     def attempts_of(self, study: str) -> tuple[str, list[str]]:
         self._database.check()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import optuna
 import pytest
 from driver import Course, Talk, World, make_spec
 
@@ -68,8 +69,6 @@ def by_order(number: int) -> float:
 
 
 def test_the_record_is_the_one_that_optuna_writes(tmp_path: Any) -> None:
-    import optuna
-
     def objective(course: Course) -> Talk:
         yield from course.keep("weights.bin")
         return 0.0
@@ -194,6 +193,28 @@ def test_a_trial_that_violates_its_constraints_is_no_good() -> None:
 
     world = World(make_spec(trials=3, keep_models=1), objective).run()
     assert holders(world) == [1]
+
+
+class Constrained(optuna.samplers.RandomSampler):
+    """Bars the first trial, which is the best by value, as samplers with a ``constraints_func`` do."""
+
+    def after_trial(self, study: Any, trial: Any, *_: Any) -> None:
+        study._storage.set_trial_system_attr(trial._trial_id, "constraints", (1.0 - trial.number, -1.0))
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_what_the_sampler_says_of_constraints_counts(rebuild: bool) -> None:
+    def objective(course: Course) -> Talk:
+        yield from course.keep()
+        return float(course.number)
+
+    search = {"keep_models": 1, "target": 1.0, "sampler": {"name": f"{__name__}:Constrained"}}
+    world = World(make_spec(trials=5, **search), objective, rebuild=rebuild).run()
+    assert holders(world) == [1]
+    best = world.engine.progress().best
+    assert best is not None
+    assert best.number == 1
+    assert world.ledger.reason == "target is reached: 1 by trial 1"
 
 
 def test_a_later_attempt_of_a_trial_neither_loses_nor_doubles_files() -> None:

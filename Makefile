@@ -12,8 +12,18 @@ unexport PYTHONDONTWRITEBYTECODE
 # Python compiles what is imported when it first is; all there is at once would take a third of the installation.
 INSTALL := $(PIP) install --no-compile --constraint docker/constraints.txt
 INPUTS := pyproject.toml docker/constraints.txt
+# Whether .venv can be built on: it has a Python that is new enough, with pip, and lies where it was made. A Python that
+# is named on the command line has to be its own. Otherwise it is made anew.
+NAMED := $(if $(filter-out file,$(origin PYTHON)),$(PYTHON),$(BIN)/python)
+VERSION := import sys; print(sys.version_info[:2])
+SOUND = $(BIN)/python -c 'import sys, pip; made = open(sys.prefix + "/pyvenv.cfg").read(); \
+	sys.exit(sys.version_info < (3, 11) or "command = " in made and f" {sys.prefix}\n" not in made)' 2>/dev/null \
+	&& test "$$($(NAMED) -c '$(VERSION)')" = "$$($(BIN)/python -c '$(VERSION)')"
+# A package whose installation was killed has no RECORD yet, and pip would take it for installed.
+REMOVE_HALVES := for each in $(VENV)/lib/python3*/site-packages/*.dist-info; do \
+	test -s "$$each/RECORD" || rm -rf "$$each"; done
 
-.PHONY: demo test lint types unit processes faults chaos bench clean
+.PHONY: demo test lint types unit processes faults chaos bench clean unsound
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
@@ -43,15 +53,22 @@ chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for fiv
 bench: $(VENV)/.installed-dev     ## measures, and writes docs/bench.md
 	$(BIN)/python -m tests.bench
 
+ifneq ($(shell $(SOUND) && echo sound),sound)
+$(VENV)/.installed: unsound
+endif
+unsound:
+
 $(VENV)/.installed: $(INPUTS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "$(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
 	@echo "setting up $(VENV): torch with its CUDA libraries is some 5 GB, this takes a minute or two"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(SOUND) || $(PYTHON) -m venv --clear $(VENV)
+	@$(REMOVE_HALVES)
 	@$(INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
+	@$(REMOVE_HALVES)
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 

@@ -6,13 +6,12 @@ import base64
 import json
 import os
 import select
-import shutil
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
+from tests.installed import program
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = (
@@ -21,27 +20,22 @@ FLAGS = (
 )
 
 
-def program_or_skip() -> str:
-    """Returns where the browser is; skips the test where none is installed."""
-    program = next((found for name in PROGRAMS if (found := shutil.which(name))), None)
-    if program is None:
-        pytest.skip("no Chromium is installed, so no page can be opened")
-    return program
-
-
 class Browser:
     """A browser with one page.
 
     Args:
-        program: Where it is.
         folder: Takes its profile.
+
+    Raises:
+        NotInstalled: there is none.
 
     Attributes:
         requested: The address of everything that the page asked for.
         complaints: Errors and warnings of the page's scripts and of the browser about them.
     """
 
-    def __init__(self, program: str, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:
+        chromium = program(*PROGRAMS, what="Chromium")
         self.requested: list[str] = []
         self.complaints: list[str] = []
         self._number = 0
@@ -51,7 +45,7 @@ class Browser:
         # It reads from descriptor 3 and writes to 4, whatever the ends of our pipes are called.
         redirect = f'exec "$0" "$@" 3<&{from_us} 4>&{to_us}'
         self._process = subprocess.Popen(
-            ["bash", "-c", redirect, program, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"],
+            ["bash", "-c", redirect, chromium, *FLAGS, f"--user-data-dir={folder / 'profile'}", "about:blank"],
             pass_fds=(from_us, to_us),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -19,6 +19,7 @@ import yaml
 from orchestrator.cli import cli
 from orchestrator.settings import PREFIX, Settings
 from tasks.worker import options
+from tests.installed import require
 from tests.pages import all_blocks
 
 ROOT = Path(__file__).parents[1]
@@ -167,6 +168,7 @@ def check_command(command: list[str]) -> None:
 
 def make_secrets(folder: Path) -> Path:
     """Makes the secrets in ``folder``, which stands for a clone, as the README tells to; returns where they are."""
+    require("openssl")
     (block,) = all_blocks("test_docker_readme")
     (folder / "docker").mkdir()
     subprocess.run(["sh", "-euc", block.text], cwd=folder, check=True, timeout=60)

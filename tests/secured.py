@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -12,7 +10,8 @@ from urllib.parse import urlencode
 
 import redis
 
-from tests.servers import NotInstalled, PostgreSQL, Redis
+from tests.installed import find, program
+from tests.servers import PostgreSQL, Redis
 
 ROOT = Path(__file__).parents[1]
 REDIS_ROLES = ("control", "worker", "viewer", "flower", "admin")
@@ -43,9 +42,7 @@ class Authority:
         return self.folder / f"{name}.pem", self.folder / f"{name}.key"
 
     def _make(self, name: str, *options: str) -> None:
-        openssl = shutil.which("openssl")
-        if openssl is None:
-            raise NotInstalled("there is no openssl on the path")
+        openssl = program("openssl")
         kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", f"/CN={name}"]
         files = ["-keyout", str(self.folder / f"{name}.key"), "-out", str(self.folder / f"{name}.pem")]
         # Of its own configuration alone: a system's may add to a certificate what this has said otherwise.
@@ -136,7 +133,7 @@ class RoledPostgreSQL(PostgreSQL):
 
     def start(self) -> None:
         super().start()
-        psql = shutil.which("psql") or self._programs / "psql"
+        psql = find("psql") or self._programs / "psql"
         command = [str(psql), "-q", "-h", str(self._data), "-p", str(self.port), "-U", "optuna", "-d", "optuna"]
         command += ["-v", f"folder={self._secrets}", "-f", str(ROOT / "docker/postgres/roles.sql")]
         subprocess.run(command, check=True, capture_output=True)
@@ -166,9 +163,7 @@ class SecuredPostgreSQL(RoledPostgreSQL):
             target = self._data / name
             shutil.copy(source, target)
             target.chmod(0o600)
-            if os.getuid() == 0:
-                user = pwd.getpwnam("postgres")
-                os.chown(target, user.pw_uid, user.pw_gid)
+            self.own(target)
 
     def url_of(self, role: str, password: str = "", authority: Authority | None = None) -> str:
         """As that of SecuredRedis; the owner is ``owner``."""

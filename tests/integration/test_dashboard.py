@@ -13,7 +13,7 @@ import pytest
 from fleet import Fleet, fleet, wait_for
 
 from orchestrator.web.access import GENERATED
-from tests.browser import Browser, program_or_skip
+from tests.browser import Browser
 from tests.servers import free_port
 from tests.web import ask
 
@@ -114,7 +114,7 @@ def test_it_changes_nothing(shown: Dashboard) -> None:
 
 
 def test_a_browser_shows_it(shown: Dashboard, tmp_path: Path) -> None:
-    with Browser(program_or_skip(), tmp_path) as browser:
+    with Browser(tmp_path) as browser:
         browser.log_in(shown.credentials)
         browser.open(f"http://127.0.0.1:{shown.port}/dashboard/studies/1/trials?numbers=2")
         browser.until("document.body.innerText.includes('plots/curve.txt')")

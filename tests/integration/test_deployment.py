@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,9 +22,11 @@ from fleet import HERE, ROOT, Fleet, Process, command_line, descendants, fleet, 
 from orchestrator.notices import Progress
 from orchestrator.storage.look import open_history
 from tasks.app import connect
+from tests import stand_ins
 from tests.deployment import DOCKER, Unit, environment, healthcheck, make_secrets, read_variables, seconds, service
+from tests.installed import require
 from tests.secured import RoledPostgreSQL
-from tests.servers import NotInstalled, free_port
+from tests.servers import free_port
 from tests.web import ask
 
 OURS = {"serve": "serve", "beat": "beat", "worker": "worker-cpu", "flower": "flower", "dashboard": "dashboard"}
@@ -63,11 +64,10 @@ class Stack:
         self.ports = {name: free_port() for name in ("redis", *PORTS, "metrics-serve", "metrics-worker-cpu")}
         self.mounted = secrets
         self.secrets = {path.name: path.read_text().strip() for path in secrets.iterdir()}
+        stand_ins.make(folder / "bin")
+        require("redis-server", "redis-cli", folder=folder / "bin")
         for name, line in STUBS.items():
-            path = folder / "bin" / name
-            path.parent.mkdir(exist_ok=True)
-            path.write_text(f"#!/bin/sh\n{line}\n")
-            path.chmod(0o755)
+            stand_ins.write_script(folder / "bin" / name, line)
         (folder / "redis").mkdir()
         self.moved = {
             "@redis:6379/": f"@127.0.0.1:{self.ports['redis']}/",
@@ -175,12 +175,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Every service of ours, started and not yet looked at, on Redis and PostgreSQL as their services start them."""
     folder = tmp_path_factory.mktemp("stack")
     secrets = make_secrets(folder)
-    try:
-        database = RoledPostgreSQL(folder / "postgresql", secrets)
-    except NotInstalled as error:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip(str(error))
+    database = RoledPostgreSQL(folder / "postgresql", secrets)
     with contextlib.closing(database), fleet(None, folder) as it:
         database.start()
         yield started(Stack(it, folder, secrets, database))
@@ -229,8 +224,7 @@ def test_prometheus_and_nobody_else_gets_the_metrics(stack: Stack, name: str) ->
 @pytest.fixture(scope="module")
 def proxy(stack: Stack) -> Stack:
     """The same with the proxy before the pages, which have come up."""
-    if shutil.which("nginx") is None:
-        pytest.skip("there is no nginx here")
+    require("nginx", "curl")
     config = (DOCKER / "proxy" / "nginx.conf").read_text()
     for name in ("flower", "dashboard"):
         config = stack.listening(config, f"{name}:{PORTS[name]}", name)

@@ -16,7 +16,7 @@ from optuna.trial import TrialState
 
 from orchestrator.web.access import GENERATED
 from orchestrator.web.flower import COLUMNS
-from tests.browser import Browser, program_or_skip
+from tests.browser import Browser
 from tests.servers import free_port
 from tests.web import ask
 
@@ -142,7 +142,7 @@ def test_a_pruned_one_is_revoked(flower: Flower) -> None:
 
 
 def test_the_pages_show_it(flower: Flower, tmp_path: Path) -> None:
-    with Browser(program_or_skip(), tmp_path) as browser:
+    with Browser(tmp_path) as browser:
         browser.log_in(flower.credentials)
         browser.open(f"http://127.0.0.1:{flower.port}/tasks")
         browser.until("document.querySelectorAll('#tasks-table tbody tr').length > 4")
@@ -169,7 +169,7 @@ def test_one_that_waits_in_the_queue_is_revoked_at_once(flower: Flower) -> None:
 
 def test_the_button_on_the_page_stops_a_trial(flower: Flower, tmp_path: Path) -> None:
     processes = set(descendants(flower.worker.pid))
-    with Browser(program_or_skip(), tmp_path) as browser:
+    with Browser(tmp_path) as browser:
         browser.log_in(flower.credentials)
         browser.open(f"http://127.0.0.1:{flower.port}/task/{flower.token(3)}")
         browser.until("document.querySelector('#task-terminate')")

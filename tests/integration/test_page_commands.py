@@ -29,6 +29,7 @@ from newcomer import type_in
 
 from orchestrator.cli import cli
 from orchestrator.notices import Progress
+from tests.installed import require
 from tests.pages import Block, all_blocks, command_lines, commands, program, simple_commands
 from tests.servers import free_port, listens
 
@@ -149,16 +150,14 @@ def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) ->
 
 @pytest.mark.parametrize("line", PIPELINES, ids=[f"{line}-{where}" for line, where in PIPELINES.items()])
 def test_what_is_handed_on_to_another_program(line: str, town: Town, tmp_path: Path) -> None:
-    for name in {program(words) for words in simple_commands(line)} - {"orchestrator"}:
-        if shutil.which(name) is None:
-            pytest.skip(f"{name} is not installed")
     environment = town.environment() | {"PATH": newcomer.environment(tmp_path / "bin")["PATH"]}
+    require(*sorted({program(words) for words in simple_commands(line)}), folder=tmp_path / "bin")
     done = type_in(f"set -o pipefail\n{line}", town.folder, environment, "bash")
     assert done.returncode == 0, done.stderr
 
 
 @of(*UP)
-def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town) -> None:
+def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town, tmp_path: Path) -> None:
     port, here, shown = free_port(), list(words), ""
     for option in ("--port", "--metrics-port"):
         if option in words:
@@ -178,7 +177,9 @@ def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town) 
         # What is to be typed beside it.
         if program(other) != "orchestrator" and shown and f":{shown}/" in other[-1]:
             asked = [word.replace(f":{shown}/", f":{port}/") for word in other]
-            assert subprocess.run(asked, capture_output=True, timeout=PATIENCE, check=True).stdout
+            done = type_in(shlex.join(asked), tmp_path, newcomer.environment(tmp_path / "bin"))
+            assert done.returncode == 0, done.stderr
+            assert done.stdout
     assert process.stop() == 0, process.log.read_text()
 
 

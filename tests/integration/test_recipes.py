@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import newcomer
@@ -10,6 +9,7 @@ import pytest
 from fleet import ROOT
 from newcomer import type_in
 
+from tests.installed import require
 from tests.pages import SHELLS_OWN, Block, all_blocks, commands
 
 BLOCKS = all_blocks()
@@ -41,8 +41,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("block", RUNNING, ids=[block.where for block in RUNNING])
 def test_it_works_as_it_stands(block: Block, folder: Path, environment: dict[str, str]) -> None:
-    for words in commands(block):
-        if words[0] not in {"orchestrator"} | SHELLS_OWN and "/" not in words[0] and shutil.which(words[0]) is None:
-            pytest.skip(f"{words[0]} is not installed")
+    called = {words[0] for words in commands(block) if "/" not in words[0]}
+    require(*sorted(called - SHELLS_OWN), folder=folder / ".venv" / "bin")
     done = type_in(block.text, folder, environment, block.language)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

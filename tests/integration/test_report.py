@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from fleet import Fleet, fleet
 
-from tests.browser import Browser, program_or_skip
+from tests.browser import Browser
 
 SPEC = """
 name = "models"
@@ -75,7 +75,7 @@ def test_an_unknown_study_is_one_line(searched: Fleet) -> None:
 
 
 def test_a_browser_draws_every_plot_and_fetches_nothing(written: dict[str, Any], tmp_path: Path) -> None:
-    with Browser(program_or_skip(), tmp_path) as browser:
+    with Browser(tmp_path) as browser:
         browser.open(Path(written["html"]).as_uri())
         browser.until("document.documentElement.dataset.drawn !== undefined")
         plots = browser.evaluate(

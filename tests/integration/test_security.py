@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
-import os
 import pickle
 import uuid
 from collections import Counter
@@ -27,19 +26,12 @@ from tasks.codec import encode
 from tasks.contract import Epoch, Event
 from tasks.signing import SIGNING_KEY
 from tests.secured import Authority
-from tests.servers import NotInstalled
 
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
     with contextlib.ExitStack() as stack:
-        try:
-            it = stack.enter_context(secured_search(tmp_path_factory.mktemp("secured")))
-        except NotInstalled as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(str(error))
-        yield it
+        yield stack.enter_context(secured_search(tmp_path_factory.mktemp("secured")))
 
 
 def test_a_search_runs_by_roles_that_may_do_little(secured: Secured) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import pwd
 import re
 import shutil
 import subprocess
@@ -17,12 +15,11 @@ import redis
 from fleet import PATIENCE, ROOT, wait_for
 from newcomer import type_in
 
+from tests.installed import require
 from tests.pages import Block, all_blocks, command_lines, simple_commands
 from tests.servers import PostgreSQL, free_port, listens
 
 NEEDED = ("openssl", "psql", "redis-cli", "redis-server")
-MISSING = [name for name in NEEDED if shutil.which(name) is None]
-pytestmark = pytest.mark.skipif(bool(MISSING), reason=f"not installed: {', '.join(MISSING)}")
 
 BLOCKS = all_blocks("test_security_page")
 REDIS_USER = """
@@ -53,9 +50,7 @@ class OwnPostgreSQL(PostgreSQL):
         for source, name in ((certificate, "server.crt"), (key, "server.key")):
             shutil.copy(source, self._data / name)
             (self._data / name).chmod(0o600)
-            if os.getuid() == 0:
-                user = pwd.getpwnam("postgres")
-                os.chown(self._data / name, user.pw_uid, user.pw_gid)
+            self.own(self._data / name)
 
     def _command(self) -> list[str]:
         return [*super()._command(), *(["-c", "ssl=on"] if (self._data / "server.key").exists() else [])]
@@ -122,6 +117,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
     folder = tmp_path_factory.mktemp("security")
     (folder / "docker").symlink_to(ROOT / "docker")
     environment = newcomer.environment(folder / "bin")
+    require(*NEEDED, folder=folder / "bin")
     postgresql = OwnPostgreSQL(folder / "postgresql")
     postgresql.start()
     environment |= {"PGHOST": "127.0.0.1", "PGPORT": str(postgresql.port), "PGUSER": "optuna"}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from orchestrator.settings import PREFIX, load_settings
 from orchestrator.spec.model import Spec
 from tasks.keeper.keeper import DRAIN_SECONDS
 from tests.deployment import DOCKER, Unit, check_command, known_settings, read_variables
+from tests.installed import program
 
 UNITS = sorted(path.name for path in (DOCKER / "systemd").glob("*.service"))
 SECTIONS = {
@@ -95,21 +95,19 @@ def test_a_unit_gives_its_rights_away(name: str) -> None:
 
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_itself_has_nothing_against_a_unit(name: str, tmp_path: Path) -> None:
-    program = shutil.which("systemd-analyze")
-    if program is None:
-        pytest.skip("there is no systemd-analyze here")
+    systemd = program("systemd-analyze")
     text = (DOCKER / "systemd" / name).read_text()
     unit = tmp_path / name
     # It looks whether the program is there.
     unit.write_text(text.replace("/opt/orchestrator/bin/orchestrator", sys.executable))
-    verified = _analyze(program, "verify", "--man=no", str(unit))
+    verified = _analyze(systemd, "verify", "--man=no", str(unit))
     assert (verified.returncode, verified.stderr) == (0, "")
     judged = _analyze(
-        program, "security", "--offline=true", f"--threshold={MOST_EXPOSED.get(name, 20)}", "--no-pager", str(unit)
+        systemd, "security", "--offline=true", f"--threshold={MOST_EXPOSED.get(name, 20)}", "--no-pager", str(unit)
     )
     assert judged.returncode == 0, judged.stdout
     unit.write_text(unit.read_text().replace("KillMode=", "KilMode="))
-    assert "KilMode" in _analyze(program, "verify", "--man=no", str(unit)).stderr
+    assert "KilMode" in _analyze(systemd, "verify", "--man=no", str(unit)).stderr
 
 
 def _analyze(*command: str) -> subprocess.CompletedProcess[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import socket
 import ssl
 import subprocess
@@ -17,6 +16,7 @@ from notes import Settled, notifying, odd_server, owed
 from orchestrator.notify import post as posts
 from orchestrator.notify.post import SIGNATURE, post, sign
 from tests.hook import Posted, hook
+from tests.installed import program
 from tests.pages import all_blocks
 
 
@@ -116,11 +116,10 @@ def test_nothing_is_posted_to_what_a_cloud_keeps_beside_each_machine(
     assert made.closed
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes the certificate")
 def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
-    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    made = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
     subprocess.run([*made, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)

@@ -1,0 +1,57 @@
+"""What holds for all tests: the caller's environment changes none, and the last line says what was skipped and why."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Generator
+
+import pytest
+
+KEPT = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "VIRTUAL_ENV", "TERM")
+KEPT_FAMILIES = ("LC_", "LD_", "TEST_", "PYTEST_", "HYPOTHESIS_", "CUDA_", "NVIDIA_")
+"""What tests and their processes see of the caller's environment; of the rest, much would change what they do."""
+
+for name in list(os.environ):
+    if name not in KEPT and not name.startswith(KEPT_FAMILIES):
+        del os.environ[name]
+
+from tests import shared_servers  # noqa: E402 (it reads the environment)
+
+PASSED_OVER = pytest.StashKey[set[str]]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--reversed", action="store_true", help="run the tests from the last to the first")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if config.getoption("--reversed"):
+        items.reverse()
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
+    shared_servers.close()
+    config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["passed_over"] = shared_servers.passed_over
+    yield
+    terminal = config.pluginmanager.get_plugin("terminalreporter")
+    if terminal is not None and not hasattr(config, "workeroutput"):
+        for line in sorted(config.stash.setdefault(PASSED_OVER, set()).union(shared_servers.passed_over)):
+            terminal.write_line(f"a server of the tests' own was used: {line}")
+        terminal.write_line(skips([report.longrepr for report in terminal.stats.get("skipped", [])]))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: object) -> None:
+    found = getattr(node, "workeroutput", {}).get("passed_over", [])
+    node.config.stash.setdefault(PASSED_OVER, set()).update(found)  # type: ignore[attr-defined]
+
+
+def skips(places: list[tuple[str, int, str]]) -> str:
+    """Returns the line that counts skipped tests by reason; pytest says for each where it was skipped and why."""
+    reasons = Counter(reason.removeprefix("Skipped: ") for _, _, reason in places)
+    counted = ", ".join(f"{count} ({reason})" for reason, count in reasons.most_common())
+    return f"skipped: {counted or 'nothing'}"

@@ -45,6 +45,10 @@ class BadInput(OrchestratorError):
         super().__init__(" ".join(text.split()))
 
 
+class NotReached(BadInput):
+    """There is no connection to a server: its URL is wrong, or it is away."""
+
+
 class NotTheWriter(OrchestratorError):
     """Another control plane holds the writer's lease; this one must not write."""
 

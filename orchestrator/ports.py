@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
@@ -71,6 +71,17 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
     sleep: Callable[[float], None] = time.sleep
 
+    def steady(self) -> Clock:
+        """Returns a clock whose wall goes on evenly from now, however this machine's clock is set meanwhile."""
+        elapsed = _since_boot if self.monotonic is time.monotonic else self.monotonic
+        begun = self.wall() - elapsed()
+        return replace(self, wall=lambda: begun + elapsed())
+
+
+def _since_boot() -> float:
+    # Unlike the monotonic clock this one goes on while the machine is suspended.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
 
 @dataclass(frozen=True)
 class Command:
@@ -130,7 +141,13 @@ class Owed:
 
 
 class Stream(Protocol):
-    """The event stream, read by one consumer group, and the ways back to keepers and to people."""
+    """The event stream, read by one consumer group, and the ways back to keepers and to people.
+
+    Attributes:
+        drained: Whether the last read has left nothing in the stream.
+    """
+
+    drained: bool
 
     def prepare(self) -> None:
         """Makes the group where it is missing; it begins with the oldest entry there is."""
@@ -144,6 +161,9 @@ class Stream(Protocol):
 
     def read_pending_again(self) -> None:
         """The next read begins with what was delivered and never acknowledged."""
+
+    def end(self) -> bytes | None:
+        """Returns the id of the newest entry, ``None`` where there is none."""
 
     def acknowledge(self, entries: Iterable[bytes]) -> None:
         """Drops these entries."""

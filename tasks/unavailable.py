@@ -78,12 +78,13 @@ _POSTGRESQL_ANSWERS: Final = re.compile(
     r"|terminating connection|server closed the connection|the connection is (?:closed|lost)"
 )
 
-_SQLITE: Final = {5, 6, 7, 10, 13, 14, 15}
-"""Primary result codes: BUSY, LOCKED, NOMEM, IOERR, FULL, CANTOPEN, PROTOCOL."""
-_SQLITE_READ_ONLY: Final = 8
-_SQLITE_TEXTS: Final = re.compile(
-    r"database(?: table)? is locked|disk is full|disk I/O error|unable to open database file|locking protocol"
-)
+_SQLITE: Final = {
+    **dict.fromkeys((5, 6, 7, 10, 13, 15), Contact.NOT_NOW),  # BUSY, LOCKED, NOMEM, IOERR, FULL, PROTOCOL
+    8: Contact.REFUSED,  # READONLY
+    14: Contact.NOT_REACHED,  # CANTOPEN
+}
+"""By the primary result code."""
+_SQLITE_TEXTS: Final = re.compile(r"database(?: table)? is locked|disk is full|disk I/O error|locking protocol")
 
 _LIBRARIES: Final = frozenset({"redis", "kombu", "celery", "amqp", "billiard", "optuna", "psycopg", "sqlalchemy"})
 _DATABASE_LIBRARIES: Final = frozenset({"optuna", "psycopg", "sqlalchemy"})
@@ -189,13 +190,12 @@ def _judge_postgresql(error: BaseException, kinds: set[str]) -> Unavailable | No
 
 def _judge_sqlite(error: BaseException) -> Unavailable | None:
     code = getattr(error, "sqlite_errorcode", None)
-    # An extended code has the primary one in its lowest byte.
-    passes = _SQLITE_TEXTS.search(str(error)) is not None if code is None else code & 0xFF in _SQLITE
-    if passes:
-        return Unavailable("database", Contact.NOT_NOW, _line(error))
-    if code is not None and code & 0xFF == _SQLITE_READ_ONLY:
-        return Unavailable("database", Contact.REFUSED, _line(error))
-    return None
+    if code is None:
+        contact = Contact.NOT_NOW if _SQLITE_TEXTS.search(str(error)) else None
+    else:
+        # An extended code has the primary one in its lowest byte.
+        contact = _SQLITE.get(code & 0xFF)
+    return None if contact is None else Unavailable("database", contact, _line(error))
 
 
 def _line(error: BaseException) -> str:
@@ -254,3 +254,21 @@ class Outage:
     def _say(self, level: int, text: str, about: str, action: str) -> None:
         extra: dict[str, Any] = {"action": f"{self._server}_{action}"}
         self._log.log(level, text, about, extra=extra)
+
+
+class Outages:
+    """The outages of both servers, as one process sees them.
+
+    Args:
+        log, meanwhile, monotonic: As for an ``Outage``; what goes on meanwhile is said of Redis.
+    """
+
+    def __init__(
+        self, log: logging.Logger, meanwhile: str = "", monotonic: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.redis = Outage(log, "redis", meanwhile, monotonic)
+        self.database = Outage(log, "database", monotonic=monotonic)
+
+    def begin(self, found: Unavailable) -> None:
+        """Notes that one of them is not available."""
+        (self.redis if found.server == "redis" else self.database).begin(found)

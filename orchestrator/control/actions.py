@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from orchestrator.control.stream import is_full
 from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
 from orchestrator.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
 from tasks.contract import Confirmation
+from tasks.unavailable import unavailable
 
 
 class Actions:
@@ -19,16 +19,28 @@ class Actions:
         checkpoints: Where checkpoints that nobody needs any more are thrown.
         artifacts: Where models and other files are.
         passed: Told of each step.
+        now: The time spent looking, in seconds, by which ``sent`` goes.
+
+    Attributes:
+        sent: When this control plane has sent a task, by its token.
     """
 
     def __init__(
-        self, events: Stream, broker: Broker, checkpoints: Checkpoints, artifacts: Artifacts, passed: Passed
+        self,
+        events: Stream,
+        broker: Broker,
+        checkpoints: Checkpoints,
+        artifacts: Artifacts,
+        passed: Passed,
+        now: Callable[[], float],
     ) -> None:
         self._events = events
         self._broker = broker
         self._checkpoints = checkpoints
         self._artifacts = artifacts
         self._passed = passed
+        self._now = now
+        self.sent: dict[str, float] = {}
         self.confirmations: dict[str, Confirmation] = {}
         self.acknowledge: list[bytes] = []
         self._revokes: list[Revoke] = []
@@ -66,7 +78,7 @@ class Actions:
         try:
             self._tell()
         except Exception as error:
-            if is_full(error):
+            if (found := unavailable(error)) is not None and found.full:
                 # What is committed may go, and it is what makes room for the rest.
                 self._acknowledge()
             raise
@@ -89,6 +101,7 @@ class Actions:
             send = self._sends[0]
             self._broker.send(send.job, send.queue, priority=send.priority)
             self._sends.pop(0)
+            self.sent[send.job.token] = self._now()
             self._passed(Step.ENQUEUED)
         while self._results:
             self._events.answer(*self._results[0])

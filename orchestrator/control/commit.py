@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 
-from sqlalchemy import exc
-
 from orchestrator.changes import Changes
-from orchestrator.control.recovery import Watch
 from orchestrator.engine.outputs import Batch
-from orchestrator.ports import Books, Clock, ForeignWrite, NoteState, Notifier
-
-log = logging.getLogger(__name__)
+from orchestrator.ports import Books, Clock, NoteState, Notifier
+from tasks.unavailable import Outage, unavailable
 
 AWAY_SECONDS = 0.2
 """Pause before a server that is away is tried again."""
-
-DATABASE_AWAY = (exc.OperationalError, exc.InterfaceError, exc.DBAPIError)
 
 
 class Committer:
@@ -26,15 +19,15 @@ class Committer:
     Args:
         store: The database, with the right to write.
         notifier: Whose settled notes are recorded with the round.
-        watch: Told that silence proves nothing while the database is away.
+        outage: Says when the database is not available, and when it is again.
         clock: Time.
         heartbeat: Seconds between two renewals of the lease, at the most.
     """
 
-    def __init__(self, store: Books, notifier: Notifier, watch: Watch, clock: Clock, heartbeat: float) -> None:
+    def __init__(self, store: Books, notifier: Notifier, outage: Outage, clock: Clock, heartbeat: float) -> None:
         self._store = store
         self._notifier = notifier
-        self._watch = watch
+        self._outage = outage
         self._clock = clock
         self._heartbeat = heartbeat
         # Kept until they are committed, as nobody would say them again.
@@ -67,22 +60,13 @@ class Committer:
             try:
                 self._store.commit(changes, answers, self._settled)
                 break
-            except ForeignWrite:
-                raise
-            except DATABASE_AWAY as error:
-                if not _is_connection_trouble(error):
+            except Exception as error:
+                found = unavailable(error)
+                if found is None or found.server != "database":
                     raise
-                log.warning("the database is away: %s", _first_line(error), extra={"action": "database_away"})
-                self._watch.fell_behind()
+                self._outage.begin(found)
                 self._clock.sleep(AWAY_SECONDS)
+        self._outage.end()
         done = self._clock.monotonic()
         self._renew_at = done + self._heartbeat
         return done - begun
-
-
-def _is_connection_trouble(error: exc.DBAPIError) -> bool:
-    return error.connection_invalidated or isinstance(error, exc.OperationalError | exc.InterfaceError)
-
-
-def _first_line(error: exc.DBAPIError) -> str:
-    return str(error.orig or error).strip().splitlines()[0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 
-from orchestrator.control import dispatch, stream
 from orchestrator.control.actions import Actions
 from orchestrator.control.batch_log import log_batch
 from orchestrator.control.commit import AWAY_SECONDS, Committer
@@ -19,7 +18,6 @@ from orchestrator.control.tidings import Tidings
 from orchestrator.errors import BadInput
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import (
-    BATCH,
     Artifacts,
     Books,
     Broker,
@@ -44,10 +42,9 @@ from orchestrator.ports import (
 from orchestrator.schedule.aftercare import Aftercare
 from orchestrator.schedule.scheduling import Scheduling
 from tasks.signing import UNSIGNED, Keyring
+from tasks.unavailable import Outages, unavailable
 
 log = logging.getLogger(__name__)
-
-REDIS_AWAY = (*stream.AWAY, *dispatch.AWAY)
 
 
 @dataclass
@@ -77,6 +74,7 @@ class Controller:
         passed: Called at each step of a round.
         observer: Told of each round.
         keyring: Verifies what comes.
+        outages: Says when a server is not available, and when it is again.
     """
 
     def __init__(
@@ -98,26 +96,29 @@ class Controller:
         observer: Observer = unobserved,
         notifier: Notifier | None = None,
         keyring: Keyring = UNSIGNED,
+        outages: Outages | None = None,
     ) -> None:
         self._store = store
         self._events = events
         self._heartbeat = heartbeat
         self._only = only
-        self._clock = clock = clock or Clock()
+        civil = clock or Clock()
+        self._clock = clock = civil.steady()
         self._passed = passed
         self._observer = observer
         self._notifier = notifier or Silence()
         self._checkpoints = checkpoints
         self._artifacts = artifacts
-        self._watch = Watch(lease)
-        self._slots = Slots(lease)
+        self._outages = outages or Outages(log, monotonic=clock.monotonic)
+        self._watch = Watch(lease, heartbeat)
+        self._slots = Slots(self._watch)
         self._studies = Studies(store, record, clock)
         self._reports = reports
         scheduling = None
         if calendar is not None and reports is not None and not only:
-            aftercare = Aftercare(calendar, self._studies, checkpoints, artifacts, reports, clock)
+            aftercare = Aftercare(calendar, self._studies, checkpoints, artifacts, reports, civil)
             scheduling = Scheduling(
-                calendar, store, self._studies, clock, self._settle, self._notifier.check, aftercare
+                calendar, store, self._studies, civil, self._settle, self._notifier.check, aftercare
             )
         self._steering = Steering(
             store,
@@ -129,16 +130,15 @@ class Controller:
             check_notify=self._notifier.check,
             scheduling=scheduling,
         )
-        self._actions = Actions(events, broker, checkpoints, artifacts, passed)
-        self._reconciler = Reconciler(self._studies, self._actions, broker, clock)
+        self._actions = Actions(events, broker, checkpoints, artifacts, passed, self._looked)
+        self._reconciler = Reconciler(self._studies, self._actions, broker)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
-        self._committer = Committer(store, self._notifier, self._watch, clock, heartbeat)
+        self._committer = Committer(store, self._notifier, self._outages.database, clock, heartbeat)
         self._tidings = Tidings(events, self._studies)
         self._answered: dict[Command, str] = {}
         self._folded = 0
         self._probe_at = 0.0
         self._tidy_at = 0.0
-        self._round_at = clock.monotonic()
 
     def start(self) -> None:
         """Takes up the studies of the database and what their workers have said since. Call it once, as the writer."""
@@ -164,9 +164,6 @@ class Controller:
         """Does one round: what the stream holds, or what is due without it. With ``wait`` it lasts until there is
         something, at most until something is due."""
         now = self._clock.monotonic()
-        if now - self._round_at > self._heartbeat:
-            self._watch.fell_behind()
-        self._round_at = now
         outcome = Outcome()
         try:
             outcome.events = self._take_in(now, wait=wait)
@@ -194,29 +191,36 @@ class Controller:
 
     def _take_in(self, now: float, *, wait: bool) -> int:
         """Folds what has come and what is due; returns the number of stream entries."""
+        try:
+            return self._read_and_tend(now, wait=wait)
+        except Exception as error:
+            self._lose_redis(error)
+            self._events.read_pending_again()
+            self._clock.sleep(AWAY_SECONDS)
+        return 0
+
+    def _read_and_tend(self, now: float, *, wait: bool) -> int:
         events = 0
         try:
             events = self._read_some(self._patience(now) if wait else 0.0)
             if self._intake.rung or self._steering.has_news:
                 self._intake.rung = False
-                begun = self._clock.wall()
+                begun = self._looked()
                 if answers := self._steering.apply():
                     self._answered |= answers
                     # Of a study that goes on. What a command itself has had sent may be on its way to a slot already.
-                    self._reconciler.resend_missing(begun)
+                    self._reconciler.resend_missing(lambda sent: sent <= begun)
             self._tend(self._clock.monotonic())
         except Wiped:
             log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
             self._connect()
             self._reconciler.reconcile()
-        except REDIS_AWAY as error:
-            self._lose_redis(error)
-            self._events.read_pending_again()
-            self._clock.sleep(AWAY_SECONDS)
         return events
 
     def _read_some(self, wait: float) -> int:
+        self._watch.begin_read(self._clock.monotonic())
         entries = self._events.read(wait)
+        drained = self._events.drained
         if entries:
             self._passed(Step.READ)
         for entry in entries:
@@ -225,8 +229,10 @@ class Controller:
         self._folded += len(entries)
         if entries:
             self._passed(Step.DECIDED)
-        if len(entries) < BATCH:
-            self._watch.caught_up(self._clock.monotonic())
+        if drained:
+            self._watch.read_everything()
+        elif entries:
+            self._watch.read_up_to(entries[-1][0])
         return len(entries)
 
     def _reload(self) -> None:
@@ -258,7 +264,11 @@ class Controller:
         try:
             self._actions.do()
             self._tidings.tell(batches, at)
-        except REDIS_AWAY as error:
+            if self._outages.redis.lasts:
+                # A server that still answers may take nothing.
+                self._events.probe()
+                self._outages.redis.end()
+        except Exception as error:
             self._lose_redis(error)
         for name, batch in batches.items():
             log_batch(name, batch)
@@ -287,25 +297,31 @@ class Controller:
 
     def _tend(self, now: float) -> None:
         running = self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING)
-        if now >= self._probe_at and self._watch.doubtful(running, now):
-            # Whoever cannot be heard is not dead: a server that is full still answers, and takes nothing.
-            self._probe_at = now + self._heartbeat
-            self._events.probe()
-        for row in self._watch.silent(running, now):
+        if self._watch.doubtful(running, now):
+            if now >= self._probe_at:
+                # Whoever cannot be heard is not dead: a server that is full still answers, and takes nothing.
+                self._probe_at = now + self._heartbeat
+                self._events.probe()
+            if not self._events.drained and self._watch.wants_end and (end := self._events.end()) is not None:
+                # There is more to read than is read at once. What a runner has said until now is in front of this.
+                self._watch.note_end(end, now)
+        for row in self._watch.silent(running):
             self._studies.lose(row, f"no sign of life from {row.slot}")
-        self._count_slots(now)
+        self._count_slots()
         self._end_in_time()
         if now >= self._tidy_at:
             self._tidy_at = now + self._watch.lease
             self._intake.rung = True
             self._events.read_pending_again()
-            if self._watch.trusted(now):
-                self._reconciler.resend_missing(self._clock.wall() - self._watch.lease)
+            if self._watch.trusted():
+                self._reconciler.resend_missing(lambda sent: self._watch.silence(sent) > self._watch.lease)
 
-    def _count_slots(self, now: float) -> None:
+    def _looked(self) -> float:
+        return self._watch.at(self._clock.monotonic())
+
+    def _count_slots(self) -> None:
         """Tells the studies that promote trials how many slots there are."""
-        if self._watch.trusted(now):
-            self._slots.forget_silent(now)
+        self._slots.forget_silent()
         for engine in self._studies:
             if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
                 self._studies.feed(engine, "count_slots", slots=slots)
@@ -318,13 +334,12 @@ class Controller:
                 self._studies.feed(engine, "tick")
 
     def _lose_redis(self, error: Exception) -> None:
-        """Silence proves nothing for a while."""
+        """Notes that Redis is not available: silence proves nothing for a while. Raises any other error again."""
+        found = unavailable(error)
+        if found is None or found.server != "redis":
+            raise error
         self._watch.fell_behind()
-        if stream.is_full(error):
-            remedy = "nothing is lost, workers hold what they report; raise maxmemory or free some"
-            log.error("redis is full (maxmemory): %s", remedy, extra={"action": "redis_full"})
-        else:
-            log.warning("redis is away: %s", error, extra={"action": "redis_away"})
+        self._outages.redis.begin(found)
 
     def _connect(self) -> None:
         self._watch.fell_behind()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 
-import kombu.exceptions
 import redis
 
 from tasks import row
@@ -17,15 +16,6 @@ from tasks.signing import UNSIGNED, Keyring, Purpose
 _SEPARATOR = "\x06\x16"
 _STEPS = (0, 3, 6, 9)
 """kombu keeps a list for each of these, and Redis has the lowest number first."""
-
-AWAY = (
-    kombu.exceptions.OperationalError,
-    redis.ConnectionError,
-    redis.TimeoutError,
-    redis.exceptions.OutOfMemoryError,
-    ConnectionError,
-)
-"""What sending raises when the broker is away."""
 
 
 class Dispatcher:
@@ -45,8 +35,7 @@ class Dispatcher:
     def send(self, job: Job, queue: str, *, priority: int) -> None:
         """Puts a job into its queue, its token as task id; see ``step_of`` for what goes before it.
 
-        Raises:
-            any of ``AWAY``: the broker is away; sending again is harmless.
+        Should the broker not be available, sending again is harmless.
         """
         payload = job_to_payload(job)
         headers = {}
@@ -64,11 +53,7 @@ class Dispatcher:
         )
 
     def revoke(self, token: str) -> None:
-        """Rings the keeper of an attempt and keeps its task from starting if it has not.
-
-        Raises:
-            any of ``AWAY``: the broker is away.
-        """
+        """Rings the keeper of an attempt and keeps its task from starting if it has not."""
         self._app.control.revoke(token, terminate=True, signal=STOP_SIGNAL)
 
     def waiting(self, queues: Iterable[str]) -> set[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestrator.control.actions import Actions
 from orchestrator.control.studies import Studies
 from orchestrator.lifecycle import AttemptState
-from orchestrator.ports import Broker, Clock
+from orchestrator.ports import Broker
 
 
 class Reconciler:
@@ -15,25 +17,34 @@ class Reconciler:
         studies: The studies at hand.
         actions: What is about to be done.
         broker: Where tasks wait for slots.
-        clock: Time.
     """
 
-    def __init__(self, studies: Studies, actions: Actions, broker: Broker, clock: Clock) -> None:
+    def __init__(self, studies: Studies, actions: Actions, broker: Broker) -> None:
         self._studies = studies
         self._actions = actions
         self._broker = broker
-        self._clock = clock
 
     def reconcile(self) -> None:
         """Confirms every attempt again, and sends again whatever waits nowhere."""
         for engine in self._studies:
             for row in engine.attempts.in_state(*AttemptState):
                 self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
-        self.resend_missing(self._clock.wall())
+        self.resend_missing(lambda _: True)
 
-    def resend_missing(self, before: float) -> None:
-        """Sends again what was sent ``before``, in seconds since the epoch, never started, and waits in no queue."""
-        sent = [row for row in self._studies.live(AttemptState.SENT) if row.sent is None or row.sent <= before]
+    def resend_missing(self, overdue: Callable[[float], bool]) -> None:
+        """Sends again what was sent, never started, and waits in no queue.
+
+        What another control plane has sent is overdue whatever the time: this one has looked for it at its start, and
+        the clock may have been set since.
+
+        Args:
+            overdue: Whether what this control plane has sent at that time should have started.
+        """
+        rows = self._studies.live(AttemptState.SENT)
+        times = self._actions.sent
+        for token in times.keys() - {row.token for row in rows}:
+            del times[token]
+        sent = [row for row in rows if row.token not in times or overdue(times[row.token])]
         on_its_way = self._actions.on_its_way()
         if not sent:
             return

@@ -1,4 +1,4 @@
-"""Who has gone silent, judged by the control plane's own clock alone, and never while it was itself behind."""
+"""Who has gone silent: judged by what has been read, on one clock, and never for the time that nobody looked."""
 
 from __future__ import annotations
 
@@ -13,75 +13,135 @@ from tasks.contract import Alive
 
 @dataclass
 class Watch:
-    """When each attempt was last heard of. All times are seconds of one monotonic clock.
+    """How long each runner has been silent, as far as the stream has been read.
+
+    What a runner says is heard when it is read, which may be long after it was said. So silence is counted up to a
+    moment before which all that was said has been read: the beginning of a read that left nothing in the stream, or,
+    while there is always more, the moment at which the end of the stream was noted that has been reached by now. Of a
+    runner that lives, its last heartbeat before that moment has been heard.
+
+    Methods take the control plane's monotonic time. A longer step of it counts as ``pause`` only: then this process, or
+    this whole machine, stood still, or was busy otherwise, and nobody could be heard.
 
     Args:
-        lease: How long a runner may be silent.
+        lease: How long a runner may be silent, in seconds.
+        pause: The longest time between two looks that counts in full, in seconds.
+
+    Attributes:
+        heard: When a runner was last heard, by the token of its attempt.
     """
 
     lease: float
-    caught_up_since: float | None = None
+    pause: float
     heard: dict[str, float] = field(default_factory=dict)
+    _looked: float = 0.0
+    _last: float | None = None
+    _since: float | None = None
+    _read_to: float | None = None
+    _reading: float = 0.0
+    _end: tuple[bytes, float] | None = None
 
     def hear(self, token: str, now: float) -> None:
         """The runner bound to ``token`` gave a sign of life."""
-        self.heard[token] = now
+        self.heard[token] = self.at(now)
 
     def fell_behind(self) -> None:
-        """The stream could not be read, or reading it stood still: silence proves nothing for a while."""
-        self.caught_up_since = None
+        """What runners say may not have arrived: silence begins to count at the next moment that all is read up to."""
+        self._since = self._read_to = self._end = None
 
-    def caught_up(self, now: float) -> None:
-        """Everything that was in the stream has been read."""
-        if self.caught_up_since is None:
-            self.caught_up_since = now
+    def begin_read(self, now: float) -> None:
+        """The stream is about to be read."""
+        self._reading = self.at(now)
 
-    def trusted(self, now: float) -> bool:
+    def read_everything(self) -> None:
+        """The read that began last has left nothing in the stream."""
+        self._reach(self._reading)
+        self._end = None
+
+    def read_up_to(self, entry: bytes) -> None:
+        """The stream has been read up to the entry with this id, and goes on behind it."""
+        if self._end is not None and _place(entry) >= _place(self._end[0]):
+            self._reach(self._end[1])
+            self._end = None
+
+    @property
+    def wants_end(self) -> bool:
+        """Whether the end of the stream is to be noted."""
+        return self._end is None
+
+    def note_end(self, entry: bytes, now: float) -> None:
+        """At ``now`` the stream ended with this entry."""
+        self._end = entry, self.at(now)
+
+    def trusted(self) -> bool:
         """Whether silence means something: the stream has been followed for a whole lease."""
-        return self.caught_up_since is not None and now - self.caught_up_since > self.lease
+        return self._since is not None and self._read_to is not None and self._read_to - self._since > self.lease
 
-    def silent(self, running: Iterable[AttemptRow], now: float) -> list[AttemptRow]:
+    def silent(self, running: Iterable[AttemptRow]) -> list[AttemptRow]:
         """Returns the attempts whose runner has been silent for longer than the lease."""
-        return self._silent_for(self.lease, running, now) if self.trusted(now) else []
+        return [row for row in running if self.silence(self.heard.get(row.token)) > self.lease]
 
     def doubtful(self, running: Iterable[AttemptRow], now: float) -> bool:
-        """Whether some runner has been silent for long enough to ask whether anybody can be heard at all.
+        """Whether some runner has not been heard for long enough to ask whether anybody can be heard at all.
 
         In good time: had whoever can be heard again been asked for at the end of the lease only, those who could not
         be heard before would be given no time to speak.
         """
-        return bool(self._silent_for(self.lease / 2, running, now))
+        at = self.at(now)
+        since = at if self._since is None else self._since
+        return any(at - max(self.heard.get(row.token, since), since) > self.lease / 2 for row in running)
 
-    def _silent_for(self, seconds: float, running: Iterable[AttemptRow], now: float) -> list[AttemptRow]:
-        since = self.caught_up_since
-        if since is None:
-            return []
-        return [row for row in running if now - max(self.heard.get(row.token, since), since) > seconds]
+    def silence(self, heard: float | None) -> float:
+        """Returns for how long something has been silent that was last heard at ``heard``, in seconds."""
+        if self._since is None or self._read_to is None:
+            return 0.0
+        return self._read_to - max(self._since, self._since if heard is None else heard)
 
     def forget(self, tokens: Iterable[str]) -> None:
         """Drops attempts that are over."""
         for token in tokens:
             self.heard.pop(token, None)
 
+    def at(self, now: float) -> float:
+        """Returns the time that was spent looking until ``now``, in seconds."""
+        if self._last is None:
+            self._last = now
+        self._looked += min(max(0.0, now - self._last), self.pause)
+        self._last = max(now, self._last)
+        return self._looked
+
+    def _reach(self, moment: float) -> None:
+        if self._since is None:
+            self._since = moment
+        self._read_to = moment if self._read_to is None else max(self._read_to, moment)
+
+
+def _place(entry: bytes) -> tuple[int, int]:
+    """Returns what the ids of a stream's entries are ordered by."""
+    milliseconds, _, number = entry.partition(b"-")
+    return int(milliseconds), int(number or 0)
+
 
 class Slots:
     """Which slots there are, by the signs of life of their keepers, idle ones included.
 
     Args:
-        lease: How long a slot may be silent, in seconds.
+        watch: Tells for how long they have been silent.
     """
 
-    def __init__(self, lease: float) -> None:
-        self._lease = lease
+    def __init__(self, watch: Watch) -> None:
+        self._watch = watch
         self._heard: dict[str, tuple[float, Alive]] = {}
 
     def hear(self, body: Alive, now: float) -> None:
         """A keeper gave a sign of life."""
-        self._heard[body.slot] = (now, body)
+        self._heard[body.slot] = (self._watch.at(now), body)
 
-    def forget_silent(self, now: float) -> None:
+    def forget_silent(self) -> None:
         """Drops the slots that have been silent for longer than the lease."""
-        for slot in [slot for slot, (heard, _) in self._heard.items() if now - heard > self._lease]:
+        for slot in [
+            slot for slot, (heard, _) in self._heard.items() if self._watch.silence(heard) > self._watch.lease
+        ]:
             del self._heard[slot]
 
     def count(self, queue: str) -> int:

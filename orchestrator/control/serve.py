@@ -14,16 +14,14 @@ from types import FrameType
 
 import optuna
 import redis
-from sqlalchemy import exc
 
-from orchestrator.control import stream
 from orchestrator.control.artifacts import ArtifactBin
 from orchestrator.control.checkpoints import CheckpointBin
 from orchestrator.control.controller import Controller
 from orchestrator.control.dispatch import Dispatcher
 from orchestrator.control.journal import Journal
 from orchestrator.control.stream import EventStream, introduce, ring
-from orchestrator.errors import BadInput, NotTheWriter
+from orchestrator.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.ports import Clock, Observer, Passed, unobserved, unwatched
@@ -36,12 +34,14 @@ from orchestrator.storage.store import Store
 from orchestrator.urls import redact
 from tasks.app import connect
 from tasks.endpoint import BadSetting, Endpoint
+from tasks.unavailable import Contact, Outage, Outages, unavailable
 
 log = logging.getLogger(__name__)
 
 STANDBY_SECONDS = 1.0
 AWAY_SECONDS = 0.5
-AWAY = (*stream.AWAY, exc.OperationalError, exc.InterfaceError)
+FIRST_TRIES = 3
+"""So often a server that could not be reached yet is tried, before that is taken for a wrong URL."""
 
 
 def serve(
@@ -68,56 +68,109 @@ def serve(
         policy: Who may be told what becomes of studies, beside those whom a spec names by their URL.
         clock: Time.
 
+    A server that does not do what it is asked at the moment is waited for, at the start too.
+
     Raises:
-        BadInput: a server cannot be reached, the port of the metrics cannot be had, or the database is of another
-            version.
+        BadInput: a server cannot be reached or refuses this process, the port of the metrics cannot be had, or the
+            database is of another version.
     """
     # Its lines go where ours go.
     optuna.logging.disable_default_handler()
     optuna.logging.enable_propagation()
     client = connect(redis_url)
-    check_redis(client, redis_url)
-    introduce(client, process_name())
     database = Database(storage_url)
-    database.prepare()
-    database.check_writable()
-    with _shown(metrics, redis_url) as observed, _stop_signals(connect(redis_url)) as stop:
-        while not stop.is_set():
-            lease = WriterLease(database, settings.lease)
-            try:
-                if _await_lease(lease, stop):
-                    with observed() as observer:
-                        notifier = Notifier(policy or Policy(), os.environ)
-                        seams = passed, observer, notifier, clock or Clock()
-                        _lead(settings, redis_url, database, lease, client, stop, only, record, seams)
-            except NotTheWriter as error:
-                log.warning("%s; standing by", error, extra={"action": "deposed"})
-            except AWAY as error:
-                # What is in memory may not be what was committed: it is all read again.
-                log.warning("a server is away: %s", _first_line(error), extra={"action": "away"})
-                stop.wait(AWAY_SECONDS)
+    outages = Outages(log, "training goes on")
+
+    def meet_redis() -> None:
+        check_redis(client, redis_url)
+        introduce(client, process_name())
+
+    def meet_database() -> None:
+        database.prepare()
+        database.check_writable()
+
+    with _stop_signals(connect(redis_url)) as stop:
+        for step in (meet_redis, meet_database):
+            if not await_servers(step, outages, stop.wait):
+                database.close()
+                return
+        with _shown(metrics, redis_url) as observed:
+            while not stop.is_set():
+                lease = WriterLease(database, settings.lease)
+                try:
+                    if _await_lease(lease, stop, outages.database):
+                        with observed() as observer:
+                            notifier = Notifier(policy or Policy(), os.environ)
+                            seams = passed, observer, notifier, clock or Clock()
+                            _lead(settings, redis_url, database, lease, client, stop, only, record, seams, outages)
+                except NotTheWriter as error:
+                    log.warning("%s; standing by", error, extra={"action": "deposed"})
+                except Exception as error:
+                    # What is in memory may not be what was committed: it is all read again.
+                    if (found := unavailable(error)) is None:
+                        raise
+                    outages.begin(found)
+                    stop.wait(AWAY_SECONDS)
     database.close()
 
 
 def check_redis(client: redis.Redis, url: str) -> None:
-    """Raises BadInput where the server does not answer."""
+    """Asks the server whether it answers.
+
+    Raises:
+        BadInput: it cannot be reached, or refuses this client. What it cannot do at the moment is raised as it is.
+    """
     try:
         client.ping()
     except redis.RedisError as error:
-        # Whose certificate is not that of whoever one wants to talk to.
+        found = unavailable(error)
+        if found is not None and found.contact is Contact.NOT_NOW:
+            raise
         untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
         remedy = "check ssl_ca_certs in ORCHESTRATOR_REDIS_URL" if untrusted else "check ORCHESTRATOR_REDIS_URL"
-        raise BadInput(redact(url), f"Redis cannot be reached: {error}", remedy) from None
+        kind = NotReached if found is not None and found.contact is Contact.NOT_REACHED else BadInput
+        raise kind(redact(url), f"Redis cannot be reached: {error}", remedy) from None
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+def await_servers(step: Callable[[], None], outages: Outages, pause: Callable[[float], bool]) -> bool:
+    """Does one step of a start, again and again while a server does not do it at the moment.
+
+    Args:
+        step: Asks something of a server.
+        outages: Takes what is not available.
+        pause: Waits so many seconds; returns whether the start is to be given up.
+
+    Returns:
+        Whether the step was done.
+
+    Raises:
+        BadInput: as ``step`` does. That it cannot be reached is an outage only of a server that has answered before.
+    """
+    tries, met = 0, False
+    while True:
+        try:
+            step()
+        except NotReached:
+            tries += 1
+            if not met and tries == FIRST_TRIES:
+                raise
+        except Exception as error:
+            found = unavailable(error)
+            if found is None or found.contact is Contact.REFUSED:
+                raise
+            met = True
+            outages.begin(found)
+        else:
+            return True
+        if pause(AWAY_SECONDS):
+            return False
 
 
-def _await_lease(lease: WriterLease, stop: threading.Event) -> bool:
+def _await_lease(lease: WriterLease, stop: threading.Event, outage: Outage) -> bool:
     said = False
     while not stop.is_set():
         held = lease.acquire()
+        outage.end()
         if held is None:
             log.info("writing in term %d", lease.term, extra={"action": "leading"})
             return True
@@ -138,6 +191,7 @@ def _lead(
     only: str,
     record: Path | None,
     seams: tuple[Passed, Observer, Notifier, Clock],
+    outages: Outages,
 ) -> None:
     passed, observer, notifier, clock = seams
     store = Store(database, lease)
@@ -163,6 +217,7 @@ def _lead(
         observer=observer,
         notifier=notifier,
         keyring=keyring,
+        outages=outages,
     )
     try:
         controller.start()

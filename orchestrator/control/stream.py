@@ -13,9 +13,11 @@ import redis
 from orchestrator.notices import Notice
 from orchestrator.ports import BATCH, Entry, Wiped
 from tasks import keys
+from tasks.app import raw
 from tasks.codec import encode
 from tasks.contract import Announcement, Confirmation, Reply
 from tasks.signing import UNSIGNED, Keyring, Purpose
+from tasks.unavailable import unavailable
 
 log = logging.getLogger(__name__)
 
@@ -24,9 +26,6 @@ SECONDS_KEPT = 86_400
 
 CLIENT_NAME = "control-plane:"
 """What the name of a control plane's connection begins with; the name of the process follows."""
-
-AWAY = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.OutOfMemoryError)
-"""Redis cannot be reached, does not answer, or takes nothing."""
 
 
 class EventStream:
@@ -38,6 +37,9 @@ class EventStream:
     Args:
         client: Redis; its socket timeout must exceed the longest wait.
         keyring: Signs what is said to keepers.
+
+    Attributes:
+        drained: Whether the last read has left nothing in the stream.
     """
 
     CONSUMER = "writer"
@@ -46,6 +48,7 @@ class EventStream:
         self._client = client
         self._keyring = keyring
         self._pending_from: bytes | None = b"0"
+        self.drained = False
 
     def read_pending_again(self) -> None:
         """The next read begins with what was delivered and never acknowledged."""
@@ -55,8 +58,9 @@ class EventStream:
         """Returns up to ``BATCH`` entries, waiting at most ``wait`` seconds for the first.
 
         Raises:
-            redis.ConnectionError, redis.TimeoutError: the server is away.
+            Wiped: the group or the stream is gone.
         """
+        self.drained = False
         if self._pending_from is not None:
             entries = self._read(self._pending_from, None)
             if entries:
@@ -64,13 +68,20 @@ class EventStream:
                 # An entry that was trimmed away while it was pending comes back without content.
                 return [(entry, fields or {}) for entry, fields in entries]
             self._pending_from = None
-        return self._read(b">", max(1, int(wait * 1000)))
+        entries = self._read(b">", max(1, int(wait * 1000)))
+        self.drained = len(entries) < BATCH
+        return entries
+
+    def end(self) -> bytes | None:
+        """Returns the id of the newest entry, ``None`` where there is none."""
+        newest = self._client.xrevrange(keys.EVENTS, count=1)
+        return raw(newest[0][0]) if newest else None
 
     def _read(self, start: bytes, block: int | None) -> list[Entry]:
         try:
             found = self._client.xreadgroup(keys.GROUP, self.CONSUMER, {keys.EVENTS: start}, count=BATCH, block=block)
         except redis.ResponseError as error:
-            if not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+            if unavailable(error) or not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
             raise Wiped(str(error)) from None
         streams = found.items() if isinstance(found, dict) else found or []
@@ -149,11 +160,7 @@ class EventStream:
             pipe.execute()
 
     def probe(self) -> None:
-        """Returns if keepers could be heard: the server is there, and takes what is written to it.
-
-        Raises:
-            any of ``AWAY``: they could not.
-        """
+        """Returns if keepers could be heard: the server is there, and takes what is written to it."""
         self._client.set(keys.PROBE, b"", px=1)
 
 
@@ -183,13 +190,6 @@ def backlog(client: redis.Redis) -> Backlog:
     if first:
         age = max(0.0, seconds + microseconds / 1e6 - int(first[0][0].partition(b"-")[0]) / 1e3)
     return Backlog(entries, age, dead)
-
-
-def is_full(error: BaseException | None) -> bool:
-    """Whether an error comes of a server that has reached its ``maxmemory``, whatever it is wrapped in."""
-    while error is not None and not isinstance(error, redis.exceptions.OutOfMemoryError):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def introduce(client: redis.Redis, process: str) -> None:

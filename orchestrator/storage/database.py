@@ -12,20 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, update
+from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, text, update
 
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, NotReached
 from orchestrator.schema import OurSchema
 from orchestrator.storage import tables
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
 from orchestrator.urls import redact
+from tasks.unavailable import Contact, unavailable
 
 BUSY_SECONDS = 60
 """How long a SQLite writer waits for another process that holds the file."""
 
 MAKE_ATTEMPTS = 6
-_NOT_ALLOWED = ("42501", "25006")
-"""PostgreSQL's words for a role that lacks a right, and for one that may only read."""
+_NOT_ALLOWED = "42501"
+_READ_ONLY = "25006"
+"""PostgreSQL's words for a role that lacks a right, and for a transaction that may only read."""
+
+_READ_ONLY_CLIENT = text(
+    "SELECT count(*) FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'"
+    " AND source IN ('user', 'database user', 'client')"
+)
+"""Whether it is the role, or the URL, that may only read; a server or a database may be so for a while."""
 
 _MET = re.compile("locked|already exists|duplicate key|UNIQUE constraint|tuple concurrently", re.IGNORECASE)
 
@@ -38,6 +46,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
+            # What was sent and is not acknowledged for so many milliseconds ends the connection.
+            "tcp_user_timeout": 15_000,
         },
     },
 }
@@ -77,16 +87,20 @@ class Database:
 
         Raises:
             BadInput: the database cannot be reached, is of another version, or tables are missing that this role may
-                not make.
+                not make. What it cannot do at the moment is raised as it is.
         """
         where = redact(self.url)
         try:
             ours = self._make_tables()
         except (exc.OperationalError, exc.InterfaceError) as error:
+            found = unavailable(error)
+            if found is not None and found.contact is Contact.NOT_NOW:
+                raise
+            kind = NotReached if found is not None and found.contact is Contact.NOT_REACHED else BadInput
             problem = f"the database cannot be reached: {_first_line(error)}"
-            raise BadInput(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
+            raise kind(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
         except exc.DBAPIError as error:
-            if not _is_not_allowed(error):
+            if not self._is_not_allowed(error):
                 raise
             problem = f"tables are missing, and this role may not make them: {_first_line(error)}"
             raise BadInput(where, problem, "have their owner run 'orchestrator prepare'") from None
@@ -146,7 +160,7 @@ class Database:
             ):
                 yield connection
         except exc.DBAPIError as error:
-            if not _is_not_allowed(error):
+            if not self._is_not_allowed(error):
                 raise
             problem = f"the role in this URL may not write: {_first_line(error)}"
             raise BadInput(redact(self.url), problem, "take one that may, such as orchestrator_writer") from None
@@ -159,6 +173,14 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+    def _is_not_allowed(self, error: exc.DBAPIError) -> bool:
+        """Whether it is this client that lacks a right, whatever time it is."""
+        code = getattr(error.orig, "sqlstate", None)
+        if code != _READ_ONLY:
+            return bool(code == _NOT_ALLOWED)
+        with self.read() as connection:
+            return bool(connection.scalar(_READ_ONLY_CLIENT))
 
 
 def process_name() -> str:
@@ -181,10 +203,6 @@ def _start_time(pid: int) -> str:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except (OSError, IndexError):
         return ""
-
-
-def _is_not_allowed(error: exc.DBAPIError) -> bool:
-    return getattr(error.orig, "sqlstate", None) in _NOT_ALLOWED
 
 
 def _first_line(error: exc.DBAPIError) -> str:

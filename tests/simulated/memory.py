@@ -83,6 +83,7 @@ class MemoryStream:
         self._server = server
         self._clock = clock
         self._pending_from: bytes | None = b""
+        self.drained = False
 
     def prepare(self) -> None:
         self._server.check()
@@ -92,6 +93,7 @@ class MemoryStream:
 
     def read(self, wait: float) -> list[Entry]:
         server = self._server
+        self.drained = False
         server.check(write=False)
         if not server.group:
             raise Wiped("NOGROUP")
@@ -107,10 +109,15 @@ class MemoryStream:
             server.pending = sorted({*server.pending, *new})
         else:
             self._clock.sleep(wait)
+        self.drained = len(new) < BATCH
         return [(id, server.entries[id]) for id in new]
 
     def read_pending_again(self) -> None:
         self._pending_from = b""
+
+    def end(self) -> bytes | None:
+        self._server.check(write=False)
+        return next(reversed(self._server.entries), None)
 
     def acknowledge(self, entries: Iterable[bytes]) -> None:
         self._server.check(write=False)

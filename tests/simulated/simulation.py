@@ -10,13 +10,14 @@ from collections.abc import Callable
 
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
-from orchestrator.control.serve import AWAY, AWAY_SECONDS
+from orchestrator.control.serve import AWAY_SECONDS
 from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import NotTheWriter
 from orchestrator.ports import Clock, Notifier, Observer, Step, unobserved
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
 from tasks.signing import UNSIGNED, Keyring
+from tasks.unavailable import unavailable
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
@@ -174,8 +175,8 @@ class Simulation:
             self.controller.start()
         except Died:
             self.controller = None
-        except AWAY:
-            self._stand_by()
+        except Exception as error:
+            self._stand_by(error)
 
     def round(self, *, wait: bool = False) -> int:
         """Lets the control plane do one round; returns what it read. It may die on the way."""
@@ -186,12 +187,14 @@ class Simulation:
             return self.controller.run_once(wait=wait).events
         except (Died, NotTheWriter):
             self.controller = None
-        except AWAY:
-            self._stand_by()
+        except Exception as error:
+            self._stand_by(error)
         return 1
 
-    def _stand_by(self) -> None:
+    def _stand_by(self, error: Exception) -> None:
         """As `serve` does: what is in memory may not be what was committed."""
+        if unavailable(error) is None:
+            raise error
         self.controller = None
         self.pass_time(AWAY_SECONDS)
 

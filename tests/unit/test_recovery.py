@@ -9,58 +9,154 @@ import sys
 from dataclasses import replace
 
 from orchestrator.changes import AttemptRow
-from orchestrator.control.recovery import Watch, dead_here
+from orchestrator.control.recovery import Slots, Watch, dead_here
 from orchestrator.lifecycle import AttemptState
+from tasks.contract import Alive
 
 ROW = AttemptRow("token", 0, 1, AttemptState.RUNNING, 0.0, runner="runner")
 LEASE = 6.0
+PAUSE = 2.0
+
+
+def following(watch: Watch, begin: float, end: float) -> None:
+    """Reads all that there is, every second."""
+    now = begin
+    while now <= end:
+        watch.begin_read(now)
+        watch.read_everything()
+        now += 1.0
 
 
 def watching(since: float) -> Watch:
-    watch = Watch(LEASE)
-    watch.caught_up(since)
+    watch = Watch(LEASE, PAUSE)
+    following(watch, since, since)
     return watch
 
 
 def test_a_runner_that_speaks_within_its_lease_is_there() -> None:
     watch = watching(100.0)
-    for now in range(100, 200, 5):
+    for now in range(100, 200, 6):
         watch.hear("token", now)
-        assert watch.silent([ROW], now + LEASE) == []
+        following(watch, now, now + LEASE)
+        assert watch.silent([ROW]) == []
 
 
 def test_a_runner_that_is_silent_for_longer_than_its_lease_is_not() -> None:
     watch = watching(100.0)
-    watch.hear("token", 110.0)
-    assert watch.silent([ROW], 116.0) == []
-    assert watch.silent([ROW], 116.1) == [ROW]
+    watch.hear("token", 101.0)
+    following(watch, 102.0, 107.0)
+    assert watch.silent([ROW]) == []
+    following(watch, 108.0, 108.0)
+    assert watch.silent([ROW]) == [ROW]
 
 
-def test_one_that_was_never_heard_of_has_a_lease_from_when_the_stream_was_caught_up() -> None:
+def test_one_that_was_never_heard_of_has_a_lease_from_when_the_stream_was_read() -> None:
     watch = watching(100.0)
-    assert watch.silent([ROW], 106.0) == []
-    assert watch.silent([ROW], 106.1) == [ROW]
+    following(watch, 101.0, 106.0)
+    assert watch.silent([ROW]) == []
+    following(watch, 107.0, 107.0)
+    assert watch.silent([ROW]) == [ROW]
 
 
 def test_silence_before_the_stream_was_read_proves_nothing() -> None:
-    watch = Watch(LEASE)
-    assert watch.silent([ROW], 1e9) == []
+    watch = Watch(LEASE, PAUSE)
+    assert watch.silent([ROW]) == []
     watch.hear("token", 0.0)
-    watch.caught_up(1000.0)
-    assert watch.silent([ROW], 1006.0) == []
-    assert watch.silent([ROW], 1006.1) == [ROW]
+    following(watch, 1000.0, 1006.0)
+    assert watch.silent([ROW]) == []
+    following(watch, 1007.0, 1007.0)
+    assert watch.silent([ROW]) == [ROW]
 
 
-def test_after_falling_behind_everybody_has_a_whole_lease_again() -> None:
+def test_after_an_outage_everybody_has_a_whole_lease_again() -> None:
     watch = watching(100.0)
     watch.hear("token", 100.0)
     watch.fell_behind()
-    assert watch.silent([ROW], 500.0) == []
-    assert not watch.trusted(500.0)
-    watch.caught_up(500.0)
-    watch.caught_up(505.0)
-    assert watch.silent([ROW], 506.0) == []
-    assert watch.silent([ROW], 506.1) == [ROW]
+    assert watch.silent([ROW]) == []
+    assert not watch.trusted()
+    following(watch, 500.0, 506.0)
+    assert watch.silent([ROW]) == []
+    assert not watch.trusted()
+    following(watch, 507.0, 507.0)
+    assert watch.silent([ROW]) == [ROW]
+    assert watch.trusted()
+
+
+def test_nobody_is_lost_in_a_step_that_takes_longer_than_the_lease() -> None:
+    """One ask of a minute: what was said meanwhile is read behind it."""
+    watch = watching(100.0)
+    watch.hear("token", 100.0)
+    following(watch, 101.0, 102.0)
+    assert watch.silent([ROW]) == []
+    watch.begin_read(162.0)
+    watch.hear("token", 162.1)
+    watch.read_everything()
+    assert watch.silent([ROW]) == []
+
+
+def test_a_machine_that_stood_still_lost_nobody() -> None:
+    """Workers stood still with it, and have had no time to speak."""
+    watch = watching(100.0)
+    watch.hear("token", 100.0)
+    following(watch, 1000.0, 1003.0)
+    assert watch.silent([ROW]) == []
+    following(watch, 1004.0, 1006.0)
+    assert watch.silent([ROW]) == [ROW]
+
+
+def test_slow_steps_put_off_a_loss_and_do_not_prevent_it() -> None:
+    watch = watching(100.0)
+    watch.hear("token", 100.0)
+    now = 100.0
+    while not watch.silent([ROW]):
+        now += 3.0
+        watch.begin_read(now)
+        watch.read_everything()
+    assert now <= 112.0
+
+
+def test_in_a_backlog_silence_counts_up_to_what_has_been_read() -> None:
+    watch = watching(100.0)
+    watch.hear("token", 100.0)
+    for now in range(101, 160):
+        watch.begin_read(now)
+        watch.read_up_to(b"%d-0" % now)
+        assert watch.silent([ROW]) == [], "nothing says that it was silent"
+        assert watch.doubtful([ROW], now) == (now > 103)
+    assert watch.wants_end
+    watch.note_end(b"1000-5", 160.0)
+    assert not watch.wants_end
+    for entry in (b"999-9", b"1000-4"):
+        watch.read_up_to(entry)
+        assert watch.silent([ROW]) == []
+    watch.read_up_to(b"1000-5")
+    assert watch.wants_end
+    assert watch.silent([ROW]) == [ROW], "all that was said until 160 has been read"
+
+
+def test_in_a_backlog_the_newest_heartbeat_counts() -> None:
+    watch = watching(100.0)
+    watch.hear("token", 100.0)
+    now = 100.0
+    for _ in range(50):
+        watch.note_end(b"%d-0" % (now + 20), now)
+        for _ in range(20):
+            now += 1.0
+            watch.begin_read(now)
+            watch.read_up_to(b"%d-0" % now)
+        # Its heartbeats are there, and are read long after they were said.
+        watch.hear("token", now)
+        watch.read_everything()
+        assert watch.silent([ROW]) == []
+
+
+def test_the_end_that_was_noted_before_an_outage_proves_nothing() -> None:
+    watch = watching(100.0)
+    watch.note_end(b"10-0", 120.0)
+    watch.fell_behind()
+    watch.read_up_to(b"11-0")
+    assert watch.silent([ROW]) == []
+    assert watch.wants_end
 
 
 def test_those_that_are_over_are_forgotten() -> None:
@@ -68,7 +164,7 @@ def test_those_that_are_over_are_forgotten() -> None:
     for token in ("a", "b"):
         watch.hear(token, 1.0)
     watch.forget(["a", "unknown"])
-    assert watch.heard == {"b": 1.0}
+    assert set(watch.heard) == {"b"}
 
 
 def test_a_process_of_this_host_that_is_gone_is_dead_at_once() -> None:
@@ -96,11 +192,27 @@ def test_a_process_id_beyond_all_bounds_is_no_reason_to_stumble() -> None:
 def test_long_before_somebody_is_given_up_it_is_asked_whether_anybody_can_be_heard() -> None:
     """An answer that fails begins the lease anew, so that who can be heard again has time to speak."""
     watch = watching(100.0)
-    watch.hear("token", 110.0)
-    assert not watch.doubtful([ROW], 113.0)
-    assert watch.doubtful([ROW], 113.1)
+    watch.hear("token", 101.0)
+    assert not watch.doubtful([ROW], 102.0)
+    following(watch, 102.0, 104.0)
+    assert not watch.doubtful([ROW], 104.0)
+    assert watch.doubtful([ROW], 104.1)
     watch.fell_behind()
     assert not watch.doubtful([ROW], 120.0)
-    watch.caught_up(120.0)
+    following(watch, 120.0, 123.0)
     assert watch.doubtful([ROW], 123.1)
-    assert watch.silent([ROW], 126.0) == []
+    assert watch.silent([ROW]) == []
+
+
+def test_slots_that_are_silent_are_no_more() -> None:
+    watch = watching(100.0)
+    slots = Slots(watch)
+    slots.hear(Alive(host="a", slot="a/0", busy=True, queues=("trials",)), 101.0)
+    following(watch, 101.0, 104.0)
+    slots.hear(Alive(host="b", slot="b/0", queues=("trials", "other")), 104.0)
+    following(watch, 105.0, 107.0)
+    slots.forget_silent()
+    assert (slots.count("trials"), slots.busy_and_idle()) == (2, (1, 1))
+    following(watch, 108.0, 108.0)
+    slots.forget_silent()
+    assert (slots.count("trials"), slots.busy_and_idle()) == (1, (0, 1))

@@ -97,11 +97,11 @@ DATABASE_NOT_NOW = {
     "full": sqlite(13, "database or disk is full"),
     "disk": sqlite(10, "disk I/O error"),
     "write": sqlite(10 | 3 << 8, "disk I/O error"),
-    "open": sqlite(14, "unable to open database file"),
     "no code": lambda: sqlite3.OperationalError("database or disk is full"),
 }
 DATABASE_NOT_REACHED: dict[str, Make] = {
     "refused": lambda: psycopg.OperationalError('connection failed: connection to server at "127.0.0.1" refused'),
+    "open": sqlite(14, "unable to open database file"),
 }
 REFUSED: dict[str, Make] = {
     "WRONGPASS": answered("WRONGPASS invalid username-password pair or user is disabled."),

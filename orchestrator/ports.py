@@ -54,6 +54,14 @@ class Step(StrEnum):
     """The entries are acknowledged; nothing is left to do."""
 
 
+Progress = Callable[[], None]
+"""Called whenever the loop has done something, however small, and while it waits for a server."""
+
+
+def untold() -> None:
+    """Takes no notice of progress."""
+
+
 Passed = Callable[[Step], None]
 """Called at each step."""
 

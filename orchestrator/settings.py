@@ -55,6 +55,7 @@ class Settings(BaseSettings):
         data_dir: Embedded state, checkpoints, models, logs.
         heartbeat: Seconds between two signs of life.
         lease: Seconds without one after which something counts as lost.
+        loop_limit: Seconds without progress after which the control plane leaves its lease to end.
         log_format: How ``serve`` and workers write their logs.
         metrics_port: Where they show metrics to Prometheus; 0 for nowhere.
         metrics_address: The address of it.
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     data_dir: Annotated[Path, AfterValidator(check_folder)] = Path(".orchestrator")
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0
+    loop_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
     log_format: Literal["text", "json"] = "text"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     metrics_address: str = LOOPBACK

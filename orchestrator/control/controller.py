@@ -30,6 +30,7 @@ from orchestrator.ports import (
     Observer,
     Owed,
     Passed,
+    Progress,
     Reports,
     Round,
     Silence,
@@ -37,6 +38,7 @@ from orchestrator.ports import (
     Stream,
     Wiped,
     unobserved,
+    untold,
     unwatched,
 )
 from orchestrator.schedule.aftercare import Aftercare
@@ -66,7 +68,7 @@ class Controller:
         artifacts: Where models and other files are.
         notifier: Who tells people what becomes of their studies.
         lease: Seconds a runner may be silent.
-        heartbeat: Seconds between two renewals of the writer's lease, at the most.
+        heartbeat: Seconds between two transactions, at the most.
         calendar, reports: Where schedules and their runs' reports are; without them nothing is run by a schedule.
         only: Name of the one study to look after; all of them when empty.
         record: Where inputs are recorded, if they are.
@@ -75,6 +77,7 @@ class Controller:
         observer: Told of each round.
         keyring: Verifies what comes.
         outages: Says when a server is not available, and when it is again.
+        progress: Called whenever the loop has done something.
     """
 
     def __init__(
@@ -97,6 +100,7 @@ class Controller:
         notifier: Notifier | None = None,
         keyring: Keyring = UNSIGNED,
         outages: Outages | None = None,
+        progress: Progress = untold,
     ) -> None:
         self._store = store
         self._events = events
@@ -112,7 +116,8 @@ class Controller:
         self._outages = outages or Outages(log, monotonic=clock.monotonic)
         self._watch = Watch(lease, heartbeat)
         self._slots = Slots(self._watch)
-        self._studies = Studies(store, record, clock)
+        self._progress = progress
+        self._studies = Studies(store, record, clock, progress)
         self._reports = reports
         scheduling = None
         if calendar is not None and reports is not None and not only:
@@ -133,7 +138,7 @@ class Controller:
         self._actions = Actions(events, broker, checkpoints, artifacts, passed, self._looked)
         self._reconciler = Reconciler(self._studies, self._actions, broker)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
-        self._committer = Committer(store, self._notifier, self._outages.database, clock, heartbeat)
+        self._committer = Committer(store, self._notifier, self._outages.database, clock, heartbeat, progress)
         self._tidings = Tidings(events, self._studies)
         self._answered: dict[Command, str] = {}
         self._folded = 0
@@ -163,6 +168,7 @@ class Controller:
     def run_once(self, *, wait: bool = True) -> Outcome:
         """Does one round: what the stream holds, or what is due without it. With ``wait`` it lasts until there is
         something, at most until something is due."""
+        self._progress()
         now = self._clock.monotonic()
         outcome = Outcome()
         try:

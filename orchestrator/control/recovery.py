@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.changes import AttemptRow
 from tasks.contract import Alive
+from tasks.process_identity import has_our_namespace
 
 
 @dataclass
@@ -157,9 +158,11 @@ class Slots:
 def dead_here(row: AttemptRow) -> bool:
     """Returns whether the attempt trained on this host, in a process that is no more. Nobody need wait for a lease.
 
-    A process id that another process has taken since only means waiting for the lease after all.
+    A process id that another process has taken since only means waiting for the lease after all, and so does one of
+    another PID namespace.
     """
-    if row.host != socket.gethostname() or row.pid is None or not 0 < row.pid < 2**31:
+    known = row.host == socket.gethostname() and has_our_namespace(row.runner or "")
+    if not known or row.pid is None or not 0 < row.pid < 2**31:
         return False
     try:
         os.kill(row.pid, 0)

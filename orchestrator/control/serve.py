@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -20,11 +21,12 @@ from orchestrator.control.checkpoints import CheckpointBin
 from orchestrator.control.controller import Controller
 from orchestrator.control.dispatch import Dispatcher
 from orchestrator.control.journal import Journal
+from orchestrator.control.renewal import Renewal
 from orchestrator.control.stream import EventStream, introduce, ring
 from orchestrator.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
-from orchestrator.ports import Clock, Observer, Passed, unobserved, unwatched
+from orchestrator.ports import Clock, Observer, Passed, Progress, Step, unobserved, unwatched
 from orchestrator.schedule.reports import Reports
 from orchestrator.settings import Settings
 from orchestrator.storage.calendar import Calendar
@@ -42,6 +44,22 @@ STANDBY_SECONDS = 1.0
 AWAY_SECONDS = 0.5
 FIRST_TRIES = 3
 """So often a server that could not be reached yet is tried, before that is taken for a wrong URL."""
+
+
+@dataclass(frozen=True)
+class _Seams:
+    """What a loop is given beside the servers."""
+
+    passed: Passed
+    observer: Observer
+    notifier: Notifier
+    clock: Clock
+    outages: Outages
+    progress: Progress
+
+    def pass_step(self, step: Step) -> None:
+        self.progress()
+        self.passed(step)
 
 
 def serve(
@@ -99,10 +117,12 @@ def serve(
                 lease = WriterLease(database, settings.lease)
                 try:
                     if _await_lease(lease, stop, outages.database):
-                        with observed() as observer:
+                        every = min(settings.heartbeat, settings.lease / 3)
+                        renewal = Renewal(lease, storage_url, every=every, limit=settings.loop_limit)
+                        with observed() as observer, renewal:
                             notifier = Notifier(policy or Policy(), os.environ)
-                            seams = passed, observer, notifier, clock or Clock()
-                            _lead(settings, redis_url, database, lease, client, stop, only, record, seams, outages)
+                            seams = _Seams(passed, observer, notifier, clock or Clock(), outages, renewal.progress)
+                            _lead(settings, redis_url, database, lease, client, stop, only, record, seams)
                 except NotTheWriter as error:
                     log.warning("%s; standing by", error, extra={"action": "deposed"})
                 except Exception as error:
@@ -190,10 +210,8 @@ def _lead(
     stop: threading.Event,
     only: str,
     record: Path | None,
-    seams: tuple[Passed, Observer, Notifier, Clock],
-    outages: Outages,
+    seams: _Seams,
 ) -> None:
-    passed, observer, notifier, clock = seams
     store = Store(database, lease)
     data_dir = settings.data_dir.absolute()
     # As configured here, whoever says so: an argument, or the environment.
@@ -212,18 +230,19 @@ def _lead(
         reports=Reports(data_dir, environment),
         only=only,
         record=Journal(record) if record else None,
-        clock=clock,
-        passed=passed,
-        observer=observer,
-        notifier=notifier,
+        clock=seams.clock,
+        passed=seams.pass_step,
+        observer=seams.observer,
+        notifier=seams.notifier,
         keyring=keyring,
-        outages=outages,
+        outages=seams.outages,
+        progress=seams.progress,
     )
     try:
         controller.start()
         while not stop.is_set():
             controller.run_once()
-        notifier.close()
+        seams.notifier.close()
         # What the workers said before they left is still taken in, and what has become of notes.
         while controller.run_once(wait=False).events:
             pass

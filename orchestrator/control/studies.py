@@ -16,7 +16,7 @@ from orchestrator.engine.core import Snapshot
 from orchestrator.engine.outputs import Batch
 from orchestrator.engine.study import StudyEngine
 from orchestrator.lifecycle import AttemptState
-from orchestrator.ports import Books, Clock
+from orchestrator.ports import Books, Clock, Progress, untold
 from orchestrator.spec import Spec
 from orchestrator.study_states import ENDED
 
@@ -30,12 +30,14 @@ class Studies:
         store: Where studies come from.
         record: Where inputs are recorded, if they are.
         clock: Time.
+        progress: Called with each input and each study that is read.
     """
 
-    def __init__(self, store: Books, record: Journal | None, clock: Clock) -> None:
+    def __init__(self, store: Books, record: Journal | None, clock: Clock, progress: Progress = untold) -> None:
         self._store = store
         self._record = record
         self._clock = clock
+        self._progress = progress
         self._engines: dict[str, StudyEngine] = {}
         self._study_of: dict[str, str] = {}
 
@@ -69,6 +71,7 @@ class Studies:
                 Record(study=name, call="open", at=at, spec=spec, uid=snapshot.uid, seed=snapshot.seed),
             )
         engine = self._engines[name] = StudyEngine(snapshot, at)
+        self._progress()
         for row in engine.attempts:
             self._study_of[row.token] = name
         log.info(
@@ -94,6 +97,7 @@ class Studies:
             shown = None if record.spec is None else Spec.from_json(record.spec).shown()
             self._record.write(msgspec.structs.replace(record, spec=shown))
         journal.feed(engine, record)
+        self._progress()
         for token in engine.attempts.touched:
             self._study_of.setdefault(token, engine.name)
 

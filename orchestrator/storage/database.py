@@ -19,6 +19,7 @@ from orchestrator.schema import OurSchema
 from orchestrator.storage import tables
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
 from orchestrator.urls import redact
+from tasks.process_identity import pid_namespace, proc_is_ours, start_time
 from tasks.unavailable import Contact, unavailable
 
 BUSY_SECONDS = 60
@@ -59,17 +60,20 @@ class Database:
 
     Args:
         url: An SQLAlchemy URL, as Optuna takes it.
+        busy: How long a SQLite writer waits for another process that holds the file, in seconds.
 
     Raises:
         BadInput: the URL is of no kind that is known here, or its folder cannot be made.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, busy: float = BUSY_SECONDS) -> None:
         self.url = url
         try:
             parsed = sqlalchemy.make_url(url)
             self.dialect = parsed.get_backend_name()
             self.options = OPTIONS.get(self.dialect, {})
+            if self.dialect == "sqlite":
+                self.options = {"connect_args": {"timeout": busy}}
             if self.dialect == "sqlite" and parsed.database:
                 Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
             self.engine: Engine = sqlalchemy.create_engine(url, **self.options)
@@ -184,25 +188,22 @@ class Database:
 
 
 def process_name() -> str:
-    """Returns a name for this process that another on this host can check: host, process id, start time."""
-    return f"{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
+    """Returns a name for this process that another can check: host and PID namespace, process id, start time."""
+    return f"{_host()}:{os.getpid()}:{start_time(os.getpid()) if proc_is_ours() else ''}"
 
 
 def is_gone(holder: str) -> bool:
-    """Returns whether ``holder`` was a process of this host that runs no more; ``False`` when that cannot be known."""
+    """Returns whether ``holder`` was a process of this host and of this PID namespace that runs no more; ``False``
+    when that cannot be known."""
     host, _, rest = holder.rpartition(":")[0].partition(":")
     start = holder.rpartition(":")[2]
-    if host != socket.gethostname() or not rest.isdigit():
+    if host != _host() or not pid_namespace() or not rest.isdigit() or not start or not proc_is_ours():
         return False
-    return _start_time(int(rest)) != start
+    return start_time(int(rest)) != start
 
 
-def _start_time(pid: int) -> str:
-    try:
-        # The 22nd field; the second one may itself contain blanks and brackets.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except (OSError, IndexError):
-        return ""
+def _host() -> str:
+    return f"{socket.gethostname()}/{pid_namespace()}"
 
 
 def _first_line(error: exc.DBAPIError) -> str:

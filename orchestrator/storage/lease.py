@@ -1,7 +1,9 @@
-"""One writer: a row that names who may write, renewed and judged by the database's own clock."""
+"""One writer: a row that names who may write, until when by the database's own clock."""
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +14,11 @@ from orchestrator.storage.database import Database, is_gone, process_name
 from orchestrator.storage.statements import current_time, insert_or_ignore
 from orchestrator.storage.tables import writer
 
+_HOLD = text(
+    "SELECT backend = pg_backend_pid() AS is_this FROM orchestrator_writer WHERE id = 1 AND term = :the_term"
+    " FOR KEY SHARE"
+)
+_USE_BACKEND = text("UPDATE orchestrator_writer SET backend = pg_backend_pid() WHERE id = 1")
 _END_BACKEND = text("SELECT pg_terminate_backend(:pid) WHERE :pid <> pg_backend_pid()")
 
 
@@ -26,18 +33,23 @@ class Held:
 class WriterLease:
     """The right to write.
 
-    Every transaction calls ``check`` first, which renews the lease and fails when the term is not ours any more. A
-    writer that was frozen therefore finds out before it changes anything, whatever it believes.
+    Every transaction calls ``check`` first, which fails when the term is not ours any more. A writer that was frozen
+    therefore finds out before it changes anything, whatever it believes. ``renew`` keeps the lease from ending.
 
     Args:
         database: Where the row is.
         seconds: How long the lease lasts without renewal.
+        monotonic: Time in seconds, by which another's renewals are watched.
     """
 
-    def __init__(self, database: Database, seconds: float) -> None:
+    def __init__(self, database: Database, seconds: float, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._database = database
         self._seconds = seconds
+        self._monotonic = monotonic
         self._now = current_time(database.dialect)
+        self._seen: tuple[int, float] | None = None
+        self._seen_since = 0.0
+        self._renewals = 0
         self.term = 0
         self._renew = (
             update(writer)
@@ -77,14 +89,40 @@ class WriterLease:
         return None
 
     def check(self, connection: Connection) -> None:
-        """Renews the lease within the caller's transaction.
+        """Keeps others from taking over within the caller's transaction.
+
+        On PostgreSQL the lease is not renewed by that: a lock that lets ``renew`` pass beside it keeps a transaction
+        that lasts longer than the lease from ending it.
 
         Raises:
             NotTheWriter: another control plane has taken over.
         """
+        if self._database.dialect != "postgresql":
+            self._extend(connection)
+            return
+        found = connection.execute(_HOLD, {"the_term": self.term}).one_or_none()
+        if found is None:
+            raise self._deposed()
+        if not found.is_this:
+            # Whoever takes over ends this connection, should it be frozen.
+            connection.execute(_USE_BACKEND)
+
+    def renew(self, database: Database) -> None:
+        """Renews the lease in a transaction of its own, over ``database``.
+
+        Raises:
+            NotTheWriter: another control plane has taken over.
+        """
+        with database.write() as connection:
+            self._extend(connection)
+
+    def _extend(self, connection: Connection) -> None:
         result = connection.execute(self._renew, {"the_term": self.term, "seconds": self._seconds})
         if result.rowcount != 1:
-            raise NotTheWriter(f"another control plane has taken over (this one wrote in term {self.term})")
+            raise self._deposed()
+
+    def _deposed(self) -> NotTheWriter:
+        return NotTheWriter(f"another control plane has taken over (this one wrote in term {self.term})")
 
     def release(self) -> None:
         """Gives the lease back, so that the next control plane need not wait for its end."""
@@ -96,9 +134,19 @@ class WriterLease:
             )
 
     def _held(self, row: Any, holder: str, now: float) -> Held | None:
-        if row.expires > now and row.holder not in ("", holder) and not is_gone(row.holder):
-            return Held(row.holder, row.expires - now)
-        return None
+        if row.holder in ("", holder) or is_gone(row.holder):
+            return None
+        if self._seen != (row.term, row.expires):
+            self._renewals += self._seen is not None
+            self._seen, self._seen_since = (row.term, row.expires), self._monotonic()
+        unchanged = self._monotonic() - self._seen_since
+        left = row.expires - now
+        if left > 0:
+            # After the database's clock was set back, that end lies far away; a holder that lives renews it before.
+            return Held(row.holder, left) if unchanged <= self._seconds else None
+        # One that was renewed a moment ago, as was seen, has ended because the database's clock was set forward.
+        fresh = self._seconds / 2 - unchanged
+        return Held(row.holder, fresh) if self._renewals and fresh > 0 else None
 
     def _backend(self, connection: Connection) -> int | None:
         if self._database.dialect != "postgresql":

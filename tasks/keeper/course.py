@@ -37,6 +37,7 @@ from tasks.keeper.herald import Herald
 from tasks.keeper.process import TrainerProcess, describe_exit
 from tasks.keeper.publisher import Publisher
 from tasks.keeper.replies import ReplyWaiter
+from tasks.process_identity import with_namespace
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +84,8 @@ class Course:
         ask_again: float,
     ) -> None:
         self.job = job
-        self.runner = uuid.uuid4().hex
+        # By this a control plane knows whether the trainer's process id means anything to it.
+        self.runner = with_namespace(uuid.uuid4().hex)
         self.outcome: Outcome | None = None
         self.killed = False
         self.rung: float | None = None

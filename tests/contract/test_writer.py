@@ -14,16 +14,18 @@ import optuna
 import pytest
 from books import NOW, Books, X, a_trial, attempt, make_spec, optuna_storage
 from optuna.trial import TrialState
-from sqlalchemy import text, update
+from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
 from orchestrator.changes import Changes, TrialEnd
+from orchestrator.control.renewal import Renewal
 from orchestrator.errors import NotTheWriter
 from orchestrator.ports import ForeignWrite
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
 from orchestrator.storage.tables import writer
+from tasks.process_identity import pid_namespace
 
 STRANGER = "another-host:1:1"
 
@@ -129,36 +131,95 @@ def test_after_giving_it_back_nothing_can_be_written(books: Books) -> None:
     other.store.commit({})
 
 
+HERE = f"{socket.gethostname()}/{pid_namespace()}"
+
+
 def test_the_lease_of_a_process_that_is_gone_on_this_host_is_free(books: Books) -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
         process.wait()
-    held_by(books, f"{socket.gethostname()}:{process.pid}:12345", 30.0)
+    held_by(books, f"{HERE}:{process.pid}:12345", 30.0)
     assert WriterLease(books.database, 60.0).acquire() is None
 
 
 def test_the_process_id_of_a_gone_holder_may_have_been_taken_since(books: Books) -> None:
-    held_by(books, f"{socket.gethostname()}:1:999999999999", 30.0)
+    held_by(books, f"{HERE}:1:999999999999", 30.0)
     assert WriterLease(books.database, 60.0).acquire() is None
 
 
-@pytest.mark.parametrize("holder", ["no colons", ":", "::", f"{socket.gethostname()}:x:1", "elsewhere:999999:1"])
+@pytest.mark.parametrize(
+    "holder",
+    [
+        *("no colons", ":", "::", "elsewhere:999999:1", f"{HERE}:x:1", f"{HERE}:999999:"),
+        # Of another PID namespace, or of a version that named none.
+        *(f"{socket.gethostname()}/0123456789ab:999999:1", f"{socket.gethostname()}:999999:1"),
+    ],
+)
 def test_of_a_holder_that_says_nothing_we_wait_for_the_end(books: Books, holder: str) -> None:
     held_by(books, holder, 30.0)
     assert WriterLease(books.database, 60.0).acquire() is not None
 
 
-def test_every_commit_renews_the_lease(books: Books) -> None:
+def stranger_of(books: Books, seconds: float) -> WriterLease:
+    """The lease of another control plane, which holds it."""
     held_by(books, STRANGER, 0.5)
-    stranger = WriterLease(books.database, 30.0)
+    stranger = WriterLease(books.database, seconds)
     stranger.term = books.lease.term + 1
-    store = Store(books.database, stranger)
-    try:
-        store.commit({})
-    finally:
-        store.close()
+    return stranger
+
+
+def held_by_at(books: Books, seconds: float) -> None:
+    """The holder has renewed its lease, which ends in so many seconds by the database's clock."""
+    with books.database.write() as connection:
+        now = float(connection.scalar(text(f"SELECT {_now(books)}")) or 0.0)
+        connection.execute(update(writer).values(holder=STRANGER, expires=now + seconds))
+
+
+def test_a_lease_is_renewed(books: Books) -> None:
+    stranger = stranger_of(books, 30.0)
+    stranger.renew(books.database)
     held = WriterLease(books.database, 60.0).acquire()
     assert held is not None
     assert held.seconds > 20.0
+
+
+def test_a_lease_that_another_has_taken_is_not_renewed(books: Books) -> None:
+    held_by(books, STRANGER, 30.0)
+    with pytest.raises(NotTheWriter):
+        books.lease.renew(books.database)
+
+
+def test_a_lease_that_is_renewed_does_not_end_when_the_clock_is_set_forward(books: Books) -> None:
+    """The database's clock is an hour ahead from one look to the next: by it the lease ended long ago."""
+    now = 100.0
+    held_by(books, STRANGER, 6.0)
+    standby = WriterLease(books.database, 6.0, monotonic=lambda: now)
+    assert standby.acquire() is not None
+    now += 1.0
+    held_by_at(books, -3600.0)
+    assert standby.acquire() is not None, "it was renewed since the last look"
+    now += 2.9
+    assert standby.acquire() is not None
+    now += 0.2
+    assert standby.acquire() is None, "it was not renewed for half a lease"
+
+
+def test_a_lease_that_is_not_renewed_ends_although_the_clock_was_set_back(books: Books) -> None:
+    now = 100.0
+    held_by(books, STRANGER, 3600.0)
+    standby = WriterLease(books.database, 6.0, monotonic=lambda: now)
+    for _ in range(7):
+        assert standby.acquire() is not None
+        now += 1.0
+    assert standby.acquire() is None
+
+
+def test_a_lease_that_is_renewed_stays_held_although_the_clock_was_set_back(books: Books) -> None:
+    now = 100.0
+    standby = WriterLease(books.database, 6.0, monotonic=lambda: now)
+    for renewal in range(20):
+        held_by_at(books, 3600.0 + renewal)
+        assert standby.acquire() is not None
+        now += 2.0
 
 
 # -- PostgreSQL: two at the same moment ---------------------------------------------------------------------------
@@ -225,6 +286,102 @@ def test_a_writer_frozen_inside_a_transaction_holds_up_nobody(postgresql: str) -
     assert took_over
     assert standby.error is None
     assert standby.lease.term == frozen.lease.term + 1
+
+
+def test_a_transaction_that_is_longer_than_the_lease_does_not_end_it(postgresql: str) -> None:
+    """The lease is renewed beside it."""
+    leader = Books(postgresql, seconds=0.5)
+    beside = Database(postgresql)
+    with leader.database.write() as connection:
+        leader.lease.check(connection)
+        for _ in range(3):
+            time.sleep(0.3)
+            leader.lease.renew(beside)
+        with beside.read() as other:
+            assert other.scalar(text(f"SELECT expires > {_now(leader)} FROM orchestrator_writer"))
+    beside.close()
+    leader.close()
+
+
+def test_a_writer_frozen_in_a_connection_that_is_new_holds_up_nobody(postgresql: str) -> None:
+    frozen = Books(postgresql, seconds=-1.0)
+    frozen.database.engine.dispose()
+    with frozen.database.write() as connection:
+        frozen.lease.check(connection)
+    connection = frozen.database.engine.connect()
+    connection.begin()
+    frozen.lease.check(connection)
+    standby = Acquiring(postgresql)
+    standby.join(5.0)
+    took_over = not standby.is_alive()
+    connection.invalidate()
+    connection.close()
+    standby.join(20.0)
+    standby.database.close()
+    frozen.close()
+    assert took_over
+
+
+# -- the lease renewed beside the loop ----------------------------------------------------------------------------
+
+
+def expires(books: Books) -> float:
+    with books.database.read() as connection:
+        return float(connection.scalar(select(writer.c.expires)) or 0.0)
+
+
+def until(condition: Callable[[], object], what: str) -> None:
+    deadline = time.monotonic() + 30.0
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.01)
+
+
+def is_renewed(books: Books) -> None:
+    """Waits until the lease is renewed."""
+    before = expires(books)
+    until(lambda: expires(books) > before, "it is not renewed")
+
+
+def threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name == "renewal"]
+
+
+def test_the_lease_is_renewed_while_the_loop_is_busy(books: Books) -> None:
+    with Renewal(books.lease, books.url, every=0.02, limit=60.0):
+        is_renewed(books)
+        is_renewed(books)
+    assert threads() == []
+
+
+def test_a_loop_that_hangs_loses_its_lease_and_one_that_goes_on_keeps_it(
+    books: Books, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Renewal(books.lease, books.url, every=0.02, limit=0.2) as renewal:
+        until(lambda: "loop_hangs" in [getattr(record, "action", "") for record in caplog.records], "nothing is said")
+        left = expires(books)
+        time.sleep(0.2)
+        assert expires(books) == left
+        renewal.progress()
+        is_renewed(books)
+
+
+def test_a_lease_that_another_has_taken_ends_the_renewal(books: Books) -> None:
+    with Renewal(books.lease, books.url, every=0.02, limit=60.0):
+        held_by(books, STRANGER, 30.0)
+        until(lambda: threads() == [], "it goes on")
+        left = expires(books)
+    assert expires(books) == left
+
+
+def test_the_lease_in_a_locked_file_is_renewed_when_the_lock_is_gone(sqlite: str) -> None:
+    books = Books(sqlite)
+    with Renewal(books.lease, books.url, every=0.02, limit=60.0):
+        with books.database.write():
+            time.sleep(0.1)
+        is_renewed(books)
+    books.close()
+    assert threads() == []
 
 
 # -- what others write --------------------------------------------------------------------------------------------

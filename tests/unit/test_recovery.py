@@ -12,8 +12,9 @@ from orchestrator.changes import AttemptRow
 from orchestrator.control.recovery import Slots, Watch, dead_here
 from orchestrator.lifecycle import AttemptState
 from tasks.contract import Alive
+from tasks.process_identity import with_namespace
 
-ROW = AttemptRow("token", 0, 1, AttemptState.RUNNING, 0.0, runner="runner")
+ROW = AttemptRow("token", 0, 1, AttemptState.RUNNING, 0.0, runner=with_namespace("runner"))
 LEASE = 6.0
 PAUSE = 2.0
 
@@ -181,6 +182,15 @@ def test_of_another_host_nothing_is_known() -> None:
         process.wait()
     assert not dead_here(replace(ROW, host="elsewhere", pid=process.pid))
     assert not dead_here(replace(ROW, host=socket.gethostname(), pid=None))
+
+
+def test_of_another_pid_namespace_nothing_is_known() -> None:
+    """Nor of a worker that does not say in which one it is."""
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
+        process.wait()
+    row = replace(ROW, host=socket.gethostname(), pid=process.pid)
+    for runner in ("runner.0123456789ab", "runner", ""):
+        assert not dead_here(replace(row, runner=runner))
 
 
 def test_a_process_id_beyond_all_bounds_is_no_reason_to_stumble() -> None:

@@ -14,6 +14,8 @@ from tasks.wire import Wire
 
 def main() -> None:
     """Serves jobs until the keeper is gone. Heavy imports come after the promise to die with it."""
+    if len(sys.argv) < 3:
+        sys.exit("tasks.trainer is started by a worker, which gives it a way to talk; nothing else can start it")
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     preload = sys.argv[3] if len(sys.argv) > 3 else ""
     die_with_parent(parent)
@@ -31,9 +33,11 @@ def main() -> None:
         from tasks.admission import Admission
         from tasks.objective_path import OBJECTIVE_PATH, split_path
         from tasks.trainer.loop import Trainer
+        from tasks.trainer.surroundings import guard
 
     # Behind our own imports: nothing in them takes the place of what this process itself is made of.
     sys.path[:0] = map(str, split_path(os.environ.get(OBJECTIVE_PATH, "")))
+    guard()
     Trainer(Wire(socket.socket(fileno=fd)), Admission.of(os.environ, preload)).serve(preload)
 
 

@@ -21,6 +21,7 @@ from tasks.trainer.checkpoints import CheckpointFiles, say
 from tasks.trainer.elsewhere import Elsewhere, refuse
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.source import Sources
+from tasks.trainer.surroundings import appear_as
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
 from tasks.wire import Closed, Wire
@@ -59,6 +60,7 @@ class Trainer:
             self._train(self._jobs.get())
 
     def _preload(self, reference: str) -> Preloaded:
+        appear_as(reference)
         try:
             self._load(reference)
         except objective.ObjectiveMissing as error:
@@ -66,13 +68,21 @@ class Trainer:
         return Preloaded(objective=reference)
 
     def _load(self, reference: str) -> None:
-        """Imports an objective, and is done with what the import leaves in memory before the first trial begins."""
+        """Imports an objective.
+
+        What the first import leaves in memory is taken out of the collector's sight before the first trial begins:
+        with torch among it a collection takes over 100 ms, nearly all of it for modules that never die, and after each
+        trial the slot would idle for it. Later on, what trials have left would be taken out of its sight, too.
+        """
         if reference not in self._loaded:
+            first = not self._loaded
             # Its module may have been written since this process began.
             importlib.invalidate_caches()
             objective.load(reference, self._admission)
             self._loaded[reference] = self._sources.take(reference.partition(":")[0])
-            _collect()
+            if first:
+                gc.collect()
+                gc.freeze()
 
     def _changed(self, uid: str) -> str:
         """Returns why this process is not to train the study, or nothing.
@@ -93,11 +103,13 @@ class Trainer:
             self._send(Stale(why=why))
             return
         output.redirect(run.log)
-        before = health.baseline()
+        appear_as(job.objective)
         self._interrupter.install()
         with contextlib.suppress(objective.ObjectiveMissing):  # said by what runs it, below
             self._load(job.objective)
             self._send(Imported(digest=self._loaded[job.objective]))
+        # Behind the import: what that leaves is there for all trials.
+        before = health.baseline()
         files = CheckpointFiles(
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
@@ -115,9 +127,8 @@ class Trainer:
         imported = isinstance(outcome, Failed) and outcome.cause == "import"
         why = "its objective could not be imported" if imported else health.trouble(before)
         self._send(Ready(healthy=not why, why=why))
-        if outcome is None or isinstance(outcome, Failed):
-            # The frames that an exception held on to keep whole models alive until the next collection.
-            _collect()
+        # What refers to itself keeps whole models alive until the next collection.
+        gc.collect()
 
     def _send(self, message: FromTrainer) -> None:
         if os.getpid() != self._pid:
@@ -143,16 +154,6 @@ class Trainer:
                             if talk := self._talk:
                                 talk.hear(answer)
         _end_session()
-
-
-def _collect() -> None:
-    """Collects garbage, and takes what is left out of the collector's sight.
-
-    With torch imported a collection takes over 100 ms, nearly all of it for modules that never die; between two
-    trials the slot would idle for it.
-    """
-    gc.collect()
-    gc.freeze()
 
 
 def _end_session() -> None:

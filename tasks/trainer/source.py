@@ -96,7 +96,7 @@ class Sources:
         if top in self._packages:
             return
         self._packages.append(top)
-        file = _file(top)
+        file = file_of(top)
         if file and top != OBJECTIVES_OF_OURS:
             folder = Path(file).parent.parent if Path(file).stem == "__init__" else Path(file).parent
             if holds(str(folder.parent), str(folder)) and str(folder) not in (*self._folders, *_STANDARD):
@@ -121,7 +121,7 @@ class Sources:
             if name in looked:
                 continue
             looked.add(name)
-            path = _file(name)
+            path = file_of(name)
             if path is None or not self._is_the_users(name, path):
                 continue
             found[name] = path
@@ -169,7 +169,7 @@ def _with_parents(name: str) -> Iterator[str]:
     return (".".join(parts[: depth + 1]) for depth in range(len(parts)))
 
 
-def _file(module: str) -> str | None:
+def file_of(module: str) -> str | None:
     """Returns the file of a module, which need not be imported; ``None`` where there is none."""
     loaded = sys.modules.get(module)
     if loaded is not None:

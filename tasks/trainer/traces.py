@@ -13,6 +13,8 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
+from tasks.trainer import surroundings
+
 _SIGNALS: Final = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGHUP, signal.SIGUSR1),
     *(signal.SIGQUIT, signal.SIGPIPE, signal.SIGVTALRM, signal.SIGPROF, signal.SIGCONT, signal.SIGTSTP),
@@ -35,6 +37,7 @@ class Traces:
     disabled: int
     limits: tuple[tuple[int, int], ...]
     niceness: int
+    ranks: dict[str, str]
 
 
 def take() -> Traces:
@@ -50,6 +53,7 @@ def take() -> Traces:
         disabled=logging.root.manager.disable,
         limits=tuple(resource.getrlimit(limit) for limit in _LIMITS),
         niceness=os.getpriority(os.PRIO_PROCESS, 0),
+        ranks=surroundings.ranks(),
     )
 
 
@@ -68,8 +72,12 @@ def undo(before: Traces) -> str:
         os.chdir(before.directory)
     except OSError:
         return "the working directory"
+    surroundings.restore_ranks(before.ranks)
     os.umask(before.umask)
     locale.setlocale(locale.LC_ALL, before.locale)
+    for name in ("last_exc", "last_type", "last_value", "last_traceback"):
+        # An exception holds the frames that it came through, and they hold the model.
+        vars(sys).pop(name, None)
     sys.settrace(None)
     sys.setprofile(None)
     sys.setrecursionlimit(before.recursion)

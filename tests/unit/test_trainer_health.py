@@ -1,11 +1,11 @@
-"""A daemon that a trial has started is found, at whatever moment its parent leaves it to the training process."""
+"""A daemon that a trial has started is ended, at whatever moment its parent leaves it to the training process."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 
-ROUNDS = 2_000
+ROUNDS = 150
 
 LOOKING = f"""
 import os, signal, sys, time
@@ -28,14 +28,15 @@ for round in range({ROUNDS}):
         os._exit(0)
     daemon = int(os.read(reading, 32))
     os.close(reading), os.close(writing)
-    found = health.trouble(before)
-    os.kill(daemon, signal.SIGKILL)
-    assert "left" in found, f"round {{round}}: {{found!r}}"
-    while health.trouble(before):
-        pass
+    assert health.trouble(before) == "", round
+    try:
+        os.kill(daemon, 0)
+    except ProcessLookupError:
+        continue
+    sys.exit(f"round {{round}}: not found")
 """
 
 
-def test_a_daemon_is_found_while_it_changes_hands() -> None:
+def test_a_daemon_is_ended_while_it_changes_hands() -> None:
     done = subprocess.run([sys.executable, "-c", LOOKING], capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-1_000:]

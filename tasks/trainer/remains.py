@@ -1,0 +1,203 @@
+"""What a trial has left running, threads and processes: ended where that harms nothing, named where it cannot be.
+
+The library that started them is asked where there is one, for it may want to start them again: what is left of
+PyTorch's DataLoader, joblib and multiprocessing is as good for the next trial as it was for this one.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures.thread
+import contextlib
+import functools
+import gc
+import multiprocessing
+import multiprocessing.process
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+POLITE_SECONDS: Final = 0.5
+"""How long a child process has between SIGTERM and SIGKILL."""
+
+PATIENCE_SECONDS: Final = 3.0
+"""How long is waited, in all, for threads and child processes that were told to end, or end by themselves."""
+
+_PAUSE_SECONDS: Final = 0.002
+
+_POOLS: Final[tuple[tuple[str, str, Callable[[Any], set[int]]], ...]] = (
+    ("multiprocessing.pool", "Pool", lambda pool: {each.pid for each in pool._pool} if pool._state == "RUN" else set()),
+    ("concurrent.futures.process", "ProcessPoolExecutor", lambda pool: set(pool._processes or ())),
+)
+"""Module and name of pools, and what tells which processes one has."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """The threads and child processes that there are."""
+
+    threads: frozenset[threading.Thread]
+    children: frozenset[int]
+
+
+def running() -> Running:
+    """Returns what runs now."""
+    return Running(frozenset(threading.enumerate()), frozenset(_children()))
+
+
+def end(before: Running) -> str:
+    """Ends what has been started since; returns what is still there, or nothing."""
+    if not _threads(before) and not _new(before):
+        return ""
+    # Before garbage is collected: the queues would go first, and the workers never hear of their end.
+    _end_loaders()
+    # Pools and executors that are garbage end by themselves.
+    gc.collect()
+    _end_joblib()
+    _end_forkserver()
+    if pool := _open_pool(before):
+        return f"an open {pool} (used in a 'with' statement, it would not be left)"
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    if children := _end_children(before, deadline):
+        return f"{len(children)} child process(es) that cannot be ended: {', '.join(map(_described, children[:3]))}"
+    for thread in _threads(before):
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return f"threads behind: {', '.join(thread.name for thread in left[:3])}" if (left := _threads(before)) else ""
+
+
+def _threads(before: Running) -> list[threading.Thread]:
+    """Returns the threads that have been started since and do something."""
+    new = [thread for thread in threading.enumerate() if thread not in before.threads]
+    return [thread for thread in new if not _idles(thread)] if new else new
+
+
+def _idles(thread: threading.Thread) -> bool:
+    """Whether it is a helper that a library keeps on purpose: tqdm's, or one of a pool that waits for work."""
+    if thread.name == "tqdm_monitor":
+        return True
+    frame = sys._current_frames().get(thread.ident or 0)
+    code = frame.f_code if frame is not None else None
+    return code is concurrent.futures.thread._worker.__code__
+
+
+def _new(before: Running) -> list[int]:
+    """Returns the child processes that have been started since, without the helpers that Python keeps on purpose."""
+    helpers = set(_helpers())
+    return [pid for pid in _children() if pid not in before.children and pid not in helpers]
+
+
+def _children() -> list[int]:
+    """Returns the child processes that still run; those that have ended are collected."""
+    while found := [
+        int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()
+    ]:
+        # It collects its own, and takes them for alive for ever if somebody else does.
+        known = {process.pid for process in multiprocessing.active_children()}
+        if left := [pid for pid in found if pid in known or not _collect(pid)]:
+            return left
+        # Those that have just ended may have left us children of theirs.
+    return []
+
+
+def _collect(pid: int) -> bool:
+    try:
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    except ChildProcessError:
+        return not Path(f"/proc/{pid}").exists()
+
+
+def _helpers() -> Iterator[int]:
+    """Yields the processes that watch over named semaphores and shared memory, and PyTorch's that compile."""
+    for name in ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker"):
+        with contextlib.suppress(AttributeError):
+            yield sys.modules[name]._resource_tracker._pid if name in sys.modules else 0
+    compiling = sys.modules.get("torch._inductor.async_compile")
+    for pool in list(getattr(compiling, "_pool_set", ())):
+        with contextlib.suppress(AttributeError):
+            yield pool.process.pid
+
+
+def _end_loaders() -> None:
+    """Ends the workers of every PyTorch DataLoader that is in the middle of an epoch."""
+    module = sys.modules.get("torch.utils.data.dataloader")
+    if module is None:
+        return
+    kind = module._MultiProcessingDataLoaderIter
+    # Its handler of SIGCHLD has been taken away with the trial's others; the next loader sets it again.
+    module._utils.signal_handling._SIGCHLD_handler_set = False
+    for iterator in _objects(kind):
+        iterator._shutdown_workers()
+        if iterator._persistent_workers:
+            # Its loader keeps it, and would have workers go on that are no more.
+            iterator._reset = functools.partial(_begin_again, iterator)
+        else:
+            iterator._next_data = _ended
+
+
+def _begin_again(iterator: Any, loader: Any, first_iter: bool = False) -> None:  # noqa: ARG001
+    del iterator._reset
+    iterator.__init__(loader)
+
+
+def _ended() -> None:
+    raise RuntimeError("the workers of this DataLoader have ended with the trial that started them: iterate it anew")
+
+
+def _end_joblib() -> None:
+    """Ends the pool that joblib keeps for its next call, which makes another one."""
+    module = sys.modules.get("joblib.externals.loky.reusable_executor")
+    if module is not None and module._executor is not None:
+        module._executor.shutdown(wait=True, kill_workers=True)
+
+
+def _end_forkserver() -> None:
+    """Ends the process of multiprocessing from which others are forked, which then are children of this one."""
+    module = sys.modules.get("multiprocessing.forkserver")
+    if module is not None and (pid := module._forkserver._forkserver_pid) is not None:
+        with contextlib.suppress(OSError):
+            # It would live as long as one of them does.
+            os.kill(pid, signal.SIGKILL)
+            module._forkserver._stop()
+
+
+def _open_pool(before: Running) -> str:
+    """Returns the kind of a process pool that something still holds, and that would notice the end of its processes."""
+    for module, name, processes_of in _POOLS:
+        kind = getattr(sys.modules.get(module), name, None)
+        for pool in _objects(kind) if kind is not None else ():
+            if processes_of(pool) - before.children:
+                return f"{module}.{name}"
+    return ""
+
+
+def _objects(kind: type) -> list[Any]:
+    """Returns the objects of a kind; not by ``isinstance``, which some answer themselves."""
+    return [each for each in gc.get_objects() if issubclass(type(each), kind)]
+
+
+def _end_children(before: Running, deadline: float) -> list[int]:
+    """Ends child processes and what they leave; returns those that are still there at the deadline."""
+    told: dict[int, float] = {}
+    while (left := _new(before)) and (now := time.monotonic()) < deadline:
+        for pid in left:
+            first = told.setdefault(pid, now)
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if first == now:
+                    os.kill(pid, signal.SIGTERM)
+                elif now > first + POLITE_SECONDS:
+                    os.kill(pid, signal.SIGKILL)
+        time.sleep(_PAUSE_SECONDS)
+    return left
+
+
+def _described(pid: int) -> str:
+    try:
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    except OSError:
+        command = ""
+    return f"{pid} ({command[:80] or 'no command'})"

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from orchestrator.engine.core import Snapshot
     from orchestrator.engine.outputs import Batch, Sweep
     from orchestrator.engine.study import StudyEngine
+    from orchestrator.pruning.remote import Answer, Question
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 """Id and fields of one entry of the stream."""
@@ -376,6 +377,29 @@ class Artifacts(Protocol):
 
     def close(self) -> None:
         """Ends in order."""
+
+
+class Pruners(Protocol):
+    """Where pruner classes of the user's own are asked: beside the loop, as they may hang, crash or eat memory."""
+
+    def check(self, spec: Spec) -> bool:
+        """Makes sure that a search's own pruner can be had; returns whether that is known yet.
+
+        Raises:
+            BadInput: it cannot.
+        """
+
+    def open(self, spec: Spec) -> None:
+        """Begins anew for a study that was just read."""
+
+    def ask(self, study: str, question: Question) -> None:
+        """Hands a question over, and returns at once."""
+
+    def take(self) -> Iterable[tuple[str, Answer | Exception]]:
+        """Returns what has come since the last call, by study: answers, or why there is none."""
+
+    def close(self, study: str | None = None) -> None:
+        """Ends what runs for a study, or for all of them."""
 
 
 class Wiped(Exception):

@@ -27,6 +27,9 @@ DEAD_LETTERS_KEPT: Final = 10_000
 DOORBELL: Final = "orchestrator:doorbell"
 """Field value of a stream entry that carries no event and only wakes the control plane."""
 
+WAKE: Final = "orchestrator:wake"
+"""Likewise, where there is no command: something beside the control plane's loop has come to an end."""
+
 ANNOUNCEMENT: Final = "orchestrator:announcement"
 """String: what the active control plane says of itself, for workers to see whether they understand it."""
 

@@ -10,6 +10,7 @@ from orchestrator.control.batch_log import log_batch
 from orchestrator.control.commit import AWAY_SECONDS, Committer
 from orchestrator.control.intake import Intake
 from orchestrator.control.journal import Journal
+from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.reconcile import Reconciler
 from orchestrator.control.recovery import Slots, Watch, dead_here
 from orchestrator.control.steering import Steering
@@ -31,6 +32,7 @@ from orchestrator.ports import (
     Owed,
     Passed,
     Progress,
+    Pruners,
     Reports,
     Round,
     Silence,
@@ -70,6 +72,8 @@ class Controller:
         lease: Seconds a runner may be silent.
         heartbeat: Seconds between two transactions, at the most.
         calendar, reports: Where schedules and their runs' reports are; without them nothing is run by a schedule.
+        pruners: Where pruner classes of the user's own are asked; by default processes of which the loop hears when it
+            looks.
         only: Name of the one study to look after; all of them when empty.
         record: Where inputs are recorded, if they are.
         clock: Time.
@@ -92,6 +96,7 @@ class Controller:
         heartbeat: float,
         calendar: Calendar | None = None,
         reports: Reports | None = None,
+        pruners: Pruners | None = None,
         only: str = "",
         record: Journal | None = None,
         clock: Clock | None = None,
@@ -117,7 +122,8 @@ class Controller:
         self._watch = Watch(lease, heartbeat)
         self._slots = Slots(self._watch)
         self._progress = progress
-        self._studies = Studies(store, record, clock, progress)
+        pruners = pruners or PrunerProcesses(lambda: None)
+        self._studies = Studies(store, record, clock, pruners, progress)
         self._reports = reports
         scheduling = None
         if calendar is not None and reports is not None and not only:
@@ -133,6 +139,7 @@ class Controller:
             settle=self._settle,
             take_up=self._take_up,
             check_notify=self._notifier.check,
+            pruners=pruners,
             scheduling=scheduling,
         )
         self._actions = Actions(events, broker, checkpoints, artifacts, passed, self._looked)
@@ -209,6 +216,9 @@ class Controller:
         events = 0
         try:
             events = self._read_some(self._patience(now) if wait else 0.0)
+            if self._intake.woken:
+                self._intake.woken = False
+                self._intake.rung |= self._steering.waits_for_pruner
             if self._intake.rung or self._steering.has_news:
                 self._intake.rung = False
                 begun = self._looked()
@@ -232,6 +242,7 @@ class Controller:
         for entry in entries:
             self._intake.take(entry)
             self._actions.acknowledge.append(entry[0])
+        self._studies.take_answers()
         self._folded += len(entries)
         if entries:
             self._passed(Step.DECIDED)

@@ -31,7 +31,8 @@ class Intake:
         keyring: Verifies what comes.
 
     Attributes:
-        rung: Whether somebody has rung: a command may wait.
+        rung: Whether a command may wait.
+        woken: Whether a pruner of the user's own has something to say.
     """
 
     def __init__(
@@ -55,6 +56,7 @@ class Intake:
         self._keyring = keyring
         self._strangers: dict[str, Confirmation] = {}
         self.rung = True
+        self.woken = False
 
     def take(self, entry: Entry) -> None:
         """Folds one entry."""
@@ -62,6 +64,8 @@ class Intake:
         if sealed is None:
             if entry[1].get(b"ring") == keys.DOORBELL.encode():
                 self.rung = True
+            elif entry[1].get(b"ring") == keys.WAKE.encode():
+                self.woken = True
             elif entry[1]:
                 self._bury(repr(entry[1]).encode(), "an entry without an event")
             return

@@ -11,12 +11,18 @@ import msgspec
 from orchestrator.engine.core import Snapshot
 from orchestrator.engine.outputs import Batch
 from orchestrator.engine.study import StudyEngine
+from orchestrator.pruning.judge import Judge, has_own_class
+from orchestrator.pruning.remote import Answer
 from orchestrator.spec import Spec
 from tasks.contract import Event
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One input of one study: which method of the engine was called, with what, at what time."""
+    """One input of one study: which method of the engine was called, with what, at what time.
+
+    ``answered`` stands with ``open``: what rules say that are asked in another process is recorded, too. Without it,
+    in a recording of an earlier version, they are asked again.
+    """
 
     study: str
     call: str
@@ -30,6 +36,8 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     slots: int = 0
     trial: int = 0
     params: dict[str, Any] | None = None
+    answer: Answer | None = None
+    answered: bool = False
 
 
 class Journal:
@@ -76,14 +84,22 @@ def _frames(path: Path) -> Iterator[bytes]:
 def replay(records: Iterator[Record], sink: Callable[[Record, Batch], None]) -> dict[str, StudyEngine]:
     """Feeds the records to new engines; hands what comes of each record to ``sink``; returns the engines."""
     engines: dict[str, StudyEngine] = {}
+    judges: dict[str, Judge] = {}
     for record in records:
         if record.call == "open":
             if record.study not in engines:
                 spec = Spec.from_json(record.spec)
                 engines[record.study] = StudyEngine(Snapshot(spec=spec, uid=record.uid, seed=record.seed), record.at)
+                if not record.answered and has_own_class(spec):
+                    judges[record.study] = Judge(spec)
         else:
             feed(engines[record.study], record)
-        sink(record, engines[record.study].take())
+        engine = engines[record.study]
+        question = engine.take_question()
+        if question is not None and record.study in judges:
+            engine.answer(judges[record.study].answer(question), record.at)
+        if not engine.waits:
+            sink(record, engine.take())
     return engines
 
 
@@ -106,6 +122,12 @@ def feed(engine: StudyEngine, record: Record) -> None:
             engine.extend(Spec.from_json(record.spec), record.at)
         case "enqueue":
             engine.enqueue(record.params or {}, record.at)
+        case "answer":
+            if record.answer is None:
+                raise ValueError("a record of an answer without the answer")
+            engine.answer(record.answer, record.at)
+        case "give_up":
+            engine.give_up(record.text, record.at)
         case "retry":
             engine.retry(record.trial, record.at)
         case "pause" | "resume" | "stop":

@@ -21,8 +21,9 @@ from orchestrator.control.checkpoints import CheckpointBin
 from orchestrator.control.controller import Controller
 from orchestrator.control.dispatch import Dispatcher
 from orchestrator.control.journal import Journal
+from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.renewal import Renewal
-from orchestrator.control.stream import EventStream, introduce, ring
+from orchestrator.control.stream import EventStream, introduce, ring, wake
 from orchestrator.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
@@ -228,6 +229,7 @@ def _lead(
         heartbeat=settings.heartbeat,
         calendar=Calendar(database, lease),
         reports=Reports(data_dir, environment),
+        pruners=PrunerProcesses(lambda: wake(client)),
         only=only,
         record=Journal(record) if record else None,
         clock=seams.clock,

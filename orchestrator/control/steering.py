@@ -9,12 +9,11 @@ from typing import Any
 from orchestrator.control.studies import Studies
 from orchestrator.engine.study import StudyEngine
 from orchestrator.errors import BadInput
-from orchestrator.ports import Books, Clock, Command
+from orchestrator.ports import Books, Clock, Command, Pruners
 from orchestrator.schedule.scheduling import Scheduling
 from orchestrator.schedule.slot import DEFINE, OPERATION
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_configuration
-from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
 
 _MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
@@ -39,6 +38,10 @@ def check_retry(study: str, number: Any, state: str | None) -> None:
         raise BadInput(where, "has not ended yet", "only a trial that has ended can be retried")
 
 
+class _Later(Exception):
+    """The command has to wait: a pruner of the user's own is being made, or asked."""
+
+
 class Steering:
     """Applies commands of the table, oldest first.
 
@@ -50,6 +53,7 @@ class Steering:
         settle: Commits what the studies have staged.
         take_up: Reads a study, as at the start, and makes the world agree with it.
         check_notify: Refuses a spec that names whom nobody could tell.
+        pruners: Where pruner classes of the user's own are made.
         scheduling: What becomes of scheduled runs; whoever looks after one study alone has nothing to do with them.
     """
 
@@ -63,6 +67,7 @@ class Steering:
         settle: Callable[[], object],
         take_up: Callable[[str], None],
         check_notify: Callable[[Spec], None],
+        pruners: Pruners,
         scheduling: Scheduling | None,
     ) -> None:
         self._store = store
@@ -72,7 +77,15 @@ class Steering:
         self._settle = settle
         self._take_up = take_up
         self._check_notify = check_notify
+        self._pruners = pruners
         self._scheduling = scheduling
+        # Studies whose commands were put off.
+        self._deferred: set[str] = set()
+
+    @property
+    def waits_for_pruner(self) -> bool:
+        """Whether a command was put off until a pruner of the user's own has answered."""
+        return bool(self._deferred)
 
     @property
     def has_news(self) -> bool:
@@ -83,6 +96,7 @@ class Steering:
         """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
         answers = {}
         slots = []
+        self._deferred.clear()
         for command in self._store.pending_commands():
             if self._only and command.study != self._only:
                 continue
@@ -92,7 +106,11 @@ class Steering:
             if command.operation == DEFINE and self._scheduling is None:
                 continue
             try:
+                self._wait_for_pruner(command.study)
                 answer = self._apply(command)
+            except _Later:
+                self._deferred.add(command.study)
+                continue
             except BadInput as error:
                 answer = {"error": str(error)}
             answers[command] = json.dumps(answer)
@@ -100,6 +118,11 @@ class Steering:
             answers |= {command: json.dumps(answer) for command, answer in self._scheduling.apply(slots).items()}
             self._scheduling.tend()
         return answers
+
+    def _wait_for_pruner(self, study: str) -> None:
+        """Puts a command off while its study waits for its own pruner, or an earlier command of it does."""
+        if study in self._deferred or (study in self._studies and self._studies[study].waits):
+            raise _Later
 
     def _apply(self, command: Command) -> dict[str, Any]:
         name = command.study
@@ -146,7 +169,8 @@ class Steering:
     def _submit(self, name: str, spec: Spec) -> None:
         # Here too: whether a class can be imported is a question of this host.
         check_sampler(spec, f"study '{name}'")
-        check_pruner(spec, f"study '{name}'")
+        if not self._pruners.check(spec):
+            raise _Later
         self._check_notify(spec)
         known = self._studies[name].spec if name in self._studies else None
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)

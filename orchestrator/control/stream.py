@@ -201,3 +201,10 @@ def introduce(client: redis.Redis, process: str) -> None:
 def ring(client: redis.Redis) -> None:
     """Wakes the control plane: there is a command for it in the database."""
     client.xadd(keys.EVENTS, {"ring": keys.DOORBELL})
+
+
+def wake(client: redis.Redis) -> None:
+    """Ends the loop's wait for the stream: a pruner of the user's own has answered. The loop looks by itself, later,
+    where Redis is away."""
+    with contextlib.suppress(redis.RedisError):
+        client.xadd(keys.EVENTS, {"ring": keys.WAKE})

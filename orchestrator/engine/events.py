@@ -10,6 +10,7 @@ from orchestrator.engine.core import Core
 from orchestrator.engine.outputs import Answer
 from orchestrator.engine.viewing import view
 from orchestrator.lifecycle import AttemptEvent, AttemptState
+from orchestrator.pruning import Decision
 from orchestrator.sampling import SamplerFailed
 from orchestrator.study_states import ENDED
 from tasks.contract import (
@@ -129,9 +130,15 @@ def _accept(core: Core, row: AttemptRow, event: Event, at: float) -> None:
 def _epoch(core: Core, row: AttemptRow, body: Epoch, at: float) -> None:
     if _runs_or_counts_late(core, row):
         decision = core.trials.report(row.trial, body.step, body.value, at)
-        if decision is not None and decision.prune:
-            core.trials.prune(row.trial, decision, at)
-            core.condemn(row, "pruned", decision.step, at)
+        if decision is not None:
+            decide(core, row, decision, at)
+
+
+def decide(core: Core, row: AttemptRow, decision: Decision, at: float) -> None:
+    """Does what a rule decided about the trial of a live attempt."""
+    if decision.prune:
+        core.trials.prune(row.trial, decision, at)
+        core.condemn(row, "pruned", decision.step, at)
 
 
 def _suggest(core: Core, row: AttemptRow, seq: int, body: Suggest) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from orchestrator import pruning
 from orchestrator.attributes import AUDITED, SHADOW
 from orchestrator.changes import DecisionAction, DecisionRow
 from orchestrator.engine.explain import attribute
@@ -17,7 +16,10 @@ from orchestrator.mirror import Mirror
 from orchestrator.pruning import Decision, Outcome
 from orchestrator.pruning.base import Fold
 from orchestrator.pruning.hyperband import HyperbandRule
+from orchestrator.pruning.judge import RULE, build_rule
+from orchestrator.pruning.judge import SHADOW as SHADOW_RULE
 from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.pruning.remote import WRITES, Answer, Remote, RemoteRule, observe
 from orchestrator.sampling import derive
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import PrunerTable
@@ -36,22 +38,25 @@ class Rules:
         seed: Where the draw of audited trials comes from.
         mirror: Takes the changes.
         study: The mirror as a study, for Optuna's own pruners.
+        remote: Takes what the rules of the user's own classes are told and asked; ``None`` where there are none.
 
     Attributes:
         promotion: The rule, where it promotes trials.
     """
 
-    def __init__(self, spec: Spec, seed: int, mirror: Mirror, study: optuna.Study) -> None:
+    def __init__(self, spec: Spec, seed: int, mirror: Mirror, study: optuna.Study, remote: Remote | None) -> None:
         self._mirror = mirror
         self._seed = seed
         self._audit = spec.audit
         self._maximize = spec.direction == "maximize"
         # A pruner of Optuna's looks at the whole study; where trials are audited it must not see those go on.
-        self._rule = _build(spec, spec.pruner, None if spec.audit else study)
+        self._remote = remote
+        self._rule = _build(spec, spec.pruner, RULE, None if spec.audit else study, remote)
         self.promotion = self._rule if isinstance(self._rule, PromotionRule) else None
-        self._shadow = None if spec.shadow.name == "none" else _build(spec, spec.shadow, None)
+        self._shadow = None if spec.shadow.name == "none" else _build(spec, spec.shadow, SHADOW_RULE, None, remote)
         self._audited: set[int] = set()
         self._shadowed: set[int] = set()
+        self._undecided: tuple[int, float] | None = None
         self._closest: dict[int, float] = {}
         self._settled: dict[str, Any] = {}
 
@@ -87,21 +92,55 @@ class Rules:
             self._shadow.restore(number, _first(values, shadowed), "PRUNED", attributes)
 
     def observe(self, number: int, step: int, value: float, at: float) -> Decision | None:
-        """Tells the rules of a report that was just recorded; returns the decision, unless nobody is asked any more.
+        """Tells the rules of a report that was just recorded; returns the decision, unless no rule is asked any more,
+        or the one that decides is asked in another process: then it comes with the answer.
 
         Raises:
-            RuleFailed: a pruner of Optuna's, or of the user's, raised.
+            RuleFailed: a pruner of Optuna's raised.
         """
         if self._shadow is not None and number not in self._shadowed:
-            told = self._shadow.observe(number, step, value)
-            if told.prune:
-                self._shadowed.add(number)
-                self._shadow.finish(number, "PRUNED")
-                self._keep(number, SHADOW, "shadow", told, at)
-        if number in self._audited:
+            self._take_shadow(number, observe(self._shadow, number, step, value), at)
+        decision = None
+        if number not in self._audited and self._waits_for_shadow():
+            self._undecided = step, value
+        elif number not in self._audited:
+            decision = observe(self._rule, number, step, value)
+        return self._take_decision(number, decision, at)
+
+    def take_answer(self, answer: Answer, at: float) -> tuple[int, Decision | None]:
+        """Takes in what the rules in another process say; returns the trial, and the decision as ``observe`` does.
+
+        Raises:
+            ValueError: no answer is awaited.
+        """
+        if self._remote is None:
+            raise ValueError("an answer to a study whose rules are not asked elsewhere")
+        number = self._remote.take_answer(answer)
+        for method, arguments in answer.writes:
+            if method in WRITES:
+                getattr(self._mirror, method)(*arguments)
+        self._take_shadow(number, answer.decisions.get(SHADOW_RULE), at)
+        decision = answer.decisions.get(RULE)
+        if self._undecided is not None:
+            (step, value), self._undecided = self._undecided, None
+            decision = self._rule.observe(number, step, value)
+        return number, self._take_decision(number, decision, at)
+
+    def _waits_for_shadow(self) -> bool:
+        """Whether the shadow's answer comes first, in whose note the trial must not have ended."""
+        remote = self._remote
+        return remote is not None and remote.asked is not None and not isinstance(self._rule, RemoteRule)
+
+    def _take_shadow(self, number: int, told: Decision | None, at: float) -> None:
+        if told is not None and told.prune and self._shadow is not None:
+            self._shadowed.add(number)
+            self._shadow.finish(number, "PRUNED")
+            self._keep(number, SHADOW, "shadow", told, at)
+
+    def _take_decision(self, number: int, decision: Decision | None, at: float) -> Decision | None:
+        if decision is None:
             self._stage_attributes(number)
             return None
-        decision = self._rule.observe(number, step, value)
         if not decision.prune:
             self._note_closest(number, decision, at)
         elif self._audit and derive(self._seed, number, AUDITED) < self._audit * 2**32:
@@ -195,16 +234,10 @@ class Rules:
         return promotion.trial
 
 
-def _build(spec: Spec, table: PrunerTable, study: optuna.Study | None) -> Fold:
-    return pruning.build(
-        table.name,
-        table.arguments(),
-        spec.direction,
-        study_name=spec.name,
-        max_steps=spec.max_steps,
-        trials=spec.trials,
-        study=study,
-    )
+def _build(spec: Spec, table: PrunerTable, target: str, study: optuna.Study | None, remote: Remote | None) -> Fold:
+    if table.own_class and remote is not None:
+        return remote.rule(target, table.name)
+    return build_rule(spec, table, study)
 
 
 def condemned(trial: FrozenTrial, key: str) -> Mapping[str, Any] | None:

@@ -10,7 +10,7 @@ from orchestrator.engine import announcing, orders
 from orchestrator.engine.adoption import adopt
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.core import Core, Snapshot
-from orchestrator.engine.events import fold
+from orchestrator.engine.events import decide, fold
 from orchestrator.engine.orders import Steer
 from orchestrator.engine.outputs import Batch, Revoke, Sweep
 from orchestrator.engine.progress import progress
@@ -19,6 +19,7 @@ from orchestrator.engine.trials import Trials
 from orchestrator.lifecycle import LIVE, AttemptEvent, AttemptState
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Progress
+from orchestrator.pruning.remote import Answer, Question
 from orchestrator.spec import Spec
 from orchestrator.study_states import ENDED, StudyState
 from tasks.contract import Event, Failed
@@ -92,6 +93,17 @@ class StudyEngine:
         return self._core.deadline if self.state == "running" else None
 
     @property
+    def waits(self) -> bool:
+        """Whether a rule is asked in another process: until ``answer``, nothing else may be put in or taken out."""
+        remote = self._core.trials.remote
+        return remote is not None and remote.asked is not None
+
+    def take_question(self) -> Question | None:
+        """Returns what is to be asked in the other process, once."""
+        remote = self._core.trials.remote
+        return None if remote is None else remote.take_question()
+
+    @property
     def slots(self) -> int:
         """How many slots it was last told of."""
         return self._core.slots
@@ -106,8 +118,23 @@ class StudyEngine:
     def apply(self, event: Event, at: float) -> None:
         """Folds one event of an attempt of this study; see ``events.fold``."""
         self.mirror.now = at
-        if fold(self._core, event, at):
+        if fold(self._core, event, at) and not self.waits:
             go_on(self._core, at)
+
+    def answer(self, answer: Answer, at: float) -> None:
+        """Takes in what the rules in another process say of the report that they were asked about."""
+        self.mirror.now = at
+        number, decision = self.trials.take_answer(answer, at)
+        row = self.attempts.live(number)
+        if row is not None and decision is not None:
+            decide(self._core, row, decision, at)
+        go_on(self._core, at)
+
+    def give_up(self, cause: str, at: float) -> None:
+        """The rules in another process can answer nothing any more: the study fails."""
+        self.mirror.now = at
+        self.trials.give_up(cause)
+        go_on(self._core, at)
 
     def lose(self, token: str, cause: str, at: float) -> None:
         """The attempt's runner has gone silent, or is known to be dead: the trial is attempted again."""

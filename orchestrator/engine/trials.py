@@ -19,6 +19,8 @@ from orchestrator.mirror import Mirror
 from orchestrator.notices import Best, OtherSource, TrialEnded
 from orchestrator.optima import best_of, front_of
 from orchestrator.pruning import Decision, Outcome, RuleFailed
+from orchestrator.pruning.judge import has_own_class
+from orchestrator.pruning.remote import Answer, Remote, ReplicatedMirror
 from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import AshaPruner
@@ -47,11 +49,13 @@ class Trials:
         extra: Number of trials that are beside the spec's budget.
         enqueued: Numbers of the trials that a person enqueued and that wait to be asked for.
         paused: Numbers of the trials that wait at a rung to be promoted.
+        remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
         trouble: What the sampler or a pruner could not do, when it has failed; nobody can go on then.
     """
 
     def __init__(self, spec: Spec, seed: int) -> None:
-        self.mirror = Mirror()
+        self.remote = Remote() if has_own_class(spec) else None
+        self.mirror = Mirror() if self.remote is None else ReplicatedMirror(self.remote)
         with self.mirror.loading():
             self.mirror.create_study(spec.name, spec.objectives)
         self.asker = Asker(spec.model_copy(update={"seed": seed}), seed, self.mirror)
@@ -64,7 +68,7 @@ class Trials:
         self.paused: set[int] = set()
         self._max_steps = spec.max_steps
         self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
-        self._rules = Rules(spec, seed, self.mirror, self.asker.study)
+        self._rules = Rules(spec, seed, self.mirror, self.asker.study, self.remote)
         self._notices: list[TrialEnded | OtherSource] = []
         self._sources = Sources(self.mirror)
         self._just_ended: list[int] = []
@@ -193,6 +197,16 @@ class Trials:
             return None
         self._deal_brackets()
         return decision
+
+    def take_answer(self, answer: Answer, at: float) -> tuple[int, Decision | None]:
+        """Takes in what the rules in another process say of the last report; see ``Rules.take_answer``."""
+        return self._rules.take_answer(answer, at)
+
+    def give_up(self, cause: str) -> None:
+        """The rules in another process can answer nothing any more."""
+        if self.remote is not None:
+            self.remote.asked = None
+        self.trouble = f"the pruner failed: {cause}"
 
     def annotate(self, number: int, body: Attribute) -> bool:
         """Sets what the objective set; returns whether that could be set."""

@@ -38,6 +38,10 @@ class OptunaPruner(PrunerTable):
 
     name: str
 
+    @property
+    def own_class(self) -> bool:
+        return ":" in self.name and not self.name.startswith("optuna.")
+
     def arguments(self) -> dict[str, Any]:
         """Returns the arguments as they stand in the spec, without defaults."""
         return dict(self.model_extra or {})
@@ -89,6 +93,10 @@ class PatientPruner(PrunerTable):
     patience: CountOrNone
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     wrapped: Wrapped | None = None
+
+    @property
+    def own_class(self) -> bool:
+        return self.wrapped is not None and self.wrapped.own_class
 
     def arguments(self) -> dict[str, Any]:
         inside = None if self.wrapped is None else {"name": self.wrapped.name, **self.wrapped.arguments()}

@@ -21,6 +21,11 @@ class PrunerTable(Table):
         """Whether trials pause and the best go on, instead of being stopped."""
         return False
 
+    @property
+    def own_class(self) -> bool:
+        """Whether it runs a class of the user's own, which may do anything: it is asked in a process of its own."""
+        return False
+
     def arguments(self) -> dict[str, Any]:
         """Returns the rule's keyword arguments, every default written out."""
         return self.model_dump(exclude={"name"})

@@ -14,6 +14,8 @@ from orchestrator.control.serve import AWAY_SECONDS
 from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import NotTheWriter
 from orchestrator.ports import Clock, Notifier, Observer, Step, unobserved
+from orchestrator.pruning.judge import Judge
+from orchestrator.pruning.remote import Answer, Question
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
 from tasks.signing import UNSIGNED, Keyring
@@ -83,6 +85,37 @@ class Reports:
         pass
 
 
+class DirectPruners:
+    """Pruners of the user's own, asked in this process; each answer comes some time after its question."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._judges: dict[str, Judge] = {}
+        self._answers: list[tuple[float, str, Answer]] = []
+
+    def check(self, spec: Spec) -> bool:
+        Judge(spec)
+        return True
+
+    def open(self, spec: Spec) -> None:
+        self.close(spec.name)
+        self._judges[spec.name] = Judge(spec)
+
+    def ask(self, study: str, question: Question) -> None:
+        answer = self._judges[study].answer(question)
+        self._answers.append((self._clock.monotonic() + self._seconds, study, answer))
+
+    def take(self) -> list[tuple[str, Answer | Exception]]:
+        now = self._clock.monotonic()
+        due = [each for each in self._answers if each[0] <= now]
+        self._answers = [each for each in self._answers if each[0] > now]
+        return [(study, answer) for _, study, answer in due]
+
+    def close(self, study: str | None = None) -> None:
+        self._answers = [each for each in self._answers if study not in (None, each[1])]
+
+
 class Simulation:
     """The servers, the slots, and the control plane that is active.
 
@@ -92,6 +125,7 @@ class Simulation:
         slots: How many.
         observer: Told of each round.
         created: Whether its study is there from the beginning.
+        slow_pruner: Seconds that a pruner of the user's own takes for an answer.
         keyring: Signs on both sides.
 
     Attributes:
@@ -113,6 +147,7 @@ class Simulation:
         keyring: Keyring = UNSIGNED,
         *,
         created: bool = True,
+        slow_pruner: float = 0.0,
     ) -> None:
         self.now = 1_700_000_000.0
         self.spec = spec
@@ -139,6 +174,7 @@ class Simulation:
         self.notifier: Notifier | None = None
         if created:
             MemoryBooks(self.database).create(spec, self.now)
+        self.slow_pruner = slow_pruner
         self.controller: Controller | None = None
 
     @property
@@ -165,6 +201,7 @@ class Simulation:
             calendar=MemoryCalendar(self.database, books),
             reports=self.reports,
             record=self.record,
+            pruners=DirectPruners(self.clock, self.slow_pruner),
             notifier=self.notifier,
             clock=self.clock,
             passed=self._pass,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import pickle
 from random import Random
 from typing import Any
 
@@ -12,6 +13,7 @@ from orchestrator.control.journal import Record
 from orchestrator.engine.core import SOONEST
 from orchestrator.engine.outputs import Batch
 from orchestrator.engine.study import StudyEngine
+from orchestrator.pruning.judge import Judge
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tasks.contract import (
@@ -93,9 +95,14 @@ class World:
         self.files = Files()
         self._random = None if shuffle is None else Random(shuffle)
         self._runners = itertools.count(1)
-        self.engine = StudyEngine(self.ledger.snapshot(), self.at)
+        self._open()
         self.commit()
         self.count()
+
+    def _open(self) -> None:
+        snapshot = self.ledger.snapshot()
+        self.engine = StudyEngine(snapshot, self.at)
+        self.judge = Judge(snapshot.spec)
 
     # -- towards the engine ---------------------------------------------------------------------------------------
 
@@ -105,7 +112,11 @@ class World:
         record = Record(study=self.engine.name, call=call, at=self.at, **fields)
         self.records.append(record)
         journal.feed(self.engine, record)
-        if not self.hold:
+        if (question := self.engine.take_question()) is not None:
+            # Over the pipe as it would be: nothing may be shared with the other process.
+            answer = pickle.loads(pickle.dumps(self.judge.answer(pickle.loads(pickle.dumps(question)))))
+            self.feed("answer", answer=answer)
+        elif not self.hold:
             self.commit()
 
     def deliver(self, event: Event) -> None:
@@ -125,7 +136,7 @@ class World:
     def rebuild(self) -> None:
         """The control plane dies and starts again; what was not committed is gone. It knows of no slots then, until
         they are counted."""
-        self.engine = StudyEngine(self.ledger.snapshot(), self.at)
+        self._open()
         self._commit()
         self.count()
 

@@ -197,14 +197,6 @@ def test_what_somebody_else_wrote_under_our_names_is_left_aside(key: str) -> Non
 # -- pruners of Optuna's kind
 
 
-@pytest.mark.parametrize("role", ["pruner", "shadow"])
-def test_a_pruner_that_raises_ends_the_study_and_says_so(role: str) -> None:
-    world = World(make_spec(**{role: {"name": "programs:Raising"}}), noisy).run()
-    assert world.state == "failed"
-    assert world.ledger.reason == "the pruner failed: programs:Raising: LookupError: no such rung"
-    assert world.counts == {"COMPLETE": 1, "FAIL": len(world.ledger.trials) - 1}
-
-
 @pytest.mark.parametrize("rebuild", [False, True])
 @pytest.mark.parametrize("final", [-100.0, 100.0])
 def test_a_shadow_of_optunas_is_told_final_values_and_not_the_last_reports(final: float, rebuild: bool) -> None:

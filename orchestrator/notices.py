@@ -24,7 +24,7 @@ class Optimum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one slot is doing. ``epochs`` counts what was reported, ``step`` is the last one."""
+    """What one slot is doing. ``epochs`` is how far it is trained, ``step`` the last one reported."""
 
     slot: str
     device: str

@@ -37,7 +37,7 @@ def progress(engine: StudyEngine) -> Progress:
                 device=row.device,
                 trial=row.trial,
                 attempt=row.number,
-                epochs=len(values),
+                epochs=engine.trials.lengths.of(row.trial),
                 step=next(reversed(values), None),
                 value=values[next(reversed(values))] if values else None,
             )

@@ -24,6 +24,7 @@ from orchestrator.pruning.remote import Answer, Remote, ReplicatedMirror
 from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import AshaPruner
+from orchestrator.trial_length import Lengths, saved
 from tasks.contract import Attribute, Failed, Slice
 
 _OF_THE_OBJECTIVE = ("exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint")
@@ -44,7 +45,7 @@ class Trials:
 
     Attributes:
         ended: Number of trials by terminal state.
-        epochs: Number of recorded reports.
+        lengths: How far the trials are trained.
         epochs_saved: Epochs that pruned trials did not train, where ``max_steps`` is known.
         extra: Number of trials that are beside the spec's budget.
         enqueued: Numbers of the trials that a person enqueued and that wait to be asked for.
@@ -60,7 +61,7 @@ class Trials:
             self.mirror.create_study(spec.name, spec.objectives)
         self.asker = Asker(spec.model_copy(update={"seed": seed}), seed, self.mirror)
         self.ended: Counter[str] = Counter()
-        self.epochs = 0
+        self.lengths = Lengths(spec.max_steps)
         self.epochs_saved = 0
         self.trouble = ""
         self.enqueued: set[int] = set()
@@ -93,7 +94,8 @@ class Trials:
             for trial in trials:
                 self.mirror.create_new_trial(0, trial)
                 self.extra += EXTRA in trial.system_attrs
-                self.epochs += len(trial.intermediate_values)
+                for step in trial.intermediate_values:
+                    self.lengths.add(trial.number, step)
                 self._sources.restore(trial.number, trial.user_attrs.get(SOURCE))
                 outcome = _OUTCOMES.get(trial.state)
                 if trial.state is TrialState.WAITING:
@@ -113,6 +115,11 @@ class Trials:
                 self._rules.restore(trial, outcome)
         self._deal_brackets()
         return errors
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs, or steps, were trained, by all trials together."""
+        return self.lengths.total
 
     @property
     def count(self) -> int:
@@ -189,7 +196,7 @@ class Trials:
             self.mirror.changes.redone.append((number, step, value))
             return None
         self.mirror.set_trial_intermediate_value(number, step, value)
-        self.epochs += 1
+        self.lengths.add(number, step)
         try:
             decision = self._rules.observe(number, step, value, at)
         except RuleFailed as error:
@@ -332,8 +339,7 @@ class Trials:
             self.trouble = f"the pruner failed: {error}"
 
     def _count_saved(self, trial: FrozenTrial) -> None:
-        if self._max_steps is not None:
-            self.epochs_saved += max(0, self._max_steps - len(trial.intermediate_values))
+        self.epochs_saved += saved(self._max_steps, {self.lengths.of(trial.number): 1})
 
     def _deal_brackets(self) -> None:
         if not self._dealt and (brackets := self._rules.brackets()) is not None:

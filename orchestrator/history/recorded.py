@@ -12,6 +12,7 @@ from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.lifecycle import WAITING
 from orchestrator.pruning import Decision, Direction
 from orchestrator.ranking import ranked
+from orchestrator.trial_length import length
 
 
 @dataclass(frozen=True)
@@ -74,6 +75,11 @@ class TrialFacts:
     first_source: tuple[int, str] | None = None
     retry_of: int | None = None
     retries: Sequence[int] = ()
+
+    @property
+    def trained(self) -> int:
+        """How many epochs, or steps, it was trained."""
+        return length(len(self.steps), max(self.steps, default=None), self.study.max_steps)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from orchestrator.errors import BadInput
 from orchestrator.history.recorded import Recording
 from orchestrator.pruning import Outcome, Rule
 from orchestrator.spec.rules import PrunerTable
+from orchestrator.trial_length import Lengths
 
 Advance = Callable[[int], None]
 """Called now and then with how many more reports have been looked at."""
@@ -121,15 +122,15 @@ def fold(
 ) -> tuple[int, dict[int, int]]:
     """Tells a rule everything in order; a trial that it prunes has ended for it.
 
-    Returns the number of reports made until then, and the step of the decision by trial.
+    Returns how many epochs were trained until then, and the step of the decision by trial.
     """
     pruned: dict[int, int] = {}
-    trained = 0
+    lengths = Lengths(recording.study.max_steps)
     for place in range(len(recording.reports) + 1):
         if place:
             trial, step, value = recording.reports[place - 1]
             if trial not in pruned:
-                trained += 1
+                lengths.add(trial, step)
                 decision = rule.observe(trial, step, value)
                 if decision.prune:
                     pruned[trial] = decision.step
@@ -142,7 +143,7 @@ def fold(
                     rule.result(trial, final)
                 rule.finish(trial, cast(Outcome, recording.trials[trial].state))
     advance(len(recording.reports) % _STRIDE)
-    return trained, pruned
+    return lengths.total, pruned
 
 
 def place_ends(recording: Recording) -> dict[int, list[int]]:
@@ -192,27 +193,33 @@ def _as_recorded(recording: Recording) -> Result:
         last[trial] = max(step, last.get(trial, step))
     pruned = {number: last.get(number, -1) for number, each in recording.trials.items() if each.state == "PRUNED"}
     rule = "" if recording.study.spec is None else str((recording.study.spec.get("pruner") or {}).get("name", ""))
-    return _result(recording, "as recorded", rule, len(recording.reports), pruned, recorded=True)
+    return _result(recording, "as recorded", rule, _lengths(recording).total, pruned, recorded=True)
+
+
+def _lengths(recording: Recording) -> Lengths:
+    lengths = Lengths(recording.study.max_steps)
+    for trial, step, _ in recording.reports:
+        lengths.add(trial, step)
+    return lengths
 
 
 def _result(
     recording: Recording, label: str, rule: str, trained: int, pruned: dict[int, int], *, recorded: bool = False
 ) -> Result:
-    study = recording.study
+    study, whole = recording.study, _lengths(recording)
     order = study.ranking
     left = next((rank for rank, number in enumerate(order, 1) if number not in pruned), None)
     best = None if left is None else order[left - 1]
     cut = {number for number, each in recording.trials.items() if each.state == "PRUNED" and number not in pruned}
     unknown: int | None = None
     if study.max_steps is not None or not cut:
-        trained_of_cut = sum(trial in cut for trial, _, _ in recording.reports) if cut else 0
-        unknown = max(0, len(cut) * (study.max_steps or 0) - trained_of_cut)
+        unknown = max(0, len(cut) * (study.max_steps or 0) - sum(map(whole.of, cut)))
     return Result(
         label=label,
         rule=rule,
         recorded=recorded,
         trained=trained,
-        saved=len(recording.reports) - trained,
+        saved=whole.total - trained,
         pruned=pruned,
         cut=len(cut),
         unknown=unknown,

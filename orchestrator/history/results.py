@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
@@ -19,6 +20,7 @@ from orchestrator.optima import best_of, front_of, in_memory, rank
 from orchestrator.pruning import Outcome
 from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.storage.store import Store
+from orchestrator.trial_length import length, saved
 from orchestrator.urls import redact
 from orchestrator.view.summary import Audit, Epochs, Model, Shadow, Summary, Trials, percentiles
 
@@ -40,18 +42,15 @@ def summary_of(
     """Returns the summary of a study that was read; ``latencies`` and ``gaps`` are what ``Store.timings`` returns."""
     spec = snapshot.spec
     states = [trial.state for trial in snapshot.trials]
-    trained = [len(trial.intermediate_values) for trial in snapshot.trials]
-    budget = saved = None
+    trained = [_length(trial, spec.max_steps) for trial in snapshot.trials]
+    budget = left_out = None
     if spec.max_steps is not None:
         extra = sum(EXTRA in trial.system_attrs for trial in snapshot.trials)
         # A trial may report more epochs than the spec says that a full one has.
         budget = sum(max(spec.max_steps, epochs) for epochs in trained)
         budget += (spec.budget(extra, len(trained)) - len(trained)) * spec.max_steps
-        saved = sum(
-            max(0, spec.max_steps - epochs)
-            for epochs, state in zip(trained, states, strict=True)
-            if state is TrialState.PRUNED
-        )
+        pruned = Counter(each for each, state in zip(trained, states, strict=True) if state is TrialState.PRUNED)
+        left_out = saved(spec.max_steps, pruned)
     study = in_memory(snapshot.trials, spec.objectives)
     best, front = best_of(study), front_of(study)
     return Summary(
@@ -67,12 +66,12 @@ def summary_of(
             pruned=states.count(TrialState.PRUNED),
             failed=states.count(TrialState.FAIL),
         ),
-        epochs=Epochs(trained=sum(trained), budget=budget, saved=saved),
+        epochs=Epochs(trained=sum(trained), budget=budget, saved=left_out),
         prune_latency_ms=percentiles(latencies),
         slot_gap_ms=percentiles(gaps),
         rungs=rungs(snapshot),
         audit=audit(snapshot.trials, maximize=spec.direction == "maximize"),
-        shadow=None if spec.shadow.name == "none" else shadow(spec.shadow.name, snapshot.trials, best),
+        shadow=None if spec.shadow.name == "none" else shadow(spec.shadow.name, snapshot.trials, best, spec.max_steps),
         wall_s=wall,
     )
 
@@ -131,16 +130,22 @@ def audit(trials: list[FrozenTrial], *, maximize: bool) -> Audit | None:
     )
 
 
-def shadow(rule: str, trials: list[FrozenTrial], best: Best | None) -> Shadow:
+def shadow(rule: str, trials: list[FrozenTrial], best: Best | None, max_steps: int | None = None) -> Shadow:
     """Returns what a shadow rule would have done to these trials."""
     pruned = {trial.number: kept for trial in trials if (kept := condemned(trial, SHADOW))}
     return Shadow(
         rule=rule,
         pruned=len(pruned),
         saved=sum(
-            len(trial.intermediate_values) - pruned[trial.number]["reports"]
+            _length(trial, max_steps) - _length(trial, max_steps, pruned[trial.number]["reports"])
             for trial in trials
             if trial.number in pruned
         ),
         winner=best is not None and best.number in pruned,
     )
+
+
+def _length(trial: FrozenTrial, max_steps: int | None, reports: int | None = None) -> int:
+    """Returns how far a trial was trained, or how far it was at one of its reports."""
+    steps = list(trial.intermediate_values)[:reports]
+    return length(len(steps), max(steps, default=None), max_steps)

@@ -98,11 +98,11 @@ class Story:
         return ""
 
     def _untrained(self) -> str:
-        full, trained = self._trial.study.max_steps, len(self._trial.steps)
+        full, trained = self._trial.study.max_steps, self._trial.trained
         return "" if full is None or full <= trained else f"{full - trained} of {count(full, 'epoch')} not trained"
 
     def _completed(self) -> str:
-        study, trained = self._trial.study, len(self._trial.steps)
+        study, trained = self._trial.study, self._trial.trained
         text = f"completed with {numbers(self._trial.values) or NOTHING} after {count(trained, 'epoch')}"
         order = study.ranking
         if not is_feasible(study.constraints.get(self._trial.number, ())) and self._trial.number not in order[:1]:
@@ -152,7 +152,7 @@ class Story:
     # -- where it stands
 
     def _running(self) -> str:
-        last, trained = self._last, len(self._trial.steps)
+        last, trained = self._last, self._trial.trained
         if last is None:
             return "was asked for by another program, and is not known to run"
         if last.state == "paused":

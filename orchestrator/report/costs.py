@@ -23,7 +23,7 @@ def saved(facts: Facts) -> Plot:
         why = "No trial has reported an epoch." if facts.trials else "The study has no trials yet."
         return Plot("saved", title, absent=why)
     parts = [
-        (name, sum(len(trial.intermediate_values) for trial in facts.of(state)), colour, shape)
+        (name, sum(map(facts.trained, facts.of(state))), colour, shape)
         for name, state, colour, shape in (
             ("completed trials", TrialState.COMPLETE, BLUE, ""),
             ("pruned trials", TrialState.PRUNED, RED, "/"),
@@ -68,7 +68,7 @@ def _saved_in_words(facts: Facts) -> str:
         text += f" Without pruning there would have been {whole}: it saved {epochs.saved}"
         text += f" ({percent(epochs.saved, whole)})."
         if facts.seconds_saved:
-            text += f" At the pace of each trial that is {duration(facts.seconds_saved)} of slot time, an estimate."
+            text += f" That is about {duration(facts.seconds_saved)} of slot time, at each trial's training pace."
     if facts.redone:
         text += f" {count(facts.redone, 'epoch')} had to be trained again after a loss."
     return text

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import combinations
 from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
@@ -13,10 +15,13 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.optima import rank
 from orchestrator.spec import Spec
+from orchestrator.trial_length import length
 from orchestrator.view.summary import Summary
 
 LARGEST = 1e150
 """Beyond it the difference of two values, or its square, may overflow: no axis can be made for them."""
+
+_MOST_PACES = 300
 
 RETRIED, PAUSED, RUNNING, RETURNED = "lost, tried again", "paused at a rung", "still running", "handed back"
 _ENDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
@@ -105,28 +110,55 @@ class Facts:
         ]
         return sorted(found, key=lambda each: (each.slot, each.begin))
 
-    @cached_property
-    def paces(self) -> dict[int, float]:
-        """Seconds of slot time an epoch took, by trial, of those that reported."""
-        spent: dict[int, float] = {}
-        for stint in self.stints:
-            spent[stint.trial] = spent.get(stint.trial, 0.0) + stint.end - stint.begin
-        return {
-            trial.number: spent[trial.number] / len(trial.intermediate_values)
-            for trial in self.trials
-            if trial.number in spent and trial.intermediate_values
-        }
+    def trained(self, trial: FrozenTrial) -> int:
+        """Returns how many epochs, or steps, a trial was trained."""
+        return length(len(trial.intermediate_values), trial.last_step, self.spec.max_steps)
 
     @cached_property
     def seconds_saved(self) -> float | None:
-        """Slot time that the pruned trials did not take, at the pace of each; None where that cannot be said."""
-        full, pruned = self.spec.max_steps, self.of(TrialState.PRUNED)
-        if full is None or not self.paces:
+        """Slot time that the pruned trials did not take, at the pace of each; None where that cannot be said.
+
+        What a trial needs before its first epoch and after its last one (imports, data) is no part of its pace: it has
+        been spent, however long the trial would have trained on.
+        """
+        full, spent = self.spec.max_steps, self._spent
+        if full is None or not spent:
             return None
-        middle = sorted(self.paces.values())[len(self.paces) // 2]
+        beside = _beside_training(list(spent.values()))
+        paces = {number: (seconds - beside) / epochs for number, (epochs, seconds) in spent.items()}
+        middle = statistics.median(paces.values())
         return sum(
-            self.paces.get(each.number, middle) * max(0, full - len(each.intermediate_values)) for each in pruned
+            paces.get(each.number, middle) * max(0, full - self.trained(each)) for each in self.of(TrialState.PRUNED)
         )
+
+    @cached_property
+    def _spent(self) -> dict[int, tuple[int, float]]:
+        """Epochs and seconds of slot time by trial, of those that reported. A slot's first trial, which waited for the
+        imports of all others, counts only where there is no other."""
+        seconds: dict[int, float] = {}
+        first: dict[str, int] = {}
+        for stint in self.stints:
+            first.setdefault(stint.slot, stint.trial)
+            seconds[stint.trial] = seconds.get(stint.trial, 0.0) + stint.end - stint.begin
+        found = {
+            trial.number: (self.trained(trial), seconds[trial.number])
+            for trial in self.trials
+            if trial.number in seconds and self.trained(trial)
+        }
+        later = {number: each for number, each in found.items() if number not in first.values()}
+        return later or found
+
+
+def _beside_training(spent: list[tuple[int, float]]) -> float:
+    """Returns how many seconds of a trial's slot time do not grow with its epochs, by Theil and Sen's line through
+    (epochs, seconds); 0 where all are of one length."""
+    some = spent[:: -(-len(spent) // _MOST_PACES)]
+    slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(some, 2) if a[0] != b[0]]
+    if not slopes:
+        return 0.0
+    slope = max(0.0, statistics.median(slopes))
+    beside = statistics.median(seconds - slope * epochs for epochs, seconds in some)
+    return min(max(0.0, beside), min(seconds for _, seconds in spent))
 
 
 def _kind(row: AttemptRow, is_last: bool, state: TrialState | None, left: bool) -> str:

@@ -116,7 +116,7 @@ def best(facts: Facts) -> str:
         [
             str(trial.number),
             numbers(trial.values or ()),
-            str(len(trial.intermediate_values)),
+            str(facts.trained(trial)),
             *(_params_apart(trial, names) if apart else [", ".join(text(each, 100) for each in params(trial.params))]),
             *([saved or NOTHING] if any(files) else []),
         ]
@@ -169,7 +169,7 @@ def failed(facts: Facts) -> str:
             str(trial.number),
             text(cause_of(trial), 80),
             text(failure_of(trial).get("message", "")) or NOTHING,
-            str(len(trial.intermediate_values)),
+            str(facts.trained(trial)),
         ]
         for trial in trials[:MOST_FAILED]
     ]

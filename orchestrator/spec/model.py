@@ -60,8 +60,8 @@ class Spec(Table):
         timeout: So long after its first trial began, a search starts no more; what runs may end. Pauses count.
         target: When a trial completes with this value or a better one, no more are started.
         patience: When so many trials after the best one have completed or were pruned, no more are started.
-        max_total_steps: When so many epochs are recorded, of all trials together, no more are started.
-        max_steps: Epochs of a full trial, where known: for progress, savings, and the rungs of a rule that promotes.
+        max_total_steps: When so many epochs or steps are trained, by all trials together, no more are started.
+        max_steps: Epochs or steps of a full trial, where known: for progress, savings, and the rungs of promotion.
         parallel: At most so many trials are underway at once; as many as there are slots where it is not set.
         lookahead: So many trials are sampled ahead and wait in the queue; none with promotion, whatever stands here.
         seed: Of the sampler, and of the audit's draw. With one slot, a search of the same seed repeats exactly.

@@ -21,6 +21,7 @@ from orchestrator.storage.notes import read_told
 from orchestrator.storage.optimum import read_best, read_front
 from orchestrator.storage.reading import read_params, read_values, seconds
 from orchestrator.storage.theirs import STEPS, STUDIES, STUDY_USER_ATTRS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, from_stored
+from orchestrator.trial_length import length, saved
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 
@@ -71,7 +72,8 @@ class _Counted:
             ),
         )
         self.extra = {study: counts[0] for study, counts in extra.items()}
-        self.pruned = self._pruned_lengths()
+        self.sparse = self._lengths(func.max(STEPS.c.step) > func.count(STEPS.c.step))
+        self.pruned = self._lengths(TRIALS.c.state == "PRUNED")
         self.notes = read_told(connection, ids)
         self.attempts: dict[int, Counter[str]] = defaultdict(Counter)
         flags = select(STUDY_USER_ATTRS.c.study_id, STUDY_USER_ATTRS.c.value_json).where(
@@ -91,19 +93,20 @@ class _Counted:
             found[study][value] = count
         return found
 
-    def _pruned_lengths(self) -> dict[int, Counter[int]]:
-        """Returns how many pruned trials have so many epochs."""
+    def _lengths(self, which: ColumnElement[bool]) -> dict[int, Counter[tuple[int, int | None]]]:
+        """Returns how many of these trials have reported so often, and this step as the last one."""
         each = (
-            select(TRIALS.c.study_id, func.count(STEPS.c.step).label("epochs"))
+            select(TRIALS.c.study_id, func.count(STEPS.c.step).label("reports"), func.max(STEPS.c.step).label("last"))
             .outerjoin(STEPS, STEPS.c.trial_id == TRIALS.c.trial_id)
-            .where(TRIALS.c.study_id.in_(self._ids), TRIALS.c.state == "PRUNED")
-            .group_by(TRIALS.c.trial_id, TRIALS.c.study_id)
+            .where(TRIALS.c.study_id.in_(self._ids))
+            .group_by(TRIALS.c.trial_id, TRIALS.c.study_id, TRIALS.c.state)
+            .having(which)
             .subquery()
         )
-        found: dict[int, Counter[int]] = defaultdict(Counter)
-        query = select(each.c.study_id, each.c.epochs, func.count()).group_by(each.c.study_id, each.c.epochs)
-        for study, epochs, count in self._connection.execute(query):
-            found[study][epochs] = count
+        columns = each.c.study_id, each.c.reports, each.c.last
+        found: dict[int, Counter[tuple[int, int | None]]] = defaultdict(Counter)
+        for study, reports, last, count in self._connection.execute(select(*columns, func.count()).group_by(*columns)):
+            found[study][reports, last] = count
         return found
 
 
@@ -112,11 +115,12 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
     study = row.study_id
     states, attempts = counted.states.get(study, Counter()), counted.attempts.get(study, Counter())
     several = len(spec.objectives) > 1
-    pruned = counted.pruned.get(study, Counter())
-    saved = (
-        0
-        if spec.max_steps is None
-        else sum(count * max(0, spec.max_steps - epochs) for epochs, count in pruned.items())
+    pruned: Counter[int] = Counter()
+    for (reports, last), count in counted.pruned.get(study, Counter()).items():
+        pruned[length(reports, last, spec.max_steps)] += count
+    further = sum(
+        count * (length(reports, last, spec.max_steps) - reports)
+        for (reports, last), count in counted.sparse.get(study, Counter()).items()
     )
     progress = Progress(
         study=row.study_name,
@@ -129,12 +133,12 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         running=attempts[AttemptState.RUNNING],
         waiting=sum(attempts[state] for state in WAITING),
         paused=attempts[AttemptState.PAUSED],
-        epochs=counted.epochs.get(study, 0),
+        epochs=counted.epochs.get(study, 0) + further,
         max_steps=spec.max_steps,
-        epochs_saved=saved,
+        epochs_saved=saved(spec.max_steps, pruned),
         best=None if several else read_best(connection, study, maximize=spec.direction == "maximize"),
         front=len(read_front(connection, study, spec.objectives)) if several else None,
-        slots=_slots(connection, study),
+        slots=_slots(connection, study, spec.max_steps),
     )
     began = row.changed if row.state == "running" else None
     ends = _ends(connection, study, began)
@@ -149,7 +153,7 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
     )
 
 
-def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
+def _slots(connection: Connection, study: int, max_steps: int | None) -> tuple[SlotLine, ...]:
     """What each slot is at; the newest report is the one that was recorded last."""
     attempts = tables.attempts.c
     last = (
@@ -159,9 +163,19 @@ def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
         .scalar_subquery()
     )
     every = STEPS.alias()
-    epochs = select(func.count()).where(every.c.trial_id == TRIALS.c.trial_id).correlate(TRIALS).scalar_subquery()
+    reports, furthest = (
+        select(each).where(every.c.trial_id == TRIALS.c.trial_id).correlate(TRIALS).scalar_subquery()
+        for each in (func.count(), func.max(every.c.step))
+    )
     query = (
-        select(tables.attempts, STEPS.c.step, STEPS.c.intermediate_value, STEPS.c.intermediate_value_type, epochs)
+        select(
+            tables.attempts,
+            STEPS.c.step,
+            STEPS.c.intermediate_value,
+            STEPS.c.intermediate_value_type,
+            reports,
+            furthest,
+        )
         .join(TRIALS, and_(TRIALS.c.study_id == attempts.study_id, TRIALS.c.number == attempts.trial))
         .outerjoin(STEPS, STEPS.c.trial_intermediate_value_id == last)
         .where(attempts.study_id == study, attempts.state == AttemptState.RUNNING)
@@ -173,7 +187,7 @@ def _slots(connection: Connection, study: int) -> tuple[SlotLine, ...]:
             device=row.device,
             trial=row.trial,
             attempt=row.number,
-            epochs=row[-1],
+            epochs=length(row[-2], row[-1], max_steps),
             step=row.step,
             value=None
             if row.intermediate_value_type is None

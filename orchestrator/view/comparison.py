@@ -34,14 +34,14 @@ def render(recording: Recording, results: Sequence[Result], width: int) -> list[
     """Returns the table in lines of at most ``width`` cells, with a line before it and, after it, what has to be known
     to read it."""
     study = recording.study
-    rows = [_row(each, len(recording.reports)) for each in results]
+    rows = [_row(each, results[0].trained) for each in results]
     columns = [
         Column(head, [(row[place], "") for row in rows], head not in _LEFT, rank, _LEAST.get(head))
         for place, (head, rank) in enumerate(_HEADS.items())
     ]
     lines, left_out = lay_out(columns, width)
     trials = f"{count(len(recording.trials), 'trial')}, {len(study.completed)} completed"
-    epochs = count(len(recording.reports), "epoch")
+    epochs = count(results[0].trained, "epoch")
     head = Text(f"study {one_line(study.name)}: {trials}, {epochs}{_winner(recording, results)}")
     notes = [*_notes(recording, results), *([no_room(left_out)] if left_out else [])]
     return [head, Text(), *lines, *([Text()] if notes else []), *map(Text, notes)]

@@ -110,7 +110,7 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "state": summary.state,
         "best": best and {"number": best.number, "value": best.value, "params": best.params},
         "trials": msgspec.structs.asdict(summary.trials),
-        "epochs": {"trained": summary.epochs.trained, "budget": summary.epochs.budget},
+        "epochs": msgspec.structs.asdict(summary.epochs),
         "prune_latency_ms": summary.prune_latency_ms,
         "slot_gap_ms": summary.slot_gap_ms,
         "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
@@ -189,7 +189,7 @@ def _epochs(epochs: Epochs) -> str:
         return f"{epochs.trained} trained"
     text = f"{epochs.trained} of {epochs.budget} trained ({percent(epochs.trained, epochs.budget)})"
     if epochs.saved is not None:
-        text += f", {epochs.saved} saved by pruning ({percent(epochs.saved, epochs.budget)})"
+        text += f", {epochs.saved} saved by pruning ({percent(epochs.saved, epochs.trained + epochs.saved)})"
     return text
 
 

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import pytest
 from books import NOW, Books, attempt, everything
 from rich.console import Console
 
 from orchestrator.changes import Changes, NoteRow, TrialEnd
 from orchestrator.engine.study import StudyEngine
 from orchestrator.history.overview import PACE_TRIALS, Told, Work
+from orchestrator.history.replay import compare
+from orchestrator.history.results import summary_of
 from orchestrator.notices import TrialEnded
 from orchestrator.ports import NoteState
 from orchestrator.storage import tables
@@ -163,3 +168,31 @@ def test_a_database_of_before_there_were_notes_is_looked_at_and_taken_up(books: 
     books.database.prepare()
     books.commit(Changes(notes=[a_note("a")]))
     assert [owed.note.key for owed in books.store.owed()] == ["a"]
+
+
+@pytest.mark.parametrize("steps", [range(0, 100_000, 10_000), range(10_000, 60_000, 10_000), range(5), range(1, 6), ()])
+def test_one_study_has_one_figure_of_what_was_trained_and_saved(books: Books, steps: Sequence[int]) -> None:
+    """Whether steps are epochs or ten thousands of frames, and whatever the first one is."""
+    full = 100_000
+    books.create(max_steps=full, pruner={"name": "median"})
+    rows = [attempt(0, state="done"), attempt(1, state="running")]
+    books.commit(
+        Changes(
+            new_trials=dict.fromkeys(range(2), NOW),
+            attempts={row.token: row for row in rows},
+            values=[(number, step, 0.5) for number in range(2) for step in steps],
+            ends={0: TrialEnd("PRUNED", (0.5,), NOW + 1)},
+        )
+    )
+    each = max(len(steps), *steps) if steps else 0
+    with open_history(books.url) as history:
+        found = history.overview("study").progress
+        facts, recording = history.trial("study", "0"), history.recording("study")
+    summary = summary_of(books.load(), [], [], books.url, "", 1.0)
+    replayed = compare(recording, [])[0]
+    assert (found.epochs, found.epochs_saved) == (2 * each, full - each)
+    assert (summary.epochs.trained, summary.epochs.saved) == (found.epochs, found.epochs_saved)
+    assert StudyEngine(books.load(), NOW).progress().epochs_saved == found.epochs_saved
+    assert StudyEngine(books.load(), NOW).progress().epochs == found.epochs
+    assert [slot.epochs for slot in found.slots] == [each]
+    assert (facts.trained, replayed.trained) == (each, found.epochs)

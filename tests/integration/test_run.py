@@ -104,7 +104,8 @@ def test_the_json_object_has_what_it_promises(undisturbed: tuple[dict[str, Any],
     assert set(result["best"]) == {"number", "value", "params"}
     assert sum(result["trials"].values()) == 16 == len(found)
     assert result["trials"]["pruned"] > 2
-    assert result["epochs"] == {"trained": sum(len(row[3]) for row in found), "budget": 16 * 6}
+    trained = sum(len(row[3]) for row in found)
+    assert result["epochs"] == {"trained": trained, "budget": 16 * 6, "saved": 16 * 6 - trained}
     assert set(result["prune_latency_ms"]) == set(result["slot_gap_ms"]) == {"p50", "p99"}
 
 

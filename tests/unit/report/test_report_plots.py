@@ -122,6 +122,14 @@ def test_slot_time_saved_is_at_the_pace_of_each_trial() -> None:
     assert facts([trial(0, PRUNED, [0.1], [0.1])], [attempt(0, 0, 6)], max_steps=None).seconds_saved is None
 
 
+def test_slot_time_saved_leaves_out_what_is_spent_before_the_first_epoch() -> None:
+    """Each trial loads its data for 5 s and trains an epoch in 2 s; a slot's first trial imports for 30 s before."""
+    lengths = [9, 9, 4, 9, 2, 9]
+    trials = [trial(n, COMPLETE if e == 9 else PRUNED, [0.1], [0.1] * e) for n, e in enumerate(lengths)]
+    attempts = [attempt(n, 100 * n, 100 * n + 5 + 2 * e + (30 if n == 0 else 0)) for n, e in enumerate(lengths)]
+    assert facts(trials, attempts).seconds_saved == pytest.approx(2.0 * (5 + 7))
+
+
 @pytest.mark.parametrize(("stops", "bars", "each"), [(1, 5, 1), (26, 6, 1), (1_000, 20, None), (60_000, 40, None)])
 def test_stops_are_counted_in_few_bars_and_whole_numbers(stops: int, bars: int, each: int | None) -> None:
     late = [attempt(0, 0, 1, verdict="pruned", latency=0.001 * (1 + number % 10)) for number in range(stops)]

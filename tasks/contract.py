@@ -264,14 +264,22 @@ class Unreadable(msgspec.Struct, frozen=True, kw_only=True, tag="unreadable"):
     reason: str
 
 
+class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
+    """The keeper of this runner has ended without an outcome; sent by the worker's main process."""
+
+    how: str
+
+
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
-    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves."""
+    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves. With ``trouble`` its host can train nothing
+    for now, and takes no trials."""
 
     host: str
     slot: str
     device: str = "cpu"
     busy: bool = False
     queues: tuple[str, ...] = ()
+    trouble: str = ""
 
 
 Body = (
@@ -290,6 +298,7 @@ Body = (
     | Released
     | StudyStop
     | Revoked
+    | Lost
     | Alive
     | Unreadable
 )
@@ -301,7 +310,8 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the stream.
 
     ``token`` names the attempt, ``runner`` the one start of it that speaks, ``seq`` counts that runner's events from
-    1 without gaps. ``seq`` 0 stands outside the numbering (``alive``, ``revoked``): it is never confirmed or re-sent.
+    1 without gaps. ``seq`` 0 stands outside the numbering (``alive``, ``revoked``, ``lost``): it is never confirmed or
+    re-sent.
     """
 
     token: str

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 
+from orchestrator.changes import AttemptRow
 from orchestrator.control.actions import Actions
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.recovery import Slots, Watch
 from orchestrator.control.studies import Studies
 from orchestrator.engine.study import StudyEngine
+from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import Clock, Entry, Stream
 from tasks import keys
 from tasks.codec import Malformed, decode_event, salvage
-from tasks.contract import Alive, Confirmation, Event, Verdict
+from tasks.contract import Alive, Confirmation, Event, Lost, Verdict
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
 
 log = logging.getLogger(__name__)
@@ -102,6 +104,9 @@ class Intake:
         if isinstance(event.body, Alive):
             if row.verdict or event.runner != row.runner:
                 self._actions.confirmations[event.token] = engine.attempts.confirmation(event.token)
+        elif isinstance(event.body, Lost):
+            self._lose(engine, row, event.runner, event.body)
+            return
         else:
             try:
                 self._studies.feed(engine, "apply", event=event)
@@ -113,6 +118,14 @@ class Intake:
         # After the fold: a runner's first event is what binds it.
         if event.runner and event.runner == row.runner:
             self._watch.hear(event.token, self._clock.monotonic())
+
+    def _lose(self, engine: StudyEngine, row: AttemptRow, runner: str, body: Lost) -> None:
+        """A worker says that a keeper of its own has ended; what that one had to say itself was read before."""
+        if runner and runner == row.runner and row.state in (AttemptState.RUNNING, AttemptState.STOPPING):
+            self._studies.lose(row, f"its worker process on {row.host} ended: {body.how:.200}")
+        elif not row.runner:
+            # Nothing of it was run: the same task is sent again.
+            self._studies.feed(engine, "resend", token=row.token)
 
     def _meet_stranger(self, event: Event) -> None:
         """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""

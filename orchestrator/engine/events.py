@@ -25,6 +25,7 @@ from tasks.contract import (
     Finished,
     Imported,
     Look,
+    Lost,
     Paused,
     Released,
     Reply,
@@ -121,7 +122,7 @@ def _accept(core: Core, row: AttemptRow, event: Event, at: float) -> None:
             _stop_study(core, at)
         case Unreadable():
             core.counts["unreadable"] += 1
-        case Started() | Alive() | Revoked():
+        case Started() | Alive() | Revoked() | Lost():
             core.counts["unexpected"] += 1
         case _:
             assert_never(body)

@@ -16,6 +16,8 @@ from orchestrator.changes import AttemptRow
 from orchestrator.errors import BadInput
 from orchestrator.history.recorded import TrialFacts
 from orchestrator.lifecycle import AttemptState
+from tasks.regular_files import open_regular
+from tasks.trial_logs import trial_log
 
 _ENDED: Final = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 _LIVE: Final = frozenset({AttemptState.RUNNING, AttemptState.STOPPING})
@@ -89,7 +91,7 @@ def show(
     path = await_file(data, look) if follow else find(data, trial)
     for line in elsewhere(trial):
         print(line, file=sys.stderr)
-    with path.open("rb") as file:
+    with open(open_regular(path), "rb") as file:
         if lines is not None:
             last_lines(file, lines)
         printer.write(following(file, Ended(look)) if follow else rest(file))
@@ -100,8 +102,20 @@ def show(
 
 
 def log_file(data: Path, study: str, number: int) -> Path:
-    """Returns where a worker with the data folder ``data`` keeps the output of a trial."""
-    return data / "logs" / study / f"trial-{number:05d}.log"
+    """Returns where a worker with the data folder ``data`` keeps the output of a trial.
+
+    A log that lies where earlier versions kept it is still found there.
+    """
+    folders = log_folders(data, study)
+    paths = [folder / trial_log(data, study, number).name for folder in folders]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def log_folders(data: Path, study: str) -> list[Path]:
+    """Returns the folders below ``data`` with logs of a study: today's, and that of earlier versions if it is there."""
+    folder = trial_log(data, study, 0).parent
+    earlier = data / "logs" / study
+    return [folder, earlier] if earlier.is_dir() and earlier != folder.parent else [folder]
 
 
 def find(data: Path, trial: TrialFacts) -> Path:
@@ -118,7 +132,7 @@ def find(data: Path, trial: TrialFacts) -> Path:
     if not ran:
         raise BadInput(where, "no worker has begun it, so there is no log yet", f"it would be {path}")
     there = "; ".join(_where(each) for each in ran)
-    below = "/".join(path.parts[-3:])
+    below = path.relative_to(data)
     raise BadInput(
         where, f"its log {path} is not on this host", f"it ran on {there}: look for {below} in the data folder there"
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from orchestrator.control.checkpoints import Bin
-from orchestrator.history.logs import log_file
+from orchestrator.history.logs import log_folders
 from orchestrator.report.writing import folder_of
 
 LONGEST_SECONDS = 600.0
@@ -63,7 +63,7 @@ class Reports(Bin):
 
     def throw(self, study: str) -> None:
         """Deletes a study's report, and what its trials have printed on this host."""
-        for folder in (folder_of(self._data_dir, study), log_file(self._data_dir, study, 0).parent):
+        for folder in (folder_of(self._data_dir, study), *log_folders(self._data_dir, study)):
             location = str(folder.relative_to(self._data_dir))
             self._jobs.put(lambda location=location: self._delete(location, recursive=True))  # type: ignore[misc]
 

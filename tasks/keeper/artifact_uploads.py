@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import shutil
 import threading
 import time
@@ -13,8 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.contract import Artifact, ArtifactRef, Outcome
-from tasks.keeper.checkpoints import Voice
+from tasks.keeper.checkpoints import Voice, publish_end
 from tasks.keeper.place import FolderPlace, Place
+from tasks.regular_files import open_log
 
 log = logging.getLogger(__name__)
 
@@ -115,11 +117,13 @@ class Uploads:
                 if not self._queue or self._queue[0] is not item:
                     # Closed meanwhile: its end has been told.
                     return
-                if isinstance(item, End):
-                    self._given_up.discard(item.attempt.runner)
-                    self._on_end(item.attempt.runner, item.outcome)
-                elif kept:
-                    self._voice.publish(item.attempt.runner, Artifact(ref=item.ref))
+                try:
+                    self._announce(item, kept=kept)
+                except Exception:  # none of it may end the thread, on which the end of every trial waits
+                    log.exception("a file or an end could not be announced", extra={"action": "artifact_not_kept"})
+                    if isinstance(item, End):
+                        with contextlib.suppress(Exception):
+                            publish_end(self._voice, item.attempt.runner, item.outcome)
                 self._queue.popleft()
                 self._changed.notify_all()
             if isinstance(item, End):
@@ -128,6 +132,13 @@ class Uploads:
                 # Gone already where it was moved.
                 with contextlib.suppress(OSError):
                     item.path.unlink(missing_ok=True)
+
+    def _announce(self, item: Upload | End, *, kept: bool) -> None:
+        if isinstance(item, End):
+            self._given_up.discard(item.attempt.runner)
+            self._on_end(item.attempt.runner, item.outcome)
+        elif kept:
+            self._voice.publish(item.attempt.runner, Artifact(ref=item.ref))
 
     def _next(self) -> Upload | End | None:
         with self._changed:
@@ -145,7 +156,7 @@ class Uploads:
                 return True
             except Exception as error:  # a store may raise anything, and none of it may end the thread
                 problem = f"{type(error).__name__}: {error}"
-            if self._closing or time.monotonic() >= until or not item.path.exists():
+            if self._closing or time.monotonic() >= until or not os.path.exists(item.path):
                 not_kept(item.attempt, item.ref.kind, item.ref.filename, problem)
                 if self._patience:
                     self._given_up.add(runner)
@@ -181,7 +192,7 @@ def note(attempt: Attempt, line: str) -> None:
     about = {"action": "artifact_not_kept", "token": attempt.token}
     log.warning("%s: %s", attempt.log.stem, line, extra=about)
     try:
-        with attempt.log.open("a") as file:
+        with os.fdopen(open_log(attempt.log), "a", errors="backslashreplace") as file:
             file.write(line + "\n")
     except OSError:
         # On a full disk, say. The worker's log has it.

@@ -103,6 +103,9 @@ class Artifacts:
 
     def _collect(self, attempt: Attempt) -> None:
         folder = attempt.folder / FILES
+        if not _is_inside(folder, attempt.folder):
+            note(attempt, "artifact_dir was replaced by a link, and is not kept")
+            return
         for count, path in enumerate(_files_below(folder)):
             if count == MAX_FILES:
                 note(attempt, f"artifact_dir holds more than {MAX_FILES} files; the others are not kept")
@@ -112,6 +115,9 @@ class Artifacts:
             self._add(attempt, path, name, "file")
 
     def _add(self, attempt: Attempt, path: Path, name: str, kind: Literal["file", "model"]) -> None:
+        if not _is_inside(path.parent, attempt.folder):
+            note(attempt, f"{name!r:.80} is not kept: the folder that it was saved to was replaced by a link")
+            return
         try:
             status = path.lstat()
         except OSError as error:
@@ -134,6 +140,11 @@ class Artifacts:
             kind=kind,
         )
         self._uploads.add(Upload(attempt, path, ref))
+
+
+def _is_inside(folder: Path, root: Path) -> bool:
+    """Whether the folder really lies below ``root``, which the objective may have filled with links."""
+    return Path(os.path.realpath(folder)) == Path(os.path.realpath(root.parent)) / root.name / folder.relative_to(root)
 
 
 def _files_below(folder: Path) -> Iterator[Path]:

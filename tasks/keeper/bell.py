@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import selectors
 import signal
 import socket
 
@@ -31,6 +32,13 @@ class Bell:
     def ring(self) -> None:
         with contextlib.suppress(BlockingIOError):
             self._ringer.send(b"!")
+
+    def wait(self, timeout: float) -> None:
+        """Waits until it rings; ``timeout`` seconds at the most."""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self, selectors.EVENT_READ)
+            if selector.select(timeout):
+                self.answer()
 
     def answer(self) -> bool:
         """Takes what has rung; returns whether the doorbell was among it."""

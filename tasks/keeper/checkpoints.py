@@ -13,7 +13,7 @@ from typing import Protocol
 
 from tasks.checkpoint_files import UNFINISHED
 from tasks.codec import is_location
-from tasks.contract import Body, Checkpoint, CheckpointRef, Job, Outcome
+from tasks.contract import Body, Checkpoint, CheckpointRef, Failed, Job, Outcome
 from tasks.frames import Saved
 
 log = logging.getLogger(__name__)
@@ -29,6 +29,18 @@ class Voice(Protocol):
     def publish(self, runner: str, body: Body) -> int: ...
 
     def end(self, runner: str) -> None: ...
+
+
+def publish_end(voice: Voice, runner: str, outcome: Outcome) -> None:
+    """Publishes a runner's last word, or that it could not be."""
+    try:
+        voice.publish(runner, outcome)
+    except Exception as error:  # user code may have put anything into it
+        log.exception("the outcome of runner %s could not be published", runner, extra={"action": "not_published"})
+        message = ascii(f"its outcome could not be published: {error}")
+        voice.publish(runner, Failed(cause="died", error=type(error).__name__, message=message))
+    finally:
+        voice.end(runner)
 
 
 class Store(Protocol):
@@ -85,8 +97,7 @@ class FolderStore:
             self._voice.publish(runner, Checkpoint(ref=ref))
 
     def finish(self, runner: str, outcome: Outcome) -> None:
-        self._voice.publish(runner, outcome)
-        self._voice.end(runner)
+        publish_end(self._voice, runner, outcome)
 
     def close(self, timeout: float) -> None:
         """Nothing is on its way."""

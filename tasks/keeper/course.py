@@ -34,9 +34,10 @@ from tasks.frames import Asked, FromTrainer, Left, Saved, SavedModel, Shown, Sto
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.checkpoints import Store
 from tasks.keeper.herald import Herald
-from tasks.keeper.process import TrainerProcess, describe_exit
+from tasks.keeper.process import describe_exit
 from tasks.keeper.publisher import Publisher
 from tasks.keeper.replies import ReplyWaiter
+from tasks.keeper.trainers import Trainers
 from tasks.process_identity import with_namespace
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class Course:
 
     Args:
         job: The job.
-        trainer: Who trains it.
+        trainers: Holds the trainer.
         publisher: Takes what is said.
         replies: Waits for the answers to what is asked.
         store: Takes checkpoints.
@@ -74,7 +75,7 @@ class Course:
     def __init__(
         self,
         job: Job,
-        trainer: TrainerProcess,
+        trainers: Trainers,
         publisher: Publisher,
         replies: ReplyWaiter,
         store: Store,
@@ -88,8 +89,9 @@ class Course:
         self.runner = with_namespace(uuid.uuid4().hex)
         self.outcome: Outcome | None = None
         self.killed = False
+        self.announced = False
         self.rung: float | None = None
-        self._trainer = trainer
+        self._trainers = trainers
         self._publisher = publisher
         self._replies = replies
         self._store = store
@@ -168,14 +170,17 @@ class Course:
             return
         if now < self._kill_at(self._stop_sent):
             return
-        code = self._trainer.kill()
-        log.warning(
-            "trial %d did not leave in %.3g s, ended (%s)",
-            self.job.trial,
-            self.job.grace,
-            describe_exit(code),
-            extra={"action": "trainer_killed"},
-        )
+        self._kill(f"did not leave in {self.job.grace:.3g} s")
+
+    def hurry(self) -> None:
+        """Ends the trainer at once, without a grace period: the worker was told to stop a second time."""
+        if self.outcome is None:
+            self._kill("gets no grace period, for the worker was told to stop twice")
+
+    def _kill(self, why: str) -> None:
+        code = self._trainers.current.kill()
+        about = {"action": "trainer_killed"}
+        log.warning("trial %d %s, ended (%s)", self.job.trial, why, describe_exit(code), extra=about)
         self.outcome = self._stop_outcome(killed=True)
         self.killed = True
 
@@ -206,9 +211,8 @@ class Course:
             case Left():
                 self.outcome = self._stop_outcome(killed=False)
 
-    def hand_over(self, trainer: TrainerProcess) -> None:
+    def hand_over(self) -> None:
         """Another trainer is to run the job, of which nothing has been run; one that was told to stop has ended."""
-        self._trainer = trainer
         if self.stopping:
             self.outcome = self._stop_outcome(killed=False)
 
@@ -280,16 +284,16 @@ class Course:
     def _pass_on(self, reply: Reply, asked: Asked) -> None:
         question = asked.question
         if isinstance(question, Look):
-            self._trainer.send(Shown(id=asked.id, study=reply.study or StudyView(), error=reply.error))
+            self._trainers.current.send(Shown(id=asked.id, study=reply.study or StudyView(), error=reply.error))
             return
-        self._trainer.send(Suggested(id=asked.id, name=question.name, value=reply.value, error=reply.error))
+        self._trainers.current.send(Suggested(id=asked.id, name=question.name, value=reply.value, error=reply.error))
         if not reply.error:
             parameter = Parameter(value=reply.value, distribution=question.distribution)
             self._herald.parameter(question.name, parameter)
 
     def _stop(self) -> None:
         self._stop_sent = time.monotonic()
-        self._trainer.send(Stop(token=self.job.token))
+        self._trainers.current.send(Stop(token=self.job.token))
 
     def _stop_outcome(self, *, killed: bool) -> Outcome:
         if not self._condemned:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import logging
 import os
 import selectors
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 
@@ -16,21 +18,24 @@ import redis
 
 from tasks import log_lines
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.contract import Alive, Confirmation, Epoch, Failed, Job, Outcome, Started
+from tasks.contract import Alive, Confirmation, Epoch, Failed, Finished, Job, Outcome, Paused, Started
 from tasks.frames import FromTrainer, Preloaded, Ready, Run, Stale
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
-from tasks.keeper.checkpoints import open_store
+from tasks.keeper.checkpoints import open_store, publish_end
 from tasks.keeper.course import Course
+from tasks.keeper.excuses import Excuses
 from tasks.keeper.herald import Herald, Send
 from tasks.keeper.meters import Figure, Meter
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slot import Slot
-from tasks.keeper.slots import Slots
+from tasks.keeper.slots import Runner, Slots
 from tasks.keeper.trainers import Trainers
+from tasks.regular_files import open_log
 from tasks.row import Ending
 from tasks.signing import UNSIGNED, Keyring
+from tasks.trial_logs import trial_log
 from tasks.wire import Closed
 
 log = logging.getLogger(__name__)
@@ -39,7 +44,7 @@ MOST_IN_MEMORY = 50_000
 """Events that are kept in memory where the disk takes no more; then the objective waits in ``report``."""
 
 DRAIN_SECONDS = 5.0
-"""How long a keeper that ends waits for its last uploads, and for its last events to be confirmed."""
+"""How long a keeper that ends waits for its last uploads and confirmations."""
 
 FENCE_SECONDS = 1.0
 """How long the start of a job waits, at the most, to hear whether the attempt is still to be run."""
@@ -50,6 +55,9 @@ control plane needs to come back."""
 
 BINDING_PAUSE = 0.02
 """Seconds between two questions about that."""
+
+ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
+"""Signals at which a keeper hands its trial back and ends."""
 
 
 class Keeper:
@@ -99,21 +107,33 @@ class Keeper:
         self._course: Course | None = None
         self._left_at: float | None = None
         self._leaving = False
+        self._hurried = False
+        self._closing = False
         self._trainers = Trainers(slot, meter, on_preload)
+        self._excuses = Excuses(slot, slots, lambda: self._handing_back, self._bell.wait)
+
+    def take_signals(self, *, ignore: Collection[signal.Signals] = ()) -> None:
+        """Takes over the signals. Call it in the main thread, once Celery's pool has set its own handlers.
+
+        Args:
+            ignore: Those that would end it, and that the worker was started to ignore.
+        """
+        signal.signal(signal.SIGUSR2, self._on_signal)
+        for number in ENDING:
+            signal.signal(number, signal.SIG_IGN if number in ignore else self._on_terminate)
+        self._bell.take_signals()
 
     def start(self) -> None:
-        """Takes over the signals and begins to send signs of life. Call it in the main thread."""
-        signal.signal(signal.SIGUSR2, self._on_signal)
-        signal.signal(signal.SIGTERM, self._on_terminate)
-        self._bell.take_signals()
+        """Begins to send signs of life."""
         self._publisher.start()
         self._herald.start()
         self._trainers.watch_preload()
 
     def close(self) -> None:
         """Ends the trainer and gives the last files and events a little time to arrive."""
+        self._closing = True
         deadline = time.monotonic() + DRAIN_SECONDS
-        self._trainers.current.kill()
+        self._trainers.kill()
         # In this order: what a runner says last goes through all three.
         self._artifacts.close(DRAIN_SECONDS)
         self._store.close(max(0.5, deadline - time.monotonic()))
@@ -121,15 +141,14 @@ class Keeper:
         self._herald.close(0.5)
 
     def run(self, job: Job) -> tuple[Outcome, Ending]:
-        """Trains ``job`` to its end, whatever that is.
+        """Trains ``job`` to its end; returns the outcome, and how the task ended by it.
 
-        Returns the outcome, and how the task ended by it. On return the slot is free: the trainer waits for the next
-        job, or a new one is on its way.
+        On return the slot is free for the next job. Whatever is raised on the way, an outcome is published and the
+        signs of life end; a keeper that cannot even publish one leaves, and its worker says so.
         """
-        self._trainers.await_preload()
         course = self._course = Course(
             job,
-            self._trainers.current,
+            self._trainers,
             self._publisher,
             self._replies,
             self._store,
@@ -137,19 +156,20 @@ class Keeper:
             self._herald,
             ask_again=2 * self._heartbeat,
         )
-        self._publisher.begin(job.token, course.runner)
-        self._herald.begin(job)
+        self._slots.set_runner(self._slot.index, Runner(job.token, course.runner))
         self._slots.set_busy(self._slot.index, True)
         try:
+            self._publisher.begin(job.token, course.runner)
             with log_lines.about(job):
-                outcome = self._train(course)
-                self._artifacts.finish(course.runner, outcome)
-                self._meter.count_outcome(outcome)
-                # A worker that shuts down rings its keepers, too; of that Celery has said nothing.
-                announced = course.rung is not None and not self._handing_back
-                ending = self._herald.end(outcome, course.cause, announced=announced)
-                self._settle(job.grace)
-                return outcome, ending
+                outcome = self._outcome_of(course)
+                if self._publish(course, outcome):
+                    self._slots.set_runner(self._slot.index, None)
+                else:
+                    self._leaving = True
+                return outcome, self._conclude(course, outcome)
+        except BaseException:
+            self._leaving = True
+            raise
         finally:
             self._course = None
             self._slots.set_busy(self._slot.index, False)
@@ -160,22 +180,64 @@ class Keeper:
     def _handing_back(self) -> bool:
         return self._slots.draining or self._leaving
 
+    def _outcome_of(self, course: Course) -> Outcome:
+        try:
+            outcome = self._train(course)
+        except Exception as error:  # from the disk, the system, or a mistake of ours
+            outcome = course.outcome or self._excuses.judge_error(course.job, error)
+            # Its open files may be what has run out; the next keeper of this slot begins with none.
+            self._leaving |= getattr(error, "errno", None) == errno.EMFILE
+            if not self._trainers.missing and not self._trainers.current.ready:
+                self._trainers.replace("its keeper could not go on with the trial")
+            if not course.announced:
+                with contextlib.suppress(Exception):
+                    self._announce(course)
+        return self._excuses.judge(course.job, outcome)
+
+    def _publish(self, course: Course, outcome: Outcome) -> bool:
+        """Publishes a runner's last word, behind its files; returns whether that was possible."""
+        try:
+            self._artifacts.finish(course.runner, outcome)
+            return True
+        except Exception:  # what a trial has left may be anything
+            log.exception("the end of trial %d is published without its files", course.job.trial)
+            with contextlib.suppress(Exception):
+                publish_end(self._publisher, course.runner, outcome)
+                return True
+        return False
+
+    def _conclude(self, course: Course, outcome: Outcome) -> Ending:
+        """Tells the monitors of an outcome that is published, and has the slot be ready for the next job."""
+        ending = Ending(type(outcome).__name__.lower(), revoked=not isinstance(outcome, Finished | Failed | Paused))
+        try:
+            self._meter.count_outcome(outcome)
+            # A worker that shuts down rings its keepers, too; of that Celery has said nothing.
+            announced = course.rung is not None and not self._handing_back
+            ending = self._herald.end(outcome, course.cause, announced=announced)
+            self._settle(course.job.grace)
+        except Exception:  # the trial is over, and nothing of this changes how
+            log.exception("trial %d is over, and its slot starts anew", course.job.trial)
+            self._trainers.replace("its keeper could not go on")
+        return ending
+
     def _train(self, course: Course) -> Outcome:
-        """Runs the job, unless it turns out that nobody wants it to be run."""
+        """Runs the job, unless it turns out that it must not be run."""
+        self._trainers.await_preload()
+        self._trainers.refresh()
+        self._herald.begin(course.job)
         again = course.job.again
         if again:
             # Another slot may have taken it a moment before it was missed: what that one says is to come first.
             self._await_binding(course, FENCE_SECONDS)
         self._announce(course)
-        # A task may come twice, and what this one would write may be another runner's. The answer says who is bound
-        # to the attempt, if anybody is; while it is on its way nothing of the user's runs.
+        # A task may come twice. The answer says which runner is bound; until it comes nothing of the user's runs.
         self._publisher.await_answer(course.runner, FENCE_SECONDS)
         if again:
             self._await_binding(course, BINDING_SECONDS)
-        if refusal := course.refuse(self._handing_back):
+        if refusal := course.refuse(self._handing_back or bool(self._slots.trouble)):
             return refusal
-        if words := self._slot.admission.refuse(course.job.objective):
-            return Failed(cause="import", error="NotAdmitted", message=words)
+        if why := self._slot.admission.refuse(course.job.objective):
+            return Failed(cause="import", error="NotAdmitted", message=why)
         scratch = self._store.begin(course.job, course.runner)
         checkpoints = self._store.fetch(course.job, course.runner)
         # Fetching may have taken long.
@@ -205,23 +267,29 @@ class Keeper:
             course.runner,
             Started(
                 host=self._host,
-                pid=self._trainers.current.pid,
+                # Without a training process the job is about to be handed back.
+                pid=os.getpid() if self._trainers.missing else self._trainers.current.pid,
                 slot=self._slot.name,
                 device=self._slot.device,
                 gap=None if self._left_at is None else time.monotonic() - self._left_at,
                 resume_step=given[0].step if given else None,
             ),
         )
+        course.announced = True
 
     def _follow(self, course: Course, run: Run) -> Outcome:
         while course.outcome is None:
             course.consider_stopping(self._handing_back)
+            if self._hurried or self._slots.hurrying:
+                course.hurry()
+                break
             for frame in self._wait(course.patience()):
                 self._hear(course, run, frame)
             course.look_at_the_clock()
-            if course.killed:
-                self._trainers.renew()
+        if course.killed:
+            self._trainers.renew()
         self._left_at = time.monotonic()
+        assert course.outcome is not None, "hurrying makes one, too"
         return course.outcome
 
     def _hear(self, course: Course, run: Run, frame: FromTrainer | None) -> None:
@@ -232,7 +300,7 @@ class Keeper:
             self._trainers.note(frame)
         elif isinstance(frame, Stale):
             self._trainers.replace(frame.why)
-            course.hand_over(self._trainers.current)
+            course.hand_over()
             if course.outcome is None:
                 self._trainers.hand_out(run)
         else:
@@ -271,7 +339,7 @@ class Keeper:
         """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""
         deadline = time.monotonic() + grace
         self._replies.stop()
-        while not self._trainers.current.ready and not self._leaving:
+        while not self._trainers.missing and not self._trainers.current.ready and not self._leaving:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._trainers.replace("it did not come back from the last trial")
@@ -285,9 +353,11 @@ class Keeper:
                     self._trainers.note(frame)
 
     def _log_file(self, job: Job) -> Path:
-        folder = self._slot.logs / job.study
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder / f"trial-{job.trial:05d}.log"
+        path = trial_log(self._slot.data, job.study, job.trial)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        # Made here, so that a disk without room is the host's trouble and not the end of the training process.
+        os.close(open_log(path))
+        return path
 
     def _alive(self) -> Alive:
         self._meter.set(Figure.UNCONFIRMED, self._publisher.unconfirmed())
@@ -299,6 +369,7 @@ class Keeper:
             device=self._slot.device,
             busy=self._course is not None,
             queues=self._slot.queues,
+            trouble=self._slots.trouble,
         )
 
     def _confirmed(self, runner: str, confirmation: Confirmation) -> None:
@@ -313,10 +384,10 @@ class Keeper:
             self._course.rung = time.monotonic()
 
     def _on_terminate(self, signum: int, frame: FrameType | None) -> None:
-        """Stops the trial, hands it back, then exits; at once where there is none."""
+        """Stops the trial, hands it back, then exits; at once where there is none. A second one hurries."""
         del signum, frame
-        self._leaving = True
-        if self._course is None:
+        self._hurried, self._leaving = self._leaving, True
+        if self._course is None and not self._closing:
             self._leave(drain=self._artifacts.pending or self._store.pending)
         self._bell.ring()
 
@@ -324,6 +395,6 @@ class Keeper:
         if drain:
             self.close()
         else:
-            self._trainers.current.kill()
+            self._trainers.kill()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

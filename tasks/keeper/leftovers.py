@@ -6,8 +6,11 @@ import contextlib
 import os
 import signal
 import time
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
+
+from tasks.lifeline import adopts_orphans
 
 MARK: Final = "ORCHESTRATOR_TRAINER"
 """Environment variable that the trainers of a slot have for themselves, and all that they start inherits."""
@@ -51,3 +54,42 @@ def _look_for(mark: str) -> tuple[list[int], bool]:
                 # zombie or a thread of the kernel, has no program either, and reading its name is an error.
                 unknown = bool((path.parent / "exe").readlink()) or unknown
     return found, unknown
+
+
+def end_orphans(ours: Collection[int] = ()) -> int:
+    """Ends the processes that this one has adopted, and those that they leave to it; returns how many there were.
+
+    They are what a trainer has started, also with an environment and a session of its own. What this process has
+    started itself is in its own session, or among ``ours``. A process that adopts no orphans ends none.
+    """
+    ended: set[int] = set()
+    if not adopts_orphans():
+        return 0
+    session = os.getsid(0)
+    for _ in range(_ROUNDS * _ROUNDS):
+        adopted = [pid for pid in _children() if pid not in ours and _session(pid) not in (None, session)]
+        if not adopted:
+            break
+        for pid in adopted:
+            with contextlib.suppress(OSError):
+                os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(OSError):
+                os.waitpid(pid, os.WNOHANG)
+        if ended.issuperset(adopted):
+            time.sleep(_PAUSE_SECONDS)
+        ended.update(adopted)
+    return len(ended)
+
+
+def _children() -> list[int]:
+    found: list[int] = []
+    for task in Path("/proc/self/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return found
+
+
+def _session(pid: int) -> int | None:
+    with contextlib.suppress(OSError):
+        return os.getsid(pid)
+    return None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tasks.checkpoint_files import UNFINISHED
+from tasks.regular_files import open_regular
 
 
 class Place:
@@ -33,6 +34,8 @@ class Place:
             files.get_file(posixpath.join(root, location), str(path))
 
     def put(self, path: Path, location: str) -> None:
+        # A store opens it by its name, and would wait at a named pipe.
+        os.close(open_regular(path))
         files, root = self._open()
         where = posixpath.join(root, location)
         with self._anew_after_an_error():
@@ -71,26 +74,27 @@ class FolderPlace:
         self._root = root
 
     def put(self, path: Path, location: str) -> None:
-        """Moves a file; on return it is on the disk.
+        """Moves a regular file; on return it is on the disk.
 
         Raises:
             OSError: it cannot be; the file stays where it was.
         """
         self._root.mkdir(parents=True, exist_ok=True)
-        _sync(path)
+        _sync(open_regular(path))
         try:
             os.replace(path, self._root / location)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
             self._copy(path, location)
-        _sync(self._root)
+        _sync(os.open(self._root, os.O_RDONLY))
 
     def _copy(self, path: Path, location: str) -> None:
         draft = self._root / f"{location}{UNFINISHED}"
         try:
-            shutil.copyfile(path, draft)
-            _sync(draft)
+            with os.fdopen(open_regular(path), "rb") as source, draft.open("wb") as copy:
+                shutil.copyfileobj(source, copy)
+            _sync(open_regular(draft))
             os.replace(draft, self._root / location)
         except BaseException:
             with contextlib.suppress(OSError):
@@ -98,8 +102,7 @@ class FolderPlace:
             raise
 
 
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
+def _sync(fd: int) -> None:
     try:
         os.fsync(fd)
     finally:

@@ -10,9 +10,11 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import ClassVar
 
 from tasks.frames import ToTrainer
-from tasks.keeper.leftovers import MARK, end_marked
+from tasks.keeper.leftovers import MARK, end_marked, end_orphans
+from tasks.regular_files import open_log
 from tasks.wire import Closed, Wire
 
 
@@ -29,11 +31,17 @@ class TrainerProcess:
         preload: Objective to import at once, or empty.
     """
 
+    living: ClassVar[set[int]] = set()
+    """Process ids of those that were started here and have not been collected."""
+
     def __init__(self, environment: Mapping[str, str], mark: str, log: Path, preload: str = "") -> None:
-        ours, theirs = socket.socketpair()
         self._mark = mark
+        ours, theirs = socket.socketpair()
+        self.wire = Wire(ours)
         command = [sys.executable, "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
-        with theirs, log.open("ab") as output:
+        with contextlib.ExitStack() as undo, theirs:
+            undo.callback(self.wire.close)
+            output = undo.enter_context(os.fdopen(open_log(log), "ab"))
             self._process = subprocess.Popen(
                 command + ([preload] if preload else []),
                 env=dict(environment) | {MARK: mark},
@@ -43,12 +51,18 @@ class TrainerProcess:
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
-        self.wire = Wire(ours)
+            undo.pop_all()
+            output.close()
+        self.living.add(self._process.pid)
         self.ready = False
 
     @property
     def pid(self) -> int:
         return self._process.pid
+
+    @property
+    def has_ended(self) -> bool:
+        return self._process.poll() is not None
 
     def send(self, message: ToTrainer) -> None:
         """Sends a frame; a trainer that is gone is found by reading, so nothing is raised here."""
@@ -72,8 +86,12 @@ class TrainerProcess:
             os.killpg(self._process.pid, signal.SIGKILL)
         # What has left the group has kept the mark.
         end_marked(self._mark)
+        code = self._process.wait() if code is None else code
+        self.living.discard(self._process.pid)
+        # And what has another environment, too, is this process's child by now.
+        end_orphans(self.living)
         self.wire.close()
-        return self._process.wait() if code is None else code
+        return code
 
 
 def describe_exit(code: int) -> str:

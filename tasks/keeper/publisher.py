@@ -78,11 +78,17 @@ class Publisher(threading.Thread):
             self._current = (token, runner)
 
     def publish(self, runner: str, body: Body) -> int:
-        """Queues an event of ``runner`` and returns its sequence number."""
+        """Queues an event of ``runner`` and returns its sequence number; drops what comes behind its last word.
+
+        One that cannot be encoded raises, and takes no number.
+        """
         with self._lock:
-            outbox = self._outboxes[runner]
+            outbox = self._outboxes.get(runner)
+            if outbox is None or outbox.closed:
+                return 0
+            data = self._signed(Event(token=outbox.token, runner=runner, seq=outbox.last + 1, body=body))
             outbox.last += 1
-            outbox.add(self._signed(Event(token=outbox.token, runner=runner, seq=outbox.last, body=body)))
+            outbox.add(data)
             full = outbox.full
         if not full:
             self._wake.set()
@@ -99,7 +105,8 @@ class Publisher(threading.Thread):
     def end(self, runner: str) -> None:
         """Says that no more events of ``runner`` will come; what is unconfirmed is still sent again until it is."""
         with self._lock:
-            self._outboxes[runner].closed = True
+            if runner in self._outboxes:
+                self._outboxes[runner].closed = True
             if self._current[1] == runner:
                 self._current = ("", "")
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from tasks.checkpoint_files import file_digest
 from tasks.contract import Checkpoint, CheckpointRef, Finished, Job, Outcome, Stopped
 from tasks.frames import Saved
-from tasks.keeper.checkpoints import Voice, reference
+from tasks.keeper.checkpoints import Voice, publish_end, reference
 from tasks.keeper.place import Place
 from tasks.keeper.scratch import ScratchFolder
 
@@ -87,8 +87,7 @@ class RemoteStore:
         if isinstance(outcome, Finished | Stopped):
             # Nobody goes on from its checkpoints, so its end need not wait for them.
             self._uploader.drop(runner)
-            self._voice.publish(runner, outcome)
-            self._voice.end(runner)
+            publish_end(self._voice, runner, outcome)
             self._uploader.add(_End(runner, None, scratch))
         else:
             self._uploader.add(_End(runner, outcome, scratch))
@@ -156,12 +155,18 @@ class _Uploader:
 
     def _run(self) -> None:
         while (item := self._next()) is not None:
-            uploaded = isinstance(item, _Upload) and self._upload(item)
-            with self._changed:
-                # Dropped meanwhile: there is nothing to say about it any more.
-                if self._at_hand(item):
-                    self._queue.popleft()
-                    self._announce(item, uploaded=uploaded)
+            try:
+                uploaded = isinstance(item, _Upload) and self._upload(item)
+                with self._changed:
+                    # Dropped meanwhile: there is nothing to say about it any more.
+                    if self._at_hand(item):
+                        self._queue.popleft()
+                        self._announce(item, uploaded=uploaded)
+            except Exception:  # none of it may end the thread, on which the end of every trial waits
+                log.exception("a checkpoint could not be announced", extra={"action": "upload_failed"})
+                with self._changed:
+                    if self._at_hand(item):
+                        self._queue.popleft()
             with contextlib.suppress(OSError):
                 if isinstance(item, _Upload):
                     item.path.unlink(missing_ok=True)
@@ -181,8 +186,7 @@ class _Uploader:
             if uploaded:
                 self._voice.publish(item.runner, Checkpoint(ref=item.ref))
         elif item.outcome is not None:
-            self._voice.publish(item.runner, item.outcome)
-            self._voice.end(item.runner)
+            publish_end(self._voice, item.runner, item.outcome)
 
     def _upload(self, item: _Upload) -> bool:
         """Tries until it is done, until it makes no sense any more, or until it has been tried long enough."""

@@ -12,9 +12,33 @@ from typing import Any
 
 
 class ScratchFolder:
-    """A folder of this keeper's own below ``root``, locked as long as it lives; those of dead keepers are removed."""
+    """A folder of this keeper's own below ``root``, locked as long as it lives; those of dead keepers are removed.
+
+    Where it cannot be made now, or has been removed, it is made when it is asked for.
+    """
 
     def __init__(self, root: Path) -> None:
+        self._root = root
+        self._path: Path | None = None
+        self._fd: int | None = None
+        with contextlib.suppress(OSError):
+            self._make()
+
+    @property
+    def path(self) -> Path:
+        """The folder.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        if self._path is None or not self._path.is_dir():
+            self.remove()
+            self._make()
+        assert self._path is not None
+        return self._path
+
+    def _make(self) -> None:
+        root = self._root
         root.mkdir(parents=True, exist_ok=True)
         # Under one lock, so that nobody's folder is taken for a dead keeper's before it is locked.
         with _locked(root):
@@ -22,12 +46,15 @@ class ScratchFolder:
                 if each.is_dir() and (fd := _lock(each)) is not None:
                     shutil.rmtree(each, ignore_errors=True)
                     os.close(fd)
-            self.path = root / f"keeper-{uuid.uuid4().hex[:12]}"
-            self.path.mkdir()
-            self._fd = _lock(self.path)
+            path = root / f"keeper-{uuid.uuid4().hex[:12]}"
+            path.mkdir()
+            self._fd = _lock(path)
+            self._path = path
 
     def remove(self) -> None:
-        shutil.rmtree(self.path, ignore_errors=True)
+        if self._path is not None:
+            shutil.rmtree(self._path, ignore_errors=True)
+            self._path = None
         if self._fd is not None:
             os.close(self._fd)
             self._fd = None
@@ -44,7 +71,11 @@ def _locked(folder: Path) -> Any:
 
 
 def _lock(folder: Path) -> int | None:
-    fd = os.open(folder, os.O_RDONLY)
+    try:
+        # What is no folder any more may be a named pipe, whose opening waits.
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    except OSError:
+        return None
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:

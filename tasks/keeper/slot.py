@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.admission import Admission
+from tasks.keeper.checkpoints import local_folder
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,12 @@ class Slot:
     @property
     def logs(self) -> Path:
         return self.data / "logs"
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of this host's own that a trial's files are written to."""
+        stores = map(local_folder, (self.checkpoints, self.artifacts))
+        return [self.logs, self.scratch, *(folder for folder in stores if folder is not None)]
 
     @property
     def scratch(self) -> Path:

@@ -19,15 +19,12 @@ log = logging.getLogger(__name__)
 
 
 class Trainers:
-    """Holds the one trainer that a slot has at a time.
+    """Holds the one trainer that a slot has at a time, or none where the host cannot start one.
 
     Args:
         slot: The slot.
         meter: Takes how often one was replaced.
         on_preload: Called with the result of importing the objective that the slot names.
-
-    Attributes:
-        current: The trainer.
     """
 
     def __init__(self, slot: Slot, meter: Meter, on_preload: Callable[[Preloaded], None]) -> None:
@@ -37,7 +34,34 @@ class Trainers:
         self._preloading: threading.Thread | None = None
         # A keeper that was killed here before has ended nothing.
         end_marked(slot.mark)
-        self.current = self._start()
+        self._current: TrainerProcess | None = None
+        self._try_to_start()
+
+    @property
+    def current(self) -> TrainerProcess:
+        """The trainer; where there is none, one is started now.
+
+        Raises:
+            OSError: none can be started.
+        """
+        if self._current is None:
+            self._current = self._start()
+        return self._current
+
+    @property
+    def missing(self) -> bool:
+        """Whether there is none."""
+        return self._current is None
+
+    def refresh(self) -> None:
+        """Replaces a trainer that has ended while it waited for a job."""
+        if self._current is not None and self._current.has_ended:
+            self.replace("it ended while it waited")
+
+    def kill(self) -> None:
+        """Ends the trainer."""
+        if self._current is not None:
+            self._current.kill()
 
     def watch_preload(self) -> None:
         """Passes on how the first import went, while no job is there whose loop would read it."""
@@ -68,13 +92,21 @@ class Trainers:
     def replace(self, why: str) -> None:
         """Ends the trainer, and has another one take its place."""
         log.info("the trainer is replaced: %s", why, extra={"action": "trainer_replaced"})
-        self.current.kill()
+        self.kill()
         self.renew()
 
     def renew(self) -> None:
         """Has another one take the place of a trainer that has ended."""
         self._meter.count(Figure.REPLACEMENTS)
-        self.current = self._start()
+        self._try_to_start()
+
+    def _try_to_start(self) -> None:
+        """Starts a trainer; where that fails the next job asks for one again, and is handed back if it fails then."""
+        self._current = None
+        try:
+            self._current = self._start()
+        except Exception as error:  # whatever it is, the slot lives on
+            log.error("no training process can be started: %s", error, extra={"action": "trainer_missing"})
 
     def _start(self) -> TrainerProcess:
         self._slot.logs.mkdir(parents=True, exist_ok=True)
@@ -89,7 +121,7 @@ class Trainers:
         return trainer
 
     def _hear_preload(self) -> None:
-        with contextlib.suppress(Closed, Malformed):
+        with contextlib.suppress(Closed, Malformed, OSError):
             for frame in map(decode_from_trainer, self.current.wire.receive()):
                 if isinstance(frame, Preloaded):
                     self._on_preload(frame)

@@ -8,6 +8,7 @@ import socket
 import sys
 
 from tasks.imports import rare_collections
+from tasks.interruption import interrupt
 from tasks.lifeline import adopt_orphans, die_with_parent
 from tasks.wire import Wire
 
@@ -21,7 +22,7 @@ def main() -> None:
     die_with_parent(parent)
     # Celery's pool ignores it, which is inherited over exec, and on to what the objective starts. A terminal's Ctrl-C
     # does not come here, for this is a session of its own.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGINT, interrupt)
     # Celery's pool blocks nothing, but a signal mask is inherited over exec and would hide the stop signal.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2, signal.SIGTERM, signal.SIGCHLD})
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)

@@ -6,6 +6,7 @@ import importlib
 import math
 import os
 import reprlib
+import signal
 import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ import optuna
 from tasks.admission import ANYTHING, Admission, NotAdmitted
 from tasks.contract import Failed, FailureCause, Finished, Paused
 from tasks.imports import rare_collections
+from tasks.interruption import Interrupted
 from tasks.trainer.elsewhere import children_end_here
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing
@@ -84,6 +86,8 @@ def run(
         if interrupter.has_stopped(token):
             # C++ that called back into Python makes an exception of its own out of any other.
             return None
+        if isinstance(error, Interrupted):
+            return Failed(cause="died", error="KeyboardInterrupt", message="SIGINT", exit_code=-signal.SIGINT)
         return Failed(
             cause=cause_of(error),
             error=type(error).__name__,

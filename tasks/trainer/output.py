@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from pathlib import Path
+
+from tasks.regular_files import open_log
 
 
 def redirect(path: str) -> None:
     """Points standard output and error at the file ``path``."""
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    fd = open_log(Path(path))
     os.dup2(fd, 1)
     os.dup2(fd, 2)
     os.close(fd)

@@ -23,13 +23,14 @@ from tasks.keeper.devices import slot_count
 from tasks.keeper.keeper import Keeper
 from tasks.keeper.meters import Meters
 from tasks.keeper.slots import Slots
-from tasks.lifeline import die_with_parent, keep_secrets
+from tasks.lifeline import adopt_orphans, die_with_parent, keep_secrets
 from tasks.worker import delivery
 from tasks.worker.ground import Refused, check_ground, find_gpus
 from tasks.worker.metrics import make_worker_registry
 from tasks.worker.options import parse
 from tasks.worker.pool import Manner, Pool, Shared
 from tasks.worker.retirement import Retirement
+from tasks.worker.room import Room
 
 LAST_WORD_TENTHS = 20
 """Tenths of a second for which a pool process that ends waits until Celery's main process has taken what came of its
@@ -38,7 +39,8 @@ it has forgotten the task, the broker will bring it again, and whoever gets it i
 
 
 class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
-    """Takes a task from the queue only while a keeper is really free, and none once the worker retires.
+    """Takes a task from the queue only while a keeper is really free and its host has room, and none once the worker
+    retires.
 
     Celery counts a slot as free as soon as its task is revoked; a trainer that takes its time to leave would make
     the next task wait here while a slot elsewhere idles.
@@ -52,13 +54,18 @@ class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
         retirement.attach(consumer.hub)
         qos = consumer.task_consumer.channel.qos
         may_consume = qos.can_consume
-        qos.can_consume = lambda: not retirement.begun and slots.busy() < slots.count and may_consume()
+        room: Room = consumer.app.conf.room
+        qos.can_consume = lambda: (
+            not retirement.begun and slots.busy() < slots.count and room.is_there() and may_consume()
+        )
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the worker until it is told to stop: SIGTERM hands the trials back, a second one ends it at once."""
+    """Runs the worker until it is told to stop: SIGTERM, SIGINT and SIGHUP hand the trials back, after their grace
+    period or, when one of them comes a second time, at once."""
     options = parse(arguments)
     keep_secrets()
+    adopt_orphans()
     if options.parent:
         die_with_parent(options.parent)
     try:
@@ -91,7 +98,9 @@ def main(arguments: list[str] | None = None) -> int:
         heartbeat=options.heartbeat,
         preload=options.preload,
     )
-    Pool(app, keeper, ground, Shared(slots, meters, shown), manner).attach()
+    pool = Pool(app, keeper, ground, Shared(slots, meters, shown), manner)
+    app.conf.room = Room(slots, pool.folders)
+    pool.attach()
     worker = app.Worker(
         hostname=manner.hostname,
         pool_cls="prefork",
@@ -103,7 +112,7 @@ def main(arguments: list[str] | None = None) -> int:
         optimization="fair",
         quiet=True,
     )
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    worker.install_platform_tweaks = pool.take_signals
     # Pool processes inherit it. It would end one that is told to stop before it has become a keeper.
     signal.signal(getattr(signal, STOP_SIGNAL), signal.SIG_IGN)
     billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = LAST_WORD_TENTHS

@@ -6,29 +6,34 @@ import contextlib
 import functools
 import os
 import signal
+import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import celery
+import celery.apps.worker
 import redis
 from billiard.process import current_process
 from celery import signals
+from celery.concurrency import asynpool
 
 from tasks import keys
 from tasks.app import STOP_SIGNAL
 from tasks.codec import encode
-from tasks.contract import Event, Revoked
+from tasks.contract import Body, Event, Lost, Revoked
 from tasks.exposition import Exposition
 from tasks.frames import Preloaded
 from tasks.keeper.devices import device_name, slot_environment
-from tasks.keeper.keeper import Keeper
+from tasks.keeper.keeper import ENDING, Keeper
+from tasks.keeper.leftovers import end_orphans
 from tasks.keeper.meters import Meters
+from tasks.keeper.process import describe_exit
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
-from tasks.lifeline import die_with_parent
+from tasks.lifeline import adopt_orphans, die_with_parent
 from tasks.signing import Purpose
 from tasks.worker import remote_control
 from tasks.worker.ground import Ground
@@ -90,10 +95,25 @@ class Pool:
         self._mark = uuid.uuid4().hex
         # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
         self._client = ground.connect()
+        # As with nohup.
+        self._ignored = {number for number in ENDING if signal.getsignal(number) is signal.SIG_IGN} - {signal.SIGINT}
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of this host's own that a trial's files are written to."""
+        return self._slot(0).folders
+
+    def take_signals(self, worker: Any) -> None:
+        """Takes the place of Celery's own handlers, of which that of SIGHUP starts the worker anew."""
+        for number in ENDING:
+            if number not in self._ignored:
+                celery.apps.worker.install_worker_term_handler(worker, sig=number.name)
 
     def attach(self) -> None:
         """Connects the signals."""
         remote_control.take_over(self._report_revoked)
+        # Billiard sets handlers of its own after `worker_process_init`.
+        asynpool.AsynPool.Worker = _pool_process(self._take_signals_of_keeper)
         self._app.conf.pool_processes = list
         for celery_signal, handler in (
             (signals.worker_process_init, self._begin_process),
@@ -106,12 +126,38 @@ class Pool:
 
     def _begin_process(self, **_: Any) -> None:
         die_with_parent(self._main_pid)
+        adopt_orphans()
         if self._shared.exposition is not None:
             self._shared.exposition.leave_to_parent()
-        slots, manner, ground = self._shared.slots, self._manner, self._ground
-        index = int(current_process().index or 0) % slots.count
-        environment = slot_environment(index, slots.count, manner.gpus, os.environ)
-        slot = Slot(
+        manner, ground = self._manner, self._ground
+        index = self._index_of(current_process())
+        self._shared.slots.set_busy(index, False)
+        self._shared.slots.set_runner(index, None)
+        self._keeper[:] = [
+            Keeper(
+                self._slot(index),
+                ground.connect,
+                functools.partial(_tell_monitors, self._app, manner.hostname),
+                heartbeat=manner.heartbeat,
+                slots=self._shared.slots,
+                meter=self._shared.meters.of(index),
+                on_preload=functools.partial(_tell_preload, ground, manner.name),
+                keyring=ground.keyring,
+            )
+        ]
+        self._keeper[0].start()
+
+    def _take_signals_of_keeper(self) -> None:
+        if self._keeper:
+            self._keeper[0].take_signals(ignore=self._ignored)
+
+    def _index_of(self, process: Any) -> int:
+        return int(process.index or 0) % self._shared.slots.count
+
+    def _slot(self, index: int) -> Slot:
+        manner, ground = self._manner, self._ground
+        environment = slot_environment(index, self._shared.slots.count, manner.gpus, os.environ)
+        return Slot(
             index=index,
             name=f"{manner.hostname}/{index}",
             mark=f"{self._mark}-{index}",
@@ -124,20 +170,6 @@ class Pool:
             queues=ground.queues,
             preload=manner.preload,
         )
-        slots.set_busy(index, False)
-        self._keeper[:] = [
-            Keeper(
-                slot,
-                ground.connect,
-                functools.partial(_tell_monitors, self._app, manner.hostname),
-                heartbeat=manner.heartbeat,
-                slots=slots,
-                meter=self._shared.meters.of(index),
-                on_preload=functools.partial(_tell_preload, ground, manner.name),
-                keyring=ground.keyring,
-            )
-        ]
-        self._keeper[0].start()
 
     def _end_process(self, **_: Any) -> None:
         if self._keeper:
@@ -147,12 +179,24 @@ class Pool:
         if isinstance(signum, str):
             # Nobody has revoked this one. Its pool process has died, and as a stop had once been sent to that process
             # for an earlier task, Celery takes its death for the end it was told to make of this one; only then is
-            # the signal a text. The loss is found by the silence of the keeper.
+            # the signal a text.
             return
         self._report_revoked(request.id, running=bool(terminated))
 
     def _report_revoked(self, token: str, *, running: bool = False) -> None:
-        event = encode(Event(token=token, runner="", seq=0, body=Revoked(running=running)))
+        self._report(token, "", Revoked(running=running))
+
+    def _on_process_down(self, process: Any) -> None:
+        """A keeper has ended. What it still had in hand is lost, and what its trainer has started is ended."""
+        index = self._index_of(process)
+        runner = self._shared.slots.runner(index)
+        self._shared.slots.set_runner(index, None)
+        if runner is not None:
+            self._report(*runner, Lost(how=describe_exit(process.exitcode or 0)))
+        threading.Thread(target=end_orphans, name="orphans", daemon=True).start()
+
+    def _report(self, token: str, runner: str, body: Body) -> None:
+        event = encode(Event(token=token, runner=runner, seq=0, body=body))
         with contextlib.suppress(redis.RedisError):
             self._client.xadd(keys.EVENTS, {keys.EVENT_FIELD: self._ground.keyring.seal(Purpose.EVENT, event)})
 
@@ -165,8 +209,26 @@ class Pool:
     def _on_ready(self, sender: Any, **_: Any) -> None:
         pool = sender.controller.pool if hasattr(sender, "controller") else sender.pool
         self._app.conf.pool_processes = lambda: [process.pid for process in pool._pool._pool]
+        on_process_down = pool._pool.on_process_down
+
+        def tell(process: Any) -> None:
+            on_process_down(process)
+            self._on_process_down(process)
+
+        pool._pool.on_process_down = tell
         if self._shared.exposition is not None:
             self._shared.exposition.start()
+
+
+def _pool_process(begin: Callable[[], None]) -> type[asynpool.Worker]:
+    """Returns Celery's pool process with something to do before its first task."""
+
+    class PoolProcess(asynpool.Worker):  # type: ignore[misc]
+        def on_loop_start(self, pid: int) -> None:
+            begin()
+            super().on_loop_start(pid)
+
+    return PoolProcess
 
 
 def _tell_monitors(app: celery.Celery, worker: str, type: str, token: str, fields: Mapping[str, Any]) -> None:

@@ -135,7 +135,7 @@ def test_no_report_is_lost_and_a_child_adds_none(trials: dict[str, FrozenTrial])
 
 def test_what_is_printed_is_in_the_trials_log(folder: Path, trials: dict[str, FrozenTrial]) -> None:
     def log(name: str) -> bytes:
-        return (folder / "data" / "logs" / "odd" / f"trial-{trials[name].number:05d}.log").read_bytes()
+        return (folder / "data" / "logs" / "studies" / "odd" / f"trial-{trials[name].number:05d}.log").read_bytes()
 
     assert len(log("prints_megabytes")) > 2_000_000
     assert SENT.encode() in log("forks_and_the_child_speaks")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -192,3 +193,18 @@ def eventful(trial: optuna.Trial) -> float:
             raise optuna.TrialPruned
     time.sleep(0.0 if trial.number == 0 else 60.0)
     return x
+
+
+def strays(trial: optuna.Trial, *, folder: str, gate: str) -> float:
+    """Starts a process with its own session and an empty environment, whose parent ends; writes down its id."""
+    script = "import os, sys; os.fork() and os._exit(0); open(sys.argv[1], 'w').write(str(os.getpid())); os.pause()"
+    script = script.replace("os.pause()", "import signal; signal.pause()")
+    note = Path(folder) / f"stray-{trial.number}-{os.getpid()}"
+    command = [sys.executable, "-I", "-c", script, str(note)]
+    subprocess.run(command, env={}, start_new_session=True, check=True, stdin=subprocess.DEVNULL)
+    while not (note.exists() and note.read_text()):
+        time.sleep(0.01)
+    trial.report(0.5, 1)
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    return 1.0

@@ -206,7 +206,7 @@ def test_the_output_of_trials_lands_in_their_logs(running_embedded: Fleet, tmp_p
     running_embedded.submit(done)
     follow_to_end(running_embedded.servers.client(), "talk")
 
-    log = tmp_path / "data" / "logs" / "talk" / "trial-00001.log"
+    log = tmp_path / "data" / "logs" / "studies" / "talk" / "trial-00001.log"
     assert log.read_text().splitlines() == ["a child speaks", "hello from 1", "and an aside"] or set(
         log.read_text().splitlines()
     ) == {"hello from 1", "and an aside", "a child speaks"}

@@ -226,7 +226,7 @@ def test_what_nobody_can_retry(told: Caller) -> None:
 
 
 def test_a_log_for_programs(told: Caller, folder: Path) -> None:
-    log = folder / "data" / "logs" / "search" / "trial-00002.log"
+    log = folder / "data" / "logs" / "studies" / "search" / "trial-00002.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"epoch 1\r\n\xff\x1b[31m\nno end")
     _, out, _ = told("logs", "search", "2", "--json")

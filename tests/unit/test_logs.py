@@ -85,7 +85,7 @@ def test_where_it_is_when_it_is_not_here(tmp_path: Path) -> None:
         shown(tmp_path, trial)
     text = str(caught.value)
     assert "is not on this host; it ran on box1, slot w@h/0; box2, slot w@box2/1 (attempt 2)" in text
-    assert "look for logs/s/trial-00003.log in the data folder there" in text
+    assert "look for logs/studies/s/trial-00003.log in the data folder there" in text
 
 
 def test_one_that_nobody_has_begun_has_none(tmp_path: Path) -> None:

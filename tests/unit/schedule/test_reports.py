@@ -98,15 +98,15 @@ def test_whoever_leaves_ends_what_it_began(tmp_path: Path) -> None:
 
 def test_what_is_left_of_a_study_goes_and_nothing_else(writer: Writer, tmp_path: Path) -> None:
     for study in ("one", "two"):
-        for folder in ("reports", "logs"):
+        for folder in ("reports", "logs", "logs/studies"):
             (tmp_path / folder / study).mkdir(parents=True)
             (tmp_path / folder / study / "file").touch()
     (tmp_path / "logs" / "worker.log").touch()
-    for _ in range(2):
-        writer.reports.throw("one")
+    for name in ("one", "one", "studies", "worker.log"):
+        writer.reports.throw(name)
     begun = time.monotonic()
     while not writer.reports.idle:
         assert time.monotonic() - begun < SECONDS
         time.sleep(0.01)
     left = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"reports/two/file", "logs/two/file", "logs/worker.log"}
+    assert left == {"reports/two/file", "logs/two/file", "logs/studies/two/file", "logs/worker.log"}

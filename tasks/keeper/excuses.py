@@ -1,0 +1,80 @@
+"""Failures that are not the trial's: its training process was told to end, or its host is in trouble."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import time
+from collections.abc import Callable
+from typing import Final
+
+from tasks.contract import Failed, Job, Outcome, Released
+from tasks.keeper.room import is_of_the_host, lack_of_room, words
+from tasks.keeper.slot import Slot
+from tasks.keeper.slots import Slots
+
+log = logging.getLogger(__name__)
+
+MOST_HANDED_BACK: Final = 10
+"""Attempts of a trial up to which such a failure is excused; an objective that ends itself so fails after these."""
+
+TOLD_SECONDS: Final = 1.0
+"""How long a worker may be told to stop after its training process was, for both to count as one."""
+
+_TOLD: Final = frozenset(-number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
+_OF_THE_PROCESS: Final = frozenset({"died", "exception", "import", "out_of_memory"})
+
+
+class Excuses:
+    """Tells which failures of a slot's attempts are handed back instead, so that they cost the trial no attempt.
+
+    Args:
+        slot, slots: The slot, and what its worker's processes share.
+        is_handing_back: Whether the keeper or its worker was told to stop.
+        wait: Waits at most so many seconds for that to change.
+    """
+
+    def __init__(
+        self, slot: Slot, slots: Slots, is_handing_back: Callable[[], bool], wait: Callable[[float], None]
+    ) -> None:
+        self._slot = slot
+        self._slots = slots
+        self._is_handing_back = is_handing_back
+        self._wait = wait
+
+    def judge(self, job: Job, outcome: Outcome) -> Outcome:
+        """Returns the outcome, or ``Released`` for a failure that is not the trial's."""
+        if not isinstance(outcome, Failed) or outcome.cause not in _OF_THE_PROCESS or job.attempt > MOST_HANDED_BACK:
+            return outcome
+        if outcome.exit_code not in _TOLD and not self._was_told_to_stop(outcome) and not self._has_no_room():
+            return outcome
+        log.warning("trial %d is handed back: %s", job.trial, outcome.message, extra={"action": "handed_back"})
+        return Released()
+
+    def judge_error(self, job: Job, error: Exception) -> Outcome:
+        """Returns the outcome of an attempt in whose keeper something was raised."""
+        if is_of_the_host(error):
+            self._close_host(words(error))
+            return Released()
+        log.exception("trial %d could not be trained", job.trial, extra={"action": "keeper_failed"})
+        message = ascii(f"the worker could not train it: {words(error)}")[1:-1]
+        return Failed(cause="died", error=type(error).__name__, message=message)
+
+    def _was_told_to_stop(self, failed: Failed) -> bool:
+        if failed.error in ("SystemExit", "KeyboardInterrupt"):
+            # Perhaps by the objective's own handler of a signal that comes to the worker's other processes as well.
+            deadline = time.monotonic() + TOLD_SECONDS
+            while not self._is_handing_back() and (left := deadline - time.monotonic()) > 0:
+                self._wait(left)
+        return self._is_handing_back()
+
+    def _has_no_room(self) -> bool:
+        if trouble := lack_of_room(self._slot.folders):
+            self._close_host(trouble)
+        return bool(trouble)
+
+    def _close_host(self, trouble: str) -> None:
+        """Has the worker take no more trials until there is room again."""
+        if not self._slots.trouble:
+            log.error("this host can train nothing for now: %s", trouble, extra={"action": "no_room"})
+        self._slots.trouble = trouble

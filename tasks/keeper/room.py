@@ -1,0 +1,70 @@
+"""Whether this host has room for a trial: on its disks, in its tables of processes and of open files."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+_BYTES: Final = 1 << 20
+"""Size of the file that is written to see whether a disk takes more: more than a file system keeps beside a file's
+name, and nothing that a trial would miss."""
+
+_ERRORS: Final = frozenset(
+    {
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EIO,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.EAGAIN,
+    }
+)
+"""What the system answers where the host, and no single trial, is in trouble."""
+
+
+def is_of_the_host(error: BaseException) -> bool:
+    """Whether an error says that the host can train nothing for now, whatever the trial."""
+    if isinstance(error, OSError):
+        return error.errno in _ERRORS
+    return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "new thread" in str(error))
+
+
+def words(error: BaseException) -> str:
+    """Returns ``No space left on device: /data/logs``, on one line."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
+    return " ".join(f"{type(error).__name__}: {error}".split())
+
+
+def lack_of_room(folders: Iterable[Path]) -> str:
+    """Returns why nothing can be trained here for now; empty where something can.
+
+    Args:
+        folders: What a trial's files are written to; made where they are missing.
+    """
+    for folder in folders:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
+                # Random, for a disk that compresses takes any number of zeros.
+                if file.write(os.urandom(_BYTES)) != _BYTES:
+                    return f"{os.strerror(errno.ENOSPC)}: {folder}"
+        except OSError as error:
+            return f"{error.strerror or error}: {folder}"
+    return ""
+
+
+def lack_of_processes() -> str:
+    """Returns why no process can be started here for now; empty where one can."""
+    try:
+        subprocess.run(["true"], stdin=subprocess.DEVNULL, check=False)
+    except OSError as error:
+        return words(error) if is_of_the_host(error) else ""
+    return ""

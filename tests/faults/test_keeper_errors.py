@@ -1,0 +1,161 @@
+"""Whatever is raised in a keeper, an outcome is published, its signs of life end, and the slot takes the next job."""
+
+from __future__ import annotations
+
+import errno
+import os
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orchestrator.local.server import EmbeddedServer
+from tasks import keys
+from tasks.admission import Admission
+from tasks.app import connect
+from tasks.codec import decode_event
+from tasks.contract import TERMINAL, Event, Failed, Finished, Job, Released, Started
+from tasks.keeper.keeper import Keeper
+from tasks.keeper.meters import Meters
+from tasks.keeper.slot import Slot
+from tasks.keeper.slots import Slots
+from tasks.objective_path import OBJECTIVE_PATH
+
+OBJECTIVE = """
+def objective(trial):
+    trial.report(0.5, 1)
+    (trial.artifact_dir / "file").write_text("kept")
+    return 1.0
+"""
+PARTS = ("_publisher", "_replies", "_store", "_artifacts", "_herald", "_trainers", "_meter")
+"""What a keeper calls."""
+
+NOT_OF_A_JOB = ("_publisher.begin", "_publisher.close", "_herald.close", "_store.close", "_artifacts.close")
+"""Where the first one fails, the keeper ends, and its worker says so."""
+
+OWN = ("_train", "_announce", "_await_binding", "_follow", "_hear", "_wait", "_settle", "_log_file")
+"""Its own steps."""
+
+
+class Planted(Exception):
+    """Raised where nothing should be."""
+
+
+class Scene:
+    """A keeper in this process, on a server of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        (folder / "failing.py").write_text(OBJECTIVE)
+        lock = os.open(folder, os.O_RDONLY)
+        self.server = EmbeddedServer(folder / "redis", lock)
+        self.server.wait_ready()
+        os.close(lock)
+        self.client = connect(self.server.url)
+        self.slots = Slots(1)
+        environment = os.environ | {OBJECTIVE_PATH: str(folder)}
+        slot = Slot(
+            index=0,
+            name="w/0",
+            mark=uuid.uuid4().hex,
+            device="cpu",
+            environment=environment,
+            data=folder / "data",
+            checkpoints=str(folder / "data" / "checkpoints"),
+            artifacts=str(folder / "data" / "artifacts"),
+            admission=Admission.of(environment),
+        )
+        self.keeper = Keeper(
+            slot,
+            lambda: connect(self.server.url),
+            lambda *_: None,
+            heartbeat=60.0,
+            slots=self.slots,
+            meter=Meters(1).of(0),
+        )
+        self.keeper.start()
+
+    def run(self) -> list[Event]:
+        """Runs a job; returns what was published of it, in order."""
+        token = str(uuid.uuid4())
+        job = Job(
+            study="s", uid="u", trial=0, token=token, attempt=1, objective="failing:objective", directions=("maximize",)
+        )
+        self.keeper.run(job)
+        assert self.slots.busy() == 0
+        assert self.slots.runner(0) is None
+        publisher: Any = self.keeper._publisher
+        assert publisher._speaking() == [("", "")], "a sign of life would be sent for a job that is over"
+        while publisher._outboxes and any(outbox.unsent(1) for outbox in publisher._outboxes.values()):
+            publisher._wake.set()
+        entries: Any = self.client.xrange(keys.EVENTS)
+        events = [decode_event(fields[keys.EVENT_FIELD]) for _, fields in entries]
+        self.client.delete(keys.EVENTS)
+        return [event for event in events if event.token == token]
+
+    def parts(self) -> list[str]:
+        """Returns what a keeper calls, as ``part.method``."""
+        return [
+            f"{part}.{name}"
+            for part in PARTS
+            for name in dir(getattr(self.keeper, part))
+            if not name.startswith("_") and name not in dir(threading.Thread) and f"{part}.{name}" not in NOT_OF_A_JOB
+            if callable(getattr(type(getattr(self.keeper, part)), name, None))
+        ]
+
+    def close(self) -> None:
+        self.keeper.close()
+        self.client.close()
+        self.server.stop()
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    made = Scene(tmp_path_factory.mktemp("keeper"))
+    yield made
+    made.close()
+
+
+def planted(target: Any, name: str, error: BaseException, called: list[str]) -> Callable[..., Any]:
+    """Returns what raises when it is first called, and then does what it should."""
+    real = getattr(target, name)
+
+    def call(*arguments: Any, **options: Any) -> Any:
+        if not called:
+            called.append(name)
+            raise error
+        return real(*arguments, **options)
+
+    return call
+
+
+def check(events: list[Event], expected: type) -> None:
+    numbered = [event for event in events if event.seq]
+    assert [event.seq for event in numbered] == list(range(1, len(numbered) + 1)), "a gap would never be closed"
+    assert isinstance(numbered[0].body, Started)
+    ends = [event.body for event in numbered if isinstance(event.body, TERMINAL)]
+    assert len(ends) >= 1, numbered
+    assert isinstance(ends[0], expected), ends
+
+
+@pytest.mark.parametrize(
+    "error", [Planted("here"), OSError(errno.ENOSPC, "No space left on device")], ids=["bug", "disk"]
+)
+def test_an_outcome_is_published(scene: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    expected = Finished | (Released if isinstance(error, OSError) else Failed)
+    reached = []
+    for place in [*scene.parts(), *OWN]:
+        part, _, name = place.rpartition(".")
+        target = getattr(scene.keeper, part) if part else scene.keeper
+        called: list[str] = []
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, planted(target, name, error, called))
+            events = scene.run()
+        if called:
+            reached.append(place)
+            check(events, expected)
+        scene.slots.trouble = ""
+    assert len(reached) > 20, reached
+    check(scene.run(), Finished)

@@ -22,5 +22,12 @@ FIXED = "fixed_params"
 EXTRA = "orchestrator:extra"
 """System attributes of a trial: where Optuna keeps an enqueued one's parameters, and that it is beside the budget."""
 
+OWNER = "orchestrator:uid"
+"""System attribute of a study: the unique id that our rows have it under. Optuna deletes it with the study; our rows it
+may leave behind, and SQLite gives the study's id to the next one."""
+
+SUSPENDED = "orchestrator:suspended"
+"""System attribute of a study: why nothing is done for it, and since when; see ``suspension.Suspension``."""
+
 FLAGGED = "orchestrator_flagged"
 """User attribute of a study: in what it is worse than the last run; null where it was compared and is not."""

@@ -53,6 +53,10 @@ class NotTheWriter(OrchestratorError):
     """Another control plane holds the writer's lease; this one must not write."""
 
 
+class StudyGone(OrchestratorError):
+    """Another process has deleted or renamed a study of ours; what is in memory belongs to no study of that name."""
+
+
 class StudyFailed(OrchestratorError):
     """A search that ended without being able to do its work."""
 

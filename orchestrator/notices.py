@@ -98,6 +98,12 @@ class OtherSource(msgspec.Struct, frozen=True, kw_only=True, tag="other_source")
 
 Notice = Progress | TrialEnded | OtherSource
 
+
+def encode(notice: Notice) -> bytes:
+    """Returns a notice as bytes; raises where a value in it has no form there."""
+    return msgspec.msgpack.encode(notice)
+
+
 _decoder = msgspec.msgpack.Decoder(Notice)
 
 

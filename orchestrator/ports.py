@@ -17,12 +17,12 @@ from orchestrator.notices import Best, Notice
 from orchestrator.schedule.slot import Run, Slot
 from orchestrator.spec import Spec
 from orchestrator.spec.notify import NotifyTable
+from orchestrator.suspension import Suspension
 from tasks.contract import Confirmation, Job, Reply
 
 if TYPE_CHECKING:
     from orchestrator.engine.core import Snapshot
-    from orchestrator.engine.outputs import Batch, Sweep
-    from orchestrator.engine.study import StudyEngine
+    from orchestrator.engine.outputs import Sweep
     from orchestrator.pruning.remote import Answer, Question
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
@@ -101,32 +101,8 @@ class Command:
     operation: str
     study: str
     payload: dict[str, Any] = field(hash=False, compare=False)
-
-
-@dataclass(frozen=True)
-class Round:
-    """What one round of the control plane came to, once it is committed and done.
-
-    ``events`` counts the stream entries that were folded in it; ``commit_seconds`` is how long their commit took,
-    ``None`` where nothing was to be written. ``notes`` is what has become of notes. ``studies`` are those at hand,
-    ``slots`` says how many are busy and idle.
-    """
-
-    events: int
-    commit_seconds: float | None
-    batches: Mapping[str, Batch]
-    notes: Mapping[str, NoteState]
-    studies: Iterable[StudyEngine]
-    slots: Callable[[], tuple[int, int]]
-
-
-Observer = Callable[[Round], None]
-"""Is told of each round, by the loop itself: it has to be quick, and raises nothing."""
-
-
-def unobserved(round: Round) -> None:
-    """Takes no notice."""
-    del round
+    unreadable: str = ""
+    """Why its payload cannot be read; then that is empty."""
 
 
 class NoteState(NamedTuple):
@@ -225,6 +201,8 @@ class Books(Protocol):
         Raises:
             NotTheWriter: this process may not write any more.
             ForeignWrite: another process has ended a trial, or taken its number.
+            StudyGone: another process has deleted or renamed a study.
+            Exception: something in the changes cannot be written.
         """
 
     def create(
@@ -254,6 +232,21 @@ class Books(Protocol):
     def owed(self) -> list[Owed]:
         """Returns the notes that are still to be told, oldest first."""
 
+    def suspend(self, name: str, suspension: Suspension) -> None:
+        """Writes why nothing is done for a study; where there is no such study, nothing. Raises NotTheWriter."""
+
+    def release(self, name: str) -> None:
+        """Deletes what ``suspend`` has written of a study; raises as that does."""
+
+    def suspended(self) -> dict[str, Suspension]:
+        """Returns why nothing is done for which studies, by name."""
+
+    def tokens(self, name: str) -> list[str]:
+        """Returns the tokens of a study's attempts, without reading anything else of it."""
+
+    def names(self) -> dict[str, str]:
+        """Returns what the studies of ours are called now, by their unique id."""
+
 
 class Notifier(Protocol):
     """Tells people what they want to know, in its own time."""
@@ -273,22 +266,6 @@ class Notifier(Protocol):
 
     def close(self) -> None:
         """Ends; what is still owed stays so."""
-
-
-class Silence:
-    """Tells nobody anything."""
-
-    def owe(self, notes: Iterable[Owed]) -> None:
-        del notes
-
-    def take_settled(self) -> dict[str, NoteState]:
-        return {}
-
-    def check(self, spec: Spec) -> None:
-        del spec
-
-    def close(self) -> None:
-        """There is nothing to end."""
 
 
 class Calendar(Protocol):

@@ -83,7 +83,11 @@ def watch(
 
 def newest(client: redis.Redis, study: str) -> bytes:
     """Returns where the notices of a study stand now: a place to follow from."""
-    entries = client.xrevrange(keys.notices(study), count=1)
+    try:
+        entries = client.xrevrange(keys.notices(study), count=1)
+    except redis.ResponseError:
+        # Something else is under that key: there are no notices then.
+        return b"0-0"
     return raw(entries[0][0]) if entries else b"0-0"
 
 
@@ -126,7 +130,7 @@ def follow(
 def _read(client: redis.Redis, study: str, since: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
     try:
         found = client.xread({keys.notices(study): since}, count=200, block=WAIT_MILLISECONDS)
-    except (redis.ConnectionError, redis.TimeoutError):
+    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
         time.sleep(0.2)
         return []
     streams = found.items() if isinstance(found, dict) else found or []

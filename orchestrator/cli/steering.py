@@ -79,7 +79,11 @@ def pause(study: str) -> None:
 @cli.command()
 @study_argument
 def resume(study: str) -> None:
-    """Go on after `pause`."""
+    """Go on after `pause`, or take up a suspended study.
+
+    Whatever kept the control plane from handling STUDY is tried again; if it is still there, the study is suspended
+    again, and `status` shows the cause.
+    """
     _steer("resume", study)
 
 

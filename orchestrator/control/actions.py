@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from typing import TypeVar
 
+from orchestrator.control.boundary import is_of_the_study
+from orchestrator.control.stream import is_wrong_type
+from orchestrator.control.studies import Studies
 from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
 from orchestrator.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
 from tasks.contract import Confirmation
 from tasks.unavailable import unavailable
+
+T = TypeVar("T")
 
 
 class Actions:
@@ -18,10 +24,12 @@ class Actions:
         broker: Where tasks wait.
         checkpoints: Where checkpoints that nobody needs any more are thrown.
         artifacts: Where models and other files are.
+        studies: The studies at hand: what cannot be done for one of them suspends it.
         passed: Told of each step.
         now: The time spent looking, in seconds, by which ``sent`` goes.
 
     Attributes:
+        acknowledge: Entries of the stream that may be dropped, each with the study that it is about.
         sent: When this control plane has sent a task, by its token.
     """
 
@@ -31,6 +39,7 @@ class Actions:
         broker: Broker,
         checkpoints: Checkpoints,
         artifacts: Artifacts,
+        studies: Studies,
         passed: Passed,
         now: Callable[[], float],
     ) -> None:
@@ -38,21 +47,22 @@ class Actions:
         self._broker = broker
         self._checkpoints = checkpoints
         self._artifacts = artifacts
+        self._studies = studies
         self._passed = passed
         self._now = now
         self.sent: dict[str, float] = {}
         self.confirmations: dict[str, Confirmation] = {}
-        self.acknowledge: list[bytes] = []
+        self.acknowledge: dict[bytes, str] = {}
         self._revokes: list[Revoke] = []
-        self._answers: list[Answer] = []
+        self._answers: list[tuple[str, Answer]] = []
         self._sends: list[Send] = []
         self._results: list[tuple[str, str]] = []
 
-    def add(self, batch: Batch) -> None:
-        """Takes what came of a batch, once it is committed."""
+    def add(self, study: str, batch: Batch) -> None:
+        """Takes what came of a study's batch, once it is committed."""
         self.confirmations |= batch.confirmations
         self._revokes += batch.revokes
-        self._answers += batch.answers
+        self._answers += ((study, answer) for answer in batch.answers)
         self._sends += batch.sends
         for location in batch.discards:
             self._checkpoints.throw(location)
@@ -68,6 +78,23 @@ class Actions:
     def on_its_way(self) -> set[str]:
         """Returns the tokens whose tasks are still to be sent."""
         return {send.job.token for send in self._sends}
+
+    def stop(self, confirmations: Mapping[str, Confirmation]) -> None:
+        """Takes verdicts on attempts whose study is no more."""
+        self.confirmations |= confirmations
+        self._revokes += map(Revoke, confirmations)
+
+    def withdraw_confirmations(self, studies: Container[str]) -> None:
+        """Drops the confirmations of these studies: they may have come of what is not committed."""
+        self.confirmations = {
+            token: each for token, each in self.confirmations.items() if self._studies.name_of(token) not in studies
+        }
+
+    def withdraw(self, study: str) -> None:
+        """Drops what may have come of what is not committed, and keeps the study's entries in the stream: they are
+        read again."""
+        self.withdraw_confirmations((study,))
+        self.acknowledge = {entry: name for entry, name in self.acknowledge.items() if name != study}
 
     def do(self) -> None:
         """Does it all; what was done is struck off at once. Verdicts and their doorbells first: they free a slot.
@@ -86,7 +113,11 @@ class Actions:
 
     def _tell(self) -> None:
         if self.confirmations:
-            self._events.confirm(self.confirmations)
+            self._for_each(
+                list(self.confirmations.items()),
+                lambda item: self._studies.name_of(item[0]),
+                lambda items: self._events.confirm(dict(items)),
+            )
             self.confirmations = {}
             self._passed(Step.CONFIRMED)
         while self._revokes:
@@ -94,22 +125,48 @@ class Actions:
             self._revokes.pop(0)
             self._passed(Step.REVOKED)
         if self._answers:
-            self._events.reply(answer.reply for answer in self._answers)
+            self._for_each(
+                self._answers,
+                lambda item: item[0],
+                lambda items: self._events.reply([answer.reply for _, answer in items]),
+            )
             self._answers = []
             self._passed(Step.REPLIED)
+        blocked = []
         while self._sends:
             send = self._sends[0]
-            self._broker.send(send.job, send.queue, priority=send.priority)
+            with self._studies.guarded(send.job.study):
+                try:
+                    self._broker.send(send.job, send.queue, priority=send.priority)
+                except Exception as error:
+                    if not is_wrong_type(error):
+                        raise
+                    # It waits until somebody has deleted the key; the tasks of other queues do not.
+                    blocked.append(send)
             self._sends.pop(0)
             self.sent[send.job.token] = self._now()
             self._passed(Step.ENQUEUED)
+        self._sends = blocked
         while self._results:
             self._events.answer(*self._results[0])
             self._results.pop(0)
             self._passed(Step.ANSWERED)
 
+    def _for_each(
+        self, items: Collection[T], study_of: Callable[[T], str], tell: Callable[[Collection[T]], None]
+    ) -> None:
+        """Tells all of it at once; where something cannot be told, one after the other."""
+        try:
+            tell(items)
+        except Exception as error:
+            if not is_of_the_study(error):
+                raise
+            for item in items:
+                with self._studies.guarded(study_of(item)):
+                    tell([item])
+
     def _acknowledge(self) -> None:
         if self.acknowledge:
             self._events.acknowledge(self.acknowledge)
-            self.acknowledge = []
+            self.acknowledge = {}
             self._passed(Step.ACKNOWLEDGED)

@@ -1,16 +1,41 @@
-"""Writing a round to the database: all of it at once, and again until the database takes it."""
+"""Writing a round to the database: all of it at once, or study by study, and again until the database takes it."""
 
 from __future__ import annotations
 
+import json
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.changes import Changes
+from orchestrator.control.boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch
-from orchestrator.ports import Books, Clock, NoteState, Notifier, Progress, untold
+from orchestrator.errors import NotTheWriter
+from orchestrator.ports import Books, Clock, Command, NoteState, Notifier, Progress, untold
+from orchestrator.suspension import describe, refusal
 from tasks.unavailable import Outage, unavailable
+
+log = logging.getLogger(__name__)
 
 AWAY_SECONDS = 0.2
 """Pause before a server that is away is tried again."""
+
+
+@dataclass
+class Written:
+    """What has become of a round.
+
+    Attributes:
+        seconds: How long it took; ``None`` where there was nothing to do.
+        answers: The answers to commands that are written.
+        settled: What has become of notes, by their key.
+        refused: The studies of which nothing is written, each with the reason.
+    """
+
+    seconds: float | None = None
+    answers: dict[Command, str] = field(default_factory=dict)
+    settled: dict[str, NoteState] = field(default_factory=dict)
+    refused: dict[str, Exception] = field(default_factory=dict)
 
 
 class Committer:
@@ -44,32 +69,74 @@ class Committer:
         self._settled: dict[str, NoteState] = {}
         self._check_at = 0.0
 
-    def commit(
-        self, batches: Mapping[str, Batch], answers: Mapping[int, str]
-    ) -> tuple[float | None, dict[str, NoteState]]:
+    def commit(self, batches: Mapping[str, Batch], answers: Mapping[Command, str]) -> Written:
         """Writes what there is to write, or looks whether this is still the writer where that is due.
 
-        Returns:
-            The seconds that it took, ``None`` where there was nothing to do; and the notes that were settled, by id.
-
-        Raises:
-            ForeignWrite: somebody else has written to a study; nothing of the round is written.
+        What cannot be written of one study costs that study alone: the others are written without it.
         """
         changes = {name: batch.changes for name, batch in batches.items()}
         self._settled |= self._notifier.take_settled()
-        if any(changes.values()) or answers or self._settled or self._clock.monotonic() >= self._check_at:
-            seconds = self._write(changes, answers)
-        else:
-            seconds = None
-        settled, self._settled = self._settled, {}
-        return seconds, settled
+        if not any(changes.values()) and not answers and not self._settled and self._clock.monotonic() < self._check_at:
+            return Written()
+        begun = self._clock.monotonic()
+        try:
+            self._write(changes, answers, self._settled)
+            written = Written(answers=dict(answers), settled=self._settled)
+        except NotTheWriter:
+            raise
+        except Exception:
+            written = self._write_one_by_one(changes, answers)
+        self._settled = {}
+        done = self._clock.monotonic()
+        self._check_at = done + self._heartbeat
+        written.seconds = done - begun
+        return written
 
-    def _write(self, changes: Mapping[str, Changes], answers: Mapping[int, str]) -> float:
-        while True:
-            begun = self._clock.monotonic()
+    def _write_one_by_one(self, changes: Mapping[str, Changes], answers: Mapping[Command, str]) -> Written:
+        """Finds what cannot be written. Each study is a transaction of its own, with the answers to its commands."""
+        # A database that does not even take the lease's renewal refuses this process, and no study.
+        self._write({}, {}, {})
+        written = Written()
+        left = dict(answers)
+        for name, each in changes.items():
+            if not each:
+                continue
+            own = {command: left.pop(command) for command in answers if command.study == name}
             try:
-                self._store.commit(changes, answers, self._settled)
-                break
+                self._write({name: each}, own, {})
+                written.answers |= own
+            except NotTheWriter:
+                raise
+            except Exception as error:
+                written.refused[name] = error
+                if is_of_the_study(error):
+                    left |= dict.fromkeys(own, json.dumps({"error": str(refusal(name, describe(error)))}))
+        for command, text in left.items():
+            try:
+                self._write({}, {command: text}, {})
+                written.answers[command] = text
+            except NotTheWriter:
+                raise
+            except Exception as error:
+                log.error("command %s cannot be answered: %s", command.id, describe(error))
+        for key, state in self._settled.items():
+            try:
+                self._write({}, {}, {key: state})
+                written.settled[key] = state
+            except NotTheWriter:
+                raise
+            except Exception as error:
+                log.error("what has become of note %s cannot be written: %s", key, describe(error))
+        return written
+
+    def _write(
+        self, changes: Mapping[str, Changes], answers: Mapping[Command, str], settled: Mapping[str, NoteState]
+    ) -> None:
+        while True:
+            try:
+                self._store.commit(changes, {command.id: text for command, text in answers.items()}, settled)
+                self._outage.end()
+                return
             except Exception as error:
                 found = unavailable(error)
                 if found is None or found.server != "database":
@@ -77,7 +144,3 @@ class Committer:
                 self._outage.begin(found)
                 self._progress()
                 self._clock.sleep(AWAY_SECONDS)
-        self._outage.end()
-        done = self._clock.monotonic()
-        self._check_at = done + self._heartbeat
-        return done - begun

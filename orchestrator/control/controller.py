@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.control.actions import Actions
 from orchestrator.control.batch_log import log_batch
-from orchestrator.control.commit import AWAY_SECONDS, Committer
+from orchestrator.control.boundary import Unsettled, is_of_the_study
+from orchestrator.control.commit import AWAY_SECONDS, Committer, Written
 from orchestrator.control.intake import Intake
 from orchestrator.control.journal import Journal
+from orchestrator.control.outsiders import Outsiders
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.reconcile import Reconciler
 from orchestrator.control.recovery import Slots, Watch, dead_here
 from orchestrator.control.steering import Steering
 from orchestrator.control.studies import Studies
 from orchestrator.control.tidings import Tidings
-from orchestrator.errors import BadInput
+from orchestrator.engine.outputs import Batch
 from orchestrator.lifecycle import AttemptState
+from orchestrator.notify.silence import Silence
 from orchestrator.ports import (
     Artifacts,
     Books,
@@ -26,25 +30,22 @@ from orchestrator.ports import (
     Checkpoints,
     Clock,
     Command,
-    ForeignWrite,
     Notifier,
-    Observer,
     Owed,
     Passed,
     Progress,
     Pruners,
     Reports,
-    Round,
-    Silence,
     Step,
     Stream,
     Wiped,
-    unobserved,
     untold,
     unwatched,
 )
+from orchestrator.rounds import Observer, Round, unobserved
 from orchestrator.schedule.aftercare import Aftercare
 from orchestrator.schedule.scheduling import Scheduling
+from orchestrator.suspension import describe
 from tasks.signing import UNSIGNED, Keyring
 from tasks.unavailable import Outages, unavailable
 
@@ -142,11 +143,12 @@ class Controller:
             pruners=pruners,
             scheduling=scheduling,
         )
-        self._actions = Actions(events, broker, checkpoints, artifacts, passed, self._looked)
+        self._actions = Actions(events, broker, checkpoints, artifacts, self._studies, passed, self._looked)
         self._reconciler = Reconciler(self._studies, self._actions, broker)
         self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
         self._committer = Committer(store, self._notifier, self._outages.database, clock, heartbeat, progress)
         self._tidings = Tidings(events, self._studies)
+        self._outsiders = Outsiders(store, events, self._studies, self._actions, self._watch)
         self._answered: dict[Command, str] = {}
         self._folded = 0
         self._probe_at = 0.0
@@ -154,15 +156,19 @@ class Controller:
 
     def start(self) -> None:
         """Takes up the studies of the database and what their workers have said since. Call it once, as the writer."""
-        for name in self._store.unsettled():
+        suspended = self._store.suspended()
+        for name, suspension in suspended.items():
             if not self._only or name == self._only:
-                try:
-                    self._studies.load(name)
-                except BadInput as error:
-                    # Its own rules cannot be had on this host; that is no reason to leave the others alone.
-                    extra = {"action": "study_refused", "study": name}
-                    log.error("study %s is not taken up: %s", name, error, extra=extra)
-        self._notifier.owe(owed for owed in self._store.owed() if not self._only or owed.study == self._only)
+                self._studies.leave_suspended(name, suspension)
+        for name in self._store.unsettled():
+            known = suspended.get(name)
+            if (not self._only or name == self._only) and (known is None or known.passing):
+                with self._studies.guarded(name):
+                    self._studies.take_up(name)
+        for owed in self._store.owed():
+            if not self._only or owed.study == self._only:
+                with self._studies.guarded(owed.study):
+                    self._notifier.owe([owed])
         self._connect()
         while self._read_some(0.001):
             self._finish_round(self._clock.wall())
@@ -177,13 +183,8 @@ class Controller:
         something, at most until something is due."""
         self._progress()
         now = self._clock.monotonic()
-        outcome = Outcome()
-        try:
-            outcome.events = self._take_in(now, wait=wait)
-            outcome.committed = self._finish_round(self._clock.wall())
-        except ForeignWrite as error:
-            log.warning("%s; reading the studies again", error, extra={"action": "foreign_write"})
-            self._reload()
+        outcome = Outcome(events=self._take_in(now, wait=wait))
+        outcome.committed = self._finish_round(self._clock.wall()).seconds is not None
         return outcome
 
     @property
@@ -240,8 +241,7 @@ class Controller:
         if entries:
             self._passed(Step.READ)
         for entry in entries:
-            self._intake.take(entry)
-            self._actions.acknowledge.append(entry[0])
+            self._actions.acknowledge[entry[0]] = self._intake.take(entry)
         self._studies.take_answers()
         self._folded += len(entries)
         if entries:
@@ -252,32 +252,29 @@ class Controller:
             self._watch.read_up_to(entries[-1][0])
         return len(entries)
 
-    def _reload(self) -> None:
-        """Throws away what is in memory; what was read and not committed is read again."""
-        self._intake.rung = True
-        self._actions.acknowledge.clear()
-        self._folded = 0
-        self._events.read_pending_again()
-        self._studies.reload()
-
     # -- commit, then act -----------------------------------------------------------------------------------------
 
-    def _finish_round(self, at: float) -> bool:
-        """Commits what the engines staged, then does what they asked for. Returns whether there was anything."""
+    def _finish_round(self, at: float) -> Written:
+        """Commits what the engines staged, then does what they asked for. Returns what has become of it."""
         batches = self._studies.take()
         answers = dict(self._answered)
         self._answered.clear()
-        seconds, settled = self._committer.commit(batches, {command.id: text for command, text in answers.items()})
-        committed = seconds is not None
+        written = self._committer.commit(batches, answers)
+        for name, error in written.refused.items():
+            del batches[name]
+            self._outsiders.give_up(name, error)
+        self._actions.withdraw_confirmations(self._studies.suspended)
         for name, batch in batches.items():
-            self._actions.add(batch)
-            if batch.changes.notes:
-                notify = self._studies[name].spec.notify
-                self._notifier.owe(Owed(name, note, notify) for note in batch.changes.notes)
-        if committed:
+            with self._studies.guarded(name):
+                self._actions.add(name, batch)
+                if batch.changes.notes:
+                    notify = self._studies[name].spec.notify
+                    self._notifier.owe([Owed(name, note, notify) for note in batch.changes.notes])
+        if written.seconds is not None:
             self._passed(Step.COMMITTED)
+        self._studies.write_suspensions()
         self._actions.confirmations |= self._intake.strangers()
-        self._actions.answer_commands((command.key, text) for command, text in answers.items())
+        self._actions.answer_commands((command.key, text) for command, text in written.answers.items())
         try:
             self._actions.do()
             self._tidings.tell(batches, at)
@@ -288,21 +285,47 @@ class Controller:
         except Exception as error:
             self._lose_redis(error)
         for name, batch in batches.items():
-            log_batch(name, batch)
+            with self._studies.guarded(name):
+                log_batch(name, batch)
         for engine in self._studies.close_ended():
-            self._watch.forget(row.token for row in engine.attempts)
-            self._checkpoints.throw_study(engine.uid)
-            self._artifacts.sweep(engine.sweep())
-            # Another run may wait for this one to end.
-            self._intake.rung |= engine.spec.run is not None
-        slots = self._slots.busy_and_idle
-        self._observer(Round(self._folded, seconds, batches, settled, self._studies, slots))
+            with self._studies.guarded(engine.name):
+                self._watch.forget(row.token for row in engine.attempts)
+                self._checkpoints.throw_study(engine.uid)
+                self._artifacts.sweep(engine.sweep())
+                # Another run may wait for this one to end.
+                self._intake.rung |= engine.spec.run is not None
+        self._intake.rung |= bool(written.refused)
+        self._observe(written, batches)
         self._folded = 0
-        return committed
+        return written
+
+    def _observe(self, written: Written, batches: Mapping[str, Batch]) -> None:
+        try:
+            self._observer(
+                Round(
+                    self._folded,
+                    written.seconds,
+                    batches,
+                    written.settled,
+                    self._studies.standing,
+                    self._slots.busy_and_idle,
+                    len(self._studies.suspended),
+                )
+            )
+        except Exception as error:
+            if not is_of_the_study(error):
+                raise
+            log.error("a round cannot be measured: %s", describe(error), extra={"action": "unmeasured"})
 
     def _settle(self) -> None:
-        """Commits what the engines have staged."""
-        self._finish_round(self._clock.wall())
+        """Commits what the engines have staged.
+
+        Raises:
+            Unsettled: not all of it is written.
+        """
+        refused = self._finish_round(self._clock.wall()).refused
+        if refused:
+            raise Unsettled(next(iter(refused)))
 
     # -- what is due without an event -----------------------------------------------------------------------------
 
@@ -328,6 +351,7 @@ class Controller:
         self._end_in_time()
         if now >= self._tidy_at:
             self._tidy_at = now + self._watch.lease
+            self._outsiders.look()
             self._intake.rung = True
             self._events.read_pending_again()
             if self._watch.trusted():
@@ -340,15 +364,17 @@ class Controller:
         """Tells the studies that promote trials how many slots there are."""
         self._slots.forget_silent()
         for engine in self._studies:
-            if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
-                self._studies.feed(engine, "count_slots", slots=slots)
+            with self._studies.guarded(engine.name):
+                if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
+                    self._studies.feed(engine, "count_slots", slots=slots)
 
     def _end_in_time(self) -> None:
         """Tells the studies with a timeout that it is over."""
         wall = self._clock.wall()
         for engine in self._studies:
-            if engine.deadline is not None and wall >= engine.deadline:
-                self._studies.feed(engine, "tick")
+            with self._studies.guarded(engine.name):
+                if engine.deadline is not None and wall >= engine.deadline:
+                    self._studies.feed(engine, "tick")
 
     def _lose_redis(self, error: Exception) -> None:
         """Notes that Redis is not available: silence proves nothing for a while. Raises any other error again."""
@@ -364,5 +390,9 @@ class Controller:
 
     def _take_up(self, name: str) -> None:
         """Reads a study again, whatever is in memory: what others have written to the database is found, too."""
-        self._studies.load(name)
+        self._studies.take_up(name)
+        now = self._clock.monotonic()
+        for row in self._studies[name].attempts.in_state(AttemptState.RUNNING, AttemptState.STOPPING):
+            # While it was suspended nobody listened: a lease from now.
+            self._watch.hear(row.token, now)
         self._reconciler.reconcile()

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterable
 
 import redis
 
+from orchestrator.control.stream import is_wrong_type, wrong_type
 from tasks import row
 from tasks.app import SIGNATURE, STOP_SIGNAL, TRAIN, create_app
 from tasks.codec import job_to_payload, signable
 from tasks.contract import Job
 from tasks.signing import UNSIGNED, Keyring, Purpose
+
+log = logging.getLogger(__name__)
 
 _SEPARATOR = "\x06\x16"
 _STEPS = (0, 3, 6, 9)
@@ -31,6 +35,7 @@ class Dispatcher:
         self._app = create_app(redis_url)
         self._client = client
         self._keyring = keyring
+        self._said: set[str] = set()
 
     def send(self, job: Job, queue: str, *, priority: int) -> None:
         """Puts a job into its queue, its token as task id; see ``step_of`` for what goes before it.
@@ -61,12 +66,23 @@ class Dispatcher:
         found = set()
         for queue in queues:
             for name in queue_names(queue):
-                for message in self._client.lrange(name, 0, -1):
+                for message in self._items(name):
                     try:
                         found.add(str(json.loads(message)["headers"]["id"]))
                     except (ValueError, KeyError, TypeError):
                         continue
         return found
+
+    def _items(self, name: str) -> list[bytes | str]:
+        try:
+            return list(self._client.lrange(name, 0, -1))
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            if name not in self._said:
+                self._said.add(name)
+                log.error("%s", wrong_type(name, "list"), extra={"action": "passed_over"})
+            return []
 
     def close(self) -> None:
         self._app.close()

@@ -7,17 +7,22 @@ import logging
 from orchestrator.changes import AttemptRow
 from orchestrator.control.actions import Actions
 from orchestrator.control.batch_log import of_trial
+from orchestrator.control.boundary import is_of_the_study
 from orchestrator.control.recovery import Slots, Watch
 from orchestrator.control.studies import Studies
 from orchestrator.engine.study import StudyEngine
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import Clock, Entry, Stream
+from orchestrator.suspension import describe
 from tasks import keys
 from tasks.codec import Malformed, decode_event, salvage
-from tasks.contract import Alive, Confirmation, Event, Lost, Verdict
+from tasks.contract import Alive, Confirmation, Event, Look, Lost, Suggest, Verdict
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
 
 log = logging.getLogger(__name__)
+
+LONGEST = 65_536
+"""The most characters that are kept of an entry of the stream that could not be read."""
 
 
 class Intake:
@@ -60,8 +65,18 @@ class Intake:
         self.rung = True
         self.woken = False
 
-    def take(self, entry: Entry) -> None:
-        """Folds one entry."""
+    def take(self, entry: Entry) -> str:
+        """Folds one entry; returns the name of the study that it is about, empty where it is about none."""
+        try:
+            return self._take(entry)
+        except Exception as error:
+            if not is_of_the_study(error):
+                raise
+            # Before it was known whose it is: it must not come back for ever.
+            self._bury(repr(entry[1])[:LONGEST].encode("utf-8", "backslashreplace"), describe(error))
+            return ""
+
+    def _take(self, entry: Entry) -> str:
         sealed = entry[1].get(keys.EVENT_FIELD)
         if sealed is None:
             if entry[1].get(b"ring") == keys.DOORBELL.encode():
@@ -70,36 +85,40 @@ class Intake:
                 self.woken = True
             elif entry[1]:
                 self._bury(repr(entry[1]).encode(), "an entry without an event")
-            return
+            return ""
         try:
             data = self._keyring.open(Purpose.EVENT, sealed)
         except Unsigned as error:
             # Anybody may have made it: it must not even take the place of an event that could not be read.
             self._bury(sealed, f"an event that is {error}")
-            return
+            return ""
         try:
             event = decode_event(data)
         except Malformed as error:
             self._bury(data, str(error))
             if (salvaged := salvage(data, str(error))) is None:
-                return
+                return ""
             event = salvaged
         if isinstance(event.body, Alive):
             self._slots.hear(event.body, self._clock.monotonic())
             if not event.token:
-                return
+                return ""
         engine = self._studies.of(event.token)
-        if engine is None:
-            self._meet_stranger(event)
+        if engine is not None:
+            with self._studies.guarded(engine.name):
+                self._hear(engine, event, data)
+        elif self._studies.is_suspended(event.token):
+            self._pass_over(event)
         else:
-            self._hear(engine, event)
+            self._meet_stranger(event)
+        return self._studies.name_of(event.token)
 
     def strangers(self) -> dict[str, Confirmation]:
         """Returns what is to be said, since the last call, to attempts of no study at hand."""
         met, self._strangers = self._strangers, {}
         return met
 
-    def _hear(self, engine: StudyEngine, event: Event) -> None:
+    def _hear(self, engine: StudyEngine, event: Event, data: bytes) -> None:
         row = engine.attempts[event.token]
         if isinstance(event.body, Alive):
             if row.verdict or event.runner != row.runner:
@@ -110,11 +129,12 @@ class Intake:
         else:
             try:
                 self._studies.feed(engine, "apply", event=event)
-            except (ValueError, KeyError, TypeError, ArithmeticError) as error:
-                # A broken event harms its own study at most; it is kept, and the others go on.
-                extra = of_trial("poison", engine.name, row.trial, row)
-                log.exception("an event of study %s could not be folded", engine.name, extra=extra)
-                self._bury(repr(event).encode(), f"{type(error).__name__}: {error}")
+            except Exception as error:
+                if is_of_the_study(error):
+                    extra = of_trial("poison", engine.name, row.trial, row)
+                    log.warning("an event of study %s could not be folded", engine.name, extra=extra)
+                    self._events.dead_letter(data, describe(error))
+                raise
         # After the fold: a runner's first event is what binds it.
         if event.runner and event.runner == row.runner:
             self._watch.hear(event.token, self._clock.monotonic())
@@ -126,6 +146,14 @@ class Intake:
         elif not row.runner:
             # Nothing of it was run: the same task is sent again.
             self._studies.feed(engine, "resend", token=row.token)
+
+    def _pass_over(self, event: Event) -> None:
+        """An event of a suspended study is not confirmed: its keeper has it, and sends it again now and then. A trial
+        that waits for an answer would keep its slot from the other studies: it leaves, and is attempted again."""
+        body = event.body
+        if isinstance(body, Look) or (isinstance(body, Suggest) and not body.used):
+            verdict = Verdict(cause="the study is suspended")
+            self._strangers[event.token] = Confirmation(runner=event.runner, seq=0, verdict=verdict)
 
     def _meet_stranger(self, event: Event) -> None:
         """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""

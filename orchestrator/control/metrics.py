@@ -21,8 +21,8 @@ from prometheus_client.registry import Collector
 from orchestrator.control.dispatch import queue_lengths
 from orchestrator.control.stream import Backlog, backlog
 from orchestrator.notices import Progress
-from orchestrator.ports import Observer, Round
 from orchestrator.pruning.catalog import NAMES
+from orchestrator.rounds import Observer, Round
 from tasks.contract import FailureCause
 from tasks.exposition import make_registry
 
@@ -43,11 +43,12 @@ _STATES: Final = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 @dataclass(frozen=True)
 class Standing:
-    """Where things stand: the studies at hand, and how many slots are busy and idle."""
+    """Where things stand: the studies at hand, how many slots are busy and idle, and how many studies are suspended."""
 
     studies: tuple[Progress, ...] = ()
     queues: frozenset[str] = frozenset()
     slots: tuple[int, int] = (0, 0)
+    suspended: int = 0
 
 
 class ControlMetrics:
@@ -146,11 +147,12 @@ class ControlMetrics:
                 self._notes.labels("retried" if note.state == "owed" else note.state).inc()
         if (now := time.monotonic()) >= self._look_at:
             self._look_at = now + LOOK_SECONDS
-            studies = list(round.studies)
+            studies = round.studies()
             self._standing = Standing(
-                tuple(engine.progress() for engine in studies),
-                frozenset(engine.spec.queue for engine in studies),
+                tuple(progress for progress, _ in studies),
+                frozenset(queue for _, queue in studies),
                 round.slots(),
+                round.suspended,
             )
 
     def _count(self, round: Round) -> None:
@@ -196,6 +198,7 @@ def _families(standing: Standing) -> Iterable[Metric]:
     studies = GaugeMetricFamily("orchestrator_studies", "Studies that have not ended.", labels=["state"])
     for state in ("running", "paused", "ending"):
         studies.add_metric([state], sum(each.state == state for each in standing.studies))
+    studies.add_metric(["suspended"], standing.suspended)
     slots = GaugeMetricFamily("orchestrator_slots", "Slots that give signs of life.", labels=["state"])
     for state, count in zip(("busy", "idle"), standing.slots, strict=True):
         slots.add_metric([state], count)

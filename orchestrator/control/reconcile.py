@@ -27,8 +27,9 @@ class Reconciler:
     def reconcile(self) -> None:
         """Confirms every attempt again, and sends again whatever waits nowhere."""
         for engine in self._studies:
-            for row in engine.attempts.in_state(*AttemptState):
-                self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
+            with self._studies.guarded(engine.name):
+                for row in engine.attempts.in_state(*AttemptState):
+                    self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
         self.resend_missing(lambda _: True)
 
     def resend_missing(self, overdue: Callable[[float], bool]) -> None:
@@ -53,4 +54,5 @@ class Reconciler:
         for row in sorted(sent, key=lambda row: (row.number == 1, row.trial)):
             engine = self._studies.of(row.token)
             if engine is not None and row.token not in waiting and row.token not in on_its_way:
-                self._studies.feed(engine, "resend", token=row.token)
+                with self._studies.guarded(engine.name):
+                    self._studies.feed(engine, "resend", token=row.token)

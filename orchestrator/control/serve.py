@@ -27,7 +27,8 @@ from orchestrator.control.stream import EventStream, introduce, ring, wake
 from orchestrator.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
-from orchestrator.ports import Clock, Observer, Passed, Progress, Step, unobserved, unwatched
+from orchestrator.ports import Clock, Passed, Progress, Step, unwatched
+from orchestrator.rounds import Observer, unobserved
 from orchestrator.schedule.reports import Reports
 from orchestrator.settings import Settings
 from orchestrator.storage.calendar import Calendar

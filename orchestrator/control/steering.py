@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.control.boundary import Unsettled, is_of_the_study
 from orchestrator.control.studies import Studies
 from orchestrator.engine.study import StudyEngine
 from orchestrator.errors import BadInput
@@ -15,9 +18,15 @@ from orchestrator.schedule.slot import DEFINE, OPERATION
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_configuration
 from orchestrator.spec.samplers import check_sampler
+from orchestrator.suspension import describe, refusal
+
+_TAKE_UP = ("submit", "resume", "stop")
+"""Commands that take up a study that is suspended; it is suspended again where the cause is still there."""
 
 _MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
 """Keys of a spec from which an engine's rules and sampler are made."""
+
+log = logging.getLogger(__name__)
 
 
 def check_retry(study: str, number: Any, state: str | None) -> None:
@@ -100,6 +109,11 @@ class Steering:
         for command in self._store.pending_commands():
             if self._only and command.study != self._only:
                 continue
+            if command.unreadable:
+                problem = BadInput(f"command '{command.operation}' of study '{command.study}'", command.unreadable)
+                log.warning("%s", problem, extra={"action": "command_unreadable"})
+                answers[command] = json.dumps({"error": str(problem)})
+                continue
             if command.operation == OPERATION:
                 slots.append(command)
                 continue
@@ -113,10 +127,17 @@ class Steering:
                 continue
             except BadInput as error:
                 answer = {"error": str(error)}
+            except Unsettled:
+                continue
+            except Exception as error:
+                if not is_of_the_study(error):
+                    raise
+                answer = {"error": str(self._fail(command, error))}
             answers[command] = json.dumps(answer)
         if self._scheduling is not None:
-            answers |= {command: json.dumps(answer) for command, answer in self._scheduling.apply(slots).items()}
-            self._scheduling.tend()
+            with contextlib.suppress(Unsettled):
+                answers |= {command: json.dumps(answer) for command, answer in self._scheduling.apply(slots).items()}
+                self._scheduling.tend()
         return answers
 
     def _wait_for_pruner(self, study: str) -> None:
@@ -124,8 +145,23 @@ class Steering:
         if study in self._deferred or (study in self._studies and self._studies[study].waits):
             raise _Later
 
+    def _fail(self, command: Command, error: Exception) -> BadInput:
+        """Suspends the study of a command that could not be applied; returns what is answered."""
+        if command.study in self._studies or command.study in self._store.names().values():
+            self._studies.suspend(command.study, error)
+            return refusal(command.study, describe(error))
+        problem = f"cannot be applied: {describe(error)}"
+        log.error("command %s %s", command.id, problem, extra={"action": "command_failed"})
+        return BadInput(f"command '{command.operation}'", problem)
+
     def _apply(self, command: Command) -> dict[str, Any]:
         name = command.study
+        if name in self._studies.suspended:
+            if command.operation not in _TAKE_UP:
+                self._studies.check_at_hand(name)
+            self._take_up(name)
+            if command.operation == "resume" and self._studies[name].state != "paused":
+                return {"study": name, "state": self._studies[name].state}
         if command.operation == "submit":
             self._submit(name, Spec.from_json(command.payload))
         elif command.operation == DEFINE and self._scheduling is not None:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-import msgspec
 import redis
 
 from orchestrator.notices import Notice
+from orchestrator.notices import encode as encode_notice
 from orchestrator.ports import BATCH, Entry, Wiped
+from orchestrator.suspension import describe
 from tasks import keys
 from tasks.app import raw
 from tasks.codec import encode
@@ -26,6 +27,13 @@ SECONDS_KEPT = 86_400
 
 CLIENT_NAME = "control-plane:"
 """What the name of a control plane's connection begins with; the name of the process follows."""
+
+
+class WrongKey(redis.ConnectionError):
+    """Somebody has put something else under the key of the event stream: as good as no server, until it is deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(wrong_type(keys.EVENTS, "stream"))
 
 
 class EventStream:
@@ -49,6 +57,8 @@ class EventStream:
         self._keyring = keyring
         self._pending_from: bytes | None = b"0"
         self.drained = False
+        # What was said of keys that hold something else, and of studies whose notices cannot be encoded.
+        self._said: set[str] = set()
 
     def read_pending_again(self) -> None:
         """The next read begins with what was delivered and never acknowledged."""
@@ -59,6 +69,7 @@ class EventStream:
 
         Raises:
             Wiped: the group or the stream is gone.
+            WrongKey: the stream is none.
         """
         self.drained = False
         if self._pending_from is not None:
@@ -81,6 +92,8 @@ class EventStream:
         try:
             found = self._client.xreadgroup(keys.GROUP, self.CONSUMER, {keys.EVENTS: start}, count=BATCH, block=block)
         except redis.ResponseError as error:
+            if is_wrong_type(error):
+                raise WrongKey from None
             if unavailable(error) or not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
             raise Wiped(str(error)) from None
@@ -102,6 +115,8 @@ class EventStream:
         try:
             self._client.xgroup_create(keys.EVENTS, keys.GROUP, id="0", mkstream=True)
         except redis.ResponseError as error:
+            if is_wrong_type(error):
+                raise WrongKey from None
             if not str(error).startswith("BUSYGROUP"):
                 raise
 
@@ -112,13 +127,16 @@ class EventStream:
             pipe = self._client.pipeline(transaction=False)
             pipe.xack(keys.EVENTS, keys.GROUP, *ids)
             pipe.xdel(keys.EVENTS, *ids)
-            pipe.execute()
+            with self._passing_over(keys.EVENTS, "stream"):
+                pipe.execute()
 
     def dead_letter(self, data: bytes, reason: str) -> None:
         """Keeps an entry that is no event, with the reason."""
-        self._client.xadd(
-            keys.DEAD_LETTERS, {"data": data[:65_536], "reason": reason[:500]}, maxlen=keys.DEAD_LETTERS_KEPT
-        )
+        words = reason[:500].encode("utf-8", "backslashreplace")
+        with self._passing_over(keys.DEAD_LETTERS, "stream"):
+            self._client.xadd(
+                keys.DEAD_LETTERS, {"data": data[:65_536], "reason": words}, maxlen=keys.DEAD_LETTERS_KEPT
+            )
 
     def confirm(self, confirmations: Mapping[str, Confirmation]) -> None:
         """Publishes what is committed, and the verdicts."""
@@ -131,33 +149,60 @@ class EventStream:
 
     def reply(self, replies: Iterable[Reply]) -> None:
         """Answers keepers that wait for a suggestion."""
-        pipe = self._client.pipeline(transaction=False)
-        for reply in replies:
-            pipe.rpush(keys.replies(reply.runner), self._keyring.seal(Purpose.REPLY, encode(reply)))
-            pipe.expire(keys.replies(reply.runner), SECONDS_KEPT)
-        if len(pipe):
-            pipe.execute()
+        self._push([(keys.replies(each.runner), self._keyring.seal(Purpose.REPLY, encode(each))) for each in replies])
 
     def answer(self, command: str, answer: str) -> None:
         """Tells the process that issued a command how it went; the answer is in the database too."""
-        pipe = self._client.pipeline(transaction=False)
-        pipe.rpush(keys.answer(command), answer)
-        pipe.expire(keys.answer(command), SECONDS_KEPT)
-        pipe.execute()
+        self._push([(keys.answer(command), answer)])
 
     def notify(self, study: str, notices: Iterable[Notice]) -> None:
-        """Tells whoever watches."""
+        """Tells whoever watches, as far as it can be told: a notice is worth nothing that would cost a study."""
         pipe = self._client.pipeline(transaction=False)
         for notice in notices:
-            pipe.xadd(
-                keys.notices(study),
-                {"n": msgspec.msgpack.encode(notice)},
-                maxlen=NOTICES_KEPT,
-                approximate=True,
-            )
+            try:
+                data = encode_notice(notice)
+            except Exception as error:
+                self._say_once(study, f"study {study}: a notice is dropped: {describe(error)}")
+                continue
+            pipe.xadd(keys.notices(study), {"n": data}, maxlen=NOTICES_KEPT, approximate=True)
         if len(pipe):
             pipe.expire(keys.notices(study), SECONDS_KEPT)
+            with self._passing_over(keys.notices(study), "stream"):
+                pipe.execute()
+
+    def _push(self, items: list[tuple[str, bytes | str]]) -> None:
+        """Appends to lists that the control plane alone writes: what else somebody put there makes room."""
+        pipe = self._client.pipeline(transaction=False)
+        for key, value in items:
+            pipe.rpush(key, value)
+            pipe.expire(key, SECONDS_KEPT)
+        if not len(pipe):
+            return
+        try:
             pipe.execute()
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            for key, value in items:
+                if self._client.type(key) != b"list":
+                    self._client.delete(key)
+                    self._client.rpush(key, value)
+                    self._client.expire(key, SECONDS_KEPT)
+
+    @contextlib.contextmanager
+    def _passing_over(self, key: str, kind: str) -> Iterator[None]:
+        """Inside, a key that holds something else is passed over, and said once."""
+        try:
+            yield
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            self._say_once(key, wrong_type(key, kind))
+
+    def _say_once(self, about: str, text: str) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            log.error("%s", text, extra={"action": "passed_over"})
 
     def probe(self) -> None:
         """Returns if keepers could be heard: the server is there, and takes what is written to it."""
@@ -190,6 +235,18 @@ def backlog(client: redis.Redis) -> Backlog:
     if first:
         age = max(0.0, seconds + microseconds / 1e6 - int(first[0][0].partition(b"-")[0]) / 1e3)
     return Backlog(entries, age, dead)
+
+
+def is_wrong_type(error: BaseException | None) -> bool:
+    """Whether Redis holds something else under a key than what belongs there, whatever the error is wrapped in."""
+    while error is not None and not (isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def wrong_type(key: str, kind: str) -> str:
+    """Returns what to do about a key that holds something else."""
+    return f"redis key {key} holds something that is no {kind}; 'redis-cli DEL {key}' helps, nothing is lost by it"
 
 
 def introduce(client: redis.Redis, process: str) -> None:

@@ -33,10 +33,16 @@ class Tidings:
             if batch.changes:
                 self._owed.add(name)
             due = at - self._told.get(name, 0.0) >= PROGRESS_SECONDS
+            if name not in self._studies:
+                continue
             if batch.notices or batch.changes.study_state or (due and name in self._owed):
-                self._events.notify(name, [*batch.notices, self._studies[name].progress()])
+                with self._studies.guarded(name):
+                    self._events.notify(name, [*batch.notices, self._studies[name].progress()])
                 self._told[name] = at
                 self._owed.discard(name)
+        for words in self._studies.take_last_words():
+            self._events.notify(words.study, [words])
+            self._owed.discard(words.study)
 
     @property
     def patience(self) -> float:

@@ -97,6 +97,7 @@ class Code(StrEnum):
 
     STUDIES = "studies", Group.STUDIES
     STUDY_UNREADABLE = "study-unreadable", Group.STUDIES
+    STUDY_SUSPENDED = "study-suspended", Group.STUDIES
     STUDY_IDLE = "study-idle", Group.STUDIES
     TRIAL_UNATTENDED = "trial-unattended", Group.STUDIES
     ATTEMPT_UNSENT = "attempt-unsent", Group.STUDIES

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from orchestrator.notices import Progress
+from orchestrator.suspension import Suspension
 
 PACE_TRIALS = 20
 """How fast a study goes is measured since the first of so many trials that ended last."""
@@ -44,6 +45,7 @@ class Overview:
             is running began to, or at any time.
         notes: Who was told what, oldest first.
         flagged: In what it is worse than the last run of its schedule; empty where it is not.
+        suspended: Why nothing is done for it, where that is so.
     """
 
     progress: Progress
@@ -53,6 +55,7 @@ class Overview:
     work: tuple[Work, ...] = ()
     notes: tuple[Told, ...] = ()
     flagged: str = ""
+    suspended: Suspension | None = None
 
     @property
     def ended(self) -> int:

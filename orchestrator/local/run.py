@@ -132,7 +132,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         try:
             since = newest(client, spec.name)
             if issuer.submit(spec, check) not in ENDED:
-                follow(client, spec.name, since, view, check, lambda: store.state(spec.name) in ENDED)
+                follow(client, spec.name, since, view, check, lambda: _has_ended(store, spec.name))
         except Interrupted:
             view.say("stopping; the same command goes on from here")
             with suppress(NoAnswer, BadInput):
@@ -213,6 +213,17 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None])
         time.sleep(POLL_SECONDS)
     for trouble in filter(None, map(note_trouble, store.told(name))):
         view.say(trouble)
+
+
+def _has_ended(store: Store, name: str) -> bool:
+    """Returns whether the study has ended; raises StudyFailed where it never will by itself."""
+    state = store.state(name)
+    if state is None:
+        raise StudyFailed(f"study '{name}' was deleted or renamed while it ran")
+    if suspension := store.suspended().get(name):
+        again = "once that is mended, the same command goes on with it"
+        raise StudyFailed(f"study '{name}' is suspended: {suspension.cause}; {again}")
+    return state in ENDED
 
 
 def _check(worker: Child, server: Child, interrupted: threading.Event) -> None:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeGuard
 
+from orchestrator.control.boundary import is_of_the_study
 from orchestrator.control.studies import Studies
 from orchestrator.errors import BadInput
 from orchestrator.ports import Books, Calendar, Clock, Command
@@ -20,6 +21,7 @@ from orchestrator.spec import Spec
 from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
 from orchestrator.spec.schedule import LONGEST_NAME, ScheduleTable
+from orchestrator.suspension import describe
 from orchestrator.timetable import delay, run_name
 
 log = logging.getLogger(__name__)
@@ -116,7 +118,16 @@ class Scheduling:
         self._due = min((order.due for order in orders if not order.manual and order.due > now), default=math.inf)
         orders.sort(key=lambda order: (order.schedule, order.planned, order.command.id))
         for schedule, group in groupby(orders, key=lambda order: order.schedule):
-            answers |= self._decide(schedule, list(group), now)
+            together = list(group)
+            try:
+                answers |= self._decide(schedule, together, now)
+            except Exception as error:
+                if not is_of_the_study(error):
+                    raise
+                refused = BadInput(f"schedule '{schedule}'", describe(error))
+                for order in together:
+                    answers[order.command] = {"error": str(refused)}
+                    self._refuse(order.command, refused)
         return answers
 
     def tend(self) -> None:
@@ -128,7 +139,12 @@ class Scheduling:
             for slot in [each for each in waiting if each.schedule == schedule]:
                 if any(run.goes_on for run in self._calendar.runs(schedule)):
                     break
-                self._begin(slot, slot.spec)
+                try:
+                    self._begin(slot, slot.spec)
+                except Exception as error:
+                    if not is_of_the_study(error):
+                        raise
+                    self._write(replace(slot, state="refused", reason=describe(error)))
 
     def _decide(self, schedule: str, orders: list[_Order], now: float) -> dict[Command, dict[str, Any]]:
         known = self._calendar.find(schedule, [order.planned for order in orders])
@@ -210,7 +226,8 @@ class Scheduling:
         log.info(
             "run %s%s", slot.study, f": {note}" if note else "", extra={"action": "run_begun", "study": slot.study}
         )
-        self._studies.open(snapshot)
+        with self._studies.guarded(slot.study):
+            self._studies.open(snapshot)
         return slot
 
     def _write(self, *slots: Slot) -> None:

@@ -73,7 +73,7 @@ class Run:
         """The search that its study is; ``None`` where there is none, or none that this version can read."""
         try:
             return Spec.from_json(json.loads(self.stored or "null"))
-        except BadInput:
+        except (BadInput, ValueError, RecursionError):
             return None
 
     @property

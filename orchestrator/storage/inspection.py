@@ -8,6 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from orchestrator.storage.database import is_gone
 from orchestrator.storage.look import NothingThere, open_connection
 from orchestrator.storage.notes import read_untold
 from orchestrator.storage.statements import current_time
+from orchestrator.storage.suspensions import read_suspensions
 from orchestrator.storage.theirs import STUDIES, SYSTEM_ATTRS, TRIALS
 from orchestrator.storage.versions import optuna_schema, our_schema, shown
 from orchestrator.study_states import ENDED
@@ -155,10 +157,14 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Books
     ).all()
     attempts = list(_attempts(connection, time.time()))
     live = Counter(each.study for each in attempts)
-    unsettled = [row for row in rows if row.state not in ENDED or live[row.study_name]]
+    suspended = {study: suspension.cause for study, (_, suspension) in read_suspensions(connection).items()}
+    unsettled = [row for row in rows if row.state not in ENDED or live[row.study_name] or row.study_id in suspended]
     return Books(
         writer=_writer(connection, now),
-        studies=tuple(_study(connection, row, live[row.study_name]) for row in unsettled),
+        studies=tuple(
+            replace(_study(connection, row, live[row.study_name]), suspended=suspended.get(row.study_id, ""))
+            for row in unsettled
+        ),
         ended=len(rows) - len(unsettled),
         attempts=tuple(attempts),
         unattended=tuple(_unattended(connection)),
@@ -178,7 +184,7 @@ def _study(connection: Connection, row: Any, live: int) -> Study:
     changed = time.time() - row.changed
     try:
         spec = Spec.from_json(json.loads(row.spec))
-    except (BadInput, ValueError) as error:
+    except (BadInput, ValueError, RecursionError) as error:
         return Study(row.study_name, row.state, live=live, changed=changed, error=str(error))
     extra = select(func.count()).join(
         SYSTEM_ATTRS, and_(SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id, SYSTEM_ATTRS.c.key == EXTRA)

@@ -39,7 +39,7 @@ def read_owed(connection: Connection) -> list[Owed]:
     owed = []
     for row in connection.execute(query):
         # Of a spec that cannot be read, the study is refused, and that is said then.
-        with contextlib.suppress(BadInput):
+        with contextlib.suppress(BadInput, ValueError, RecursionError):
             note = NoteRow(*(getattr(row, name) for name in NoteRow._fields))
             owed.append(Owed(row.study_name, note, Spec.from_json(json.loads(row.spec)).notify, row.tries))
     return owed

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
 
 from orchestrator.attributes import DECISION, EXTRA, FAILURE, FLAGGED
 from orchestrator.engine.ends import describe_end
+from orchestrator.errors import BadInput
 from orchestrator.history.overview import PACE_TRIALS, Overview, Work, since
 from orchestrator.lifecycle import WAITING, AttemptState
 from orchestrator.notices import Progress, SlotLine, TrialEnded
@@ -20,7 +23,9 @@ from orchestrator.storage import tables
 from orchestrator.storage.notes import read_told
 from orchestrator.storage.optimum import read_best, read_front
 from orchestrator.storage.reading import read_params, read_values, seconds
+from orchestrator.storage.suspensions import read_suspensions
 from orchestrator.storage.theirs import STEPS, STUDIES, STUDY_USER_ATTRS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, from_stored
+from orchestrator.suspension import Suspension, describe, remedy
 from orchestrator.trial_length import length, saved
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
@@ -39,8 +44,18 @@ def read_overviews(connection: Connection, names: Iterable[str] | None = None) -
     rows = connection.execute(query.order_by(tables.studies.c.created, tables.studies.c.study_id)).all()
     if not rows:
         return []
-    counted = _Counted(connection, [row.study_id for row in rows])
-    return [_overview(connection, row, counted) for row in rows]
+    ids = [row.study_id for row in rows]
+    counted, suspended = _Counted(connection, ids), read_suspensions(connection, ids)
+    found = []
+    for row in rows:
+        try:
+            overview = _overview(connection, row, counted)
+        except (BadInput, ValueError, TypeError, KeyError, RecursionError) as error:
+            overview = _unreadable(row, error)
+        if row.study_id in suspended:
+            overview = _suspended(overview, suspended[row.study_id][1])
+        found.append(overview)
+    return found
 
 
 def read_ended(connection: Connection, study: str, most: int) -> list[TrialEnded]:
@@ -151,6 +166,33 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         notes=counted.notes.get(study, ()),
         flagged=counted.flagged.get(study, ""),
     )
+
+
+def _unreadable(row: Any, error: Exception) -> Overview:
+    """What there is to show of a study that cannot be read, beside the others."""
+    progress = Progress(
+        study=row.study_name,
+        state=row.state,
+        reason=f"cannot be read: {describe(error)}",
+        budget=0,
+        complete=0,
+        pruned=0,
+        failed=0,
+        running=0,
+        waiting=0,
+        epochs=0,
+        max_steps=None,
+        epochs_saved=0,
+        best=None,
+        slots=(),
+    )
+    return Overview(progress=progress, created=row.created, changed=row.changed)
+
+
+def _suspended(overview: Overview, suspension: Suspension) -> Overview:
+    reason = f"{suspension.cause}; {remedy(overview.progress.study)}"
+    progress = msgspec.structs.replace(overview.progress, state="suspended", reason=reason)
+    return replace(overview, progress=progress, changed=suspension.at, suspended=suspension)
 
 
 def _slots(connection: Connection, study: int, max_steps: int | None) -> tuple[SlotLine, ...]:

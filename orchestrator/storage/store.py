@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import optuna
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import bindparam, case, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
 
 from orchestrator.changes import Changes
 from orchestrator.engine.core import Snapshot
-from orchestrator.errors import BadInput
+from orchestrator.errors import BadInput, StudyGone
 from orchestrator.history.overview import Told
 from orchestrator.lifecycle import LIVE
 from orchestrator.ports import Command, NoteState, Owed
@@ -25,10 +25,22 @@ from orchestrator.storage.calendar import put_slots
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.notes import read_owed, read_told, settle
+from orchestrator.storage.ownership import mark, select_ours
 from orchestrator.storage.rows import Writer
+from orchestrator.storage.suspensions import delete_suspension, read_suspensions, write_suspension
 from orchestrator.storage.theirs import STUDIES
 from orchestrator.storage.whole import read_whole
 from orchestrator.study_states import ENDED
+from orchestrator.suspension import Suspension, describe
+from tasks.keys import is_name
+
+
+class _Known(NamedTuple):
+    """A study that was read: Optuna's id of it, ours, and Optuna's ids of its trials by number."""
+
+    study_id: int
+    uid: str
+    trials: dict[int, int]
 
 
 class Store:
@@ -48,7 +60,7 @@ class Store:
             skip_compatibility_check=True,
             skip_table_creation=True,
         )
-        self._ids: dict[str, tuple[int, dict[int, int]]] = {}
+        self._known: dict[str, _Known] = {}
 
     # -- the writer ---------------------------------------------------------------------------------------------
 
@@ -66,22 +78,29 @@ class Store:
         Raises:
             NotTheWriter: this process may not write any more; nothing was written.
             ForeignWrite: another process has ended a trial; nothing was written.
+            StudyGone: another process has deleted or renamed a study; nothing was written.
         """
+        changed = {name: changes for name, changes in batches.items() if changes}
         made: list[tuple[str, dict[int, int]]] = []
         with self._database.write() as connection:
             self._writers_lease().check(connection)
-            for name, changes in batches.items():
-                if changes:
-                    study_id, trial_ids = self._ids[name]
-                    writer = Writer(connection, study_id, trial_ids)
-                    writer.write(changes)
-                    made.append((name, writer.new_ids))
+            if changed:
+                self._check_there(connection, changed)
+            growing = [self._known[name].study_id for name, changes in changed.items() if changes.new_trials]
+            if growing:
+                # As Optuna does it: two that ask at the same time must not both take the next number.
+                connection.execute(_LOCKED, {"the_studies": growing})
+            for name, changes in changed.items():
+                known = self._known[name]
+                writer = Writer(connection, known.study_id, known.trials)
+                writer.write(changes)
+                made.append((name, writer.new_ids))
             for command, answer in (answers or {}).items():
                 connection.execute(_ANSWER, {"the_command": command, "the_answer": answer})
             settle(connection, notes or {})
         # Only now: ids of a transaction that did not commit belong to nobody.
         for name, new_ids in made:
-            self._ids[name][1].update(new_ids)
+            self._known[name].trials.update(new_ids)
 
     def create(
         self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
@@ -108,6 +127,7 @@ class Store:
                     raise BadInput(f"study '{spec.name}'", "is there already, and is no run of the schedule") from None
                 return self._continue(spec)
             study_id = self._adopt_plain(spec)
+        uid = uid or str(uuid.uuid4())
         if seed is None:
             seed = spec.seed if spec.seed is not None else uuid.uuid4().int % 2**32
         with self._database.write() as connection:
@@ -118,7 +138,7 @@ class Store:
             connection.execute(
                 insert(tables.studies).values(
                     study_id=study_id,
-                    uid=uid or str(uuid.uuid4()),
+                    uid=uid,
                     spec=json.dumps(spec.to_json()),
                     seed=seed,
                     state="running",
@@ -127,6 +147,7 @@ class Store:
                     changed=at,
                 )
             )
+            mark(connection, study_id, uid)
             put_slots(connection, [] if slot is None else [slot])
         return self.load(spec.name)
 
@@ -137,11 +158,17 @@ class Store:
             BadInput: there is no such study.
         """
         with self._database.read() as connection:
-            row = connection.execute(_select_study().where(STUDIES.c.study_name == name)).one_or_none()
+            row = connection.execute(select_ours().where(STUDIES.c.study_name == name)).one_or_none()
             if row is None:
                 raise BadInput(f"study '{name}'", "there is none of that name in this database")
             snapshot = read_whole(connection, row.study_id).snapshot
-        self._ids[name] = (row.study_id, {trial.number: trial._trial_id for trial in snapshot.trials})
+        if snapshot.spec.name != name:
+            # Renamed by somebody; it stays the same study.
+            if not is_name(name):
+                raise BadInput(f"study '{name}'", "was renamed, and nothing here can be called so", "rename it again")
+            snapshot.spec = snapshot.spec.model_copy(update={"name": name})
+        trials = {trial.number: trial._trial_id for trial in snapshot.trials}
+        self._known[name] = _Known(row.study_id, snapshot.uid, trials)
         return snapshot
 
     def pending_commands(self) -> list[Command]:
@@ -150,7 +177,7 @@ class Store:
             rows = connection.execute(
                 select(tables.commands).where(tables.commands.c.answer.is_(None)).order_by(tables.commands.c.id)
             )
-            return [Command(row.id, row.key, row.operation, row.study, json.loads(row.payload)) for row in rows]
+            return [_command(row) for row in rows]
 
     def unsettled(self) -> list[str]:
         """Returns the names of the studies that have not ended, or of which attempts have not; oldest first.
@@ -159,7 +186,7 @@ class Store:
         """
         live = select(tables.attempts.c.study_id).where(tables.attempts.c.state.in_(sorted(LIVE)))
         unsettled = tables.studies.c.state.not_in(sorted(ENDED)) | tables.studies.c.study_id.in_(live)
-        query = _select_study().where(unsettled).order_by(tables.studies.c.created)
+        query = select_ours().where(unsettled).order_by(tables.studies.c.created)
         with self._database.read() as connection:
             return [row.study_name for row in connection.execute(query)]
 
@@ -168,12 +195,41 @@ class Store:
         with self._database.read() as connection:
             return read_owed(connection)
 
+    def suspend(self, name: str, suspension: Suspension) -> None:
+        """Writes why nothing is done for a study; where there is no such study, nothing."""
+        with self._database.write() as connection:
+            self._writers_lease().check(connection)
+            write_suspension(connection, name, suspension)
+
+    def release(self, name: str) -> None:
+        """Deletes what ``suspend`` has written of a study."""
+        with self._database.write() as connection:
+            self._writers_lease().check(connection)
+            delete_suspension(connection, name)
+
+    def suspended(self) -> dict[str, Suspension]:
+        """Returns why nothing is done for which studies, by name."""
+        with self._database.read() as connection:
+            return dict(read_suspensions(connection).values())
+
+    def tokens(self, name: str) -> list[str]:
+        """Returns the tokens of a study's attempts, without reading anything else of it."""
+        of_it = tables.attempts.c.study_id == STUDIES.c.study_id
+        query = select(tables.attempts.c.token).join(STUDIES, of_it).where(STUDIES.c.study_name == name)
+        with self._database.read() as connection:
+            return list(connection.scalars(query))
+
+    def names(self) -> dict[str, str]:
+        """Returns what the studies of ours are called now, by their unique id."""
+        with self._database.read() as connection:
+            return {row.uid: row.study_name for row in connection.execute(select_ours(*_IDENTITY))}
+
     # -- everybody ----------------------------------------------------------------------------------------------
 
     def state(self, name: str) -> str | None:
         """Returns the state of a study of ours, or ``None`` where there is none of that name."""
         with self._database.read() as connection:
-            row = connection.execute(_select_study().where(STUDIES.c.study_name == name)).one_or_none()
+            row = connection.execute(select_ours().where(STUDIES.c.study_name == name)).one_or_none()
             return None if row is None else str(row.state)
 
     def timings(self, name: str) -> tuple[Sequence[float], Sequence[float]]:
@@ -211,10 +267,22 @@ class Store:
             self._writers_lease().check(connection)
             connection.execute(
                 update(tables.studies)
-                .where(tables.studies.c.study_id == self._ids[spec.name][0])
+                .where(tables.studies.c.study_id == self._known[spec.name].study_id)
                 .values(spec=json.dumps(spec.to_json()))
             )
         return snapshot
+
+    def _check_there(self, connection: Connection, names: Collection[str]) -> None:
+        """Raises where another process has deleted or renamed a study: what has its id now may be another one."""
+        ids = [self._known[name].study_id for name in names]
+        there = {row.study_id: row for row in connection.execute(_THERE, {"the_studies": ids})}
+        for name in names:
+            study_id, uid, _ = self._known[name]
+            row = there.get(study_id)
+            if row is None or (row.study_name, row.uid) != (name, uid):
+                raise StudyGone(f"study '{name}' was deleted or renamed by another process")
+            if not row.marked:
+                mark(connection, study_id, uid)
 
     def _adopt_plain(self, spec: Spec) -> int:
         study_id = self._optuna.get_study_id_from_name(spec.name)
@@ -246,8 +314,25 @@ _ANSWER = (
 )
 
 
-def _select_study() -> Any:
-    return select(tables.studies, STUDIES.c.study_name).join(STUDIES, STUDIES.c.study_id == tables.studies.c.study_id)
+_LOCKED = (
+    select(STUDIES.c.study_id)
+    .where(STUDIES.c.study_id.in_(bindparam("the_studies", expanding=True)))
+    .order_by(STUDIES.c.study_id)
+    .with_for_update()
+)
+_IDENTITY = tables.studies.c.study_id, tables.studies.c.uid
+_THERE = select_ours(*_IDENTITY).where(tables.studies.c.study_id.in_(bindparam("the_studies", expanding=True)))
+
+
+def _command(row: Any) -> Command:
+    problem = ""
+    try:
+        payload = json.loads(row.payload)
+        if not isinstance(payload, dict):
+            problem = f"its payload is no JSON object: {payload!r:.60}"
+    except (ValueError, TypeError, RecursionError) as error:
+        problem = f"its payload is no JSON: {describe(error)}"
+    return Command(row.id, row.key, row.operation, row.study, {} if problem else payload, problem)
 
 
 def _directions(spec: Spec) -> list[optuna.study.StudyDirection]:

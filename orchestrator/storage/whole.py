@@ -13,6 +13,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, func, select
 
+from orchestrator.attributes import OWNER, SUSPENDED
 from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.engine.core import Snapshot
 from orchestrator.spec import Spec
@@ -64,6 +65,7 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
         study_system_attrs={
             each.key: json.loads(each.value_json)
             for each in connection.execute(select(STUDY_SYSTEM_ATTRS).where(STUDY_SYSTEM_ATTRS.c.study_id == study_id))
+            if each.key not in (OWNER, SUSPENDED)
         },
     )
     decisions = [

@@ -36,6 +36,7 @@ STYLES: Final = {
     "paused": "bold yellow",
     "finished": "bold cyan",
     "stopped": "bold yellow",
+    "suspended": "bold red",
     "failed": "bold red",
 }
 WIDE: Final = 100

@@ -51,6 +51,11 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
     lines, left_out = lay_out(columns, width)
     if left_out:
         lines += [Text(), Text(no_room(left_out), style="dim")]
+    said = [
+        f"{one_line(each.progress.study)} is suspended: {each.progress.reason}" for each in overviews if each.suspended
+    ]
+    if said:
+        lines += [Text(), *(Text(line, style="red") for line in said)]
     return Group(*lines)
 
 
@@ -78,6 +83,7 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
     epochs = overview.epoch_rate(now)
     return data | {
         "flagged": overview.flagged or None,
+        "suspended": None if overview.suspended is None else overview.suspended.shown(progress["study"]),
         "created": overview.created,
         "changed": overview.changed,
         "trials_per_hour": None if overview.rate is None else round(overview.rate * _HOUR, 3),

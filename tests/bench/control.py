@@ -15,7 +15,7 @@ from orchestrator.control.metrics import ControlMetrics
 from orchestrator.control.stream import BATCH, EventStream
 from orchestrator.engine.core import Snapshot
 from orchestrator.engine.study import StudyEngine
-from orchestrator.ports import Round
+from orchestrator.rounds import Round
 from orchestrator.spec import Spec
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ import redis
 
 from orchestrator.control.dispatch import step_of
 from orchestrator.notices import Notice
+from orchestrator.notices import encode as encode_notice
 from orchestrator.ports import BATCH, Clock, Entry, Wiped
 from tasks import keys
 from tasks.codec import decode_confirmation, encode
@@ -28,6 +30,7 @@ class MemoryRedis:
     confirmations: dict[str, bytes] = field(default_factory=dict)
     replies: dict[str, list[Reply]] = field(default_factory=lambda: defaultdict(list))
     answers: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    notices: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     dead: list[tuple[bytes, str]] = field(default_factory=list)
     queues: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
     steps: dict[str, int] = field(default_factory=dict)
@@ -145,8 +148,10 @@ class MemoryStream:
         self._server.answers[command].append(answer)
 
     def notify(self, study: str, notices: Iterable[Notice]) -> None:
-        del study, notices
         self._server.check()
+        for notice in notices:
+            with contextlib.suppress(Exception):
+                self._server.notices[study].append(encode_notice(notice))
 
     def probe(self) -> None:
         self._server.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -11,12 +12,13 @@ from sqlalchemy import exc
 
 from orchestrator.changes import Changes, NoteRow
 from orchestrator.engine.core import Snapshot
-from orchestrator.errors import BadInput, NotTheWriter
+from orchestrator.errors import BadInput, NotTheWriter, StudyGone
 from orchestrator.lifecycle import LIVE
 from orchestrator.ports import Command, ForeignWrite, NoteState, Owed
 from orchestrator.schedule.slot import Slot
 from orchestrator.spec import Spec, differences
 from orchestrator.study_states import ENDED
+from orchestrator.suspension import Suspension
 from tests.simulated.ledger import Ledger
 
 
@@ -33,6 +35,7 @@ class MemoryDatabase:
     notes: dict[str, tuple[str, NoteRow, NoteState]] = field(default_factory=dict)
     schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
     slots: dict[tuple[str, int], Slot] = field(default_factory=dict)
+    suspended: dict[str, Suspension] = field(default_factory=dict)
     term: int = 0
     away: bool = False
 
@@ -53,6 +56,7 @@ class MemoryBooks:
         self._database = database
         database.term += 1
         self._term = database.term
+        self._uids: dict[str, str] = {}
 
     def commit(
         self,
@@ -63,7 +67,12 @@ class MemoryBooks:
         self.check_writer()
         ledgers = self._database.ledgers
         for name, changes in batches.items():
+            if not changes:
+                continue
+            if name not in ledgers or ledgers[name].uid != self._uids.get(name):
+                raise StudyGone(f"study '{name}' was deleted or renamed by another process")
             _check_open(ledgers[name], changes)
+            _check_storable(changes)
         for name, changes in batches.items():
             if changes:
                 ledgers[name].commit(copy.deepcopy(changes))
@@ -99,7 +108,9 @@ class MemoryBooks:
         self._database.check()
         if name not in self._database.ledgers:
             raise BadInput(f"study '{name}'", "there is none of that name in this database")
-        return self._database.ledgers[name].snapshot()
+        ledger = self._database.ledgers[name]
+        self._uids[name] = ledger.uid
+        return ledger.snapshot()
 
     def pending_commands(self) -> list[Command]:
         self._database.check()
@@ -121,11 +132,55 @@ class MemoryBooks:
             if state.state == "owed"
         ]
 
+    def suspend(self, name: str, suspension: Suspension) -> None:
+        self.check_writer()
+        if name in self._database.ledgers:
+            self._database.suspended[name] = suspension
+
+    def release(self, name: str) -> None:
+        self.check_writer()
+        self._database.suspended.pop(name, None)
+
+    def suspended(self) -> dict[str, Suspension]:
+        self._database.check()
+        return {name: each for name, each in self._database.suspended.items() if name in self._database.ledgers}
+
+    def tokens(self, name: str) -> list[str]:
+        self._database.check()
+        return list(self._database.ledgers[name].attempts) if name in self._database.ledgers else []
+
+    def names(self) -> dict[str, str]:
+        self._database.check()
+        return {ledger.uid: name for name, ledger in self._database.ledgers.items()}
+
     def check_writer(self) -> None:
         """Raises unless this one may write."""
         self._database.check()
         if self._term != self._database.term:
             raise NotTheWriter(f"another control plane has taken over (this one wrote in term {self._term})")
+
+
+def _check_storable(changes: Changes) -> None:
+    """Refuses what PostgreSQL's text columns and JSON refuse: NUL and what is no Unicode; and what is no JSON."""
+    for attrs in (changes.user_attrs, changes.system_attrs, changes.study_user_attrs, changes.study_system_attrs):
+        for key, value in attrs.items():
+            json.dumps(value)
+            _check_text(key if isinstance(key, str) else key[1])
+    for _, name, _, _ in changes.params:
+        _check_text(name)
+    for row in changes.attempts.values():
+        for text in (row.cause, row.verdict, row.host, row.slot, row.device, row.runner):
+            _check_text(text)
+    for note in changes.notes:
+        _check_text(note.body)
+    if changes.study_state:
+        _check_text(changes.study_state[1])
+
+
+def _check_text(text: str) -> None:
+    text.encode()
+    if "\0" in text:
+        raise ValueError("a text with NUL")
 
 
 def _check_open(ledger: Ledger, changes: Changes) -> None:

@@ -13,9 +13,10 @@ from orchestrator.control.journal import Journal
 from orchestrator.control.serve import AWAY_SECONDS
 from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import NotTheWriter
-from orchestrator.ports import Clock, Notifier, Observer, Step, unobserved
+from orchestrator.ports import Books, Clock, Notifier, Step
 from orchestrator.pruning.judge import Judge
 from orchestrator.pruning.remote import Answer, Question
+from orchestrator.rounds import Observer, unobserved
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
 from tasks.signing import UNSIGNED, Keyring
@@ -126,6 +127,8 @@ class Simulation:
         observer: Told of each round.
         created: Whether its study is there from the beginning.
         slow_pruner: Seconds that a pruner of the user's own takes for an answer.
+        store: Opens a real database, as its writer, where that takes the place of the one in memory; schedules have
+            none.
         keyring: Signs on both sides.
 
     Attributes:
@@ -148,6 +151,7 @@ class Simulation:
         *,
         created: bool = True,
         slow_pruner: float = 0.0,
+        store: Callable[[], Books] | None = None,
     ) -> None:
         self.now = 1_700_000_000.0
         self.spec = spec
@@ -172,14 +176,18 @@ class Simulation:
         self.reports = Reports()
         self.record: Journal | None = None
         self.notifier: Notifier | None = None
+        self._store = store
         if created:
-            MemoryBooks(self.database).create(spec, self.now)
+            self._open().create(spec, self.now)
         self.slow_pruner = slow_pruner
         self.controller: Controller | None = None
 
     @property
     def ledger(self) -> Ledger:
         return self.database.ledgers[self.spec.name]
+
+    def _open(self) -> Books:
+        return MemoryBooks(self.database) if self._store is None else self._store()
 
     # -- the control plane ----------------------------------------------------------------------------------------
 
@@ -189,7 +197,7 @@ class Simulation:
 
     def start(self) -> None:
         """Starts a control plane that takes over from whoever is active."""
-        bins, books = Bins(self.files), MemoryBooks(self.database)
+        bins, books = Bins(self.files), self._open()
         self.controller = Controller(
             books,
             MemoryStream(self.redis, self.clock),
@@ -198,7 +206,7 @@ class Simulation:
             bins,
             lease=LEASE,
             heartbeat=HEARTBEAT,
-            calendar=MemoryCalendar(self.database, books),
+            calendar=MemoryCalendar(self.database, books) if isinstance(books, MemoryBooks) else None,
             reports=self.reports,
             record=self.record,
             pruners=DirectPruners(self.clock, self.slow_pruner),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from orchestrator.doctor.facts import Attempt, Facts, Study
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
 from orchestrator.lifecycle import LIVE, AttemptState
+from orchestrator.suspension import remedy
 from orchestrator.view.words import count, duration, listed
 
 _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
@@ -19,6 +20,15 @@ def check(facts: Facts) -> Iterator[Finding]:
         return
     yield _standing(facts)
     for study in facts.books.studies:
+        if study.suspended:
+            yield Finding(
+                Code.STUDY_SUSPENDED,
+                Severity.PROBLEM,
+                f"study {study.name}",
+                f"is suspended: {study.suspended}",
+                f"{remedy(study.name)}; the control plane's log has more; deleting it with Optuna frees its slots",
+            )
+            continue
         if study.error:
             yield Finding(
                 Code.STUDY_UNREADABLE,

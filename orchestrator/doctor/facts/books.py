@@ -32,6 +32,7 @@ class Study:
         trials: How many there are.
         live: Its live attempts.
         error: Why its spec cannot be read; then nothing else of it is known.
+        suspended: Why nothing is done for it until a person takes it up again; empty where that is not so.
         steady: Whether it stood so during the whole look.
     """
 
@@ -44,6 +45,7 @@ class Study:
     trials: int = 0
     live: int = 0
     error: str = ""
+    suspended: str = ""
     steady: bool = True
 
     @property

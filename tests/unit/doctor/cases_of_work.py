@@ -103,6 +103,13 @@ CASES = [
     Case(Code.DEAD_LETTERS, NOTE, redis(dead=1, newest_dead=(DeadLetter(9e4, "old", "x"),)), "25h 00m ago", "DEL"),
     # -- studies
     Case(Code.STUDY_UNREADABLE, PROBLEM, study(error="format 9"), "format 9", "version that made it"),
+    Case(
+        Code.STUDY_SUSPENDED,
+        PROBLEM,
+        study(suspended="OverflowError: too large"),
+        "is suspended: OverflowError: too large",
+        "'orchestrator resume search' takes it up again",
+    ),
     Case(Code.STUDY_IDLE, PROBLEM, idle(), "running with 2 of 10 trials", "--study", Reconcile("search")),
     Case(Code.STUDY_IDLE, NOTE, alone(idle()), "nobody asks", "orchestrator run SPEC"),
     Case(

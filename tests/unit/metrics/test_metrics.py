@@ -9,7 +9,8 @@ import pytest
 from measured import SEARCH, metrics, objective, samples, searched, standing_of
 
 from orchestrator.control.metrics import MOST_STUDIES, Standing
-from orchestrator.ports import NoteState, Round
+from orchestrator.ports import NoteState
+from orchestrator.rounds import Round
 from orchestrator.spec.model import validate
 from tasks.contract import Failed, Finished, Paused, Released, Stopped
 from tasks.exposition import make_registry
@@ -93,7 +94,7 @@ def test_what_becomes_of_notes_is_counted() -> None:
     shown = metrics()
     states = ("delivered", "owed", "owed", "failed")
     notes = {str(key): NoteState(state, 1, "", 0.0) for key, state in enumerate(states)}  # type: ignore[arg-type]
-    shown.observe(Round(0, 0.001, {}, notes, [], lambda: (0, 0)))
+    shown.observe(Round(0, 0.001, {}, notes, list, lambda: (0, 0)))
     found = samples(shown.registry)
     results = ("delivered", "retried", "failed", "superseded")
     assert [found["orchestrator_notes_total", result] for result in results] == [1, 2, 1, 0]

@@ -1,0 +1,82 @@
+"""What other processes do to the studies of this database while they run: a notebook, a dashboard, a person."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from orchestrator.control.actions import Actions
+from orchestrator.control.recovery import Watch
+from orchestrator.control.studies import Studies
+from orchestrator.errors import StudyGone
+from orchestrator.lifecycle import AttemptState
+from orchestrator.ports import Books, ForeignWrite, Stream
+from tasks.contract import Confirmation, Verdict
+
+log = logging.getLogger(__name__)
+
+
+class Outsiders:
+    """Goes on from what others have written; ``docs/architecture.md`` has a table of it.
+
+    Args:
+        store: The database.
+        events: The stream: what was read and not written is read again.
+        studies: The studies at hand.
+        actions: Takes what runners are to be told.
+        watch: Told which attempts are over.
+    """
+
+    def __init__(self, store: Books, events: Stream, studies: Studies, actions: Actions, watch: Watch) -> None:
+        self._store = store
+        self._events = events
+        self._studies = studies
+        self._actions = actions
+        self._watch = watch
+
+    def give_up(self, name: str, error: Exception) -> None:
+        """Goes on from a batch that was not written: what is in memory of its study does not hold."""
+        if isinstance(error, ForeignWrite):
+            log.warning("study %s: %s; reading it again", name, error, extra={"action": "foreign_write", "study": name})
+            self._read_again(name, name)
+        elif isinstance(error, StudyGone):
+            self._find(name, self._store.names())
+        else:
+            self._studies.suspend(name, error)
+
+    def look(self) -> None:
+        """Finds the studies that were deleted or renamed, also those of which there is nothing to write."""
+        names = self._store.names()
+        for engine in self._studies:
+            self._find(engine.name, names)
+        for name in self._studies.suspended.keys() - set(names.values()):
+            self._studies.forget(name)
+
+    def _find(self, name: str, names: Mapping[str, str]) -> None:
+        """Goes on with a study under the name that it has now, or lets go of it where it is no more."""
+        now = names.get(self._studies[name].uid)
+        if now is None:
+            self._let_go(name)
+        elif now != name:
+            log.warning("study %s is called %s now", name, now, extra={"action": "study_renamed", "study": now})
+            self._read_again(name, now)
+
+    def _read_again(self, known_as: str, name: str) -> None:
+        self._actions.withdraw(known_as)
+        self._events.read_pending_again()
+        if name != known_as:
+            self._studies.forget(known_as)
+        with self._studies.guarded(name):
+            self._studies.take_up(name)
+
+    def _let_go(self, name: str) -> None:
+        log.warning("study %s was deleted: its runners stop", name, extra={"action": "study_deleted", "study": name})
+        self._actions.withdraw(name)
+        engine = self._studies.forget(name)
+        if engine is not None:
+            verdict = Verdict(cause="the study was deleted")
+            live = engine.attempts.in_state(*AttemptState)
+            self._actions.stop(
+                {row.token: Confirmation(runner=row.runner, seq=row.acknowledged, verdict=verdict) for row in live}
+            )
+            self._watch.forget(row.token for row in engine.attempts)

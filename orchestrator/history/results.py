@@ -22,7 +22,8 @@ from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.storage.store import Store
 from orchestrator.trial_length import length, saved
 from orchestrator.urls import redact
-from orchestrator.view.summary import Audit, Epochs, Model, Shadow, Summary, Trials, percentiles
+from orchestrator.view.summary import Audit, Epochs, Model, NotStored, Shadow, Summary, Trials, percentiles
+from tasks.artifact_files import NOT_KEPT
 
 
 def summarize(store: Store, name: str, storage_url: str, artifact_url: str, wall: float) -> Summary:
@@ -61,6 +62,7 @@ def summary_of(
         best=best,
         front=front,
         model=None if best is None else model(snapshot.trials[best.number], artifact_url),
+        not_stored=not_stored(snapshot.trials),
         trials=Trials(
             complete=states.count(TrialState.COMPLETE),
             pruned=states.count(TrialState.PRUNED),
@@ -84,6 +86,16 @@ def model(trial: FrozenTrial, artifact_url: str) -> Model | None:
     newest = models[-1]
     return Model(
         filename=newest.filename, artifact_id=newest.id, location=f"{redact(artifact_url).rstrip('/')}/{newest.id}"
+    )
+
+
+def not_stored(trials: list[FrozenTrial]) -> tuple[NotStored, ...]:
+    """Returns the models that could not be stored, by trial."""
+    return tuple(
+        NotStored(trial=trial.number, filename=str(name), problem=str(problem))
+        for trial in trials
+        if isinstance(lost := trial.user_attrs.get(NOT_KEPT), dict)
+        for name, problem in lost.items()
     )
 
 

@@ -19,6 +19,7 @@ import redis
 from orchestrator.control.dispatch import queue_names
 from orchestrator.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.local.lock import data_lock
+from orchestrator.local.originals import Originals
 from orchestrator.local.server import EmbeddedServer
 from orchestrator.local.stack import Child
 from orchestrator.settings import Settings, ensure_data_dir, without_secrets
@@ -36,6 +37,9 @@ from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_
 
 if TYPE_CHECKING:
     from orchestrator.storage.store import Store
+
+DATABASE = "studies.db"
+"""Name of the SQLite file where no other database is configured."""
 
 DRAIN_SECONDS = 12.0
 """How long a worker that shuts down may take to hand its trials back."""
@@ -72,6 +76,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         BadInput: something that was given cannot be used; no study was made or changed.
         Interrupted: Ctrl-C; the same call goes on where this one stopped.
         StudyFailed: a process of ours ended unexpectedly.
+        DataDeleted: the data folder, or the database in it, is there no more.
     """
     begun = time.monotonic()
     settings, spec = plan.settings, plan.spec
@@ -80,7 +85,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     except NoFolder as error:
         raise BadInput(OBJECTIVE_PATH, str(error), "name folders that exist") from None
     folder = ensure_data_dir(settings.data_dir).resolve()
-    storage_url = settings.storage_url or f"sqlite:///{folder / 'studies.db'}"
+    storage_url = settings.storage_url or f"sqlite:///{folder / DATABASE}"
     with _interrupts() as interrupted, ExitStack() as stack:
         lock = stack.enter_context(data_lock(folder))
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
@@ -123,12 +128,22 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         # The worker has to be told first, but to be gone last: what it says on its way out is still to be recorded.
         stack.callback(server.stop)
         stack.callback(worker.stop, DRAIN_SECONDS)
-        _await_objective(plan, client, worker, server, interrupted)
-        issuer = Issuer(Orders(database), client)
+        files = [folder, folder / "lock", *([] if settings.storage_url else [folder / DATABASE])]
+        originals = Originals(files)
+
+        def end_at_once() -> None:
+            # There is nothing left for them to hand over.
+            for child in (worker, server):
+                child.stop(0.0)
+
+        stack.enter_context(originals.explaining(end_at_once))
 
         def check() -> None:
+            originals.check()
             _check(worker, server, interrupted)
 
+        _await_objective(plan, client, check)
+        issuer = Issuer(Orders(database), client)
         try:
             since = newest(client, spec.name)
             if issuer.submit(spec, check) not in ENDED:
@@ -138,6 +153,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             with suppress(NoAnswer, BadInput):
                 issuer.command("pause", spec.name, PAUSE_SECONDS)
             raise
+        originals.check()
         summary = summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun)
         show(summary)
         if spec.notify.posts or spec.notify.command:
@@ -188,13 +204,11 @@ def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], fo
     return Child("serve", arguments, environment, folder / "logs" / "serve.log", lock)
 
 
-def _await_objective(
-    plan: Plan, client: redis.Redis, worker: Child, server: Child, interrupted: threading.Event
-) -> None:
+def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None]) -> None:
     """Waits until a slot has imported the objective: the real import, where it will run."""
     key = keys.preload(f"run-{os.getpid()}")
     while True:
-        _check(worker, server, interrupted)
+        check()
         found = client.blpop([key], timeout=POLL_SECONDS)
         if found:
             break

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tasks.regular_files import open_log, open_regular
+
 STOP_SECONDS = 15.0
 
 
@@ -30,7 +32,7 @@ class Child:
         self.name = name
         self.log = log
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as output:
+        with os.fdopen(open_log(log), "ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *arguments, "--parent", str(os.getpid())],
                 env=dict(environment),
@@ -51,7 +53,12 @@ class Child:
 
     def last_words(self) -> str:
         """Returns the last line of its log that is not blank."""
-        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        try:
+            with os.fdopen(open_regular(self.log), errors="replace") as file:
+                text = file.read()
+        except OSError as error:
+            return f"its log cannot be read: {error.strerror}"
+        lines = [line for line in text.splitlines() if line.strip()]
         return lines[-1] if lines else ""
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:

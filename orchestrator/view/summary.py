@@ -15,6 +15,7 @@ from orchestrator.view.words import NONE_FEASIBLE, count, duration, number, numb
 
 WIDEST = 80
 MOST_OPTIMA = 10
+MOST_NOT_STORED = 10
 _LABEL = 15
 
 
@@ -68,6 +69,14 @@ class Model(msgspec.Struct, frozen=True, kw_only=True):
     location: str
 
 
+class NotStored(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that a trial saved and that could not be stored, and why."""
+
+    trial: int
+    filename: str
+    problem: str
+
+
 class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns.
 
@@ -82,6 +91,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     best: Best | None = None
     front: tuple[Optimum, ...] | None = None
     model: Model | None = None
+    not_stored: tuple[NotStored, ...] = ()
     trials: Trials = Trials()
     epochs: Epochs = Epochs()
     prune_latency_ms: dict[str, float] | None = None
@@ -117,6 +127,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
     }
     if best is not None and summary.model is not None:
         result["best"]["model"] = msgspec.structs.asdict(summary.model)
+    if summary.not_stored:
+        result["models_not_stored"] = [msgspec.structs.asdict(each) for each in summary.not_stored]
     if summary.front is not None:
         result["best_trials"] = [msgspec.structs.asdict(each) for each in summary.front]
     if summary.rungs:
@@ -157,6 +169,7 @@ def render_summary(summary: Summary, width: int) -> str:
     if summary.model is not None:
         where = one_line(summary.model.location)
         lines.append(f"{'best model':<{_LABEL}}{one_line(summary.model.filename)} is {where}")
+    lines += _lines("not stored", _not_stored(summary.not_stored), room)
     lines.append(f"{'stored in':<{_LABEL}}{storage}")
     lines.append(f"{'open it with':<{_LABEL}}optuna.load_study(study_name={name}, storage={url})")
     return "\n".join(lines)
@@ -174,6 +187,12 @@ def _best(summary: Summary, room: int) -> list[str]:
     if best is None:
         return [f"none: {NONE_FEASIBLE if summary.trials.complete else 'no trial completed'}"]
     return [f"{number(best.value)} by trial {best.number}", *_pack(params(best.params), room, "  ")]
+
+
+def _not_stored(models: Sequence[NotStored]) -> list[str]:
+    named = [f"model '{one_line(each.filename)}' of trial {each.trial}: {one_line(each.problem)}" for each in models]
+    more = len(named) - MOST_NOT_STORED
+    return [*named[:MOST_NOT_STORED], *([f"… and {count(more, 'model')} more"] if more > 0 else [])]
 
 
 def _optimum(optimum: Optimum) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import shutil
@@ -10,10 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.contract import Artifact, ArtifactRef, Outcome
+from tasks.artifact_files import NOT_KEPT
+from tasks.contract import Artifact, ArtifactRef, Attribute, Outcome
 from tasks.keeper.checkpoints import Voice, publish_end
 from tasks.keeper.place import FolderPlace, Place
 from tasks.regular_files import open_log
@@ -26,14 +28,21 @@ GIVE_UP_SECONDS = 60.0
 """How long a file is tried again while the store is away; then its attempt goes without it, and without the rest."""
 
 
+MOST_LOST = 20
+"""Models of one trial that are named as not stored."""
+
+
 @dataclass(frozen=True)
 class Attempt:
-    """One start of an attempt: ``folder`` holds what it saves, ``log`` is its trial's."""
+    """One start of an attempt: ``folder`` holds what it saves, ``log`` is its trial's, ``lost`` are the models of the
+    trial that could not be stored, each with the reason."""
 
     token: str
     runner: str
     folder: Path
     log: Path
+    voice: Voice
+    lost: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -139,6 +148,8 @@ class Uploads:
             self._on_end(item.attempt.runner, item.outcome)
         elif kept:
             self._voice.publish(item.attempt.runner, Artifact(ref=item.ref))
+            if item.ref.kind == "model" and item.attempt.lost.pop(item.ref.filename, None) is not None:
+                _publish_lost(item.attempt)
 
     def _next(self) -> Upload | End | None:
         with self._changed:
@@ -184,7 +195,15 @@ class Uploads:
 
 def not_kept(attempt: Attempt, kind: str, name: str, problem: object) -> None:
     what = "the model" if kind == "model" else "the file"
-    note(attempt, f"{what} '{name}' could not be kept: {' '.join(str(problem).split()):.300}")
+    reason = f"{' '.join(str(problem).split()):.300}"
+    note(attempt, f"{what} '{name}' could not be kept: {reason}")
+    if kind == "model" and len(attempt.lost) < MOST_LOST:
+        attempt.lost[name] = reason
+        _publish_lost(attempt)
+
+
+def _publish_lost(attempt: Attempt) -> None:
+    attempt.voice.publish(attempt.runner, Attribute(key=NOT_KEPT, value=json.dumps(attempt.lost)))
 
 
 def note(attempt: Attempt, line: str) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from tasks.artifact_files import FILES, MODELS
+from tasks.artifact_files import FILES, MODELS, NOT_KEPT
 from tasks.codec import artifact_id, is_location
 from tasks.contract import MAX_FILENAME, ArtifactRef, Job, Outcome
 from tasks.frames import SavedModel
@@ -52,6 +52,7 @@ class Artifacts:
     def __init__(self, url: str, scratch: Path, voice: Voice, on_end: Callable[[str, Outcome], None]) -> None:
         folder = local_folder(url)
         self._scratch = ScratchFolder(scratch)
+        self._voice = voice
         self._on_end = on_end
         self._waits = folder is not None
         self._attempt: Attempt | None = None
@@ -68,7 +69,15 @@ class Artifacts:
 
     def begin(self, job: Job, runner: str, log_file: Path) -> Path:
         """Returns the folder for what the attempt saves; ``log_file`` is the trial's."""
-        self._attempt = Attempt(job.token, runner, self._scratch.path / f"artifacts-{runner}", log_file)
+        lost = job.user_attrs.get(NOT_KEPT)
+        self._attempt = Attempt(
+            job.token,
+            runner,
+            self._scratch.path / f"artifacts-{runner}",
+            log_file,
+            self._voice,
+            dict(lost) if isinstance(lost, dict) else {},
+        )
         return self._attempt.folder
 
     def keep(self, saved: SavedModel) -> None:
@@ -116,7 +125,7 @@ class Artifacts:
 
     def _add(self, attempt: Attempt, path: Path, name: str, kind: Literal["file", "model"]) -> None:
         if not _is_inside(path.parent, attempt.folder):
-            note(attempt, f"{name!r:.80} is not kept: the folder that it was saved to was replaced by a link")
+            not_kept(attempt, kind, name, "the folder that it was saved to was replaced by a link")
             return
         try:
             status = path.lstat()
@@ -124,7 +133,10 @@ class Artifacts:
             not_kept(attempt, kind, name, error)
             return
         if not stat.S_ISREG(status.st_mode):
-            note(attempt, f"'{name}' in artifact_dir is not kept: it is no regular file, but a link or a device")
+            if kind == "model":
+                not_kept(attempt, kind, name, "it is no regular file, but a link or a device")
+            else:
+                note(attempt, f"'{name}' in artifact_dir is not kept: it is no regular file, but a link or a device")
             return
         if len(name) > MAX_FILENAME or not name.isprintable():
             note(attempt, f"{name!r:.80} in artifact_dir is not kept: its name cannot be stored")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -208,3 +209,12 @@ def strays(trial: optuna.Trial, *, folder: str, gate: str) -> float:
     while not Path(gate).exists():
         time.sleep(0.01)
     return 1.0
+
+
+def unstorable(trial: optuna.Trial, *, store: str) -> float:
+    """Saves a model while the artifact store is no folder any more."""
+    trial.report(0.5, 1)
+    shutil.rmtree(store)
+    Path(store).write_text("")
+    trial.save_model({"step": 1})  # type: ignore[attr-defined]
+    return 0.5

@@ -130,3 +130,19 @@ def test_promoted_trials_keep_one_of_each_and_the_others_no_model(running: Fleet
     expected = {id for each in files for id in each.values()}
     wait_for(lambda: stored(kept) == expected, "what is recorded is there, and nothing else")
     assert torch.load(kept / files[max(complete)]["model.pt"], weights_only=True)["step"] == 3
+
+
+def test_a_model_that_could_not_be_stored_is_named_at_the_end(alone: Fleet) -> None:
+    store = alone.folder / "data" / "artifacts"
+    spec = f'name = "lost"\nobjective = "objectives:unstorable"\ntrials = 1\n[args]\nstore = "{store}"\n'
+    alone.write_spec(spec)
+
+    done = alone.call("run", "spec.toml", "--slots", "1", "--json")
+
+    assert done.returncode == 0, done.stderr
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    assert result["trials"] == {"complete": 1, "pruned": 0, "failed": 0}
+    (lost,) = result["models_not_stored"]
+    assert (lost["trial"], lost["filename"]) == (0, "model.pt")
+    assert "exists" in lost["problem"].lower()
+    assert any(line.startswith("not stored     model 'model.pt' of trial 0: ") for line in done.stderr.splitlines())

@@ -3,6 +3,7 @@ runner's last word."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import threading
@@ -13,9 +14,21 @@ import pytest
 from cloud import Cloud, opened
 from optuna.artifacts import FileSystemArtifactStore
 
-from tasks.artifact_files import FILES, MODELS
+from tasks.artifact_files import FILES, MODELS, NOT_KEPT
 from tasks.codec import is_artifact_of
-from tasks.contract import Artifact, ArtifactRef, Body, Failed, Finished, Job, Outcome, Paused, Released, Stopped
+from tasks.contract import (
+    Artifact,
+    ArtifactRef,
+    Attribute,
+    Body,
+    Failed,
+    Finished,
+    Job,
+    Outcome,
+    Paused,
+    Released,
+    Stopped,
+)
 from tasks.frames import SavedModel
 from tasks.keeper import artifact_uploads, artifacts
 from tasks.keeper.artifacts import Artifacts
@@ -43,17 +56,24 @@ class Voice:
 
     def wait(self, runner: str) -> list[str]:
         def over() -> bool:
-            return any(who == runner and not isinstance(body, Artifact) for who, body in self.said)
+            return any(who == runner and not isinstance(body, Artifact | Attribute) for who, body in self.said)
 
         with self._changed:
             assert self._changed.wait_for(over, PATIENCE), self.said
         return [short(body) for who, body in self.said if who == runner]
+
+    def wait_for(self, count: int) -> None:
+        with self._changed:
+            assert self._changed.wait_for(lambda: len(self.said) == count, PATIENCE), self.said
 
     def refs(self) -> list[ArtifactRef]:
         return [body.ref for _, body in self.said if isinstance(body, Artifact)]
 
 
 def short(body: Body) -> str:
+    if isinstance(body, Attribute):
+        assert body.key == NOT_KEPT
+        return f"not kept: {', '.join(json.loads(body.value))}"
     return f"{body.ref.kind} {body.ref.filename}" if isinstance(body, Artifact) else type(body).__name__
 
 
@@ -233,7 +253,7 @@ def test_a_folder_that_takes_nothing_harms_no_trial(near: Desk, voice: Voice, sh
     near.save("weights")
     near.leave("a.txt")
     near.it.finish("one", Finished(values=(0.0,)))
-    assert voice.wait("one") == ["Finished"]
+    assert voice.wait("one") == ["not kept: model.pt", "Finished"]
     first, second = log.read_text().splitlines()
     assert first.startswith("the model 'model.pt' could not be kept: ")
     assert "File exists" in first
@@ -243,6 +263,49 @@ def test_a_folder_that_takes_nothing_harms_no_trial(near: Desk, voice: Voice, sh
     near.save("weights")
     near.it.finish("two", Released())
     assert voice.wait("two") == ["model model.pt", "Released"], "the next one tries again"
+
+
+def test_a_model_that_is_stored_at_last_is_not_named_any_more(near: Desk, voice: Voice, shelf: Path) -> None:
+    shelf.parent.mkdir()
+    shelf.touch()
+    near.begin()
+    near.save("weights")
+    voice.wait_for(1)
+    shelf.unlink()
+    near.save("better")
+    near.it.finish("one", Finished(values=(0.0,)))
+    assert voice.wait("one") == ["not kept: model.pt", "model model.pt", "not kept: ", "Finished"]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder", "device"])
+@pytest.mark.parametrize("what", ["model", "log", "the folder of models", "artifact_dir"])
+def test_paths_that_the_objective_has_replaced_neither_block_nor_mislead(
+    near: Desk, voice: Voice, log: Path, tmp_path: Path, kind: str, what: str
+) -> None:
+    other = tmp_path / "other"
+    (other / FILES).mkdir(parents=True)
+    (other / "1").write_text("of another program")
+    near.begin()
+    near.save("weights")
+    path = {
+        "model": near.folder / MODELS / "2",
+        "log": log,
+        "the folder of models": near.folder / MODELS,
+        "artifact_dir": near.folder / FILES,
+    }[what]
+    voice.wait_for(1)
+    shutil.rmtree(path, ignore_errors=True)
+    path.unlink(missing_ok=True)
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero" if kind == "device" else other)
+    near.it.keep(SavedModel(name="second.pt", file="1" if what == "the folder of models" else "2"))
+    near.it.finish("one", Finished(values=(0.0,)))
+    assert voice.wait("one") == ["model model.pt", "not kept: second.pt", "Finished"]
+    assert (other / "1").read_text() == "of another program"
 
 
 # -- elsewhere
@@ -272,7 +335,7 @@ def test_after_long_enough_the_attempt_goes_without(
     for number in range(50):
         desk.leave(f"{number}.txt")
     desk.it.finish("one", Finished(values=(0.0,)))
-    assert voice.wait("one") == ["Finished"]
+    assert voice.wait("one") == ["not kept: model.pt", "Finished"]
     lines = log.read_text().splitlines()
     assert lines[0] == "the model 'model.pt' could not be kept: RuntimeError: 503 slow down"
     assert lines[1] == "the file '0.txt' could not be kept: the store is away"
@@ -327,11 +390,12 @@ def test_a_keeper_that_ends_says_the_last_word_without_the_upload(
     far.it.finish("one", Released())
     assert Cloud.entered.wait(PATIENCE)
     far.it.close(seconds)
-    assert voice.wait("one") == ["Released"]
+    said = voice.wait("one")
+    assert said == ["not kept: model.pt", "Released"]
     assert log.read_text() == "the model 'model.pt' could not be kept: the worker ends\n"
     Cloud.gate.set()
     far.it.close(PATIENCE)
-    assert len(voice.said) == 1
+    assert not voice.refs()
 
 
 def test_a_file_that_is_gone_holds_nobody_up(far: Desk, voice: Voice, log: Path) -> None:

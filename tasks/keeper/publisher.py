@@ -20,6 +20,7 @@ from tasks.codec import Malformed, decode_confirmation, encode
 from tasks.contract import Alive, Body, Confirmation, Event
 from tasks.keeper.outbox import Outbox
 from tasks.signing import UNSIGNED, Keyring, Purpose
+from tasks.unavailable import Contact, Outage, Unavailable, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ class Publisher(threading.Thread):
         self._ask = False
         self._current: tuple[str, str] = ("", "")
         self._away = False
+        self._outage = Outage(log, "redis", "training goes on")
         self._stopping = False
 
     def begin(self, token: str, runner: str) -> None:
@@ -164,16 +166,14 @@ class Publisher(threading.Thread):
             try:
                 more = self._round(now, beating)
             except RETRYABLE as error:
-                if not delay:
-                    log.warning("redis is away, training goes on: %s", error, extra={"action": "redis_away"})
+                self._outage.begin(unavailable(error) or Unavailable("redis", Contact.NOT_NOW, str(error)))
                 delay = min(1.0, max(0.05, delay * 2))
                 self._away = True
                 self._forget_sent()
                 continue
-            if delay:
-                log.info("redis is back", extra={"action": "redis_back"})
-                delay = 0.0
-                self._away = False
+            self._outage.end()
+            delay = 0.0
+            self._away = False
             if beating:
                 beat_at = now + self._heartbeat
             if more:

@@ -25,6 +25,7 @@ from tasks import keys, log_lines
 from tasks.app import SIGNATURE, TRAIN
 from tasks.codec import Malformed, OtherVersion, job_from_payload, signable
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
+from tasks.worker.consumer import PatientClient
 from tasks.worker.joining import misfit
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,19 @@ class Channel(kombu.Channel):  # type: ignore[misc]
 
     keyring: Keyring = UNSIGNED
     retire: Callable[[str], None] = staticmethod(_stay)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        try:
+            # Before Celery begins its loop: one that could not go on would begin again at once.
+            self.client.check_writable(self.unacked_index_key)
+        except Exception:
+            self._disconnect_pools()
+            raise
+
+    def _get_client(self) -> type[PatientClient]:
+        super()._get_client()
+        return PatientClient
 
     def _brpop_read(self, **options: Any) -> bool:
         # kombu's own, with what it does with an item taken out: the item is not to be had from outside.

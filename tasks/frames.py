@@ -44,6 +44,10 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
     token: str
 
 
+class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+    """Keeper to trainer: no more jobs; end as a program ends."""
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
     """Trainer to keeper: a thread of the objective waits for the answer, which is to have the same ``id``."""
 
@@ -111,7 +115,7 @@ class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
     token: str
 
 
-ToTrainer = Run | Stop | Suggested | Shown
+ToTrainer = Run | Stop | End | Suggested | Shown
 FromTrainer = (
     Epoch
     | Suggest

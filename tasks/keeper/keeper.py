@@ -31,7 +31,7 @@ from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Runner, Slots
-from tasks.keeper.trainers import Trainers
+from tasks.keeper.trainers import LEAVE_SECONDS, Trainers
 from tasks.regular_files import open_log
 from tasks.row import Ending
 from tasks.signing import UNSIGNED, Keyring
@@ -52,6 +52,10 @@ FENCE_SECONDS = 1.0
 BINDING_SECONDS = 10.0
 """How long a job that was sent before waits, at the most, for the control plane to say whose it is: longer than a
 control plane needs to come back."""
+
+IMPORT_SECONDS = 120.0
+"""How long a slot whose trainer was replaced keeps from taking the next job, at the most, until the new one has
+imported the objective."""
 
 BINDING_PAUSE = 0.02
 """Seconds between two questions about that."""
@@ -133,12 +137,13 @@ class Keeper:
         """Ends the trainer and gives the last files and events a little time to arrive."""
         self._closing = True
         deadline = time.monotonic() + DRAIN_SECONDS
-        self._trainers.kill()
+        self._trainers.dismiss()
         # In this order: what a runner says last goes through all three.
         self._artifacts.close(DRAIN_SECONDS)
         self._store.close(max(0.5, deadline - time.monotonic()))
         self._publisher.close(max(0.5, deadline - time.monotonic()))
         self._herald.close(0.5)
+        self._trainers.await_the_leaving()
 
     def run(self, job: Job) -> tuple[Outcome, Ending]:
         """Trains ``job`` to its end; returns the outcome, and how the task ended by it.
@@ -179,6 +184,10 @@ class Keeper:
     @property
     def _handing_back(self) -> bool:
         return self._slots.draining or self._leaving
+
+    @property
+    def _hurrying(self) -> bool:
+        return self._hurried or self._slots.hurrying
 
     def _outcome_of(self, course: Course) -> Outcome:
         try:
@@ -280,7 +289,7 @@ class Keeper:
     def _follow(self, course: Course, run: Run) -> Outcome:
         while course.outcome is None:
             course.consider_stopping(self._handing_back)
-            if self._hurried or self._slots.hurrying:
+            if self._hurrying:
                 course.hurry()
                 break
             for frame in self._wait(course.patience()):
@@ -299,7 +308,7 @@ class Keeper:
         elif isinstance(frame, Ready | Preloaded):
             self._trainers.note(frame)
         elif isinstance(frame, Stale):
-            self._trainers.replace(frame.why)
+            self._trainers.replace(frame.why, idle=True)
             course.hand_over()
             if course.outcome is None:
                 self._trainers.hand_out(run)
@@ -336,21 +345,31 @@ class Keeper:
         return course is not None and not course.stopping and self._publisher.in_memory() >= MOST_IN_MEMORY
 
     def _settle(self, grace: float) -> None:
-        """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""
-        deadline = time.monotonic() + grace
+        """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent.
+
+        A new one imports the objective before the slot is free. A worker that shuts down waits only for what its
+        trainer needs to end as a program does.
+        """
         self._replies.stop()
-        while not self._trainers.missing and not self._trainers.current.ready and not self._leaving:
-            left = deadline - time.monotonic()
+        began = time.monotonic()
+        while not self._trainers.missing and not self._trainers.current.ready:
+            preparing = self._trainers.current.preparing
+            if self._hurrying or (preparing and self._handing_back):
+                return
+            patience = IMPORT_SECONDS if preparing else min(grace, LEAVE_SECONDS) if self._handing_back else grace
+            left = began + patience - time.monotonic()
             if left <= 0:
-                self._trainers.replace("it did not come back from the last trial")
+                if not preparing and not self._handing_back:
+                    self._trainers.replace("it did not come back from the last trial")
                 return
             for frame in self._wait(left):
                 if frame is None:
                     self._trainers.current.wait()
-                    self._trainers.renew()
-                    return
-                if isinstance(frame, Ready | Preloaded):
+                    # One that cannot even import the objective says so with the next job.
+                    self._trainers.renew(prepare=not preparing)
+                elif isinstance(frame, Ready | Preloaded):
                     self._trainers.note(frame)
+        self._trainers.await_the_leaving()
 
     def _log_file(self, job: Job) -> Path:
         path = trial_log(self._slot.data, job.study, job.trial)
@@ -382,6 +401,8 @@ class Keeper:
         del signum, frame
         if self._course is not None and self._course.rung is None:
             self._course.rung = time.monotonic()
+        if self._slots.hurrying:
+            self._trainers.hurry()
 
     def _on_terminate(self, signum: int, frame: FrameType | None) -> None:
         """Stops the trial, hands it back, then exits; at once where there is none. A second one hurries."""
@@ -389,12 +410,15 @@ class Keeper:
         self._hurried, self._leaving = self._leaving, True
         if self._course is None and not self._closing:
             self._leave(drain=self._artifacts.pending or self._store.pending)
+        if self._hurried:
+            self._trainers.hurry()
         self._bell.ring()
 
     def _leave(self, *, drain: bool) -> None:
         if drain:
             self.close()
         else:
-            self._trainers.kill()
+            self._trainers.dismiss()
+            self._trainers.await_the_leaving()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

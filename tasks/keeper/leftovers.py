@@ -23,7 +23,7 @@ _PAUSE_SECONDS: Final = 0.005
 
 
 def end_marked(mark: str) -> int:
-    """Ends every process of this user with this mark; returns how many there were."""
+    """Ends every process of this user with this mark, or one below it; returns how many there were."""
     ended: set[int] = set()
     for _ in range(_ROUNDS):
         found, unknown = _look_for(mark)
@@ -43,11 +43,12 @@ def end_marked(mark: str) -> int:
 def _look_for(mark: str) -> tuple[list[int], bool]:
     """Returns the processes with this mark, and whether there are some of which it cannot be said."""
     wanted = f"{MARK}={mark}".encode()
+    below = wanted + b"/"
     found, unknown = [], False
     for path in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):
             environment = path.read_bytes()
-            if wanted in environment.split(b"\0"):
+            if any(each == wanted or each.startswith(below) for each in environment.split(b"\0")):
                 found.append(int(path.parent.name))
             elif not environment:
                 # It is in the middle of an exec, and has no environment before that is over. What never has one, a

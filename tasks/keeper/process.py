@@ -8,11 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from tasks.frames import ToTrainer
+from tasks.frames import End, ToTrainer
 from tasks.keeper.leftovers import MARK, end_marked, end_orphans
 from tasks.regular_files import open_log
 from tasks.wire import Closed, Wire
@@ -29,17 +30,25 @@ class TrainerProcess:
         mark: What it and all that it starts are known by.
         log: File that takes its output while it trains nothing.
         preload: Objective to import at once, or empty.
+
+    Attributes:
+        ready: Whether it waits for a job.
+        preparing: Whether a job is to wait until it has imported its objective.
+        imported: Whether code of the user's was imported, which may have begun what is to be finished at the end.
     """
 
     living: ClassVar[set[int]] = set()
     """Process ids of those that were started here and have not been collected."""
+
+    _changing: ClassVar[threading.RLock] = threading.RLock()
+    """Held while one is started, which until then nothing tells from what another one has left."""
 
     def __init__(self, environment: Mapping[str, str], mark: str, log: Path, preload: str = "") -> None:
         self._mark = mark
         ours, theirs = socket.socketpair()
         self.wire = Wire(ours)
         command = [sys.executable, "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
-        with contextlib.ExitStack() as undo, theirs:
+        with contextlib.ExitStack() as undo, theirs, self._changing:
             undo.callback(self.wire.close)
             output = undo.enter_context(os.fdopen(open_log(log), "ab"))
             self._process = subprocess.Popen(
@@ -53,8 +62,10 @@ class TrainerProcess:
             )
             undo.pop_all()
             output.close()
-        self.living.add(self._process.pid)
+            self.living.add(self._process.pid)
         self.ready = False
+        self.preparing = False
+        self.imported = False
 
     @property
     def pid(self) -> int:
@@ -69,11 +80,23 @@ class TrainerProcess:
         with contextlib.suppress(Closed):
             self.wire.send(message)
 
+    def end(self, seconds: float) -> int:
+        """Has a process that waits for a job end as any program does, and ends it after ``seconds`` if it has not;
+        returns the exit code. What it has started ends with it."""
+        self.send(End())
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self.kill()
+
     def kill(self) -> int:
         """Ends the process and everything it started; returns the exit code (negative: the signal)."""
+        self.end_group()
+        return self.wait()
+
+    def end_group(self) -> None:
+        """Ends its process group, as a signal handler may do."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
-        return self.wait()
 
     def wait(self) -> int:
         """Collects a process that has closed its wire, and ends what it left behind."""
@@ -82,14 +105,14 @@ class TrainerProcess:
         except subprocess.TimeoutExpired:
             code = None
         # Also after its leader has ended: the group lives on in DataLoader workers that nobody would end otherwise.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self.end_group()
         # What has left the group has kept the mark.
         end_marked(self._mark)
         code = self._process.wait() if code is None else code
-        self.living.discard(self._process.pid)
-        # And what has another environment, too, is this process's child by now.
-        end_orphans(self.living)
+        with self._changing:
+            self.living.discard(self._process.pid)
+            # And what has another environment, too, is this process's child by now.
+            end_orphans(self.living)
         self.wire.close()
         return code
 

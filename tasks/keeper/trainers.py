@@ -17,6 +17,10 @@ from tasks.wire import Closed
 
 log = logging.getLogger(__name__)
 
+LEAVE_SECONDS = 10.0
+"""How long a trainer that is not needed any more has to end as a program does: to write what it has buffered, to wait
+for its threads, to run what was registered with ``atexit``."""
+
 
 class Trainers:
     """Holds the one trainer that a slot has at a time, or none where the host cannot start one.
@@ -32,10 +36,13 @@ class Trainers:
         self._meter = meter
         self._on_preload = on_preload
         self._preloading: threading.Thread | None = None
+        self._objective = ""
+        self._started = 0
+        self._leaving: list[tuple[threading.Thread, TrainerProcess]] = []
         # A keeper that was killed here before has ended nothing.
         end_marked(slot.mark)
         self._current: TrainerProcess | None = None
-        self._try_to_start()
+        self._try_to_start(slot.preload)
 
     @property
     def current(self) -> TrainerProcess:
@@ -45,7 +52,7 @@ class Trainers:
             OSError: none can be started.
         """
         if self._current is None:
-            self._current = self._start()
+            self._current = self._start("")
         return self._current
 
     @property
@@ -57,11 +64,6 @@ class Trainers:
         """Replaces a trainer that has ended while it waited for a job."""
         if self._current is not None and self._current.has_ended:
             self.replace("it ended while it waited")
-
-    def kill(self) -> None:
-        """Ends the trainer."""
-        if self._current is not None:
-            self._current.kill()
 
     def watch_preload(self) -> None:
         """Passes on how the first import went, while no job is there whose loop would read it."""
@@ -76,54 +78,96 @@ class Trainers:
             self._preloading = None
 
     def hand_out(self, run: Run) -> None:
-        """Has the trainer begin with a run."""
-        self.current.ready = False
+        """Has the trainer begin with a run, once the one before it has ended."""
+        self.await_the_leaving()
+        self._objective = run.job.objective
+        self.current.ready = self.current.preparing = False
+        self.current.imported = True
         self.current.send(run)
 
     def note(self, frame: Ready | Preloaded) -> None:
         """Takes what the trainer says of itself; one that is not healthy is replaced."""
         if isinstance(frame, Preloaded):
-            self._on_preload(frame)
+            self.current.ready |= self.current.preparing
+            self.current.preparing, self.current.imported = False, True
         elif frame.healthy:
             self.current.ready = True
         else:
-            self.replace(frame.why)
+            self.replace(frame.why, idle=True)
 
-    def replace(self, why: str) -> None:
-        """Ends the trainer, and has another one take its place."""
+    def replace(self, why: str, *, idle: bool = False) -> None:
+        """Has another one take the place of the trainer, which is ended: at once, or as a program ends if it is idle.
+
+        The other one does not wait for that before it is given a job.
+        """
         log.info("the trainer is replaced: %s", why, extra={"action": "trainer_replaced"})
-        self.kill()
+        self._end(idle=idle)
         self.renew()
 
-    def renew(self) -> None:
-        """Has another one take the place of a trainer that has ended."""
-        self._meter.count(Figure.REPLACEMENTS)
-        self._try_to_start()
+    def renew(self, *, prepare: bool = True) -> None:
+        """Has another one take the place of a trainer that has ended.
 
-    def _try_to_start(self) -> None:
+        Args:
+            prepare: Whether it imports the objective of the last job ahead of the next one.
+        """
+        self._meter.count(Figure.REPLACEMENTS)
+        self._try_to_start(self._objective if prepare else "")
+
+    def dismiss(self) -> None:
+        """Ends the trainer: as a program ends if it waits for a job, at once if it is of no use."""
+        self._end(idle=self._current is not None and self._current.ready and self._current.imported)
+
+    def await_the_leaving(self) -> None:
+        """Waits until those that are to end have ended: they may hold memory, and files, that the next one needs."""
+        while self._leaving:
+            self._leaving[-1][0].join()
+            self._leaving.pop()
+
+    def hurry(self) -> None:
+        """Ends those that are to end at once. A signal handler may call it."""
+        for _, trainer in self._leaving:
+            trainer.end_group()
+
+    def _end(self, *, idle: bool) -> None:
+        trainer = self._current
+        if trainer is None:
+            return
+        if not idle:
+            trainer.kill()
+            return
+        thread = threading.Thread(target=trainer.end, args=(LEAVE_SECONDS,), name="leaving", daemon=True)
+        thread.start()
+        self._leaving.append((thread, trainer))
+
+    def _try_to_start(self, preload: str) -> None:
         """Starts a trainer; where that fails the next job asks for one again, and is handed back if it fails then."""
         self._current = None
         try:
-            self._current = self._start()
+            self._current = self._start(preload)
         except Exception as error:  # whatever it is, the slot lives on
             log.error("no training process can be started: %s", error, extra={"action": "trainer_missing"})
 
-    def _start(self) -> TrainerProcess:
+    def _start(self, preload: str) -> TrainerProcess:
         self._slot.logs.mkdir(parents=True, exist_ok=True)
+        self._started += 1
         trainer = TrainerProcess(
             self._slot.environment,
-            self._slot.mark,
+            # Of its own, for the one before it may still be about to end.
+            f"{self._slot.mark}/{self._started}",
             self._slot.logs / f"slot-{self._slot.index}.log",
-            self._slot.preload,
+            preload,
         )
-        # A new one takes its first job when it has started; there is nothing to wait for before that.
-        trainer.ready = True
+        trainer.preparing = bool(preload) and preload == self._objective
+        # One that need not import anything ahead takes its first job when it has started.
+        trainer.ready = not trainer.preparing
         return trainer
 
     def _hear_preload(self) -> None:
         with contextlib.suppress(Closed, Malformed, OSError):
-            for frame in map(decode_from_trainer, self.current.wire.receive()):
+            trainer = self.current
+            for frame in map(decode_from_trainer, trainer.wire.receive()):
                 if isinstance(frame, Preloaded):
+                    trainer.imported = True
                     self._on_preload(frame)
             return
         self._on_preload(Preloaded(objective=self._slot.preload, error="the training process died while importing it"))

@@ -14,7 +14,7 @@ from pathlib import Path
 from tasks.admission import Admission
 from tasks.codec import decode_to_trainer
 from tasks.contract import Failed, Imported
-from tasks.frames import FromTrainer, Left, Preloaded, Ready, Run, Shown, Stale, Stop, Suggested
+from tasks.frames import End, FromTrainer, Left, Preloaded, Ready, Run, Shown, Stale, Stop, Suggested
 from tasks.trainer import health, objective, output
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles, say
@@ -39,7 +39,7 @@ class Trainer:
         self._wire = wire
         self._admission = admission
         self._sources = Sources(admission.folders)
-        self._jobs: queue.SimpleQueue[Run] = queue.SimpleQueue()
+        self._jobs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._talk: Talk | None = None
         self._interrupter = Interrupter()
         self._loaded: dict[str, str] = {}
@@ -52,12 +52,14 @@ class Trainer:
         return Elsewhere, ()
 
     def serve(self, preload: str = "") -> None:
-        """Trains what comes, for ever."""
+        """Trains what comes, until the keeper has no more; then the process ends as any program does."""
         threading.Thread(target=self._listen, name="keeper", daemon=True).start()
         if preload:
             self._send(self._preload(preload))
-        while True:
-            self._train(self._jobs.get())
+        while run := self._jobs.get():
+            self._train(run)
+        # Else what is out of the collector's sight is never finalized: the files of a module would not be written out.
+        gc.unfreeze()
 
     def _preload(self, reference: str) -> Preloaded:
         appear_as(reference)
@@ -146,6 +148,8 @@ class Trainer:
                     match decode_to_trainer(data):
                         case Run() as run:
                             self._jobs.put(run)
+                        case End():
+                            self._jobs.put(None)
                         case Stop(token=token):
                             self._interrupter.stop(token)
                             if (talk := self._talk) and self._interrupter.stopping:

@@ -31,7 +31,7 @@ from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Runner, Slots
-from tasks.keeper.trainers import LEAVE_SECONDS, Trainers
+from tasks.keeper.trainers import Trainers
 from tasks.regular_files import open_log
 from tasks.row import Ending
 from tasks.signing import UNSIGNED, Keyring
@@ -52,10 +52,6 @@ FENCE_SECONDS = 1.0
 BINDING_SECONDS = 10.0
 """How long a job that was sent before waits, at the most, for the control plane to say whose it is: longer than a
 control plane needs to come back."""
-
-IMPORT_SECONDS = 120.0
-"""How long a slot whose trainer was replaced keeps from taking the next job, at the most, until the new one has
-imported the objective."""
 
 BINDING_PAUSE = 0.02
 """Seconds between two questions about that."""
@@ -185,10 +181,6 @@ class Keeper:
     def _handing_back(self) -> bool:
         return self._slots.draining or self._leaving
 
-    @property
-    def _hurrying(self) -> bool:
-        return self._hurried or self._slots.hurrying
-
     def _outcome_of(self, course: Course) -> Outcome:
         try:
             outcome = self._train(course)
@@ -289,7 +281,7 @@ class Keeper:
     def _follow(self, course: Course, run: Run) -> Outcome:
         while course.outcome is None:
             course.consider_stopping(self._handing_back)
-            if self._hurrying:
+            if self._hurried or self._slots.hurrying:
                 course.hurry()
                 break
             for frame in self._wait(course.patience()):
@@ -345,30 +337,16 @@ class Keeper:
         return course is not None and not course.stopping and self._publisher.in_memory() >= MOST_IN_MEMORY
 
     def _settle(self, grace: float) -> None:
-        """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent.
-
-        A new one imports the objective before the slot is free. A worker that shuts down waits only for what its
-        trainer needs to end as a program does.
-        """
+        """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""
         self._replies.stop()
         began = time.monotonic()
-        while not self._trainers.missing and not self._trainers.current.ready:
-            preparing = self._trainers.current.preparing
-            if self._hurrying or (preparing and self._handing_back):
-                return
-            patience = IMPORT_SECONDS if preparing else min(grace, LEAVE_SECONDS) if self._handing_back else grace
-            left = began + patience - time.monotonic()
-            if left <= 0:
-                if not preparing and not self._handing_back:
-                    self._trainers.replace("it did not come back from the last trial")
+        while seconds := self._trainers.patience(grace, leaving=self._handing_back):
+            left = began + seconds - time.monotonic()
+            if left <= 0 or self._hurried or self._slots.hurrying:
+                self._trainers.give_up(leaving=self._handing_back)
                 return
             for frame in self._wait(left):
-                if frame is None:
-                    self._trainers.current.wait()
-                    # One that cannot even import the objective says so with the next job.
-                    self._trainers.renew(prepare=not preparing)
-                elif isinstance(frame, Ready | Preloaded):
-                    self._trainers.note(frame)
+                self._trainers.note(frame)
         self._trainers.await_the_leaving()
 
     def _log_file(self, job: Job) -> Path:
@@ -418,7 +396,6 @@ class Keeper:
         if drain:
             self.close()
         else:
-            self._trainers.dismiss()
-            self._trainers.await_the_leaving()
+            self._trainers.dismiss(wait=True)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGTERM)

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.frames import Preloaded, Ready, Run
+from tasks.frames import FromTrainer, Preloaded, Ready, Run
 from tasks.keeper.leftovers import end_marked
 from tasks.keeper.meters import Figure, Meter
 from tasks.keeper.process import TrainerProcess
@@ -20,6 +20,10 @@ log = logging.getLogger(__name__)
 LEAVE_SECONDS = 10.0
 """How long a trainer that is not needed any more has to end as a program does: to write what it has buffered, to wait
 for its threads, to run what was registered with ``atexit``."""
+
+IMPORT_SECONDS = 120.0
+"""How long a slot whose trainer was replaced keeps from taking the next job, at the most, until the new one has
+imported the objective."""
 
 
 class Trainers:
@@ -85,15 +89,37 @@ class Trainers:
         self.current.imported = True
         self.current.send(run)
 
-    def note(self, frame: Ready | Preloaded) -> None:
-        """Takes what the trainer says of itself; one that is not healthy is replaced."""
+    def note(self, frame: FromTrainer | None) -> None:
+        """Takes what the trainer says of itself, ``None`` for its end; one that is not healthy is replaced."""
         if isinstance(frame, Preloaded):
             self.current.ready |= self.current.preparing
             self.current.preparing, self.current.imported = False, True
-        elif frame.healthy:
+        elif isinstance(frame, Ready) and frame.healthy:
             self.current.ready = True
-        else:
+        elif isinstance(frame, Ready):
             self.replace(frame.why, idle=True)
+        elif frame is None:
+            self.current.wait()
+            # One that cannot even import the objective says so with the next job.
+            self.renew(prepare=not self.current.preparing)
+
+    def patience(self, grace: float, *, leaving: bool) -> float:
+        """Returns for how many seconds a slot is to wait for its trainer before it is free; 0 where it need not.
+
+        Args:
+            grace: What a trainer is given to come back from a trial.
+            leaving: Whether the worker shuts down; then it is waited only for one that may still end as a program does.
+        """
+        if self._current is None or self._current.ready:
+            return 0.0
+        if self._current.preparing:
+            return 0.0 if leaving else IMPORT_SECONDS
+        return min(grace, LEAVE_SECONDS) if leaving else grace
+
+    def give_up(self, *, leaving: bool) -> None:
+        """The trainer has kept its slot waiting for too long; one that is still importing is let alone."""
+        if not leaving and not self.current.preparing:
+            self.replace("it did not come back from the last trial")
 
     def replace(self, why: str, *, idle: bool = False) -> None:
         """Has another one take the place of the trainer, which is ended: at once, or as a program ends if it is idle.
@@ -113,9 +139,11 @@ class Trainers:
         self._meter.count(Figure.REPLACEMENTS)
         self._try_to_start(self._objective if prepare else "")
 
-    def dismiss(self) -> None:
+    def dismiss(self, *, wait: bool = False) -> None:
         """Ends the trainer: as a program ends if it waits for a job, at once if it is of no use."""
         self._end(idle=self._current is not None and self._current.ready and self._current.imported)
+        if wait:
+            self.await_the_leaving()
 
     def await_the_leaving(self) -> None:
         """Waits until those that are to end have ended: they may hold memory, and files, that the next one needs."""

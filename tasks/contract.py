@@ -17,6 +17,10 @@ OLDEST: Final = VERSION - 1
 say until their trials have ended, and new workers take what still waits in a queue."""
 
 MAX_EVENT_BYTES: Final = 1 << 20
+MAX_FRAME_BYTES: Final = 64 << 20
+"""Of one message between a keeper and its trainer."""
+MAX_SHOWN_BYTES: Final = MAX_FRAME_BYTES // 2
+"""Of a study that an objective looks at; it becomes such a message."""
 MAX_NAME: Final = 512
 MAX_ID: Final = 64
 """Characters that the columns for names, and for tokens and runners, hold."""

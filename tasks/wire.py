@@ -10,13 +10,17 @@ from collections.abc import Iterator
 import msgspec
 
 from tasks.codec import encode
+from tasks.contract import MAX_FRAME_BYTES
 
 _LENGTH = struct.Struct("!I")
-MAX_FRAME = 64 << 20
 
 
 class Closed(ConnectionError):
     """The other end is gone."""
+
+
+class TooLarge(ValueError):
+    """A message that the other end would not take; nothing of it was sent."""
 
 
 class Wire:
@@ -35,8 +39,14 @@ class Wire:
 
         Raises:
             Closed: the other end is gone.
+            TooLarge: it is more than the other end takes.
         """
         data = encode(message)
+        if len(data) > MAX_FRAME_BYTES:
+            raise TooLarge(
+                f"{len(data) >> 20} MiB in one message, most of it attributes; at most {MAX_FRAME_BYTES >> 20} MiB can "
+                "pass between a worker and its training process"
+            )
         try:
             with self._sending:
                 self._socket.sendall(_LENGTH.pack(len(data)) + data)
@@ -66,7 +76,7 @@ class Wire:
         size = len(self._buffer)
         while size - at >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer, at)
-            if length > MAX_FRAME:
+            if length > MAX_FRAME_BYTES:
                 raise Closed(f"a frame of {length} bytes")
             if size - at - _LENGTH.size < length:
                 break

@@ -8,8 +8,9 @@ from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial
 
 from orchestrator.mirror import Mirror
+from tasks.codec import encode
 from tasks.constraints import constraints_of
-from tasks.contract import Reply, StudyView, TrialView
+from tasks.contract import MAX_SHOWN_BYTES, Reply, StudyView, TrialView
 
 MOST_VALUES = 1_000_000
 """Recorded values that are shown at the most: beyond it, some 15 MB would be sent for one look."""
@@ -20,11 +21,19 @@ def view(mirror: Mirror, runner: str, seq: int) -> Reply:
     trials = mirror.get_all_trials(0, deepcopy=False)
     values = sum(len(trial.intermediate_values) + len(trial.params) for trial in trials)
     if values > MOST_VALUES:
-        error = f"the study's {len(trials)} trials hold {values} values; at most {MOST_VALUES} can be read on a worker"
-        return Reply(runner=runner, seq=seq, name="", error=error)
+        return _refusal(runner, seq, f"{len(trials)} trials hold {values} values; at most {MOST_VALUES}")
     known: dict[str, int] = {}
     seen = tuple(_trial(trial, set(mirror.ahead(trial.number)), known) for trial in trials)
-    return Reply(runner=runner, seq=seq, name="", study=StudyView(distributions=tuple(known), trials=seen))
+    reply = Reply(runner=runner, seq=seq, name="", study=StudyView(distributions=tuple(known), trials=seen))
+    if (size := len(encode(reply))) > MAX_SHOWN_BYTES:
+        held = f"{len(trials)} trials are {size >> 20} MiB, most of it attributes; at most {MAX_SHOWN_BYTES >> 20} MiB"
+        return _refusal(runner, seq, held)
+    return reply
+
+
+def _refusal(runner: str, seq: int, words: str) -> Reply:
+    remedy = "optuna.load_study reads all of it where the database can be reached"
+    return Reply(runner=runner, seq=seq, name="", error=f"the study's {words} can be read on a worker; {remedy}")
 
 
 def _trial(trial: FrozenTrial, ahead: set[str], known: dict[str, int]) -> TrialView:

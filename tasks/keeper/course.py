@@ -39,6 +39,7 @@ from tasks.keeper.publisher import Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.trainers import Trainers
 from tasks.process_identity import with_namespace
+from tasks.wire import TooLarge
 
 log = logging.getLogger(__name__)
 
@@ -284,7 +285,11 @@ class Course:
     def _pass_on(self, reply: Reply, asked: Asked) -> None:
         question = asked.question
         if isinstance(question, Look):
-            self._trainers.current.send(Shown(id=asked.id, study=reply.study or StudyView(), error=reply.error))
+            try:
+                self._trainers.current.send(Shown(id=asked.id, study=reply.study or StudyView(), error=reply.error))
+            except TooLarge as error:
+                # From a control plane of before, which did not look at that.
+                self._trainers.current.send(Shown(id=asked.id, error=str(error)))
             return
         self._trainers.current.send(Suggested(id=asked.id, name=question.name, value=reply.value, error=reply.error))
         if not reply.error:

@@ -26,18 +26,25 @@ class Played:
         folder: Takes the objective's module ``train``, logs and whatever the trials leave.
         source: The module's text.
         preload: Objective to import at once, or empty.
-        answer: Gives the value of a parameter; the middle of nothing, 0.5, unless given.
+        answer: Gives the value of a parameter; 0.5 unless given.
+        shown: The study that its objectives see; one without trials unless given.
 
     Attributes:
         heard: What the training process has said.
     """
 
     def __init__(
-        self, folder: Path, source: str, preload: str = "", answer: Callable[[Suggest], float] = lambda _: 0.5
+        self,
+        folder: Path,
+        source: str,
+        preload: str = "",
+        answer: Callable[[Suggest], float] = lambda _: 0.5,
+        shown: StudyView | None = None,
     ) -> None:
         self.folder = folder
         self.heard: list[FromTrainer] = []
         self._answer = answer
+        self._study = shown or StudyView()
         self._count = 0
         (folder / "train.py").write_text(source)
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
@@ -109,7 +116,7 @@ class Played:
 
     def _answer_to(self, number: int, question: Suggest | Look) -> Suggested | Shown:
         if isinstance(question, Look):
-            return Shown(id=number, study=StudyView())
+            return Shown(id=number, study=self._study)
         return Suggested(id=number, name=question.name, value=self._answer(question))
 
 

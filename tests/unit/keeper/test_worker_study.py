@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import math
+import socket
+from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import FrozenTrial, TrialState, create_trial
+from played import played
 
 from orchestrator.engine import viewing
 from orchestrator.mirror import Mirror
 from tasks.codec import decode_reply, encode
-from tasks.contract import Job, StudyStop, StudyView
+from tasks.contract import MAX_FRAME_BYTES, Finished, Job, StudyStop, StudyView
+from tasks.frames import Ready, Shown
 from tasks.trainer.study import READ, WorkerStudy
+from tasks.wire import TooLarge, Wire
 
 X = FloatDistribution(1e-5, 1.0, log=True)
 N = IntDistribution(1, 9, step=2)
@@ -147,4 +152,33 @@ def test_a_study_that_is_too_large_is_not_shown(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(viewing, "MOST_VALUES", 3)
     reply = viewing.view(study_of(TRIALS, "minimize")[1], "r", 1)
     assert reply.study is None
-    assert reply.error.startswith("the study's 6 trials hold 14 values")
+    assert reply.error.startswith("the study's 6 trials hold 14 values; at most 3 can be read on a worker; optuna.")
+
+
+def test_one_that_is_large_by_its_attributes_is_not_shown_either() -> None:
+    large = [create_trial(values=[0.5], user_attrs={"weights": "w" * (1 << 20)}) for _ in range(33)]
+    reply = viewing.view(study_of(large, "minimize")[1], "r", 1)
+    assert reply.study is None
+    assert reply.error.startswith("the study's 33 trials are 33 MiB, most of it attributes; at most 32 MiB can be read")
+    assert viewing.view(study_of(large[:31], "minimize")[1], "r", 1).study is not None
+
+
+def test_ten_thousand_trials_are_shown(tmp_path: Path) -> None:
+    """In a real training process: it is left alone when it looks at them."""
+    one = viewing.view(study_of(TRIALS[:1], "minimize")[1], "r", 1).study
+    assert one is not None
+    shown = StudyView(distributions=one.distributions, trials=one.trials * 10_000)
+    source = "def objective(trial):\n    return len(trial.study.trials)\n"
+    with played(tmp_path, source, shown=shown) as it:
+        assert it.train() == Ready()
+        assert it.outcome == Finished(values=(10_000.0,))
+
+
+def test_what_does_not_fit_into_a_message_is_refused_before_any_of_it_is_sent() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        view = StudyView(distributions=("d" * MAX_FRAME_BYTES,))
+        with pytest.raises(TooLarge, match="64 MiB in one message, most of it attributes; at most 64 MiB"):
+            Wire(ours).send(Shown(id=1, study=view))
+        Wire(ours).send(Shown(id=1))
+        assert len(Wire(theirs).receive()) == 1

@@ -57,6 +57,7 @@ def watch(
             return it.overview(study).progress
 
     with history() as it:
+        it.spec(study)  # a study that only Optuna has run is told of by nothing
         progress, ended = it.overview(study).progress, it.ended(study, recent)
     url = redis_url_of(settings)
     client = None if url is None else connect(url)

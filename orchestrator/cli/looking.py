@@ -99,4 +99,7 @@ def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool)
         with look() as history:
             return history.trial(study, trial)
 
+    with look() as history:
+        history.spec(study)  # what another program printed is not here
+
     show_log(load_settings().data_dir.resolve(), find, standard_output(as_json), lines=lines, follow=follow)

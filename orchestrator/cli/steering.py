@@ -103,6 +103,7 @@ def _steer(operation: str, study: str) -> None:
 
     settings = load_settings()
     with look() as history:
+        history.spec(study)
         state = history.overview(study).progress.state
     if nobody_there(settings):
         problem = f"is {state}, and nobody works at it in {settings.data_dir}"

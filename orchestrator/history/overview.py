@@ -38,7 +38,9 @@ class Overview:
 
     Attributes:
         progress: What the control plane would tell of it.
-        created, changed: When the study was made, and when its state last changed; seconds since the epoch.
+        created, changed: When the study was made, and when its state last changed; seconds since the epoch. Of a study
+            that only Optuna has run: when its first trial began, and when its latest one did or ended; ``None`` where
+            it has none.
         ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch. Of a study
             that is running only those since it began to: a night in which nobody worked at it says nothing of its pace.
         work: Of the trials that were at work since the first of ``ends``; where there are too few, since a study that
@@ -49,8 +51,8 @@ class Overview:
     """
 
     progress: Progress
-    created: float
-    changed: float
+    created: float | None
+    changed: float | None
     ends: tuple[float, ...] = ()
     work: tuple[Work, ...] = ()
     notes: tuple[Told, ...] = ()
@@ -78,7 +80,7 @@ class Overview:
         if not any(each.epochs for each in self.work):
             return None
         first = min(begin for spans in spells for begin, _ in spans)
-        if self.progress.state == "running":
+        if self.progress.state == "running" and self.changed is not None:
             first = max(first, self.changed)
         begin, until = since(self.ends) or first, max(end for spans in spells for _, end in spans)
         trained = 0.0

@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.changes import AttemptRow, DecisionRow
 from orchestrator.optima import rank
 from orchestrator.spec import Spec
+from orchestrator.study_states import OPTUNAS
 from orchestrator.trial_length import length
 from orchestrator.view.summary import Summary
 
@@ -63,6 +64,11 @@ class Facts:
     def of(self, *states: TrialState) -> list[FrozenTrial]:
         """Returns the trials in these states."""
         return [trial for trial in self.trials if trial.state in states]
+
+    @property
+    def optunas(self) -> bool:
+        """Whether only Optuna has run the study: of its spec no more is known than the directions."""
+        return self.summary.state == OPTUNAS
 
     @property
     def single(self) -> bool:

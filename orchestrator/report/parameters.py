@@ -52,7 +52,7 @@ def slices(facts: Facts) -> Plot:
         each.update_xaxes(title_standoff=8)
         each.for_each_xaxis(lambda axis: axis.update(exponentformat="power"), selector={"type": "log"})
         for trace in each.data:
-            if trace.marker.colorscale is not None:
+            if not isinstance(trace.marker.color, str):  # one colour for all that violate a constraint
                 # Those that are drawn were numbered anew.
                 trace.marker.color = [drawn[index].number for index in trace.marker.color]
         made.append(each)

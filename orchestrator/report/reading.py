@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from importlib import metadata
 
+import msgspec
+
 from orchestrator.history.results import summary_of
 from orchestrator.report.facts import Facts
 from orchestrator.settings import Settings
 from orchestrator.storage.look import open_history, url_of
+from orchestrator.study_states import OPTUNAS
 from orchestrator.urls import redact
 
 _PROGRAMS = ("trial-orchestrator", "optuna", "torch", "celery", "plotly", "matplotlib")
@@ -18,7 +21,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     """Reads a study, in one transaction.
 
     Raises:
-        BadInput: there is no such study, or one of Optuna's alone.
+        BadInput: there is no such study.
     """
     url = url_of(settings)
     artifacts = settings.artifact_url or str(settings.data_dir.resolve() / "artifacts")
@@ -32,8 +35,9 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     # While it runs, until now.
     ended = [made if row.ended is None else row.ended for row in attempts if row.started is not None]
     wall = max(ended, default=0.0) - min(begun, default=0.0)
+    summary = summary_of(whole.snapshot, latencies, gaps, url, artifacts, wall)
     return Facts(
-        summary=summary_of(whole.snapshot, latencies, gaps, url, artifacts, wall),
+        summary=msgspec.structs.replace(summary, state=OPTUNAS) if whole.optunas else summary,
         spec=whole.snapshot.spec,
         trials=whole.snapshot.trials,
         attempts=attempts,

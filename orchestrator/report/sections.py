@@ -46,6 +46,8 @@ def verdict(facts: Facts) -> str:
     ended = trials.complete + trials.pruned + trials.failed
     state = f"<strong>{text(summary.state)}</strong>" + (f" ({text(summary.reason)})" if summary.reason else "")
     said = [f"The search is {state}: {count(ended, 'trial')} ended,"]
+    if facts.optunas:
+        said = [f"The search was made by Optuna, and this program has not run it: {count(ended, 'trial')} ended,"]
     said.append(f"{trials.complete} complete, {trials.pruned} pruned, {trials.failed} failed.")
     if summary.best is not None:
         found = f"<strong>{number(summary.best.value)}</strong> by trial {summary.best.number}"
@@ -77,6 +79,8 @@ def figures(facts: Facts) -> str:
     summary = facts.summary
     there, asked = len(facts.trials), facts.spec.trials
     rows = [("trials", f"{there} of {asked} in the spec" if there <= asked else f"{there}; the spec says {asked}")]
+    if facts.optunas:
+        rows = [("trials", str(there))]
     epochs = f"{summary.epochs.trained} trained"
     if summary.epochs.budget is not None:
         epochs += f" of {summary.epochs.budget} ({percent(summary.epochs.trained, summary.epochs.budget)})"
@@ -179,6 +183,8 @@ def failed(facts: Facts) -> str:
 
 def spec(facts: Facts) -> str:
     """Returns the spec as it is stored, without what may be a secret."""
+    if facts.optunas:
+        return "<p class=absent>Optuna has made the study, from no spec.</p>"
     shown = json.dumps(facts.spec.shown(), indent=2, ensure_ascii=False)
     return f"<pre tabindex=0 aria-label='spec'>{html.escape(shown)}</pre>"
 

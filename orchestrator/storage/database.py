@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy
@@ -17,7 +17,8 @@ from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, text, u
 from orchestrator.errors import BadInput, NotReached
 from orchestrator.schema import OurSchema
 from orchestrator.storage import tables
-from orchestrator.storage.versions import optuna_schema, our_schema, shown
+from orchestrator.storage.sqlite_files import DAMAGED, OTHER_FILE, PERMISSIONS, check_writable, path_of, uri_for_a_look
+from orchestrator.storage.versions import optuna_refusal, our_schema, shown
 from orchestrator.urls import redact
 from tasks.process_identity import pid_namespace, proc_is_ours, start_time
 from tasks.unavailable import Contact, unavailable
@@ -61,12 +62,13 @@ class Database:
     Args:
         url: An SQLAlchemy URL, as Optuna takes it.
         busy: How long a SQLite writer waits for another process that holds the file, in seconds.
+        look: Nothing is written to it, not even SQLite's journal mode.
 
     Raises:
         BadInput: the URL is of no kind that is known here, or its folder cannot be made.
     """
 
-    def __init__(self, url: str, busy: float = BUSY_SECONDS) -> None:
+    def __init__(self, url: str, busy: float = BUSY_SECONDS, *, look: bool = False) -> None:
         self.url = url
         try:
             parsed = sqlalchemy.make_url(url)
@@ -74,16 +76,19 @@ class Database:
             self.options = OPTIONS.get(self.dialect, {})
             if self.dialect == "sqlite":
                 self.options = {"connect_args": {"timeout": busy}}
-            if self.dialect == "sqlite" and parsed.database:
-                Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
-            self.engine: Engine = sqlalchemy.create_engine(url, **self.options)
+            self._file = path_of(parsed)
+            if self._file is not None and look:
+                parsed = parsed.set(database=uri_for_a_look(self._file), query={"uri": "true"})
+            elif self._file is not None:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+            self.engine: Engine = sqlalchemy.create_engine(parsed, **self.options)
         except OSError as error:
             problem = f"the database cannot be reached: its folder cannot be made: {error.strerror}"
             raise BadInput(redact(url), problem, "choose another one") from None
         except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
             raise BadInput(redact(url), str(error), "use a sqlite or postgresql URL") from None
         if self.dialect == "sqlite":
-            event.listen(self.engine, "connect", _on_sqlite_connect)
+            event.listen(self.engine, "connect", _on_sqlite_look if look else _on_sqlite_connect)
             event.listen(self.engine, "begin", _on_sqlite_begin)
 
     def prepare(self) -> None:
@@ -94,29 +99,39 @@ class Database:
                 not make. What it cannot do at the moment is raised as it is.
         """
         where = redact(self.url)
+        if self._file is not None:
+            check_writable(self._file, where)
         try:
+            self._check_optunas()
             ours = self._make_tables()
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        except exc.DBAPIError as error:
             found = unavailable(error)
             if found is not None and found.contact is Contact.NOT_NOW:
                 raise
-            kind = NotReached if found is not None and found.contact is Contact.NOT_REACHED else BadInput
-            problem = f"the database cannot be reached: {_first_line(error)}"
-            raise kind(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
-        except exc.DBAPIError as error:
+            if found is not None and found.contact is Contact.NOT_REACHED:
+                problem = f"the database cannot be reached: {_first_line(error)}"
+                raise NotReached(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
             if not self._is_not_allowed(error):
-                raise
+                raise explained(error, where) from None
             problem = f"tables are missing, and this role may not make them: {_first_line(error)}"
             raise BadInput(where, problem, "have their owner run 'orchestrator prepare'") from None
         except (exc.NoSuchModuleError, ImportError) as error:
             raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
-        except RuntimeError as error:
-            with self.read() as connection:
-                theirs = optuna_schema(connection)
-            refusal = theirs and theirs.refusal(shown(self.url))
-            raise BadInput(where, *(refusal or (str(error),))) from None
         if refusal := ours.refusal():
             raise BadInput(where, *refusal)
+
+    def _check_optunas(self) -> None:
+        """Refuses tables of another Optuna before anything is added to them."""
+        if self._file is not None and not self._file.exists():
+            return
+        database = Database(self.url, look=True)
+        try:
+            with database.read() as connection:
+                refusal = optuna_refusal(connection, shown(self.url))
+        finally:
+            database.close()
+        if refusal:
+            raise BadInput(redact(self.url), *refusal)
 
     def _make_tables(self) -> OurSchema:
         """Makes what is missing; returns the version of ours."""
@@ -140,7 +155,8 @@ class Database:
             except (exc.DatabaseError, optuna.exceptions.StorageInternalError) as error:
                 # Processes that start together make the same tables; whoever comes second looks again.
                 if attempt + 1 == MAKE_ATTEMPTS or not _MET.search(str(error.__cause__ or "") + str(error)):
-                    raise
+                    # Optuna's words for whatever went wrong hide the database's.
+                    raise error.__cause__ or error from None
                 time.sleep(0.1 * (attempt + 1))
         raise AssertionError("unreachable")
 
@@ -187,6 +203,28 @@ class Database:
             return bool(connection.scalar(_READ_ONLY_CLIENT))
 
 
+def explained(error: exc.DBAPIError, where: str) -> BadInput:
+    """Returns in one line why a database cannot be used, and what helps."""
+    line = _first_line(error)
+    code = getattr(error.orig, "sqlite_errorcode", None)
+    if code is not None:
+        # An extended code has the primary one in its lowest byte.
+        match code & 0xFF:
+            case sqlite3.SQLITE_NOTADB:
+                return BadInput(where, "is not an SQLite database", OTHER_FILE)
+            case sqlite3.SQLITE_CORRUPT:
+                return BadInput(where, f"is damaged: {line}", DAMAGED)
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM | sqlite3.SQLITE_CANTOPEN:
+                return BadInput(where, f"cannot be opened: {line}", PERMISSIONS)
+    state = getattr(error.orig, "sqlstate", None) or ""
+    if state == _NOT_ALLOWED:
+        return BadInput(where, f"the role in this URL lacks a right: {line}", "docs/security.md lists those it needs")
+    if code == sqlite3.SQLITE_ERROR or state.startswith("42"):
+        problem = f"its tables are not as this program knows them: {line}"
+        return BadInput(where, problem, "'orchestrator doctor' says more")
+    return BadInput(where, f"the database cannot be reached: {line}", "check ORCHESTRATOR_STORAGE_URL")
+
+
 def process_name() -> str:
     """Returns a name for this process that another can check: host and PID namespace, process id, start time."""
     return f"{_host()}:{os.getpid()}:{start_time(os.getpid()) if proc_is_ours() else ''}"
@@ -220,6 +258,12 @@ def _on_sqlite_connect(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
+
+
+def _on_sqlite_look(connection: Any, record: Any) -> None:
+    del record
+    connection.isolation_level = None
+    connection.execute("PRAGMA query_only = ON")
 
 
 def _on_sqlite_begin(connection: Connection) -> None:

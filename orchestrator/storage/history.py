@@ -25,7 +25,7 @@ from orchestrator.storage.calendar import read_known, read_slots
 from orchestrator.storage.listing import Listing
 from orchestrator.storage.optimum import read_constraints
 from orchestrator.storage.reading import final_value, read_params, read_values, seconds
-from orchestrator.storage.standings import read_ended, read_overviews
+from orchestrator.storage.standings import read_ended, read_optunas, read_overviews
 from orchestrator.storage.theirs import (
     DIRECTIONS,
     STEPS,
@@ -65,26 +65,40 @@ class History:
         """
         _, study = self._study(name)
         if study.spec is None:
-            problem = "was made by Optuna and never run by this program"
-            raise BadInput(f"study '{name}'", problem, "run a spec of that name first")
+            raise BadInput(
+                f"study '{name}'",
+                "was made by Optuna and never run by this program",
+                "a spec of that name, run or submitted, takes it up; "
+                "status, trials, why, replay, report and export show it as it is",
+            )
         return Spec.from_json(study.spec)
 
     def overviews(self) -> list[Overview]:
-        """Returns where each study of ours stands."""
-        return read_overviews(self._connection) if self._ours else []
+        """Returns where each study stands, those first that only Optuna has run."""
+        theirs = read_optunas(self._connection, self._studies)
+        return theirs + (read_overviews(self._connection) if self._ours else [])
 
     def overview(self, name: str) -> Overview:
-        """Returns where one study stands.
+        """Returns where one study stands; also of one that Optuna made.
 
         Raises:
-            BadInput: no such study, or one of Optuna's alone.
+            BadInput: no such study.
         """
-        self.spec(name)
+        _, study = self._study(name)
+        if study.spec is None:
+            return read_optunas(self._connection, self._studies, name)[0]
         return read_overviews(self._connection, [name])[0]
+
+    @property
+    def _studies(self) -> Table | None:
+        """The table of our studies, where there is one."""
+        return tables.studies if self._ours else None
 
     def slots(self, schedule: str, most: int) -> list[tuple[Slot, Overview | None]]:
         """Returns a schedule's last slots, the latest first, each with where its study stands, where there is one."""
         found = read_slots(self._connection, schedule, most)
+        if not found:
+            return []
         studies = {
             each.progress.study: each for each in read_overviews(self._connection, [slot.study for slot in found])
         }
@@ -99,20 +113,23 @@ class History:
         return read_ended(self._connection, name, most)
 
     def trial(self, name: str, text: str) -> TrialFacts:
-        """Reads one trial.
+        """Reads one trial; also of a study that Optuna made.
 
         Raises:
-            BadInput: no such study, or one of Optuna's alone; ``text`` is no number of a trial of it.
+            BadInput: no such study, or ``text`` is no number of a trial of it.
         """
         study_id, study = self._study(name)
-        if study.spec is None:
-            raise BadInput(
-                f"study '{name}'",
-                "was made by Optuna and never run by this program, so no decisions were kept",
-                "'orchestrator replay' can run a rule over it",
-            )
         found = self._find_trial(study_id, study, text)
         number = int(found.number)
+        if study.spec is None:
+            return TrialFacts(
+                study=study,
+                number=number,
+                state=found.state,
+                values=read_values(self._connection, found.trial_id),
+                params=read_params(self._connection, found.trial_id),
+                steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
+            )
         attempts = [
             AttemptRow(**{each.name: row[each.name] for each in fields(AttemptRow)})
             for row in self._of_trial(tables.attempts, study_id, number, tables.attempts.c.number)
@@ -133,7 +150,7 @@ class History:
             values=read_values(self._connection, found.trial_id),
             params=read_params(self._connection, found.trial_id),
             steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
-            failure=json.loads(failure) if failure else {},
+            failure=kept if isinstance(kept := json.loads(failure or "{}"), dict) else {},
             decisions=[
                 _decision(row) for row in self._of_trial(tables.decisions, study_id, number, tables.decisions.c.id)
             ],
@@ -158,16 +175,19 @@ class History:
         return Listing(self._connection, study_id, directions, self._ours)
 
     def whole(self, name: str) -> Whole:
-        """Reads a study with everything that is stored of it.
+        """Reads a study with everything that is stored of it; also of one that Optuna made.
 
         Raises:
-            BadInput: no such study, or one of Optuna's alone.
+            BadInput: no such study.
         """
         # All that Optuna and the core are made of, which no other look needs.
-        from orchestrator.storage.whole import read_whole
+        from orchestrator.storage.whole import read_optunas_whole, read_whole
 
-        self.spec(name)
-        return read_whole(self._connection, self._study(name)[0])
+        study_id, study = self._study(name)
+        if study.spec is None:
+            directions = [each.lower() for each in self._directions(study_id)]
+            return read_optunas_whole(self._connection, study_id, name, directions)
+        return read_whole(self._connection, study_id)
 
     def recording(self, name: str) -> Recording:
         """Reads a study's whole history; also of one that Optuna made.

@@ -84,9 +84,7 @@ def inspect(url: str, tokens: Collection[str] = ()) -> Database:
     except NothingThere as error:
         return Database(where, error=error.problem, missing=True)
     except BadInput as error:
-        return Database(where, error=error.problem)
-    except sqlalchemy.exc.DBAPIError as error:
-        return Database(where, error=str(error.orig or error).strip().splitlines()[0])
+        return Database(where, error=error.problem, remedy=error.remedy)
 
 
 def _inspect(connection: Connection, url: str, journal: str, tokens: Collection[str], *, locked: bool) -> Database:

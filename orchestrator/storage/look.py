@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
-from pathlib import Path
-from urllib.parse import quote
+from contextlib import contextmanager
 
 import sqlalchemy
 from sqlalchemy import Connection, exc
 
 from orchestrator.errors import BadInput
 from orchestrator.settings import Settings
-from orchestrator.storage.database import Database
+from orchestrator.storage.database import Database, explained
 from orchestrator.storage.history import History
-from orchestrator.storage.versions import our_schema
+from orchestrator.storage.sqlite_files import check_readable, path_of, tables_in
+from orchestrator.storage.versions import foreign_refusal, optuna_refusal, our_schema, shown
 from orchestrator.urls import redact
 
 _EMPTY = "holds no studies, nor the tables for them"
@@ -34,6 +32,8 @@ def open_history(url: str) -> Iterator[History]:
         BadInput: there is none, it cannot be reached, it holds no studies, or it is of another version.
     """
     with open_connection(url) as connection:
+        if refusal := optuna_refusal(connection, shown(url)):
+            raise BadInput(redact(url), *refusal)
         yield History(connection, _has_ours(connection, redact(url)))
 
 
@@ -47,18 +47,18 @@ def open_connection(url: str) -> Iterator[Connection]:
     """
     where = redact(url)
     _check_file(url, where)
-    database = Database(url)
+    database = Database(url, look=True)
     try:
         with database.read() as connection:
             if database.dialect == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             if not sqlalchemy.inspect(connection).has_table("studies"):
                 raise NothingThere(where, _EMPTY, _REMEDY)
+            if refusal := foreign_refusal(connection):
+                raise BadInput(where, *refusal)
             yield connection
-    except (exc.OperationalError, exc.InterfaceError) as error:
-        reason = str(error.orig).strip().splitlines()[0] if error.orig else str(error)
-        problem = f"the database cannot be reached: {reason}"
-        raise BadInput(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
+    except exc.DBAPIError as error:
+        raise explained(error, where) from None
     finally:
         database.close()
 
@@ -76,18 +76,11 @@ def _check_file(url: str, where: str) -> None:
         raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
     if parsed.get_backend_name() != "sqlite":
         return
-    path = Path((parsed.database or "").removeprefix("file:"))
-    if not path.is_file():
+    path = path_of(parsed)
+    if path is None or not path.exists():
         raise NothingThere(where, "there is no such database", _REMEDY)
-    try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-            found = connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'studies'").fetchall()
-    except sqlite3.OperationalError:
-        return  # what it is, the proper connection will say
-    except sqlite3.DatabaseError:
-        raise BadInput(where, "is not an SQLite database", _REMEDY) from None
-    if not found:
-        raise NothingThere(where, _EMPTY, _REMEDY)
+    check_readable(path, where)
+    tables_in(path, where)
 
 
 def _has_ours(connection: Connection, where: str) -> bool:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, and_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select
 
 from orchestrator.attributes import DECISION, EXTRA, FAILURE, FLAGGED
 from orchestrator.engine.ends import describe_end
@@ -24,7 +24,17 @@ from orchestrator.storage.notes import read_told
 from orchestrator.storage.optimum import read_best, read_front
 from orchestrator.storage.reading import read_params, read_values, seconds
 from orchestrator.storage.suspensions import read_suspensions
-from orchestrator.storage.theirs import STEPS, STUDIES, STUDY_USER_ATTRS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, from_stored
+from orchestrator.storage.theirs import (
+    DIRECTIONS,
+    STEPS,
+    STUDIES,
+    STUDY_USER_ATTRS,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    from_stored,
+)
+from orchestrator.study_states import OPTUNAS
 from orchestrator.suspension import Suspension, describe, remedy
 from orchestrator.trial_length import length, saved
 
@@ -56,6 +66,63 @@ def read_overviews(connection: Connection, names: Iterable[str] | None = None) -
             overview = _suspended(overview, suspended[row.study_id][1])
         found.append(overview)
     return found
+
+
+def read_optunas(connection: Connection, ours: Table | None, name: str | None = None) -> list[Overview]:
+    """Reads where studies stand that Optuna has made and this program has never run.
+
+    Args:
+        connection: A transaction.
+        ours: The table of our studies, where the database has one.
+        name: Of the one study that is read; all of them by default.
+    """
+    query = select(STUDIES.c.study_id, STUDIES.c.study_name).order_by(STUDIES.c.study_id)
+    if ours is not None:
+        query = query.where(STUDIES.c.study_id.not_in(select(ours.c.study_id)))
+    if name is not None:
+        query = query.where(STUDIES.c.study_name == name)
+    return [_optunas(connection, row) for row in connection.execute(query).all()]
+
+
+def _optunas(connection: Connection, row: Any) -> Overview:
+    of_study = TRIALS.c.study_id == row.study_id
+    counts = select(TRIALS.c.state, func.count()).where(of_study).group_by(TRIALS.c.state)
+    states = Counter({row.state: row[1] for row in connection.execute(counts)})
+    epochs = select(func.count()).select_from(TRIALS).join(STEPS, STEPS.c.trial_id == TRIALS.c.trial_id).where(of_study)
+    moments = select(
+        func.min(TRIALS.c.datetime_start), func.max(TRIALS.c.datetime_start), func.max(TRIALS.c.datetime_complete)
+    ).where(of_study)
+    first, *latest = map(seconds, connection.execute(moments).one())
+    directions = [
+        each.lower()
+        for each in connection.scalars(
+            select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == row.study_id).order_by(DIRECTIONS.c.objective)
+        )
+    ]
+    several = len(directions) > 1
+    progress = Progress(
+        study=row.study_name,
+        state=OPTUNAS,
+        reason="",
+        budget=states.total(),
+        complete=states["COMPLETE"],
+        pruned=states["PRUNED"],
+        failed=states["FAIL"],
+        running=states["RUNNING"],
+        waiting=states["WAITING"],
+        epochs=connection.scalar(epochs) or 0,
+        max_steps=None,
+        epochs_saved=0,
+        best=None if several else read_best(connection, row.study_id, maximize=directions[0] == "maximize"),
+        front=len(read_front(connection, row.study_id, directions)) if several else None,
+        slots=(),
+    )
+    return Overview(
+        progress=progress,
+        created=first,
+        changed=max((at for at in latest if at is not None), default=None),
+        ends=_ends(connection, row.study_id, None),
+    )
 
 
 def read_ended(connection: Connection, study: str, most: int) -> list[TrialEnded]:

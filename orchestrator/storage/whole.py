@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from typing import Any, NamedTuple
 
@@ -32,11 +32,13 @@ from orchestrator.storage.theirs import (
 
 
 class Whole(NamedTuple):
-    """A study, the decisions that were made on its trials, and how many epochs were trained a second time."""
+    """A study, the decisions that were made on its trials, and how many epochs were trained a second time; ``optunas``
+    says that this program has never run it."""
 
     snapshot: Snapshot
     decisions: list[DecisionRow]
     redone: int
+    optunas: bool = False
 
 
 def read_whole(connection: Connection, study_id: int) -> Whole:
@@ -73,6 +75,20 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
         for each in _ours(connection, tables.decisions, study_id, tables.decisions.c.id)
     ]
     return Whole(snapshot, decisions, connection.scalar(redone) or 0)
+
+
+def read_optunas_whole(connection: Connection, study_id: int, name: str, directions: Sequence[str]) -> Whole:
+    """Reads a study that Optuna has made and this program has never run; its spec says no more than is known."""
+    trials = read_trials(connection, study_id)
+    # Not checked: Optuna takes names that a spec does not.
+    spec = Spec.model_construct(
+        name=name,
+        objective="",
+        direction=directions[0],
+        directions=tuple(directions) if len(directions) > 1 else (),
+        trials=len(trials),
+    )
+    return Whole(Snapshot(spec=spec, uid="", seed=0, state="finished", trials=trials), [], 0, optunas=True)
 
 
 def _ours(connection: Connection, table: Table, study_id: int, *order: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from orchestrator.history.overview import Overview, Told
 from orchestrator.notices import Progress
-from orchestrator.study_states import ENDED
+from orchestrator.study_states import ENDED, OPTUNAS
 from orchestrator.view.columns import Cell, Column, lay_out, no_room
 from orchestrator.view.frame import STYLES, head, slot_table
 from orchestrator.view.state import SlotView
@@ -46,7 +46,7 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
         column("trials/h", _rate, 3),
         column("epochs/s", lambda each: _epoch_rate(each, now), 5),
         column("ETA", lambda each: _eta(each, now), 1),
-        column("changed", lambda each: f"{_ago(now - each.changed)} ago", 5),
+        column("changed", lambda each: _since(each.changed, now), 5),
     ]
     lines, left_out = lay_out(columns, width)
     if left_out:
@@ -63,12 +63,11 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     """Returns one study in full, in lines of at most ``width`` cells; ``now`` in seconds since the epoch."""
     progress, eta = overview.progress, overview.eta(now)
     parts: list[RenderableType] = [*head(progress, "" if eta is None else f"ETA {clock(eta)}", width)]
-    if progress.state not in ENDED and (pace := _pace(overview, now)):
+    if progress.state not in (*ENDED, OPTUNAS) and (pace := _pace(overview, now)):
         parts.append(Text(pace))
-    made, changed = (_ago(now - at) for at in (overview.created, overview.changed))
     if overview.flagged:
         parts.append(Text(f"flagged: {one_line(overview.flagged)}", style="bold yellow"))
-    parts.append(Text(f"created {made} ago, {progress.state} for {changed}", style="dim"))
+    parts.append(Text(_history(overview, now), style="dim"))
     parts += [Text(words, style="yellow") for words in filter(None, map(note_trouble, overview.notes))]
     if progress.slots:
         slots = [SlotView(line) for line in progress.slots]
@@ -93,8 +92,24 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
     }
 
 
+def _history(overview: Overview, now: float) -> str:
+    """Since when there is the study, and since when it stands as it does."""
+    created, changed, state = overview.created, overview.changed, overview.progress.state
+    if state == OPTUNAS:
+        words = "made by Optuna, never run by this program"
+        begun = f"; first trial {_since(created, now)}, latest news {_since(changed, now)}"
+        return words if created is None else words + begun
+    return f"created {_since(created, now)}, {state} for {_since(changed, now).removesuffix(' ago')}"
+
+
+def _since(at: float | None, now: float) -> str:
+    return NOTHING if at is None else f"{_ago(now - at)} ago"
+
+
 def _state(overview: Overview) -> Cell:
     state = overview.progress.state
+    if state == OPTUNAS:
+        return "Optuna's", "dim"
     return (f"{state}, flagged", "bold yellow") if overview.flagged else (state, STYLES.get(state, ""))
 
 

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from sqlalchemy import insert
+from sqlalchemy import insert, select
 
 from orchestrator.optima import best_of, front_of, in_memory, rank
 from orchestrator.storage.look import open_history
@@ -142,8 +142,8 @@ def test_without_a_feasible_trial_there_is_no_best_and_it_is_said(books: Books) 
     from orchestrator.view.overview import render_status
 
     books.store.create(make_spec(), NOW)
-    study_id = books.store._ids["study"][0]
     with books.database.write() as connection:
+        study_id = connection.scalar(select(STUDIES.c.study_id))
         id = connection.execute(
             insert(TRIALS).values(number=0, study_id=study_id, state="COMPLETE")
         ).inserted_primary_key[0]

@@ -59,12 +59,13 @@ def _absent(facts: Facts) -> Finding:
 
 
 def _unreachable(database: Database) -> Finding:
+    remedy = database.remedy or "start it, or mend ORCHESTRATOR_STORAGE_URL"
     return Finding(
         Code.DATABASE_UNREACHABLE,
         Severity.PROBLEM,
         database.where,
         f"{database.error}; no study could be looked at",
-        "start it, or mend ORCHESTRATOR_STORAGE_URL; training goes on meanwhile, and nothing is lost",
+        f"{remedy}; training goes on meanwhile, and nothing is lost",
     )
 
 

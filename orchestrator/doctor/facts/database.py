@@ -25,7 +25,7 @@ class Database:
 
     Attributes:
         where: Its URL; empty where none is configured.
-        error: Why it cannot be looked at.
+        error: Why it cannot be looked at, with what would be right as ``remedy``.
         missing: Whether that is because there is none, or none of its tables.
         url: As a command may name it.
         version: The server's, or SQLite's.
@@ -36,6 +36,7 @@ class Database:
 
     where: str = ""
     error: str = ""
+    remedy: str = ""
     missing: bool = False
     url: str = ""
     version: str = ""

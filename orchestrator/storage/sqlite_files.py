@@ -1,0 +1,78 @@
+"""Whether an SQLite file can be what a database URL names, before anything opens it: nothing is made or changed."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from sqlalchemy import URL
+
+from orchestrator.errors import BadInput
+
+HEADER: Final = b"SQLite format 3\x00"
+OTHER_FILE: Final = "name another file in ORCHESTRATOR_STORAGE_URL, or another folder in ORCHESTRATOR_DATA_DIR"
+PERMISSIONS: Final = "check whose the file and its folder are, and who may do what: ls -ld"
+DAMAGED: Final = "take the last backup, or save what can be read: sqlite3 FILE .recover"
+_OPTUNAS: Final = frozenset({"studies", "version_info"})
+
+
+def path_of(url: URL) -> Path | None:
+    """Returns the file that a URL names; ``None`` where it names none."""
+    if url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
+        return None
+    return Path(url.database.removeprefix("file:"))
+
+
+def check_readable(path: Path, where: str) -> None:
+    """Raises BadInput where the file is none of SQLite's, or may not be read. An empty one is SQLite's."""
+    if path.is_dir():
+        raise BadInput(where, "is a folder, not an SQLite database", OTHER_FILE)
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(HEADER))
+    except OSError as error:
+        raise BadInput(where, f"cannot be read: {error.strerror}", PERMISSIONS) from None
+    if head and head != HEADER:
+        raise BadInput(where, "is not an SQLite database", OTHER_FILE)
+
+
+def tables_in(path: Path, where: str) -> frozenset[str]:
+    """Returns the names of the tables in the file; of one that is locked it is not known, and none are.
+
+    Raises:
+        BadInput: the file is damaged.
+    """
+    try:
+        with closing(sqlite3.connect(uri_for_a_look(path), uri=True)) as connection:
+            return frozenset(name for (name,) in connection.execute("SELECT name FROM sqlite_master"))
+    except sqlite3.OperationalError:
+        return frozenset()  # what it is, the proper connection will say
+    except sqlite3.DatabaseError as error:
+        raise BadInput(where, f"is damaged: {error}", DAMAGED) from None
+
+
+def check_writable(path: Path, where: str) -> None:
+    """Raises BadInput where studies cannot be written to the file: it may not be, or is another program's."""
+    if not path.exists():
+        return
+    check_readable(path, where)
+    if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
+        raise BadInput(where, "cannot be written: Permission denied", PERMISSIONS)
+    if (found := tables_in(path, where)) and not found & _OPTUNAS:
+        raise BadInput(where, f"is a database of another program, with a table '{min(found)}'", OTHER_FILE)
+
+
+def uri_for_a_look(path: Path) -> str:
+    """Returns the URI by which SQLite opens the file for one who only reads it.
+
+    Where a file is in WAL mode, SQLite makes two files beside it even for that, and removes them only where it may
+    write. Where it may not, and nothing else has the file open, it is read as one that never changes.
+    """
+    uri = f"file:{quote(str(path.absolute()))}"
+    if os.access(path, os.W_OK) and os.access(path.parent, os.W_OK):
+        return f"{uri}?mode=rw"
+    return f"{uri}?mode=ro" + ("" if path.with_name(f"{path.name}-wal").exists() else "&immutable=1")

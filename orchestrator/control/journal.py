@@ -126,8 +126,6 @@ def feed(engine: StudyEngine, record: Record) -> None:
             if record.answer is None:
                 raise ValueError("a record of an answer without the answer")
             engine.answer(record.answer, record.at)
-        case "give_up":
-            engine.give_up(record.text, record.at)
         case "retry":
             engine.retry(record.trial, record.at)
         case "pause" | "resume" | "stop":

@@ -234,8 +234,7 @@ class Studies:
 
     def _take_answer(self, engine: StudyEngine, result: Answer | Exception) -> None:
         if isinstance(result, Exception):
-            self._put(engine, "give_up", {"text": str(result)})
-            return
+            raise result
         self._put(engine, "answer", {"answer": result})
         held = self._held.pop(engine.name, [])
         while held and not engine.waits:

@@ -130,12 +130,6 @@ class StudyEngine:
             decide(self._core, row, decision, at)
         go_on(self._core, at)
 
-    def give_up(self, cause: str, at: float) -> None:
-        """The rules in another process can answer nothing any more: the study fails."""
-        self.mirror.now = at
-        self.trials.give_up(cause)
-        go_on(self._core, at)
-
     def lose(self, token: str, cause: str, at: float) -> None:
         """The attempt's runner has gone silent, or is known to be dead: the trial is attempted again."""
         self.mirror.now = at

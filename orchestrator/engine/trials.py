@@ -209,12 +209,6 @@ class Trials:
         """Takes in what the rules in another process say of the last report; see ``Rules.take_answer``."""
         return self._rules.take_answer(answer, at)
 
-    def give_up(self, cause: str) -> None:
-        """The rules in another process can answer nothing any more."""
-        if self.remote is not None:
-            self.remote.asked = None
-        self.trouble = f"the pruner failed: {cause}"
-
     def annotate(self, number: int, body: Attribute) -> bool:
         """Sets what the objective set; returns whether that could be set."""
         return annotate(self.mirror, number, body)

@@ -14,7 +14,7 @@ from orchestrator.control import journal
 from orchestrator.control.journal import Journal, Record
 from orchestrator.pruning.base import RuleFailed
 from orchestrator.pruning.remote import Answer
-from tasks.contract import Epoch, Failed, Started
+from tasks.contract import Epoch, Failed
 from tests.simulated import own_pruners
 from tests.simulated.ledger import Ledger
 
@@ -133,14 +133,3 @@ def test_one_that_raises_says_so_in_one_line() -> None:
     world = World(spec_of(pruner={"name": "tests.simulated.own_pruners:Raises"}), noisy)
     with pytest.raises(RuleFailed, match="own_pruners:Raises: KeyError: 'no such thing'"):
         world.run()
-
-
-@pytest.mark.parametrize("role", ["pruner", "shadow"])
-def test_a_study_whose_pruner_can_not_answer_ends_and_says_so(role: str) -> None:
-    world = World(spec_of(**{"pruner": {"name": "none"}} | {role: WATCHING}), noisy)
-    run = world.until(Started)
-    world.engine.apply(run.event(Epoch(step=0, value=1.0)), world.at)
-    world.feed("give_up", text="it did not answer")
-    world.run()
-    assert world.state == "failed"
-    assert world.ledger.reason == "the pruner failed: it did not answer"

@@ -97,15 +97,13 @@ class Interrupter:
             self._token = ""
             sys.unraisablehook = others
 
-    @contextlib.contextmanager
-    def deferred(self) -> Iterator[None]:
-        """Our own code on behalf of the objective: a stop waits until it is done, and is raised then."""
+    def defer(self) -> None:
+        """Begins our own code on behalf of the objective, in this thread: a stop waits until that is done."""
         self._deferred.depth += 1
-        try:
-            yield
-        finally:
-            self._deferred.depth -= 1
-        self.check()
+
+    def undefer(self) -> None:
+        """Ends it; ``check`` raises what has come meanwhile."""
+        self._deferred.depth -= 1
 
     def check(self) -> None:
         """Raises where a stop is due; in another thread than the main one, that one is still to be told."""

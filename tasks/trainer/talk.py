@@ -8,7 +8,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from typing import Final, NoReturn
+from typing import Final, NoReturn, Self
 
 from optuna.exceptions import UpdateFinishedTrialError
 
@@ -28,13 +28,13 @@ class Talk:
     says before another one does. Once the attempt has ended, threads that it left behind speak for no other attempt.
 
     Args:
-        send: Writes a frame to the keeper.
+        send: Writes a frame to the keeper; call it while speaking.
         interrupter: Holds the stop that may have been asked for: every thread meets it when it speaks or waits.
         number: The trial's.
     """
 
     def __init__(self, send: Callable[[FromTrainer], None], interrupter: Interrupter, number: int = 0) -> None:
-        self._send = send
+        self.send = send
         self._interrupter = interrupter
         self._number = number
         self._pid = os.getpid()
@@ -52,24 +52,35 @@ class Talk:
         """Whether the attempt was told to stop."""
         return self._interrupter.stopping
 
-    @contextlib.contextmanager
-    def speaking(self) -> Iterator[None]:
+    def speaking(self) -> Self:
         """The span in which a thread changes the trial and says so: no other thread does meanwhile, no stop comes.
 
         Raises:
             TrialStopped: the attempt was told to stop.
             UpdateFinishedTrialError: the attempt has ended.
         """
+        return self
+
+    # Not a generator: every report of a trial goes through here.
+    def __enter__(self) -> Self:
         self._check_process()
-        with self._interrupter.deferred(), self._lock:
-            if self._over:
-                self._leave()
-            yield
+        self._interrupter.defer()
+        self._lock.acquire()
+        if self._over:
+            self.__exit__(None, None, None)
+            self._leave()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: object, frames: object) -> None:
+        self._lock.release()
+        self._interrupter.undefer()
+        if kind is None:
+            self._interrupter.check()
 
     def say(self, frame: FromTrainer) -> None:
         """Passes a frame on to the keeper."""
-        with self.speaking():
-            self._send(frame)
+        with self:
+            self.send(frame)
 
     @contextlib.contextmanager
     def turn(self, name: str) -> Iterator[None]:
@@ -116,9 +127,9 @@ class Talk:
         number = next(_numbers)
         waiting: queue.SimpleQueue[Suggested | Shown | None] = queue.SimpleQueue()
         try:
-            with self.speaking():
+            with self:
                 self._waiting[number] = waiting
-                self._send(Asked(id=number, question=question))
+                self.send(Asked(id=number, question=question))
             # Outside: it may take long, the control plane may be away, and a stop is to interrupt it.
             return waiting.get() or self._leave()
         finally:

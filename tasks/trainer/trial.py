@@ -107,7 +107,7 @@ class WorkerTrial(optuna.trial.Trial):
                 )
             else:
                 seen[at] = number
-                self._talk.say(Epoch(step=at, value=number))
+                self._talk.send(Epoch(step=at, value=number))
             self.slicing.reported(at)
         self.slicing.check()
 

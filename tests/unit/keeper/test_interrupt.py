@@ -11,6 +11,7 @@ import optuna
 import pytest
 
 from tasks.trainer.interrupt import Interrupter, TrialStopped
+from tasks.trainer.talk import Talk
 
 LONG = 30.0
 
@@ -22,6 +23,11 @@ def interrupter() -> Iterator[Interrupter]:
     it.install()
     yield it
     signal.signal(signal.SIGUSR2, before)
+
+
+def speaking(interrupter: Interrupter) -> Talk:
+    """Our own code on behalf of the objective."""
+    return Talk(lambda _: None, interrupter)
 
 
 def stop_soon(interrupter: Interrupter, token: str = "t") -> None:
@@ -51,7 +57,7 @@ def test_a_stop_that_comes_before_the_trial_begins_is_not_lost(interrupter: Inte
 def test_our_own_code_is_finished_first(interrupter: Interrupter) -> None:
     done = []
     with pytest.raises(TrialStopped), interrupter.running("t"):
-        with interrupter.deferred():
+        with speaking(interrupter):
             interrupter.stop("t")
             done.append("written")
         done.append("more")
@@ -66,7 +72,7 @@ def test_code_that_swallows_the_exception_meets_it_again_at_its_next_report(inte
             threading.Event().wait(LONG)
         except optuna.TrialPruned:
             swallowed += 1
-        with interrupter.deferred():
+        with speaking(interrupter):
             pass
     assert swallowed == 1
 
@@ -164,5 +170,5 @@ def test_nothing_is_left_over_for_the_next_trial(interrupter: Interrupter) -> No
     with pytest.raises(TrialStopped), interrupter.running("t"):
         interrupter.stop("t")
         threading.Event().wait(LONG)
-    with interrupter.running("next"), interrupter.deferred():
+    with interrupter.running("next"), speaking(interrupter):
         assert not interrupter.stopping

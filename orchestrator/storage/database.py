@@ -148,10 +148,13 @@ class Database:
                 theirs.engine.dispose()
                 tables.metadata.create_all(self.engine, tables=_ours())
                 with self.write() as connection:
-                    if (found := our_schema(connection)) is not None:
-                        return found
-                    connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
-                return OurSchema(tables.SCHEMA_VERSION, tables.SCHEMA_VERSION)
+                    found = our_schema(connection)
+                    if found is None:
+                        found = OurSchema(tables.SCHEMA_VERSION, tables.SCHEMA_VERSION)
+                        connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
+                    if found.refusal() is None:
+                        self._forget_with_optuna(connection)
+                return found
             except (exc.DatabaseError, optuna.exceptions.StorageInternalError) as error:
                 # Processes that start together make the same tables; whoever comes second looks again.
                 if attempt + 1 == MAKE_ATTEMPTS or not _MET.search(str(error.__cause__ or "") + str(error)):
@@ -159,6 +162,12 @@ class Database:
                     raise error.__cause__ or error from None
                 time.sleep(0.1 * (attempt + 1))
         raise AssertionError("unreachable")
+
+    def _forget_with_optuna(self, connection: Connection) -> None:
+        """Has our rows of a study go with the study, whichever program deletes it."""
+        if self.dialect == "sqlite":
+            for statement in (tables.FORGETTING, *tables.LEFT_BEHIND):
+                connection.exec_driver_sql(statement)
 
     def check_writable(self) -> None:
         """Raises BadInput where the role in the URL may not write. A standby would find out when it takes over."""

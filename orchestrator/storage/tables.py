@@ -230,3 +230,14 @@ Index("orchestrator_open_slots", slots.c.schedule, sqlite_where=_open, postgresq
 
 OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, notes, studies)
 """The tables whose rows belong to one study."""
+
+_GONE = "".join(f"DELETE FROM {table.name} WHERE study_id = OLD.study_id; " for table in OF_A_STUDY)
+FORGETTING = f"CREATE TRIGGER IF NOT EXISTS orchestrator_forgets AFTER DELETE ON studies BEGIN {_GONE}END"
+"""Has SQLite delete our rows of a study with the study, as PostgreSQL does by its foreign keys.
+
+SQLite heeds those only on connections that ask for it, as Optuna's do not, and gives the id of a deleted study to the
+next one, to which our rows would belong then.
+"""
+
+LEFT_BEHIND = [f"DELETE FROM {table.name} WHERE study_id NOT IN (SELECT study_id FROM studies)" for table in OF_A_STUDY]
+"""Deletes what was left behind before SQLite was told so."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Generator
 
 import pytest
@@ -25,9 +25,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--reversed", action="store_true", help="run the tests from the last to the first")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
+    told = {item: number for number, item in enumerate(items)}
     if config.getoption("--reversed"):
         items.reverse()
+    yield
+    # A file that tells one story is told from its beginning, whatever changes the order of tests.
+    stories = defaultdict(list)
+    for place, item in enumerate(items):
+        if item.get_closest_marker("story"):
+            stories[item.path].append(place)
+    for places in stories.values():
+        tests = sorted((items[place] for place in places), key=told.__getitem__)
+        for place, item in zip(places, tests, strict=True):
+            items[place] = item
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)

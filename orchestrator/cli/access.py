@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from contextlib import AbstractContextManager
-
     from orchestrator.commands import Issuer
     from orchestrator.settings import Settings
     from orchestrator.storage.history import History
@@ -35,8 +35,9 @@ def nobody_there(settings: Settings) -> bool:
     return settings.redis_url is None and not is_locked(settings.data_dir)
 
 
-def issuer(settings: Settings, *, prepare: bool = False) -> Issuer:
-    """Returns what gives commands to the control plane, or leaves them for the next one.
+@contextmanager
+def issuer(settings: Settings, *, prepare: bool = False) -> Iterator[Issuer]:
+    """Yields what gives commands to the control plane, or leaves them for the next one.
 
     Whoever has something to say of a study has found it, and all tables with it; ``prepare`` makes what is missing.
     """
@@ -47,8 +48,9 @@ def issuer(settings: Settings, *, prepare: bool = False) -> Issuer:
     from orchestrator.storage.orders import Orders
     from tasks.app import connect
 
-    database = Database(url_of(settings))
-    if prepare:
-        database.prepare()
-    url = redis_url_of(settings)
-    return Issuer(Orders(database), connect(url) if url else None)
+    with closing(Database(url_of(settings))) as database, ExitStack() as stack:
+        if prepare:
+            database.prepare()
+        url = redis_url_of(settings)
+        client = stack.enter_context(closing(connect(url))) if url else None
+        yield Issuer(Orders(database), client)

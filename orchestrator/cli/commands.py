@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -213,11 +214,10 @@ def submit(spec: Path, name: str | None) -> None:
     from tasks.app import connect
 
     _check_classes(search, spec)
-    client = connect(redis_url)
-    check_redis(client, redis_url)
-    database = Database(storage_url)
-    database.prepare()
-    Issuer(Orders(database), client).submit(search, lambda: None, ANSWER_SECONDS)
+    with closing(connect(redis_url)) as client, closing(Database(storage_url)) as database:
+        check_redis(client, redis_url)
+        database.prepare()
+        Issuer(Orders(database), client).submit(search, lambda: None, ANSWER_SECONDS)
     if search.schedule is not None:
         click.echo("note: this is one run, now; 'orchestrator beat' runs what a [schedule] says", err=True)
     click.echo(search.name)

@@ -114,7 +114,8 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
     search = checked(contents.schedules[name].path, None, None, settings)
     # A `run` looks after its own study alone.
     urls(settings)
-    answer = issuer(settings, prepare=True).begin(search, int(time.time()), ANSWER_SECONDS)
+    with issuer(settings, prepare=True) as told:
+        answer = told.begin(search, int(time.time()), ANSWER_SECONDS)
     if answer["state"] == "refused":
         raise BadInput(f"schedule '{name}'", answer["reason"])
     if answer["state"] not in ("running", "waiting"):

@@ -109,7 +109,8 @@ def _steer(operation: str, study: str) -> None:
         problem = f"is {state}, and nobody works at it in {settings.data_dir}"
         remedy = "'orchestrator run' with its spec goes on with it; a fleet's needs ORCHESTRATOR_REDIS_URL and"
         raise BadInput(f"study '{study}'", problem, f"{remedy} ORCHESTRATOR_STORAGE_URL")
-    click.echo(issuer(settings).command(operation, study, ANSWER_SECONDS))
+    with issuer(settings) as told:
+        click.echo(told.command(operation, study, ANSWER_SECONDS))
 
 
 def _add(operation: str, study: str, payload: dict[str, Any]) -> None:
@@ -117,12 +118,12 @@ def _add(operation: str, study: str, payload: dict[str, Any]) -> None:
     from orchestrator.settings import load_settings
 
     settings = load_settings()
-    told = issuer(settings)
-    if nobody_there(settings):
-        told.leave(operation, study, payload)
-        click.echo("kept: 'orchestrator run' begins with it when it goes on with the study", err=True)
-        return
-    added = told.add(operation, study, payload, ANSWER_SECONDS)
+    with issuer(settings) as told:
+        if nobody_there(settings):
+            told.leave(operation, study, payload)
+            click.echo("kept: 'orchestrator run' begins with it when it goes on with the study", err=True)
+            return
+        added = told.add(operation, study, payload, ANSWER_SECONDS)
     click.echo(f"trial {added.trial}")
     if added.study_state in _GOES_ON:
         how = _GOES_ON[added.study_state]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from orchestrator.cli.commands import cli
@@ -22,7 +24,6 @@ def prepare() -> None:
     url = load_settings().storage_url
     if url is None:
         raise BadInput("ORCHESTRATOR_STORAGE_URL", "is not set", "name the database, as its owner reaches it")
-    database = Database(url)
-    database.prepare()
-    database.close()
+    with closing(Database(url)) as database:
+        database.prepare()
     click.echo(f"{redact(url)} has all tables")

@@ -15,7 +15,8 @@ from orchestrator.ports import Step
 from orchestrator.storage import tables
 from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
-from tests.faults.scene import LEASE, ROOT, Scene
+from tests.faults.scene import LEASE, PATIENCE, ROOT, Scene
+from tests.shared_servers import redis_url
 
 STEPS = [step for step in Step if step not in (Step.ANSWERED, Step.REVOKED)]
 """Of those two there may be none in time; simulations have them. Where each epoch begins with a question, there is each
@@ -80,7 +81,7 @@ def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(scen
         for step in STEPS:
             dying = dying_serve(scene, step, 1, signal.SIGKILL)
             try:
-                assert dying.wait(60) == -signal.SIGKILL
+                assert dying.wait(PATIENCE) == -signal.SIGKILL
             finally:
                 dying.kill()
     finally:
@@ -118,7 +119,7 @@ def stand_down(scene: Scene) -> None:
     for name in CONTROL_PLANES:
         scene.stack.signal(name, signal.SIGTERM)
     for name in CONTROL_PLANES:
-        scene.stack.running.pop(name).wait(30)
+        scene.stack.running.pop(name).wait(PATIENCE)
 
 
 def dying_serve(scene: Scene, step: Step, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:
@@ -157,7 +158,7 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str, re
     database.close()
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", "serve"],
-        env={"PATH": "/usr/bin", "ORCHESTRATOR_STORAGE_URL": url, "ORCHESTRATOR_REDIS_URL": "redis://127.0.0.1:6379/9"},
+        env={"PATH": "/usr/bin", "ORCHESTRATOR_STORAGE_URL": url, "ORCHESTRATOR_REDIS_URL": redis_url()},
         cwd=ROOT,
         capture_output=True,
         text=True,

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tasks.app import create_app
-from tests.faults.scene import Scene, alive, descendants, eventually, signal_all
+from tests.faults.scene import PATIENCE, Scene, alive, descendants, eventually, signal_all
 
 
 def keeper_of(trainer: int) -> int:
@@ -88,7 +88,7 @@ def test_a_worker_whose_clock_is_an_hour_ahead_is_not_taken_for_dead(scene: Scen
     path = scene.stack.environment["PYTHONPATH"]
     scene.stack.extra["worker-b"] = {"PYTHONPATH": f"{folder}:{path}"}
     scene.stack.signal("worker-b", signal.SIGTERM)
-    scene.stack.running["worker-b"].wait(30)
+    scene.stack.running["worker-b"].wait(PATIENCE)
     scene.stack.start("worker-b")
     search = scene.submit("clock", epochs=24)
     search.underway()

@@ -10,7 +10,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fixtures import alone, embedded, running, running_embedded, servers, shared_embedded
 
+from tasks.lifeline import adopt_orphans
+
 __all__ = ["alone", "embedded", "running", "running_embedded", "servers", "shared_embedded"]
+
+# What a test has started and what has lost its parent stays a descendant of the tests, by which it is found.
+adopt_orphans()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell that started the tests in the background has it ignored, and so would everything that they start.

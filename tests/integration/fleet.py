@@ -226,16 +226,27 @@ def command_line(pid: int) -> str:
         return ""
 
 
+def environment_of(pid: int) -> bytes | None:
+    """Returns the environment of a process, or ``None`` of one that keeps it from its own user; root sees all."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes()
+    except PermissionError:
+        return None
+    except OSError:
+        return b""
+
+
 def with_environment(name: str, value: str) -> list[int]:
-    """Returns the processes in whose environment ``name`` is ``value``: what a run has started, orphans too."""
+    """Returns the processes in whose environment ``name`` is ``value``: what a run has started, orphans too.
+
+    Workers keep theirs from their own user. For anybody but root, those count that descend from these tests.
+    """
     wanted = f"{name}={value}".encode()
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if wanted in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-        except OSError:
-            continue
+    below, found = set(descendants(os.getpid())), []
+    for pid in (int(path.name) for path in Path("/proc").glob("[0-9]*")):
+        environment = environment_of(pid)
+        if pid in below if environment is None else wanted in environment.split(b"\0"):
+            found.append(pid)
     return [pid for pid in found if pid != os.getpid() and not _is_zombie(pid)]
 
 

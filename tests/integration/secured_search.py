@@ -16,7 +16,7 @@ from pathlib import Path
 import optuna
 import redis
 from click.testing import CliRunner
-from fleet import Fleet, descendants, fleet, wait_for
+from fleet import PATIENCE, Fleet, descendants, fleet, wait_for
 from optuna.storages import RDBStorage
 
 from orchestrator.cli import cli
@@ -123,7 +123,7 @@ class Secured:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         self.said.append(f"$ {' '.join(arguments)}\n{done.stdout}{done.stderr}")

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from fleet import Fleet
+from fleet import PATIENCE, Fleet
 
 GOOD = 'name = "n"\nobjective = "objectives:steady"\ntrials = 2\n'
 
@@ -83,7 +83,7 @@ def test_wrong_settings(alone: Fleet, variable: str, value: str, expected: str) 
         cwd=alone.folder,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
     assert done.returncode == 2, done.stderr
@@ -139,5 +139,5 @@ def test_help_imports_nothing_heavy() -> None:
         "assert CliRunner().invoke(cli, ['--help']).exit_code == 0; "
         "print(sorted({'torch', 'celery', 'optuna', 'sqlalchemy', 'redis', 'pydantic', 'rich'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=PATIENCE, check=True)
     assert done.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fleet import ROOT, Fleet, follow_to_end, notices, wait_for
+from fleet import PATIENCE, ROOT, Fleet, follow_to_end, notices, wait_for
 
 from orchestrator.notices import OtherSource, Progress
 
@@ -54,7 +54,7 @@ def submit(fleet: Fleet, code: Path, name: str, objective: str, trials: int = 1,
     assert fleet.servers is not None
     text = f'name = "{name}"\nobjective = "{objective}"\ntrials = {trials}\n{more}'
     done = fleet.start("submit", str(fleet.write_spec(text)), environment=environment(fleet, code))
-    assert done.popen.wait(30) == 0, done.log.read_text()
+    assert done.popen.wait(PATIENCE) == 0, done.log.read_text()
     return follow_to_end(fleet.servers.client(), name)
 
 
@@ -121,7 +121,7 @@ def test_a_study_whose_code_changes_under_it_goes_on_and_says_so(running_embedde
 def test_run_admits_the_objective_of_its_spec(alone: Fleet, code: Path) -> None:
     spec = alone.write_spec('name = "r"\nobjective = "evil:objective"\ntrials = 1\n')
     done = alone.start("run", str(spec), "--slots", "1", environment=environment(alone, code))
-    assert done.popen.wait(60) == 0, done.log.read_text()
+    assert done.popen.wait(PATIENCE) == 0, done.log.read_text()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +134,6 @@ def test_run_admits_the_objective_of_its_spec(alone: Fleet, code: Path) -> None:
 def test_a_worker_that_was_told_nonsense_does_not_start(alone: Fleet, variable: str, value: str, words: str) -> None:
     given = alone.environment() | {"ORCHESTRATOR_REDIS_URL": "redis://localhost:1/0", variable: value}
     done = alone.start("worker", environment=given)
-    assert done.popen.wait(30) == 2
+    assert done.popen.wait(PATIENCE) == 2
     assert words in done.log.read_text()
     assert len(done.log.read_text().splitlines()) == 1

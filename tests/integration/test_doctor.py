@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import redis
 from click.testing import CliRunner
-from fleet import Fleet, follow_to_end, real_servers_only, wait_for
+from fleet import PATIENCE, Fleet, follow_to_end, real_servers_only, wait_for
 
 from orchestrator.cli import cli
 from orchestrator.control.dispatch import Dispatcher
@@ -200,12 +200,12 @@ def test_what_cannot_be_reached_is_a_finding_and_what_is_misspelt_is_bad_input(a
         "ORCHESTRATOR_STORAGE_URL": "postgresql://me:secret@127.0.0.1:1/optuna",
     }
     process = alone.start("doctor", environment=alone.environment() | away)
-    assert process.popen.wait(60) == 1
+    assert process.popen.wait(PATIENCE) == 1
     said = process.log.read_text()
     assert "[redis-unreachable]" in said
     assert "[database-unreachable]" in said
     assert "secret" not in said
     assert "Traceback" not in said
     wrong = alone.start("doctor", environment=alone.environment() | {"ORCHESTRATOR_REDIS_URL": "host:6379"})
-    assert wrong.popen.wait(60) == 2
+    assert wrong.popen.wait(PATIENCE) == 2
     assert wrong.log.read_text().count("\n") == 1

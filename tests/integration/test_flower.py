@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from fleet import Fleet, Process, Servers, command_line, descendants, follow_to_end, wait_for
+from fleet import PATIENCE, Fleet, Process, Servers, command_line, descendants, follow_to_end, wait_for
 from optuna.trial import TrialState
 
 from orchestrator.web.access import GENERATED
 from orchestrator.web.flower import COLUMNS
 from tests.browser import Browser
+from tests.installed import NotInstalled
 from tests.servers import free_port
 from tests.web import ask
+
+pytestmark = pytest.mark.story
 
 WORKER = f"one@{socket.gethostname()}"
 SPEC = """
@@ -168,13 +171,17 @@ def test_one_that_waits_in_the_queue_is_revoked_at_once(flower: Flower) -> None:
 
 
 def test_the_button_on_the_page_stops_a_trial(flower: Flower, tmp_path: Path) -> None:
+    """Where there is no browser, the request that the button sends."""
     processes = set(descendants(flower.worker.pid))
-    with Browser(tmp_path) as browser:
-        browser.log_in(flower.credentials)
-        browser.open(f"http://127.0.0.1:{flower.port}/task/{flower.token(3)}")
-        browser.until("document.querySelector('#task-terminate')")
-        browser.evaluate("document.querySelector('#task-terminate').click()")
-        browser.until("document.querySelector('#toast-container').innerText.includes('Revoked')")
+    try:
+        with Browser(tmp_path) as browser:
+            browser.log_in(flower.credentials)
+            browser.open(f"http://127.0.0.1:{flower.port}/task/{flower.token(3)}")
+            browser.until("document.querySelector('#task-terminate')")
+            browser.evaluate("document.querySelector('#task-terminate').click()")
+            browser.until("document.querySelector('#toast-container').innerText.includes('Revoked')")
+    except NotInstalled:
+        assert flower.ask(f"/api/task/revoke/{flower.token(3)}", "terminate=true")[0] == 200
     flower.until(lambda: flower.states()[3] is TrialState.FAIL, "the trial has ended")
     assert "by a person" in flower.failure(3)
     flower.until(lambda: flower.row(3)["result"] == "stopped by a person, epoch 1 of 20: 1", "its row says so")
@@ -222,7 +229,7 @@ def test_shutting_a_worker_down_hands_its_trial_back(flower: Flower) -> None:
     assert status == 403
     assert "start it anew with other --slots" in answer
     assert flower.ask(f"/api/worker/shutdown/{WORKER}", "n=1")[0] == 200
-    assert flower.worker.popen.wait(60) == 0
+    assert flower.worker.popen.wait(PATIENCE) == 0
     flower.until(lambda: "handed back" in flower.row(0)["result"], "its row says so")
     assert flower.row(0)["state"] == "REVOKED"
     (flower.it.folder / "epochs" / "5").touch()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import importlib.util
 import json
 import subprocess
@@ -12,19 +13,21 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from fleet import Fleet, Servers, with_environment
+from fleet import PATIENCE, Fleet, Servers, with_environment
+
+from tests.installed import NotInstalled
 
 HERE = Path(__file__).parent
 NEEDS = {
     "sklearn": ("sklearn",),
-    "lightgbm": ("lightgbm", "optuna_integration"),
+    "lightgbm": ("lightgbm", "libgomp.so.1", "optuna_integration"),
     "xgboost": ("xgboost", "optuna_integration"),
     "xgboost_by_cloning": ("xgboost", "optuna_integration"),
     "catboost": ("catboost", "optuna_integration"),
     "torch": ("torch",),
     "lightning": ("lightning", "optuna_integration"),
 }
-"""The objectives, and the modules without which each is left out."""
+"""The objectives, and the modules and libraries of the machine without which each is left out."""
 
 SPEC = """
 name = "libraries"
@@ -44,7 +47,15 @@ n_warmup_steps = 6
 
 
 def missing(library: str) -> list[str]:
-    return [module for module in NEEDS[library] if importlib.util.find_spec(module) is None]
+    return [name for name in NEEDS[library] if not (_loads(name) if ".so" in name else importlib.util.find_spec(name))]
+
+
+def _loads(shared_library: str) -> bool:
+    try:
+        ctypes.CDLL(shared_library)
+    except OSError:
+        return False
+    return True
 
 
 THERE = [library for library in NEEDS if not missing(library)]
@@ -79,7 +90,7 @@ def both(tmp_path_factory: pytest.TempPathFactory, plain: Any) -> tuple[dict[Any
         query = sqlalchemy.text("SELECT trial, verdict, cause FROM orchestrator_attempts ORDER BY trial")
         ends = {row.trial: (row.verdict, row.cause) for row in connection.execute(query)}
     engine.dispose()
-    output, _ = plain[0].communicate(timeout=100)
+    output, _ = plain[0].communicate(timeout=PATIENCE)
     plain[1].seek(0)
     assert plain[0].returncode == 0, plain[1].read().decode()
 
@@ -99,7 +110,7 @@ def _key(params: dict[str, Any]) -> tuple[str, str]:
 def test_it_runs_as_on_plain_optuna(library: str, both: Any) -> None:
     """Pruned for the same reason at the same step, with the same values; and left then, not at its end."""
     if missing(library):
-        pytest.skip(f"not installed: {', '.join(missing(library))}")
+        raise NotInstalled(f"{' and '.join(missing(library))} not installed, for {library}")
     found, expected, ends = both
     fast, slow = found[library, "fast"], found[library, "slow"]
     assert fast[0] == "COMPLETE"

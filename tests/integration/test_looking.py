@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from fleet import PATIENCE
 
 from orchestrator.changes import Changes, DecisionRow, TrialEnd
 from orchestrator.cli import main
@@ -65,7 +66,7 @@ def call(folder: Path, *arguments: str, **environment: str) -> subprocess.Comple
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from fleet import Fleet, Servers, follow_to_end, real_servers_only, wait_for
+from fleet import PATIENCE, Fleet, Servers, follow_to_end, real_servers_only, wait_for
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.servers import free_port
@@ -169,6 +169,6 @@ def test_what_cannot_be_shown_is_refused_at_once(running_embedded: Fleet) -> Non
     words = "ORCHESTRATOR_METRICS_ADDRESS: '0.0.0.0' can be reached from elsewhere, and there is no password"
     for command in (("serve", "--metrics-port", "9"), ("worker", "--slots", "1", "--metrics-port", "9")):
         process = running_embedded.start(*command, environment=open_to_all)
-        assert process.popen.wait(60) == 2
+        assert process.popen.wait(PATIENCE) == 2
         assert words in process.log.read_text()
         assert len(process.log.read_text().splitlines()) == 1

@@ -122,7 +122,7 @@ def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(
     run = start_run(alone)
     wait_until_in_the_middle(run)
 
-    assert run.stop(signal.SIGINT, 20) == 130
+    assert run.stop(signal.SIGINT) == 130
 
     assert nothing_left(alone)
     assert "goes on from here" in run.log.read_text()
@@ -159,7 +159,7 @@ def test_a_data_folder_in_use_is_refused(alone: Fleet) -> None:
     assert "another run is using this data folder" in second.stderr
     assert len(second.stderr.strip().splitlines()) == 1
     assert run.popen.poll() is None
-    run.stop(signal.SIGINT, 20)
+    run.stop(signal.SIGINT)
 
 
 def test_more_trials_continue_a_finished_study(alone: Fleet) -> None:

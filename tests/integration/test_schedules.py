@@ -14,7 +14,7 @@ import pytest
 import sqlalchemy
 from backing import real_servers
 from driven import DrivenClock
-from fleet import Fleet, Process, fleet, wait_for
+from fleet import PATIENCE, Fleet, Process, fleet, wait_for
 
 SPEC = """
 name = "{name}"
@@ -154,7 +154,7 @@ def test_two_beats_in_the_night_on_which_an_hour_comes_twice(night: Night) -> No
 def test_what_cannot_be_looked_at(alone: Fleet, arguments: tuple[str, ...], said: str) -> None:
     environment = {"ORCHESTRATOR_REDIS_URL": "redis://127.0.0.1:1/0", "ORCHESTRATOR_STORAGE_URL": "sqlite:///x.db"}
     process = alone.start(*arguments, environment=alone.environment() | environment)
-    assert process.popen.wait(60) == 2
+    assert process.popen.wait(PATIENCE) == 2
     assert process.log.read_text().count("\n") == 1
     assert said in process.log.read_text()
     assert not (alone.folder / "x.db").exists()

@@ -19,6 +19,8 @@ from tests.installed import require
 from tests.pages import Block, all_blocks, command_lines, simple_commands
 from tests.servers import PostgreSQL, free_port, listens
 
+pytestmark = pytest.mark.story
+
 NEEDED = ("openssl", "psql", "redis-cli", "redis-server")
 
 BLOCKS = all_blocks("test_security_page")

@@ -6,7 +6,7 @@ import json
 import signal
 from pathlib import Path
 
-from fleet import Fleet, real_servers_only, wait_for
+from fleet import PATIENCE, Fleet, real_servers_only, wait_for
 
 SPEC = """
 name = "s"
@@ -53,9 +53,9 @@ def test_a_fleet_is_looked_at_and_steered(running: Fleet, tmp_path: Path) -> Non
     assert {"state": "paused", "running": 0, "waiting": 0}.items() <= seen(running).items()
     assert running.call("resume", "s").stdout == "running\n"
 
-    assert watched.popen.wait(60) == 0, "it ends with the study"
+    assert watched.popen.wait(PATIENCE) == 0, "it ends with the study"
     assert "trial 2 COMPLETE" in watched.log.read_text()
-    assert told.popen.wait(60) == 0
+    assert told.popen.wait(PATIENCE) == 0
     changes = [json.loads(line) for line in told.log.read_text().splitlines()]
     assert {each["type"] for each in changes} == {"progress", "ended"}
     assert [each["number"] for each in changes if each["type"] == "ended"] == [0, 1, 2]
@@ -109,8 +109,8 @@ def test_beside_a_run(alone: Fleet, tmp_path: Path) -> None:
 
     assert alone.call("stop", "s").stdout == "stopped\n"
 
-    assert watched.popen.wait(60) == 0
-    assert run.popen.wait(60) == 0
+    assert watched.popen.wait(PATIENCE) == 0
+    assert run.popen.wait(PATIENCE) == 0
     assert "study s stopped" in watched.log.read_text()
     refused = alone.call("pause", "s")
     assert refused.returncode == 2

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from fleet import Fleet, Process, real_servers_only, wait_for
+from fleet import PATIENCE, Fleet, Process, real_servers_only, wait_for
 from optuna.trial import TrialState
 
 from tasks import keys
@@ -65,13 +65,13 @@ def test_a_control_plane_that_is_upgraded_lets_older_workers_finish_what_they_tr
     newer = start(running, NEWER, "worker", "--slots", "1", "--name", "newer")
     wait_for(lambda: len(servers.study("upgraded").trials[1].intermediate_values) == 1, "the newer one has taken it")
     (folder / "go").touch()
-    assert older.popen.wait(60) == 2
+    assert older.popen.wait(PATIENCE) == 2
     wait_for(lambda: servers.study("upgraded").trials[1].state.is_finished(), "all trials have ended")
     assert [trial.state for trial in servers.study("upgraded").trials] == [TrialState.COMPLETE] * 2
     assert servers.client().xlen(keys.DEAD_LETTERS) == 0
 
     again = running.start("worker", "--slots", "1")
-    assert again.popen.wait(60) == 2
+    assert again.popen.wait(PATIENCE) == 2
     (line,) = again.log.read_text().strip().splitlines()
     assert "upgrade this worker" in line
     assert newer.popen.poll() is None

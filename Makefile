@@ -28,7 +28,8 @@ REMOVE_HALVES := for each in $(VENV)/lib/python3*/site-packages/*.dist-info; do 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types unit processes ## everything that has to hold
+test: lint types                  ## everything that has to hold; tests that wait leave the cores to tests that reckon
+	$(BIN)/pytest $(AMONG) tests/faults tests/integration tests/unit tests/contract
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter, defaultdict
 from collections.abc import Generator
 
@@ -64,6 +65,6 @@ def pytest_testnodedown(node: object) -> None:
 
 def skips(places: list[tuple[str, int, str]]) -> str:
     """Returns the line that counts skipped tests by reason; pytest says for each where it was skipped and why."""
-    reasons = Counter(reason.removeprefix("Skipped: ") for _, _, reason in places)
+    reasons = Counter(re.sub(r"^(Skipped|[\w.]*NotInstalled): ", "", reason) for _, _, reason in places)
     counted = ", ".join(f"{count} ({reason})" for reason, count in reasons.most_common())
     return f"skipped: {counted or 'nothing'}"

@@ -20,7 +20,9 @@ seen, so that it can be told the same again."""
 
 FIXED = "fixed_params"
 EXTRA = "orchestrator:extra"
-"""System attributes of a trial: where Optuna keeps an enqueued one's parameters, and that it is beside the budget."""
+WITHIN = "orchestrator:within"
+"""System attributes of a trial: where Optuna keeps an enqueued one's parameters, that it is beside the budget, and that
+an objective has enqueued it, so that it waits until the budget has room for it."""
 
 OWNER = "orchestrator:uid"
 """System attribute of a study: the unique id that our rows have it under. Optuna deletes it with the study; our rows it

@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from tasks import codec
+
 
 class Best(msgspec.Struct, frozen=True, kw_only=True):
     """The best completed trial so far."""
@@ -101,10 +103,10 @@ Notice = Progress | TrialEnded | OtherSource
 
 def encode(notice: Notice) -> bytes:
     """Returns a notice as bytes; raises where a value in it has no form there."""
-    return msgspec.msgpack.encode(notice)
+    return codec.encode(notice)
 
 
-_decoder = msgspec.msgpack.Decoder(Notice)
+_decoder = msgspec.msgpack.Decoder(Notice, ext_hook=codec.unpacked)
 
 
 def decode(data: bytes) -> Notice:

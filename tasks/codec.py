@@ -33,6 +33,7 @@ from tasks.contract import (
     Paused,
     Reply,
     Started,
+    StudyAttribute,
     Suggest,
     Unreadable,
 )
@@ -60,20 +61,58 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
-_event_encoder = msgspec.msgpack.Encoder()
+_INTEGER: Final = 1
+_TEXT: Final = 2
+"""Codes of the extensions by which travels what Optuna stores and msgpack has no form for: an integer of more than 64
+bits, and text with lone surrogates."""
+
+
+def unpacked(code: int, data: memoryview) -> Any:
+    """Reads such an extension; for ``ext_hook`` of a decoder."""
+    if code == _INTEGER:
+        return int(bytes(data), 16)
+    if code == _TEXT:
+        return bytes(data).decode(errors="surrogatepass")
+    return msgspec.msgpack.Ext(code, bytes(data))
+
+
 _event_decoder = msgspec.msgpack.Decoder(Event)
 _head_decoder = msgspec.msgpack.Decoder(_Head)
-_to_trainer = msgspec.msgpack.Decoder(ToTrainer)
+_to_trainer = msgspec.msgpack.Decoder(ToTrainer, ext_hook=unpacked)
 _from_trainer = msgspec.msgpack.Decoder(FromTrainer)
 _confirmation = msgspec.msgpack.Decoder(Confirmation)
-_reply = msgspec.msgpack.Decoder(Reply)
+_reply = msgspec.msgpack.Decoder(Reply, ext_hook=unpacked)
 _announcement = msgspec.msgpack.Decoder(Announcement)
 _any = msgspec.msgpack.Encoder()
 
 
 def encode(message: msgspec.Struct) -> bytes:
     """Returns ``message`` as msgpack."""
-    return _any.encode(message)
+    try:
+        return _any.encode(message)
+    except (OverflowError, UnicodeEncodeError):
+        return _any.encode(_packed(msgspec.to_builtins(message)))
+
+
+def _packed(value: Any) -> Any:
+    """Returns plain data with extensions for what msgpack has no form for."""
+    if isinstance(value, dict):
+        return {_shown(key): _packed(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_packed(part) for part in value]
+    if type(value) is int and not -(2**63) <= value < 2**64:
+        return msgspec.msgpack.Ext(_INTEGER, hex(value).encode())
+    if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            return msgspec.msgpack.Ext(_TEXT, value.encode(errors="surrogatepass"))
+    return value
+
+
+def _shown(key: Any) -> Any:
+    """Returns a key, which must stay a text: its lone surrogates are written out."""
+    return key.encode(errors="backslashreplace").decode() if isinstance(key, str) else key
 
 
 def decode_event(data: bytes) -> Event:
@@ -103,7 +142,7 @@ def decode_event(data: bytes) -> Event:
         _check_step(body.step)
     if type(body) is Started and body.resume_step is not None:
         _check_step(body.resume_step)
-    name = body.name if type(body) is Suggest else body.key if type(body) is Attribute else ""
+    name = body.name if type(body) is Suggest else body.key if isinstance(body, Attribute | StudyAttribute) else ""
     longest = MAX_NAME - len(PREFIX) if type(body) is Attribute and body.kind == "constraint" else MAX_NAME
     if len(event.token) > MAX_ID or len(event.runner) > MAX_ID or len(name) > longest:
         raise Malformed(f"a name that is too long to be stored: {name or event.token!r:.100}")

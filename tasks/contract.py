@@ -89,7 +89,8 @@ class TrialView(msgspec.Struct, frozen=True, array_like=True):
     """One trial of a study as an objective may read it.
 
     ``state`` is the name of Optuna's; ``params`` are (internal value, index of the distribution in the view); the
-    times are seconds since the epoch.
+    times are seconds since the epoch. ``system_attrs`` are those that Optuna and its companions keep, constraints among
+    them.
     """
 
     state: str
@@ -100,6 +101,7 @@ class TrialView(msgspec.Struct, frozen=True, array_like=True):
     steps: dict[int, float]
     started: float | None
     completed: float | None
+    system_attrs: dict[str, Any] = {}
 
 
 class StudyView(msgspec.Struct, frozen=True, kw_only=True):
@@ -113,12 +115,13 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker needs to train one attempt of one trial.
 
     ``params`` are stored already; ``ahead`` were sampled ahead and become the trial's when the objective asks for
-    them. ``user_attrs`` are the trial's, ``study_attrs`` the study's. ``started`` is when its first attempt began, in
-    seconds since the epoch. ``attempt`` counts from 1. ``token`` is the attempt's identity and the Celery task id.
-    ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first: the first one that can
-    be read is where it goes on. Without a ``slice`` the trial runs to its end. An attempt that neither reports nor
-    saves a checkpoint for ``stall`` seconds is ended, and killed ``grace`` seconds later. ``again`` says that it was
-    sent before, and that whoever took it then may be about to begin.
+    them. ``user_attrs`` and ``system_attrs`` are the trial's, ``study_attrs`` and ``study_system_attrs`` the study's.
+    ``id`` is Optuna's for the trial in its database. ``started`` is when its first attempt began, in seconds since the
+    epoch; ``None`` where this is the first one. ``attempt`` counts from 1. ``token`` is the attempt's identity and the
+    Celery task id. ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first: the
+    first one that can be read is where it goes on. Without a ``slice`` the trial runs to its end. An attempt that
+    neither reports nor saves a checkpoint for ``stall`` seconds is ended, and killed ``grace`` seconds later. ``again``
+    says that it was sent before, and that whoever took it then may be about to begin.
     """
 
     study: str
@@ -133,6 +136,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     ahead: dict[str, Parameter] = {}
     user_attrs: dict[str, Any] = {}
     study_attrs: dict[str, Any] = {}
+    system_attrs: dict[str, Any] = {}
+    study_system_attrs: dict[str, Any] = {}
+    id: int | None = None
     started: float | None = None
     max_steps: int | None = None
     grace: float = 10.0
@@ -188,11 +194,28 @@ class Artifact(msgspec.Struct, frozen=True, kw_only=True, tag="artifact"):
 
 
 class Attribute(msgspec.Struct, frozen=True, kw_only=True, tag="attr"):
-    """``set_user_attr`` (``kind="user"``, value as JSON) or ``set_constraint`` (``kind="constraint"``)."""
+    """An attribute of the trial, its value as JSON: ``set_user_attr`` (``kind="user"``), ``set_constraint``
+    (``kind="constraint"``), or what a library keeps with the trial (``kind="system"``)."""
 
     key: str
     value: str
-    kind: Literal["user", "constraint"] = "user"
+    kind: Literal["user", "constraint", "system"] = "user"
+
+
+class StudyAttribute(msgspec.Struct, frozen=True, kw_only=True, tag="study_attr"):
+    """An attribute of the study, its value as JSON: ``trial.study.set_user_attr`` (``kind="user"``), or what a library
+    keeps with the study (``kind="system"``)."""
+
+    key: str
+    value: str
+    kind: Literal["user", "system"] = "user"
+
+
+class EnqueueTrial(msgspec.Struct, frozen=True, kw_only=True, tag="enqueue"):
+    """``trial.study.enqueue_trial``; both as JSON objects."""
+
+    params: str
+    user_attrs: str = "{}"
 
 
 class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
@@ -293,6 +316,8 @@ Body = (
     | Look
     | Imported
     | Attribute
+    | StudyAttribute
+    | EnqueueTrial
     | Artifact
     | Checkpoint
     | Finished

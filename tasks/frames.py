@@ -10,6 +10,7 @@ import msgspec
 from tasks.contract import (
     Artifact,
     Attribute,
+    EnqueueTrial,
     Epoch,
     Failed,
     Finished,
@@ -17,6 +18,7 @@ from tasks.contract import (
     Job,
     Look,
     Paused,
+    StudyAttribute,
     StudyStop,
     StudyView,
     Suggest,
@@ -122,6 +124,8 @@ FromTrainer = (
     | Asked
     | Imported
     | Attribute
+    | StudyAttribute
+    | EnqueueTrial
     | Artifact
     | Saved
     | SavedModel

@@ -6,28 +6,33 @@ import json
 import math
 from typing import Any
 
-from orchestrator.attributes import AUDITED, RETRY_OF, SHADOW, SOURCE
+from orchestrator.attributes import FIXED, SOURCE
 from orchestrator.mirror import Mirror
 from orchestrator.notices import OtherSource
 from tasks.constraints import PREFIX
-from tasks.contract import Attribute, Failed
+from tasks.contract import Attribute, Failed, StudyAttribute
+from tasks.storable import OURS, RESERVED, check_extent, check_name
 
 
 def annotate(mirror: Mirror, number: int, body: Attribute) -> bool:
-    """Sets what the objective set: a user attribute, or a constraint, of which the first value counts.
+    """Sets what the objective set: an attribute, or a constraint, of which the first value counts.
 
     Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study, and
-    three names are ours.
+    some names are ours. Workers refuse all of it where it is set.
     """
     try:
-        value = json.loads(body.value)
-        json.dumps(value).encode()
+        value = _read(body)
     except (ValueError, RecursionError):
         return False
     if body.kind == "user":
-        if body.key in (AUDITED, RETRY_OF, SHADOW):
+        if body.key in RESERVED:
             return False
         mirror.set_trial_user_attr(number, body.key, value)
+        return True
+    if body.kind == "system":
+        if body.key.startswith(OURS) or body.key == FIXED:
+            return False
+        mirror.set_trial_system_attr(number, body.key, value)
         return True
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return False
@@ -35,6 +40,28 @@ def annotate(mirror: Mirror, number: int, body: Attribute) -> bool:
     if key not in mirror.get_trial(number).system_attrs:
         mirror.set_trial_system_attr(number, key, float(value))
     return True
+
+
+def annotate_study(mirror: Mirror, body: StudyAttribute) -> bool:
+    """Sets what an objective set of its study; returns whether that could be set."""
+    try:
+        value = _read(body)
+    except (ValueError, RecursionError):
+        return False
+    if body.key.startswith(OURS):
+        return False
+    if body.kind == "user":
+        mirror.set_study_user_attr(0, body.key, value)
+    else:
+        mirror.set_study_system_attr(0, body.key, value)
+    return True
+
+
+def _read(body: Attribute | StudyAttribute) -> Any:
+    check_name(body.kind, body.key)
+    value = json.loads(body.value)
+    check_extent(body.kind, body.key, json.dumps(value))
+    return value
 
 
 def failure_attribute(failure: Failed) -> dict[str, Any]:

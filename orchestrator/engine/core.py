@@ -16,6 +16,7 @@ from orchestrator.engine.checkpoints import Checkpoints
 from orchestrator.engine.flag import flag, is_compared
 from orchestrator.engine.outputs import Answer, Figures, Revoke, Send
 from orchestrator.engine.trials import Trials
+from orchestrator.engine.viewing import told
 from orchestrator.lifecycle import WAITING, AttemptEvent, AttemptState
 from orchestrator.spec import Spec
 from orchestrator.study_states import ENDED, StudyState
@@ -49,6 +50,7 @@ class Snapshot:
     closest: list[DecisionRow] = field(default_factory=list)
     checkpoints: list[CheckpointRow] = field(default_factory=list)
     study_system_attrs: dict[str, Any] = field(default_factory=dict)
+    study_user_attrs: dict[str, Any] = field(default_factory=dict)
 
 
 class Core:
@@ -70,6 +72,9 @@ class Core:
         self._counted: Counter[str] = Counter()
         self.attempts = Attempts(snapshot.uid, snapshot.attempts)
         self.trials = Trials(self.spec, snapshot.seed)
+        with self.trials.mirror.loading():
+            for key, value in snapshot.study_user_attrs.items():
+                self.trials.mirror.set_study_user_attr(0, key, value)
         errors = self.trials.restore(snapshot.trials, snapshot.study_system_attrs, snapshot.closest)
         self.errors = [error for error in errors if error not in self.spec.catch]
         self.checkpoints = Checkpoints(self.trials.mirror, snapshot.checkpoints)
@@ -88,7 +93,7 @@ class Core:
     @property
     def budget(self) -> int:
         """How many trials there are to be."""
-        return self.spec.budget(self.trials.extra, self.trials.count)
+        return self.spec.budget(self.trials.extra, self.trials.taken)
 
     @property
     def deadline(self) -> float | None:
@@ -152,6 +157,8 @@ class Core:
             ahead=asker.ahead(row.trial),
             user_attrs=trial.user_attrs,
             study_attrs=self.trials.mirror.get_study_user_attrs(0),
+            system_attrs=told(trial.system_attrs),
+            study_system_attrs=told(self.trials.mirror.get_study_system_attrs(0)),
             started=_began(row, trial),
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,

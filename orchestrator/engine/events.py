@@ -6,6 +6,7 @@ import math
 from typing import assert_never
 
 from orchestrator.changes import AttemptRow
+from orchestrator.engine.annotations import annotate_study
 from orchestrator.engine.core import Core
 from orchestrator.engine.outputs import Answer
 from orchestrator.engine.viewing import view
@@ -18,6 +19,7 @@ from tasks.contract import (
     Artifact,
     Attribute,
     Checkpoint,
+    EnqueueTrial,
     Epoch,
     Event,
     Failed,
@@ -32,6 +34,7 @@ from tasks.contract import (
     Revoked,
     Started,
     Stopped,
+    StudyAttribute,
     StudyStop,
     Suggest,
     Unreadable,
@@ -104,6 +107,12 @@ def _accept(core: Core, row: AttemptRow, event: Event, at: float) -> None:
                 core.counts["unreadable"] += 1
         case Attribute():
             if _runs_or_counts_late(core, row) and not core.trials.annotate(row.trial, body):
+                core.counts["unreadable"] += 1
+        case StudyAttribute():
+            if _runs_or_counts_late(core, row) and not annotate_study(core.trials.mirror, body):
+                core.counts["unreadable"] += 1
+        case EnqueueTrial():
+            if _runs_or_counts_late(core, row) and not core.trials.enqueue_within(body):
                 core.counts["unreadable"] += 1
         case Checkpoint():
             _checkpoint(core, row, body, at)

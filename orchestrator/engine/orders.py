@@ -28,7 +28,7 @@ def extend(core: Core, spec: Spec, at: float) -> None:
     core.spec = spec
     core.artifacts.unsettle()
     core.trials.expect_configurations(core.budget)
-    more = core.budget > core.trials.count or bool(core.trials.enqueued)
+    more = core.budget > core.trials.taken or bool(core.trials.enqueued)
     if core.state == "paused" or (more and core.state != "running"):
         core.set_state("running", "", at)
 

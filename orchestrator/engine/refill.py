@@ -16,7 +16,7 @@ def go_on(core: Core, at: float) -> None:
         core.end("failed", core.trials.trouble, at)
     if core.trials.promotes and _is_spent(core):
         # The trials there are is all there will be, as far as is known.
-        core.trials.expect_configurations(core.trials.count)
+        core.trials.expect_configurations(core.trials.taken)
     if core.state == "running" and (limit := reached(core, at)):
         core.wind_down(limit, at)
     if core.state not in ("running", "ending"):
@@ -38,9 +38,9 @@ def go_on(core: Core, at: float) -> None:
 
 
 def _may_ask(core: Core) -> bool:
-    """Whether another trial is to be asked for now: that many wait to be started, and not one more, unless a person
-    enqueued it."""
-    wanted = bool(core.trials.enqueued) or core.attempts.count(*WAITING) < core.spec.lookahead
+    """Whether another trial is to be asked for now: that many wait to be started, and not one more, unless it was
+    enqueued."""
+    wanted = bool(core.trials.enqueued or core.trials.within) or core.attempts.count(*WAITING) < core.spec.lookahead
     return wanted and _wants_more(core)
 
 
@@ -70,7 +70,10 @@ def _wants_more(core: Core) -> bool:
 
 
 def _is_spent(core: Core) -> bool:
-    return core.trials.count >= core.budget or core.trials.asker.is_exhausted()
+    if core.trials.taken >= core.budget:
+        return True
+    # What was enqueued is tried, whatever is left to sample.
+    return not core.trials.within and core.trials.asker.is_exhausted()
 
 
 def _may_send(core: Core) -> bool:
@@ -80,6 +83,6 @@ def _may_send(core: Core) -> bool:
 
 def _nobody_goes_on(core: Core) -> bool:
     waiting = len(core.trials.paused) + (len(core.trials.enqueued) if core.state == "ending" else 0)
-    if sum(core.trials.ended.values()) + waiting < core.trials.count:
+    if sum(core.trials.ended.values()) + waiting < core.trials.taken:
         return False
     return core.state == "ending" or not core.trials.may_promote()

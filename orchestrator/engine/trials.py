@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from bisect import bisect_right, insort
 from collections import Counter
@@ -10,7 +11,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.attributes import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE
+from orchestrator.attributes import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE, WITHIN
 from orchestrator.changes import DecisionRow
 from orchestrator.engine.annotations import Sources, annotate, failure_attribute
 from orchestrator.engine.explain import attribute, describe
@@ -25,7 +26,8 @@ from orchestrator.sampling import Asker, SamplerFailed
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner import AshaPruner
 from orchestrator.trial_length import Lengths, saved
-from tasks.contract import Attribute, Failed, Slice
+from tasks.contract import Attribute, EnqueueTrial, Failed, Slice
+from tasks.storable import RESERVED, check_extent, check_name
 
 _OF_THE_OBJECTIVE = ("exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint")
 
@@ -49,6 +51,7 @@ class Trials:
         epochs_saved: Epochs that pruned trials did not train, where ``max_steps`` is known.
         extra: Number of trials that are beside the spec's budget.
         enqueued: Numbers of the trials that a person enqueued and that wait to be asked for.
+        within: Numbers of those that an objective enqueued and that wait for room in the budget.
         paused: Numbers of the trials that wait at a rung to be promoted.
         remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
         trouble: What the sampler or a pruner could not do, when it has failed; nobody can go on then.
@@ -65,6 +68,7 @@ class Trials:
         self.epochs_saved = 0
         self.trouble = ""
         self.enqueued: set[int] = set()
+        self.within: set[int] = set()
         self.extra = 0
         self.paused: set[int] = set()
         self._max_steps = spec.max_steps
@@ -99,7 +103,7 @@ class Trials:
                 self._sources.restore(trial.number, trial.user_attrs.get(SOURCE))
                 outcome = _OUTCOMES.get(trial.state)
                 if trial.state is TrialState.WAITING:
-                    self.enqueued.add(trial.number)
+                    (self.within if WITHIN in trial.system_attrs else self.enqueued).add(trial.number)
                 elif outcome is None:
                     self.asker.restore_ahead(trial)
                 else:
@@ -126,6 +130,11 @@ class Trials:
         """Number of trials there are, in whatever state."""
         return self.mirror.get_n_trials(0)
 
+    @property
+    def taken(self) -> int:
+        """Number of those that take a place in the budget."""
+        return self.count - len(self.within)
+
     def running(self) -> list[int]:
         """Returns the numbers of the trials that have not ended and do not wait to be popped."""
         trials = self.mirror.get_all_trials(0, deepcopy=False, states=(TrialState.RUNNING,))
@@ -135,12 +144,32 @@ class Trials:
         """Makes a trial with these parameters, which is asked for before new ones are sampled; ``extra`` is one beside
         the budget. Returns its number."""
         number = self.mirror.create_new_trial(0, create_trial(state=TrialState.WAITING))
-        self.mirror.set_trial_system_attr(number, FIXED, dict(params))
+        if params:
+            self.mirror.set_trial_system_attr(number, FIXED, dict(params))
         if extra:
             self.mirror.set_trial_system_attr(number, EXTRA, True)
             self.extra += 1
         self.enqueued.add(number)
         return number
+
+    def enqueue_within(self, body: EnqueueTrial) -> bool:
+        """Makes a trial that an objective enqueued; returns whether that could be done."""
+        try:
+            params, user_attrs = json.loads(body.params), json.loads(body.user_attrs)
+            for name in (*params, *user_attrs):
+                check_name("enqueue", name)
+            check_extent("enqueue", "params", json.dumps([params, user_attrs]))
+        except (ValueError, TypeError, RecursionError):
+            return False
+        if not isinstance(params, dict) or not isinstance(user_attrs, dict) or RESERVED & user_attrs.keys():
+            return False
+        number = self.enqueue(params)
+        self.enqueued.discard(number)
+        self.within.add(number)
+        self.mirror.set_trial_system_attr(number, WITHIN, True)
+        for name, value in user_attrs.items():
+            self.mirror.set_trial_user_attr(number, name, value)
+        return True
 
     def retry(self, number: int) -> None:
         """Makes a trial with the parameters of one that has ended, those that it was given and did not come to take
@@ -158,6 +187,7 @@ class Trials:
         """Asks for the next trial; returns its number. Raises as ``Asker.ask`` does."""
         number = self.asker.ask()
         self.enqueued.discard(number)
+        self.within.discard(number)
         return number
 
     def best(self) -> tuple[Best | None, int | None]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial
@@ -11,6 +13,7 @@ from orchestrator.mirror import Mirror
 from tasks.codec import encode
 from tasks.constraints import constraints_of
 from tasks.contract import MAX_SHOWN_BYTES, Reply, StudyView, TrialView
+from tasks.storable import OURS
 
 MOST_VALUES = 1_000_000
 """Recorded values that are shown at the most: beyond it, some 15 MB would be sent for one look."""
@@ -51,7 +54,13 @@ def _trial(trial: FrozenTrial, ahead: set[str], known: dict[str, int]) -> TrialV
         dict(trial.intermediate_values),
         _seconds(trial.datetime_start),
         _seconds(trial.datetime_complete),
+        told(trial.system_attrs),
     )
+
+
+def told(system_attrs: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what an objective is told of system attributes: all but the control plane's own."""
+    return {key: value for key, value in system_attrs.items() if not key.startswith(OURS)}
 
 
 def _seconds(moment: datetime | None) -> float | None:

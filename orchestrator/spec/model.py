@@ -17,7 +17,17 @@ from orchestrator.spec.sampler import Sampler, SamplerTable
 from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
 from orchestrator.spec.space import FloatRange, Space, distributions
 from orchestrator.spec.table import STORED, Table, is_stored
-from orchestrator.spec.values import Arguments, ClassName, Count, Duration, Name, Queue, Reference, entries
+from orchestrator.spec.values import (
+    Arguments,
+    ClassName,
+    Configuration,
+    Count,
+    Duration,
+    Name,
+    Queue,
+    Reference,
+    entries,
+)
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -114,7 +124,7 @@ class Spec(Table):
     shadow: Pruner = NoPruner()
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     space: Space = Field(default_factory=dict)
-    enqueue: Annotated[tuple[Arguments, ...], Strict(False), entries(MOST_ENQUEUED)] = ()
+    enqueue: Annotated[tuple[Configuration, ...], Strict(False), entries(MOST_ENQUEUED)] = ()
     retry: RetryTable = RetryTable()
     notify: NotifyTable = NotifyTable()
     schedule: ScheduleTable | None = None

@@ -179,6 +179,7 @@ Queue = Annotated[str, AfterValidator(check_queue), kind("name")]
 Reference = Annotated[str, AfterValidator(_check_reference), kind("`module:function`")]
 ClassName = Annotated[str, AfterValidator(_check_class_name), kind("class name")]
 Arguments = Annotated[dict[str, Any], BeforeValidator(_check_arguments)]
+Configuration = Annotated[dict[str, Any], BeforeValidator(check_json)]
 Json = Annotated[Any, BeforeValidator(check_json)]
 # Thirty days: long beyond use, and short of what the platform's timers refuse.
 Duration = Annotated[float, BeforeValidator(check_duration), Field(gt=0, le=30 * 86_400), kind("duration")]

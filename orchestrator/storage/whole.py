@@ -23,6 +23,7 @@ from orchestrator.storage.theirs import (
     PARAMS,
     STEPS,
     STUDY_SYSTEM_ATTRS,
+    STUDY_USER_ATTRS,
     SYSTEM_ATTRS,
     TRIALS,
     USER_ATTRS,
@@ -65,10 +66,11 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
             for each in _ours(connection, tables.checkpoints, study_id, tables.checkpoints.c.id)
         ],
         study_system_attrs={
-            each.key: json.loads(each.value_json)
-            for each in connection.execute(select(STUDY_SYSTEM_ATTRS).where(STUDY_SYSTEM_ATTRS.c.study_id == study_id))
-            if each.key not in (OWNER, SUSPENDED)
+            key: value
+            for key, value in _study_attrs(connection, STUDY_SYSTEM_ATTRS, study_id).items()
+            if key not in (OWNER, SUSPENDED)
         },
+        study_user_attrs=_study_attrs(connection, STUDY_USER_ATTRS, study_id),
     )
     decisions = [
         DecisionRow(*(each[name] for name in DecisionRow._fields))
@@ -89,6 +91,11 @@ def read_optunas_whole(connection: Connection, study_id: int, name: str, directi
         trials=len(trials),
     )
     return Whole(Snapshot(spec=spec, uid="", seed=0, state="finished", trials=trials), [], 0, optunas=True)
+
+
+def _study_attrs(connection: Connection, table: Table, study_id: int) -> dict[str, Any]:
+    query = select(table).where(table.c.study_id == study_id).order_by(table.c.key)
+    return {row.key: json.loads(row.value_json) for row in connection.execute(query)}
 
 
 def _ours(connection: Connection, table: Table, study_id: int, *order: Any) -> Iterator[Any]:

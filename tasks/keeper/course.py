@@ -13,6 +13,7 @@ from tasks.contract import (
     Artifact,
     Attribute,
     Confirmation,
+    EnqueueTrial,
     Epoch,
     Failed,
     Finished,
@@ -25,6 +26,7 @@ from tasks.contract import (
     Released,
     Reply,
     Stopped,
+    StudyAttribute,
     StudyStop,
     StudyView,
     Suggest,
@@ -198,7 +200,7 @@ class Course:
                 self._herald.epoch(frame)
             case Asked():
                 self._ask(frame)
-            case Suggest() | Attribute() | StudyStop() | Imported():
+            case Suggest() | Attribute() | StudyAttribute() | EnqueueTrial() | StudyStop() | Imported():
                 self._publisher.publish(self.runner, frame)
             case Saved():
                 self._saved = time.monotonic()

@@ -18,6 +18,11 @@ REFUSAL = (
 class Elsewhere:
     """Takes the trainer's place in a trial that was pickled: what is known of the trial can be read, and no more."""
 
+    @property
+    def stopping(self) -> bool:
+        """What a trial asks to say whether it is to be pruned."""
+        refuse()
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)

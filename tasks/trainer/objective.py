@@ -24,6 +24,7 @@ from tasks.trainer.trial import WorkerTrial
 
 TRACEBACK_CHARACTERS = 8_000
 MESSAGE_CHARACTERS = 2_000
+NAME_CHARACTERS = 200
 
 
 class ObjectiveMissing(Exception):
@@ -43,7 +44,7 @@ def load(reference: str, admission: Admission = ANYTHING) -> Callable[..., Any]:
         with rare_collections():
             module = importlib.import_module(module_name)
     except (Exception, SystemExit) as error:
-        reason = " ".join(str(error).split()) or "no message"
+        reason = " ".join(_message(error).split()) or "no message"
         raise ObjectiveMissing(
             f"{reference}: importing '{module_name}' raises {type(error).__name__}: {reason:.500}"
         ) from error
@@ -73,7 +74,7 @@ def run(
         objective = load(reference, admission)
     except ObjectiveMissing as error:
         cause = error.__cause__ or error
-        return Failed(cause="import", error=type(cause).__name__, message=str(error), traceback=_tail(cause))
+        return Failed(cause="import", error=_name(cause), message=_message(error), traceback=_tail(cause))
     try:
         with interrupter.running(token), children_end_here(os.getpid()):
             result = objective(trial, **args)
@@ -90,7 +91,7 @@ def run(
             return Failed(cause="died", error="KeyboardInterrupt", message="SIGINT", exit_code=-signal.SIGINT)
         return Failed(
             cause=cause_of(error),
-            error=type(error).__name__,
+            error=_name(error),
             message=_message(error),
             traceback=_tail(error),
         )
@@ -99,7 +100,10 @@ def run(
 
 def judge(result: object, objectives: int) -> Finished | Failed:
     """Applies Optuna's rules for what an objective may return: a number, or as many as there are objectives."""
-    raw: Sequence[object] = result if isinstance(result, Sequence) and not isinstance(result, str) else [result]
+    try:
+        raw = list(result) if isinstance(result, Sequence) and not isinstance(result, str) else [result]
+    except Exception as error:  # it may be a class of the objective's own
+        return _no_value(f"The values could not be read: {_name(error)}: {_message(error)}")
     values = []
     for item in raw:
         try:
@@ -130,7 +134,11 @@ def cause_of(error: BaseException) -> FailureCause:
 
 
 def _no_value(message: str, cause: FailureCause = "value") -> Failed:
-    return Failed(cause=cause, error="ValueError", message=message)
+    return Failed(cause=cause, error="ValueError", message=_text(message))
+
+
+def _name(error: BaseException) -> str:
+    return _text(type(error).__name__[:NAME_CHARACTERS])
 
 
 def _message(error: BaseException) -> str:
@@ -146,5 +154,8 @@ def _text(raw: str) -> str:
 
 
 def _tail(error: BaseException) -> str:
-    text = _text("".join(traceback.format_exception(error)))
+    try:
+        text = _text("".join(traceback.format_exception(error)))
+    except Exception:  # it may have attributes that format_exception does not expect
+        return ""
     return text if len(text) <= TRACEBACK_CHARACTERS else "…" + text[-TRACEBACK_CHARACTERS:]

@@ -1,61 +1,252 @@
-"""As much of a storage as a trial on a worker has: the records of files that the objective uploads by itself."""
+"""The storage of a trial on a worker: Optuna's interface, with the wire to the keeper in the place of a database.
+
+So Optuna's own code, and that of the libraries that are written for it, answers what an objective asks. What is set is
+checked here, before it is sent; what is read of other trials is asked for anew each time.
+"""
+
+# ruff: noqa: ARG002 - the arguments are those of Optuna's interface, used or not
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Container, Sequence
+from typing import TYPE_CHECKING, Any, Final, NoReturn
+
+from optuna.distributions import BaseDistribution
+from optuna.storages import BaseStorage
+from optuna.study import StudyDirection
+from optuna.study._frozen import FrozenStudy
+from optuna.trial import FrozenTrial, TrialState
 
 from tasks.codec import is_location
-from tasks.contract import MAX_FILENAME, Artifact, ArtifactRef
+from tasks.constraints import PREFIX
+from tasks.contract import (
+    MAX_FILENAME,
+    MAX_NAME,
+    MAX_STEP,
+    Artifact,
+    ArtifactRef,
+    Attribute,
+    EnqueueTrial,
+    Epoch,
+    Job,
+    StudyAttribute,
+)
+from tasks.storable import OURS, RESERVED, Room, as_json, check_name
+from tasks.trainer.talk import Talk
+from tasks.trainer.views import frozen_trials, number_of
 
-PREFIX: Final = "artifacts:"
+if TYPE_CHECKING:
+    from tasks.trainer.trial import WorkerTrial
+
+ARTIFACT: Final = "artifacts:"
 """How the keys begin under which Optuna keeps records of artifacts."""
 
+FIXED: Final = "fixed_params"
+"""Where it keeps the parameters of a trial that was enqueued."""
 
-class WorkerStorage:
-    """``trial.storage`` on a worker, for ``optuna.artifacts``; there is no database behind it.
+_STUDY: Final = 0
+"""The id of the only study there is here."""
 
-    ``upload_artifact(artifact_store=…, file_path=…, study_or_trial=trial)`` puts the file into the objective's own
-    store; the record goes to the control plane.
+_USER, _SYSTEM = 0, 1
+
+
+class WorkerStorage(BaseStorage):
+    """What one attempt knows of its study and its trial, and may say of them.
 
     Args:
-        number: The trial's; its id here.
-        send: Writes a frame to the keeper.
+        job: The attempt.
+        own: The trial; kept up to date.
+        talk: The way to the keeper.
     """
 
-    def __init__(self, number: int, send: Callable[[Artifact], None]) -> None:
-        self._number = number
-        self._send = send
-        self._records: dict[str, str] = {}
+    def __init__(self, job: Job, own: FrozenTrial, talk: Talk) -> None:
+        self._name = job.study
+        self._directions = [StudyDirection[direction.upper()] for direction in job.directions]
+        self._study_attrs: tuple[dict[str, Any], dict[str, Any]] = (dict(job.study_attrs), dict(job.study_system_attrs))
+        self._own = own
+        self._talk = talk
+        self._room = Room("the trial", own.user_attrs, own.system_attrs)
+        self._study_room = Room("the study", *self._study_attrs)
+        self.trial: WorkerTrial | None = None
+
+    def __reduce__(self) -> tuple[Callable[[WorkerTrial], WorkerStorage], tuple[WorkerTrial | None]]:
+        return _of_trial, (self.trial,)
+
+    # -- the study
+
+    def get_study_id_from_name(self, study_name: str) -> int:
+        if study_name != self._name:
+            raise KeyError(study_name)
+        return _STUDY
+
+    def get_study_name_from_id(self, study_id: int) -> str:
+        return self._name
+
+    def get_study_directions(self, study_id: int) -> list[StudyDirection]:
+        return self._directions
+
+    def get_study_user_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._study_attrs[_USER]
+
+    def get_study_system_attrs(self, study_id: int) -> dict[str, Any]:
+        return self._study_attrs[_SYSTEM]
+
+    def get_all_studies(self) -> list[FrozenStudy]:
+        user, system = self._study_attrs
+        return [FrozenStudy(self._name, None, user, system, _STUDY, directions=self._directions)]
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._set_study_attr(_USER, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        self._set_study_attr(_SYSTEM, key, value)
+
+    def _set_study_attr(self, kind: int, key: str, value: Any) -> None:
+        where = "study.set_user_attr" if kind == _USER else "study.set_system_attr"
+        name = check_name(where, key)
+        if name.startswith(OURS):
+            raise ValueError(f"{where}: '{name}' begins with '{OURS}', as the search's own names do; choose another")
+        text = as_json(where, name, value)
+        with self._talk.speaking():
+            self._study_room.take(where, kind, name, text)
+            self._talk.send(StudyAttribute(key=name, value=text, kind="user" if kind == _USER else "system"))
+            self._study_attrs[kind][name] = json.loads(text)
+
+    # -- its trials
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        if trial_id == self._own._trial_id:
+            return _copy(self._own)
+        number = number_of(trial_id)
+        trials = self.get_all_trials(_STUDY) if number >= 0 else []
+        if not 0 <= number < len(trials):
+            raise KeyError(f"No trial with trial_id {trial_id} exists.")
+        return trials[number]
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        # Each time anew, so that there is nothing to be copied.
+        trials = frozen_trials(self._talk.look(), states)
+        for trial in trials:
+            if trial.number == self._own.number:
+                trial._trial_id = self._own._trial_id
+        return trials
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        if template_trial is None:
+            refuse_to("ask for a trial", ASKS)
+        if template_trial.state is not TrialState.WAITING:
+            refuse_to("add a trial that has ended", "study.enqueue_trial adds one that is to be tried")
+        where = "study.enqueue_trial"
+        given = [template_trial.system_attrs.get(FIXED, {}), template_trial.user_attrs]
+        # As JSON has them: a number that is a key is text then.
+        params, user_attrs = json.loads(as_json(where, "params", given))
+        for name in (*params, *user_attrs):
+            check_name(where, name)
+        if reserved := RESERVED & user_attrs.keys():
+            raise ValueError(f"{where}: '{min(reserved)}' is set by the search alone; choose another name")
+        self._talk.say(EnqueueTrial(params=json.dumps(params), user_attrs=json.dumps(user_attrs)))
+        # It has none yet. Optuna makes no use of it where a trial was enqueued.
+        return _UNKNOWN
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        self._check_own(trial_id)
+        if not 0 <= step <= MAX_STEP:
+            raise ValueError(f"report: step is {step}, but must be 0 to {MAX_STEP}")
+        with self._talk.speaking():
+            self._talk.send(Epoch(step=step, value=intermediate_value))
+            self._own.intermediate_values[step] = intermediate_value
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        self._check_own(trial_id)
+        name = check_name("set_user_attr", key)
+        if name in RESERVED:
+            raise ValueError(f"set_user_attr: '{name}' is set by the search alone; choose another name")
+        text = as_json("set_user_attr", name, value)
+        with self._talk.speaking():
+            self._room.take("set_user_attr", _USER, name, text)
+            self._talk.send(Attribute(key=name, value=text))
+            # As a new dictionary: another thread may be reading the old one.
+            self._own.user_attrs = {**self._own.user_attrs, name: value}
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        """Passes on the record of an artifact.
+        self._check_own(trial_id)
+        is_constraint = isinstance(key, str) and key.startswith(PREFIX)
+        where = "set_constraint" if is_constraint else "set_trial_system_attr"
+        name = check_name(where, key)
+        text = as_json(where, name, value)
+        if name.startswith(OURS) or name == FIXED:
+            raise ValueError(f"{where}: '{name}' is set by the search alone; choose another name")
+        frame: Artifact | Attribute
+        if name.startswith(ARTIFACT):
+            frame = Artifact(ref=_artifact(name, value))
+        elif is_constraint:
+            short = check_name(where, name.removeprefix(PREFIX), MAX_NAME - len(PREFIX))
+            frame = Attribute(key=short, value=text, kind="constraint")
+        else:
+            frame = Attribute(key=name, value=text, kind="system")
+        with self._talk.speaking():
+            self._room.take(where, _SYSTEM, name, text)
+            self._talk.send(frame)
+            self._own.system_attrs = {**self._own.system_attrs, name: json.loads(text)}
 
-        Raises:
-            ValueError: it is something else, or not as Optuna writes it.
-        """
-        self._check(trial_id)
-        ref = _read(key, value)
-        self._records[key] = value
-        self._send(Artifact(ref=ref))
+    def _check_own(self, trial_id: int) -> None:
+        if trial_id != self._own._trial_id:
+            refuse_to("change another trial than one's own", "")
 
-    def get_trial_system_attrs(self, trial_id: int) -> dict[str, Any]:
-        """Returns the records that this attempt has made."""
-        self._check(trial_id)
-        return dict(self._records)
+    # -- what only the control plane does
 
-    def _check(self, trial_id: int) -> None:
-        if trial_id != self._number:
-            raise ValueError("on a worker trial.storage knows its own trial only")
+    def create_new_study(self, directions: Sequence[StudyDirection], study_name: str | None = None) -> int:
+        refuse_to("create a study", "orchestrator submit does it")
 
-    def __getattr__(self, name: str) -> Any:
-        raise AttributeError(f"on a worker trial.storage has no '{name}': it is there for optuna.artifacts only")
+    def delete_study(self, study_id: int) -> None:
+        refuse_to("delete the study", "optuna.delete_study does it where the database can be reached")
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        refuse_to("set a parameter", "trial.suggest_float and its like ask for one")
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        refuse_to("end a trial", "return its value, or raise optuna.TrialPruned")
 
 
-def _read(key: str, value: Any) -> ArtifactRef:
-    if not key.startswith(PREFIX):
-        raise ValueError(f"'{key:.80}' cannot be set on a worker: trial.storage is there for optuna.artifacts only")
+_UNKNOWN: Final = -(2**31)
+
+
+def _of_trial(trial: WorkerTrial) -> WorkerStorage:
+    return trial.storage  # type: ignore[return-value]
+
+
+ASKS: Final = "the search does it; study.enqueue_trial names one that is tried next"
+
+
+def refuse_to(what: str, remedy: str) -> NoReturn:
+    """Raises what is said to an objective that wants what only the control plane does."""
+    raise RuntimeError(f"on a worker an objective cannot {what}" + (f": {remedy}" if remedy else ""))
+
+
+def _copy(trial: FrozenTrial) -> FrozenTrial:
+    """Returns the trial as it is now."""
+    return FrozenTrial(
+        number=trial.number,
+        state=trial.state,
+        value=None,
+        datetime_start=trial.datetime_start,
+        datetime_complete=None,
+        params=dict(trial.params),
+        distributions=dict(trial.distributions),
+        user_attrs=dict(trial.user_attrs),
+        system_attrs=dict(trial.system_attrs),
+        intermediate_values=dict(trial.intermediate_values),
+        trial_id=trial._trial_id,
+    )
+
+
+def _artifact(key: str, value: Any) -> ArtifactRef:
+    """Reads the record of a file that ``optuna.artifacts.upload_artifact`` has put into the objective's own store."""
     try:
         record = json.loads(value)
         ref = ArtifactRef(
@@ -69,6 +260,6 @@ def _read(key: str, value: Any) -> ArtifactRef:
         raise ValueError(f"{value!r:.80} is not the record of an artifact") from None
     texts = (ref.id, ref.filename, ref.mimetype, ref.encoding or "")
     plain = all(len(text) <= MAX_FILENAME and text.isprintable() for text in texts)
-    if not plain or not is_location(ref.id) or "/" in ref.id or key != PREFIX + ref.id:
+    if not plain or not is_location(ref.id) or "/" in ref.id or key != ARTIFACT + ref.id:
         raise ValueError(f"the record of '{ref.filename!r:.80}' cannot be stored: printable text, not too long")
     return ref

@@ -1,120 +1,88 @@
-"""The study an objective sees on a worker: what is read of it, and ``stop()``."""
+"""The study an objective sees on a worker: an ``optuna.Study`` whose storage is the wire to the keeper."""
 
 from __future__ import annotations
 
-import contextlib
-import datetime
-import logging
-from collections.abc import Callable, Iterator
-from typing import Any, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import optuna
-from optuna.distributions import json_to_distribution
-from optuna.study import StudyDirection
-from optuna.trial import FrozenTrial, TrialState
+from optuna.distributions import BaseDistribution
+from optuna.pruners import BasePruner
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial
 
-from tasks.constraints import PREFIX
-from tasks.contract import Job, StudyStop, StudyView, TrialView
-from tasks.frames import FromTrainer
+from tasks.contract import StudyStop
+from tasks.trainer.storage import ASKS, WorkerStorage, refuse_to
+from tasks.trainer.talk import Talk
 
-READ: Final = (
-    "best_params",
-    "best_trial",
-    "best_trials",
-    "best_value",
-    "get_trials",
-    "trials",
-    "trials_dataframe",
-)
-"""What is read of the trials: each time anew, by one question to the control plane."""
+if TYPE_CHECKING:
+    from tasks.trainer.trial import WorkerTrial
 
 
-class WorkerStudy:
-    """What an objective can see of its study on a worker.
+class WorkerStudy(optuna.study.Study):
+    """``optuna.Study`` without a database; all but the following is Optuna's own code.
 
-    Name, directions and user attributes are those of the moment at which the trial was sent. ``trials`` and what is
-    made of them, as ``best_trial``, are those of the moment at which they are read, and copies.
+    Name, directions and attributes are those of the moment at which the trial was sent, and what the trial has set
+    since. ``trials`` and what is made of them, as ``best_trial``, are those of the moment at which they are read.
 
     Args:
-        job: The attempt.
-        send: Writes a frame to the keeper.
-        look: Asks for the study's trials and waits for them.
+        name: Of the study.
+        storage: The trial's.
+        talk: The way to the keeper.
+        due: Whether the search wants the trial to leave.
     """
 
-    def __init__(self, job: Job, send: Callable[[FromTrainer], None], look: Callable[[], StudyView]) -> None:
-        self.study_name = job.study
-        self.directions = [StudyDirection[direction.upper()] for direction in job.directions]
-        self._attributes = job.study_attrs
-        self._send = send
-        self._look = look
+    def __init__(self, name: str, storage: WorkerStorage, talk: Talk, due: Callable[[], bool]) -> None:
+        super().__init__(name, storage, _Sampler(), _Pruner(due))
+        self._talk = talk
+        # Inside an objective, ``optimize`` is refused.
+        self._thread_local.in_optimize_loop = True
 
-    @property
-    def direction(self) -> StudyDirection:
-        """The direction of a study with one objective."""
-        if len(self.directions) > 1:
-            raise RuntimeError("a study with several objectives has directions, not one direction")
-        return self.directions[0]
+    def __reduce__(self) -> tuple[Callable[[WorkerTrial], WorkerStudy], tuple[WorkerTrial | None]]:
+        storage = self._storage
+        return _of_trial, (storage.trial if isinstance(storage, WorkerStorage) else None,)
 
-    @property
-    def user_attrs(self) -> dict[str, Any]:
-        """The study's user attributes; a copy."""
-        return dict(self._attributes)
+    def ask(self, fixed_distributions: dict[str, BaseDistribution] | None = None) -> NoReturn:
+        """Refuses: trials are asked for in the control plane."""
+        del fixed_distributions
+        refuse_to("ask for a trial", ASKS)
 
     def stop(self) -> None:
         """Ends the study when the trials that run now have ended."""
-        self._send(StudyStop())
-
-    def __getattr__(self, name: str) -> Any:
-        if name in READ:
-            return getattr(read(self.study_name, self.directions, self._look()), name)
-        listed = ", ".join(("study_name", "direction", "directions", "user_attrs", *READ))
-        raise AttributeError(f"on a worker trial.study has no '{name}': there are {listed} and stop()")
+        self._stop_flag = True
+        self._talk.say(StudyStop())
 
 
-def read(name: str, directions: list[StudyDirection], view: StudyView) -> optuna.Study:
-    """Returns a study in memory with these trials, so that Optuna's own code answers what is asked about them."""
-    storage = optuna.storages.InMemoryStorage()
-    with _silent("optuna.storages._in_memory"):
-        study_id = storage.create_new_study(directions, name)
-    distributions = [json_to_distribution(text) for text in view.distributions]
-    for number, trial in enumerate(view.trials):
-        storage.create_new_trial(study_id, _frozen(number, trial, distributions))
-    return optuna.study.Study(name, storage, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+class _Pruner(BasePruner):
+    """Stands for the search's own, which works in the control plane: says what that has decided."""
+
+    def __init__(self, due: Callable[[], bool]) -> None:
+        self._due = due
+
+    def prune(self, study: optuna.Study, trial: FrozenTrial) -> bool:
+        del study, trial
+        return self._due()
 
 
-@contextlib.contextmanager
-def _silent(name: str) -> Iterator[None]:
-    """Keeps a logger's word out of the trial's log: no study was created."""
-    logger = logging.getLogger(name)
-    before, logger.disabled = logger.disabled, True
-    try:
-        yield
-    finally:
-        logger.disabled = before
+class _Sampler(BaseSampler):
+    """Stands for the search's own, which works in the control plane; ``suggest_*`` asks there."""
+
+    def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        del study, trial
+        return {}
+
+    def sample_relative(
+        self, study: optuna.Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        del study, trial, search_space
+        return {}
+
+    def sample_independent(
+        self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
+    ) -> NoReturn:
+        del study, trial, param_distribution
+        raise RuntimeError(f"on a worker an objective samples nothing itself: trial.suggest_* asks for '{param_name}'")
 
 
-def _frozen(number: int, trial: TrialView, distributions: list[optuna.distributions.BaseDistribution]) -> FrozenTrial:
-    started = local_time(trial.started)
-    if started is None and trial.state != "WAITING":
-        # Asked for and sent, and not begun yet; Optuna has no running trial without a time.
-        started = datetime.datetime.now()  # noqa: DTZ005
-    own = {name: distributions[index] for name, (_, index) in trial.params.items()}
-    return FrozenTrial(
-        number=number,
-        state=TrialState[trial.state],
-        value=None,
-        values=None if trial.values is None else list(trial.values),
-        datetime_start=started,
-        datetime_complete=local_time(trial.completed),
-        params={name: own[name].to_external_repr(value) for name, (value, _) in trial.params.items()},
-        distributions=own,
-        user_attrs=trial.user_attrs,
-        system_attrs={PREFIX + key: value for key, value in trial.constraints.items()},
-        intermediate_values=trial.steps,
-        trial_id=number,
-    )
-
-
-def local_time(seconds: float | None) -> datetime.datetime | None:
-    """Returns naive local time, as every FrozenTrial has it."""
-    return None if seconds is None else datetime.datetime.fromtimestamp(seconds)  # noqa: DTZ006
+def _of_trial(trial: WorkerTrial) -> WorkerStudy:
+    return trial.study  # type: ignore[return-value]

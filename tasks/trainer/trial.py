@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime
-import json
-import math
-from collections.abc import Mapping
+import weakref
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import optuna
 from optuna.distributions import (
@@ -18,14 +17,16 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from tasks.constraints import PREFIX
-from tasks.contract import MAX_EVENT_BYTES, MAX_NAME, MAX_STEP, Attribute, Epoch, Job, Parameter, Suggest
+from tasks.contract import MAX_STEP, Job, Parameter, Suggest
+from tasks.storable import check_json, check_name
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
+from tasks.trainer.elsewhere import Elsewhere
 from tasks.trainer.slicing import Slicing
-from tasks.trainer.storage import WorkerStorage
-from tasks.trainer.study import WorkerStudy, local_time
+from tasks.trainer.storage import FIXED, WorkerStorage
+from tasks.trainer.study import WorkerStudy
 from tasks.trainer.talk import Talk
+from tasks.trainer.views import local_time
 
 
 class WorkerTrial(optuna.trial.Trial):
@@ -39,6 +40,7 @@ class WorkerTrial(optuna.trial.Trial):
         talk: Says to the keeper what any thread of the objective does, and asks what it asks.
         files: Writes and reads its checkpoints.
         artifacts: Writes its models, and holds the folder for other files.
+        known: What is known of the trial, where this is a copy in another process.
     """
 
     def __init__(
@@ -47,43 +49,34 @@ class WorkerTrial(optuna.trial.Trial):
         talk: Talk,
         files: CheckpointFiles,
         artifacts: ArtifactFiles,
+        known: FrozenTrial | None = None,
     ) -> None:
-        params, distributions = _read(job.params)
+        own = known or _begun(job)
+        self._job = job
         self._talk = talk
         self._files = files
         self._artifacts = artifacts
         self.slicing = Slicing(job.slice)
         self._ahead = job.ahead
-        self._constraints: dict[str, float] = {}
-        self._trial_id = job.trial
-        self.study = WorkerStudy(job, talk.say, talk.look)  # type: ignore[assignment]
-        self.storage = WorkerStorage(job.trial, talk.say)  # type: ignore[assignment]
-        # Where callbacks of optuna-integration look for it.
-        self.study._storage = self.storage
-        # Not Trial.__init__: that reads a storage. These are the fields that its inherited methods use.
-        self._cached_frozen_trial = FrozenTrial(
-            number=job.trial,
-            state=TrialState.RUNNING,
-            value=None,
-            # Naive local time, as Optuna's own trials have it.
-            datetime_start=datetime.datetime.now() if job.started is None else local_time(job.started),  # noqa: DTZ005
-            datetime_complete=None,
-            params=params,
-            distributions=distributions,
-            user_attrs=dict(job.user_attrs),
-            system_attrs={},
-            intermediate_values={},
-            trial_id=job.trial,
-        )
+        storage = WorkerStorage(job, own, talk)
+        storage.trial = self
+        # Not Trial.__init__: that tells a sampler that a trial begins. These are the fields that its methods use.
+        self.storage = storage
+        self.study = WorkerStudy(job.study, storage, talk, self._is_to_leave)
+        self._trial_id = own._trial_id
+        self._cached_frozen_trial = own
+        self._fixed_params = own.system_attrs.get(FIXED, {})
+        self.relative_search_space = {name: json_to_distribution(each.distribution) for name, each in job.ahead.items()}
+        if known is None:
+            _here[job.token] = self
+
+    def __reduce__(self) -> tuple[Callable[[Job, FrozenTrial], WorkerTrial], tuple[Job, FrozenTrial]]:
+        return _revive, (self._job, self._cached_frozen_trial)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         # Libraries copy the callbacks they are given; the trial is the same one.
         del memo
         return self
-
-    def __getattr__(self, name: str) -> Any:
-        listed = ", ".join(each for each in dir(type(self)) if not each.startswith("_"))
-        raise AttributeError(f"on a worker a trial has no '{name}': there are study, {listed}")
 
     @property
     def relative_params(self) -> dict[str, Any]:
@@ -92,29 +85,13 @@ class WorkerTrial(optuna.trial.Trial):
 
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value. Costs one write to a local socket; see ``optuna.trial.Trial.report``."""
-        if len(self.study.directions) > 1:
-            raise NotImplementedError("Trial.report is not supported for multi-objective optimization.")
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            raise TypeError(f"report: value is {value!r:.80}, but must be a number") from None
-        at = _check_step("report", step)
-        seen = self._cached_frozen_trial.intermediate_values
         with self._talk.speaking():
-            if at in seen:
-                optuna._warnings.optuna_warn(
-                    f"The reported value is ignored because this `step={at}` is already reported."
-                )
-            else:
-                seen[at] = number
-                self._talk.send(Epoch(step=at, value=number))
-            self.slicing.reported(at)
+            super().report(value, step)
+            self.slicing.reported(int(step))
         self.slicing.check()
 
-    def should_prune(self) -> bool:
+    def _is_to_leave(self) -> bool:
         """Whether the search wants this trial to leave, for good or for now; answers at once."""
-        if len(self.study.directions) > 1:
-            raise NotImplementedError("Trial.should_prune is not supported for multi-objective optimization.")
         return self._talk.stopping or self.slicing.over
 
     def save_checkpoint(self, state: object, step: int) -> None:
@@ -187,31 +164,10 @@ class WorkerTrial(optuna.trial.Trial):
             else:
                 self._talk.say(saved)
 
-    def set_user_attr(self, key: str, value: Any) -> None:
-        """Sets a user attribute; ``value`` must be JSON serializable."""
-        text = json.dumps(value)
-        _check_name("set_user_attr", key)
-        _check_size("set_user_attr", key, text)
-        with self._talk.speaking():
-            known = self._cached_frozen_trial
-            known.user_attrs = {**known.user_attrs, key: value}
-            self._talk.say(Attribute(key=key, value=text))
-
-    @property
-    def constraints(self) -> dict[str, float]:
-        """Constraint values set so far."""
-        return dict(self._constraints)
-
     def set_constraint(self, key: str, value: float) -> None:
-        """Sets a constraint value; the trial is feasible when all are zero or less. The first value counts."""
-        number = float(value)
-        _check_name("set_constraint", key, MAX_NAME - len(PREFIX))
-        if math.isnan(number):
-            raise ValueError(f"set_constraint: the value of '{key}' is NaN, but must be a number")
+        """Sets a constraint value; the first one counts. See ``optuna.trial.Trial.set_constraint``."""
         with self._talk.speaking():
-            if key not in self._constraints:
-                self._constraints[key] = number
-                self._talk.say(Attribute(key=key, value=json.dumps(number), kind="constraint"))
+            super().set_constraint(key, value)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         with self._talk.turn(name):
@@ -219,10 +175,14 @@ class WorkerTrial(optuna.trial.Trial):
             if name in known.distributions:
                 check_distribution_compatibility(known.distributions[name], distribution)
                 return known.params[name]
-            _check_name("suggest", name)
+            sent = check_name("suggest", name)
             wanted = distribution_to_json(distribution)
-            _check_size("suggest", name, wanted)
-            value = distribution.to_external_repr(self._find_out(name, distribution, wanted))
+            check_json("suggest", name, wanted)
+            # Both are Optuna's own, and say what is wrong with the value that a person gave, or with the range.
+            fixed = self._is_fixed_param(name, distribution)
+            distribution.single()
+            found = self._find_out(sent, distribution, wanted)
+            value = self._fixed_params[name] if fixed else distribution.to_external_repr(found)
             # The value first, for a thread that finds the distribution takes it; and as new dictionaries, for another
             # thread may be reading the old ones.
             with self._talk.speaking():
@@ -237,8 +197,46 @@ class WorkerTrial(optuna.trial.Trial):
             return ahead.value
         answer = self._talk.suggest(Suggest(name=name, distribution=wanted))
         if answer.error:
-            raise ValueError(answer.error.removeprefix("ValueError: "))
+            kind, _, text = answer.error.partition(": ")
+            raise _RAISED.get(kind, ValueError)(text if kind in _RAISED else answer.error)
         return answer.value
+
+
+_RAISED: Final[Mapping[str, type[Exception]]] = {
+    each.__name__: each for each in (ValueError, TypeError, RuntimeError, NotImplementedError, OverflowError)
+}
+"""What a sampler may raise in the control plane and is raised here as it is, by name."""
+
+_here: Final[weakref.WeakValueDictionary[str, WorkerTrial]] = weakref.WeakValueDictionary()
+"""The trials of this process, by their attempts' tokens."""
+
+
+def _revive(job: Job, known: FrozenTrial) -> WorkerTrial:
+    """Returns the trial of which a copy was pickled: itself where it is trained, or what was known of it elsewhere."""
+    here = _here.get(job.token)
+    if here is not None:
+        return here
+    nowhere: Any = Elsewhere()
+    return WorkerTrial(job, nowhere, nowhere, nowhere, known)
+
+
+def _begun(job: Job) -> FrozenTrial:
+    """Returns the trial as it is when the attempt begins."""
+    params, distributions = _read(job.params)
+    return FrozenTrial(
+        number=job.trial,
+        state=TrialState.RUNNING,
+        value=None,
+        # Naive local time, as Optuna's own trials have it.
+        datetime_start=datetime.datetime.now() if job.started is None else local_time(job.started),  # noqa: DTZ005
+        datetime_complete=None,
+        params=params,
+        distributions=distributions,
+        user_attrs=dict(job.user_attrs),
+        system_attrs=dict(job.system_attrs),
+        intermediate_values={},
+        trial_id=job.trial if job.id is None else job.id,
+    )
 
 
 def _check_step(where: str, step: Any) -> int:
@@ -249,17 +247,6 @@ def _check_step(where: str, step: Any) -> int:
     if not 0 <= at <= MAX_STEP:
         raise ValueError(f"{where}: step is {at}, but must be 0 to {MAX_STEP}")
     return at
-
-
-# What the control plane could not take in would leave a gap in the events that nothing closes: it is refused here.
-def _check_name(where: str, name: str, longest: int = MAX_NAME) -> None:
-    if not isinstance(name, str) or "\0" in name or not name.isprintable() or len(name) > longest:
-        raise ValueError(f"{where}: the name {name!r:.80} must be printable text of at most {longest} characters")
-
-
-def _check_size(where: str, name: str, text: str) -> None:
-    if len(text.encode()) > MAX_EVENT_BYTES - 4_096:
-        raise ValueError(f"{where}: '{name}' is {len(text)} characters of JSON; at most 1 MiB can be sent")
 
 
 def _read(params: Mapping[str, Parameter]) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:

@@ -166,6 +166,7 @@ class Ledger:
             closest=list(self.closest.values()),
             checkpoints=list(self.checkpoints.values()),
             study_system_attrs={key: json.loads(text) for key, text in self.study_system_attrs.items()},
+            study_user_attrs={key: json.loads(text) for key, text in self.study_user_attrs.items()},
         )
 
     def rows(self, *, times: bool = True) -> str:

@@ -111,6 +111,17 @@ def leave(with_what: Any) -> Any:
     raise with_what
 
 
+def noted(error: Exception, *notes: str) -> Exception:
+    for note in notes:
+        error.add_note(note)
+    return error
+
+
+class Unread(list[float]):
+    def __iter__(self) -> Any:
+        raise RuntimeError("\udce9")
+
+
 CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "exception": (lambda _: leave(KeyError("x")), "KeyError"),
     "no message": (lambda _: leave(AssertionError()), "AssertionError"),
@@ -123,7 +134,11 @@ CASES: dict[str, tuple[Callable[[Any], Any], str]] = {
     "recursion": (lambda trial: CASES["recursion"][0](trial), "RecursionError"),
     "no text": (lambda _: leave(Odd()), "Odd"),
     "asyncio": (lambda _: leave(GeneratorExit()), "GeneratorExit"),
+    "an odd error of syntax": (lambda _: leave(SyntaxError("a", ("\udce9", 1, 1, object()))), "SyntaxError"),
+    "odd notes": (lambda _: leave(noted(ValueError("a"), "\udce9\0", "x" * 10_000_000)), "ValueError"),
+    "a name of 10 MB": (lambda _: leave(type("E" * 10_000_000, (Exception,), {})()), "E" * 200),
     "no repr": (lambda _: Foul(), "ValueError"),
+    "no values": (lambda _: Unread([0.5]), "ValueError"),
 }
 
 
@@ -161,10 +176,19 @@ def test_whatever_an_objective_raises_is_told_and_can_be_sent(
     outcome = run(function)
     assert isinstance(outcome, Failed)
     assert outcome.error == error
-    assert outcome.cause == ("value" if name == "no repr" else "exception")
+    assert outcome.cause == ("value" if name in ("no repr", "no values") else "exception")
     event = Event(token="t", runner="r", seq=1, body=outcome)
     assert decode_event(encode(event)) == event
     assert "\0" not in outcome.message
+
+
+def test_an_import_may_raise_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "odd_module.py").write_text('raise RuntimeError("caf\\udce9\\0" + "x" * 10_000_000)')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(objective.ObjectiveMissing) as caught:
+        objective.load("odd_module:f")
+    event = Event(token="t", runner="r", seq=1, body=Failed(cause="import", error="E", message=str(caught.value)))
+    assert decode_event(encode(event)) == event
 
 
 def test_pruning_itself_and_returning(run: Callable[[Callable[[Any], Any]], Finished | Failed | None]) -> None:

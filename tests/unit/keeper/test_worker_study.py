@@ -10,15 +10,20 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from played import played
 
 from orchestrator.engine import viewing
 from orchestrator.mirror import Mirror
 from tasks.codec import decode_reply, encode
-from tasks.contract import MAX_FRAME_BYTES, Finished, Job, StudyStop, StudyView
+from tasks.contract import MAX_FRAME_BYTES, EnqueueTrial, Finished, Job, StudyAttribute, StudyStop, StudyView
 from tasks.frames import Ready, Shown
-from tasks.trainer.study import READ, WorkerStudy
+from tasks.trainer.artifacts import ArtifactFiles
+from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer.interrupt import Interrupter
+from tasks.trainer.talk import Talk
+from tasks.trainer.trial import WorkerTrial
 from tasks.wire import TooLarge, Wire
 
 X = FloatDistribution(1e-5, 1.0, log=True)
@@ -61,19 +66,35 @@ def study_of(trials: list[FrozenTrial], *directions: str) -> tuple[optuna.Study,
     return theirs, mirror
 
 
-def seen(mirror: Mirror, *directions: str, said: list[Any] | None = None) -> WorkerStudy:
-    """The study on a worker, over the wire."""
+class Looking(Talk):
+    """What the control plane shows comes over the wire."""
 
-    def look() -> StudyView:
-        reply = decode_reply(encode(viewing.view(mirror, "r", 5)))
+    def __init__(self, mirror: Mirror, said: list[Any]) -> None:
+        super().__init__(said.append, Interrupter())
+        self._mirror = mirror
+
+    def look(self) -> StudyView:
+        reply = decode_reply(encode(viewing.view(self._mirror, "r", 5)))
         assert (reply.runner, reply.seq, reply.name, reply.error) == ("r", 5, "", "")
         assert reply.study is not None
         return reply.study
 
+
+def seen(mirror: Mirror, *directions: str, said: list[Any] | None = None, number: int = 5) -> optuna.Study:
+    """The study on a worker."""
     job = Job(
-        study="s", uid="u", trial=5, token="t", attempt=1, objective="m:f", directions=directions, study_attrs={"a": 1}
+        study="s",
+        uid="u",
+        trial=number,
+        token="t",
+        attempt=1,
+        objective="m:f",
+        directions=directions,
+        study_attrs={"a": 1},
+        id=number + 100,
     )
-    return WorkerStudy(job, [].append if said is None else said.append, look)
+    nowhere = CheckpointFiles(Path("/nowhere"), "t"), ArtifactFiles(Path("/nowhere"))
+    return WorkerTrial(job, Looking(mirror, [] if said is None else said), *nowhere).study
 
 
 def without_ids(trials: list[FrozenTrial]) -> list[str]:
@@ -134,18 +155,52 @@ def test_a_trial_that_has_not_begun_is_running() -> None:
     assert [each.state for each in seen(mirror, "minimize").trials] == [TrialState.RUNNING]
 
 
-def test_anything_else_is_answered_with_what_there_is() -> None:
+def test_what_only_the_control_plane_does_is_refused_in_words() -> None:
+    theirs, mirror = study_of(TRIALS, "minimize")
+    said: list[Any] = []
+    ours = seen(mirror, "minimize", said=said)
+    for act in (
+        ours.ask,
+        lambda: ours.tell(5, 0.5),
+        lambda: ours.add_trial(TRIALS[0]),
+        lambda: ours._storage.set_trial_user_attr(ours.trials[0]._trial_id, "k", 1),
+        lambda: ours.optimize(lambda _: 0.0, n_trials=1),
+    ):
+        with pytest.raises(RuntimeError, match=r"."):
+            act()
+    assert said == []
+    with pytest.raises(AttributeError):
+        _ = ours.anything
+    del theirs
+
+
+def test_what_is_set_of_the_study_is_told() -> None:
     said: list[Any] = []
     ours = seen(study_of([], "minimize")[1], "minimize", said=said)
-    for name in ("set_user_attr", "enqueue_trial", "optimize", "_storage", "sampler"):
-        with pytest.raises(AttributeError) as caught:
-            getattr(ours, name)
-        text = str(caught.value)
-        assert f"on a worker trial.study has no '{name}'" in text
-        assert all(each in text for each in READ)
-    assert said == []
+    ours.set_user_attr("owner", {"name": "me"})
+    with pytest.warns(ExperimentalWarning):
+        ours.set_metric_names(["loss"])
+    ours.enqueue_trial({"x": 0.5}, user_attrs={"why": "to see"})
     ours.stop()
-    assert said == [StudyStop()]
+    assert said == [
+        StudyAttribute(key="owner", value='{"name": "me"}'),
+        StudyAttribute(key="study:metric_names", value='["loss"]', kind="system"),
+        EnqueueTrial(params='{"x": 0.5}', user_attrs='{"why": "to see"}'),
+        StudyStop(),
+    ]
+    assert (ours.user_attrs, ours.metric_names) == ({"a": 1, "owner": {"name": "me"}}, ["loss"])
+    with pytest.raises(ValueError, match="begins with 'orchestrator'"):
+        ours.set_user_attr("orchestrator_flagged", 1)
+
+
+def test_a_trial_is_found_by_its_id_whatever_that_is() -> None:
+    """Optuna's ids count over all studies of a database, so that one trial's may be the number of another one."""
+    _, mirror = study_of(TRIALS, "minimize")
+    ours = seen(mirror, "minimize", number=1)
+    trials = ours.trials
+    assert [ours._storage.get_trial(each._trial_id).number for each in trials] == list(range(len(TRIALS)))
+    assert trials[1]._trial_id == 101
+    assert len({each._trial_id for each in trials}) == len(TRIALS)
 
 
 def test_a_study_that_is_too_large_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

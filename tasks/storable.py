@@ -1,0 +1,171 @@
+"""What of a user's data can be stored and sent: names, and values as JSON. It is refused where it is set, in one line.
+
+Optuna stores more than every part of the way from a worker to a reader takes. What is refused here would be lost on
+the way, or would end whoever meets it: a text that is no Unicode can be shown nowhere, PostgreSQL holds no NUL in a
+name, a deeply nested value ends each reader that goes down into it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tasks.contract import MAX_EVENT_BYTES, MAX_NAME
+
+MAX_VALUE: Final = MAX_EVENT_BYTES - 4_096
+"""Bytes of one value as JSON."""
+
+MAX_ATTRIBUTES: Final = 16 << 20
+"""Bytes that the attributes of one trial, or those of its study, take as JSON, with their names: each attempt is sent
+all of them."""
+
+MAX_DEPTH: Final = 100
+"""How deep lists and dictionaries may be nested."""
+
+RESERVED: Final = frozenset({"audited", "retry_of", "shadow_pruned_by"})
+"""User attributes of a trial that the control plane alone sets."""
+
+OURS: Final = "orchestrator"
+"""How the names begin under which the control plane keeps its own attributes of trials and studies."""
+
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+_TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"')
+_REMEDY = "keep it as a file: trial.artifact_dir, trial.save_model"
+
+
+class NotStorable(ValueError):
+    """It can be stored or sent by no means; the message is one line that names it, and says what would be right."""
+
+
+def check_name(where: str, name: object, longest: int = MAX_NAME) -> str:
+    """Returns a name that can be stored.
+
+    Args:
+        where: Begins the message.
+        name: Of a parameter, an attribute, a constraint.
+        longest: Its characters at the most.
+
+    Raises:
+        TypeError: it is no text.
+        NotStorable: it is too long, or has characters that cannot be stored or shown.
+    """
+    if not isinstance(name, str):
+        raise TypeError(f"{where}: the name is {name!r:.80} ({type(name).__name__}), but must be text")
+    if len(name) > longest:
+        raise NotStorable(
+            f"{where}: the name {name[:60]!r}… has {len(name)} characters; at most {longest} can be stored"
+        )
+    if odd := _UNFIT.search(name):
+        raise NotStorable(
+            f"{where}: the name {name!r:.80} has the character {odd[0]!a}; control characters, line separators and "
+            "lone surrogates cannot be stored"
+        )
+    # Of a subclass, as an enum's member, the text alone.
+    return str.__str__(name)
+
+
+def as_json(where: str, name: str, value: Any) -> str:
+    """Returns a value as JSON that can be stored.
+
+    Args:
+        where: Begins the message.
+        name: What the value is called.
+        value: Anything.
+
+    Raises:
+        TypeError, ValueError: it is no JSON, as Optuna says it.
+        NotStorable: it is too large, too deep, or holds text that is no Unicode.
+    """
+    try:
+        text = json.dumps(value)
+    except RecursionError:
+        raise _too_deep(where, name) from None
+    check_json(where, name, text)
+    return text
+
+
+def check_json(where: str, name: str, text: str) -> None:
+    """Checks a value that is JSON already, as ``json.dumps`` writes it.
+
+    Raises:
+        NotStorable: as above.
+    """
+    check_extent(where, name, text)
+    if "\\ud" in text:
+        try:
+            json.dumps(json.loads(text), ensure_ascii=False).encode()
+        except UnicodeEncodeError as error:
+            found = error.object[error.start]
+            raise NotStorable(
+                f"{where}: '{name}' holds the character {found!a}, a lone surrogate, which cannot be stored; "
+                "of a file's name that is no UTF-8, keep os.fsencode(name).decode(errors='replace')"
+            ) from None
+
+
+def check_extent(where: str, name: str, text: str) -> None:
+    """Checks how large and how deep such a value is.
+
+    Raises:
+        NotStorable: as above.
+    """
+    if len(text) > MAX_VALUE:
+        raise NotStorable(f"{where}: '{name}' is {len(text)} bytes of JSON, but may have {MAX_VALUE}; {_REMEDY}")
+    if text.count("[") + text.count("{") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        raise _too_deep(where, name)
+
+
+class Room:
+    """How much the attributes of one trial or study take, of what they may.
+
+    Args:
+        of_what: Names them in the message.
+        attributes: Those that are there already.
+    """
+
+    def __init__(self, of_what: str, *attributes: Mapping[str, Any]) -> None:
+        self._of_what = of_what
+        self._sizes = {
+            (at, key): size(key, json.dumps(value)) for at, kind in enumerate(attributes) for key, value in kind.items()
+        }
+        self._all = sum(self._sizes.values())
+
+    def take(self, where: str, kind: int, key: str, text: str) -> None:
+        """Counts an attribute, in place of the one of its name.
+
+        Args:
+            where: Begins the message.
+            kind: The place of its kind among ``attributes``.
+            key: Its name.
+            text: Its value as JSON.
+
+        Raises:
+            NotStorable: there is no room for it.
+        """
+        new = size(key, text)
+        total = self._all + new - self._sizes.get((kind, key), 0)
+        if total > MAX_ATTRIBUTES and new > self._sizes.get((kind, key), 0):
+            raise NotStorable(
+                f"{where}: with '{key}' the attributes of {self._of_what} are {total} bytes of JSON; "
+                f"at most {MAX_ATTRIBUTES} can be stored; {_REMEDY}"
+            )
+        self._all = total
+        self._sizes[kind, key] = new
+
+
+def size(key: str, text: str) -> int:
+    """Returns how many bytes an attribute takes where attributes are sent."""
+    return len(key.encode(errors="surrogatepass")) + len(text) + 8
+
+
+def _too_deep(where: str, name: str) -> NotStorable:
+    return NotStorable(f"{where}: '{name}' is nested deeper than {MAX_DEPTH} lists or dictionaries; {_REMEDY}")
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for bracket in re.findall(r"[\[\]{}]", _TEXTS.sub("", text)):
+        depth += 1 if bracket in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest

@@ -12,10 +12,11 @@ from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial
 from scipy.interpolate import griddata
 
+from orchestrator.report.columns import Column
 from orchestrator.report.facts import Facts
-from orchestrator.report.parameters import MOST_POINTS, absent_of, names_of
+from orchestrator.report.parameters import MOST_POINTS, absent_of, names_of, which_of
 from orchestrator.report.plot import Plot
-from orchestrator.report.sample import best_and_spread, limit
+from orchestrator.report.sample import best_and_spread
 from orchestrator.report.style import SCALE, figure, label
 
 GRID = 40
@@ -55,7 +56,7 @@ def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
         showlegend=False,
     )
     says = "The value is interpolated between the trials, which are the points."
-    says += limit(len(trials), len(facts.completed), "completed trials, the best among them")
+    says += which_of(len(trials), facts)
     made = figure(surface, points, height=460, xaxis=across.layout(), yaxis=up.layout())
     return Plot("contour", title, says, (made,))
 
@@ -70,18 +71,18 @@ class _Axis:
 
     def __init__(self, name: str, trials: Sequence[FrozenTrial]) -> None:
         self.name = name
-        kind = trials[0].distributions[name]
-        values = [trial.params[name] for trial in trials]
+        column = Column(name, trials, lambda text: label(text, 24))
+        values = [column.shown(trial.params[name]) for trial in trials]
         self.choices: list[str] = []
-        if isinstance(kind, CategoricalDistribution) or any(not isinstance(value, int | float) for value in values):
-            self.choices = sorted({_text(value) for value in values})
-            self.points = np.array([self.choices.index(_text(value)) for value in values], dtype=float)
+        self.is_log = getattr(column.kind, "log", False)
+        if isinstance(column.kind, CategoricalDistribution):
+            self.choices = sorted(set(map(str, values)))
+            self.points = np.array([self.choices.index(str(value)) for value in values], dtype=float)
             self.grid = np.arange(len(self.choices), dtype=float)
         else:
             found = np.array(values, dtype=float)
-            self.points = np.log10(found) if getattr(kind, "log", False) else found
+            self.points = np.log10(found) if self.is_log else found
             self.grid = np.linspace(self.points.min(), self.points.max(), GRID)
-        self.is_log = not self.choices and getattr(kind, "log", False)
 
     def layout(self) -> dict[str, Any]:
         made: dict[str, Any] = {"title": {"text": label(self.name) + (" (log)" if self.is_log else "")}}
@@ -89,7 +90,7 @@ class _Axis:
             found = ticks(float(self.points.min()), float(self.points.max()))
             made |= {"tickvals": [math.log10(each) for each in found], "ticktext": [f"{each:g}" for each in found]}
         if self.choices:
-            made |= {"tickvals": list(range(len(self.choices))), "ticktext": [label(each, 24) for each in self.choices]}
+            made |= {"tickvals": list(range(len(self.choices))), "ticktext": self.choices}
         return made
 
 
@@ -112,7 +113,3 @@ def _interpolate(across: _Axis, up: _Axis, values: Any) -> Any:
         return None
     x, y = np.meshgrid(across.grid / span[0], up.grid / span[1])
     return griddata(points, values, (x, y), method="linear")
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else repr(value)

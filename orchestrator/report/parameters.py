@@ -5,25 +5,28 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from typing import Any
 
 import optuna
 import plotly.graph_objects as go
-from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.trial import FrozenTrial, TrialState, create_trial
+from optuna.distributions import BaseDistribution
+from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
 
 from orchestrator.optima import in_memory
+from orchestrator.report.columns import Column
 from orchestrator.report.facts import Facts
 from orchestrator.report.plot import Plot
 from orchestrator.report.sample import best_and_spread, limit
 from orchestrator.report.style import BLUE, GREY, RED, SCALE, figure, label, pattern, tidy
 from orchestrator.view.words import count
-from tasks.constraints import KEY, PREFIX
 
 MOST_POINTS = 1_000
 MOST_LINES = 300
 MOST_PARAMETERS = 24
+MOST_FOR_FANOVA = 500
+"""Completed trials; with twenty parameters that takes some seconds."""
 SIDE_BY_SIDE = 3
 LINES = ((0.0, GREY), (1.0, RED))
 """From the worst to the best."""
@@ -39,7 +42,7 @@ def slices(facts: Facts) -> Plot:
         return Plot("slice", title, absent=absent)
     drawn = best_and_spread(facts, MOST_POINTS)
     says = "The value over each parameter by itself; later trials are brighter."
-    says += limit(len(drawn), len(facts.completed), "completed trials, the best among them")
+    says += which_of(len(drawn), facts)
     says += limit(min(len(names), MOST_PARAMETERS), len(names), "parameters")
     study, shown = _study(facts, drawn)
     names = names[:MOST_PARAMETERS]
@@ -52,7 +55,8 @@ def slices(facts: Facts) -> Plot:
         each.update_xaxes(title_standoff=8)
         each.for_each_xaxis(lambda axis: axis.update(exponentformat="power"), selector={"type": "log"})
         for trace in each.data:
-            if not isinstance(trace.marker.color, str):  # one colour for all that violate a constraint
+            # One colour is that of trials which violate a constraint.
+            if trace.marker.color is not None and not isinstance(trace.marker.color, str):
                 # Those that are drawn were numbered anew.
                 trace.marker.color = [drawn[index].number for index in trace.marker.color]
         made.append(each)
@@ -63,18 +67,29 @@ def importances_of(facts: Facts) -> list[dict[str, float]]:
     """Returns each objective's importances by parameter, the largest first; empty where they cannot be told."""
     if len(names_of(facts)) < 2 or len(facts.completed) < 4:
         return []
-    study = in_memory([_renumbered(trial, index) for index, trial in enumerate(facts.completed)], facts.spec.objectives)
+    study = _as_optuna_sees_it(facts)
+    importance = optuna.importance
+    evaluator = (
+        importance.FanovaImportanceEvaluator(seed=0) if uses_fanova(facts) else importance.PedAnovaImportanceEvaluator()
+    )
     found = []
     for index in range(len(facts.spec.objectives)):
         try:
             with warnings.catch_warnings():
                 # It warns of parameters with a single value, whose importance is simply none.
                 warnings.simplefilter("ignore")
-                found.append(optuna.importance.get_param_importances(study, target=_target(index, facts)))
+                found.append(
+                    optuna.importance.get_param_importances(study, evaluator=evaluator, target=_target(index, facts))
+                )
         except (ValueError, RuntimeError):
             # No parameter that all trials have, or values that are all alike.
             return []
     return found
+
+
+def uses_fanova(facts: Facts) -> bool:
+    """Whether importances are those of fANOVA; above some size it takes too long, and it needs scikit-learn."""
+    return len(facts.completed) <= MOST_FOR_FANOVA and find_spec("sklearn") is not None
 
 
 def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
@@ -99,10 +114,16 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
         )
         for index, each in enumerate(weights)
     ]
+    of = f"Of all {count(len(facts.completed), 'completed trial')}; all parameters together make 1."
     says = (
-        "PED-ANOVA, Optuna's measure: what share of the difference between the best tenth of the trials and all of "
-        "them lies in each parameter. All together make 1."
+        "PED-ANOVA (Optuna's PedAnovaImportanceEvaluator): what share of the difference between the best tenth of the "
+        f"trials and all of them lies in each parameter. {of}"
     )
+    if uses_fanova(facts):
+        says = (
+            "fANOVA (Optuna's FanovaImportanceEvaluator, seed 0): what share of the variance of the value each "
+            f"parameter explains. {of}"
+        )
     made = figure(
         *bars,
         height=140 + 34 * len(order) * len(bars),
@@ -163,6 +184,14 @@ def absent_of(facts: Facts, names: Sequence[str], least: int, *, several: bool =
     return ""
 
 
+def which_of(drawn: int, facts: Facts) -> str:
+    """Returns which trials a plot of final values shows."""
+    says = limit(drawn, len(facts.completed), "completed trials, the best among them")
+    says = says or f" Drawn are all {count(drawn, 'completed trial')}."
+    pruned = count(len(facts.of(TrialState.PRUNED)), "pruned trial")
+    return says if pruned.startswith("0 ") else f"{says} Not drawn: {pruned}, without a final value."
+
+
 def names_of(facts: Facts) -> list[str]:
     """Returns the parameters of the completed trials, in the order of their first appearance."""
     found: dict[str, None] = {}
@@ -178,25 +207,41 @@ def _study(facts: Facts, trials: Sequence[FrozenTrial]) -> tuple[optuna.Study, d
         text = label(name, 24)
         # Two long names may begin alike.
         shown[name] = text if text not in shown.values() else f"{text} {len(shown)}"
-    safe = []
-    for index, trial in enumerate(trials):
-        kinds = {shown[name]: _safe(kind) for name, kind in trial.distributions.items()}
-        made = create_trial(
-            state=trial.state,
-            values=trial.values,
-            params={shown[name]: _plain(value, trial.distributions[name]) for name, value in trial.params.items()},
-            distributions=kinds,
-            system_attrs={
-                key: kept for key, kept in trial.system_attrs.items() if key == KEY or key.startswith(PREFIX)
+    columns = {name: Column(name, trials, lambda text: label(text, 24)) for name in shown}
+    made = [
+        _renumbered(
+            trial,
+            index,
+            {shown[name]: columns[name].shown(value) for name, value in trial.params.items()},
+            {shown[name]: columns[name].kind for name in trial.params},
+        )
+        for index, trial in enumerate(trials)
+    ]
+    return in_memory(made, facts.spec.objectives), shown
+
+
+def _as_optuna_sees_it(facts: Facts) -> optuna.Study:
+    """Returns the completed trials as they are, except for parameters that no evaluator could take so."""
+    columns = {name: Column(name, facts.completed) for name in names_of(facts)}
+    made = [
+        _renumbered(
+            trial,
+            index,
+            {name: columns[name].shown(value) for name, value in trial.params.items()},
+            {
+                name: kind if columns[name].is_own else columns[name].kind
+                for name, kind in trial.distributions.items()
+                if name in trial.params
             },
         )
-        safe.append(_renumbered(made, index))
-    return in_memory(safe, facts.spec.objectives), shown
+        for index, trial in enumerate(facts.completed)
+    ]
+    return in_memory(made, facts.spec.objectives)
 
 
-def _renumbered(trial: FrozenTrial, index: int) -> FrozenTrial:
-    if trial.number == index:
-        return trial
+def _renumbered(
+    trial: FrozenTrial, index: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]
+) -> FrozenTrial:
     return FrozenTrial(
         number=index,
         trial_id=index,
@@ -205,26 +250,12 @@ def _renumbered(trial: FrozenTrial, index: int) -> FrozenTrial:
         values=trial.values,
         datetime_start=trial.datetime_start,
         datetime_complete=trial.datetime_complete,
-        params=trial.params,
-        distributions=trial.distributions,
+        params=params,
+        distributions=distributions,
         user_attrs={},
-        system_attrs=trial.system_attrs,
+        system_attrs={key: kept for key, kept in trial.system_attrs.items() if key.startswith("constraints")},
         intermediate_values={},
     )
-
-
-def _safe(kind: BaseDistribution) -> BaseDistribution:
-    if not isinstance(kind, CategoricalDistribution):
-        return kind
-    return CategoricalDistribution([_plain(choice, kind) for choice in kind.choices])
-
-
-def _plain(value: Any, kind: BaseDistribution) -> Any:
-    if not isinstance(kind, CategoricalDistribution) or not isinstance(value, str):
-        return value
-    text = label(value, 24)
-    others = [label(each, 24) for each in kind.choices if isinstance(each, str) and each != value]
-    return text if text not in others else f"{text} {kind.choices.index(value)}"
 
 
 def _target(index: int, facts: Facts) -> Any:

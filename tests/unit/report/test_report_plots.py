@@ -199,7 +199,8 @@ def test_odd_values_and_names_are_drawn_or_refused_in_words(
 
 
 def test_a_logarithmic_axis_of_the_contour_has_the_parameters_own_values() -> None:
-    (figure,) = drawn(ordinary())["contour"].figures
+    trials = [trial(n, params={"lr": 10 ** (-n / 3), "x": n * 7 % 12 / 12}) for n in range(12)]
+    (figure,) = drawn(facts(trials))["contour"].figures
     axis = next(each for each in (figure.layout.xaxis, figure.layout.yaxis) if each.title.text == "lr (log)")
     assert [float(each) for each in axis.ticktext] == pytest.approx([10**each for each in axis.tickvals])
     assert "0.001" in axis.ticktext

@@ -24,6 +24,10 @@ MOST_SPARED = 20
 DELICATE = frozenset({"__enter__", "__exit__", "acquire", "release"})
 """Functions that take or give back a lock: left in their middle, they leave it taken for ever."""
 
+FINALIZERS = frozenset({"__del__", "_shutdown_workers"})
+"""Functions that end what would be left otherwise: any object's, and that of a DataLoader, which is called directly,
+too. Neither is called again."""
+
 
 class TrialStopped(optuna.TrialPruned):
     """The search decided that this trial goes no further.
@@ -142,7 +146,7 @@ def _delicate(frame: FrameType | None) -> bool:
     if frame is not None and frame.f_code.co_name in DELICATE:
         return True
     while frame is not None:
-        if frame.f_code.co_name == "__del__":
+        if frame.f_code.co_name in FINALIZERS:
             return True
         frame = frame.f_back
     return False

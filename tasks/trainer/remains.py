@@ -11,7 +11,7 @@ import contextlib
 import functools
 import gc
 import multiprocessing
-import multiprocessing.process
+import multiprocessing.queues
 import os
 import signal
 import sys
@@ -29,6 +29,12 @@ PATIENCE_SECONDS: Final = 3.0
 """How long is waited, in all, for threads and child processes that were told to end, or end by themselves."""
 
 _PAUSE_SECONDS: Final = 0.002
+
+_WAITING: Final = (
+    concurrent.futures.thread._worker.__code__,
+    multiprocessing.queues.Queue._feed.__code__,  # type: ignore[attr-defined]
+)
+"""Functions in which a helper waits for work, and in nothing that they call but a lock."""
 
 _POOLS: Final[tuple[tuple[str, str, Callable[[Any], set[int]]], ...]] = (
     ("multiprocessing.pool", "Pool", lambda pool: {each.pid for each in pool._pool} if pool._state == "RUN" else set()),
@@ -77,12 +83,13 @@ def _threads(before: Running) -> list[threading.Thread]:
 
 
 def _idles(thread: threading.Thread) -> bool:
-    """Whether it is a helper that a library keeps on purpose: tqdm's, or one of a pool that waits for work."""
+    """Whether it is a helper that a library keeps on purpose: tqdm's, or one of a pool or queue that waits for work."""
     if thread.name == "tqdm_monitor":
         return True
     frame = sys._current_frames().get(thread.ident or 0)
-    code = frame.f_code if frame is not None else None
-    return code is concurrent.futures.thread._worker.__code__
+    while frame is not None and frame.f_globals is vars(threading):
+        frame = frame.f_back
+    return frame is not None and frame.f_code in _WAITING
 
 
 def _new(before: Running) -> list[int]:
@@ -131,7 +138,10 @@ def _end_loaders() -> None:
     # Its handler of SIGCHLD has been taken away with the trial's others; the next loader sets it again.
     module._utils.signal_handling._SIGCHLD_handler_set = False
     for iterator in _objects(kind):
-        iterator._shutdown_workers()
+        with contextlib.suppress(Exception):
+            # Where an exception has cut it short, it did not come as far as to its queues.
+            iterator._shutdown &= all(queue._closed for queue in iterator._index_queues)
+            iterator._shutdown_workers()
         if iterator._persistent_workers:
             # Its loader keeps it, and would have workers go on that are no more.
             iterator._reset = functools.partial(_begin_again, iterator)

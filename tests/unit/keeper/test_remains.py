@@ -57,6 +57,26 @@ def held_in_mid_epoch(trial, persistent):
     next(held[0])
     return 0.5
 
+def cut_short(trial, persistent):
+    own = iter(loader(persistent))
+    next(own)
+    join = own._workers[0].join
+    def cut(timeout):
+        own._workers[0].join = join
+        raise KeyError
+    own._workers[0].join = cut
+    held[:] = [own]
+    try:
+        own._shutdown_workers()
+    except KeyError:
+        return 0.5
+
+def open_queue(trial):
+    held[:] = [multiprocessing.Queue()]
+    held[0].put(1)
+    held[0].get()
+    return 0.5
+
 def goes_on_with_it(trial):
     next(held[0])
 
@@ -140,6 +160,9 @@ STAY: dict[str, tuple[dict[str, Any], int | None]] = {
     "one of the module, at the end": ({"objective": "of_the_module"}, None),
     "an iterator that is held": ({"objective": "held_in_mid_epoch", "persistent": False}, None),
     "one of persistent workers": ({"objective": "held_in_mid_epoch", "persistent": True}, None),
+    "one whose end was cut short": ({"objective": "cut_short", "persistent": False}, None),
+    "one of persistent workers whose end was cut short": ({"objective": "cut_short", "persistent": True}, None),
+    "a queue that is open": ({"objective": "open_queue"}, None),
     "a queue": ({"objective": "queue"}, None),
     "forked processes": ({"objective": "processes", "method": "fork"}, None),
     "spawned processes": ({"objective": "processes", "method": "spawn"}, None),

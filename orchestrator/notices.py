@@ -98,7 +98,26 @@ class OtherSource(msgspec.Struct, frozen=True, kw_only=True, tag="other_source")
         return f"trial {self.number} {what}: the objective's code has changed since the study began"
 
 
-Notice = Progress | TrialEnded | OtherSource
+class TakenUp(msgspec.Struct, frozen=True, kw_only=True, tag="taken_up"):
+    """Trials were RUNNING without an attempt, because another program had asked for them: each is attempted here."""
+
+    numbers: tuple[int, ...]
+
+    def text(self) -> str:
+        """Returns it in one line."""
+        first = ", ".join(map(str, self.numbers[:_LISTED]))
+        more = f" and {len(self.numbers) - _LISTED} more" if len(self.numbers) > _LISTED else ""
+        which, them = ("trial", "it is") if len(self.numbers) == 1 else ("trials", "each is")
+        was = "was" if len(self.numbers) == 1 else "were"
+        return (
+            f"{which} {first}{more} {was} left RUNNING by another program, without an attempt: {them} attempted here "
+            "with its parameters; if that program still trains it, the first result counts"
+        )
+
+
+_LISTED = 10
+
+Notice = Progress | TrialEnded | OtherSource | TakenUp
 
 
 def encode(notice: Notice) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.changes import AttemptRow
 from orchestrator.engine.outputs import Batch
-from orchestrator.notices import TrialEnded
+from orchestrator.notices import TakenUp, TrialEnded
 
 log = logging.getLogger(__name__)
 
@@ -19,13 +19,17 @@ def of_trial(action: str, study: str, trial: int, attempt: AttemptRow | None) ->
 
 
 def log_batch(study: str, batch: Batch) -> None:
-    """Says which trials have ended, which are attempted again, and which train with other source."""
+    """Says which trials have ended, which are attempted again, which train with other source, and which were begun by
+    another program."""
     if not batch.notices and not batch.figures.retries:
         return
     attempts = batch.changes.attempts
     # The last one of each trial comes last.
     last = {row.trial: row for row in sorted(attempts.values(), key=lambda row: row.number)}
     for notice in batch.notices:
+        if isinstance(notice, TakenUp):
+            log.warning("study %s: %s", study, notice.text(), extra={"action": "taken_up", "study": study})
+            continue
         trial = notice.number
         if isinstance(notice, TrialEnded):
             why = f": {notice.detail.splitlines()[0]}" if notice.detail else ""

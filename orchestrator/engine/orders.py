@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from orchestrator.engine.adoption import adopt
 from orchestrator.engine.core import Core
 from orchestrator.spec import Spec
 from orchestrator.study_states import ENDED
@@ -30,7 +31,8 @@ def extend(core: Core, spec: Spec, at: float) -> None:
     core.trials.expect_configurations(core.budget)
     more = core.budget > core.trials.taken or bool(core.trials.enqueued)
     if core.state == "paused" or (more and core.state != "running"):
-        core.set_state("running", "", at)
+        _go_on(core, at)
+    core.trials.tell_again()
 
 
 def enqueue(core: Core, params: Mapping[str, Any], at: float) -> None:
@@ -49,4 +51,12 @@ def retry(core: Core, number: int, at: float) -> None:
 def _make_room(core: Core, at: float) -> None:
     core.trials.expect_configurations(core.budget)
     if core.state == "finished":
-        core.set_state("running", "", at)
+        _go_on(core, at)
+
+
+def _go_on(core: Core, at: float) -> None:
+    """Sets the study running; after an end, other programs may have done anything to its trials meanwhile."""
+    ended = core.state in ENDED
+    core.set_state("running", "", at)
+    if ended:
+        adopt(core, at)

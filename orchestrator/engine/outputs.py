@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from orchestrator.changes import Changes
-from orchestrator.notices import OtherSource, TrialEnded
+from orchestrator.notices import OtherSource, TakenUp, TrialEnded
 from tasks.contract import Confirmation, Job, Reply
 
 
@@ -85,5 +85,5 @@ class Batch:
     artifact_discards: list[str] = field(default_factory=list)
     sweep: Sweep | None = None
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
-    notices: list[TrialEnded | OtherSource] = field(default_factory=list)
+    notices: list[TrialEnded | OtherSource | TakenUp] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)

@@ -17,7 +17,7 @@ from orchestrator.engine.annotations import Sources, annotate, failure_attribute
 from orchestrator.engine.explain import attribute, describe
 from orchestrator.engine.rules import Rules
 from orchestrator.mirror import Mirror
-from orchestrator.notices import Best, OtherSource, TrialEnded
+from orchestrator.notices import Best, OtherSource, TakenUp, TrialEnded
 from orchestrator.optima import best_of, front_of
 from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.pruning.judge import has_own_class
@@ -74,7 +74,8 @@ class Trials:
         self._max_steps = spec.max_steps
         self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
         self._rules = Rules(spec, seed, self.mirror, self.asker.study, self.remote)
-        self._notices: list[TrialEnded | OtherSource] = []
+        self._notices: list[TrialEnded | OtherSource | TakenUp] = []
+        self._taken_up: TakenUp | None = None
         self._sources = Sources(self.mirror)
         self._just_ended: list[int] = []
         self._dealt = False
@@ -206,8 +207,19 @@ class Trials:
         """Whether the trial has not ended."""
         return not self.mirror.get_trial(number).state.is_finished()
 
-    def take_notices(self) -> list[TrialEnded | OtherSource]:
-        """Returns the ends, and the news of other source, since the last call."""
+    def tell_taken_up(self, numbers: Iterable[int]) -> None:
+        """Tells that these trials, which another program had asked for, are attempted here."""
+        self._taken_up = TakenUp(numbers=tuple(numbers))
+        self._notices.append(self._taken_up)
+
+    def tell_again(self) -> None:
+        """Tells it once more to a person who goes on with the study, and was not there to hear it."""
+        if self._taken_up is not None and self._taken_up not in self._notices:
+            self._notices.append(self._taken_up)
+        self._taken_up = None
+
+    def take_notices(self) -> list[TrialEnded | OtherSource | TakenUp]:
+        """Returns the ends, the news of other source, and of trials that were taken up, since the last call."""
         notices, self._notices = self._notices, []
         return notices
 

@@ -6,7 +6,7 @@ import contextlib
 from collections import Counter
 from typing import TextIO
 
-from orchestrator.notices import Notice, OtherSource, Progress, TrialEnded
+from orchestrator.notices import Notice, OtherSource, Progress, TakenUp, TrialEnded
 from orchestrator.view.words import count, duration, number, numbers, one_line
 
 TRACEBACK_LINES = 30
@@ -27,6 +27,7 @@ class LineView:
         self._ended: list[TrialEnded] = []
         self._progress: Progress | None = None
         self._alike: Counter[str] = Counter()
+        self._warned: OtherSource | TakenUp | None = None
 
     def show(self, notice: Notice, now: float) -> None:
         """Takes a notice; see ``View.show``."""
@@ -34,8 +35,11 @@ class LineView:
         if isinstance(notice, TrialEnded):
             self._ended.append(notice)
             return
-        if isinstance(notice, OtherSource):
-            self._write(f"warning: {notice.text()}")
+        if isinstance(notice, OtherSource | TakenUp):
+            # What was taken up is told when the study is read, and again to who goes on with it: once is enough.
+            if notice != self._warned:
+                self._write(f"warning: {notice.text()}")
+            self._warned = notice
             return
         before, self._progress = self._progress, notice
         if before is None:

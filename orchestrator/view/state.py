@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass, replace
 from typing import Final
 
-from orchestrator.notices import Notice, OtherSource, Progress, SlotLine, TrialEnded
+from orchestrator.notices import Notice, OtherSource, Progress, SlotLine, TakenUp, TrialEnded
 
 RECENT: Final = 10
 """Ended trials that are kept, newest first."""
@@ -94,7 +94,7 @@ def fold(state: ViewState, notice: Notice, now: float) -> ViewState:
     started = now if state.started is None else state.started
     if isinstance(notice, TrialEnded):
         return replace(state, now=now, started=started, recent=(notice, *state.recent)[:RECENT])
-    if isinstance(notice, OtherSource):
+    if isinstance(notice, OtherSource | TakenUp):
         return replace(state, now=now, started=started, warning=notice.text())
     return replace(
         state,

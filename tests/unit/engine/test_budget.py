@@ -8,7 +8,9 @@ import pytest
 from driver import World, make_spec
 from programs import noisy, silent
 
+from orchestrator.engine.study import StudyEngine
 from orchestrator.lifecycle import AttemptState
+from orchestrator.notices import TakenUp
 from tasks.contract import Epoch, Started
 from tests.simulated.ledger import Ledger, TrialRow
 
@@ -111,6 +113,48 @@ def test_a_trial_that_runs_without_an_attempt_is_adopted() -> None:
     assert world.ledger.trials[0].params["x"][0] == 0.25
     assert world.ledger.trials[0].steps == {0: 9.0, 1: 0.75, 2: 0.25 + 1 / 3, 3: 0.5}
     assert world.ledger.redone == [(0, 0, 1.25)]
+
+
+def taken_up(world: World) -> list[tuple[int, ...]]:
+    return [notice.numbers for batch in world.batches for notice in batch.notices if isinstance(notice, TakenUp)]
+
+
+@pytest.mark.parametrize("more", [["extend"], ["enqueue"], ["retry"]])
+def test_a_trial_that_was_asked_for_after_the_end_is_not_waited_for(more: list[str]) -> None:
+    """The search goes on by whatever command: with the trials that it finds."""
+    world = World(make_spec(trials=2)).run()
+    assert world.state == "finished"
+    world.ledger.trials[2] = TrialRow(2, 1.0)
+    world.engine = StudyEngine(world.ledger.snapshot(), world.at)
+    assert world.engine.take().notices == [], "it is at rest"
+    if more == ["extend"]:
+        world.extend(make_spec(trials=4))
+    else:
+        world.feed(more[0], **({"params": {"x": 0.5}} if more == ["enqueue"] else {"trial": 0}))
+    assert taken_up(world) == [(2,)]
+    world.run()
+    assert (world.state, world.counts) == ("finished", {"COMPLETE": 4})
+
+
+def test_who_goes_on_with_the_search_is_told_of_what_was_taken_up_at_its_start() -> None:
+    ledger = Ledger(make_spec(trials=3), 7)
+    ledger.trials |= {0: TrialRow(0, 1.0), 1: TrialRow(1, 1.0)}
+    world = World(make_spec(trials=3), ledger=ledger)
+    world.extend(make_spec(trials=3))
+    world.extend(make_spec(trials=3))
+    assert taken_up(world) == [(0, 1), (0, 1)]
+    again = World(make_spec(trials=3), ledger=world.ledger)
+    again.extend(make_spec(trials=3))
+    assert taken_up(again) == [], "they have attempts by now"
+
+
+def test_what_is_told_of_taken_up_trials_is_one_line() -> None:
+    assert (
+        TakenUp(numbers=(2,)).text().startswith("trial 2 was left RUNNING by another program, without an attempt: it")
+    )
+    many = TakenUp(numbers=tuple(range(30))).text()
+    assert "trials 0, 1, 2, 3, 4, 5, 6, 7, 8, 9 and 20 more were left RUNNING" in many
+    assert "\n" not in many
 
 
 @pytest.mark.parametrize("trials", [1, 2, 4])

@@ -8,7 +8,7 @@ import math
 import pytest
 from view_notices import ended, failed, progress
 
-from orchestrator.notices import Notice, OtherSource
+from orchestrator.notices import Notice, OtherSource, TakenUp
 from orchestrator.view.lines import LineView, traceback_lines
 
 
@@ -155,6 +155,12 @@ def test_a_reader_that_left_does_not_end_the_search() -> None:
     view.say("starting")
     view.show(progress(), 0.0)
     view.close()
+
+
+def test_what_was_taken_up_is_said_once() -> None:
+    notice = TakenUp(numbers=(2,))
+    lines = logged(notice, progress(), notice)
+    assert sum("was left RUNNING by another program" in line for line in lines) == 1
 
 
 def test_other_source_is_a_warning() -> None:

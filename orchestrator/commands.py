@@ -10,7 +10,7 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import redis
 
@@ -25,6 +25,20 @@ from tasks.app import raw
 
 POLL_SECONDS = 0.25
 LOOK_SECONDS = 1.0
+
+
+Result = TypeVar("Result")
+
+
+class Patient(Protocol):
+    """Calls what asks a server, and returns its answer."""
+
+    def __call__(self, ask: Callable[[], Result], /) -> Result: ...
+
+
+def at_once(ask: Callable[[], Result]) -> Result:
+    """Asks once."""
+    return ask()
 
 
 class NoAnswer(OrchestratorError):
@@ -49,11 +63,13 @@ class Issuer:
     Args:
         orders: The database.
         client: Redis; without it the control plane finds a command when it next looks at the database.
+        patient: Calls what asks the database, and may wait for it.
     """
 
-    def __init__(self, orders: Orders, client: redis.Redis | None) -> None:
+    def __init__(self, orders: Orders, client: redis.Redis | None, patient: Patient = at_once) -> None:
         self._orders = orders
         self._client = client
+        self._patient = patient
 
     def submit(self, spec: Spec, check: Callable[[], None], seconds: float | None = None) -> str:
         """Creates a study, or goes on with the one of that name; returns its state.
@@ -104,7 +120,8 @@ class Issuer:
 
     def _put(self, operation: str, study: str, payload: dict[str, Any]) -> str:
         key = str(uuid.uuid4())
-        self._orders.issue(key, issuer_name(), operation, study, payload)
+        # Whether one that failed was written is not known: the same key twice is one command.
+        self._patient(lambda: self._orders.issue(key, issuer_name(), operation, study, payload))
         return key
 
     def _await(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> str:
@@ -115,7 +132,7 @@ class Issuer:
                 return told
             if time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
-                if (answer := self._orders.answer(key)) is not None:
+                if (answer := self._patient(lambda: self._orders.answer(key))) is not None:
                     return answer
         raise NoAnswer(
             f"no control plane answered within {seconds:g} s; the command '{operation}' is kept and will be applied "

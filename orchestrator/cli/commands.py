@@ -247,6 +247,14 @@ def main() -> None:
     except OrchestratorError as error:
         click.echo(f"orchestrator: {error}", err=True)
         sys.exit(error.exit_code)
+    except Exception as error:
+        from tasks.unavailable import unavailable
+
+        if (found := unavailable(error)) is None:
+            raise
+        name = "Redis" if found.server == "redis" else "the database"
+        click.echo(f"orchestrator: {name} is not available now: {found.reason}; try again in a moment", err=True)
+        sys.exit(1)
 
 
 def _explained(error: click.ClickException) -> str:

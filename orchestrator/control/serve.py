@@ -24,6 +24,7 @@ from orchestrator.control.journal import Journal
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.renewal import Renewal
 from orchestrator.control.stream import EventStream, introduce, ring, wake
+from orchestrator.control.waiting import AWAY_SECONDS, await_servers
 from orchestrator.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
@@ -43,9 +44,6 @@ from tasks.unavailable import Contact, Outage, Outages, unavailable
 log = logging.getLogger(__name__)
 
 STANDBY_SECONDS = 1.0
-AWAY_SECONDS = 0.5
-FIRST_TRIES = 3
-"""So often a server that could not be reached yet is tried, before that is taken for a wrong URL."""
 
 
 @dataclass(frozen=True)
@@ -152,40 +150,6 @@ def check_redis(client: redis.Redis, url: str) -> None:
         remedy = "check ssl_ca_certs in ORCHESTRATOR_REDIS_URL" if untrusted else "check ORCHESTRATOR_REDIS_URL"
         kind = NotReached if found is not None and found.contact is Contact.NOT_REACHED else BadInput
         raise kind(redact(url), f"Redis cannot be reached: {error}", remedy) from None
-
-
-def await_servers(step: Callable[[], None], outages: Outages, pause: Callable[[float], bool]) -> bool:
-    """Does one step of a start, again and again while a server does not do it at the moment.
-
-    Args:
-        step: Asks something of a server.
-        outages: Takes what is not available.
-        pause: Waits so many seconds; returns whether the start is to be given up.
-
-    Returns:
-        Whether the step was done.
-
-    Raises:
-        BadInput: as ``step`` does. That it cannot be reached is an outage only of a server that has answered before.
-    """
-    tries, met = 0, False
-    while True:
-        try:
-            step()
-        except NotReached:
-            tries += 1
-            if not met and tries == FIRST_TRIES:
-                raise
-        except Exception as error:
-            found = unavailable(error)
-            if found is None or found.contact is Contact.REFUSED:
-                raise
-            met = True
-            outages.begin(found)
-        else:
-            return True
-        if pause(AWAY_SECONDS):
-            return False
 
 
 def _await_lease(lease: WriterLease, stop: threading.Event, outage: Outage) -> bool:

@@ -20,6 +20,7 @@ from orchestrator.control.dispatch import queue_names
 from orchestrator.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.local.lock import data_lock
 from orchestrator.local.originals import Originals
+from orchestrator.local.patience import Patience, outages_shown
 from orchestrator.local.server import EmbeddedServer
 from orchestrator.local.stack import Child
 from orchestrator.settings import Settings, ensure_data_dir, without_secrets
@@ -36,6 +37,7 @@ from tasks.frames import Preloaded
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 
 if TYPE_CHECKING:
+    from orchestrator.history.overview import Told
     from orchestrator.storage.store import Store
 
 DATABASE = "studies.db"
@@ -90,9 +92,14 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         lock = stack.enter_context(data_lock(folder))
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
+        stack.enter_context(outages_shown(view))
         from orchestrator.control.serve import check_redis
 
-        check_redis(client, redis_url)
+        def check_interrupted() -> None:
+            if interrupted.is_set():
+                raise Interrupted("interrupted")
+
+        Patience(check_interrupted)(lambda: check_redis(client, redis_url))
         artifact_url = settings.artifact_url or str(folder / "artifacts")
         environment = plan.environment | {
             "ORCHESTRATOR_REDIS_URL": redis_url,
@@ -121,7 +128,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         check_pruner(spec, plan.source)
         database = Database(storage_url)
         stack.callback(database.close)
-        database.prepare()
+        Patience(check_interrupted)(database.prepare)
         store = Store(database)
         stack.callback(store.close)
         server = _start_serve(spec, settings, environment, folder, lock)
@@ -142,22 +149,23 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             originals.check()
             _check(worker, server, interrupted)
 
-        _await_objective(plan, client, check)
-        issuer = Issuer(Orders(database), client)
+        patient = Patience(check)
+        _await_objective(plan, client, check, patient)
+        issuer = Issuer(Orders(database), client, patient)
         try:
-            since = newest(client, spec.name)
+            since = patient(lambda: newest(client, spec.name))
             if issuer.submit(spec, check) not in ENDED:
-                follow(client, spec.name, since, view, check, lambda: _has_ended(store, spec.name))
+                follow(client, spec.name, since, view, check, lambda: patient(lambda: _has_ended(store, spec.name)))
         except Interrupted:
             view.say("stopping; the same command goes on from here")
             with suppress(NoAnswer, BadInput):
                 issuer.command("pause", spec.name, PAUSE_SECONDS)
             raise
         originals.check()
-        summary = summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun)
+        summary = patient(lambda: summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun))
         show(summary)
         if spec.notify.posts or spec.notify.command:
-            _await_notes(store, spec.name, view, check)
+            _await_notes(store, spec.name, view, check, patient)
         return summary
 
 
@@ -204,12 +212,12 @@ def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], fo
     return Child("serve", arguments, environment, folder / "logs" / "serve.log", lock)
 
 
-def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None]) -> None:
+def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], patient: Patience) -> None:
     """Waits until a slot has imported the objective: the real import, where it will run."""
     key = keys.preload(f"run-{os.getpid()}")
     while True:
         check()
-        found = client.blpop([key], timeout=POLL_SECONDS)
+        found = patient(lambda: client.blpop([key], timeout=POLL_SECONDS))
         if found:
             break
     result = decode_from_trainer(raw(found[1]))
@@ -218,14 +226,17 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None])
         raise BadInput(f"{plan.source}: objective '{result.objective}'", problem)
 
 
-def _await_notes(store: Store, name: str, view: View, check: Callable[[], None]) -> None:
+def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], patient: Patience) -> None:
     """Waits until whoever is to be told of the end has been, or cannot be for now; says what went wrong."""
     from orchestrator.view.overview import note_trouble
 
-    while any(each.state == "owed" and (each.kind == "command" or each.tries < POSTS) for each in store.told(name)):
+    def told() -> tuple[Told, ...]:
+        return patient(lambda: store.told(name))
+
+    while any(each.state == "owed" and (each.kind == "command" or each.tries < POSTS) for each in told()):
         check()
         time.sleep(POLL_SECONDS)
-    for trouble in filter(None, map(note_trouble, store.told(name))):
+    for trouble in filter(None, map(note_trouble, told())):
         view.say(trouble)
 
 

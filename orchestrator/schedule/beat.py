@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from sqlalchemy import select
 
 from orchestrator.commands import issuer_name
 from orchestrator.control.stream import ring
+from orchestrator.control.waiting import await_servers
 from orchestrator.ending import insist_on_ending
 from orchestrator.ports import Clock, Command
 from orchestrator.schedule.folder import Folder
@@ -25,6 +27,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.orders import Orders
 from orchestrator.storage.statements import current_time
 from tasks.app import connect, create_app
+from tasks.unavailable import Outages
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +92,8 @@ def beat(
     folder = Folder(studies)
     folder.look()
     database = Database(storage_url)
-    database.prepare()
+    # Before Celery takes over the signals: one that is told to end ends at once.
+    await_servers(database.prepare, Outages(log), _pause)
     client = connect(redis_url)
     ticker = Ticker(folder, DatabaseDesk(database), lambda: ring(client), clock or Clock(), most_ahead)
     # Logging is set up already, and Celery is to leave it as it is.
@@ -106,6 +110,11 @@ def beat(
         ).run()
     finally:
         database.close()
+
+
+def _pause(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 def _leave_logging(**kwargs: Any) -> None:

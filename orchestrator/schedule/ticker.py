@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Protocol
 
 import redis
-from sqlalchemy import exc
 
 from orchestrator.errors import BadInput
 from orchestrator.ports import Clock, Command
@@ -24,6 +23,7 @@ from orchestrator.schedule.folder import Folder, Schedule
 from orchestrator.schedule.judge import MOST_MISSED, PUNCTUAL_SECONDS
 from orchestrator.schedule.slot import DEFINE, OPERATION, Known, key_of, order
 from orchestrator.timetable import delay, run_name
+from tasks.unavailable import unavailable
 
 log = logging.getLogger(__name__)
 
@@ -32,8 +32,6 @@ LOOK_SECONDS = 1.0
 
 MOST_AHEAD = 3_600.0
 """A beat whose clock and the database's are further apart than this asks for nothing."""
-
-AWAY = (exc.OperationalError, exc.InterfaceError)
 
 
 class Desk(Protocol):
@@ -105,6 +103,7 @@ class Ticker:
         self._looked_at: float | None = None
         self._removed: list[str] = []
         self._trouble = ""
+        self._away = False
         self._said_apart = False
 
     def tick(self) -> float:
@@ -113,8 +112,17 @@ class Ticker:
         self._look(now)
         try:
             self._ask(now)
-        except AWAY as error:
-            self._complain(f"the database is away: {str(error.orig or error).strip().splitlines()[0]}")
+        except Exception as error:
+            found = unavailable(error)
+            if found is None or found.server != "database":
+                raise
+            if not self._away:
+                self._complain(f"the database is away: {found.reason}")
+            self._away = True
+        else:
+            if self._away:
+                log.info("the database is back", extra={"action": "database_back"})
+            self._away = False
         if self._trouble:
             return LOOK_SECONDS
         due = min((watched.due for watched in self._watched.values()), default=now + LOOK_SECONDS)

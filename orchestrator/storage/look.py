@@ -15,6 +15,7 @@ from orchestrator.storage.history import History
 from orchestrator.storage.sqlite_files import check_readable, path_of, tables_in
 from orchestrator.storage.versions import foreign_refusal, optuna_refusal, our_schema, shown
 from orchestrator.urls import redact
+from tasks.unavailable import Contact, unavailable
 
 _EMPTY = "holds no studies, nor the tables for them"
 _REMEDY = "run a search first, or set ORCHESTRATOR_STORAGE_URL or ORCHESTRATOR_DATA_DIR to where one was run"
@@ -58,6 +59,9 @@ def open_connection(url: str) -> Iterator[Connection]:
                 raise BadInput(where, *refusal)
             yield connection
     except exc.DBAPIError as error:
+        found = unavailable(error)
+        if found is not None and found.contact is Contact.NOT_NOW:
+            raise
         raise explained(error, where) from None
     finally:
         database.close()

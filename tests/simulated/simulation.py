@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
-from orchestrator.control.serve import AWAY_SECONDS
+from orchestrator.control.waiting import AWAY_SECONDS
 from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import NotTheWriter
 from orchestrator.ports import Books, Clock, Notifier, Step

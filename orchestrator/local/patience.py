@@ -1,0 +1,69 @@
+"""Waiting, in the foreground, for what a server does not do now: its disk is full, or it is busy."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from orchestrator.view.base import View
+from tasks.unavailable import Contact, Outage, unavailable
+
+log = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 0.25
+
+Result = TypeVar("Result")
+
+
+class Patience:
+    """Asks a server again until it answers; says in two lines for how long it did not.
+
+    Args:
+        check: Called between two tries; what it raises ends the waiting.
+    """
+
+    def __init__(self, check: Callable[[], None]) -> None:
+        self._check = check
+
+    def __call__(self, ask: Callable[[], Result]) -> Result:
+        outage: Outage | None = None
+        while True:
+            try:
+                answer = ask()
+            except Exception as error:
+                found = unavailable(error)
+                if found is None or found.contact is Contact.REFUSED:
+                    raise
+                outage = outage or Outage(log, found.server)
+                outage.begin(found)
+            else:
+                if outage is not None:
+                    outage.end()
+                return answer
+            self._check()
+            time.sleep(PAUSE_SECONDS)
+
+
+@contextmanager
+def outages_shown(view: View) -> Iterator[None]:
+    """Shows what is said of outages in a view, which has the terminal."""
+    handler = _ViewHandler(view)
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+
+
+class _ViewHandler(logging.Handler):
+    def __init__(self, view: View) -> None:
+        super().__init__()
+        self._view = view
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._view.say(record.getMessage())

@@ -31,5 +31,8 @@ may leave behind, and SQLite gives the study's id to the next one."""
 SUSPENDED = "orchestrator:suspended"
 """System attribute of a study: why nothing is done for it, and since when; see ``suspension.Suspension``."""
 
+SILENT = "orchestrator:silent"
+"""System attribute of a trial: since when it has been silent, see ``silence.Silence``; null when it no longer is."""
+
 FLAGGED = "orchestrator_flagged"
 """User attribute of a study: in what it is worse than the last run; null where it was compared and is not."""

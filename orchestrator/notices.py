@@ -26,7 +26,11 @@ class Optimum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one slot is doing. ``epochs`` is how far it is trained, ``step`` the last one reported."""
+    """What one slot is doing. ``epochs`` is how far it is trained, ``step`` the last one reported.
+
+    ``silent`` is for how many seconds nothing has been heard of its trial, where that is far longer than ``pace``, the
+    usual pause between two reports; else both are ``None``.
+    """
 
     slot: str
     device: str
@@ -35,6 +39,8 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
     epochs: int = 0
     step: int | None = None
     value: float | None = None
+    silent: float | None = None
+    pace: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):

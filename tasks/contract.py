@@ -298,8 +298,13 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
 
 
 class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
-    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves. With ``trouble`` its host can train nothing
-    for now, and takes no trials."""
+    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves.
+
+    With ``trouble`` its host can train nothing for now, and takes no trials.
+
+    ``quiet`` is how many seconds ago its trial has reported or saved something last, ``None`` where nothing is
+    expected of it; ``pace`` the median of the last pauses between two of its reports.
+    """
 
     host: str
     slot: str
@@ -307,6 +312,8 @@ class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
     busy: bool = False
     queues: tuple[str, ...] = ()
     trouble: str = ""
+    quiet: float | None = None
+    pace: float | None = None
 
 
 Body = (

@@ -13,6 +13,7 @@ from orchestrator.control.studies import Studies
 from orchestrator.engine.study import StudyEngine
 from orchestrator.lifecycle import AttemptState
 from orchestrator.ports import Clock, Entry, Stream
+from orchestrator.silence import Paces
 from orchestrator.suspension import describe
 from tasks import keys
 from tasks.codec import Malformed, decode_event, salvage
@@ -62,6 +63,7 @@ class Intake:
         self._clock = clock
         self._keyring = keyring
         self._strangers: dict[str, Confirmation] = {}
+        self._paces: dict[str, Paces] = {}
         self.rung = True
         self.woken = False
 
@@ -123,6 +125,8 @@ class Intake:
         if isinstance(event.body, Alive):
             if row.verdict or event.runner != row.runner:
                 self._actions.confirmations[event.token] = engine.attempts.confirmation(event.token)
+            elif row.state == AttemptState.RUNNING:
+                self._note_silence(engine, row, event.body)
         elif isinstance(event.body, Lost):
             self._lose(engine, row, event.runner, event.body)
             return
@@ -138,6 +142,12 @@ class Intake:
         # After the fold: a runner's first event is what binds it.
         if event.runner and event.runner == row.runner:
             self._watch.hear(event.token, self._clock.monotonic())
+
+    def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Alive) -> None:
+        paces = self._paces.setdefault(engine.uid, Paces())
+        found = paces.judge(row.trial, body.quiet, body.pace, self._clock.wall())
+        if (found is None) != (engine.silence(row.trial) is None):
+            self._studies.feed(engine, "note_silence", token=row.token, silence=found)
 
     def _lose(self, engine: StudyEngine, row: AttemptRow, runner: str, body: Lost) -> None:
         """A worker says that a keeper of its own has ended; what that one had to say itself was read before."""

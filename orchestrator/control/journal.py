@@ -13,6 +13,7 @@ from orchestrator.engine.outputs import Batch
 from orchestrator.engine.study import StudyEngine
 from orchestrator.pruning.judge import Judge, has_own_class
 from orchestrator.pruning.remote import Answer
+from orchestrator.silence import Silence
 from orchestrator.spec import Spec
 from tasks.contract import Event
 
@@ -29,6 +30,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: float
     event: Event | None = None
     token: str = ""
+    silence: Silence | None = None
     text: str = ""
     spec: dict[str, Any] | None = None
     uid: str = ""
@@ -112,6 +114,8 @@ def feed(engine: StudyEngine, record: Record) -> None:
             engine.apply(record.event, record.at)
         case "lose":
             engine.lose(record.token, record.text, record.at)
+        case "note_silence":
+            engine.note_silence(record.token, record.silence, record.at)
         case "resend":
             engine.resend(record.token, record.at)
         case "count_slots":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from collections.abc import Iterable
@@ -10,6 +11,8 @@ from dataclasses import dataclass, field
 from orchestrator.changes import AttemptRow
 from tasks.contract import Alive
 from tasks.process_identity import has_our_namespace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -136,6 +139,10 @@ class Slots:
 
     def hear(self, body: Alive, now: float) -> None:
         """A keeper gave a sign of life."""
+        before = self._heard.get(body.slot)
+        if body.trouble and (before is None or not before[1].trouble):
+            about = {"action": "host_without_room"}
+            log.warning("slot %s of %s takes no trials for now: %s", body.slot, body.host, body.trouble, extra=about)
         self._heard[body.slot] = (self._watch.at(now), body)
 
     def forget_silent(self) -> None:

@@ -81,6 +81,7 @@ class Code(StrEnum):
     WORKER_SILENT = "worker-silent", Group.WORKERS
     WORKER_TWICE = "worker-twice", Group.WORKERS
     WORKER_VERSION = "worker-version", Group.WORKERS
+    HOST_WITHOUT_ROOM = "host-without-room", Group.WORKERS
     SLOT_SILENT = "slot-silent", Group.WORKERS
     PROTOCOL_VERSION = "protocol-version", Group.WORKERS
 
@@ -101,6 +102,7 @@ class Code(StrEnum):
     STUDY_IDLE = "study-idle", Group.STUDIES
     TRIAL_UNATTENDED = "trial-unattended", Group.STUDIES
     ATTEMPT_UNSENT = "attempt-unsent", Group.STUDIES
+    TRIAL_SILENT = "trial-silent", Group.STUDIES
     ATTEMPT_SILENT = "attempt-silent", Group.STUDIES
     ATTEMPT_OVERTAKEN = "attempt-overtaken", Group.STUDIES
     ATTEMPT_FENCED = "attempt-fenced", Group.STUDIES

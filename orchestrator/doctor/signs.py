@@ -102,7 +102,7 @@ def read_sign(data: bytes) -> Sign | None:
     if not isinstance(event.body, Alive):
         return None
     body = event.body
-    return Sign(body.slot, body.host, body.device, body.queues, event.token, event.runner, event.version)
+    return Sign(body.slot, body.host, body.device, body.queues, event.token, event.runner, event.version, body.trouble)
 
 
 def _of_another_version(data: bytes) -> Sign | None:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.attributes import SILENT
 from orchestrator.engine import announcing, orders
 from orchestrator.engine.adoption import adopt
 from orchestrator.engine.attempts import Attempts
@@ -20,6 +21,7 @@ from orchestrator.lifecycle import LIVE, AttemptEvent, AttemptState
 from orchestrator.mirror import Mirror
 from orchestrator.notices import Progress
 from orchestrator.pruning.remote import Answer, Question
+from orchestrator.silence import Silence
 from orchestrator.spec import Spec
 from orchestrator.study_states import ENDED, StudyState
 from tasks.contract import Event, Failed
@@ -140,6 +142,17 @@ class StudyEngine:
             self._core.revokes.append(Revoke(token))
             self._core.again(row, at, Failed(cause="lost", error="Lost", message=cause))
             go_on(self._core, at)
+
+    def silence(self, trial: int) -> Silence | None:
+        """Returns since when a trial is silent, if it is shown as such."""
+        return Silence.read(self.mirror.get_trial(trial).system_attrs.get(SILENT))
+
+    def note_silence(self, token: str, silence: Silence | None, at: float) -> None:
+        """A trial has been silent for far longer than usual, or is not any more (``None``)."""
+        self.mirror.now = at
+        row = self.attempts[token]
+        if self._core.runs(row):
+            self.mirror.set_trial_system_attr(row.trial, SILENT, None if silence is None else silence._asdict())
 
     def resend(self, token: str, at: float) -> None:
         """The attempt's task is nowhere to be found, and it never started: its task is sent again."""

@@ -17,10 +17,11 @@ from urllib.parse import quote
 import sqlalchemy
 from sqlalchemy import Connection, and_, func, select, text
 
-from orchestrator.attributes import EXTRA
+from orchestrator.attributes import EXTRA, SILENT
 from orchestrator.doctor.facts import Attempt, Blocked, Books, Clock, Command, Database, Known, Study, Writer
 from orchestrator.errors import BadInput
 from orchestrator.lifecycle import LIVE
+from orchestrator.silence import Silence
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.calendar import read_overdue
@@ -204,9 +205,12 @@ def _study(connection: Connection, row: Any, live: int) -> Study:
 def _attempts(connection: Connection, now: float) -> Iterator[Attempt]:
     attempts = tables.attempts.c
     query = (
-        select(tables.attempts, STUDIES.c.study_name, TRIALS.c.datetime_complete)
+        select(
+            tables.attempts, STUDIES.c.study_name, TRIALS.c.datetime_complete, SYSTEM_ATTRS.c.value_json.label("silent")
+        )
         .join(STUDIES, STUDIES.c.study_id == attempts.study_id)
         .outerjoin(TRIALS, and_(TRIALS.c.study_id == attempts.study_id, TRIALS.c.number == attempts.trial))
+        .outerjoin(SYSTEM_ATTRS, and_(SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id, SYSTEM_ATTRS.c.key == SILENT))
         .where(attempts.state.in_(sorted(LIVE)))
         .order_by(attempts.study_id, attempts.trial)
     )
@@ -222,6 +226,8 @@ def _attempts(connection: Connection, now: float) -> Iterator[Attempt]:
             sent=row.sent,
             age=now - next(at for at in (row.started, row.sent, row.created) if at is not None),
             ended=None if ended is None else now - _seconds(ended),
+            silent=None if (silence := Silence.read(json.loads(row.silent or "null"))) is None else now - silence.since,
+            pace=None if silence is None else silence.pace,
         )
 
 

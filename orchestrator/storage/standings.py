@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -12,12 +13,13 @@ from typing import Any
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select
 
-from orchestrator.attributes import DECISION, EXTRA, FAILURE, FLAGGED
+from orchestrator.attributes import DECISION, EXTRA, FAILURE, FLAGGED, SILENT
 from orchestrator.engine.ends import describe_end
 from orchestrator.errors import BadInput
 from orchestrator.history.overview import PACE_TRIALS, Overview, Work, since
 from orchestrator.lifecycle import WAITING, AttemptState
 from orchestrator.notices import Progress, SlotLine, TrialEnded
+from orchestrator.silence import Silence
 from orchestrator.spec import Spec
 from orchestrator.storage import tables
 from orchestrator.storage.notes import read_told
@@ -264,6 +266,7 @@ def _suspended(overview: Overview, suspension: Suspension) -> Overview:
 
 def _slots(connection: Connection, study: int, max_steps: int | None) -> tuple[SlotLine, ...]:
     """What each slot is at; the newest report is the one that was recorded last."""
+    now = time.time()
     attempts = tables.attempts.c
     last = (
         select(func.max(STEPS.c.trial_intermediate_value_id))
@@ -282,10 +285,12 @@ def _slots(connection: Connection, study: int, max_steps: int | None) -> tuple[S
             STEPS.c.step,
             STEPS.c.intermediate_value,
             STEPS.c.intermediate_value_type,
+            SYSTEM_ATTRS.c.value_json.label("silent"),
             reports,
             furthest,
         )
         .join(TRIALS, and_(TRIALS.c.study_id == attempts.study_id, TRIALS.c.number == attempts.trial))
+        .outerjoin(SYSTEM_ATTRS, and_(SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id, SYSTEM_ATTRS.c.key == SILENT))
         .outerjoin(STEPS, STEPS.c.trial_intermediate_value_id == last)
         .where(attempts.study_id == study, attempts.state == AttemptState.RUNNING)
         .order_by(attempts.trial)
@@ -301,6 +306,8 @@ def _slots(connection: Connection, study: int, max_steps: int | None) -> tuple[S
             value=None
             if row.intermediate_value_type is None
             else from_stored(row.intermediate_value, row.intermediate_value_type),
+            silent=None if (silence := Silence.read(json.loads(row.silent or "null"))) is None else now - silence.since,
+            pace=None if silence is None else silence.pace,
         )
         for row in connection.execute(query)
     )

@@ -26,6 +26,7 @@ from orchestrator.view.words import (
     one_line,
     params,
     percent,
+    silence,
 )
 
 STYLES: Final = {
@@ -42,6 +43,8 @@ STYLES: Final = {
 WIDE: Final = 100
 _LONGEST_BAR: Final = 100
 _LONGEST_SLOT: Final = 20
+MOST_SILENT: Final = 5
+"""Lines about trials that are silent."""
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:
@@ -61,6 +64,9 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     if not slots and progress.state == "running":
         top.append(_clip(Text("no slot is training", style="dim"), width))
     parts: list[RenderableType] = [*top[:height]]
+    since = state.now - state.progress_at
+    silent = [_clip(line, width) for line in silent_lines(progress, since)][: max(0, height - len(parts) - 1)]
+    parts += silent
     slot_rows, ended_rows = _share(len(slots), len(state.recent), height - len(parts))
     if slot_rows:
         parts += [Text(""), slot_table(slots, slot_rows, progress, state.now, width)]
@@ -160,6 +166,18 @@ def slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: fl
         return Constrain(table, width)
     more = Text(f"… and {len(slots) - len(shown)} more", style="dim")
     return Constrain(Group(table, _clip(more, width)) if shown else _clip(more, width), width)
+
+
+def silent_lines(progress: Progress, since: float = 0.0) -> list[Text]:
+    """Returns a line for each trial that has been silent for far longer than usual; ``since`` is the progress's age."""
+    lines = [
+        f"trial {line.trial}: {silence(line.silent + since, line.pace)}"
+        for line in progress.slots
+        if line.silent is not None and line.pace is not None
+    ]
+    if len(lines) > MOST_SILENT:
+        lines[MOST_SILENT - 1 :] = [f"… and {len(lines) - MOST_SILENT + 1} more trials are silent"]
+    return [Text(line, style="yellow") for line in lines]
 
 
 def _slot_row(slot: SlotView, now: float, max_steps: int | None, bar: int) -> list[Text]:

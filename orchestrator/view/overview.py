@@ -13,7 +13,7 @@ from orchestrator.history.overview import Overview, Told
 from orchestrator.notices import Progress
 from orchestrator.study_states import ENDED, OPTUNAS
 from orchestrator.view.columns import Cell, Column, lay_out, no_room
-from orchestrator.view.frame import STYLES, head, slot_table
+from orchestrator.view.frame import STYLES, head, silent_lines, slot_table
 from orchestrator.view.state import SlotView
 from orchestrator.view.summary import plain
 from orchestrator.view.words import NOTHING, clock, count, duration, number, one_line, percent
@@ -69,6 +69,7 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
         parts.append(Text(f"flagged: {one_line(overview.flagged)}", style="bold yellow"))
     parts.append(Text(_history(overview, now), style="dim"))
     parts += [Text(words, style="yellow") for words in filter(None, map(note_trouble, overview.notes))]
+    parts += silent_lines(progress)
     if progress.slots:
         slots = [SlotView(line) for line in progress.slots]
         parts += [Text(""), slot_table(slots, len(slots), progress, 0.0, width)]

@@ -73,6 +73,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}h {minutes % 60:02d}m"
 
 
+def silence(seconds: float, pace: float) -> str:
+    """Returns ``last report 20m 00s ago, usually every 0.30s``."""
+    return f"last report {duration(seconds)} ago, usually every {duration(pace)}"
+
+
 def clock(seconds: float) -> str:
     """Returns ``0:07``, ``12:40``, ``3:05:09``: what counts up or down."""
     minutes, rest = divmod(max(0, int(seconds)), 60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import statistics
 import threading
 import time
 import uuid
@@ -44,6 +45,9 @@ from tasks.process_identity import with_namespace
 from tasks.wire import TooLarge
 
 log = logging.getLogger(__name__)
+
+PAUSES_KEPT = 50
+"""Pauses between two reports that a trial's pace is the median of."""
 
 MOST_REPORTED = 10_000
 """Reports whose moment is remembered, to say how long a stop took; a verdict is about one of the last."""
@@ -108,6 +112,9 @@ class Course:
         self._fenced = False
         self._stalled = False
         self._moved = time.monotonic()
+        self._expected = False
+        self._pauses: deque[float] = deque(maxlen=PAUSES_KEPT)
+        self._epoch_at: float | None = None
         self._saved: float | None = None
         self._leaving_since: float | None = None
         self._stop_sent: float | None = None
@@ -138,6 +145,15 @@ class Course:
             self._leaving_since = time.monotonic()
         if self._stop_sent is None and (self._condemned or (leaving and not self._about_to_save)):
             self._stop()
+
+    def silence(self) -> tuple[float | None, float | None]:
+        """Returns for how long nothing has come that should, and the pace of the reports; called in any thread."""
+        pauses = list(self._pauses)
+        expected = self._expected and not self._waiting and self._stop_sent is None and self.outcome is None
+        return (
+            time.monotonic() - self._moved if expected else None,
+            statistics.median(pauses) if pauses else None,
+        )
 
     @property
     def cause(self) -> str:
@@ -191,8 +207,13 @@ class Course:
         """Passes on what the trainer says."""
         if isinstance(frame, Epoch | Saved | Imported):
             self._moved = time.monotonic()
+            # Before its objective is imported nothing is expected: that may take long.
+            self._expected = True
         match frame:
             case Epoch(step=step):
+                if self._epoch_at is not None:
+                    self._pauses.append(self._moved - self._epoch_at)
+                self._epoch_at = self._moved
                 self._reported.setdefault(step, time.monotonic())
                 if len(self._reported) > MOST_REPORTED:
                     del self._reported[next(iter(self._reported))]

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tasks.contract import Failed, Job, Outcome, Released
-from tasks.keeper.room import is_of_the_host, lack_of_room, words
+from tasks.keeper.room import is_of_the_host, lack_of_room, may_be_full, words
 from tasks.keeper.slot import Slot
 from tasks.keeper.slots import Slots
 
@@ -67,6 +67,10 @@ class Excuses:
             while not self._is_handing_back() and (left := deadline - time.monotonic()) > 0:
                 self._wait(left)
         return self._is_handing_back()
+
+    def may_train(self) -> bool:
+        """Whether a trial may begin: its host is in no trouble, and no disk is full."""
+        return not self._slots.trouble and not (may_be_full(self._slot.folders) and self._has_no_room())
 
     def _has_no_room(self) -> bool:
         if trouble := lack_of_room(self._slot.folders):

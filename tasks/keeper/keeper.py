@@ -163,10 +163,7 @@ class Keeper:
             self._publisher.begin(job.token, course.runner)
             with log_lines.about(job):
                 outcome = self._outcome_of(course)
-                if self._publish(course, outcome):
-                    self._slots.set_runner(self._slot.index, None)
-                else:
-                    self._leaving = True
+                self._publish(course, outcome)
                 return outcome, self._conclude(course, outcome)
         except BaseException:
             self._leaving = True
@@ -195,17 +192,14 @@ class Keeper:
                     self._announce(course)
         return self._excuses.judge(course.job, outcome)
 
-    def _publish(self, course: Course, outcome: Outcome) -> bool:
-        """Publishes a runner's last word, behind its files; returns whether that was possible."""
+    def _publish(self, course: Course, outcome: Outcome) -> None:
+        """Publishes a runner's last word, behind its files."""
         try:
             self._artifacts.finish(course.runner, outcome)
-            return True
         except Exception:  # what a trial has left may be anything
             log.exception("the end of trial %d is published without its files", course.job.trial)
-            with contextlib.suppress(Exception):
-                publish_end(self._publisher, course.runner, outcome)
-                return True
-        return False
+            publish_end(self._publisher, course.runner, outcome)
+        self._slots.set_runner(self._slot.index, None)
 
     def _conclude(self, course: Course, outcome: Outcome) -> Ending:
         """Tells the monitors of an outcome that is published, and has the slot be ready for the next job."""
@@ -235,7 +229,7 @@ class Keeper:
         self._publisher.await_answer(course.runner, FENCE_SECONDS)
         if again:
             self._await_binding(course, BINDING_SECONDS)
-        if refusal := course.refuse(self._handing_back or bool(self._slots.trouble)):
+        if refusal := course.refuse(self._handing_back or not self._excuses.may_train()):
             return refusal
         if why := self._slot.admission.refuse(course.job.objective):
             return Failed(cause="import", error="NotAdmitted", message=why)
@@ -360,13 +354,17 @@ class Keeper:
         self._meter.set(Figure.UNCONFIRMED, self._publisher.unconfirmed())
         self._meter.set(Figure.SPILLED_BYTES, self._publisher.spilled())
         self._meter.set(Figure.CUT_OFF, int(self._publisher.away))
+        course = self._course
+        quiet, pace = (None, None) if course is None else course.silence()
         return Alive(
             host=self._host,
             slot=self._slot.name,
             device=self._slot.device,
-            busy=self._course is not None,
+            busy=course is not None,
             queues=self._slot.queues,
             trouble=self._slots.trouble,
+            quiet=quiet,
+            pace=pace,
         )
 
     def _confirmed(self, runner: str, confirmation: Confirmation) -> None:

@@ -9,7 +9,7 @@ from orchestrator.doctor.facts import Attempt, Facts, Study
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
 from orchestrator.lifecycle import LIVE, AttemptState
 from orchestrator.suspension import remedy
-from orchestrator.view.words import count, duration, listed
+from orchestrator.view.words import count, duration, listed, silence
 
 _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
 
@@ -45,6 +45,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             yield from _unsent(facts, study)
             yield from _confirmations(facts, study)
             yield from _silent(facts, study)
+            yield from _slow(facts, study)
             yield from _ignored(facts, study)
     if facts.redis.looked_at:
         yield from _fenced(facts)
@@ -165,6 +166,14 @@ def _silent(facts: Facts, study: Study) -> Iterator[Finding]:
         lost = f"after {duration(facts.setup.lease)} of silence it is attempted again"
         remedy = lost if facts.active else f"{lost}, once there is a control plane"
         yield _finding(Code.ATTEMPT_SILENT, study, found, text, remedy, None)
+
+
+def _slow(facts: Facts, study: Study) -> Iterator[Finding]:
+    for each in facts.books.of(study.name, AttemptState.RUNNING):
+        if each.silent is not None and each.pace is not None:
+            text = silence(each.silent, each.pace)
+            remedy = f"orchestrator logs {study.name} {each.trial}; stall_timeout in the spec ends such an attempt"
+            yield _finding(Code.TRIAL_SILENT, study, [each], text, remedy, None)
 
 
 def _ignored(facts: Facts, study: Study) -> Iterator[Finding]:

@@ -26,6 +26,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield _answer(facts)
     elif not facts.workers.error:
         yield _missing(facts)
+    yield from _without_room(facts)
     yield from _silent(facts)
     yield from _names_and_versions(facts)
     yield from _protocol(facts)
@@ -50,6 +51,18 @@ def _answer(facts: Facts) -> Finding:
     names = {each.name for each in workers.workers} | {sign.worker for sign in workers.signs if sign.worker}
     text = f"{count(len(slots), 'slot')}, {len(busy)} busy"
     return Finding(Code.WORKERS, Severity.OK, count(len(names), "worker"), f"{text}: {listed(sorted(names))}")
+
+
+def _without_room(facts: Facts) -> Iterator[Finding]:
+    troubles = {(sign.host, sign.trouble) for sign in facts.workers.signs if sign.trouble}
+    for host, trouble in sorted(troubles):
+        yield Finding(
+            Code.HOST_WITHOUT_ROOM,
+            Severity.PROBLEM,
+            host,
+            f"can train nothing for now, and takes no trials: {trouble}",
+            "make room there; its workers look once a second, and go on by themselves",
+        )
 
 
 def _silent(facts: Facts) -> Iterator[Finding]:

@@ -62,6 +62,8 @@ class Attempt:
         sent: When its task was sent, as the database has it.
         age: How long it has been in this state, by this host's clock.
         ended: How long ago its trial ended, likewise; ``None`` while that goes on.
+        silent: For how long nothing was heard of its trial, where that is far longer than ``pace``, the usual pause
+            between two reports; else both are ``None``.
         steady: Whether it stood so during the whole look.
     """
 
@@ -74,6 +76,8 @@ class Attempt:
     sent: float | None = None
     age: float = 0.0
     ended: float | None = None
+    silent: float | None = None
+    pace: float | None = None
     steady: bool = True
 
 

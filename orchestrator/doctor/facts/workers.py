@@ -30,7 +30,8 @@ class Worker:
 class Sign:
     """A sign of life of a slot, for one attempt, or for none where it is idle.
 
-    ``version`` is that of the protocol its keeper speaks; of a later one, nothing but the attempt is known.
+    ``version`` is that of the protocol its keeper speaks; of a later one, nothing but the attempt is known. ``trouble``
+    is why its host can train nothing for now.
     """
 
     slot: str
@@ -40,6 +41,7 @@ class Sign:
     token: str = ""
     runner: str = ""
     version: int = 0
+    trouble: str = ""
 
     @property
     def worker(self) -> str:

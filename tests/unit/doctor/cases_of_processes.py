@@ -77,6 +77,13 @@ CASES = [
     Case(Code.WORKER_SILENT, WARNING, workers(workers=()), "main process does not answer, although 2 slots", "restart"),
     Case(Code.WORKER_TWICE, WARNING, worker(twice=True), "two workers answer", "--name"),
     Case(Code.WORKER_VERSION, NOTE, worker(celery="5.6.0"), "runs Celery 5.6.0, here it is 5.7.0", "everywhere"),
+    Case(
+        Code.HOST_WITHOUT_ROOM,
+        PROBLEM,
+        workers(signs=(replace(SIGN, trouble="No space left on device: /data"), IDLE)),
+        "takes no trials: No space left on device: /data",
+        "make room there",
+    ),
     Case(Code.SLOT_SILENT, WARNING, workers(signs=(SIGN,)), "of its 2 slots 1 gave no sign of life", "log"),
     Case(
         Code.PROTOCOL_VERSION,

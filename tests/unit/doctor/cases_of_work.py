@@ -123,6 +123,13 @@ CASES = [
     Case(Code.ATTEMPT_UNSENT, WARNING, redis(queues=(EMPTY,)), "sent 1m 00s ago", "within 12.0s", Reconcile("search")),
     Case(Code.ATTEMPT_UNSENT, NOTE, alone(redis(queues=(EMPTY,))), "sent 1m 00s ago", "when its spec is run again"),
     Case(
+        Code.TRIAL_SILENT,
+        WARNING,
+        attempt(silent=1200.0, pace=0.3),
+        "last report 20m 00s ago, usually every 0.30s",
+        "orchestrator logs search 0",
+    ),
+    Case(
         Code.ATTEMPT_SILENT, WARNING, workers(signs=(IDLE, replace(IDLE, slot="w@host/0"))), "w@host/0 in 3.0s", "6.0s"
     ),
     Case(

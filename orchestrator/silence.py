@@ -1,0 +1,62 @@
+"""Trials that have been silent for far longer than their own pace."""
+
+from __future__ import annotations
+
+import statistics
+from collections import deque
+from typing import Any, Final, NamedTuple
+
+FACTOR: Final = 20.0
+"""So many times its usual pause between two reports a trial is silent before it is shown as such."""
+
+LEAST_SECONDS: Final = 10.0
+"""And so long in any case: an objective that reports many times a second may evaluate for a while."""
+
+_PACES_KEPT: Final = 50
+
+
+class Silence(NamedTuple):
+    """Since when a trial has not been heard of, in seconds since the epoch, and the usual pause between its reports."""
+
+    since: float
+    pace: float
+
+    @classmethod
+    def read(cls, value: Any) -> Silence | None:
+        """Returns what is kept of a trial as ``SILENT``; ``None`` where it is not silent."""
+        try:
+            return cls(float(value["since"]), float(value["pace"]))
+        except (TypeError, KeyError, ValueError):
+            return None
+
+
+class Paces:
+    """How often the trials of one study report: before a trial has a pace of its own, theirs is expected of it."""
+
+    def __init__(self) -> None:
+        self._by_trial: dict[int, float] = {}
+        self._trials: deque[int] = deque()
+
+    def judge(self, trial: int, quiet: float | None, pace: float | None, now: float) -> Silence | None:
+        """Returns the silence of a trial, if it is silent.
+
+        Args:
+            trial: Its number.
+            quiet: Seconds since its last report or checkpoint, or since it began; ``None`` where none is expected.
+            pace: The median of its own last pauses between two reports, in seconds; ``None`` before there were two.
+            now: Seconds since the epoch.
+        """
+        if pace is not None:
+            self._note(trial, pace)
+        elif self._by_trial:
+            pace = statistics.median(self._by_trial.values())
+        if quiet is None or pace is None or quiet <= max(LEAST_SECONDS, FACTOR * pace):
+            return None
+        return Silence(now - quiet, pace)
+
+    def _note(self, trial: int, pace: float) -> None:
+        if trial not in self._by_trial:
+            self._trials.append(trial)
+            if len(self._trials) > _PACES_KEPT:
+                del self._by_trial[self._trials.popleft()]
+        self._by_trial[trial] = pace

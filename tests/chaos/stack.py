@@ -82,7 +82,7 @@ class Stack:
                 stderr=log,
             )
 
-    def submit(self, spec: Path, seconds: float = 60.0) -> None:
+    def submit(self, spec: Path, seconds: float = 240.0) -> None:
         """Hands over a search; while nobody answers, again."""
         deadline = time.monotonic() + seconds
         while True:

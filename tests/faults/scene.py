@@ -21,7 +21,7 @@ from tests.servers import PostgreSQL, Redis
 
 __all__ = ["HEARTBEAT", "LEASE", "ROOT", "Scene", "Search", "alive", "descendants", "eventually", "signal_all"]
 
-PATIENCE = 120.0
+PATIENCE = 240.0
 """Seconds within which anything that is waited for has to happen; nothing is judged by them."""
 
 

@@ -39,6 +39,11 @@ def program(*names: str, what: str = "") -> str:
     return found
 
 
+def require_redis_with_tls() -> None:
+    """Raises ``NotInstalled`` where there is only the server that the tests bring along, which has no TLS."""
+    program("redis-server", what="redis-server with TLS")
+
+
 def require(*names: str, folder: Path | None = None) -> None:
     """Raises ``NotInstalled`` with the names of those programs that are neither on the machine nor in ``folder``."""
     missing = [name for name in names if find(name) is None and not (folder and (folder / name).exists())]

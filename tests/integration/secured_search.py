@@ -23,6 +23,7 @@ from orchestrator.cli import cli
 from orchestrator.errors import BadInput
 from tasks import keys
 from tasks.signing import SIGNING_KEY
+from tests.installed import require_redis_with_tls
 from tests.secured import POSTGRESQL_ROLES, REDIS_ROLES, Authority, SecuredPostgreSQL, SecuredRedis
 from tests.servers import free_port
 
@@ -190,6 +191,7 @@ class Secured:
 @contextlib.contextmanager
 def secured_search(folder: Path) -> Iterator[Secured]:
     """A search that has ended, and everything that ran it, still there."""
+    require_redis_with_tls()
     authority = Authority.make(folder / "authority")
     postgresql = SecuredPostgreSQL(
         folder / "postgresql", authority, {role: planted(role) for role in ("owner", *POSTGRESQL_ROLES)}

@@ -15,7 +15,7 @@ import redis
 from fleet import PATIENCE, ROOT, wait_for
 from newcomer import type_in
 
-from tests.installed import require
+from tests.installed import require, require_redis_with_tls
 from tests.pages import Block, all_blocks, command_lines, simple_commands
 from tests.servers import PostgreSQL, free_port, listens
 
@@ -101,7 +101,9 @@ class Reader:
         (words,) = simple_commands(self.own(line))
         more = ["--bind", "127.0.0.1", "--save", "", *([] if "--port" in words else ["--port", str(self.redis_port)])]
         with (self.folder / "redis.log").open("ab") as log:
-            self.server = subprocess.Popen([*words, *more], cwd=self.folder, stdout=log, stderr=log)
+            self.server = subprocess.Popen(
+                [*words, *more], cwd=self.folder, env=self.environment, stdout=log, stderr=log
+            )
         wait_for(lambda: listens(self.redis_port), f"{line}: {(self.folder / 'redis.log').read_text()}")
 
     def ends(self) -> None:
@@ -184,6 +186,7 @@ def test_a_postgresql_has_its_roles_and_its_tables(reader: Reader) -> None:
 
 
 def test_both_are_encrypted(reader: Reader) -> None:
+    require_redis_with_tls()
     reader.types(block("openssl req").text)
     reader.postgresql.certify(reader.folder / "redis.pem", reader.folder / "redis.key")
     reader.postgresql.kill()

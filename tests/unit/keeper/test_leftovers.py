@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,20 @@ import pytest
 
 from tasks.keeper.leftovers import MARK, end_marked
 
+ROOT = Path(__file__).parents[3]
 ROUNDS = 200
+OF_AN_ORDINARY_USER = """
+import subprocess, sys
+from tasks.keeper.leftovers import MARK, end_marked
+from tests.ordinary import become_ordinary
+become_ordinary()
+line = "setsid sleep 600 & setsid sleep 600 & echo started; wait"
+marked = subprocess.Popen(["/bin/sh", "-c", line], env={MARK: sys.argv[1], "PATH": sys.argv[2]}, stdout=subprocess.PIPE)
+children = f"/proc/{marked.pid}/task/{marked.pid}/children"
+while len(open(children).read().split()) < 2:
+    pass
+print(end_marked(sys.argv[1]), end_marked(sys.argv[1]), marked.wait())
+"""
 
 
 @contextmanager
@@ -55,3 +69,18 @@ def test_all_that_were_started_are_ended_and_others_are_not(mark: str) -> None:
         assert parent.wait(60) == -9
         assert another.poll() is None
         assert bare.poll() is None
+
+
+def test_an_ordinary_user_ends_what_is_his_beside_what_he_may_not_see(mark: str) -> None:
+    with started(["sleep", "600"], os.environ | {MARK: mark}) as of_these_tests:
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore::ResourceWarning", "-c", OF_AN_ORDINARY_USER, mark, os.environ["PATH"]],
+            env={"PYTHONPATH": str(ROOT)},
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        # What this user has started is his as well, unless he is root.
+        assert done.stdout.split() == (["3", "0", "-9"] if os.getuid() == 0 else ["4", "0", "-9"]), done.stderr
+        assert (of_these_tests.poll() is None) == (os.getuid() == 0)

@@ -223,6 +223,9 @@ class Books(Protocol):
             BadInput: there is no such study.
         """
 
+    def trial_id(self, study: str, number: int) -> int | None:
+        """Returns Optuna's id of a trial that this writer has written or read; ``None`` of another one."""
+
     def pending_commands(self) -> list[Command]:
         """Returns the commands that were not answered yet, oldest first."""
 

@@ -63,7 +63,7 @@ class Actions:
         self.confirmations |= batch.confirmations
         self._revokes += batch.revokes
         self._answers += ((study, answer) for answer in batch.answers)
-        self._sends += batch.sends
+        self._sends += (self._studies.addressed(study, send) for send in batch.sends)
         for location in batch.discards:
             self._checkpoints.throw(location)
         for id in batch.artifact_discards:

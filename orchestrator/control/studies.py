@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -20,7 +21,7 @@ from orchestrator.control.batch_log import of_trial
 from orchestrator.control.boundary import is_of_the_study
 from orchestrator.control.journal import Journal, Record
 from orchestrator.engine.core import Snapshot
-from orchestrator.engine.outputs import Batch
+from orchestrator.engine.outputs import Batch, Send
 from orchestrator.engine.study import StudyEngine
 from orchestrator.errors import BadInput
 from orchestrator.lifecycle import AttemptState
@@ -253,6 +254,10 @@ class Studies:
             self._study_of.setdefault(token, engine.name)
         if (question := engine.take_question()) is not None:
             self._pruners.ask(engine.name, question)
+
+    def addressed(self, study: str, send: Send) -> Send:
+        """Returns a task of a trial that is committed with Optuna's id of it, which only the database knows."""
+        return replace(send, job=msgspec.structs.replace(send.job, id=self._store.trial_id(study, send.job.trial)))
 
     def lose(self, row: AttemptRow, cause: str) -> None:
         """Says of an attempt that its runner is no more."""

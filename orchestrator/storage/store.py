@@ -102,6 +102,11 @@ class Store:
         for name, new_ids in made:
             self._known[name].trials.update(new_ids)
 
+    def trial_id(self, study: str, number: int) -> int | None:
+        """Returns Optuna's id of a trial that was written or read here."""
+        known = self._known.get(study)
+        return None if known is None else known.trials.get(number)
+
     def create(
         self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
     ) -> Snapshot:

@@ -98,7 +98,8 @@ def told(books: Books) -> tuple[object, ...]:
     attempts = sorted((row.trial, row.number, row.token, str(row.state), row.runner) for row in found.attempts)
     checkpoints = sorted(row.location for row in found.checkpoints)
     closest = sorted((row.trial, row.step) for row in found.closest)
-    return (found.spec, found.state, found.reason, found.study_system_attrs, trials, attempts, checkpoints, closest)
+    attrs = (found.study_system_attrs, found.study_user_attrs)
+    return (found.spec, found.state, found.reason, attrs, trials, attempts, checkpoints, closest)
 
 
 def test_a_study_is_made_once_and_read_again(shelf: Shelf) -> None:
@@ -112,6 +113,16 @@ def test_a_study_is_made_once_and_read_again(shelf: Shelf) -> None:
         books.create(make_spec(objective="elsewhere:objective"), NOW)
     with pytest.raises(BadInput, match="none of that name"):
         books.load("other")
+
+
+def test_optunas_id_of_a_trial_is_known_once_it_is_written(shelf: Shelf) -> None:
+    books = shelf.writer()
+    for name in ("other", "study"):
+        books.create(make_spec(name=name), NOW)
+        assert books.trial_id(name, 0) is None
+        books.commit({name: Changes(new_trials={0: NOW}, attempts={name: attempt(0, token=name)})})
+        assert isinstance(books.trial_id(name, 0), int)
+    assert books.trial_id("no such study", 0) is None
 
 
 def test_studies_are_unsettled_until_their_last_attempt_has_ended(shelf: Shelf) -> None:

@@ -112,6 +112,10 @@ class MemoryBooks:
         self._uids[name] = ledger.uid
         return ledger.snapshot()
 
+    def trial_id(self, study: str, number: int) -> int | None:
+        ledger = self._database.ledgers.get(study)
+        return 1_000 + number if ledger is not None and number in ledger.trials else None
+
     def pending_commands(self) -> list[Command]:
         self._database.check()
         return [command for command in self._database.commands if command.id not in self._database.answers]

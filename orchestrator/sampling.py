@@ -40,10 +40,17 @@ class _Study(optuna.study.Study):
     """A study whose sampler may end it at any time, as grid and brute force do when nothing is left."""
 
     stopped = False
+    waiting: int | None = None
 
     def stop(self) -> None:
         # Not by raising, as outside of ``optimize``: whether anything is left is asked before each ask.
         self.stopped = True
+
+    def _pop_waiting_trial_id(self) -> int | None:
+        # The one that is due, which Optuna takes for the one with the lowest number.
+        if self.waiting is not None:
+            self._storage.set_trial_state_values(self.waiting, TrialState.RUNNING)
+        return self.waiting
 
 
 class Asker:
@@ -81,16 +88,17 @@ class Asker:
             return leaves_nothing(self._mirror.get_all_trials(0, deepcopy=False))
         return self._kept is not None and self.study.stopped
 
-    def ask(self) -> int:
-        """Creates the next trial and samples what can be sampled ahead; returns its number.
+    def ask(self, waiting: int | None = None) -> int:
+        """Creates the next trial, or takes the one that is ``waiting``, and samples what can be sampled ahead; returns
+        its number.
 
         Raises:
             SamplerFailed: the sampler raised.
         """
         number = self._mirror.get_n_trials(0)
         with self._guarded():
-            waiting = self._mirror.get_all_trials(0, deepcopy=False, states=(TrialState.WAITING,))
-            self.study.sampler = self._sampler(waiting[0].number if waiting else number)
+            self.study.sampler = self._sampler(number if waiting is None else waiting)
+            self.study.waiting = waiting
             trial = self.study.ask()
             # Now, not when the first parameter is asked for: what has been learned by then depends on the worker.
             relative = {name: value for name, value in trial.relative_params.items() if name not in self._space}

@@ -186,7 +186,8 @@ class Trials:
 
     def ask(self) -> int:
         """Asks for the next trial; returns its number. Raises as ``Asker.ask`` does."""
-        number = self.asker.ask()
+        # What a person enqueued goes before what an objective did, and has its place beside the budget.
+        number = self.asker.ask(min(self.enqueued or self.within, default=None))
         self.enqueued.discard(number)
         self.within.discard(number)
         return number

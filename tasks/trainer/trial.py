@@ -170,25 +170,31 @@ class WorkerTrial(optuna.trial.Trial):
             super().set_constraint(key, value)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
-        with self._talk.turn(name):
-            known = self._cached_frozen_trial
-            if name in known.distributions:
-                check_distribution_compatibility(known.distributions[name], distribution)
-                return known.params[name]
-            sent = check_name("suggest", name)
-            wanted = distribution_to_json(distribution)
-            check_json("suggest", name, wanted)
-            # Both are Optuna's own, and say what is wrong with the value that a person gave, or with the range.
-            fixed = self._is_fixed_param(name, distribution)
-            distribution.single()
-            found = self._find_out(sent, distribution, wanted)
-            value = self._fixed_params[name] if fixed else distribution.to_external_repr(found)
-            # The value first, for a thread that finds the distribution takes it; and as new dictionaries, for another
-            # thread may be reading the old ones.
-            with self._talk.speaking():
-                known.params = {**known.params, name: value}
-                known.distributions = {**known.distributions, name: distribution}
-            return value
+        known = self._cached_frozen_trial
+        if name not in known.distributions:
+            with self._talk.turn(name):
+                if name not in known.distributions:
+                    return self._take(name, distribution)
+        check_distribution_compatibility(known.distributions[name], distribution)
+        return known.params[name]
+
+    def _take(self, name: str, distribution: BaseDistribution) -> Any:
+        """Finds out the value of a parameter, which is the trial's from now on."""
+        sent = check_name("suggest", name)
+        wanted = distribution_to_json(distribution)
+        check_json("suggest", name, wanted)
+        # Both are Optuna's own, and say what is wrong with the value that a person gave, or with the range.
+        fixed = self._is_fixed_param(name, distribution)
+        distribution.single()
+        found = self._find_out(sent, distribution, wanted)
+        value = self._fixed_params[name] if fixed else distribution.to_external_repr(found)
+        known = self._cached_frozen_trial
+        # The value first, for a thread that finds the distribution takes it; and as new dictionaries, for another
+        # thread may be reading the old ones.
+        with self._talk.speaking():
+            known.params = {**known.params, name: value}
+            known.distributions = {**known.distributions, name: distribution}
+        return value
 
     def _find_out(self, name: str, distribution: BaseDistribution, wanted: str) -> float:
         ahead = self._ahead.get(name)

@@ -96,13 +96,15 @@ def connect(redis_url: str) -> redis.Redis:
 
     A retried XADD would add its entry twice; whoever sends decides what is sent again.
     """
+    # A connection within one machine needs no signs of life, and redis-py takes none for it.
+    options = {} if redis_url.startswith("unix://") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         redis_url,
         socket_timeout=SOCKET_TIMEOUT,
         socket_connect_timeout=SOCKET_TIMEOUT,
-        socket_keepalive=True,
         health_check_interval=10,
         retry=Retry(NoBackoff(), 0),
+        **options,
     )
 
 

@@ -111,8 +111,8 @@ def test_a_value_beyond_its_range_and_lists_as_choices_are_drawn() -> None:
         for figure in plots[id].figures:
             assert png.render(figure, id)
         assert plots[id].figures, id
-    texts = " ".join(str(trace.x) for trace in plots["slice"].figures[0].data)
-    assert all(each in texts for each in ("[1]", "(1, 2)", "{'a': None}", "[1] 3"))
+    shown = {str(each).strip("'\"") for trace in plots["slice"].figures[0].data for each in trace.x}
+    assert shown >= {"[1]", "(1, 2)", "{'a': None}", "[1] 3"}
 
 
 @pytest.mark.parametrize("fanova", [True, False])

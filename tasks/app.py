@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from typing import Any, Final
+from urllib.parse import quote
 
 import celery
 import redis
@@ -82,7 +83,11 @@ def broker_url(redis_url: str) -> str:
         return f"{redis_url}{'&' if '?' in redis_url else '?'}ssl_cert_reqs=required"
     if not redis_url.startswith("unix://"):
         return redis_url
-    return "redis+socket://" + redis_url.removeprefix("unix://").replace("?db=", "?virtual_host=")
+    parse: Any = parse_url  # it has no types
+    found = parse(redis_url)
+    login = ":".join(quote(found.get(key) or "", safe="") for key in ("username", "password"))
+    database = f"?virtual_host={found['db']}" if "db" in found else ""
+    return f"redis+socket://{login + '@' if login != ':' else ''}{quote(found['path'])}{database}"
 
 
 def tls_options(redis_url: str) -> dict[str, Any]:

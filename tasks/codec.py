@@ -249,6 +249,11 @@ def is_artifact_of(token: str, id: str) -> bool:
     return id.startswith(f"{token}-")
 
 
+def is_checkpoint_of(token: str, location: str) -> bool:
+    """Whether attempt ``token`` may have saved a checkpoint there."""
+    return location.rpartition("/")[2].startswith(f"{token}-")
+
+
 def is_location(text: str) -> bool:
     """Whether ``text`` is a path below a folder, spelt so that it means the same on every kind of store."""
     return (

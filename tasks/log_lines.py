@@ -16,6 +16,7 @@ import logging
 import os
 import sys
 import threading
+import unicodedata
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -105,6 +106,34 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields, default=str)
 
 
+class TextLines(logging.Formatter):
+    """A line of text; a traceback follows indented. What a user's text holds of control characters, ends of lines and
+    marks that turn the direction of text is escaped, so that it can neither move a cursor nor look like a line."""
+
+    def __init__(self, process: str) -> None:
+        super().__init__(f"%(asctime)s %(levelname)s {process} %(message)s")
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = escape(super().formatMessage(self._prepared(record)))
+        if record.exc_info:
+            lines += "".join(f"\n    {escape(line)}" for line in self.formatException(record.exc_info).split("\n"))
+        return lines
+
+    def _prepared(self, record: logging.LogRecord) -> logging.LogRecord:
+        record.message = record.getMessage()
+        record.asctime = self.formatTime(record, self.datefmt)
+        return record
+
+
+def escape(text: str) -> str:
+    """Returns text with all that is no visible character written as in Python: ``\\x1b``, ``\\n``, ``\\u202e``."""
+    if text.isprintable():
+        return text
+    return "".join(
+        each if each.isprintable() or unicodedata.category(each) == "Zs" else repr(each)[1:-1] for each in text
+    )
+
+
 def set_up(process: str, form: str, level: str | int = logging.INFO) -> None:
     """Sends everything that is logged to stderr.
 
@@ -121,7 +150,7 @@ def set_up(process: str, form: str, level: str | int = logging.INFO) -> None:
         sys.excepthook = _log_uncaught
         threading.excepthook = lambda found: _log_uncaught(found.exc_type, found.exc_value, found.exc_traceback)
     else:
-        handler.setFormatter(logging.Formatter(f"%(asctime)s %(levelname)s {process} %(message)s"))
+        handler.setFormatter(TextLines(process))
     logging.basicConfig(level=level.upper() if isinstance(level, str) else level, handlers=[handler])
 
 

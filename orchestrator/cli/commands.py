@@ -19,6 +19,8 @@ from orchestrator.errors import BadInput, OrchestratorError
 from tasks.imports import RARELY
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from orchestrator.settings import Settings
     from orchestrator.spec import Spec
     from orchestrator.view.summary import Summary
@@ -231,6 +233,7 @@ def main() -> None:
         # As with ``python -m``: an objective beside the spec is found from the folder one works in.
         sys.path.insert(0, "")
     try:
+        _check_arguments(sys.argv[1:])
         cli.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
@@ -255,6 +258,17 @@ def main() -> None:
         name = "Redis" if found.server == "redis" else "the database"
         click.echo(f"orchestrator: {name} is not available now: {found.reason}; try again in a moment", err=True)
         sys.exit(1)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses what no terminal, database or JSON could take, before a command meets it.
+
+    Raises:
+        BadInput: an argument is not UTF-8.
+    """
+    for each in arguments:
+        if not each.isascii() and any("\ud800" <= character <= "\udfff" for character in each):
+            raise BadInput(f"argument {each[:100]!r}", "is not UTF-8", "give it in UTF-8, or rename the file")
 
 
 def _explained(error: click.ClickException) -> str:

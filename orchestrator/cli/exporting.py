@@ -30,7 +30,12 @@ from orchestrator.export import FORMATS
     help="Where to write [default: standard output].",
 )
 @click.option("--epochs", is_flag=True, help="A row for each epoch that was reported, instead of one for each trial.")
-def export(study: str, form: str | None, output: Path | None, epochs: bool) -> None:
+@click.option(
+    "--spreadsheet",
+    is_flag=True,
+    help="In CSV, put an apostrophe before texts that a spreadsheet would run as a formula.",
+)
+def export(study: str, form: str | None, output: Path | None, epochs: bool, spreadsheet: bool) -> None:
     """Write the trials of a study as a table.
 
     A row for each trial of STUDY: state, values, times in UTC, epochs, attempts, where it ran, why it was pruned or how
@@ -46,17 +51,19 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool) -> N
 
     form = form or _form_of(output)
     check_installed(form)
+    if spreadsheet and form != "csv":
+        raise BadInput("--spreadsheet", f"is for CSV, and {form} holds texts as they are", "take it out")
     if output is None and form == "parquet" and sys.stdout.isatty():
         raise BadInput("export as parquet", "is nothing for a terminal to show", "name a file with -o")
     with look() as history:
         listing = history.listing(study)
         table = epoch_rows(listing) if epochs else trial_rows(listing)
         if output is None:
-            write(table, form, sys.stdout.buffer)
+            write(table, form, sys.stdout.buffer, for_spreadsheets=spreadsheet)
             return
         try:
             with replacing(output.resolve()) as file:
-                write(table, form, file)
+                write(table, form, file, for_spreadsheets=spreadsheet)
         except OSError as error:
             raise BadInput(
                 str(output), f"cannot be written: {error.strerror or error}", "choose another file"

@@ -26,18 +26,25 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
     """Add a trial with known-good parameters.
 
     It is the next one of STUDY that runs, and adds to the budget; a study that was finished goes on for it. Parameters
-    that are not given are sampled. VALUE is a number, true, false, null, or else a string.
+    that are not given are sampled. VALUE is JSON, such as a number, true, null or a list, or else
+    a string.
 
     \b
-    orchestrator enqueue digits lr=0.003 optimizer=adam
+    orchestrator enqueue digits lr=0.003 optimizer=adam 'layers=[64, 64]'
     """
-    from orchestrator.spec.configuration import check_configuration, doubts, read_configuration
+    from orchestrator.spec.configuration import (
+        check_configuration,
+        check_structured,
+        doubts,
+        read_configuration,
+    )
 
     params = read_configuration(values)
     with look() as history:
         # Here as well as where it is applied: what is wrong is said also where nobody runs who would apply it.
         check_configuration(history.spec(study), params, f"study '{study}'")
         known = history.listing(study).parameters()
+    check_structured(params, known, f"study '{study}'")
     for doubt in doubts(params, known, study):
         click.echo(f"note: {doubt}", err=True)
     _add("enqueue", study, {"params": params})

@@ -14,6 +14,7 @@ from orchestrator.lifecycle import AttemptEvent, AttemptState
 from orchestrator.pruning import Decision
 from orchestrator.sampling import SamplerFailed
 from orchestrator.study_states import ENDED
+from tasks.codec import is_checkpoint_of
 from tasks.contract import (
     Alive,
     Artifact,
@@ -75,7 +76,7 @@ def fold(core: Core, event: Event, at: float) -> bool:
     elif row.state not in (AttemptState.RUNNING, AttemptState.STOPPING):
         # What a superseded runner still has to say is taken off its hands and dropped.
         row.acknowledged = event.seq
-        if isinstance(body, Checkpoint):
+        if isinstance(body, Checkpoint) and is_checkpoint_of(row.token, body.ref.location):
             core.checkpoints.refuse(row.trial, body.ref)
         elif isinstance(body, Artifact):
             core.artifacts.refuse(row, body.ref)
@@ -170,7 +171,9 @@ def _look(core: Core, row: AttemptRow, seq: int) -> None:
 
 
 def _checkpoint(core: Core, row: AttemptRow, body: Checkpoint, at: float) -> None:
-    if _runs_or_counts_late(core, row):
+    if not is_checkpoint_of(row.token, body.ref.location):
+        core.counts["foreign"] += 1
+    elif _runs_or_counts_late(core, row):
         core.checkpoints.add(row.trial, body.ref, at)
     elif not core.trials.is_open(row.trial):
         core.checkpoints.refuse(row.trial, body.ref)

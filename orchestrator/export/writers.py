@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from importlib.util import find_spec
 from itertools import islice
@@ -16,6 +16,9 @@ from orchestrator.export.rows import NOTHING, Column, Kind, Rows, lossless, spec
 from orchestrator.view.json_lines import json_list
 
 INSTALL: Final = "pip install 'trial-orchestrator[export]'"
+
+_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the full-width ones, too
+"""What a text begins with that Excel, LibreOffice or Google Sheets may take for a formula."""
 
 _GROUP: Final = 5_000
 """Rows that Parquet takes at once."""
@@ -31,24 +34,39 @@ def check_installed(form: str) -> None:
         raise BadInput("export as parquet", "needs pyarrow, which is not installed", INSTALL)
 
 
-def write(table: Rows, form: str, file: IO[bytes]) -> None:
-    """Writes a table in one of ``FORMATS``."""
+def write(table: Rows, form: str, file: IO[bytes], *, for_spreadsheets: bool = False) -> None:
+    """Writes a table in one of ``FORMATS``.
+
+    Args:
+        table: The rows.
+        form: The format.
+        file: Takes them.
+        for_spreadsheets: Of CSV, whether a text that a spreadsheet would take for a formula begins with an apostrophe.
+    """
     if form == "parquet":
         _write_parquet(table, file)
         return
     # What UTF-8 cannot hold, half of a surrogate pair, is escaped.
     text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     try:
-        (_write_csv if form == "csv" else _write_json)(table, text)
+        if form == "csv":
+            _write_csv(table, text, _harmless if for_spreadsheets else str)
+        else:
+            _write_json(table, text)
     finally:
         text.detach()
 
 
-def _write_csv(table: Rows, file: IO[str]) -> None:
+def _write_csv(table: Rows, file: IO[str], guard: Callable[[str], str]) -> None:
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow([column.name for column in table.columns])
+    writer.writerow([guard(column.name) for column in table.columns])
     for row in table.rows:
-        writer.writerow(list(map(_text, row)))
+        writer.writerow([guard(value) if isinstance(value, str) else _text(value) for value in row])
+
+
+def _harmless(text: str) -> str:
+    """Numbers do not come here: of a text alone a spreadsheet may make a formula."""
+    return f"'{text}" if text.startswith(_FORMULA) else text
 
 
 def _text(value: Any) -> str:

@@ -15,6 +15,21 @@ from tasks.regular_files import open_log, open_regular
 STOP_SECONDS = 15.0
 
 
+def last_words(text: str) -> str:
+    """Returns what a log ends with: the command line's own error, the exception of its last traceback behind which
+    other lines may stand, or else the last line that is not blank."""
+    lines = [line for line in text.splitlines() if line.strip()]
+    for index in range(len(lines) - 1, -1, -1):
+        line = lines[index]
+        if line.startswith("orchestrator: "):
+            return line
+        if line.lstrip().startswith("Traceback (most recent call last)"):
+            depth = len(line) - len(line.lstrip())
+            same = (each for each in lines[index + 1 :] if len(each) - len(each.lstrip()) <= depth)
+            return next(same, lines[-1]).strip()
+    return lines[-1].strip() if lines else ""
+
+
 class Child:
     """A process of ours, in a session of its own so that Ctrl-C reaches only its parent.
 
@@ -52,14 +67,13 @@ class Child:
         return self._process.poll()
 
     def last_words(self) -> str:
-        """Returns the last line of its log that is not blank."""
+        """Returns the error that it ended with, as its log has it, or else the last line that is not blank."""
         try:
             with os.fdopen(open_regular(self.log), errors="replace") as file:
                 text = file.read()
         except OSError as error:
             return f"its log cannot be read: {error.strerror}"
-        lines = [line for line in text.splitlines() if line.strip()]
-        return lines[-1] if lines else ""
+        return last_words(text)
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
         """Asks it to end, and ends its whole session when it does not."""

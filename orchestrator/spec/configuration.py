@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import Fault, dotted, got, nearest, show
+from orchestrator.spec.values import check_json
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -42,14 +43,29 @@ def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
     if not isinstance(params, dict) or not params:
         raise Fault("a configuration holds no values", "give some, as in lr=0.001")
     for name, value in params.items():
-        if isinstance(value, list | dict) or (isinstance(value, float) and not math.isfinite(value)):
-            raise Fault(got(value), "it must be a number, a string, true, false or null", (str(name),))
+        if isinstance(value, float) and not math.isfinite(value):
+            raise Fault(got(value), "it must be a finite number", (str(name),))
+        if isinstance(value, list | dict):
+            # Choices of an objective's own may be lists and tables; those of a [space] are not, as is said below.
+            check_json(value, (str(name),), null=True)
         if not space:
             continue
         if name not in space:
             raise Fault("there is no such parameter in [space]", nearest(str(name), space), (str(name),))
         if not contains(space[name], value):
             raise Fault(f"is {show(value)}", f"it must be a value of {space[name]}", (str(name),))
+
+
+def check_structured(params: Mapping[str, Any], known: Mapping[str, Sequence[BaseDistribution]], where: str) -> None:
+    """Refuses a list or a table for a parameter that has been a number in all trials: only a choice can be one.
+
+    Raises:
+        BadInput: a value is one.
+    """
+    for name, value in params.items():
+        kinds = known.get(name)
+        if isinstance(value, list | dict) and kinds and not any(hasattr(each, "choices") for each in kinds):
+            raise BadInput(f"{where}: {name}", got(value), "it must be a number, a string, true, false or null")
 
 
 def doubts(params: Mapping[str, Any], known: Mapping[str, Sequence[BaseDistribution]], study: str) -> Iterator[str]:

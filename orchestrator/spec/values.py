@@ -97,8 +97,13 @@ def check_text(text: str, key: tuple[str | int, ...] = ()) -> str:
     return text
 
 
-def check_json(value: Any, key: tuple[str | int, ...] = ()) -> Any:
+def check_json(value: Any, key: tuple[str | int, ...] = (), *, null: bool = False) -> Any:
     """Returns the value if JSON, the database and the message to a worker all carry it unchanged.
+
+    Args:
+        value: Any.
+        key: Where it stands.
+        null: Whether it may hold nulls, which TOML does not have.
 
     Raises:
         Fault: with the key of the part that they do not.
@@ -110,11 +115,11 @@ def check_json(value: Any, key: tuple[str | int, ...] = ()) -> Any:
             if not isinstance(name, str):
                 raise Fault(f"has a key that {got(name)}", "keys must be strings", key)
             check_text(name, (*key, name))
-            check_json(item, (*key, name))
+            check_json(item, (*key, name), null=null)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            check_json(item, (*key, index))
-    else:
+            check_json(item, (*key, index), null=null)
+    elif value is not None or not null:
         check_scalar(value, key)
     return value
 

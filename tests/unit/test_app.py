@@ -16,6 +16,9 @@ CA = "ssl_ca_certs=%2Fsome%20where%2Fca.pem"
     [
         ("redis://:p@h:1/2", "redis://:p@h:1/2"),
         ("unix:///run/redis.sock?db=3", "redis+socket:///run/redis.sock?virtual_host=3"),
+        ("unix:///run/redis.sock", "redis+socket:///run/redis.sock"),
+        ("unix://me:p%40s@/run/redis.sock?db=3", "redis+socket://me:p%40s@/run/redis.sock?virtual_host=3"),
+        ("unix:///run/redis.sock?password=p%40s&db=3", "redis+socket://:p%40s@/run/redis.sock?virtual_host=3"),
         ("rediss://h/0", "rediss://h/0?ssl_cert_reqs=required"),
         (f"rediss://h/0?{CA}", f"rediss://h/0?{CA}&ssl_cert_reqs=required"),
         ("rediss://h/0?ssl_cert_reqs=none", "rediss://h/0?ssl_cert_reqs=none"),

@@ -141,3 +141,16 @@ def test_what_a_parameter_can_be(distributions: list[BaseDistribution], kind: st
 def test_what_attributes_are() -> None:
     found = kinds_of_attributes([("a", 1), ("a", 2.5), ("b", "x"), ("b", None), ("c", [1]), ("d", True), ("d", 1)])
     assert found == {"a": "float", "b": "text", "c": "json", "d": "json"}
+
+
+def test_a_spreadsheet_runs_no_text_as_a_formula() -> None:
+    texts = ["=1+1", "+1", "-1", "@SUM(A1)", "\tx", "\nx", "\uff1d1", "plain", "a=1", ""]
+    columns = [Column("params_kind", "text"), Column("=params", "float"), Column("user_attrs_any", "json")]
+    rows: list[list[Any]] = [[text, -1.5, text] for text in texts]
+    for safe in (True, False):
+        file = io.BytesIO()
+        writers.write(Rows(columns, iter(rows)), "csv", file, for_spreadsheets=safe)
+        head, *read = csv.reader(io.StringIO(file.getvalue().decode(), newline=""))
+        guarded = [f"'{text}" if safe and index < 7 else text for index, text in enumerate(texts)]
+        assert head[1] == ("'=params" if safe else "=params")
+        assert read == [[text, "-1.5", text] for text in guarded], "numbers stay numbers"

@@ -139,3 +139,24 @@ def test_text_is_as_it_was(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
     log_lines.set_up("serve", "text")
     logging.getLogger("x").warning("study %s", "s", extra={"action": "a", **ABOUT})
     assert capsys.readouterr().err.endswith(" WARNING serve study s\n")
+
+
+def test_a_line_of_text_holds_nothing_that_moves_a_cursor_or_looks_like_another_line() -> None:
+    forged = "\x1b[2J\x1b[31mgone\n2026-01-01 00:00:00 INFO serve study s finished\r\u202e\u2028\x9b\ud800 ü\u3000日本"
+    formatter = log_lines.TextLines("serve")
+    try:
+        raise ValueError(forged)
+    except ValueError as error:
+        found = (type(error), error, error.__traceback__)
+    values = {"name": "n", "levelname": "INFO", "msg": "trial failed: %s", "args": (forged,), "exc_info": found}
+
+    first, *traceback = formatter.format(logging.makeLogRecord(values)).split("\n")
+
+    assert first.endswith(
+        "INFO serve trial failed: \\x1b[2J\\x1b[31mgone\\n2026-01-01 00:00:00 INFO serve study s finished"
+        "\\r\\u202e\\u2028\\x9b\\ud800 ü\u3000日本"
+    )
+    assert traceback[0] == "    Traceback (most recent call last):"
+    assert all(line.startswith("    ") for line in traceback)
+    for line in (first, *traceback):
+        assert line.replace("\u3000", "").isprintable()

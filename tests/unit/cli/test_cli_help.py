@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 
 import click
@@ -121,3 +122,17 @@ def test_without_a_command_the_help_is_shown(
     assert (ended.value.code, told.out) == (2, "")
     assert told.err.startswith("Usage: orchestrator")
     assert "(see" not in told.err
+
+
+@pytest.mark.parametrize("name", [name for name, _ in commands()])
+def test_arguments_that_are_not_utf_8_are_refused_in_one_line(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every command, whatever it would have done with them: an argument, an option's value, an option."""
+    for odd in ("a\udcffb", "--name=\udcff", "--\udcff"):
+        monkeypatch.setattr(sys, "argv", ["orchestrator", name, odd])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        shown = capsys.readouterr()
+        assert (ended.value.code, shown.out) == (2, "")
+        assert shown.err == f"orchestrator: argument {odd!r}: is not UTF-8; give it in UTF-8, or rename the file\n"

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
+import optuna
 import pytest
 from driver import World, learning, make_spec
 from programs import LADDER, conditional, number, saving
 
+from orchestrator.errors import BadInput
+from orchestrator.spec.configuration import check_configuration, check_structured, read_configuration
 from tasks.contract import StudyStop
 
 GOOD = {"x": 0.75}
@@ -129,3 +133,27 @@ def test_a_number_beyond_the_range_is_tried_as_it_is() -> None:
     world.run()
     assert world.counts == {"COMPLETE": 7}
     assert 5.0 in [trial.params["rate"] for trial in world.ledger.snapshot().trials]
+
+
+@pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_a_choice_that_is_a_list_is_enqueued(rebuild: bool) -> None:
+    choices: Any = [[32], [64, 64], {"a": None}]
+    kind = optuna.distributions.CategoricalDistribution(choices)
+    params = read_configuration(["layers=[64, 64]"])
+    world = World(make_spec(trials=1, space=None), learning, rebuild=rebuild)
+    check_configuration(world.engine.spec, params, "study 's'")
+    trials = world.engine.trials
+    number = trials.enqueue(params, extra=True)
+    assert trials.asker.ask() == number
+    assert trials.asker.suggest(number, "layers", optuna.distributions.distribution_to_json(kind)) == 1.0
+
+
+def test_a_list_is_refused_where_the_parameter_has_been_a_number() -> None:
+    known = {"x": [optuna.distributions.FloatDistribution(0, 1)]}
+    with pytest.raises(BadInput, match=r"study 's': x: is an array \(1 entry\); it must be a number"):
+        check_structured({"x": [1]}, known, "study 's'")
+    check_structured({"y": [1]}, known, "study 's'")
+    for text, piece in (("x=[NaN]", "x[0]: is nan"), (f"x={'[' * 40}{']' * 40}", "nested more than 32 deep")):
+        with pytest.raises(BadInput, match=re.escape(piece)):
+            check_configuration(make_spec(space=None), read_configuration([text]), "study 's'")

@@ -213,3 +213,19 @@ def test_an_objective_may_save_without_reporting() -> None:
     world = World(make_spec(trials=2), objective).run()
     assert world.counts == {"COMPLETE": 2}
     assert not world.files.there
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_an_event_names_no_checkpoint_but_its_own_attempts(late: bool) -> None:
+    """Neither to be kept, nor, when it comes too late, to be deleted."""
+    world = World(make_spec(trials=2), saving(epochs=4), slots=2)
+    run = reach(world, 0, Checkpoint, 1)
+    reach(world, 1, Checkpoint, 1)
+    (location,) = (row.location for row in world.ledger.checkpoints.values() if row.trial == 1)
+    if late:
+        world.lose(run, still_there=True)
+    before = {row.location: row.trial for row in world.ledger.checkpoints.values()}
+    stolen = Checkpoint(ref=CheckpointRef(step=9, location=location, digest="0" * 64, size=1))
+    world.deliver(run.event(stolen))
+    assert {row.location: row.trial for row in world.ledger.checkpoints.values()} == before
+    assert location in world.files.there

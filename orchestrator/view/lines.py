@@ -7,7 +7,7 @@ from collections import Counter
 from typing import TextIO
 
 from orchestrator.notices import Notice, OtherSource, Progress, TakenUp, TrialEnded
-from orchestrator.view.words import count, duration, number, numbers, one_line
+from orchestrator.view.words import count, duration, number, numbers, one_line, silence
 
 TRACEBACK_LINES = 30
 ALIKE = 3
@@ -45,6 +45,10 @@ class LineView:
         if before is None:
             self._write(state_line(notice))
         self._flush(_ended(notice) - len(self._ended))
+        known = () if before is None else {line.trial for line in before.slots if line.silent is not None}
+        for line in notice.slots:
+            if line.silent is not None and line.pace is not None and line.trial not in known:
+                self._write(f"trial {line.trial}: {silence(line.silent, line.pace)}")
         if before is not None and (before.state, before.reason) != (notice.state, notice.reason):
             self._write(state_line(notice))
 

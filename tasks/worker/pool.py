@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import logging
 import os
 import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -37,6 +39,14 @@ from tasks.lifeline import adopt_orphans, die_with_parent
 from tasks.signing import Purpose
 from tasks.worker import remote_control
 from tasks.worker.ground import Ground
+
+log = logging.getLogger(__name__)
+
+AGAIN_SECONDS = 1.0
+"""Pause before a pool process that could not be set up makes room for the next one."""
+
+KEEPER_THREADS = ("publisher", "replies", "artifacts", "uploads", "preload")
+"""Names of the threads that a keeper cannot do without."""
 
 PRELOAD_SECONDS = 600
 """How long it is kept how the import of a preloaded objective went."""
@@ -127,6 +137,16 @@ class Pool:
     def _begin_process(self, **_: Any) -> None:
         die_with_parent(self._main_pid)
         adopt_orphans()
+        threading.excepthook = _end_with_thread
+        try:
+            self._make_keeper()
+        except Exception:
+            # Celery would pass over it, and give tasks to a process without a keeper.
+            log.critical("a slot could not be set up; it is tried again", exc_info=True, extra={"action": "no_keeper"})
+            time.sleep(AGAIN_SECONDS)
+            os._exit(os.EX_SOFTWARE)
+
+    def _make_keeper(self) -> None:
         if self._shared.exposition is not None:
             self._shared.exposition.leave_to_parent()
         manner, ground = self._manner, self._ground
@@ -218,6 +238,14 @@ class Pool:
         pool._pool.on_process_down = tell
         if self._shared.exposition is not None:
             self._shared.exposition.start()
+
+
+def _end_with_thread(arguments: threading.ExceptHookArgs) -> None:
+    """Ends a keeper of which a thread has ended by an exception: without its publisher it would train unheard."""
+    name = "" if arguments.thread is None else arguments.thread.name
+    log.critical("the thread '%s' of a keeper has failed", name, exc_info=arguments.exc_value)
+    if name in KEEPER_THREADS:
+        os._exit(os.EX_SOFTWARE)
 
 
 def _pool_process(begin: Callable[[], None]) -> type[asynpool.Worker]:

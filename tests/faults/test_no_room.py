@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,7 @@ from backing import embedded_servers
 from fleet import Fleet, fleet, follow_to_end, wait_for
 
 from orchestrator.storage.look import open_history
+from tests.installed import NotInstalled
 
 SPEC = """
 name = "{name}"
@@ -39,8 +41,9 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
 def small_disk(folder: Path, options: str) -> Iterator[Path]:
     """A disk of its own, where this user may mount one."""
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True).returncode:
-        pytest.skip("this user may not mount a disk")
+    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
+        raise NotInstalled("the right to mount a disk")
     try:
         yield folder
     finally:

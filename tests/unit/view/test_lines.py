@@ -8,7 +8,7 @@ import math
 import pytest
 from view_notices import ended, failed, progress
 
-from orchestrator.notices import Notice, OtherSource, TakenUp
+from orchestrator.notices import Notice, OtherSource, SlotLine, TakenUp
 from orchestrator.view.lines import LineView, traceback_lines
 
 
@@ -166,3 +166,12 @@ def test_what_was_taken_up_is_said_once() -> None:
 def test_other_source_is_a_warning() -> None:
     lines = logged(progress(), OtherSource(number=3, first=0, digest="bb"))
     assert lines[-1].startswith("warning: trial 3 trains with other source than trial 0")
+
+
+def test_a_trial_that_fell_silent_is_said_once() -> None:
+    quiet = [
+        progress(slots=(SlotLine(slot="w@h/0", device="cpu", trial=3, attempt=1, silent=seconds, pace=0.3),))
+        for seconds in (None, 12.0, 14.0)
+    ]
+    lines = logged(*quiet)
+    assert lines[1:] == ["trial 3: last report 12.0s ago, usually every 0.30s"]

@@ -210,6 +210,23 @@ def test_without_a_group_it_says_so_and_a_new_one_begins_with_what_is_there(bus:
     bus.broker().waiting(["trials"])
 
 
+def test_whether_there_is_more_to_read_and_where_it_ends(bus: Bus) -> None:
+    stream = bus.stream()
+    stream.prepare()
+    assert stream.end() is None
+    assert not stream.drained
+    ids = [bus.add({b"e": b"x"}) for _ in range(BATCH + 1)]
+    assert stream.end() == ids[-1]
+    # What is pending says nothing of what is new, and neither does a batch that is full.
+    for expected, drained in ((BATCH, False), (1, True), (0, True)):
+        assert len(stream.read(0.001)) == expected
+        assert stream.drained == drained
+    stream.read_pending_again()
+    assert len(stream.read(0.001)) == BATCH
+    assert not stream.drained
+    assert stream.end() == ids[-1]
+
+
 def test_an_entry_that_is_gone_while_it_is_pending_is_acknowledged_all_the_same(bus: Bus) -> None:
     stream = bus.stream()
     stream.prepare()

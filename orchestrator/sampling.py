@@ -22,7 +22,7 @@ from orchestrator.mirror import Mirror
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import can_be
 from orchestrator.spec.exhaustive import cells_taken, leaves_nothing
-from orchestrator.spec.samplers import build_sampler, grid_cells
+from orchestrator.spec.samplers import build_sampler, grid
 from tasks.contract import Parameter
 
 AHEAD = "orchestrator:ahead"
@@ -69,6 +69,7 @@ class Asker:
         self._kept = build_sampler(spec, seed) if ":" in spec.sampler.name else None
         self.study = _Study(spec.name, mirror, self._sampler(0), optuna.pruners.NopPruner())
         self._space = spec.distributions()
+        self._grid = grid(spec) if spec.sampler.name == "grid" else {}
         self._seen = IntersectionSearchSpace(include_pruned=True)
         self._trials: dict[int, optuna.Trial] = {}
 
@@ -83,7 +84,7 @@ class Asker:
         """Whether nothing is left to try: what can be counted is, a sampler of the user's has to say so."""
         name = self._spec.sampler.name
         if name == "grid":
-            return cells_taken(self._mirror.get_all_trials(0, deepcopy=False), grid_cells(self._spec))
+            return cells_taken(self._mirror.get_all_trials(0, deepcopy=False), self._grid)
         if name == "brute_force":
             return leaves_nothing(self._mirror.get_all_trials(0, deepcopy=False))
         return self._kept is not None and self.study.stopped

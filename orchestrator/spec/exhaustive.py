@@ -1,17 +1,18 @@
 """Samplers that try everything: how they see the study, and when nothing is left to try.
 
-Leans on two private names of Optuna's brute force sampler, its tree and how it is filled; the engine's tests of that
-sampler fail when they change.
+Leans on two private names of Optuna's brute force sampler, its tree and how it is filled, and on four of its grid
+sampler, what it makes of its arguments; the engine's tests of these samplers fail when they change.
 """
 
 from __future__ import annotations
 
-from collections.abc import Container
+import math
+from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
 
 import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution
-from optuna.samplers import BruteForceSampler
+from optuna.samplers import BruteForceSampler, GridSampler
 from optuna.samplers._brute_force import _TreeNode
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
@@ -94,10 +95,52 @@ def _goes_on(tree: _TreeNode, trial: FrozenTrial) -> bool:
     return bool(getattr(node, "children", None))
 
 
-def cells_taken(trials: list[FrozenTrial], cells: int) -> bool:
-    """Whether each of a grid's cells has been dealt, those that are being tried included.
+class Grid(GridSampler):
+    """Optuna's, on the cells that have been dealt by any grid.
 
-    Optuna's own answer leaves these out, and would have them tried again.
+    Optuna tells cells by their numbers, and these depend on the seed of the sampler that dealt them: a study that was
+    begun with another one would get some cells twice and others never. Here a cell is what its trial was given.
     """
-    taken = {trial.system_attrs["grid_id"] for trial in trials if "grid_id" in trial.system_attrs}
-    return len(taken) >= cells
+
+    def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
+        storage, number = study._storage, trial._trial_id
+        if "grid_id" in trial.system_attrs or "fixed_params" in trial.system_attrs:
+            return
+        dealt = _dealt(storage.get_all_trials(study._study_id, deepcopy=False), self._param_names)
+        cell = trial.number
+        if cell >= len(self._all_grids) or _cell(self._all_grids[cell]) in dealt:
+            left = [place for place, values in enumerate(self._all_grids) if _cell(values) not in dealt]
+            cell = int(self._rng.rng.choice(left or len(self._all_grids)))
+        storage.set_trial_system_attr(number, "search_space", self._search_space)
+        storage.set_trial_system_attr(number, "grid_id", cell)
+
+    def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
+        """Nothing: whether anything is left is asked before each ask, and has to survive a restart."""
+
+
+def cells_taken(trials: list[FrozenTrial], space: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether each cell of a grid has been dealt, those that are being tried included."""
+    names = sorted(space)
+    allowed = [set(_cell(space[name])) for name in names]
+    dealt = _dealt(trials, names)
+    taken = sum(all(value in values for value, values in zip(cell, allowed, strict=True)) for cell in dealt)
+    return taken >= math.prod(map(len, allowed))
+
+
+def _dealt(trials: Iterable[FrozenTrial], names: Sequence[str]) -> set[tuple[Any, ...]]:
+    """Returns the cells of the trials that a grid dealt; one that has not got all of its parameters is in none."""
+    return {
+        _cell(trial.params[name] for name in names)
+        for trial in trials
+        if "grid_id" in trial.system_attrs and all(name in trial.params for name in names)
+    }
+
+
+def _cell(values: Iterable[Any]) -> tuple[Any, ...]:
+    """Returns values that are equal where a person would say so: ``0.1 + 0.2`` is 0.3, and true is not 1."""
+    return tuple(
+        (type(value).__name__, value)
+        if isinstance(value, bool | str) or value is None
+        else ("number", float(f"{value:.12g}"))
+        for value in values
+    )

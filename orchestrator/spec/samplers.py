@@ -104,7 +104,7 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
         for key, parameter in spec.space.items():
             _check_size(key, _length(parameter), "values of one parameter")
     if name == "grid":
-        arguments |= {"search_space": _grid(spec), "seed": 0}
+        arguments |= {"search_space": grid(spec), "seed": 0}
     elif name == "qmc":
         # What a sequence cannot give (the first trial, conditional parameters) is drawn anew for each instance.
         arguments |= {"seed": spec.seed or 0, "independent_sampler": optuna.samplers.RandomSampler(seed=seed)}
@@ -125,10 +125,10 @@ def sampler_class(name: str) -> type[BaseSampler]:
     """Returns the class of a sampler that is known by its name."""
     import optuna
 
-    if name == "brute_force":
-        from orchestrator.spec.exhaustive import BruteForce
+    if name in ("grid", "brute_force"):
+        from orchestrator.spec.exhaustive import BruteForce, Grid
 
-        return BruteForce
+        return Grid if name == "grid" else BruteForce
     maker: type[BaseSampler] = getattr(optuna.samplers, _CLASSES[name])
     return maker
 
@@ -198,12 +198,7 @@ def _check_front(arguments: Mapping[str, Any], objectives: int) -> None:
         raise BadInput("sampler.dividing_parameter", problem, f"it must be at most {largest}")
 
 
-def grid_cells(spec: Spec) -> int:
-    """Returns the number of combinations in the grid of ``spec``."""
-    return math.prod(_length(parameter) for parameter in spec.space.values())
-
-
-def _grid(spec: Spec) -> dict[str, list[Any]]:
+def grid(spec: Spec) -> dict[str, list[Any]]:
     """Returns every value of every parameter, after counting them."""
     cells = 1
     for key, parameter in spec.space.items():

@@ -21,7 +21,7 @@ PARAMETER = "[space]\nx = { type = 'float', low = 0, high = 1 }\n"
 SAMPLERS = {
     "tpe": ("", "TPESampler"),
     "random": ("", "RandomSampler"),
-    "grid": ("", "GridSampler"),
+    "grid": ("", "Grid"),
     "gp": ("deterministic_objective = true", "GPSampler"),
     "qmc": ("qmc_type = 'halton'\nscramble = true", "QMCSampler"),
     "nsgaii": ("population_size = 10", "NSGAIISampler"),

@@ -14,6 +14,7 @@ import multiprocessing
 import multiprocessing.queues
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -36,11 +37,14 @@ _WAITING: Final = (
 )
 """Functions in which a helper waits for work, and in nothing that they call but a lock."""
 
-_POOLS: Final[tuple[tuple[str, str, Callable[[Any], set[int]]], ...]] = (
+_HOLDERS: Final[tuple[tuple[str, str, Callable[[Any], set[int]]], ...]] = (
     ("multiprocessing.pool", "Pool", lambda pool: {each.pid for each in pool._pool} if pool._state == "RUN" else set()),
+    ("multiprocessing.managers", "BaseManager", lambda manager: {getattr(manager._process, "pid", 0)}),
     ("concurrent.futures.process", "ProcessPoolExecutor", lambda pool: set(pool._processes or ())),
+    ("subprocess", "Popen", lambda process: set() if process in subprocess._active else {process.pid}),  # type: ignore
 )
-"""Module and name of pools, and what tells which processes one has."""
+"""Module and name of what has processes of its own, and what tells which. Of what was dropped, subprocess itself keeps
+the processes that still run."""
 
 
 @dataclass(frozen=True)
@@ -66,8 +70,8 @@ def end(before: Running) -> str:
     gc.collect()
     _end_joblib()
     _end_forkserver()
-    if pool := _open_pool(before):
-        return f"an open {pool} (used in a 'with' statement, it would not be left)"
+    if held := _held(before):
+        return f"a {held}, which is still referred to; end it in the trial, as a 'with' statement does"
     deadline = time.monotonic() + PATIENCE_SECONDS
     if children := _end_children(before, deadline):
         return f"{len(children)} child process(es) that cannot be ended: {', '.join(map(_described, children[:3]))}"
@@ -175,13 +179,14 @@ def _end_forkserver() -> None:
             module._forkserver._stop()
 
 
-def _open_pool(before: Running) -> str:
-    """Returns the kind of a process pool that something still holds, and that would notice the end of its processes."""
-    for module, name, processes_of in _POOLS:
+def _held(before: Running) -> str:
+    """Returns what something still holds that would notice the end of its processes, or nothing."""
+    new = set(_new(before))
+    for module, name, processes_of in _HOLDERS:
         kind = getattr(sys.modules.get(module), name, None)
-        for pool in _objects(kind) if kind is not None else ():
-            if processes_of(pool) - before.children:
-                return f"{module}.{name}"
+        for holder in _objects(kind) if kind is not None else ():
+            if processes := processes_of(holder) & new:
+                return f"{module}.{name} of process {_described(min(processes))}"
     return ""
 
 

@@ -26,7 +26,7 @@ from torch.utils.data import DataLoader
 
 held = []
 
-def train(trial, loader):
+def train(trial, loader, hold):
     print(*[p.pid for p in multiprocessing.active_children()], end=" ", flush=True)
     total = 0.0
     for step, batch in enumerate(loader):
@@ -34,23 +34,25 @@ def train(trial, loader):
             print("started", *[p.pid for p in multiprocessing.active_children()], flush=True)
         total += float(batch.sum())
         trial.report(total, step)
+        if step == hold:
+            threading.Event().wait()
     return total
 
 def loader(persistent, more=64):
     return DataLoader(torch.ones(more), num_workers=2, persistent_workers=persistent)
 
-def local(trial, persistent):
-    return train(trial, loader(persistent))
+def local(trial, persistent, hold=None):
+    return train(trial, loader(persistent), hold)
 
-def in_a_cycle(trial, persistent):
+def in_a_cycle(trial, persistent, hold):
     own = {"loader": loader(persistent)}
     own["self"] = own
-    return train(trial, own["loader"])
+    return train(trial, own["loader"], hold)
 
 kept = loader(True)
 
-def of_the_module(trial):
-    return train(trial, kept)
+def of_the_module(trial, hold=None):
+    return train(trial, kept, hold)
 
 def held_in_mid_epoch(trial, persistent):
     held[:] = [iter(loader(persistent))]
@@ -130,6 +132,21 @@ def open_pool(trial):
     held[0].map(pid, range(4))
     return 0.5
 
+def held_process(trial):
+    held[:] = [subprocess.Popen(["sleep", "600"])]
+    return 0.5
+
+def manager(trial):
+    held[:] = [multiprocessing.Manager()]
+    return 0.5
+
+def managed(trial):
+    with multiprocessing.Manager() as manager:
+        manager.list().append(1)
+    multiprocessing.Manager().list().append(1)
+    held[:] = [manager]
+    return 0.5
+
 def endless_thread(trial):
     threading.Thread(target=time.sleep, args=(600,), name="left over", daemon=True).start()
     return 0.5
@@ -174,6 +191,7 @@ STAY: dict[str, tuple[dict[str, Any], int | None]] = {
     "an executor that nothing holds": ({"objective": "executor", "kind": "ProcessPoolExecutor"}, None),
     "one of threads": ({"objective": "executor", "kind": "ThreadPoolExecutor"}, None),
     "a pool that nothing holds": ({"objective": "pool"}, None),
+    "managers that have ended": ({"objective": "managed"}, None),
     "shared memory": ({"objective": "shared"}, None),
     "threads that wait for work": ({"objective": "threads"}, None),
 }
@@ -181,7 +199,9 @@ STAY: dict[str, tuple[dict[str, Any], int | None]] = {
 REPLACED = {
     "endless_thread": "the trial left threads behind: left over",
     "busy_threads": "the trial left threads behind: busy_0",
-    "open_pool": "the trial left an open multiprocessing.pool.Pool (used in a 'with' statement, it would not be left)",
+    "open_pool": "the trial left a multiprocessing.pool.Pool of process ",
+    "held_process": "the trial left a subprocess.Popen of process ",
+    "manager": "the trial left a multiprocessing.managers.BaseManager of process ",
 }
 
 
@@ -201,6 +221,8 @@ def alive(pid: int) -> bool:
 @pytest.mark.parametrize("name", STAY)
 def test_the_process_stays_and_nothing_of_the_trial_does(process: Played, name: str) -> None:
     args, stop_at = STAY[name]
+    if stop_at is not None:
+        args = args | {"hold": stop_at}
     assert process.train(**args, stop_at=stop_at) == Ready()
     assert isinstance(process.outcome, Finished if stop_at is None else Left), process.outcome
     started = [int(word) for word in process.log.split() if word.isdecimal() and int(word) != process.process.pid]
@@ -222,7 +244,10 @@ def test_one_that_goes_on_with_an_iterator_of_another_trial_is_told(process: Pla
 def test_what_cannot_be_ended_is_named(tmp_path: Path, objective: str) -> None:
     lean = SOURCE.replace("import torch\nfrom torch.utils.data import DataLoader\n", "").replace("kept =", "#")
     with played(tmp_path, lean) as it:
-        assert it.train(objective) == Ready(healthy=False, why=REPLACED[objective])
+        ready = it.train(objective)
+        assert isinstance(ready, Ready)
+        assert not ready.healthy
+        assert ready.why.startswith(REPLACED[objective])
 
 
 CYCLES = """

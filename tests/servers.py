@@ -234,7 +234,8 @@ def postgresql_programs() -> Path:
         NotInstalled: there are none, or none that an ordinary user may start.
     """
     if on_path := find("postgres"):
-        return Path(on_path).parent
+        # What is on the path may be a link; its companions are where it leads to.
+        return Path(on_path).resolve().parent
     of_debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
     if of_debian and "postgres" not in HIDDEN:
         return of_debian[-1].parent

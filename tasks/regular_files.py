@@ -26,6 +26,14 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
     return descriptor
 
 
+def is_regular(path: str | os.PathLike[str]) -> bool:
+    """Whether a regular file is there, and neither a link nor anything else."""
+    try:
+        return stat.S_ISREG(os.lstat(path).st_mode)
+    except OSError:
+        return False
+
+
 def open_log(path: Path) -> int:
     """Opens a log to append to it; what stands in its place and is no regular file is moved aside.
 
@@ -36,7 +44,7 @@ def open_log(path: Path) -> int:
     try:
         return open_regular(path, flags)
     except OSError:
-        if not os.path.lexists(path) or stat.S_ISREG(path.lstat().st_mode):
+        if not os.path.lexists(path) or is_regular(path):
             raise
     path.rename(path.with_name(f"{path.name}.not-a-log-{uuid.uuid4().hex[:8]}"))
     return open_regular(path, flags)

@@ -91,7 +91,7 @@ def show(
     path = await_file(data, look) if follow else find(data, trial)
     for line in elsewhere(trial):
         print(line, file=sys.stderr)
-    with open(open_regular(path), "rb") as file:
+    with open(open_regular(path.resolve()), "rb") as file:
         if lines is not None:
             last_lines(file, lines)
         printer.write(following(file, Ended(look)) if follow else rest(file))

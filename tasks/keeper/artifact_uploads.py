@@ -18,7 +18,7 @@ from tasks.artifact_files import NOT_KEPT
 from tasks.contract import Artifact, ArtifactRef, Attribute, Outcome
 from tasks.keeper.checkpoints import Voice, publish_end
 from tasks.keeper.place import FolderPlace, Place
-from tasks.regular_files import open_log
+from tasks.regular_files import is_regular, open_log
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Uploads:
                 return True
             except Exception as error:  # a store may raise anything, and none of it may end the thread
                 problem = f"{type(error).__name__}: {error}"
-            if self._closing or time.monotonic() >= until or not os.path.exists(item.path):
+            if self._closing or time.monotonic() >= until or not is_regular(item.path):
                 not_kept(item.attempt, item.ref.kind, item.ref.filename, problem)
                 if self._patience:
                     self._given_up.add(runner)

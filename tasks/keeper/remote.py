@@ -21,6 +21,7 @@ from tasks.frames import Saved
 from tasks.keeper.checkpoints import Voice, publish_end, reference
 from tasks.keeper.place import Place
 from tasks.keeper.scratch import ScratchFolder
+from tasks.regular_files import is_regular
 
 log = logging.getLogger(__name__)
 
@@ -198,7 +199,7 @@ class _Uploader:
                 return True
             except Exception as error:  # a store may raise anything, and none of it may end the thread
                 problem = f"{type(error).__name__}: {error}"
-            if self._closing or time.monotonic() >= until:
+            if self._closing or time.monotonic() >= until or not is_regular(item.path):
                 about = {"action": "upload_failed", "token": item.token}
                 log.error("checkpoint %s is given up: %s", item.ref.location, problem, extra=about)
                 return False

@@ -15,6 +15,7 @@ from orchestrator.errors import BadInput
 from orchestrator.history import logs
 from orchestrator.history.logs import Printer, last_lines, log_file, show
 from orchestrator.history.recorded import StudyFacts, TrialFacts
+from tasks.trial_logs import trial_log
 
 
 def attempt(number: int = 1, **changes: Any) -> AttemptRow:
@@ -77,6 +78,27 @@ def test_the_last_lines_of_a_long_log_are_found_across_blocks() -> None:
             file = io.BytesIO(content)
             last_lines(file, count)
             assert file.read() == content[len(b"".join(rows[: max(0, 5_000 - count)])) :]
+
+
+def test_one_that_an_earlier_version_wrote_is_found(tmp_path: Path) -> None:
+    earlier = tmp_path / "logs" / "s" / "trial-00003.log"
+    earlier.parent.mkdir(parents=True)
+    earlier.write_bytes(b"before\n")
+    assert shown(tmp_path, facts(attempt())) == b"before\n"
+    now = trial_log(tmp_path, "s", 3)
+    now.parent.mkdir(parents=True)
+    now.write_bytes(b"now\n")
+    assert shown(tmp_path, facts(attempt())) == b"now\n"
+
+
+@pytest.mark.parametrize("study", ["worker.log", "serve.log", "studies", "slot-0.log", "x" * 128, "Digits", "digits"])
+def test_no_study_has_the_log_of_another_one_or_of_a_process(tmp_path: Path, study: str) -> None:
+    path = log_file(tmp_path, study, 1)
+    path.parent.mkdir(parents=True)
+    path.touch()
+    assert path.parent.parent == tmp_path / "logs" / "studies"
+    others = {log_file(tmp_path, other, 1) for other in ("digits", "Digits", "DIGITS", "other") if other != study}
+    assert str(path).lower() not in {str(other).lower() for other in others}
 
 
 def test_where_it_is_when_it_is_not_here(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -261,6 +262,25 @@ def cut(content: bytes) -> bytes:
 
 def flip(content: bytes) -> bytes:
     return bytes([content[0] ^ 1]) + content[1:]
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_path_that_the_objective_has_replaced_holds_nobody_up(
+    far: Store, voice: Voice, tmp_path: Path, kind: str
+) -> None:
+    folder = far.begin(job(), "one")
+    saved = write(folder, 1)
+    path = folder / saved.file
+    path.unlink()
+    if kind == "fifo":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to(write(tmp_path, 2).file)
+    far.keep(job(), "one", saved)
+    far.finish("one", Paused(step=1))
+    assert voice.wait("one") == ["Paused", "NoneType"]
 
 
 @pytest.mark.parametrize("damage", [cut, flip])

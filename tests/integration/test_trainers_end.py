@@ -1,4 +1,5 @@
-"""Training processes end as programs end: what an objective has buffered is in its file when a search is over."""
+"""Training processes end as programs end: what an objective has buffered is in its file when a search is over. One
+that had to be replaced costs its slot the time that is shown as the slot gap, and the next trial nothing."""
 
 from __future__ import annotations
 
@@ -7,12 +8,17 @@ from pathlib import Path
 import pytest
 from fleet import Fleet, wait_for
 
+from orchestrator.storage.look import open_history
+
 OBJECTIVE = """
 import atexit
+import threading
 import time
 from pathlib import Path
 
 import optuna
+
+time.sleep(0.75)
 
 file = open("results.csv", "a", newline="")
 
@@ -24,6 +30,8 @@ def summary():
 def objective(trial, last):
     if trial.number < 5:
         file.write(f"{trial.number}\\n")
+        if trial.number == 2:
+            threading.Thread(target=time.sleep, args=(600,), name="left over", daemon=True).start()
         return 0.5
     Path("waiting").touch()
     if last == "is pruned":
@@ -31,6 +39,7 @@ def objective(trial, last):
     time.sleep(600)
 """
 
+IMPORT_SECONDS = 0.75
 SPEC = """
 name = "ends"
 objective = "train:objective"
@@ -60,4 +69,10 @@ def test_what_was_buffered_is_written_at_the_end_of_a_run(tmp_path: Path, last: 
         it.close()
     assert code == (0 if last == "is pruned" else 130), it.logs()
     assert (tmp_path / "results.csv").read_text() == "".join(f"{number}\n" for number in range(5)), it.logs()
-    assert (tmp_path / "summary.txt").read_text() == "done\n"
+    assert (tmp_path / "summary.txt").read_text() == "done\n" * 2, "once for each training process"
+    log = (tmp_path / "data" / "logs" / "worker.log").read_text()
+    assert log.count("the trainer is replaced: the trial left threads behind: left over") == 1
+    with open_history(f"sqlite:///{tmp_path / 'data' / 'studies.db'}") as history:
+        gaps = [history.trial("ends", str(number)).attempts[0].gap for number in range(5)]
+    assert gaps[0] is None
+    assert [gap is not None and gap > IMPORT_SECONDS for gap in gaps[1:]] == [False, False, True, False], gaps

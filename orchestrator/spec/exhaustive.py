@@ -6,6 +6,7 @@ sampler, what it makes of its arguments; the engine's tests of these samplers fa
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Container, Iterable, Mapping, Sequence
 from typing import Any
@@ -137,10 +138,13 @@ def _dealt(trials: Iterable[FrozenTrial], names: Sequence[str]) -> set[tuple[Any
 
 
 def _cell(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Returns values that are equal where a person would say so: ``0.1 + 0.2`` is 0.3, and true is not 1."""
-    return tuple(
-        (type(value).__name__, value)
-        if isinstance(value, bool | str) or value is None
-        else ("number", float(f"{value:.12g}"))
-        for value in values
-    )
+    """Returns values that are equal where a person would say so."""
+    return tuple(map(_value, values))
+
+
+@functools.lru_cache(maxsize=10_000, typed=True)
+def _value(value: Any) -> tuple[str, Any]:
+    """Returns what a value is called in a cell: ``0.1 + 0.2`` is 0.3, and true is not 1."""
+    if isinstance(value, bool | str) or value is None:
+        return type(value).__name__, value
+    return "number", float(f"{value:.12g}")

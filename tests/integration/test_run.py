@@ -164,8 +164,14 @@ def test_a_data_folder_in_use_is_refused(alone: Fleet) -> None:
 
 def test_more_trials_continue_a_finished_study(alone: Fleet) -> None:
     assert sum(finish_run(alone)["trials"].values()) == 16
+    servers = Servers("", f"sqlite:///{alone.folder / 'data' / 'studies.db'}")
+    servers.study("one").ask()  # in a notebook whose kernel dies
+    servers.close()
     done = alone.call("run", str(alone.folder / "spec.toml"), "--trials", "18", "--json")
     assert done.returncode == 0, done.stderr
+    assert (
+        done.stderr.count("trial 16 was left RUNNING by another program, without an attempt: it is attempted here") == 1
+    )
     assert sum(json.loads(done.stdout.splitlines()[-1])["trials"].values()) == 18
     again = alone.call("run", str(alone.folder / "spec.toml"), "--trials", "18", "--json")
     assert sum(json.loads(again.stdout.splitlines()[-1])["trials"].values()) == 18

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import Fault, dotted, got, nearest, show
-from orchestrator.spec.values import check_json
+from orchestrator.spec.values import check_json, check_text
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -43,6 +43,9 @@ def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
     if not isinstance(params, dict) or not params:
         raise Fault("a configuration holds no values", "give some, as in lr=0.001")
     for name, value in params.items():
+        check_text(str(name), (str(name),))
+        if isinstance(value, str):
+            check_text(value, (str(name),))
         if isinstance(value, float) and not math.isfinite(value):
             raise Fault(got(value), "it must be a finite number", (str(name),))
         if isinstance(value, list | dict):

@@ -145,7 +145,7 @@ def test_a_choice_that_is_a_list_is_enqueued(rebuild: bool) -> None:
     check_configuration(world.engine.spec, params, "study 's'")
     trials = world.engine.trials
     number = trials.enqueue(params, extra=True)
-    assert trials.asker.ask() == number
+    assert trials.ask() == number
     assert trials.asker.suggest(number, "layers", optuna.distributions.distribution_to_json(kind)) == 1.0
 
 

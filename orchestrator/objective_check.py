@@ -17,6 +17,8 @@ from pathlib import Path
 from orchestrator.errors import BadInput
 from orchestrator.spec.faults import Fault, got, show
 from orchestrator.spec.values import split_reference
+from tasks.code_path import REMEDY, taken
+from tasks.objective_path import code_folders
 
 _CANNOT_TELL = frozenset({"globals", "vars", "exec", "setattr", "locals"})
 """Calls at the top level that may bind any name."""
@@ -51,6 +53,9 @@ def check_objective(reference: str, search_path: Sequence[Path] = ()) -> None:
         module, function = split_reference(reference)
     except Fault as fault:
         raise BadInput(where, fault.problem, fault.remedy) from None
+    here = [*search_path, *code_folders("")]
+    if problem := taken(module, here):
+        raise BadInput(where, problem, REMEDY)
     name = function.partition(".")[0]
     file = _find(module, search_path, where)
     if file is None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from tasks.code_path import REMEDY, taken
 from tasks.objective_path import OBJECTIVE_PATH, OBJECTIVES_OF_OURS, code_folders, is_ours, within
 
 OBJECTIVES = "ORCHESTRATOR_OBJECTIVES"
@@ -70,9 +71,11 @@ class Admission:
 
     def refuse(self, reference: str) -> str:
         """Returns why ``reference`` must not even be imported, in one line, or nothing. Imports nothing itself."""
+        module, _, attribute = reference.partition(":")
+        if problem := taken(module, self.folders):
+            return f"{reference:.200}: {problem}; {REMEDY}"
         if self._by_name(reference):
             return ""
-        module, _, attribute = reference.partition(":")
         if not (_is_dotted(module) and _is_dotted(attribute)):
             return f"{reference:.200}: not module:function, dotted names without double underscores"
         if self.entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -16,6 +17,7 @@ import click
 from orchestrator.cli.arguments import json_option, spec_argument
 from orchestrator.cli.kinds import Passed, Sections
 from orchestrator.errors import BadInput, OrchestratorError
+from tasks.code_path import add_code_folders
 from tasks.imports import RARELY
 
 if TYPE_CHECKING:
@@ -194,7 +196,7 @@ def worker(context: click.Context, /, **_: object) -> None:
     # Another program takes this process over: nothing of the control plane stays in a worker, and neither a way to the
     # database nor what signs notes is handed on to it.
     environment = without_secrets(os.environ)
-    os.execve(sys.executable, [sys.executable, "-m", "tasks.worker", *context.meta[Passed.GIVEN]], environment)
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "tasks.worker", *context.meta[Passed.GIVEN]], environment)
 
 
 @cli.command()
@@ -229,9 +231,9 @@ def main() -> None:
     """Runs the command line; every error that is the user's is one line, and an exit code."""
     # What a command imports stays: looking for garbage in it again and again is a tenth of a short command's time.
     gc.set_threshold(RARELY, *gc.get_threshold()[1:])
-    if "" not in sys.path:
-        # As with ``python -m``: an objective beside the spec is found from the folder one works in.
-        sys.path.insert(0, "")
+    # An objective beside the spec is found from the folder one works in, which may be gone.
+    with contextlib.suppress(OSError):
+        add_code_folders([Path.cwd()])
     try:
         _check_arguments(sys.argv[1:])
         cli.main(prog_name=PROGRAM, standalone_mode=False)

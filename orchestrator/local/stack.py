@@ -49,7 +49,7 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         with os.fdopen(open_log(log), "ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments, "--parent", str(os.getpid())],
+                [sys.executable, "-P", *arguments, "--parent", str(os.getpid())],
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -40,7 +40,7 @@ class Reports(Bin):
         data_dir: Path,
         environment: Mapping[str, str],
         monotonic: Callable[[], float] = time.monotonic,
-        command: tuple[str, ...] = (sys.executable, "-m", "orchestrator", "report"),
+        command: tuple[str, ...] = (sys.executable, "-P", "-m", "orchestrator", "report"),
     ) -> None:
         super().__init__(str(data_dir), "what is left of a study")
         self._data_dir = data_dir

@@ -47,7 +47,7 @@ class TrainerProcess:
         self._mark = mark
         ours, theirs = socket.socketpair()
         self.wire = Wire(ours)
-        command = [sys.executable, "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
+        command = [sys.executable, "-P", "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
         with contextlib.ExitStack() as undo, theirs, self._changing:
             undo.callback(self.wire.close)
             output = undo.enter_context(os.fdopen(open_log(log), "ab"))

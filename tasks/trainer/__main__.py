@@ -32,12 +32,12 @@ def main() -> None:
 
     with rare_collections():
         from tasks.admission import Admission
-        from tasks.objective_path import OBJECTIVE_PATH, split_path
+        from tasks.code_path import add_code_folders
+        from tasks.objective_path import OBJECTIVE_PATH, code_folders
         from tasks.trainer.loop import Trainer
         from tasks.trainer.surroundings import guard
 
-    # Behind our own imports: nothing in them takes the place of what this process itself is made of.
-    sys.path[:0] = map(str, split_path(os.environ.get(OBJECTIVE_PATH, "")))
+    add_code_folders(code_folders(os.environ.get(OBJECTIVE_PATH, "")))
     guard()
     Trainer(Wire(socket.socket(fileno=fd)), Admission.of(os.environ, preload)).serve(preload)
 

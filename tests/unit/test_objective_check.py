@@ -214,9 +214,9 @@ def test_the_search_path_comes_first(tmp_path: Path) -> None:
     assert "is an integer" in refusal("here:f")
     checked("here:f", other)
     assert "there is no module" in refusal("elsewhere:f", other / "nowhere")
-    # As for a script, what lies here hides what is installed.
+    # This program has imported Python's own by then.
     written("def f(trial): ...", "json.py")
-    checked("json:f")
+    assert "'json' is also the name of a module of Python's own" in refusal("json:f")
 
 
 def test_a_working_directory_that_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -231,13 +232,19 @@ def test_what_is_on_pythons_path_and_lies_below_the_folder_is_no_code_of_the_use
     assert not Admission(folders=(inside,)).refuse("installed_thing:f")
 
 
-def test_a_module_that_another_one_hides_is_judged_by_what_was_imported(tmp_path: Path) -> None:
+def test_a_module_that_another_one_hides_is_judged_by_what_was_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The folder has a module of that name, but an installed one of the same name was imported first."""
-    (tmp_path / "optuna.py").write_text("def create_study(trial): ...\n")
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "hidden_thing.py").write_text("def f(trial): ...\n")
+    monkeypatch.syspath_prepend(str(tmp_path / "installed"))
+    importlib.import_module("hidden_thing")
+    (tmp_path / "hidden_thing.py").write_text("def f(trial): ...\n")
     admission = Admission(folders=(tmp_path,))
-    assert not admission.refuse("optuna:create_study")
-    with pytest.raises(ObjectiveMissing, match="leads through 'optuna'"):
-        load("optuna:create_study", admission)
+    assert not admission.refuse("hidden_thing:f")
+    with pytest.raises(ObjectiveMissing, match="leads through 'hidden_thing'"):
+        load("hidden_thing:f", admission)
 
 
 @pytest.mark.parametrize("admission", [ANYTHING, Admission(("os:system",)), Admission(("mine",), named=("os:system",))])

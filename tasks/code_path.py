@@ -1,0 +1,148 @@
+"""The user's folders on the import path, where no file of theirs takes the place of what this program is made of.
+
+A folder that people work in may hold a ``tasks.py``, a ``celery.py`` or a ``random.py``. Code in that folder is to find
+them, as under ``python train.py``; libraries and this program are to find their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+from types import ModuleType
+
+from tasks.objective_path import OBJECTIVES_OF_OURS, holds, within
+
+REMEDY = "rename the file, or put it into a package of your own"
+DISTRIBUTION = "trial-orchestrator"
+_IMPORTLIB = ("<frozen importlib", str(Path(importlib.__file__).parent) + os.sep)
+_OURS = ("tasks", "orchestrator")
+
+
+def add_code_folders(folders: Iterable[str | Path]) -> None:
+    """Puts folders of the user's code first on the import path, for this process.
+
+    Start the process with ``python -P``: otherwise Python has put the working directory there before anything could
+    keep its files from being taken for modules of the standard library.
+    """
+    added = [str(folder) for folder in folders]
+    sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
+    finder = next((each for each in sys.meta_path if isinstance(each, _EnvironmentFirst)), None)
+    if finder is None:
+        sys.meta_path.insert(0, _EnvironmentFirst(added))
+    else:
+        finder.folders = list(dict.fromkeys([*added, *finder.folders]))
+
+
+def taken(module: str, folders: Sequence[str | Path]) -> str:
+    """Returns in words whose name a module of the user's has taken, so that it cannot be imported; empty where it can.
+
+    Args:
+        module: Its dotted name.
+        folders: Where the user's code is looked for.
+    """
+    name = module.partition(".")[0]
+    places = [os.path.join(folder, name) for folder in folders]
+    there = any(os.path.isdir(place) or os.path.isfile(f"{place}.py") for place in places)
+    if not there or not name.isidentifier() or within(module, OBJECTIVES_OF_OURS):
+        return ""
+    if name in sys.stdlib_module_names:
+        whose = "a module of Python's own"
+    elif name in _OURS:
+        whose = "" if _is_this_program(name, folders) else "a part of this program"
+    else:
+        # What is installed is asked last, for that takes a moment.
+        needed = _outside(name, map(str, folders)) is not None and name in _needed()
+        whose = "a package that this program needs" if needed else ""
+    return whose and f"'{name}' is also the name of {whose}, which is imported in its place"
+
+
+class _EnvironmentFirst:
+    """A finder before all others: a module that neither the user's code nor this program's request for it asks for is
+    looked for outside of the user's folders first.
+
+    Args:
+        folders: The user's.
+    """
+
+    def __init__(self, folders: list[str]) -> None:
+        self.folders = folders
+
+    def find_spec(
+        self,
+        name: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,  # noqa: ARG002
+    ) -> ModuleSpec | None:
+        if path is not None or name in sys.builtin_module_names or self._asked_for_the_users():
+            return None
+        return _outside(name, self.folders)
+
+    def _asked_for_the_users(self) -> bool:
+        """Whether the import stands in the user's code, or is the one by which this program loads that."""
+        frame = sys._getframe(2)
+        by_name = False
+        while frame is not None and frame.f_code.co_filename.startswith(_IMPORTLIB):
+            by_name |= frame.f_code.co_name == "import_module"
+            if frame.f_back is None:
+                return False
+            frame = frame.f_back
+        module = str(frame.f_globals.get("__name__", ""))
+        if by_name and module.partition(".")[0] in _OURS:
+            return True
+        file = os.path.abspath(frame.f_code.co_filename)
+        return any(holds(os.path.abspath(folder), file) for folder in self.folders)
+
+
+def _outside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
+    """Finds a module elsewhere than in the user's folders."""
+    without = {*folders, "", os.curdir}
+    path = [entry for entry in sys.path if entry not in without]
+    for finder in sys.meta_path:
+        if isinstance(finder, _EnvironmentFirst):
+            continue
+        # An editable installation has a finder of its own. One that is broken is met again by the import itself.
+        with contextlib.suppress(Exception):
+            if (spec := finder.find_spec(name, path if finder is PathFinder else None)) is not None:
+                return spec
+    return None
+
+
+def _is_this_program(name: str, folders: Sequence[str | Path]) -> bool:
+    """Whether the folder is the one that this program itself lies in."""
+    file = getattr(sys.modules.get(name) or importlib.import_module(name), "__file__", None)
+    return file is not None and any(holds(os.path.abspath(folder), file) for folder in folders)
+
+
+def _needed() -> frozenset[str]:
+    """Returns the names of the modules of the distributions that this program requires, directly or not."""
+    from importlib.metadata import PackageNotFoundError, packages_distributions, requires
+
+    from packaging.requirements import Requirement
+
+    wanted, waiting = set[str](), [DISTRIBUTION]
+    while waiting:
+        each = waiting.pop()
+        try:
+            lines = requires(each) or []
+        except PackageNotFoundError:
+            continue
+        for line in lines:
+            requirement = Requirement(line)
+            plain = requirement.marker is None or requirement.marker.evaluate({"extra": ""})
+            if plain and (name := _canonical(requirement.name)) not in wanted:
+                wanted.add(name)
+                waiting.append(name)
+    return frozenset(
+        module
+        for module, distributions in packages_distributions().items()
+        if wanted.intersection(map(_canonical, distributions))
+    )
+
+
+def _canonical(name: str) -> str:
+    return name.lower().replace("_", "-").replace(".", "-")

@@ -131,6 +131,16 @@ class Course:
         """Waits until the control plane has bound a runner to the attempt; returns whether it has."""
         return self._bound.wait(timeout)
 
+    @property
+    def bound(self) -> bool:
+        """Whether the control plane has said anything of a runner of the attempt, or decided about it."""
+        return self._bound.is_set()
+
+    @property
+    def is_another_slots(self) -> bool:
+        """Whether the task came twice: another runner is bound to the attempt, and nothing has run here."""
+        return self._fenced and self.outcome is None
+
     def refuse(self, leaving: bool) -> Outcome | None:
         """Returns the outcome of a job whose trainer must not even begin."""
         self._take_confirmations()

@@ -78,6 +78,12 @@ class Herald(threading.Thread):
         self._untold = True
         self._news.set()
 
+    def forget(self) -> None:
+        """The job is another slot's, which tells of it: nothing is told from here."""
+        with self._lock:
+            self._job = None
+            self._untold = False
+
     def end(self, outcome: Outcome, cause: str, *, announced: bool) -> Ending:
         """The attempt is over. Where its task is revoked, Celery must say nothing more about it.
 

@@ -18,7 +18,7 @@ import redis
 
 from tasks import log_lines
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.contract import Alive, Confirmation, Epoch, Failed, Finished, Job, Outcome, Paused, Started
+from tasks.contract import Alive, Confirmation, Epoch, Failed, Finished, Job, Outcome, Paused, Released, Started
 from tasks.frames import FromTrainer, Preloaded, Ready, Run, Stale
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
@@ -52,6 +52,9 @@ FENCE_SECONDS = 1.0
 BINDING_SECONDS = 10.0
 """How long a job that was sent before waits, at the most, for the control plane to say whose it is: longer than a
 control plane needs to come back."""
+
+CONFIRMING_SECONDS = 300.0
+"""How long, beyond that, a signed job waits to be confirmed before it is handed back unrun."""
 
 BINDING_PAUSE = 0.02
 """Seconds between two questions about that."""
@@ -90,6 +93,7 @@ class Keeper:
         self._slots = slots
         self._meter = meter
         self._heartbeat = heartbeat
+        self._signed = bool(keyring)
         self._host = socket.gethostname()
         self._bell = Bell()
         self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring, keyring)
@@ -206,6 +210,10 @@ class Keeper:
         ending = Ending(type(outcome).__name__.lower(), revoked=not isinstance(outcome, Finished | Failed | Paused))
         try:
             self._meter.count_outcome(outcome)
+            if course.is_another_slots:
+                # Monitors know the task by its id alone: of the one row, the slot that runs it tells.
+                self._herald.forget()
+                return ending
             # A worker that shuts down rings its keepers, too; of that Celery has said nothing.
             announced = course.rung is not None and not self._handing_back
             ending = self._herald.end(outcome, course.cause, announced=announced)
@@ -227,8 +235,15 @@ class Keeper:
         self._announce(course)
         # A task may come twice. The answer says which runner is bound; until it comes nothing of the user's runs.
         self._publisher.await_answer(course.runner, FENCE_SECONDS)
-        if again:
+        if again or self._signed:
             self._await_binding(course, BINDING_SECONDS)
+        if self._signed and not course.bound and not self._handing_back:
+            # Where Redis is not trusted, its silence proves nothing: the job may be a copy of one that ended long ago.
+            about = {"action": "unconfirmed", "token": course.job.token}
+            log.warning("trial %d waits for the control plane to confirm it", course.job.trial, extra=about)
+            self._await_binding(course, CONFIRMING_SECONDS)
+        if self._signed and not course.bound:
+            return Released()
         if refusal := course.refuse(self._handing_back or not self._excuses.may_train()):
             return refusal
         if why := self._slot.admission.refuse(course.job.objective):

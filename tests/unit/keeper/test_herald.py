@@ -206,3 +206,19 @@ def test_what_is_untold_at_the_end_is_told_then(monitor: Monitor) -> None:
     herald.close(PATIENCE)
     assert not herald.is_alive()
     assert monitor.row()[0] == "REVOKED"
+
+
+def test_a_task_that_came_twice_leaves_the_row_to_the_slot_that_runs_it(monitor: Monitor) -> None:
+    """Two slots have the same task; the second one finds out that it is not its own."""
+    first, second = Herald(monitor, pause=0.01), Herald(monitor, pause=0.01)
+    for each in (first, second):
+        each.start()
+        each.begin(job())
+    first.epoch(Epoch(step=1, value=0.5))
+    monitor.next()
+    row = monitor.row()
+    second.forget()
+    for each in (second, first):
+        each.close(PATIENCE)
+    assert monitor.told.empty()
+    assert monitor.row() == row

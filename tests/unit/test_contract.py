@@ -35,6 +35,7 @@ from tasks.contract import (
     Failed,
     Finished,
     Job,
+    Look,
     Parameter,
     Paused,
     Released,
@@ -46,11 +47,12 @@ from tasks.contract import (
     StudyStop,
     Suggest,
 )
-from tasks.frames import Left, Preloaded, Ready, Run, Saved, Stop, Suggested
+from tasks.frames import Asked, End, Left, Preloaded, Ready, Run, Saved, Shown, Stop, Suggested
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 NUMBERS = st.floats() | st.sampled_from([-0.0, 1e308, math.inf, -math.inf, math.nan])
 STEPS = st.integers(0, 2**31 - 1)
+IDS = st.integers(0, 2**40)
 EPOCHS = st.builds(Epoch, step=STEPS, value=NUMBERS)
 PARTS = st.text("abcXYZ019_-", min_size=1, max_size=12)
 CHECKPOINTS = st.builds(
@@ -134,6 +136,7 @@ def test_a_job_survives_json_as_celery_makes_it(job: Job) -> None:
     | st.builds(Left, token=TEXT)
     | st.builds(Preloaded, objective=TEXT)
     | st.builds(Saved, step=STEPS, file=TEXT, digest=TEXT, size=st.integers(0, 2**63 - 1))
+    | st.builds(Asked, id=IDS, question=st.builds(Suggest, name=TEXT, distribution=TEXT) | st.just(Look()))
 )
 def test_what_a_trainer_says_arrives(message: msgspec.Struct) -> None:
     assert repr(decode_from_trainer(encode(message))) == repr(message)
@@ -142,7 +145,9 @@ def test_what_a_trainer_says_arrives(message: msgspec.Struct) -> None:
 @given(
     st.builds(Run, job=JOBS, log=TEXT, scratch=TEXT, checkpoints=st.lists(TEXT, max_size=2).map(tuple))
     | st.builds(Stop, token=TEXT)
-    | st.builds(Suggested, id=st.integers(0, 2**40), name=TEXT, value=NUMBERS)
+    | st.builds(Suggested, id=IDS, name=TEXT, value=NUMBERS)
+    | st.builds(Shown, id=IDS, error=TEXT)
+    | st.just(End())
 )
 def test_what_a_keeper_says_arrives(message: msgspec.Struct) -> None:
     assert repr(decode_to_trainer(encode(message))) == repr(message)

@@ -19,6 +19,7 @@ from tasks.trainer import health, objective, output
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles, say
 from tasks.trainer.elsewhere import Elsewhere, refuse
+from tasks.trainer.garbage import Garbage
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.source import Sources
 from tasks.trainer.surroundings import appear_as
@@ -42,6 +43,7 @@ class Trainer:
         self._jobs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
         self._talk: Talk | None = None
         self._interrupter = Interrupter()
+        self._garbage = Garbage()
         self._loaded: dict[str, str] = {}
         self._studies: set[str] = set()
         self._pid = os.getpid()
@@ -129,8 +131,7 @@ class Trainer:
         imported = isinstance(outcome, Failed) and outcome.cause == "import"
         why = "its objective could not be imported" if imported else health.trouble(before)
         self._send(Ready(healthy=not why, why=why))
-        # What refers to itself keeps whole models alive until the next collection.
-        gc.collect()
+        self._garbage.collect()
 
     def _send(self, message: FromTrainer) -> None:
         if os.getpid() != self._pid:

@@ -33,7 +33,9 @@ max_attempts = 1
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("room")
     with contextmanager(embedded_servers)(folder) as servers, fleet(servers, folder) as made:
-        made.start("serve")
+        serve = made.start("serve")
+        # Before that, who submits may meet tables that are being made.
+        wait_for(lambda: "writing in term" in serve.log.read_text(), "the control plane is there")
         yield made
 
 

@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 KEPT = ("PATH", "HOME", "USER", "LOGNAME", "SHELL", "TMPDIR", "TZ", "LANG", "LANGUAGE", "VIRTUAL_ENV", "TERM")
 KEPT_FAMILIES = ("LC_", "LD_", "TEST_", "PYTEST_", "HYPOTHESIS_", "CUDA_", "NVIDIA_")
@@ -18,6 +19,10 @@ for name in list(os.environ):
         del os.environ[name]
 
 from tests import shared_servers  # noqa: E402 (it reads the environment)
+
+# How long an example takes on a busy machine says nothing of it. A profile of the command line wins.
+settings.register_profile("everyday", deadline=None)
+settings.load_profile("everyday")
 
 PASSED_OVER = pytest.StashKey[set[str]]()
 

@@ -20,12 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import newcomer
+import optuna
 import page_objective
 import pytest
 from backing import embedded_servers
 from click.testing import CliRunner
-from fleet import HERE, PATIENCE, ROOT, Fleet, fleet, notices, wait_for
+from fleet import HERE, PATIENCE, ROOT, Fleet, Servers, fleet, notices, wait_for
 from newcomer import type_in
+from optuna.storages import RDBStorage
 
 from orchestrator.cli import cli
 from orchestrator.notices import Progress
@@ -124,6 +126,7 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
     shutil.copy(page_objective.__file__, folder)
     with contextmanager(embedded_servers)(folder) as servers, fleet(servers, folder) as it:
         made = Town(folder, it)
+        train_without_us("mine", servers)
         it.start("serve")
         it.start("worker", "--slots", "2", environment=made.environment())
         it.submit(it.write_spec(SEARCH.format(name="digits", trials=1_000), "digits.toml"))
@@ -131,6 +134,21 @@ def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
             if isinstance(notice, Progress) and notice.complete + notice.pruned + notice.failed >= page_objective.QUICK:
                 break
         yield made
+
+
+def train_without_us(name: str, servers: Servers) -> None:
+    """Makes a study as a reader has one who comes from ``study.optimize``."""
+    storage = RDBStorage(servers.storage_url)
+    optuna.create_study(study_name=name, storage=storage).optimize(reports_once, n_trials=2)
+    storage.remove_session()
+    storage.engine.dispose()
+
+
+def reports_once(trial: optuna.Trial) -> float:
+    lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)
+    trial.suggest_categorical("optimizer", ["adam", "sgd"])
+    trial.report(lr, 1)
+    return lr
 
 
 def test_every_kind_of_command_is_run() -> None:

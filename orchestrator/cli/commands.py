@@ -253,11 +253,14 @@ def main() -> None:
         click.echo(f"orchestrator: {error}", err=True)
         sys.exit(error.exit_code)
     except Exception as error:
-        from tasks.unavailable import unavailable
+        from tasks.unavailable import Contact, unavailable
 
         if (found := unavailable(error)) is None:
             raise
         name = "Redis" if found.server == "redis" else "the database"
+        if found.contact is Contact.REFUSED:
+            click.echo(f"orchestrator: {name} refuses: {found.reason}; check its URL, and what it admits", err=True)
+            sys.exit(2)
         click.echo(f"orchestrator: {name} is not available now: {found.reason}; try again in a moment", err=True)
         sys.exit(1)
 

@@ -159,7 +159,8 @@ class Database:
                 # Processes that start together make the same tables; whoever comes second looks again.
                 if attempt + 1 == MAKE_ATTEMPTS or not _MET.search(str(error.__cause__ or "") + str(error)):
                     # Optuna's words for whatever went wrong hide the database's.
-                    raise error.__cause__ or error from None
+                    wrapped = isinstance(error, optuna.exceptions.StorageInternalError)
+                    raise (error.__cause__ if wrapped and error.__cause__ else error) from None
                 time.sleep(0.1 * (attempt + 1))
         raise AssertionError("unreachable")
 

@@ -69,9 +69,10 @@ class Cause(NamedTuple):
 
 UPGRADE = "then migrate it: optuna storage upgrade --storage sqlite:///"
 NEWER = "it was written by a newer one: pip install --upgrade trial-orchestrator"
+RENAME = "ALTER TABLE trial_values RENAME COLUMN value_type TO kind"
 STUDIES = "CREATE TABLE studies (study_id INTEGER PRIMARY KEY, study_name TEXT)"
 CAUSES = {
-    "older": Cause(of_schema("v2.4.0.a", "ALTER TABLE trial_values DROP COLUMN value_type"), UPGRADE, UPGRADE),
+    "older": Cause(of_schema("v2.4.0.a", RENAME), UPGRADE, UPGRADE),
     "oldest": Cause(of_schema("v0.9.0.a", "DROP TABLE study_directions"), UPGRADE, UPGRADE),
     "before versions": Cause(of_schema(HEAD, "DROP TABLE alembic_version"), UPGRADE, UPGRADE),
     "newer": Cause(of_schema("v9.0.0.a"), f"{NEWER} optuna", f"{NEWER} optuna"),
@@ -183,7 +184,7 @@ def test_a_server_with_tables_of_another_optuna(postgresql: str, version: str, m
     database = Database(postgresql)
     with database.write() as connection:
         connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
-        connection.exec_driver_sql("ALTER TABLE trial_values DROP COLUMN value_type")
+        connection.exec_driver_sql(RENAME)
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", postgresql)
     for arguments in (["ls"], ["trials", "plain"]):
         result = invoke(*arguments)
@@ -196,7 +197,7 @@ def test_a_server_with_tables_of_another_optuna(postgresql: str, version: str, m
 def test_tables_that_lack_something_are_no_server_that_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(url)
     with database.write() as connection:
-        connection.exec_driver_sql("ALTER TABLE trial_values DROP COLUMN value_type")
+        connection.exec_driver_sql(RENAME)
     database.close()
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", url)
     with optuna_storage(url) as storage:

@@ -24,10 +24,6 @@ WITHIN = "orchestrator:within"
 """System attributes of a trial: where Optuna keeps an enqueued one's parameters, that it is beside the budget, and that
 an objective has enqueued it, so that it waits until the budget has room for it."""
 
-OWNER = "orchestrator:uid"
-"""System attribute of a study: the unique id that our rows have it under. Optuna deletes it with the study; our rows it
-may leave behind, and SQLite gives the study's id to the next one."""
-
 SUSPENDED = "orchestrator:suspended"
 """System attribute of a study: why nothing is done for it, and since when; see ``suspension.Suspension``."""
 

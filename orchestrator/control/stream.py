@@ -207,6 +207,12 @@ class EventStream:
     def probe(self) -> None:
         """Returns if keepers could be heard: the server is there, and takes what is written to it."""
         self._client.set(keys.PROBE, b"", px=1)
+        try:
+            self._client.xlen(keys.EVENTS)
+        except redis.ResponseError as error:
+            if is_wrong_type(error):
+                raise WrongKey from None
+            raise
 
 
 @dataclass(frozen=True)

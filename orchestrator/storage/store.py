@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import Connection, bindparam, case, delete, insert, select, update
+from sqlalchemy import Column, Connection, Select, bindparam, case, delete, insert, select, update
 
 from orchestrator.changes import Changes
 from orchestrator.engine.core import Snapshot
@@ -25,7 +25,6 @@ from orchestrator.storage.calendar import put_slots
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.notes import read_owed, read_told, settle
-from orchestrator.storage.ownership import mark, select_ours
 from orchestrator.storage.rows import Writer
 from orchestrator.storage.suspensions import delete_suspension, read_suspensions, write_suspension
 from orchestrator.storage.theirs import STUDIES
@@ -152,7 +151,6 @@ class Store:
                     changed=at,
                 )
             )
-            mark(connection, study_id, uid)
             put_slots(connection, [] if slot is None else [slot])
         return self.load(spec.name)
 
@@ -163,7 +161,7 @@ class Store:
             BadInput: there is no such study.
         """
         with self._database.read() as connection:
-            row = connection.execute(select_ours().where(STUDIES.c.study_name == name)).one_or_none()
+            row = connection.execute(_select_ours().where(STUDIES.c.study_name == name)).one_or_none()
             if row is None:
                 raise BadInput(f"study '{name}'", "there is none of that name in this database")
             snapshot = read_whole(connection, row.study_id).snapshot
@@ -191,7 +189,7 @@ class Store:
         """
         live = select(tables.attempts.c.study_id).where(tables.attempts.c.state.in_(sorted(LIVE)))
         unsettled = tables.studies.c.state.not_in(sorted(ENDED)) | tables.studies.c.study_id.in_(live)
-        query = select_ours().where(unsettled).order_by(tables.studies.c.created)
+        query = _select_ours().where(unsettled).order_by(tables.studies.c.created)
         with self._database.read() as connection:
             return [row.study_name for row in connection.execute(query)]
 
@@ -227,14 +225,14 @@ class Store:
     def names(self) -> dict[str, str]:
         """Returns what the studies of ours are called now, by their unique id."""
         with self._database.read() as connection:
-            return {row.uid: row.study_name for row in connection.execute(select_ours(*_IDENTITY))}
+            return {row.uid: row.study_name for row in connection.execute(_select_ours(*_IDENTITY))}
 
     # -- everybody ----------------------------------------------------------------------------------------------
 
     def state(self, name: str) -> str | None:
         """Returns the state of a study of ours, or ``None`` where there is none of that name."""
         with self._database.read() as connection:
-            row = connection.execute(select_ours().where(STUDIES.c.study_name == name)).one_or_none()
+            row = connection.execute(_select_ours().where(STUDIES.c.study_name == name)).one_or_none()
             return None if row is None else str(row.state)
 
     def timings(self, name: str) -> tuple[Sequence[float], Sequence[float]]:
@@ -286,8 +284,6 @@ class Store:
             row = there.get(study_id)
             if row is None or (row.study_name, row.uid) != (name, uid):
                 raise StudyGone(f"study '{name}' was deleted or renamed by another process")
-            if not row.marked:
-                mark(connection, study_id, uid)
 
     def _adopt_plain(self, spec: Spec) -> int:
         study_id = self._optuna.get_study_id_from_name(spec.name)
@@ -325,8 +321,16 @@ _LOCKED = (
     .order_by(STUDIES.c.study_id)
     .with_for_update()
 )
+
+
+def _select_ours(*columns: Column[Any]) -> Select[Any]:
+    """Returns a query for these columns of our rows of studies, all of them by default, and ``study_name``."""
+    found = select(*(columns or tables.studies.c), STUDIES.c.study_name)
+    return found.join(STUDIES, STUDIES.c.study_id == tables.studies.c.study_id)
+
+
 _IDENTITY = tables.studies.c.study_id, tables.studies.c.uid
-_THERE = select_ours(*_IDENTITY).where(tables.studies.c.study_id.in_(bindparam("the_studies", expanding=True)))
+_THERE = _select_ours(*_IDENTITY).where(tables.studies.c.study_id.in_(bindparam("the_studies", expanding=True)))
 
 
 def _command(row: Any) -> Command:

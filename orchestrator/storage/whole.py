@@ -13,7 +13,7 @@ from optuna.distributions import BaseDistribution, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import Connection, Table, func, select
 
-from orchestrator.attributes import OWNER, SUSPENDED
+from orchestrator.attributes import SUSPENDED
 from orchestrator.changes import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.engine.core import Snapshot
 from orchestrator.spec import Spec
@@ -68,7 +68,7 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
         study_system_attrs={
             key: value
             for key, value in _study_attrs(connection, STUDY_SYSTEM_ATTRS, study_id).items()
-            if key not in (OWNER, SUSPENDED)
+            if key != SUSPENDED
         },
         study_user_attrs=_study_attrs(connection, STUDY_USER_ATTRS, study_id),
     )

@@ -1,0 +1,206 @@
+"""What others put where the control plane keeps its own: keys of another type in Redis, rows that are no JSON."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+import redis
+import sqlalchemy
+
+from orchestrator.control.controller import Controller
+from orchestrator.control.dispatch import Dispatcher, queue_names
+from orchestrator.control.stream import EventStream
+from orchestrator.spec.model import validate
+from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.orders import Orders
+from orchestrator.storage.store import Store
+from tasks import keys
+from tasks.app import connect
+from tasks.codec import encode
+from tasks.contract import Epoch, Event, Finished, Started, Suggest
+from tests.servers import Redis
+from tests.simulated.course import Files
+from tests.simulated.simulation import Bins
+
+SEARCH: dict[str, Any] = {
+    "objective": "somewhere:objective",
+    "trials": 2,
+    "seed": 3,
+    "sampler": {"name": "random"},
+}
+FLOAT = '{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0, "high": 1.0, "log": false}}'
+
+
+class World:
+    """A control plane on a real Redis and a real database, for two studies with a queue each."""
+
+    def __init__(self, client: redis.Redis, redis_url: str, url: str, closing: ExitStack) -> None:
+        self.client = client
+        self.database = Database(url)
+        closing.callback(self.database.close)
+        lease = WriterLease(self.database, 60.0)
+        assert lease.acquire() is None
+        self.store = Store(self.database, lease)
+        closing.callback(self.store.close)
+        for name in ("study", "other"):
+            self.store.create(validate(SEARCH | {"name": name, "queue": f"queue-of-{name}"}, "test"), 1e9)
+        self.orders = Orders(self.database)
+        bins = Bins(Files())
+        broker = Dispatcher(redis_url, client)
+        closing.callback(broker.close)
+        self.plane = Controller(self.store, EventStream(client), broker, bins, bins, lease=6.0, heartbeat=0.1)
+
+    def say(self, study: str, *bodies: Any) -> None:
+        """Says this of the first attempt of a study, as its keeper would."""
+        (token,) = [row.token for row in self.store.load(study).attempts if row.trial == 0]
+        for seq, body in enumerate(bodies, 1):
+            event = Event(token=token, runner=f"runner-of-{study}", seq=seq, body=body)
+            self.client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(event)})
+
+    def go_on(self, until: Callable[[], object], what: str) -> None:
+        for _ in range(100):
+            self.plane.run_once()
+            if until():
+                return
+        raise AssertionError(what)
+
+    def trial(self, study: str) -> Any:
+        return self.store.load(study).trials[0]
+
+    def train(self, study: str, value: float) -> None:
+        """Lets the first trial of a study train to its end."""
+        said = Started(host="h", pid=1, slot="s"), Suggest(name="x", distribution=FLOAT), Epoch(step=0, value=value)
+        self.say(study, *said, Finished(values=(value,)))
+        self.go_on(lambda: self.trial(study).state.name == "COMPLETE", f"{study} has trained")
+
+
+@pytest.fixture(scope="module")
+def own_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    server = Redis(tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server.url
+    server.close()
+
+
+@pytest.fixture
+def world(own_redis: str, sqlite: str) -> Iterator[World]:
+    client = connect(own_redis)
+    client.flushall()
+    with ExitStack() as closing:
+        closing.callback(client.close)
+        yield World(client, own_redis, sqlite, closing)
+
+
+def said(caplog: pytest.LogCaptureFixture, key: str) -> list[str]:
+    return [each.getMessage() for each in caplog.records if key in each.getMessage()]
+
+
+def break_key(client: redis.Redis, key: str) -> None:
+    """Puts something there that is neither a stream nor a list."""
+    client.delete(key)
+    client.hset(key, "a", "b")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        keys.notices("study"),
+        keys.DEAD_LETTERS,
+        keys.replies("runner-of-study"),
+        keys.answer("key"),
+        keys.ANNOUNCEMENT,
+        keys.PROBE,
+        "confirmation",
+    ],
+)
+def test_a_key_of_another_type_costs_nothing(world: World, key: str, caplog: pytest.LogCaptureFixture) -> None:
+    if key == "confirmation":
+        world.plane.start()
+        key = keys.confirmation(world.store.load("study").attempts[0].token)
+        break_key(world.client, key)
+    else:
+        break_key(world.client, key)
+        world.plane.start()
+    world.client.xadd(keys.EVENTS, {keys.EVENT_FIELD: b"no event"})
+    world.orders.issue("key", "me", "pause", "other", {})
+    world.client.xadd(keys.EVENTS, {"ring": keys.DOORBELL})
+    world.train("study", 0.5)
+    world.train("other", 0.25)
+    assert world.orders.answer("key") is not None
+    assert world.client.xlen(keys.EVENTS) == 0
+    assert world.store.suspended() == {}
+    if key in (keys.notices("study"), keys.DEAD_LETTERS):
+        assert said(caplog, key) == [
+            f"redis key {key} holds something that is no stream; 'redis-cli DEL {key}' helps, nothing is lost by it"
+        ]
+    elif key != keys.PROBE and world.client.exists(key):
+        assert world.client.type(key) != b"hash", "what belongs there has taken its place"
+
+
+@pytest.mark.parametrize("step", range(4))
+def test_a_queue_of_another_type_stops_the_studies_that_use_it_alone(
+    world: World, step: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = queue_names("queue-of-study")[step]
+    break_key(world.client, key)
+    world.plane.start()
+    world.train("other", 0.25)
+    assert world.store.suspended() == {}
+    assert len(said(caplog, f"redis key {key} holds something that is no list; 'redis-cli DEL {key}' helps")) == 1
+    world.client.delete(key)
+    world.go_on(lambda: any(map(world.client.llen, queue_names("queue-of-study"))), "its tasks are sent")
+    world.train("study", 0.5)
+
+
+def test_a_stream_of_another_type_is_waited_for(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    world.plane.start()
+    break_key(world.client, keys.EVENTS)
+    for _ in range(4):
+        world.plane.run_once()
+    assert len(said(caplog, f"'redis-cli DEL {keys.EVENTS}' helps")) == 1
+    world.client.delete(keys.EVENTS)
+    world.plane.run_once()
+    world.train("study", 0.5)
+    world.train("other", 0.25)
+
+
+ROWS = {
+    "no JSON": ("pause", "{"),
+    "not an object": ("pause", "[1, 2]"),
+    "a number": ("submit", "7"),
+    "too deep": ("enqueue", '{"params": ' + "[" * 100_000 + "]" * 100_000 + "}"),
+    "bytes": ("retry", b"\xff\xfe"),
+    "parameters of another type": ("enqueue", '{"params": [1]}'),
+    "a spec of another type": ("submit", '{"format": 1, "name": ["x"]}'),
+    "a trial of another type": ("retry", '{"trial": {"number": 0}}'),
+    "no operation": ("\ufffd", "{}"),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_a_command_that_cannot_be_read_is_answered_once(
+    world: World, row: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    operation, payload = ROWS[row]
+    with world.database.write() as connection:
+        connection.execute(
+            sqlalchemy.text(
+                "INSERT INTO orchestrator_commands (key, issuer, operation, study, payload, created)"
+                " VALUES ('key', 'me', :operation, 'study', :payload, 0)"
+            ),
+            {"operation": operation, "payload": payload},
+        )
+    world.plane.start()
+    world.go_on(lambda: world.orders.answer("key"), "it is answered")
+    assert '"error"' in str(world.orders.answer("key"))
+    assert world.store.pending_commands() == []
+    world.train("study", 0.5)
+    world.train("other", 0.25)
+    assert world.store.suspended() == {}
+    assert len(caplog.records) <= 1

@@ -6,7 +6,7 @@ import ssl
 
 import pytest
 
-from tasks.app import broker_url, create_app
+from tasks.app import broker_url, connect, create_app
 
 CA = "ssl_ca_certs=%2Fsome%20where%2Fca.pem"
 
@@ -52,3 +52,12 @@ def test_it_is_on_the_broker_that_it_was_told_of(monkeypatch: pytest.MonkeyPatch
     with app.connection_for_write() as writing, app.connection_for_read() as reading:
         assert {writing.hostname, reading.hostname} == {"here"}
     app.close()
+
+
+def test_a_connection_over_a_unix_socket_can_be_made() -> None:
+    """redis-py makes it when the first command is sent, and takes no options of TCP for it."""
+    with connect("unix:///run/redis.sock?db=3") as client:
+        made = client.connection_pool.make_connection()
+    assert (made.path, made.db) == ("/run/redis.sock", 3)
+    with connect("redis://h/0") as client:
+        assert client.connection_pool.make_connection().socket_keepalive

@@ -34,6 +34,8 @@ name = "libraries"
 objective = "library_objectives:any_of_them"
 trials = {trials}
 seed = 1
+[args]
+libraries = "{named}"
 [sampler]
 name = "grid"
 [space]
@@ -68,16 +70,16 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Any:
     command = [sys.executable, str(HERE / "library_objectives.py"), *THERE]
     with tempfile.TemporaryFile() as errors:
         popen = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, cwd=folder, stdin=subprocess.DEVNULL)
-        yield popen, errors
-        popen.kill()
-        popen.wait()
+        with popen:
+            yield popen, errors
+            popen.kill()
 
 
 @pytest.fixture(scope="module")
 def both(tmp_path_factory: pytest.TempPathFactory, plain: Any) -> tuple[dict[Any, Any], dict[Any, Any], Any]:
     """What came out on workers and on plain Optuna, by library and rate; and how each trial's attempt ended."""
     it = Fleet(None, tmp_path_factory.mktemp("libraries"))
-    spec = it.write_spec(SPEC.format(trials=2 * len(THERE), libraries=json.dumps(THERE)))
+    spec = it.write_spec(SPEC.format(trials=2 * len(THERE), libraries=json.dumps(THERE), named=",".join(THERE)))
     done = it.call("run", str(spec), "--slots", "1", "--json")
     assert done.returncode == 0, done.stderr
     assert with_environment("ORCHESTRATOR_DATA_DIR", str(it.folder / "data")) == [], "DataLoader workers are gone"
@@ -110,7 +112,7 @@ def _key(params: dict[str, Any]) -> tuple[str, str]:
 def test_it_runs_as_on_plain_optuna(library: str, both: Any) -> None:
     """Pruned for the same reason at the same step, with the same values; and left then, not at its end."""
     if missing(library):
-        raise NotInstalled(f"{' and '.join(missing(library))} not installed, for {library}")
+        raise NotInstalled(f"{' and '.join(missing(library))} is not installed, for {library}")
     found, expected, ends = both
     fast, slow = found[library, "fast"], found[library, "slow"]
     assert fast[0] == "COMPLETE"

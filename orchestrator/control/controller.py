@@ -130,7 +130,7 @@ class Controller:
         if calendar is not None and reports is not None and not only:
             aftercare = Aftercare(calendar, self._studies, checkpoints, artifacts, reports, civil)
             scheduling = Scheduling(
-                calendar, store, self._studies, civil, self._settle, self._notifier.check, aftercare
+                calendar, store, self._studies, civil, self._settle, self._notifier.check, aftercare, pruners
             )
         self._steering = Steering(
             store,

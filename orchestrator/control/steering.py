@@ -94,7 +94,7 @@ class Steering:
     @property
     def waits_for_pruner(self) -> bool:
         """Whether a command was put off until a pruner of the user's own has answered."""
-        return bool(self._deferred)
+        return bool(self._deferred) or (self._scheduling is not None and self._scheduling.waits_for_pruner)
 
     @property
     def has_news(self) -> bool:

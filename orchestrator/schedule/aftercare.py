@@ -6,11 +6,13 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.control.boundary import is_of_the_study
 from orchestrator.control.studies import Studies
 from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import BadInput
 from orchestrator.ports import Artifacts, Calendar, Checkpoints, Clock, Reports
 from orchestrator.schedule.slot import Run, Slot
+from orchestrator.suspension import describe
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +46,8 @@ class Aftercare:
         self._reports = reports
         self._clock = clock
         self._thrown: set[str] = set()
+        # Studies of runs that could not be looked after, each of which is said once.
+        self._failed: set[str] = set()
 
     @property
     def has_news(self) -> bool:
@@ -51,21 +55,30 @@ class Aftercare:
         return self._reports.has_news or (bool(self._thrown) and self._files_gone)
 
     def tend(self, runs: Sequence[Run]) -> None:
-        """Does what is due for the runs about which something is still to be done."""
+        """Does what is due for the runs about which something is still to be done. What cannot be done for one of them
+        is said once, and keeps no other from its due."""
         for run in runs:
-            if run.goes_on or run.slot.study in self._studies:
-                if run.slot.state == "deleting":
-                    self._thrown.discard(run.slot.study)
-                    log.info(
-                        "study %s goes on, and stays",
-                        run.slot.study,
-                        extra={"action": "run_kept", "study": run.slot.study},
-                    )
-                    self._write(replace(run.slot, state="running"))
-            elif run.slot.state == "running":
-                self._end(run)
-            elif run.slot.state == "deleting":
-                self._delete(run)
+            try:
+                self._tend(run)
+            except Exception as error:
+                if not is_of_the_study(error):
+                    raise
+                if run.slot.study not in self._failed:
+                    self._failed.add(run.slot.study)
+                    extra = {"action": "run_not_tended", "study": run.slot.study}
+                    log.error("run %s cannot be looked after: %s", run.slot.study, describe(error), extra=extra)
+
+    def _tend(self, run: Run) -> None:
+        if run.goes_on or run.slot.study in self._studies:
+            if run.slot.state == "deleting":
+                self._thrown.discard(run.slot.study)
+                about = {"action": "run_kept", "study": run.slot.study}
+                log.info("study %s goes on, and stays", run.slot.study, extra=about)
+                self._write(replace(run.slot, state="running"))
+        elif run.slot.state == "running":
+            self._end(run)
+        elif run.slot.state == "deleting":
+            self._delete(run)
 
     def _end(self, run: Run) -> None:
         report = ""

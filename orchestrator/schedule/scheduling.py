@@ -12,13 +12,12 @@ from typing import Any, TypeGuard
 from orchestrator.control.boundary import is_of_the_study
 from orchestrator.control.studies import Studies
 from orchestrator.errors import BadInput
-from orchestrator.ports import Books, Calendar, Clock, Command
+from orchestrator.ports import Books, Calendar, Clock, Command, Pruners
 from orchestrator.schedule.aftercare import Aftercare
 from orchestrator.schedule.inheritance import inherit
 from orchestrator.schedule.judge import fate, made_up_for
 from orchestrator.schedule.slot import Slot, SlotState
 from orchestrator.spec import Spec
-from orchestrator.spec.pruners import check_pruner
 from orchestrator.spec.samplers import check_sampler
 from orchestrator.spec.schedule import LONGEST_NAME, ScheduleTable
 from orchestrator.suspension import describe
@@ -64,6 +63,10 @@ class Scheduling:
         settle: Commits what the studies have staged.
         check_notify: Refuses a spec that names whom nobody could tell.
         aftercare: What is done when a run has ended.
+        pruners: Where pruner classes of the user's own are made.
+
+    Attributes:
+        waits_for_pruner: Whether a run waits until a pruner of the user's own is made.
     """
 
     def __init__(
@@ -75,6 +78,7 @@ class Scheduling:
         settle: Callable[[], object],
         check_notify: Callable[[Spec], None],
         aftercare: Aftercare,
+        pruners: Pruners,
     ) -> None:
         self._calendar = calendar
         self._store = store
@@ -83,6 +87,8 @@ class Scheduling:
         self._settle = settle
         self._check_notify = check_notify
         self._aftercare = aftercare
+        self._pruners = pruners
+        self.waits_for_pruner = False
         self._due = math.inf
 
     @property
@@ -132,6 +138,7 @@ class Scheduling:
 
     def tend(self) -> None:
         """Looks after the runs that have ended, and begins those that waited for them."""
+        self.waits_for_pruner = False
         there = self._calendar.open()
         self._aftercare.tend(there)
         waiting = [run.slot for run in there if run.slot.state == "waiting"]
@@ -211,12 +218,18 @@ class Scheduling:
     def _begin(self, slot: Slot, stored: Any) -> Slot:
         """Makes a slot's study, and writes the slot with it; ``stored`` is the schedule's spec."""
         where, now = f"study '{slot.study}'", self._clock.wall()
-        slot = replace(slot, state="running", reason="", spec=None, decided=now)
+        asked, slot = slot, replace(slot, state="running", reason="", spec=None, decided=now)
         try:
             spec, note = inherit(Spec.from_json(stored), slot, self._calendar)
             check_sampler(spec, where)
-            check_pruner(spec, where)
             self._check_notify(spec)
+            if not self._pruners.check(spec):
+                # Tried again when a pruner process has something to say.
+                self.waits_for_pruner = True
+                waits = replace(slot, state="waiting", reason="its pruner is being made", spec=stored)
+                if asked.state != "waiting":
+                    self._write(waits)
+                return waits
             slot = replace(slot, reason=note)
             snapshot = self._store.create(spec, now, slot=slot)
         except BadInput as error:

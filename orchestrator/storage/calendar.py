@@ -182,7 +182,18 @@ def _run_of(row: Any) -> Run:
 
 def _slot(row: Any) -> Slot:
     found = {name: getattr(row, name) for name in Slot.__dataclass_fields__}
-    return Slot(**found | {"spec": None if row.spec is None else json.loads(row.spec)})
+    return Slot(**found | {"spec": _spec_of(row)})
+
+
+def _spec_of(row: Any) -> dict[str, Any] | None:
+    """Returns the search that a slot waits with; an empty one, which is refused, where it cannot be read."""
+    if row.spec is None:
+        return None
+    try:
+        spec = json.loads(row.spec)
+    except (ValueError, TypeError, RecursionError):
+        spec = None
+    return spec if isinstance(spec, dict) else {}
 
 
 def _select_study(name: str) -> Select[Any]:

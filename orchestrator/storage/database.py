@@ -262,9 +262,15 @@ def _ours() -> list[sqlalchemy.Table]:
     return [table for name, table in tables.metadata.tables.items() if name.startswith("orchestrator_")]
 
 
+def _decode(raw: bytes) -> str:
+    # One text that is no UTF-8, from another program, would fail the query for every row.
+    return raw.decode(errors="replace")
+
+
 def _on_sqlite_connect(connection: Any, record: Any) -> None:
     del record
     connection.isolation_level = None  # SQLAlchemy's "begin" decides, not the driver
+    connection.text_factory = _decode
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = NORMAL")
     connection.execute("PRAGMA foreign_keys = ON")
@@ -273,6 +279,7 @@ def _on_sqlite_connect(connection: Any, record: Any) -> None:
 def _on_sqlite_look(connection: Any, record: Any) -> None:
     del record
     connection.isolation_level = None
+    connection.text_factory = _decode
     connection.execute("PRAGMA query_only = ON")
 
 

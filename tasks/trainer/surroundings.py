@@ -47,8 +47,8 @@ def guard() -> None:
         _, command, _, environment = arguments
         if _is_again(command, environment if isinstance(environment, Mapping) else os.environ):
             raise StartedAgain(
-                f"the objective starts this program again ({_shown(command)}), as a strategy does that starts it once "
-                f"for each rank; on a worker that is not the objective: {HELP}"
+                "the objective starts this program again, as a strategy does that starts it once for each rank; on a "
+                f"worker that is not the objective: {HELP} (the command was {_shown(command)})"
             )
 
     sys.addaudithook(hook)

@@ -267,6 +267,16 @@ def test_nothing_is_left_of_a_study_that_was_thrown_away(books: Books) -> None:
     assert books.load().trials == []
 
 
+@pytest.mark.parametrize("stored", ["{", "[1]", "7", ""])
+def test_a_slot_whose_search_cannot_be_read_is_there_without_it(books: Books, stored: str) -> None:
+    calendar = Calendar(books.database, books.lease)
+    calendar.put(slot(0, state="waiting", spec={"name": "x"}), slot(1, state="waiting", spec={"name": "x"}))
+    with books.database.write() as connection:
+        change = sqlalchemy.update(tables.slots).where(tables.slots.c.planned == slot(0).planned)
+        connection.execute(change.values(spec=stored))
+    assert [run.slot.spec for run in calendar.open()] == [{}, {"name": "x"}]
+
+
 def test_a_database_of_before_there_were_schedules_goes_on(books: Books) -> None:
     books.create()
     with books.database.write() as connection:

@@ -169,12 +169,16 @@ def test_a_stream_of_another_type_is_waited_for(world: World, caplog: pytest.Log
     world.train("other", 0.25)
 
 
+NOT_UTF_8 = "CAST(X'FFFE' AS TEXT)"
+"""SQLite stores it as text all the same."""
+
 ROWS = {
     "no JSON": ("pause", "{"),
     "not an object": ("pause", "[1, 2]"),
     "a number": ("submit", "7"),
     "too deep": ("enqueue", '{"params": ' + "[" * 100_000 + "]" * 100_000 + "}"),
     "bytes": ("retry", b"\xff\xfe"),
+    "text that is no UTF-8": ("retry", NOT_UTF_8),
     "parameters of another type": ("enqueue", '{"params": [1]}'),
     "a spec of another type": ("submit", '{"format": 1, "name": ["x"]}'),
     "a trial of another type": ("retry", '{"trial": {"number": 0}}'),
@@ -188,13 +192,14 @@ def test_a_command_that_cannot_be_read_is_answered_once(
 ) -> None:
     caplog.set_level(logging.WARNING)
     operation, payload = ROWS[row]
+    value = payload if payload == NOT_UTF_8 else ":payload"
     with world.database.write() as connection:
         connection.execute(
             sqlalchemy.text(
                 "INSERT INTO orchestrator_commands (key, issuer, operation, study, payload, created)"
-                " VALUES ('key', 'me', :operation, 'study', :payload, 0)"
+                f" VALUES ('key', 'me', :operation, 'study', {value}, 0)"
             ),
-            {"operation": operation, "payload": payload},
+            {"operation": operation} | ({} if payload == NOT_UTF_8 else {"payload": payload}),
         )
     world.plane.start()
     world.go_on(lambda: world.orders.answer("key"), "it is answered")

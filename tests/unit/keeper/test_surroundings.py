@@ -141,7 +141,7 @@ def test_its_file_is_a_script_as_ever(process: Played) -> None:
 def test_a_launcher_that_starts_the_program_for_each_rank_is_named(process: Played) -> None:
     for objective, args in (("starts_what_it_is", {}), ("starts_its_file", {"ranked": True})):
         text = refusal(process, objective, **args)
-        assert text.startswith("the objective starts this program again ('")
+        assert text.startswith("the objective starts this program again, as a strategy does")
         assert "use one device, or a strategy that starts functions" in text
     works(process, "starts_others")
 

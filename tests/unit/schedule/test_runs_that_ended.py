@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from tests.simulated.agenda import Agenda, valued
@@ -227,3 +229,24 @@ def test_a_run_alone_has_nothing_to_do_with_schedules(tmp_path: Path) -> None:
     agenda.settle()
     assert agenda.studies["nightly"].state == "finished"
     assert (agenda.slots, agenda.world.reports.written, agenda.flags) == ([], [], [None])
+
+
+def test_a_run_that_cannot_be_looked_after_keeps_no_other_from_its_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    agenda = Agenda(tmp_path, "2026-03-01T00:30", valued(0.5, 0.5, 0.5))
+    agenda.write(cron="0 * * * *", report=True)
+    ask = agenda.world.reports.ask
+
+    def fails_for_the_first(study: str) -> str | None:
+        if study == "nightly-20260301T010000Z":
+            raise ValueError("a name that no folder can have")
+        return ask(study)
+
+    monkeypatch.setattr(agenda.world.reports, "ask", fails_for_the_first)
+    agenda.start_beat()
+    agenda.go_to("2026-03-01T03:10")
+    assert agenda.world.reports.written == ["nightly-20260301T020000Z", "nightly-20260301T030000Z"]
+    said = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert len(said) == 1
+    assert "run nightly-20260301T010000Z cannot be looked after: ValueError: a name" in said[0]

@@ -13,7 +13,6 @@ from sqlalchemy import URL
 
 from orchestrator.errors import BadInput
 
-HEADER: Final = b"SQLite format 3\x00"
 OTHER_FILE: Final = "name another file in ORCHESTRATOR_STORAGE_URL, or another folder in ORCHESTRATOR_DATA_DIR"
 PERMISSIONS: Final = "check whose the file and its folder are, and who may do what: ls -ld"
 DAMAGED: Final = "take the last backup, or save what can be read: sqlite3 FILE .recover"
@@ -27,31 +26,27 @@ def path_of(url: URL) -> Path | None:
     return Path(url.database.removeprefix("file:"))
 
 
-def check_readable(path: Path, where: str) -> None:
-    """Raises BadInput where the file is none of SQLite's, or may not be read. An empty one is SQLite's."""
-    if path.is_dir():
-        raise BadInput(where, "is a folder, not an SQLite database", OTHER_FILE)
-    try:
-        with path.open("rb") as file:
-            head = file.read(len(HEADER))
-    except OSError as error:
-        raise BadInput(where, f"cannot be read: {error.strerror}", PERMISSIONS) from None
-    if head and head != HEADER:
-        raise BadInput(where, "is not an SQLite database", OTHER_FILE)
-
-
 def tables_in(path: Path, where: str) -> frozenset[str]:
     """Returns the names of the tables in the file; of one that is locked it is not known, and none are.
 
+    Only SQLite opens the file. A process that opens and closes it by other means loses the locks of all its
+    connections to it, and what they write from then on can be lost.
+
     Raises:
-        BadInput: the file is damaged.
+        BadInput: the file is none of SQLite's, is damaged, or may not be read. An empty one is SQLite's.
     """
+    if path.is_dir():
+        raise BadInput(where, "is a folder, not an SQLite database", OTHER_FILE)
+    if not os.access(path, os.R_OK):
+        raise BadInput(where, "cannot be read: Permission denied", PERMISSIONS)
     try:
         with closing(sqlite3.connect(uri_for_a_look(path), uri=True)) as connection:
             return frozenset(name for (name,) in connection.execute("SELECT name FROM sqlite_master"))
     except sqlite3.OperationalError:
         return frozenset()  # what it is, the proper connection will say
     except sqlite3.DatabaseError as error:
+        if error.sqlite_errorcode == sqlite3.SQLITE_NOTADB:
+            raise BadInput(where, "is not an SQLite database", OTHER_FILE) from None
         raise BadInput(where, f"is damaged: {error}", DAMAGED) from None
 
 
@@ -59,10 +54,10 @@ def check_writable(path: Path, where: str) -> None:
     """Raises BadInput where studies cannot be written to the file: it may not be, or is another program's."""
     if not path.exists():
         return
-    check_readable(path, where)
+    found = tables_in(path, where)
     if not os.access(path, os.W_OK) or not os.access(path.parent, os.W_OK):
         raise BadInput(where, "cannot be written: Permission denied", PERMISSIONS)
-    if (found := tables_in(path, where)) and not found & _OPTUNAS:
+    if found and not found & _OPTUNAS:
         raise BadInput(where, f"is a database of another program, with a table '{min(found)}'", OTHER_FILE)
 
 

@@ -18,6 +18,7 @@ from every_command import PROCESSES, invoke, looking
 
 from orchestrator.errors import BadInput
 from orchestrator.storage.database import Database
+from orchestrator.storage.inspection import inspect
 from orchestrator.storage.versions import HEAD
 from tests.servers import Redis
 
@@ -230,3 +231,36 @@ def test_what_is_known_of_optunas_tables_is_what_is_installed() -> None:
     head, known = _installed()
     assert head == HEAD
     assert FIRST in known
+
+
+OTHERS_LOOK = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(*(name for (name,) in connection.execute("SELECT study_name FROM studies ORDER BY study_id")))
+connection.close()
+"""
+
+
+@pytest.mark.parametrize("look", [lambda database: database.prepare(), lambda database: inspect(database.url, ())])
+def test_a_look_costs_no_connection_of_the_same_process_its_locks(
+    look: Callable[[Database], object], stored: Path
+) -> None:
+    """Without its locks the next program that closes the file takes away the log that the connection writes to."""
+    database = Database(f"sqlite:///{stored}")
+    try:
+        with database.write() as connection:
+            connection.exec_driver_sql("INSERT INTO studies (study_name) VALUES ('before')")
+        with closing(sqlite3.connect(stored, isolation_level=None)) as own:
+            own.execute("SELECT 1 FROM studies")
+            look(database)
+            seen = [_seen_by_another(stored)]
+            own.execute("INSERT INTO studies (study_name) VALUES ('behind')")
+            seen.append(_seen_by_another(stored))
+        assert seen == ["before", "before behind"]
+    finally:
+        database.close()
+
+
+def _seen_by_another(path: Path) -> str:
+    command = [sys.executable, "-c", OTHERS_LOOK, str(path)]
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()

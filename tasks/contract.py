@@ -121,7 +121,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     Celery task id. ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first: the
     first one that can be read is where it goes on. Without a ``slice`` the trial runs to its end. An attempt that
     neither reports nor saves a checkpoint for ``stall`` seconds is ended, and killed ``grace`` seconds later. ``again``
-    says that it was sent before, and that whoever took it then may be about to begin.
+    says that it was sent before, and that the keeper that took it then may be about to begin.
     """
 
     study: str

@@ -1,8 +1,8 @@
 """What of a user's data can be stored and sent: names, and values as JSON. It is refused where it is set, in one line.
 
 Optuna stores more than every part of the way from a worker to a reader takes. What is refused here would be lost on
-the way, or would end whoever meets it: a text that is no Unicode can be shown nowhere, PostgreSQL holds no NUL in a
-name, a deeply nested value ends each reader that goes down into it.
+the way, or would end the process that meets it: a text that is no Unicode can be shown nowhere, PostgreSQL holds no
+NUL in a name, a deeply nested value ends each reader that goes down into it.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-NOBODY = 65534
+UNPRIVILEGED = 65534
 _PR_SET_DUMPABLE = 4
 
 
@@ -14,7 +14,7 @@ def become_ordinary() -> None:
     if os.getuid() != 0:
         return
     os.setgroups([])
-    os.setresgid(NOBODY, NOBODY, NOBODY)
-    os.setresuid(NOBODY, NOBODY, NOBODY)
+    os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
+    os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
     # To become another user takes the right to be read away.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)

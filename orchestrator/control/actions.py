@@ -141,7 +141,7 @@ class Actions:
                 except Exception as error:
                     if not is_wrong_type(error):
                         raise
-                    # It waits until somebody has deleted the key; the tasks of other queues do not.
+                    # It waits until the key is deleted; the tasks of other queues do not.
                     blocked.append(send)
             self._sends.pop(0)
             self.sent[send.job.token] = self._now()

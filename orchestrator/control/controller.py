@@ -339,7 +339,7 @@ class Controller:
         running = self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING)
         if self._watch.doubtful(running, now):
             if now >= self._probe_at:
-                # Whoever cannot be heard is not dead: a server that is full still answers, and takes nothing.
+                # A runner that cannot be heard is not dead: a server that is full still answers, and takes nothing.
                 self._probe_at = now + self._heartbeat
                 self._events.probe()
             if not self._events.drained and self._watch.wants_end and (end := self._events.end()) is not None:
@@ -393,6 +393,6 @@ class Controller:
         self._studies.take_up(name)
         now = self._clock.monotonic()
         for row in self._studies[name].attempts.in_state(AttemptState.RUNNING, AttemptState.STOPPING):
-            # While it was suspended nobody listened: a lease from now.
+            # While it was suspended its runners were not listened to: a lease from now.
             self._watch.hear(row.token, now)
         self._reconciler.reconcile()

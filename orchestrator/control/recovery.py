@@ -1,4 +1,4 @@
-"""Who has gone silent: judged by what has been read, on one clock, and never for the time that nobody looked."""
+"""Which runners are silent: judged by what was read, on one clock, and never for the time in which nothing was read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Watch:
     runner that lives, its last heartbeat before that moment has been heard.
 
     Methods take the control plane's monotonic time. A longer step of it counts as ``pause`` only: then this process, or
-    this whole machine, stood still, or was busy otherwise, and nobody could be heard.
+    this whole machine, stood still, or was busy otherwise, and no runner could be heard.
 
     Args:
         lease: How long a runner may be silent, in seconds.
@@ -86,7 +86,7 @@ class Watch:
         return [row for row in running if self.silence(self.heard.get(row.token)) > self.lease]
 
     def doubtful(self, running: Iterable[AttemptRow], now: float) -> bool:
-        """Whether some runner has not been heard for long enough to ask whether anybody can be heard at all.
+        """Whether some runner has not been heard for long enough to ask whether any of them can be heard at all.
 
         In good time: had whoever can be heard again been asked for at the end of the lease only, those who could not
         be heard before would be given no time to speak.

@@ -30,7 +30,7 @@ CLIENT_NAME = "control-plane:"
 
 
 class WrongKey(redis.ConnectionError):
-    """Somebody has put something else under the key of the event stream: as good as no server, until it is deleted."""
+    """The key of the event stream holds something else: as good as no server, until it is deleted."""
 
     def __init__(self) -> None:
         super().__init__(wrong_type(keys.EVENTS, "stream"))
@@ -156,7 +156,7 @@ class EventStream:
         self._push([(keys.answer(command), answer)])
 
     def notify(self, study: str, notices: Iterable[Notice]) -> None:
-        """Tells whoever watches, as far as it can be told: a notice is worth nothing that would cost a study."""
+        """Tells the views that watch, as far as it can be told: a notice is worth nothing that would cost a study."""
         pipe = self._client.pipeline(transaction=False)
         for notice in notices:
             try:
@@ -171,7 +171,7 @@ class EventStream:
                 pipe.execute()
 
     def _push(self, items: list[tuple[str, bytes | str]]) -> None:
-        """Appends to lists that the control plane alone writes: what else somebody put there makes room."""
+        """Appends to lists that the control plane alone writes: what another program put there makes room."""
         pipe = self._client.pipeline(transaction=False)
         for key, value in items:
             pipe.rpush(key, value)

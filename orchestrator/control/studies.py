@@ -77,7 +77,7 @@ class Studies:
         return self._engines[name]
 
     def __iter__(self) -> Iterator[StudyEngine]:
-        # A study that is suspended on the way is skipped by nobody else's loop.
+        # A study may be suspended on the way.
         return iter(list(self._engines.values()))
 
     def __len__(self) -> int:
@@ -98,7 +98,7 @@ class Studies:
 
     @contextmanager
     def guarded(self, name: str) -> Iterator[None]:
-        """Inside, something is done for one study: an error that is nobody else's suspends it."""
+        """Inside, something is done for one study: an error that is of that study alone suspends it."""
         try:
             yield
         except Exception as error:

@@ -101,7 +101,7 @@ class StudyEngine:
         return remote is not None and remote.asked is not None
 
     def take_question(self) -> Question | None:
-        """Returns what is to be asked in the other process, once."""
+        """Returns the question for the other process, once."""
         remote = self._core.trials.remote
         return None if remote is None else remote.take_question()
 

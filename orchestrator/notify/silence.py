@@ -1,4 +1,4 @@
-"""The notifier of a control plane that has nobody to tell."""
+"""The notifier of a control plane that tells no one of its studies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from orchestrator.spec import Spec
 
 
 class Silence:
-    """Tells nobody anything."""
+    """Drops every note."""
 
     def owe(self, notes: Iterable[Owed]) -> None:
         del notes

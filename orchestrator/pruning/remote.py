@@ -66,7 +66,7 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Remote:
-    """What is to be carried out elsewhere for one study, in order, and whether an answer is awaited."""
+    """The operations that another process carries out for one study, in order, and whether its answer is awaited."""
 
     def __init__(self) -> None:
         self._operations: list[Operation] = []

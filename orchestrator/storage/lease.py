@@ -104,7 +104,7 @@ class WriterLease:
         if found is None:
             raise self._deposed()
         if not found.is_this:
-            # Whoever takes over ends this connection, should it be frozen.
+            # The next writer ends this connection, should it be frozen.
             connection.execute(_USE_BACKEND)
 
     def renew(self, database: Database) -> None:

@@ -166,7 +166,7 @@ class Store:
                 raise BadInput(f"study '{name}'", "there is none of that name in this database")
             snapshot = read_whole(connection, row.study_id).snapshot
         if snapshot.spec.name != name:
-            # Renamed by somebody; it stays the same study.
+            # Renamed by another program; it stays the same study.
             if not is_name(name):
                 raise BadInput(f"study '{name}'", "was renamed, and nothing here can be called so", "rename it again")
             snapshot.spec = snapshot.spec.model_copy(update={"name": name})

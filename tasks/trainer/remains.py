@@ -107,7 +107,7 @@ def _children() -> list[int]:
     while found := [
         int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()
     ]:
-        # It collects its own, and takes them for alive for ever if somebody else does.
+        # It collects its own, and takes them for alive for ever if other code does.
         known = {process.pid for process in multiprocessing.active_children()}
         if left := [pid for pid in found if pid in known or not _collect(pid)]:
             return left

@@ -164,7 +164,7 @@ def test_attributes_stay(world: World, undisturbed: Any) -> None:
     id = world.storage.get_trial_id_from_study_id_trial_number(study._study_id, run.job.trial)
     world.storage.set_trial_user_attr(id, "note", "good")
     world.storage.set_trial_system_attr(id, "mine", [1])
-    # Of a step that is reported twice the first value counts, whoever reported it.
+    # Of a step that is reported twice the first value counts, from whichever program.
     world.storage.set_trial_intermediate_value(id, 3, 7.0)
     world.end("study", "other")
     trial = world.study().trials[run.job.trial]
@@ -187,7 +187,7 @@ def test_of_a_study_that_was_deleted_the_runners_stop(
     ]
     assert type(run.said[-1].body).__name__ == "Stopped"
     assert results(world.study("other")) == undisturbed
-    world.go_on(lambda: world.slots.over, "nobody holds anything")
+    world.go_on(lambda: world.slots.over, "no slot holds anything")
 
 
 def test_a_study_that_was_deleted_is_found_gone_although_nothing_is_to_be_written(world: World) -> None:

@@ -169,7 +169,7 @@ def test_all_of_a_trials_attributes_have_a_limit() -> None:
 
 
 def test_what_others_have_stored_is_shown_all_the_same() -> None:
-    """A notebook may set what is refused here; whoever looks at the study must see it, and not end for it."""
+    """A notebook may set what is refused here; a process that looks at the study must see it, and not end for it."""
     attrs = {"file": "photo-caf\udce9.jpg", "n": [2**70, {"deep": deep(200)}]}
     trial = TrialView("RUNNING", None, {}, attrs, {}, {1: 0.5}, None, None, attrs)
     reply = Reply(runner="r", seq=1, name="", study=StudyView(trials=(trial,)))

@@ -29,7 +29,7 @@ def leads(process: Process) -> int:
 
 
 def studies(running: Fleet, count: int, folder: Path) -> None:
-    """Makes studies that nobody trains for."""
+    """Makes studies that no worker trains for."""
     serve = running.start("serve")
     for number in range(count):
         running.submit(running.write_spec(SPEC.format(name=f"study-{number}", folder=folder)))

@@ -327,7 +327,7 @@ def calls() -> list[str]:
 
 
 def never_called() -> list[str]:
-    """Returns the methods that Optuna has and nobody has thought of here."""
+    """Returns the methods that Optuna has and this list does not name."""
     return [
         f"{owner}.{name}"
         for owner, kind in (("trial", Trial), ("study", optuna.Study))

@@ -241,7 +241,7 @@ def environment_of(pid: int) -> bytes | None:
 def with_environment(name: str, value: str) -> list[int]:
     """Returns the processes in whose environment ``name`` is ``value``: what a run has started, orphans too.
 
-    Workers keep theirs from their own user. For anybody but root, those count that descend from these tests.
+    Workers keep theirs from their own user. For any user but root, those count that descend from these tests.
     """
     wanted = f"{name}={value}".encode()
     below, found = set(descendants(os.getpid())), []

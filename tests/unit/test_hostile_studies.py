@@ -116,7 +116,7 @@ COMMANDS = st.lists(
 
 def sendable(body: Any) -> bool:
     """Whether a worker could send it at all; how it refuses the rest is its own business. A question that cannot be
-    read is refused there, too: nobody could answer it."""
+    read is refused there, too: it could not be answered."""
     try:
         data = encode(Event(token="token", runner="runner", seq=1, body=body))
         if isinstance(body, Suggest):

@@ -22,6 +22,7 @@ from tasks.contract import Alive, Confirmation, Epoch, Failed, Finished, Job, Ou
 from tasks.frames import FromTrainer, Preloaded, Ready, Run, Stale
 from tasks.keeper.artifacts import Artifacts
 from tasks.keeper.bell import Bell
+from tasks.keeper.binding import Binding
 from tasks.keeper.checkpoints import open_store, publish_end
 from tasks.keeper.course import Course
 from tasks.keeper.excuses import Excuses
@@ -45,19 +46,6 @@ MOST_IN_MEMORY = 50_000
 
 DRAIN_SECONDS = 5.0
 """How long a keeper that ends waits for its last uploads and confirmations."""
-
-FENCE_SECONDS = 1.0
-"""How long the start of a job waits, at the most, to hear whether the attempt is still to be run."""
-
-BINDING_SECONDS = 10.0
-"""How long a job that was sent before waits, at the most, for the control plane to say whose it is: longer than a
-control plane needs to come back."""
-
-CONFIRMING_SECONDS = 300.0
-"""How long, beyond that, a signed job waits to be confirmed before it is handed back unrun."""
-
-BINDING_PAUSE = 0.02
-"""Seconds between two questions about that."""
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 """Signals at which a keeper hands its trial back and ends."""
@@ -228,21 +216,11 @@ class Keeper:
         self._trainers.await_preload()
         self._trainers.refresh()
         self._herald.begin(course.job)
-        again = course.job.again
-        if again:
-            # Another slot may have taken it a moment before it was missed: what that one says is to come first.
-            self._await_binding(course, FENCE_SECONDS)
+        binding = Binding(course, self._publisher, signed=self._signed, leaves=lambda: self._handing_back)
+        binding.await_another()
         self._announce(course)
         # A task may come twice. The answer says which runner is bound; until it comes nothing of the user's runs.
-        self._publisher.await_answer(course.runner, FENCE_SECONDS)
-        if again or self._signed:
-            self._await_binding(course, BINDING_SECONDS)
-        if self._signed and not course.bound and not self._handing_back:
-            # Where Redis is not trusted, its silence proves nothing: the job may be a copy of one that ended long ago.
-            about = {"action": "unconfirmed", "token": course.job.token}
-            log.warning("trial %d waits for the control plane to confirm it", course.job.trial, extra=about)
-            self._await_binding(course, CONFIRMING_SECONDS)
-        if self._signed and not course.bound:
+        if not binding.is_confirmed():
             return Released()
         if refusal := course.refuse(self._handing_back or not self._excuses.may_train()):
             return refusal
@@ -264,12 +242,6 @@ class Keeper:
         )
         self._trainers.hand_out(run)
         return self._follow(course, run)
-
-    def _await_binding(self, course: Course, seconds: float) -> None:
-        """Waits until the attempt is bound to a runner, this one or another; ``seconds`` at the most."""
-        deadline = time.monotonic() + seconds
-        while not course.await_binding(BINDING_PAUSE) and time.monotonic() < deadline and not self._handing_back:
-            self._publisher.ask()
 
     def _announce(self, course: Course) -> None:
         given = course.job.checkpoints

@@ -15,7 +15,7 @@ from orchestrator.notices import Progress
 from tasks import keys
 from tasks.codec import decode_event
 from tasks.contract import Started
-from tasks.keeper.keeper import FENCE_SECONDS
+from tasks.keeper.binding import FENCE_SECONDS
 
 FIRST, NORMAL = queue_names("trials")[:2]
 OBJECTIVE = """

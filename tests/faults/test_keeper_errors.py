@@ -36,7 +36,7 @@ PARTS = ("_publisher", "_replies", "_store", "_artifacts", "_herald", "_trainers
 NOT_OF_A_JOB = ("_publisher.begin", "_publisher.close", "_herald.close", "_store.close", "_artifacts.close")
 """Where the first one fails, the keeper ends, and its worker says so."""
 
-OWN = ("_train", "_announce", "_await_binding", "_follow", "_hear", "_wait", "_settle", "_log_file")
+OWN = ("_train", "_announce", "_follow", "_hear", "_wait", "_settle", "_log_file")
 """Its own steps."""
 
 

@@ -108,9 +108,10 @@ def judge(result: object, objectives: int) -> Finished | Failed:
     for item in raw:
         try:
             value = float(item)  # type: ignore[arg-type]
+            is_nan = math.isnan(item)  # type: ignore[arg-type]  # refuses text, which float() reads
         except Exception:  # its own __float__ may raise anything
             return _no_value(f"The value {reprlib.repr(item):.200} could not be cast to float")
-        if math.isnan(value):
+        if is_nan:
             return _no_value("The value nan is not acceptable", "nan")
         values.append(value)
     if len(values) != objectives:

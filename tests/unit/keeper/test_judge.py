@@ -87,9 +87,15 @@ def test_the_same_results_are_values_as_in_optuna(result: Any, directions: list[
         assert repr(found) == repr(Finished(values=tuple(expected)))
 
 
-def test_text_that_reads_as_a_number_is_one() -> None:
-    """Optuna lets a TypeError out of ``optimize``."""
-    assert judge("0.5", 1) == Finished(values=(0.5,))
+@pytest.mark.parametrize("text", ["0.5", "1", "inf", "nan", np.str_("0.5"), "\u0661", ["0.5"], [b"0.5"]], ids=repr)
+def test_text_that_reads_as_a_number_is_none(text: Any) -> None:
+    """Optuna fails the trial or lets a TypeError out of ``optimize``, whatever the text begins with."""
+    found = judge(text, 1)
+    assert isinstance(found, Failed)
+    assert (found.cause, found.message) == (
+        "value",
+        f"The value {text[0] if isinstance(text, list) else text!r} could not be cast to float",
+    )
 
 
 def test_a_number_beyond_all_floats_fails_the_trial() -> None:

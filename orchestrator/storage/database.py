@@ -18,7 +18,7 @@ from orchestrator.errors import BadInput, NotReached
 from orchestrator.schema import OurSchema
 from orchestrator.storage import tables
 from orchestrator.storage.sqlite_files import DAMAGED, OTHER_FILE, PERMISSIONS, check_writable, path_of, uri_for_a_look
-from orchestrator.storage.versions import optuna_refusal, our_schema, shown
+from orchestrator.storage.versions import is_being_made, optuna_refusal, our_schema, shown
 from orchestrator.urls import redact
 from tasks.process_identity import pid_namespace, proc_is_ours, start_time
 from tasks.unavailable import Contact, unavailable
@@ -126,8 +126,15 @@ class Database:
             return
         database = Database(self.url, look=True)
         try:
-            with database.read() as connection:
-                refusal = optuna_refusal(connection, shown(self.url))
+            for attempt in range(MAKE_ATTEMPTS):
+                with database.read() as connection:
+                    if attempt + 1 < MAKE_ATTEMPTS and is_being_made(connection):
+                        pause = 0.05 * (attempt + 1)
+                    else:
+                        refusal = optuna_refusal(connection, shown(self.url))
+                        break
+                # Another process makes the tables just now.
+                time.sleep(pause)
         finally:
             database.close()
         if refusal:

@@ -43,6 +43,11 @@ def optuna_refusal(connection: Connection, url: str) -> Refusal | None:
     return foreign_refusal(connection) if schema is None else schema.refusal(url)
 
 
+def is_being_made(connection: Connection) -> bool:
+    """Whether Optuna's tables are there and their version is not: Optuna commits it after them."""
+    return sqlalchemy.inspect(connection).has_table("studies") and _found(connection) is None
+
+
 def foreign_refusal(connection: Connection) -> Refusal | None:
     """Returns why a database with a table of studies cannot be used, where these are no studies of Optuna's."""
     if sqlalchemy.inspect(connection).has_table(_VERSION.name):

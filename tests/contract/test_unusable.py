@@ -195,6 +195,23 @@ def test_a_server_with_tables_of_another_optuna(postgresql: str, version: str, m
     database.close()
 
 
+def test_tables_that_another_process_is_making_are_waited_for(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Optuna commits its tables before their version; a process that starts beside another one meets that."""
+    database = Database(url)
+    with database.write() as connection:
+        connection.exec_driver_sql("DELETE FROM alembic_version")
+
+    def another_process_goes_on(_: float) -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+
+    monkeypatch.setattr("orchestrator.storage.database.time.sleep", another_process_goes_on)
+    prepared = Database(url)
+    prepared.prepare()
+    prepared.close()
+    database.close()
+
+
 def test_tables_that_lack_something_are_no_server_that_is_away(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     database = Database(url)
     with database.write() as connection:

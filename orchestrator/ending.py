@@ -1,4 +1,4 @@
-"""Programs that a signal ends by an exception, and the one place where such an exception is lost."""
+"""The signals that end a program; where one does so by an exception, the one place where such an exception is lost."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ from types import FrameType
 
 AGAIN_SECONDS = 0.05
 """When an exception is raised again that came to nothing."""
+
+
+def ending_signals() -> tuple[signal.Signals, ...]:
+    """Returns the signals that tell a program to end in order; not SIGHUP where it is ignored, as with nohup."""
+    hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
+    return (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
 
 
 def insist_on_ending() -> None:

@@ -240,17 +240,17 @@ def main() -> None:
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message(), err=True)
+        _complain(error.format_message())
         sys.exit(2)
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         hint = f" (see '{context.command_path} --help')" if context else ""
-        click.echo(f"orchestrator: {_explained(error).rstrip('.')}{hint}", err=True)
+        _complain(f"orchestrator: {_explained(error).rstrip('.')}{hint}")
         sys.exit(2)
     except click.Abort:
         sys.exit(130)
     except OrchestratorError as error:
-        click.echo(f"orchestrator: {error}", err=True)
+        _complain(f"orchestrator: {error}")
         sys.exit(error.exit_code)
     except Exception as error:
         from tasks.unavailable import Contact, unavailable
@@ -259,10 +259,18 @@ def main() -> None:
             raise
         name = "Redis" if found.server == "redis" else "the database"
         if found.contact is Contact.REFUSED:
-            click.echo(f"orchestrator: {name} refuses: {found.reason}; check its URL, and what it admits", err=True)
+            _complain(f"orchestrator: {name} refuses: {found.reason}; check its URL, and what it admits")
             sys.exit(2)
-        click.echo(f"orchestrator: {name} is not available now: {found.reason}; try again in a moment", err=True)
+        _complain(f"orchestrator: {name} is not available now: {found.reason}; try again in a moment")
         sys.exit(1)
+
+
+def _complain(line: str) -> None:
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        # The terminal was closed. What is still buffered must not fail again, and change the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _check_arguments(arguments: Sequence[str]) -> None:

@@ -25,6 +25,7 @@ from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.renewal import Renewal
 from orchestrator.control.stream import EventStream, introduce, ring, wake
 from orchestrator.control.waiting import AWAY_SECONDS, await_servers
+from orchestrator.ending import ending_signals
 from orchestrator.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
@@ -244,7 +245,7 @@ def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], A
 
 @contextmanager
 def _stop_signals(bell: redis.Redis) -> Iterator[threading.Event]:
-    """Yields an event that SIGTERM and SIGINT set; the bell ends the loop's wait on the stream."""
+    """Yields an event that SIGTERM, SIGINT and SIGHUP set; the bell ends the loop's wait on the stream."""
     stop = threading.Event()
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
@@ -255,7 +256,7 @@ def _stop_signals(bell: redis.Redis) -> Iterator[threading.Event]:
         except redis.RedisError:
             return
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+    before = {number: signal.signal(number, on_signal) for number in ending_signals()}
     try:
         yield stop
     finally:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import redis
 
 from orchestrator.control.dispatch import queue_names
+from orchestrator.ending import ending_signals
 from orchestrator.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.local.lock import data_lock
 from orchestrator.local.originals import Originals
@@ -262,19 +263,21 @@ def _check(worker: Child, server: Child, interrupted: threading.Event) -> None:
 
 @contextmanager
 def _interrupts() -> Iterator[threading.Event]:
-    """Yields an event that the first Ctrl-C or SIGTERM sets; a second one ends this process at once."""
+    """Yields an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM ends this process at
+    once. A terminal that is closed sends SIGHUP more than once."""
     interrupted = threading.Event()
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
         del frame
-        if interrupted.is_set():
+        if interrupted.is_set() and signum != signal.SIGHUP:
             # The kernel ends the children with us.
-            sys.stderr.write("\nended at once\n")
+            with suppress(OSError):
+                sys.stderr.write("\nended at once\n")
             signal.signal(signum, signal.SIG_DFL)
             os.kill(os.getpid(), signum)
         interrupted.set()
 
-    before = {number: signal.signal(number, on_signal) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, on_signal) for number in ending_signals()}
     try:
         yield interrupted
     finally:

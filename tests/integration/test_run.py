@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy
-from fleet import Fleet, Process, Servers, command_line, fleet, follow_to_end, wait_for, with_environment
+from fleet import PATIENCE, Fleet, Process, Servers, command_line, fleet, follow_to_end, wait_for, with_environment
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.control import journal
@@ -130,6 +133,31 @@ def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(
     assert 4 <= sum(trial.state.is_finished() for trial in before) < 16
     assert finish_run(alone)["state"] == "finished"
     assert rows(alone) == undisturbed[1]
+    assert nothing_left(alone)
+
+
+def test_a_closed_terminal_ends_it_in_order(alone: Fleet) -> None:
+    spec, seen = alone.write_spec(SPEC), b""
+    master, slave = os.openpty()
+    # A session's first process takes the terminal that it opens for its own.
+    command = ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(slave)]
+    run = subprocess.Popen(
+        [*command, sys.executable, "-m", "orchestrator", "run", str(spec), "--slots", "1"],
+        env=alone.environment() | {"TERM": "dumb"},
+        cwd=alone.folder,
+        start_new_session=True,
+    )
+    try:
+        while b"\ntrial 3 " not in seen and run.poll() is None:
+            seen += os.read(master, 4096)
+        os.close(master)
+        with contextlib.suppress(ProcessLookupError):
+            run.send_signal(signal.SIGHUP)  # as a shell does, besides the kernel
+        assert run.wait(PATIENCE) == 130, seen
+    finally:
+        os.close(slave)
+        run.kill()
+        run.wait()
     assert nothing_left(alone)
 
 

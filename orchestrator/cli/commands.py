@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ def cli() -> None:
         orchestrator init mine
         cd mine && orchestrator run search.toml
     """
+    # Optuna warns of each choice that is a list whenever one is read back. The trial's log says it, where it is chosen.
+    warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
 
 
 @cli.command()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from importlib import metadata
 
@@ -26,9 +25,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     """
     url = url_of(settings)
     artifacts = settings.artifact_url or str(settings.data_dir.resolve() / "artifacts")
-    with open_history(url) as history, warnings.catch_warnings():
-        # Optuna warns of each choice that is a list, whenever one is read back.
-        warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
+    with open_history(url) as history:
         whole = history.whole(name)
     attempts = whole.snapshot.attempts
     latencies = [row.latency for row in attempts if row.latency is not None and row.verdict == "pruned"]

@@ -53,6 +53,8 @@ def fill(url: str) -> None:
         study.enqueue_trial({"x": 0.25})
         two = optuna.create_study(storage=storage, study_name="two", directions=["minimize", "maximize"])
         two.optimize(lambda trial: (trial.suggest_int("n", 0, 9), 1.0), n_trials=4)
+        lists = optuna.create_study(storage=storage, study_name="lists")
+        lists.optimize(lambda trial: len(trial.suggest_categorical("shape", [[1], (1, 2), {"a": 1}])), n_trials=4)
         optuna.create_study(storage=storage, study_name="empty", direction="maximize")
         optuna.create_study(storage=storage, study_name="ä / \x1b[1m " + "x" * 300)
 
@@ -129,7 +131,7 @@ def test_what_is_shown_is_what_optuna_says(optunas: str) -> None:
         trials, best = plain.trials, plain.best_trial.number
         front = len(optuna.load_study(study_name="two", storage=storage).best_trials)
     listed = {each["study"]: each for each in json.loads(invoke("ls", "--json").stdout)}
-    assert [each["state"] for each in listed.values()] == ["optuna"] * 4
+    assert [each["state"] for each in listed.values()] == ["optuna"] * 5
     found = json.loads(invoke("status", "plain", "--json").stdout)
     assert found | {"eta_s": None} == listed["plain"] | {"eta_s": None}
     states = [trial.state for trial in trials]
@@ -149,7 +151,7 @@ def test_what_is_shown_is_what_optuna_says(optunas: str) -> None:
     assert "made by Optuna, never run by this program" in invoke("status", "empty").stdout
 
 
-@pytest.mark.parametrize("study", ["two", "empty"])
+@pytest.mark.parametrize("study", ["two", "lists", "empty"])
 @pytest.mark.parametrize("command", ["status", "trials", "report", "export"])
 def test_so_are_studies_of_every_kind(optunas: str, study: str, command: str) -> None:
     del optunas

@@ -48,6 +48,17 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             items[place] = item
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failure may quote a text that is no Unicode, which cannot be sent to the process that prints it."""
+    report = yield
+    if report.failed:
+        report.longrepr = str(report.longrepr).encode(errors="backslashreplace").decode()
+        sent = [text.encode(errors="backslashreplace").decode() for section in report.sections for text in section]
+        report.sections = list(zip(sent[::2], sent[1::2], strict=True))
+    return report
+
+
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
     shared_servers.close()

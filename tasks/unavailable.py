@@ -204,6 +204,20 @@ def _line(error: BaseException) -> str:
     return lines[0][:MOST_LETTERS]
 
 
+def is_wrong_type(error: BaseException | None) -> bool:
+    """Whether Redis holds something else under a key than what belongs there, whatever the error is wrapped in."""
+    while error is not None and not (isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)):
+        error = error.__cause__ or error.__context__
+    return error is not None
+
+
+def wrong_type(key: str, kind: str) -> str:
+    """Returns what to do about a key that holds something else."""
+    # As a shell takes it.
+    shown = key if key.isprintable() else f"${key!r}"
+    return f"redis key {shown} holds something that is no {kind}; 'redis-cli DEL {shown}' helps, nothing is lost by it"
+
+
 class Outage:
     """One line when a server is not available, and one when it is again, however often it is tried in between.
 

@@ -6,12 +6,11 @@ from collections.abc import Callable, Collection, Container, Iterable, Mapping
 from typing import TypeVar
 
 from orchestrator.control.boundary import is_of_the_study
-from orchestrator.control.stream import is_wrong_type
 from orchestrator.control.studies import Studies
 from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
 from orchestrator.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
 from tasks.contract import Confirmation
-from tasks.unavailable import unavailable
+from tasks.unavailable import is_wrong_type, unavailable
 
 T = TypeVar("T")
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable
 
 import redis
 
-from orchestrator.control.stream import is_wrong_type, wrong_type
 from tasks import row
 from tasks.app import SIGNATURE, STOP_SIGNAL, TRAIN, create_app
 from tasks.codec import job_to_payload, signable
 from tasks.contract import Job
 from tasks.signing import UNSIGNED, Keyring, Purpose
+from tasks.unavailable import is_wrong_type, wrong_type
 
 log = logging.getLogger(__name__)
 

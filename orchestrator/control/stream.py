@@ -18,7 +18,7 @@ from tasks.app import raw
 from tasks.codec import encode
 from tasks.contract import Announcement, Confirmation, Reply
 from tasks.signing import UNSIGNED, Keyring, Purpose
-from tasks.unavailable import unavailable
+from tasks.unavailable import is_wrong_type, unavailable, wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -241,18 +241,6 @@ def backlog(client: redis.Redis) -> Backlog:
     if first:
         age = max(0.0, seconds + microseconds / 1e6 - int(first[0][0].partition(b"-")[0]) / 1e3)
     return Backlog(entries, age, dead)
-
-
-def is_wrong_type(error: BaseException | None) -> bool:
-    """Whether Redis holds something else under a key than what belongs there, whatever the error is wrapped in."""
-    while error is not None and not (isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)):
-        error = error.__cause__ or error.__context__
-    return error is not None
-
-
-def wrong_type(key: str, kind: str) -> str:
-    """Returns what to do about a key that holds something else."""
-    return f"redis key {key} holds something that is no {kind}; 'redis-cli DEL {key}' helps, nothing is lost by it"
 
 
 def introduce(client: redis.Redis, process: str) -> None:

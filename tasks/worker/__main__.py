@@ -84,7 +84,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     retirement = Retirement(slots)
-    delivery.use(ground.keyring, retirement.begin)
+    delivery.use(ground.keyring, ground.queues, retirement.begin)
     app = create_app(ground.url, ground.queues)
     app.conf.slots, app.conf.retirement = slots, retirement
     keeper: list[Keeper] = []

@@ -1,14 +1,16 @@
 """Celery's consumer, which waits for a Redis that is not available and says so once, whatever Redis answers meanwhile.
 
 Celery begins its loop anew when a connection is lost, and ends at an error that Redis answers. Here an answer that
-passes counts as a lost connection, and there is a new one only when Redis takes what is written to it.
+passes counts as a lost connection, and there is a new one only when Redis takes what is written to it, and each key of
+Celery's holds what belongs there.
 """
 
 from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 import celery.worker.consumer
@@ -17,7 +19,7 @@ from celery.worker.consumer import consumer as celery_consumer
 from celery.worker.state import maybe_shutdown
 from redis.client import Pipeline
 
-from tasks.unavailable import Contact, Outage, unavailable
+from tasks.unavailable import Contact, Outage, is_wrong_type, unavailable, wrong_type
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +30,10 @@ LONGEST_PAUSE = 2.0
 
 class NotNow(redis.ConnectionError):
     """Redis does not do it at the moment."""
+
+
+class WrongType(NotNow):
+    """A key of Celery's holds something else; which one, the next connection says."""
 
 
 class PatientClient(redis.Redis):
@@ -43,10 +49,33 @@ class PatientClient(redis.Redis):
     def pubsub(self, **options: Any) -> redis.client.PubSub:
         return _PatientPubSub(self.connection_pool, **options)
 
-    def check_writable(self, key: str) -> None:
-        """Returns if the server takes what is written to it; ``key`` is a sorted set, which does not change."""
-        with contextlib.suppress(redis.ResponseError):
-            self.zrem(key, "")
+    def check(self, index: str, unacked: str, lists: Iterable[str], sets: Iterable[str]) -> None:
+        """Returns if the server takes what is written to it, and these keys hold what their names say.
+
+        Args:
+            index, unacked: A sorted set and a hash, which do not change.
+            lists, sets: Keys of these types.
+
+        Raises:
+            NotNow: it does not, or a key holds something else.
+        """
+        probes: list[tuple[Callable[[], object], str, str]] = [
+            (lambda: self.zrem(index, ""), index, "sorted set"),
+            (lambda: self.hget(unacked, ""), unacked, "hash"),
+            *((partial(self.llen, key), key, "list") for key in lists),
+            *((partial(self.smembers, key), key, "set") for key in sets),
+        ]
+        for probe, key, kind in probes:
+            wrong = False
+            try:
+                probe()
+            except WrongType:
+                wrong = True
+            except redis.ResponseError:
+                continue  # a right that is lacking is asked for where it is needed
+            if wrong:
+                # Out of the handler: what an error came of is taken for its reason.
+                raise NotNow(wrong_type(key, kind))
 
 
 class _PatientPipeline(Pipeline):
@@ -66,6 +95,8 @@ def _passing() -> Iterator[None]:
     try:
         yield
     except redis.RedisError as error:
+        if is_wrong_type(error):
+            raise WrongType(str(error)) from error
         found = unavailable(error)
         passes = found is not None and found.contact is Contact.NOT_NOW
         # A server that is full still hands over tasks.
@@ -103,7 +134,7 @@ class Consumer(celery.worker.consumer.Consumer):  # type: ignore[misc]
         super().on_connection_error_after_connected(error)
 
     def _lose(self, error: Exception) -> None:
-        found = unavailable(error)
+        found = None if isinstance(error, WrongType) else unavailable(error)
         if found is not None:
             self._outage.begin(found)
         else:

@@ -30,6 +30,8 @@ from tasks.worker.joining import misfit
 
 log = logging.getLogger(__name__)
 
+PIDBOX = "celery.pidbox"
+"""The exchange of Celery's remote control."""
 DATA_KEPT = 65_536
 REASON_KEPT = 500
 _CONTENT = ("application/json", "utf-8")
@@ -48,13 +50,17 @@ class Channel(kombu.Channel):  # type: ignore[misc]
     """A channel that hands over training tasks and nothing else."""
 
     keyring: Keyring = UNSIGNED
+    queues: tuple[str, ...] = ()
     retire: Callable[[str], None] = staticmethod(_stay)
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         try:
             # Before Celery begins its loop: one that could not go on would begin again at once.
-            self.client.check_writable(self.unacked_index_key)
+            lists = [self._q_for_pri(queue, step) for queue in self.queues for step in self.priority_steps]
+            prefixes = (self.keyprefix_queue, self.keyprefix_binding_permanent)
+            sets = [prefix % exchange for prefix in prefixes for exchange in (*self.queues, PIDBOX)]
+            self.client.check(self.unacked_index_key, self.unacked_key, lists, sets)
         except Exception:
             self._disconnect_pools()
             raise
@@ -145,14 +151,16 @@ class Transport(kombu.Transport):  # type: ignore[misc]
     Channel = Channel
 
 
-def use(keyring: Keyring, retire: Callable[[str], None]) -> None:
+def use(keyring: Keyring, queues: tuple[str, ...], retire: Callable[[str], None]) -> None:
     """Makes every broker connection of this process one of these.
 
     Args:
         keyring: Verifies tasks.
+        queues: Those that this process takes tasks from.
         retire: Called with the reason when this worker turns out not to understand the control plane.
     """
     Channel.keyring = keyring
+    Channel.queues = queues
     Channel.retire = staticmethod(retire)
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"

@@ -23,6 +23,7 @@ from tasks import keys
 from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import Epoch, Event, Finished, Started, Suggest
+from tasks.unavailable import wrong_type
 from tests.servers import Redis
 from tests.simulated.course import Files
 from tests.simulated.simulation import Bins
@@ -151,7 +152,7 @@ def test_a_queue_of_another_type_stops_the_studies_that_use_it_alone(
     world.plane.start()
     world.train("other", 0.25)
     assert world.store.suspended() == {}
-    assert len(said(caplog, f"redis key {key} holds something that is no list; 'redis-cli DEL {key}' helps")) == 1
+    assert len(said(caplog, wrong_type(key, "list"))) == 1
     world.client.delete(key)
     world.go_on(lambda: any(map(world.client.llen, queue_names("queue-of-study"))), "its tasks are sent")
     world.train("study", 0.5)

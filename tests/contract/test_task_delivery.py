@@ -23,7 +23,9 @@ from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import VERSION, Announcement, Job
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose
+from tasks.unavailable import unavailable
 from tasks.worker import delivery
+from tasks.worker.consumer import WrongType
 from tests.servers import Redis
 
 KEY, OTHER = Keyring(["0123456789abcdef" * 2]), Keyring(["fedcba9876543210" * 2])
@@ -247,3 +249,39 @@ def test_a_job_whose_control_plane_has_stopped_signing_is_sent_again(worker: Wor
     EventStream(worker.client).prepare()
     assert worker.work(UNSIGNED) == 0
     assert (len(worker.dead()), worker.reasons) == (1, [])
+
+
+WRONG = {
+    QUEUE: "list",
+    f"{QUEUE}\x06\x163": "list",
+    "unacked": "hash",
+    "unacked_index": "sorted set",
+    f"_kombu.binding.{QUEUE}": "set",
+    "_kombu.binding.celery.pidbox": "set",
+}
+
+
+@pytest.mark.parametrize("key", WRONG)
+def test_a_key_of_another_type_is_as_good_as_no_server_and_named(
+    worker: Worker, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(delivery.Channel, "queues", (QUEUE,))
+    worker.client.set(key, "something else")
+    with kombu.Connection(worker.url, transport=delivery.Transport) as connection:
+        with pytest.raises(connection.connection_errors, match=f"holds something that is no {WRONG[key]}") as raised:
+            connection.connect()
+        found = unavailable(raised.value)
+        assert found is not None
+        assert key in found.reason.encode().decode("unicode_escape")
+        worker.client.delete(key)
+        connection.connect()
+
+
+def test_a_queue_that_becomes_something_else_ends_the_connection_alone(worker: Worker) -> None:
+    worker.client.set(QUEUE, "something else")
+    with pytest.raises(WrongType) as raised:
+        worker.work(UNSIGNED)
+    assert isinstance(raised.value, redis.ConnectionError)
+    worker.client.delete(QUEUE)
+    worker.send(UNSIGNED, a_job())
+    assert worker.work(UNSIGNED) == 1

@@ -23,6 +23,7 @@ from orchestrator.spec import Spec
 from orchestrator.spec.configuration import can_be
 from orchestrator.spec.exhaustive import cells_taken, leaves_nothing
 from orchestrator.spec.samplers import build_sampler, grid
+from orchestrator.suspension import printable
 from tasks.contract import Parameter
 
 AHEAD = "orchestrator:ahead"
@@ -239,9 +240,10 @@ class _Guard(warnings.catch_warnings):
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         super().__exit__(kind, error, trace)
-        if isinstance(error, Exception):
+        # A sampler may be a class of the user's own: that it exits must not end this process.
+        if isinstance(error, Exception | SystemExit):
             text = " ".join(str(error).split())
-            raise SamplerFailed(f"{type(error).__name__}: {text:.300}") from error
+            raise SamplerFailed(printable(f"{type(error).__name__}: {text}")) from error
 
 
 def derive(seed: int, number: int, name: str = "") -> int:

@@ -139,8 +139,8 @@ class Intake:
                     log.warning("an event of study %s could not be folded", engine.name, extra=extra)
                     self._events.dead_letter(data, describe(error))
                 raise
-        # After the fold: a runner's first event is what binds it.
-        if event.runner and event.runner == row.runner:
+        # After the fold: a runner's first event is what binds it, at once or when the study's own pruner has answered.
+        if event.runner and row.runner in (None, "", event.runner):
             self._watch.hear(event.token, self._clock.monotonic())
 
     def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Alive) -> None:

@@ -262,7 +262,7 @@ class Studies:
     def lose(self, row: AttemptRow, cause: str) -> None:
         """Says of an attempt that its runner is no more."""
         engine = self.of(row.token)
-        if engine is None:
+        if engine is None or ("lose", {"token": row.token, "text": cause}) in self._held.get(engine.name, ()):
             return
         with self.guarded(engine.name):
             extra = of_trial("attempt_lost", engine.name, row.trial, row)

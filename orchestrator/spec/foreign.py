@@ -73,7 +73,7 @@ def make(maker: Any, name: str, arguments: Mapping[str, Any], key: str) -> Any:
             _check_arguments(name, arguments, inspect.signature(maker).parameters, key)
         try:
             return maker(**arguments)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise BadInput(key, f"'{name}' cannot be made of these arguments: {said(error)}") from None
 
 

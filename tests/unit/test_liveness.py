@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import optuna
 import pytest
 
 from orchestrator.ports import BATCH, Clock, Step
@@ -21,7 +22,7 @@ def objective(course: Course) -> Talk:
     return 0.0
 
 
-def search(**changes: Any) -> Simulation:
+def search(*, slots: int = SLOTS, slow_pruner: float = 0.0, **changes: Any) -> Simulation:
     table = {
         "name": "search",
         "objective": "somewhere:objective",
@@ -30,7 +31,7 @@ def search(**changes: Any) -> Simulation:
         "sampler": {"name": "random"},
         "pruner": {"name": "none"},
     }
-    return Simulation(validate(table | changes, "test"), objective, slots=SLOTS)
+    return Simulation(validate(table | changes, "test"), objective, slots=slots, slow_pruner=slow_pruner)
 
 
 def underway(simulation: Simulation) -> None:
@@ -178,3 +179,32 @@ def test_a_clock_that_is_set_between_two_control_planes_delays_nothing(shift: fl
     simulation.run_to_end()
     assert simulation.now - begun < 10 * LEASE
     assert attempts(simulation) == 2 * SLOTS
+
+
+class Slow(optuna.pruners.BasePruner):
+    """A pruner of the user's own, which the simulation makes slow."""
+
+    def prune(self, study: optuna.Study, trial: optuna.trial.FrozenTrial) -> bool:
+        del study, trial
+        return False
+
+
+def test_a_pruner_that_is_slower_than_the_lease_loses_nobody() -> None:
+    """What begins while it thinks is bound only when it has answered; its heartbeats count meanwhile."""
+    name = f"{__name__}:{Slow.__name__}"
+    simulation = search(pruner={"name": name}, trials=2, slots=2, slow_pruner=2 * LEASE)
+    for slot in simulation.slots:
+        for _ in range(200):
+            if slot.run is None or slot is simulation.slots[0]:
+                simulation.turn(slot)
+            simulation.pass_time(LEASE / 50)
+            simulation.round()
+            if slot is simulation.slots[0] and _asked(simulation):
+                break
+    simulation.run_to_end()
+    assert attempts(simulation) == 2
+
+
+def _asked(simulation: Simulation) -> bool:
+    assert simulation.controller is not None
+    return any(engine.waits for engine in simulation.controller._studies)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 import optuna
@@ -242,6 +243,13 @@ def test_a_sampler_that_raises_ends_the_search_and_leaves_no_trial_open(
     assert world.ledger.reason == f"the sampler failed: RuntimeError: in {where}, no value"
     assert not {"RUNNING", "WAITING"} & set(world.counts)
     assert not world.engine.attempts.count("queued", "sent", "running", "stopping")
+
+
+def test_a_sampler_that_exits_ends_its_search_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BadSampler, "fail", lambda *_: sys.exit("\ud800"))
+    monkeypatch.setattr(sampling, "build_sampler", BadSampler)
+    world = World(make_spec(trials=8), slots=2).run()
+    assert (world.state, world.ledger.reason) == ("failed", "the sampler failed: SystemExit: \\ud800")
 
 
 def test_a_sampler_that_raises_for_one_parameter_fails_that_trial(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -229,6 +229,7 @@ study.user_attrs.clear()
 study.set_metric_names(['loss'])
 study.set_metric_names(['a', 'b'])
 study.metric_names
+study.best_trials
 study.enqueue_trial({'x': 0.5}, user_attrs={'why': 'to see'})
 study.enqueue_trial({'x': 0.5}, skip_if_exists=True)
 study.enqueue_trial({'x': {1, 2}})
@@ -236,7 +237,7 @@ study.enqueue_trial('x')
 study.enqueue_trial([('x', 1)])
 study.enqueue_trial({1: 2})
 study.add_trial(create_trial(state=TrialState.WAITING))
-study.add_trial(create_trial(values=[1.0, 2.0]))
+study.add_trial(create_trial(values=[1.0, 2.0, 3.0]))
 study.add_trials([])
 study.optimize(lambda _: 0.0, n_trials=1)
 study.tell(10**6, 0.5)
@@ -340,16 +341,18 @@ def public(kind: type) -> list[str]:
     return [name for name in dir(kind) if not name.startswith("_")]
 
 
-def objective(trial: optuna.Trial, folder: str) -> float:
+def objective(trial: optuna.Trial, folder: str) -> float | tuple[float, float]:
+    several = len(trial.study.directions) > 1
     trial.suggest_float("x", 0, 1)
     if trial.number == 0:
-        trial.report(0.75, 2)
+        if not several:
+            trial.report(0.75, 2)
         trial.set_constraint("memory", -1)
         trial.set_user_attr("note", {"a": None})
-        return 0.5
+        return (0.5, 1.5) if several else 0.5
     answers = {f"{number} {call}": asked(call, trial) for number, call in enumerate(calls())}
     Path(folder, "answers.json").write_text(json.dumps(answers))
-    return 1.0
+    return (1.0, 2.0) if several else 1.0
 
 
 def asked(call: str, trial: optuna.Trial) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -30,6 +31,7 @@ def objective(trial):
     (trial.artifact_dir / "file").write_text("kept")
     return 1.0
 """
+PATIENCE = 240.0
 PARTS = ("_publisher", "_replies", "_store", "_artifacts", "_herald", "_trainers", "_meter")
 """What a keeper calls."""
 
@@ -71,7 +73,8 @@ class Scene:
             slot,
             lambda: connect(self.server.url),
             lambda *_: None,
-            heartbeat=60.0,
+            # None is due while something is planted: what is to be met by the job would be met by that thread.
+            heartbeat=3_600.0,
             slots=self.slots,
             meter=Meters(1).of(0),
         )
@@ -88,7 +91,9 @@ class Scene:
         assert self.slots.runner(0) is None
         publisher: Any = self.keeper._publisher
         assert publisher._speaking() == [("", "")], "a sign of life would be sent for a job that is over"
+        deadline = time.monotonic() + PATIENCE
         while publisher._outboxes and any(outbox.unsent(1) for outbox in publisher._outboxes.values()):
+            assert time.monotonic() < deadline, "what was said is not sent"
             publisher._wake.set()
         entries: Any = self.client.xrange(keys.EVENTS)
         events = [decode_event(fields[keys.EVENT_FIELD]) for _, fields in entries]

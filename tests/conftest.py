@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Generator
 
 import pytest
@@ -31,21 +31,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--reversed", action="store_true", help="run the tests from the last to the first")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Generator[None, None, None]:
-    told = {item: number for number, item in enumerate(items)}
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     if config.getoption("--reversed"):
         items.reverse()
-    yield
-    # A file that tells one story is told from its beginning, whatever changes the order of tests.
-    stories = defaultdict(list)
-    for place, item in enumerate(items):
-        if item.get_closest_marker("story"):
-            stories[item.path].append(place)
-    for places in stories.values():
-        tests = sorted((items[place] for place in places), key=told.__getitem__)
-        for place, item in zip(places, tests, strict=True):
-            items[place] = item
 
 
 @pytest.hookimpl(wrapper=True)
@@ -70,7 +58,9 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]
     if terminal is not None and not hasattr(config, "workeroutput"):
         for line in sorted(config.stash.setdefault(PASSED_OVER, set()).union(shared_servers.passed_over)):
             terminal.write_line(f"a server of the tests' own was used: {line}")
-        terminal.write_line(skips([report.longrepr for report in terminal.stats.get("skipped", [])]))
+        # Skipped steps of a test stand among what pytest does not count, unless it is told to show each step.
+        reports = [*terminal.stats.get("skipped", []), *terminal.stats.get("", [])]
+        terminal.write_line(skips([report.longrepr for report in reports if report.skipped]))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -80,7 +70,7 @@ def pytest_testnodedown(node: object) -> None:
 
 
 def skips(places: list[tuple[str, int, str]]) -> str:
-    """Returns the line that counts skipped tests by reason; pytest says for each where it was skipped and why."""
+    """Returns the line that counts by reason what was skipped; pytest says for each where it was skipped and why."""
     reasons = Counter(re.sub(r"^(Skipped|[\w.]*NotInstalled): ", "", reason) for _, _, reason in places)
     counted = ", ".join(f"{count} ({reason})" for reason, count in reasons.most_common())
     return f"skipped: {counted or 'nothing'}"

@@ -40,8 +40,6 @@ from tests.secured import RoledPostgreSQL
 from tests.servers import free_port
 from tests.web import ask
 
-pytestmark = pytest.mark.story
-
 OURS = {"serve": "serve", "beat": "beat", "worker": "worker-cpu", "flower": "flower", "dashboard": "dashboard"}
 """The processes, and the service of each."""
 
@@ -131,6 +129,9 @@ class Stack:
             **{key: str(self.ports[f"metrics-{name}"]) for key in given if key == "ORCHESTRATOR_METRICS_PORT"},
         }
 
+    def runs(self, process: str) -> bool:
+        return process in self.processes and self.processes[process].popen.poll() is None
+
     def start(self, process: str, name: str) -> None:
         """Starts a service as its container does."""
         command = [self.here(word) for word in service(name)["command"]]
@@ -181,27 +182,38 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Every service of ours, started and not yet looked at, on Redis and PostgreSQL as their services start them."""
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Redis and PostgreSQL as their services start them, prepared; they keep what they have."""
     folder = tmp_path_factory.mktemp("stack")
     secrets = make_secrets(folder)
     database = RoledPostgreSQL(folder / "postgresql", secrets)
     with contextlib.closing(database), fleet(None, folder) as it:
         database.start()
-        yield started(Stack(it, folder, secrets, database))
+        up = Stack(it, folder, secrets, database)
+        start_redis(up)
+        prepared = up.run(["entrypoint", *service("prepare")["command"]], up.environment("prepare"))
+        assert prepared.returncode == 0, prepared.stderr
+        yield up
 
 
-def started(up: Stack) -> Stack:
-    up.start("redis", "redis")
-    up.await_healthy("redis", "redis")
-    prepared = up.run(["entrypoint", *service("prepare")["command"]], up.environment("prepare"))
-    assert prepared.returncode == 0, prepared.stderr
+@pytest.fixture
+def stack(machine: Stack) -> Stack:
+    """Every service of ours, started and not yet looked at."""
+    start_redis(machine)
     for process, name in OURS.items():
-        up.start(process, name)
+        if not machine.runs(process):
+            machine.start(process, name)
     # It stands by.
-    wait_for(partial(_says, up.processes["serve"].log, "writing in term"), "a control plane is active")
-    up.start_unit("standby", Unit.read("orchestrator-serve.service"))
-    return up
+    wait_for(partial(_says, machine.processes["serve"].log, "writing in term"), "a control plane is active")
+    if not machine.runs("standby"):
+        machine.start_unit("standby", Unit.read("orchestrator-serve.service"))
+    return machine
+
+
+def start_redis(machine: Stack) -> None:
+    if not machine.runs("redis"):
+        machine.start("redis", "redis")
+        machine.await_healthy("redis", "redis")
 
 
 def _says(log: Path, words: str) -> bool:
@@ -231,10 +243,17 @@ def test_prometheus_and_nobody_else_gets_the_metrics(stack: Stack, name: str) ->
     assert ask(port, "/metrics")[0] == 401
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def proxy(stack: Stack) -> Stack:
     """The same with the proxy before the pages, which have come up."""
     require("nginx", "curl")
+    if not stack.runs("proxy"):
+        start_proxy(stack)
+    stack.await_healthy("proxy", "proxy")
+    return stack
+
+
+def start_proxy(stack: Stack) -> None:
     config = (DOCKER / "proxy" / "nginx.conf").read_text()
     for name in ("flower", "dashboard"):
         config = stack.listening(config, f"{name}:{PORTS[name]}", name)
@@ -252,8 +271,6 @@ def proxy(stack: Stack) -> Stack:
         # Its workers would be somebody who may not look into this folder.
         command[-1] += " user root;"
     stack.processes["proxy"] = stack.fleet.launch(command, "proxy", stack.environment("proxy"))
-    stack.await_healthy("proxy", "proxy")
-    return stack
 
 
 @pytest.mark.parametrize(
@@ -313,6 +330,7 @@ def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd
 
 @pytest.mark.parametrize("who", ["main", "keeper"])
 def test_a_worker_of_which_something_stands_still_is_not_healthy(stack: Stack, who: str) -> None:
+    stack.await_healthy("worker", "worker-cpu")
     main = stack.processes["worker"].pid
     keepers = [pid for pid in descendants(main) if "tasks.worker" in command_line(pid)]
     victim = main if who == "main" else keepers[-1]
@@ -334,8 +352,9 @@ def test_a_control_plane_that_stands_by_is_healthy_until_it_stands_still(stack: 
 
 
 def test_everything_ends_when_it_is_told_to(stack: Stack) -> None:
-    for process in reversed(list(stack.processes)):
-        stack.processes[process].popen.terminate()
-    for process in (*reversed(OURS), "redis"):
+    for process, name in (*OURS.items(), ("standby", "serve")):
+        stack.await_healthy(process, name)
+    for started in reversed(stack.processes.values()):
+        started.popen.terminate()
+    for process in reversed(stack.processes):
         assert stack.processes[process].popen.wait(PATIENCE) == 0, process
-    assert stack.processes["standby"].popen.wait(PATIENCE) == 0

@@ -1,9 +1,9 @@
 """Every command of ours in the pages does what it says, in a folder and on a fleet such as the pages speak of.
 
 What a block marks with ``run`` is run as a whole by the test that it names. Of all other blocks each line that calls
-the program is run here, once, in the order of ``ORDER``: those that look and those that steer on one study ``digits``
-that goes on, those that stay until they are told to end, and searches, each of one trial, by somebody who has no
-fleet.
+the program is run here, once, in the order of ``ORDER``, as a step of one test: those that look and those that steer
+on one study ``digits`` that goes on, those that stay until they are told to end, and searches, each of one trial, by
+somebody who has no fleet.
 """
 
 from __future__ import annotations
@@ -34,8 +34,6 @@ from orchestrator.notices import Progress
 from tests.installed import require
 from tests.pages import Block, all_blocks, command_lines, commands, program, simple_commands
 from tests.servers import free_port, listens
-
-pytestmark = pytest.mark.story
 
 SEARCH = """
 name = "{name}"
@@ -94,9 +92,9 @@ LINES = lines()
 PIPELINES = {line: block.where for block in BLOCKS for line in command_lines(block) if " | " in line}
 
 
-def of(*kinds: str) -> pytest.MarkDecorator:
-    found = [words for words in LINES if words[0] in kinds]
-    return pytest.mark.parametrize("words", found, ids=[f"{shlex.join(words)}-{LINES[words].where}" for words in found])
+def of(*kinds: str) -> dict[str, tuple[str, ...]]:
+    """Returns the command lines of some commands, by what a failure calls them."""
+    return {f"{shlex.join(words)} ({block.where})": words for words, block in LINES.items() if words[0] in kinds}
 
 
 @dataclass
@@ -115,9 +113,10 @@ class Town:
         return mine | {"PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}"}
 
 
-@pytest.fixture(scope="module")
-def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
-    folder = tmp_path_factory.mktemp("town")
+@pytest.fixture
+def town(tmp_path: Path) -> Iterator[Town]:
+    folder = tmp_path / "town"
+    folder.mkdir()
     shutil.copytree(ROOT / "studies", folder / "studies")
     for block in all_blocks():
         if block.file:
@@ -155,12 +154,31 @@ def test_every_kind_of_command_is_run() -> None:
     assert {words[0] for words in LINES} == set(ORDER)
 
 
-@of(*ORDER[: ORDER.index("serve")])
-def test_what_looks_and_steers(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    call(words, town, monkeypatch)
+@pytest.mark.timeout(3600)
+def test_every_line_does_what_it_says(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
+) -> None:
+    """One reader types one line after the other: what a line leaves behind, later ones find."""
+    environment = newcomer.environment(tmp_path / "bin")
+    for name, words in of(*ORDER[: ORDER.index("serve")]).items():
+        with subtests.test(name), monkeypatch.context() as patch:
+            call(words, town, patch)
+    for line, where in PIPELINES.items():
+        with subtests.test(f"{line} ({where})"):
+            hand_on(line, town, tmp_path / "bin", environment["PATH"])
+    for name, words in of(*UP).items():
+        with subtests.test(name):
+            stay_until_told_to_end(words, town, tmp_path, environment)
+    for name, words in of("run").items():
+        with subtests.test(name):
+            search(words, town)
+    for name, words in of("submit", "schedule").items():
+        with subtests.test(name), monkeypatch.context() as patch:
+            call(words, town, patch)
 
 
 def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs a command that looks, steers, or begins a search elsewhere."""
     monkeypatch.chdir(town.folder)
     monkeypatch.syspath_prepend(town.folder)
     done = CliRunner().invoke(cli, words, env=town.environment(), standalone_mode=False)
@@ -168,16 +186,15 @@ def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) ->
     assert done.exit_code == 0, done.output
 
 
-@pytest.mark.parametrize("line", PIPELINES, ids=[f"{line}-{where}" for line, where in PIPELINES.items()])
-def test_what_is_handed_on_to_another_program(line: str, town: Town, tmp_path: Path) -> None:
-    environment = town.environment() | {"PATH": newcomer.environment(tmp_path / "bin")["PATH"]}
-    require(*sorted({program(words) for words in simple_commands(line)}), folder=tmp_path / "bin")
-    done = type_in(f"set -o pipefail\n{line}", town.folder, environment, "bash")
+def hand_on(line: str, town: Town, programs: Path, path: str) -> None:
+    """Runs a line that hands on to another program what a command of ours says."""
+    require(*sorted({program(words) for words in simple_commands(line)}), folder=programs)
+    done = type_in(f"set -o pipefail\n{line}", town.folder, town.environment() | {"PATH": path}, "bash")
     assert done.returncode == 0, done.stderr
 
 
-@of(*UP)
-def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town, tmp_path: Path) -> None:
+def stay_until_told_to_end(words: tuple[str, ...], town: Town, folder: Path, environment: dict[str, str]) -> None:
+    """Starts a command that stays, types what the page says beside it, and ends it."""
     port, here, shown = free_port(), list(words), ""
     for option in ("--port", "--metrics-port"):
         if option in words:
@@ -197,14 +214,14 @@ def test_what_stays_until_it_is_told_to_end(words: tuple[str, ...], town: Town, 
         # What is to be typed beside it.
         if program(other) != "orchestrator" and shown and f":{shown}/" in other[-1]:
             asked = [word.replace(f":{shown}/", f":{port}/") for word in other]
-            done = type_in(shlex.join(asked), tmp_path, newcomer.environment(tmp_path / "bin"))
+            done = type_in(shlex.join(asked), folder, environment)
             assert done.returncode == 0, done.stderr
             assert done.stdout
     assert process.stop() == 0, process.log.read_text()
 
 
-@of("run")
-def test_a_search_runs(words: tuple[str, ...], town: Town) -> None:
+def search(words: tuple[str, ...], town: Town) -> None:
+    """Runs a search of one trial, as somebody who has no fleet."""
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", *words, *FEW],
         env=town.of_a_newcomer(),
@@ -218,8 +235,3 @@ def test_a_search_runs(words: tuple[str, ...], town: Town) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert re.search(r"\b1 of 1\b|1/1", done.stdout + done.stderr), done.stdout
-
-
-@of("submit", "schedule")
-def test_what_begins_a_search_elsewhere(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
-    call(words, town, monkeypatch)

@@ -12,28 +12,25 @@ from newcomer import type_in
 from tests.installed import require
 from tests.pages import SHELLS_OWN, Block, all_blocks, commands
 
-pytestmark = pytest.mark.story
-
-BLOCKS = all_blocks()
-RUNNING = all_blocks("test_recipes")
 OF_A_CLONE = ("Makefile", "pyproject.toml", "docker", "studies")
 """What the pages use of it."""
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
     """The reader's; what one block leaves in it the next one finds."""
-    found = tmp_path_factory.mktemp("reader")
+    found = tmp_path / "reader"
+    found.mkdir()
     for name in OF_A_CLONE:
         (found / name).symlink_to(ROOT / name)
-    for block in BLOCKS:
+    for block in all_blocks():
         if block.file:
             assert not (found / block.file).exists(), f"{block.where}: another block has the name {block.file}"
             (found / block.file).write_text(block.text)
     return found
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def environment(folder: Path) -> dict[str, str]:
     made = newcomer.environment(folder / ".venv" / "bin")
     # It is set up: what runs is what runs these tests.
@@ -41,8 +38,14 @@ def environment(folder: Path) -> dict[str, str]:
     return made
 
 
-@pytest.mark.parametrize("block", RUNNING, ids=[block.where for block in RUNNING])
-def test_it_works_as_it_stands(block: Block, folder: Path, environment: dict[str, str]) -> None:
+@pytest.mark.timeout(3600)
+def test_every_block_works_as_it_stands(folder: Path, environment: dict[str, str], subtests: pytest.Subtests) -> None:
+    for block in all_blocks("test_recipes"):
+        with subtests.test(block.where):
+            run(block, folder, environment)
+
+
+def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
     called = {words[0] for words in commands(block) if "/" not in words[0]}
     require(*sorted(called - SHELLS_OWN), folder=folder / ".venv" / "bin")
     done = type_in(block.text, folder, environment, block.language)

@@ -19,8 +19,6 @@ from tests.installed import require, require_redis_with_tls
 from tests.pages import Block, all_blocks, command_lines, simple_commands
 from tests.servers import PostgreSQL, free_port, listens
 
-pytestmark = pytest.mark.story
-
 NEEDED = ("openssl", "psql", "redis-cli", "redis-server")
 
 BLOCKS = all_blocks("test_security_page")
@@ -116,9 +114,10 @@ class Reader:
         return self.types(f"{export}\npython - <<'END'\n{question}\nEND\n").strip()
 
 
-@pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reader]:
-    folder = tmp_path_factory.mktemp("security")
+@pytest.fixture
+def reader(tmp_path: Path) -> Iterator[Reader]:
+    folder = tmp_path / "security"
+    folder.mkdir()
     (folder / "docker").symlink_to(ROOT / "docker")
     environment = newcomer.environment(folder / "bin")
     require(*NEEDED, folder=folder / "bin")
@@ -157,14 +156,26 @@ def test_every_block_is_read() -> None:
     }
 
 
-def test_a_redis_lets_in_whom_the_file_names(reader: Reader) -> None:
+@pytest.mark.timeout(3600)
+def test_the_page_holds_from_its_beginning_to_its_end(reader: Reader, subtests: pytest.Subtests) -> None:
+    for step in (
+        a_redis_lets_in_whom_the_file_names,
+        a_new_password_counts_at_once,
+        a_postgresql_has_its_roles_and_its_tables,
+        both_are_encrypted,
+    ):
+        with subtests.test(step.__name__):
+            step(reader)
+
+
+def a_redis_lets_in_whom_the_file_names(reader: Reader) -> None:
     reader.types(block("mkdir").text)
     reader.starts(block("redis-server --aclfile"))
     for line, user in exports(REDIS_USERS):
         assert reader.who_is(line, REDIS_USER) == user
 
 
-def test_a_new_password_counts_at_once(reader: Reader) -> None:
+def a_new_password_counts_at_once(reader: Reader) -> None:
     before = reader.password("redis_worker")
     reader.types("openssl rand -hex 24 > secrets/redis_worker_password")
     reader.types(command_lines(block("mkdir"))[-1])
@@ -175,7 +186,7 @@ def test_a_new_password_counts_at_once(reader: Reader) -> None:
         redis.Redis.from_url(f"redis://worker:{before}@127.0.0.1:{reader.redis_port}/0").ping()
 
 
-def test_a_postgresql_has_its_roles_and_its_tables(reader: Reader) -> None:
+def a_postgresql_has_its_roles_and_its_tables(reader: Reader) -> None:
     roles = block("openssl rand")
     reader.types(command_lines(roles)[0].replace("writer", "reader"))
     reader.types(roles.text)
@@ -185,7 +196,7 @@ def test_a_postgresql_has_its_roles_and_its_tables(reader: Reader) -> None:
         assert reader.types(f"{line}\norchestrator ls --json").strip() == "[]"
 
 
-def test_both_are_encrypted(reader: Reader) -> None:
+def both_are_encrypted(reader: Reader) -> None:
     require_redis_with_tls()
     reader.types(block("openssl req").text)
     reader.postgresql.certify(reader.folder / "redis.pem", reader.folder / "redis.key")

@@ -17,7 +17,6 @@ TESTS = """
 import os
 import pytest
 from tests.installed import program, require
-pytestmark = {marks}
 def test_one():
     program("no-such-browser", what="A browser")
 def test_two():
@@ -26,6 +25,13 @@ def test_three():
     require("sh", "no-such-server", "no-such-client")
 def test_four():
     print(sorted(os.environ))
+"""
+STEPS = """
+from tests.installed import program
+def test_steps(subtests):
+    for name in ("no-such-browser", "sh", "no-such-browser"):
+        with subtests.test(name):
+            program(name, what="A browser")
 """
 CALLERS = {
     "ORCHESTRATOR_REDIS_URL": "redis://nowhere",
@@ -40,11 +46,11 @@ CALLERS = {
 }
 
 
-def run(folder: Path, *options: str, marks: str = "[]", **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs ``TESTS`` in ``folder``, under our conftest."""
+def run(folder: Path, *options: str, tests: str = TESTS, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs ``tests`` in ``folder``, under our conftest."""
     (folder / "conftest.py").write_text(CONFTEST)
-    (folder / "test_some.py").write_text(TESTS.format(marks=marks))
-    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\nmarkers = story\n")
+    (folder / "test_some.py").write_text(tests)
+    (folder / "pytest.ini").write_text(f"[pytest]\npythonpath = {ROOT}\n")
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-rP", *options],
         cwd=folder,
@@ -69,20 +75,28 @@ def test_it_does_so_for_tests_beside_each_other(tmp_path: Path) -> None:
     assert done.stdout.splitlines()[-1].startswith("skipped: 2 (A browser is not installed), 1 (")
 
 
+@pytest.mark.parametrize("options", [(), ("-q",), ("-v",), ("--numprocesses", "1")], ids=" ".join)
+def test_a_step_that_is_skipped_is_counted_and_the_next_one_is_run(tmp_path: Path, options: tuple[str, ...]) -> None:
+    done = run(tmp_path, *options, tests=STEPS)
+    assert done.returncode == 0, done.stdout
+    assert done.stdout.splitlines()[-1] == "skipped: 2 (A browser is not installed)"
+    failed = run(tmp_path, *options, tests=f"{STEPS}            assert name != 'sh', 'it is here'\n")
+    assert failed.returncode == 1, failed.stdout
+    assert "[sh]" in failed.stdout
+    assert "AssertionError: it is here" in failed.stdout
+    assert failed.stdout.splitlines()[-1] == "skipped: 2 (A browser is not installed)"
+
+
 def test_tests_see_nothing_of_the_callers_environment(tmp_path: Path) -> None:
     bare, full = run(tmp_path, "-k", "four"), run(tmp_path, "-k", "four", **CALLERS)
     (seen,) = [line for line in bare.stdout.splitlines() if line.startswith("[")]
     assert seen in full.stdout.splitlines(), full.stdout
 
 
-@pytest.mark.parametrize("marks", ["[]", "pytest.mark.story"])
-def test_a_story_keeps_its_order(tmp_path: Path, marks: str) -> None:
-    found = [
-        line.split()[0] for line in run(tmp_path, "-v", "--reversed", marks=marks).stdout.splitlines() if "::" in line
-    ]
+def test_the_order_is_turned_round(tmp_path: Path) -> None:
+    found = [line.split()[0] for line in run(tmp_path, "-v", "--reversed").stdout.splitlines() if "::" in line]
     names = [line.rpartition("::")[2] for line in found if line.startswith("test_some.py")]
-    there = ["test_one", "test_two", "test_three", "test_four"]
-    assert names[:4] == (there if marks != "[]" else there[::-1])
+    assert names[:4] == ["test_four", "test_three", "test_two", "test_one"]
 
 
 def test_what_is_hidden_is_not_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -82,7 +82,8 @@ class Fleet:
     processes: list[Process] = field(default_factory=list)
 
     def environment(self) -> dict[str, str]:
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
+        # What the tests are told in TEST_ is theirs alone: it may name a server, and trainers know none.
+        clean = {key: value for key, value in os.environ.items() if not key.startswith(("ORCHESTRATOR_", "TEST_"))}
         clean |= {
             # The code beside the tests is what runs, wherever else it is installed.
             "PYTHONPATH": os.pathsep.join((str(HERE), str(ROOT))),

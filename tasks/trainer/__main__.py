@@ -8,7 +8,7 @@ import socket
 import sys
 
 from tasks.imports import rare_collections
-from tasks.interruption import interrupt
+from tasks.interruption import Interrupted, interrupt
 from tasks.lifeline import adopt_orphans, die_with_parent
 from tasks.wire import Wire
 
@@ -43,4 +43,10 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Interrupted:
+        # Met outside of an objective. This process ends as Python ends by a SIGINT that nothing handles, so that its
+        # keeper can tell that from a failure of the trial's.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)

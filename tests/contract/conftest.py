@@ -4,35 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sys
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from books import Books
+from made_databases import make_database, run, url_of
 
 from orchestrator.storage.database import Database
-from tests.shared_servers import postgresql_url
-
-
-def run(statement: str) -> None:
-    engine = sqlalchemy.create_engine(postgresql_url(), isolation_level="AUTOCOMMIT", poolclass=sqlalchemy.NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(statement)
-
-
-def make_database(template: str = "") -> str:
-    name = f"contract_{uuid.uuid4().hex}"
-    run(f'CREATE DATABASE "{name}"' + (f' TEMPLATE "{template}"' if template else ""))
-    return name
-
-
-def url_of(name: str) -> str:
-    return sqlalchemy.make_url(postgresql_url()).set(database=name).render_as_string(hide_password=False)
 
 
 def prepared(url: str) -> str:

@@ -12,8 +12,8 @@ import optuna
 import pytest
 import sqlalchemy
 from books import NOW, Books, make_spec, optuna_storage
-from conftest import make_database, run, url_of
 from every_command import invoke, looking
+from made_databases import make_database, run, url_of
 from optuna.trial import TrialState
 
 from orchestrator.errors import BadInput

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Final
 
 _SEPARATOR: Final = "."
+_ENDED: Final = ("Z", "X")
+"""States of a process that has ended; its parent, or the system's first process, may take its time to wait for it."""
 
 
 @functools.cache
@@ -27,12 +29,24 @@ def pid_namespace() -> str:
 
 def start_time(pid: int) -> str:
     """Returns when a process of this namespace was started, in the kernel's words; empty where there is none such, and
-    where that cannot be known."""
+    where that cannot be known. One that has ended and was not waited for yet is none."""
     try:
-        # The 22nd field; the second one may itself contain blanks and brackets.
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+        # From the third field on; the second one may itself contain blanks and brackets.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] in _ENDED else fields[19]
     except (OSError, IndexError):
         return ""
+
+
+def has_ended(pid: int) -> bool:
+    """Whether there is no such process in this namespace any more; ``False`` where that cannot be known."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return proc_is_ours() and not start_time(pid)
 
 
 def proc_is_ours() -> bool:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.changes import AttemptRow
 from tasks.contract import Alive
-from tasks.process_identity import has_our_namespace
+from tasks.process_identity import has_ended, has_our_namespace
 
 log = logging.getLogger(__name__)
 
@@ -171,10 +170,4 @@ def dead_here(row: AttemptRow) -> bool:
     known = row.host == socket.gethostname() and has_our_namespace(row.runner or "")
     if not known or row.pid is None or not 0 < row.pid < 2**31:
         return False
-    try:
-        os.kill(row.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+    return has_ended(row.pid)

@@ -226,3 +226,10 @@ def test_slots_that_are_silent_are_no_more() -> None:
     following(watch, 108.0, 108.0)
     slots.forget_silent()
     assert (slots.count("trials"), slots.busy_and_idle()) == (1, (0, 1))
+
+
+def test_a_process_that_has_ended_is_gone_before_it_is_waited_for() -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert dead_here(replace(ROW, host=socket.gethostname(), pid=process.pid))
+    process.wait()

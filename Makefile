@@ -23,12 +23,15 @@ SOUND = $(BIN)/python -c 'import sys, pip; made = open(sys.prefix + "/pyvenv.cfg
 REMOVE_HALVES := for each in $(VENV)/lib/python3*/site-packages/*.dist-info; do \
 	test -s "$$each/RECORD" || rm -rf "$$each"; done
 
-.PHONY: demo test lint types unit processes faults chaos bench clean unsound
+.PHONY: demo test test-all lint types unit processes faults chaos bench clean unsound
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types                  ## everything that has to hold; tests that wait leave the cores to tests that reckon
+test: lint types                  ## what has to hold; tests that wait leave the cores to tests that reckon
+	$(BIN)/pytest $(AMONG) -m 'not long' tests/faults tests/integration tests/unit tests/contract
+
+test-all: lint types              ## besides: every library, the measurements, every command and example of the docs
 	$(BIN)/pytest $(AMONG) tests/faults tests/integration tests/unit tests/contract
 
 lint: $(VENV)/.installed-dev

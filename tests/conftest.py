@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Generator
 
@@ -17,6 +18,11 @@ KEPT_FAMILIES = ("LC_", "LD_", "TEST_", "PYTEST_", "HYPOTHESIS_", "CUDA_", "NVID
 for name in list(os.environ):
     if name not in KEPT and not name.startswith(KEPT_FAMILIES):
         del os.environ[name]
+
+# A shell that started the tests in the background, or nohup, has them ignored, and so would everything that they start.
+for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(number) is signal.SIG_IGN:
+        signal.signal(number, usual)
 
 from tests import shared_servers  # noqa: E402 (it reads the environment)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from pathlib import Path
 
@@ -16,7 +15,3 @@ __all__ = ["alone", "embedded", "running", "running_embedded", "servers", "share
 
 # What a test has started and what has lost its parent stays a descendant of the tests, by which it is found.
 adopt_orphans()
-
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell that started the tests in the background has it ignored, and so would everything that they start.
-    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -7,9 +7,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from fleet import ROOT
 
 from tests.bench.steps import SIDE, WAY
+
+pytestmark = pytest.mark.long
 
 
 def test_everything_that_is_measured_can_be_measured(tmp_path: Path) -> None:

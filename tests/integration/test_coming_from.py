@@ -28,6 +28,8 @@ OF_OURS = {block.file: block.text for block in blocks(PAGE) if block.file}
 TRAIN = """
 import optuna
 
+pytestmark = pytest.mark.long
+
 
 def objective(trial):
     lr = trial.suggest_float("lr", 1e-4, 1e-1, log=True)

@@ -11,6 +11,8 @@ from optuna.artifacts import get_all_artifact_meta
 from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
+pytestmark = pytest.mark.long
+
 pytest.importorskip("optuna_dashboard")
 pytest.importorskip("plotly")
 pytest.importorskip("sklearn")

@@ -19,6 +19,8 @@ from PIL import Image
 from tasks.objectives import fashion, images
 from tests.pages import all_blocks
 
+pytestmark = pytest.mark.long
+
 SPEC = """
 name = "photos"
 objective = "tasks.objectives.images:objective"

@@ -17,6 +17,8 @@ from fleet import PATIENCE, Fleet, Servers, with_environment
 
 from tests.installed import NotInstalled
 
+pytestmark = pytest.mark.long
+
 HERE = Path(__file__).parent
 NEEDS = {
     "sklearn": ("sklearn",),

@@ -35,6 +35,8 @@ from tests.installed import require
 from tests.pages import Block, all_blocks, command_lines, commands, program, simple_commands
 from tests.servers import free_port, listens
 
+pytestmark = pytest.mark.long
+
 SEARCH = """
 name = "{name}"
 objective = "page_objective:objective"

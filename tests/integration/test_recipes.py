@@ -12,6 +12,8 @@ from newcomer import type_in
 from tests.installed import require
 from tests.pages import SHELLS_OWN, Block, all_blocks, commands
 
+pytestmark = pytest.mark.long
+
 OF_A_CLONE = ("Makefile", "pyproject.toml", "docker", "studies")
 """What the pages use of it."""
 

@@ -120,7 +120,7 @@ def check(words: list[str]) -> None:
         case "orchestrator":
             parse(cli, "orchestrator", words[1:])
         case "make":
-            targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+            targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
             assert set(words[1:]) <= set(targets), words
         case "python":
             assert words[1] != "-m" or importlib.util.find_spec(words[2]) is not None, words

@@ -44,12 +44,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
-    """A failure may quote a text that is no Unicode, which cannot be sent to the process that prints it."""
+    """What was captured, and a failure, may hold a text that is no Unicode: it cannot be sent to the process that
+    prints it."""
     report = yield
+    sent = [text.encode(errors="backslashreplace").decode() for section in report.sections for text in section]
+    report.sections = list(zip(sent[::2], sent[1::2], strict=True))
     if report.failed:
         report.longrepr = str(report.longrepr).encode(errors="backslashreplace").decode()
-        sent = [text.encode(errors="backslashreplace").decode() for section in report.sections for text in section]
-        report.sections = list(zip(sent[::2], sent[1::2], strict=True))
     return report
 
 

@@ -23,12 +23,12 @@ from newcomer import type_in
 
 from tests.pages import ROOT, Block, all_blocks, blocks
 
+pytestmark = pytest.mark.long
+
 PAGE = ROOT / "docs" / "coming-from.md"
 OF_OURS = {block.file: block.text for block in blocks(PAGE) if block.file}
 TRAIN = """
 import optuna
-
-pytestmark = pytest.mark.long
 
 
 def objective(trial):

@@ -34,7 +34,7 @@ class TrainerProcess:
     Attributes:
         ready: Whether it waits for a job.
         preparing: Whether a job is to wait until it has imported its objective.
-        imported: Whether code of the user's was imported, which may have begun what is to be finished at the end.
+        imported: Whether code of the user's was imported, which may have begun what this process finishes at its end.
     """
 
     living: ClassVar[set[int]] = set()

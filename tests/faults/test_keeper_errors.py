@@ -74,7 +74,7 @@ class Scene:
             slot,
             lambda: connect(self.server.url),
             lambda *_: None,
-            # None is due while something is planted: what is to be met by the job would be met by that thread.
+            # None is due while something is planted: that thread would meet the error instead of the job.
             heartbeat=3_600.0,
             slots=self.slots,
             meter=Meters(1).of(0),

@@ -3,7 +3,7 @@
 What a block marks with ``run`` is run as a whole by the test that it names. Of all other blocks each line that calls
 the program is run here, once, in the order of ``ORDER``, as a step of one test: those that look and those that steer
 on one study ``digits`` that goes on, those that stay until they are told to end, and searches, each of one trial, by
-somebody who has no fleet.
+a user who has no fleet.
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ class Town:
         return self.fleet.environment() | {"ORCHESTRATOR_OBJECTIVE_PATH": f"{self.folder}{os.pathsep}{HERE}"}
 
     def of_a_newcomer(self) -> dict[str, str]:
-        """The environment of somebody who has no fleet and has set nothing."""
+        """The environment of a user who has no fleet and has set nothing."""
         mine = {name: value for name, value in self.environment().items() if not name.startswith("ORCHESTRATOR_")}
         return mine | {"PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}"}
 
@@ -223,7 +223,7 @@ def stay_until_told_to_end(words: tuple[str, ...], town: Town, folder: Path, env
 
 
 def search(words: tuple[str, ...], town: Town) -> None:
-    """Runs a search of one trial, as somebody who has no fleet."""
+    """Runs a search of one trial, as a user who has no fleet."""
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", *words, *FEW],
         env=town.of_a_newcomer(),

@@ -57,7 +57,8 @@ def in_the_way(books: Books) -> Iterator[None]:
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        connection.execute(sqlalchemy.update(tables.writer).values(term=1))
+        # The lock of one that takes over: it waits for the writer's transactions, and they for it.
+        connection.execute(sqlalchemy.select(tables.writer).with_for_update())
         yield
         connection.rollback()
     engine.dispose()
@@ -94,7 +95,7 @@ def test_who_writes(on_sqlite: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.active
     assert found.writer is not None
     assert 0 < found.writer.left <= 60
-    monkeypatch.setattr(storage_database, "_start_time", lambda pid: f"{pid} is gone")
+    monkeypatch.setattr(storage_database, "start_time", lambda pid: f"{pid} is gone")
     gone = inspect(on_sqlite.url).books
     assert gone is not None
     assert gone.writer is not None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Container, Iterable, Mapping
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import TypeVar
 
 from orchestrator.control.boundary import is_of_the_study
@@ -55,6 +56,7 @@ class Actions:
         self._revokes: list[Revoke] = []
         self._answers: list[tuple[str, Answer]] = []
         self._sends: list[Send] = []
+        self._holds_sends = False
         self._results: list[tuple[str, str]] = []
 
     def add(self, study: str, batch: Batch) -> None:
@@ -73,6 +75,17 @@ class Actions:
     def answer_commands(self, results: Iterable[tuple[str, str]]) -> None:
         """Takes the answers to commands, by key, once they are committed."""
         self._results += results
+
+    @contextmanager
+    def holding_sends(self) -> Iterator[None]:
+        """Inside, no task is sent. Then they go in the order in which slots are to take them: by priority, trials that
+        were cut off, and by number."""
+        self._holds_sends = True
+        try:
+            yield
+        finally:
+            self._holds_sends = False
+            self._sends.sort(key=lambda send: (-send.priority, send.job.attempt == 1, send.job.trial))
 
     def on_its_way(self) -> set[str]:
         """Returns the tokens whose tasks are still to be sent."""
@@ -132,7 +145,7 @@ class Actions:
             self._answers = []
             self._passed(Step.REPLIED)
         blocked = []
-        while self._sends:
+        while self._sends and not self._holds_sends:
             send = self._sends[0]
             with self._studies.guarded(send.job.study):
                 try:
@@ -145,7 +158,7 @@ class Actions:
             self._sends.pop(0)
             self.sent[send.job.token] = self._now()
             self._passed(Step.ENQUEUED)
-        self._sends = blocked
+        self._sends = blocked + self._sends
         while self._results:
             self._events.answer(*self._results[0])
             self._results.pop(0)

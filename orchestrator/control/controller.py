@@ -15,7 +15,7 @@ from orchestrator.control.journal import Journal
 from orchestrator.control.outsiders import Outsiders
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.reconcile import Reconciler
-from orchestrator.control.recovery import Slots, Watch, dead_here
+from orchestrator.control.recovery import Slots, Watch, dead_here, place
 from orchestrator.control.steering import Steering
 from orchestrator.control.studies import Studies
 from orchestrator.control.tidings import Tidings
@@ -30,6 +30,7 @@ from orchestrator.ports import (
     Checkpoints,
     Clock,
     Command,
+    Entry,
     Notifier,
     Owed,
     Passed,
@@ -170,12 +171,14 @@ class Controller:
                 with self._studies.guarded(owed.study):
                     self._notifier.owe([owed])
         self._connect()
-        while self._read_some(0.001):
+        # A task that was sent while the last words of a dead runner are still unread would overtake its trial.
+        with self._actions.holding_sends():
+            self._catch_up()
+            for row in self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
+                if dead_here(row):
+                    self._studies.lose(row, "its process is gone")
+            self._reconciler.reconcile()
             self._finish_round(self._clock.wall())
-        for row in self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
-            if dead_here(row):
-                self._studies.lose(row, "its process is gone")
-        self._reconciler.reconcile()
         self._finish_round(self._clock.wall())
 
     def run_once(self, *, wait: bool = True) -> Outcome:
@@ -216,7 +219,7 @@ class Controller:
     def _read_and_tend(self, now: float, *, wait: bool) -> int:
         events = 0
         try:
-            events = self._read_some(self._patience(now) if wait else 0.0)
+            events = len(self._read_some(self._patience(now) if wait else 0.0))
             if self._intake.woken:
                 self._intake.woken = False
                 self._intake.rung |= self._steering.waits_for_pruner
@@ -234,7 +237,15 @@ class Controller:
             self._reconciler.reconcile()
         return events
 
-    def _read_some(self, wait: float) -> int:
+    def _catch_up(self) -> None:
+        """Folds what the stream holds by now; what live runners go on to say is left to the rounds that follow."""
+        end = self._events.end()
+        while entries := self._read_some(0.001):
+            self._finish_round(self._clock.wall())
+            if end is None or place(entries[-1][0]) >= place(end):
+                return
+
+    def _read_some(self, wait: float) -> list[Entry]:
         self._watch.begin_read(self._clock.monotonic())
         entries = self._events.read(wait)
         drained = self._events.drained
@@ -250,7 +261,7 @@ class Controller:
             self._watch.read_everything()
         elif entries:
             self._watch.read_up_to(entries[-1][0])
-        return len(entries)
+        return entries
 
     # -- commit, then act -----------------------------------------------------------------------------------------
 

@@ -63,7 +63,7 @@ class Watch:
 
     def read_up_to(self, entry: bytes) -> None:
         """The stream has been read up to the entry with this id, and goes on behind it."""
-        if self._end is not None and _place(entry) >= _place(self._end[0]):
+        if self._end is not None and place(entry) >= place(self._end[0]):
             self._reach(self._end[1])
             self._end = None
 
@@ -119,7 +119,7 @@ class Watch:
         self._read_to = moment if self._read_to is None else max(self._read_to, moment)
 
 
-def _place(entry: bytes) -> tuple[int, int]:
+def place(entry: bytes) -> tuple[int, int]:
     """Returns what the ids of a stream's entries are ordered by."""
     milliseconds, _, number = entry.partition(b"-")
     return int(milliseconds), int(number or 0)

@@ -6,6 +6,7 @@ Time passes only where the control plane waits. Whatever can die does so when it
 from __future__ import annotations
 
 import itertools
+import socket
 from collections.abc import Callable
 
 from orchestrator.control.controller import Controller
@@ -14,14 +15,14 @@ from orchestrator.control.waiting import AWAY_SECONDS
 from orchestrator.engine.outputs import Sweep
 from orchestrator.errors import NotTheWriter
 from orchestrator.ports import Books, Clock, Notifier, Step
-from orchestrator.pruning.judge import Judge
-from orchestrator.pruning.remote import Answer, Question
 from orchestrator.rounds import Observer, unobserved
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
+from tasks.process_identity import with_namespace
 from tasks.signing import UNSIGNED, Keyring
 from tasks.unavailable import unavailable
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
+from tests.simulated.direct_pruners import DirectPruners
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
@@ -30,6 +31,8 @@ from tests.simulated.memory_calendar import MemoryCalendar
 LEASE = 6.0
 HEARTBEAT = 2.0
 MANY_ROUNDS = 20_000
+NO_PROCESS = 2**31 - 2
+"""A process id that is above what any kernel gives."""
 
 
 class Died(BaseException):
@@ -86,37 +89,6 @@ class Reports:
         pass
 
 
-class DirectPruners:
-    """Pruners of the user's own, asked in this process; each answer comes some time after its question."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._judges: dict[str, Judge] = {}
-        self._answers: list[tuple[float, str, Answer]] = []
-
-    def check(self, spec: Spec) -> bool:
-        Judge(spec)
-        return True
-
-    def open(self, spec: Spec) -> None:
-        self.close(spec.name)
-        self._judges[spec.name] = Judge(spec)
-
-    def ask(self, study: str, question: Question) -> None:
-        answer = self._judges[study].answer(question)
-        self._answers.append((self._clock.monotonic() + self._seconds, study, answer))
-
-    def take(self) -> list[tuple[str, Answer | Exception]]:
-        now = self._clock.monotonic()
-        due = [each for each in self._answers if each[0] <= now]
-        self._answers = [each for each in self._answers if each[0] > now]
-        return [(study, answer) for _, study, answer in due]
-
-    def close(self, study: str | None = None) -> None:
-        self._answers = [each for each in self._answers if study not in (None, each[1])]
-
-
 class Simulation:
     """The servers, the slots, and the control plane that is active.
 
@@ -136,6 +108,7 @@ class Simulation:
         deaths: The steps at which one has died.
         runs: Every start of an attempt.
         dead: Runners whose process is gone: nothing of theirs is sent again.
+        beside_control: Whether runners live on the control plane's host, which sees that their processes are gone.
         garbage: What was put into the stream that is no event.
         notifier: Who tells people, from the next control plane on.
         record: Where the next control plane that is started records its inputs.
@@ -165,6 +138,7 @@ class Simulation:
         self.slots = [Slot(f"slot-{count}") for count in range(slots)]
         self.runs: list[Run] = []
         self.dead: set[str] = set()
+        self.beside_control = False
         self.garbage: list[bytes] = []
         self.deaths: list[Step] = []
         self.passed: list[Step] = []
@@ -352,13 +326,23 @@ class Simulation:
         self.free(run)
         self.dead.add(run.runner)
 
+    def kill_host(self) -> None:
+        """All keepers of the control plane's host die, and the tasks that waited there are gone."""
+        for slot in self.slots:
+            if slot.run is not None:
+                self.kill_keeper(slot.run)
+        self.redis.queues.clear()
+
     def start_run(self, slot: Slot, job: Job) -> Event:
         """Begins ``job`` on ``slot``: the first event of a new runner."""
         course = Course(job, self.files)
-        run = slot.run = Run(course, f"runner-{next(self._runners)}", self.objective(course))
+        runner, host, pid = f"runner-{next(self._runners)}", "elsewhere", 1
+        if self.beside_control:
+            runner, host, pid = with_namespace(runner), socket.gethostname(), NO_PROCESS
+        run = slot.run = Run(course, runner, self.objective(course))
         self.runs.append(run)
         resume = job.checkpoints[0].step if job.checkpoints else None
-        return run.event(Started(host="elsewhere", pid=1, slot=slot.name, resume_step=resume))
+        return run.event(Started(host=host, pid=pid, slot=slot.name, resume_step=resume))
 
     def _flush(self) -> None:
         """What was said and never published is published, while that is possible."""

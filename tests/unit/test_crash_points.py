@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 from typing import Any
 
 import pytest
@@ -92,6 +93,38 @@ def test_dying_at_a_step_changes_nothing(step: Step, pruner: str) -> None:
         assert rows(disturbed) == rows(undisturbed), f"at {step} {nth}"
         assert disturbed.database.answers == undisturbed.database.answers
         assert told(disturbed) == told(undisturbed)
+
+
+def search_on_one_host(step: Step | None = None, nth: int = 0) -> Simulation:
+    """Control plane, slot and queues share a host, which dies at the ``nth`` time of ``step``. A free slot takes a task
+    as soon as one is sent."""
+    made = search()
+    made.beside_control = True
+
+    def host_dies(passing: Step) -> bool:
+        dies = passing == step and made.passed.count(step) == nth
+        if dies:
+            made.kill_host()
+        elif passing == Step.ENQUEUED and made.slots[0].run is None:
+            made.turn(made.slots[0])
+        return dies
+
+    made.kill_when(host_dies)
+    return made.run_to_end()
+
+
+@pytest.mark.parametrize("step", list(Step))
+def test_a_host_that_dies_at_a_step_changes_no_row(step: Step) -> None:
+    undisturbed = search_on_one_host()
+    for nth in range(1, undisturbed.passed.count(step) + 1):
+        disturbed = search_on_one_host(step, nth)
+        assert disturbed.deaths == [step]
+        started, in_order = (list(groupby(run.job.trial for run in each.runs)) for each in (disturbed, undisturbed))
+        assert [trial for trial, _ in started] == [trial for trial, _ in in_order], f"at {step} {nth}"
+        found, wanted = (
+            replace(each.ledger, attempts={}, redone=[]).rows(times=False) for each in (disturbed, undisturbed)
+        )
+        assert found == wanted, f"at {step} {nth}"
 
 
 @pytest.mark.parametrize("pruner", sorted(PRUNERS))

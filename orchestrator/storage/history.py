@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
@@ -121,15 +121,16 @@ class History:
         study_id, study = self._study(name)
         found = self._find_trial(study_id, study, text)
         number = int(found.number)
+        plain = TrialFacts(
+            study=study,
+            number=number,
+            state=found.state,
+            values=read_values(self._connection, found.trial_id),
+            params=read_params(self._connection, found.trial_id),
+            steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
+        )
         if study.spec is None:
-            return TrialFacts(
-                study=study,
-                number=number,
-                state=found.state,
-                values=read_values(self._connection, found.trial_id),
-                params=read_params(self._connection, found.trial_id),
-                steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
-            )
+            return plain
         attempts = [
             AttemptRow(**{each.name: row[each.name] for each in fields(AttemptRow)})
             for row in self._of_trial(tables.attempts, study_id, number, tables.attempts.c.number)
@@ -143,13 +144,8 @@ class History:
         redone = select(func.count(tables.redone.c.step.distinct())).where(
             tables.redone.c.study_id == study_id, tables.redone.c.trial == number
         )
-        return TrialFacts(
-            study=study,
-            number=number,
-            state=found.state,
-            values=read_values(self._connection, found.trial_id),
-            params=read_params(self._connection, found.trial_id),
-            steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
+        return replace(
+            plain,
             failure=kept if isinstance(kept := json.loads(failure or "{}"), dict) else {},
             decisions=[
                 _decision(row) for row in self._of_trial(tables.decisions, study_id, number, tables.decisions.c.id)

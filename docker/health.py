@@ -33,9 +33,9 @@ def serve(pid: int | None) -> str:
     """
     from sqlalchemy import extract, func, select
 
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
     from orchestrator.storage.database import Database
-    from orchestrator.storage.tables import writer
+    from orchestrator.storage.own_tables import writer
     from tasks.app import connect
 
     settings = load_settings()
@@ -55,8 +55,8 @@ def serve(pid: int | None) -> str:
 
 def beat(pid: int | None) -> str:
     """Returns what is wrong with the beat, or an empty string: it must reach the database, and look every second."""
+    from orchestrator.common.settings import load_settings
     from orchestrator.schedule.ticker import LOOK_SECONDS
-    from orchestrator.settings import load_settings
     from orchestrator.storage.database import Database
 
     database = Database(load_settings().storage_url or "")

@@ -37,8 +37,8 @@ from tasks.contract import (
     Suggest,
     Unreadable,
 )
-from tasks.frames import FromTrainer, ToTrainer
-from tasks.keys import is_name
+from tasks.redis_keys import is_name
+from tasks.trainer_messages import FromTrainer, ToTrainer
 
 _LARGEST: Final = 2**63 - 1
 _LOCATION: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")

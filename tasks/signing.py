@@ -15,7 +15,7 @@ from hashlib import blake2b
 from typing import Final
 
 from tasks.codec import Malformed
-from tasks.endpoint import BadSetting, read_secret
+from tasks.metrics_endpoint import BadSetting, read_secret
 
 SIGNING_KEY: Final = "ORCHESTRATOR_SIGNING_KEY"
 """Variable that holds the keys, separated by blanks or commas: the first one signs, all of them verify. With _FILE

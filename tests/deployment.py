@@ -17,7 +17,7 @@ import click
 import yaml
 
 from orchestrator.cli import cli
-from orchestrator.settings import PREFIX, Settings
+from orchestrator.common.settings import PREFIX, Settings
 from tasks.worker import options
 from tests.installed import require
 from tests.pages import all_blocks

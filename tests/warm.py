@@ -14,7 +14,12 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-PRELOADED = ("orchestrator.cli", "orchestrator.commands", "orchestrator.objective_check", "orchestrator.spec.samplers")
+PRELOADED = (
+    "orchestrator.cli",
+    "orchestrator.messaging.command_client",
+    "orchestrator.spec.objective_check",
+    "orchestrator.spec.sampler_factory",
+)
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(PRELOADED))

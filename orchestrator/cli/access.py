@@ -7,9 +7,9 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from orchestrator.commands import Issuer
-    from orchestrator.settings import Settings
-    from orchestrator.storage.history import History
+    from orchestrator.common.settings import Settings
+    from orchestrator.messaging.command_client import Issuer
+    from orchestrator.queries.study_reader import History
 
 LOOKS_IN = (
     "Looks into the database of ORCHESTRATOR_STORAGE_URL; without it, into the one that `orchestrator run` keeps in "
@@ -20,17 +20,17 @@ LOOKS_IN = (
 
 def look() -> AbstractContextManager[History]:
     """Opens the database for a look; raises as ``open_history`` does."""
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
 
     settings = load_settings()
-    from orchestrator.storage.look import open_history, url_of
+    from orchestrator.queries.readonly import open_history, url_of
 
     return open_history(url_of(settings))
 
 
 def nobody_there(settings: Settings) -> bool:
     """Whether there is no control plane that could be told: none of a fleet, and no `run` in the data folder."""
-    from orchestrator.local.lock import is_locked
+    from orchestrator.common.file_lock import is_locked
 
     return settings.redis_url is None and not is_locked(settings.data_dir)
 
@@ -41,11 +41,11 @@ def issuer(settings: Settings, *, prepare: bool = False) -> Iterator[Issuer]:
 
     Whoever has something to say of a study has found it, and all tables with it; ``prepare`` makes what is missing.
     """
-    from orchestrator.commands import Issuer
-    from orchestrator.local.server import redis_url_of
+    from orchestrator.local.embedded_redis import redis_url_of
+    from orchestrator.messaging.command_client import Issuer
+    from orchestrator.queries.readonly import url_of
+    from orchestrator.storage.command_table import Orders
     from orchestrator.storage.database import Database
-    from orchestrator.storage.look import url_of
-    from orchestrator.storage.orders import Orders
     from tasks.app import connect
 
     with closing(Database(url_of(settings))) as database, ExitStack() as stack:

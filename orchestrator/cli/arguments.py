@@ -42,7 +42,7 @@ def json_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def complete_rule(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offers the pruning rules, and specs whose pruner may be taken."""
-    from orchestrator.spec.pruner import OPTUNAS, RULES
+    from orchestrator.spec.pruner_table import OPTUNAS, RULES
 
     rules = [CompletionItem(name) for name in (*RULES, *OPTUNAS) if name.startswith(incomplete)]
     return rules or _complete_spec(context, parameter, incomplete)
@@ -51,7 +51,7 @@ def complete_rule(context: click.Context, parameter: click.Parameter, incomplete
 def _complete_study(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     del context, parameter
     with contextlib.suppress(Exception):
-        from orchestrator.study_names import study_names
+        from orchestrator.cli.study_completion import study_names
 
         return [CompletionItem(name) for name in study_names() if name.startswith(incomplete)]
     return []

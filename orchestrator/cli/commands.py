@@ -17,16 +17,16 @@ import click
 
 from orchestrator.cli.arguments import json_option, spec_argument
 from orchestrator.cli.kinds import Passed, Sections
-from orchestrator.errors import BadInput, OrchestratorError
+from orchestrator.common.errors import BadInput, OrchestratorError
 from tasks.code_path import add_code_folders
-from tasks.imports import RARELY
+from tasks.gc_tuning import RARELY
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from orchestrator.settings import Settings
+    from orchestrator.common.settings import Settings
     from orchestrator.spec import Spec
-    from orchestrator.view.summary import Summary
+    from orchestrator.terminal.summary import Summary
 
 PROGRAM = "orchestrator"
 ANSWER_SECONDS = 10.0
@@ -74,8 +74,8 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
     search = checked(spec, name, trials, settings)
     from orchestrator.local.run import Plan
     from orchestrator.local.run import run as run_search
-    from orchestrator.view.base import make_view
-    from orchestrator.view.summary import render_summary, to_json
+    from orchestrator.terminal.summary import render_summary, to_json
+    from orchestrator.terminal.views import make_view
 
     view = make_view(sys.stderr)
 
@@ -110,7 +110,7 @@ def validate(spec: Path, as_json: bool) -> None:
     click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.objective}")
     click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
     if search.schedule is not None:
-        from orchestrator.view.schedules import describe
+        from orchestrator.terminal.schedule_table import describe
 
         click.echo(describe(search.schedule, time.time()))
 
@@ -145,7 +145,7 @@ def serve(
     ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL. Ctrl-C or SIGTERM ends it; the next one goes on.
     """
     if parent:
-        from tasks.lifeline import die_with_parent
+        from tasks.process_guards import die_with_parent
 
         die_with_parent(parent)
     settings = _settings()
@@ -194,7 +194,7 @@ def worker(context: click.Context, /, **_: object) -> None:
     """
     if _settings().redis_url is None:
         raise BadInput("ORCHESTRATOR_REDIS_URL", "is not set", "a worker needs the URL of the Redis it serves")
-    from orchestrator.settings import without_secrets
+    from orchestrator.common.settings import without_secrets
 
     # Another program takes this process over: nothing of the control plane stays in a worker, and neither a way to the
     # database nor what signs notes is handed on to it.
@@ -214,10 +214,10 @@ def submit(spec: Path, name: str | None) -> None:
     settings = _settings()
     search = checked(spec, name, None, settings)
     redis_url, storage_url = urls(settings)
-    from orchestrator.commands import Issuer
     from orchestrator.control.serve import check_redis
+    from orchestrator.messaging.command_client import Issuer
+    from orchestrator.storage.command_table import Orders
     from orchestrator.storage.database import Database
-    from orchestrator.storage.orders import Orders
     from tasks.app import connect
 
     _check_classes(search, spec)
@@ -256,7 +256,7 @@ def main() -> None:
         _complain(f"orchestrator: {error}")
         sys.exit(error.exit_code)
     except Exception as error:
-        from tasks.unavailable import Contact, unavailable
+        from tasks.server_errors import Contact, unavailable
 
         if (found := unavailable(error)) is None:
             raise
@@ -295,7 +295,7 @@ def _explained(error: click.ClickException) -> str:
 
 
 def _settings() -> Settings:
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
 
     return load_settings()
 
@@ -317,7 +317,7 @@ def urls(settings: Settings) -> tuple[str, str]:
 
 def checked(path: Path, name: str | None, trials: int | None, settings: Settings) -> Spec:
     """Returns the spec, after a look at its objective that imports nothing."""
-    from orchestrator.objective_check import check_objective
+    from orchestrator.spec.objective_check import check_objective
     from tasks.objective_path import split_path
 
     spec = _spec(path, name, trials)
@@ -330,8 +330,8 @@ def checked(path: Path, name: str | None, trials: int | None, settings: Settings
 
 def _check_classes(search: Spec, path: Path) -> None:
     """Checks what only Optuna, or the user's own classes, can tell."""
-    from orchestrator.spec.pruners import check_pruner
-    from orchestrator.spec.samplers import check_sampler
+    from orchestrator.spec.pruner_factory import check_pruner
+    from orchestrator.spec.sampler_factory import check_sampler
 
     check_sampler(search, str(path))
     check_pruner(search, str(path))

@@ -23,13 +23,13 @@ def doctor(mends: bool, as_json: bool) -> None:
     ORCHESTRATOR_DATA_DIR, for a few seconds, and changes nothing without --repair. Ends with 1 where something is a
     problem.
     """
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
 
     settings = load_settings()
     from orchestrator.doctor.checks import findings
     from orchestrator.doctor.gather import gather
+    from orchestrator.doctor.render import has_problem, render, to_json
     from orchestrator.doctor.repair import repair
-    from orchestrator.doctor.show import has_problem, render, to_json
 
     facts = gather(settings)
     found = findings(facts)

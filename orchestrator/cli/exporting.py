@@ -10,7 +10,7 @@ import click
 from orchestrator.cli.access import LOOKS_IN, look
 from orchestrator.cli.arguments import study_argument
 from orchestrator.cli.commands import cli
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.export import FORMATS
 
 
@@ -45,9 +45,9 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
     orchestrator export digits -o digits.csv
     orchestrator export digits --epochs -o curves.parquet
     """
+    from orchestrator.common.atomic_write import replacing
     from orchestrator.export.rows import epoch_rows, trial_rows
     from orchestrator.export.writers import check_installed, write
-    from orchestrator.files import replacing
 
     form = form or _form_of(output)
     check_installed(form)

@@ -10,7 +10,7 @@ from orchestrator.cli.access import LOOKS_IN, look
 from orchestrator.cli.arguments import json_option, study_argument
 from orchestrator.cli.commands import cli
 from orchestrator.cli.terminal import show, width
-from orchestrator.history.listing import SORTS, STATES, choose
+from orchestrator.queries.trial_selection import SORTS, STATES, choose
 
 SHOWN = 50
 """So many trials a person is shown who does not ask for more."""
@@ -48,8 +48,8 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     it failed, its parameters. The best one is marked with *, or with several objectives the Pareto front. Columns for
     which there is no room are left out, and named.
     """
-    from orchestrator.view.json_lines import json_list
-    from orchestrator.view.trials import remarks, render, to_json
+    from orchestrator.terminal.json_lines import json_list
+    from orchestrator.terminal.trial_table import remarks, render, to_json
 
     now = datetime.now(UTC)
     most = SHOWN if limit is None and not as_json else limit or None

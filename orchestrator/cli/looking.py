@@ -14,7 +14,7 @@ from orchestrator.cli.commands import cli
 from orchestrator.cli.terminal import show, width
 
 if TYPE_CHECKING:
-    from orchestrator.history.recorded import TrialFacts
+    from orchestrator.model.records import TrialFacts
 
 
 @cli.command(epilog=LOOKS_IN)
@@ -27,8 +27,8 @@ def why(study: str, trial: str, as_json: bool) -> None:
     TRIAL is its number in STUDY. Says which rule decided, at which epoch, and what it compared; of a failure the
     error; of a trial that completed how close it came to being pruned.
     """
-    from orchestrator.history.answer import to_json
-    from orchestrator.history.why import explain
+    from orchestrator.terminal.why_json import to_json
+    from orchestrator.terminal.why_text import explain
 
     with look() as history:
         found = history.trial(study, trial)
@@ -56,10 +56,10 @@ def replay(study: str, pruners: tuple[str, ...], as_json: bool) -> None:
     \b
     orchestrator replay digits --pruner asha --pruner "median n_startup_trials=2"
     """
-    from orchestrator.history.replay import Candidate, check, compare
-    from orchestrator.spec.inline import read_pruner
-    from orchestrator.view.comparison import render
-    from orchestrator.view.waiting import waiting
+    from orchestrator.queries.replay import Candidate, check, compare
+    from orchestrator.spec.inline_pruner import read_pruner
+    from orchestrator.terminal.progress_bar import waiting
+    from orchestrator.terminal.replay_table import render
 
     candidates = [Candidate(text, read_pruner(text, "--pruner")) for text in pruners]
     check(candidates)
@@ -91,9 +91,9 @@ def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool)
     The log of TRIAL of STUDY is kept in ORCHESTRATOR_DATA_DIR of the worker that trained it; where that is another
     host, its name is told.
     """
-    from orchestrator.history.logs import show as show_log
-    from orchestrator.history.logs import standard_output
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
+    from orchestrator.queries.logs import show as show_log
+    from orchestrator.queries.logs import standard_output
 
     def find() -> TrialFacts:
         with look() as history:

@@ -29,14 +29,14 @@ def report(study: str, output: Path | None, as_json: bool) -> None:
     One HTML file that needs no network, and its plots as PNG: history, learning curves, importances, what pruning
     saved, failures, the best trials. STUDY may still be running. Prints the path of the page.
     """
-    from orchestrator.report.writing import check_installed, folder_of, write
-    from orchestrator.settings import load_settings
-    from orchestrator.view.waiting import waiting
+    from orchestrator.common.settings import load_settings
+    from orchestrator.report.write_files import check_installed, folder_of, write
+    from orchestrator.terminal.progress_bar import waiting
 
     settings = load_settings()
     check_installed()
-    from orchestrator.report.plots import COUNT
-    from orchestrator.report.reading import read
+    from orchestrator.report.all_plots import COUNT
+    from orchestrator.report.load import read
 
     facts = read(settings, study, time.time)
     with waiting("drawing", 2 * COUNT, sys.stderr) as advance:

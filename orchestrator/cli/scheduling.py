@@ -12,7 +12,7 @@ from orchestrator.cli.access import LOOKS_IN, issuer, look
 from orchestrator.cli.arguments import json_option
 from orchestrator.cli.commands import ANSWER_SECONDS, checked, cli, urls
 from orchestrator.cli.terminal import show, width
-from orchestrator.errors import BadInput, OrchestratorError
+from orchestrator.common.errors import BadInput, OrchestratorError
 
 NEXT = 3
 """So many of the next runs are shown of each schedule."""
@@ -41,7 +41,7 @@ def beat(studies: Path, log_format: str | None) -> None:
     they are. `serve` runs what it asks for. Any number of beats may look at the same specs: each run is made once.
     Needs ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL. Ctrl-C or SIGTERM ends it.
     """
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
 
     settings = load_settings()
     redis_url, storage_url = urls(settings)
@@ -77,7 +77,7 @@ def schedule(context: click.Context, studies: Path, last: int, as_json: bool) ->
         return
     from orchestrator.schedule.folder import Folder
     from orchestrator.schedule.listing import listing
-    from orchestrator.view.schedules import render, to_json
+    from orchestrator.terminal.schedule_table import render, to_json
 
     contents = Folder(studies).look()
     now = time.time()
@@ -99,9 +99,9 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
 
     Beside its timetable, and subject to its `overlap`. Prints the name of the study.
     """
+    from orchestrator.common.faults import nearest
+    from orchestrator.common.settings import load_settings
     from orchestrator.schedule.folder import Folder
-    from orchestrator.settings import load_settings
-    from orchestrator.spec.faults import nearest
 
     studies = folder or studies
     contents = Folder(studies).look()

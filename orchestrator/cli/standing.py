@@ -21,7 +21,7 @@ def ls(as_json: bool) -> None:
 
     Where they stand, what is at work, how fast they go, when they will be done, what pruning has saved.
     """
-    from orchestrator.view.overview import render_list, to_json
+    from orchestrator.terminal.overview import render_list, to_json
 
     with look() as history:
         found = history.overviews()
@@ -41,7 +41,7 @@ def status(study: str, as_json: bool) -> None:
     How many trials of STUDY have ended and how, the best one, how fast it goes, what pruning has saved, and what each
     slot does.
     """
-    from orchestrator.view.overview import render_status, to_json
+    from orchestrator.terminal.overview import render_status, to_json
 
     with look() as history:
         found = history.overview(study)
@@ -62,11 +62,11 @@ def watch(study: str, as_json: bool) -> None:
     ORCHESTRATOR_REDIS_URL it is a study of the `run` that works in ORCHESTRATOR_DATA_DIR. Ctrl-C ends the watching and
     nothing else.
     """
-    from orchestrator.settings import load_settings
-    from orchestrator.view.base import make_view
-    from orchestrator.view.json_lines import JsonView
-    from orchestrator.watch import RECENT
-    from orchestrator.watch import watch as watch_study
+    from orchestrator.common.settings import load_settings
+    from orchestrator.terminal.json_lines import JsonView
+    from orchestrator.terminal.views import make_view
+    from orchestrator.terminal.watch import RECENT
+    from orchestrator.terminal.watch import watch as watch_study
 
     settings = load_settings()
     view = JsonView(sys.stdout) if as_json else make_view(sys.stdout)

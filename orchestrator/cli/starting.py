@@ -18,7 +18,7 @@ def init(folder: Path) -> None:
     Puts search.toml and train.py into DIR, which is made where it is missing: a small search that runs as it is, in a
     few seconds, with comments that say what to replace. Files that are there already are never overwritten.
     """
-    from orchestrator import starter
+    from orchestrator.spec import starter
 
     spec, objective = starter.write(folder)
     click.echo(f"wrote {spec} and {objective}", err=True)

@@ -9,7 +9,7 @@ import click
 from orchestrator.cli.access import issuer, look, nobody_there
 from orchestrator.cli.arguments import study_argument, trial_argument
 from orchestrator.cli.commands import ANSWER_SECONDS, cli
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 
 _GOES_ON = {
     "stopped": "run or submit its spec again",
@@ -62,7 +62,7 @@ def retry(study: str, trial: str) -> None:
     A trial that failed is what this is for: a lost host, a full disk, a bug that is mended. One that was pruned is
     judged by the same rule again; one that completed shows how much of its value is chance.
     """
-    from orchestrator.control.steering import check_retry
+    from orchestrator.control.command_handler import check_retry
 
     with look() as history:
         history.spec(study)
@@ -106,7 +106,7 @@ def stop(study: str) -> None:
 
 
 def _steer(operation: str, study: str) -> None:
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
 
     settings = load_settings()
     with look() as history:
@@ -122,7 +122,7 @@ def _steer(operation: str, study: str) -> None:
 
 def _add(operation: str, study: str, payload: dict[str, Any]) -> None:
     """Has a trial added by whoever looks after the study, or keeps the command for whoever will."""
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
 
     settings = load_settings()
     with issuer(settings) as told:

@@ -7,7 +7,7 @@ from contextlib import closing
 import click
 
 from orchestrator.cli.commands import cli
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 
 
 @cli.command()
@@ -17,9 +17,9 @@ def prepare() -> None:
     The database is that of ORCHESTRATOR_STORAGE_URL. After that `serve`, and whatever else writes, needs no right to
     make any. Where they have that right they make them themselves, and nobody has to call this.
     """
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
+    from orchestrator.common.urls import redact
     from orchestrator.storage.database import Database
-    from orchestrator.urls import redact
 
     url = load_settings().storage_url
     if url is None:

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.cli.commands import cli
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 
 if TYPE_CHECKING:
-    from orchestrator.settings import Settings
+    from orchestrator.common.settings import Settings
 
 
 @cli.command()
@@ -27,7 +27,7 @@ def flower(port: int | None, address: str | None, no_auth: bool, insecure: bool,
     after --; `orchestrator flower -- --help` lists them. Without ORCHESTRATOR_REDIS_URL it shows the `run` that works
     in ORCHESTRATOR_DATA_DIR.
     """
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
     from orchestrator.web.flower import Wanted, run
 
     settings = load_settings()
@@ -38,7 +38,7 @@ def flower(port: int | None, address: str | None, no_auth: bool, insecure: bool,
 
 def _broker(settings: Settings) -> str:
     from orchestrator.control.serve import check_redis
-    from orchestrator.local.server import redis_url_of
+    from orchestrator.local.embedded_redis import redis_url_of
     from tasks.app import connect
 
     url = redis_url_of(settings)
@@ -63,7 +63,7 @@ def dashboard(port: int, host: str, write: bool, no_auth: bool, insecure: bool) 
     kept in ORCHESTRATOR_DATA_DIR. Looks into ORCHESTRATOR_STORAGE_URL, or else into the SQLite file that `run` keeps in
     ORCHESTRATOR_DATA_DIR.
     """
-    from orchestrator.settings import load_settings
+    from orchestrator.common.settings import load_settings
     from orchestrator.web.dashboard import Wanted, run
 
     run(load_settings(), Wanted(host, port, write, no_auth, insecure), lambda line: click.echo(line, err=True))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import logging
 from typing import Any
 
-from orchestrator.changes import AttemptRow
 from orchestrator.engine.outputs import Batch
-from orchestrator.notices import TakenUp, TrialEnded
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.progress_events import TakenUp, TrialEnded
 
 log = logging.getLogger(__name__)
 

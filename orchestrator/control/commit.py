@@ -7,13 +7,13 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.changes import Changes
-from orchestrator.control.boundary import is_of_the_study
+from orchestrator.common.errors import NotTheWriter
+from orchestrator.control.ports import Books, Clock, Command, NoteState, Notifier, Progress, untold
+from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch
-from orchestrator.errors import NotTheWriter
-from orchestrator.ports import Books, Clock, Command, NoteState, Notifier, Progress, untold
-from orchestrator.suspension import describe, refusal
-from tasks.unavailable import Outage, unavailable
+from orchestrator.model.changeset import Changes
+from orchestrator.model.suspension import describe, refusal
+from tasks.server_errors import Outage, unavailable
 
 log = logging.getLogger(__name__)
 

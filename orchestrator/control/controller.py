@@ -6,23 +6,16 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from orchestrator.control.actions import Actions
 from orchestrator.control.batch_log import log_batch
-from orchestrator.control.boundary import Unsettled, is_of_the_study
+from orchestrator.control.command_handler import Steering
 from orchestrator.control.commit import AWAY_SECONDS, Committer, Written
-from orchestrator.control.intake import Intake
+from orchestrator.control.effects import Actions
+from orchestrator.control.engine_registry import Studies
+from orchestrator.control.event_router import Intake
 from orchestrator.control.journal import Journal
+from orchestrator.control.liveness import Slots, Watch, dead_here, place
 from orchestrator.control.outsiders import Outsiders
-from orchestrator.control.pruner_process import PrunerProcesses
-from orchestrator.control.reconcile import Reconciler
-from orchestrator.control.recovery import Slots, Watch, dead_here, place
-from orchestrator.control.steering import Steering
-from orchestrator.control.studies import Studies
-from orchestrator.control.tidings import Tidings
-from orchestrator.engine.outputs import Batch
-from orchestrator.lifecycle import AttemptState
-from orchestrator.notify.silence import Silence
-from orchestrator.ports import (
+from orchestrator.control.ports import (
     Artifacts,
     Books,
     Broker,
@@ -43,12 +36,19 @@ from orchestrator.ports import (
     untold,
     unwatched,
 )
-from orchestrator.rounds import Observer, Round, unobserved
-from orchestrator.schedule.aftercare import Aftercare
-from orchestrator.schedule.scheduling import Scheduling
-from orchestrator.suspension import describe
+from orchestrator.control.progress_publisher import Tidings
+from orchestrator.control.pruner_process import PrunerProcesses
+from orchestrator.control.reconciler import Reconciler
+from orchestrator.control.rounds import Observer, Round, unobserved
+from orchestrator.control.run_cleanup import Aftercare
+from orchestrator.control.scheduled_runs import Scheduling
+from orchestrator.control.study_boundary import Unsettled, is_of_the_study
+from orchestrator.engine.outputs import Batch
+from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.suspension import describe
+from orchestrator.notify.null_notifier import Silence
+from tasks.server_errors import Outages, unavailable
 from tasks.signing import UNSIGNED, Keyring
-from tasks.unavailable import Outages, unavailable
 
 log = logging.getLogger(__name__)
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.engine.core import Snapshot
 from orchestrator.engine.outputs import Batch
+from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
-from orchestrator.pruning.judge import Judge, has_own_class
-from orchestrator.pruning.remote import Answer
-from orchestrator.silence import Silence
+from orchestrator.model.silence import Silence
+from orchestrator.sampling.pruner_host import Judge, has_own_class
+from orchestrator.sampling.remote_pruner import Answer
 from orchestrator.spec import Spec
 from tasks.contract import Event
 

@@ -18,13 +18,13 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from orchestrator.control.dispatch import queue_lengths
-from orchestrator.control.stream import Backlog, backlog
-from orchestrator.notices import Progress
-from orchestrator.pruning.catalog import NAMES
-from orchestrator.rounds import Observer, Round
+from orchestrator.control.rounds import Observer, Round
+from orchestrator.messaging.dispatch import queue_lengths
+from orchestrator.messaging.event_stream import Backlog, backlog
+from orchestrator.model.progress_events import Progress
+from orchestrator.pruning.registry import NAMES
 from tasks.contract import FailureCause
-from tasks.exposition import make_registry
+from tasks.metrics_server import make_registry
 
 log = logging.getLogger(__name__)
 

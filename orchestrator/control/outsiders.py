@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from orchestrator.control.actions import Actions
-from orchestrator.control.recovery import Watch
-from orchestrator.control.studies import Studies
-from orchestrator.errors import StudyGone
-from orchestrator.lifecycle import AttemptState
-from orchestrator.ports import Books, ForeignWrite, Stream
+from orchestrator.common.errors import StudyGone
+from orchestrator.control.effects import Actions
+from orchestrator.control.engine_registry import Studies
+from orchestrator.control.liveness import Watch
+from orchestrator.control.ports import Books, ForeignWrite, Stream
+from orchestrator.model.lifecycle import AttemptState
 from tasks.contract import Confirmation, Verdict
 
 log = logging.getLogger(__name__)

@@ -22,10 +22,10 @@ from typing import Any
 
 import msgspec
 
-from orchestrator.errors import BadInput
-from orchestrator.pruning.judge import has_own_class
-from orchestrator.pruning.remote import Answer, Question
-from orchestrator.settings import PREFIX
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import PREFIX
+from orchestrator.sampling.pruner_host import has_own_class
+from orchestrator.sampling.remote_pruner import Answer, Question
 from orchestrator.spec import Spec
 
 log = logging.getLogger(__name__)
@@ -80,7 +80,7 @@ class PrunerProcess:
         with theirs:
             descriptor = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "orchestrator.control.pruner_main", str(descriptor), str(os.getpid())],
+                [sys.executable, "-P", "-m", "orchestrator.control.pruner_server", str(descriptor), str(os.getpid())],
                 pass_fds=[descriptor],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

@@ -16,31 +16,31 @@ from types import FrameType
 import optuna
 import redis
 
-from orchestrator.control.artifacts import ArtifactBin
-from orchestrator.control.checkpoints import CheckpointBin
+from orchestrator.common.errors import BadInput, NotReached, NotTheWriter
+from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
+from orchestrator.common.settings import Settings
+from orchestrator.common.signals import ending_signals
+from orchestrator.common.urls import redact
+from orchestrator.control.artifact_deleter import ArtifactBin
+from orchestrator.control.background_deleter import CheckpointBin
 from orchestrator.control.controller import Controller
-from orchestrator.control.dispatch import Dispatcher
 from orchestrator.control.journal import Journal
+from orchestrator.control.lease_renewal import Renewal
+from orchestrator.control.ports import Clock, Passed, Progress, Step, unwatched
 from orchestrator.control.pruner_process import PrunerProcesses
-from orchestrator.control.renewal import Renewal
-from orchestrator.control.stream import EventStream, introduce, ring, wake
-from orchestrator.control.waiting import AWAY_SECONDS, await_servers
-from orchestrator.ending import ending_signals
-from orchestrator.errors import BadInput, NotReached, NotTheWriter
+from orchestrator.control.report_requests import Reports
+from orchestrator.control.rounds import Observer, unobserved
+from orchestrator.messaging.dispatch import Dispatcher
+from orchestrator.messaging.event_stream import EventStream, introduce, ring, wake
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
-from orchestrator.ports import Clock, Passed, Progress, Step, unwatched
-from orchestrator.rounds import Observer, unobserved
-from orchestrator.schedule.reports import Reports
-from orchestrator.settings import Settings
-from orchestrator.storage.calendar import Calendar
 from orchestrator.storage.database import Database, process_name
 from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.schedule_store import Calendar
 from orchestrator.storage.store import Store
-from orchestrator.urls import redact
 from tasks.app import connect
-from tasks.endpoint import BadSetting, Endpoint
-from tasks.unavailable import Contact, Outage, Outages, unavailable
+from tasks.metrics_endpoint import BadSetting, Endpoint
+from tasks.server_errors import Contact, Outage, Outages, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -229,7 +229,7 @@ def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], A
         return
     # Imported where it is needed.
     from orchestrator.control.metrics import ControlMetrics
-    from tasks.exposition import Exposition
+    from tasks.metrics_server import Exposition
 
     metrics = ControlMetrics(connect(redis_url))
     try:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.common.file_lock import is_locked
+from orchestrator.common.settings import Settings
+from orchestrator.common.urls import redact
+from orchestrator.doctor.celery_probe import call_roll
 from orchestrator.doctor.facts import Books, Facts, Redis, Setup, Sign, Workers, steady
-from orchestrator.doctor.here import look_here
-from orchestrator.doctor.queues import look_into
-from orchestrator.doctor.rollcall import call_roll
-from orchestrator.doctor.server import look_at_dead_letters, look_at_server, look_at_stream, without_confirmation
-from orchestrator.doctor.signs import Listener
-from orchestrator.lifecycle import AttemptState
-from orchestrator.local.lock import is_locked
-from orchestrator.local.server import redis_url_of
-from orchestrator.settings import Settings
-from orchestrator.urls import redact
+from orchestrator.doctor.heartbeat_listener import Listener
+from orchestrator.doctor.host_probe import look_here
+from orchestrator.doctor.queue_probe import look_into
+from orchestrator.doctor.redis_probe import look_at_dead_letters, look_at_server, look_at_stream, without_confirmation
+from orchestrator.local.embedded_redis import redis_url_of
+from orchestrator.model.lifecycle import AttemptState
 from tasks.app import connect
 from tasks.signing import Keyring
 
@@ -35,8 +35,8 @@ QUEUE = "trials"
 
 def gather(settings: Settings) -> Facts:
     """Looks at everything that can be reached. Nothing is changed by it."""
-    from orchestrator.storage.inspection import inspect
-    from orchestrator.storage.look import url_of
+    from orchestrator.doctor.database_probe import inspect
+    from orchestrator.queries.readonly import url_of
 
     storage_url, redis_url = url_of(settings), redis_url_of(settings)
     setup = Setup(

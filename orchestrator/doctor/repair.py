@@ -12,20 +12,20 @@ from typing import Any
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.commands import Issuer
-from orchestrator.control.stream import EventStream, ring
+from orchestrator.common.errors import OrchestratorError
+from orchestrator.common.formatting import count
+from orchestrator.common.settings import Settings
 from orchestrator.doctor.facts import Item
 from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGroup, Mend, Reconcile, Ring, TakeOver
-from orchestrator.doctor.queues import clear
-from orchestrator.errors import OrchestratorError
-from orchestrator.local.server import redis_url_of
-from orchestrator.settings import Settings
+from orchestrator.doctor.queue_probe import clear
+from orchestrator.local.embedded_redis import redis_url_of
+from orchestrator.messaging.command_client import Issuer
+from orchestrator.messaging.event_stream import EventStream, ring
+from orchestrator.queries.readonly import url_of
+from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.look import url_of
-from orchestrator.storage.orders import Orders
-from orchestrator.view.words import count
-from tasks import keys
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.signing import Keyring
 
@@ -60,7 +60,7 @@ def _mend(mend: Mend, settings: Settings) -> str:
         match mend:
             case MakeGroup():
                 EventStream(client).make_group()
-                return f"made the group '{keys.GROUP}' of {keys.EVENTS}, which begins with the oldest entry"
+                return f"made the group '{redis_keys.GROUP}' of {redis_keys.EVENTS}, which begins with the oldest entry"
             case TakeOver():
                 return _take_over(client, mend.consumer)
             case ClearQueue():
@@ -79,7 +79,7 @@ def _intention(mend: Mend) -> str:
         case Reconcile():
             return f"have study {mend.study} reconciled"
         case MakeGroup():
-            return f"make the group '{keys.GROUP}'"
+            return f"make the group '{redis_keys.GROUP}'"
         case TakeOver():
             return f"take over from consumer {mend.consumer}"
         case ClearQueue():
@@ -123,14 +123,14 @@ def _reconcile(settings: Settings, mend: Reconcile) -> str:
 def _take_over(client: redis.Redis, consumer: str) -> str:
     taken, start = 0, "-"
     while ids := _pending_of(client, consumer, start):
-        client.xclaim(keys.EVENTS, keys.GROUP, EventStream.CONSUMER, 0, ids, justid=True)
+        client.xclaim(redis_keys.EVENTS, redis_keys.GROUP, EventStream.CONSUMER, 0, ids, justid=True)
         taken, start = taken + len(ids), "(" + ids[-1].decode()
-    client.xgroup_delconsumer(keys.EVENTS, keys.GROUP, consumer)
+    client.xgroup_delconsumer(redis_keys.EVENTS, redis_keys.GROUP, consumer)
     return f"gave {count(taken, 'event')} of consumer {consumer} to the control plane, and dropped the consumer"
 
 
 def _pending_of(client: redis.Redis, consumer: str, start: str) -> list[Any]:
-    found: Any = client.xpending_range(keys.EVENTS, keys.GROUP, start, "+", CLAIM, consumername=consumer)
+    found: Any = client.xpending_range(redis_keys.EVENTS, redis_keys.GROUP, start, "+", CLAIM, consumername=consumer)
     return [each["message_id"] for each in found]
 
 
@@ -140,4 +140,4 @@ def _clear(client: redis.Redis, mend: ClearQueue, keyring: Keyring) -> str:
 
     reason = "a task that nobody waits for" if mend.tokens else "no task"
     taken = clear(client, mend.queue, unwanted, f"{reason}, taken out by doctor", keyring)
-    return f"took {count(taken, 'item')} out of queue {mend.queue} ({reason}), kept in {keys.DEAD_LETTERS}"
+    return f"took {count(taken, 'item')} out of queue {mend.queue} ({reason}), kept in {redis_keys.DEAD_LETTERS}"

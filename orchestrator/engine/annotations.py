@@ -6,9 +6,9 @@ import json
 import math
 from typing import Any
 
-from orchestrator.attributes import FIXED, SOURCE
-from orchestrator.mirror import Mirror
-from orchestrator.notices import OtherSource
+from orchestrator.model.attribute_keys import FIXED, SOURCE
+from orchestrator.model.progress_events import OtherSource
+from orchestrator.sampling.staged_storage import Mirror
 from tasks.constraints import PREFIX
 from tasks.contract import Attribute, Failed, StudyAttribute
 from tasks.storable import OURS, RESERVED, check_extent, check_name

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from optuna.trial import FrozenTrial
 
-from orchestrator.changes import AttemptRow
-from orchestrator.mirror import Mirror
-from orchestrator.optima import rank
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.sampling.best_trials import rank
+from orchestrator.sampling.staged_storage import Mirror
 from tasks.codec import is_artifact_of
 from tasks.contract import ArtifactRef
 

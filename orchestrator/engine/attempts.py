@@ -6,9 +6,9 @@ import hashlib
 import uuid
 from collections.abc import Iterable, Iterator
 
-from orchestrator.changes import AttemptRow
 from orchestrator.engine.outputs import Figures, Retry
-from orchestrator.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState, after
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState, after
 from tasks.contract import Confirmation, Started, Stopped, Verdict
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.changes import CheckpointRow
-from orchestrator.mirror import Mirror
+from orchestrator.model.changeset import CheckpointRow
+from orchestrator.sampling.staged_storage import Mirror
 from tasks.contract import CheckpointRef
 
 KEPT = 2

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.attributes import DECISION, FAILURE, RETRY_OF
 from orchestrator.engine.explain import describe_kept
+from orchestrator.model.attribute_keys import DECISION, FAILURE, RETRY_OF
 
 
 def describe_end(attributes: Mapping[str, Any]) -> str:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from orchestrator.changes import AttemptRow
 from orchestrator.engine.annotations import annotate_study
-from orchestrator.engine.core import Core
 from orchestrator.engine.outputs import Answer
-from orchestrator.engine.viewing import view
-from orchestrator.lifecycle import AttemptEvent, AttemptState
+from orchestrator.engine.state import Core
+from orchestrator.engine.study_view import view
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import AttemptEvent, AttemptState
+from orchestrator.model.study_states import ENDED
 from orchestrator.pruning import Decision
-from orchestrator.sampling import SamplerFailed
-from orchestrator.study_states import ENDED
+from orchestrator.sampling.trial_sampler import SamplerFailed
 from tasks.codec import is_checkpoint_of
 from tasks.contract import (
     Alive,

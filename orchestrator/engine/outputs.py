@@ -6,8 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from orchestrator.changes import Changes
-from orchestrator.notices import OtherSource, TakenUp, TrialEnded
+from orchestrator.model.changeset import Changes
+from orchestrator.model.progress_events import OtherSource, TakenUp, TrialEnded
 from tasks.contract import Confirmation, Job, Reply
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.lifecycle import WAITING, AttemptState
-from orchestrator.notices import Progress, SlotLine
+from orchestrator.model.lifecycle import WAITING, AttemptState
+from orchestrator.model.progress_events import Progress, SlotLine
 
 if TYPE_CHECKING:
     from orchestrator.engine.study import StudyEngine

@@ -6,24 +6,24 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.attributes import SILENT
-from orchestrator.engine import announcing, orders
-from orchestrator.engine.adoption import adopt
+from orchestrator.engine import notifications, user_commands
 from orchestrator.engine.attempts import Attempts
-from orchestrator.engine.core import Core, Snapshot
 from orchestrator.engine.events import decide, fold
-from orchestrator.engine.orders import Steer
 from orchestrator.engine.outputs import Batch, Revoke, Sweep
 from orchestrator.engine.progress import progress
-from orchestrator.engine.refill import go_on
+from orchestrator.engine.reconcile import adopt
+from orchestrator.engine.scheduling import go_on
+from orchestrator.engine.state import Core, Snapshot
 from orchestrator.engine.trials import Trials
-from orchestrator.lifecycle import LIVE, AttemptEvent, AttemptState
-from orchestrator.mirror import Mirror
-from orchestrator.notices import Progress
-from orchestrator.pruning.remote import Answer, Question
-from orchestrator.silence import Silence
+from orchestrator.engine.user_commands import Steer
+from orchestrator.model.attribute_keys import SILENT
+from orchestrator.model.lifecycle import LIVE, AttemptEvent, AttemptState
+from orchestrator.model.progress_events import Progress
+from orchestrator.model.silence import Silence
+from orchestrator.model.study_states import ENDED, StudyState
+from orchestrator.sampling.remote_pruner import Answer, Question
+from orchestrator.sampling.staged_storage import Mirror
 from orchestrator.spec import Spec
-from orchestrator.study_states import ENDED, StudyState
 from tasks.contract import Event, Failed
 
 
@@ -175,25 +175,25 @@ class StudyEngine:
     def command(self, operation: Steer, at: float, reason: str = "") -> None:
         """Steers the study; see ``orders.steer``."""
         self.mirror.now = at
-        orders.steer(self._core, operation, at, reason)
+        user_commands.steer(self._core, operation, at, reason)
         go_on(self._core, at)
 
     def extend(self, spec: Spec, at: float) -> None:
         """Goes on with what may have changed; see ``orders.extend``."""
         self.mirror.now = at
-        orders.extend(self._core, spec, at)
+        user_commands.extend(self._core, spec, at)
         go_on(self._core, at)
 
     def enqueue(self, params: Mapping[str, Any], at: float) -> None:
         """Adds a trial with these parameters; see ``orders.enqueue``."""
         self.mirror.now = at
-        orders.enqueue(self._core, params, at)
+        user_commands.enqueue(self._core, params, at)
         go_on(self._core, at)
 
     def retry(self, number: int, at: float) -> None:
         """Adds a trial with the parameters of trial ``number``, which has ended; see ``orders.retry``."""
         self.mirror.now = at
-        orders.retry(self._core, number, at)
+        user_commands.retry(self._core, number, at)
         go_on(self._core, at)
 
     # -- outputs
@@ -208,7 +208,7 @@ class StudyEngine:
         core.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
         changes = self.mirror.take_changes()
         changes.attempts = touched
-        changes.notes = announcing.notes(core, changes)
+        changes.notes = notifications.notes(core, changes)
         batch = Batch(
             changes,
             core.sends,

@@ -11,21 +11,21 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.attributes import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE, WITHIN
-from orchestrator.changes import DecisionRow
 from orchestrator.engine.annotations import Sources, annotate, failure_attribute
 from orchestrator.engine.explain import attribute, describe
-from orchestrator.engine.rules import Rules
-from orchestrator.mirror import Mirror
-from orchestrator.notices import Best, OtherSource, TakenUp, TrialEnded
-from orchestrator.optima import best_of, front_of
+from orchestrator.engine.pruning_decisions import Rules
+from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE, WITHIN
+from orchestrator.model.changeset import DecisionRow
+from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
+from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, Outcome, RuleFailed
-from orchestrator.pruning.judge import has_own_class
-from orchestrator.pruning.remote import Answer, Remote, ReplicatedMirror
-from orchestrator.sampling import Asker, SamplerFailed
+from orchestrator.sampling.best_trials import best_of, front_of
+from orchestrator.sampling.pruner_host import has_own_class
+from orchestrator.sampling.remote_pruner import Answer, Remote, ReplicatedMirror
+from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.trial_sampler import Asker, SamplerFailed
 from orchestrator.spec import Spec
-from orchestrator.spec.pruner import AshaPruner
-from orchestrator.trial_length import Lengths, saved
+from orchestrator.spec.pruner_table import AshaPruner
 from tasks.contract import Attribute, EnqueueTrial, Failed, Slice
 from tasks.storable import RESERVED, check_extent, check_name
 

@@ -14,8 +14,8 @@ from typing import Any, Final, Literal
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from orchestrator.engine.ends import describe_end
-from orchestrator.history.recorded import ListedTrial
-from orchestrator.storage.listing import Listing
+from orchestrator.model.records import ListedTrial
+from orchestrator.queries.trial_queries import Listing
 
 Kind = Literal["integer", "float", "boolean", "text", "time", "json"]
 """What all values of a column are. ``json``: of several kinds, or lists and tables; written as JSON where a column has

@@ -11,9 +11,9 @@ from importlib.util import find_spec
 from itertools import islice
 from typing import IO, Any, Final
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.export.rows import NOTHING, Column, Kind, Rows, lossless, special
-from orchestrator.view.json_lines import json_list
+from orchestrator.terminal.json_lines import json_list
 
 INSTALL: Final = "pip install 'trial-orchestrator[export]'"
 

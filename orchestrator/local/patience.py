@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
-from orchestrator.view.base import View
-from tasks.unavailable import Contact, Outage, unavailable
+from orchestrator.terminal.views import View
+from tasks.server_errors import Contact, Outage, unavailable
 
 log = logging.getLogger(__name__)
 

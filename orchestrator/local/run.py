@@ -16,29 +16,29 @@ from typing import TYPE_CHECKING
 
 import redis
 
-from orchestrator.control.dispatch import queue_names
-from orchestrator.ending import ending_signals
-from orchestrator.errors import BadInput, OrchestratorError, StudyFailed
-from orchestrator.local.lock import data_lock
-from orchestrator.local.originals import Originals
+from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
+from orchestrator.common.file_lock import data_lock
+from orchestrator.common.settings import Settings, ensure_data_dir, without_secrets
+from orchestrator.common.signals import ending_signals
+from orchestrator.local.child_process import Child
+from orchestrator.local.data_folder_check import Originals
+from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.patience import Patience, outages_shown
-from orchestrator.local.server import EmbeddedServer
-from orchestrator.local.stack import Child
-from orchestrator.settings import Settings, ensure_data_dir, without_secrets
+from orchestrator.messaging.dispatch import queue_names
+from orchestrator.model.study_states import ENDED
 from orchestrator.spec import Spec
-from orchestrator.study_states import ENDED
-from orchestrator.view.base import View
-from orchestrator.view.summary import Summary
-from orchestrator.watch import follow, newest
-from tasks import keys
+from orchestrator.terminal.summary import Summary
+from orchestrator.terminal.views import View
+from orchestrator.terminal.watch import follow, newest
+from tasks import redis_keys
 from tasks.app import connect, raw
 from tasks.codec import decode_from_trainer
-from tasks.endpoint import PORT
-from tasks.frames import Preloaded
+from tasks.metrics_endpoint import PORT
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
+from tasks.trainer_messages import Preloaded
 
 if TYPE_CHECKING:
-    from orchestrator.history.overview import Told
+    from orchestrator.model.study_status import Told
     from orchestrator.storage.store import Store
 
 DATABASE = "studies.db"
@@ -117,12 +117,12 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         stack.callback(worker.stop, DRAIN_SECONDS)
 
         # Imported while the trainers import theirs: these are heavy, too.
-        from orchestrator.commands import Issuer, NoAnswer
-        from orchestrator.history.results import summarize
-        from orchestrator.spec.pruners import check_pruner
-        from orchestrator.spec.samplers import check_sampler
+        from orchestrator.messaging.command_client import Issuer, NoAnswer
+        from orchestrator.queries.study_summary import summarize
+        from orchestrator.spec.pruner_factory import check_pruner
+        from orchestrator.spec.sampler_factory import check_sampler
+        from orchestrator.storage.command_table import Orders
         from orchestrator.storage.database import Database
-        from orchestrator.storage.orders import Orders
         from orchestrator.storage.store import Store
 
         check_sampler(spec, plan.source)
@@ -179,7 +179,7 @@ def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
     server = EmbeddedServer(folder / "redis", lock)
     stack.callback(server.stop)
     server.wait_ready()
-    connect(server.url).delete(*queue_names(spec.queue), *keys.CELERYS_OWN)
+    connect(server.url).delete(*queue_names(spec.queue), *redis_keys.CELERYS_OWN)
     return server.url
 
 
@@ -215,7 +215,7 @@ def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], fo
 
 def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], patient: Patience) -> None:
     """Waits until a slot has imported the objective: the real import, where it will run."""
-    key = keys.preload(f"run-{os.getpid()}")
+    key = redis_keys.preload(f"run-{os.getpid()}")
     while True:
         check()
         found = patient(lambda: client.blpop([key], timeout=POLL_SECONDS))
@@ -229,7 +229,7 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None],
 
 def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], patient: Patience) -> None:
     """Waits until whoever is to be told of the end has been, or cannot be for now; says what went wrong."""
-    from orchestrator.view.overview import note_trouble
+    from orchestrator.terminal.overview import note_trouble
 
     def told() -> tuple[Told, ...]:
         return patient(lambda: store.told(name))

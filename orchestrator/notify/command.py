@@ -13,8 +13,8 @@ import threading
 from collections.abc import Mapping
 from typing import IO, Final
 
-from orchestrator.notify.post import Tried
-from orchestrator.ports import Owed
+from orchestrator.control.ports import Owed
+from orchestrator.notify.webhook import Tried
 
 log = logging.getLogger(__name__)
 

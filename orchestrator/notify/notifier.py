@@ -11,11 +11,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from orchestrator.control.ports import NoteState, Owed
 from orchestrator.notify.command import Runner
-from orchestrator.notify.line import Line
+from orchestrator.notify.delay_queue import Line
 from orchestrator.notify.policy import Policy
-from orchestrator.notify.post import Tried, post
-from orchestrator.ports import NoteState, Owed
+from orchestrator.notify.webhook import Tried, post
 from orchestrator.spec import Spec
 
 log = logging.getLogger(__name__)

@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.errors import BadInput, did_you_mean
-from orchestrator.settings import Settings
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.faults import Fault
+from orchestrator.common.field_types import check_name
+from orchestrator.common.settings import Settings
 from orchestrator.spec import Spec
-from orchestrator.spec.faults import Fault
 from orchestrator.spec.notify import NotifyTable, check_webhook
-from orchestrator.spec.values import check_name
-from tasks.endpoint import BadSetting, read_secret
+from tasks.metrics_endpoint import BadSetting, read_secret
 
 URLS = "ORCHESTRATOR_NOTIFY_URLS"
 KEY = "ORCHESTRATOR_NOTIFY_KEY"

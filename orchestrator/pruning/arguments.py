@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from orchestrator.errors import BadInput, did_you_mean
+from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.pruning.base import Direction
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.changes import AttemptRow, DecisionRow
-from orchestrator.optima import rank
+from orchestrator.model.changeset import AttemptRow, DecisionRow
+from orchestrator.model.study_states import OPTUNAS
+from orchestrator.model.trial_length import length
+from orchestrator.sampling.best_trials import rank
 from orchestrator.spec import Spec
-from orchestrator.study_states import OPTUNAS
-from orchestrator.trial_length import length
-from orchestrator.view.summary import Summary
+from orchestrator.terminal.summary import Summary
 
 LARGEST = 1e150
 """Beyond it the difference of two values, or its square, may overflow: no axis can be made for them."""

@@ -10,10 +10,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.engine.artifacts import KEPT, RECORD, kept_of
-from orchestrator.report.facts import Facts
-from orchestrator.report.failures import cause_of, failure_of
-from orchestrator.view.words import (
+from orchestrator.common.formatting import (
     NONE_FEASIBLE,
     NOTHING,
     count,
@@ -25,6 +22,9 @@ from orchestrator.view.words import (
     params,
     percent,
 )
+from orchestrator.engine.artifacts import KEPT, RECORD, kept_of
+from orchestrator.report.facts import Facts
+from orchestrator.report.failure_plots import cause_of, failure_of
 
 MOST_BEST = 10
 MOST_FAILED = 20

@@ -7,8 +7,8 @@ from typing import Any
 
 import plotly.graph_objects as go
 
+from orchestrator.common.formatting import one_line
 from orchestrator.report.facts import PAUSED, RETRIED, RETURNED, RUNNING
-from orchestrator.view.words import one_line
 
 BLUE, RED, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#b8669a", "#7f7f7f"
 """After Okabe and Ito, who chose them so that colour-blind people tell them apart. Each keeps a contrast of 3:1 to the

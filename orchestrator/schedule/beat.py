@@ -14,20 +14,20 @@ from celery.apps.beat import Beat
 from celery.signals import setup_logging
 from sqlalchemy import select
 
-from orchestrator.commands import issuer_name
-from orchestrator.control.stream import ring
-from orchestrator.control.waiting import await_servers
-from orchestrator.ending import insist_on_ending
-from orchestrator.ports import Clock, Command
+from orchestrator.common.server_wait import await_servers
+from orchestrator.common.signals import insist_on_ending
+from orchestrator.control.ports import Clock, Command
+from orchestrator.messaging.command_client import issuer_name
+from orchestrator.messaging.event_stream import ring
+from orchestrator.model.planned_run import Known
 from orchestrator.schedule.folder import Folder
-from orchestrator.schedule.slot import Known
 from orchestrator.schedule.ticker import LOOK_SECONDS, MOST_AHEAD, Ticker
-from orchestrator.storage.calendar import read_known
+from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
-from orchestrator.storage.orders import Orders
-from orchestrator.storage.statements import current_time
+from orchestrator.storage.schedule_store import read_known
+from orchestrator.storage.sql_dialects import current_time
 from tasks.app import connect, create_app
-from tasks.unavailable import Outages
+from tasks.server_errors import Outages
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec import Spec, parse
 from orchestrator.spec.load import printable, read
 from orchestrator.spec.schedule import ScheduleTable

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from orchestrator.history.overview import Overview
+from orchestrator.model.planned_run import Known, Slot
+from orchestrator.model.study_status import Overview
 from orchestrator.schedule.folder import Contents, Schedule
-from orchestrator.schedule.judge import MOST_MISSED, PUNCTUAL_SECONDS
-from orchestrator.schedule.slot import Known, Slot
-from orchestrator.timetable import delay
+from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
+from orchestrator.spec.cron import delay
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,13 @@ from typing import Protocol
 
 import redis
 
-from orchestrator.errors import BadInput
-from orchestrator.ports import Clock, Command
+from orchestrator.common.errors import BadInput
+from orchestrator.control.ports import Clock, Command
+from orchestrator.model.planned_run import DEFINE, OPERATION, Known, key_of, order
 from orchestrator.schedule.folder import Folder, Schedule
-from orchestrator.schedule.judge import MOST_MISSED, PUNCTUAL_SECONDS
-from orchestrator.schedule.slot import DEFINE, OPERATION, Known, key_of, order
-from orchestrator.timetable import delay, run_name
-from tasks.unavailable import unavailable
+from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
+from orchestrator.spec.cron import delay, run_name
+from tasks.server_errors import unavailable
 
 log = logging.getLogger(__name__)
 

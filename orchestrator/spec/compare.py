@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from orchestrator.spec.faults import dotted, show
+from orchestrator.common.faults import dotted, show
 from orchestrator.spec.model import Spec
 
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.errors import BadInput
-from orchestrator.spec.faults import Fault, dotted, got, nearest, show
-from orchestrator.spec.values import check_json, check_text
+from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import Fault, dotted, got, nearest, show
+from orchestrator.common.field_types import check_json, check_text
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -7,10 +7,10 @@ import re
 import tomllib
 from pathlib import Path
 
-from orchestrator.errors import BadInput
-from orchestrator.spec.faults import show
+from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import show
+from orchestrator.common.field_types import NESTING
 from orchestrator.spec.model import Spec, validate
-from orchestrator.spec.values import NESTING
 
 LARGEST_FILE = 1 << 20
 

@@ -6,18 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, Strict, ValidationError, ValidationInfo, model_validator
 
-from orchestrator.errors import BadInput
-from orchestrator.spec.configuration import check_values
-from orchestrator.spec.faults import Fault, show
-from orchestrator.spec.messages import bad_input
-from orchestrator.spec.notify import NotifyTable, redact_webhook
-from orchestrator.spec.pruner import NoPruner, Pruner
-from orchestrator.spec.retry import RetryTable
-from orchestrator.spec.sampler import Sampler, SamplerTable
-from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
-from orchestrator.spec.space import FloatRange, Space, distributions
-from orchestrator.spec.table import STORED, Table, is_stored
-from orchestrator.spec.values import (
+from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import Fault, show
+from orchestrator.common.field_types import (
     Arguments,
     ClassName,
     Configuration,
@@ -28,6 +19,15 @@ from orchestrator.spec.values import (
     Reference,
     entries,
 )
+from orchestrator.common.table import STORED, Table, is_stored
+from orchestrator.common.validation_errors import bad_input
+from orchestrator.spec.configuration import check_values
+from orchestrator.spec.notify import NotifyTable, redact_webhook
+from orchestrator.spec.pruner_table import NoPruner, Pruner
+from orchestrator.spec.retry import RetryTable
+from orchestrator.spec.sampler_table import Sampler, SamplerTable
+from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
+from orchestrator.spec.space import FloatRange, Space, distributions
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

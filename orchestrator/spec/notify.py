@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, model_validator
 
-from orchestrator.spec.faults import Fault
-from orchestrator.spec.table import Table
-from orchestrator.spec.values import Name, check_text
+from orchestrator.common.faults import Fault
+from orchestrator.common.field_types import Name, check_text
+from orchestrator.common.table import Table
 
 URL_LENGTH = 2_048
 COMMAND_WORDS = 100

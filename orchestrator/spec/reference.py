@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin
 
+from orchestrator.common.field_types import LARGEST_INTEGER
+from orchestrator.common.signatures import kinds
+from orchestrator.common.table import Table
 from orchestrator.spec.examples import EXAMPLES
 from orchestrator.spec.model import Spec
-from orchestrator.spec.pruner import OPTUNAS, OptunaPruner
-from orchestrator.spec.pruners import pruner_class
-from orchestrator.spec.sampler import SAMPLERS, SamplerTable
-from orchestrator.spec.samplers import BOUNDS, allowed_arguments, sampler_class
-from orchestrator.spec.signature import kinds
-from orchestrator.spec.table import Table
-from orchestrator.spec.values import LARGEST_INTEGER
+from orchestrator.spec.pruner_factory import pruner_class
+from orchestrator.spec.pruner_table import OPTUNAS, OptunaPruner
+from orchestrator.spec.sampler_factory import BOUNDS, allowed_arguments, sampler_class
+from orchestrator.spec.sampler_table import SAMPLERS, SamplerTable
 
 COMMAND: Final = "python -m orchestrator.spec.reference > docs/spec.md"
 

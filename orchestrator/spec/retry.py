@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from orchestrator.spec.table import Table
-from orchestrator.spec.values import Count
+from orchestrator.common.field_types import Count
+from orchestrator.common.table import Table
 from tasks.contract import FailureCause
 
 _OF_THE_ATTEMPT: Final = ("died", "lost", "out_of_memory", "stalled")

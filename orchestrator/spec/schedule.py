@@ -8,11 +8,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orchestrator.spec.faults import Fault, got, nearest, show
-from orchestrator.spec.table import Table
-from orchestrator.spec.values import Count, Name, check_duration, check_text, kind
-from orchestrator.timetable import BadCron, Timetable, check_cron, run_name, shortest
-from tasks.keys import NAME_LENGTH
+from orchestrator.common.faults import Fault, got, nearest, show
+from orchestrator.common.field_types import Count, Name, check_duration, check_text, kind
+from orchestrator.common.table import Table
+from orchestrator.spec.cron import BadCron, Timetable, check_cron, run_name, shortest
+from tasks.redis_keys import NAME_LENGTH
 
 LONGEST_NAME = NAME_LENGTH - len(run_name("", 0))
 """Characters that the name of a scheduled search may have: its runs are called after it."""

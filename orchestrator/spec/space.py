@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationInfo, model_validator
 
-from orchestrator.spec.faults import Fault, got, show
-from orchestrator.spec.table import Table, is_stored, tagged
-from orchestrator.spec.values import check_scalar, check_text, entries, kind
+from orchestrator.common.faults import Fault, got, show
+from orchestrator.common.field_types import check_scalar, check_text, entries, kind
+from orchestrator.common.table import Table, is_stored, tagged
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution

@@ -14,14 +14,14 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, text, update
 
-from orchestrator.errors import BadInput, NotReached
-from orchestrator.schema import OurSchema
-from orchestrator.storage import tables
+from orchestrator.common.errors import BadInput, NotReached
+from orchestrator.common.urls import redact
+from orchestrator.model.schema_state import OurSchema
+from orchestrator.storage import own_tables
+from orchestrator.storage.schema_check import is_being_made, optuna_refusal, our_schema, shown
 from orchestrator.storage.sqlite_files import DAMAGED, OTHER_FILE, PERMISSIONS, check_writable, path_of, uri_for_a_look
-from orchestrator.storage.versions import is_being_made, optuna_refusal, our_schema, shown
-from orchestrator.urls import redact
 from tasks.process_identity import pid_namespace, proc_is_ours, start_time
-from tasks.unavailable import Contact, unavailable
+from tasks.server_errors import Contact, unavailable
 
 BUSY_SECONDS = 60
 """How long a SQLite writer waits for another process that holds the file."""
@@ -153,12 +153,12 @@ class Database:
                 theirs = RDBStorage(self.url, engine_kwargs=self.options | {"poolclass": NullPool})
                 theirs.remove_session()
                 theirs.engine.dispose()
-                tables.metadata.create_all(self.engine, tables=_ours())
+                own_tables.metadata.create_all(self.engine, tables=_ours())
                 with self.write() as connection:
                     found = our_schema(connection)
                     if found is None:
-                        found = OurSchema(tables.SCHEMA_VERSION, tables.SCHEMA_VERSION)
-                        connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
+                        found = OurSchema(own_tables.SCHEMA_VERSION, own_tables.SCHEMA_VERSION)
+                        connection.execute(insert(own_tables.meta).values(schema_version=own_tables.SCHEMA_VERSION))
                     if found.refusal() is None:
                         self._forget_with_optuna(connection)
                 return found
@@ -174,14 +174,14 @@ class Database:
     def _forget_with_optuna(self, connection: Connection) -> None:
         """Has our rows of a study go with the study, whichever program deletes it."""
         if self.dialect == "sqlite":
-            for statement in (tables.FORGETTING, *tables.LEFT_BEHIND):
+            for statement in (own_tables.FORGETTING, *own_tables.LEFT_BEHIND):
                 connection.exec_driver_sql(statement)
 
     def check_writable(self) -> None:
         """Raises BadInput where the role in the URL may not write. A standby would find out when it takes over."""
         with self.write() as connection:
             # There is no such row; the right is asked for all the same.
-            connection.execute(update(tables.writer).where(tables.writer.c.id == 0).values(term=0))
+            connection.execute(update(own_tables.writer).where(own_tables.writer.c.id == 0).values(term=0))
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
@@ -266,7 +266,7 @@ def _first_line(error: exc.DBAPIError) -> str:
 
 
 def _ours() -> list[sqlalchemy.Table]:
-    return [table for name, table in tables.metadata.tables.items() if name.startswith("orchestrator_")]
+    return [table for name, table in own_tables.metadata.tables.items() if name.startswith("orchestrator_")]
 
 
 def _decode(raw: bytes) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Float, bindparam, select, text, update
 
-from orchestrator.errors import NotTheWriter
+from orchestrator.common.errors import NotTheWriter
 from orchestrator.storage.database import Database, is_gone, process_name
-from orchestrator.storage.statements import current_time, insert_or_ignore
-from orchestrator.storage.tables import writer
+from orchestrator.storage.own_tables import writer
+from orchestrator.storage.sql_dialects import current_time, insert_or_ignore
 
 _HOLD = text(
     "SELECT backend = pg_backend_pid() AS is_this FROM orchestrator_writer WHERE id = 1 AND term = :the_term"

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from sqlalchemy import URL
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 
 OTHER_FILE: Final = "name another file in ORCHESTRATOR_STORAGE_URL, or another folder in ORCHESTRATOR_DATA_DIR"
 PERMISSIONS: Final = "check whose the file and its folder are, and who may do what: ls -ld"

@@ -12,26 +12,26 @@ from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
 from sqlalchemy import Column, Connection, Select, bindparam, case, delete, insert, select, update
 
-from orchestrator.changes import Changes
-from orchestrator.engine.core import Snapshot
-from orchestrator.errors import BadInput, StudyGone
-from orchestrator.history.overview import Told
-from orchestrator.lifecycle import LIVE
-from orchestrator.ports import Command, NoteState, Owed
-from orchestrator.schedule.slot import OPERATION, Slot
+from orchestrator.common.errors import BadInput, StudyGone
+from orchestrator.control.ports import Command, NoteState, Owed
+from orchestrator.engine.state import Snapshot
+from orchestrator.model.changeset import Changes
+from orchestrator.model.lifecycle import LIVE
+from orchestrator.model.planned_run import OPERATION, Slot
+from orchestrator.model.study_states import ENDED
+from orchestrator.model.study_status import Told
+from orchestrator.model.suspension import Suspension, describe
 from orchestrator.spec import Spec, differences
-from orchestrator.storage import tables
-from orchestrator.storage.calendar import put_slots
+from orchestrator.storage import own_tables
+from orchestrator.storage.batch_writer import Writer
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.notes import read_owed, read_told, settle
-from orchestrator.storage.rows import Writer
-from orchestrator.storage.suspensions import delete_suspension, read_suspensions, write_suspension
-from orchestrator.storage.theirs import STUDIES
-from orchestrator.storage.whole import read_whole
-from orchestrator.study_states import ENDED
-from orchestrator.suspension import Suspension, describe
-from tasks.keys import is_name
+from orchestrator.storage.notification_table import read_owed, read_told, settle
+from orchestrator.storage.optuna_tables import STUDIES
+from orchestrator.storage.schedule_store import put_slots
+from orchestrator.storage.study_loader import read_whole
+from orchestrator.storage.suspension_store import delete_suspension, read_suspensions, write_suspension
+from tasks.redis_keys import is_name
 
 
 class _Known(NamedTuple):
@@ -136,11 +136,11 @@ class Store:
             seed = spec.seed if spec.seed is not None else uuid.uuid4().int % 2**32
         with self._database.write() as connection:
             self._writers_lease().check(connection)
-            for table in tables.OF_A_STUDY:
+            for table in own_tables.OF_A_STUDY:
                 # SQLite gives the id of a study that was deleted to the next one, and Optuna leaves our rows behind.
                 connection.execute(delete(table).where(table.c.study_id == study_id))
             connection.execute(
-                insert(tables.studies).values(
+                insert(own_tables.studies).values(
                     study_id=study_id,
                     uid=uid,
                     spec=json.dumps(spec.to_json()),
@@ -178,7 +178,9 @@ class Store:
         """Returns the commands that were not applied yet, oldest first."""
         with self._database.read() as connection:
             rows = connection.execute(
-                select(tables.commands).where(tables.commands.c.answer.is_(None)).order_by(tables.commands.c.id)
+                select(own_tables.commands)
+                .where(own_tables.commands.c.answer.is_(None))
+                .order_by(own_tables.commands.c.id)
             )
             return [_command(row) for row in rows]
 
@@ -187,9 +189,9 @@ class Store:
 
         A control plane may die when the last trial is decided and whoever trains it has not been told.
         """
-        live = select(tables.attempts.c.study_id).where(tables.attempts.c.state.in_(sorted(LIVE)))
-        unsettled = tables.studies.c.state.not_in(sorted(ENDED)) | tables.studies.c.study_id.in_(live)
-        query = _select_ours().where(unsettled).order_by(tables.studies.c.created)
+        live = select(own_tables.attempts.c.study_id).where(own_tables.attempts.c.state.in_(sorted(LIVE)))
+        unsettled = own_tables.studies.c.state.not_in(sorted(ENDED)) | own_tables.studies.c.study_id.in_(live)
+        query = _select_ours().where(unsettled).order_by(own_tables.studies.c.created)
         with self._database.read() as connection:
             return [row.study_name for row in connection.execute(query)]
 
@@ -217,8 +219,8 @@ class Store:
 
     def tokens(self, name: str) -> list[str]:
         """Returns the tokens of a study's attempts, without reading anything else of it."""
-        of_it = tables.attempts.c.study_id == STUDIES.c.study_id
-        query = select(tables.attempts.c.token).join(STUDIES, of_it).where(STUDIES.c.study_name == name)
+        of_it = own_tables.attempts.c.study_id == STUDIES.c.study_id
+        query = select(own_tables.attempts.c.token).join(STUDIES, of_it).where(STUDIES.c.study_name == name)
         with self._database.read() as connection:
             return list(connection.scalars(query))
 
@@ -239,8 +241,8 @@ class Store:
         """Returns, in seconds: report to stop of each pruned trial, and idle time of the slot before each attempt."""
         with self._database.read() as connection:
             rows = connection.execute(
-                select(tables.attempts.c.latency, tables.attempts.c.gap, tables.attempts.c.verdict)
-                .join(STUDIES, STUDIES.c.study_id == tables.attempts.c.study_id)
+                select(own_tables.attempts.c.latency, own_tables.attempts.c.gap, own_tables.attempts.c.verdict)
+                .join(STUDIES, STUDIES.c.study_id == own_tables.attempts.c.study_id)
                 .where(STUDIES.c.study_name == name)
             ).all()
         latencies = [row.latency for row in rows if row.latency is not None and row.verdict == "pruned"]
@@ -269,8 +271,8 @@ class Store:
         with self._database.write() as connection:
             self._writers_lease().check(connection)
             connection.execute(
-                update(tables.studies)
-                .where(tables.studies.c.study_id == self._known[spec.name].study_id)
+                update(own_tables.studies)
+                .where(own_tables.studies.c.study_id == self._known[spec.name].study_id)
                 .values(spec=json.dumps(spec.to_json()))
             )
         return snapshot
@@ -303,10 +305,10 @@ class Store:
         return self._lease
 
 
-_COMMAND = tables.commands.c
+_COMMAND = own_tables.commands.c
 # A schedule asks for ever: its orders are as long as its spec, which is written down with the study.
 _ANSWER = (
-    update(tables.commands)
+    update(own_tables.commands)
     .where(_COMMAND.id == bindparam("the_command"))
     .values(
         answer=bindparam("the_answer"),
@@ -325,12 +327,12 @@ _LOCKED = (
 
 def _select_ours(*columns: Column[Any]) -> Select[Any]:
     """Returns a query for these columns of our rows of studies, all of them by default, and ``study_name``."""
-    found = select(*(columns or tables.studies.c), STUDIES.c.study_name)
-    return found.join(STUDIES, STUDIES.c.study_id == tables.studies.c.study_id)
+    found = select(*(columns or own_tables.studies.c), STUDIES.c.study_name)
+    return found.join(STUDIES, STUDIES.c.study_id == own_tables.studies.c.study_id)
 
 
-_IDENTITY = tables.studies.c.study_id, tables.studies.c.uid
-_THERE = _select_ours(*_IDENTITY).where(tables.studies.c.study_id.in_(bindparam("the_studies", expanding=True)))
+_IDENTITY = own_tables.studies.c.study_id, own_tables.studies.c.uid
+_THERE = _select_ours(*_IDENTITY).where(own_tables.studies.c.study_id.in_(bindparam("the_studies", expanding=True)))
 
 
 def _command(row: Any) -> Command:

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
-from orchestrator.ending import insist_on_ending
-from orchestrator.errors import BadInput
-from orchestrator.settings import Settings
-from orchestrator.storage.look import open_history, url_of
-from orchestrator.urls import redact
-from orchestrator.web.access import Access, check_choice, check_exposure, check_free, given, made
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import Settings
+from orchestrator.common.signals import insist_on_ending
+from orchestrator.common.urls import redact
+from orchestrator.queries.readonly import open_history, url_of
+from orchestrator.web.credentials import Access, check_choice, check_exposure, check_free, given, made
 
 THREADS = 8
 _PROGRAMS = ("optuna_dashboard", "waitress")
@@ -75,9 +75,9 @@ def make_app(settings: Settings, credentials: str, *, write: bool) -> Any:
     """Returns the dashboard as a WSGI application."""
     import optuna_dashboard
 
-    from orchestrator.storage.shown import open_storage
     from orchestrator.web.artifact_store import ArtifactStore
-    from orchestrator.web.guard import Guard
+    from orchestrator.web.auth_middleware import Guard
+    from orchestrator.web.dashboard_storage import open_storage
 
     store = ArtifactStore(settings.artifact_url or str(settings.data_dir.resolve() / "artifacts"))
     storage = open_storage(url_of(settings), write=write)

@@ -17,11 +17,11 @@ from tornado.ioloop import IOLoop
 from tornado.options import Error, options
 from tornado.platform.asyncio import BaseAsyncIOLoop
 
-from orchestrator.errors import BadInput, did_you_mean
-from orchestrator.settings import Settings, ensure_data_dir
-from orchestrator.web.access import check_choice, check_exposure, check_free, given, made
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.settings import Settings, ensure_data_dir
+from orchestrator.web.credentials import check_choice, check_exposure, check_free, given, made
 from tasks.app import create_app
-from tasks.endpoint import LOOPBACK
+from tasks.metrics_endpoint import LOOPBACK
 
 COLUMNS = "uuid,state,args,result,runtime,worker,received"
 MOST_TASKS = 10_000

@@ -17,7 +17,7 @@ from pathlib import Path
 from tasks.artifact_files import NOT_KEPT
 from tasks.contract import Artifact, ArtifactRef, Attribute, Outcome
 from tasks.keeper.checkpoints import Voice, publish_end
-from tasks.keeper.place import FolderPlace, Place
+from tasks.keeper.file_store import FolderPlace, Place
 from tasks.regular_files import is_regular, open_log
 
 log = logging.getLogger(__name__)

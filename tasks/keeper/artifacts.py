@@ -23,11 +23,11 @@ from typing import Literal
 from tasks.artifact_files import FILES, MODELS, NOT_KEPT
 from tasks.codec import artifact_id, is_location
 from tasks.contract import MAX_FILENAME, ArtifactRef, Job, Outcome
-from tasks.frames import SavedModel
 from tasks.keeper.artifact_uploads import GIVE_UP_SECONDS, Attempt, End, Upload, Uploads, not_kept, note
 from tasks.keeper.checkpoints import Voice, local_folder
-from tasks.keeper.place import FolderPlace, Place
+from tasks.keeper.file_store import FolderPlace, Place
 from tasks.keeper.scratch import ScratchFolder
+from tasks.trainer_messages import SavedModel
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from tasks.keeper.course import Course
+from tasks.keeper.job_run import Course
 from tasks.keeper.publisher import Publisher
 
 log = logging.getLogger(__name__)

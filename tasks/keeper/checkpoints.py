@@ -14,7 +14,7 @@ from typing import Protocol
 from tasks.checkpoint_files import UNFINISHED
 from tasks.codec import is_location
 from tasks.contract import Body, Checkpoint, CheckpointRef, Failed, Job, Outcome
-from tasks.frames import Saved
+from tasks.trainer_messages import Saved
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.admission import OBJECTIVES
+from tasks.objective_allowlist import OBJECTIVES
 from tasks.objective_path import OBJECTIVE_PATH
 
 CHECKPOINT_URL = "ORCHESTRATOR_CHECKPOINT_URL"

@@ -10,7 +10,7 @@ from typing import Final
 
 from tasks.contract import Failed, Job, Outcome, Released
 from tasks.keeper.room import is_of_the_host, lack_of_room, may_be_full, words
-from tasks.keeper.slot import Slot
+from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Slots
 
 log = logging.getLogger(__name__)

@@ -19,25 +19,25 @@ import redis
 from tasks import log_lines
 from tasks.codec import Malformed, decode_from_trainer
 from tasks.contract import Alive, Confirmation, Epoch, Failed, Finished, Job, Outcome, Paused, Released, Started
-from tasks.frames import FromTrainer, Preloaded, Ready, Run, Stale
+from tasks.flower_row import Ending
+from tasks.framed_socket import Closed
 from tasks.keeper.artifacts import Artifacts
-from tasks.keeper.bell import Bell
 from tasks.keeper.binding import Binding
 from tasks.keeper.checkpoints import open_store, publish_end
-from tasks.keeper.course import Course
 from tasks.keeper.excuses import Excuses
-from tasks.keeper.herald import Herald, Send
-from tasks.keeper.meters import Figure, Meter
+from tasks.keeper.job_run import Course
+from tasks.keeper.monitor_events import Herald, Send
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
-from tasks.keeper.slot import Slot
+from tasks.keeper.shared_counters import Figure, Meter
+from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Runner, Slots
 from tasks.keeper.trainers import Trainers
+from tasks.keeper.wakeup import Bell
 from tasks.regular_files import open_log
-from tasks.row import Ending
 from tasks.signing import UNSIGNED, Keyring
+from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Run, Stale
 from tasks.trial_logs import trial_log
-from tasks.wire import Closed
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from collections import deque
 from itertools import islice
 from pathlib import Path
 
-from tasks.keeper.spill import Spill
+from tasks.keeper.disk_queue import Spill
 
 log = logging.getLogger(__name__)
 

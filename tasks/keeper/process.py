@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from tasks.frames import End, ToTrainer
-from tasks.keeper.leftovers import MARK, end_marked, end_orphans
+from tasks.framed_socket import Closed, Wire
+from tasks.keeper.process_cleanup import MARK, end_marked, end_orphans
 from tasks.regular_files import open_log
-from tasks.wire import Closed, Wire
+from tasks.trainer_messages import End, ToTrainer
 
 
 class TrainerProcess:

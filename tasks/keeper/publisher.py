@@ -15,12 +15,12 @@ from pathlib import Path
 
 import redis
 
-from tasks import keys
+from tasks import redis_keys
 from tasks.codec import Malformed, decode_confirmation, encode
 from tasks.contract import Alive, Body, Confirmation, Event
 from tasks.keeper.outbox import Outbox
+from tasks.server_errors import Contact, Outage, Unavailable, unavailable
 from tasks.signing import UNSIGNED, Keyring, Purpose
-from tasks.unavailable import Contact, Outage, Unavailable, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -192,15 +192,15 @@ class Publisher(threading.Thread):
         pipe = self._client.pipeline(transaction=False)
         for _, entries in batches:
             for _, data in entries:
-                pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: data})
+                pipe.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: data})
         if beating:
             body = self._alive()
             for token, runner in speaking:
                 alive = self._signed(Event(token=token, runner=runner, seq=0, body=body))
-                pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: alive})
+                pipe.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: alive})
         sent = len(pipe)
         for outbox, _ in batches:
-            pipe.get(keys.confirmation(outbox.token))
+            pipe.get(redis_keys.confirmation(outbox.token))
         if not len(pipe):
             return False
         answers = pipe.execute()[sent:]

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from tasks.checkpoint_files import file_digest
 from tasks.contract import Checkpoint, CheckpointRef, Finished, Job, Outcome, Stopped
-from tasks.frames import Saved
 from tasks.keeper.checkpoints import Voice, publish_end, reference
-from tasks.keeper.place import Place
+from tasks.keeper.file_store import Place
 from tasks.keeper.scratch import ScratchFolder
 from tasks.regular_files import is_regular
+from tasks.trainer_messages import Saved
 
 log = logging.getLogger(__name__)
 

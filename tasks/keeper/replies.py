@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import redis
 
-from tasks import keys
+from tasks import redis_keys
 from tasks.app import raw
 from tasks.codec import Malformed, decode_reply
 from tasks.contract import Reply
@@ -81,7 +81,7 @@ class ReplyWaiter:
     def _read(self, runner: str) -> Reply | None:
         try:
             self._client = self._client or self._connect()
-            found = self._client.blpop([keys.replies(runner)], timeout=self._heartbeat)
+            found = self._client.blpop([redis_keys.replies(runner)], timeout=self._heartbeat)
             return decode_reply(self._keyring.open(Purpose.REPLY, raw(found[1]))) if found else None
         except Malformed:
             return None

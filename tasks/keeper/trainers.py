@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.frames import FromTrainer, Preloaded, Ready, Run
-from tasks.keeper.leftovers import end_marked
-from tasks.keeper.meters import Figure, Meter
+from tasks.framed_socket import Closed
 from tasks.keeper.process import TrainerProcess
-from tasks.keeper.slot import Slot
-from tasks.wire import Closed
+from tasks.keeper.process_cleanup import end_marked
+from tasks.keeper.shared_counters import Figure, Meter
+from tasks.keeper.slot_identity import Slot
+from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Run
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import signal
 import socket
 import sys
 
-from tasks.imports import rare_collections
+from tasks.framed_socket import Wire
+from tasks.gc_tuning import rare_collections
 from tasks.interruption import Interrupted, interrupt
-from tasks.lifeline import adopt_orphans, die_with_parent
-from tasks.wire import Wire
+from tasks.process_guards import adopt_orphans, die_with_parent
 
 
 def main() -> None:
@@ -31,8 +31,8 @@ def main() -> None:
     adopt_orphans()
 
     with rare_collections():
-        from tasks.admission import Admission
         from tasks.code_path import add_code_folders
+        from tasks.objective_allowlist import Admission
         from tasks.objective_path import OBJECTIVE_PATH, code_folders
         from tasks.trainer.loop import Trainer
         from tasks.trainer.surroundings import guard

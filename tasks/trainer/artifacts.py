@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tasks.artifact_files import FILES, MODELS
-from tasks.frames import SavedModel
-from tasks.trainer.sink import Sink
+from tasks.trainer.checked_writer import Sink
+from tasks.trainer_messages import SavedModel
 
 MAX_MODEL_NAME = 255
 

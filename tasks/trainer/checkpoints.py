@@ -19,8 +19,8 @@ import optuna
 
 from tasks.checkpoint_files import UNFINISHED, file_digest
 from tasks.contract import CheckpointRef
-from tasks.frames import Saved
-from tasks.trainer.sink import Sink, sync_folder
+from tasks.trainer.checked_writer import Sink, sync_folder
+from tasks.trainer_messages import Saved
 
 _ALLOWED = "a checkpoint holds tensors and plain data: dict, list, tuple, str, bytes, numbers, None"
 

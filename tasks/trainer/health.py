@@ -6,7 +6,7 @@ import gc
 import sys
 from dataclasses import dataclass
 
-from tasks.trainer import remains, traces
+from tasks.trainer import process_state, remains
 
 GPU_SLACK_BYTES = 64 << 20
 
@@ -16,12 +16,12 @@ class Baseline:
     """What a trial may leave behind: nothing beside this."""
 
     running: remains.Running
-    traces: traces.Traces
+    traces: process_state.Traces
 
 
 def baseline() -> Baseline:
     """Returns the state before a trial."""
-    return Baseline(remains.running(), traces.take())
+    return Baseline(remains.running(), process_state.take())
 
 
 def trouble(before: Baseline) -> str:
@@ -29,7 +29,7 @@ def trouble(before: Baseline) -> str:
 
     Settings are put back and what still runs is ended, where that is possible; GPU memory cannot be taken back.
     """
-    if lasting := traces.undo(before.traces):
+    if lasting := process_state.undo(before.traces):
         return f"the trial has changed {lasting}"
     if left := remains.end(before.running):
         return f"the trial left {left}"

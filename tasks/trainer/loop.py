@@ -11,21 +11,21 @@ import signal
 import threading
 from pathlib import Path
 
-from tasks.admission import Admission
 from tasks.codec import decode_to_trainer
 from tasks.contract import Failed, Imported
-from tasks.frames import End, FromTrainer, Left, Preloaded, Ready, Run, Shown, Stale, Stop, Suggested
-from tasks.trainer import health, objective, output
+from tasks.framed_socket import Closed, Wire
+from tasks.objective_allowlist import Admission
+from tasks.trainer import health, objective, stdio_redirect
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles, say
-from tasks.trainer.elsewhere import Elsewhere, refuse
+from tasks.trainer.fork_guard import Elsewhere, refuse
 from tasks.trainer.garbage import Garbage
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.source import Sources
+from tasks.trainer.source_digest import Sources
 from tasks.trainer.surroundings import appear_as
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
-from tasks.wire import Closed, Wire
+from tasks.trainer_messages import End, FromTrainer, Left, Preloaded, Ready, Run, Shown, Stale, Stop, Suggested
 
 
 class Trainer:
@@ -106,7 +106,7 @@ class Trainer:
         if why := self._changed(job.uid):
             self._send(Stale(why=why))
             return
-        output.redirect(run.log)
+        stdio_redirect.redirect(run.log)
         appear_as(job.objective)
         self._interrupter.install()
         with contextlib.suppress(objective.ObjectiveMissing):  # said by what runs it, below
@@ -123,7 +123,7 @@ class Trainer:
         outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token, self._admission)
         talk.end()
         self._talk = None
-        output.restore()
+        stdio_redirect.restore()
         self._send(Left(token=job.token) if outcome is None else outcome)
         del trial
         # What the objective has imported as it went: the nearer to the import, the surer is what was imported.

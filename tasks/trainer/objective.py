@@ -13,11 +13,11 @@ from typing import Any
 
 import optuna
 
-from tasks.admission import ANYTHING, Admission, NotAdmitted
 from tasks.contract import Failed, FailureCause, Finished, Paused
-from tasks.imports import rare_collections
+from tasks.gc_tuning import rare_collections
 from tasks.interruption import Interrupted
-from tasks.trainer.elsewhere import children_end_here
+from tasks.objective_allowlist import ANYTHING, Admission, NotAdmitted
+from tasks.trainer.fork_guard import children_end_here
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing
 from tasks.trainer.trial import WorkerTrial

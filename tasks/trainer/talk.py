@@ -13,9 +13,9 @@ from typing import Final, NoReturn, Self
 from optuna.exceptions import UpdateFinishedTrialError
 
 from tasks.contract import Look, StudyView, Suggest
-from tasks.frames import Asked, FromTrainer, Shown, Suggested
-from tasks.trainer.elsewhere import Elsewhere, refuse
+from tasks.trainer.fork_guard import Elsewhere, refuse
 from tasks.trainer.interrupt import Interrupter
+from tasks.trainer_messages import Asked, FromTrainer, Shown, Suggested
 
 _numbers: Final = itertools.count(1)
 """Of the questions of this process: the answer to one of an earlier attempt is never taken for another's."""

@@ -21,7 +21,7 @@ from tasks.contract import MAX_STEP, Job, Parameter, Suggest
 from tasks.storable import check_json, check_name
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
-from tasks.trainer.elsewhere import Elsewhere
+from tasks.trainer.fork_guard import Elsewhere
 from tasks.trainer.slicing import Slicing
 from tasks.trainer.storage import FIXED, WorkerStorage
 from tasks.trainer.study import WorkerStudy

@@ -15,22 +15,22 @@ from billiard.util import get_logger as get_pool_logger
 from celery import bootsteps, signals
 from celery.worker.consumer.tasks import Tasks
 
-from tasks import log_lines, train
+from tasks import celery_task, log_lines
 from tasks.app import STOP_SIGNAL, create_app
-from tasks.endpoint import BadSetting, endpoint_of
-from tasks.exposition import Exposition
 from tasks.keeper.devices import slot_count
 from tasks.keeper.keeper import Keeper
-from tasks.keeper.meters import Meters
+from tasks.keeper.shared_counters import Meters
 from tasks.keeper.slots import Slots
-from tasks.lifeline import adopt_orphans, die_with_parent, keep_secrets
-from tasks.worker import delivery
-from tasks.worker.ground import Refused, check_ground, find_gpus
+from tasks.metrics_endpoint import BadSetting, endpoint_of
+from tasks.metrics_server import Exposition
+from tasks.process_guards import adopt_orphans, die_with_parent, keep_secrets
+from tasks.worker import kombu_transport
 from tasks.worker.metrics import make_worker_registry
 from tasks.worker.options import parse
 from tasks.worker.pool import Manner, Pool, Shared
 from tasks.worker.retirement import Retirement
 from tasks.worker.room import Room
+from tasks.worker.startup_checks import Refused, check_ground, find_gpus
 
 LAST_WORD_TENTHS = 20
 """Tenths of a second for which a pool process that ends waits until Celery's main process has taken what came of its
@@ -84,11 +84,11 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     retirement = Retirement(slots)
-    delivery.use(ground.keyring, ground.queues, retirement.begin)
+    kombu_transport.use(ground.keyring, ground.queues, retirement.begin)
     app = create_app(ground.url, ground.queues)
     app.conf.slots, app.conf.retirement = slots, retirement
     keeper: list[Keeper] = []
-    train.register(app, keeper)
+    celery_task.register(app, keeper)
     app.steps["consumer"].add(ConsumeWhenFree)
     manner = Manner(
         name=options.name,

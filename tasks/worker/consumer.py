@@ -19,7 +19,7 @@ from celery.worker.consumer import consumer as celery_consumer
 from celery.worker.state import maybe_shutdown
 from redis.client import Pipeline
 
-from tasks.unavailable import Contact, Outage, is_wrong_type, unavailable, wrong_type
+from tasks.server_errors import Contact, Outage, is_wrong_type, unavailable, wrong_type
 
 log = logging.getLogger(__name__)
 

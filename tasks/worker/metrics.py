@@ -9,9 +9,9 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tasks.exposition import make_registry
-from tasks.keeper.meters import OUTCOMES, Figure, Meters
+from tasks.keeper.shared_counters import OUTCOMES, Figure, Meters
 from tasks.keeper.slots import Slots
+from tasks.metrics_server import make_registry
 
 _COUNTERS: Final = (
     ("epochs", Figure.EPOCHS, "Epochs that trainers have reported."),

@@ -22,23 +22,23 @@ from billiard.process import current_process
 from celery import signals
 from celery.concurrency import asynpool
 
-from tasks import keys
+from tasks import redis_keys
 from tasks.app import STOP_SIGNAL
 from tasks.codec import encode
 from tasks.contract import Body, Event, Lost, Revoked
-from tasks.exposition import Exposition
-from tasks.frames import Preloaded
 from tasks.keeper.devices import device_name, slot_environment
 from tasks.keeper.keeper import ENDING, Keeper
-from tasks.keeper.leftovers import end_orphans
-from tasks.keeper.meters import Meters
 from tasks.keeper.process import describe_exit
-from tasks.keeper.slot import Slot
+from tasks.keeper.process_cleanup import end_orphans
+from tasks.keeper.shared_counters import Meters
+from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Slots
-from tasks.lifeline import adopt_orphans, die_with_parent
+from tasks.metrics_server import Exposition
+from tasks.process_guards import adopt_orphans, die_with_parent
 from tasks.signing import Purpose
+from tasks.trainer_messages import Preloaded
 from tasks.worker import remote_control
-from tasks.worker.ground import Ground
+from tasks.worker.startup_checks import Ground
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +218,9 @@ class Pool:
     def _report(self, token: str, runner: str, body: Body) -> None:
         event = encode(Event(token=token, runner=runner, seq=0, body=body))
         with contextlib.suppress(redis.RedisError):
-            self._client.xadd(keys.EVENTS, {keys.EVENT_FIELD: self._ground.keyring.seal(Purpose.EVENT, event)})
+            self._client.xadd(
+                redis_keys.EVENTS, {redis_keys.EVENT_FIELD: self._ground.keyring.seal(Purpose.EVENT, event)}
+            )
 
     def _on_shutting_down(self, **_: Any) -> None:
         self._shared.slots.drain()
@@ -265,7 +267,7 @@ def _tell_monitors(app: celery.Celery, worker: str, type: str, token: str, field
 
 
 def _tell_preload(ground: Ground, worker: str, result: Preloaded) -> None:
-    key = keys.preload(worker)
+    key = redis_keys.preload(worker)
     pipe = ground.connect().pipeline()
     pipe.rpush(key, encode(result))
     pipe.expire(key, PRELOAD_SECONDS)

@@ -7,20 +7,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from orchestrator.control.artifacts import ArtifactBin
-from orchestrator.control.checkpoints import CheckpointBin
+from orchestrator.control.artifact_deleter import ArtifactBin
+from orchestrator.control.background_deleter import CheckpointBin
 from orchestrator.control.controller import Controller
-from orchestrator.control.dispatch import Dispatcher
 from orchestrator.control.metrics import ControlMetrics
-from orchestrator.control.stream import BATCH, EventStream
-from orchestrator.engine.core import Snapshot
+from orchestrator.control.rounds import Round
+from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
-from orchestrator.rounds import Round
+from orchestrator.messaging.dispatch import Dispatcher
+from orchestrator.messaging.event_stream import BATCH, EventStream
 from orchestrator.spec import Spec
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
-from tasks import keys
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import Body, Epoch, Event, Finished, Started
@@ -90,7 +90,7 @@ class Plane:
         for at in range(0, len(events), 1000):
             pipe = self._client.pipeline(transaction=False)
             for event in events[at : at + 1000]:
-                pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(event)})
+                pipe.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(event)})
             pipe.execute()
 
     def consume(self, count: int) -> float:
@@ -110,7 +110,7 @@ class Plane:
         self._dispatcher.close()
         self._store.close()
         self._database.close()
-        self._client.delete(keys.EVENTS, *self._client.keys("trials*"))
+        self._client.delete(redis_keys.EVENTS, *self._client.keys("trials*"))
 
 
 def measure(place: Place, quick: bool) -> Section:

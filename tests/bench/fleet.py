@@ -16,11 +16,11 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select, text
 
-from orchestrator.commands import Issuer
+from orchestrator.messaging.command_client import Issuer
 from orchestrator.spec.model import Spec, validate
-from orchestrator.storage import tables
+from orchestrator.storage import own_tables
+from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
-from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
 from tasks.app import connect
 from tests.bench.servers import Place, environment
@@ -76,11 +76,11 @@ class Fleet:
 
     def attempts(self, study: str) -> list[RowMapping]:
         """Returns the recorded attempts in the order of their trials."""
-        return self._rows(tables.attempts, study)
+        return self._rows(own_tables.attempts, study)
 
     def decisions(self, study: str) -> dict[int, float]:
         """Returns by trial when it was decided on, in seconds since the epoch."""
-        return {row["trial"]: row["at"] for row in self._rows(tables.decisions, study)}
+        return {row["trial"]: row["at"] for row in self._rows(own_tables.decisions, study)}
 
     def _rows(self, table: Any, study: str) -> list[RowMapping]:
         with self.database.read() as connection:

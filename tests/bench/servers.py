@@ -13,8 +13,8 @@ from pathlib import Path
 import redis
 import sqlalchemy
 
-from orchestrator.local.lock import data_lock
-from orchestrator.local.server import EmbeddedServer
+from orchestrator.common.file_lock import data_lock
+from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.storage.database import Database
 from tasks.app import connect
 

@@ -40,9 +40,9 @@ def around(owner: type, name: str, before: str = "", after: str = "", when: Call
 
 def trace_serve() -> None:
     from orchestrator.control.controller import Controller
-    from orchestrator.control.dispatch import Dispatcher
-    from orchestrator.control.stream import EventStream
-    from orchestrator.control.tidings import Tidings
+    from orchestrator.control.progress_publisher import Tidings
+    from orchestrator.messaging.dispatch import Dispatcher
+    from orchestrator.messaging.event_stream import EventStream
     from orchestrator.storage.store import Store
     from tasks.codec import decode_event
     from tasks.contract import Epoch, Verdict
@@ -72,11 +72,11 @@ def trace_worker() -> None:
     from celery.worker.request import Request
 
     from tasks.contract import Confirmation, Epoch
-    from tasks.frames import Left, Ready, Stop
     from tasks.keeper.keeper import Keeper
     from tasks.keeper.process import TrainerProcess
     from tasks.keeper.publisher import Publisher
     from tasks.keeper.trainers import Trainers
+    from tasks.trainer_messages import Left, Ready, Stop
 
     around(Request, "terminate", before="W revoke received", after="W signal sent")
     around(BasePool, "apply_async", before="W task received", after="W task handed over")

@@ -11,13 +11,13 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
-from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
-from orchestrator.engine.core import Snapshot
+from orchestrator.engine.state import Snapshot
+from orchestrator.model.changeset import AttemptRow, Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
+from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
 
 NOW = 1_700_000_000.25

@@ -17,10 +17,10 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert, select
 
-from orchestrator.optima import best_of, front_of, in_memory, rank
-from orchestrator.storage.look import open_history
-from orchestrator.storage.optimum import read_bests
-from orchestrator.storage.theirs import DIRECTIONS, STUDIES, SYSTEM_ATTRS, TRIALS, VALUES, to_stored
+from orchestrator.queries.readonly import open_history
+from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
+from orchestrator.storage.best_trial_queries import read_bests
+from orchestrator.storage.optuna_tables import DIRECTIONS, STUDIES, SYSTEM_ATTRS, TRIALS, VALUES, to_stored
 from tasks.constraints import constraints_of
 
 NUMBERS = st.sampled_from([0.0, 1.0, -1.0, 0.5, math.inf, -math.inf])
@@ -139,7 +139,7 @@ def test_the_best_of_many_that_violate(books: Books, direction: StudyDirection) 
 def test_without_a_feasible_trial_there_is_no_best_and_it_is_said(books: Books) -> None:
     from rich.console import Console
 
-    from orchestrator.view.overview import render_status
+    from orchestrator.terminal.overview import render_status
 
     books.store.create(make_spec(), NOW)
     with books.database.write() as connection:
@@ -152,7 +152,7 @@ def test_without_a_feasible_trial_there_is_no_best_and_it_is_said(books: Books) 
     with open_history(books.url) as history:
         overview = history.overview("study")
         assert history.listing("study").best() == []
-        from orchestrator.history.why import explain
+        from orchestrator.terminal.why_text import explain
 
         assert "violates a constraint; no trial is the best" in explain(history.trial("study", "0"))
     assert overview.progress.best is None

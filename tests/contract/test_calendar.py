@@ -14,21 +14,21 @@ import sqlalchemy
 from books import NOW, Books, X, a_trial, everything, make_spec
 from sqlalchemy import exc
 
-from orchestrator.changes import Changes, TrialEnd
+from orchestrator.common.errors import BadInput, NotTheWriter
+from orchestrator.control.ports import Calendar as CalendarPort
+from orchestrator.control.ports import Command
 from orchestrator.doctor.facts import Overdue
-from orchestrator.errors import BadInput, NotTheWriter
-from orchestrator.ports import Calendar as CalendarPort
-from orchestrator.ports import Command
+from orchestrator.model.changeset import Changes, TrialEnd
+from orchestrator.model.planned_run import Known, Slot
+from orchestrator.queries.readonly import open_history
 from orchestrator.schedule.beat import DatabaseDesk
-from orchestrator.schedule.slot import Known, Slot
 from orchestrator.schedule.ticker import Desk
-from orchestrator.storage import tables
-from orchestrator.storage.calendar import Calendar, read_overdue
+from orchestrator.spec.cron import delay
+from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.look import open_history
+from orchestrator.storage.schedule_store import Calendar, read_overdue
 from orchestrator.storage.store import Store
-from orchestrator.timetable import delay
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 from tests.simulated.memory_calendar import MemoryCalendar, MemoryDesk
 
@@ -272,7 +272,7 @@ def test_a_slot_whose_search_cannot_be_read_is_there_without_it(books: Books, st
     calendar = Calendar(books.database, books.lease)
     calendar.put(slot(0, state="waiting", spec={"name": "x"}), slot(1, state="waiting", spec={"name": "x"}))
     with books.database.write() as connection:
-        change = sqlalchemy.update(tables.slots).where(tables.slots.c.planned == slot(0).planned)
+        change = sqlalchemy.update(own_tables.slots).where(own_tables.slots.c.planned == slot(0).planned)
         connection.execute(change.values(spec=stored))
     assert [run.slot.spec for run in calendar.open()] == [{}, {"name": "x"}]
 
@@ -280,7 +280,7 @@ def test_a_slot_whose_search_cannot_be_read_is_there_without_it(books: Books, st
 def test_a_database_of_before_there_were_schedules_goes_on(books: Books) -> None:
     books.create()
     with books.database.write() as connection:
-        for table in (tables.slots, tables.schedules):
+        for table in (own_tables.slots, own_tables.schedules):
             connection.exec_driver_sql(f"DROP TABLE {table.name}")
     with open_history(books.url) as history:
         assert history.schedules(["nightly"]) == {}

@@ -13,11 +13,11 @@ from books import NOW, Books, everything, make_spec, optuna_storage
 from every_command import invoke
 from sqlalchemy import func, select
 
-from orchestrator.schedule.slot import Slot
-from orchestrator.storage import tables
-from orchestrator.storage.calendar import put_slots
+from orchestrator.model.planned_run import Slot
+from orchestrator.queries.readonly import open_history
+from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
-from orchestrator.storage.look import open_history
+from orchestrator.storage.schedule_store import put_slots
 
 
 def run_by_us(books: Books, name: str = "study") -> int:
@@ -41,7 +41,8 @@ def run_by_optuna(url: str, name: str) -> int:
 def of_ours(books: Books) -> dict[str, int]:
     with books.database.read() as connection:
         return {
-            table.name: connection.scalar(select(func.count()).select_from(table)) or 0 for table in tables.OF_A_STUDY
+            table.name: connection.scalar(select(func.count()).select_from(table)) or 0
+            for table in own_tables.OF_A_STUDY
         }
 
 

@@ -10,21 +10,21 @@ from pathlib import Path
 import pytest
 import redis
 
-from orchestrator.control.dispatch import Dispatcher
-from orchestrator.control.stream import EventStream, introduce
+from orchestrator.common.settings import Settings
 from orchestrator.doctor.facts import Consumer, Sign
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
-from orchestrator.doctor.queues import look_into
-from orchestrator.doctor.repair import repair
-from orchestrator.doctor.server import (
+from orchestrator.doctor.heartbeat_listener import Listener
+from orchestrator.doctor.queue_probe import look_into
+from orchestrator.doctor.redis_probe import (
     look_at_dead_letters,
     look_at_server,
     look_at_stream,
     without_confirmation,
 )
-from orchestrator.doctor.signs import Listener
-from orchestrator.settings import Settings
-from tasks import keys
+from orchestrator.doctor.repair import repair
+from orchestrator.messaging.dispatch import Dispatcher
+from orchestrator.messaging.event_stream import EventStream, introduce
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import VERSION, Alive, Confirmation, Event, Job
@@ -155,15 +155,15 @@ def test_the_stream(client: redis.Redis) -> None:
         """Whether it is the age of that entry at some moment since ``begun``; Redis reckons in whole milliseconds."""
         return oldest is not None and begun - 0.002 <= minutes_ago / 1000 + oldest <= time.time() + 0.002
 
-    client.xadd(keys.EVENTS, {"e": b"1"}, id=f"{minutes_ago}-0")
-    client.xadd(keys.EVENTS, {"e": b"2"})
+    client.xadd(redis_keys.EVENTS, {"e": b"1"}, id=f"{minutes_ago}-0")
+    client.xadd(redis_keys.EVENTS, {"e": b"2"})
     EventStream(client).read_pending_again()
-    client.xreadgroup(keys.GROUP, "redis-cli", {keys.EVENTS: ">"}, count=1)
+    client.xreadgroup(redis_keys.GROUP, "redis-cli", {redis_keys.EVENTS: ">"}, count=1)
     begun = time.time()
     found = look_at_stream(client)
     assert is_from_then(found.oldest, begun)
     assert (found.length, found.pending, found.consumers) == (2, 1, (Consumer("redis-cli", 1, ours=False),))
-    client.xgroup_destroy(keys.EVENTS, keys.GROUP)
+    client.xgroup_destroy(redis_keys.EVENTS, redis_keys.GROUP)
     begun = time.time()
     gone = look_at_stream(client)
     assert is_from_then(gone.oldest, begun)
@@ -188,7 +188,7 @@ def test_missing_confirmations(client: redis.Redis) -> None:
 
 
 def test_signs_of_life_are_heard_beside_the_group_that_deletes_them(server: Server, client: redis.Redis) -> None:
-    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(ALIVE)})
+    client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(ALIVE)})
     events = EventStream(client)
     events.prepare()
     listener = Listener(connect(server.url))
@@ -200,16 +200,18 @@ def test_signs_of_life_are_heard_beside_the_group_that_deletes_them(server: Serv
         while listener.signs() != expected:
             for slot in slots:
                 body = Alive(host="h", slot=slot, queues=("trials",))
-                keeper.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(Event(token="t", runner="r", seq=0, body=body))})
+                keeper.xadd(
+                    redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(Event(token="t", runner="r", seq=0, body=body))}
+                )
                 events.acknowledge(entry for entry, _ in events.read(1.0))
-    assert client.xlen(keys.EVENTS) == 0
+    assert client.xlen(redis_keys.EVENTS) == 0
     assert listener.listen(WAIT, lambda signs: signs == expected) < WAIT, "it ends when it has heard enough"
 
 
 def test_a_stream_that_nobody_made_is_listened_to(server: Server, client: redis.Redis) -> None:
     listener = Listener(connect(server.url))
     listener.start()
-    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(ALIVE)})
+    client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(ALIVE)})
     listener.listen(WAIT, bool)
     assert len(listener.signs()) == 1
 
@@ -221,7 +223,7 @@ def test_what_is_signed_is_heard_with_the_key_and_without_it_the_lack_is_told(
     heard, deaf = Listener(connect(server.url), keyring), Listener(connect(server.url))
     for listener in (heard, deaf):
         listener.start()
-    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(ALIVE))})
+    client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(ALIVE))})
     heard.listen(WAIT, bool)
     deaf.listen(WAIT, lambda _: bool(deaf.error))
     assert (len(heard.signs()), heard.error, len(deaf.signs())) == (1, "", 0)
@@ -263,7 +265,7 @@ def test_a_long_queue_is_read_in_pieces(client: redis.Redis) -> None:
 
 
 def test_the_group_is_made_and_nothing_is_skipped(server: Server, client: redis.Redis) -> None:
-    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: b"early"})
+    client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: b"early"})
     assert mend(server, MakeGroup(), MakeGroup()) == [
         "made the group 'control' of orchestrator:events, which begins with the oldest entry"
     ]
@@ -274,21 +276,21 @@ def test_what_another_consumer_was_given_comes_to_the_control_plane(server: Serv
     events = EventStream(client)
     events.prepare()
     for number in range(1_203):
-        client.xadd(keys.EVENTS, {keys.EVENT_FIELD: str(number)})
-    client.xreadgroup(keys.GROUP, "somebody", {keys.EVENTS: ">"}, count=1_200)
+        client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: str(number)})
+    client.xreadgroup(redis_keys.GROUP, "somebody", {redis_keys.EVENTS: ">"}, count=1_200)
     (line,) = mend(server, TakeOver("somebody"))
     assert line == "gave 1200 events of consumer somebody to the control plane, and dropped the consumer"
     assert look_at_stream(client).consumers == (Consumer("writer", 1_200),)
     got: list[bytes] = []
     while entries := events.read(0.01):
-        got += [fields[keys.EVENT_FIELD] for _, fields in entries]
+        got += [fields[redis_keys.EVENT_FIELD] for _, fields in entries]
     assert got == [str(number).encode() for number in range(1_203)]
 
 
 def test_the_bell_is_rung(server: Server, client: redis.Redis) -> None:
     assert mend(server, Ring()) == ["rang the control plane"]
-    ((_, fields),) = client.xrange(keys.EVENTS)
-    assert fields == {b"ring": keys.DOORBELL.encode()}
+    ((_, fields),) = client.xrange(redis_keys.EVENTS)
+    assert fields == {b"ring": redis_keys.DOORBELL.encode()}
 
 
 def test_what_cannot_be_mended_is_said_and_the_rest_goes_on() -> None:

@@ -12,18 +12,18 @@ import redis
 import sqlalchemy
 
 from orchestrator.control.controller import Controller
-from orchestrator.control.dispatch import Dispatcher, queue_names
-from orchestrator.control.stream import EventStream
+from orchestrator.messaging.dispatch import Dispatcher, queue_names
+from orchestrator.messaging.event_stream import EventStream
 from orchestrator.spec.model import validate
+from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
-from tasks import keys
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import Epoch, Event, Finished, Started, Suggest
-from tasks.unavailable import wrong_type
+from tasks.server_errors import wrong_type
 from tests.servers import Redis
 from tests.simulated.course import Files
 from tests.simulated.simulation import Bins
@@ -61,7 +61,7 @@ class World:
         (token,) = [row.token for row in self.store.load(study).attempts if row.trial == 0]
         for seq, body in enumerate(bodies, 1):
             event = Event(token=token, runner=f"runner-of-{study}", seq=seq, body=body)
-            self.client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(event)})
+            self.client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(event)})
 
     def go_on(self, until: Callable[[], object], what: str) -> None:
         for _ in range(100):
@@ -110,36 +110,36 @@ def break_key(client: redis.Redis, key: str) -> None:
 @pytest.mark.parametrize(
     "key",
     [
-        keys.notices("study"),
-        keys.DEAD_LETTERS,
-        keys.replies("runner-of-study"),
-        keys.answer("key"),
-        keys.ANNOUNCEMENT,
-        keys.PROBE,
+        redis_keys.notices("study"),
+        redis_keys.DEAD_LETTERS,
+        redis_keys.replies("runner-of-study"),
+        redis_keys.answer("key"),
+        redis_keys.ANNOUNCEMENT,
+        redis_keys.PROBE,
         "confirmation",
     ],
 )
 def test_a_key_of_another_type_costs_nothing(world: World, key: str, caplog: pytest.LogCaptureFixture) -> None:
     if key == "confirmation":
         world.plane.start()
-        key = keys.confirmation(world.store.load("study").attempts[0].token)
+        key = redis_keys.confirmation(world.store.load("study").attempts[0].token)
         break_key(world.client, key)
     else:
         break_key(world.client, key)
         world.plane.start()
-    world.client.xadd(keys.EVENTS, {keys.EVENT_FIELD: b"no event"})
+    world.client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: b"no event"})
     world.orders.issue("key", "me", "pause", "other", {})
-    world.client.xadd(keys.EVENTS, {"ring": keys.DOORBELL})
+    world.client.xadd(redis_keys.EVENTS, {"ring": redis_keys.DOORBELL})
     world.train("study", 0.5)
     world.train("other", 0.25)
     assert world.orders.answer("key") is not None
-    assert world.client.xlen(keys.EVENTS) == 0
+    assert world.client.xlen(redis_keys.EVENTS) == 0
     assert world.store.suspended() == {}
-    if key in (keys.notices("study"), keys.DEAD_LETTERS):
+    if key in (redis_keys.notices("study"), redis_keys.DEAD_LETTERS):
         assert said(caplog, key) == [
             f"redis key {key} holds something that is no stream; 'redis-cli DEL {key}' helps, nothing is lost by it"
         ]
-    elif key != keys.PROBE and world.client.exists(key):
+    elif key != redis_keys.PROBE and world.client.exists(key):
         assert world.client.type(key) != b"hash", "what belongs there has taken its place"
 
 
@@ -160,11 +160,11 @@ def test_a_queue_of_another_type_stops_the_studies_that_use_it_alone(
 
 def test_a_stream_of_another_type_is_waited_for(world: World, caplog: pytest.LogCaptureFixture) -> None:
     world.plane.start()
-    break_key(world.client, keys.EVENTS)
+    break_key(world.client, redis_keys.EVENTS)
     for _ in range(4):
         world.plane.run_once()
-    assert len(said(caplog, f"'redis-cli DEL {keys.EVENTS}' helps")) == 1
-    world.client.delete(keys.EVENTS)
+    assert len(said(caplog, f"'redis-cli DEL {redis_keys.EVENTS}' helps")) == 1
+    world.client.delete(redis_keys.EVENTS)
     world.plane.run_once()
     world.train("study", 0.5)
     world.train("other", 0.25)

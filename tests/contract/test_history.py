@@ -16,14 +16,14 @@ import sqlalchemy
 from books import KIND, NOW, Books, X, a_trial, attempt, everything, optuna_storage
 from sqlalchemy import insert
 
-from orchestrator.changes import Changes, DecisionRow, TrialEnd
-from orchestrator.errors import BadInput
-from orchestrator.history.replay import Candidate, compare
-from orchestrator.history.why import explain
-from orchestrator.spec.inline import read_pruner
-from orchestrator.storage import tables
-from orchestrator.storage.history import History
-from orchestrator.storage.look import open_history
+from orchestrator.common.errors import BadInput
+from orchestrator.model.changeset import Changes, DecisionRow, TrialEnd
+from orchestrator.queries.readonly import open_history
+from orchestrator.queries.replay import Candidate, compare
+from orchestrator.queries.study_reader import History
+from orchestrator.spec.inline_pruner import read_pruner
+from orchestrator.storage import own_tables
+from orchestrator.terminal.why_text import explain
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_a_database_without_our_tables(tmp_path: Path) -> None:
 
 def test_tables_of_another_version_are_refused(books: Books) -> None:
     with books.database.write() as connection:
-        connection.execute(sqlalchemy.update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
+        connection.execute(sqlalchemy.update(own_tables.meta).values(schema_version=own_tables.SCHEMA_VERSION + 1))
     with pytest.raises(BadInput, match="it was written by a newer one"), open_history(books.url):
         pass
 
@@ -241,7 +241,7 @@ def test_ten_thousand_trials_are_read_in_seconds(books: Books) -> None:
     metadata.reflect(books.database.engine, only=["trials", "trial_intermediate_values", "trial_values"])
     trials, steps = metadata.tables["trials"], metadata.tables["trial_intermediate_values"]
     with books.database.write() as connection:
-        study_id = connection.scalar(sqlalchemy.select(tables.studies.c.study_id))
+        study_id = connection.scalar(sqlalchemy.select(own_tables.studies.c.study_id))
         rows = [{"trial_id": n, "number": n, "study_id": study_id, "state": "COMPLETE"} for n in range(10_000)]
         connection.execute(insert(trials), rows)
         for start in range(0, 10_000, 1_000):

@@ -13,14 +13,14 @@ from books import NOW, Books, attempt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.changes import Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.control.commit import Committer, Written
+from orchestrator.control.ports import Clock, NoteState
+from orchestrator.doctor.database_probe import inspect
 from orchestrator.engine.outputs import Batch
-from orchestrator.notify.silence import Silence
-from orchestrator.ports import Clock, NoteState
-from orchestrator.storage.inspection import inspect
-from orchestrator.storage.look import open_history
-from tasks.unavailable import Outages
+from orchestrator.model.changeset import Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
+from orchestrator.notify.null_notifier import Silence
+from orchestrator.queries.readonly import open_history
+from tasks.server_errors import Outages
 
 log = logging.getLogger(__name__)
 X = '{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0, "high": 1.0, "log": false}}'

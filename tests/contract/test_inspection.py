@@ -17,12 +17,12 @@ import sqlalchemy
 from books import NOW, Books, a_trial, attempt, everything
 from optuna.storages import RDBStorage
 
-from orchestrator.changes import Changes, NoteRow, TrialEnd
+from orchestrator.control.ports import NoteState
+from orchestrator.doctor.database_probe import inspect
 from orchestrator.doctor.facts import Database, Known, Study
-from orchestrator.ports import NoteState
+from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
 from orchestrator.storage import database as storage_database
-from orchestrator.storage import tables
-from orchestrator.storage.inspection import inspect
+from orchestrator.storage import own_tables
 from orchestrator.storage.lease import WriterLease
 
 PATIENCE = 30.0
@@ -58,7 +58,7 @@ def in_the_way(books: Books) -> Iterator[None]:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         # The lock of one that takes over: it waits for the writer's transactions, and they for it.
-        connection.execute(sqlalchemy.select(tables.writer).with_for_update())
+        connection.execute(sqlalchemy.select(own_tables.writer).with_for_update())
         yield
         connection.rollback()
     engine.dispose()
@@ -176,7 +176,7 @@ def test_a_trial_that_a_notebook_asked_for(books: Books) -> None:
 def test_a_spec_that_cannot_be_read(on_sqlite: Books) -> None:
     on_sqlite.create()
     with on_sqlite.database.write() as connection:
-        connection.execute(sqlalchemy.update(tables.studies).values(spec='{"format": 99}'))
+        connection.execute(sqlalchemy.update(own_tables.studies).values(spec='{"format": 99}'))
     found = inspect(on_sqlite.url).books
     assert found is not None
     assert found.studies[0].name == "study"
@@ -195,7 +195,7 @@ def test_more_attempts_are_asked_about_than_one_statement_takes(books: Books) ->
 def test_another_version_is_named_and_nothing_is_read(on_sqlite: Books, whose: str) -> None:
     with on_sqlite.database.write() as connection:
         if whose == "ours":
-            connection.execute(sqlalchemy.update(tables.meta).values(schema_version=1))
+            connection.execute(sqlalchemy.update(own_tables.meta).values(schema_version=1))
         else:
             version = "v3.0.0.d" if whose == "older" else "v99.0.0.a"
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")

@@ -60,5 +60,5 @@ def test_a_look_does_without_optuna(environment: dict[str, str], arguments: tupl
 
 
 def test_so_does_whoever_steers() -> None:
-    code = "import sys, orchestrator.commands; assert 'optuna' not in sys.modules"
+    code = "import sys, orchestrator.messaging.command_client; assert 'optuna' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)

@@ -15,14 +15,14 @@ from books import NOW, Books, a_trial, everything, make_spec, optuna_storage
 from optuna.trial import FrozenTrial
 from pyarrow import parquet
 
-from orchestrator.changes import Changes, TrialEnd
-from orchestrator.errors import BadInput
+from orchestrator.cli.study_completion import study_names
+from orchestrator.common.errors import BadInput
 from orchestrator.export import FORMATS, writers
 from orchestrator.export.rows import epoch_rows, trial_rows
-from orchestrator.history.recorded import ListedTrial
-from orchestrator.storage import listing
-from orchestrator.storage.look import open_history
-from orchestrator.study_names import study_names
+from orchestrator.model.changeset import Changes, TrialEnd
+from orchestrator.model.records import ListedTrial
+from orchestrator.queries import trial_queries
+from orchestrator.queries.readonly import open_history
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def same(one: ListedTrial, other: FrozenTrial) -> None:
 
 @pytest.mark.parametrize("chunk", [1, 2, 500])
 def test_it_is_what_optuna_reads(full: Books, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listing, "CHUNK", chunk)
+    monkeypatch.setattr(trial_queries, "CHUNK", chunk)
     found, expected = read(full), full.optuna_trials()
     assert len(found) == len(expected) == 5
     for one, other in zip(found, expected, strict=True):

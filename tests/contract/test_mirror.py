@@ -15,8 +15,8 @@ from optuna.study import StudyDirection
 from optuna.testing.pytest_storages import StorageTestCase
 from optuna.trial import TrialState, create_trial
 
-from orchestrator.changes import Changes, TrialEnd
-from orchestrator.mirror import Mirror
+from orchestrator.model.changeset import Changes, TrialEnd
+from orchestrator.sampling.staged_storage import Mirror
 
 NOW = 1_700_000_000.25
 X = FloatDistribution(0.0, 1.0)

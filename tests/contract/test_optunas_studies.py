@@ -16,7 +16,7 @@ from every_command import invoke, looking
 from made_databases import make_database, run, url_of
 from optuna.trial import TrialState
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.storage.database import Database
 
 SHOWS = {"ls", "status", "trials", "why", "replay", "report", "export", "doctor", "schedule"}

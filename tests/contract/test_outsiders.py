@@ -15,9 +15,9 @@ import sqlalchemy
 from optuna.trial import TrialState, create_trial
 
 from orchestrator.spec.model import validate
+from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
 from tests.simulated.course import Run
 from tests.simulated.simulation import LEASE, Simulation

@@ -8,16 +8,16 @@ import pytest
 from books import NOW, Books, attempt, everything
 from rich.console import Console
 
-from orchestrator.changes import Changes, NoteRow, TrialEnd
+from orchestrator.control.ports import NoteState
 from orchestrator.engine.study import StudyEngine
-from orchestrator.history.overview import PACE_TRIALS, Told, Work
-from orchestrator.history.replay import compare
-from orchestrator.history.results import summary_of
-from orchestrator.notices import TrialEnded
-from orchestrator.ports import NoteState
-from orchestrator.storage import tables
-from orchestrator.storage.look import open_history
-from orchestrator.view.overview import render_status, to_json
+from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
+from orchestrator.model.progress_events import TrialEnded
+from orchestrator.model.study_status import PACE_TRIALS, Told, Work
+from orchestrator.queries.readonly import open_history
+from orchestrator.queries.replay import compare
+from orchestrator.queries.study_summary import summary_of
+from orchestrator.storage import own_tables
+from orchestrator.terminal.overview import render_status, to_json
 
 
 def test_it_is_what_the_engine_says(books: Books) -> None:
@@ -162,7 +162,7 @@ def test_who_could_not_be_told_is_shown(books: Books) -> None:
 def test_a_database_of_before_there_were_notes_is_looked_at_and_taken_up(books: Books) -> None:
     books.create(notify={"url": "https://h/x"})
     with books.database.write() as connection:
-        tables.notes.drop(connection)
+        own_tables.notes.drop(connection)
     with open_history(books.url) as history:
         assert history.overview("study").notes == ()
     books.database.prepare()

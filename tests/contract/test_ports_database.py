@@ -14,13 +14,13 @@ import pytest
 from books import NOW, a_trial, attempt, everything, make_spec
 from sqlalchemy import exc
 
-from orchestrator.changes import Changes, NoteRow, TrialEnd
-from orchestrator.errors import BadInput, NotTheWriter
-from orchestrator.lifecycle import LIVE
-from orchestrator.ports import Books, Command, ForeignWrite, NoteState, Owed
+from orchestrator.common.errors import BadInput, NotTheWriter
+from orchestrator.control.ports import Books, Command, ForeignWrite, NoteState, Owed
+from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
+from orchestrator.model.lifecycle import LIVE
+from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.orders import Orders
 from orchestrator.storage.store import Store
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import kombu
 import pytest
 
-from orchestrator.control.dispatch import Dispatcher
-from orchestrator.control.stream import EventStream
-from orchestrator.ports import BATCH, Broker, Clock, Stream, Wiped
-from tasks import keys
+from orchestrator.control.ports import BATCH, Broker, Clock, Stream, Wiped
+from orchestrator.messaging.dispatch import Dispatcher
+from orchestrator.messaging.event_stream import EventStream
+from tasks import redis_keys
 from tasks.app import connect, create_app
 from tasks.codec import decode_confirmation, decode_reply, job_from_payload
 from tasks.contract import Confirmation, Job, Reply, Verdict
@@ -73,11 +73,11 @@ def real_bus(url: str, closing: ExitStack) -> Bus:
     closing.callback(app.close)
 
     def confirmation(token: str) -> Confirmation | None:
-        data = client.get(keys.confirmation(token))
+        data = client.get(redis_keys.confirmation(token))
         return None if data is None else decode_confirmation(data)
 
     def take_reply(runner: str) -> Reply | None:
-        data = client.lpop(keys.replies(runner))
+        data = client.lpop(redis_keys.replies(runner))
         return None if data is None else decode_reply(data)
 
     def take_job(queue: str) -> Job | None:
@@ -94,14 +94,16 @@ def real_bus(url: str, closing: ExitStack) -> Bus:
     return Bus(
         stream=lambda: EventStream(client),
         broker=broker,
-        add=lambda fields: client.xadd(keys.EVENTS, fields),
+        add=lambda fields: client.xadd(redis_keys.EVENTS, fields),
         wipe=client.flushall,
-        length=lambda: client.xlen(keys.EVENTS),
+        length=lambda: client.xlen(redis_keys.EVENTS),
         confirmation=confirmation,
         take_reply=take_reply,
         take_job=take_job,
-        answers=lambda key: [text.decode() for text in client.lrange(keys.answer(key), 0, -1)],
-        dead=lambda: [(fields[b"data"], fields[b"reason"].decode()) for _, fields in client.xrange(keys.DEAD_LETTERS)],
+        answers=lambda key: [text.decode() for text in client.lrange(redis_keys.answer(key), 0, -1)],
+        dead=lambda: [
+            (fields[b"data"], fields[b"reason"].decode()) for _, fields in client.xrange(redis_keys.DEAD_LETTERS)
+        ],
     )
 
 

@@ -9,14 +9,14 @@ import sqlalchemy
 from books import Books, everything
 from sqlalchemy import insert, update
 
-from orchestrator.errors import BadInput
-from orchestrator.storage import tables
+from orchestrator.common.errors import BadInput
+from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 
 
 def test_tables_of_another_version_are_refused(books: Books) -> None:
     with books.database.write() as connection:
-        connection.execute(update(tables.meta).values(schema_version=tables.SCHEMA_VERSION + 1))
+        connection.execute(update(own_tables.meta).values(schema_version=own_tables.SCHEMA_VERSION + 1))
     with pytest.raises(BadInput, match="version 3, this program's are of version 2; it was written by a newer one"):
         books.database.prepare()
 
@@ -48,4 +48,4 @@ def test_a_database_that_is_not_there_is_one_clear_line(url: str) -> None:
 
 def test_two_rows_of_meta_are_impossible(books: Books) -> None:
     with pytest.raises(sqlalchemy.exc.IntegrityError), books.database.write() as connection:
-        connection.execute(insert(tables.meta).values(schema_version=tables.SCHEMA_VERSION))
+        connection.execute(insert(own_tables.meta).values(schema_version=own_tables.SCHEMA_VERSION))

@@ -14,8 +14,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
-from orchestrator.storage import shown
-from orchestrator.storage.shown import READING, Shown, open_storage
+from orchestrator.web import dashboard_storage
+from orchestrator.web.dashboard_storage import READING, Shown, open_storage
 
 X = FloatDistribution(0, 1)
 WRITES: dict[str, Callable[[BaseStorage], object]] = {
@@ -101,7 +101,7 @@ def test_what_has_ended_is_read_again_when_that_costs_little_of_the_time(
     url: str, study: RDBStorage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 0.0
-    monkeypatch.setattr(shown.time, "monotonic", lambda: now)
+    monkeypatch.setattr(dashboard_storage.time, "monotonic", lambda: now)
 
     class Slow(Shown):
         """A study that takes a second to be read."""

@@ -12,11 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Column, Engine, MetaData, String, Table, Text, create_engine, delete, insert, select
 
-from orchestrator.attributes import AUDITED, RETRY_OF, SHADOW
+from orchestrator.model.attribute_keys import AUDITED, RETRY_OF, SHADOW
 from tasks.codec import decode_event, decode_reply, decode_to_trainer, encode, job_from_payload, job_to_payload
 from tasks.contract import Attribute, Event, Job, Reply, StudyView, TrialView
-from tasks.frames import Run
 from tasks.storable import MAX_ATTRIBUTES, MAX_DEPTH, MAX_VALUE, RESERVED, NotStorable, Room, as_json, check_name
+from tasks.trainer_messages import Run
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=30) | st.sampled_from(
     ["\ud800", "\0", "a\nb", "\u2028", "😀", ""]

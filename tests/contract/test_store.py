@@ -13,8 +13,8 @@ import sqlalchemy
 from books import NOW, Books, X, a_trial, attempt, everything, optuna_storage
 from optuna.trial import TrialState
 
-from orchestrator.changes import AttemptRow, Changes, DecisionRow, TrialEnd
-from orchestrator.storage import tables
+from orchestrator.model.changeset import AttemptRow, Changes, DecisionRow, TrialEnd
+from orchestrator.storage import own_tables
 
 
 def local(at: float) -> datetime:
@@ -81,8 +81,10 @@ def test_decisions_and_redone_epochs_are_kept(books: Books) -> None:
     books.create()
     books.commit(everything())
     with books.database.read() as connection:
-        decisions = connection.execute(sqlalchemy.select(tables.decisions).order_by(tables.decisions.c.trial)).all()
-        redone = connection.execute(sqlalchemy.select(tables.redone)).all()
+        decisions = connection.execute(
+            sqlalchemy.select(own_tables.decisions).order_by(own_tables.decisions.c.trial)
+        ).all()
+        redone = connection.execute(sqlalchemy.select(own_tables.redone)).all()
     first, second = decisions
     assert (first.trial, first.rule, first.step, first.value, first.threshold, first.peers) == (
         1,

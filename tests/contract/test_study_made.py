@@ -7,8 +7,8 @@ import pytest
 import sqlalchemy
 from books import NOW, Books, everything, make_spec, optuna_storage
 
-from orchestrator.changes import Changes, TrialEnd
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
+from orchestrator.model.changeset import Changes, TrialEnd
 
 
 def test_a_new_study_is_empty_and_runs(books: Books) -> None:

@@ -16,15 +16,15 @@ import kombu
 import pytest
 import redis
 
-from orchestrator.control.dispatch import Dispatcher
-from orchestrator.control.stream import EventStream
-from tasks import keys
+from orchestrator.messaging.dispatch import Dispatcher
+from orchestrator.messaging.event_stream import EventStream
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import VERSION, Announcement, Job
+from tasks.server_errors import unavailable
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose
-from tasks.unavailable import unavailable
-from tasks.worker import delivery
+from tasks.worker import kombu_transport
 from tasks.worker.consumer import WrongType
 from tests.servers import Redis
 
@@ -62,14 +62,14 @@ class Worker:
         self.client.lpush(name, json.dumps(message))
 
     def dead(self) -> list[str]:
-        return [fields[b"reason"].decode() for _, fields in self.client.xrange(keys.DEAD_LETTERS)]
+        return [fields[b"reason"].decode() for _, fields in self.client.xrange(redis_keys.DEAD_LETTERS)]
 
     def work(self, keyring: Keyring) -> int:
         """Takes all that waits, or what comes before it retires; returns how many tasks were handed over."""
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(delivery.Channel, "keyring", keyring)
-            patch.setattr(delivery.Channel, "retire", staticmethod(self.reasons.append))
-            with kombu.Connection(self.url, transport=delivery.Transport) as connection:
+            patch.setattr(kombu_transport.Channel, "keyring", keyring)
+            patch.setattr(kombu_transport.Channel, "retire", staticmethod(self.reasons.append))
+            with kombu.Connection(self.url, transport=kombu_transport.Transport) as connection:
                 channel = connection.channel()
                 connection.transport._callbacks[QUEUE] = self.taken.append
                 channel._active_queues = [QUEUE]
@@ -217,7 +217,7 @@ def test_a_job_of_another_version_that_nobody_has_announced_is_kept_aside(worker
 
 def announce(worker: Worker, keyring: Keyring, version: int = VERSION) -> None:
     sealed = keyring.seal(Purpose.ANNOUNCEMENT, encode(Announcement(version=version)))
-    worker.client.set(keys.ANNOUNCEMENT, sealed)
+    worker.client.set(redis_keys.ANNOUNCEMENT, sealed)
 
 
 @pytest.mark.parametrize(
@@ -265,9 +265,9 @@ WRONG = {
 def test_a_key_of_another_type_is_as_good_as_no_server_and_named(
     worker: Worker, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(delivery.Channel, "queues", (QUEUE,))
+    monkeypatch.setattr(kombu_transport.Channel, "queues", (QUEUE,))
     worker.client.set(key, "something else")
-    with kombu.Connection(worker.url, transport=delivery.Transport) as connection:
+    with kombu.Connection(worker.url, transport=kombu_transport.Transport) as connection:
         with pytest.raises(connection.connection_errors, match=f"holds something that is no {WRONG[key]}") as raised:
             connection.connect()
         found = unavailable(raised.value)

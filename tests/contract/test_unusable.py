@@ -16,10 +16,10 @@ import pytest
 from books import optuna_storage
 from every_command import PROCESSES, invoke, looking
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
+from orchestrator.doctor.database_probe import inspect
 from orchestrator.storage.database import Database
-from orchestrator.storage.inspection import inspect
-from orchestrator.storage.versions import HEAD
+from orchestrator.storage.schema_check import HEAD
 from tests.servers import Redis
 
 SPEC = 'name = "plain"\nobjective = "train:objective"\ntrials = 1\n'
@@ -243,7 +243,7 @@ def test_a_file_that_may_not_be_touched(mode: int, looks: bool, stored: Path) ->
 
 def test_what_is_known_of_optunas_tables_is_what_is_installed() -> None:
     """Where this fails, Optuna has changed its tables: ``theirs`` has to follow."""
-    from orchestrator.storage.versions import FIRST, _installed
+    from orchestrator.storage.schema_check import FIRST, _installed
 
     head, known = _installed()
     assert head == HEAD

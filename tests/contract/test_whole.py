@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from books import Books, everything
 
-from orchestrator.storage.look import open_history
+from orchestrator.queries.readonly import open_history
 
 ZONES = ("UTC0", "JST-9", "NST3:30NDT,M3.2.0,M11.1.0", "<+1345>-13:45")
 """As POSIX spells them, for a machine may know no other names."""

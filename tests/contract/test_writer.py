@@ -17,14 +17,14 @@ from optuna.trial import TrialState
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.changes import Changes, TrialEnd
-from orchestrator.control.renewal import Renewal
-from orchestrator.errors import NotTheWriter
-from orchestrator.ports import ForeignWrite
+from orchestrator.common.errors import NotTheWriter
+from orchestrator.control.lease_renewal import Renewal
+from orchestrator.control.ports import ForeignWrite
+from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.own_tables import writer
 from orchestrator.storage.store import Store
-from orchestrator.storage.tables import writer
 from tasks.process_identity import pid_namespace
 
 STRANGER = "another-host:1:1"

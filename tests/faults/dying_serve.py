@@ -7,9 +7,9 @@ import os
 import signal
 import sys
 
+from orchestrator.common.settings import load_settings
+from orchestrator.control.ports import Step
 from orchestrator.control.serve import serve
-from orchestrator.ports import Step
-from orchestrator.settings import load_settings
 
 
 def main(step: str, nth: str, name: str) -> None:

@@ -6,10 +6,10 @@ import logging
 import sys
 import threading
 
+from orchestrator.common.settings import load_settings
+from orchestrator.control.ports import Step
 from orchestrator.control.serve import serve
-from orchestrator.engine.core import Snapshot
-from orchestrator.ports import Step
-from orchestrator.settings import load_settings
+from orchestrator.engine.state import Snapshot
 from orchestrator.storage.store import Store
 
 SLOW_SECONDS = 1.0

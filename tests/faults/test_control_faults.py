@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from orchestrator.ports import Step
-from orchestrator.storage import tables
+from orchestrator.control.ports import Step
+from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
 from tests.faults.scene import LEASE, PATIENCE, ROOT, Scene
@@ -151,7 +151,7 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str, re
     database.prepare()
     with database.write() as connection:
         if whose == "ours":
-            connection.execute(sqlalchemy.update(tables.meta).values(schema_version=1))
+            connection.execute(sqlalchemy.update(own_tables.meta).values(schema_version=1))
         else:
             version = "v3.0.0.d" if whose == "an older optuna" else "v99.0.0.a"
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")

@@ -10,9 +10,9 @@ from pathlib import Path
 from fleet import Fleet, Pause, Servers, follow_to_end, notices, real_servers_only, wait_for
 from optuna.trial import TrialState
 
-from orchestrator.control.dispatch import queue_names
-from orchestrator.notices import Progress
-from tasks import keys
+from orchestrator.messaging.dispatch import queue_names
+from orchestrator.model.progress_events import Progress
+from tasks import redis_keys
 from tasks.codec import decode_event
 from tasks.contract import Started
 from tasks.keeper.binding import FENCE_SECONDS
@@ -72,8 +72,8 @@ def marked_again(message: bytes) -> bytes:
 
 def claims(servers: Servers) -> set[str]:
     """The runners that say that they have begun."""
-    entries: list[tuple[bytes, dict[bytes, bytes]]] = servers.client().xrange(keys.EVENTS)  # type: ignore[assignment]
-    events = [decode_event(fields[keys.EVENT_FIELD]) for _, fields in entries]
+    entries: list[tuple[bytes, dict[bytes, bytes]]] = servers.client().xrange(redis_keys.EVENTS)  # type: ignore[assignment]
+    events = [decode_event(fields[redis_keys.EVENT_FIELD]) for _, fields in entries]
     return {event.runner for event in events if isinstance(event.body, Started)}
 
 

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 from fleet import Pause
 
-from orchestrator.local.server import EmbeddedServer
-from tasks import keys
-from tasks.admission import Admission
+from orchestrator.local.embedded_redis import EmbeddedServer
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import decode_event
 from tasks.contract import TERMINAL, Event, Failed, Finished, Job, Released, Started
 from tasks.keeper.keeper import Keeper
-from tasks.keeper.meters import Meters
-from tasks.keeper.slot import Slot
+from tasks.keeper.shared_counters import Meters
+from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Slots
+from tasks.objective_allowlist import Admission
 from tasks.objective_path import OBJECTIVE_PATH
 
 OBJECTIVE = """
@@ -97,9 +97,9 @@ class Scene:
             assert time.monotonic() < deadline, "what was said is not sent"
             publisher._wake.set()
             pause()
-        entries: Any = self.client.xrange(keys.EVENTS)
-        events = [decode_event(fields[keys.EVENT_FIELD]) for _, fields in entries]
-        self.client.delete(keys.EVENTS)
+        entries: Any = self.client.xrange(redis_keys.EVENTS)
+        events = [decode_event(fields[redis_keys.EVENT_FIELD]) for _, fields in entries]
+        self.client.delete(redis_keys.EVENTS)
         return [event for event in events if event.token == token]
 
     def parts(self) -> list[str]:
@@ -122,7 +122,7 @@ class Scene:
 def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     with pytest.MonkeyPatch.context() as patch:
         # Another test may have had this process adopt orphans; the server would be taken for one that a trial left.
-        patch.setattr("tasks.keeper.leftovers.adopts_orphans", lambda: False)
+        patch.setattr("tasks.keeper.process_cleanup.adopts_orphans", lambda: False)
         made = Scene(tmp_path_factory.mktemp("keeper"))
         yield made
         made.close()

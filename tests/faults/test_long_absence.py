@@ -16,15 +16,15 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from orchestrator.control.artifacts import ArtifactBin
-from orchestrator.control.checkpoints import CheckpointBin
+from orchestrator.control.artifact_deleter import ArtifactBin
+from orchestrator.control.background_deleter import CheckpointBin
 from orchestrator.control.controller import Controller
-from orchestrator.control.stream import EventStream
+from orchestrator.messaging.event_stream import EventStream
 from orchestrator.spec.model import validate
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
-from tasks import keys
+from tasks import redis_keys
 from tasks.contract import Alive, Confirmation, Epoch, Finished, Job, Started
 from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD
 from tasks.keeper.publisher import Publisher
@@ -170,7 +170,7 @@ def test_an_hour_of_events_is_kept_in_bounds_and_recorded_once(
         for thread in speaking:
             thread.join()
         with closing(redis.client()) as client:
-            waiting = int(client.xlen(keys.EVENTS))  # type: ignore[arg-type]
+            waiting = int(client.xlen(redis_keys.EVENTS))  # type: ignore[arg-type]
         assert all(voice.in_memory <= IN_MEMORY for voice in voices)
         assert sum(voice.unconfirmed for voice in voices) == RUNNERS * (STEPS + 1)
         beats = (time.monotonic() - begun) / HEARTBEAT

@@ -24,8 +24,8 @@ from fleet import (
 )
 from optuna.trial import TrialState
 
-from orchestrator.notices import Progress
-from orchestrator.storage.look import open_history
+from orchestrator.model.progress_events import Progress
+from orchestrator.queries.readonly import open_history
 from tasks.app import STOP_SIGNAL, create_app
 
 LEASE = 2.0

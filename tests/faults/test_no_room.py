@@ -13,7 +13,7 @@ import pytest
 from backing import embedded_servers
 from fleet import Fleet, fleet, follow_to_end, wait_for
 
-from orchestrator.storage.look import open_history
+from orchestrator.queries.readonly import open_history
 from tests.installed import NotInstalled
 
 SPEC = """

@@ -12,7 +12,7 @@ import pytest
 from backing import embedded_servers
 from fleet import Fleet, Pause, Process, command_line, descendants, fleet, follow_to_end, wait_for
 
-from orchestrator.storage.look import open_history
+from orchestrator.queries.readonly import open_history
 
 SPEC = """
 name = "{name}"

@@ -10,8 +10,8 @@ import redis
 import sqlalchemy
 from fleet import Servers
 
-from orchestrator.local.lock import data_lock
-from orchestrator.local.server import EmbeddedServer
+from orchestrator.common.file_lock import data_lock
+from orchestrator.local.embedded_redis import EmbeddedServer
 from tests.shared_servers import postgresql_url, redis_url
 
 

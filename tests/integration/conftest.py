@@ -9,7 +9,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from fixtures import alone, embedded, running, running_embedded, servers, shared_embedded
 
-from tasks.lifeline import adopt_orphans
+from tasks.process_guards import adopt_orphans
 
 __all__ = ["alone", "embedded", "running", "running_embedded", "servers", "shared_embedded"]
 

@@ -17,8 +17,8 @@ import pytest
 import redis
 from optuna.storages import RDBStorage
 
-from orchestrator.notices import Notice, Progress, decode
-from tasks import keys
+from orchestrator.model.progress_events import Notice, Progress, decode
+from tasks import redis_keys
 from tasks.app import connect
 from tests import warm
 
@@ -191,7 +191,7 @@ def notices(client: redis.Redis, study: str) -> Iterator[Notice]:
     last: bytes = b"0-0"
     deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        found = client.xread({keys.notices(study): last}, count=100, block=500)
+        found = client.xread({redis_keys.notices(study): last}, count=100, block=500)
         streams = found.items() if isinstance(found, dict) else found or []
         for _, entries in streams:
             flat = entries[0] if entries and isinstance(entries[0], list) else entries

@@ -20,8 +20,8 @@ from fleet import PATIENCE, Fleet, descendants, fleet, wait_for
 from optuna.storages import RDBStorage
 
 from orchestrator.cli import cli
-from orchestrator.errors import BadInput
-from tasks import keys
+from orchestrator.common.errors import BadInput
+from tasks import redis_keys
 from tasks.signing import SIGNING_KEY
 from tests.installed import require_redis_with_tls
 from tests.secured import POSTGRESQL_ROLES, REDIS_ROLES, Authority, SecuredPostgreSQL, SecuredRedis
@@ -156,7 +156,7 @@ class Secured:
 
     def dead_letters(self) -> list[str]:
         with contextlib.closing(self.redis.client()) as client:
-            return [fields[b"reason"].decode() for _, fields in client.xrange(keys.DEAD_LETTERS)]
+            return [fields[b"reason"].decode() for _, fields in client.xrange(redis_keys.DEAD_LETTERS)]
 
     def trials(self) -> list[optuna.trial.FrozenTrial]:
         """Reads them as a notebook would."""

@@ -10,7 +10,7 @@ from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only
 from newcomer import type_in
 from optuna.trial import TrialState
 
-from orchestrator.notices import Progress
+from orchestrator.model.progress_events import Progress
 from tests import stand_ins
 from tests.installed import require
 from tests.pages import all_blocks

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fleet import PATIENCE, ROOT, Fleet, follow_to_end, notices, wait_for
 
-from orchestrator.notices import OtherSource, Progress
+from orchestrator.model.progress_events import OtherSource, Progress
 
 EVIL = """
 from pathlib import Path

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fleet import Fleet, fleet, wait_for
 
-from orchestrator.web.access import GENERATED
+from orchestrator.web.credentials import GENERATED
 from tests.browser import Browser
 from tests.servers import free_port
 from tests.web import ask

@@ -30,8 +30,8 @@ from fleet import (
     wait_for,
 )
 
-from orchestrator.notices import Progress
-from orchestrator.storage.look import open_history
+from orchestrator.model.progress_events import Progress
+from orchestrator.queries.readonly import open_history
 from tasks.app import connect
 from tests import stand_ins
 from tests.deployment import DOCKER, Unit, environment, healthcheck, make_secrets, read_variables, service

@@ -17,8 +17,8 @@ from click.testing import CliRunner
 from fleet import PATIENCE, Fleet, follow_to_end, real_servers_only, wait_for
 
 from orchestrator.cli import cli
-from orchestrator.control.dispatch import Dispatcher
-from tasks import keys
+from orchestrator.messaging.dispatch import Dispatcher
+from tasks import redis_keys
 from tasks.contract import Job
 from tests.servers import Redis
 
@@ -93,10 +93,10 @@ def test_what_the_world_and_the_database_disagree_about(fleet: Fleet, tmp_path: 
     leader.kill()
 
     ask(fleet)
-    client.xgroup_destroy(keys.EVENTS, keys.GROUP)
+    client.xgroup_destroy(redis_keys.EVENTS, redis_keys.GROUP)
     client.config_set("maxmemory-policy", "allkeys-lru")
     client.rpush("trials", b"{")
-    client.xadd(keys.EVENTS, {keys.EVENT_FIELD: b"\xff\x00poison"})
+    client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: b"\xff\x00poison"})
     stranger = Job(study="s", uid="u", trial=9, token="nobody", attempt=1, objective="m:f", directions=("minimize",))
     dispatcher = Dispatcher(fleet.servers.redis_url, client)
     dispatcher.send(stranger, "trials", priority=5)
@@ -162,7 +162,7 @@ def test_with_a_control_plane_it_is_the_one_that_mends(fleet: Fleet, tmp_path: P
 
     number = ask(fleet)
     (running,) = (each for each in answer["facts"]["database"]["books"]["attempts"] if each["state"] == "running")
-    client.delete(keys.confirmation(running["token"]))
+    client.delete(redis_keys.confirmation(running["token"]))
     os.kill(worker.pid, signal.SIGSTOP)
     try:
         _, wrong, code = doctor(fleet)

@@ -21,7 +21,7 @@ from fleet import (
 )
 from optuna.trial import TrialState
 
-from orchestrator.notices import Progress
+from orchestrator.model.progress_events import Progress
 
 SPEC = """
 name = "steady"

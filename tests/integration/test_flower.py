@@ -18,7 +18,7 @@ import sqlalchemy
 from fleet import PATIENCE, Fleet, Process, Servers, command_line, descendants, follow_to_end, wait_for
 from optuna.trial import TrialState
 
-from orchestrator.web.access import GENERATED
+from orchestrator.web.credentials import GENERATED
 from orchestrator.web.flower import COLUMNS
 from tests import warm
 from tests.browser import PROGRAMS, Browser

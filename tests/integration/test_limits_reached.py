@@ -6,8 +6,8 @@ import json
 
 from fleet import Fleet, follow_to_end, notices, real_servers_only, wait_for
 
-from orchestrator.control.dispatch import queue_lengths
-from orchestrator.notices import Progress
+from orchestrator.messaging.dispatch import queue_lengths
+from orchestrator.model.progress_events import Progress
 
 STEADY = """
 name = "{name}"

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from fleet import PATIENCE
 
-from orchestrator.changes import Changes, DecisionRow, TrialEnd
 from orchestrator.cli import main
+from orchestrator.model.changeset import Changes, DecisionRow, TrialEnd
 from orchestrator.spec.model import validate
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from fleet import Fleet, Servers, follow_to_end, real_servers_only, wait_for
 
-from orchestrator.notify.post import SIGNATURE, sign
+from orchestrator.notify.webhook import SIGNATURE, sign
 from tests.hook import Posted, hook
 
 SPEC = """

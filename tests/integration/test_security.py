@@ -19,8 +19,8 @@ from optuna.trial import TrialState
 from secured_search import OTHERS, STUDY, Secured, processes, secured_search
 from surfaces import SURFACES, hides
 
-from orchestrator.control.dispatch import queue_names
-from tasks import keys
+from orchestrator.messaging.dispatch import queue_names
+from tasks import redis_keys
 from tasks.app import create_app
 from tasks.codec import encode
 from tasks.contract import Epoch, Event
@@ -122,7 +122,7 @@ def test_an_event_or_a_job_that_nobody_signed_is_kept_aside(secured: Secured) ->
     before = secured.dead_letters()
     with contextlib.closing(secured.redis.client_of("worker")) as client:
         forged = Event(token=str(uuid.uuid4()), runner="r", seq=1, body=Epoch(step=1, value=1.0))
-        client.xadd(keys.EVENTS, {keys.EVENT_FIELD: encode(forged)})
+        client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(forged)})
         client.lpush(queue_names("trials")[1], json.dumps({"headers": {"task": "train", "id": "x"}, "body": ""}))
     wait_for(lambda: len(secured.dead_letters()) == len(before) + 2, "both are kept aside")
     assert "an event that is not signed" in secured.dead_letters()

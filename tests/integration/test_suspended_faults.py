@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from fleet import Fleet, wait_for
 
-from orchestrator.storage.look import open_history
+from orchestrator.queries.readonly import open_history
 
 SPEC = """
 name = "{name}"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fleet import Fleet, wait_for
 
-from orchestrator.storage.look import open_history
+from orchestrator.queries.readonly import open_history
 
 OBJECTIVE = """
 import atexit

@@ -9,7 +9,7 @@ from pathlib import Path
 from fleet import PATIENCE, Fleet, Process, real_servers_only, wait_for
 from optuna.trial import TrialState
 
-from tasks import keys
+from tasks import redis_keys
 from tasks.contract import VERSION
 
 NEWER = VERSION + 1
@@ -68,7 +68,7 @@ def test_a_control_plane_that_is_upgraded_lets_older_workers_finish_what_they_tr
     assert older.popen.wait(PATIENCE) == 2
     wait_for(lambda: servers.study("upgraded").trials[1].state.is_finished(), "all trials have ended")
     assert [trial.state for trial in servers.study("upgraded").trials] == [TrialState.COMPLETE] * 2
-    assert servers.client().xlen(keys.DEAD_LETTERS) == 0
+    assert servers.client().xlen(redis_keys.DEAD_LETTERS) == 0
 
     again = running.start("worker", "--slots", "1")
     assert again.popen.wait(PATIENCE) == 2

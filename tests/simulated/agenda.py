@@ -7,14 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.attributes import FLAGGED
-from orchestrator.ports import Clock
+from orchestrator.control.ports import Clock
+from orchestrator.model.attribute_keys import FLAGGED
+from orchestrator.model.planned_run import OPERATION, Slot, order
 from orchestrator.schedule.folder import Folder
-from orchestrator.schedule.slot import OPERATION, Slot, order
 from orchestrator.schedule.ticker import Ticker
 from orchestrator.spec import Spec, load
+from orchestrator.spec.cron import run_name
 from orchestrator.spec.model import validate
-from orchestrator.timetable import run_name
 from tests.simulated.course import Course, Objective, Talk, learning
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory_calendar import MemoryDesk

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from orchestrator.ports import Clock
-from orchestrator.pruning.judge import Judge
-from orchestrator.pruning.remote import Answer, Question
+from orchestrator.control.ports import Clock
+from orchestrator.sampling.pruner_host import Judge
+from orchestrator.sampling.remote_pruner import Answer, Question
 from orchestrator.spec import Spec
 
 

@@ -13,10 +13,10 @@ from typing import Any
 from optuna.distributions import json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.changes import AttemptRow, Changes, CheckpointRow, DecisionRow
 from orchestrator.engine.checkpoints import KEPT
-from orchestrator.engine.core import Snapshot
-from orchestrator.lifecycle import LIVE
+from orchestrator.engine.state import Snapshot
+from orchestrator.model.changeset import AttemptRow, Changes, CheckpointRow, DecisionRow
+from orchestrator.model.lifecycle import LIVE
 from orchestrator.spec import Spec
 
 

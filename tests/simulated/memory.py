@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 import redis
 
-from orchestrator.control.dispatch import step_of
-from orchestrator.notices import Notice
-from orchestrator.notices import encode as encode_notice
-from orchestrator.ports import BATCH, Clock, Entry, Wiped
-from tasks import keys
+from orchestrator.control.ports import BATCH, Clock, Entry, Wiped
+from orchestrator.messaging.dispatch import step_of
+from orchestrator.model.progress_events import Notice
+from orchestrator.model.progress_events import encode as encode_notice
+from tasks import redis_keys
 from tasks.codec import decode_confirmation, encode
 from tasks.contract import Confirmation, Event, Job, Reply
 from tasks.signing import UNSIGNED, Keyring, Purpose
@@ -63,7 +63,7 @@ class MemoryRedis:
         return id
 
     def publish(self, event: Event) -> None:
-        self.add({keys.EVENT_FIELD: self.keyring.seal(Purpose.EVENT, encode(event))})
+        self.add({redis_keys.EVENT_FIELD: self.keyring.seal(Purpose.EVENT, encode(event))})
 
     def confirmation(self, token: str) -> Confirmation | None:
         self.check(write=False)

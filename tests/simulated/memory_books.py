@@ -10,15 +10,15 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from orchestrator.changes import Changes, NoteRow
-from orchestrator.engine.core import Snapshot
-from orchestrator.errors import BadInput, NotTheWriter, StudyGone
-from orchestrator.lifecycle import LIVE
-from orchestrator.ports import Command, ForeignWrite, NoteState, Owed
-from orchestrator.schedule.slot import Slot
+from orchestrator.common.errors import BadInput, NotTheWriter, StudyGone
+from orchestrator.control.ports import Command, ForeignWrite, NoteState, Owed
+from orchestrator.engine.state import Snapshot
+from orchestrator.model.changeset import Changes, NoteRow
+from orchestrator.model.lifecycle import LIVE
+from orchestrator.model.planned_run import Slot
+from orchestrator.model.study_states import ENDED
+from orchestrator.model.suspension import Suspension
 from orchestrator.spec import Spec, differences
-from orchestrator.study_states import ENDED
-from orchestrator.suspension import Suspension
 from tests.simulated.ledger import Ledger
 
 

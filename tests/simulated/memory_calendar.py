@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 
-from orchestrator.errors import BadInput
-from orchestrator.notices import Best
-from orchestrator.optima import front_of, in_memory, rank
-from orchestrator.ports import Command
-from orchestrator.schedule.slot import OPEN, Known, Run, Slot
+from orchestrator.common.errors import BadInput
+from orchestrator.control.ports import Command
+from orchestrator.model.planned_run import OPEN, Known, Run, Slot
+from orchestrator.model.progress_events import Best
+from orchestrator.sampling.best_trials import front_of, in_memory, rank
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 
 

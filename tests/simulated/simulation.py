@@ -9,18 +9,18 @@ import itertools
 import socket
 from collections.abc import Callable
 
+from orchestrator.common.errors import NotTheWriter
+from orchestrator.common.server_wait import AWAY_SECONDS
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
-from orchestrator.control.waiting import AWAY_SECONDS
+from orchestrator.control.ports import Books, Clock, Notifier, Step
+from orchestrator.control.rounds import Observer, unobserved
 from orchestrator.engine.outputs import Sweep
-from orchestrator.errors import NotTheWriter
-from orchestrator.ports import Books, Clock, Notifier, Step
-from orchestrator.rounds import Observer, unobserved
 from orchestrator.spec import Spec
 from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
 from tasks.process_identity import with_namespace
+from tasks.server_errors import unavailable
 from tasks.signing import UNSIGNED, Keyring
-from tasks.unavailable import unavailable
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
 from tests.simulated.direct_pruners import DirectPruners
 from tests.simulated.ledger import Ledger

@@ -9,8 +9,8 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from orchestrator.control.artifacts import ArtifactBin
-from orchestrator.control.checkpoints import CheckpointBin
+from orchestrator.control.artifact_deleter import ArtifactBin
+from orchestrator.control.background_deleter import CheckpointBin
 from orchestrator.engine.outputs import Sweep
 
 ENDED, LIVE, FOREIGN = (str(uuid.UUID(int=number)) for number in (1, 2, 3))

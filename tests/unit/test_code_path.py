@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BadInput
-from orchestrator.objective_check import check_objective
-from tasks.admission import Admission
+from orchestrator.common.errors import BadInput
+from orchestrator.spec.objective_check import check_objective
 from tasks.code_path import taken
+from tasks.objective_allowlist import Admission
 from tasks.objective_path import OBJECTIVE_PATH
 
 SHADOWS = ("tasks", "orchestrator", "celery", "optuna", "random", "logging", "kombu", "redis", "queue", "statistics")

@@ -47,7 +47,7 @@ from tasks.contract import (
     StudyStop,
     Suggest,
 )
-from tasks.frames import Asked, End, Left, Preloaded, Ready, Run, Saved, Shown, Stop, Suggested
+from tasks.trainer_messages import Asked, End, Left, Preloaded, Ready, Run, Saved, Shown, Stop, Suggested
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 NUMBERS = st.floats() | st.sampled_from([-0.0, 1e308, math.inf, -math.inf, math.nan])

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.lifecycle import LIVE
-from orchestrator.ports import Step
+from orchestrator.control.ports import Step
+from orchestrator.model.lifecycle import LIVE
 from orchestrator.spec.model import validate
-from tasks import keys
+from tasks import redis_keys
 from tasks.codec import decode_confirmation, encode
 from tasks.contract import Epoch, Event, Failed, Released, Revoked
 from tests.simulated.course import Course, Run, Talk
@@ -181,7 +181,7 @@ class World(RuleBasedStateMachine):
     def litter(self, data: bytes) -> None:
         if not self.world.redis.away and not self.world.redis.full:
             self.garbage.add(data)
-            self.world.redis.add({keys.EVENT_FIELD: data})
+            self.world.redis.add({redis_keys.EVENT_FIELD: data})
 
     @precondition(lambda self: self.commands < 4)
     @rule(operation=st.sampled_from(["pause", "resume", "reconcile"]))
@@ -249,7 +249,7 @@ class World(RuleBasedStateMachine):
         self.world.bring_everything_back()
         self.world.database.issue("last", "resume", "search")
         # Without a bell the search might be over before the control plane looks for commands again.
-        self.world.redis.add({b"ring": keys.DOORBELL.encode()})
+        self.world.redis.add({b"ring": redis_keys.DOORBELL.encode()})
         self.world.run_to_end()
         assert not [each for each in self.world.database.commands if each.id not in self.world.database.answers]
         ledger = self.world.ledger

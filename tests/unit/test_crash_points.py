@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.ports import Step
+from orchestrator.control.ports import Step
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk

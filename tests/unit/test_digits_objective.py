@@ -8,7 +8,6 @@ import pytest
 import torch
 
 from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Slice
-from tasks.frames import Saved
 from tasks.objectives import digits
 from tasks.trainer import objective
 from tasks.trainer.artifacts import ArtifactFiles
@@ -16,6 +15,7 @@ from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
+from tasks.trainer_messages import Saved
 
 PARAMS: dict[str, Any] = {
     "lr": 3e-3,

@@ -13,7 +13,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pyarrow import parquet
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.export import FORMATS, writers
 from orchestrator.export.rows import NOTHING, Column, Rows, kind_of_parameter, kinds_of_attributes
 

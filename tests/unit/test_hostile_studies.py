@@ -10,10 +10,10 @@ from typing import Any
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.common.errors import BadInput
 from orchestrator.control.batch_log import log_batch
-from orchestrator.errors import BadInput
 from orchestrator.spec.model import validate
-from tasks import keys
+from tasks import redis_keys
 from tasks.codec import Malformed, decode_event, encode
 from tasks.contract import (
     Artifact,
@@ -163,7 +163,7 @@ def test_a_healthy_study_does_not_notice(bodies: list[Any], table: dict[str, Any
     world.start()
     for count, (operation, payload) in enumerate(commands):
         world.database.issue(f"key-{count}", operation, "bad", payload)
-        world.redis.add({b"ring": keys.DOORBELL.encode()})
+        world.redis.add({b"ring": redis_keys.DOORBELL.encode()})
     for _ in range(300):
         for slot in list(world.slots):
             world.turn(slot)
@@ -180,9 +180,9 @@ def test_a_healthy_study_does_not_notice(bodies: list[Any], table: dict[str, Any
 
 def test_the_log_takes_any_name(caplog: Any) -> None:
     """What is left to say of a batch is said of any text."""
-    from orchestrator.changes import Changes
     from orchestrator.engine.outputs import Batch
-    from orchestrator.notices import TrialEnded
+    from orchestrator.model.changeset import Changes
+    from orchestrator.model.progress_events import TrialEnded
 
     caplog.set_level("INFO")
     for detail in ("\0", "\ud800", "\n", "\x1c", "x" * 20_000):

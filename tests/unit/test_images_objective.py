@@ -17,12 +17,12 @@ import pytest
 import torch
 from PIL import Image
 
-from orchestrator.objective_check import check_objective
 from orchestrator.spec import load
+from orchestrator.spec.objective_check import check_objective
 from tasks.contract import CheckpointRef
-from tasks.frames import Saved
 from tasks.objectives import fashion, image_folder, image_models, images
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles
+from tasks.trainer_messages import Saved
 
 STUDIES = Path(__file__).parents[2] / "studies"
 PARAMS = {"model": "mobilenet_v3_small", "optimizer": "adam", "lr": 1e-3}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.local.stack import last_words
+from orchestrator.local.child_process import last_words
 
 TRACEBACK = """Traceback (most recent call last):
   File "a.py", line 1, in <module>

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.changes import AttemptRow
-from orchestrator.lifecycle import LIVE, TRANSITIONS, WAITING, AttemptEvent, AttemptState, Guard, after
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import LIVE, TRANSITIONS, WAITING, AttemptEvent, AttemptState, Guard, after
 
 EVENTS = ("send", "start", "verdict", "end", "lose", "pause", "promote")
 EXPECTED = {

@@ -11,7 +11,7 @@ import pytest
 # Root, as which tests may run, reads everything; an ordinary user does not.
 WORKS = """
 import subprocess, sys
-from tasks.lifeline import keep_secrets
+from tasks.process_guards import keep_secrets
 from tests.ordinary import become_ordinary
 become_ordinary()
 if sys.argv[1] == "kept":

@@ -7,7 +7,7 @@ from typing import Any
 import optuna
 import pytest
 
-from orchestrator.ports import BATCH, Clock, Step
+from orchestrator.control.ports import BATCH, Clock, Step
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
 from tests.simulated.simulation import LEASE, Simulation

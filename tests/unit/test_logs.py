@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.changes import AttemptRow
-from orchestrator.errors import BadInput
-from orchestrator.history import logs
-from orchestrator.history.logs import Printer, last_lines, log_file, show
-from orchestrator.history.recorded import StudyFacts, TrialFacts
+from orchestrator.common.errors import BadInput
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.records import StudyFacts, TrialFacts
+from orchestrator.queries import logs
+from orchestrator.queries.logs import Printer, last_lines, log_file, show
 from tasks.trial_logs import trial_log
 
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.errors import BadInput
-from orchestrator.objective_check import check_objective
+from orchestrator.common.errors import BadInput
+from orchestrator.spec.objective_check import check_objective
 
 RUN = "raise SystemExit('this module was run')\n"
 

@@ -18,11 +18,11 @@ import click
 import pytest
 
 from orchestrator.cli import cli
-from orchestrator.objective_check import check_objective
-from orchestrator.settings import PREFIX, Settings
+from orchestrator.common.settings import PREFIX, Settings
 from orchestrator.spec.model import validate
-from orchestrator.spec.pruners import check_pruner
-from orchestrator.spec.samplers import check_sampler
+from orchestrator.spec.objective_check import check_objective
+from orchestrator.spec.pruner_factory import check_pruner
+from orchestrator.spec.sampler_factory import check_sampler
 from tasks.worker import options
 from tests.pages import (
     PAGES,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.common.errors import BadInput
 from orchestrator.control.pruner_process import Limits, PrunerFailed, PrunerProcesses
-from orchestrator.errors import BadInput
-from orchestrator.pruning.remote import Answer, Operation, Question
+from orchestrator.sampling.remote_pruner import Answer, Operation, Question
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 

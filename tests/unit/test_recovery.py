@@ -8,9 +8,9 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from orchestrator.changes import AttemptRow
-from orchestrator.control.recovery import Slots, Watch, dead_here
-from orchestrator.lifecycle import AttemptState
+from orchestrator.control.liveness import Slots, Watch, dead_here
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import AttemptState
 from tasks.contract import Alive
 from tasks.process_identity import with_namespace
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.errors import BadInput
-from orchestrator.history.recorded import RecordedTrial, Recording, StudyFacts
-from orchestrator.history.replay import Candidate, Result, compare, place_ends
-from orchestrator.spec.inline import read_pruner
-from orchestrator.view.comparison import render
+from orchestrator.common.errors import BadInput
+from orchestrator.model.records import RecordedTrial, Recording, StudyFacts
+from orchestrator.queries.replay import Candidate, Result, compare, place_ends
+from orchestrator.spec.inline_pruner import read_pruner
+from orchestrator.terminal.replay_table import render
 
 GOOD, BAD = [0.5, 0.3, 0.1], [0.9, 0.8, 0.7]
 

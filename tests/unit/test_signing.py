@@ -10,15 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.errors import BadInput
-from orchestrator.settings import load_settings
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import load_settings
 from orchestrator.spec.model import validate
-from tasks import keys
+from tasks import redis_keys
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import Announcement, Epoch, Event, Finished, Job, Stopped
-from tasks.endpoint import BadSetting
+from tasks.metrics_endpoint import BadSetting
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose, Unsigned, read_keys
-from tasks.worker.joining import misfit
+from tasks.worker.compatibility import misfit
 from tests.simulated.simulation import Simulation
 
 FILE = f"{SIGNING_KEY}_FILE"
@@ -198,7 +198,7 @@ SEARCH = validate(
 
 
 def forged(event: Event, keyring: Keyring = UNSIGNED) -> dict[bytes, bytes]:
-    return {keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(event))}
+    return {redis_keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(event))}
 
 
 def test_events_that_nobody_signed_change_nothing_and_are_kept() -> None:
@@ -211,14 +211,14 @@ def test_events_that_nobody_signed_change_nothing_and_are_kept() -> None:
     run = disturbed.runs[-1]
     next_one = Event(token=run.job.token, runner=run.runner, seq=len(run.said) + 1, body=Finished(values=(-1e9,)))
     filler = {"token": run.job.token, "runner": run.runner, "seq": len(run.said) + 1, "body": {"type": "none-such"}}
-    signed_epoch = forged(run.said[-1], Keyring([OLD]))[keys.EVENT_FIELD]
+    signed_epoch = forged(run.said[-1], Keyring([OLD]))[redis_keys.EVENT_FIELD]
     moved = signed_epoch.replace(run.runner.encode(), b"x" * len(run.runner))
     for fields in (
         forged(next_one),
         forged(next_one, Keyring([OTHER])),
-        {keys.EVENT_FIELD: msgspec.msgpack.encode(filler)},
-        {keys.EVENT_FIELD: moved},
-        {keys.EVENT_FIELD: Keyring([OLD]).seal(Purpose.JOB, encode(next_one))},
+        {redis_keys.EVENT_FIELD: msgspec.msgpack.encode(filler)},
+        {redis_keys.EVENT_FIELD: moved},
+        {redis_keys.EVENT_FIELD: Keyring([OLD]).seal(Purpose.JOB, encode(next_one))},
     ):
         disturbed.redis.add(fields)
     disturbed.run_to_end()
@@ -247,10 +247,10 @@ def test_a_replayed_event_is_a_duplicate() -> None:
     seen: dict[bytes, None] = {}
     for _ in range(12):
         replayed.turn(replayed.slots[0])
-        seen |= {fields[keys.EVENT_FIELD]: None for fields in replayed.redis.entries.values()}
+        seen |= {fields[redis_keys.EVENT_FIELD]: None for fields in replayed.redis.entries.values()}
         replayed.round()
         for sealed in seen:
-            replayed.redis.add({keys.EVENT_FIELD: sealed})
+            replayed.redis.add({redis_keys.EVENT_FIELD: sealed})
     assert len(seen) > 10
     replayed.run_to_end()
     assert replayed.ledger.rows(times=False) == undisturbed.ledger.rows(times=False)

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.notices import Progress, SlotLine
-from orchestrator.silence import FACTOR, LEAST_SECONDS, Paces, Silence
-from orchestrator.view.frame import MOST_SILENT, silent_lines
+from orchestrator.model.progress_events import Progress, SlotLine
+from orchestrator.model.silence import FACTOR, LEAST_SECONDS, Paces, Silence
+from orchestrator.terminal.live_frame import MOST_SILENT, silent_lines
 
 NOW = 1_000_000.0
 

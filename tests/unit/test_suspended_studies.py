@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.control import controller
 from orchestrator.engine.study import StudyEngine
-from orchestrator.notices import Progress, decode
-from orchestrator.notify.silence import Silence
+from orchestrator.model.progress_events import Progress, decode
+from orchestrator.notify.null_notifier import Silence
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
 from tests.simulated.ledger import Ledger

@@ -25,7 +25,7 @@ class Swallowing:
 """
 
 BY_ITSELF = """
-from orchestrator.ending import insist_on_ending
+from orchestrator.common.signals import insist_on_ending
 
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))
 insist_on_ending()

@@ -9,7 +9,7 @@ ROUNDS = 150
 
 LOOKING = f"""
 import os, signal, sys, time
-from tasks.lifeline import adopt_orphans
+from tasks.process_guards import adopt_orphans
 from tasks.trainer import health
 
 adopt_orphans()

@@ -18,7 +18,7 @@ from redis._parsers.base import BaseParser
 from redis.client import Pipeline
 from sqlalchemy import exc
 
-from tasks.unavailable import Contact, Outage, unavailable
+from tasks.server_errors import Contact, Outage, unavailable
 
 Make = Callable[[], BaseException]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.common.formatting import duration, listed
 from orchestrator.doctor.facts import Facts, Writer
 from orchestrator.doctor.finding import Code, Finding, FreeLease, Ring, Severity
-from orchestrator.view.words import duration, listed
 
 
 def check(facts: Facts) -> Iterator[Finding]:

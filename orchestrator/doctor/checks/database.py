@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.common.formatting import duration
 from orchestrator.doctor.facts import Database, Facts
 from orchestrator.doctor.finding import Code, Finding, Severity
-from orchestrator.view.words import duration
 
 CROWDED, FULL = 0.8, 0.95
 """Of ``max_connections``."""

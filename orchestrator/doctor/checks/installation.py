@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.common.formatting import count
 from orchestrator.doctor.facts import Facts, Installation
 from orchestrator.doctor.finding import Code, Finding, Severity
-from orchestrator.view.words import count
 
 FOR_TRAINING = frozenset({"torch", "torchvision"})
 """Packages that a host can do without on which nothing is trained."""

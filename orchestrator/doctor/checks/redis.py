@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.common.formatting import percent
 from orchestrator.doctor.facts import Facts, Redis
 from orchestrator.doctor.finding import Code, Finding, Severity
-from orchestrator.view.words import percent
 
 OLDEST = (6, 2)
 """The first version that has the commands in use here."""

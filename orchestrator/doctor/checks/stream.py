@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.common.formatting import count, duration, listed
 from orchestrator.doctor.facts import Facts, Queue
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Severity, TakeOver
-from orchestrator.lifecycle import LIVE
-from orchestrator.view.words import count, duration, listed
+from orchestrator.model.lifecycle import LIVE
 
 FRESH = 600.0
 """Seconds; dead letters that are younger tell of something that goes on."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from orchestrator.common.formatting import count, duration, listed, silence
 from orchestrator.doctor.facts import Attempt, Facts, Study
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
-from orchestrator.lifecycle import LIVE, AttemptState
-from orchestrator.suspension import remedy
-from orchestrator.view.words import count, duration, listed, silence
+from orchestrator.model.lifecycle import LIVE, AttemptState
+from orchestrator.model.suspension import remedy
 
 _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator
 
+from orchestrator.common.formatting import count, duration, listed
 from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, Severity
-from orchestrator.view.words import count, duration, listed
 
 
 def check(facts: Facts) -> Iterator[Finding]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.doctor.facts.books import Attempt, Books, Command, Known, Overdue, Study, Untold, Writer, steady
 from orchestrator.doctor.facts.database import Blocked, Database
 from orchestrator.doctor.facts.host import Clock, Installation, Package, Setup
 from orchestrator.doctor.facts.redis import Consumer, DeadLetter, Item, Queue, Redis, Stream
+from orchestrator.doctor.facts.table_facts import Attempt, Books, Command, Known, Overdue, Study, Untold, Writer, steady
 from orchestrator.doctor.facts.workers import Sign, Worker, Workers
 
 __all__ = [

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.doctor.facts.books import Books
 from orchestrator.doctor.facts.host import Clock
-from orchestrator.schema import OptunaSchema, OurSchema
+from orchestrator.doctor.facts.table_facts import Books
+from orchestrator.model.schema_state import OptunaSchema, OurSchema
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,9 @@ from pathlib import Path
 import optuna
 import pytest
 
-from orchestrator import starter
-from orchestrator.errors import BadInput
-from orchestrator.objective_check import check_objective
-from orchestrator.spec import load
+from orchestrator.common.errors import BadInput
+from orchestrator.spec import load, starter
+from orchestrator.spec.objective_check import check_objective
 
 
 def test_the_spec_is_one_and_names_the_objective(tmp_path: Path) -> None:
@@ -51,7 +50,7 @@ def test_where_no_folder_can_be(tmp_path: Path) -> None:
 
 def test_the_objective_is_an_ordinary_one() -> None:
     """As `study.optimize` runs it, pruning and all."""
-    from orchestrator.starter.train import objective
+    from orchestrator.spec.starter.train import objective
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     pruner = optuna.pruners.ThresholdPruner(lower=0.9, n_warmup_steps=2)

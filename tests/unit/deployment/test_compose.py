@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from orchestrator.settings import PREFIX
+from orchestrator.common.settings import PREFIX
 from orchestrator.spec.model import Spec
 from tasks.keeper.keeper import DRAIN_SECONDS
 from tests.deployment import (

@@ -11,7 +11,7 @@ import click
 import pytest
 
 from orchestrator.cli import cli
-from orchestrator.settings import PREFIX, load_settings
+from orchestrator.common.settings import PREFIX, load_settings
 from tests.deployment import (
     DOCKER,
     DOCKERFILES,

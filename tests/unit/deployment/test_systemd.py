@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.settings import PREFIX, load_settings
+from orchestrator.common.settings import PREFIX, load_settings
 from orchestrator.spec.model import Spec
 from tasks.keeper.keeper import DRAIN_SECONDS
 from tests.deployment import DOCKER, Unit, check_command, known_settings, read_variables

@@ -9,7 +9,7 @@ from worlds import WELL, alone, database, installation, redis, setup, worker
 
 from orchestrator.doctor.facts import Blocked, Clock, Facts, Package, Redis, Workers
 from orchestrator.doctor.finding import Code
-from orchestrator.schema import OptunaSchema, OurSchema
+from orchestrator.model.schema_state import OptunaSchema, OurSchema
 
 
 def package(name: str, found: str | None) -> Facts:

@@ -13,7 +13,7 @@ from worlds import WELL, leaderless, redis
 from orchestrator.doctor.checks import findings
 from orchestrator.doctor.facts import DeadLetter, Facts, Stream
 from orchestrator.doctor.finding import Code, Group
-from orchestrator.doctor.show import has_problem, render, to_json
+from orchestrator.doctor.render import has_problem, render, to_json
 
 PAGE = Path(__file__).parents[3] / "docs" / "operations.md"
 

@@ -14,9 +14,9 @@ import pytest
 from worlds import RUNNING, SENT, WELL
 
 from orchestrator.doctor.facts import Books, Item, Sign, Study, steady
-from orchestrator.doctor.here import look_here
-from orchestrator.doctor.queues import read_item
-from orchestrator.doctor.signs import read_sign
+from orchestrator.doctor.heartbeat_listener import read_sign
+from orchestrator.doctor.host_probe import look_here
+from orchestrator.doctor.queue_probe import read_item
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import VERSION, Alive, Epoch, Event, Job
 from tasks.signing import Keyring, Purpose

@@ -26,7 +26,7 @@ from orchestrator.doctor.facts import (
     Workers,
     Writer,
 )
-from orchestrator.schema import OptunaSchema, OurSchema
+from orchestrator.model.schema_state import OptunaSchema, OurSchema
 
 RUNNING = Attempt("token-0", "search", 0, "running", runner="r0", slot="w@host/0", sent=1.0, age=60.0)
 SENT = Attempt("token-1", "search", 1, "sent", sent=2.0, age=60.0)

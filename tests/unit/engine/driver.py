@@ -10,10 +10,10 @@ from typing import Any
 
 from orchestrator.control import journal
 from orchestrator.control.journal import Record
-from orchestrator.engine.core import SOONEST
 from orchestrator.engine.outputs import Batch
+from orchestrator.engine.state import SOONEST
 from orchestrator.engine.study import StudyEngine
-from orchestrator.pruning.judge import Judge
+from orchestrator.sampling.pruner_host import Judge
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tasks.contract import (

@@ -8,7 +8,7 @@ from typing import Any
 
 from driver import World
 
-from orchestrator.changes import Changes
+from orchestrator.model.changeset import Changes
 from orchestrator.pruning import Outcome
 
 _PAUSED_BEFORE = ("promoted", "not promoted")

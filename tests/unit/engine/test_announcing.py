@@ -10,7 +10,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import broken
 
-from orchestrator.changes import NoteRow
+from orchestrator.model.changeset import NoteRow
 from tasks.contract import Finished
 
 URL = "https://example.org/hook"

@@ -11,7 +11,7 @@ from optuna.pruners import HyperbandPruner, NopPruner
 from programs import noisy, number, saving
 
 from orchestrator.pruning.hyperband import HyperbandRule
-from orchestrator.spec.pruner import PatientPruner
+from orchestrator.spec.pruner_table import PatientPruner
 
 GIVEN: dict[str, Any] = {"name": "hyperband", "min_resource": 1, "max_resource": 27, "reduction_factor": 3}
 LEARNED: dict[str, Any] = {"name": "hyperband", "reduction_factor": 2}

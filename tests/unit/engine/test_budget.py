@@ -9,8 +9,8 @@ from driver import World, make_spec
 from programs import noisy, silent
 
 from orchestrator.engine.study import StudyEngine
-from orchestrator.lifecycle import AttemptState
-from orchestrator.notices import TakenUp
+from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.progress_events import TakenUp
 from tasks.contract import Epoch, Started
 from tests.simulated.ledger import Ledger, TrialRow
 

@@ -9,7 +9,7 @@ import pytest
 from driver import Course, Objective, Talk, World, make_spec
 from programs import LADDER, RULES, mixed, noisy, number, saving
 
-from orchestrator.changes import DecisionRow
+from orchestrator.model.changeset import DecisionRow
 from tasks.contract import Epoch
 
 MEDIAN: dict[str, Any] = {"name": "median", "n_startup_trials": 1}

@@ -11,7 +11,7 @@ import pytest
 from driver import Course, Objective, Talk, World, make_spec
 from programs import broken, silent
 
-from orchestrator import sampling
+from orchestrator.sampling import trial_sampler
 from tasks.contract import Epoch, Failed, Started, StudyStop
 
 
@@ -237,7 +237,7 @@ def test_a_sampler_that_raises_ends_the_search_and_leaves_no_trial_open(
 ) -> None:
     monkeypatch.setattr(BadSampler, "where", where)
     monkeypatch.setattr(BadSampler, "first", first)
-    monkeypatch.setattr(sampling, "build_sampler", BadSampler)
+    monkeypatch.setattr(trial_sampler, "build_sampler", BadSampler)
     world = World(make_spec(trials=8), slots=2).run()
     assert world.state == "failed"
     assert world.ledger.reason == f"the sampler failed: RuntimeError: in {where}, no value"
@@ -247,7 +247,7 @@ def test_a_sampler_that_raises_ends_the_search_and_leaves_no_trial_open(
 
 def test_a_sampler_that_exits_ends_its_search_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BadSampler, "fail", lambda *_: sys.exit("\ud800"))
-    monkeypatch.setattr(sampling, "build_sampler", BadSampler)
+    monkeypatch.setattr(trial_sampler, "build_sampler", BadSampler)
     world = World(make_spec(trials=8), slots=2).run()
     assert (world.state, world.ledger.reason) == ("failed", "the sampler failed: SystemExit: \\ud800")
 
@@ -255,7 +255,7 @@ def test_a_sampler_that_exits_ends_its_search_alone(monkeypatch: pytest.MonkeyPa
 def test_a_sampler_that_raises_for_one_parameter_fails_that_trial(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(BadSampler, "where", "sample_independent")
     monkeypatch.setattr(BadSampler, "first", 1)
-    monkeypatch.setattr(sampling, "build_sampler", BadSampler)
+    monkeypatch.setattr(trial_sampler, "build_sampler", BadSampler)
     world = World(make_spec(trials=2, space=None), silent).run()
     assert world.counts["FAIL"] >= 1
     assert not {"RUNNING", "WAITING"} & set(world.counts)

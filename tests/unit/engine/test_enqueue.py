@@ -10,7 +10,7 @@ import pytest
 from driver import World, learning, make_spec
 from programs import LADDER, conditional, number, saving
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec.configuration import check_configuration, check_structured, read_configuration
 from tasks.contract import StudyStop
 

@@ -8,8 +8,8 @@ import pytest
 from driver import Slot, World, make_spec
 from programs import noisy
 
-from orchestrator.history.recorded import RecordedTrial, Recording, StudyFacts
-from orchestrator.history.replay import Candidate, compare
+from orchestrator.model.records import RecordedTrial, Recording, StudyFacts
+from orchestrator.queries.replay import Candidate, compare
 from orchestrator.spec import Spec
 from tasks.contract import Epoch
 

@@ -8,16 +8,16 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import LADDER, RULES, SYNC, mixed, noisy, number, reach, saving
 
-from orchestrator.history import results
-from orchestrator.optima import best_of, in_memory
-from orchestrator.view.summary import Audit, Shadow
+from orchestrator.queries import study_summary
+from orchestrator.sampling.best_trials import best_of, in_memory
+from orchestrator.terminal.summary import Audit, Shadow
 from tasks.contract import Epoch, Finished
 
 ALL: dict[str, Any] = {"name": "threshold", "upper": 0.5}
 
 
 def audited(world: World) -> Audit | None:
-    return results.audit(world.ledger.snapshot().trials, maximize=world.ledger.spec.direction == "maximize")
+    return study_summary.audit(world.ledger.snapshot().trials, maximize=world.ledger.spec.direction == "maximize")
 
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
@@ -63,10 +63,14 @@ def test_a_shadow_is_judged_by_what_it_would_have_saved_and_lost() -> None:
     best = best_of(in_memory(trials, ["minimize"]))
     assert best is not None
     assert best.number == 1
-    assert results.shadow("threshold", trials, best) == Shadow(rule="threshold", pruned=2, saved=1 + 2, winner=True)
+    assert study_summary.shadow("threshold", trials, best) == Shadow(
+        rule="threshold", pruned=2, saved=1 + 2, winner=True
+    )
     loser = best_of(in_memory(trials[:1], ["minimize"]))
-    assert results.shadow("threshold", trials, loser).winner is False
-    assert results.shadow("threshold", trials[:1], None) == Shadow(rule="threshold", pruned=0, saved=0, winner=False)
+    assert study_summary.shadow("threshold", trials, loser).winner is False
+    assert study_summary.shadow("threshold", trials[:1], None) == Shadow(
+        rule="threshold", pruned=0, saved=0, winner=False
+    )
 
 
 @pytest.mark.parametrize("rebuild", [False, True])
@@ -81,21 +85,21 @@ def test_reports_that_are_out_of_order_count_as_they_came(rebuild: bool) -> None
     world = World(make_spec(trials=1, max_steps=10, shadow=ALL), objective, rebuild=rebuild).run()
     trials = world.ledger.snapshot().trials
     assert trials[0].user_attrs["shadow_pruned_by"]["reports"] == 3
-    assert results.shadow("threshold", trials, None).saved == 1
+    assert study_summary.shadow("threshold", trials, None).saved == 1
 
 
 @pytest.mark.parametrize("slots", [1, 3])
 @pytest.mark.parametrize("pruner", [LADDER["pruner"], SYNC], ids=["promotion", "sync"])
 def test_rungs_are_read_from_the_rows_at_any_time(slots: int, pruner: dict[str, Any]) -> None:
     world = World(make_spec(**LADDER | {"pruner": pruner}), saving(mixed), slots, shuffle=6)
-    assert results.rungs(world.ledger.snapshot()) == ((1, 0), (3, 0), (9, 0), (27, 0))
+    assert study_summary.rungs(world.ledger.snapshot()) == ((1, 0), (3, 0), (9, 0), (27, 0))
     while world.step():
-        assert list(results.rungs(world.ledger.snapshot())) == world.engine.trials.held()
+        assert list(study_summary.rungs(world.ledger.snapshot())) == world.engine.trials.held()
     assert world.state == "finished"
 
 
 def test_a_search_without_promotion_has_no_rungs() -> None:
-    assert results.rungs(World(make_spec(pruner=RULES["asha"]), noisy).run().ledger.snapshot()) == ()
+    assert study_summary.rungs(World(make_spec(pruner=RULES["asha"]), noisy).run().ledger.snapshot()) == ()
 
 
 def test_progress_counts_who_waits_at_a_rung() -> None:

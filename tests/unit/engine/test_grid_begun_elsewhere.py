@@ -12,7 +12,7 @@ import pytest
 from driver import World, make_spec
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.engine.core import Snapshot
+from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from orchestrator.spec import Spec
 from tests.simulated.course import Course, Talk

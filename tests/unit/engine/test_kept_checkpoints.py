@@ -6,7 +6,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import LADDER, number, reach, saving
 
-from orchestrator.changes import CheckpointRow
+from orchestrator.model.changeset import CheckpointRow
 from tasks.contract import Checkpoint, CheckpointRef, Epoch, Failed, Finished, Stopped
 from tests.simulated.course import Run
 

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.lifecycle import LIVE, AttemptState
+from orchestrator.model.lifecycle import LIVE, AttemptState
 from tasks.contract import Body, Epoch, Event, Failed, Released, Revoked
 
 DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from driver import Course, Talk, World, make_spec
 
-from orchestrator.attributes import SOURCE
-from orchestrator.notices import OtherSource
+from orchestrator.model.attribute_keys import SOURCE
+from orchestrator.model.progress_events import OtherSource
 from tasks.contract import Epoch, Imported
 
 DIGESTS = ["aa", "aa", "bb", "bb", "aa", "cc"]

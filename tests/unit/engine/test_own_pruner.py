@@ -13,7 +13,7 @@ from programs import conditional, noisy
 from orchestrator.control import journal
 from orchestrator.control.journal import Journal, Record
 from orchestrator.pruning.base import RuleFailed
-from orchestrator.pruning.remote import Answer
+from orchestrator.sampling.remote_pruner import Answer
 from tasks.contract import Epoch, Failed
 from tests.simulated import own_pruners
 from tests.simulated.ledger import Ledger

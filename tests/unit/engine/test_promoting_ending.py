@@ -9,7 +9,7 @@ from driver import Course, Talk, World, make_spec
 from programs import LADDER, PROMOTION, SYNC, broken, number, reach, saving
 from reference import follow
 
-from orchestrator.lifecycle import LIVE
+from orchestrator.model.lifecycle import LIVE
 from tasks.contract import Epoch, Failed, StudyStop
 
 

@@ -13,7 +13,7 @@ from programs import LADDER, PROMOTION, RESTART, SYNC, conditional, mixed, numbe
 from orchestrator.control import journal
 from orchestrator.control.journal import Record
 from orchestrator.engine.outputs import Batch
-from orchestrator.lifecycle import LIVE
+from orchestrator.model.lifecycle import LIVE
 from tasks.contract import Checkpoint, Epoch, Failed, Paused, Released, Slice, Started
 from tests.simulated.ledger import Ledger
 

@@ -10,7 +10,7 @@ from driver import Course, Talk, World, learning, make_spec
 from programs import LADDER, conditional, number, saving
 
 from orchestrator.control import journal
-from orchestrator.engine.core import Snapshot
+from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from tasks.contract import Attribute, Failed, Revoked
 from tests.simulated.ledger import Ledger

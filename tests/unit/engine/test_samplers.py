@@ -14,9 +14,9 @@ from driver import Course, Talk, World, learning, make_spec
 from optuna.trial import TrialState
 from programs import finite, two_values
 
-from orchestrator.errors import BadInput
-from orchestrator.optima import front_of, in_memory
-from orchestrator.spec.samplers import build_sampler
+from orchestrator.common.errors import BadInput
+from orchestrator.sampling.best_trials import front_of, in_memory
+from orchestrator.spec.sampler_factory import build_sampler
 from tasks.contract import Attribute, Epoch, Failed, Finished
 
 BRUTE: dict[str, Any] = {"trials": 20, "sampler": {"name": "brute_force"}, "space": None}

@@ -11,7 +11,7 @@ from driver import Course, Talk, World, make_spec
 from programs import RULES, mixed, noisy, number, saving
 
 from orchestrator import pruning
-from orchestrator.changes import DecisionRow
+from orchestrator.model.changeset import DecisionRow
 from tasks.contract import Attribute, Epoch, Failed
 
 MEDIAN = RULES["median"]

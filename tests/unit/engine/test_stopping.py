@@ -9,7 +9,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import noisy, pruning_itself
 
-from orchestrator.lifecycle import AttemptState
+from orchestrator.model.lifecycle import AttemptState
 from tasks.contract import Epoch, Finished, Stopped, Verdict
 
 ASHA = {"name": "asha", "min_resource": 1, "reduction_factor": 2}

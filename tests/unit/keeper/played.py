@@ -14,9 +14,9 @@ import msgspec
 
 from tasks.codec import decode_from_trainer
 from tasks.contract import Epoch, Job, Look, StudyView, Suggest
-from tasks.frames import Asked, FromTrainer, Ready, Run, Shown, Stale, Stop, Suggested
 from tasks.keeper.process import TrainerProcess
 from tasks.objective_path import OBJECTIVE_PATH
+from tasks.trainer_messages import Asked, FromTrainer, Ready, Run, Shown, Stale, Stop, Suggested
 
 
 class Played:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.admission import ANYTHING, Admission, NotAList, split_list
+from tasks.objective_allowlist import ANYTHING, Admission, NotAList, split_list
 from tasks.objective_path import NoFolder, check_folders, split_path
 from tasks.trainer.objective import ObjectiveMissing, load
 
@@ -169,7 +169,7 @@ def test_pythons_own_names_are_refused_before_the_import(admission: Admission, t
         "posix:system",
         "optuna:create_study",
         "numpy:load",
-        "tasks.train:register",
+        "tasks.celery_task:register",
         "tasks.trainer.objective:load",
         "tasks.objectives_of_others:objective",
         "tasks:objectives.digits.objective",
@@ -216,7 +216,7 @@ def test_without_a_list_the_ready_objectives_are_admitted_though_installed() -> 
 def test_this_program_is_no_objective_where_it_is_run_from_its_own_folder() -> None:
     here = Admission(folders=(Path(__file__).parents[3],))
     assert here.refuse("orchestrator.local.run:run")
-    assert here.refuse("tasks.train:register")
+    assert here.refuse("tasks.celery_task:register")
     assert not here.refuse("tests.bench.objectives:objective")
 
 

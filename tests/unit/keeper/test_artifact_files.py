@@ -17,13 +17,13 @@ from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upl
 from tasks.artifact_files import FILES, MODELS
 from tasks.codec import decode_event, encode
 from tasks.contract import Artifact, Event, Job
-from tasks.frames import SavedModel
 from tasks.trainer import artifacts
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
+from tasks.trainer_messages import SavedModel
 
 
 class Desk:

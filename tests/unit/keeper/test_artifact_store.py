@@ -29,9 +29,9 @@ from tasks.contract import (
     Released,
     Stopped,
 )
-from tasks.frames import SavedModel
 from tasks.keeper import artifact_uploads, artifacts
 from tasks.keeper.artifacts import Artifacts
+from tasks.trainer_messages import SavedModel
 
 PATIENCE = 20.0
 TOKEN = "6f1c"

@@ -14,9 +14,9 @@ from cloud import Cloud, opened
 
 from tasks.checkpoint_files import file_digest
 from tasks.contract import Body, Checkpoint, CheckpointRef, Failed, Finished, Job, Outcome, Paused, Released, Stopped
-from tasks.frames import Saved
 from tasks.keeper import remote
 from tasks.keeper.checkpoints import FolderStore, Store, Unusable, check_url, local_folder, open_store
+from tasks.trainer_messages import Saved
 
 PATIENCE = 20.0
 

@@ -21,8 +21,8 @@ import torch
 
 from tasks.checkpoint_files import file_digest
 from tasks.contract import CheckpointRef
-from tasks.frames import Saved
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles
+from tasks.trainer_messages import Saved
 
 
 def ref(saved: Saved) -> CheckpointRef:

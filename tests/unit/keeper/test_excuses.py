@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tasks.admission import ANYTHING
 from tasks.contract import Failed, FailureCause, Finished, Job, Outcome, Released, Stopped
 from tasks.keeper import excuses
 from tasks.keeper.excuses import MOST_HANDED_BACK, Excuses
-from tasks.keeper.slot import Slot
+from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Runner, Slots
+from tasks.objective_allowlist import ANYTHING
 
 
 def job(attempt: int = 1) -> Job:

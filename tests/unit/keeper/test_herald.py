@@ -12,7 +12,7 @@ from celery.events.state import State
 from optuna.distributions import CategoricalDistribution, FloatDistribution, distribution_to_json
 
 from tasks.contract import Epoch, Failed, Finished, Job, Outcome, Parameter, Paused, Released, Stopped
-from tasks.keeper.herald import MOST_KEPT, Herald
+from tasks.keeper.monitor_events import MOST_KEPT, Herald
 
 PATIENCE = 20.0
 LR = Parameter(value=0.0123456, distribution=distribution_to_json(FloatDistribution(0, 1)))

@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.keeper.leftovers import MARK, end_marked
+from tasks.keeper.process_cleanup import MARK, end_marked
 
 ROOT = Path(__file__).parents[3]
 ROUNDS = 200
 OF_AN_ORDINARY_USER = """
 import subprocess, sys
-from tasks.keeper.leftovers import MARK, end_marked
+from tasks.keeper.process_cleanup import MARK, end_marked
 from tests.ordinary import become_ordinary
 become_ordinary()
 line = "setsid sleep 600 & setsid sleep 600 & echo started; wait"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tasks.keeper.disk_queue import Spill
 from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD, Outbox
-from tasks.keeper.spill import Spill
 
 LARGE = IN_MEMORY + 3 * SENT_AHEAD
 

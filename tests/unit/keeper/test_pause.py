@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from tasks.contract import CheckpointRef, Epoch, Failed, Finished, Job, Paused, Slice
-from tasks.frames import Saved
 from tasks.trainer import checkpoints, objective
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
+from tasks.trainer_messages import Saved
 
 PLAN = Slice(until_step=3, checkpoint_by=5)
 Objective = Callable[[WorkerTrial], Any]

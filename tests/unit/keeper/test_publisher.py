@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import redis
 
-from tasks import keys
+from tasks import redis_keys
 from tasks.codec import decode_event, encode
 from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released, Verdict
 from tasks.keeper.outbox import SENT_AHEAD
@@ -40,8 +40,8 @@ class Server:
         return self
 
     def xadd(self, name: str, fields: dict[bytes, bytes]) -> None:
-        assert name == keys.EVENTS
-        data = self.keyring.open(Purpose.EVENT, fields[keys.EVENT_FIELD])
+        assert name == redis_keys.EVENTS
+        data = self.keyring.open(Purpose.EVENT, fields[redis_keys.EVENT_FIELD])
         self._orders.append(lambda: self.stream.append(decode_event(data)))
 
     def get(self, name: str) -> None:
@@ -57,7 +57,7 @@ class Server:
         return [order() for order in self._orders]
 
     def confirm(self, token: str, runner: str, seq: int, verdict: Verdict | None = None) -> None:
-        self.values[keys.confirmation(token)] = encode(Confirmation(runner=runner, seq=seq, verdict=verdict))
+        self.values[redis_keys.confirmation(token)] = encode(Confirmation(runner=runner, seq=seq, verdict=verdict))
 
     def take(self) -> list[int]:
         """The sequence numbers of what has come since the last call, signs of life left out."""
@@ -239,7 +239,7 @@ def test_a_last_word_is_sent_until_it_is_confirmed_while_the_next_job_runs(desk:
 def test_what_a_runner_says_that_is_not_the_bound_one_is_dropped(desk: Desk, confirmation: Confirmation) -> None:
     desk.say(3)
     desk.publisher.end("runner")
-    desk.server.values[keys.confirmation("token")] = encode(confirmation)
+    desk.server.values[redis_keys.confirmation("token")] = encode(confirmation)
     desk.round()
     assert desk.publisher.unconfirmed() == 0
     assert desk.heard == [("runner", confirmation)]
@@ -255,7 +255,7 @@ def test_an_attempt_nobody_is_bound_to_yet_keeps_everything(desk: Desk) -> None:
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"null", b"\x80"])
 def test_an_unreadable_confirmation_changes_nothing(desk: Desk, value: bytes) -> None:
     desk.say(2)
-    desk.server.values[keys.confirmation("token")] = value
+    desk.server.values[redis_keys.confirmation("token")] = value
     desk.round()
     assert desk.publisher.unconfirmed() == 2
     assert desk.heard == []
@@ -349,7 +349,7 @@ def test_what_was_signed_for_one_attempt_says_nothing_of_another(tmp_path: Path)
 
     def confirmed(keyring: Keyring, token: str) -> int:
         confirmation = encode(Confirmation(runner="runner", seq=2, verdict=Verdict(cause="pruned", step=0)))
-        desk.server.values[keys.confirmation("token")] = keyring.seal(Purpose.CONFIRMATION, confirmation, token)
+        desk.server.values[redis_keys.confirmation("token")] = keyring.seal(Purpose.CONFIRMATION, confirmation, token)
         desk.round(beating=True)
         return len(desk.heard)
 

@@ -10,7 +10,7 @@ import pytest
 from played import Played, played
 
 from tasks.contract import Attribute, Finished
-from tasks.frames import Left, Ready
+from tasks.trainer_messages import Left, Ready
 
 SOURCE = """
 import concurrent.futures

@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tasks.admission import OBJECTIVES
 from tasks.codec import decode_from_trainer
 from tasks.contract import Failed, Finished, Imported, Job
-from tasks.frames import FromTrainer, Ready, Run, Stale
 from tasks.keeper.process import TrainerProcess
+from tasks.objective_allowlist import OBJECTIVES
 from tasks.objective_path import OBJECTIVE_PATH
-from tasks.trainer.source import Sources
+from tasks.trainer.source_digest import Sources
+from tasks.trainer_messages import FromTrainer, Ready, Run, Stale
 
 FILES = {
     "fruit.py": "import json\nimport seeds\nfrom orchard import tree\ndef objective(trial): return seeds.VALUE\n",

@@ -13,7 +13,7 @@ import pytest
 from played import Played, played
 
 from tasks.contract import Attribute, Failed, Finished
-from tasks.frames import Ready
+from tasks.trainer_messages import Ready
 
 SOURCE = """
 import argparse

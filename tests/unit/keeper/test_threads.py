@@ -13,12 +13,12 @@ from optuna.exceptions import UpdateFinishedTrialError
 from played import Played, played
 
 from tasks.contract import Attribute, Epoch, Finished, Job, Look, StudyView, Suggest
-from tasks.frames import Asked, FromTrainer, Left, Ready, Shown, Suggested
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
+from tasks.trainer_messages import Asked, FromTrainer, Left, Ready, Shown, Suggested
 
 THREADS, ROUNDS = 8, 25
 

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 from played import played
 
-from tasks.admission import ANYTHING
 from tasks.codec import decode_from_trainer
 from tasks.contract import Finished, Job
-from tasks.frames import FromTrainer, Preloaded, Ready, Run
+from tasks.framed_socket import Closed
 from tasks.keeper import trainers
-from tasks.keeper.meters import Meters
-from tasks.keeper.slot import Slot
+from tasks.keeper.shared_counters import Meters
+from tasks.keeper.slot_identity import Slot
 from tasks.keeper.trainers import Trainers
+from tasks.objective_allowlist import ANYTHING
 from tasks.objective_path import OBJECTIVE_PATH
-from tasks.wire import Closed
+from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Run
 
 SOURCE = """
 import atexit

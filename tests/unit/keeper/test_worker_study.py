@@ -14,17 +14,17 @@ from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from played import played
 
-from orchestrator.engine import viewing
-from orchestrator.mirror import Mirror
+from orchestrator.engine import study_view
+from orchestrator.sampling.staged_storage import Mirror
 from tasks.codec import decode_reply, encode
 from tasks.contract import MAX_FRAME_BYTES, EnqueueTrial, Finished, Job, StudyAttribute, StudyStop, StudyView
-from tasks.frames import Ready, Shown
+from tasks.framed_socket import TooLarge, Wire
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
-from tasks.wire import TooLarge, Wire
+from tasks.trainer_messages import Ready, Shown
 
 X = FloatDistribution(1e-5, 1.0, log=True)
 N = IntDistribution(1, 9, step=2)
@@ -74,7 +74,7 @@ class Looking(Talk):
         self._mirror = mirror
 
     def look(self) -> StudyView:
-        reply = decode_reply(encode(viewing.view(self._mirror, "r", 5)))
+        reply = decode_reply(encode(study_view.view(self._mirror, "r", 5)))
         assert (reply.runner, reply.seq, reply.name, reply.error) == ("r", 5, "", "")
         assert reply.study is not None
         return reply.study
@@ -204,23 +204,23 @@ def test_a_trial_is_found_by_its_id_whatever_that_is() -> None:
 
 
 def test_a_study_that_is_too_large_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(viewing, "MOST_VALUES", 3)
-    reply = viewing.view(study_of(TRIALS, "minimize")[1], "r", 1)
+    monkeypatch.setattr(study_view, "MOST_VALUES", 3)
+    reply = study_view.view(study_of(TRIALS, "minimize")[1], "r", 1)
     assert reply.study is None
     assert reply.error.startswith("the study's 6 trials hold 14 values; at most 3 can be read on a worker; optuna.")
 
 
 def test_one_that_is_large_by_its_attributes_is_not_shown_either() -> None:
     large = [create_trial(values=[0.5], user_attrs={"weights": "w" * (1 << 20)}) for _ in range(33)]
-    reply = viewing.view(study_of(large, "minimize")[1], "r", 1)
+    reply = study_view.view(study_of(large, "minimize")[1], "r", 1)
     assert reply.study is None
     assert reply.error.startswith("the study's 33 trials are 33 MiB, most of it attributes; at most 32 MiB can be read")
-    assert viewing.view(study_of(large[:31], "minimize")[1], "r", 1).study is not None
+    assert study_view.view(study_of(large[:31], "minimize")[1], "r", 1).study is not None
 
 
 def test_ten_thousand_trials_are_shown(tmp_path: Path) -> None:
     """In a real training process: it is left alone when it looks at them."""
-    one = viewing.view(study_of(TRIALS[:1], "minimize")[1], "r", 1).study
+    one = study_view.view(study_of(TRIALS[:1], "minimize")[1], "r", 1).study
     assert one is not None
     shown = StudyView(distributions=one.distributions, trials=one.trials * 10_000)
     source = "def objective(trial):\n    return len(trial.study.trials)\n"

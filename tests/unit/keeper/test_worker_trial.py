@@ -14,12 +14,12 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, dis
 
 from tasks.codec import decode_event, encode
 from tasks.contract import Attribute, Epoch, Event, Job, Parameter, StudyStop, Suggest
-from tasks.frames import Asked, FromTrainer, Suggested
 from tasks.trainer.artifacts import ArtifactFiles
 from tasks.trainer.checkpoints import CheckpointFiles
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.talk import Talk
 from tasks.trainer.trial import WorkerTrial
+from tasks.trainer_messages import Asked, FromTrainer, Suggested
 
 X = distribution_to_json(FloatDistribution(0.0, 1.0))
 KIND = distribution_to_json(CategoricalDistribution(["a", "b"]))

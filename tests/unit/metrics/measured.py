@@ -8,7 +8,7 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from orchestrator.control.metrics import ControlMetrics
-from orchestrator.notices import Progress
+from orchestrator.model.progress_events import Progress
 from orchestrator.spec.model import validate
 from tasks.contract import Released
 from tests.simulated.course import Course, Talk

@@ -13,7 +13,7 @@ import yaml
 from measured import metrics, searched, standing_of
 
 from orchestrator.control.metrics import Standing
-from tasks.keeper.meters import Meters
+from tasks.keeper.shared_counters import Meters
 from tasks.keeper.slots import Slots
 from tasks.worker.metrics import make_worker_registry
 

@@ -9,13 +9,13 @@ import pytest
 from measured import SEARCH, metrics, objective, samples, searched, standing_of
 
 from orchestrator.control.metrics import MOST_STUDIES, Standing
-from orchestrator.ports import NoteState
-from orchestrator.rounds import Round
+from orchestrator.control.ports import NoteState
+from orchestrator.control.rounds import Round
 from orchestrator.spec.model import validate
 from tasks.contract import Failed, Finished, Paused, Released, Stopped
-from tasks.exposition import make_registry
-from tasks.keeper.meters import Figure, Meters
+from tasks.keeper.shared_counters import Figure, Meters
 from tasks.keeper.slots import Slots
+from tasks.metrics_server import make_registry
 from tasks.worker.metrics import make_worker_registry
 from tests.simulated.simulation import Simulation
 

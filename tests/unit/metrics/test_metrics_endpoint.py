@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tasks.endpoint import BadSetting, Endpoint, endpoint_of
-from tasks.exposition import Exposition, make_registry
+from tasks.metrics_endpoint import BadSetting, Endpoint, endpoint_of
+from tasks.metrics_server import Exposition, make_registry
 from tests.servers import free_port
 
 

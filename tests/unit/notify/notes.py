@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestrator.changes import NoteRow
+from orchestrator.control.ports import NoteState, Owed
+from orchestrator.model.changeset import NoteRow
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
-from orchestrator.ports import NoteState, Owed
 from orchestrator.spec.notify import NotifyTable
 
 PATIENCE = 60.0

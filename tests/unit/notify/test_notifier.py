@@ -9,7 +9,7 @@ import pytest
 from notes import Settled, notifying, odd_server, owed
 
 from orchestrator.notify import notifier as notifiers
-from orchestrator.notify import post as posts
+from orchestrator.notify import webhook as posts
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from tests.hook import hook

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from notes import Settled, a_command, notifying
 
-from orchestrator.changes import NoteRow
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import load_settings
+from orchestrator.control.ports import Owed
+from orchestrator.model.changeset import NoteRow
 from orchestrator.notify.policy import Policy, policy_of
-from orchestrator.ports import Owed
-from orchestrator.settings import load_settings
 from orchestrator.spec.model import validate
 from orchestrator.spec.notify import NotifyTable
 from tests.hook import hook

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from notes import Settled, notifying, odd_server, owed
 
-from orchestrator.notify import post as posts
-from orchestrator.notify.post import SIGNATURE, post, sign
+from orchestrator.notify import webhook as posts
+from orchestrator.notify.webhook import SIGNATURE, post, sign
 from tests.hook import Posted, hook
 from tests.installed import program
 from tests.pages import all_blocks

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 from optuna_side import OptunaSide, pruner
 
-from orchestrator.mirror import Mirror
 from orchestrator.pruning import Decision, Direction, Outcome, RuleFailed, build
-from orchestrator.pruning.adapter import OptunaRule, private_study
 from orchestrator.pruning.base import Fold
+from orchestrator.sampling.optuna_pruner import OptunaRule, private_study
+from orchestrator.sampling.staged_storage import Mirror
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:numpy"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from optuna_side import _PRUNERS
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.pruning import NAMES, build
 from orchestrator.pruning.promotion import PromotionRule
 

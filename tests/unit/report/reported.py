@@ -10,9 +10,9 @@ from typing import Any
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.changes import AttemptRow
-from orchestrator.engine.core import Snapshot
-from orchestrator.history.results import summary_of
+from orchestrator.engine.state import Snapshot
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.queries.study_summary import summary_of
 from orchestrator.report.facts import Facts
 from orchestrator.spec.model import validate
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from reported import COMPLETE, FAIL, PRUNED, facts, trial
 
-from orchestrator.report import page, parameters, png
-from orchestrator.report.plots import draw
+from orchestrator.report import page, parameter_plots, png
+from orchestrator.report.all_plots import draw
 
 FLOATS = st.floats(allow_nan=False, allow_infinity=False, width=32)
 CHOICES = st.recursive(
@@ -126,15 +126,15 @@ def test_importances_are_those_of_optuna(fanova: bool, monkeypatch: pytest.Monke
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=3))
     study.optimize(lambda t: sum(each if isinstance(each, float) else 0.1 for each in _ask(t, space)), n_trials=30)
     if not fanova:
-        monkeypatch.setattr(parameters, "MOST_FOR_FANOVA", 10)
+        monkeypatch.setattr(parameter_plots, "MOST_FOR_FANOVA", 10)
     found = facts(study.trials, trials=30)
     importance = optuna.importance
     evaluator = importance.FanovaImportanceEvaluator(seed=0) if fanova else importance.PedAnovaImportanceEvaluator()
 
-    weights = parameters.importances_of(found)
+    weights = parameter_plots.importances_of(found)
 
     assert weights == [importance.get_param_importances(study, evaluator=evaluator)]
-    says = parameters.importances(found, weights).says
+    says = parameter_plots.importances(found, weights).says
     assert says.startswith("fANOVA" if fanova else "PED-ANOVA")
     assert "Of all 30 completed trials" in says
 

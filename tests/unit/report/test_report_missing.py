@@ -8,29 +8,29 @@ from pathlib import Path
 import pytest
 from reported import ordinary
 
-from orchestrator.errors import BadInput
-from orchestrator.report import writing
+from orchestrator.common.errors import BadInput
+from orchestrator.report import write_files
 
 
 def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writing, "find_spec", lambda name: None if name == package else find_spec(name))
+    monkeypatch.setattr(write_files, "find_spec", lambda name: None if name == package else find_spec(name))
 
 
 def test_without_plotly_there_is_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
     without("plotly", monkeypatch)
     with pytest.raises(BadInput) as caught:
-        writing.check_installed()
+        write_files.check_installed()
     assert str(caught.value) == (
         "report: needs plotly, which is not installed; pip install 'trial-orchestrator[report]'"
     )
 
 
 def test_without_matplotlib_there_is_the_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = writing.write(ordinary(), tmp_path, lambda _: None)
+    whole = write_files.write(ordinary(), tmp_path, lambda _: None)
     assert whole.png
     assert whole.missing == ""
     without("matplotlib", monkeypatch)
-    written = writing.write(ordinary(), tmp_path, lambda _: None)
+    written = write_files.write(ordinary(), tmp_path, lambda _: None)
     assert written.html.stat().st_size > 1_000_000
     assert written.png == []
     assert written.missing == "no PNG files: matplotlib is not installed; pip install 'trial-orchestrator[report]'"

@@ -12,9 +12,9 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from reported import FAIL, facts, ordinary, trial
 
-from orchestrator.report import page, writing
+from orchestrator.report import page, write_files
+from orchestrator.report.all_plots import draw
 from orchestrator.report.facts import Facts
-from orchestrator.report.plots import draw
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>\"'&$x^2$"
 
@@ -117,7 +117,7 @@ def test_an_empty_search_is_a_page_too() -> None:
     "name", ["digits", "../../etc/passwd", "a/b", ".", "..", "", "-rf", "ä ö", "x" * 300, "con\0trol", EVIL]
 )
 def test_any_study_has_a_folder_of_its_own_below_reports(tmp_path: Path, name: str) -> None:
-    folder = writing.folder_of(tmp_path, name)
+    folder = write_files.folder_of(tmp_path, name)
     assert folder.parent == tmp_path / "reports"
     assert folder.resolve().parent == folder.parent.resolve()
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", folder.name)
@@ -126,10 +126,10 @@ def test_any_study_has_a_folder_of_its_own_below_reports(tmp_path: Path, name: s
 
 
 def test_a_second_report_replaces_the_first_and_leaves_what_is_not_its_own(tmp_path: Path) -> None:
-    first = writing.write(ordinary(), tmp_path, lambda _: None)
+    first = write_files.write(ordinary(), tmp_path, lambda _: None)
     (tmp_path / "png" / "Notes.png").write_text("mine")
     assert {path.name for path in first.png} >= {"history.png", "slice.png", "timeline.png"}
-    second = writing.write(facts([trial(0)]), tmp_path, lambda _: None)
+    second = write_files.write(facts([trial(0)]), tmp_path, lambda _: None)
     assert second.html == first.html
     assert "somewhere:objective" in second.html.read_text()
     assert {path.name for path in (tmp_path / "png").iterdir()} == {"history.png", "Notes.png"}

@@ -13,10 +13,10 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from reported import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
 
 from orchestrator.report import png
-from orchestrator.report.contour import ticks
+from orchestrator.report.all_plots import draw
+from orchestrator.report.contour_plots import ticks
 from orchestrator.report.facts import PAUSED, RETRIED, RUNNING, Facts
 from orchestrator.report.plot import Plot
-from orchestrator.report.plots import draw
 
 
 def drawn(of: Facts) -> dict[str, Plot]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.schedule import folder as module
 from orchestrator.schedule.folder import Folder
 

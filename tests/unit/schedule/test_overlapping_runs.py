@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.control import journal
+from orchestrator.control.engine_registry import Studies
 from orchestrator.control.journal import Journal, Record
-from orchestrator.control.studies import Studies
 from orchestrator.engine.outputs import Batch
 from orchestrator.spec import Spec
 from tests.simulated.agenda import Agenda, at, valued

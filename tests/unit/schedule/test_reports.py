@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.schedule import reports
-from orchestrator.schedule.reports import Reports
+from orchestrator.control import report_requests
+from orchestrator.control.report_requests import Reports
 
 SECONDS = 30.0
 
@@ -76,7 +76,7 @@ def test_what_goes_wrong_is_said(tmp_path: Path, program: str, said: str) -> Non
 def test_one_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
     writer = Writer(tmp_path, "import time; time.sleep(60)")
     assert writer.reports.ask("a") is None
-    writer.now = reports.LONGEST_SECONDS + 1
+    writer.now = report_requests.LONGEST_SECONDS + 1
     assert writer.wait_for("a") == "failed: not written within 600 s"
     writer.reports.close()
 

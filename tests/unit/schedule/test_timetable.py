@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.timetable import LONGEST, BadCron, Timetable, check_cron, delay, run_name, shortest
+from orchestrator.spec.cron import LONGEST, BadCron, Timetable, check_cron, delay, run_name, shortest
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTS = {

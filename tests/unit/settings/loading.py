@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import BadInput
-from orchestrator.settings import Settings, load_settings
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import Settings, load_settings
 
 PREFIX = "ORCHESTRATOR_"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BadInput
-from orchestrator.settings import ensure_data_dir
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import ensure_data_dir
 
 
 def test_the_data_folder_is_made_for_its_owner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from loading import PREFIX, loaded, refusal
 
-from orchestrator.errors import BadInput
-from orchestrator.settings import Settings, load_settings, without_secrets
-from tasks.endpoint import Endpoint
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import Settings, load_settings, without_secrets
+from tasks.metrics_endpoint import Endpoint
 
 
 def test_defaults() -> None:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from loading import PREFIX, loaded, refusal
 
-from orchestrator.errors import BadInput
-from orchestrator.settings import load_settings
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import load_settings
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from loading import PREFIX, loaded, refusal
 
-from orchestrator.errors import BadInput
-from orchestrator.urls import redact
+from orchestrator.common.errors import BadInput
+from orchestrator.common.urls import redact
 
 
 def test_a_file_may_lie_in_a_folder_whose_name_has_blanks() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec import Spec, parse
 
 BASE = 'name = "a"\nobjective = "m:f"\ntrials = 3\n'

@@ -12,18 +12,18 @@ import optuna
 import pytest
 from spec_text import BASE, made, refusal
 
-from orchestrator.engine.core import Snapshot
+from orchestrator.common.errors import BadInput
+from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
-from orchestrator.errors import BadInput
 from orchestrator.spec import Spec, parse
 from orchestrator.spec.examples import EXAMPLES
-from orchestrator.spec.inline import read_pruner
+from orchestrator.spec.inline_pruner import read_pruner
 from orchestrator.spec.load import DEEPEST_KEY
 from orchestrator.spec.model import LARGEST_LOOKAHEAD, validate
-from orchestrator.spec.pruners import check_pruner
+from orchestrator.spec.pruner_factory import check_pruner
 from orchestrator.spec.reference import keys, sections
-from orchestrator.spec.sampler import LARGEST_CANDIDATES, SAMPLERS
-from orchestrator.spec.samplers import allowed_arguments, build_sampler, check_sampler, sampler_class
+from orchestrator.spec.sampler_factory import allowed_arguments, build_sampler, check_sampler, sampler_class
+from orchestrator.spec.sampler_table import LARGEST_CANDIDATES, SAMPLERS
 
 pytestmark = pytest.mark.timeout(60)
 

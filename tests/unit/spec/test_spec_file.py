@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spec_text import BASE, FULL, refusal
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec import load, parse
 from orchestrator.spec.load import LARGEST_FILE
 

@@ -10,8 +10,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spec_text import BASE
 
-from orchestrator.errors import BadInput
-from orchestrator.spec.inline import read_pruner
+from orchestrator.common.errors import BadInput
+from orchestrator.spec.inline_pruner import read_pruner
 
 
 @pytest.mark.parametrize(

@@ -292,8 +292,8 @@ def test_frozen() -> None:
 def test_importing_is_light() -> None:
     """No heavy package comes in with the spec."""
     code = (
-        "import sys, orchestrator.spec.inline, orchestrator.spec.pruners, orchestrator.spec.samplers\n"
-        "import orchestrator.settings, orchestrator.objective_check\n"
+        "import sys, orchestrator.spec.inline_pruner, orchestrator.spec.pruner_factory\n"
+        "import orchestrator.spec.sampler_factory, orchestrator.common.settings, orchestrator.spec.objective_check\n"
         "print(sorted({'optuna', 'torch', 'celery', 'numpy', 'sqlalchemy', 'redis'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

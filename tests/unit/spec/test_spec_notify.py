@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from spec_text import BASE, made, refusal
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.report.sections import spec as shown_in_the_report
 from orchestrator.spec import Spec, differences
 from orchestrator.spec.notify import NotifyTable, redact_webhook

@@ -12,7 +12,7 @@ from spec_text import check_refused, made
 
 from orchestrator.pruning import NAMES, build
 from orchestrator.spec import Spec
-from orchestrator.spec.pruner import OPTUNAS, RULES, AshaPruner
+from orchestrator.spec.pruner_table import OPTUNAS, RULES, AshaPruner
 
 CHECKS = {"n_warmup_steps": 0, "interval_steps": 1}
 ASHA = {"min_resource": "auto", "reduction_factor": 4, "min_early_stopping_rate": 0, "bootstrap_count": 0}

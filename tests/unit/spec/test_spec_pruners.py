@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from spec_text import made
 
-from orchestrator.errors import BadInput
-from orchestrator.spec.pruners import build_pruner, check_pruner
+from orchestrator.common.errors import BadInput
+from orchestrator.spec.pruner_factory import build_pruner, check_pruner
 
 MODULE = """
 import warnings

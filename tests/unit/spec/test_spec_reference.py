@@ -9,9 +9,9 @@ from spec_text import BASE
 
 from orchestrator.spec import parse
 from orchestrator.spec.examples import EXAMPLES
-from orchestrator.spec.pruners import check_pruner
+from orchestrator.spec.pruner_factory import check_pruner
 from orchestrator.spec.reference import COMMAND, Section, keys, meanings, reference, sections
-from orchestrator.spec.samplers import check_sampler
+from orchestrator.spec.sampler_factory import check_sampler
 
 PAGE = Path(__file__).parents[3] / "docs" / "spec.md"
 NAMES = [section.name for section in sections()]

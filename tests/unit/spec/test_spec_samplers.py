@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from spec_text import made
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec import Spec
-from orchestrator.spec.samplers import build_sampler, check_sampler
+from orchestrator.spec.sampler_factory import build_sampler, check_sampler
 
 PARAMETER = "[space]\nx = { type = 'float', low = 0, high = 1 }\n"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from spec_text import BASE, check_refused, made
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec import Spec, differences, parse
 from orchestrator.spec.schedule import LastRun, RunTable, ScheduleTable
 

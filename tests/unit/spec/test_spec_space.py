@@ -11,7 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spec_text import check_refused, made
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec import Spec
 
 # What is refused: the text after the required keys, and pieces of the message in their order.

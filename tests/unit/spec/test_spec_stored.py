@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from spec_text import FULL, made
 
-from orchestrator.errors import BadInput
+from orchestrator.common.errors import BadInput
 from orchestrator.spec import Spec, parse
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from orchestrator.changes import AttemptRow
-from orchestrator.history.recorded import ListedTrial, TrialHead
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.records import ListedTrial, TrialHead
 
 BEGUN = datetime(2026, 1, 1, tzinfo=UTC)
 NOW = BEGUN + timedelta(seconds=100)

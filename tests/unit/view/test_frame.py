@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from view_notices import ended, failed, folded, progress, slot
 
-from orchestrator.notices import Best, Notice
-from orchestrator.view.frame import short_names
-from orchestrator.view.live import render
-from orchestrator.view.state import ViewState, fold
+from orchestrator.model.progress_events import Best, Notice
+from orchestrator.terminal.live_frame import short_names
+from orchestrator.terminal.live_state import ViewState, fold
+from orchestrator.terminal.live_view import render
 
 SIZES = [(80, 24), (200, 60), (120, 40), (40, 10), (20, 5), (10, 1)]
 MANY = tuple(slot(index, trial=100 + index) for index in range(64))

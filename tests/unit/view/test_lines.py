@@ -8,8 +8,8 @@ import math
 import pytest
 from view_notices import ended, failed, progress
 
-from orchestrator.notices import Notice, OtherSource, SlotLine, TakenUp
-from orchestrator.view.lines import LineView, traceback_lines
+from orchestrator.model.progress_events import Notice, OtherSource, SlotLine, TakenUp
+from orchestrator.terminal.log_view import LineView, traceback_lines
 
 
 def logged(*notices: Notice) -> list[str]:

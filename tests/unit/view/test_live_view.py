@@ -10,9 +10,9 @@ import pytest
 from rich.console import Console
 from view_notices import ended, progress
 
-from orchestrator.view.base import make_view
-from orchestrator.view.lines import LineView
-from orchestrator.view.live import DRAW_SECONDS, LiveView
+from orchestrator.terminal.live_view import DRAW_SECONDS, LiveView
+from orchestrator.terminal.log_view import LineView
+from orchestrator.terminal.views import make_view
 
 
 class _Terminal(io.StringIO):
@@ -53,7 +53,7 @@ def test_a_terminal_gets_the_live_view(
 @pytest.fixture(autouse=True)
 def no_refresh_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     """Frames come from notices alone, whatever the time a test takes."""
-    monkeypatch.setattr("orchestrator.view.live.REFRESHES", 0.001)
+    monkeypatch.setattr("orchestrator.terminal.live_view.REFRESHES", 0.001)
 
 
 class _Clock:
@@ -120,7 +120,7 @@ def test_a_view_that_saw_nothing_shows_nothing() -> None:
 
 def test_the_line_log_needs_no_rich() -> None:
     script = (
-        "import io, sys; from orchestrator.view.base import make_view; make_view(io.StringIO());"
+        "import io, sys; from orchestrator.terminal.views import make_view; make_view(io.StringIO());"
         "sys.exit('rich' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

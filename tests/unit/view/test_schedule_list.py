@@ -10,16 +10,16 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.history.overview import Overview
-from orchestrator.notices import Best, Progress
+from orchestrator.model.planned_run import Known, Slot, SlotState
+from orchestrator.model.progress_events import Best, Progress
+from orchestrator.model.study_status import Overview
 from orchestrator.schedule.folder import Contents, Schedule
 from orchestrator.schedule.listing import Listed, listing
-from orchestrator.schedule.slot import Known, Slot, SlotState
 from orchestrator.spec import parse
-from orchestrator.timetable import run_name
-from orchestrator.view.overview import render_list, render_status
-from orchestrator.view.overview import to_json as overview_to_json
-from orchestrator.view.schedules import describe, render, to_json
+from orchestrator.spec.cron import run_name
+from orchestrator.terminal.overview import render_list, render_status
+from orchestrator.terminal.overview import to_json as overview_to_json
+from orchestrator.terminal.schedule_table import describe, render, to_json
 
 SPEC = """
 name = "nightly"

@@ -9,9 +9,9 @@ from rich.cells import cell_len
 from rich.console import Console
 from view_notices import progress
 
-from orchestrator.history.overview import Overview, Work
-from orchestrator.notices import Best
-from orchestrator.view.overview import render_list, render_status, to_json
+from orchestrator.model.progress_events import Best
+from orchestrator.model.study_status import Overview, Work
+from orchestrator.terminal.overview import render_list, render_status, to_json
 
 NOW = 1_700_000_100.0
 BEST = Best(number=3, value=0.98765, params={"lr": 0.1})

@@ -9,8 +9,8 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
-from orchestrator.notices import Best
-from orchestrator.view.summary import Epochs, Model, Summary, Trials, percentiles, render_summary, to_json
+from orchestrator.model.progress_events import Best
+from orchestrator.terminal.summary import Epochs, Model, Summary, Trials, percentiles, render_summary, to_json
 
 SUMMARY = Summary(
     study="digits",

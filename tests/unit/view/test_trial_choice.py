@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from listed import NOW, head
 
-from orchestrator.history.listing import SORTS, choose, standing
+from orchestrator.queries.trial_selection import SORTS, choose, standing
 
 HEADS = [
     head(0, "COMPLETE", 0.5, epochs=9),

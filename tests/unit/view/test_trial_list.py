@@ -13,9 +13,9 @@ from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.text import Text
 
-from orchestrator.history.recorded import ListedTrial
-from orchestrator.view.columns import Column, lay_out
-from orchestrator.view.trials import remarks, render, to_json
+from orchestrator.model.records import ListedTrial
+from orchestrator.terminal.table_layout import Column, lay_out
+from orchestrator.terminal.trial_table import remarks, render, to_json
 
 PRUNED = {"pruned_by": {"rule": "median", "step": 5, "value": 0.1, "threshold": 0.4, "peers": 3}}
 FAILED = {"failure": {"cause": "exception", "error": "ValueError", "message": "bad\nrate", "traceback": "…"}}

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 import pytest
 from view_notices import ended, folded, progress, slot
 
-from orchestrator.notices import Notice, OtherSource
-from orchestrator.view.state import FORGET_SECONDS, RECENT, ViewState, fold
+from orchestrator.model.progress_events import Notice, OtherSource
+from orchestrator.terminal.live_state import FORGET_SECONDS, RECENT, ViewState, fold
 
 
 def after(*notices: tuple[float, Notice]) -> ViewState:

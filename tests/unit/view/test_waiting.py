@@ -6,8 +6,8 @@ import io
 
 import pytest
 
-from orchestrator.view import waiting as module
-from orchestrator.view.waiting import waiting
+from orchestrator.terminal import progress_bar as module
+from orchestrator.terminal.progress_bar import waiting
 
 
 class Terminal(io.StringIO):

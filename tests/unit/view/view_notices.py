@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.notices import Best, Notice, Progress, SlotLine, TrialEnded
-from orchestrator.view.state import ViewState, fold
+from orchestrator.model.progress_events import Best, Notice, Progress, SlotLine, TrialEnded
+from orchestrator.terminal.live_state import ViewState, fold
 
 BEST = Best(number=4, value=0.98333, params={"lr": 0.00123456, "optimizer": "Adam", "units": 128})
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.errors import BadInput
-from orchestrator.web.access import GENERATED, check_exposure, check_free, given, made
+from orchestrator.common.errors import BadInput
+from orchestrator.web.credentials import GENERATED, check_exposure, check_free, given, made
 
 NAME = "ORCHESTRATOR_FLOWER_AUTH"
 

@@ -14,10 +14,10 @@ from flower.views.monitor import Metrics
 from flower.views.tasks import TASK_COLUMNS
 from tornado.options import options
 
-from orchestrator.errors import BadInput
-from orchestrator.settings import Settings
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import Settings
 from orchestrator.web import flower
-from orchestrator.web.access import GENERATED
+from orchestrator.web.credentials import GENERATED
 from tests.servers import free_port
 
 

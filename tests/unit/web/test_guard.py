@@ -10,7 +10,7 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from orchestrator.web.guard import Guard
+from orchestrator.web.auth_middleware import Guard
 
 CREDENTIALS = "admin:pass:word"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.changes import AttemptRow, DecisionAction, DecisionRow
-from orchestrator.history.recorded import StudyFacts, TrialFacts
+from orchestrator.model.changeset import AttemptRow, DecisionAction, DecisionRow
+from orchestrator.model.records import StudyFacts, TrialFacts
 
 AT = 1_700_000_000.0
 MEDIAN = {"name": "median", "n_startup_trials": 5}

@@ -8,8 +8,8 @@ import math
 import pytest
 from stories import AT, FAILURE, PROMOTED, attempt, facts, row
 
-from orchestrator.history.answer import to_json
-from orchestrator.history.why import explain
+from orchestrator.terminal.why_json import to_json
+from orchestrator.terminal.why_text import explain
 
 
 def test_what_is_foreign_cannot_move_the_cursor() -> None:

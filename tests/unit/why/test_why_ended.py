@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from stories import ASHA, FAILURE, attempt, facts, row
 
-from orchestrator.history.answer import to_json
-from orchestrator.history.why import explain
+from orchestrator.terminal.why_json import to_json
+from orchestrator.terminal.why_text import explain
 
 PRINTED = "'orchestrator logs search 9' shows what it printed,"
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from stories import PROMOTED, PROMOTION, attempt, facts, row
 
-from orchestrator.history.why import explain
 from orchestrator.pruning import Decision
+from orchestrator.terminal.why_text import explain
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from stories import ASHA, MEDIAN, attempt, facts, row
 
-from orchestrator.history.why import explain
+from orchestrator.terminal.why_text import explain
 
 IMPATIENT = "no improvement in the last 4 reports: best of them 0.41"
 

@@ -1,0 +1,1 @@
+"""What every layer uses: errors, settings, checked values, files, signals, formatting."""

@@ -1,0 +1,79 @@
+"""One run at a time in one data folder."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orchestrator.common.errors import BadInput
+
+WAIT_SECONDS = 10.0
+"""How long the processes of a run that was killed may take to be gone."""
+
+
+@contextmanager
+def data_lock(folder: Path) -> Iterator[int]:
+    """Holds the folder's lock; yields its descriptor.
+
+    Every process that a run starts inherits the descriptor. So the lock outlives a run that was killed for as long as
+    anything it started still lives, and nothing is ever doubled.
+
+    Raises:
+        BadInput: another run has the folder.
+    """
+    path = folder / "lock"
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        _wait_for(fd, folder)
+        os.ftruncate(fd, 0)
+        os.write(fd, str(os.getpid()).encode())
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a run has the folder, or something that it started still lives."""
+    try:
+        fd = os.open(folder / "lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _wait_for(fd: int, folder: Path) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
+            # A run that lives is refused at once; one that was killed leaves processes that end within moments.
+            if (holder.isdigit() and _alive(int(holder))) or time.monotonic() > deadline:
+                raise BadInput(
+                    str(folder),
+                    f"another run is using this data folder (process {holder or 'unknown'})",
+                    "wait for it, stop it, or set ORCHESTRATOR_DATA_DIR to another folder",
+                ) from None
+            time.sleep(0.05)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

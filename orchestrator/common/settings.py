@@ -1,0 +1,242 @@
+"""Settings from the environment, the only place that reads it, and the data folder."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from orchestrator.common.errors import BadInput
+from orchestrator.common.urls import Refused, check_folder, check_redis, check_storage, check_store
+from tasks.metrics_endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
+from tasks.metrics_endpoint import PASSWORD as METRICS_PASSWORD
+from tasks.objective_allowlist import NotAList, split_list
+from tasks.objective_path import split_path
+from tasks.signing import Keyring, read_keys
+
+PREFIX = "ORCHESTRATOR_"
+
+
+def _check_objective_path(text: str) -> str:
+    if "\0" in text:
+        raise Refused("contains a NUL character", f"give folders, separated by '{os.pathsep}'")
+    return os.pathsep.join(map(str, split_path(text)))
+
+
+def _check_objectives(text: str) -> str:
+    try:
+        return ",".join(split_list(text))
+    except NotAList as error:
+        raise Refused(str(error), "write names of modules, separated by commas, or * for everything") from None
+
+
+class Settings(BaseSettings):
+    """What the environment says. Made by ``load_settings``; a bare ``Settings()`` is all defaults.
+
+    Attributes:
+        storage_url: The database that is the truth; None for an SQLite file in ``data_dir``.
+        redis_url: Broker, stream and verdicts; None for an embedded server.
+        checkpoint_url: Where checkpoints are kept, an absolute path or a URL; None for ``checkpoints`` in ``data_dir``.
+        artifact_url: Where models and other files of trials are kept, likewise; None for ``artifacts`` in ``data_dir``.
+        objective_path: Folders of the user's own code, absolute, separated as in ``PATH``.
+        objectives: What workers admit, separated by commas; empty for the default.
+        flower_auth: What Flower asks for, user:password; empty for what is made in ``data_dir``.
+        flower_auth_file: The file that holds it instead.
+        dashboard_auth: What the dashboard asks for, likewise.
+        dashboard_auth_file: The file that holds it instead.
+        signing_key: Keys that sign and verify what crosses Redis, separated by commas; see ``keyring``.
+        signing_key_file: A file with these keys instead.
+        data_dir: Embedded state, checkpoints, models, logs.
+        heartbeat: Seconds between two signs of life.
+        lease: Seconds without one after which something counts as lost.
+        loop_limit: Seconds without progress after which the control plane leaves its lease to end.
+        log_format: How ``serve`` and workers write their logs.
+        metrics_port: Where they show metrics to Prometheus; 0 for nowhere.
+        metrics_address: The address of it.
+        metrics_password: What whoever asks for them has to know; empty for nothing.
+        metrics_password_file: The file that holds it instead.
+        notify_urls: Where the endpoints are that specs name, as ``name=url`` pairs.
+        notify_urls_file: The file that holds them instead.
+        notify_key: What notes are signed with; empty for nothing.
+        notify_key_file: The file that holds it instead.
+        notify_commands: Whether the commands of specs are run.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+    # These may hold a password, and a settings object ends up in logs.
+    storage_url: Annotated[str, AfterValidator(check_storage)] | None = Field(default=None, repr=False)
+    redis_url: Annotated[str, AfterValidator(check_redis)] | None = Field(default=None, repr=False)
+    checkpoint_url: Annotated[str, AfterValidator(check_store)] | None = Field(default=None, repr=False)
+    artifact_url: Annotated[str, AfterValidator(check_store)] | None = Field(default=None, repr=False)
+    objective_path: Annotated[str, AfterValidator(_check_objective_path)] = ""
+    objectives: Annotated[str, AfterValidator(_check_objectives)] = ""
+    flower_auth: str = Field(default="", repr=False)
+    flower_auth_file: str = ""
+    dashboard_auth: str = Field(default="", repr=False)
+    dashboard_auth_file: str = ""
+    signing_key: str = Field(default="", repr=False)
+    signing_key_file: str = ""
+    data_dir: Annotated[Path, AfterValidator(check_folder)] = Path(".orchestrator")
+    heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
+    lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0
+    loop_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    log_format: Literal["text", "json"] = "text"
+    metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
+    metrics_address: str = LOOPBACK
+    metrics_password: str = Field(default="", repr=False)
+    metrics_password_file: str = ""
+    notify_urls: str = Field(default="", repr=False)
+    notify_urls_file: str = ""
+    notify_key: str = Field(default="", repr=False)
+    notify_key_file: str = ""
+    notify_commands: bool = False
+
+    @model_validator(mode="after")
+    def _check_lease(self) -> Settings:
+        if self.lease <= self.heartbeat:
+            raise Refused(
+                f"the lease of {self.lease:g} s is not longer than the heartbeat of {self.heartbeat:g} s",
+                f"set {PREFIX}LEASE to three heartbeats, or shorten {PREFIX}HEARTBEAT",
+                "lease",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Settings:
+        try:
+            read_keys(self.signing_key, self.signing_key_file)
+        except BadSetting as error:
+            raise Refused(error.problem, error.remedy, error.variable.removeprefix(PREFIX).lower()) from None
+        return self
+
+    def keyring(self) -> Keyring:
+        """Returns the keys that sign and verify what crosses Redis; none where none are set."""
+        return Keyring(read_keys(self.signing_key, self.signing_key_file))
+
+    def metrics(self, port: int | None = None) -> Endpoint | None:
+        """Returns where metrics are shown, ``None`` for nowhere; ``port`` is what the command line says.
+
+        Raises:
+            BadInput: others could ask without a password, or the password cannot be read.
+        """
+        if not (chosen := self.metrics_port if port is None else port):
+            return None
+        try:
+            password = read_secret(METRICS_PASSWORD, self.metrics_password, self.metrics_password_file)
+            return Endpoint(chosen, self.metrics_address, password)
+        except BadSetting as error:
+            raise BadInput(error.variable, error.problem, error.remedy) from None
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The environment comes in through load_settings alone, which takes any mapping.
+        return (init_settings,)
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Reads the settings. An empty variable counts as unset, a foreign ``ORCHESTRATOR_*`` one is left alone.
+
+    Args:
+        environ: What to read; the environment of the process by default.
+
+    Raises:
+        BadInput: a variable is wrong or nearly named like a known one; passwords are masked in the message.
+    """
+    given = os.environ if environ is None else environ
+    names = {PREFIX + field.upper() for field in Settings.model_fields}
+    for name in given:
+        _check_name(name, names)
+    source = EnvSettingsSource(Settings)
+    source.env_vars = {name.lower(): given[name].strip() for name in names if given.get(name, "").strip()}
+    try:
+        return Settings(**source())
+    except ValidationError as error:
+        raise _bad_input(error) from None
+
+
+def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
+    """Returns an environment for a worker: without what only the control plane has to know."""
+    secret = (f"{PREFIX}STORAGE_URL", f"{PREFIX}NOTIFY_")
+    return {name: value for name, value in environ.items() if not name.startswith(secret)}
+
+
+def _check_name(name: str, known: set[str]) -> None:
+    if name in known or not name.upper().startswith(PREFIX):
+        return
+    short = name.upper().removeprefix(PREFIX)[:100]
+    for right in sorted(known):
+        wanted = right.removeprefix(PREFIX)
+        # 0.85 lets a word such as RELEASE pass beside LEASE; swapped letters of a short word fall below it.
+        close = difflib.SequenceMatcher(None, short, wanted).ratio() >= 0.85
+        if close or sorted(short) == sorted(wanted):
+            shown = name if name.isprintable() and len(name) <= 120 else repr(name[:120])
+            raise BadInput(shown, "there is no such setting", f"did you mean '{right}'?")
+
+
+def _bad_input(error: ValidationError) -> BadInput:
+    first = error.errors(include_url=False)[0]
+    context: dict[str, Any] = first.get("ctx", {})
+    fault = context.get("error")
+    field = str(first["loc"][0]) if first["loc"] else getattr(fault, "field", "")
+    variable = PREFIX + field.upper()
+    if isinstance(fault, Refused):
+        return BadInput(variable, fault.problem, fault.remedy)
+    return BadInput(variable, f"is {str(first['input'])[:60]!r}", _remedy(field, first["type"], context))
+
+
+def _remedy(field: str, kind: str, context: Mapping[str, Any]) -> str:
+    if kind == "literal_error":
+        return f"it must be {context['expected']}"
+    if kind.startswith("bool"):
+        return "it must be 1 or 0"
+    if field == "metrics_port":
+        return "it must be a port, or 0 for none"
+    remedy = "it must be a number of seconds"
+    bounds = {"greater_than": ("gt", "above"), "less_than_equal": ("le", "at most")}
+    if kind in bounds:
+        name, words = bounds[kind]
+        remedy += f" {words} {context[name]:g}"
+    return remedy
+
+
+def ensure_data_dir(path: Path) -> Path:
+    """Creates the folder if need be, for its owner alone, and returns it as an absolute path.
+
+    Raises:
+        BadInput: it cannot be created, is no folder, or takes no files.
+    """
+    where = str(path) if str(path).isprintable() and len(str(path)) <= 300 else repr(str(path)[:300])
+    remedy = f"choose another folder with {PREFIX}DATA_DIR"
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise BadInput(where, "is not a folder, or lies below a file", remedy) from None
+    except (OSError, ValueError) as error:
+        raise BadInput(where, f"cannot be created: {_reason(error)}", remedy) from None
+    try:
+        # Only trying tells: root passes every permission check, and a file system may be read-only or full.
+        with tempfile.NamedTemporaryFile(dir=path, prefix=".probe-"):
+            pass
+    except OSError as error:
+        raise BadInput(where, f"takes no files: {_reason(error)}", remedy) from None
+    return path.resolve()
+
+
+def _reason(error: Exception) -> str:
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,0 +1,219 @@
+"""Commands that people have given, applied to the studies."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from orchestrator.common.errors import BadInput
+from orchestrator.control.engine_registry import Studies
+from orchestrator.control.ports import Books, Clock, Command, Pruners
+from orchestrator.control.scheduled_runs import Scheduling
+from orchestrator.control.study_boundary import Unsettled, is_of_the_study
+from orchestrator.engine.study import StudyEngine
+from orchestrator.model.planned_run import DEFINE, OPERATION
+from orchestrator.model.suspension import describe, refusal
+from orchestrator.spec import Spec
+from orchestrator.spec.configuration import check_configuration
+from orchestrator.spec.sampler_factory import check_sampler
+
+_TAKE_UP = ("submit", "resume", "stop")
+"""Commands that take up a study that is suspended; it is suspended again where the cause is still there."""
+
+_MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
+"""Keys of a spec from which an engine's rules and sampler are made."""
+
+log = logging.getLogger(__name__)
+
+
+def check_retry(study: str, number: Any, state: str | None) -> None:
+    """Checks that a trial can be made again.
+
+    Args:
+        study: Name of the study.
+        number: The trial's.
+        state: By Optuna's name; None where there is no such trial.
+
+    Raises:
+        BadInput: there is no such trial, or it has not ended.
+    """
+    where = f"trial {number} of study '{study}'"
+    if state is None:
+        raise BadInput(where, "there is no such trial")
+    if state in ("RUNNING", "WAITING"):
+        raise BadInput(where, "has not ended yet", "only a trial that has ended can be retried")
+
+
+class _Later(Exception):
+    """The command has to wait: a pruner of the user's own is being made, or asked."""
+
+
+class Steering:
+    """Applies commands of the table, oldest first.
+
+    Args:
+        store: Where commands and studies are.
+        studies: The studies at hand.
+        only: Name of the one study whose commands are applied; those of all when empty.
+        clock: Time.
+        settle: Commits what the studies have staged.
+        take_up: Reads a study, as at the start, and makes the world agree with it.
+        check_notify: Refuses a spec that names whom nobody could tell.
+        pruners: Where pruner classes of the user's own are made.
+        scheduling: What becomes of scheduled runs; whoever looks after one study alone has nothing to do with them.
+    """
+
+    def __init__(
+        self,
+        store: Books,
+        studies: Studies,
+        only: str,
+        clock: Clock,
+        *,
+        settle: Callable[[], object],
+        take_up: Callable[[str], None],
+        check_notify: Callable[[Spec], None],
+        pruners: Pruners,
+        scheduling: Scheduling | None,
+    ) -> None:
+        self._store = store
+        self._studies = studies
+        self._only = only
+        self._clock = clock
+        self._settle = settle
+        self._take_up = take_up
+        self._check_notify = check_notify
+        self._pruners = pruners
+        self._scheduling = scheduling
+        # Studies whose commands were put off.
+        self._deferred: set[str] = set()
+
+    @property
+    def waits_for_pruner(self) -> bool:
+        """Whether a command was put off until a pruner of the user's own has answered."""
+        return bool(self._deferred) or (self._scheduling is not None and self._scheduling.waits_for_pruner)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to do that nobody rings for."""
+        return self._scheduling is not None and self._scheduling.has_news
+
+    def apply(self) -> dict[Command, str]:
+        """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
+        answers = {}
+        slots = []
+        self._deferred.clear()
+        for command in self._store.pending_commands():
+            if self._only and command.study != self._only:
+                continue
+            if command.unreadable:
+                problem = BadInput(f"command '{command.operation}' of study '{command.study}'", command.unreadable)
+                log.warning("%s", problem, extra={"action": "command_unreadable"})
+                answers[command] = json.dumps({"error": str(problem)})
+                continue
+            if command.operation == OPERATION:
+                slots.append(command)
+                continue
+            if command.operation == DEFINE and self._scheduling is None:
+                continue
+            try:
+                self._wait_for_pruner(command.study)
+                answer = self._apply(command)
+            except _Later:
+                self._deferred.add(command.study)
+                continue
+            except BadInput as error:
+                answer = {"error": str(error)}
+            except Unsettled:
+                continue
+            except Exception as error:
+                if not is_of_the_study(error):
+                    raise
+                answer = {"error": str(self._fail(command, error))}
+            answers[command] = json.dumps(answer)
+        if self._scheduling is not None:
+            with contextlib.suppress(Unsettled):
+                answers |= {command: json.dumps(answer) for command, answer in self._scheduling.apply(slots).items()}
+                self._scheduling.tend()
+        return answers
+
+    def _wait_for_pruner(self, study: str) -> None:
+        """Puts a command off while its study waits for its own pruner, or an earlier command of it does."""
+        if study in self._deferred or (study in self._studies and self._studies[study].waits):
+            raise _Later
+
+    def _fail(self, command: Command, error: Exception) -> BadInput:
+        """Suspends the study of a command that could not be applied; returns what is answered."""
+        if command.study in self._studies or command.study in self._store.names().values():
+            self._studies.suspend(command.study, error)
+            return refusal(command.study, describe(error))
+        problem = f"cannot be applied: {describe(error)}"
+        log.error("command %s %s", command.id, problem, extra={"action": "command_failed"})
+        return BadInput(f"command '{command.operation}'", problem)
+
+    def _apply(self, command: Command) -> dict[str, Any]:
+        name = command.study
+        if name in self._studies.suspended:
+            if command.operation not in _TAKE_UP:
+                self._studies.check_at_hand(name)
+            self._take_up(name)
+            if command.operation == "resume" and self._studies[name].state != "paused":
+                return {"study": name, "state": self._studies[name].state}
+        if command.operation == "submit":
+            self._submit(name, Spec.from_json(command.payload))
+        elif command.operation == DEFINE and self._scheduling is not None:
+            return self._scheduling.define(command)
+        elif command.operation == "enqueue":
+            return self._enqueue(self._at_hand(name), command.payload.get("params"))
+        elif command.operation == "retry":
+            return self._retry(self._at_hand(name), command.payload.get("trial"))
+        elif command.operation == "reconcile":
+            self._settle()
+            self._take_up(name)
+        elif name not in self._studies:
+            return {"study": name, "state": self._store.load(name).state}
+        elif command.operation in ("pause", "resume", "stop"):
+            self._studies.feed(self._studies[name], command.operation)
+        else:
+            raise BadInput(f"command '{command.operation}'", "is not one this version knows")
+        return {"study": name, "state": self._studies[name].state}
+
+    def _at_hand(self, name: str) -> StudyEngine:
+        """Returns a study that may have ended, and need not be held in memory any more."""
+        if name not in self._studies:
+            self._studies.load(name)
+        return self._studies[name]
+
+    def _enqueue(self, engine: StudyEngine, params: Any) -> dict[str, Any]:
+        check_configuration(engine.spec, params, f"study '{engine.name}'")
+        return self._add(engine, "enqueue", params=params)
+
+    def _retry(self, engine: StudyEngine, number: Any) -> dict[str, Any]:
+        known = type(number) is int and 0 <= number < engine.trials.count
+        check_retry(engine.name, number, engine.mirror.get_trial(number).state.name if known else None)
+        return self._add(engine, "retry", trial=number)
+
+    def _add(self, engine: StudyEngine, call: str, **fields: Any) -> dict[str, Any]:
+        """Feeds what makes a trial; answers with its number."""
+        number = engine.trials.count
+        self._studies.feed(engine, call, **fields)
+        return {"study": engine.name, "state": engine.state, "trial": number}
+
+    def _submit(self, name: str, spec: Spec) -> None:
+        # Here too: whether a class can be imported is a question of this host.
+        check_sampler(spec, f"study '{name}'")
+        if not self._pruners.check(spec):
+            raise _Later
+        self._check_notify(spec)
+        known = self._studies[name].spec if name in self._studies else None
+        anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
+        if anew and known is not None:
+            self._settle()
+        snapshot = self._store.create(spec, self._clock.wall())
+        spec = spec.model_copy(update={"run": snapshot.spec.run})
+        if anew:
+            self._studies.open(snapshot)
+        self._studies.feed(self._studies[name], "extend", spec=spec.to_json())

@@ -1,0 +1,184 @@
+"""What is committed and still has to be done: told to workers, to Celery, to whoever asked, and to the stream."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TypeVar
+
+from orchestrator.control.engine_registry import Studies
+from orchestrator.control.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
+from orchestrator.control.study_boundary import is_of_the_study
+from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
+from tasks.contract import Confirmation
+from tasks.server_errors import is_wrong_type, unavailable
+
+T = TypeVar("T")
+
+
+class Actions:
+    """Keeps what is to be done over a broken connection, for all of it can be done twice.
+
+    Args:
+        events: The stream.
+        broker: Where tasks wait.
+        checkpoints: Where checkpoints that nobody needs any more are thrown.
+        artifacts: Where models and other files are.
+        studies: The studies at hand: what cannot be done for one of them suspends it.
+        passed: Told of each step.
+        now: The time spent looking, in seconds, by which ``sent`` goes.
+
+    Attributes:
+        acknowledge: Entries of the stream that may be dropped, each with the study that it is about.
+        sent: When this control plane has sent a task, by its token.
+    """
+
+    def __init__(
+        self,
+        events: Stream,
+        broker: Broker,
+        checkpoints: Checkpoints,
+        artifacts: Artifacts,
+        studies: Studies,
+        passed: Passed,
+        now: Callable[[], float],
+    ) -> None:
+        self._events = events
+        self._broker = broker
+        self._checkpoints = checkpoints
+        self._artifacts = artifacts
+        self._studies = studies
+        self._passed = passed
+        self._now = now
+        self.sent: dict[str, float] = {}
+        self.confirmations: dict[str, Confirmation] = {}
+        self.acknowledge: dict[bytes, str] = {}
+        self._revokes: list[Revoke] = []
+        self._answers: list[tuple[str, Answer]] = []
+        self._sends: list[Send] = []
+        self._holds_sends = False
+        self._results: list[tuple[str, str]] = []
+
+    def add(self, study: str, batch: Batch) -> None:
+        """Takes what came of a study's batch, once it is committed."""
+        self.confirmations |= batch.confirmations
+        self._revokes += batch.revokes
+        self._answers += ((study, answer) for answer in batch.answers)
+        self._sends += (self._studies.addressed(study, send) for send in batch.sends)
+        for location in batch.discards:
+            self._checkpoints.throw(location)
+        for id in batch.artifact_discards:
+            self._artifacts.throw(id)
+        if batch.sweep is not None:
+            self._artifacts.sweep(batch.sweep)
+
+    def answer_commands(self, results: Iterable[tuple[str, str]]) -> None:
+        """Takes the answers to commands, by key, once they are committed."""
+        self._results += results
+
+    @contextmanager
+    def holding_sends(self) -> Iterator[None]:
+        """Inside, no task is sent. Then they go in the order in which slots are to take them: by priority, trials that
+        were cut off, and by number."""
+        self._holds_sends = True
+        try:
+            yield
+        finally:
+            self._holds_sends = False
+            self._sends.sort(key=lambda send: (-send.priority, send.job.attempt == 1, send.job.trial))
+
+    def on_its_way(self) -> set[str]:
+        """Returns the tokens whose tasks are still to be sent."""
+        return {send.job.token for send in self._sends}
+
+    def stop(self, confirmations: Mapping[str, Confirmation]) -> None:
+        """Takes verdicts on attempts whose study is no more."""
+        self.confirmations |= confirmations
+        self._revokes += map(Revoke, confirmations)
+
+    def withdraw_confirmations(self, studies: Container[str]) -> None:
+        """Drops the confirmations of these studies: they may have come of what is not committed."""
+        self.confirmations = {
+            token: each for token, each in self.confirmations.items() if self._studies.name_of(token) not in studies
+        }
+
+    def withdraw(self, study: str) -> None:
+        """Drops what may have come of what is not committed, and keeps the study's entries in the stream: they are
+        read again."""
+        self.withdraw_confirmations((study,))
+        self.acknowledge = {entry: name for entry, name in self.acknowledge.items() if name != study}
+
+    def do(self) -> None:
+        """Does it all; what was done is struck off at once. Verdicts and their doorbells first: they free a slot.
+
+        Raises:
+            what a client raises when Redis or the broker is away; the rest is done at the next call.
+        """
+        try:
+            self._tell()
+        except Exception as error:
+            if (found := unavailable(error)) is not None and found.full:
+                # What is committed may go, and it is what makes room for the rest.
+                self._acknowledge()
+            raise
+        self._acknowledge()
+
+    def _tell(self) -> None:
+        if self.confirmations:
+            self._for_each(
+                list(self.confirmations.items()),
+                lambda item: self._studies.name_of(item[0]),
+                lambda items: self._events.confirm(dict(items)),
+            )
+            self.confirmations = {}
+            self._passed(Step.CONFIRMED)
+        while self._revokes:
+            self._broker.revoke(self._revokes[0].token)
+            self._revokes.pop(0)
+            self._passed(Step.REVOKED)
+        if self._answers:
+            self._for_each(
+                self._answers,
+                lambda item: item[0],
+                lambda items: self._events.reply([answer.reply for _, answer in items]),
+            )
+            self._answers = []
+            self._passed(Step.REPLIED)
+        blocked = []
+        while self._sends and not self._holds_sends:
+            send = self._sends[0]
+            with self._studies.guarded(send.job.study):
+                try:
+                    self._broker.send(send.job, send.queue, priority=send.priority)
+                except Exception as error:
+                    if not is_wrong_type(error):
+                        raise
+                    # It waits until the key is deleted; the tasks of other queues do not.
+                    blocked.append(send)
+            self._sends.pop(0)
+            self.sent[send.job.token] = self._now()
+            self._passed(Step.ENQUEUED)
+        self._sends = blocked + self._sends
+        while self._results:
+            self._events.answer(*self._results[0])
+            self._results.pop(0)
+            self._passed(Step.ANSWERED)
+
+    def _for_each(
+        self, items: Collection[T], study_of: Callable[[T], str], tell: Callable[[Collection[T]], None]
+    ) -> None:
+        """Tells all of it at once; where something cannot be told, one after the other."""
+        try:
+            tell(items)
+        except Exception as error:
+            if not is_of_the_study(error):
+                raise
+            for item in items:
+                with self._studies.guarded(study_of(item)):
+                    tell([item])
+
+    def _acknowledge(self) -> None:
+        if self.acknowledge:
+            self._events.acknowledge(self.acknowledge)
+            self.acknowledge = {}
+            self._passed(Step.ACKNOWLEDGED)

@@ -1,0 +1,310 @@
+"""The studies at hand: an engine for each, which study an attempt is of, and everything that an engine is fed.
+
+What is done for one study is done inside ``Studies.guarded``: an error there suspends that study, and nothing
+else.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from orchestrator.common.errors import BadInput
+from orchestrator.control import journal
+from orchestrator.control.batch_log import of_trial
+from orchestrator.control.journal import Journal, Record
+from orchestrator.control.ports import Books, Clock, Progress, Pruners, untold
+from orchestrator.control.study_boundary import is_of_the_study
+from orchestrator.engine.outputs import Batch, Send
+from orchestrator.engine.state import Snapshot
+from orchestrator.engine.study import StudyEngine
+from orchestrator.model import progress_events
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.study_states import ENDED
+from orchestrator.model.suspension import Suspension, describe, refusal, remedy
+from orchestrator.sampling.remote_pruner import Answer
+from orchestrator.spec import Spec
+
+log = logging.getLogger(__name__)
+
+MOST_HELD = 10_000
+"""Inputs that are kept of a study that waits for its own pruner."""
+
+
+class Studies:
+    """Holds the engines, and records what they are fed if that is wanted.
+
+    Args:
+        store: Where studies come from.
+        record: Where inputs are recorded, if they are.
+        clock: Time.
+        pruners: Where pruner classes of the user's own are asked.
+        progress: Called with each input and each study that is read.
+
+    Attributes:
+        suspended: The studies for which nothing is done until they are taken up again, by name.
+    """
+
+    def __init__(
+        self, store: Books, record: Journal | None, clock: Clock, pruners: Pruners, progress: Progress = untold
+    ) -> None:
+        self._store = store
+        self._record = record
+        self._clock = clock
+        self._progress = progress
+        self._pruners = pruners
+        # By study: what came while its pruner was asked, and is put in behind the answer.
+        self._held: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        self._engines: dict[str, StudyEngine] = {}
+        self._study_of: dict[str, str] = {}
+        self.suspended: dict[str, Suspension] = {}
+        # Those of them of which it is not in the database yet.
+        self._unwritten: set[str] = set()
+        # Those of them whose attempts could not be read.
+        self._unknown: set[str] = set()
+        self._last_words: list[progress_events.Progress] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._engines
+
+    def __getitem__(self, name: str) -> StudyEngine:
+        return self._engines[name]
+
+    def __iter__(self) -> Iterator[StudyEngine]:
+        # A study may be suspended on the way.
+        return iter(list(self._engines.values()))
+
+    def __len__(self) -> int:
+        return len(self._engines)
+
+    def of(self, token: str) -> StudyEngine | None:
+        """Returns the study that an attempt belongs to, if it is at hand."""
+        return self._engines.get(self._study_of.get(token, ""))
+
+    def name_of(self, token: str) -> str:
+        """Returns the name of the study that an attempt belongs to, suspended or not; empty where that is not known."""
+        return self._study_of.get(token, "")
+
+    def is_suspended(self, token: str) -> bool:
+        """Whether an attempt belongs to a suspended study, or may do so."""
+        name = self._study_of.get(token)
+        return bool(self._unknown) if name is None else name in self.suspended
+
+    @contextmanager
+    def guarded(self, name: str) -> Iterator[None]:
+        """Inside, something is done for one study: an error that is of that study alone suspends it."""
+        try:
+            yield
+        except Exception as error:
+            if not is_of_the_study(error):
+                raise
+            if name in self.suspended and name not in self._engines:
+                log.debug("study %s, which is suspended", name, exc_info=error)
+            else:
+                self.suspend(name, error)
+
+    def suspend(self, name: str, error: Exception) -> None:
+        """Does nothing more for a study until it is taken up again: what is in memory of it is thrown away, what its
+        keepers report stays with them."""
+        passing = isinstance(error, BadInput)
+        suspension = Suspension(describe(error), self._clock.wall(), passing)
+        extra = {"action": "study_refused" if passing else "study_suspended", "study": name}
+        log.error("study %s is suspended: %s; %s", name, suspension.cause, remedy(name), extra=extra)
+        log.debug("study %s", name, exc_info=error, extra={"action": "suspended_by", "study": name})
+        self._unwritten.add(name)
+        self._set_aside(name, suspension)
+
+    def leave_suspended(self, name: str, suspension: Suspension) -> None:
+        """Leaves a study alone that was suspended before this control plane began."""
+        self._set_aside(name, suspension)
+        if not suspension.passing:
+            extra = {"action": "study_still_suspended", "study": name}
+            log.warning("study %s stays suspended: %s; %s", name, suspension.cause, remedy(name), extra=extra)
+
+    def _set_aside(self, name: str, suspension: Suspension) -> None:
+        self.suspended[name] = suspension
+        engine = self._drop(name)
+        try:
+            if engine is None:
+                self._study_of |= dict.fromkeys(self._store.tokens(name), name)
+            else:
+                reason = f"{suspension.cause}; {remedy(name)}"
+                self._last_words.append(msgspec.structs.replace(engine.progress(), state="suspended", reason=reason))
+        except Exception as error:
+            if engine is None:
+                log.warning("the attempts of study %s cannot be read: %s", name, describe(error))
+                self._unknown.add(name)
+
+    def write_suspensions(self) -> None:
+        """Writes the causes that are not in the database yet. One that cannot be written is known here alone."""
+        for name in sorted(self._unwritten):
+            try:
+                self._store.suspend(name, self.suspended[name])
+            except Exception as error:
+                if not is_of_the_study(error):
+                    raise
+                log.error("why study %s is suspended cannot be written: %s", name, describe(error))
+            self._unwritten.discard(name)
+
+    def take_last_words(self) -> list[progress_events.Progress]:
+        """Returns where the studies stood that were suspended since the last call."""
+        words, self._last_words = self._last_words, []
+        return words
+
+    def check_at_hand(self, name: str) -> None:
+        """Raises BadInput where the study is suspended."""
+        if name in self.suspended:
+            raise refusal(name, self.suspended[name].cause)
+
+    def forget(self, name: str) -> StudyEngine | None:
+        """Lets go of a study, suspended or not; returns its engine."""
+        self.suspended.pop(name, None)
+        self._unwritten.discard(name)
+        self._unknown.discard(name)
+        engine = self._drop(name)
+        if engine is None:
+            self._study_of = {token: study for token, study in self._study_of.items() if study != name}
+        else:
+            for row in engine.attempts:
+                self._study_of.pop(row.token, None)
+        return engine
+
+    def _drop(self, name: str) -> StudyEngine | None:
+        self._held.pop(name, None)
+        self._pruners.close(name)
+        return self._engines.pop(name, None)
+
+    def take_up(self, name: str) -> None:
+        """Reads a study again, whatever is in memory, and whether or not it is suspended."""
+        snapshot = self._store.load(name)
+        suspended = name in self.suspended
+        self.forget(name)
+        if suspended:
+            self._store.release(name)
+        self.open(snapshot)
+
+    def load(self, name: str) -> None:
+        """Reads a study from the database, and makes its engine anew."""
+        self.open(self._store.load(name))
+
+    def open(self, snapshot: Snapshot) -> None:
+        """Makes the engine of a study that was just read."""
+        name, at = snapshot.spec.name, self._clock.wall()
+        self._held.pop(name, None)
+        self._pruners.open(snapshot.spec)
+        if self._record:
+            spec = snapshot.spec.shown()
+            self._record.write(
+                Record(study=name, call="open", at=at, spec=spec, uid=snapshot.uid, seed=snapshot.seed, answered=True),
+            )
+        engine = self._engines[name] = StudyEngine(snapshot, at)
+        self._progress()
+        for row in engine.attempts:
+            self._study_of[row.token] = name
+        log.info(
+            "study %s: %d of %d trials there",
+            name,
+            engine.trials.count,
+            engine.budget,
+            extra={"action": "study_opened", "study": name},
+        )
+
+    def feed(self, engine: StudyEngine, call: str, **fields: Any) -> None:
+        """Puts one input into an engine; behind the answer, where the study waits for one of its own pruner."""
+        if engine.waits:
+            held = self._held.setdefault(engine.name, [])
+            # What is due is said again at every look; of events, the keepers have those that find no room.
+            if len(held) < MOST_HELD and (call == "apply" or (call, fields) not in held):
+                held.append((call, fields))
+            return
+        self._put(engine, call, fields)
+
+    def take_answers(self) -> None:
+        """Puts in what pruners of the user's own have answered, and then what came meanwhile."""
+        for name, result in self._pruners.take():
+            engine = self._engines.get(name)
+            if engine is not None and engine.waits:
+                with self.guarded(name):
+                    self._take_answer(engine, result)
+
+    def _take_answer(self, engine: StudyEngine, result: Answer | Exception) -> None:
+        if isinstance(result, Exception):
+            raise result
+        self._put(engine, "answer", {"answer": result})
+        held = self._held.pop(engine.name, [])
+        while held and not engine.waits:
+            self._put(engine, *held.pop(0))
+        if held:
+            self._held[engine.name] = held
+
+    def _put(self, engine: StudyEngine, call: str, fields: Mapping[str, Any]) -> None:
+        record = Record(study=engine.name, call=call, at=self._clock.wall(), **fields)
+        if self._record:
+            shown = None if record.spec is None else Spec.from_json(record.spec).shown()
+            self._record.write(msgspec.structs.replace(record, spec=shown))
+        journal.feed(engine, record)
+        self._progress()
+        for token in engine.attempts.touched:
+            self._study_of.setdefault(token, engine.name)
+        if (question := engine.take_question()) is not None:
+            self._pruners.ask(engine.name, question)
+
+    def addressed(self, study: str, send: Send) -> Send:
+        """Returns a task of a trial that is committed with Optuna's id of it, which only the database knows."""
+        return replace(send, job=msgspec.structs.replace(send.job, id=self._store.trial_id(study, send.job.trial)))
+
+    def lose(self, row: AttemptRow, cause: str) -> None:
+        """Says of an attempt that its runner is no more."""
+        engine = self.of(row.token)
+        if engine is None or ("lose", {"token": row.token, "text": cause}) in self._held.get(engine.name, ()):
+            return
+        with self.guarded(engine.name):
+            extra = of_trial("attempt_lost", engine.name, row.trial, row)
+            log.warning("study %s: trial %d: %s", engine.name, row.trial, cause, extra=extra)
+            self.feed(engine, "lose", token=row.token, text=cause)
+
+    def live(self, *states: AttemptState) -> list[AttemptRow]:
+        """Returns the live attempts of all studies that stand in one of ``states``."""
+        return [row for engine in self for row in engine.attempts.in_state(*states)]
+
+    def take(self) -> dict[str, Batch]:
+        """Returns what has come of the inputs since the last call, by study."""
+        batches = {}
+        for engine in self:
+            if not engine.waits:
+                with self.guarded(engine.name):
+                    batches[engine.name] = engine.take()
+        return batches
+
+    def close_ended(self) -> list[StudyEngine]:
+        """Lets go of the studies that have ended and for which nobody trains any more; returns them."""
+        over = [
+            engine
+            for engine in self
+            if engine.state in ENDED and not engine.waits and not engine.attempts.count(*AttemptState)
+        ]
+        for engine in over:
+            self.forget(engine.name)
+            extra = {"action": "study_closed", "study": engine.name}
+            log.info("study %s %s", engine.name, engine.state, extra=extra)
+        return over
+
+    def standing(self) -> list[tuple[progress_events.Progress, str]]:
+        """Returns where the studies at hand stand, each with its queue."""
+        found = []
+        for engine in self:
+            with self.guarded(engine.name):
+                found.append((engine.progress(), engine.spec.queue))
+        return found
+
+    def close(self) -> None:
+        """Ends the recording, and the pruners of the user's own."""
+        self._pruners.close()
+        if self._record:
+            self._record.close()

@@ -1,0 +1,178 @@
+"""From the entries of the stream to the studies that they are about."""
+
+from __future__ import annotations
+
+import logging
+
+from orchestrator.control.batch_log import of_trial
+from orchestrator.control.effects import Actions
+from orchestrator.control.engine_registry import Studies
+from orchestrator.control.liveness import Slots, Watch
+from orchestrator.control.ports import Clock, Entry, Stream
+from orchestrator.control.study_boundary import is_of_the_study
+from orchestrator.engine.study import StudyEngine
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.silence import Paces
+from orchestrator.model.suspension import describe
+from tasks import redis_keys
+from tasks.codec import Malformed, decode_event, salvage
+from tasks.contract import Alive, Confirmation, Event, Look, Lost, Suggest, Verdict
+from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
+
+log = logging.getLogger(__name__)
+
+LONGEST = 65_536
+"""The most characters that are kept of an entry of the stream that could not be read."""
+
+
+class Intake:
+    """Gives every event to its study, and keeps aside what is none.
+
+    Args:
+        events: The stream, for what is kept aside.
+        studies: The studies at hand.
+        watch, slots: Who is told of signs of life.
+        actions: Takes the confirmations that nothing has to be committed for.
+        only: Name of the one study to look after; all of them when empty.
+        clock: Time.
+        keyring: Verifies what comes.
+
+    Attributes:
+        rung: Whether a command may wait.
+        woken: Whether a pruner of the user's own has something to say.
+    """
+
+    def __init__(
+        self,
+        events: Stream,
+        studies: Studies,
+        watch: Watch,
+        slots: Slots,
+        actions: Actions,
+        only: str,
+        clock: Clock,
+        keyring: Keyring = UNSIGNED,
+    ) -> None:
+        self._events = events
+        self._studies = studies
+        self._watch = watch
+        self._slots = slots
+        self._actions = actions
+        self._only = only
+        self._clock = clock
+        self._keyring = keyring
+        self._strangers: dict[str, Confirmation] = {}
+        self._paces: dict[str, Paces] = {}
+        self.rung = True
+        self.woken = False
+
+    def take(self, entry: Entry) -> str:
+        """Folds one entry; returns the name of the study that it is about, empty where it is about none."""
+        try:
+            return self._take(entry)
+        except Exception as error:
+            if not is_of_the_study(error):
+                raise
+            # Before it was known whose it is: it must not come back for ever.
+            self._bury(repr(entry[1])[:LONGEST].encode("utf-8", "backslashreplace"), describe(error))
+            return ""
+
+    def _take(self, entry: Entry) -> str:
+        sealed = entry[1].get(redis_keys.EVENT_FIELD)
+        if sealed is None:
+            if entry[1].get(b"ring") == redis_keys.DOORBELL.encode():
+                self.rung = True
+            elif entry[1].get(b"ring") == redis_keys.WAKE.encode():
+                self.woken = True
+            elif entry[1]:
+                self._bury(repr(entry[1]).encode(), "an entry without an event")
+            return ""
+        try:
+            data = self._keyring.open(Purpose.EVENT, sealed)
+        except Unsigned as error:
+            # Anybody may have made it: it must not even take the place of an event that could not be read.
+            self._bury(sealed, f"an event that is {error}")
+            return ""
+        try:
+            event = decode_event(data)
+        except Malformed as error:
+            self._bury(data, str(error))
+            if (salvaged := salvage(data, str(error))) is None:
+                return ""
+            event = salvaged
+        if isinstance(event.body, Alive):
+            self._slots.hear(event.body, self._clock.monotonic())
+            if not event.token:
+                return ""
+        engine = self._studies.of(event.token)
+        if engine is not None:
+            with self._studies.guarded(engine.name):
+                self._hear(engine, event, data)
+        elif self._studies.is_suspended(event.token):
+            self._pass_over(event)
+        else:
+            self._meet_stranger(event)
+        return self._studies.name_of(event.token)
+
+    def strangers(self) -> dict[str, Confirmation]:
+        """Returns what is to be said, since the last call, to attempts of no study at hand."""
+        met, self._strangers = self._strangers, {}
+        return met
+
+    def _hear(self, engine: StudyEngine, event: Event, data: bytes) -> None:
+        row = engine.attempts[event.token]
+        if isinstance(event.body, Alive):
+            if row.verdict or event.runner != row.runner:
+                self._actions.confirmations[event.token] = engine.attempts.confirmation(event.token)
+            elif row.state == AttemptState.RUNNING:
+                self._note_silence(engine, row, event.body)
+        elif isinstance(event.body, Lost):
+            self._lose(engine, row, event.runner, event.body)
+            return
+        else:
+            try:
+                self._studies.feed(engine, "apply", event=event)
+            except Exception as error:
+                if is_of_the_study(error):
+                    extra = of_trial("poison", engine.name, row.trial, row)
+                    log.warning("an event of study %s could not be folded", engine.name, extra=extra)
+                    self._events.dead_letter(data, describe(error))
+                raise
+        # After the fold: a runner's first event is what binds it, at once or when the study's own pruner has answered.
+        if event.runner and row.runner in (None, "", event.runner):
+            self._watch.hear(event.token, self._clock.monotonic())
+
+    def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Alive) -> None:
+        paces = self._paces.setdefault(engine.uid, Paces())
+        found = paces.judge(row.trial, body.quiet, body.pace, self._clock.wall())
+        if (found is None) != (engine.silence(row.trial) is None):
+            self._studies.feed(engine, "note_silence", token=row.token, silence=found)
+
+    def _lose(self, engine: StudyEngine, row: AttemptRow, runner: str, body: Lost) -> None:
+        """A worker says that a keeper of its own has ended; what that one had to say itself was read before."""
+        if runner and runner == row.runner and row.state in (AttemptState.RUNNING, AttemptState.STOPPING):
+            self._studies.lose(row, f"its worker process on {row.host} ended: {body.how:.200}")
+        elif not row.runner:
+            # Nothing of it was run: the same task is sent again.
+            self._studies.feed(engine, "resend", token=row.token)
+
+    def _pass_over(self, event: Event) -> None:
+        """An event of a suspended study is not confirmed: its keeper has it, and sends it again now and then. A trial
+        that waits for an answer would keep its slot from the other studies: it leaves, and is attempted again."""
+        body = event.body
+        if isinstance(body, Look) or (isinstance(body, Suggest) and not body.used):
+            verdict = Verdict(cause="the study is suspended")
+            self._strangers[event.token] = Confirmation(runner=event.runner, seq=0, verdict=verdict)
+
+    def _meet_stranger(self, event: Event) -> None:
+        """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""
+        if self._only or not event.token:
+            return
+        self._strangers[event.token] = Confirmation(
+            runner=event.runner, seq=event.seq, verdict=Verdict(cause="the study has ended")
+        )
+
+    def _bury(self, data: bytes, reason: str) -> None:
+        log.warning("not an event, kept aside: %s", reason, extra={"action": "dead_letter"})
+        self._events.dead_letter(data, reason)

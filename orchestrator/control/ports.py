@@ -1,0 +1,390 @@
+"""What the control plane's loop needs of the world: the stream, the broker, the database, the stores, the time.
+
+Redis, Celery and SQL databases are one implementation; every other one has to pass the same conformance suite.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+
+from orchestrator.common.errors import OrchestratorError
+from orchestrator.model.changeset import Changes, NoteRow
+from orchestrator.model.planned_run import Run, Slot
+from orchestrator.model.progress_events import Best, Notice
+from orchestrator.model.suspension import Suspension
+from orchestrator.spec import Spec
+from orchestrator.spec.notify import NotifyTable
+from tasks.contract import Confirmation, Job, Reply
+
+if TYPE_CHECKING:
+    from orchestrator.engine.outputs import Sweep
+    from orchestrator.engine.state import Snapshot
+    from orchestrator.sampling.remote_pruner import Answer, Question
+
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+"""Id and fields of one entry of the stream."""
+
+BATCH = 500
+"""The most entries that one read returns."""
+
+
+class Step(StrEnum):
+    """The places between two steps of a round; a control plane that dies at any of them loses nothing."""
+
+    READ = "read"
+    """Entries were read; none is folded."""
+    DECIDED = "decided"
+    """They are folded: trials are asked for, decisions taken; nothing is committed."""
+    COMMITTED = "committed"
+    """All of it is in the database; nobody knows of it."""
+    CONFIRMED = "confirmed"
+    """Confirmations and verdicts are out; nobody's bell was rung."""
+    REVOKED = "revoked"
+    """One revoke is out."""
+    REPLIED = "replied"
+    """Suggestions that were waited for are out."""
+    ENQUEUED = "enqueued"
+    """One task is in its queue."""
+    ANSWERED = "answered"
+    """The answers to commands are out."""
+    ACKNOWLEDGED = "acknowledged"
+    """The entries are acknowledged; nothing is left to do."""
+
+
+Progress = Callable[[], None]
+"""Called whenever the loop has done something, however small, and while it waits for a server."""
+
+
+def untold() -> None:
+    """Takes no notice of progress."""
+
+
+Passed = Callable[[Step], None]
+"""Called at each step."""
+
+
+def unwatched(step: Step) -> None:
+    """Lets every step pass."""
+    del step
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Time, in seconds: of the wall, of intervals, and a way to let it pass."""
+
+    wall: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+    sleep: Callable[[float], None] = time.sleep
+
+    def steady(self) -> Clock:
+        """Returns a clock whose wall goes on evenly from now, however this machine's clock is set meanwhile."""
+        elapsed = _since_boot if self.monotonic is time.monotonic else self.monotonic
+        begun = self.wall() - elapsed()
+        return replace(self, wall=lambda: begun + elapsed())
+
+
+def _since_boot() -> float:
+    # Unlike the monotonic clock this one goes on while the machine is suspended.
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+
+
+@dataclass(frozen=True)
+class Command:
+    """What somebody wants of the control plane, and nobody has applied yet."""
+
+    id: int
+    key: str
+    operation: str
+    study: str
+    payload: dict[str, Any] = field(hash=False, compare=False)
+    unreadable: str = ""
+    """Why its payload cannot be read; then that is empty."""
+
+
+class NoteState(NamedTuple):
+    """What has become of a note: ``owed`` while it is still to be told, ``delivered``, ``failed`` when that was given
+    up, or ``superseded`` where a newer one says more. ``detail`` is one line about the last try, at the time ``at``."""
+
+    state: Literal["owed", "delivered", "failed", "superseded"]
+    tries: int
+    detail: str
+    at: float
+
+
+@dataclass(frozen=True)
+class Owed:
+    """A note that somebody is to be told, of the study of that name; ``notify`` says whom."""
+
+    study: str
+    note: NoteRow
+    notify: NotifyTable
+    tries: int = 0
+
+
+class Stream(Protocol):
+    """The event stream, read by one consumer group, and the ways back to keepers and to people.
+
+    Attributes:
+        drained: Whether the last read has left nothing in the stream.
+    """
+
+    drained: bool
+
+    def prepare(self) -> None:
+        """Makes the group where it is missing; it begins with the oldest entry there is."""
+
+    def read(self, wait: float) -> list[Entry]:
+        """Returns the next entries, oldest first, waiting at most ``wait`` seconds for the first.
+
+        Raises:
+            Wiped: there is no group.
+        """
+
+    def read_pending_again(self) -> None:
+        """The next read begins with what was delivered and never acknowledged."""
+
+    def end(self) -> bytes | None:
+        """Returns the id of the newest entry, ``None`` where there is none."""
+
+    def acknowledge(self, entries: Iterable[bytes]) -> None:
+        """Drops these entries."""
+
+    def dead_letter(self, data: bytes, reason: str) -> None:
+        """Keeps an entry that is no event, with the reason."""
+
+    def confirm(self, confirmations: Mapping[str, Confirmation]) -> None:
+        """Publishes, by attempt, what is committed, and the verdicts."""
+
+    def reply(self, replies: Iterable[Reply]) -> None:
+        """Answers runners that wait for a suggestion."""
+
+    def answer(self, command: str, answer: str) -> None:
+        """Tells the process that issued a command how it went."""
+
+    def notify(self, study: str, notices: Iterable[Notice]) -> None:
+        """Tells whoever watches."""
+
+    def probe(self) -> None:
+        """Returns if keepers could be heard: the server is there, and takes what is written to it."""
+
+
+class Broker(Protocol):
+    """Where tasks wait for slots."""
+
+    def send(self, job: Job, queue: str, *, priority: int) -> None:
+        """Puts a job into its queue. Those of 7 to 9 are taken first, then 4 to 6, then 1 to 3, and 0 last; of the same
+        class in their order."""
+
+    def revoke(self, token: str) -> None:
+        """Rings the keeper of an attempt, and keeps its task from starting if it has not."""
+
+    def waiting(self, queues: Iterable[str]) -> set[str]:
+        """Returns the attempts whose tasks wait in these queues."""
+
+
+class Books(Protocol):
+    """The database, as its one writer uses it."""
+
+    def commit(
+        self,
+        batches: Mapping[str, Changes],
+        answers: Mapping[int, str] | None = None,
+        notes: Mapping[str, NoteState] | None = None,
+    ) -> None:
+        """Writes the changes of several studies, by name, the answers to commands, and what has become of notes, by
+        their key: all or nothing.
+
+        Raises:
+            NotTheWriter: this process may not write any more.
+            ForeignWrite: another process has ended a trial, or taken its number.
+            StudyGone: another process has deleted or renamed a study.
+            Exception: something in the changes cannot be written.
+        """
+
+    def create(
+        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
+    ) -> Snapshot:
+        """Creates a study, or returns the one of that name if it is the same search. With a ``slot`` the study is that
+        slot's run, and nobody else's: both are written, or neither.
+
+        Raises:
+            BadInput: a study of that name is another search, or, of a slot, is there already.
+            NotTheWriter: this process may not write any more.
+        """
+
+    def load(self, name: str) -> Snapshot:
+        """Reads a study.
+
+        Raises:
+            BadInput: there is no such study.
+        """
+
+    def trial_id(self, study: str, number: int) -> int | None:
+        """Returns Optuna's id of a trial that this writer has written or read; ``None`` of another one."""
+
+    def pending_commands(self) -> list[Command]:
+        """Returns the commands that were not answered yet, oldest first."""
+
+    def unsettled(self) -> list[str]:
+        """Returns the names of the studies that have not ended, or of which attempts have not; oldest first."""
+
+    def owed(self) -> list[Owed]:
+        """Returns the notes that are still to be told, oldest first."""
+
+    def suspend(self, name: str, suspension: Suspension) -> None:
+        """Writes why nothing is done for a study; where there is no such study, nothing. Raises NotTheWriter."""
+
+    def release(self, name: str) -> None:
+        """Deletes what ``suspend`` has written of a study; raises as that does."""
+
+    def suspended(self) -> dict[str, Suspension]:
+        """Returns why nothing is done for which studies, by name."""
+
+    def tokens(self, name: str) -> list[str]:
+        """Returns the tokens of a study's attempts, without reading anything else of it."""
+
+    def names(self) -> dict[str, str]:
+        """Returns what the studies of ours are called now, by their unique id."""
+
+
+class Notifier(Protocol):
+    """Tells people what they want to know, in its own time."""
+
+    def owe(self, notes: Iterable[Owed]) -> None:
+        """Takes notes that are committed, and returns at once."""
+
+    def take_settled(self) -> dict[str, NoteState]:
+        """Returns what has become of notes since the last call, by their key."""
+
+    def check(self, spec: Spec) -> None:
+        """Finds out whether those whom the spec names could be told at all.
+
+        Raises:
+            BadInput: they could not.
+        """
+
+    def close(self) -> None:
+        """Ends; what is still owed stays so."""
+
+
+class Calendar(Protocol):
+    """The database, as the one writer uses it for schedules. All of it may be done twice.
+
+    What changes something raises NotTheWriter where this process may not write any more.
+    """
+
+    def define(self, schedule: str, definition: str, since: int) -> None:
+        """Notes a schedule's timetable, and since when it has it, unless it has that one already; with an empty
+        ``definition``, that there is no such schedule any more."""
+
+    def put(self, *slots: Slot) -> None:
+        """Writes what became of slots, in place of what was written of them before."""
+
+    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, Slot]:
+        """Returns those of a schedule's slots that something is written of."""
+
+    def open(self) -> list[Run]:
+        """Returns the slots of all schedules about which something is still to be done; the earliest comes first."""
+
+    def runs(self, schedule: str) -> list[Run]:
+        """Returns a schedule's slots that wait, or have a study; the latest comes first."""
+
+    def bests(self, study: str, most: int) -> list[Best]:
+        """Returns the best completed trials, at most so many, the best one first; of several objectives those of the
+        Pareto front."""
+
+    def attempts_of(self, study: str) -> tuple[str, list[str]]:
+        """Returns a study's unique id, and the tokens of its attempts."""
+
+    def throw_study(self, slot: Slot) -> None:
+        """Deletes the study of a slot, and writes the slot."""
+
+
+class Reports(Protocol):
+    """What this host keeps of a study beside the database, and who writes reports."""
+
+    def ask(self, study: str) -> str | None:
+        """Has the report of a study written; returns where it is, or why it is not, once that is known."""
+
+    def throw(self, study: str) -> None:
+        """Deletes a study's report, and what its trials have printed."""
+
+    @property
+    def has_news(self) -> bool:
+        """Whether something is known now that ``ask`` has not returned yet."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was thrown away, as far as it can be."""
+
+    def close(self) -> None:
+        """Ends in order."""
+
+
+class Checkpoints(Protocol):
+    """Where checkpoints are thrown that nobody needs any more."""
+
+    def throw(self, location: str) -> None:
+        """Deletes a checkpoint."""
+
+    def throw_study(self, uid: str) -> None:
+        """Deletes whatever is left of a study's checkpoints."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was thrown away, as far as it can be."""
+
+    def close(self) -> None:
+        """Ends in order."""
+
+
+class Artifacts(Protocol):
+    """Where models and other files are thrown that nobody needs any more."""
+
+    def throw(self, id: str) -> None:
+        """Deletes a file."""
+
+    def sweep(self, sweep: Sweep) -> None:
+        """Deletes what nobody knows of."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was thrown away, as far as it can be."""
+
+    def close(self) -> None:
+        """Ends in order."""
+
+
+class Pruners(Protocol):
+    """Where pruner classes of the user's own are asked: beside the loop, as they may hang, crash or eat memory."""
+
+    def check(self, spec: Spec) -> bool:
+        """Makes sure that a search's own pruner can be had; returns whether that is known yet.
+
+        Raises:
+            BadInput: it cannot.
+        """
+
+    def open(self, spec: Spec) -> None:
+        """Begins anew for a study that was just read."""
+
+    def ask(self, study: str, question: Question) -> None:
+        """Hands a question over, and returns at once."""
+
+    def take(self) -> Iterable[tuple[str, Answer | Exception]]:
+        """Returns what has come since the last call, by study: answers, or why there is none."""
+
+    def close(self, study: str | None = None) -> None:
+        """Ends what runs for a study, or for all of them."""
+
+
+class Wiped(Exception):
+    """The consumer group is gone: the server was emptied, or is another one."""
+
+
+class ForeignWrite(OrchestratorError):
+    """Another process has finished a trial of ours; what is in memory does not hold any more."""

@@ -1,0 +1,136 @@
+"""When a run has ended: its report is written, and the studies of the oldest runs make room."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+
+from orchestrator.common.errors import BadInput
+from orchestrator.control.engine_registry import Studies
+from orchestrator.control.ports import Artifacts, Calendar, Checkpoints, Clock, Reports
+from orchestrator.control.study_boundary import is_of_the_study
+from orchestrator.engine.outputs import Sweep
+from orchestrator.model.planned_run import Run, Slot
+from orchestrator.model.suspension import describe
+
+log = logging.getLogger(__name__)
+
+
+class Aftercare:
+    """Looks after runs that are over. Each step can be done again, and is, by whoever leads next.
+
+    A study is deleted in three steps: it is noted that it goes; its files go; its rows go, once the files are gone. So
+    nothing is left that nobody knows of, and a study that a person has taken up again meanwhile stays.
+
+    Args:
+        calendar: Where slots are written.
+        studies: The studies at hand: nothing of theirs is touched.
+        checkpoints, artifacts, reports: Where the files of a study are.
+        clock: Time.
+    """
+
+    def __init__(
+        self,
+        calendar: Calendar,
+        studies: Studies,
+        checkpoints: Checkpoints,
+        artifacts: Artifacts,
+        reports: Reports,
+        clock: Clock,
+    ) -> None:
+        self._calendar = calendar
+        self._studies = studies
+        self._checkpoints = checkpoints
+        self._artifacts = artifacts
+        self._reports = reports
+        self._clock = clock
+        self._thrown: set[str] = set()
+        # Studies of runs that could not be looked after, each of which is said once.
+        self._failed: set[str] = set()
+
+    @property
+    def has_news(self) -> bool:
+        """Whether a report is written that was waited for, or files are gone."""
+        return self._reports.has_news or (bool(self._thrown) and self._files_gone)
+
+    def tend(self, runs: Sequence[Run]) -> None:
+        """Does what is due for the runs about which something is still to be done. What cannot be done for one of them
+        is said once, and keeps no other from its due."""
+        for run in runs:
+            try:
+                self._tend(run)
+            except Exception as error:
+                if not is_of_the_study(error):
+                    raise
+                if run.slot.study not in self._failed:
+                    self._failed.add(run.slot.study)
+                    extra = {"action": "run_not_tended", "study": run.slot.study}
+                    log.error("run %s cannot be looked after: %s", run.slot.study, describe(error), extra=extra)
+
+    def _tend(self, run: Run) -> None:
+        if run.goes_on or run.slot.study in self._studies:
+            if run.slot.state == "deleting":
+                self._thrown.discard(run.slot.study)
+                about = {"action": "run_kept", "study": run.slot.study}
+                log.info("study %s goes on, and stays", run.slot.study, extra=about)
+                self._write(replace(run.slot, state="running"))
+        elif run.slot.state == "running":
+            self._end(run)
+        elif run.slot.state == "deleting":
+            self._delete(run)
+
+    def _end(self, run: Run) -> None:
+        report = ""
+        if run.table is not None and run.table.report:
+            said = self._reports.ask(run.slot.study)
+            if said is None:
+                return
+            report = said
+            log.info(
+                "report of %s: %s", run.slot.study, report, extra={"action": "run_reported", "study": run.slot.study}
+            )
+        ended = replace(run.slot, state="ended", report=report)
+        # Together: nobody looks again at a run that has ended.
+        written = {slot.planned: slot for slot in (ended, *self._excess(ended))}
+        self._write(*written.values())
+
+    def _excess(self, ended: Slot) -> list[Slot]:
+        """Returns the oldest runs that are at rest, with ``ended`` among them, as far as there are more than are to be
+        kept; their studies go."""
+        made = [run for run in self._calendar.runs(ended.schedule) if run.study_state is not None]
+        newest = made[0].table if made else None
+        if newest is None or newest.keep is None:
+            return []
+        found = []
+        for run in made[newest.keep :]:
+            slot = ended if run.slot.planned == ended.planned else run.slot
+            at_rest = not run.goes_on and slot.study not in self._studies
+            if slot.state == "ended" and at_rest and run.is_own:
+                found.append(replace(slot, state="deleting", reason=f"keep = {newest.keep}"))
+        return found
+
+    def _delete(self, run: Run) -> None:
+        study = run.slot.study
+        if study not in self._thrown:
+            try:
+                uid, attempts = self._calendar.attempts_of(study)
+            except BadInput:
+                pass  # somebody else has deleted it
+            else:
+                self._checkpoints.throw_study(uid)
+                self._artifacts.sweep(Sweep(frozenset(attempts), frozenset()))
+            self._reports.throw(study)
+            self._thrown.add(study)
+        if self._files_gone:
+            gone = replace(run.slot, state="deleted", report="", decided=self._clock.wall())
+            self._calendar.throw_study(gone)
+            self._thrown.discard(study)
+            log.info("study %s is deleted: %s", study, run.slot.reason, extra={"action": "run_deleted", "study": study})
+
+    @property
+    def _files_gone(self) -> bool:
+        return self._checkpoints.idle and self._artifacts.idle and self._reports.idle
+
+    def _write(self, *slots: Slot) -> None:
+        self._calendar.put(*(replace(slot, decided=self._clock.wall()) for slot in slots))

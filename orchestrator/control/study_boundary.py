@@ -1,0 +1,20 @@
+"""What an error is about: a server, this process, or the one study for which something was being done."""
+
+from __future__ import annotations
+
+from orchestrator.common.errors import NotTheWriter, StudyGone
+from orchestrator.control.ports import ForeignWrite, Wiped
+from tasks.server_errors import unavailable
+
+
+class Unsettled(Exception):
+    """Not all of what was staged is written; what was to be based on it is done anew, later."""
+
+
+_OF_THE_ROUND = (NotTheWriter, ForeignWrite, StudyGone, Unsettled, Wiped)
+"""What the loop knows how to go on from."""
+
+
+def is_of_the_study(error: Exception) -> bool:
+    """Whether an error is to be put down to the study for which something was done, and to nothing else."""
+    return not isinstance(error, _OF_THE_ROUND) and unavailable(error) is None

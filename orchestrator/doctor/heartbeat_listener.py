@@ -1,0 +1,116 @@
+"""Signs of life, as keepers send them: heard beside the control plane, whose stream they come by."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import redis
+
+from orchestrator.doctor.facts import Sign
+from orchestrator.doctor.redis_probe import describe_stream
+from tasks import redis_keys
+from tasks.codec import Malformed, decode_event
+from tasks.contract import VERSION, Alive
+from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
+
+WAIT_MILLISECONDS = 100
+MOST = 500
+"""Entries of one answer."""
+
+
+class Listener(threading.Thread):
+    """Follows the stream by itself and beside its group, from where it stands when it is made.
+
+    Redis serves all who wait for an entry before the group's consumer can delete it. An entry that comes while this one
+    does not wait, and is deleted before it does so again, is missed; the next heartbeat is another chance.
+
+    Args:
+        client: A Redis client of this thread's own, which it closes.
+        keyring: Verifies what is heard.
+    """
+
+    def __init__(self, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
+        super().__init__(name="listener", daemon=True)
+        self._client = client
+        self._keyring = keyring
+        self._lock = threading.Lock()
+        self._signs: set[Sign] = set()
+        self._end = threading.Event()
+        self._begun = time.monotonic()
+        self._since = self._newest()
+        self.error = ""
+
+    def signs(self) -> set[Sign]:
+        """Returns what was heard so far."""
+        with self._lock:
+            return set(self._signs)
+
+    def listen(self, seconds: float, satisfied: Callable[[set[Sign]], bool]) -> float:
+        """Waits until so many seconds have gone by since it began, or what was heard is enough; then ends.
+
+        Returns how long it has listened.
+        """
+        while (left := self._begun + seconds - time.monotonic()) > 0 and not satisfied(self.signs()):
+            self._end.wait(min(left, WAIT_MILLISECONDS / 1000))
+        listened = time.monotonic() - self._begun
+        self._end.set()
+        self.join()
+        self._client.close()
+        return listened
+
+    def run(self) -> None:
+        while not self._end.is_set():
+            try:
+                found: Any = self._client.xread({redis_keys.EVENTS: self._since}, count=MOST, block=WAIT_MILLISECONDS)
+            except redis.RedisError as error:
+                self.error = str(error)
+                return
+            for _, entries in found.items() if isinstance(found, dict) else found or []:
+                # RESP3 answers with one list of entries for each stream inside another list.
+                for entry, fields in entries[0] if entries and isinstance(entries[0], list) else entries:
+                    self._since = entry
+                    self._take(fields.get(redis_keys.EVENT_FIELD))
+
+    def _newest(self) -> bytes:
+        found = describe_stream(self._client)
+        return b"0-0" if found is None else bytes(found["last-generated-id"])
+
+    def _take(self, data: bytes | None) -> None:
+        if data is None:
+            return
+        try:
+            sign = read_sign(self._keyring.open(Purpose.EVENT, data))
+        except Unsigned as error:
+            # By no control plane either.
+            self.error = f"what is heard is {error}"
+            return
+        if sign is not None:
+            with self._lock:
+                self._signs.add(sign)
+
+
+def read_sign(data: bytes) -> Sign | None:
+    """Returns what an event tells of a slot that lives; ``None`` where it is no sign of life."""
+    try:
+        event = decode_event(data)
+    except Malformed:
+        return _of_another_version(data)
+    if not isinstance(event.body, Alive):
+        return None
+    body = event.body
+    return Sign(body.slot, body.host, body.device, body.queues, event.token, event.runner, event.version, body.trouble)
+
+
+def _of_another_version(data: bytes) -> Sign | None:
+    """Of these nothing is known for certain; the name of a slot, if there is one, tells whose worker is to be found."""
+    try:
+        found = msgspec.msgpack.decode(data)
+        version, body = found["version"], found["body"]
+        slot = str(body.get("slot", ""))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError):
+        return None
+    return Sign(slot=slot, version=version) if isinstance(version, int) and version != VERSION else None

@@ -1,0 +1,246 @@
+"""What a study is made of while it runs, and the elementary changes to it; the fold and the refill are built on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any
+
+from optuna.trial import FrozenTrial
+
+from orchestrator.engine.artifacts import Artifacts
+from orchestrator.engine.attempts import Attempts
+from orchestrator.engine.checkpoints import Checkpoints
+from orchestrator.engine.outputs import Answer, Figures, Revoke, Send
+from orchestrator.engine.regression_check import flag, is_compared
+from orchestrator.engine.study_view import told
+from orchestrator.engine.trials import Trials
+from orchestrator.model.attribute_keys import FLAGGED
+from orchestrator.model.changeset import AttemptRow, CheckpointRow, DecisionRow
+from orchestrator.model.lifecycle import WAITING, AttemptEvent, AttemptState
+from orchestrator.model.study_states import ENDED, StudyState
+from orchestrator.spec import Spec
+from tasks.contract import Failed, Job
+
+FIRST_TRIALS = 3
+"""When so many trials have ended and all of them failed alike, the objective is broken, not the trial."""
+
+SOONEST = 9
+"""The priority of what has cost something already, or was asked for by a person, of whatever study."""
+
+_NOT_SPOILED = ("released", "obeyed", "promoted")
+"""Ends of an attempt that do not count towards those that a trial may have."""
+
+
+@dataclass
+class Snapshot:
+    """A study as the database has it: what an engine starts from.
+
+    ``uid`` is unique to this study for all time. ``trials`` are Optuna's, sorted by number; ``checkpoints`` are oldest
+    first.
+    """
+
+    spec: Spec
+    uid: str
+    seed: int
+    state: StudyState = "running"
+    reason: str = ""
+    trials: list[FrozenTrial] = field(default_factory=list)
+    attempts: list[AttemptRow] = field(default_factory=list)
+    closest: list[DecisionRow] = field(default_factory=list)
+    checkpoints: list[CheckpointRow] = field(default_factory=list)
+    study_system_attrs: dict[str, Any] = field(default_factory=dict)
+    study_user_attrs: dict[str, Any] = field(default_factory=dict)
+
+
+class Core:
+    """A study's state. Every method is one change and what it directly entails; none looks further.
+
+    Attributes:
+        slots: How many slots there are for this study's tasks, as far as is known.
+        counts: Events that were not folded, by reason.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self.spec = snapshot.spec
+        self.name = snapshot.spec.name
+        self.uid = snapshot.uid
+        self.state: StudyState = snapshot.state
+        self.reason = snapshot.reason
+        self.slots = 0
+        self.counts: Counter[str] = Counter()
+        self._counted: Counter[str] = Counter()
+        self.attempts = Attempts(snapshot.uid, snapshot.attempts)
+        self.trials = Trials(self.spec, snapshot.seed)
+        with self.trials.mirror.loading():
+            for key, value in snapshot.study_user_attrs.items():
+                self.trials.mirror.set_study_user_attr(0, key, value)
+        errors = self.trials.restore(snapshot.trials, snapshot.study_system_attrs, snapshot.closest)
+        self.errors = [error for error in errors if error not in self.spec.catch]
+        self.checkpoints = Checkpoints(self.trials.mirror, snapshot.checkpoints)
+        self.artifacts = Artifacts(self.trials.mirror)
+        self.sends: list[Send] = []
+        self.revokes: list[Revoke] = []
+        self.answers: list[Answer] = []
+        for row in self.attempts.in_state(AttemptState.PAUSED):
+            if self.trials.is_open(row.trial):
+                self.trials.pause(row.trial)
+        for number in self.checkpoints.trials():
+            if not self.trials.is_open(number):
+                # Ended by somebody else, who knows nothing of checkpoints.
+                self.checkpoints.forget(number)
+
+    @property
+    def budget(self) -> int:
+        """How many trials there are to be."""
+        return self.spec.budget(self.trials.extra, self.trials.taken)
+
+    @property
+    def deadline(self) -> float | None:
+        """When the spec's timeout is over, in seconds since the epoch; ``None`` without one, or before the first trial
+        has begun."""
+        began, timeout = self.attempts.began, self.spec.timeout
+        return None if began is None or timeout is None else began + timeout
+
+    # -- attempts
+
+    def condemn(self, row: AttemptRow, cause: str, step: int | None, at: float) -> None:
+        """Puts out a verdict, and rings whoever runs the attempt."""
+        if self.attempts.condemn(row, cause, step, at):
+            self.revokes.append(Revoke(row.token))
+
+    def close(self, row: AttemptRow, cause: str, at: float) -> None:
+        """The attempt is over."""
+        if self.attempts.move(row, AttemptEvent.END, at):
+            row.cause = cause
+
+    def withdraw(self, row: AttemptRow, at: float) -> None:
+        """Takes back an attempt that nobody has started. A trial that never started ends with it."""
+        self.condemn(row, "not started", None, at)
+        self.close(row, "not started", at)
+        self.trials.withdraw(row.trial, "not started", at)
+
+    def again(self, row: AttemptRow, at: float, failure: Failed | None = None) -> None:
+        """Makes the trial's next attempt. With a ``failure`` only if it has not used up those it may have for that."""
+        if not self.trials.is_open(row.trial) or self.state in ENDED:
+            return
+        spoiled = sum(each.trial == row.trial and each.cause not in _NOT_SPOILED for each in self.attempts)
+        if failure is None or spoiled < self.spec.retry.attempts(failure.cause):
+            self.attempts.create(row.trial, at, row.cause if failure is None else failure.cause)
+            return
+        times = f"{spoiled} attempts, the last one: " if spoiled > 1 else ""
+        last = Failed(
+            cause=failure.cause,
+            error=failure.error,
+            message=times + failure.message,
+            traceback=failure.traceback,
+            exit_code=failure.exit_code,
+        )
+        self.fail(row.trial, last, at)
+
+    def send(self, row: AttemptRow, at: float) -> None:
+        """Stages the attempt's task."""
+        again = row.state == AttemptState.SENT
+        self.attempts.move(row, AttemptEvent.SEND, at)
+        asker = self.trials.asker
+        trial = self.trials.mirror.get_trial(row.trial)
+        job = Job(
+            study=self.name,
+            uid=self.uid,
+            trial=row.trial,
+            token=row.token,
+            attempt=row.number,
+            objective=self.spec.objective,
+            directions=self.spec.objectives,
+            args=self.spec.args,
+            params=asker.params(row.trial),
+            ahead=asker.ahead(row.trial),
+            user_attrs=trial.user_attrs,
+            study_attrs=self.trials.mirror.get_study_user_attrs(0),
+            system_attrs=told(trial.system_attrs),
+            study_system_attrs=told(self.trials.mirror.get_study_system_attrs(0)),
+            started=_began(row, trial),
+            max_steps=self.spec.max_steps,
+            grace=self.spec.grace,
+            stall=self.spec.stall_timeout,
+            checkpoints=self.checkpoints.of(row.trial),
+            slice=self.trials.slice(row.trial),
+            again=again,
+        )
+        soon = row.number > 1 or self.trials.is_fixed(row.trial)
+        self.sends.append(Send(job, self.spec.queue, SOONEST if soon else self.spec.priority))
+
+    # -- trials and the study
+
+    def fail(self, number: int, failure: Failed, at: float) -> None:
+        """Ends a trial as failed, and the study with it where the first ones all fail alike."""
+        self.trials.fail(number, failure, at)
+        if failure.error in self.spec.catch:
+            return
+        self.errors.append(failure.error)
+        # Whoever goes on with a study that ended so gets as many trials again to show that something was mended.
+        needed = min(FIRST_TRIALS, self.spec.trials)
+        alike = len(set(self.errors)) == 1 and set(self.trials.ended) == {"FAIL"} and not self.trials.paused
+        if self.state == "running" and alike and len(self.errors) % needed == 0:
+            many = (
+                f"the first {len(self.errors)} trials all failed alike"
+                if len(self.errors) > 1
+                else "the only trial failed"
+            )
+            message = (failure.message.splitlines() or [""])[0][:300]
+            self.end("failed", f"{many}: {failure.error}: {message}", at)
+
+    def end(self, state: StudyState, reason: str, at: float) -> None:
+        """Ends the study early: what runs is told to stop, what waits never starts, what is paused ends there."""
+        if self.state in ENDED:
+            return
+        self.set_state(state, reason, at)
+        for row in self.attempts.in_state(*WAITING):
+            if self.trials.is_open(row.trial):
+                self.withdraw(row, at)
+        for row in self.attempts.in_state(AttemptState.RUNNING, AttemptState.STOPPING):
+            if self.trials.is_open(row.trial):
+                self.condemn(row, state, None, at)
+        self.end_paused(at)
+        for number in self.trials.running():
+            # Also one that the sampler left half made, and for which there is no attempt.
+            self.trials.withdraw(number, f"study {state}", at)
+
+    def wind_down(self, reason: str, at: float) -> None:
+        """Ends the study by letting what runs end: nothing new is started."""
+        self.set_state("ending", reason, at)
+        for row in self.attempts.in_state(*WAITING):
+            if row.number == 1:
+                self.withdraw(row, at)
+
+    def end_paused(self, at: float) -> None:
+        """Ends as pruned the trials that were not promoted any more."""
+        for row in self.attempts.in_state(AttemptState.PAUSED):
+            self.close(row, "not promoted", at)
+            self.trials.end_paused(row.trial, at)
+
+    def set_state(self, state: StudyState, reason: str, at: float) -> None:
+        """Sets the study's state."""
+        if (state, reason) != (self.state, self.reason):
+            self.state, self.reason = state, reason
+            self.trials.mirror.changes.study_state = (state, reason, at)
+            if is_compared(self.spec, state):
+                flagged = flag(self.spec, state, self.trials.best()[0], self.trials.ended["COMPLETE"])
+                self.trials.mirror.set_study_user_attr(0, FLAGGED, flagged)
+
+    def take_figures(self) -> Figures:
+        """Returns what was counted and measured since the last call."""
+        figures = self.attempts.take_figures()
+        if self.counts != self._counted:
+            figures.dropped = self.counts - self._counted
+            self._counted = self.counts.copy()
+        return figures
+
+    def runs(self, row: AttemptRow) -> bool:
+        """Whether what this attempt says of its trial counts."""
+        return row.state == AttemptState.RUNNING and self.trials.is_open(row.trial)
+
+
+def _began(row: AttemptRow, trial: FrozenTrial) -> float | None:
+    """Returns when the trial's objective began first. Before its first attempt a trial has the time of its sampling."""
+    return None if row.number == 1 or trial.datetime_start is None else trial.datetime_start.timestamp()

@@ -1,1 +1,0 @@
-"""What was kept of studies and trials: as values, in words, and held against other rules."""

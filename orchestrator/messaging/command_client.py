@@ -1,0 +1,150 @@
+"""Telling the control plane what to do: a row in the database, a ring on the stream, and the wait for the answer."""
+
+from __future__ import annotations
+
+import contextlib
+import getpass
+import json
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+import redis
+
+from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.messaging.event_stream import ring
+from orchestrator.model.planned_run import OPERATION, order
+from orchestrator.spec import Spec
+from orchestrator.spec.cron import run_name
+from orchestrator.storage.command_table import Orders
+from tasks import redis_keys
+from tasks.app import raw
+
+POLL_SECONDS = 0.25
+LOOK_SECONDS = 1.0
+
+
+Result = TypeVar("Result")
+
+
+class Patient(Protocol):
+    """Calls what asks a server, and returns its answer."""
+
+    def __call__(self, ask: Callable[[], Result], /) -> Result: ...
+
+
+def at_once(ask: Callable[[], Result]) -> Result:
+    """Asks once."""
+    return ask()
+
+
+class NoAnswer(OrchestratorError):
+    """No control plane applied the command in time; it will when there is one."""
+
+
+class Added(NamedTuple):
+    """A trial that was added: its number, and the state of its study."""
+
+    trial: int
+    study_state: str
+
+
+def issuer_name() -> str:
+    """Returns who issues commands in this process."""
+    return f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
+
+
+class Issuer:
+    """Issues commands.
+
+    Args:
+        orders: The database.
+        client: Redis; without it the control plane finds a command when it next looks at the database.
+        patient: Calls what asks the database, and may wait for it.
+    """
+
+    def __init__(self, orders: Orders, client: redis.Redis | None, patient: Patient = at_once) -> None:
+        self._orders = orders
+        self._client = client
+        self._patient = patient
+
+    def submit(self, spec: Spec, check: Callable[[], None], seconds: float | None = None) -> str:
+        """Creates a study, or goes on with the one of that name; returns its state.
+
+        Raises:
+            BadInput: the control plane refused; the message says why.
+            NoAnswer: ``seconds`` went by without one.
+        """
+        return str(self._issue("submit", spec.name, spec.to_json(), check, seconds)["state"])
+
+    def command(self, operation: str, study: str, seconds: float) -> str:
+        """Steers a study (pause, resume, stop); returns its state. Raises as ``submit`` does."""
+        return str(self._issue(operation, study, {}, lambda: None, seconds)["state"])
+
+    def add(self, operation: str, study: str, payload: dict[str, Any], seconds: float) -> Added:
+        """Adds a trial to a study (enqueue, retry); raises as ``submit`` does."""
+        answer = self._issue(operation, study, payload, lambda: None, seconds)
+        return Added(int(answer["trial"]), str(answer["state"]))
+
+    def begin(self, spec: Spec, planned: int, seconds: float) -> dict[str, Any]:
+        """Runs a scheduled search beside its timetable, as the slot of the second ``planned``; returns the study, its
+        slot's state, and the reason for it. Raises as ``submit`` does."""
+        payload = order(spec, planned, manual=True)
+        return self._issue(OPERATION, run_name(spec.name, planned), payload, lambda: None, seconds)
+
+    def leave(self, operation: str, study: str, payload: dict[str, Any]) -> None:
+        """Issues a command for whoever looks after the study next, and waits for nobody."""
+        self._put(operation, study, payload)
+
+    def _issue(
+        self,
+        operation: str,
+        study: str,
+        payload: dict[str, Any],
+        check: Callable[[], None],
+        seconds: float | None,
+    ) -> dict[str, Any]:
+        key = self._put(operation, study, payload)
+        # Should the ring be lost: the command is in the database, and the control plane looks there now and then.
+        if self._client is not None:
+            with contextlib.suppress(redis.RedisError):
+                ring(self._client)
+        answer: dict[str, Any] = json.loads(self._await(key, operation, check, seconds))
+        if "error" in answer:
+            where, _, problem = answer["error"].partition(": ")
+            raise BadInput(where, problem)
+        return answer
+
+    def _put(self, operation: str, study: str, payload: dict[str, Any]) -> str:
+        key = str(uuid.uuid4())
+        # Whether one that failed was written is not known: the same key twice is one command.
+        self._patient(lambda: self._orders.issue(key, issuer_name(), operation, study, payload))
+        return key
+
+    def _await(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> str:
+        begun = looked = time.monotonic()
+        while seconds is None or time.monotonic() - begun < seconds:
+            check()
+            if (told := self._listen(key)) is not None:
+                return told
+            if time.monotonic() - looked > LOOK_SECONDS:
+                looked = time.monotonic()
+                if (answer := self._patient(lambda: self._orders.answer(key))) is not None:
+                    return answer
+        raise NoAnswer(
+            f"no control plane answered within {seconds:g} s; the command '{operation}' is kept and will be applied "
+            "when 'orchestrator serve' or 'run' looks after the study"
+        )
+
+    def _listen(self, key: str) -> str | None:
+        try:
+            if self._client is not None:
+                found = self._client.blpop([redis_keys.answer(key)], timeout=POLL_SECONDS)
+                return raw(found[1]).decode() if found else None
+        except redis.RedisError:
+            pass
+        time.sleep(POLL_SECONDS)
+        return None

@@ -1,0 +1,113 @@
+"""The control plane's only way to Celery: tasks sent, tasks revoked, and which tasks still wait in a queue."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable
+
+import redis
+
+from tasks import flower_row
+from tasks.app import SIGNATURE, STOP_SIGNAL, TRAIN, create_app
+from tasks.codec import job_to_payload, signable
+from tasks.contract import Job
+from tasks.server_errors import is_wrong_type, wrong_type
+from tasks.signing import UNSIGNED, Keyring, Purpose
+
+log = logging.getLogger(__name__)
+
+_SEPARATOR = "\x06\x16"
+_STEPS = (0, 3, 6, 9)
+"""kombu keeps a list for each of these, and Redis has the lowest number first."""
+
+
+class Dispatcher:
+    """Sends and revokes training tasks.
+
+    Args:
+        redis_url: The broker.
+        client: A Redis client, for looking into queues.
+        keyring: Signs the jobs.
+    """
+
+    def __init__(self, redis_url: str, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
+        self._app = create_app(redis_url)
+        self._client = client
+        self._keyring = keyring
+        self._said: set[str] = set()
+
+    def send(self, job: Job, queue: str, *, priority: int) -> None:
+        """Puts a job into its queue, its token as task id; see ``step_of`` for what goes before it.
+
+        Should the broker not be available, sending again is harmless.
+        """
+        payload = job_to_payload(job)
+        headers = {}
+        if self._keyring:
+            headers[SIGNATURE] = self._keyring.sign(Purpose.JOB, signable(payload)).hex()
+        self._app.send_task(
+            TRAIN,
+            (payload,),
+            task_id=job.token,
+            queue=queue,
+            priority=step_of(priority),
+            retry=False,
+            headers=headers,
+            argsrepr=flower_row.arguments(job, flower_row.values(job)),
+        )
+
+    def revoke(self, token: str) -> None:
+        """Rings the keeper of an attempt and keeps its task from starting if it has not."""
+        self._app.control.revoke(token, terminate=True, signal=STOP_SIGNAL)
+
+    def waiting(self, queues: Iterable[str]) -> set[str]:
+        """Returns the tokens whose tasks wait in these queues."""
+        found = set()
+        for queue in queues:
+            for name in queue_names(queue):
+                for message in self._items(name):
+                    try:
+                        found.add(str(json.loads(message)["headers"]["id"]))
+                    except (ValueError, KeyError, TypeError):
+                        continue
+        return found
+
+    def _items(self, name: str) -> list[bytes | str]:
+        try:
+            return list(self._client.lrange(name, 0, -1))
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            if name not in self._said:
+                self._said.add(name)
+                log.error("%s", wrong_type(name, "list"), extra={"action": "passed_over"})
+            return []
+
+    def close(self) -> None:
+        self._app.close()
+
+
+def step_of(priority: int) -> int:
+    """Returns to which of a queue's lists a priority belongs: 7 to 9 to the first, 0 to the last."""
+    return max(step for step in _STEPS if step <= _STEPS[-1] - priority)
+
+
+def queue_names(queue: str) -> list[str]:
+    """Returns the Redis lists that make up one queue: one for each step of priority."""
+    return [queue if step == 0 else f"{queue}{_SEPARATOR}{step}" for step in _STEPS]
+
+
+def queue_lengths(client: redis.Redis, queues: Iterable[str]) -> dict[str, int]:
+    """Returns how many tasks wait in each of these queues.
+
+    Raises:
+        redis.RedisError: the server is away.
+    """
+    names = sorted(queues)
+    pipe = client.pipeline(transaction=False)
+    for queue in names:
+        for name in queue_names(queue):
+            pipe.llen(name)
+    lengths = iter(pipe.execute())
+    return {queue: sum(next(lengths) for _ in _STEPS) for queue in names}

@@ -1,0 +1,265 @@
+"""The only place that talks to Redis for the control plane: the event stream, confirmations, replies, notices."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+import redis
+
+from orchestrator.control.ports import BATCH, Entry, Wiped
+from orchestrator.model.progress_events import Notice
+from orchestrator.model.progress_events import encode as encode_notice
+from orchestrator.model.suspension import describe
+from tasks import redis_keys
+from tasks.app import raw
+from tasks.codec import encode
+from tasks.contract import Announcement, Confirmation, Reply
+from tasks.server_errors import is_wrong_type, unavailable, wrong_type
+from tasks.signing import UNSIGNED, Keyring, Purpose
+
+log = logging.getLogger(__name__)
+
+NOTICES_KEPT = 2_000
+SECONDS_KEPT = 86_400
+
+CLIENT_NAME = "control-plane:"
+"""What the name of a control plane's connection begins with; the name of the process follows."""
+
+
+class WrongKey(redis.ConnectionError):
+    """The key of the event stream holds something else: as good as no server, until it is deleted."""
+
+    def __init__(self) -> None:
+        super().__init__(wrong_type(redis_keys.EVENTS, "stream"))
+
+
+class EventStream:
+    """The control plane's end of the stream, as one consumer of its one group.
+
+    Entries that this group was given and has not acknowledged come first: after a start, after an error, and again
+    every lease. The consumer's name never changes; who may consume is settled by the writer's lease in the database.
+
+    Args:
+        client: Redis; its socket timeout must exceed the longest wait.
+        keyring: Signs what is said to keepers.
+
+    Attributes:
+        drained: Whether the last read has left nothing in the stream.
+    """
+
+    CONSUMER = "writer"
+
+    def __init__(self, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
+        self._client = client
+        self._keyring = keyring
+        self._pending_from: bytes | None = b"0"
+        self.drained = False
+        # What was said of keys that hold something else, and of studies whose notices cannot be encoded.
+        self._said: set[str] = set()
+
+    def read_pending_again(self) -> None:
+        """The next read begins with what was delivered and never acknowledged."""
+        self._pending_from = b"0"
+
+    def read(self, wait: float) -> list[Entry]:
+        """Returns up to ``BATCH`` entries, waiting at most ``wait`` seconds for the first.
+
+        Raises:
+            Wiped: the group or the stream is gone.
+            WrongKey: the stream is none.
+        """
+        self.drained = False
+        if self._pending_from is not None:
+            entries = self._read(self._pending_from, None)
+            if entries:
+                self._pending_from = entries[-1][0]
+                # An entry that was trimmed away while it was pending comes back without content.
+                return [(entry, fields or {}) for entry, fields in entries]
+            self._pending_from = None
+        entries = self._read(b">", max(1, int(wait * 1000)))
+        self.drained = len(entries) < BATCH
+        return entries
+
+    def end(self) -> bytes | None:
+        """Returns the id of the newest entry, ``None`` where there is none."""
+        newest = self._client.xrevrange(redis_keys.EVENTS, count=1)
+        return raw(newest[0][0]) if newest else None
+
+    def _read(self, start: bytes, block: int | None) -> list[Entry]:
+        try:
+            found = self._client.xreadgroup(
+                redis_keys.GROUP, self.CONSUMER, {redis_keys.EVENTS: start}, count=BATCH, block=block
+            )
+        except redis.ResponseError as error:
+            if is_wrong_type(error):
+                raise WrongKey from None
+            if unavailable(error) or not str(error).startswith(("NOGROUP", "UNBLOCKED")):
+                raise
+            raise Wiped(str(error)) from None
+        streams = found.items() if isinstance(found, dict) else found or []
+        for _, entries in streams:
+            # RESP3 answers with one list of entries for each stream inside another list.
+            flat = entries[0] if entries and isinstance(entries[0], list) else entries
+            return list(flat)
+        return []
+
+    def prepare(self) -> None:
+        """Makes the group where it is missing, and says who reads it."""
+        self.make_group()
+        self._client.set(redis_keys.ANNOUNCEMENT, self._keyring.seal(Purpose.ANNOUNCEMENT, encode(Announcement())))
+        self._pending_from = b"0"
+
+    def make_group(self) -> None:
+        """Makes the group where it is missing; it begins at 0, so that nothing is skipped."""
+        try:
+            self._client.xgroup_create(redis_keys.EVENTS, redis_keys.GROUP, id="0", mkstream=True)
+        except redis.ResponseError as error:
+            if is_wrong_type(error):
+                raise WrongKey from None
+            if not str(error).startswith("BUSYGROUP"):
+                raise
+
+    def acknowledge(self, entries: Iterable[bytes]) -> None:
+        """Says that these entries are committed, and drops them: they are in the database now."""
+        ids = list(entries)
+        if ids:
+            pipe = self._client.pipeline(transaction=False)
+            pipe.xack(redis_keys.EVENTS, redis_keys.GROUP, *ids)
+            pipe.xdel(redis_keys.EVENTS, *ids)
+            with self._passing_over(redis_keys.EVENTS, "stream"):
+                pipe.execute()
+
+    def dead_letter(self, data: bytes, reason: str) -> None:
+        """Keeps an entry that is no event, with the reason."""
+        words = reason[:500].encode("utf-8", "backslashreplace")
+        with self._passing_over(redis_keys.DEAD_LETTERS, "stream"):
+            self._client.xadd(
+                redis_keys.DEAD_LETTERS, {"data": data[:65_536], "reason": words}, maxlen=redis_keys.DEAD_LETTERS_KEPT
+            )
+
+    def confirm(self, confirmations: Mapping[str, Confirmation]) -> None:
+        """Publishes what is committed, and the verdicts."""
+        if confirmations:
+            pipe = self._client.pipeline(transaction=False)
+            for token, confirmation in confirmations.items():
+                sealed = self._keyring.seal(Purpose.CONFIRMATION, encode(confirmation), token)
+                pipe.set(redis_keys.confirmation(token), sealed, ex=redis_keys.CONFIRMATION_SECONDS)
+            pipe.execute()
+
+    def reply(self, replies: Iterable[Reply]) -> None:
+        """Answers keepers that wait for a suggestion."""
+        self._push(
+            [(redis_keys.replies(each.runner), self._keyring.seal(Purpose.REPLY, encode(each))) for each in replies]
+        )
+
+    def answer(self, command: str, answer: str) -> None:
+        """Tells the process that issued a command how it went; the answer is in the database too."""
+        self._push([(redis_keys.answer(command), answer)])
+
+    def notify(self, study: str, notices: Iterable[Notice]) -> None:
+        """Tells the views that watch, as far as it can be told: a notice is worth nothing that would cost a study."""
+        pipe = self._client.pipeline(transaction=False)
+        for notice in notices:
+            try:
+                data = encode_notice(notice)
+            except Exception as error:
+                self._say_once(study, f"study {study}: a notice is dropped: {describe(error)}")
+                continue
+            pipe.xadd(redis_keys.notices(study), {"n": data}, maxlen=NOTICES_KEPT, approximate=True)
+        if len(pipe):
+            pipe.expire(redis_keys.notices(study), SECONDS_KEPT)
+            with self._passing_over(redis_keys.notices(study), "stream"):
+                pipe.execute()
+
+    def _push(self, items: list[tuple[str, bytes | str]]) -> None:
+        """Appends to lists that the control plane alone writes: what another program put there makes room."""
+        pipe = self._client.pipeline(transaction=False)
+        for key, value in items:
+            pipe.rpush(key, value)
+            pipe.expire(key, SECONDS_KEPT)
+        if not len(pipe):
+            return
+        try:
+            pipe.execute()
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            for key, value in items:
+                if self._client.type(key) != b"list":
+                    self._client.delete(key)
+                    self._client.rpush(key, value)
+                    self._client.expire(key, SECONDS_KEPT)
+
+    @contextlib.contextmanager
+    def _passing_over(self, key: str, kind: str) -> Iterator[None]:
+        """Inside, a key that holds something else is passed over, and said once."""
+        try:
+            yield
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            self._say_once(key, wrong_type(key, kind))
+
+    def _say_once(self, about: str, text: str) -> None:
+        if about not in self._said:
+            self._said.add(about)
+            log.error("%s", text, extra={"action": "passed_over"})
+
+    def probe(self) -> None:
+        """Returns if keepers could be heard: the server is there, and takes what is written to it."""
+        self._client.set(redis_keys.PROBE, b"", px=1)
+        try:
+            self._client.xlen(redis_keys.EVENTS)
+        except redis.ResponseError as error:
+            if is_wrong_type(error):
+                raise WrongKey from None
+            raise
+
+
+@dataclass(frozen=True)
+class Backlog:
+    """What the control plane has not committed: entries of the stream, the age in seconds of the oldest; and what was
+    kept aside. Both times are the server's."""
+
+    entries: int
+    seconds: float
+    dead_letters: int
+
+
+def backlog(client: redis.Redis) -> Backlog:
+    """Looks at the stream from aside. What is committed is dropped from it, so that all it holds is still to be done.
+
+    Raises:
+        redis.RedisError: the server is away.
+    """
+    pipe = client.pipeline(transaction=False)
+    pipe.time()
+    pipe.xlen(redis_keys.EVENTS)
+    pipe.xrange(redis_keys.EVENTS, count=1)
+    pipe.xlen(redis_keys.DEAD_LETTERS)
+    (seconds, microseconds), entries, first, dead = pipe.execute()
+    age = 0.0
+    if first:
+        age = max(0.0, seconds + microseconds / 1e6 - int(first[0][0].partition(b"-")[0]) / 1e3)
+    return Backlog(entries, age, dead)
+
+
+def introduce(client: redis.Redis, process: str) -> None:
+    """Names a control plane's connection, so that it can be told who stands by. Nothing depends on it."""
+    with contextlib.suppress(redis.ResponseError):
+        client.client_setname(CLIENT_NAME + process)
+
+
+def ring(client: redis.Redis) -> None:
+    """Wakes the control plane: there is a command for it in the database."""
+    client.xadd(redis_keys.EVENTS, {"ring": redis_keys.DOORBELL})
+
+
+def wake(client: redis.Redis) -> None:
+    """Ends the loop's wait for the stream: a pruner of the user's own has answered. The loop looks by itself, later,
+    where Redis is away."""
+    with contextlib.suppress(redis.RedisError):
+        client.xadd(redis_keys.EVENTS, {"ring": redis_keys.WAKE})

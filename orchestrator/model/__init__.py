@@ -1,0 +1,1 @@
+"""Values that the layers share: changesets, states, events, records, commands."""

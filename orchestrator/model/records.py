@@ -1,0 +1,161 @@
+"""What a look into the database finds, as values: one trial with all that was kept of it, or a study's history."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+from orchestrator.model.changeset import AttemptRow, DecisionRow
+from orchestrator.model.lifecycle import WAITING
+from orchestrator.model.ranking import ranked
+from orchestrator.model.trial_length import length
+from orchestrator.pruning import Decision, Direction
+
+
+@dataclass(frozen=True)
+class StudyFacts:
+    """A study as a whole.
+
+    Attributes:
+        spec: As it is stored; None for a study that Optuna made and this program never trained.
+        trials: How many trials there are, in whatever state.
+        completed: Final value by trial, of those that are COMPLETE; empty where there are several objectives.
+        constraints: By trial, of those that have any.
+        objectives: How many values a trial has; ``direction`` is that of the first one.
+    """
+
+    name: str
+    direction: Direction
+    spec: Mapping[str, Any] | None
+    state: str
+    reason: str
+    trials: int
+    completed: Mapping[int, float]
+    objectives: int = 1
+    constraints: Mapping[int, Sequence[float]] = field(default_factory=dict)
+
+    @cached_property
+    def ranking(self) -> list[int]:
+        """The completed trials that satisfy their constraints, the best one first."""
+        return ranked(self.completed, self.constraints, maximize=self.direction == "maximize")[0]
+
+    @property
+    def max_steps(self) -> int | None:
+        """Epochs of a full trial, where the spec says so."""
+        return None if self.spec is None else self.spec.get("max_steps")
+
+
+@dataclass(frozen=True)
+class TrialFacts:
+    """One trial. ``state`` is Optuna's; ``values`` are one for each objective, or none; ``steps`` in the order of
+    recording; ``attempts`` by their number.
+
+    ``standing`` is where a trial that is paused at a rung stands there now. ``failure`` is how it failed, as the engine
+    keeps it. ``redone`` counts epochs that were trained again after a loss. ``source`` is the digest of its objective's
+    source; ``first_source`` is the number of the study's first trial that has one, and that digest. ``retry_of`` is the
+    trial whose parameters it was made with, ``retries`` are those that were made with its own.
+    """
+
+    study: StudyFacts
+    number: int
+    state: str
+    values: tuple[float, ...]
+    params: Mapping[str, Any]
+    steps: Mapping[int, float]
+    failure: Mapping[str, Any] = field(default_factory=dict)
+    decisions: Sequence[DecisionRow] = ()
+    closest: DecisionRow | None = None
+    attempts: Sequence[AttemptRow] = ()
+    redone: int = 0
+    standing: Decision | None = None
+    source: str = ""
+    first_source: tuple[int, str] | None = None
+    retry_of: int | None = None
+    retries: Sequence[int] = ()
+
+    @property
+    def trained(self) -> int:
+        """How many epochs, or steps, it was trained."""
+        return length(len(self.steps), max(self.steps, default=None), self.study.max_steps)
+
+
+@dataclass(frozen=True)
+class TrialHead:
+    """As much of a trial as puts it into a list, and into its place there.
+
+    Attributes:
+        id: Optuna's id of it in the database.
+        state: Optuna's; ``live`` is that of its live attempt, empty where it has none.
+        started, ended: UTC; Optuna's, which has a trial start when it is asked for, until its first attempt does.
+        feasible: Whether it violates none of its constraints.
+    """
+
+    id: int
+    number: int
+    state: str
+    live: str
+    values: tuple[float, ...]
+    started: datetime | None
+    ended: datetime | None
+    epochs: int
+    attempts: int
+    feasible: bool
+
+    @property
+    def began(self) -> datetime | None:
+        """When it began; None while it waits in the queue for the first time, although it has been asked for."""
+        return None if self.live in WAITING and self.attempts < 2 else self.started
+
+    def lasted(self, now: datetime | None = None) -> float | None:
+        """Returns the seconds from its beginning to its end, or until ``now``; None where either is not known."""
+        began, until = self.began, self.ended or now
+        return None if began is None or until is None else max(0.0, (until - began).total_seconds())
+
+
+@dataclass(frozen=True)
+class ListedTrial:
+    """One trial of a list, with all that can be said of it in a row.
+
+    Attributes:
+        user_attrs: Optuna's, the objective's own and ours.
+        last_step, last_value: The highest step that was reported, and its value.
+        last: The latest attempt.
+        redone: Epochs that were trained again after a loss.
+    """
+
+    head: TrialHead
+    params: Mapping[str, Any]
+    user_attrs: Mapping[str, Any]
+    last_step: int | None
+    last_value: float | None
+    last: AttemptRow | None
+    redone: int
+
+
+@dataclass(frozen=True)
+class RecordedTrial:
+    """How a trial ended; times in seconds since the epoch, None where there is none."""
+
+    state: str
+    value: float | None
+    started: float | None
+    ended: float | None
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A study's history.
+
+    Attributes:
+        trials: By number.
+        reports: (trial, step, value) in the order in which they were recorded, over all trials.
+        moments: When a report was recorded, by (trial, step), of the few for which that is known.
+    """
+
+    study: StudyFacts
+    trials: Mapping[int, RecordedTrial]
+    reports: Sequence[tuple[int, int, float]]
+    moments: Mapping[tuple[int, int], float] = field(default_factory=dict)

@@ -1,0 +1,106 @@
+"""Where studies stand, as a look into the database finds it: what ``ls``, ``status`` and ``watch`` show."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from orchestrator.model.progress_events import Progress
+from orchestrator.model.suspension import Suspension
+
+PACE_TRIALS = 20
+"""How fast a study goes is measured since the first of so many trials that ended last."""
+
+
+class Told(NamedTuple):
+    """A note that somebody was, or is to be, told; see ``ports.NoteState``. ``at`` is when that last changed."""
+
+    event: str
+    kind: str
+    state: str
+    tries: int
+    detail: str
+    at: float
+
+
+class Work(NamedTuple):
+    """What one trial has cost and brought: ``spells`` are its attempts that started, each from when to when in seconds
+    since the epoch, ``None`` while it is at work; ``epochs`` are those that it reported in all of them."""
+
+    epochs: int
+    spells: tuple[tuple[float, float | None], ...]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """One study.
+
+    Attributes:
+        progress: What the control plane would tell of it.
+        created, changed: When the study was made, and when its state last changed; seconds since the epoch. Of a study
+            that only Optuna has run: when its first trial began, and when its latest one did or ended; ``None`` where
+            it has none.
+        ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch. Of a study
+            that is running only those since it began to: a night in which nobody worked at it says nothing of its pace.
+        work: Of the trials that were at work since the first of ``ends``; where there are too few, since a study that
+            is running began to, or at any time.
+        notes: Who was told what, oldest first.
+        flagged: In what it is worse than the last run of its schedule; empty where it is not.
+        suspended: Why nothing is done for it, where that is so.
+    """
+
+    progress: Progress
+    created: float | None
+    changed: float | None
+    ends: tuple[float, ...] = ()
+    work: tuple[Work, ...] = ()
+    notes: tuple[Told, ...] = ()
+    flagged: str = ""
+    suspended: Suspension | None = None
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return self.progress.complete + self.progress.pruned + self.progress.failed
+
+    @property
+    def rate(self) -> float | None:
+        """Trials that end in a second, from the first to the last of ``ends``; ``None`` where there are too few."""
+        return None if since(self.ends) is None else (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
+
+    def epoch_rate(self, now: float) -> float | None:
+        """Returns the epochs that all slots together train in a second; ``None`` where none was reported.
+
+        It is measured from the first of ``ends`` until ``now``, or until the last attempt had ended where nothing is at
+        work; where too few trials have ended, from the first start since the study began to run. When an epoch was
+        reported is not stored: those of a trial are taken to be spread evenly over the time that it was at work.
+        """
+        spells = [[(begin, now if end is None else end) for begin, end in each.spells] for each in self.work]
+        if not any(each.epochs for each in self.work):
+            return None
+        first = min(begin for spans in spells for begin, _ in spans)
+        if self.progress.state == "running" and self.changed is not None:
+            first = max(first, self.changed)
+        begin, until = since(self.ends) or first, max(end for spans in spells for _, end in spans)
+        trained = 0.0
+        for each, spans in zip(self.work, spells, strict=True):
+            lasted = sum(end - start for start, end in spans)
+            within = sum(max(0.0, end - max(start, begin)) for start, end in spans)
+            trained += each.epochs * within / lasted if lasted > 0 else 0.0
+        return trained / (until - begin) if until > begin else None
+
+    def eta(self, now: float) -> float | None:
+        """Returns the seconds until the budget is used up at that pace; ``None`` unless the study is running, and when
+        nothing has ended for so long that the estimate has run out."""
+        rate, left = self.rate, self.progress.budget - self.ended
+        if rate is None or left <= 0 or self.progress.state != "running":
+            return None
+        seconds = left / rate - (now - self.ends[-1])
+        return seconds if seconds > 0 else None
+
+
+def since(ends: Sequence[float]) -> float | None:
+    """Returns since when it is measured how fast a study goes, of trials that ended at these times, oldest first;
+    ``None`` where they are too few to tell, or all ended at once."""
+    return ends[0] if len(ends) > 2 and ends[-1] > ends[0] else None

@@ -1,0 +1,89 @@
+"""A few threads and what waits for them, each with the moment before which it is not to be touched."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from orchestrator.control.ports import Owed
+
+log = logging.getLogger(__name__)
+
+
+class Line:
+    """Hands out what is due, the longest due first.
+
+    Args:
+        name: Of the threads, which are started when there is something for them.
+        threads: How many are busy at once.
+        deliver: Called in one of them.
+    """
+
+    def __init__(self, name: str, threads: int, deliver: Callable[[Owed], None]) -> None:
+        self._name = name
+        self._most = threads
+        self._deliver = deliver
+        self._changed = threading.Condition()
+        # The second number keeps the order of those that are due at once.
+        self._waiting: list[tuple[float, int, Owed]] = []
+        self._numbers = itertools.count()
+        self._threads: list[threading.Thread] = []
+        self._idle = 0
+        self._stopping = False
+
+    def add(self, owed: Owed, due: float = 0.0) -> None:
+        """Takes something to be delivered, not before ``due``, in monotonic seconds."""
+        with self._changed:
+            heapq.heappush(self._waiting, (due, next(self._numbers), owed))
+            if not self._idle and len(self._threads) < self._most and not self._stopping:
+                thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+                self._threads.append(thread)
+                thread.start()
+            self._changed.notify()
+
+    def take_out(self, which: Callable[[Owed], bool]) -> list[Owed]:
+        """Takes out, and returns, what waits and need not be delivered any more."""
+        with self._changed:
+            out = [owed for _, _, owed in self._waiting if which(owed)]
+            if out:
+                self._waiting = [entry for entry in self._waiting if not which(entry[2])]
+                heapq.heapify(self._waiting)
+        return out
+
+    def stop(self) -> None:
+        """Hands out nothing more."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def join(self, until: float) -> None:
+        """Waits for what is under way, at most until that moment."""
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+
+    def _run(self) -> None:
+        while (owed := self._next()) is not None:
+            try:
+                self._deliver(owed)
+            except Exception:
+                # It stays owed, and is tried again by whoever leads next.
+                about = {"action": "note_failed", "study": owed.study}
+                log.exception("study %s: a note could not be delivered", owed.study, extra=about)
+
+    def _next(self) -> Owed | None:
+        with self._changed:
+            self._idle += 1
+            try:
+                while not self._stopping:
+                    due = self._waiting[0][0] if self._waiting else None
+                    left = None if due is None else due - time.monotonic()
+                    if left is not None and left <= 0:
+                        return heapq.heappop(self._waiting)[2]
+                    self._changed.wait(left)
+                return None
+            finally:
+                self._idle -= 1

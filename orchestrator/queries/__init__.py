@@ -1,0 +1,1 @@
+"""The read half of the storage: progress, trials, history, logs, replay, summaries."""

@@ -1,0 +1,243 @@
+"""A trial's log file: what its objective has printed, and where it is when it is not here."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import IO, Final
+
+from orchestrator.common.errors import BadInput
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.records import TrialFacts
+from tasks.regular_files import open_regular
+from tasks.trial_logs import trial_log
+
+_ENDED: Final = frozenset({"COMPLETE", "PRUNED", "FAIL"})
+_LIVE: Final = frozenset({AttemptState.RUNNING, AttemptState.STOPPING})
+LOOK_SECONDS: Final = 1.0
+"""How often the database is asked whether the trial has ended."""
+
+PAUSE_SECONDS: Final = 0.2
+"""How often is looked for more."""
+
+_CHUNK: Final = 1 << 16
+_SHOWN: Final = frozenset("\n\t")
+
+
+class Printer:
+    """Writes a log to a terminal, where control characters are only named, or to anything else as it is."""
+
+    def __init__(self, output: IO[bytes], is_terminal: bool) -> None:
+        self._output = output
+        self._decode = codecs.getincrementaldecoder("utf-8")(errors="backslashreplace") if is_terminal else None
+
+    def write(self, blocks: Iterable[bytes]) -> None:
+        for block in blocks:
+            if self._decode is not None:
+                block = plain(self._decode.decode(block)).encode(errors="backslashreplace")
+            self._output.write(block)
+            self._output.flush()
+
+
+class JsonPrinter:
+    """Writes a log for a program: an object for each line, ``{"line": …}``; what is no UTF-8 is escaped in it."""
+
+    def __init__(self, output: IO[bytes]) -> None:
+        self._output = output
+        self._begun = b""
+
+    def write(self, blocks: Iterable[bytes]) -> None:
+        for block in blocks:
+            *lines, self._begun = (self._begun + block).split(b"\n")
+            self._write(lines)
+        # The last line may have no end.
+        self._write([self._begun] if self._begun else [])
+
+    def _write(self, lines: Iterable[bytes]) -> None:
+        for line in lines:
+            text = line.decode(errors="backslashreplace").removesuffix("\r")
+            self._output.write(json.dumps({"line": text}).encode() + b"\n")
+        self._output.flush()
+
+
+def show(
+    data: Path,
+    look: Callable[[], TrialFacts],
+    printer: Printer | JsonPrinter,
+    *,
+    lines: int | None = None,
+    follow: bool = False,
+) -> None:
+    """Prints a trial's log.
+
+    Args:
+        data: The data folder of the workers of this host.
+        look: Reads the trial from the database.
+        printer: Takes the log.
+        lines: Begin with so many lines from the end; with all where it is None.
+        follow: Go on until the trial has ended.
+
+    Raises:
+        BadInput: there is no such trial, or its log is not in this data folder.
+    """
+    trial = look()
+    path = await_file(data, look) if follow else find(data, trial)
+    for line in elsewhere(trial):
+        print(line, file=sys.stderr)
+    with open(open_regular(path.resolve()), "rb") as file:
+        if lines is not None:
+            last_lines(file, lines)
+        printer.write(following(file, Ended(look)) if follow else rest(file))
+    if path.stat().st_size == 0:
+        print(
+            f"trial {trial.number} has printed nothing{'' if follow or has_ended(trial) else ' yet'}", file=sys.stderr
+        )
+
+
+def log_file(data: Path, study: str, number: int) -> Path:
+    """Returns where a worker with the data folder ``data`` keeps the output of a trial.
+
+    A log that lies where earlier versions kept it is still found there.
+    """
+    folders = log_folders(data, study)
+    paths = [folder / trial_log(data, study, number).name for folder in folders]
+    return next((path for path in paths if path.is_file()), paths[0])
+
+
+def log_folders(data: Path, study: str) -> list[Path]:
+    """Returns the folders below ``data`` with logs of a study: today's, and that of earlier versions if it is there."""
+    folder = trial_log(data, study, 0).parent
+    earlier = data / "logs" / study
+    return [folder, earlier] if earlier.is_dir() and earlier != folder.parent else [folder]
+
+
+def find(data: Path, trial: TrialFacts) -> Path:
+    """Returns the log file of ``trial``.
+
+    Raises:
+        BadInput: it is not in this data folder; says which hosts have it, and where.
+    """
+    path = log_file(data, trial.study.name, trial.number)
+    if path.is_file():
+        return path
+    where = f"trial {trial.number}"
+    ran = [each for each in trial.attempts if each.host]
+    if not ran:
+        raise BadInput(where, "no worker has begun it, so there is no log yet", f"it would be {path}")
+    there = "; ".join(_where(each) for each in ran)
+    below = path.relative_to(data)
+    raise BadInput(
+        where, f"its log {path} is not on this host", f"it ran on {there}: look for {below} in the data folder there"
+    )
+
+
+def await_file(data: Path, look: Callable[[], TrialFacts]) -> Path:
+    """Returns the log file of a trial, waiting for it while the trial may still begin on this host.
+
+    Raises:
+        BadInput: it will not be in this data folder.
+    """
+    here = {"", socket.gethostname()}
+    while True:
+        trial = look()
+        path = log_file(data, trial.study.name, trial.number)
+        if path.is_file() or has_ended(trial) or not here.issuperset(each.host for each in trial.attempts):
+            return find(data, trial)
+        time.sleep(LOOK_SECONDS)
+
+
+class Ended:
+    """Whether a trial has ended; the database is asked once a second."""
+
+    def __init__(self, look: Callable[[], TrialFacts]) -> None:
+        self._look = look
+        self._due = 0.0
+        self._found = False
+
+    def __call__(self) -> bool:
+        now = time.monotonic()
+        if not self._found and now >= self._due:
+            self._found = has_ended(self._look())
+            self._due = now + LOOK_SECONDS
+        return self._found
+
+
+def has_ended(trial: TrialFacts) -> bool:
+    """Whether nothing more will be printed: a trial that was pruned may still be on its way out of its epoch."""
+    return trial.state in _ENDED and all(each.state not in _LIVE for each in trial.attempts)
+
+
+def elsewhere(trial: TrialFacts) -> list[str]:
+    """Returns where attempts ran that were not on this host, a line for each: what they printed is there."""
+    here = socket.gethostname()
+    return [
+        f"trial {trial.number} also ran on {_where(each)}" for each in trial.attempts if each.host not in ("", here)
+    ]
+
+
+def _where(attempt: AttemptRow) -> str:
+    return f"{attempt.host}, slot {attempt.slot}" + (f" (attempt {attempt.number})" if attempt.number > 1 else "")
+
+
+def last_lines(file: IO[bytes], count: int) -> None:
+    """Moves to the beginning of the last ``count`` lines of ``file``; reads no more of it than these."""
+    at = end = file.seek(0, os.SEEK_END)
+    while at > 0 and count > 0:
+        start = max(0, at - _CHUNK)
+        file.seek(start)
+        block = file.read(at - start)
+        if at == end:
+            # A line break at the very end begins no line.
+            block = block.removesuffix(b"\n")
+        there = block.count(b"\n")
+        if there >= count:
+            place = len(block)
+            for _ in range(count):
+                place = block.rfind(b"\n", 0, place)
+            file.seek(start + place + 1)
+            return
+        count -= there
+        at = start
+    file.seek(at)
+
+
+def following(file: IO[bytes], ended: Callable[[], bool]) -> Iterator[bytes]:
+    """Yields what ``file`` holds and what is added to it, until the trial has ended and all of it was read."""
+    while True:
+        # Asked before the reading: what was printed before the end is read after it.
+        last = ended()
+        yield from rest(file)
+        if last:
+            return
+        time.sleep(PAUSE_SECONDS)
+
+
+def rest(file: IO[bytes]) -> Iterator[bytes]:
+    """Yields what is left to be read of ``file``."""
+    while block := file.read(_CHUNK):
+        yield block
+
+
+def plain(text: str) -> str:
+    """Returns ``text`` with nothing left in it that could move a cursor, change a color or speak to the terminal."""
+    # A bar that redraws its line with a carriage return is a line for each state.
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if text.isprintable():
+        return text
+    return "".join(each if each.isprintable() or each in _SHOWN else _named(each) for each in text)
+
+
+def _named(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii") if ord(character) > 0x1F else f"\\x{ord(character):02x}"
+
+
+def standard_output(as_json: bool) -> Printer | JsonPrinter:
+    """Returns a printer to standard output."""
+    return JsonPrinter(sys.stdout.buffer) if as_json else Printer(sys.stdout.buffer, sys.stdout.isatty())

@@ -1,0 +1,47 @@
+"""Where a paused trial stands at its rung: the study's own rule, rebuilt from what is stored, is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Set
+from typing import Any, cast
+
+from orchestrator import pruning
+from orchestrator.model.records import Recording
+from orchestrator.pruning import Decision, Outcome
+from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.spec import Spec
+
+_ENDED = ("COMPLETE", "PRUNED", "FAIL")
+
+
+def standing(
+    recording: Recording, attributes: Mapping[int, Mapping[str, Any]], paused: Set[int], trial: int
+) -> Decision | None:
+    """Returns the decision that the trial would end with now; None where its study promotes nobody.
+
+    Args:
+        recording: Of the study.
+        attributes: The rule's own attributes, by trial.
+        paused: All trials that are paused.
+        trial: The one asked about.
+    """
+    spec = Spec.from_json(recording.study.spec)
+    rule = pruning.build(
+        spec.pruner.name,
+        spec.pruner.arguments(),
+        spec.direction,
+        study_name=spec.name,
+        max_steps=spec.max_steps,
+        trials=spec.trials,
+    )
+    if not isinstance(rule, PromotionRule):
+        return None
+    values: dict[int, dict[int, float]] = {number: {} for number in recording.trials}
+    for number, step, value in recording.reports:
+        values[number][step] = value
+    for number, found in sorted(recording.trials.items()):
+        outcome = cast(Outcome, found.state) if found.state in _ENDED else None
+        rule.restore(number, values[number], outcome, attributes.get(number, {}))
+        if number in paused:
+            rule.pause(number)
+    return rule.standing(trial)

@@ -1,0 +1,338 @@
+"""Looking back: what is stored of one trial, or of all of a study's learning curves. Reads, and makes nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any, cast
+
+import sqlalchemy
+from sqlalchemy import Connection, Table, func, select
+
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.model.attribute_keys import FAILURE, RETRY_OF, SOURCE
+from orchestrator.model.changeset import AttemptRow, DecisionRow
+from orchestrator.model.planned_run import Known, Slot
+from orchestrator.model.progress_events import TrialEnded
+from orchestrator.model.records import RecordedTrial, Recording, StudyFacts, TrialFacts
+from orchestrator.model.study_status import Overview
+from orchestrator.pruning import Decision, Direction
+from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
+from orchestrator.queries.trial_queries import Listing
+from orchestrator.spec import Spec
+from orchestrator.storage import own_tables
+from orchestrator.storage.best_trial_queries import read_constraints
+from orchestrator.storage.optuna_decoding import final_value, read_params, read_values, seconds
+from orchestrator.storage.optuna_tables import (
+    DIRECTIONS,
+    STEPS,
+    STUDIES,
+    SYSTEM_ATTRS,
+    TRIALS,
+    USER_ATTRS,
+    VALUES,
+    from_stored,
+)
+from orchestrator.storage.schedule_store import read_known, read_slots
+
+if TYPE_CHECKING:
+    from orchestrator.storage.study_loader import Whole
+
+_MOST_NAMES = 10
+_OF_A_REPORT = ("keep", "prune", "audit", "shadow")
+"""Actions of decisions that were made the moment a report was recorded; the others came later."""
+
+
+class History:
+    """What is stored.
+
+    Args:
+        connection: A transaction.
+        ours: Whether the database has our tables beside Optuna's.
+    """
+
+    def __init__(self, connection: Connection, ours: bool) -> None:
+        self._connection = connection
+        self._ours = ours
+
+    def spec(self, name: str) -> Spec:
+        """Reads the search that a study is.
+
+        Raises:
+            BadInput: no such study, or one of Optuna's alone.
+        """
+        _, study = self._study(name)
+        if study.spec is None:
+            raise BadInput(
+                f"study '{name}'",
+                "was made by Optuna and never run by this program",
+                "a spec of that name, run or submitted, takes it up; "
+                "status, trials, why, replay, report and export show it as it is",
+            )
+        return Spec.from_json(study.spec)
+
+    def overviews(self) -> list[Overview]:
+        """Returns where each study stands, those first that only Optuna has run."""
+        theirs = read_optunas(self._connection, self._studies)
+        return theirs + (read_overviews(self._connection) if self._ours else [])
+
+    def overview(self, name: str) -> Overview:
+        """Returns where one study stands; also of one that Optuna made.
+
+        Raises:
+            BadInput: no such study.
+        """
+        _, study = self._study(name)
+        if study.spec is None:
+            return read_optunas(self._connection, self._studies, name)[0]
+        return read_overviews(self._connection, [name])[0]
+
+    @property
+    def _studies(self) -> Table | None:
+        """The table of our studies, where there is one."""
+        return own_tables.studies if self._ours else None
+
+    def slots(self, schedule: str, most: int) -> list[tuple[Slot, Overview | None]]:
+        """Returns a schedule's last slots, the latest first, each with where its study stands, where there is one."""
+        found = read_slots(self._connection, schedule, most)
+        if not found:
+            return []
+        studies = {
+            each.progress.study: each for each in read_overviews(self._connection, [slot.study for slot in found])
+        }
+        return [(slot, studies.get(slot.study)) for slot in found]
+
+    def schedules(self, names: Iterable[str]) -> dict[str, Known]:
+        """Returns what is known of schedules, by name."""
+        return read_known(self._connection, names)
+
+    def ended(self, name: str, most: int) -> list[TrialEnded]:
+        """Returns the trials of a study that ended last, at most so many, oldest first."""
+        return read_ended(self._connection, name, most)
+
+    def trial(self, name: str, text: str) -> TrialFacts:
+        """Reads one trial; also of a study that Optuna made.
+
+        Raises:
+            BadInput: no such study, or ``text`` is no number of a trial of it.
+        """
+        study_id, study = self._study(name)
+        found = self._find_trial(study_id, study, text)
+        number = int(found.number)
+        plain = TrialFacts(
+            study=study,
+            number=number,
+            state=found.state,
+            values=read_values(self._connection, found.trial_id),
+            params=read_params(self._connection, found.trial_id),
+            steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
+        )
+        if study.spec is None:
+            return plain
+        attempts = [
+            AttemptRow(**{each.name: row[each.name] for each in fields(AttemptRow)})
+            for row in self._of_trial(own_tables.attempts, study_id, number, own_tables.attempts.c.number)
+        ]
+        closest = [
+            _decision(row) for row in self._of_trial(own_tables.closest, study_id, number, own_tables.closest.c.id)
+        ]
+        failure = self._connection.scalar(
+            select(USER_ATTRS.c.value_json).where(USER_ATTRS.c.trial_id == found.trial_id, USER_ATTRS.c.key == FAILURE)
+        )
+        sources = self._attribute(study_id, SOURCE)
+        retries = self._attribute(study_id, RETRY_OF)
+        redone = select(func.count(own_tables.redone.c.step.distinct())).where(
+            own_tables.redone.c.study_id == study_id, own_tables.redone.c.trial == number
+        )
+        return replace(
+            plain,
+            failure=kept if isinstance(kept := json.loads(failure or "{}"), dict) else {},
+            decisions=[
+                _decision(row)
+                for row in self._of_trial(own_tables.decisions, study_id, number, own_tables.decisions.c.id)
+            ],
+            closest=closest[0] if closest else None,
+            attempts=attempts,
+            redone=self._connection.scalar(redone) or 0,
+            standing=self._standing(study_id, study, number) if attempts and attempts[-1].state == "paused" else None,
+            source=str(sources.get(number, "")),
+            first_source=next(((first, str(digest)) for first, digest in sources.items()), None),
+            retry_of=retries.get(number),
+            retries=[each for each, old in retries.items() if old == number],
+        )
+
+    def listing(self, name: str) -> Listing:
+        """Returns the trials of a study, to be read row by row; also of one that Optuna made.
+
+        Raises:
+            BadInput: no such study.
+        """
+        study_id, _ = self._study(name)
+        directions = [each.lower() for each in self._directions(study_id)]
+        return Listing(self._connection, study_id, directions, self._ours)
+
+    def whole(self, name: str) -> Whole:
+        """Reads a study with everything that is stored of it; also of one that Optuna made.
+
+        Raises:
+            BadInput: no such study.
+        """
+        # All that Optuna and the core are made of, which no other look needs.
+        from orchestrator.storage.study_loader import read_optunas_whole, read_whole
+
+        study_id, study = self._study(name)
+        if study.spec is None:
+            directions = [each.lower() for each in self._directions(study_id)]
+            return read_optunas_whole(self._connection, study_id, name, directions)
+        return read_whole(self._connection, study_id)
+
+    def recording(self, name: str) -> Recording:
+        """Reads a study's whole history; also of one that Optuna made.
+
+        Raises:
+            BadInput: no such study, or it has several objectives.
+        """
+        study_id, study = self._study(name)
+        if study.objectives > 1:
+            problem = f"has {study.objectives} objectives"
+            raise BadInput(f"study '{name}'", problem, "rules judge trials by a single one")
+        return self._recording(study_id, study)
+
+    def _recording(self, study_id: int, study: StudyFacts) -> Recording:
+        trials = {
+            row.number: RecordedTrial(
+                row.state,
+                final_value(row.value, row.value_type),
+                seconds(row.datetime_start),
+                seconds(row.datetime_complete),
+            )
+            for row in self._connection.execute(_select_trials().where(TRIALS.c.study_id == study_id))
+        }
+        moments: dict[tuple[int, int], float] = {}
+        for table in (own_tables.decisions, own_tables.closest) if self._ours else ():
+            query = select(table.c.trial, table.c.step, table.c.at).where(
+                table.c.study_id == study_id, table.c.action.in_(_OF_A_REPORT)
+            )
+            moments |= {(row.trial, row.step): row.at for row in self._connection.execute(query)}
+        return Recording(study, trials, self._reports(TRIALS.c.study_id == study_id), moments)
+
+    def _study(self, name: str) -> tuple[int, StudyFacts]:
+        study_id = self._connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+        if study_id is None:
+            raise BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
+        found = self._directions(study_id)
+        direction: Direction = "maximize" if found[0] == "MAXIMIZE" else "minimize"
+        row = None
+        if self._ours:
+            query = select(own_tables.studies).where(own_tables.studies.c.study_id == study_id)
+            row = self._connection.execute(query).one_or_none()
+        completed = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE")
+        trials = self._connection.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id))
+        return int(study_id), StudyFacts(
+            name=name,
+            direction=direction,
+            spec=None if row is None else json.loads(row.spec),
+            state="" if row is None else row.state,
+            reason="" if row is None else row.reason,
+            trials=trials or 0,
+            completed={
+                each.number: value
+                for each in self._connection.execute(completed)
+                if (value := final_value(each.value, each.value_type)) is not None and len(found) == 1
+            },
+            objectives=len(found),
+            constraints=self._constraints(int(study_id)),
+        )
+
+    def _constraints(self, study_id: int) -> dict[int, list[float]]:
+        """Returns the constraints of the trials that have any, by number."""
+        if not (found := read_constraints(self._connection, study_id)):
+            return {}
+        query = select(TRIALS.c.trial_id, TRIALS.c.number).where(TRIALS.c.study_id == study_id)
+        return {row.number: found[row.trial_id] for row in self._connection.execute(query) if row.trial_id in found}
+
+    def _directions(self, study_id: int) -> list[str]:
+        query = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == study_id)
+        return list(self._connection.scalars(query.order_by(DIRECTIONS.c.objective)))
+
+    def _attribute(self, study_id: int, key: str) -> dict[int, Any]:
+        """Returns one user attribute of all trials that have it, by number."""
+        query = (
+            select(TRIALS.c.number, USER_ATTRS.c.value_json)
+            .join(USER_ATTRS, USER_ATTRS.c.trial_id == TRIALS.c.trial_id)
+            .where(TRIALS.c.study_id == study_id, USER_ATTRS.c.key == key)
+            .order_by(TRIALS.c.number)
+        )
+        return {row.number: json.loads(row.value_json) for row in self._connection.execute(query)}
+
+    def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
+        there = f"study '{study.name}' has {study.trials} trials, 0 to {study.trials - 1}"
+        if study.trials < 2:
+            there = f"study '{study.name}' has " + ("one trial, 0" if study.trials else "no trials yet")
+        if not (text.isascii() and text.isdigit()):
+            raise BadInput(f"trial '{text}'", "is not a number", there)
+        row = None
+        if len(text) < 10:
+            query = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.number == int(text))
+            row = self._connection.execute(query).one_or_none()
+        if row is None:
+            raise BadInput(f"trial {text}", "there is no such trial", there)
+        return row
+
+    def _other_names(self, name: str) -> str:
+        names = list(self._connection.scalars(select(STUDIES.c.study_name)))
+        if not names:
+            return "it holds no studies yet"
+        remedy = did_you_mean(name, names)
+        return remedy if remedy.startswith("did") or len(names) <= _MOST_NAMES else f"it holds {len(names)} others"
+
+    def _of_trial(self, table: Table, study_id: int, number: int, order: Any) -> list[Mapping[str, Any]]:
+        query = select(table).where(table.c.study_id == study_id, table.c.trial == number).order_by(order)
+        return [cast(Mapping[str, Any], row) for row in self._connection.execute(query).mappings()]
+
+    def _reports(self, which: Any) -> list[tuple[int, int, float]]:
+        """Returns reports in the order of their recording, which is that of their ids: one writer writes them all."""
+        query = (
+            select(TRIALS.c.number, STEPS.c.step, STEPS.c.intermediate_value, STEPS.c.intermediate_value_type)
+            .join(TRIALS, TRIALS.c.trial_id == STEPS.c.trial_id)
+            .where(which)
+            .order_by(STEPS.c.trial_intermediate_value_id)
+        )
+        rows = self._connection.execute(query)
+        return [(number, step, from_stored(value, kind)) for number, step, value, kind in rows]
+
+    def _standing(self, study_id: int, study: StudyFacts, number: int) -> Decision | None:
+        from orchestrator.queries.rung_rank import standing
+
+        attributes = (
+            select(TRIALS.c.number, SYSTEM_ATTRS.c.key, SYSTEM_ATTRS.c.value_json)
+            .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRS.c.trial_id)
+            .where(TRIALS.c.study_id == study_id, SYSTEM_ATTRS.c.key.like("asha:%"))
+        )
+        kept: dict[int, dict[str, Any]] = {}
+        for row in self._connection.execute(attributes):
+            kept.setdefault(row.number, {})[row.key] = json.loads(row.value_json)
+        paused = select(own_tables.attempts.c.trial).where(
+            own_tables.attempts.c.study_id == study_id, own_tables.attempts.c.state == "paused"
+        )
+        return standing(self._recording(study_id, study), kept, set(self._connection.scalars(paused)), number)
+
+
+def _select_trials() -> Any:
+    return select(
+        TRIALS.c.trial_id,
+        TRIALS.c.number,
+        TRIALS.c.state,
+        TRIALS.c.datetime_start,
+        TRIALS.c.datetime_complete,
+        VALUES.c.value,
+        VALUES.c.value_type,
+    ).outerjoin(VALUES, sqlalchemy.and_(VALUES.c.trial_id == TRIALS.c.trial_id, VALUES.c.objective == 0))
+
+
+def _decision(row: Mapping[str, Any]) -> DecisionRow:
+    found = {key: row[key] for key in DecisionRow._fields}
+    # A NaN is stored as null.
+    return DecisionRow(**found | {"value": math.nan if found["value"] is None else found["value"]})

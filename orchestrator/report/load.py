@@ -1,0 +1,59 @@
+"""From the database to facts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+
+import msgspec
+
+from orchestrator.common.settings import Settings
+from orchestrator.common.urls import redact
+from orchestrator.model.study_states import OPTUNAS
+from orchestrator.queries.readonly import open_history, url_of
+from orchestrator.queries.study_summary import summary_of
+from orchestrator.report.facts import Facts
+
+_PROGRAMS = ("trial-orchestrator", "optuna", "torch", "celery", "plotly", "matplotlib")
+
+
+def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
+    """Reads a study, in one transaction.
+
+    Raises:
+        BadInput: there is no such study.
+    """
+    url = url_of(settings)
+    artifacts = settings.artifact_url or str(settings.data_dir.resolve() / "artifacts")
+    with open_history(url) as history:
+        whole = history.whole(name)
+    attempts = whole.snapshot.attempts
+    latencies = [row.latency for row in attempts if row.latency is not None and row.verdict == "pruned"]
+    gaps = [row.gap for row in attempts if row.gap is not None]
+    made = clock()
+    begun = [row.started for row in attempts if row.started is not None]
+    # While it runs, until now.
+    ended = [made if row.ended is None else row.ended for row in attempts if row.started is not None]
+    wall = max(ended, default=0.0) - min(begun, default=0.0)
+    summary = summary_of(whole.snapshot, latencies, gaps, url, artifacts, wall)
+    return Facts(
+        summary=msgspec.structs.replace(summary, state=OPTUNAS) if whole.optunas else summary,
+        spec=whole.snapshot.spec,
+        trials=whole.snapshot.trials,
+        attempts=attempts,
+        decisions=whole.decisions,
+        redone=whole.redone,
+        artifacts=redact(artifacts),
+        made=made,
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for program in _PROGRAMS:
+        try:
+            found[program] = metadata.version(program)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,120 @@
+"""What was trained and what was not, how quickly the losers were stopped, and how far the promoted ones came."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import plotly.graph_objects as go
+from optuna.trial import TrialState
+
+from orchestrator.common.formatting import count, duration, percent
+from orchestrator.report.facts import Facts
+from orchestrator.report.plot import Plot
+from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, counted, figure, pattern
+
+BINS = 40
+
+
+def saved(facts: Facts) -> Plot:
+    """Epochs by what became of their trial, beside those that pruning left out."""
+    title, epochs = "Epochs, and what pruning saved", facts.summary.epochs
+    if not epochs.trained:
+        why = "No trial has reported an epoch." if facts.trials else "The study has no trials yet."
+        return Plot("saved", title, absent=why)
+    parts = [
+        (name, sum(map(facts.trained, facts.of(state))), colour, shape)
+        for name, state, colour, shape in (
+            ("completed trials", TrialState.COMPLETE, BLUE, ""),
+            ("pruned trials", TrialState.PRUNED, RED, "/"),
+            ("failed trials", TrialState.FAIL, PURPLE, "x"),
+            ("running trials", TrialState.RUNNING, "#7f7f7f", "."),
+        )
+    ]
+    if epochs.saved:
+        parts.append(("saved by pruning", epochs.saved, GREEN, "\\"))
+    bars = [
+        go.Bar(
+            x=[amount],
+            y=["epochs"],
+            name=f"{name}: {amount}",
+            orientation="h",
+            marker={"color": colour, "pattern": pattern(shape)},
+            hovertemplate="%{x}<extra>" + name + "</extra>",
+        )
+        for name, amount, colour, shape in parts
+        if amount
+    ]
+    made = figure(
+        *bars,
+        height=220,
+        barmode="stack",
+        yaxis={"visible": False},
+        xaxis={"title": {"text": "epochs"}},
+        legend_traceorder="normal",  # as the bars lie beside each other; for stacked ones plotly would turn it round
+    )
+    return Plot("saved", title, _saved_in_words(facts), (made,))
+
+
+def _saved_in_words(facts: Facts) -> str:
+    epochs = facts.summary.epochs
+    text = f"{count(epochs.trained, 'epoch')} were trained."
+    if epochs.saved is None:
+        text += " What pruning saved cannot be told: the spec names no max_steps."
+    elif not epochs.saved:
+        text += " Pruning saved none."
+    else:
+        whole = epochs.trained + epochs.saved
+        text += f" Without pruning there would have been {whole}: it saved {epochs.saved}"
+        text += f" ({percent(epochs.saved, whole)})."
+        if facts.seconds_saved:
+            text += f" That is about {duration(facts.seconds_saved)} of slot time, at each trial's training pace."
+    if facts.redone:
+        text += f" {count(facts.redone, 'epoch')} had to be trained again after a loss."
+    return text
+
+
+def latency(facts: Facts) -> Plot:
+    """From the report that condemned a trial until its training had stopped."""
+    title = "Prune latency"
+    found = [row.latency for row in facts.attempts if row.latency is not None and row.verdict == "pruned"]
+    times = [1000 * each for each in found if math.isfinite(each)]
+    if not times:
+        return Plot("latency", title, absent="No trial was stopped by a rule while it trained.")
+    measured = facts.summary.prune_latency_ms or {}
+    says = "From the report that a trial was judged by until the exception in its training code."
+    if measured:
+        says += (
+            f" Median {measured['p50']:.1f} ms, 99th percentile {measured['p99']:.1f} ms, {count(len(times), 'stop')}."
+        )
+    # By Rice's rule, twice the cube root: enough for the shape, few enough that most of them hold some.
+    amounts, edges = np.histogram(times, bins=min(BINS, max(5, math.ceil(2 * math.cbrt(len(times))))))
+    bars = go.Bar(
+        x=(edges[1:] + edges[:-1]) / 2,
+        y=amounts,
+        width=np.diff(edges),
+        marker={"color": BLUE, "line": {"width": 0.5, "color": "#ffffff"}},
+        hovertemplate="%{y} at about %{x:.1f} ms<extra></extra>",
+    )
+    made = figure(bars, height=320, xaxis_title="milliseconds", yaxis=counted("stops", max(amounts)), bargap=0)
+    return Plot("latency", title, says, (made,))
+
+
+def rungs(facts: Facts) -> Plot:
+    """How many trials reached each rung."""
+    title, held = "Promotion rungs", facts.summary.rungs
+    if not any(amount for _, amount in held):
+        return Plot("rungs", title, absent="No trial has reached a rung yet.")
+    promoted = sum(row.action == "promote" for row in facts.decisions)
+    says = f"Trials that reached each rung. {count(promoted, 'time')} a paused trial went on to the next one."
+    bars = go.Bar(
+        x=[f"epoch {step}" for step, _ in held],
+        y=[amount for _, amount in held],
+        text=[str(amount) for _, amount in held],
+        textposition="auto",
+        marker={"color": GREEN},
+        hovertemplate="%{x}: %{y}<extra></extra>",
+    )
+    most = max(amount for _, amount in held)
+    made = figure(bars, height=320, xaxis={"type": "category"}, yaxis=counted("trials", most))
+    return Plot("rungs", title, says, (made,))

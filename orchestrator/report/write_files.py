@@ -1,0 +1,94 @@
+"""From facts to files: where they go, what they are called, and that a reader never meets half of one."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+from orchestrator.common.atomic_write import replacing
+from orchestrator.common.errors import BadInput
+from orchestrator.report.facts import Facts
+
+PAGE = "report.html"
+INSTALL = "pip install 'trial-orchestrator[report]'"
+_LONGEST = 80
+_NAMED = re.compile(r"[a-z]+(-[0-9]+)?\.png")
+
+
+@dataclass(frozen=True)
+class Written:
+    """What was written; ``missing`` says why there are no PNG files, where there are none."""
+
+    html: Path
+    png: Sequence[Path]
+    missing: str = ""
+
+
+def check_installed() -> None:
+    """Looks for what a report cannot do without.
+
+    Raises:
+        BadInput: it is not installed.
+    """
+    if find_spec("plotly") is None:
+        raise BadInput("report", "needs plotly, which is not installed", INSTALL)
+
+
+def folder_of(data_dir: Path, study: str) -> Path:
+    """Returns where a study's report goes by default."""
+    return data_dir / "reports" / _safe(study)
+
+
+def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written:
+    """Writes the report; files of an earlier one are replaced, and those that have no successor go.
+
+    Raises:
+        BadInput: the folder takes no files.
+    """
+    from orchestrator.report import all_plots, page
+
+    drawn = all_plots.draw(facts, advance)
+    missing = ""
+    images: dict[str, bytes] = {}
+    if find_spec("matplotlib") is None:
+        missing = f"no PNG files: matplotlib is not installed; {INSTALL}"
+    else:
+        from orchestrator.report import png
+
+        for plot in drawn:
+            for name, figure in zip(plot.names(), plot.figures, strict=True):
+                images[f"{name}.png"] = png.render(figure, plot.title)
+            advance(1)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        pictures = folder / "png"
+        pictures.mkdir(exist_ok=True)
+        html = _put(folder / PAGE, page.render(facts, drawn).encode("utf-8", "replace"))
+        written = [_put(pictures / name, content) for name, content in images.items()]
+        for old in pictures.iterdir():
+            if old.name not in images and _NAMED.fullmatch(old.name):
+                old.unlink()
+        if not images:
+            pictures.rmdir()
+    except OSError as error:
+        raise BadInput(str(folder), f"takes no files: {error.strerror}", "choose another folder with -o") from None
+    return Written(html, written, missing)
+
+
+def _safe(study: str) -> str:
+    """Returns a name for a folder: the study's own where it is harmless, else what is left of it and a digest."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", study).lstrip(".-")[:_LONGEST]
+    if plain and plain == study:
+        return plain
+    digest = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain}-{digest}" if plain else digest
+
+
+def _put(path: Path, content: bytes) -> Path:
+    with replacing(path) as file:
+        file.write(content)
+    return path.resolve()

@@ -1,0 +1,101 @@
+"""The other half of ``remote``: carries out what a study's core asks for, and runs the user's pruner.
+
+It runs in a process of its own. ``control.journal`` also uses it directly, for recordings that hold no answers.
+"""
+
+from __future__ import annotations
+
+import optuna
+
+from orchestrator import pruning
+from orchestrator.pruning.base import Decision, Fold
+from orchestrator.pruning.tables import PrunerTable
+from orchestrator.sampling.remote_pruner import WRITES, Answer, Operation, Question
+from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.spec import Spec
+
+RULE, SHADOW = "rule", "shadow"
+"""What a study's rules are called in operations."""
+
+
+class Judge:
+    """A replica of one study, and the rules of it that run the user's own class.
+
+    Args:
+        spec: The search.
+
+    Raises:
+        BadInput: a class cannot be imported, or does not take these arguments.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self._mirror = Mirror()
+        self._mirror.create_study(spec.name, spec.objectives)
+        self._study = optuna.Study(
+            spec.name, self._mirror, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
+        )
+        self._rules: dict[str, Fold] = {}
+        if spec.pruner.own_class:
+            self._rules[RULE] = build_rule(spec, spec.pruner, None if spec.audit else self._study)
+        if spec.shadow.own_class:
+            self._rules[SHADOW] = build_rule(spec, spec.shadow, None)
+
+    def answer(self, question: Question) -> Answer:
+        """Carries the operations out, and returns what the rules say.
+
+        Raises:
+            RuleFailed: a pruner raised.
+        """
+        decisions: dict[str, Decision] = {}
+        for operation in question.operations:
+            if operation.target == "mirror":
+                self._write(operation)
+            elif operation.method == "observe":
+                decisions[operation.target] = self._rules[operation.target].observe(*operation.arguments)
+            else:
+                getattr(self._rules[operation.target], operation.method)(*operation.arguments)
+        return Answer(
+            decisions,
+            {target: self._rules[target].attributes(question.trial) for target in decisions},
+            {target: rule.study_attributes() for target, rule in self._rules.items()},
+            self._written(),
+        )
+
+    def _write(self, operation: Operation) -> None:
+        self._mirror.now = operation.now
+        with self._mirror.loading():
+            if operation.ahead:
+                with self._mirror.sampling_ahead():
+                    getattr(self._mirror, operation.method)(*operation.arguments)
+            else:
+                getattr(self._mirror, operation.method)(*operation.arguments)
+
+    def _written(self) -> list[tuple[str, list[object]]]:
+        """Returns what the pruner has written to the study."""
+        changes = self._mirror.take_changes()
+        of_trials = (changes.user_attrs, changes.system_attrs)
+        of_study = (changes.study_user_attrs, changes.study_system_attrs)
+        written: list[tuple[str, list[object]]] = []
+        for method, attributes in zip(WRITES[:2], of_trials, strict=True):
+            written += [(method, [trial, key, value]) for (trial, key), value in attributes.items()]
+        for method, settled in zip(WRITES[2:], of_study, strict=True):
+            written += [(method, [0, key, value]) for key, value in settled.items()]
+        return written
+
+
+def has_own_class(spec: Spec) -> bool:
+    """Whether the search is judged by a class of the user's own."""
+    return spec.pruner.own_class or spec.shadow.own_class
+
+
+def build_rule(spec: Spec, table: PrunerTable, study: optuna.Study | None) -> Fold:
+    """Returns the rule that a table of the spec asks for; ``study`` as for ``pruning.build``."""
+    return pruning.build(
+        table.name,
+        table.arguments(),
+        spec.direction,
+        study_name=spec.name,
+        max_steps=spec.max_steps,
+        trials=spec.trials,
+        study=study,
+    )

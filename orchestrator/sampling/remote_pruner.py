@@ -1,0 +1,232 @@
+"""A rule that is judged in another process: a pruner of the user's own class may hang, crash or eat memory there.
+
+The core stays pure. What the rule is told becomes a list of operations, a report becomes a question, and the answer
+comes back as an input of the core like any other. Until it has come the study takes no other input, so that every
+decision is made at the same place of the fold, however long the pruner takes. ``judge`` carries the operations out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from orchestrator.pruning.base import Decision, Fold, Outcome, Rule
+from orchestrator.sampling.staged_storage import Mirror
+
+WRITES = ("set_trial_user_attr", "set_trial_system_attr", "set_study_user_attr", "set_study_system_attr")
+"""What a pruner may write to its study; these methods of the mirror are applied from an answer."""
+
+
+class Operation(NamedTuple):
+    """One call for the other process, in the order of the fold.
+
+    Attributes:
+        target: ``mirror``, or the name of a rule.
+        method: Name of the method.
+        arguments: Its positional arguments.
+        now: The mirror's time, in seconds since the epoch; 0 for a rule, which knows no time.
+        ahead: Whether a parameter is only sampled ahead.
+    """
+
+    target: str
+    method: str
+    arguments: tuple[Any, ...]
+    now: float = 0.0
+    ahead: bool = False
+
+
+class Question(NamedTuple):
+    """What a study waits for.
+
+    Attributes:
+        trial: Number of the trial that has reported.
+        operations: Everything since the last question; each ``observe`` among them is answered by a decision.
+    """
+
+    trial: int
+    operations: tuple[Operation, ...]
+
+
+class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What has come of a question.
+
+    Attributes:
+        decisions: By the name of the rule that was asked.
+        attributes: By rule: the system attributes that it wants stored with the trial.
+        study_attributes: By rule: those that it wants stored with the study.
+        writes: What a pruner wrote to the study itself: one of ``WRITES``, and its arguments.
+    """
+
+    decisions: dict[str, Decision] = {}
+    attributes: dict[str, dict[str, Any]] = {}
+    study_attributes: dict[str, dict[str, Any]] = {}
+    writes: list[tuple[str, list[Any]]] = []
+
+
+class Remote:
+    """The operations that another process carries out for one study, in order, and whether its answer is awaited."""
+
+    def __init__(self) -> None:
+        self._operations: list[Operation] = []
+        self._rules: dict[str, RemoteRule] = {}
+        self.asked: int | None = None
+
+    def rule(self, target: str, name: str) -> RemoteRule:
+        """Makes the rule that stands for the one called ``target`` in the other process."""
+        made = self._rules[target] = RemoteRule(self, target, name)
+        return made
+
+    def add(self, operation: Operation) -> None:
+        """Adds an operation behind the others."""
+        self._operations.append(operation)
+
+    def ask(self, trial: int) -> None:
+        """Waits for the decisions about a report from now on."""
+        self.asked = trial
+
+    def take_question(self) -> Question | None:
+        """Returns the question that is to be asked now, once."""
+        if self.asked is None or not self._operations:
+            return None
+        operations, self._operations = self._operations, []
+        return Question(self.asked, tuple(operations))
+
+    def take_answer(self, answer: Answer) -> int:
+        """Takes in what the rules want stored, and waits no more; returns the trial that was asked about.
+
+        Raises:
+            ValueError: no answer is awaited.
+        """
+        trial, self.asked = self.asked, None
+        if trial is None:
+            raise ValueError("an answer to a question that was not asked")
+        for target, rule in self._rules.items():
+            rule.keep(trial, answer.attributes.get(target), answer.study_attributes.get(target))
+        return trial
+
+
+class RemoteRule(Fold):
+    """Stands for a rule that runs elsewhere: passes on what it is told, and answers nothing itself.
+
+    Args:
+        remote: Takes the operations.
+        target: What the rule is called there.
+        name: For messages.
+    """
+
+    def __init__(self, remote: Remote, target: str, name: str) -> None:
+        self.name = name
+        self._remote = remote
+        self._target = target
+        self._kept: dict[int, dict[str, Any]] = {}
+        self._study: dict[str, Any] = {}
+
+    def ask(self, trial: int, step: int, value: float) -> None:
+        """Takes in one report; the decision comes with the answer."""
+        self._add("observe", trial, step, value)
+        self._remote.ask(trial)
+
+    def keep(self, trial: int, attributes: dict[str, Any] | None, study: dict[str, Any] | None) -> None:
+        """Takes what the rule wants stored, as of the last answer."""
+        if attributes is not None:
+            self._kept[trial] = attributes
+        if study is not None:
+            self._study = study
+
+    def record(self, trial: int, step: int, value: float) -> None:
+        self._add("record", trial, step, value)
+
+    def judge(self, trial: int) -> Decision:
+        raise RuntimeError(f"trial {trial}: the rule '{self.name}' is judged in another process")
+
+    def result(self, trial: int, value: float) -> None:
+        self._add("result", trial, value)
+
+    def finish(self, trial: int, state: Outcome) -> None:
+        self._kept.pop(trial, None)
+        self._add("finish", trial, state)
+
+    def attributes(self, trial: int) -> dict[str, Any]:
+        return self._kept.get(trial, {})
+
+    def study_attributes(self) -> dict[str, Any]:
+        return self._study
+
+    def restore_study(self, attributes: Mapping[str, Any]) -> None:
+        self._add("restore_study", dict(attributes))
+
+    def adopt(self, trial: int, attributes: Mapping[str, Any]) -> None:
+        self._add("adopt", trial, dict(attributes))
+
+    def _add(self, method: str, *arguments: Any) -> None:
+        self._remote.add(Operation(self._target, method, arguments))
+
+
+class ReplicatedMirror(Mirror):
+    """A mirror whose writes are carried out in the other process, too, so that the pruner there sees the same study.
+
+    Args:
+        remote: Takes the operations.
+    """
+
+    def __init__(self, remote: Remote) -> None:
+        super().__init__()
+        self._remote = remote
+
+    def _add(self, method: str, *arguments: Any) -> None:
+        self._remote.add(Operation("mirror", method, arguments, self.now, self._ahead_only))
+
+    def create_new_trial(self, study_id: int, template_trial: Any = None) -> int:
+        self._add("create_new_trial", study_id, template_trial)
+        return super().create_new_trial(study_id, template_trial)
+
+    def set_trial_param(self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any) -> None:
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        self._add("set_trial_param", trial_id, param_name, param_value_internal, distribution)
+
+    def use_ahead(self, trial_id: int, name: str) -> float:
+        self._add("use_ahead", trial_id, name)
+        return super().use_ahead(trial_id, name)
+
+    def drop_ahead(self, trial_id: int, names: Any = None) -> None:
+        super().drop_ahead(trial_id, names)
+        self._add("drop_ahead", trial_id, names)
+
+    def set_trial_state_values(self, trial_id: int, state: Any, values: Any = None) -> bool:
+        changed = super().set_trial_state_values(trial_id, state, values)
+        self._add("set_trial_state_values", trial_id, state, values)
+        return changed
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
+        self._add("set_trial_intermediate_value", trial_id, step, intermediate_value)
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_user_attr(trial_id, key, value)
+        self._add("set_trial_user_attr", trial_id, key, value)
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_system_attr(trial_id, key, value)
+        self._add("set_trial_system_attr", trial_id, key, value)
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        super().set_study_user_attr(study_id, key, value)
+        self._add("set_study_user_attr", study_id, key, value)
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        super().set_study_system_attr(study_id, key, value)
+        self._add("set_study_system_attr", study_id, key, value)
+
+    def start_trial(self, trial_id: int) -> None:
+        super().start_trial(trial_id)
+        self._add("start_trial", trial_id)
+
+
+def observe(rule: Rule, trial: int, step: int, value: float) -> Decision | None:
+    """Tells a rule of a report; returns its decision, ``None`` where it is judged elsewhere."""
+    if isinstance(rule, RemoteRule):
+        rule.ask(trial, step, value)
+        return None
+    return rule.observe(trial, step, value)

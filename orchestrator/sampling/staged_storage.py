@@ -1,0 +1,221 @@
+"""The study that the sampler works on: all in memory, with every write also staged for the database.
+
+An ask costs the sampler's arithmetic and no query, and what it stages is committed with the events that led to it, in
+one transaction. Two things an in-memory storage of Optuna's does not have are added: time comes from outside, and a
+trial may have parameters that were sampled ahead. Those look like the trial's own to the sampler, but are written
+only when the objective asks for them, and are forgotten when the trial ends without.
+
+Leans on four private names of Optuna's ``InMemoryStorage``; ``tests/contract`` holds this class to Optuna's own
+conformance suite and fails when they change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import logging
+import math
+from collections.abc import Container, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.storages import InMemoryStorage
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.model.changeset import Changes, TrialEnd
+
+# That a study was made in memory is nothing that anybody would want to read.
+logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
+
+
+class Mirror(InMemoryStorage):
+    """One study in memory. A trial's id is its number.
+
+    Attributes:
+        now: Seconds since the epoch, set by whoever feeds this before each event.
+        changes: What was staged since it was last taken.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.changes = Changes()
+        self._recording = True
+        self._ahead_only = False
+        self._ahead: dict[int, dict[str, BaseDistribution]] = {}
+        self._shown: dict[int, FrozenTrial] = {}
+
+    def take_changes(self) -> Changes:
+        """Returns what was staged, and begins anew."""
+        changes, self.changes = self.changes, Changes()
+        return changes
+
+    @contextlib.contextmanager
+    def loading(self) -> Iterator[None]:
+        """Inside, nothing is staged: what is put in comes from the database."""
+        self._recording = False
+        try:
+            yield
+        finally:
+            self._recording = True
+
+    @contextlib.contextmanager
+    def sampling_ahead(self) -> Iterator[None]:
+        """Inside, parameters become the trial's only provisionally."""
+        self._ahead_only = True
+        try:
+            yield
+        finally:
+            self._ahead_only = False
+
+    def ahead(self, trial_id: int) -> dict[str, BaseDistribution]:
+        """Returns the distributions of the parameters sampled ahead that the objective has not asked for."""
+        return self._ahead.get(trial_id, {})
+
+    def use_ahead(self, trial_id: int, name: str) -> float:
+        """Makes a parameter that was sampled ahead the trial's own; returns its internal value."""
+        distribution = self._ahead[trial_id].pop(name)
+        internal = self.get_trial_param(trial_id, name)
+        if self._recording:
+            self.changes.params.append((trial_id, name, internal, distribution_to_json(distribution)))
+        return internal
+
+    def drop_ahead(self, trial_id: int, names: Sequence[str] | None = None) -> None:
+        """Forgets parameters sampled ahead: those named, or all that are left."""
+        waiting = self._ahead.get(trial_id, {})
+        dropped = list(waiting) if names is None else [name for name in names if name in waiting]
+        if dropped:
+            trial = copy.copy(self._get_trial(trial_id))
+            trial.params = {k: v for k, v in trial.params.items() if k not in dropped}
+            trial.distributions = {k: v for k, v in trial.distributions.items() if k not in dropped}
+            self._set_trial(trial_id, trial)
+            for name in dropped:
+                del waiting[name]
+        if not waiting:
+            self._ahead.pop(trial_id, None)
+
+    def show_pruned(self, trial_id: int, shown: bool) -> None:
+        """Lets a trial that waits at a rung look pruned there to the sampler, which learns nothing of running ones.
+
+        Only in ``get_all_trials``; the trial itself goes on running, and can be written to.
+        """
+        if not shown:
+            self._shown.pop(trial_id, None)
+            return
+        trial = copy.copy(self._get_trial(trial_id))
+        last = math.nan if trial.last_step is None else trial.intermediate_values[trial.last_step]
+        trial.state = TrialState.PRUNED
+        trial.values = None if math.isnan(last) else [last]
+        trial.datetime_complete = self._datetime()
+        ahead = self.ahead(trial_id)
+        trial.params = {name: value for name, value in trial.params.items() if name not in ahead}
+        trial.distributions = {name: kept for name, kept in trial.distributions.items() if name not in ahead}
+        self._shown[trial_id] = trial
+
+    def get_all_trials(
+        self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
+    ) -> list[FrozenTrial]:
+        if not self._shown:
+            return super().get_all_trials(study_id, deepcopy, states)
+        trials = [self._shown.get(trial._trial_id, trial) for trial in super().get_all_trials(study_id, deepcopy=False)]
+        if states is not None:
+            trials = [trial for trial in trials if trial.state in states]
+        return copy.deepcopy(trials) if deepcopy else trials
+
+    def get_best_trial(self, study_id: int) -> FrozenTrial:
+        """Of equally good trials the first one, whichever ended first: a mirror that is loaded anew must agree."""
+        best = super().get_best_trial(study_id)
+        for number in range(best._trial_id):
+            trial = self._get_trial(number)
+            if trial.state is TrialState.COMPLETE and trial.values == best.values:
+                return copy.deepcopy(trial)
+        return best
+
+    def create_new_trial(self, study_id: int, template_trial: FrozenTrial | None = None) -> int:
+        trial_id = super().create_new_trial(study_id, template_trial)
+        if template_trial is None:
+            self._get_trial(trial_id).datetime_start = self._datetime()
+        if self._recording:
+            self.changes.new_trials[trial_id] = self.now
+            if template_trial is not None and template_trial.state is TrialState.WAITING:
+                self.changes.enqueued.add(trial_id)
+        return trial_id
+
+    def set_trial_param(
+        self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution
+    ) -> None:
+        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
+        if self._ahead_only:
+            self._ahead.setdefault(trial_id, {})[param_name] = distribution
+        elif self._recording:
+            self.changes.params.append((trial_id, param_name, param_value_internal, distribution_to_json(distribution)))
+
+    def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
+        if state.is_finished():
+            self.check_trial_is_updatable(trial_id, self._get_trial(trial_id).state)
+            self.drop_ahead(trial_id)
+        changed = super().set_trial_state_values(trial_id, state, values)
+        trial = self._get_trial(trial_id)
+        if changed and state is TrialState.RUNNING:
+            trial.datetime_start = self._datetime()
+            if self._recording:
+                self.changes.starts[trial_id] = self.now
+        elif changed and state.is_finished():
+            trial.datetime_complete = self._datetime()
+            if self._recording:
+                ended = None if values is None else tuple(float(value) for value in values)
+                self.changes.ends[trial_id] = TrialEnd(state.name, ended, self.now)
+        return changed
+
+    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
+        # In place: Optuna's copies the whole history of the trial for each epoch, for readers in other threads.
+        trial = self._get_trial(trial_id)
+        self.check_trial_is_updatable(trial_id, trial.state)
+        trial.intermediate_values[step] = intermediate_value
+        if self._recording:
+            self.changes.values.append((trial_id, step, intermediate_value))
+
+    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_user_attr(trial_id, key, value)
+        if self._recording:
+            self.changes.user_attrs[trial_id, key] = value
+
+    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        super().set_trial_system_attr(trial_id, key, value)
+        if self._recording:
+            self.changes.system_attrs[trial_id, key] = value
+
+    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
+        super().set_study_user_attr(study_id, key, value)
+        if self._recording:
+            self.changes.study_user_attrs[key] = value
+
+    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
+        super().set_study_system_attr(study_id, key, value)
+        if self._recording:
+            self.changes.study_system_attrs[key] = value
+
+    def set_record(self, trial_id: int, key: str, value: Any | None) -> None:
+        """Sets or, with ``None``, removes the record of a file: a system attribute that may change after the trial has
+        ended, when its last files arrive, and when they are not needed any more."""
+        trial = copy.copy(self._get_trial(trial_id))
+        trial.system_attrs = {name: kept for name, kept in trial.system_attrs.items() if name != key}
+        if value is not None:
+            trial.system_attrs[key] = value
+        self._set_trial(trial_id, trial)
+        self.changes.records[trial_id, key] = value
+
+    def start_trial(self, trial_id: int) -> None:
+        """Notes that the trial's first attempt has begun."""
+        self._get_trial(trial_id).datetime_start = self._datetime()
+        self.changes.starts[trial_id] = self.now
+
+    def create_study(self, name: str, directions: Sequence[str]) -> int:
+        """Creates the study this is the mirror of; nothing is staged, the database has it."""
+        return self.create_new_study([StudyDirection[direction.upper()] for direction in directions], name)
+
+    def _datetime(self) -> datetime:
+        # Naive local time, as every other FrozenTrial has it.
+        return datetime.fromtimestamp(self.now, UTC).astimezone().replace(tzinfo=None)

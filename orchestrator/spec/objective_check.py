@@ -1,0 +1,327 @@
+"""Is the objective there? Answered from its source, without running a line of it: an import may take seconds,
+claim a GPU or print. The training process imports it in earnest."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import difflib
+import importlib
+import sys
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
+
+from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import Fault, got, show
+from orchestrator.common.field_types import split_reference
+from tasks.code_path import REMEDY, taken
+from tasks.objective_path import code_folders
+
+_CANNOT_TELL = frozenset({"globals", "vars", "exec", "setattr", "locals"})
+"""Calls at the top level that may bind any name."""
+
+_NO_CALLABLE: dict[type[ast.expr], str] = {
+    ast.List: "a list",
+    ast.ListComp: "a list",
+    ast.Tuple: "a tuple",
+    ast.Dict: "a dict",
+    ast.DictComp: "a dict",
+    ast.Set: "a set",
+    ast.SetComp: "a set",
+    ast.GeneratorExp: "a generator",
+    ast.JoinedStr: "a string",
+}
+
+
+def check_objective(reference: str, search_path: Sequence[Path] = ()) -> None:
+    """Checks that ``module:function`` leads to something that can be called with a trial.
+
+    What cannot be told without running it (a star import, a compiled module, a computed value) passes.
+
+    Args:
+        reference: As in the spec.
+        search_path: Folders to look in before the working directory and Python's own path.
+
+    Raises:
+        BadInput: there is no such module or function, its source is broken, or it is no function.
+    """
+    where = f"objective {show(reference, 120)}"
+    try:
+        module, function = split_reference(reference)
+    except Fault as fault:
+        raise BadInput(where, fault.problem, fault.remedy) from None
+    here = [*search_path, *code_folders("")]
+    if problem := taken(module, here):
+        raise BadInput(where, problem, REMEDY)
+    name = function.partition(".")[0]
+    file = _find(module, search_path, where)
+    if file is None:
+        return
+    names = _read(file, where)
+    uses = names.bound.get(name)
+    if uses is None:
+        if names.open:
+            return
+        if name in names.main_only:
+            problem = f"'{name}' is defined only under if __name__ == '__main__' in {file}"
+            raise BadInput(where, problem, "move it to the top level")
+        remedy = _nearest(name, names.functions()) or "it defines no function"
+        raise BadInput(where, f"{file} defines no '{name}'", remedy)
+    # Whichever of several definitions wins at run time: one that may be right is enough.
+    if "." not in function and all(uses):
+        raise BadInput(where, f"{file}: '{name}' {uses[-1]}", "it must be a function taking an Optuna trial")
+
+
+@dataclass
+class _Names:
+    """What a module binds at its top level: for each name and binding why it is no objective, or ''."""
+
+    bound: dict[str, list[str]] = field(default_factory=dict)
+    main_only: set[str] = field(default_factory=set)
+    open: bool = False
+    """Names may come from somewhere that the source does not show."""
+
+    def bind(self, name: str, objection: str = "") -> None:
+        self.bound.setdefault(name, []).append(objection)
+
+    def functions(self) -> list[str]:
+        return [name for name, uses in self.bound.items() if not all(uses)]
+
+
+def _find(module: str, search_path: Sequence[Path], where: str) -> Path | None:
+    """Returns the module's source file, or None where there is none to read.
+
+    ``importlib.util.find_spec`` would import the parents; this walks down the packages' folders instead.
+    """
+    importlib.invalidate_caches()
+    here = [str(folder) for folder in search_path]
+    # Where the working directory was deleted, the rest of the path may do.
+    with contextlib.suppress(OSError):
+        here.append(str(Path.cwd()))
+    folders: list[str] | None = None
+    parts = module.split(".")
+    for depth in range(1, len(parts) + 1):
+        name = ".".join(parts[:depth])
+        spec = _ask_finders(name, folders, here)
+        if spec is None:
+            raise BadInput(where, f"there is no module '{name}'", _module_remedy(name, folders, here))
+        source = _source(spec)
+        package = spec.submodule_search_locations
+        if depth == len(parts):
+            if package is not None and spec.origin is None:
+                remedy = f"name a module in it: '{name}.MODULE:…'"
+                raise BadInput(where, f"'{name}' is a folder without an __init__.py", remedy)
+            return source
+        if (source is None and package is None) or (source is not None and _builds_its_path(source)):
+            return None
+        if package is None:
+            raise BadInput(where, f"there is no module '{module}'", f"'{name}' is a module, not a package")
+        folders = list(package)
+    return None
+
+
+def _ask_finders(name: str, folders: list[str] | None, here: list[str]) -> ModuleSpec | None:
+    for finder in sys.meta_path:
+        # A foreign import hook may do anything; the import itself will tell.
+        with contextlib.suppress(Exception):
+            if finder is PathFinder:
+                # A file is looked up by the last part anyway, and by it alone a namespace package in another
+                # does not ask for its parent in sys.modules.
+                path = [*here, *sys.path] if folders is None else folders
+                spec = PathFinder.find_spec(name.rpartition(".")[2], path)
+            else:
+                spec = finder.find_spec(name, folders)
+            if spec is not None:
+                return spec
+    return None
+
+
+def _source(spec: ModuleSpec) -> Path | None:
+    if spec.origin is None or not spec.origin.endswith(".py"):
+        return None
+    file = Path(spec.origin)
+    # Inside a zip archive there is no such file.
+    return file if file.is_file() else None
+
+
+def _builds_its_path(source: Path) -> bool:
+    """Whether a package, or a module that poses as one, says itself where its modules are."""
+    try:
+        text = source.read_bytes()
+    except OSError:
+        return True
+    return b"__path__" in text or b"sys.modules" in text
+
+
+def _module_remedy(name: str, folders: list[str] | None, here: list[str]) -> str:
+    parent, dot, part = name.rpartition(".")
+    beside = sorted(set(_modules(here if folders is None else folders)))
+    close = _nearest(part, [parent + dot + each for each in beside], beside)
+    if folders is None and not close.startswith("did"):
+        return f"put {part[:100]}.py into {here[-1] if here else 'the path'}, or install it"
+    return close or f"'{parent}' has no modules"
+
+
+def _nearest(name: str, known: Sequence[str], keys: Sequence[str] = ()) -> str:
+    """Did you mean; or, with nothing near, some of what is known. ``keys``: what to compare with."""
+    by_key = dict(zip(keys or known, known, strict=True))
+    close = difflib.get_close_matches(name[:100], by_key, n=1)
+    if close:
+        return f"did you mean '{by_key[close[0]]}'?"
+    return "known: " + ", ".join(known[:10]) + (", …" if len(known) > 10 else "") if known else ""
+
+
+def _modules(folders: Iterable[str]) -> Iterator[str]:
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            for entry in Path(folder).iterdir():
+                name = entry.stem if entry.suffix == ".py" else entry.name
+                if name.isidentifier() and not name.startswith("__") and (entry.suffix == ".py" or entry.is_dir()):
+                    yield name
+
+
+def _read(file: Path, where: str) -> _Names:
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise BadInput(where, f"{file} cannot be read: {error.strerror}") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(raw, str(file))
+    except SyntaxError as error:
+        place = f"{file}:{error.lineno}" if error.lineno else str(file)
+        raise BadInput(where, f"syntax error in {place}: {error.msg}") from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise BadInput(where, f"{file} is no Python source: {str(error) or 'nested too deeply'}") from None
+    # A module that puts something else in its place has names of its own.
+    names = _Names(open=b"sys.modules" in raw)
+    try:
+        _statements(tree.body, names)
+    except RecursionError:
+        # A thousand elifs are odd, but no fault.
+        names.open = True
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Global):
+            # Some function may bind it when it is called.
+            for name in node.names:
+                names.bind(name)
+    return names
+
+
+def _statements(body: Iterable[ast.stmt], names: _Names) -> None:
+    """Collects what these statements bind, blocks of if, try, for and with included: any of them may run."""
+    for statement in body:
+        match statement:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                names.bind(statement.name, _objection(statement))
+                names.open |= statement.name == "__getattr__"
+            case ast.ClassDef():
+                names.bind(statement.name)
+            case ast.Import():
+                for alias in statement.names:
+                    names.bind(alias.asname or alias.name.partition(".")[0], "is a module")
+            case ast.ImportFrom():
+                for alias in statement.names:
+                    names.open |= alias.name == "*"
+                    names.bind(alias.asname or alias.name)
+            case ast.Assign(targets=targets, value=value):
+                for target in targets:
+                    _target(target, value, names)
+            case ast.AnnAssign(target=target, value=value) if value is not None:
+                _target(target, value, names)
+            case ast.If(test=test) if _is_main(test):
+                inside = _Names()
+                _statements(statement.body, inside)
+                names.main_only |= inside.bound.keys()
+                _statements(statement.orelse, names)
+            case ast.If(test=ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+                _statements(statement.orelse, names)
+            case _:
+                _block(statement, names)
+        _expressions(statement, names)
+
+
+def _block(statement: ast.stmt, names: _Names) -> None:
+    if isinstance(statement, ast.For | ast.AsyncFor):
+        _target(statement.target, None, names)
+    if isinstance(statement, ast.With | ast.AsyncWith):
+        for item in statement.items:
+            if item.optional_vars is not None:
+                _target(item.optional_vars, None, names)
+    for part in ("body", "orelse", "finalbody"):
+        _statements(getattr(statement, part, []), names)
+    for handler in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
+        _statements(handler.body, names)
+
+
+def _expressions(statement: ast.stmt, names: _Names) -> None:
+    """Bindings inside expressions: ``(name := …)`` and calls that may bind anything."""
+    for child in ast.iter_child_nodes(statement):
+        if not isinstance(child, ast.expr):
+            continue
+        for node in ast.walk(child):
+            if isinstance(node, ast.NamedExpr):
+                names.bind(node.target.id)
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CANNOT_TELL:
+                names.open = True
+
+
+def _target(target: ast.expr, value: ast.expr | None, names: _Names) -> None:
+    """Binds what an assignment binds; ``value`` is None where it is not plain to see."""
+    if isinstance(target, ast.Name):
+        names.bind(target.id, _kind(value))
+    else:
+        for node in ast.walk(target):
+            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+                names.bind(node.id)
+
+
+def _kind(value: ast.expr | None) -> str:
+    """Why an assigned value cannot be an objective; empty if it may be one."""
+    if isinstance(value, ast.UnaryOp):
+        value = value.operand
+    if isinstance(value, ast.Constant):
+        return "is None" if value.value is None else got(value.value)
+    kind = None if value is None else _NO_CALLABLE.get(type(value))
+    return f"is {kind}" if kind else ""
+
+
+def _objection(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """Why a function cannot be an objective; empty if it may be one, as with any decorator."""
+    if function.decorator_list:
+        return ""
+    if isinstance(function, ast.AsyncFunctionDef):
+        return "is an async function, which only returns a coroutine when called"
+    if any(isinstance(node, ast.Yield | ast.YieldFrom) for node in _own_nodes(function)):
+        return "is a generator, which does nothing when called"
+    arguments = function.args
+    if not (arguments.posonlyargs or arguments.args or arguments.vararg):
+        return "takes no trial"
+    return ""
+
+
+def _own_nodes(function: ast.FunctionDef) -> Iterator[ast.AST]:
+    """The nodes of a function's body without those of functions and classes inside it."""
+    waiting: list[ast.AST] = list(function.body)
+    while waiting:
+        node = waiting.pop()
+        yield node
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef):
+            waiting.extend(ast.iter_child_nodes(node))
+
+
+def _is_main(test: ast.expr) -> bool:
+    return (
+        isinstance(test, ast.Compare)
+        and len(test.ops) == 1
+        and isinstance(test.ops[0], ast.Eq)
+        and {"__name__", "__main__"}
+        == {
+            side.id if isinstance(side, ast.Name) else getattr(side, "value", None)
+            for side in (test.left, *test.comparators)
+        }
+    )

@@ -1,0 +1,66 @@
+"""A pruner of Optuna's kind that a spec asks for. Optuna is imported when a function here is called, not before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import nearest, show
+from orchestrator.common.foreign_classes import find, make
+from orchestrator.spec.pruner_table import OPTUNAS, OptunaPruner, PatientPruner, PrunerTable
+
+if TYPE_CHECKING:
+    from optuna.pruners import BasePruner
+
+    from orchestrator.spec.model import Spec
+
+
+def check_pruner(spec: Spec, source: str = "") -> None:
+    """Builds what [pruner] and [shadow] name of Optuna's kind once and throws it away.
+
+    Raises:
+        BadInput: there is no such class, it is no pruner, or it does not take these arguments.
+    """
+    try:
+        _check_table(spec.pruner, "pruner")
+        _check_table(spec.shadow, "shadow")
+    except BadInput as error:
+        if not source:
+            raise
+        raise BadInput(f"{source}: {error.where}", error.problem, error.remedy) from None
+
+
+def _check_table(table: PrunerTable, key: str) -> None:
+    if isinstance(table, PatientPruner) and table.wrapped is not None:
+        _check_table(table.wrapped, f"{key}.wrapped")
+    elif isinstance(table, OptunaPruner):
+        build_pruner(table.name, table.arguments(), key)
+
+
+def build_pruner(name: str, arguments: Mapping[str, Any], key: str = "pruner") -> BasePruner:
+    """Returns a new pruner.
+
+    Args:
+        name: One of ``OPTUNAS``, or ``module:Class``.
+        arguments: Its keyword arguments.
+        key: Where the table stands, for messages.
+
+    Raises:
+        BadInput: as ``check_pruner``.
+    """
+    pruner: BasePruner = make(pruner_class(name, key), name, arguments, key)
+    return pruner
+
+
+def pruner_class(name: str, key: str = "pruner") -> type[BasePruner]:
+    """Returns the class of a pruner of Optuna's kind; arguments and errors as for ``build_pruner``."""
+    import optuna
+
+    reference = name
+    if ":" not in name:
+        if name not in OPTUNAS:
+            raise BadInput(f"{key}.name", f"there is no {show(name)}", nearest(name, OPTUNAS))
+        reference = "optuna.pruners:" + "".join(part.capitalize() for part in name.split("_")) + "Pruner"
+    maker: type[BasePruner] = find(reference, optuna.pruners.BasePruner, "pruner", f"{key}.name")
+    return maker

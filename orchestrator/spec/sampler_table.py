@@ -1,0 +1,57 @@
+"""[sampler]: which sampler proposes parameters, chosen by its name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+
+from orchestrator.common.class_names import check_foreign
+from orchestrator.common.faults import Fault
+from orchestrator.common.field_types import Json
+from orchestrator.common.table import Table, is_stored, tagged
+
+SAMPLERS = ("tpe", "random", "grid", "brute_force", "cmaes", "gp", "qmc", "nsgaii", "nsgaiii")
+"""Names of Optuna's samplers that a spec can hold all arguments of."""
+
+_ALSO_CALLED = {"cma_es": "cmaes", "bruteforce": "brute_force", "nsga": "nsgaii", "bayesian": "gp"}
+
+
+LARGEST_CANDIDATES = 10_000
+"""TPE's ``n_ei_candidates``: each is weighed against every trial that has ended, in memory."""
+
+
+class SamplerTable(Table):
+    """Its name, and beside it whatever that sampler takes. The seed stands at the top of the spec.
+
+    Attributes:
+        name: One of those below, or ``module:Class``, any subclass of ``optuna.samplers.BaseSampler`` that can be
+            imported where the search is decided.
+    """
+
+    # The arguments are checked by ``orchestrator.spec.sampler_factory``, which needs Optuna for it.
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, Json] = Field(init=False)
+
+    name: str = "tpe"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_seed(cls, data: Any, info: ValidationInfo) -> Any:
+        if isinstance(data, dict) and "seed" in data:
+            raise Fault("stands in the wrong table", "write seed = … at the top of the spec", ("seed",))
+        if is_stored(info) and isinstance(data, dict) and type(data.get("n_ei_candidates")) is int:
+            # Earlier versions took ten times as many.
+            return {**data, "n_ei_candidates": min(data["n_ei_candidates"], LARGEST_CANDIDATES)}
+        return data
+
+    def arguments(self) -> dict[str, Any]:
+        """Returns the arguments as they stand in the spec, without defaults."""
+        return dict(self.model_extra or {})
+
+
+def _check_foreign(name: str) -> None:
+    check_foreign(name, "sampler", SAMPLERS, _ALSO_CALLED)
+
+
+Sampler = Annotated[SamplerTable, tagged("name", SAMPLERS, default="tpe", otherwise=_check_foreign)]

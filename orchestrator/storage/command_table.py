@@ -1,0 +1,50 @@
+"""The commands that people and beats give the control plane: a row each, and its answer."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from sqlalchemy import select
+
+from orchestrator.control.ports import Command
+from orchestrator.storage.database import Database
+from orchestrator.storage.own_tables import commands
+from orchestrator.storage.sql_dialects import insert_or_ignore
+
+
+class Orders:
+    """Whoever may write to a database may issue commands; the right to write studies has nothing to do with it.
+
+    Args:
+        database: Prepared tables.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def issue(self, key: str, issuer: str, operation: str, study: str, payload: Mapping[str, Any]) -> None:
+        """Adds a command for the control plane. The same key twice is one command."""
+        self.issue_all(issuer, [Command(0, key, operation, study, dict(payload))])
+
+    def issue_all(self, issuer: str, orders: Iterable[Command]) -> None:
+        """Adds commands: all of them, or none. One whose key is there already is left out; their ids do not count."""
+        statement = insert_or_ignore(self._database.dialect, commands)
+        with self._database.write() as connection:
+            for each in orders:
+                row = {
+                    "key": each.key,
+                    "issuer": issuer,
+                    "operation": each.operation,
+                    "study": each.study,
+                    "payload": json.dumps(each.payload),
+                    "created": time.time(),
+                }
+                connection.execute(statement, row)
+
+    def answer(self, key: str) -> str | None:
+        """Returns the answer to a command, or ``None`` while there is none."""
+        with self._database.read() as connection:
+            return connection.scalar(select(commands.c.answer).where(commands.c.key == key))

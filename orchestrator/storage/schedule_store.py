@@ -1,0 +1,204 @@
+"""Schedules and their slots in the database: what a beat asks of it, and what the one writer writes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Select, delete, func, inspect, select
+
+from orchestrator.common.errors import BadInput
+from orchestrator.doctor.facts import Overdue
+from orchestrator.model.planned_run import OPEN, Known, Run, Slot
+from orchestrator.model.progress_events import Best
+from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
+from orchestrator.spec import Spec
+from orchestrator.spec.cron import Timetable, delay, shortest
+from orchestrator.spec.schedule import LONGEST_JITTER
+from orchestrator.storage import own_tables
+from orchestrator.storage.best_trial_queries import read_bests, read_optima
+from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.optuna_tables import STUDIES, delete_study
+from orchestrator.storage.own_tables import schedules, slots
+from orchestrator.storage.sql_dialects import insert_or_update
+
+_COLUMNS = tuple(name for name in Slot.__dataclass_fields__ if name not in ("schedule", "planned"))
+_WITH_STUDY = ("waiting", "running", "ended")
+
+
+class Calendar:
+    """The schedules of one database, for its one writer.
+
+    Args:
+        database: Prepared tables.
+        lease: The right to write.
+    """
+
+    def __init__(self, database: Database, lease: WriterLease) -> None:
+        self._database = database
+        self._lease = lease
+
+    def define(self, schedule: str, definition: str, since: int) -> None:
+        """Notes a schedule's timetable, unless it has that one already; with an empty one, that there is none."""
+        with self._database.write() as connection:
+            self._lease.check(connection)
+            known = connection.scalar(select(schedules.c.definition).where(schedules.c.name == schedule))
+            if not definition:
+                connection.execute(delete(schedules).where(schedules.c.name == schedule))
+            elif known != definition:
+                statement = insert_or_update(self._database.dialect, schedules, ("name",), ("definition", "since"))
+                connection.execute(statement, {"name": schedule, "definition": definition, "since": since})
+
+    def put(self, *rows: Slot) -> None:
+        """Writes slots, in place of what was written of them before."""
+        with self._database.write() as connection:
+            self._lease.check(connection)
+            put_slots(connection, rows)
+
+    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, Slot]:
+        """Returns those of a schedule's slots that something is written of."""
+        query = select(slots).where(slots.c.schedule == schedule, slots.c.planned.in_(list(planned)))
+        with self._database.read() as connection:
+            return {row.planned: _slot(row) for row in connection.execute(query)}
+
+    def open(self) -> list[Run]:
+        """Returns the slots of all schedules about which something is still to be done; the earliest comes first."""
+        query = _select_runs().where(slots.c.state.in_(OPEN)).order_by(slots.c.planned, slots.c.id)
+        with self._database.read() as connection:
+            return [_run_of(row) for row in connection.execute(query)]
+
+    def runs(self, schedule: str) -> list[Run]:
+        """Returns a schedule's slots that wait, or have a study; the latest comes first."""
+        query = _select_runs().where(slots.c.schedule == schedule, slots.c.state.in_(_WITH_STUDY))
+        with self._database.read() as connection:
+            return [_run_of(row) for row in connection.execute(query.order_by(slots.c.planned.desc()))]
+
+    def bests(self, study: str, most: int) -> list[Best]:
+        """Returns the best completed trials, at most so many, the best one first."""
+        query = select(own_tables.studies).join(STUDIES, STUDIES.c.study_id == own_tables.studies.c.study_id)
+        with self._database.read() as connection:
+            row = connection.execute(query.where(STUDIES.c.study_name == study)).one_or_none()
+            if row is None:
+                return []
+            spec = Spec.from_json(json.loads(row.spec))
+            if spec.directions:
+                return read_optima(connection, row.study_id, spec.objectives, most)
+            return read_bests(connection, row.study_id, most, maximize=spec.direction == "maximize")
+
+    def attempts_of(self, study: str) -> tuple[str, list[str]]:
+        """Returns a study's unique id, and the tokens of its attempts."""
+        with self._database.read() as connection:
+            row = connection.execute(_select_study(study)).one_or_none()
+            if row is None:
+                raise BadInput(f"study '{study}'", "there is none of that name in this database")
+            tokens = select(own_tables.attempts.c.token).where(own_tables.attempts.c.study_id == row.study_id)
+            return str(row.uid), list(connection.scalars(tokens))
+
+    def throw_study(self, slot: Slot) -> None:
+        """Deletes the study of a slot, with everything that belongs to it, and writes the slot."""
+        with self._database.write() as connection:
+            self._lease.check(connection)
+            row = connection.execute(_select_study(slot.study)).one_or_none()
+            if row is not None:
+                for table in own_tables.OF_A_STUDY:
+                    connection.execute(delete(table).where(table.c.study_id == row.study_id))
+                delete_study(connection, row.study_id)
+            put_slots(connection, [slot])
+
+
+def put_slots(connection: Connection, rows: Iterable[Slot]) -> None:
+    """Writes slots within a transaction of the writer's."""
+    statement = insert_or_update(connection.dialect.name, slots, ("schedule", "planned"), _COLUMNS)
+    for row in rows:
+        values = {name: getattr(row, name) for name in (*_COLUMNS, "schedule", "planned")}
+        connection.execute(statement, values | {"spec": None if row.spec is None else json.dumps(row.spec)})
+
+
+def read_known(connection: Connection, names: Iterable[str]) -> dict[str, Known]:
+    """Returns what is known of these schedules, by name; what a person began beside the timetable is not counted."""
+    listed = list(names)
+    if not inspect(connection).has_table(slots.name):
+        # Nobody who knows of schedules has written to this database yet.
+        return {}
+    newest = func.max(slots.c.planned).label("newest")
+    defined = connection.execute(select(schedules).where(schedules.c.name.in_(listed))).all()
+    decided = select(slots.c.schedule, newest).where(slots.c.schedule.in_(listed), ~slots.c.manual)
+    last = {row.schedule: row.newest for row in connection.execute(decided.group_by(slots.c.schedule))}
+    return {row.name: Known(row.definition, row.since, last.get(row.name, 0)) for row in defined}
+
+
+def read_overdue(connection: Connection, now: float) -> Iterator[Overdue]:
+    """Yields the schedules of which nobody has asked for a run although it is time.
+
+    How long a run may be late by its jitter is known from the last one's spec; before there was any, it is not sure
+    before the next one is due, or a day has passed.
+    """
+    if not inspect(connection).has_table(schedules.name):
+        return
+    names = connection.scalars(select(schedules.c.name).order_by(schedules.c.name)).all()
+    for name, known in read_known(connection, names).items():
+        cron, _, zone = known.definition.rpartition(" ")
+        timetable, jitter = Timetable(cron, ZoneInfo(zone)), _jitter(connection, name)
+        passed, _ = timetable.newest(max(known.since, known.newest), int(now), MOST_MISSED)
+        longest = min(shortest(cron), LONGEST_JITTER)
+        due = [slot + (longest if jitter is None else delay(name, slot, jitter)) for slot in passed]
+        late = [now - begin for begin in due if begin + PUNCTUAL_SECONDS < now]
+        if late:
+            yield Overdue(name, len(late), late[0])
+
+
+def _jitter(connection: Connection, schedule: str) -> float | None:
+    """Returns the jitter that the spec of a schedule's last run has, where there was one."""
+    query = _select_runs().where(slots.c.schedule == schedule, own_tables.studies.c.spec.is_not(None))
+    row = connection.execute(query.order_by(slots.c.planned.desc()).limit(1)).one_or_none()
+    table = None if row is None else json.loads(row.stored).get("schedule")
+    return None if table is None else float(table.get("jitter", 0.0))
+
+
+def read_slots(connection: Connection, schedule: str, most: int) -> list[Slot]:
+    """Returns a schedule's last slots, at most so many, the latest first."""
+    if not inspect(connection).has_table(slots.name):
+        return []
+    query = select(slots).where(slots.c.schedule == schedule).order_by(slots.c.planned.desc()).limit(most)
+    return [_slot(row) for row in connection.execute(query)]
+
+
+def _select_runs() -> Select[Any]:
+    """Selects slots with the state and the search of their studies."""
+    return (
+        select(slots, own_tables.studies.c.state.label("study_state"), own_tables.studies.c.spec.label("stored"))
+        .outerjoin(STUDIES, STUDIES.c.study_name == slots.c.study)
+        .outerjoin(own_tables.studies, own_tables.studies.c.study_id == STUDIES.c.study_id)
+    )
+
+
+def _run_of(row: Any) -> Run:
+    """Reads a row of ``_select_runs``."""
+    return Run(_slot(row), row.study_state, row.stored)
+
+
+def _slot(row: Any) -> Slot:
+    found = {name: getattr(row, name) for name in Slot.__dataclass_fields__}
+    return Slot(**found | {"spec": _spec_of(row)})
+
+
+def _spec_of(row: Any) -> dict[str, Any] | None:
+    """Returns the search that a slot waits with; an empty one, which is refused, where it cannot be read."""
+    if row.spec is None:
+        return None
+    try:
+        spec = json.loads(row.spec)
+    except (ValueError, TypeError, RecursionError):
+        spec = None
+    return spec if isinstance(spec, dict) else {}
+
+
+def _select_study(name: str) -> Select[Any]:
+    return (
+        select(own_tables.studies.c.study_id, own_tables.studies.c.uid)
+        .join(STUDIES, STUDIES.c.study_id == own_tables.studies.c.study_id)
+        .where(STUDIES.c.study_name == name)
+    )

@@ -1,0 +1,91 @@
+"""Reads which version the tables of a database are of; ``orchestrator.model.schema_state`` says what follows."""
+
+from __future__ import annotations
+
+import functools
+from typing import Final
+
+import sqlalchemy
+from sqlalchemy import Connection, column, select, table
+
+from orchestrator.common.urls import redact
+from orchestrator.model.schema_state import OptunaSchema, OurSchema, Refusal
+from orchestrator.storage import own_tables
+
+_ALEMBIC = table("alembic_version", column("version_num"))
+_VERSION = table("version_info", column("library_version"))
+
+HEAD: Final = "v3.2.0.a"
+"""The version of Optuna's tables that ``theirs`` describes."""
+
+FIRST: Final = "v0.9.0.a"
+"""The version before which Optuna wrote none down, and from which it can migrate."""
+
+
+def optuna_schema(connection: Connection) -> OptunaSchema | None:
+    """Returns the version of Optuna's tables; ``None`` where there are none."""
+    if not sqlalchemy.inspect(connection).has_table(_VERSION.name):
+        return None
+    wanted, known = _installed()
+    library = connection.scalar(select(_VERSION.c.library_version))
+    found = _found(connection) or FIRST
+    return OptunaSchema(found, wanted, found in known, str(library or "?"))
+
+
+def optuna_refusal(connection: Connection, url: str) -> Refusal | None:
+    """Returns why Optuna's tables cannot be used, if that is so; ``url`` is the database's, as a command may name it.
+
+    Optuna is imported only where the version is another one than usual: a look has no time for it.
+    """
+    if not sqlalchemy.inspect(connection).has_table("studies") or _found(connection) == HEAD:
+        return None
+    schema = optuna_schema(connection)
+    return foreign_refusal(connection) if schema is None else schema.refusal(url)
+
+
+def is_being_made(connection: Connection) -> bool:
+    """Whether Optuna's tables are there and their version is not: Optuna commits it after them."""
+    return sqlalchemy.inspect(connection).has_table("studies") and _found(connection) is None
+
+
+def foreign_refusal(connection: Connection) -> Refusal | None:
+    """Returns why a database with a table of studies cannot be used, where these are no studies of Optuna's."""
+    if sqlalchemy.inspect(connection).has_table(_VERSION.name):
+        return None
+    return Refusal("has a table 'studies' that is not Optuna's", "name another database")
+
+
+def _found(connection: Connection) -> str | None:
+    """Returns the version that is written down; ``None`` where Optuna did not write any down yet, or has no tables."""
+    if not sqlalchemy.inspect(connection).has_table(_ALEMBIC.name):
+        return None
+    return connection.scalar(select(_ALEMBIC.c.version_num))
+
+
+@functools.cache
+def _installed() -> tuple[str, frozenset[str]]:
+    """Returns the version that the installed Optuna works with, and all that it knows.
+
+    A database in memory tells, so that the one that is looked at is not touched.
+    """
+    from optuna.storages import RDBStorage
+
+    storage = RDBStorage("sqlite://")
+    try:
+        return storage.get_head_version(), frozenset(storage.get_all_versions())
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
+
+
+def our_schema(connection: Connection) -> OurSchema | None:
+    """Returns the version of our tables; ``None`` where there are none."""
+    if not sqlalchemy.inspect(connection).has_table(own_tables.meta.name):
+        return None
+    found = connection.scalar(select(own_tables.meta.c.schema_version))
+    return None if found is None else OurSchema(found, own_tables.SCHEMA_VERSION)
+
+
+def shown(url: str) -> str:
+    """Returns a database URL as a command may name it: one with a password stands in the environment."""
+    return url if redact(url) == url else '"$ORCHESTRATOR_STORAGE_URL"'

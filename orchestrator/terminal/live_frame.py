@@ -1,0 +1,246 @@
+"""One frame of the live view: never larger than the screen, clipped rather than wrapped."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Final, Literal
+
+from rich.cells import cell_len
+from rich.console import Group, RenderableType
+from rich.constrain import Constrain
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.common.formatting import (
+    NONE_FEASIBLE,
+    NOTHING,
+    aligned,
+    clock,
+    count,
+    duration,
+    number,
+    one_line,
+    params,
+    percent,
+    silence,
+)
+from orchestrator.model.progress_events import Progress, TrialEnded
+from orchestrator.model.study_states import ENDED
+from orchestrator.terminal.live_state import SlotView, ViewState
+
+STYLES: Final = {
+    "COMPLETE": "green",
+    "PRUNED": "yellow",
+    "FAIL": "red",
+    "running": "bold green",
+    "paused": "bold yellow",
+    "finished": "bold cyan",
+    "stopped": "bold yellow",
+    "suspended": "bold red",
+    "failed": "bold red",
+}
+WIDE: Final = 100
+_LONGEST_BAR: Final = 100
+_LONGEST_SLOT: Final = 20
+MOST_SILENT: Final = 5
+"""Lines about trials that are silent."""
+
+
+def render(state: ViewState, width: int, height: int) -> RenderableType:
+    """Returns the frame for ``state``: at most ``height`` lines of at most ``width`` cells."""
+    progress = state.progress
+    if progress is None:
+        return _clip(Text("waiting for news of the study", style="dim"), width)
+    over = progress.state in ENDED
+    # After the end an idle slot tells nothing any more.
+    slots = [slot for slot in state.slots if not over or slot.idle_since is None]
+    times = f"elapsed {clock(state.elapsed)}"
+    if not over:
+        times += f"  ETA {NOTHING if state.eta is None else clock(math.ceil(state.eta))}"
+    top = head(progress, times, width)
+    if state.warning:
+        top.append(_clip(Text(state.warning, style="yellow"), width))
+    if not slots and progress.state == "running":
+        top.append(_clip(Text("no slot is training", style="dim"), width))
+    parts: list[RenderableType] = [*top[:height]]
+    since = state.now - state.progress_at
+    silent = [_clip(line, width) for line in silent_lines(progress, since)][: max(0, height - len(parts) - 1)]
+    parts += silent
+    slot_rows, ended_rows = _share(len(slots), len(state.recent), height - len(parts))
+    if slot_rows:
+        parts += [Text(""), slot_table(slots, slot_rows, progress, state.now, width)]
+    if ended_rows:
+        parts += [Text(""), Constrain(_ended_table(state.recent[:ended_rows]), width)]
+    return Group(*parts)
+
+
+def head(progress: Progress, times: str, width: int) -> list[Text]:
+    """Returns what is known of the study as a whole, with ``times`` behind the bar."""
+    lines = [_header(progress), _bar(progress, times, width), *_counts(progress, width), _best(progress)]
+    return [_clip(line, width) for line in lines]
+
+
+def _share(slots: int, ended: int, room: int) -> tuple[int, int]:
+    """Returns the rows that slots and ended trials get of ``room`` lines; a table takes two more than that.
+
+    Where both do not fit, the ended trials give way down to three, then slots are left out, then the ended
+    trials altogether.
+    """
+    ended_rows = min(ended, 5 if room < 30 else 10, max(3, room - slots - 4))
+    slot_rows = min(slots, room - 2 - (ended_rows + 2 if ended_rows else 0))
+    if slots and slot_rows < min(slots, 3):
+        return max(0, min(slots, room - 2)), 0
+    return max(0, slot_rows), max(0, min(ended_rows, room - 2))
+
+
+def _header(progress: Progress) -> Text:
+    name = _clip(Text(one_line(progress.study), style="bold"), 60)
+    reason = f"  {one_line(progress.reason)}" if progress.reason else ""
+    return Text.assemble(name, "  ", (progress.state, STYLES.get(progress.state, "bold")), reason)
+
+
+def _bar(progress: Progress, times: str, width: int) -> Text:
+    ended = progress.complete + progress.pruned + progress.failed
+    text = f"{ended}/{progress.budget} trials  {percent(ended, progress.budget)}  {times}".rstrip()
+    room = min(width - cell_len(text) - 2, _LONGEST_BAR)
+    if room < 8:
+        return Text(text)
+    amounts = [(progress.complete, "green"), (progress.pruned, "yellow"), (progress.failed, "red")]
+    return Text.assemble(_segments(amounts, max(progress.budget, ended, 1), room), "  ", text)
+
+
+def _segments(amounts: list[tuple[int, str]], whole: int, width: int) -> Text:
+    """Returns a bar of coloured parts, ``width`` cells in all."""
+    bar, done, drawn = Text(), 0, 0
+    for amount, style in amounts:
+        done += amount  # summed before rounding, so that roundings do not add up
+        upto = width * min(done, whole) // whole
+        bar.append("━" * (upto - drawn), style=style)
+        drawn = upto
+    return bar.append("─" * (width - drawn), style="bright_black")
+
+
+def _counts(progress: Progress, width: int) -> list[Text]:
+    amounts = [
+        (progress.complete, "complete", "bold green"),
+        (progress.pruned, "pruned", "bold yellow"),
+        (progress.failed, "failed", "bold red"),
+    ]
+    if progress.state not in ENDED:
+        amounts += [(progress.running, "running", "bold"), (progress.waiting, "queued", "bold")]
+    if progress.paused:
+        amounts.append((progress.paused, "paused", "bold"))
+    trials = Text("  ").join(
+        Text.assemble((str(amount), style if amount else "dim"), f" {word}") for amount, word, style in amounts
+    )
+    epochs = Text(f"{count(progress.epochs, 'epoch')} trained")
+    if progress.max_steps is not None:
+        # Of what would have been trained by now: of the budget, every saving would look small at first.
+        share = percent(progress.epochs_saved, progress.epochs + progress.epochs_saved)
+        epochs.append(f", {progress.epochs_saved} saved by pruning ({share})")
+    together = Text.assemble(trials, "    ", epochs)
+    return [together] if together.cell_len <= width else [trials, epochs]
+
+
+def _best(progress: Progress) -> Text:
+    best, front = progress.best, progress.front
+    if front:
+        return Text.assemble("Pareto front of ", (count(front, "trial"), "bold green"))
+    if best is None:
+        why = NONE_FEASIBLE if progress.complete else "no trial has completed"
+        return Text(f"best {NOTHING}  {why}", style="dim")
+    chosen = "  ".join(params(best.params))
+    return Text.assemble("best ", (number(best.value), "bold green"), f" by trial {best.number}  ", (chosen, "cyan"))
+
+
+def slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: float, width: int) -> RenderableType:
+    """Returns what each slot does, in at most so many rows."""
+    shown = slots if len(slots) <= rows else slots[: rows - 1]
+    names = short_names([slot.line.slot for slot in slots])
+    table = _table(("slot", "left"), ("device", "left"), ("trial", "right"), ("epoch", "left"), ("value", "right"))
+    for slot in shown:
+        bar = 40 if width > WIDE else 16
+        table.add_row(names[slot.line.slot], *_slot_row(slot, now, progress.max_steps, bar))
+    if len(shown) == len(slots):
+        return Constrain(table, width)
+    more = Text(f"… and {len(slots) - len(shown)} more", style="dim")
+    return Constrain(Group(table, _clip(more, width)) if shown else _clip(more, width), width)
+
+
+def silent_lines(progress: Progress, since: float = 0.0) -> list[Text]:
+    """Returns a line for each trial that has been silent for far longer than usual; ``since`` is the progress's age."""
+    lines = [
+        f"trial {line.trial}: {silence(line.silent + since, line.pace)}"
+        for line in progress.slots
+        if line.silent is not None and line.pace is not None
+    ]
+    if len(lines) > MOST_SILENT:
+        lines[MOST_SILENT - 1 :] = [f"… and {len(lines) - MOST_SILENT + 1} more trials are silent"]
+    return [Text(line, style="yellow") for line in lines]
+
+
+def _slot_row(slot: SlotView, now: float, max_steps: int | None, bar: int) -> list[Text]:
+    line, device = slot.line, Text(one_line(slot.line.device))
+    if slot.idle_since is not None:
+        idle = now - slot.idle_since
+        since = f"idle {duration(idle)}" if idle >= 1 else "idle"
+        return [device, Text(NOTHING, style="dim"), Text(since, style="dim")]
+    trial = Text(str(line.trial), style="bold")
+    if line.attempt > 1:
+        trial.append(f" try {line.attempt}", style="yellow")
+    epoch = Text(str(line.epochs))
+    if max_steps:
+        of = f" {line.epochs:>{len(str(max_steps))}}/{max_steps}"
+        epoch = Text.assemble(_segments([(line.epochs, "cyan")], max_steps, bar), of)
+    return [device, trial, epoch, Text(aligned(line.value))]
+
+
+def short_names(slots: Sequence[str]) -> dict[str, str]:
+    """Returns the shortest way to tell slots apart, whose names are ``worker@host/index``.
+
+    That is the index while there is one worker, else host (without its domain) and index, else all of it.
+    """
+    forms = []
+    for slot in slots:
+        rest, _, index = one_line(slot).rpartition("/")
+        worker, _, host = rest.rpartition("@")
+        node = host.split(".")[0]
+        forms.append((index, f"{node}/{index}", f"{worker}@{node}/{index}", one_line(slot)))
+    shortest = next((form for form in zip(*forms, strict=True) if len(set(form)) == len(slots)), slots)
+    return dict(zip(slots, (_end(name) for name in shortest), strict=True))
+
+
+def _end(name: str) -> str:
+    return name if len(name) <= _LONGEST_SLOT else "…" + name[1 - _LONGEST_SLOT :]
+
+
+def _ended_table(trials: Sequence[TrialEnded]) -> Table:
+    table = _table(("ended", "right"), ("state", "left"), ("value", "right"), ("epochs", "right"), ("time", "right"))
+    # The one column that may shrink to make the table fit; its cells are clipped nevertheless.
+    table.add_column("why")
+    for trial in trials:
+        why = Text(one_line(trial.detail), style="" if trial.state == "FAIL" else "dim")
+        why.no_wrap, why.overflow = True, "ellipsis"
+        table.add_row(
+            str(trial.number),
+            Text(trial.state, style=STYLES.get(trial.state, "")),
+            ", ".join(map(aligned, trial.values)) or NOTHING,
+            str(trial.epochs),
+            duration(trial.seconds),
+            why,
+        )
+    return table
+
+
+def _table(*columns: tuple[str, Literal["left", "right"]]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    for name, justify in columns:
+        table.add_column(name, justify=justify, no_wrap=True, overflow="ellipsis")
+    return table
+
+
+def _clip(text: Text, width: int) -> Text:
+    text.no_wrap = True
+    text.truncate(width, overflow="ellipsis")
+    return text

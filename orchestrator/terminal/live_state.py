@@ -1,0 +1,139 @@
+"""What the live view shows, as a pure fold of notices: every frame can be made from a list of them."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from typing import Final
+
+from orchestrator.model.progress_events import Notice, OtherSource, Progress, SlotLine, TakenUp, TrialEnded
+
+RECENT: Final = 10
+"""Ended trials that are kept, newest first."""
+FORGET_SECONDS: Final = 300.0
+"""An idle slot is shown for so long: its worker may be gone, which no notice tells."""
+SETTLE_SECONDS: Final = 1.0
+"""What comes this soon after the first notice may be the past, read back: it says nothing about the pace."""
+
+
+@dataclass(frozen=True, slots=True)
+class SlotView:
+    """A slot that was seen: what it does, or did last; ``idle_since`` is ``None`` while it trains."""
+
+    line: SlotLine
+    idle_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast trials end, measured since the view began.
+
+    Attributes:
+        base: Trials that had ended when measuring began.
+        seconds: How long the study has been running since then, pauses left out.
+        ended: Trials that have ended since then.
+        ended_seconds: What ``seconds`` was when the last of them ended.
+    """
+
+    base: int = 0
+    seconds: float = 0.0
+    ended: int = 0
+    ended_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class ViewState:
+    """All that a frame depends on. ``now`` and ``started`` are the caller's monotonic seconds."""
+
+    now: float = 0.0
+    started: float | None = None
+    progress_at: float = 0.0
+    progress: Progress | None = None
+    slots: tuple[SlotView, ...] = ()
+    recent: tuple[TrialEnded, ...] = ()
+    pace: Pace = Pace()
+    warning: str = ""
+
+    def at(self, now: float) -> ViewState:
+        """Returns the same state a little later."""
+        return replace(self, now=max(now, self.now))
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the first notice."""
+        return 0.0 if self.started is None else self.now - self.started
+
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return _ended(self.progress) if self.progress else 0
+
+    @property
+    def eta(self) -> float | None:
+        """Seconds until the budget is used up: trials left times the mean time between two ends, less
+        the time since the last end.
+
+        The mean is that of all trials that ended since the view began. ``None`` while the study is not
+        running, until as many have ended as there are slots (two at least: the first of many parallel trials
+        tells nothing), and when nothing has ended for so long that the estimate has run out.
+        """
+        pace, progress = self.pace, self.progress
+        if progress is None or progress.state != "running":
+            return None
+        left = progress.budget - self.ended
+        if left <= 0 or pace.ended < max(2, len(self.slots)) or pace.ended_seconds <= 0:
+            return None
+        since = pace.seconds - pace.ended_seconds + (self.now - self.progress_at)
+        seconds = left * pace.ended_seconds / pace.ended - since
+        return seconds if seconds > 0 else None
+
+
+def fold(state: ViewState, notice: Notice, now: float) -> ViewState:
+    """Returns the state after ``notice``, which came at ``now``."""
+    now = max(now, state.now)
+    started = now if state.started is None else state.started
+    if isinstance(notice, TrialEnded):
+        return replace(state, now=now, started=started, recent=(notice, *state.recent)[:RECENT])
+    if isinstance(notice, OtherSource | TakenUp):
+        return replace(state, now=now, started=started, warning=notice.text())
+    return replace(
+        state,
+        now=now,
+        started=started,
+        progress_at=now,
+        progress=notice,
+        slots=_slots(state, notice, now),
+        pace=_pace(state, notice, now, now - started),
+    )
+
+
+def _ended(progress: Progress) -> int:
+    return progress.complete + progress.pruned + progress.failed
+
+
+def _pace(state: ViewState, progress: Progress, now: float, elapsed: float) -> Pace:
+    ended, before = _ended(progress), state.progress
+    if before is None or elapsed < SETTLE_SECONDS:
+        return Pace(base=ended)
+    pace = state.pace
+    ran = now - state.progress_at if before.state == "running" else 0.0
+    pace = replace(pace, seconds=pace.seconds + ran)
+    if ended - pace.base > pace.ended:
+        pace = replace(pace, ended=ended - pace.base, ended_seconds=pace.seconds)
+    return pace
+
+
+def _slots(state: ViewState, progress: Progress, now: float) -> tuple[SlotView, ...]:
+    slots = {
+        slot.line.slot: replace(slot, idle_since=now if slot.idle_since is None else slot.idle_since)
+        for slot in state.slots
+        if slot.idle_since is None or now - slot.idle_since < FORGET_SECONDS
+    }
+    slots.update({line.slot: SlotView(line) for line in progress.slots})
+    return tuple(sorted(slots.values(), key=_by_name))
+
+
+def _by_name(slot: SlotView) -> list[str | int]:
+    """Node 2 comes before node 10."""
+    parts = re.split("([0-9]{1,9})", slot.line.slot)
+    return [int(part) if position % 2 else part for position, part in enumerate(parts)]

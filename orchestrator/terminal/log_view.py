@@ -1,0 +1,130 @@
+"""The log of a search without a terminal: a line for each trial that ended and each change of the study."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from typing import TextIO
+
+from orchestrator.common.formatting import count, duration, number, numbers, one_line, silence
+from orchestrator.model.progress_events import Notice, OtherSource, Progress, TakenUp, TrialEnded
+
+TRACEBACK_LINES = 30
+ALIKE = 3
+"""So many failures with the same detail show their traceback."""
+DETAIL = 500
+
+
+class LineView:
+    """Writes plain text to ``stream``, flushed line by line.
+
+    A trial's line waits for the progress that follows it in the same batch, so that what it says of the study
+    (how many have ended, the best) includes the trial itself.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._ended: list[TrialEnded] = []
+        self._progress: Progress | None = None
+        self._alike: Counter[str] = Counter()
+        self._warned: OtherSource | TakenUp | None = None
+
+    def show(self, notice: Notice, now: float) -> None:
+        """Takes a notice; see ``View.show``."""
+        del now
+        if isinstance(notice, TrialEnded):
+            self._ended.append(notice)
+            return
+        if isinstance(notice, OtherSource | TakenUp):
+            # What was taken up is told when the study is read, and again to who goes on with it: once is enough.
+            if notice != self._warned:
+                self._write(f"warning: {notice.text()}")
+            self._warned = notice
+            return
+        before, self._progress = self._progress, notice
+        if before is None:
+            self._write(state_line(notice))
+        self._flush(_ended(notice) - len(self._ended))
+        known = () if before is None else {line.trial for line in before.slots if line.silent is not None}
+        for line in notice.slots:
+            if line.silent is not None and line.pace is not None and line.trial not in known:
+                self._write(f"trial {line.trial}: {silence(line.silent, line.pace)}")
+        if before is not None and (before.state, before.reason) != (notice.state, notice.reason):
+            self._write(state_line(notice))
+
+    def say(self, text: str) -> None:
+        """Writes one line."""
+        self._write(one_line(text))
+
+    def close(self) -> None:
+        """Writes the lines of trials whose progress has not come."""
+        self._flush(_ended(self._progress) if self._progress else 0)
+
+    def _flush(self, ended: int) -> None:
+        waiting, self._ended = self._ended, []
+        for position, trial in enumerate(waiting, start=1):
+            self._write(f"{trial_line(trial)} [{_standing(self._progress, ended + position)}]")
+            if trial.state == "FAIL":
+                self._write_traceback(trial)
+
+    def _write_traceback(self, trial: TrialEnded) -> None:
+        if not trial.traceback.strip():
+            return
+        detail = trial.detail[:DETAIL]
+        self._alike[detail] += 1
+        if self._alike[detail] <= ALIKE:
+            for line in traceback_lines(trial.traceback):
+                self._write(f"    {line}")
+        elif self._alike[detail] == ALIKE + 1:
+            self._write(f"    (failed like {ALIKE} before: no more tracebacks of this failure)")
+
+    def _write(self, line: str) -> None:
+        encoding = self._stream.encoding or "utf-8"
+        line = line.encode(encoding, "backslashreplace").decode(encoding)
+        # Whoever read the log may be gone; the search is not.
+        with contextlib.suppress(OSError):
+            self._stream.write(line + "\n")
+            self._stream.flush()
+
+
+def trial_line(trial: TrialEnded) -> str:
+    """Returns what became of a trial, without line end."""
+    value = f" {numbers(trial.values)}" if trial.values else ""
+    detail = one_line(trial.detail)
+    if len(detail) > DETAIL:
+        detail = detail[: DETAIL - 1] + "…"
+    why = f" ({detail})" if detail else ""
+    length = f"after {count(trial.epochs, 'epoch')} in {duration(trial.seconds)}"
+    return f"trial {trial.number} {trial.state:<8}{value} {length}{why}"
+
+
+def state_line(progress: Progress) -> str:
+    """Returns where the study stands."""
+    reason = f": {one_line(progress.reason)}" if progress.reason else ""
+    return f"study {one_line(progress.study)} {progress.state}{reason} [{_standing(progress, _ended(progress))}]"
+
+
+def traceback_lines(text: str) -> list[str]:
+    """Returns the last lines of a traceback, and first how many are left out."""
+    # Not splitlines(): a form feed or a line separator within a message does not begin a line.
+    lines = [
+        "".join(c if c.isprintable() else "�" for c in line.expandtabs(4))
+        for line in text.replace("\r\n", "\n").rstrip().split("\n")
+    ]
+    left_out = len(lines) - TRACEBACK_LINES
+    return [f"… {count(left_out, 'line')} left out", *lines[left_out:]] if left_out > 0 else lines
+
+
+def _ended(progress: Progress) -> int:
+    return progress.complete + progress.pruned + progress.failed
+
+
+def _standing(progress: Progress | None, ended: int) -> str:
+    if progress is None:
+        return f"{ended} ended"
+    best, front = progress.best, progress.front
+    if front is not None:
+        known = f"Pareto front of {count(front, 'trial')}"
+    else:
+        known = f"best {number(best.value)} by trial {best.number}" if best else "no best yet"
+    return f"{ended}/{progress.budget}, {known}"

@@ -1,0 +1,86 @@
+"""Rules side by side: a line each, with the epochs drawn as bars."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.text import Text
+
+from orchestrator.common.formatting import NOTHING, aligned, count, cut, number, one_line
+from orchestrator.model.records import Recording
+from orchestrator.queries.replay import Result
+from orchestrator.terminal.table_layout import Column, lay_out, no_room
+
+_BAR = 16
+_LONGEST = 34
+_HEADS = {
+    "rule": 0,
+    "": 4,
+    "epochs": 0,
+    "saved": 1,
+    "pruned": 2,
+    "cut off": 3,
+    "best left": 1,
+    "rank": 2,
+    "winner": 1,
+}
+"""The columns, and how soon each is left out."""
+
+_LEFT = ("rule", "", "winner")
+_LEAST = {"rule": 12}
+
+
+def render(recording: Recording, results: Sequence[Result], width: int) -> list[Text]:
+    """Returns the table in lines of at most ``width`` cells, with a line before it and, after it, what has to be known
+    to read it."""
+    study = recording.study
+    rows = [_row(each, results[0].trained) for each in results]
+    columns = [
+        Column(head, [(row[place], "") for row in rows], head not in _LEFT, rank, _LEAST.get(head))
+        for place, (head, rank) in enumerate(_HEADS.items())
+    ]
+    lines, left_out = lay_out(columns, width)
+    trials = f"{count(len(recording.trials), 'trial')}, {len(study.completed)} completed"
+    epochs = count(results[0].trained, "epoch")
+    head = Text(f"study {one_line(study.name)}: {trials}, {epochs}{_winner(recording, results)}")
+    notes = [*_notes(recording, results), *([no_room(left_out)] if left_out else [])]
+    return [head, Text(), *lines, *([Text()] if notes else []), *map(Text, notes)]
+
+
+def _winner(recording: Recording, results: Sequence[Result]) -> str:
+    winner = results[0].winner
+    return "" if winner is None else f"; winner trial {winner} with {number(recording.study.completed[winner])}"
+
+
+def _row(result: Result, most: int) -> tuple[str, ...]:
+    full = round(_BAR * result.trained / most) if most else 0
+    # A trial that was cut off would have been trained further, by how much is not known.
+    least, at_most = ("≥ ", "≤ ") if result.cut else ("", "")
+    winner = NOTHING if result.winner is None else "kept"
+    if result.winner_pruned is not None:
+        winner = f"pruned at epoch {result.winner_pruned}"
+    return (
+        cut(one_line(result.label), _LONGEST),
+        "━" * full + "─" * (_BAR - full),
+        f"{least}{result.trained}",
+        NOTHING if result.recorded else f"{at_most}{result.saved}",
+        str(len(result.pruned)),
+        str(result.cut) if result.cut else NOTHING,
+        aligned(result.value),
+        NOTHING if result.rank is None else str(result.rank),
+        winner,
+    )
+
+
+def _notes(recording: Recording, results: Sequence[Result]) -> list[str]:
+    notes = []
+    pruned = len(results[0].pruned)
+    running = sum(each.state == "RUNNING" for each in recording.trials.values())
+    if any(each.cut for each in results):
+        notes.append(
+            f"The recording pruned {count(pruned, 'trial')}, whose curves end there. Those that a rule lets go on are "
+            "counted as cut off: what they would have come to is not known, and here they end as pruned."
+        )
+    if running:
+        notes.append(f"{count(running, 'trial')} still {'runs' if running == 1 else 'run'}: taken as far as reported.")
+    return notes

@@ -1,0 +1,157 @@
+"""Schedules as text and as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from orchestrator.common.formatting import NOTHING, count, duration, number, one_line
+from orchestrator.model.study_status import Overview
+from orchestrator.terminal.live_frame import STYLES
+from orchestrator.terminal.summary import plain
+from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
+
+if TYPE_CHECKING:
+    from orchestrator.model.planned_run import Slot
+    from orchestrator.schedule.listing import Listed
+    from orchestrator.spec.schedule import ScheduleTable
+
+_SHORTEST_NOTE = 12
+_STYLES = {"missed": "yellow", "skipped": "yellow", "refused": "red", "waiting": "dim", "deleted": "dim"}
+
+
+def describe(table: ScheduleTable, now: float) -> str:
+    """Returns a timetable in one line; ``now`` in seconds since the epoch."""
+    following = next(table.timetable.upcoming(int(now)), None)
+    begins = "never again" if following is None else f"next {_moment(table, following)}"
+    return f"schedule {table.cron} in {table.timezone}, {begins}"
+
+
+def render(schedules: Sequence[Listed], problems: Mapping[Path, str], width: int, now: float) -> RenderableType:
+    """Returns what there is to say of a folder; ``now`` in seconds since the epoch.
+
+    The tables of runs are at most ``width`` cells wide.
+    """
+    lines: list[Text] = []
+    for each in schedules:
+        lines += [_head(each), *_times(each, now)]
+        if each.runs:
+            lines += [Text("  ").append_text(line) for line in _runs(each.runs, width - 2)]
+        lines.append(Text())
+    lines += [Text(f"not run: {one_line(problem)}", style="red") for problem in problems.values()]
+    return Group(*lines) if lines else Text("no spec there has a [schedule]")
+
+
+def to_json(schedules: Sequence[Listed], problems: Mapping[Path, str]) -> dict[str, Any]:
+    """Returns everything that is known, as plain data; moments in seconds since the epoch."""
+    data: dict[str, Any] = plain(
+        {
+            "schedules": [_to_json(each) for each in schedules],
+            "problems": [{"file": str(path), "problem": problem} for path, problem in problems.items()],
+        }
+    )
+    return data
+
+
+def _to_json(each: Listed) -> dict[str, Any]:
+    table = each.schedule.table
+    return {
+        "name": each.schedule.name,
+        "file": str(each.schedule.path),
+        "cron": table.cron,
+        "timezone": table.timezone,
+        "next": [_both(table, slot) for slot in each.upcoming],
+        "overdue": [_both(table, slot) for slot in each.overdue],
+        "seen": each.seen,
+        "runs": [_run_to_json(table, slot, overview) for slot, overview in each.runs],
+    }
+
+
+def _both(table: ScheduleTable, moment: int) -> dict[str, Any]:
+    utc = datetime.fromtimestamp(moment, UTC)
+    return {"at": moment, "utc": f"{utc:%Y-%m-%dT%H:%M:%SZ}", "local": table.timetable.local(moment).isoformat()}
+
+
+def _run_to_json(table: ScheduleTable, slot: Slot, overview: Overview | None) -> dict[str, Any]:
+    best = None if overview is None else overview.progress.best
+    return {
+        "study": slot.study,
+        "planned": _both(table, slot.planned),
+        "slot": slot.state,
+        "by_hand": slot.manual,
+        "reason": slot.reason,
+        "state": None if overview is None else overview.progress.state,
+        "trials": None if overview is None else overview.ended,
+        "best": None if best is None else {"number": best.number, "value": best.value},
+        "flagged": (overview.flagged if overview else "") or None,
+        "report": slot.report or None,
+    }
+
+
+def _head(each: Listed) -> Text:
+    table = each.schedule.table
+    text = Text(each.schedule.name, style="bold")
+    return text.append(f"  {table.cron} in {table.timezone}  {each.schedule.path}", style="not bold")
+
+
+def _times(each: Listed, now: float) -> list[Text]:
+    table = each.schedule.table
+    later = f", or up to {duration(table.jitter)} later" if table.jitter else ""
+    moments = [f"{_moment(table, slot)}{later}" for slot in each.upcoming] or ["never again"]
+    lines = [Text(f"  {head:<7}  {moment}") for head, moment in zip_longest(["next"], moments, fillvalue="")]
+    if each.overdue:
+        first, late = each.overdue[0], now - each.overdue[0]
+        words = f"{count(len(each.overdue), 'run')} since {_moment(table, first)}, {duration(late)} ago"
+        lines.append(Text(f"  overdue  {words}: are 'orchestrator beat' and 'serve' there?", style="red"))
+    elif not each.seen:
+        lines.append(Text("  note     no beat has looked at this timetable yet", style="yellow"))
+    return lines
+
+
+def _runs(runs: Sequence[tuple[Slot, Overview | None]], width: int) -> list[Text]:
+    notes = [_note(slot, overview) for slot, overview in runs]
+    columns = [
+        Column("run", [(slot.study, "") for slot, _ in runs]),
+        Column("state", [_state(slot, overview) for slot, overview in runs]),
+        Column("trials", [(_trials(overview), "") for _, overview in runs], right=True, rank=3),
+        Column("best", [(_best(overview), "") for _, overview in runs], right=True, rank=2),
+        Column("note", notes, rank=1, least=_SHORTEST_NOTE),
+    ]
+    lines, left_out = lay_out(columns if any(text for text, _ in notes) else columns[:-1], width)
+    return lines + ([Text(no_room(left_out), style="dim")] if left_out else [])
+
+
+def _state(slot: Slot, overview: Overview | None) -> Cell:
+    state = slot.state if overview is None or slot.state == "deleting" else overview.progress.state
+    if overview is not None and overview.flagged:
+        return f"{state}, flagged", "bold yellow"
+    return state, STYLES.get(state, _STYLES.get(state, ""))
+
+
+def _trials(overview: Overview | None) -> str:
+    return NOTHING if overview is None else f"{overview.ended}/{overview.progress.budget}"
+
+
+def _best(overview: Overview | None) -> str:
+    if overview is None:
+        return NOTHING
+    if overview.progress.front is not None:
+        return f"front of {overview.progress.front}"
+    return number(overview.progress.best.value) if overview.progress.best else NOTHING
+
+
+def _note(slot: Slot, overview: Overview | None) -> Cell:
+    flagged = "" if overview is None else overview.flagged
+    said = [flagged, slot.reason, "by hand" if slot.manual else "", f"report {slot.report}" if slot.report else ""]
+    return "; ".join(one_line(each) for each in said if each), "yellow" if flagged else ""
+
+
+def _moment(table: ScheduleTable, moment: int) -> str:
+    local, utc = table.timetable.local(moment), datetime.fromtimestamp(moment, UTC)
+    return f"{local:%a %Y-%m-%d %H:%M %Z} ({utc:%Y-%m-%dT%H:%M:%SZ})"

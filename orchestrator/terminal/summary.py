@@ -1,0 +1,274 @@
+"""How a search ended: one JSON object for programs, a few lines for people."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import msgspec
+from rich.cells import cell_len, set_cell_size
+
+from orchestrator.common.formatting import NONE_FEASIBLE, count, duration, number, numbers, one_line, params, percent
+from orchestrator.model.progress_events import Best, Optimum
+
+WIDEST = 80
+MOST_OPTIMA = 10
+MOST_NOT_STORED = 10
+_LABEL = 15
+
+
+class Trials(msgspec.Struct, frozen=True, kw_only=True):
+    """Trials by how they ended."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+
+
+class Epochs(msgspec.Struct, frozen=True, kw_only=True):
+    """Epochs that were trained; what all trials in full length take; what pruned trials did not train.
+
+    ``budget`` and ``saved`` are ``None`` where the length of a full trial is not known.
+    """
+
+    trained: int = 0
+    budget: int | None = None
+    saved: int | None = None
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the condemned trials that were let run on.
+
+    ``better`` counts those that ended better than the median of the completed trials that nobody had condemned:
+    wrongly condemned. ``best`` counts those that ended better than all of these.
+    """
+
+    condemned: int
+    completed: int
+    better: int
+    best: int
+
+
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shadow rule would have done. ``saved`` counts epochs; ``winner`` says whether it would have pruned the
+    best trial."""
+
+    rule: str
+    pruned: int
+    saved: int
+    winner: bool
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """The model of the best trial: what the objective called it, its id in the artifact store, and where that is."""
+
+    filename: str
+    artifact_id: str
+    location: str
+
+
+class NotStored(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that a trial saved and that could not be stored, and why."""
+
+    trial: int
+    filename: str
+    problem: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns.
+
+    Of several objectives there is no ``best``, but the Pareto ``front``, by first value. ``rungs`` holds (step, number
+    of trials that reached it) where trials are promoted.
+    """
+
+    study: str
+    storage: str
+    state: str
+    reason: str = ""
+    best: Best | None = None
+    front: tuple[Optimum, ...] | None = None
+    model: Model | None = None
+    not_stored: tuple[NotStored, ...] = ()
+    trials: Trials = Trials()
+    epochs: Epochs = Epochs()
+    prune_latency_ms: dict[str, float] | None = None
+    slot_gap_ms: dict[str, float] | None = None
+    rungs: tuple[tuple[int, int], ...] = ()
+    audit: Audit | None = None
+    shadow: Shadow | None = None
+    wall_s: float = 0.0
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
+    """Returns p50 and p99 by nearest rank, in milliseconds to 0.01; ``None`` where nothing was measured."""
+    ordered = sorted(value for value in seconds if math.isfinite(value))
+    if not ordered:
+        return None
+    # Whole numbers: 0.99 * 100 is not 99 in floats, and its ceiling another rank.
+    return {f"p{p}": round(ordered[-(-p * len(ordered) // 100) - 1] * 1000, 2) for p in (50, 99)}
+
+
+def to_json(summary: Summary) -> dict[str, Any]:
+    """Returns the object that ``run --json`` prints; NaN and infinities, which JSON lacks, are null."""
+    best = summary.best
+    result: dict[str, Any] = {
+        "study": summary.study,
+        "storage": summary.storage,
+        "state": summary.state,
+        "best": best and {"number": best.number, "value": best.value, "params": best.params},
+        "trials": msgspec.structs.asdict(summary.trials),
+        "epochs": msgspec.structs.asdict(summary.epochs),
+        "prune_latency_ms": summary.prune_latency_ms,
+        "slot_gap_ms": summary.slot_gap_ms,
+        "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
+    }
+    if best is not None and summary.model is not None:
+        result["best"]["model"] = msgspec.structs.asdict(summary.model)
+    if summary.not_stored:
+        result["models_not_stored"] = [msgspec.structs.asdict(each) for each in summary.not_stored]
+    if summary.front is not None:
+        result["best_trials"] = [msgspec.structs.asdict(each) for each in summary.front]
+    if summary.rungs:
+        result["rungs"] = [{"step": step, "trials": held} for step, held in summary.rungs]
+    for key, measured in (("audit", summary.audit), ("shadow", summary.shadow)):
+        if measured is not None:
+            result[key] = msgspec.structs.asdict(measured)
+    if summary.reason:
+        result["reason"] = summary.reason
+    made: dict[str, Any] = plain(result)
+    return made
+
+
+def render_summary(summary: Summary, width: int) -> str:
+    """Returns the summary as text, without a final line end.
+
+    Lines keep to ``width`` and 80 columns, except those to be copied: where model and study are and how to open it.
+    """
+    room = max(10, min(width, WIDEST) - _LABEL)
+    trials = summary.trials
+    ended = trials.complete + trials.pruned + trials.failed
+    split = f"{trials.complete} complete, {trials.pruned} pruned, {trials.failed} failed"
+    lines = [
+        *_lines("study", [one_line(summary.study)], room),
+        *_lines("result", _pack(_outcome(summary).split(), room, " "), room),
+        *_lines("best", _best(summary, room), room),
+        *_lines("trials", [f"{ended} ended: {split}"], room),
+        *_lines("epochs", [_epochs(summary.epochs)], room),
+        *_lines("rungs", _rungs(summary.rungs), room),
+        *_lines("audit", _audit(summary.audit), room),
+        *_lines("shadow", _shadow(summary.shadow), room),
+        *_lines("prune latency", _times(summary.prune_latency_ms), room),
+        *_lines("slot gap", _times(summary.slot_gap_ms), room),
+        *_lines("wall time", [duration(summary.wall_s)], room),
+    ]
+    storage = one_line(summary.storage)
+    name, url = (json.dumps(text, ensure_ascii=False) for text in (one_line(summary.study), storage))
+    if summary.model is not None:
+        where = one_line(summary.model.location)
+        lines.append(f"{'best model':<{_LABEL}}{one_line(summary.model.filename)} is {where}")
+    lines += _lines("not stored", _not_stored(summary.not_stored), room)
+    lines.append(f"{'stored in':<{_LABEL}}{storage}")
+    lines.append(f"{'open it with':<{_LABEL}}optuna.load_study(study_name={name}, storage={url})")
+    return "\n".join(lines)
+
+
+def _outcome(summary: Summary) -> str:
+    reason = one_line(summary.reason)
+    return f"{summary.state}: {reason}" if reason else summary.state
+
+
+def _best(summary: Summary, room: int) -> list[str]:
+    best, front = summary.best, summary.front
+    if front:
+        return [f"Pareto front of {count(len(front), 'trial')}", *map(_optimum, front[:MOST_OPTIMA]), *_rest(front)]
+    if best is None:
+        return [f"none: {NONE_FEASIBLE if summary.trials.complete else 'no trial completed'}"]
+    return [f"{number(best.value)} by trial {best.number}", *_pack(params(best.params), room, "  ")]
+
+
+def _not_stored(models: Sequence[NotStored]) -> list[str]:
+    named = [f"model '{one_line(each.filename)}' of trial {each.trial}: {one_line(each.problem)}" for each in models]
+    more = len(named) - MOST_NOT_STORED
+    return [*named[:MOST_NOT_STORED], *([f"… and {count(more, 'model')} more"] if more > 0 else [])]
+
+
+def _optimum(optimum: Optimum) -> str:
+    return "  ".join([f"{numbers(optimum.values)} by trial {optimum.number}", *params(optimum.params)])
+
+
+def _rest(front: Sequence[Optimum]) -> list[str]:
+    return [f"… and {len(front) - MOST_OPTIMA} more"] if len(front) > MOST_OPTIMA else []
+
+
+def _epochs(epochs: Epochs) -> str:
+    if epochs.budget is None:
+        return f"{epochs.trained} trained"
+    text = f"{epochs.trained} of {epochs.budget} trained ({percent(epochs.trained, epochs.budget)})"
+    if epochs.saved is not None:
+        text += f", {epochs.saved} saved by pruning ({percent(epochs.saved, epochs.trained + epochs.saved)})"
+    return text
+
+
+def _rungs(rungs: Sequence[tuple[int, int]]) -> list[str]:
+    """How far the trials came, the widest rung as the longest bar."""
+    most = max((held for _, held in rungs), default=0)
+    width = max((len(str(step)) for step, _ in rungs), default=0)
+    digits = len(str(most))
+    return [
+        f"epoch {step:>{width}} {held:>{digits}} {'█' * math.ceil(30 * held / max(most, 1))}" for step, held in rungs
+    ]
+
+
+def _audit(audit: Audit | None) -> list[str]:
+    if audit is None:
+        return []
+    lines = [f"{count(audit.condemned, 'condemned trial')} ran on, {audit.completed} completed"]
+    if audit.completed:
+        share = percent(audit.better, audit.completed)
+        lines.append(f"{audit.better} ({share}) ended better than the median trial, {audit.best} as the best")
+    return lines
+
+
+def _shadow(shadow: Shadow | None) -> list[str]:
+    if shadow is None:
+        return []
+    saved = f"{shadow.rule} would have pruned {count(shadow.pruned, 'trial')}: {count(shadow.saved, 'epoch')} less"
+    return [saved, "the winner among them" if shadow.winner else "the winner not among them"]
+
+
+def _times(measured: dict[str, float] | None) -> list[str]:
+    if measured is None:
+        return []
+    return [f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"]
+
+
+def _pack(items: Iterable[str], room: int, gap: str) -> list[str]:
+    """Puts as many items on a line as fit."""
+    rows: list[str] = []
+    for item in items:
+        if rows and cell_len(rows[-1] + gap + item) <= room:
+            rows[-1] += gap + item
+        else:
+            rows.append(item)
+    return rows
+
+
+def _lines(label: str, texts: Sequence[str], room: int) -> list[str]:
+    """Returns each text on a line, clipped, the first one behind the label."""
+    clipped = [text if cell_len(text) <= room else set_cell_size(text, room - 1).rstrip() + "…" for text in texts]
+    labels = [label, *[""] * len(clipped)]
+    return [f"{label:<{_LABEL}}{text}".rstrip() for label, text in zip(labels, clipped, strict=False)]
+
+
+def plain(value: Any) -> Any:
+    """Returns the value as JSON can hold it: no NaN, no infinity, keys that are text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int) else str(value)

@@ -1,0 +1,148 @@
+"""Following a study from outside: the notices of the control plane, as they come."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+import msgspec
+import redis
+
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import Settings
+from orchestrator.common.urls import redact
+from orchestrator.local.embedded_redis import redis_url_of
+from orchestrator.model.progress_events import Notice, Progress, decode
+from orchestrator.model.study_states import ENDED
+from orchestrator.terminal.views import View
+from tasks import redis_keys
+from tasks.app import connect, raw
+
+if TYPE_CHECKING:
+    from orchestrator.queries.study_reader import History
+
+WAIT_MILLISECONDS = 250
+SILENT_SECONDS = 3.0
+"""After how long without news the database is asked whether the study has ended meanwhile."""
+
+
+RECENT = 10
+"""So many trials that had ended before are shown first, to people."""
+
+
+def watch(
+    settings: Settings,
+    study: str,
+    history: Callable[[], AbstractContextManager[History]],
+    view: View,
+    recent: int = RECENT,
+) -> None:
+    """Shows where a study stands, and what happens to it until it has ended.
+
+    Args:
+        settings: Where Redis is, or the data folder that a `run` works in.
+        study: Name of the study.
+        history: Opens the database for a look.
+        view: Takes what is to be shown.
+        recent: So many trials that had ended before are shown first.
+
+    Raises:
+        BadInput: there is no such study, or nobody who would tell of it.
+    """
+
+    def look() -> Progress:
+        with history() as it:
+            return it.overview(study).progress
+
+    with history() as it:
+        it.spec(study)  # a study that only Optuna has run is told of by nothing
+        progress, ended = it.overview(study).progress, it.ended(study, recent)
+    url = redis_url_of(settings)
+    client = None if url is None else connect(url)
+    since = b"0-0"
+    if client is not None and progress.state not in ENDED:
+        try:
+            since = newest(client, study)
+        except redis.RedisError as error:
+            raise BadInput(
+                redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
+            ) from None
+    now = time.monotonic()
+    for notice in ended:
+        view.show(notice, now)
+    view.show(progress, now)
+    if progress.state in ENDED:
+        return
+    if client is None:
+        problem = f"is {progress.state}, but nobody works at it in {settings.data_dir}"
+        raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'run' it")
+    follow(client, study, since, view, lambda: None, lambda: look().state in ENDED)
+    view.show(look(), time.monotonic())
+
+
+def newest(client: redis.Redis, study: str) -> bytes:
+    """Returns where the notices of a study stand now: a place to follow from."""
+    try:
+        entries = client.xrevrange(redis_keys.notices(study), count=1)
+    except redis.ResponseError:
+        # Something else is under that key: there are no notices then.
+        return b"0-0"
+    return raw(entries[0][0]) if entries else b"0-0"
+
+
+def follow(
+    client: redis.Redis,
+    study: str,
+    since: bytes,
+    view: View,
+    check: Callable[[], None],
+    has_ended: Callable[[], bool],
+) -> None:
+    """Shows what happens to ``study`` until it has ended.
+
+    Args:
+        client: Redis.
+        study: Name of the study.
+        since: The place to follow from, of ``newest``.
+        view: Takes the notices.
+        check: Called between notices; what it raises ends the following.
+        has_ended: Asks the database; for news that were lost with the server.
+    """
+    heard = time.monotonic()
+    while True:
+        check()
+        entries = _read(client, study, since)
+        for entry, fields in entries:
+            since = entry
+            heard = time.monotonic()
+            notice = _notice(fields)
+            if notice is not None:
+                view.show(notice, heard)
+            if isinstance(notice, Progress) and notice.state in ENDED:
+                return
+        if time.monotonic() - heard > SILENT_SECONDS:
+            heard = time.monotonic()
+            if has_ended():
+                return
+
+
+def _read(client: redis.Redis, study: str, since: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    try:
+        found = client.xread({redis_keys.notices(study): since}, count=200, block=WAIT_MILLISECONDS)
+    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
+        time.sleep(0.2)
+        return []
+    streams = found.items() if isinstance(found, dict) else found or []
+    for _, entries in streams:
+        # RESP3 answers with one list of entries for each stream inside another list.
+        return list(entries[0] if entries and isinstance(entries[0], list) else entries)
+    return []
+
+
+def _notice(fields: dict[bytes, bytes]) -> Notice | None:
+    try:
+        return decode(fields.get(b"n", b""))
+    except msgspec.DecodeError:
+        return None

@@ -1,0 +1,76 @@
+"""The training task: thin. The keeper of this pool process does the work, Celery is told how it ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import celery
+from celery.exceptions import Ignore, Reject
+
+from tasks.app import TRAIN
+from tasks.celery_request import TrialRequest
+from tasks.codec import Malformed, job_from_payload
+from tasks.contract import Failed
+from tasks.keeper.keeper import Keeper
+
+
+class TrialFailed(Exception):
+    """A trial failed.
+
+    Args:
+        error: The class that was raised, and its message.
+        traceback: Where it was raised; empty where nothing was.
+    """
+
+    def __init__(self, error: str, traceback: str) -> None:
+        super().__init__(error, traceback)
+        self.error = error
+        self.traceback = traceback
+
+    def __repr__(self) -> str:
+        return self.error
+
+    def __str__(self) -> str:
+        return self.error
+
+
+class TrialTask(celery.Task):  # type: ignore[misc]
+    """A task that trains: revoked by ringing, failed with the traceback of the objective."""
+
+    Request = TrialRequest
+
+    def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
+        """Celery's hook. What it would show is where ``TrialFailed`` was raised, which is here."""
+        if isinstance(exc, TrialFailed):
+            einfo.traceback = exc.traceback or exc.error
+
+
+@dataclass(frozen=True)
+class Said:
+    """A result that is shown as it is, and not as Python would quote it."""
+
+    text: str
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def register(app: celery.Celery, keeper: list[Keeper]) -> celery.Task:
+    """Adds the task to ``app``. ``keeper`` holds the keeper of the pool process, put there when it is forked."""
+
+    @app.task(name=TRAIN, base=TrialTask, max_retries=0)  # type: ignore[untyped-decorator]
+    def train(payload: dict[str, Any]) -> Said:
+        try:
+            job = job_from_payload(payload)
+        except Malformed as error:
+            raise Reject(f"not a job: {error}", requeue=False) from None
+        outcome, ending = keeper[0].run(job)
+        if ending.revoked:
+            # Returning would turn a task that is REVOKED into a SUCCESS.
+            raise Ignore
+        if isinstance(outcome, Failed):
+            raise TrialFailed(f"{outcome.error}: {outcome.message}", outcome.traceback)
+        return Said(ending.text)
+
+    return train

@@ -1,0 +1,166 @@
+"""Taking tasks from their queue so that nothing that lies in it can end a worker, and only what is meant to be run is.
+
+kombu parses an item in the worker's event loop, where whatever it raises is the end of the worker; an item that is put
+back then ends the next one. Here an item that is no training task is kept aside, and one that could not be taken up
+is left to the control plane, which sends again what has not started.
+
+A task of a later protocol version, or one whose signature is not what it should be, may be in order and this worker
+behind. What the control plane announces decides: then the task goes back to the others, and the worker retires.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable
+from queue import Empty
+from typing import Any
+
+import redis
+from kombu.transport import TRANSPORT_ALIASES
+from kombu.transport import redis as redis_transport
+
+from tasks import log_lines, redis_keys
+from tasks.app import SIGNATURE, TRAIN
+from tasks.codec import Malformed, OtherVersion, job_from_payload, signable
+from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
+from tasks.worker.compatibility import misfit
+from tasks.worker.consumer import PatientClient
+
+log = logging.getLogger(__name__)
+
+PIDBOX = "celery.pidbox"
+"""The exchange of Celery's remote control."""
+DATA_KEPT = 65_536
+REASON_KEPT = 500
+_CONTENT = ("application/json", "utf-8")
+_ODD = ("compression", "eta", "expires")
+"""Headers that a training task is never sent with."""
+
+
+kombu: Any = redis_transport  # some of it has types, most of it has not
+
+
+def _stay(why: str) -> None:
+    del why
+
+
+class Channel(kombu.Channel):  # type: ignore[misc]
+    """A channel that hands over training tasks and nothing else."""
+
+    keyring: Keyring = UNSIGNED
+    queues: tuple[str, ...] = ()
+    retire: Callable[[str], None] = staticmethod(_stay)
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        try:
+            # Before Celery begins its loop: one that could not go on would begin again at once.
+            lists = [self._q_for_pri(queue, step) for queue in self.queues for step in self.priority_steps]
+            prefixes = (self.keyprefix_queue, self.keyprefix_binding_permanent)
+            sets = [prefix % exchange for prefix in prefixes for exchange in (*self.queues, PIDBOX)]
+            self.client.check(self.unacked_index_key, self.unacked_key, lists, sets)
+        except Exception:
+            self._disconnect_pools()
+            raise
+
+    def _get_client(self) -> type[PatientClient]:
+        super()._get_client()
+        return PatientClient
+
+    def _brpop_read(self, **options: Any) -> bool:
+        # kombu's own, with what it does with an item taken out: the item is not to be had from outside.
+        try:
+            try:
+                found = self.client.parse_response(self.client.connection, "BRPOP", **options)
+            except self.connection_errors:
+                self.client.connection.disconnect()
+                raise
+            if not found:
+                raise Empty
+            queue = found[0].decode().rsplit(self.sep, 1)[0]
+            self._queue_cycle.rotate(queue)
+            self._hand_over(found[0], queue, found[1])
+            return True
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+
+    def _hand_over(self, place: bytes, queue: str, item: bytes) -> None:
+        try:
+            message = json.loads(item)
+            self._check(message)
+        except Exception as error:  # whatever a parser may raise, and none of it may end the worker
+            if isinstance(error, OtherVersion | Unsigned) and (why := self._misfit()):
+                self._put_back(place, item, why)
+            else:
+                self._keep_aside(queue, item, f"{type(error).__name__}: {error}")
+            return
+        try:
+            self.connection._deliver(message, queue)
+        except redis.exceptions.OutOfMemoryError:
+            about = {"action": "redis_full", "token": message["headers"]["id"]}
+            log.error("redis is full (maxmemory): a task could not be taken up; it is sent again", extra=about)
+
+    def _check(self, message: Any) -> None:
+        headers = message["headers"]
+        if headers["task"] != TRAIN or not isinstance(headers["id"], str):
+            raise Malformed(f"not a training task: {headers['task']!r:.100}")
+        if (content := (message["content-type"], message["content-encoding"])) != _CONTENT:
+            raise Malformed(f"its content is {content!r:.100}, not {_CONTENT}")
+        arguments, options, embedded = self.Message(message, channel=self).decode()
+        limits = headers.get("timelimit") or ()
+        if options or any(embedded.values()) or any(map(headers.get, _ODD)) or any(limits):
+            raise Malformed("it asks for more than to train")
+        (payload,) = arguments
+        self._check_signature(payload, headers.get(SIGNATURE))
+        job = job_from_payload(payload)
+        if job.token != headers["id"]:
+            raise Malformed("the task's id is not its attempt's")
+        log_lines.see(job)
+
+    def _check_signature(self, payload: Any, signature: Any) -> None:
+        if self.keyring:
+            self.keyring.verify(Purpose.JOB, signable(payload), bytes.fromhex(signature or ""))
+        elif signature:
+            raise Unsigned("signed, and there is no key here")
+
+    def _misfit(self) -> str:
+        """Returns why this worker cannot serve the control plane, or nothing where it can or that is not known."""
+        with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
+            return misfit(client.get(redis_keys.ANNOUNCEMENT), self.keyring)
+        return ""
+
+    def _put_back(self, place: bytes, item: bytes, why: str) -> None:
+        self.retire(why)
+        # Where it was, to be the next one taken. Should that fail: what is in no queue and never started is sent again.
+        with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
+            client.rpush(place, item)
+
+    def _keep_aside(self, queue: str, item: bytes, reason: str) -> None:
+        log.error("not a training task, kept aside: %s", reason, extra={"action": "dead_letter"})
+        fields = {"data": item[:DATA_KEPT], "reason": f"queue {queue}: {reason}"[:REASON_KEPT]}
+        with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
+            client.xadd(redis_keys.DEAD_LETTERS, fields, maxlen=redis_keys.DEAD_LETTERS_KEPT)
+
+
+class Transport(kombu.Transport):  # type: ignore[misc]
+    """kombu's transport for Redis with such channels."""
+
+    Channel = Channel
+
+
+def use(keyring: Keyring, queues: tuple[str, ...], retire: Callable[[str], None]) -> None:
+    """Makes every broker connection of this process one of these.
+
+    Args:
+        keyring: Verifies tasks.
+        queues: Those that this process takes tasks from.
+        retire: Called with the reason when this worker turns out not to understand the control plane.
+    """
+    Channel.keyring = keyring
+    Channel.queues = queues
+    Channel.retire = staticmethod(retire)
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"

@@ -41,7 +41,7 @@ def issuer(settings: Settings, *, prepare: bool = False) -> Iterator[Issuer]:
 
     Whoever has something to say of a study has found it, and all tables with it; ``prepare`` makes what is missing.
     """
-    from orchestrator.local.embedded_redis import redis_url_of
+    from orchestrator.common.data_folder import redis_url_of
     from orchestrator.messaging.command_client import Issuer
     from orchestrator.queries.readonly import url_of
     from orchestrator.storage.command_table import Orders

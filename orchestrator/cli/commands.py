@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from orchestrator.common.settings import Settings
+    from orchestrator.model.search_summary import Summary
     from orchestrator.spec import Spec
-    from orchestrator.terminal.summary import Summary
 
 PROGRAM = "orchestrator"
 ANSWER_SECONDS = 10.0

@@ -48,7 +48,7 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     it failed, its parameters. The best one is marked with *, or with several objectives the Pareto front. Columns for
     which there is no room are left out, and named.
     """
-    from orchestrator.terminal.json_lines import json_list
+    from orchestrator.common.json_text import json_list
     from orchestrator.terminal.trial_table import remarks, render, to_json
 
     now = datetime.now(UTC)

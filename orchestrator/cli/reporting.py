@@ -29,8 +29,9 @@ def report(study: str, output: Path | None, as_json: bool) -> None:
     One HTML file that needs no network, and its plots as PNG: history, learning curves, importances, what pruning
     saved, failures, the best trials. STUDY may still be running. Prints the path of the page.
     """
+    from orchestrator.common.data_folder import folder_of
     from orchestrator.common.settings import load_settings
-    from orchestrator.report.write_files import check_installed, folder_of, write
+    from orchestrator.report.write_files import check_installed, write
     from orchestrator.terminal.progress_bar import waiting
 
     settings = load_settings()

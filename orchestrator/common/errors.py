@@ -67,3 +67,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     elsewhere = _ELSEWHERE.get(name)
     close = [elsewhere] if elsewhere in names else difflib.get_close_matches(name, names, n=1)
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(names)
+
+
+class Wiped(Exception):
+    """The consumer group is gone: the server was emptied, or is another one."""
+
+
+class ForeignWrite(OrchestratorError):
+    """Another process has finished a trial of ours; what is in memory does not hold any more."""

@@ -8,12 +8,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import Studies
-from orchestrator.control.ports import Books, Clock, Command, Pruners
+from orchestrator.control.ports import Books, Pruners
 from orchestrator.control.scheduled_runs import Scheduling
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
 from orchestrator.engine.study import StudyEngine
+from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import DEFINE, OPERATION
 from orchestrator.model.suspension import describe, refusal
 from orchestrator.spec import Spec

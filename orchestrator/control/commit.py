@@ -7,11 +7,14 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
-from orchestrator.control.ports import Books, Clock, Command, NoteState, Notifier, Progress, untold
+from orchestrator.control.ports import Books, Notifier, Progress, untold
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes
+from orchestrator.model.commands import Command
+from orchestrator.model.notifications import NoteState
 from orchestrator.model.suspension import describe, refusal
 from tasks.server_errors import Outage, unavailable
 

@@ -6,6 +6,8 @@ import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orchestrator.common.clock import Clock
+from orchestrator.common.errors import Wiped
 from orchestrator.control.batch_log import log_batch
 from orchestrator.control.command_handler import Steering
 from orchestrator.control.commit import AWAY_SECONDS, Committer, Written
@@ -21,18 +23,13 @@ from orchestrator.control.ports import (
     Broker,
     Calendar,
     Checkpoints,
-    Clock,
-    Command,
-    Entry,
     Notifier,
-    Owed,
     Passed,
     Progress,
     Pruners,
     Reports,
     Step,
     Stream,
-    Wiped,
     untold,
     unwatched,
 )
@@ -44,7 +41,10 @@ from orchestrator.control.run_cleanup import Aftercare
 from orchestrator.control.scheduled_runs import Scheduling
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
 from orchestrator.engine.outputs import Batch
+from orchestrator.messaging.event_stream import Entry
+from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.notifications import Owed
 from orchestrator.model.suspension import describe
 from orchestrator.notify.null_notifier import Silence
 from tasks.server_errors import Outages, unavailable

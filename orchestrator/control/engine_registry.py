@@ -14,11 +14,12 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control import journal
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.journal import Journal, Record
-from orchestrator.control.ports import Books, Clock, Progress, Pruners, untold
+from orchestrator.control.ports import Books, Progress, Pruners, untold
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch, Send
 from orchestrator.engine.state import Snapshot

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 
+from orchestrator.common.clock import Clock
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.effects import Actions
 from orchestrator.control.engine_registry import Studies
 from orchestrator.control.liveness import Slots, Watch
-from orchestrator.control.ports import Clock, Entry, Stream
+from orchestrator.control.ports import Stream
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.study import StudyEngine
+from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.silence import Paces

@@ -22,7 +22,7 @@ from orchestrator.control.rounds import Observer, Round
 from orchestrator.messaging.dispatch import queue_lengths
 from orchestrator.messaging.event_stream import Backlog, backlog
 from orchestrator.model.progress_events import Progress
-from orchestrator.pruning.registry import NAMES
+from orchestrator.sampling.rules import NAMES
 from tasks.contract import FailureCause
 from tasks.metrics_server import make_registry
 

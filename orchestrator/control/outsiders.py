@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
-from orchestrator.common.errors import StudyGone
+from orchestrator.common.errors import ForeignWrite, StudyGone
 from orchestrator.control.effects import Actions
 from orchestrator.control.engine_registry import Studies
 from orchestrator.control.liveness import Watch
-from orchestrator.control.ports import Books, ForeignWrite, Stream
+from orchestrator.control.ports import Books, Stream
 from orchestrator.model.lifecycle import AttemptState
 from tasks.contract import Confirmation, Verdict
 

@@ -5,31 +5,24 @@ Redis, Celery and SQL databases are one implementation; every other one has to p
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.common.errors import OrchestratorError
-from orchestrator.model.changeset import Changes, NoteRow
+from orchestrator.messaging.event_stream import Entry
+from orchestrator.model.changeset import Changes
+from orchestrator.model.commands import Command
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.model.planned_run import Run, Slot
 from orchestrator.model.progress_events import Best, Notice
 from orchestrator.model.suspension import Suspension
 from orchestrator.spec import Spec
-from orchestrator.spec.notify import NotifyTable
 from tasks.contract import Confirmation, Job, Reply
 
 if TYPE_CHECKING:
     from orchestrator.engine.outputs import Sweep
     from orchestrator.engine.state import Snapshot
     from orchestrator.sampling.remote_pruner import Answer, Question
-
-Entry = tuple[bytes, Mapping[bytes, bytes]]
-"""Id and fields of one entry of the stream."""
-
-BATCH = 500
-"""The most entries that one read returns."""
 
 
 class Step(StrEnum):
@@ -70,59 +63,6 @@ Passed = Callable[[Step], None]
 def unwatched(step: Step) -> None:
     """Lets every step pass."""
     del step
-
-
-@dataclass(frozen=True)
-class Clock:
-    """Time, in seconds: of the wall, of intervals, and a way to let it pass."""
-
-    wall: Callable[[], float] = time.time
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-    def steady(self) -> Clock:
-        """Returns a clock whose wall goes on evenly from now, however this machine's clock is set meanwhile."""
-        elapsed = _since_boot if self.monotonic is time.monotonic else self.monotonic
-        begun = self.wall() - elapsed()
-        return replace(self, wall=lambda: begun + elapsed())
-
-
-def _since_boot() -> float:
-    # Unlike the monotonic clock this one goes on while the machine is suspended.
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
-
-
-@dataclass(frozen=True)
-class Command:
-    """What somebody wants of the control plane, and nobody has applied yet."""
-
-    id: int
-    key: str
-    operation: str
-    study: str
-    payload: dict[str, Any] = field(hash=False, compare=False)
-    unreadable: str = ""
-    """Why its payload cannot be read; then that is empty."""
-
-
-class NoteState(NamedTuple):
-    """What has become of a note: ``owed`` while it is still to be told, ``delivered``, ``failed`` when that was given
-    up, or ``superseded`` where a newer one says more. ``detail`` is one line about the last try, at the time ``at``."""
-
-    state: Literal["owed", "delivered", "failed", "superseded"]
-    tries: int
-    detail: str
-    at: float
-
-
-@dataclass(frozen=True)
-class Owed:
-    """A note that somebody is to be told, of the study of that name; ``notify`` says whom."""
-
-    study: str
-    note: NoteRow
-    notify: NotifyTable
-    tries: int = 0
 
 
 class Stream(Protocol):
@@ -380,11 +320,3 @@ class Pruners(Protocol):
 
     def close(self, study: str | None = None) -> None:
         """Ends what runs for a study, or for all of them."""
-
-
-class Wiped(Exception):
-    """The consumer group is gone: the server was emptied, or is another one."""
-
-
-class ForeignWrite(OrchestratorError):
-    """Another process has finished a trial of ours; what is in memory does not hold any more."""

@@ -10,9 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from orchestrator.common.data_folder import folder_of
 from orchestrator.control.background_deleter import Bin
 from orchestrator.queries.logs import log_folders
-from orchestrator.report.write_files import folder_of
 
 LONGEST_SECONDS = 600.0
 """A report that takes longer is given up."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from orchestrator.control.ports import NoteState
+from orchestrator.model.notifications import NoteState
 from orchestrator.model.progress_events import Progress
 
 if TYPE_CHECKING:

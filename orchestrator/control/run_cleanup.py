@@ -6,9 +6,10 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import Studies
-from orchestrator.control.ports import Artifacts, Calendar, Checkpoints, Clock, Reports
+from orchestrator.control.ports import Artifacts, Calendar, Checkpoints, Reports
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Sweep
 from orchestrator.model.planned_run import Run, Slot

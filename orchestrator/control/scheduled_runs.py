@@ -9,12 +9,14 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeGuard
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import Studies
-from orchestrator.control.ports import Books, Calendar, Clock, Command, Pruners
+from orchestrator.control.ports import Books, Calendar, Pruners
 from orchestrator.control.run_cleanup import Aftercare
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.control.warm_start import inherit
+from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import Slot, SlotState
 from orchestrator.model.suspension import describe
 from orchestrator.schedule.policies import fate, made_up_for

@@ -16,6 +16,7 @@ from types import FrameType
 import optuna
 import redis
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
 from orchestrator.common.settings import Settings
@@ -26,7 +27,7 @@ from orchestrator.control.background_deleter import CheckpointBin
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
 from orchestrator.control.lease_renewal import Renewal
-from orchestrator.control.ports import Clock, Passed, Progress, Step, unwatched
+from orchestrator.control.ports import Passed, Progress, Step, unwatched
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.report_requests import Reports
 from orchestrator.control.rounds import Observer, unobserved

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.common.errors import NotTheWriter, StudyGone
-from orchestrator.control.ports import ForeignWrite, Wiped
+from orchestrator.common.errors import ForeignWrite, NotTheWriter, StudyGone, Wiped
 from tasks.server_errors import unavailable
 
 

@@ -13,24 +13,40 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
 import sqlalchemy
 from sqlalchemy import Connection, and_, func, select, text
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.urls import redact
-from orchestrator.doctor.facts import Attempt, Blocked, Books, Clock, Command, Database, Known, Study, Writer
+from orchestrator.doctor.facts import (
+    Attempt,
+    Blocked,
+    Books,
+    Clock,
+    Command,
+    Database,
+    Known,
+    Overdue,
+    Study,
+    Untold,
+    Writer,
+)
 from orchestrator.model.attribute_keys import EXTRA, SILENT
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED
 from orchestrator.queries.readonly import NothingThere, open_connection
+from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
 from orchestrator.spec import Spec
+from orchestrator.spec.cron import Timetable, delay, shortest
+from orchestrator.spec.schedule import LONGEST_JITTER
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import is_gone
-from orchestrator.storage.notification_table import read_untold
 from orchestrator.storage.optuna_tables import STUDIES, SYSTEM_ATTRS, TRIALS
-from orchestrator.storage.schedule_store import read_overdue
+from orchestrator.storage.own_tables import notes, schedules, slots
+from orchestrator.storage.schedule_store import read_known, select_runs
 from orchestrator.storage.schema_check import optuna_schema, our_schema, shown
 from orchestrator.storage.sql_dialects import current_time
 from orchestrator.storage.suspension_store import read_suspensions
@@ -273,3 +289,47 @@ def _known(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
 def _seconds(at: datetime) -> float:
     """Of a time as Optuna stores it, which is UTC and does not say so."""
     return at.replace(tzinfo=UTC).timestamp()
+
+
+def read_untold(connection: Connection, since: float, now: float) -> list[Untold]:
+    """Returns the notes that were given up after ``since``, oldest first; all times are seconds since the epoch."""
+    if not sqlalchemy.inspect(connection).has_table(notes.name):
+        return []
+    query = (
+        select(notes, STUDIES.c.study_name)
+        .join(STUDIES, STUDIES.c.study_id == notes.c.study_id)
+        .where(notes.c.state == "failed", notes.c.changed > since)
+        .order_by(notes.c.id)
+    )
+    return [
+        Untold(row.study_name, row.event, row.kind, row.tries, row.detail, now - row.changed)
+        for row in connection.execute(query)
+    ]
+
+
+def read_overdue(connection: Connection, now: float) -> Iterator[Overdue]:
+    """Yields the schedules of which nobody has asked for a run although it is time.
+
+    How long a run may be late by its jitter is known from the last one's spec; before there was any, it is not sure
+    before the next one is due, or a day has passed.
+    """
+    if not sqlalchemy.inspect(connection).has_table(schedules.name):
+        return
+    names = connection.scalars(select(schedules.c.name).order_by(schedules.c.name)).all()
+    for name, known in read_known(connection, names).items():
+        cron, _, zone = known.definition.rpartition(" ")
+        timetable, jitter = Timetable(cron, ZoneInfo(zone)), _jitter(connection, name)
+        passed, _ = timetable.newest(max(known.since, known.newest), int(now), MOST_MISSED)
+        longest = min(shortest(cron), LONGEST_JITTER)
+        due = [slot + (longest if jitter is None else delay(name, slot, jitter)) for slot in passed]
+        late = [now - begin for begin in due if begin + PUNCTUAL_SECONDS < now]
+        if late:
+            yield Overdue(name, len(late), late[0])
+
+
+def _jitter(connection: Connection, schedule: str) -> float | None:
+    """Returns the jitter that the spec of a schedule's last run has, where there was one."""
+    query = select_runs().where(slots.c.schedule == schedule, own_tables.studies.c.spec.is_not(None))
+    row = connection.execute(query.order_by(slots.c.planned.desc()).limit(1)).one_or_none()
+    table = None if row is None else json.loads(row.stored).get("schedule")
+    return None if table is None else float(table.get("jitter", 0.0))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.file_lock import is_locked
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
@@ -14,7 +15,6 @@ from orchestrator.doctor.heartbeat_listener import Listener
 from orchestrator.doctor.host_probe import look_here
 from orchestrator.doctor.queue_probe import look_into
 from orchestrator.doctor.redis_probe import look_at_dead_letters, look_at_server, look_at_stream, without_confirmation
-from orchestrator.local.embedded_redis import redis_url_of
 from orchestrator.model.lifecycle import AttemptState
 from tasks.app import connect
 from tasks.signing import Keyring

@@ -12,13 +12,13 @@ from typing import Any
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
+from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.errors import OrchestratorError
 from orchestrator.common.formatting import count
 from orchestrator.common.settings import Settings
 from orchestrator.doctor.facts import Item
 from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGroup, Mend, Reconcile, Ring, TakeOver
 from orchestrator.doctor.queue_probe import clear
-from orchestrator.local.embedded_redis import redis_url_of
 from orchestrator.messaging.command_client import Issuer
 from orchestrator.messaging.event_stream import EventStream, ring
 from orchestrator.queries.readonly import url_of

@@ -12,8 +12,8 @@ from itertools import islice
 from typing import IO, Any, Final
 
 from orchestrator.common.errors import BadInput
+from orchestrator.common.json_text import json_list
 from orchestrator.export.rows import NOTHING, Column, Kind, Rows, lossless, special
-from orchestrator.terminal.json_lines import json_list
 
 INSTALL: Final = "pip install 'trial-orchestrator[export]'"
 

@@ -13,8 +13,6 @@ from pathlib import Path
 import redis
 
 from orchestrator.common.errors import OrchestratorError
-from orchestrator.common.file_lock import is_locked
-from orchestrator.common.settings import Settings
 from tasks.app import connect
 from tasks.process_guards import die_with_parent
 
@@ -95,23 +93,6 @@ class EmbeddedServer:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-
-
-def _url_of_running(folder: Path) -> str | None:
-    """Returns the URL of the server that was started last in ``folder``; ``None`` where there was none."""
-    try:
-        lines = (folder / "server.conf").read_text().splitlines()
-    except OSError:
-        return None
-    options = dict(line.split(" ", 1) for line in lines if " " in line)
-    return f"redis://:{options['requirepass']}@127.0.0.1:{options['port']}/0"
-
-
-def redis_url_of(settings: Settings) -> str | None:
-    """Returns the configured server, or else that of the `run` that works in the data folder; ``None`` for none."""
-    if settings.redis_url is None and is_locked(settings.data_dir):
-        return _url_of_running(settings.data_dir / "redis")
-    return settings.redis_url
 
 
 def _binary() -> Path:

@@ -25,9 +25,9 @@ from orchestrator.local.data_folder_check import Originals
 from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.patience import Patience, outages_shown
 from orchestrator.messaging.dispatch import queue_names
+from orchestrator.model.search_summary import Summary
 from orchestrator.model.study_states import ENDED
 from orchestrator.spec import Spec
-from orchestrator.terminal.summary import Summary
 from orchestrator.terminal.views import View
 from orchestrator.terminal.watch import follow, newest
 from tasks import redis_keys

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import redis
 
-from orchestrator.control.ports import BATCH, Entry, Wiped
+from orchestrator.common.errors import Wiped
 from orchestrator.model.progress_events import Notice
 from orchestrator.model.progress_events import encode as encode_notice
 from orchestrator.model.suspension import describe
@@ -263,3 +263,11 @@ def wake(client: redis.Redis) -> None:
     where Redis is away."""
     with contextlib.suppress(redis.RedisError):
         client.xadd(redis_keys.EVENTS, {"ring": redis_keys.WAKE})
+
+
+Entry = tuple[bytes, Mapping[bytes, bytes]]
+"""Id and fields of one entry of the stream."""
+
+
+BATCH = 500
+"""The most entries that one read returns."""

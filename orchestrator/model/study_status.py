@@ -14,7 +14,7 @@ PACE_TRIALS = 20
 
 
 class Told(NamedTuple):
-    """A note that somebody was, or is to be, told; see ``ports.NoteState``. ``at`` is when that last changed."""
+    """A note that somebody was, or is to be, told; see ``notifications.NoteState``. ``at``: when it last changed."""
 
     event: str
     kind: str

@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from typing import IO, Final
 
-from orchestrator.control.ports import Owed
+from orchestrator.model.notifications import Owed
 from orchestrator.notify.webhook import Tried
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestrator.control.ports import Owed
+from orchestrator.model.notifications import Owed
 
 log = logging.getLogger(__name__)
 

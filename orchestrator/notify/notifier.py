@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from orchestrator.control.ports import NoteState, Owed
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.notify.command import Runner
 from orchestrator.notify.delay_queue import Line
 from orchestrator.notify.policy import Policy

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.control.ports import NoteState, Owed
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.spec import Spec
 
 

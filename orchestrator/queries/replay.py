@@ -17,12 +17,12 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
 
-from orchestrator import pruning
 from orchestrator.common.errors import BadInput
 from orchestrator.model.records import Recording
 from orchestrator.model.trial_length import Lengths
 from orchestrator.pruning import Outcome, Rule
 from orchestrator.pruning.tables import PrunerTable
+from orchestrator.sampling import rules
 
 Advance = Callable[[int], None]
 """Called now and then with how many more reports have been looked at."""
@@ -175,7 +175,7 @@ def _build(recording: Recording, candidate: Candidate) -> Rule:
     study = recording.study
     trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
     try:
-        return pruning.build(
+        return rules.build(
             candidate.table.name,
             candidate.table.arguments(),
             study.direction,

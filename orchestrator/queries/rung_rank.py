@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Set
 from typing import Any, cast
 
-from orchestrator import pruning
 from orchestrator.model.records import Recording
 from orchestrator.pruning import Decision, Outcome
 from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.sampling import rules
 from orchestrator.spec import Spec
 
 _ENDED = ("COMPLETE", "PRUNED", "FAIL")
@@ -26,7 +26,7 @@ def standing(
         trial: The one asked about.
     """
     spec = Spec.from_json(recording.study.spec)
-    rule = pruning.build(
+    rule = rules.build(
         spec.pruner.name,
         spec.pruner.arguments(),
         spec.direction,

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator import pruning
 from orchestrator.common.urls import redact
 from orchestrator.engine.artifacts import kept_of
 from orchestrator.engine.pruning_decisions import condemned
@@ -17,12 +16,13 @@ from orchestrator.engine.state import Snapshot
 from orchestrator.model.attribute_keys import AUDITED, EXTRA, SHADOW
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.progress_events import Best
+from orchestrator.model.search_summary import Audit, Epochs, Model, NotStored, Shadow, Summary, Trials, percentiles
 from orchestrator.model.trial_length import length, saved
 from orchestrator.pruning import Outcome
 from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.sampling import rules
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
 from orchestrator.storage.store import Store
-from orchestrator.terminal.summary import Audit, Epochs, Model, NotStored, Shadow, Summary, Trials, percentiles
 from tasks.artifact_files import NOT_KEPT
 
 
@@ -111,7 +111,7 @@ def rungs(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
     spec = snapshot.spec
     if not spec.pruner.promotes:
         return ()
-    rule = pruning.build(
+    rule = rules.build(
         spec.pruner.name, spec.pruner.arguments(), spec.direction, max_steps=spec.max_steps, trials=spec.trials
     )
     if not isinstance(rule, PromotionRule):

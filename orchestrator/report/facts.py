@@ -13,11 +13,11 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.model.changeset import AttemptRow, DecisionRow
+from orchestrator.model.search_summary import Summary
 from orchestrator.model.study_states import OPTUNAS
 from orchestrator.model.trial_length import length
 from orchestrator.sampling.best_trials import rank
 from orchestrator.spec import Spec
-from orchestrator.terminal.summary import Summary
 
 LARGEST = 1e150
 """Beyond it the difference of two values, or its square, may overflow: no axis can be made for them."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from orchestrator.report.facts import Facts
 
 PAGE = "report.html"
 INSTALL = "pip install 'trial-orchestrator[report]'"
-_LONGEST = 80
 _NAMED = re.compile(r"[a-z]+(-[0-9]+)?\.png")
 
 
@@ -36,11 +34,6 @@ def check_installed() -> None:
     """
     if find_spec("plotly") is None:
         raise BadInput("report", "needs plotly, which is not installed", INSTALL)
-
-
-def folder_of(data_dir: Path, study: str) -> Path:
-    """Returns where a study's report goes by default."""
-    return data_dir / "reports" / _safe(study)
 
 
 def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written:
@@ -77,15 +70,6 @@ def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written
     except OSError as error:
         raise BadInput(str(folder), f"takes no files: {error.strerror}", "choose another folder with -o") from None
     return Written(html, written, missing)
-
-
-def _safe(study: str) -> str:
-    """Returns a name for a folder: the study's own where it is harmless, else what is left of it and a digest."""
-    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", study).lstrip(".-")[:_LONGEST]
-    if plain and plain == study:
-        return plain
-    digest = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return f"{plain}-{digest}" if plain else digest
 
 
 def _put(path: Path, content: bytes) -> Path:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import optuna
 
-from orchestrator import pruning
 from orchestrator.pruning.base import Decision, Fold
 from orchestrator.pruning.tables import PrunerTable
+from orchestrator.sampling import rules
 from orchestrator.sampling.remote_pruner import WRITES, Answer, Operation, Question
 from orchestrator.sampling.staged_storage import Mirror
 from orchestrator.spec import Spec
@@ -89,8 +89,8 @@ def has_own_class(spec: Spec) -> bool:
 
 
 def build_rule(spec: Spec, table: PrunerTable, study: optuna.Study | None) -> Fold:
-    """Returns the rule that a table of the spec asks for; ``study`` as for ``pruning.build``."""
-    return pruning.build(
+    """Returns the rule that a table of the spec asks for; ``study`` as for ``rules.build``."""
+    return rules.build(
         table.name,
         table.arguments(),
         spec.direction,

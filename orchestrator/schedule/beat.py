@@ -14,11 +14,12 @@ from celery.apps.beat import Beat
 from celery.signals import setup_logging
 from sqlalchemy import select
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.server_wait import await_servers
 from orchestrator.common.signals import insist_on_ending
-from orchestrator.control.ports import Clock, Command
 from orchestrator.messaging.command_client import issuer_name
 from orchestrator.messaging.event_stream import ring
+from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import Known
 from orchestrator.schedule.folder import Folder
 from orchestrator.schedule.ticker import LOOK_SECONDS, MOST_AHEAD, Ticker

@@ -17,8 +17,9 @@ from typing import Protocol
 
 import redis
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
-from orchestrator.control.ports import Clock, Command
+from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import DEFINE, OPERATION, Known, key_of, order
 from orchestrator.schedule.folder import Folder, Schedule
 from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
 
-from orchestrator.control.ports import ForeignWrite
+from orchestrator.common.errors import ForeignWrite
 from orchestrator.model.changeset import AttemptRow, Changes
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.storage import own_tables

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from orchestrator.control.ports import Command
+from orchestrator.model.commands import Command
 from orchestrator.storage.database import Database
 from orchestrator.storage.own_tables import commands
 from orchestrator.storage.sql_dialects import insert_or_ignore

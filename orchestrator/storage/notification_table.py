@@ -11,9 +11,8 @@ import sqlalchemy
 from sqlalchemy import Connection, select, update
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.ports import NoteState, Owed
-from orchestrator.doctor.facts import Untold
 from orchestrator.model.changeset import NoteRow
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.model.study_status import Told
 from orchestrator.spec import Spec
 from orchestrator.storage.optuna_tables import STUDIES
@@ -43,22 +42,6 @@ def read_owed(connection: Connection) -> list[Owed]:
             note = NoteRow(*(getattr(row, name) for name in NoteRow._fields))
             owed.append(Owed(row.study_name, note, Spec.from_json(json.loads(row.spec)).notify, row.tries))
     return owed
-
-
-def read_untold(connection: Connection, since: float, now: float) -> list[Untold]:
-    """Returns the notes that were given up after ``since``, oldest first; all times are seconds since the epoch."""
-    if not sqlalchemy.inspect(connection).has_table(notes.name):
-        return []
-    query = (
-        select(notes, STUDIES.c.study_name)
-        .join(STUDIES, STUDIES.c.study_id == notes.c.study_id)
-        .where(notes.c.state == "failed", notes.c.changed > since)
-        .order_by(notes.c.id)
-    )
-    return [
-        Untold(row.study_name, row.event, row.kind, row.tries, row.detail, now - row.changed)
-        for row in connection.execute(query)
-    ]
 
 
 def read_told(connection: Connection, ids: Collection[int]) -> dict[int, tuple[Told, ...]]:

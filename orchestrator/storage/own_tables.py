@@ -193,7 +193,7 @@ notes = Table(
     Column("detail", Text, nullable=False),
     Column("changed", Float(53), nullable=False),
 )
-"""What somebody is, or was, to be told; see ``changes.NoteRow`` and ``ports.NoteState``."""
+"""What somebody is, or was, to be told; see ``changeset.NoteRow`` and ``notifications.NoteState``."""
 
 # -- schedules: these two tables are not of one study, and outlive those that they speak of
 

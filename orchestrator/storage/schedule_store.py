@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection, Select, delete, func, inspect, select
 
 from orchestrator.common.errors import BadInput
-from orchestrator.doctor.facts import Overdue
 from orchestrator.model.planned_run import OPEN, Known, Run, Slot
 from orchestrator.model.progress_events import Best
-from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
 from orchestrator.spec import Spec
-from orchestrator.spec.cron import Timetable, delay, shortest
-from orchestrator.spec.schedule import LONGEST_JITTER
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_bests, read_optima
 from orchestrator.storage.database import Database
@@ -66,13 +61,13 @@ class Calendar:
 
     def open(self) -> list[Run]:
         """Returns the slots of all schedules about which something is still to be done; the earliest comes first."""
-        query = _select_runs().where(slots.c.state.in_(OPEN)).order_by(slots.c.planned, slots.c.id)
+        query = select_runs().where(slots.c.state.in_(OPEN)).order_by(slots.c.planned, slots.c.id)
         with self._database.read() as connection:
             return [_run_of(row) for row in connection.execute(query)]
 
     def runs(self, schedule: str) -> list[Run]:
         """Returns a schedule's slots that wait, or have a study; the latest comes first."""
-        query = _select_runs().where(slots.c.schedule == schedule, slots.c.state.in_(_WITH_STUDY))
+        query = select_runs().where(slots.c.schedule == schedule, slots.c.state.in_(_WITH_STUDY))
         with self._database.read() as connection:
             return [_run_of(row) for row in connection.execute(query.order_by(slots.c.planned.desc()))]
 
@@ -130,34 +125,6 @@ def read_known(connection: Connection, names: Iterable[str]) -> dict[str, Known]
     return {row.name: Known(row.definition, row.since, last.get(row.name, 0)) for row in defined}
 
 
-def read_overdue(connection: Connection, now: float) -> Iterator[Overdue]:
-    """Yields the schedules of which nobody has asked for a run although it is time.
-
-    How long a run may be late by its jitter is known from the last one's spec; before there was any, it is not sure
-    before the next one is due, or a day has passed.
-    """
-    if not inspect(connection).has_table(schedules.name):
-        return
-    names = connection.scalars(select(schedules.c.name).order_by(schedules.c.name)).all()
-    for name, known in read_known(connection, names).items():
-        cron, _, zone = known.definition.rpartition(" ")
-        timetable, jitter = Timetable(cron, ZoneInfo(zone)), _jitter(connection, name)
-        passed, _ = timetable.newest(max(known.since, known.newest), int(now), MOST_MISSED)
-        longest = min(shortest(cron), LONGEST_JITTER)
-        due = [slot + (longest if jitter is None else delay(name, slot, jitter)) for slot in passed]
-        late = [now - begin for begin in due if begin + PUNCTUAL_SECONDS < now]
-        if late:
-            yield Overdue(name, len(late), late[0])
-
-
-def _jitter(connection: Connection, schedule: str) -> float | None:
-    """Returns the jitter that the spec of a schedule's last run has, where there was one."""
-    query = _select_runs().where(slots.c.schedule == schedule, own_tables.studies.c.spec.is_not(None))
-    row = connection.execute(query.order_by(slots.c.planned.desc()).limit(1)).one_or_none()
-    table = None if row is None else json.loads(row.stored).get("schedule")
-    return None if table is None else float(table.get("jitter", 0.0))
-
-
 def read_slots(connection: Connection, schedule: str, most: int) -> list[Slot]:
     """Returns a schedule's last slots, at most so many, the latest first."""
     if not inspect(connection).has_table(slots.name):
@@ -166,7 +133,7 @@ def read_slots(connection: Connection, schedule: str, most: int) -> list[Slot]:
     return [_slot(row) for row in connection.execute(query)]
 
 
-def _select_runs() -> Select[Any]:
+def select_runs() -> Select[Any]:
     """Selects slots with the state and the search of their studies."""
     return (
         select(slots, own_tables.studies.c.state.label("study_state"), own_tables.studies.c.spec.label("stored"))
@@ -176,7 +143,7 @@ def _select_runs() -> Select[Any]:
 
 
 def _run_of(row: Any) -> Run:
-    """Reads a row of ``_select_runs``."""
+    """Reads a row of ``select_runs``."""
     return Run(_slot(row), row.study_state, row.stored)
 
 

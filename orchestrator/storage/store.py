@@ -13,10 +13,11 @@ from optuna.storages import RDBStorage
 from sqlalchemy import Column, Connection, Select, bindparam, case, delete, insert, select, update
 
 from orchestrator.common.errors import BadInput, StudyGone
-from orchestrator.control.ports import Command, NoteState, Owed
 from orchestrator.engine.state import Snapshot
 from orchestrator.model.changeset import Changes
+from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.model.planned_run import OPERATION, Slot
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.study_status import Told

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 import msgspec
 
+from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Notice
-from orchestrator.terminal.summary import plain
 
 
 class JsonView:
@@ -33,12 +32,3 @@ class JsonView:
     def _write(self, data: dict[str, Any]) -> None:
         self._stream.write(json.dumps(data) + "\n")
         self._stream.flush()
-
-
-def json_list(items: Iterable[Any]) -> Iterator[str]:
-    """Yields the text of a JSON list piece by piece, an item on each line, so that none but one is held."""
-    before = "[\n"
-    for item in items:
-        yield before + json.dumps(item)
-        before = ",\n"
-    yield "[]\n" if before == "[\n" else "\n]\n"

@@ -10,12 +10,12 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orchestrator.common.formatting import NOTHING, clock, count, duration, number, one_line, percent
+from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Progress
 from orchestrator.model.study_states import ENDED, OPTUNAS
 from orchestrator.model.study_status import Overview, Told
 from orchestrator.terminal.live_frame import STYLES, head, silent_lines, slot_table
 from orchestrator.terminal.live_state import SlotView
-from orchestrator.terminal.summary import plain
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
 _HOUR = 3600

@@ -12,9 +12,9 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from orchestrator.common.formatting import NOTHING, count, duration, number, one_line
+from orchestrator.common.json_text import plain
 from orchestrator.model.study_status import Overview
 from orchestrator.terminal.live_frame import STYLES
-from orchestrator.terminal.summary import plain
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
 if TYPE_CHECKING:

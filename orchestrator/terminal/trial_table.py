@@ -9,12 +9,12 @@ from typing import Any, Final
 from rich.text import Text
 
 from orchestrator.common.formatting import NOTHING, aligned, count, cut, duration, number, one_line
+from orchestrator.common.json_text import plain
 from orchestrator.engine.ends import describe_end, note
 from orchestrator.model.attribute_keys import RETRY_OF
 from orchestrator.model.records import ListedTrial
 from orchestrator.queries.trial_selection import standing
 from orchestrator.terminal.live_frame import STYLES, short_names
-from orchestrator.terminal.summary import plain
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
 MARK: Final = "*"

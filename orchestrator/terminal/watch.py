@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import msgspec
 import redis
 
+from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
-from orchestrator.local.embedded_redis import redis_url_of
 from orchestrator.model.progress_events import Notice, Progress, decode
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.views import View

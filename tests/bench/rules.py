@@ -13,9 +13,9 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState, create_trial
 
-from orchestrator.pruning import build
 from orchestrator.pruning.base import Fold
 from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.sampling.rules import build
 from tests.bench.figures import Row, Section, number, quantile, rate, single
 from tests.bench.servers import say
 

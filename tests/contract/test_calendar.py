@@ -16,9 +16,10 @@ from sqlalchemy import exc
 
 from orchestrator.common.errors import BadInput, NotTheWriter
 from orchestrator.control.ports import Calendar as CalendarPort
-from orchestrator.control.ports import Command
+from orchestrator.doctor.database_probe import read_overdue
 from orchestrator.doctor.facts import Overdue
 from orchestrator.model.changeset import Changes, TrialEnd
+from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import Known, Slot
 from orchestrator.queries.readonly import open_history
 from orchestrator.schedule.beat import DatabaseDesk
@@ -27,7 +28,7 @@ from orchestrator.spec.cron import delay
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.schedule_store import Calendar, read_overdue
+from orchestrator.storage.schedule_store import Calendar
 from orchestrator.storage.store import Store
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 from tests.simulated.memory_calendar import MemoryCalendar, MemoryDesk

@@ -13,11 +13,12 @@ from books import NOW, Books, attempt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from orchestrator.common.clock import Clock
 from orchestrator.control.commit import Committer, Written
-from orchestrator.control.ports import Clock, NoteState
 from orchestrator.doctor.database_probe import inspect
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
+from orchestrator.model.notifications import NoteState
 from orchestrator.notify.null_notifier import Silence
 from orchestrator.queries.readonly import open_history
 from tasks.server_errors import Outages

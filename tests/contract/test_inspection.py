@@ -17,10 +17,10 @@ import sqlalchemy
 from books import NOW, Books, a_trial, attempt, everything
 from optuna.storages import RDBStorage
 
-from orchestrator.control.ports import NoteState
 from orchestrator.doctor.database_probe import inspect
 from orchestrator.doctor.facts import Database, Known, Study
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
+from orchestrator.model.notifications import NoteState
 from orchestrator.storage import database as storage_database
 from orchestrator.storage import own_tables
 from orchestrator.storage.lease import WriterLease

@@ -8,9 +8,9 @@ import pytest
 from books import NOW, Books, attempt, everything
 from rich.console import Console
 
-from orchestrator.control.ports import NoteState
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
+from orchestrator.model.notifications import NoteState
 from orchestrator.model.progress_events import TrialEnded
 from orchestrator.model.study_status import PACE_TRIALS, Told, Work
 from orchestrator.queries.readonly import open_history

@@ -14,10 +14,12 @@ import pytest
 from books import NOW, a_trial, attempt, everything, make_spec
 from sqlalchemy import exc
 
-from orchestrator.common.errors import BadInput, NotTheWriter
-from orchestrator.control.ports import Books, Command, ForeignWrite, NoteState, Owed
+from orchestrator.common.errors import BadInput, ForeignWrite, NotTheWriter
+from orchestrator.control.ports import Books
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
+from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease

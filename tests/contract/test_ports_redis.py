@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import kombu
 import pytest
 
-from orchestrator.control.ports import BATCH, Broker, Clock, Stream, Wiped
+from orchestrator.common.clock import Clock
+from orchestrator.common.errors import Wiped
+from orchestrator.control.ports import Broker, Stream
 from orchestrator.messaging.dispatch import Dispatcher
-from orchestrator.messaging.event_stream import EventStream
+from orchestrator.messaging.event_stream import BATCH, EventStream
 from tasks import redis_keys
 from tasks.app import connect, create_app
 from tasks.codec import decode_confirmation, decode_reply, job_from_payload

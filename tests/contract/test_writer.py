@@ -17,9 +17,8 @@ from optuna.trial import TrialState
 from sqlalchemy import select, text, update
 from sqlalchemy.exc import OperationalError
 
-from orchestrator.common.errors import NotTheWriter
+from orchestrator.common.errors import ForeignWrite, NotTheWriter
 from orchestrator.control.lease_renewal import Renewal
-from orchestrator.control.ports import ForeignWrite
 from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease

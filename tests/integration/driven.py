@@ -12,8 +12,8 @@ import sys
 import time
 from pathlib import Path
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.settings import load_settings
-from orchestrator.control.ports import Clock
 
 
 class DrivenClock:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator.control.ports import Clock
+from orchestrator.common.clock import Clock
 from orchestrator.model.attribute_keys import FLAGGED
 from orchestrator.model.planned_run import OPERATION, Slot, order
 from orchestrator.schedule.folder import Folder

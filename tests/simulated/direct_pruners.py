@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.control.ports import Clock
+from orchestrator.common.clock import Clock
 from orchestrator.sampling.pruner_host import Judge
 from orchestrator.sampling.remote_pruner import Answer, Question
 from orchestrator.spec import Spec

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 import redis
 
-from orchestrator.control.ports import BATCH, Clock, Entry, Wiped
+from orchestrator.common.clock import Clock
+from orchestrator.common.errors import Wiped
 from orchestrator.messaging.dispatch import step_of
+from orchestrator.messaging.event_stream import BATCH, Entry
 from orchestrator.model.progress_events import Notice
 from orchestrator.model.progress_events import encode as encode_notice
 from tasks import redis_keys

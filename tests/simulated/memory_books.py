@@ -10,11 +10,12 @@ from typing import Any
 
 from sqlalchemy import exc
 
-from orchestrator.common.errors import BadInput, NotTheWriter, StudyGone
-from orchestrator.control.ports import Command, ForeignWrite, NoteState, Owed
+from orchestrator.common.errors import BadInput, ForeignWrite, NotTheWriter, StudyGone
 from orchestrator.engine.state import Snapshot
 from orchestrator.model.changeset import Changes, NoteRow
+from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.model.planned_run import Slot
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.suspension import Suspension

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Iterable
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.ports import Command
+from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import OPEN, Known, Run, Slot
 from orchestrator.model.progress_events import Best
 from orchestrator.sampling.best_trials import front_of, in_memory, rank

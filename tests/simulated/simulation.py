@@ -9,11 +9,12 @@ import itertools
 import socket
 from collections.abc import Callable
 
+from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
 from orchestrator.common.server_wait import AWAY_SECONDS
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
-from orchestrator.control.ports import Books, Clock, Notifier, Step
+from orchestrator.control.ports import Books, Notifier, Step
 from orchestrator.control.rounds import Observer, unobserved
 from orchestrator.engine.outputs import Sweep
 from orchestrator.spec import Spec

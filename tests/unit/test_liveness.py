@@ -7,7 +7,9 @@ from typing import Any
 import optuna
 import pytest
 
-from orchestrator.control.ports import BATCH, Clock, Step
+from orchestrator.common.clock import Clock
+from orchestrator.control.ports import Step
+from orchestrator.messaging.event_stream import BATCH
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
 from tests.simulated.simulation import LEASE, Simulation

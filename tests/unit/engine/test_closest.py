@@ -10,6 +10,7 @@ from driver import Course, Objective, Talk, World, make_spec
 from programs import LADDER, RULES, mixed, noisy, number, saving
 
 from orchestrator.model.changeset import DecisionRow
+from orchestrator.sampling import rules
 from tasks.contract import Epoch
 
 MEDIAN: dict[str, Any] = {"name": "median", "n_startup_trials": 1}
@@ -111,11 +112,10 @@ def test_it_is_the_same_after_a_rebuild_at_any_point(rule: str, slots: int) -> N
 @pytest.mark.parametrize("rule", RULES)
 def test_no_trial_came_closer_than_is_written(rule: str) -> None:
     """Every decision that is compared, made anew by a rule of its own that is told the same."""
-    from orchestrator import pruning
 
     spec = make_spec(trials=9, max_steps=27, pruner=RULES[rule])
     world = World(spec, saving(mixed, epochs=12)).run()
-    rule_again = pruning.build(
+    rule_again = rules.build(
         spec.pruner.name, spec.pruner.arguments(), "minimize", study_name=spec.name, max_steps=27, trials=9
     )
     best: dict[int, DecisionRow | Any] = {}

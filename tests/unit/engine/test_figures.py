@@ -8,9 +8,9 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import LADDER, RULES, SYNC, mixed, noisy, number, reach, saving
 
+from orchestrator.model.search_summary import Audit, Shadow
 from orchestrator.queries import study_summary
 from orchestrator.sampling.best_trials import best_of, in_memory
-from orchestrator.terminal.summary import Audit, Shadow
 from tasks.contract import Epoch, Finished
 
 ALL: dict[str, Any] = {"name": "threshold", "upper": 0.5}

@@ -10,8 +10,8 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import RULES, mixed, noisy, number, saving
 
-from orchestrator import pruning
 from orchestrator.model.changeset import DecisionRow
+from orchestrator.sampling import rules
 from tasks.contract import Attribute, Epoch, Failed
 
 MEDIAN = RULES["median"]
@@ -31,7 +31,7 @@ def attribute(world: World, trial: int, key: str) -> Any:
 def judged_again(world: World, table: Any, *, ends: bool) -> dict[int, tuple[Any, ...]]:
     """What a rule of its own condemns, told what was recorded, and that whom it condemns is gone; by trial."""
     spec = world.ledger.spec
-    rule = pruning.build(
+    rule = rules.build(
         table.name, table.arguments(), spec.direction, study_name=spec.name, max_steps=spec.max_steps, trials=99
     )
     condemned: dict[int, tuple[Any, ...]] = {}

@@ -9,8 +9,8 @@ import pytest
 from measured import SEARCH, metrics, objective, samples, searched, standing_of
 
 from orchestrator.control.metrics import MOST_STUDIES, Standing
-from orchestrator.control.ports import NoteState
 from orchestrator.control.rounds import Round
+from orchestrator.model.notifications import NoteState
 from orchestrator.spec.model import validate
 from tasks.contract import Failed, Finished, Paused, Released, Stopped
 from tasks.keeper.shared_counters import Figure, Meters

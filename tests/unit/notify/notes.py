@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from orchestrator.control.ports import NoteState, Owed
 from orchestrator.model.changeset import NoteRow
+from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.spec.notify import NotifyTable

@@ -11,8 +11,8 @@ from notes import Settled, a_command, notifying
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import load_settings
-from orchestrator.control.ports import Owed
 from orchestrator.model.changeset import NoteRow
+from orchestrator.model.notifications import Owed
 from orchestrator.notify.policy import Policy, policy_of
 from orchestrator.spec.model import validate
 from orchestrator.spec.notify import NotifyTable

@@ -10,7 +10,8 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from orchestrator.pruning import Direction, Outcome, Rule, build
+from orchestrator.pruning import Direction, Outcome, Rule
+from orchestrator.sampling.rules import build
 
 STUDY_NAME = "history"
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
 from optuna_side import OptunaSide, pruner
 
-from orchestrator.pruning import Decision, Direction, Outcome, RuleFailed, build
+from orchestrator.pruning import Decision, Direction, Outcome, RuleFailed
 from orchestrator.pruning.base import Fold
 from orchestrator.sampling.optuna_pruner import OptunaRule, private_study
+from orchestrator.sampling.rules import build
 from orchestrator.sampling.staged_storage import Mirror
 
 pytestmark = [

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from orchestrator.pruning import Decision, Direction, Rule, build
+from orchestrator.pruning import Decision, Direction, Rule
+from orchestrator.sampling.rules import build
 
 
 def asha(direction: Direction = "minimize", **arguments: Any) -> Rule:

@@ -9,8 +9,9 @@ from typing import Any
 import optuna
 import pytest
 
-from orchestrator.pruning import Rule, build
+from orchestrator.pruning import Rule
 from orchestrator.pruning.hyperband import HyperbandRule
+from orchestrator.sampling.rules import build
 
 
 def hyperband(**arguments: Any) -> Rule:

@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from orchestrator.pruning import Decision, Rule, build
+from orchestrator.pruning import Decision, Rule
+from orchestrator.sampling.rules import build
 
 NAN, INF = math.nan, math.inf
 

@@ -10,8 +10,8 @@ import pytest
 from optuna_side import _PRUNERS
 
 from orchestrator.common.errors import BadInput
-from orchestrator.pruning import NAMES, build
 from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.sampling.rules import NAMES, build
 
 
 def refused(name: str, **arguments: Any) -> str:

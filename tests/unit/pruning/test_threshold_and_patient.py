@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from orchestrator.pruning import Decision, Rule, build
+from orchestrator.pruning import Decision, Rule
+from orchestrator.sampling.rules import build
 
 NAN = math.nan
 

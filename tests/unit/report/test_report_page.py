@@ -12,6 +12,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
 from reported import FAIL, facts, ordinary, trial
 
+from orchestrator.common import data_folder
 from orchestrator.report import page, write_files
 from orchestrator.report.all_plots import draw
 from orchestrator.report.facts import Facts
@@ -117,7 +118,7 @@ def test_an_empty_search_is_a_page_too() -> None:
     "name", ["digits", "../../etc/passwd", "a/b", ".", "..", "", "-rf", "ä ö", "x" * 300, "con\0trol", EVIL]
 )
 def test_any_study_has_a_folder_of_its_own_below_reports(tmp_path: Path, name: str) -> None:
-    folder = write_files.folder_of(tmp_path, name)
+    folder = data_folder.folder_of(tmp_path, name)
     assert folder.parent == tmp_path / "reports"
     assert folder.resolve().parent == folder.parent.resolve()
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]*", folder.name)

@@ -10,7 +10,7 @@ import optuna
 import pytest
 from spec_text import check_refused, made
 
-from orchestrator.pruning import NAMES, build
+from orchestrator.sampling.rules import NAMES, build
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner_table import OPTUNAS, RULES, AshaPruner
 

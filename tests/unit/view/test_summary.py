@@ -10,7 +10,8 @@ import pytest
 from rich.cells import cell_len
 
 from orchestrator.model.progress_events import Best
-from orchestrator.terminal.summary import Epochs, Model, Summary, Trials, percentiles, render_summary, to_json
+from orchestrator.model.search_summary import Epochs, Model, Summary, Trials, percentiles
+from orchestrator.terminal.summary import render_summary, to_json
 
 SUMMARY = Summary(
     study="digits",

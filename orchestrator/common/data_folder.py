@@ -1,0 +1,44 @@
+"""What lies where in the data folder."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path
+
+from orchestrator.common.file_lock import is_locked
+from orchestrator.common.settings import Settings
+
+
+def _url_of_running(folder: Path) -> str | None:
+    """Returns the URL of the server that was started last in ``folder``; ``None`` where there was none."""
+    try:
+        lines = (folder / "server.conf").read_text().splitlines()
+    except OSError:
+        return None
+    options = dict(line.split(" ", 1) for line in lines if " " in line)
+    return f"redis://:{options['requirepass']}@127.0.0.1:{options['port']}/0"
+
+
+def redis_url_of(settings: Settings) -> str | None:
+    """Returns the configured server, or else that of the `run` that works in the data folder; ``None`` for none."""
+    if settings.redis_url is None and is_locked(settings.data_dir):
+        return _url_of_running(settings.data_dir / "redis")
+    return settings.redis_url
+
+
+_LONGEST = 80
+
+
+def folder_of(data_dir: Path, study: str) -> Path:
+    """Returns where a study's report goes by default."""
+    return data_dir / "reports" / _safe(study)
+
+
+def _safe(study: str) -> str:
+    """Returns a name for a folder: the study's own where it is harmless, else what is left of it and a digest."""
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "_", study).lstrip(".-")[:_LONGEST]
+    if plain and plain == study:
+        return plain
+    digest = hashlib.sha256(study.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{plain}-{digest}" if plain else digest

@@ -1,0 +1,28 @@
+"""Values as JSON can hold them, and lists that may be long."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+
+def json_list(items: Iterable[Any]) -> Iterator[str]:
+    """Yields the text of a JSON list piece by piece, an item on each line, so that none but one is held."""
+    before = "[\n"
+    for item in items:
+        yield before + json.dumps(item)
+        before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
+
+
+def plain(value: Any) -> Any:
+    """Returns the value as JSON can hold it: no NaN, no infinity, keys that are text."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value if value is None or isinstance(value, str | int) else str(value)

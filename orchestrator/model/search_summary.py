@@ -1,0 +1,102 @@
+"""How a search ended, as values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import msgspec
+
+from orchestrator.model.progress_events import Best, Optimum
+
+
+class Trials(msgspec.Struct, frozen=True, kw_only=True):
+    """Trials by how they ended."""
+
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+
+
+class Epochs(msgspec.Struct, frozen=True, kw_only=True):
+    """Epochs that were trained; what all trials in full length take; what pruned trials did not train.
+
+    ``budget`` and ``saved`` are ``None`` where the length of a full trial is not known.
+    """
+
+    trained: int = 0
+    budget: int | None = None
+    saved: int | None = None
+
+
+class Audit(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of the condemned trials that were let run on.
+
+    ``better`` counts those that ended better than the median of the completed trials that nobody had condemned:
+    wrongly condemned. ``best`` counts those that ended better than all of these.
+    """
+
+    condemned: int
+    completed: int
+    better: int
+    best: int
+
+
+class Shadow(msgspec.Struct, frozen=True, kw_only=True):
+    """What the shadow rule would have done. ``saved`` counts epochs; ``winner`` says whether it would have pruned the
+    best trial."""
+
+    rule: str
+    pruned: int
+    saved: int
+    winner: bool
+
+
+class Model(msgspec.Struct, frozen=True, kw_only=True):
+    """The model of the best trial: what the objective called it, its id in the artifact store, and where that is."""
+
+    filename: str
+    artifact_id: str
+    location: str
+
+
+class NotStored(msgspec.Struct, frozen=True, kw_only=True):
+    """A model that a trial saved and that could not be stored, and why."""
+
+    trial: int
+    filename: str
+    problem: str
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns.
+
+    Of several objectives there is no ``best``, but the Pareto ``front``, by first value. ``rungs`` holds (step, number
+    of trials that reached it) where trials are promoted.
+    """
+
+    study: str
+    storage: str
+    state: str
+    reason: str = ""
+    best: Best | None = None
+    front: tuple[Optimum, ...] | None = None
+    model: Model | None = None
+    not_stored: tuple[NotStored, ...] = ()
+    trials: Trials = Trials()
+    epochs: Epochs = Epochs()
+    prune_latency_ms: dict[str, float] | None = None
+    slot_gap_ms: dict[str, float] | None = None
+    rungs: tuple[tuple[int, int], ...] = ()
+    audit: Audit | None = None
+    shadow: Shadow | None = None
+    wall_s: float = 0.0
+
+
+def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
+    """Returns p50 and p99 by nearest rank, in milliseconds to 0.01; ``None`` where nothing was measured."""
+    ordered = sorted(value for value in seconds if math.isfinite(value))
+    if not ordered:
+        return None
+    # Whole numbers: 0.99 * 100 is not 99 in floats, and its ceiling another rank.
+    return {f"p{p}": round(ordered[-(-p * len(ordered) // 100) - 1] * 1000, 2) for p in (50, 99)}

@@ -1,20 +1,7 @@
 """The command line: parse, call one function, print. Heavy modules are imported by the command that needs them."""
 
-# They add their commands.
-from orchestrator.cli import (  # noqa: F401
-    completion,
-    doctor,
-    exporting,
-    listing,
-    looking,
-    reporting,
-    scheduling,
-    standing,
-    starting,
-    steering,
-    upkeep,
-    web,
-)
-from orchestrator.cli.commands import cli, main
+# Importing a module registers its commands.
+from orchestrator.cli import maintenance, processes, results, schedule, search, steer, studies  # noqa: F401
+from orchestrator.cli.program import cli, main
 
 __all__ = ["cli", "main"]

@@ -15,7 +15,7 @@ from books import NOW, Books, a_trial, everything, make_spec, optuna_storage
 from optuna.trial import FrozenTrial
 from pyarrow import parquet
 
-from orchestrator.cli.study_completion import study_names
+from orchestrator.cli.options import study_names
 from orchestrator.common.errors import BadInput
 from orchestrator.export import FORMATS, writers
 from orchestrator.export.rows import epoch_rows, trial_rows

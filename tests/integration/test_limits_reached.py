@@ -59,7 +59,7 @@ def test_a_timeout_starts_nothing_more_and_lets_what_runs_end(running: Fleet) ->
 
     added = running.call("enqueue", "waits", "x=0.1")
     assert added.returncode == 0, added.stderr
-    assert "it has come to a limit of its spec: raise that" in added.stderr
+    assert "it has reached a limit of its spec: raise that" in added.stderr
 
 
 @real_servers_only

@@ -114,7 +114,7 @@ def test_beside_a_run(alone: Fleet, tmp_path: Path) -> None:
     assert "study s stopped" in watched.log.read_text()
     refused = alone.call("pause", "s")
     assert refused.returncode == 2
-    assert "nobody works at it" in refused.stderr
+    assert "no `run` works in" in refused.stderr
 
 
 def test_ctrl_c_ends_the_watching_and_nothing_else(running_embedded: Fleet, tmp_path: Path) -> None:

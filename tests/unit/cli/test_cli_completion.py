@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from optuna.storages import RDBStorage
 
 from orchestrator.cli import cli
-from orchestrator.cli.completion import SHELLS
+from orchestrator.cli.maintenance import SHELLS
 
 ASKED: dict[str, list[str]] = {
     "orchestrator tri": ["trials"],
@@ -118,7 +118,7 @@ def test_what_a_shell_is_given_asks_this_program(shell: str) -> None:
 
 def test_completing_a_study_loads_nothing_heavy() -> None:
     code = (
-        "import sys; from orchestrator.cli import cli; from orchestrator.cli.arguments import _complete_study as it; "
+        "import sys; from orchestrator.cli import cli; from orchestrator.cli.options import _complete_study as it; "
         "it(None, None, ''); "
         "print(sorted({'torch', 'celery', 'optuna', 'sqlalchemy', 'redis', 'rich', 'numpy'} & set(sys.modules)))"
     )

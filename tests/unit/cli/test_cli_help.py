@@ -11,7 +11,8 @@ import pytest
 from click.testing import CliRunner
 
 from orchestrator.cli import cli, main
-from orchestrator.cli.kinds import SECTIONS, Passed
+from orchestrator.cli.processes import PassThrough
+from orchestrator.cli.program import SECTIONS
 from tasks.worker import options
 
 LOOKING = (
@@ -80,7 +81,7 @@ def test_whatever_looks_can_be_read_by_a_program() -> None:
 def test_a_worker_is_given_what_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     """Its options are declared twice: here for the help and the shell, in ``tasks`` where nothing of this is known."""
     command = cli.commands["worker"]
-    assert isinstance(command, Passed)
+    assert isinstance(command, PassThrough)
     with pytest.raises(SystemExit):
         options.parse(["--help"])
     taken = set(re.findall(r"--[a-z-]+", capsys.readouterr().out.split("options:")[1]))

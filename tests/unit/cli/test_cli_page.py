@@ -11,7 +11,7 @@ import click
 import pytest
 
 from orchestrator.cli import cli
-from orchestrator.cli.kinds import SECTIONS
+from orchestrator.cli.program import SECTIONS
 from tests.pages import blocks, command_lines
 
 PAGE = Path(__file__).parents[3] / "docs" / "command-line.md"

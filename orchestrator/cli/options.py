@@ -1,14 +1,17 @@
 """Arguments and options that several commands have, and how a shell completes them.
 
-Completing must be quick and never complains: where nothing can be found out, nothing is offered.
+Completion is quick and silent: where it finds nothing, it offers nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import re
+import sqlite3
 from itertools import chain, islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
 
 import click
 from click.shell_completion import CompletionItem
@@ -17,7 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 _MOST_FILES: Final = 500
-_LOOKED_INTO: Final = 65_536
+_BYTES_READ: Final = 65_536
+
+_SECONDS: Final = 2
+_NEWEST_FIRST: Final = "SELECT study_name FROM studies ORDER BY study_id DESC LIMIT 1000"
+"""Knows one name of Optuna's tables; ``tests/contract`` holds it to what Optuna says."""
 
 
 def study_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,7 +33,7 @@ def study_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def trial_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the argument TRIAL, as text: what is no number of a trial is told with those that are."""
+    """Adds the argument TRIAL, as text: the error about a wrong number lists the trials of the study."""
     return click.argument("trial")(command)
 
 
@@ -35,13 +42,28 @@ def spec_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("spec", type=click.Path(path_type=Path), shell_complete=_complete_spec)(command)
 
 
+name_option = click.option("--name", help="Name of the study, instead of the one in SPEC.")
+
+log_format_option = click.option(
+    "--log-format",
+    type=click.Choice(("text", "json")),
+    help="How the log is written; json is one object a line [default: ORCHESTRATOR_LOG_FORMAT, or text].",
+)
+metrics_port_option = click.option(
+    "--metrics-port",
+    type=int,
+    metavar="PORT",
+    help="Port of the metrics for Prometheus; 0 for none [default: ORCHESTRATOR_METRICS_PORT, or none].",
+)
+
+
 def json_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Returns what adds the option --json; ``what`` is printed, such as ``one JSON object``."""
+    """Returns a decorator that adds the option --json; ``what`` is printed, such as ``one JSON object``."""
     return click.option("--json", "as_json", is_flag=True, help=f"Print {what}.")
 
 
 def complete_rule(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
-    """Offers the pruning rules, and specs whose pruner may be taken."""
+    """Offers the pruning rules, and specs, whose pruner may be taken."""
     from orchestrator.spec.pruner_table import OPTUNAS, RULES
 
     rules = [CompletionItem(name) for name in (*RULES, *OPTUNAS) if name.startswith(incomplete)]
@@ -51,10 +73,32 @@ def complete_rule(context: click.Context, parameter: click.Parameter, incomplete
 def _complete_study(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     del context, parameter
     with contextlib.suppress(Exception):
-        from orchestrator.cli.study_completion import study_names
-
         return [CompletionItem(name) for name in study_names() if name.startswith(incomplete)]
     return []
+
+
+def study_names() -> list[str]:
+    """Returns the names of the studies, the newest first.
+
+    A shell that completes a word has no time to import Optuna and SQLAlchemy, so this asks the drivers themselves. Any
+    error of theirs is raised.
+    """
+    from orchestrator.common.settings import load_settings
+
+    settings = load_settings()
+    path = str(settings.data_dir.resolve() / "studies.db")
+    if settings.storage_url is not None:
+        scheme, _, rest = settings.storage_url.partition("://")
+        if not scheme.startswith("sqlite"):
+            import psycopg
+
+            with psycopg.connect(f"postgresql://{rest}", connect_timeout=_SECONDS) as connection:
+                return [name for (name,) in connection.execute(_NEWEST_FIRST)]
+        path = re.sub(r"\?.*", "", rest.removeprefix("/"))
+    # Read-only: completing a word must not create a file.
+    uri = f"file:{quote(path)}?mode=ro"
+    with contextlib.closing(sqlite3.connect(uri, uri=True, timeout=_SECONDS)) as database:
+        return [name for (name,) in database.execute(_NEWEST_FIRST)]
 
 
 def _complete_spec(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
@@ -67,7 +111,7 @@ def _complete_spec(context: click.Context, parameter: click.Parameter, incomplet
 
 
 def _specs(incomplete: str) -> Iterator[str]:
-    """Yields the paths that begin so and are of specs: in the folder that is named, and in those in it."""
+    """Yields the paths of specs that begin with ``incomplete``: in the folder that it names, and one level below."""
     name = incomplete.rpartition("/")[2]
     prefix = incomplete[: len(incomplete) - len(name)]
     folder = Path(prefix or ".").expanduser()
@@ -79,5 +123,4 @@ def _specs(incomplete: str) -> Iterator[str]:
 
 def _is_spec(path: Path) -> bool:
     with path.open("rb") as file:
-        text = file.read(_LOOKED_INTO)
-    return any(line.startswith(b"objective") for line in text.splitlines())
+        return any(line.startswith(b"objective") for line in file.read(_BYTES_READ).splitlines())

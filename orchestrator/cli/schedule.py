@@ -1,21 +1,29 @@
-"""The beat, and the commands that look at schedules and run one now."""
+"""Commands for scheduled searches: beat, schedule, schedule run."""
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
 import click
 
-from orchestrator.cli.access import LOOKS_IN, issuer, look
-from orchestrator.cli.arguments import json_option
-from orchestrator.cli.commands import ANSWER_SECONDS, checked, cli, urls
-from orchestrator.cli.terminal import show, width
+from orchestrator.cli import shared
+from orchestrator.cli.options import json_option, log_format_option
+from orchestrator.cli.program import cli
+from orchestrator.cli.shared import (
+    READS_DATABASE,
+    answer,
+    command_client,
+    fleet_urls,
+    load_settings,
+    load_spec,
+    open_reader,
+    terminal_width,
+)
 from orchestrator.common.errors import BadInput, OrchestratorError
 
 NEXT = 3
-"""So many of the next runs are shown of each schedule."""
+"""Upcoming runs that are shown of each schedule."""
 
 _studies_option = click.option(
     "--studies",
@@ -29,11 +37,7 @@ _studies_option = click.option(
 
 @cli.command()
 @_studies_option
-@click.option(
-    "--log-format",
-    type=click.Choice(["text", "json"]),
-    help="How the log is written; json is one object a line [default: ORCHESTRATOR_LOG_FORMAT, or text].",
-)
+@log_format_option
 def beat(studies: Path, log_format: str | None) -> None:
     """Run specs at the times that they name.
 
@@ -41,10 +45,8 @@ def beat(studies: Path, log_format: str | None) -> None:
     they are. `serve` runs what it asks for. Any number of beats may look at the same specs: each run is made once.
     Needs ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL. Ctrl-C or SIGTERM ends it.
     """
-    from orchestrator.common.settings import load_settings
-
     settings = load_settings()
-    redis_url, storage_url = urls(settings)
+    redis_url, storage_url = fleet_urls(settings)
     from orchestrator.schedule.beat import beat as run_beat
     from tasks.log_lines import set_up
 
@@ -53,7 +55,7 @@ def beat(studies: Path, log_format: str | None) -> None:
     run_beat(redis_url, storage_url, studies)
 
 
-@cli.group(invoke_without_command=True, epilog=LOOKS_IN)
+@cli.group(invoke_without_command=True, epilog=READS_DATABASE)
 @_studies_option
 @click.option(
     "-n",
@@ -80,14 +82,11 @@ def schedule(context: click.Context, studies: Path, last: int, as_json: bool) ->
     from orchestrator.terminal.schedule_table import render, to_json
 
     contents = Folder(studies).look()
-    now = time.time()
-    with look() as history:
-        known = history.schedules(contents.schedules)
-        found = listing(contents, known, lambda name: history.slots(name, last), now, NEXT)
-    if as_json:
-        click.echo(json.dumps(to_json(found, contents.problems)))
-    else:
-        show(render(found, contents.problems, width(), now))
+    problems, now = contents.problems, time.time()
+    with open_reader() as reader:
+        known = reader.schedules(contents.schedules)
+        found = listing(contents, known, lambda name: reader.slots(name, last), now, NEXT)
+    answer(as_json, lambda: to_json(found, problems), lambda: render(found, problems, terminal_width(), now))
 
 
 @schedule.command("run")
@@ -100,7 +99,6 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
     Beside its timetable, and subject to its `overlap`. Prints the name of the study.
     """
     from orchestrator.common.faults import nearest
-    from orchestrator.common.settings import load_settings
     from orchestrator.schedule.folder import Folder
 
     studies = folder or studies
@@ -111,15 +109,15 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
         remedy = nearest(name, contents.schedules) if contents.schedules else "no spec there has a [schedule]"
         raise BadInput(f"schedule '{name}'", f"there is none of that name in {studies}", remedy)
     settings = load_settings()
-    search = checked(contents.schedules[name].path, None, None, settings)
-    # A `run` looks after its own study alone.
-    urls(settings)
-    with issuer(settings, prepare=True) as told:
-        answer = told.begin(search, int(time.time()), ANSWER_SECONDS)
-    if answer["state"] == "refused":
-        raise BadInput(f"schedule '{name}'", answer["reason"])
-    if answer["state"] not in ("running", "waiting"):
-        raise OrchestratorError(f"schedule '{name}' was not run: {answer['reason']}")
-    if answer["reason"]:
-        click.echo(f"note: {answer['reason']}", err=True)
-    click.echo(answer["study"])
+    search = load_spec(contents.schedules[name].path, settings)
+    # Only a fleet's control plane runs it: that of a `run` handles its own study alone.
+    fleet_urls(settings)
+    with command_client(settings, prepare=True) as client:
+        reply = client.begin(search, int(time.time()), shared.ANSWER_SECONDS)
+    if reply["state"] == "refused":
+        raise BadInput(f"schedule '{name}'", reply["reason"])
+    if reply["state"] not in ("running", "waiting"):
+        raise OrchestratorError(f"schedule '{name}' was not run: {reply['reason']}")
+    if reply["reason"]:
+        click.echo(f"note: {reply['reason']}", err=True)
+    click.echo(reply["study"])

@@ -1,20 +1,55 @@
-"""The command that writes a study as a table."""
+"""Commands that write a study into files: report, export."""
 
 from __future__ import annotations
 
+import json
 import sys
+import time
 from pathlib import Path
 
 import click
 
-from orchestrator.cli.access import LOOKS_IN, look
-from orchestrator.cli.arguments import study_argument
-from orchestrator.cli.commands import cli
+from orchestrator.cli.options import json_option, study_argument
+from orchestrator.cli.program import cli
+from orchestrator.cli.shared import READS_DATABASE, load_settings, open_reader
 from orchestrator.common.errors import BadInput
 from orchestrator.export import FORMATS
 
 
-@cli.command(epilog=LOOKS_IN)
+@cli.command(epilog=READS_DATABASE)
+@study_argument
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the files [default: reports/STUDY in ORCHESTRATOR_DATA_DIR].",
+)
+@json_option("the paths as one JSON object")
+def report(study: str, output: Path | None, as_json: bool) -> None:
+    """Write a report: a page of plots and tables.
+
+    One HTML file that needs no network, and its plots as PNG: history, learning curves, importances, what pruning
+    saved, failures, the best trials. STUDY may still be running. Prints the path of the page.
+    """
+    from orchestrator.common.data_folder import folder_of
+    from orchestrator.report.write_files import check_installed, write
+    from orchestrator.terminal.progress_bar import waiting
+
+    settings = load_settings()
+    check_installed()
+    from orchestrator.report.all_plots import COUNT
+    from orchestrator.report.load import read
+
+    facts = read(settings, study, time.time)
+    with waiting("drawing", 2 * COUNT, sys.stderr) as advance:
+        written = write(facts, output or folder_of(settings.data_dir, study), advance)
+    if written.missing:
+        click.echo(f"orchestrator: {written.missing}", err=True)
+    paths = {"html": str(written.html), "png": [str(path) for path in written.png]}
+    click.echo(json.dumps(paths) if as_json else paths["html"])
+
+
+@cli.command(epilog=READS_DATABASE)
 @study_argument
 @click.option(
     "--format",
@@ -49,14 +84,14 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
     from orchestrator.export.rows import epoch_rows, trial_rows
     from orchestrator.export.writers import check_installed, write
 
-    form = form or _form_of(output)
+    form = form or _format_of(output)
     check_installed(form)
     if spreadsheet and form != "csv":
-        raise BadInput("--spreadsheet", f"is for CSV, and {form} holds texts as they are", "take it out")
+        raise BadInput("--spreadsheet", f"is for CSV, and {form} holds texts as they are", "leave it out")
     if output is None and form == "parquet" and sys.stdout.isatty():
-        raise BadInput("export as parquet", "is nothing for a terminal to show", "name a file with -o")
-    with look() as history:
-        listing = history.listing(study)
+        raise BadInput("export as parquet", "a terminal cannot show it", "name a file with -o")
+    with open_reader() as reader:
+        listing = reader.listing(study)
         table = epoch_rows(listing) if epochs else trial_rows(listing)
         if output is None:
             write(table, form, sys.stdout.buffer, for_spreadsheets=spreadsheet)
@@ -70,11 +105,11 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
             ) from None
 
 
-def _form_of(output: Path | None) -> str:
+def _format_of(output: Path | None) -> str:
     """Returns the format that a file's name asks for."""
     ending = "" if output is None else output.suffix.removeprefix(".").lower()
     if not ending:
         return FORMATS[0]
     if ending not in FORMATS:
-        raise BadInput(str(output), f"ends with none of .{', .'.join(FORMATS)}", "say with --format what it is to be")
+        raise BadInput(str(output), f"ends with none of .{', .'.join(FORMATS)}", "name the format with --format")
     return ending

@@ -1,0 +1,78 @@
+"""Commands that look after the program itself: doctor, prepare, completion."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from typing import Final
+
+import click
+from click.shell_completion import BashComplete, FishComplete, ShellComplete, ZshComplete
+
+from orchestrator.cli.options import json_option
+from orchestrator.cli.program import PROGRAM, cli
+from orchestrator.cli.shared import answer, load_settings
+from orchestrator.common.errors import BadInput
+
+SHELLS: Final[dict[str, type[ShellComplete]]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
+
+
+@cli.command()
+@click.option("--repair", "mends", is_flag=True, help="Mend what is safe to mend, and say what was done.")
+@json_option("one JSON object")
+def doctor(mends: bool, as_json: bool) -> None:
+    """Look for trouble, and say what helps.
+
+    Looks at the installation, the servers, and all that database, queue, stream and workers disagree about; each
+    finding comes with its remedy. Looks where the two URLs point, or else at the `run` that works in
+    ORCHESTRATOR_DATA_DIR, for a few seconds, and changes nothing without --repair. Ends with 1 where something is a
+    problem.
+    """
+    settings = load_settings()
+    from orchestrator.doctor.checks import findings
+    from orchestrator.doctor.gather import gather
+    from orchestrator.doctor.render import has_problem, render, to_json
+    from orchestrator.doctor.repair import repair
+
+    facts = gather(settings)
+    found = findings(facts)
+    done: list[str] | None = None
+    if mends:
+        done = list(repair(settings, found))
+        if done:
+            facts = gather(settings)
+            found = findings(facts)
+    answer(as_json, lambda: to_json(facts, found, done), lambda: render(found, done))
+    if has_problem(found):
+        sys.exit(1)
+
+
+@cli.command()
+def prepare() -> None:
+    """Make the tables that a database lacks, as their owner.
+
+    The database is that of ORCHESTRATOR_STORAGE_URL. After that `serve`, and every other command that writes, needs no
+    right to make tables. Where they have that right they make the tables themselves, and this command is not needed.
+    """
+    from orchestrator.common.urls import redact
+    from orchestrator.storage.database import Database
+
+    url = load_settings().storage_url
+    if url is None:
+        raise BadInput("ORCHESTRATOR_STORAGE_URL", "is not set", "name the database, as its owner reaches it")
+    with closing(Database(url)) as database:
+        database.prepare()
+    click.echo(f"{redact(url)} has all tables")
+
+
+@cli.command(short_help="Print what makes a shell complete words.")
+@click.argument("shell", type=click.Choice(tuple(SHELLS)))
+def completion(shell: str) -> None:
+    """Print what makes SHELL complete commands, options, studies and specs.
+
+    \b
+    bash  eval "$(orchestrator completion bash)"  in ~/.bashrc
+    zsh   eval "$(orchestrator completion zsh)"   in ~/.zshrc, after compinit
+    fish  orchestrator completion fish | source   in ~/.config/fish/config.fish
+    """
+    click.echo(SHELLS[shell](cli, {}, PROGRAM, f"_{PROGRAM}_COMPLETE".upper()).source(), nl=False)

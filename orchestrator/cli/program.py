@@ -1,0 +1,134 @@
+"""The program: its group of commands, its help, and how an error becomes one line and an exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from orchestrator.common.errors import BadInput, OrchestratorError
+from tasks.code_path import add_code_folders
+from tasks.gc_tuning import RARELY
+
+PROGRAM = "orchestrator"
+
+SECTIONS: dict[str, tuple[str, ...]] = {
+    "Running a search": ("init", "validate", "run", "submit"),
+    "Looking": ("ls", "status", "watch", "trials", "why", "logs", "replay", "schedule"),
+    "Steering": ("pause", "resume", "stop", "retry", "enqueue"),
+    "Results": ("report", "export"),
+    "Processes": ("serve", "worker", "beat", "flower", "dashboard"),
+    "This program": ("doctor", "prepare", "completion"),
+}
+"""The commands by heading of the help, in the order in which a new user needs them."""
+
+EPILOG = """`orchestrator COMMAND --help` says more about each. `run` needs no servers. A fleet has two, which every
+process finds in ORCHESTRATOR_REDIS_URL and, workers excepted, ORCHESTRATOR_STORAGE_URL."""
+
+
+class SectionedGroup(click.Group):
+    """A group whose help lists its commands by section; commands without a section come last."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        known = [name for names in SECTIONS.values() for name in names if name in self.commands]
+        return known + sorted(set(self.commands) - set(known))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        left = dict.fromkeys(self.list_commands(ctx))
+        # One column of names for all sections.
+        widest = max(map(len, left), default=0)
+        for heading, names in (*SECTIONS.items(), ("Other", tuple(left))):
+            rows = []
+            for name in names:
+                command = self.get_command(ctx, name)
+                if name in left and command is not None and not command.hidden:
+                    del left[name]
+                    rows.append((name.ljust(widest), command.get_short_help_str(formatter.width)))
+            if rows:
+                with formatter.section(heading):
+                    formatter.write_dl(rows)
+
+
+@click.group(
+    cls=SectionedGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog=EPILOG,
+)
+@click.version_option(package_name="trial-orchestrator", prog_name=PROGRAM)
+def cli() -> None:
+    """Hyperparameter search with Optuna objectives, on this machine or on a fleet of GPU workers.
+
+    \b
+    Begin with
+        orchestrator init mine
+        cd mine && orchestrator run search.toml
+    """
+    # Optuna warns of each choice that is a list whenever one is read back. The trial's log says it, where it is chosen.
+    warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
+
+
+def main() -> None:
+    """Runs the command line. An error that the user can mend is one line on stderr and an exit code."""
+    # What a command imports stays: looking for garbage in it again and again is a tenth of a short command's time.
+    gc.set_threshold(RARELY, *gc.get_threshold()[1:])
+    # An objective beside the spec is found from the working directory, which may have been deleted.
+    with contextlib.suppress(OSError):
+        add_code_folders([Path.cwd()])
+    try:
+        _check_arguments(sys.argv[1:])
+        cli.main(prog_name=PROGRAM, standalone_mode=False)
+    except click.exceptions.Exit as error:
+        sys.exit(error.exit_code)
+    except click.exceptions.NoArgsIsHelpError as error:
+        _fail(error.format_message(), 2)
+    except click.ClickException as error:
+        context = getattr(error, "ctx", None)
+        hint = f" (see '{context.command_path} --help')" if context else ""
+        _fail(f"{PROGRAM}: {_explained(error).rstrip('.')}{hint}", 2)
+    except click.Abort:
+        sys.exit(130)
+    except OrchestratorError as error:
+        _fail(f"{PROGRAM}: {error}", error.exit_code)
+    except Exception as error:
+        from tasks.server_errors import Contact, unavailable
+
+        if (found := unavailable(error)) is None:
+            raise
+        name = "Redis" if found.server == "redis" else "the database"
+        if found.contact is Contact.REFUSED:
+            _fail(f"{PROGRAM}: {name} refuses this client: {found.reason}; check its URL and the rights there", 2)
+        _fail(f"{PROGRAM}: {name} is not available now: {found.reason}; try again in a moment", 1)
+
+
+def _fail(line: str, exit_code: int) -> None:
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        # The terminal was closed. What is still buffered must not fail again, and change the exit code.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
+    sys.exit(exit_code)
+
+
+def _check_arguments(arguments: Sequence[str]) -> None:
+    """Refuses an argument that no terminal, database or JSON text can hold.
+
+    Raises:
+        BadInput: an argument is not UTF-8.
+    """
+    for each in arguments:
+        if not each.isascii() and any("\ud800" <= character <= "\udfff" for character in each):
+            raise BadInput(f"argument {each[:100]!r}", "is not UTF-8", "give it in UTF-8, or rename the file")
+
+
+def _explained(error: click.ClickException) -> str:
+    """Returns click's message; of similar names it keeps the nearest, which comes first."""
+    if isinstance(error, click.exceptions.NoSuchOption | click.exceptions.NoSuchCommand) and error.possibilities:
+        return f"{error.message.rstrip('.')}; did you mean '{error.possibilities[0]}'?"
+    return error.format_message()

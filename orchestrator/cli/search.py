@@ -1,0 +1,130 @@
+"""Commands that run a search: init, validate, run, submit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli import shared
+from orchestrator.cli.options import json_option, name_option, spec_argument
+from orchestrator.cli.program import PROGRAM, cli
+from orchestrator.cli.shared import check_sampler_and_pruner, fleet_urls, load_settings, load_spec
+
+if TYPE_CHECKING:
+    from orchestrator.model.search_summary import Summary
+
+
+@cli.command()
+@click.argument("folder", metavar="DIR", type=click.Path(path_type=Path, file_okay=False))
+def init(folder: Path) -> None:
+    """Write a first spec and objective.
+
+    Puts search.toml and train.py into DIR, which is made where it is missing: a small search that runs as it is, in a
+    few seconds, with comments that say what to replace. Files that are there already are never overwritten.
+    """
+    from orchestrator.spec import starter
+
+    spec, objective = starter.write(folder)
+    click.echo(f"wrote {spec} and {objective}", err=True)
+    enter = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(str(folder))} && "
+    click.echo(f"{enter}{PROGRAM} run {spec.name}")
+
+
+@cli.command()
+@spec_argument
+@json_option("what SPEC is as one JSON object")
+def validate(spec: Path, as_json: bool) -> None:
+    """Check a spec, its objective, sampler and pruner.
+
+    Runs nothing of it, and imports nothing of the objective. Says in one line what is wrong, or what SPEC is.
+    """
+    search = load_spec(spec, load_settings())
+    check_sampler_and_pruner(search, spec)
+    if as_json:
+        click.echo(json.dumps({"spec": str(spec), **search.shown()}))
+        return
+    pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
+    click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.objective}")
+    click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
+    if search.schedule is not None:
+        from orchestrator.terminal.schedule_table import describe
+
+        click.echo(describe(search.schedule, time.time()))
+
+
+@cli.command()
+@spec_argument
+@name_option
+@click.option(
+    "--trials", metavar="N", type=click.IntRange(min=1), help="Number of trials in all, instead of the one in SPEC."
+)
+@click.option(
+    "--slots", metavar="N", type=click.IntRange(min=1), help="Trials at once [default: one per GPU; 1 to 4 on a CPU]."
+)
+@json_option("the result as one JSON object, the last line on stdout")
+def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_json: bool) -> None:
+    """Run a whole search on this machine.
+
+    SPEC is a TOML file that says what to search; `orchestrator init` writes one to begin with. Shows the search live
+    on a terminal, and as a line for each trial elsewhere. Ctrl-C stops it; the same command goes on with it.
+
+    Nothing else has to run: without ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL an embedded server and an
+    SQLite file are used, kept in ORCHESTRATOR_DATA_DIR [default: .orchestrator].
+    """
+    settings = load_settings()
+    search = load_spec(spec, settings, name, trials)
+    from orchestrator.local.run import Plan
+    from orchestrator.local.run import run as run_search
+    from orchestrator.terminal.summary import render_summary, to_json
+    from orchestrator.terminal.views import make_view
+
+    view = make_view(sys.stderr)
+
+    def show(summary: Summary) -> None:
+        view.close()
+        click.echo(render_summary(summary, 80), err=as_json)
+        if as_json:
+            click.echo(json.dumps(to_json(summary)))
+
+    try:
+        summary = run_search(Plan(search, str(spec), slots, settings, dict(os.environ)), view, show)
+    finally:
+        view.close()
+    if summary.state == "failed":
+        sys.exit(1)
+
+
+@cli.command()
+@spec_argument
+@name_option
+def submit(spec: Path, name: str | None) -> None:
+    """Hand a spec to a running `serve`.
+
+    Prints the study's name, and does not wait for the search: `orchestrator watch NAME` shows it. The same spec again
+    goes on with the study. Needs ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL.
+    """
+    settings = load_settings()
+    search = load_spec(spec, settings, name)
+    redis_url, storage_url = fleet_urls(settings)
+    from orchestrator.control.serve import check_redis
+    from orchestrator.messaging.command_client import Issuer
+    from orchestrator.storage.command_table import Orders
+    from orchestrator.storage.database import Database
+    from tasks.app import connect
+
+    check_sampler_and_pruner(search, spec)
+    with closing(connect(redis_url)) as client, closing(Database(storage_url)) as database:
+        check_redis(client, redis_url)
+        database.prepare()
+        Issuer(Orders(database), client).submit(search, lambda: None, shared.ANSWER_SECONDS)
+    if search.schedule is not None:
+        click.echo("note: this is one run, now; 'orchestrator beat' runs what a [schedule] says", err=True)
+    click.echo(search.name)

@@ -1,0 +1,233 @@
+"""Commands that show studies and their trials and change nothing: ls, status, watch, trials, why, logs, replay."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import complete_rule, json_option, study_argument, trial_argument
+from orchestrator.cli.program import cli
+from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_reader, show, terminal_width
+from orchestrator.queries.trial_selection import SORTS, STATES, choose
+
+if TYPE_CHECKING:
+    from orchestrator.model.records import TrialFacts
+
+SHOWN = 50
+"""Trials that `trials` lists for a person by default."""
+
+
+@cli.command(epilog=READS_DATABASE)
+@json_option("a JSON list, an object for each study")
+def ls(as_json: bool) -> None:
+    """List the studies, a line for each.
+
+    The state of each, its trials, how fast it goes, when it will be done, what pruning has saved.
+    """
+    from orchestrator.terminal.overview import render_list, to_json
+
+    with open_reader() as reader:
+        found = reader.overviews()
+    now = time.time()
+    answer(as_json, lambda: [to_json(each, now) for each in found], lambda: render_list(found, terminal_width(), now))
+
+
+@cli.command(epilog=READS_DATABASE)
+@study_argument
+@json_option("one JSON object")
+def status(study: str, as_json: bool) -> None:
+    """Show one study: progress, slots, pace, ETA.
+
+    How many trials of STUDY have ended and how, the best one, how fast it goes, what pruning has saved, and what each
+    slot does.
+    """
+    from orchestrator.terminal.overview import render_status, to_json
+
+    with open_reader() as reader:
+        found = reader.overview(study)
+    now = time.time()
+    answer(as_json, lambda: to_json(found, now), lambda: render_status(found, terminal_width(), now))
+
+
+@cli.command()
+@study_argument
+@json_option("a JSON object for each change, a line each, until the study has ended")
+def watch(study: str, as_json: bool) -> None:
+    """Watch a study until it has ended.
+
+    The live view that `run` has, of any STUDY, on any machine that reaches the fleet's Redis and database. Without
+    ORCHESTRATOR_REDIS_URL it is a study of the `run` that works in ORCHESTRATOR_DATA_DIR. Ctrl-C ends the watching and
+    nothing else.
+    """
+    from orchestrator.terminal.json_lines import JsonView
+    from orchestrator.terminal.views import make_view
+    from orchestrator.terminal.watch import RECENT
+    from orchestrator.terminal.watch import watch as watch_study
+
+    view = JsonView(sys.stdout) if as_json else make_view(sys.stdout)
+    try:
+        # A program is told what happens from now on; it can read the past with `trials --json`.
+        watch_study(load_settings(), study, open_reader, view, recent=0 if as_json else RECENT)
+    except KeyboardInterrupt:
+        view.close()
+        sys.exit(130)
+    finally:
+        view.close()
+
+
+@cli.command(epilog=READS_DATABASE)
+@study_argument
+@click.option(
+    "--state",
+    "states",
+    multiple=True,
+    type=click.Choice(STATES, case_sensitive=False),
+    help="Only trials in this state. May be given several times.",
+)
+@click.option(
+    "--sort",
+    type=click.Choice(SORTS),
+    default="number",
+    show_default=True,
+    help="By number the oldest first; by value the best, by anything else the most.",
+)
+@click.option("-r", "--reverse", is_flag=True, help="The other way round.")
+@click.option(
+    "-n",
+    "--limit",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help=f"At the most so many, the newest ones by number; 0 for all [default: {SHOWN}; with --json all].",
+)
+@json_option("a JSON list with everything that is known of each trial")
+def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit: int | None, as_json: bool) -> None:
+    """List the trials of a study.
+
+    A line for each trial of STUDY: its state, value, epochs, how long it took, where it ran, why it was pruned or how
+    it failed, its parameters. The best one is marked with *, or with several objectives the Pareto front. Columns for
+    which there is no room are left out, and named.
+    """
+    from orchestrator.common.json_text import json_list
+    from orchestrator.terminal.trial_table import remarks, render, to_json
+
+    now = datetime.now(UTC)
+    most = SHOWN if limit is None and not as_json else limit or None
+    with open_reader() as reader:
+        listing = reader.listing(study)
+        best = listing.best()
+        chosen = choose(
+            listing.heads(),
+            states=states,
+            sort=sort,
+            reverse=reverse,
+            limit=most,
+            now=now,
+            best=best,
+            directions=listing.directions,
+        )
+        if as_json:
+            for text in json_list(to_json(each, best, now) for each in listing.trials(chosen.heads)):
+                click.echo(text, nl=False)
+            return
+        found = list(listing.trials(chosen.heads))
+    if not found:
+        click.echo("no trials yet" if not states else f"no trials that are {' or '.join(states)}")
+        return
+    objectives = len(listing.directions)
+    lines, left_out = render(found, best, objectives, terminal_width(), now)
+    marked = sum(each.head.number in best for each in found)
+    show(*lines)
+    if notes := remarks(len(found), chosen.among, sort == "number", marked, objectives, left_out):
+        show("", *notes)
+
+
+@cli.command(epilog=READS_DATABASE)
+@study_argument
+@trial_argument
+@json_option("the answer as one JSON object")
+def why(study: str, trial: str, as_json: bool) -> None:
+    """Say why a trial was pruned, failed, or goes on.
+
+    TRIAL is its number in STUDY. Says which rule decided, at which epoch, and what it compared; of a failure the
+    error; of a trial that completed how close it came to being pruned.
+    """
+    from orchestrator.terminal.why_json import to_json
+    from orchestrator.terminal.why_text import explain
+
+    with open_reader() as reader:
+        found = reader.trial(study, trial)
+    click.echo(json.dumps(to_json(found)) if as_json else explain(found))
+
+
+@cli.command()
+@study_argument
+@trial_argument
+@click.option("-f", "--follow", is_flag=True, help="Go on until the trial has ended.")
+@click.option(
+    "-n",
+    "--lines",
+    metavar="N",
+    type=click.IntRange(min=0),
+    help="Begin with so many lines from the end [default: all].",
+)
+@json_option("a JSON object for each line")
+def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool) -> None:
+    """Show what the objective printed in a trial.
+
+    The log of TRIAL of STUDY is kept in ORCHESTRATOR_DATA_DIR of the worker that trained it; where that is another
+    host, its name is told.
+    """
+    from orchestrator.queries.logs import show as show_log
+    from orchestrator.queries.logs import standard_output
+
+    def find() -> TrialFacts:
+        with open_reader() as reader:
+            return reader.trial(study, trial)
+
+    with open_reader() as reader:
+        reader.spec(study)  # raises for a study that only Optuna has run: this program keeps no logs of it
+
+    show_log(load_settings().data_dir.resolve(), find, standard_output(as_json), lines=lines, follow=follow)
+
+
+@cli.command(epilog=READS_DATABASE)
+@study_argument
+@click.option(
+    "--pruner",
+    "pruners",
+    metavar="RULE",
+    multiple=True,
+    required=True,
+    shell_complete=complete_rule,
+    help="A rule such as 'median n_startup_trials=2', or a spec whose [pruner] is taken. May be given several times.",
+)
+@json_option("a JSON list: what was recorded, then an object for each rule")
+def replay(study: str, pruners: tuple[str, ...], as_json: bool) -> None:
+    """Try other pruning rules on what was recorded.
+
+    Runs them over the learning curves of STUDY, trains nothing, and says what each would have saved, and whether it
+    would have pruned the trial that won.
+
+    \b
+    orchestrator replay digits --pruner asha --pruner "median n_startup_trials=2"
+    """
+    from orchestrator.queries.replay import Candidate, check, compare
+    from orchestrator.spec.inline_pruner import read_pruner
+    from orchestrator.terminal.progress_bar import waiting
+    from orchestrator.terminal.replay_table import render
+
+    candidates = [Candidate(text, read_pruner(text, "--pruner")) for text in pruners]
+    check(candidates)
+    with open_reader() as reader:
+        recording = reader.recording(study)
+    with waiting("replaying", len(candidates) * len(recording.reports), sys.stderr) as advance:
+        results = compare(recording, candidates, advance)
+    if as_json:
+        click.echo(json.dumps([each.to_json() for each in results]))
+    else:
+        show(*render(recording, results, terminal_width()))

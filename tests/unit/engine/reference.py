@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
 from typing import Any
 
 from driver import World
 
 from orchestrator.model.changeset import Changes
 from orchestrator.pruning import Outcome
+from tests.unit.pruning.algorithm2 import Reference
 
 _PAUSED_BEFORE = ("promoted", "not promoted")
 """Ends of an attempt that may have paused in the very same batch."""
-
-
-def _algorithm2() -> Any:
-    path = Path(__file__).parents[1] / "pruning" / "algorithm2.py"
-    spec = importlib.util.spec_from_file_location("plain_algorithm2", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def follow(world: World, table: int | None = None) -> Any:
@@ -37,9 +26,7 @@ def follow(world: World, table: int | None = None) -> Any:
     """
     spec = world.ledger.spec
     rule = spec.pruner.arguments()
-    reference = _algorithm2().Reference(
-        spec.direction, rule["min_resource"], spec.max_steps, rule["reduction_factor"], n=table
-    )
+    reference = Reference(spec.direction, rule["min_resource"], spec.max_steps, rule["reduction_factor"], n=table)
     for batch in world.batches:
         _take_in(reference, batch.changes)
         for row in batch.changes.decisions:

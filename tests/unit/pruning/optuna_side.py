@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from histories import STUDY_NAME, Case, Event, Report
 from optuna.pruners import BasePruner
 from optuna.storages import InMemoryStorage
 from optuna.trial import FrozenTrial, TrialState
+
+from tests.unit.pruning.histories import STUDY_NAME, Case, Event, Report
 
 _PRUNERS: dict[str, type[BasePruner]] = {
     "none": optuna.pruners.NopPruner,

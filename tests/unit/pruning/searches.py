@@ -9,12 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from algorithm2 import Reference
-from histories import DIRECTIONS
 from hypothesis import strategies as st
 
 from orchestrator.pruning import Decision, Direction, Outcome
 from orchestrator.pruning.promotion import PromotionRule
+from tests.unit.pruning.algorithm2 import Reference
+from tests.unit.pruning.histories import DIRECTIONS
 
 VALUES = (0.0, 1.0, 1.0, 2.0, 3.0, -0.0, math.nan, math.inf, -math.inf)
 

@@ -8,12 +8,12 @@ import sys
 
 import numpy as np
 import pytest
-from histories import Case, Finish, Report, cases, tell, tried
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from orchestrator.pruning import Decision
 from orchestrator.pruning.percentile import interpolate
+from tests.unit.pruning.histories import Case, Finish, Report, cases, tell, tried
 
 
 class Record:

@@ -6,8 +6,9 @@ import math
 from collections import Counter
 
 import pytest
-from histories import OUTCOMES, Case, Event, Finish, cases, histories, tell
 from hypothesis import given, settings
+
+from tests.unit.pruning.histories import OUTCOMES, Case, Event, Finish, cases, histories, tell
 
 always_alike = settings(max_examples=200, deadline=None, database=None, derandomize=True)
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 import pytest
-from histories import tried
 from hypothesis import given
 from hypothesis import strategies as st
-from searches import Search, play, searches
 
 from orchestrator.pruning import Decision, Outcome
 from orchestrator.pruning.promotion import Promotion, PromotionRule
+from tests.unit.pruning.histories import tried
+from tests.unit.pruning.searches import Search, play, searches
 
 
 def asha(r: int = 1, R: int = 27, eta: int = 3, s: int = 0, table: int | None = None) -> PromotionRule:

@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 import pytest
-from optuna_side import _PRUNERS
 
 from orchestrator.common.errors import BadInput
 from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.sampling.rules import NAMES, build
+from tests.unit.pruning.optuna_side import _PRUNERS
 
 
 def refused(name: str, **arguments: Any) -> str:

@@ -7,12 +7,12 @@ from typing import Any, cast
 
 import msgspec
 import pytest
-from histories import Case, Event, Report, cases, tell, tried
 from hypothesis import given
 from hypothesis import strategies as st
-from optuna_side import OptunaSide, pruner
 
 from orchestrator.pruning import Decision, Outcome, Rule
+from tests.unit.pruning.histories import Case, Event, Report, cases, tell, tried
+from tests.unit.pruning.optuna_side import OptunaSide, pruner
 
 
 def rebuilt(case: Case, events: list[Event], recorded: Rule, *, newest_first: bool) -> Rule:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from histories import Case, Report, cases, tell, tried
 from hypothesis import given
-from optuna_side import OptunaSide
+
+from tests.unit.pruning.histories import Case, Report, cases, tell, tried
+from tests.unit.pruning.optuna_side import OptunaSide
 
 # numpy, on Optuna's side: a step at which all are NaN, a difference of infinities, one that is too large.
 pytestmark = [

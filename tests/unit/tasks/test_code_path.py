@@ -124,4 +124,4 @@ def test_any_other_name_is_free(folder: Path, name: str) -> None:
 
 
 def test_this_programs_own_checkout_is_no_users_folder() -> None:
-    assert taken("tasks.app", [Path(__file__).parents[2]]) == ""
+    assert taken("tasks.app", [Path(__file__).parents[3]]) == ""

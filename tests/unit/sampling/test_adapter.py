@@ -9,17 +9,17 @@ from typing import Any, cast
 
 import optuna
 import pytest
-from histories import ARGUMENTS, DIRECTIONS, STUDY_NAME, Case, Event, Report, histories, tried
 from hypothesis import given
 from hypothesis import strategies as st
 from optuna.trial import FrozenTrial, TrialState
-from optuna_side import OptunaSide, pruner
 
 from orchestrator.pruning import Decision, Direction, Outcome, RuleFailed
 from orchestrator.pruning.base import Fold
 from orchestrator.sampling.optuna_pruner import OptunaRule, private_study
 from orchestrator.sampling.rules import build
 from orchestrator.sampling.staged_storage import Mirror
+from tests.unit.pruning.histories import ARGUMENTS, DIRECTIONS, STUDY_NAME, Case, Event, Report, histories, tried
+from tests.unit.pruning.optuna_side import OptunaSide, pruner
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:numpy"),

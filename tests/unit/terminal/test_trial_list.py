@@ -8,7 +8,6 @@ import math
 from collections.abc import Sequence
 
 import pytest
-from listed import NOW, head, listed
 from rich.cells import cell_len
 from rich.console import Console, Group
 from rich.text import Text
@@ -16,6 +15,7 @@ from rich.text import Text
 from orchestrator.model.records import ListedTrial
 from orchestrator.terminal.table_layout import Column, lay_out
 from orchestrator.terminal.trial_table import remarks, render, to_json
+from tests.unit.terminal.listed import NOW, head, listed
 
 PRUNED = {"pruned_by": {"rule": "median", "step": 5, "value": 0.1, "threshold": 0.4, "peers": 3}}
 FAILED = {"failure": {"cause": "exception", "error": "ValueError", "message": "bad\nrate", "traceback": "…"}}

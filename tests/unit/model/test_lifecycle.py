@@ -82,7 +82,7 @@ def test_whoever_has_paused_can_be_told_nothing_and_be_lost_no_more() -> None:
 
 
 def test_the_diagram_draws_the_table() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "lifecycle.md").read_text()
+    text = (Path(__file__).parents[3] / "docs" / "lifecycle.md").read_text()
     drawn = {(start, end, label) for start, end, label in DRAWN.findall(text) if start != "[*]" and end != "[*]"}
     table = {
         (state.value, to.value, event.value + (f" [{guard.value}]" if guard is not Guard.NONE else ""))

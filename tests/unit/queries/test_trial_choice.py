@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from listed import NOW, head
 
 from orchestrator.queries.trial_selection import SORTS, choose, standing
+from tests.unit.terminal.listed import NOW, head
 
 HEADS = [
     head(0, "COMPLETE", 0.5, epochs=9),

@@ -25,7 +25,7 @@ sys.exit(subprocess.run(["/bin/sh", "-c", "cat /proc/$PPID/environ"], env={}).re
 def test_what_a_worker_starts_does_not_read_its_environment(how: str) -> None:
     done = subprocess.run(
         [sys.executable, "-c", WORKS, how],
-        env={"SECRET": "planted", "PYTHONPATH": str(Path(__file__).parents[2])},
+        env={"SECRET": "planted", "PYTHONPATH": str(Path(__file__).parents[3])},
         cwd="/",
         capture_output=True,
         check=False,

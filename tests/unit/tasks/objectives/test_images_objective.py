@@ -24,7 +24,7 @@ from tasks.objectives import fashion, image_folder, image_models, images
 from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles
 from tasks.trainer_messages import Saved
 
-STUDIES = Path(__file__).parents[2] / "studies"
+STUDIES = Path(__file__).parents[4] / "studies"
 PARAMS = {"model": "mobilenet_v3_small", "optimizer": "adam", "lr": 1e-3}
 SMALL: dict[str, Any] = {
     "models": ["mobilenet_v3_small"],

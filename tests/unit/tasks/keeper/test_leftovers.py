@@ -14,7 +14,7 @@ import pytest
 
 from tasks.keeper.process_cleanup import MARK, end_marked
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[4]
 ROUNDS = 200
 OF_AN_ORDINARY_USER = """
 import subprocess, sys

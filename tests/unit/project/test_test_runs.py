@@ -11,7 +11,7 @@ import pytest
 
 from tests.installed import NotInstalled, find, program, require
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CONFTEST = (ROOT / "tests" / "conftest.py").read_text()
 TESTS = """
 import os

@@ -15,6 +15,7 @@ import click
 from orchestrator.common.errors import BadInput, OrchestratorError
 from tasks.code_path import add_code_folders
 from tasks.gc_tuning import RARELY
+from tasks.platform_support import refusal
 
 PROGRAM = "orchestrator"
 
@@ -76,6 +77,8 @@ def cli() -> None:
 
 def main() -> None:
     """Runs the command line. An error that the user can mend is one line on stderr and an exit code."""
+    if problem := refusal():
+        _fail(f"{PROGRAM}: {problem}", 2)
     # What a command imports stays: looking for garbage in it again and again is a tenth of a short command's time.
     gc.set_threshold(RARELY, *gc.get_threshold()[1:])
     # An objective beside the spec is found from the working directory, which may have been deleted.

@@ -69,7 +69,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(names)
 
 
-class Wiped(Exception):
+class ConsumerGroupMissing(Exception):
     """The consumer group is gone: the server was emptied, or is another one."""
 
 

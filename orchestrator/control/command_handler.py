@@ -10,9 +10,9 @@ from typing import Any
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
-from orchestrator.control.engine_registry import Studies
-from orchestrator.control.ports import Books, Pruners
-from orchestrator.control.scheduled_runs import Scheduling
+from orchestrator.control.engine_registry import EngineRegistry
+from orchestrator.control.ports import Pruners, StudyRepository
+from orchestrator.control.scheduled_runs import ScheduledRuns
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.commands import Command
@@ -53,7 +53,7 @@ class _Later(Exception):
     """The command has to wait: a pruner of the user's own is being made, or asked."""
 
 
-class Steering:
+class CommandHandler:
     """Applies commands of the table, oldest first.
 
     Args:
@@ -70,8 +70,8 @@ class Steering:
 
     def __init__(
         self,
-        store: Books,
-        studies: Studies,
+        store: StudyRepository,
+        studies: EngineRegistry,
         only: str,
         clock: Clock,
         *,
@@ -79,7 +79,7 @@ class Steering:
         take_up: Callable[[str], None],
         check_notify: Callable[[Spec], None],
         pruners: Pruners,
-        scheduling: Scheduling | None,
+        scheduling: ScheduledRuns | None,
     ) -> None:
         self._store = store
         self._studies = studies
@@ -195,7 +195,7 @@ class Steering:
 
     def _retry(self, engine: StudyEngine, number: Any) -> dict[str, Any]:
         known = type(number) is int and 0 <= number < engine.trials.count
-        check_retry(engine.name, number, engine.mirror.get_trial(number).state.name if known else None)
+        check_retry(engine.name, number, engine.storage.get_trial(number).state.name if known else None)
         return self._add(engine, "retry", trial=number)
 
     def _add(self, engine: StudyEngine, call: str, **fields: Any) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
-from orchestrator.control.ports import Books, Notifier, Progress, untold
+from orchestrator.control.ports import Notifier, Progress, StudyRepository, no_progress_hook
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes
@@ -55,12 +55,12 @@ class Committer:
 
     def __init__(
         self,
-        store: Books,
+        store: StudyRepository,
         notifier: Notifier,
         outage: Outage,
         clock: Clock,
         heartbeat: float,
-        progress: Progress = untold,
+        progress: Progress = no_progress_hook,
     ) -> None:
         self._store = store
         self._notifier = notifier

@@ -7,38 +7,38 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator.common.clock import Clock
-from orchestrator.common.errors import Wiped
+from orchestrator.common.errors import ConsumerGroupMissing
 from orchestrator.control.batch_log import log_batch
-from orchestrator.control.command_handler import Steering
+from orchestrator.control.command_handler import CommandHandler
 from orchestrator.control.commit import AWAY_SECONDS, Committer, Written
-from orchestrator.control.effects import Actions
-from orchestrator.control.engine_registry import Studies
-from orchestrator.control.event_router import Intake
+from orchestrator.control.effects import Effects
+from orchestrator.control.engine_registry import EngineRegistry
+from orchestrator.control.event_router import EventRouter
+from orchestrator.control.foreign_changes import ForeignChanges
 from orchestrator.control.journal import Journal
-from orchestrator.control.liveness import Slots, Watch, dead_here, place
-from orchestrator.control.outsiders import Outsiders
+from orchestrator.control.liveness import HeartbeatTracker, SlotTracker, dead_here, place
 from orchestrator.control.ports import (
     Artifacts,
-    Books,
     Broker,
     Calendar,
     Checkpoints,
     Notifier,
-    Passed,
+    Phase,
+    PhaseHook,
     Progress,
     Pruners,
     Reports,
-    Step,
     Stream,
-    untold,
-    unwatched,
+    StudyRepository,
+    no_hook,
+    no_progress_hook,
 )
-from orchestrator.control.progress_publisher import Tidings
+from orchestrator.control.progress_publisher import ProgressPublisher
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.reconciler import Reconciler
 from orchestrator.control.rounds import Observer, Round, unobserved
-from orchestrator.control.run_cleanup import Aftercare
-from orchestrator.control.scheduled_runs import Scheduling
+from orchestrator.control.run_cleanup import RunCleanup
+from orchestrator.control.scheduled_runs import ScheduledRuns
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
 from orchestrator.engine.outputs import Batch
 from orchestrator.messaging.event_stream import Entry
@@ -46,7 +46,7 @@ from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.notifications import Owed
 from orchestrator.model.suspension import describe
-from orchestrator.notify.null_notifier import Silence
+from orchestrator.notify.null_notifier import NullNotifier
 from tasks.server_errors import Outages, unavailable
 from tasks.signing import UNSIGNED, Keyring
 
@@ -88,7 +88,7 @@ class Controller:
 
     def __init__(
         self,
-        store: Books,
+        store: StudyRepository,
         events: Stream,
         broker: Broker,
         checkpoints: Checkpoints,
@@ -102,12 +102,12 @@ class Controller:
         only: str = "",
         record: Journal | None = None,
         clock: Clock | None = None,
-        passed: Passed = unwatched,
+        passed: PhaseHook = no_hook,
         observer: Observer = unobserved,
         notifier: Notifier | None = None,
         keyring: Keyring = UNSIGNED,
         outages: Outages | None = None,
-        progress: Progress = untold,
+        progress: Progress = no_progress_hook,
     ) -> None:
         self._store = store
         self._events = events
@@ -117,23 +117,23 @@ class Controller:
         self._clock = clock = civil.steady()
         self._passed = passed
         self._observer = observer
-        self._notifier = notifier or Silence()
+        self._notifier = notifier or NullNotifier()
         self._checkpoints = checkpoints
         self._artifacts = artifacts
         self._outages = outages or Outages(log, monotonic=clock.monotonic)
-        self._watch = Watch(lease, heartbeat)
-        self._slots = Slots(self._watch)
+        self._heartbeats = HeartbeatTracker(lease, heartbeat)
+        self._slots = SlotTracker(self._heartbeats)
         self._progress = progress
         pruners = pruners or PrunerProcesses(lambda: None)
-        self._studies = Studies(store, record, clock, pruners, progress)
+        self._studies = EngineRegistry(store, record, clock, pruners, progress)
         self._reports = reports
         scheduling = None
         if calendar is not None and reports is not None and not only:
-            aftercare = Aftercare(calendar, self._studies, checkpoints, artifacts, reports, civil)
-            scheduling = Scheduling(
-                calendar, store, self._studies, civil, self._settle, self._notifier.check, aftercare, pruners
+            cleanup = RunCleanup(calendar, self._studies, checkpoints, artifacts, reports, civil)
+            scheduling = ScheduledRuns(
+                calendar, store, self._studies, civil, self._settle, self._notifier.check, cleanup, pruners
             )
-        self._steering = Steering(
+        self._commands = CommandHandler(
             store,
             self._studies,
             only,
@@ -144,12 +144,14 @@ class Controller:
             pruners=pruners,
             scheduling=scheduling,
         )
-        self._actions = Actions(events, broker, checkpoints, artifacts, self._studies, passed, self._looked)
-        self._reconciler = Reconciler(self._studies, self._actions, broker)
-        self._intake = Intake(events, self._studies, self._watch, self._slots, self._actions, only, clock, keyring)
+        self._effects = Effects(events, broker, checkpoints, artifacts, self._studies, passed, self._looked)
+        self._reconciler = Reconciler(self._studies, self._effects, broker)
+        self._router = EventRouter(
+            events, self._studies, self._heartbeats, self._slots, self._effects, only, clock, keyring
+        )
         self._committer = Committer(store, self._notifier, self._outages.database, clock, heartbeat, progress)
-        self._tidings = Tidings(events, self._studies)
-        self._outsiders = Outsiders(store, events, self._studies, self._actions, self._watch)
+        self._publisher = ProgressPublisher(events, self._studies)
+        self._foreign = ForeignChanges(store, events, self._studies, self._effects, self._heartbeats)
         self._answered: dict[Command, str] = {}
         self._folded = 0
         self._probe_at = 0.0
@@ -172,7 +174,7 @@ class Controller:
                     self._notifier.owe([owed])
         self._connect()
         # A task that was sent while the last words of a dead runner are still unread would overtake its trial.
-        with self._actions.holding_sends():
+        with self._effects.holding_sends():
             self._catch_up()
             for row in self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
                 if dead_here(row):
@@ -220,18 +222,18 @@ class Controller:
         events = 0
         try:
             events = len(self._read_some(self._patience(now) if wait else 0.0))
-            if self._intake.woken:
-                self._intake.woken = False
-                self._intake.rung |= self._steering.waits_for_pruner
-            if self._intake.rung or self._steering.has_news:
-                self._intake.rung = False
+            if self._router.woken:
+                self._router.woken = False
+                self._router.rung |= self._commands.waits_for_pruner
+            if self._router.rung or self._commands.has_news:
+                self._router.rung = False
                 begun = self._looked()
-                if answers := self._steering.apply():
+                if answers := self._commands.apply():
                     self._answered |= answers
                     # Of a study that goes on. What a command itself has had sent may be on its way to a slot already.
                     self._reconciler.resend_missing(lambda sent: sent <= begun)
             self._tend(self._clock.monotonic())
-        except Wiped:
+        except ConsumerGroupMissing:
             log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
             self._connect()
             self._reconciler.reconcile()
@@ -246,21 +248,21 @@ class Controller:
                 return
 
     def _read_some(self, wait: float) -> list[Entry]:
-        self._watch.begin_read(self._clock.monotonic())
+        self._heartbeats.begin_read(self._clock.monotonic())
         entries = self._events.read(wait)
         drained = self._events.drained
         if entries:
-            self._passed(Step.READ)
+            self._passed(Phase.READ)
         for entry in entries:
-            self._actions.acknowledge[entry[0]] = self._intake.take(entry)
+            self._effects.acknowledge[entry[0]] = self._router.take(entry)
         self._studies.take_answers()
         self._folded += len(entries)
         if entries:
-            self._passed(Step.DECIDED)
+            self._passed(Phase.DECIDED)
         if drained:
-            self._watch.read_everything()
+            self._heartbeats.read_everything()
         elif entries:
-            self._watch.read_up_to(entries[-1][0])
+            self._heartbeats.read_up_to(entries[-1][0])
         return entries
 
     # -- commit, then act -----------------------------------------------------------------------------------------
@@ -273,22 +275,22 @@ class Controller:
         written = self._committer.commit(batches, answers)
         for name, error in written.refused.items():
             del batches[name]
-            self._outsiders.give_up(name, error)
-        self._actions.withdraw_confirmations(self._studies.suspended)
+            self._foreign.give_up(name, error)
+        self._effects.withdraw_confirmations(self._studies.suspended)
         for name, batch in batches.items():
             with self._studies.guarded(name):
-                self._actions.add(name, batch)
+                self._effects.add(name, batch)
                 if batch.changes.notes:
                     notify = self._studies[name].spec.notify
                     self._notifier.owe([Owed(name, note, notify) for note in batch.changes.notes])
         if written.seconds is not None:
-            self._passed(Step.COMMITTED)
+            self._passed(Phase.COMMITTED)
         self._studies.write_suspensions()
-        self._actions.confirmations |= self._intake.strangers()
-        self._actions.answer_commands((command.key, text) for command, text in written.answers.items())
+        self._effects.confirmations |= self._router.strangers()
+        self._effects.answer_commands((command.key, text) for command, text in written.answers.items())
         try:
-            self._actions.do()
-            self._tidings.tell(batches, at)
+            self._effects.do()
+            self._publisher.tell(batches, at)
             if self._outages.redis.lasts:
                 # A server that still answers may take nothing.
                 self._events.probe()
@@ -300,12 +302,12 @@ class Controller:
                 log_batch(name, batch)
         for engine in self._studies.close_ended():
             with self._studies.guarded(engine.name):
-                self._watch.forget(row.token for row in engine.attempts)
+                self._heartbeats.forget(row.token for row in engine.attempts)
                 self._checkpoints.throw_study(engine.uid)
                 self._artifacts.sweep(engine.sweep())
                 # Another run may wait for this one to end.
-                self._intake.rung |= engine.spec.run is not None
-        self._intake.rung |= bool(written.refused)
+                self._router.rung |= engine.spec.run is not None
+        self._router.rung |= bool(written.refused)
         self._observe(written, batches)
         self._folded = 0
         return written
@@ -342,34 +344,34 @@ class Controller:
 
     def _patience(self, now: float) -> float:
         """Returns how long the stream may be waited for, in seconds."""
-        if self._intake.rung:
+        if self._router.rung:
             return 0.0
-        return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, self._tidings.patience))
+        return max(0.0, min(self._heartbeat / 2, self._tidy_at - now, self._publisher.patience))
 
     def _tend(self, now: float) -> None:
         running = self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING)
-        if self._watch.doubtful(running, now):
+        if self._heartbeats.doubtful(running, now):
             if now >= self._probe_at:
                 # A runner that cannot be heard is not dead: a server that is full still answers, and takes nothing.
                 self._probe_at = now + self._heartbeat
                 self._events.probe()
-            if not self._events.drained and self._watch.wants_end and (end := self._events.end()) is not None:
+            if not self._events.drained and self._heartbeats.wants_end and (end := self._events.end()) is not None:
                 # There is more to read than is read at once. What a runner has said until now is in front of this.
-                self._watch.note_end(end, now)
-        for row in self._watch.silent(running):
+                self._heartbeats.note_end(end, now)
+        for row in self._heartbeats.silent(running):
             self._studies.lose(row, f"no sign of life from {row.slot}")
         self._count_slots()
         self._end_in_time()
         if now >= self._tidy_at:
-            self._tidy_at = now + self._watch.lease
-            self._outsiders.look()
-            self._intake.rung = True
+            self._tidy_at = now + self._heartbeats.lease
+            self._foreign.look()
+            self._router.rung = True
             self._events.read_pending_again()
-            if self._watch.trusted():
-                self._reconciler.resend_missing(lambda sent: self._watch.silence(sent) > self._watch.lease)
+            if self._heartbeats.trusted():
+                self._reconciler.resend_missing(lambda sent: self._heartbeats.silence(sent) > self._heartbeats.lease)
 
     def _looked(self) -> float:
-        return self._watch.at(self._clock.monotonic())
+        return self._heartbeats.at(self._clock.monotonic())
 
     def _count_slots(self) -> None:
         """Tells the studies that promote trials how many slots there are."""
@@ -392,11 +394,11 @@ class Controller:
         found = unavailable(error)
         if found is None or found.server != "redis":
             raise error
-        self._watch.fell_behind()
+        self._heartbeats.fell_behind()
         self._outages.redis.begin(found)
 
     def _connect(self) -> None:
-        self._watch.fell_behind()
+        self._heartbeats.fell_behind()
         self._events.prepare()
 
     def _take_up(self, name: str) -> None:
@@ -405,5 +407,5 @@ class Controller:
         now = self._clock.monotonic()
         for row in self._studies[name].attempts.in_state(AttemptState.RUNNING, AttemptState.STOPPING):
             # While it was suspended its runners were not listened to: a lease from now.
-            self._watch.hear(row.token, now)
+            self._heartbeats.hear(row.token, now)
         self._reconciler.reconcile()

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from contextlib import contextmanager
 from typing import TypeVar
 
-from orchestrator.control.engine_registry import Studies
-from orchestrator.control.ports import Artifacts, Broker, Checkpoints, Passed, Step, Stream
+from orchestrator.control.engine_registry import EngineRegistry
+from orchestrator.control.ports import Artifacts, Broker, Checkpoints, Phase, PhaseHook, Stream
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
 from tasks.contract import Confirmation
@@ -16,7 +16,7 @@ from tasks.server_errors import is_wrong_type, unavailable
 T = TypeVar("T")
 
 
-class Actions:
+class Effects:
     """Keeps what is to be done over a broken connection, for all of it can be done twice.
 
     Args:
@@ -39,8 +39,8 @@ class Actions:
         broker: Broker,
         checkpoints: Checkpoints,
         artifacts: Artifacts,
-        studies: Studies,
-        passed: Passed,
+        studies: EngineRegistry,
+        passed: PhaseHook,
         now: Callable[[], float],
     ) -> None:
         self._events = events
@@ -131,11 +131,11 @@ class Actions:
                 lambda items: self._events.confirm(dict(items)),
             )
             self.confirmations = {}
-            self._passed(Step.CONFIRMED)
+            self._passed(Phase.CONFIRMED)
         while self._revokes:
             self._broker.revoke(self._revokes[0].token)
             self._revokes.pop(0)
-            self._passed(Step.REVOKED)
+            self._passed(Phase.REVOKED)
         if self._answers:
             self._for_each(
                 self._answers,
@@ -143,7 +143,7 @@ class Actions:
                 lambda items: self._events.reply([answer.reply for _, answer in items]),
             )
             self._answers = []
-            self._passed(Step.REPLIED)
+            self._passed(Phase.REPLIED)
         blocked = []
         while self._sends and not self._holds_sends:
             send = self._sends[0]
@@ -157,12 +157,12 @@ class Actions:
                     blocked.append(send)
             self._sends.pop(0)
             self.sent[send.job.token] = self._now()
-            self._passed(Step.ENQUEUED)
+            self._passed(Phase.ENQUEUED)
         self._sends = blocked + self._sends
         while self._results:
             self._events.answer(*self._results[0])
             self._results.pop(0)
-            self._passed(Step.ANSWERED)
+            self._passed(Phase.ANSWERED)
 
     def _for_each(
         self, items: Collection[T], study_of: Callable[[T], str], tell: Callable[[Collection[T]], None]
@@ -181,4 +181,4 @@ class Actions:
         if self.acknowledge:
             self._events.acknowledge(self.acknowledge)
             self.acknowledge = {}
-            self._passed(Step.ACKNOWLEDGED)
+            self._passed(Phase.ACKNOWLEDGED)

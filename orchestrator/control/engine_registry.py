@@ -1,6 +1,6 @@
 """The studies at hand: an engine for each, which study an attempt is of, and everything that an engine is fed.
 
-What is done for one study is done inside ``Studies.guarded``: an error there suspends that study, and nothing
+What is done for one study is done inside ``EngineRegistry.guarded``: an error there suspends that study, and nothing
 else.
 """
 
@@ -19,7 +19,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.control import journal
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.journal import Journal, Record
-from orchestrator.control.ports import Books, Progress, Pruners, untold
+from orchestrator.control.ports import Progress, Pruners, StudyRepository, no_progress_hook
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch, Send
 from orchestrator.engine.state import Snapshot
@@ -38,7 +38,7 @@ MOST_HELD = 10_000
 """Inputs that are kept of a study that waits for its own pruner."""
 
 
-class Studies:
+class EngineRegistry:
     """Holds the engines, and records what they are fed if that is wanted.
 
     Args:
@@ -53,7 +53,12 @@ class Studies:
     """
 
     def __init__(
-        self, store: Books, record: Journal | None, clock: Clock, pruners: Pruners, progress: Progress = untold
+        self,
+        store: StudyRepository,
+        record: Journal | None,
+        clock: Clock,
+        pruners: Pruners,
+        progress: Progress = no_progress_hook,
     ) -> None:
         self._store = store
         self._record = record

@@ -6,9 +6,9 @@ import logging
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.batch_log import of_trial
-from orchestrator.control.effects import Actions
-from orchestrator.control.engine_registry import Studies
-from orchestrator.control.liveness import Slots, Watch
+from orchestrator.control.effects import Effects
+from orchestrator.control.engine_registry import EngineRegistry
+from orchestrator.control.liveness import HeartbeatTracker, SlotTracker
 from orchestrator.control.ports import Stream
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.study import StudyEngine
@@ -28,14 +28,14 @@ LONGEST = 65_536
 """The most characters that are kept of an entry of the stream that could not be read."""
 
 
-class Intake:
+class EventRouter:
     """Gives every event to its study, and keeps aside what is none.
 
     Args:
         events: The stream, for what is kept aside.
         studies: The studies at hand.
-        watch, slots: Who is told of signs of life.
-        actions: Takes the confirmations that nothing has to be committed for.
+        heartbeats, slots: Who is told of signs of life.
+        effects: Takes the confirmations that nothing has to be committed for.
         only: Name of the one study to look after; all of them when empty.
         clock: Time.
         keyring: Verifies what comes.
@@ -48,19 +48,19 @@ class Intake:
     def __init__(
         self,
         events: Stream,
-        studies: Studies,
-        watch: Watch,
-        slots: Slots,
-        actions: Actions,
+        studies: EngineRegistry,
+        heartbeats: HeartbeatTracker,
+        slots: SlotTracker,
+        effects: Effects,
         only: str,
         clock: Clock,
         keyring: Keyring = UNSIGNED,
     ) -> None:
         self._events = events
         self._studies = studies
-        self._watch = watch
+        self._heartbeats = heartbeats
         self._slots = slots
-        self._actions = actions
+        self._effects = effects
         self._only = only
         self._clock = clock
         self._keyring = keyring
@@ -126,7 +126,7 @@ class Intake:
         row = engine.attempts[event.token]
         if isinstance(event.body, Alive):
             if row.verdict or event.runner != row.runner:
-                self._actions.confirmations[event.token] = engine.attempts.confirmation(event.token)
+                self._effects.confirmations[event.token] = engine.attempts.confirmation(event.token)
             elif row.state == AttemptState.RUNNING:
                 self._note_silence(engine, row, event.body)
         elif isinstance(event.body, Lost):
@@ -143,7 +143,7 @@ class Intake:
                 raise
         # After the fold: a runner's first event is what binds it, at once or when the study's own pruner has answered.
         if event.runner and row.runner in (None, "", event.runner):
-            self._watch.hear(event.token, self._clock.monotonic())
+            self._heartbeats.hear(event.token, self._clock.monotonic())
 
     def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Alive) -> None:
         paces = self._paces.setdefault(engine.uid, Paces())

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class Watch:
+class HeartbeatTracker:
     """How long each runner has been silent, as far as the stream has been read.
 
     What a runner says is heard when it is read, which may be long after it was said. So silence is counted up to a
@@ -125,15 +125,15 @@ def place(entry: bytes) -> tuple[int, int]:
     return int(milliseconds), int(number or 0)
 
 
-class Slots:
+class SlotTracker:
     """Which slots there are, by the signs of life of their keepers, idle ones included.
 
     Args:
-        watch: Tells for how long they have been silent.
+        heartbeats: Tells for how long they have been silent.
     """
 
-    def __init__(self, watch: Watch) -> None:
-        self._watch = watch
+    def __init__(self, heartbeats: HeartbeatTracker) -> None:
+        self._heartbeats = heartbeats
         self._heard: dict[str, tuple[float, Alive]] = {}
 
     def hear(self, body: Alive, now: float) -> None:
@@ -142,12 +142,12 @@ class Slots:
         if body.trouble and (before is None or not before[1].trouble):
             about = {"action": "host_without_room"}
             log.warning("slot %s of %s takes no trials for now: %s", body.slot, body.host, body.trouble, extra=about)
-        self._heard[body.slot] = (self._watch.at(now), body)
+        self._heard[body.slot] = (self._heartbeats.at(now), body)
 
     def forget_silent(self) -> None:
         """Drops the slots that have been silent for longer than the lease."""
         for slot in [
-            slot for slot, (heard, _) in self._heard.items() if self._watch.silence(heard) > self._watch.lease
+            slot for slot, (heard, _) in self._heard.items() if self._heartbeats.silence(heard) > self._heartbeats.lease
         ]:
             del self._heard[slot]
 

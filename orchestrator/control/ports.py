@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator.sampling.remote_pruner import Answer, Question
 
 
-class Step(StrEnum):
+class Phase(StrEnum):
     """The places between two steps of a round; a control plane that dies at any of them loses nothing."""
 
     READ = "read"
@@ -52,15 +52,15 @@ Progress = Callable[[], None]
 """Called whenever the loop has done something, however small, and while it waits for a server."""
 
 
-def untold() -> None:
+def no_progress_hook() -> None:
     """Takes no notice of progress."""
 
 
-Passed = Callable[[Step], None]
+PhaseHook = Callable[[Phase], None]
 """Called at each step."""
 
 
-def unwatched(step: Step) -> None:
+def no_hook(step: Phase) -> None:
     """Lets every step pass."""
     del step
 
@@ -81,7 +81,7 @@ class Stream(Protocol):
         """Returns the next entries, oldest first, waiting at most ``wait`` seconds for the first.
 
         Raises:
-            Wiped: there is no group.
+            ConsumerGroupMissing: there is no group.
         """
 
     def read_pending_again(self) -> None:
@@ -126,7 +126,7 @@ class Broker(Protocol):
         """Returns the attempts whose tasks wait in these queues."""
 
 
-class Books(Protocol):
+class StudyRepository(Protocol):
     """The database, as its one writer uses it."""
 
     def commit(

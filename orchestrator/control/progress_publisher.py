@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from orchestrator.control.engine_registry import Studies
+from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Stream
 from orchestrator.engine.outputs import Batch
 
@@ -13,7 +13,7 @@ PROGRESS_SECONDS = 0.1
 """Between two tellings of how far a study is, at the least, where nothing else is to be told."""
 
 
-class Tidings:
+class ProgressPublisher:
     """Tells; nothing of it has to arrive.
 
     Args:
@@ -21,7 +21,7 @@ class Tidings:
         studies: The studies at hand.
     """
 
-    def __init__(self, events: Stream, studies: Studies) -> None:
+    def __init__(self, events: Stream, studies: EngineRegistry) -> None:
         self._events = events
         self._studies = studies
         self._owed: set[str] = set()

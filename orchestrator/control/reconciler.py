@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.control.effects import Actions
-from orchestrator.control.engine_registry import Studies
+from orchestrator.control.effects import Effects
+from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Broker
 from orchestrator.model.lifecycle import AttemptState
 
@@ -15,13 +15,13 @@ class Reconciler:
 
     Args:
         studies: The studies at hand.
-        actions: What is about to be done.
+        effects: What is about to be done.
         broker: Where tasks wait for slots.
     """
 
-    def __init__(self, studies: Studies, actions: Actions, broker: Broker) -> None:
+    def __init__(self, studies: EngineRegistry, effects: Effects, broker: Broker) -> None:
         self._studies = studies
-        self._actions = actions
+        self._effects = effects
         self._broker = broker
 
     def reconcile(self) -> None:
@@ -29,7 +29,7 @@ class Reconciler:
         for engine in self._studies:
             with self._studies.guarded(engine.name):
                 for row in engine.attempts.in_state(*AttemptState):
-                    self._actions.confirmations[row.token] = engine.attempts.confirmation(row.token)
+                    self._effects.confirmations[row.token] = engine.attempts.confirmation(row.token)
         self.resend_missing(lambda _: True)
 
     def resend_missing(self, overdue: Callable[[float], bool]) -> None:
@@ -42,11 +42,11 @@ class Reconciler:
             overdue: Whether what this control plane has sent at that time should have started.
         """
         rows = self._studies.live(AttemptState.SENT)
-        times = self._actions.sent
+        times = self._effects.sent
         for token in times.keys() - {row.token for row in rows}:
             del times[token]
         sent = [row for row in rows if row.token not in times or overdue(times[row.token])]
-        on_its_way = self._actions.on_its_way()
+        on_its_way = self._effects.on_its_way()
         if not sent:
             return
         queues = {engine.spec.queue for engine in self._studies}

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
-from orchestrator.control.engine_registry import Studies
+from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Artifacts, Calendar, Checkpoints, Reports
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Sweep
@@ -18,7 +18,7 @@ from orchestrator.model.suspension import describe
 log = logging.getLogger(__name__)
 
 
-class Aftercare:
+class RunCleanup:
     """Looks after runs that are over. Each step can be done again, and is, by whoever leads next.
 
     A study is deleted in three steps: it is noted that it goes; its files go; its rows go, once the files are gone. So
@@ -34,7 +34,7 @@ class Aftercare:
     def __init__(
         self,
         calendar: Calendar,
-        studies: Studies,
+        studies: EngineRegistry,
         checkpoints: Checkpoints,
         artifacts: Artifacts,
         reports: Reports,

@@ -11,9 +11,9 @@ from typing import Any, TypeGuard
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
-from orchestrator.control.engine_registry import Studies
-from orchestrator.control.ports import Books, Calendar, Pruners
-from orchestrator.control.run_cleanup import Aftercare
+from orchestrator.control.engine_registry import EngineRegistry
+from orchestrator.control.ports import Calendar, Pruners, StudyRepository
+from orchestrator.control.run_cleanup import RunCleanup
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.control.warm_start import inherit
 from orchestrator.model.commands import Command
@@ -52,7 +52,7 @@ class _Order:
         return Slot(self.schedule, self.planned, state, name, now, self.manual, reason)
 
 
-class Scheduling:
+class ScheduledRuns:
     """Applies the commands of beats and of people who want a run now, and begins what waits.
 
     Whatever it does can be done again: a slot that something is written of is not decided on a second time.
@@ -64,7 +64,7 @@ class Scheduling:
         clock: Time: the one by which a slot has come, whatever the clock of a beat says.
         settle: Commits what the studies have staged.
         check_notify: Refuses a spec that names whom nobody could tell.
-        aftercare: What is done when a run has ended.
+        cleanup: What is done when a run has ended.
         pruners: Where pruner classes of the user's own are made.
 
     Attributes:
@@ -74,12 +74,12 @@ class Scheduling:
     def __init__(
         self,
         calendar: Calendar,
-        store: Books,
-        studies: Studies,
+        store: StudyRepository,
+        studies: EngineRegistry,
         clock: Clock,
         settle: Callable[[], object],
         check_notify: Callable[[Spec], None],
-        aftercare: Aftercare,
+        cleanup: RunCleanup,
         pruners: Pruners,
     ) -> None:
         self._calendar = calendar
@@ -88,7 +88,7 @@ class Scheduling:
         self._clock = clock
         self._settle = settle
         self._check_notify = check_notify
-        self._aftercare = aftercare
+        self._cleanup = cleanup
         self._pruners = pruners
         self.waits_for_pruner = False
         self._due = math.inf
@@ -96,7 +96,7 @@ class Scheduling:
     @property
     def has_news(self) -> bool:
         """Whether there is something to tend to, or the time has come of what was asked for too early."""
-        return self._aftercare.has_news or self._clock.wall() >= self._due
+        return self._cleanup.has_news or self._clock.wall() >= self._due
 
     def define(self, command: Command) -> dict[str, Any]:
         """Notes which timetable a schedule has."""
@@ -142,7 +142,7 @@ class Scheduling:
         """Looks after the runs that have ended, and begins those that waited for them."""
         self.waits_for_pruner = False
         there = self._calendar.open()
-        self._aftercare.tend(there)
+        self._cleanup.tend(there)
         waiting = [run.slot for run in there if run.slot.state == "waiting"]
         for schedule in dict.fromkeys(slot.schedule for slot in waiting):
             for slot in [each for each in waiting if each.schedule == schedule]:

@@ -27,7 +27,7 @@ from orchestrator.control.background_deleter import CheckpointBin
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
 from orchestrator.control.lease_renewal import Renewal
-from orchestrator.control.ports import Passed, Progress, Step, unwatched
+from orchestrator.control.ports import Phase, PhaseHook, Progress, no_hook
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.report_requests import Reports
 from orchestrator.control.rounds import Observer, unobserved
@@ -52,14 +52,14 @@ STANDBY_SECONDS = 1.0
 class _Seams:
     """What a loop is given beside the servers."""
 
-    passed: Passed
+    passed: PhaseHook
     observer: Observer
     notifier: Notifier
     clock: Clock
     outages: Outages
     progress: Progress
 
-    def pass_step(self, step: Step) -> None:
+    def pass_step(self, step: Phase) -> None:
         self.progress()
         self.passed(step)
 
@@ -71,7 +71,7 @@ def serve(
     *,
     only: str = "",
     record: Path | None = None,
-    passed: Passed = unwatched,
+    passed: PhaseHook = no_hook,
     metrics: Endpoint | None = None,
     policy: Policy | None = None,
     clock: Clock | None = None,

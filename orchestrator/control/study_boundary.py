@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.common.errors import ForeignWrite, NotTheWriter, StudyGone, Wiped
+from orchestrator.common.errors import ConsumerGroupMissing, ForeignWrite, NotTheWriter, StudyGone
 from tasks.server_errors import unavailable
 
 
@@ -10,7 +10,7 @@ class Unsettled(Exception):
     """Not all of what was staged is written; what was to be based on it is done anew, later."""
 
 
-_OF_THE_ROUND = (NotTheWriter, ForeignWrite, StudyGone, Unsettled, Wiped)
+_OF_THE_ROUND = (NotTheWriter, ForeignWrite, StudyGone, Unsettled, ConsumerGroupMissing)
 """What the loop knows how to go on from."""
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from orchestrator.model.attribute_keys import FIXED, SOURCE
 from orchestrator.model.progress_events import OtherSource
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.constraints import PREFIX
 from tasks.contract import Attribute, Failed, StudyAttribute
 from tasks.storable import OURS, RESERVED, check_extent, check_name
 
 
-def annotate(mirror: Mirror, number: int, body: Attribute) -> bool:
+def annotate(storage: StagedStorage, number: int, body: Attribute) -> bool:
     """Sets what the objective set: an attribute, or a constraint, of which the first value counts.
 
     Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study, and
@@ -27,22 +27,22 @@ def annotate(mirror: Mirror, number: int, body: Attribute) -> bool:
     if body.kind == "user":
         if body.key in RESERVED:
             return False
-        mirror.set_trial_user_attr(number, body.key, value)
+        storage.set_trial_user_attr(number, body.key, value)
         return True
     if body.kind == "system":
         if body.key.startswith(OURS) or body.key == FIXED:
             return False
-        mirror.set_trial_system_attr(number, body.key, value)
+        storage.set_trial_system_attr(number, body.key, value)
         return True
     if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         return False
     key = PREFIX + body.key
-    if key not in mirror.get_trial(number).system_attrs:
-        mirror.set_trial_system_attr(number, key, float(value))
+    if key not in storage.get_trial(number).system_attrs:
+        storage.set_trial_system_attr(number, key, float(value))
     return True
 
 
-def annotate_study(mirror: Mirror, body: StudyAttribute) -> bool:
+def annotate_study(storage: StagedStorage, body: StudyAttribute) -> bool:
     """Sets what an objective set of its study; returns whether that could be set."""
     try:
         value = _read(body)
@@ -51,9 +51,9 @@ def annotate_study(mirror: Mirror, body: StudyAttribute) -> bool:
     if body.key.startswith(OURS):
         return False
     if body.kind == "user":
-        mirror.set_study_user_attr(0, body.key, value)
+        storage.set_study_user_attr(0, body.key, value)
     else:
-        mirror.set_study_system_attr(0, body.key, value)
+        storage.set_study_system_attr(0, body.key, value)
     return True
 
 
@@ -80,11 +80,11 @@ class Sources:
     """The sources that the objective had in the trials of one study.
 
     Args:
-        mirror: The study.
+        storage: The study.
     """
 
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror = mirror
+    def __init__(self, storage: StagedStorage) -> None:
+        self._storage = storage
         # Number of the first trial that had it, by digest; the study's first one comes first.
         self._numbers: dict[str, int] = {}
 
@@ -100,6 +100,6 @@ class Sources:
             if self._numbers:
                 news = OtherSource(number=number, first=next(iter(self._numbers.values())), digest=digest)
             self._numbers[digest] = number
-        if SOURCE not in self._mirror.get_trial(number).user_attrs:
-            self._mirror.set_trial_user_attr(number, SOURCE, digest)
+        if SOURCE not in self._storage.get_trial(number).user_attrs:
+            self._storage.set_trial_user_attr(number, SOURCE, digest)
         return news

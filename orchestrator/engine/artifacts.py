@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial
 
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.sampling.best_trials import rank
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import is_artifact_of
 from tasks.contract import ArtifactRef
 
@@ -35,16 +35,16 @@ class Artifacts:
     Files that an objective has put into a store of its own are recorded, and never deleted.
 
     Args:
-        mirror: Holds the trials, their records among them; takes the changes.
+        storage: Holds the trials, their records among them; takes the changes.
     """
 
-    def __init__(self, mirror: Mirror) -> None:
-        self._mirror = mirror
+    def __init__(self, storage: StagedStorage) -> None:
+        self._storage = storage
         self._of: dict[int, list[Kept]] = {}
         self._ids: set[str] = set()
         self._discarded: list[str] = []
         self._settled = False
-        for trial in mirror.get_all_trials(0, deepcopy=False):
+        for trial in storage.get_all_trials(0, deepcopy=False):
             if found := kept_of(trial):
                 self._of[trial.number] = found
             self._ids.update(key.removeprefix(RECORD) for key in trial.system_attrs if key.startswith(RECORD))
@@ -65,13 +65,13 @@ class Artifacts:
             "encoding": ref.encoding,
         }
         # As text within the JSON, which is how Optuna writes it.
-        self._mirror.set_record(row.trial, RECORD + ref.id, json.dumps(meta))
+        self._storage.set_record(row.trial, RECORD + ref.id, json.dumps(meta))
         if ours:
             files = self._of.setdefault(row.trial, [])
             for older in [each for each in files if (each.kind, each.filename) == (ref.kind, ref.filename)]:
                 self._drop(row.trial, older)
             self._of.setdefault(row.trial, files).append(Kept(ref.id, ref.filename, ref.kind, at))
-            self._mirror.set_record(row.trial, KEPT + ref.id, {"kind": ref.kind, "size": ref.size, "at": at})
+            self._storage.set_record(row.trial, KEPT + ref.id, {"kind": ref.kind, "size": ref.size, "at": at})
             self._settled = False
         return True
 
@@ -96,7 +96,7 @@ class Artifacts:
         if keep_models is None:
             return
         holders = [number for number, files in self._of.items() if any(each.kind == "model" for each in files)]
-        ended = [trial for trial in map(self._mirror.get_trial, holders) if trial.state.is_finished()]
+        ended = [trial for trial in map(self._storage.get_trial, holders) if trial.state.is_finished()]
         good, others = rank(ended, maximize=maximize)
         best = {trial.number for trial in [*good, *others][:keep_models]}
         for trial in ended:
@@ -115,7 +115,7 @@ class Artifacts:
 
     def _drop(self, number: int, kept: Kept) -> None:
         for prefix in (RECORD, KEPT):
-            self._mirror.set_record(number, prefix + kept.id, None)
+            self._storage.set_record(number, prefix + kept.id, None)
         self._ids.discard(kept.id)
         self._of[number].remove(kept)
         if not self._of[number]:

@@ -100,13 +100,13 @@ class Attempts:
             self._figures.gaps.append(body.gap)
         return True
 
-    def obey(self, row: AttemptRow, body: Stopped) -> None:
+    def record_stop(self, row: AttemptRow, body: Stopped) -> None:
         """Takes in how long it took until the training code was left."""
         row.latency, row.signal_latency = body.latency, body.signal_latency
         if row.verdict == "pruned" and body.latency is not None:
             self._figures.latencies.append(body.latency)
 
-    def condemn(self, row: AttemptRow, cause: str, step: int | None, at: float) -> bool:
+    def set_verdict(self, row: AttemptRow, cause: str, step: int | None, at: float) -> bool:
         """Puts out a verdict: whoever runs this attempt has to stop. The first verdict stays."""
         if not self.move(row, AttemptEvent.VERDICT, at):
             return False

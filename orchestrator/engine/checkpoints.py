@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.model.changeset import CheckpointRow
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.contract import CheckpointRef
 
 KEPT = 2
@@ -16,12 +16,12 @@ class Checkpoints:
     """Stages rows of what was saved, and gathers the locations of what may be deleted once that is committed.
 
     Args:
-        mirror: Takes the changes.
+        storage: Takes the changes.
         rows: What is stored, oldest first.
     """
 
-    def __init__(self, mirror: Mirror, rows: Iterable[CheckpointRow]) -> None:
-        self._mirror = mirror
+    def __init__(self, storage: StagedStorage, rows: Iterable[CheckpointRow]) -> None:
+        self._storage = storage
         self._of: dict[int, list[CheckpointRow]] = {}
         self._discarded: list[str] = []
         for row in rows:
@@ -45,7 +45,7 @@ class Checkpoints:
         # A location names attempt and step, so the same one again is the same file, saved anew.
         kept[:] = [each for each in kept if each.location != row.location]
         kept.append(row)
-        self._mirror.changes.checkpoints.append(row)
+        self._storage.changes.checkpoints.append(row)
         while len(kept) > KEPT:
             self._drop(kept.pop(0))
 
@@ -65,5 +65,5 @@ class Checkpoints:
         return discarded
 
     def _drop(self, row: CheckpointRow) -> None:
-        self._mirror.changes.discarded.append((row.trial, row.location))
+        self._storage.changes.discarded.append((row.trial, row.location))
         self._discarded.append(row.location)

@@ -61,7 +61,7 @@ def fold(core: Core, event: Event, at: float) -> bool:
     elif isinstance(body, Started) and event.seq == 1 and core.attempts.bind(row, event.runner, body, at):
         row.acknowledged = 1
         if row.number == 1 and core.runs(row):
-            core.trials.mirror.start_trial(row.trial)
+            core.trials.storage.start_trial(row.trial)
     elif event.runner != row.runner:
         core.counts["stale"] += 1
         # While nobody is bound, what this one says comes again behind its start.
@@ -110,7 +110,7 @@ def _accept(core: Core, row: AttemptRow, event: Event, at: float) -> None:
             if _runs_or_counts_late(core, row) and not core.trials.annotate(row.trial, body):
                 core.counts["unreadable"] += 1
         case StudyAttribute():
-            if _runs_or_counts_late(core, row) and not annotate_study(core.trials.mirror, body):
+            if _runs_or_counts_late(core, row) and not annotate_study(core.trials.storage, body):
                 core.counts["unreadable"] += 1
         case EnqueueTrial():
             if _runs_or_counts_late(core, row) and not core.trials.enqueue_within(body):
@@ -124,7 +124,7 @@ def _accept(core: Core, row: AttemptRow, event: Event, at: float) -> None:
         case Paused():
             _paused(core, row, at)
         case Stopped():
-            core.attempts.obey(row, body)
+            core.attempts.record_stop(row, body)
             _left(core, row, "obeyed", at)
         case Released():
             _left(core, row, "released", at)
@@ -149,14 +149,14 @@ def decide(core: Core, row: AttemptRow, decision: Decision, at: float) -> None:
     """Does what a rule decided about the trial of a live attempt."""
     if decision.prune:
         core.trials.prune(row.trial, decision, at)
-        core.condemn(row, "pruned", decision.step, at)
+        core.stop_attempt(row, "pruned", decision.step, at)
 
 
 def _suggest(core: Core, row: AttemptRow, seq: int, body: Suggest) -> None:
     if not _runs_or_counts_late(core, row):
         return
     try:
-        value = core.trials.asker.suggest(row.trial, body.name, body.distribution)
+        value = core.trials.sampler.suggest(row.trial, body.name, body.distribution)
         reply = Reply(runner=row.runner, seq=seq, name=body.name, value=value)
     except SamplerFailed as error:
         reply = Reply(runner=row.runner, seq=seq, name=body.name, error=str(error))
@@ -167,7 +167,7 @@ def _suggest(core: Core, row: AttemptRow, seq: int, body: Suggest) -> None:
 def _look(core: Core, row: AttemptRow, seq: int) -> None:
     """Shows the study as it is at this place in the order of events."""
     if _runs_or_counts_late(core, row):
-        core.answers.append(Answer(view(core.trials.mirror, row.runner, seq)))
+        core.answers.append(Answer(view(core.trials.storage, row.runner, seq)))
 
 
 def _checkpoint(core: Core, row: AttemptRow, body: Checkpoint, at: float) -> None:
@@ -184,11 +184,11 @@ def _stop_study(core: Core, at: float) -> None:
     if core.state in ENDED:
         core.counts["late"] += 1
         return
-    core.wind_down("the objective stopped the study", at)
+    core.stop_starting_trials("the objective stopped the study", at)
 
 
 def _finished(core: Core, row: AttemptRow, body: Finished, at: float) -> None:
-    core.close(row, "finished", at)
+    core.end_attempt(row, "finished", at)
     if not core.trials.is_open(row.trial):
         # Pruned at an earlier step while this was on its way; what was decided first stays.
         core.counts["late"] += 1
@@ -197,16 +197,16 @@ def _finished(core: Core, row: AttemptRow, body: Finished, at: float) -> None:
     elif len(body.values) != len(core.spec.objectives) or any(map(math.isnan, body.values)):
         message = f"{list(body.values)} is not a number for each of {len(core.spec.objectives)} objectives"
         cause: FailureCause = "nan" if any(map(math.isnan, body.values)) else "value"
-        core.again(row, at, Failed(cause=cause, error="ValueError", message=message))
+        core.retry_attempt(row, at, Failed(cause=cause, error="ValueError", message=message))
     else:
         core.trials.complete(row.trial, list(body.values), at)
 
 
 def _failed(core: Core, row: AttemptRow, body: Failed, at: float) -> None:
-    core.close(row, f"{body.cause}: {body.error}", at)
+    core.end_attempt(row, f"{body.cause}: {body.error}", at)
     if not core.trials.is_open(row.trial):
         return
-    core.again(row, at, body)
+    core.retry_attempt(row, at, body)
     if body.cause in _ENDS_THE_STUDY:
         core.end("failed", body.message, at)
 
@@ -222,8 +222,8 @@ def _paused(core: Core, row: AttemptRow, at: float) -> None:
 
 def _left(core: Core, row: AttemptRow, cause: str, at: float) -> None:
     """A runner has left without having finished: by verdict, or because its worker shuts down."""
-    core.close(row, cause, at)
-    core.again(row, at)
+    core.end_attempt(row, cause, at)
+    core.retry_attempt(row, at)
 
 
 def _revoked(core: Core, row: AttemptRow, body: Revoked, at: float) -> None:
@@ -232,9 +232,9 @@ def _revoked(core: Core, row: AttemptRow, body: Revoked, at: float) -> None:
     # Of one that trains, only the worker that has it can tell whether it is to be stopped, too.
     if row.state == AttemptState.PAUSED or (row.state == AttemptState.RUNNING and not body.running):
         return
-    core.condemn(row, "revoked", None, at)
+    core.stop_attempt(row, "revoked", None, at)
     if not body.running:
-        core.close(row, "revoked before it started", at)
+        core.end_attempt(row, "revoked before it started", at)
     message = "stopped by a person: its task was revoked"
     core.trials.fail(row.trial, Failed(cause="revoked", error="Revoked", message=message), at)
 

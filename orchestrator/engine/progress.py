@@ -40,10 +40,10 @@ def progress(engine: StudyEngine) -> Progress:
                 epochs=engine.trials.lengths.of(row.trial),
                 step=next(reversed(values), None),
                 value=values[next(reversed(values))] if values else None,
-                silent=None if (silence := engine.silence(row.trial)) is None else engine.mirror.now - silence.since,
+                silent=None if (silence := engine.silence(row.trial)) is None else engine.storage.now - silence.since,
                 pace=None if silence is None else silence.pace,
             )
             for row in running
-            if (values := engine.mirror.get_trial(row.trial).intermediate_values) is not None
+            if (values := engine.storage.get_trial(row.trial).intermediate_values) is not None
         ),
     )

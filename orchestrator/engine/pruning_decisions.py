@@ -19,7 +19,7 @@ from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.sampling.pruner_host import RULE, build_rule
 from orchestrator.sampling.pruner_host import SHADOW as SHADOW_RULE
 from orchestrator.sampling.remote_pruner import WRITES, Answer, Remote, RemoteRule, observe
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.trial_sampler import derive
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner_table import PrunerTable
@@ -36,16 +36,18 @@ class Rules:
     Args:
         spec: The search.
         seed: Where the draw of audited trials comes from.
-        mirror: Takes the changes.
-        study: The mirror as a study, for Optuna's own pruners.
+        storage: Takes the changes.
+        study: The storage as a study, for Optuna's own pruners.
         remote: Takes what the rules of the user's own classes are told and asked; ``None`` where there are none.
 
     Attributes:
         promotion: The rule, where it promotes trials.
     """
 
-    def __init__(self, spec: Spec, seed: int, mirror: Mirror, study: optuna.Study, remote: Remote | None) -> None:
-        self._mirror = mirror
+    def __init__(
+        self, spec: Spec, seed: int, storage: StagedStorage, study: optuna.Study, remote: Remote | None
+    ) -> None:
+        self._storage = storage
         self._seed = seed
         self._audit = spec.audit
         self._maximize = spec.direction == "maximize"
@@ -118,7 +120,7 @@ class Rules:
         number = self._remote.take_answer(answer)
         for method, arguments in answer.writes:
             if method in WRITES:
-                getattr(self._mirror, method)(*arguments)
+                getattr(self._storage, method)(*arguments)
         self._take_shadow(number, answer.decisions.get(SHADOW_RULE), at)
         decision = answer.decisions.get(RULE)
         if self._undecided is not None:
@@ -166,7 +168,7 @@ class Rules:
 
     def stage(self, number: int, action: DecisionAction, decision: Decision, at: float) -> None:
         """Stages a decision that did something."""
-        self._mirror.changes.decisions.append(_row(number, action, decision, at))
+        self._storage.changes.decisions.append(_row(number, action, decision, at))
 
     def brackets(self) -> tuple[int, int, int] | None:
         """Returns hyperband's (min_resource, max_resource, reduction_factor), once they are settled."""
@@ -176,8 +178,8 @@ class Rules:
         return rule.min_resource, rule.max_resource, rule.reduction_factor
 
     def _keep(self, number: int, key: str, action: DecisionAction, decision: Decision, at: float) -> None:
-        reports = len(self._mirror.get_trial(number).intermediate_values)
-        self._mirror.set_trial_user_attr(number, key, attribute(decision) | {"reports": reports})
+        reports = len(self._storage.get_trial(number).intermediate_values)
+        self._storage.set_trial_user_attr(number, key, attribute(decision) | {"reports": reports})
         self.stage(number, action, decision, at)
 
     def _note_closest(self, number: int, decision: Decision, at: float) -> None:
@@ -186,7 +188,7 @@ class Rules:
         margin = self._margin(decision.value, decision.threshold)
         if margin < self._closest.get(number, math.inf):
             self._closest[number] = margin
-            self._mirror.changes.closest[number] = _row(number, "keep", decision, at)
+            self._storage.changes.closest[number] = _row(number, "keep", decision, at)
 
     def _margin(self, value: float | None, threshold: float | None) -> float:
         """How far a value is on the good side; infinite where that cannot be said."""
@@ -196,20 +198,20 @@ class Rules:
         return math.inf if math.isnan(margin) else margin
 
     def _stage_attributes(self, number: int) -> None:
-        stored = self._mirror.get_trial(number).system_attrs
+        stored = self._storage.get_trial(number).system_attrs
         attributes: dict[str, Any] = self._rule.attributes(number)
         if self._shadow is not None:
             attributes = attributes | {_PREFIX + key: kept for key, kept in self._shadow.attributes(number).items()}
         for key, kept in attributes.items():
             if stored.get(key) != kept and not (kept != kept and key in stored):
-                self._mirror.set_trial_system_attr(number, key, kept)
+                self._storage.set_trial_system_attr(number, key, kept)
         self._stage_study_attributes()
 
     def _stage_study_attributes(self) -> None:
         if (settled := self._study_attributes()) != self._settled:
             self._settled = settled
             for key, value in settled.items():
-                self._mirror.set_study_system_attr(0, key, value)
+                self._storage.set_study_system_attr(0, key, value)
 
     def _study_attributes(self) -> dict[str, Any]:
         attributes = dict(self._rule.study_attributes())

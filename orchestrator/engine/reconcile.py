@@ -11,9 +11,9 @@ def adopt(core: Core, at: float) -> None:
     an attempt whose trial has ended was overtaken by another program's verdict and has to stop."""
     for row in core.attempts.in_state(*WAITING, AttemptState.RUNNING, AttemptState.PAUSED):
         if not core.trials.is_open(row.trial):
-            core.condemn(row, "ended elsewhere", None, at)
+            core.stop_attempt(row, "ended elsewhere", None, at)
             if not row.runner or row.state == AttemptState.PAUSED:
-                core.close(row, "ended elsewhere", at)
+                core.end_attempt(row, "ended elsewhere", at)
     known = {row.trial for row in core.attempts}
     unattended = [number for number in core.trials.running() if core.attempts.live(number) is None]
     for number in unattended:

@@ -10,7 +10,7 @@ from orchestrator.sampling.trial_sampler import SamplerFailed
 _OCCUPYING = (AttemptState.QUEUED, AttemptState.SENT, AttemptState.RUNNING, AttemptState.STOPPING)
 
 
-def go_on(core: Core, at: float) -> None:
+def advance(core: Core, at: float) -> None:
     """Asks, promotes, sends and ends, as far as the state now allows. Changes nothing when nothing is due."""
     if core.trials.trouble:
         core.end("failed", core.trials.trouble, at)
@@ -18,7 +18,7 @@ def go_on(core: Core, at: float) -> None:
         # The trials there are is all there will be, as far as is known.
         core.trials.expect_configurations(core.trials.taken)
     if core.state == "running" and (limit := reached(core, at)):
-        core.wind_down(limit, at)
+        core.stop_starting_trials(limit, at)
     if core.state not in ("running", "ending"):
         return
     try:
@@ -73,7 +73,7 @@ def _is_spent(core: Core) -> bool:
     if core.trials.taken >= core.budget:
         return True
     # What was enqueued is tried, whatever is left to sample.
-    return not core.trials.within and core.trials.asker.is_exhausted()
+    return not core.trials.within and core.trials.sampler.is_exhausted()
 
 
 def _may_send(core: Core) -> bool:

@@ -72,13 +72,13 @@ class Core:
         self._counted: Counter[str] = Counter()
         self.attempts = Attempts(snapshot.uid, snapshot.attempts)
         self.trials = Trials(self.spec, snapshot.seed)
-        with self.trials.mirror.loading():
+        with self.trials.storage.loading():
             for key, value in snapshot.study_user_attrs.items():
-                self.trials.mirror.set_study_user_attr(0, key, value)
+                self.trials.storage.set_study_user_attr(0, key, value)
         errors = self.trials.restore(snapshot.trials, snapshot.study_system_attrs, snapshot.closest)
         self.errors = [error for error in errors if error not in self.spec.catch]
-        self.checkpoints = Checkpoints(self.trials.mirror, snapshot.checkpoints)
-        self.artifacts = Artifacts(self.trials.mirror)
+        self.checkpoints = Checkpoints(self.trials.storage, snapshot.checkpoints)
+        self.artifacts = Artifacts(self.trials.storage)
         self.sends: list[Send] = []
         self.revokes: list[Revoke] = []
         self.answers: list[Answer] = []
@@ -104,23 +104,23 @@ class Core:
 
     # -- attempts
 
-    def condemn(self, row: AttemptRow, cause: str, step: int | None, at: float) -> None:
+    def stop_attempt(self, row: AttemptRow, cause: str, step: int | None, at: float) -> None:
         """Puts out a verdict, and rings whoever runs the attempt."""
-        if self.attempts.condemn(row, cause, step, at):
+        if self.attempts.set_verdict(row, cause, step, at):
             self.revokes.append(Revoke(row.token))
 
-    def close(self, row: AttemptRow, cause: str, at: float) -> None:
+    def end_attempt(self, row: AttemptRow, cause: str, at: float) -> None:
         """The attempt is over."""
         if self.attempts.move(row, AttemptEvent.END, at):
             row.cause = cause
 
     def withdraw(self, row: AttemptRow, at: float) -> None:
         """Takes back an attempt that nobody has started. A trial that never started ends with it."""
-        self.condemn(row, "not started", None, at)
-        self.close(row, "not started", at)
+        self.stop_attempt(row, "not started", None, at)
+        self.end_attempt(row, "not started", at)
         self.trials.withdraw(row.trial, "not started", at)
 
-    def again(self, row: AttemptRow, at: float, failure: Failed | None = None) -> None:
+    def retry_attempt(self, row: AttemptRow, at: float, failure: Failed | None = None) -> None:
         """Makes the trial's next attempt. With a ``failure`` only if it has not used up those it may have for that."""
         if not self.trials.is_open(row.trial) or self.state in ENDED:
             return
@@ -142,8 +142,8 @@ class Core:
         """Stages the attempt's task."""
         again = row.state == AttemptState.SENT
         self.attempts.move(row, AttemptEvent.SEND, at)
-        asker = self.trials.asker
-        trial = self.trials.mirror.get_trial(row.trial)
+        sampler = self.trials.sampler
+        trial = self.trials.storage.get_trial(row.trial)
         job = Job(
             study=self.name,
             uid=self.uid,
@@ -153,12 +153,12 @@ class Core:
             objective=self.spec.objective,
             directions=self.spec.objectives,
             args=self.spec.args,
-            params=asker.params(row.trial),
-            ahead=asker.ahead(row.trial),
+            params=sampler.params(row.trial),
+            ahead=sampler.ahead(row.trial),
             user_attrs=trial.user_attrs,
-            study_attrs=self.trials.mirror.get_study_user_attrs(0),
+            study_attrs=self.trials.storage.get_study_user_attrs(0),
             system_attrs=told(trial.system_attrs),
-            study_system_attrs=told(self.trials.mirror.get_study_system_attrs(0)),
+            study_system_attrs=told(self.trials.storage.get_study_system_attrs(0)),
             started=_began(row, trial),
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,
@@ -200,13 +200,13 @@ class Core:
                 self.withdraw(row, at)
         for row in self.attempts.in_state(AttemptState.RUNNING, AttemptState.STOPPING):
             if self.trials.is_open(row.trial):
-                self.condemn(row, state, None, at)
+                self.stop_attempt(row, state, None, at)
         self.end_paused(at)
         for number in self.trials.running():
             # Also one that the sampler left half made, and for which there is no attempt.
             self.trials.withdraw(number, f"study {state}", at)
 
-    def wind_down(self, reason: str, at: float) -> None:
+    def stop_starting_trials(self, reason: str, at: float) -> None:
         """Ends the study by letting what runs end: nothing new is started."""
         self.set_state("ending", reason, at)
         for row in self.attempts.in_state(*WAITING):
@@ -216,17 +216,17 @@ class Core:
     def end_paused(self, at: float) -> None:
         """Ends as pruned the trials that were not promoted any more."""
         for row in self.attempts.in_state(AttemptState.PAUSED):
-            self.close(row, "not promoted", at)
+            self.end_attempt(row, "not promoted", at)
             self.trials.end_paused(row.trial, at)
 
     def set_state(self, state: StudyState, reason: str, at: float) -> None:
         """Sets the study's state."""
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
-            self.trials.mirror.changes.study_state = (state, reason, at)
+            self.trials.storage.changes.study_state = (state, reason, at)
             if is_compared(self.spec, state):
                 flagged = flag(self.spec, state, self.trials.best()[0], self.trials.ended["COMPLETE"])
-                self.trials.mirror.set_study_user_attr(0, FLAGGED, flagged)
+                self.trials.storage.set_study_user_attr(0, FLAGGED, flagged)
 
     def take_figures(self) -> Figures:
         """Returns what was counted and measured since the last call."""

@@ -12,7 +12,7 @@ from orchestrator.engine.events import decide, fold
 from orchestrator.engine.outputs import Batch, Revoke, Sweep
 from orchestrator.engine.progress import progress
 from orchestrator.engine.reconcile import adopt
-from orchestrator.engine.scheduling import go_on
+from orchestrator.engine.scheduling import advance
 from orchestrator.engine.state import Core, Snapshot
 from orchestrator.engine.trials import Trials
 from orchestrator.engine.user_commands import Steer
@@ -22,7 +22,7 @@ from orchestrator.model.progress_events import Progress
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.sampling.remote_pruner import Answer, Question
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 from tasks.contract import Event, Failed
 
@@ -41,13 +41,13 @@ class StudyEngine:
     def __init__(self, snapshot: Snapshot, at: float) -> None:
         self._core = Core(snapshot)
         self._swept = False
-        self.mirror.now = at
+        self.storage.now = at
         if not snapshot.trials:
             for params in snapshot.spec.enqueue:
                 self.trials.enqueue(params)
         if self.state not in ENDED:
             adopt(self._core, at)
-        go_on(self._core, at)
+        advance(self._core, at)
 
     # -- what it knows
 
@@ -80,9 +80,9 @@ class StudyEngine:
         return self._core.trials
 
     @property
-    def mirror(self) -> Mirror:
+    def storage(self) -> StagedStorage:
         """The study as the sampler sees it."""
-        return self._core.trials.mirror
+        return self._core.trials.storage
 
     @property
     def budget(self) -> int:
@@ -119,40 +119,40 @@ class StudyEngine:
 
     def apply(self, event: Event, at: float) -> None:
         """Folds one event of an attempt of this study; see ``events.fold``."""
-        self.mirror.now = at
+        self.storage.now = at
         if fold(self._core, event, at) and not self.waits:
-            go_on(self._core, at)
+            advance(self._core, at)
 
     def answer(self, answer: Answer, at: float) -> None:
         """Takes in what the rules in another process say of the report that they were asked about."""
-        self.mirror.now = at
+        self.storage.now = at
         number, decision = self.trials.take_answer(answer, at)
         row = self.attempts.live(number)
         if row is not None and decision is not None:
             decide(self._core, row, decision, at)
-        go_on(self._core, at)
+        advance(self._core, at)
 
     def lose(self, token: str, cause: str, at: float) -> None:
         """The attempt's runner has gone silent, or is known to be dead: the trial is attempted again."""
-        self.mirror.now = at
+        self.storage.now = at
         row = self.attempts[token]
         if self.attempts.move(row, AttemptEvent.LOSE, at):
             row.cause = cause
             row.verdict = row.verdict or "lost"
             self._core.revokes.append(Revoke(token))
-            self._core.again(row, at, Failed(cause="lost", error="Lost", message=cause))
-            go_on(self._core, at)
+            self._core.retry_attempt(row, at, Failed(cause="lost", error="Lost", message=cause))
+            advance(self._core, at)
 
     def silence(self, trial: int) -> Silence | None:
         """Returns since when a trial is silent, if it is shown as such."""
-        return Silence.read(self.mirror.get_trial(trial).system_attrs.get(SILENT))
+        return Silence.read(self.storage.get_trial(trial).system_attrs.get(SILENT))
 
     def note_silence(self, token: str, silence: Silence | None, at: float) -> None:
         """A trial has been silent for far longer than usual, or is not any more (``None``)."""
-        self.mirror.now = at
+        self.storage.now = at
         row = self.attempts[token]
         if self._core.runs(row):
-            self.mirror.set_trial_system_attr(row.trial, SILENT, None if silence is None else silence._asdict())
+            self.storage.set_trial_system_attr(row.trial, SILENT, None if silence is None else silence._asdict())
 
     def resend(self, token: str, at: float) -> None:
         """The attempt's task is nowhere to be found, and it never started: its task is sent again."""
@@ -163,38 +163,38 @@ class StudyEngine:
 
     def count_slots(self, slots: int, at: float) -> None:
         """Says how many slots there are for this study's tasks; where trials are promoted, that many are in use."""
-        self.mirror.now = at
+        self.storage.now = at
         self._core.slots = slots
-        go_on(self._core, at)
+        advance(self._core, at)
 
     def tick(self, at: float) -> None:
         """Says what time it is, where nothing else is said."""
-        self.mirror.now = at
-        go_on(self._core, at)
+        self.storage.now = at
+        advance(self._core, at)
 
     def command(self, operation: Steer, at: float, reason: str = "") -> None:
         """Steers the study; see ``orders.steer``."""
-        self.mirror.now = at
+        self.storage.now = at
         user_commands.steer(self._core, operation, at, reason)
-        go_on(self._core, at)
+        advance(self._core, at)
 
     def extend(self, spec: Spec, at: float) -> None:
         """Goes on with what may have changed; see ``orders.extend``."""
-        self.mirror.now = at
+        self.storage.now = at
         user_commands.extend(self._core, spec, at)
-        go_on(self._core, at)
+        advance(self._core, at)
 
     def enqueue(self, params: Mapping[str, Any], at: float) -> None:
         """Adds a trial with these parameters; see ``orders.enqueue``."""
-        self.mirror.now = at
+        self.storage.now = at
         user_commands.enqueue(self._core, params, at)
-        go_on(self._core, at)
+        advance(self._core, at)
 
     def retry(self, number: int, at: float) -> None:
         """Adds a trial with the parameters of trial ``number``, which has ended; see ``orders.retry``."""
-        self.mirror.now = at
+        self.storage.now = at
         user_commands.retry(self._core, number, at)
-        go_on(self._core, at)
+        advance(self._core, at)
 
     # -- outputs
 
@@ -206,7 +206,7 @@ class StudyEngine:
             core.checkpoints.forget(number)
             core.artifacts.unsettle()
         core.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
-        changes = self.mirror.take_changes()
+        changes = self.storage.take_changes()
         changes.attempts = touched
         changes.notes = notifications.notes(core, changes)
         batch = Batch(

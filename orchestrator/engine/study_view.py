@@ -9,7 +9,7 @@ from typing import Any
 from optuna.distributions import distribution_to_json
 from optuna.trial import FrozenTrial
 
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import encode
 from tasks.constraints import constraints_of
 from tasks.contract import MAX_SHOWN_BYTES, Reply, StudyView, TrialView
@@ -19,14 +19,14 @@ MOST_VALUES = 1_000_000
 """Recorded values that are shown at the most: beyond it, some 15 MB would be sent for one look."""
 
 
-def view(mirror: Mirror, runner: str, seq: int) -> Reply:
+def view(storage: StagedStorage, runner: str, seq: int) -> Reply:
     """Returns the answer to a look: the study's trials, without what was sampled ahead and not asked for yet."""
-    trials = mirror.get_all_trials(0, deepcopy=False)
+    trials = storage.get_all_trials(0, deepcopy=False)
     values = sum(len(trial.intermediate_values) + len(trial.params) for trial in trials)
     if values > MOST_VALUES:
         return _refusal(runner, seq, f"{len(trials)} trials hold {values} values; at most {MOST_VALUES}")
     known: dict[str, int] = {}
-    seen = tuple(_trial(trial, set(mirror.ahead(trial.number)), known) for trial in trials)
+    seen = tuple(_trial(trial, set(storage.ahead(trial.number)), known) for trial in trials)
     reply = Reply(runner=runner, seq=seq, name="", study=StudyView(distributions=tuple(known), trials=seen))
     if (size := len(encode(reply))) > MAX_SHOWN_BYTES:
         held = f"{len(trials)} trials are {size >> 20} MiB, most of it attributes; at most {MAX_SHOWN_BYTES >> 20} MiB"

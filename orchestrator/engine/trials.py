@@ -21,9 +21,9 @@ from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.sampling.best_trials import best_of, front_of
 from orchestrator.sampling.pruner_host import has_own_class
-from orchestrator.sampling.remote_pruner import Answer, Remote, ReplicatedMirror
-from orchestrator.sampling.staged_storage import Mirror
-from orchestrator.sampling.trial_sampler import Asker, SamplerFailed
+from orchestrator.sampling.remote_pruner import Answer, Remote, ReplicatedStorage
+from orchestrator.sampling.staged_storage import StagedStorage
+from orchestrator.sampling.trial_sampler import SamplerFailed, TrialSampler
 from orchestrator.spec import Spec
 from orchestrator.spec.pruner_table import AshaPruner
 from tasks.contract import Attribute, EnqueueTrial, Failed, Slice
@@ -59,10 +59,10 @@ class Trials:
 
     def __init__(self, spec: Spec, seed: int) -> None:
         self.remote = Remote() if has_own_class(spec) else None
-        self.mirror = Mirror() if self.remote is None else ReplicatedMirror(self.remote)
-        with self.mirror.loading():
-            self.mirror.create_study(spec.name, spec.objectives)
-        self.asker = Asker(spec.model_copy(update={"seed": seed}), seed, self.mirror)
+        self.storage = StagedStorage() if self.remote is None else ReplicatedStorage(self.remote)
+        with self.storage.loading():
+            self.storage.create_study(spec.name, spec.objectives)
+        self.sampler = TrialSampler(spec.model_copy(update={"seed": seed}), seed, self.storage)
         self.ended: Counter[str] = Counter()
         self.lengths = Lengths(spec.max_steps)
         self.epochs_saved = 0
@@ -73,10 +73,10 @@ class Trials:
         self.paused: set[int] = set()
         self._max_steps = spec.max_steps
         self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
-        self._rules = Rules(spec, seed, self.mirror, self.asker.study, self.remote)
+        self._rules = Rules(spec, seed, self.storage, self.sampler.study, self.remote)
         self._notices: list[TrialEnded | OtherSource | TakenUp] = []
         self._taken_up: TakenUp | None = None
-        self._sources = Sources(self.mirror)
+        self._sources = Sources(self.storage)
         self._just_ended: list[int] = []
         self._dealt = False
         # For how many completed trials it was found out.
@@ -92,12 +92,12 @@ class Trials:
     ) -> list[str]:
         """Takes in what is stored; returns the error classes of the trials that their objective failed, in order."""
         errors = []
-        with self.mirror.loading():
+        with self.storage.loading():
             for key, value in study_attributes.items():
-                self.mirror.set_study_system_attr(0, key, value)
+                self.storage.set_study_system_attr(0, key, value)
             self._rules.restore_study(study_attributes, closest)
             for trial in trials:
-                self.mirror.create_new_trial(0, trial)
+                self.storage.create_new_trial(0, trial)
                 self.extra += EXTRA in trial.system_attrs
                 for step in trial.intermediate_values:
                     self.lengths.add(trial.number, step)
@@ -106,7 +106,7 @@ class Trials:
                 if trial.state is TrialState.WAITING:
                     (self.within if WITHIN in trial.system_attrs else self.enqueued).add(trial.number)
                 elif outcome is None:
-                    self.asker.restore_ahead(trial)
+                    self.sampler.restore_ahead(trial)
                 else:
                     self.ended[outcome] += 1
                 if outcome == "PRUNED":
@@ -129,7 +129,7 @@ class Trials:
     @property
     def count(self) -> int:
         """Number of trials there are, in whatever state."""
-        return self.mirror.get_n_trials(0)
+        return self.storage.get_n_trials(0)
 
     @property
     def taken(self) -> int:
@@ -138,17 +138,17 @@ class Trials:
 
     def running(self) -> list[int]:
         """Returns the numbers of the trials that have not ended and do not wait to be popped."""
-        trials = self.mirror.get_all_trials(0, deepcopy=False, states=(TrialState.RUNNING,))
+        trials = self.storage.get_all_trials(0, deepcopy=False, states=(TrialState.RUNNING,))
         return [trial.number for trial in trials]
 
     def enqueue(self, params: Mapping[str, Any], *, extra: bool = False) -> int:
         """Makes a trial with these parameters, which is asked for before new ones are sampled; ``extra`` is one beside
         the budget. Returns its number."""
-        number = self.mirror.create_new_trial(0, create_trial(state=TrialState.WAITING))
+        number = self.storage.create_new_trial(0, create_trial(state=TrialState.WAITING))
         if params:
-            self.mirror.set_trial_system_attr(number, FIXED, dict(params))
+            self.storage.set_trial_system_attr(number, FIXED, dict(params))
         if extra:
-            self.mirror.set_trial_system_attr(number, EXTRA, True)
+            self.storage.set_trial_system_attr(number, EXTRA, True)
             self.extra += 1
         self.enqueued.add(number)
         return number
@@ -167,27 +167,27 @@ class Trials:
         number = self.enqueue(params)
         self.enqueued.discard(number)
         self.within.add(number)
-        self.mirror.set_trial_system_attr(number, WITHIN, True)
+        self.storage.set_trial_system_attr(number, WITHIN, True)
         for name, value in user_attrs.items():
-            self.mirror.set_trial_user_attr(number, name, value)
+            self.storage.set_trial_user_attr(number, name, value)
         return True
 
     def retry(self, number: int) -> None:
         """Makes a trial with the parameters of one that has ended, those that it was given and did not come to take
         included."""
-        trial = self.mirror.get_trial(number)
+        trial = self.storage.get_trial(number)
         # Sorted: in the database they stand in the order in which they were taken, here in that of the sampling.
         params = dict(sorted((trial.system_attrs.get(FIXED, {}) | trial.params).items()))
-        self.mirror.set_trial_user_attr(self.enqueue(params, extra=True), RETRY_OF, number)
+        self.storage.set_trial_user_attr(self.enqueue(params, extra=True), RETRY_OF, number)
 
     def is_fixed(self, number: int) -> bool:
         """Whether somebody has enqueued the trial."""
-        return FIXED in self.mirror.get_trial(number).system_attrs
+        return FIXED in self.storage.get_trial(number).system_attrs
 
     def ask(self) -> int:
-        """Asks for the next trial; returns its number. Raises as ``Asker.ask`` does."""
+        """Asks for the next trial; returns its number. Raises as ``TrialSampler.ask`` does."""
         # What a person enqueued goes before what an objective did, and has its place beside the budget.
-        number = self.asker.ask(min(self.enqueued or self.within, default=None))
+        number = self.sampler.ask(min(self.enqueued or self.within, default=None))
         self.enqueued.discard(number)
         self.within.discard(number)
         return number
@@ -196,8 +196,8 @@ class Trials:
         """Returns the best trial, and the size of the Pareto front where there are several objectives."""
         complete = self.ended["COMPLETE"]
         if complete != self._best[0]:
-            front = front_of(self.asker.study)
-            self._best = complete, best_of(self.asker.study), None if front is None else len(front)
+            front = front_of(self.sampler.study)
+            self._best = complete, best_of(self.sampler.study), None if front is None else len(front)
         return self._best[1:]
 
     def ended_after(self, number: int) -> int:
@@ -206,7 +206,7 @@ class Trials:
 
     def is_open(self, number: int) -> bool:
         """Whether the trial has not ended."""
-        return not self.mirror.get_trial(number).state.is_finished()
+        return not self.storage.get_trial(number).state.is_finished()
 
     def tell_taken_up(self, numbers: Iterable[int]) -> None:
         """Tells that these trials, which another program had asked for, are attempted here."""
@@ -235,10 +235,10 @@ class Trials:
         So it is where the step was recorded before, because a trial is trained again after a loss: the first value
         stands and was decided on, the new one is kept beside it.
         """
-        if step in self.mirror.get_trial(number).intermediate_values:
-            self.mirror.changes.redone.append((number, step, value))
+        if step in self.storage.get_trial(number).intermediate_values:
+            self.storage.changes.redone.append((number, step, value))
             return None
-        self.mirror.set_trial_intermediate_value(number, step, value)
+        self.storage.set_trial_intermediate_value(number, step, value)
         self.lengths.add(number, step)
         try:
             decision = self._rules.observe(number, step, value, at)
@@ -254,7 +254,7 @@ class Trials:
 
     def annotate(self, number: int, body: Attribute) -> bool:
         """Sets what the objective set; returns whether that could be set."""
-        return annotate(self.mirror, number, body)
+        return annotate(self.storage, number, body)
 
     def note_source(self, number: int, digest: str) -> None:
         """Keeps which source the objective had."""
@@ -263,7 +263,7 @@ class Trials:
 
     def prune(self, number: int, decision: Decision, at: float) -> None:
         """Ends a trial by a rule's decision, which is kept with it."""
-        self.mirror.set_trial_user_attr(number, DECISION, attribute(decision))
+        self.storage.set_trial_user_attr(number, DECISION, attribute(decision))
         self._rules.stage(number, "prune", decision, at)
         self.end_pruned(number, describe(decision), at)
 
@@ -285,7 +285,7 @@ class Trials:
         """The trial waits at its rung; to the sampler it looks as if it had been pruned there."""
         self._rules.pause(number)
         self.paused.add(number)
-        self.mirror.show_pruned(number, True)
+        self.storage.show_pruned(number, True)
 
     def may_promote(self) -> bool:
         """Whether a trial would be promoted if a slot were free."""
@@ -296,7 +296,7 @@ class Trials:
         number = self._rules.promote(at)
         if number is not None:
             self.paused.discard(number)
-            self.mirror.show_pruned(number, False)
+            self.storage.show_pruned(number, False)
         return number
 
     def expect_configurations(self, count: int) -> None:
@@ -313,18 +313,18 @@ class Trials:
         """Ends as pruned a trial that was not promoted."""
         rule = self._rules.promotion
         self.paused.discard(number)
-        self.mirror.show_pruned(number, False)
+        self.storage.show_pruned(number, False)
         if rule is None:
             self.end_pruned(number, "its study promotes no trials any more", at)
             return
         decision = rule.standing(number)
-        self.mirror.set_trial_user_attr(number, DECISION, attribute(decision))
+        self.storage.set_trial_user_attr(number, DECISION, attribute(decision))
         self._rules.stage(number, "end", decision, at)
         self.end_pruned(number, f"not promoted: {describe(decision)}", at)
 
     def end_pruned(self, number: int, detail: str, at: float) -> None:
         """Ends a trial as pruned, with the value that Optuna would store: the last one reported, unless NaN."""
-        trial = self.mirror.get_trial(number)
+        trial = self.storage.get_trial(number)
         self._count_saved(trial)
         value = math.nan if trial.last_step is None else trial.intermediate_values[trial.last_step]
         self._end(number, TrialState.PRUNED, None if math.isnan(value) else [value], detail, at)
@@ -335,20 +335,20 @@ class Trials:
 
     def fail(self, number: int, failure: Failed, at: float) -> None:
         """Ends a trial as failed; how is kept with it."""
-        self.mirror.set_trial_user_attr(number, FAILURE, failure_attribute(failure))
+        self.storage.set_trial_user_attr(number, FAILURE, failure_attribute(failure))
         text = f"{failure.error}: {failure.message}"
         self._end(number, TrialState.FAIL, None, text, at, failure.traceback)
 
     def withdraw(self, number: int, cause: str, at: float) -> None:
         """Ends as failed a trial that can do nothing for it."""
-        self.mirror.set_trial_user_attr(number, FAILURE, {"cause": cause})
+        self.storage.set_trial_user_attr(number, FAILURE, {"cause": cause})
         self._end(number, TrialState.FAIL, None, cause, at)
 
     def _end(
         self, number: int, state: TrialState, values: list[float] | None, detail: str, at: float, traceback: str = ""
     ) -> None:
-        trial = self.mirror.get_trial(number)
-        ahead = self.mirror.ahead(number)
+        trial = self.storage.get_trial(number)
+        ahead = self.storage.ahead(number)
         self._notices.append(
             TrialEnded(
                 number=number,
@@ -362,7 +362,7 @@ class Trials:
             )
         )
         try:
-            self.asker.finish(number, state, values)
+            self.sampler.finish(number, state, values)
         except SamplerFailed as error:
             self.trouble = f"the sampler failed: {error}"
         outcome = _OUTCOMES[state]
@@ -381,4 +381,4 @@ class Trials:
     def _deal_brackets(self) -> None:
         if not self._dealt and (brackets := self._rules.brackets()) is not None:
             self._dealt = True
-            self.asker.deal_brackets(*brackets)
+            self.sampler.deal_brackets(*brackets)

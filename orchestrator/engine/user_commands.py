@@ -31,7 +31,7 @@ def extend(core: Core, spec: Spec, at: float) -> None:
     core.trials.expect_configurations(core.budget)
     more = core.budget > core.trials.taken or bool(core.trials.enqueued)
     if core.state == "paused" or (more and core.state != "running"):
-        _go_on(core, at)
+        _reopen(core, at)
     core.trials.tell_again()
 
 
@@ -51,10 +51,10 @@ def retry(core: Core, number: int, at: float) -> None:
 def _make_room(core: Core, at: float) -> None:
     core.trials.expect_configurations(core.budget)
     if core.state == "finished":
-        _go_on(core, at)
+        _reopen(core, at)
 
 
-def _go_on(core: Core, at: float) -> None:
+def _reopen(core: Core, at: float) -> None:
     """Sets the study running; after an end, other programs may have done anything to its trials meanwhile."""
     ended = core.state in ENDED
     core.set_state("running", "", at)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import redis
 
-from orchestrator.common.errors import Wiped
+from orchestrator.common.errors import ConsumerGroupMissing
 from orchestrator.model.progress_events import Notice
 from orchestrator.model.progress_events import encode as encode_notice
 from orchestrator.model.suspension import describe
@@ -68,7 +68,7 @@ class EventStream:
         """Returns up to ``BATCH`` entries, waiting at most ``wait`` seconds for the first.
 
         Raises:
-            Wiped: the group or the stream is gone.
+            ConsumerGroupMissing: the group or the stream is gone.
             WrongKey: the stream is none.
         """
         self.drained = False
@@ -98,7 +98,7 @@ class EventStream:
                 raise WrongKey from None
             if unavailable(error) or not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
-            raise Wiped(str(error)) from None
+            raise ConsumerGroupMissing(str(error)) from None
         streams = found.items() if isinstance(found, dict) else found or []
         for _, entries in streams:
             # RESP3 answers with one list of entries for each stream inside another list.

@@ -8,7 +8,7 @@ from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.spec import Spec
 
 
-class Silence:
+class NullNotifier:
     """Drops every note."""
 
     def owe(self, notes: Iterable[Owed]) -> None:

@@ -9,7 +9,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.model.progress_events import Best, Optimum
 from orchestrator.model.ranking import ranked
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.constraints import constraints_of
 
 
@@ -48,9 +48,9 @@ def rank(trials: Iterable[FrozenTrial], *, maximize: bool) -> tuple[list[FrozenT
 
 def in_memory(trials: Iterable[FrozenTrial], directions: Sequence[str]) -> optuna.Study:
     """Returns a study that holds these trials, sorted by number, and nothing else."""
-    mirror = Mirror()
-    with mirror.loading():
-        mirror.create_study("study", directions)
+    storage = StagedStorage()
+    with storage.loading():
+        storage.create_study("study", directions)
         for trial in trials:
-            mirror.create_new_trial(0, trial)
-    return optuna.study.Study("study", mirror, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())
+            storage.create_new_trial(0, trial)
+    return optuna.study.Study("study", storage, optuna.samplers.RandomSampler(), optuna.pruners.NopPruner())

@@ -12,10 +12,10 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.pruning.base import Decision, Direction, Fold, Outcome, RuleFailed
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 
 
-class _Private(Mirror):
+class _Private(StagedStorage):
     """A study that no database has: nothing is staged, and no time passes."""
 
     def __init__(self) -> None:

@@ -11,7 +11,7 @@ from orchestrator.pruning.base import Decision, Fold
 from orchestrator.pruning.tables import PrunerTable
 from orchestrator.sampling import rules
 from orchestrator.sampling.remote_pruner import WRITES, Answer, Operation, Question
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 
 RULE, SHADOW = "rule", "shadow"
@@ -29,10 +29,10 @@ class Judge:
     """
 
     def __init__(self, spec: Spec) -> None:
-        self._mirror = Mirror()
-        self._mirror.create_study(spec.name, spec.objectives)
+        self._storage = StagedStorage()
+        self._storage.create_study(spec.name, spec.objectives)
         self._study = optuna.Study(
-            spec.name, self._mirror, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
+            spec.name, self._storage, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
         )
         self._rules: dict[str, Fold] = {}
         if spec.pruner.own_class:
@@ -48,7 +48,7 @@ class Judge:
         """
         decisions: dict[str, Decision] = {}
         for operation in question.operations:
-            if operation.target == "mirror":
+            if operation.target == "storage":
                 self._write(operation)
             elif operation.method == "observe":
                 decisions[operation.target] = self._rules[operation.target].observe(*operation.arguments)
@@ -62,17 +62,17 @@ class Judge:
         )
 
     def _write(self, operation: Operation) -> None:
-        self._mirror.now = operation.now
-        with self._mirror.loading():
+        self._storage.now = operation.now
+        with self._storage.loading():
             if operation.ahead:
-                with self._mirror.sampling_ahead():
-                    getattr(self._mirror, operation.method)(*operation.arguments)
+                with self._storage.sampling_ahead():
+                    getattr(self._storage, operation.method)(*operation.arguments)
             else:
-                getattr(self._mirror, operation.method)(*operation.arguments)
+                getattr(self._storage, operation.method)(*operation.arguments)
 
     def _written(self) -> list[tuple[str, list[object]]]:
         """Returns what the pruner has written to the study."""
-        changes = self._mirror.take_changes()
+        changes = self._storage.take_changes()
         of_trials = (changes.user_attrs, changes.system_attrs)
         of_study = (changes.study_user_attrs, changes.study_system_attrs)
         written: list[tuple[str, list[object]]] = []

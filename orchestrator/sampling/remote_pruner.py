@@ -13,20 +13,20 @@ from typing import Any, NamedTuple
 import msgspec
 
 from orchestrator.pruning.base import Decision, Fold, Outcome, Rule
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 
 WRITES = ("set_trial_user_attr", "set_trial_system_attr", "set_study_user_attr", "set_study_system_attr")
-"""What a pruner may write to its study; these methods of the mirror are applied from an answer."""
+"""What a pruner may write to its study; these methods of the storage are applied from an answer."""
 
 
 class Operation(NamedTuple):
     """One call for the other process, in the order of the fold.
 
     Attributes:
-        target: ``mirror``, or the name of a rule.
+        target: ``storage``, or the name of a rule.
         method: Name of the method.
         arguments: Its positional arguments.
-        now: The mirror's time, in seconds since the epoch; 0 for a rule, which knows no time.
+        now: The storage's time, in seconds since the epoch; 0 for a rule, which knows no time.
         ahead: Whether a parameter is only sampled ahead.
     """
 
@@ -164,8 +164,8 @@ class RemoteRule(Fold):
         self._remote.add(Operation(self._target, method, arguments))
 
 
-class ReplicatedMirror(Mirror):
-    """A mirror whose writes are carried out in the other process, too, so that the pruner there sees the same study.
+class ReplicatedStorage(StagedStorage):
+    """A storage whose writes are carried out in the other process, too, so that the pruner there sees the same study.
 
     Args:
         remote: Takes the operations.
@@ -176,7 +176,7 @@ class ReplicatedMirror(Mirror):
         self._remote = remote
 
     def _add(self, method: str, *arguments: Any) -> None:
-        self._remote.add(Operation("mirror", method, arguments, self.now, self._ahead_only))
+        self._remote.add(Operation("storage", method, arguments, self.now, self._ahead_only))
 
     def create_new_trial(self, study_id: int, template_trial: Any = None) -> int:
         self._add("create_new_trial", study_id, template_trial)

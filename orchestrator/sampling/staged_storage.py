@@ -30,7 +30,7 @@ from orchestrator.model.changeset import Changes, TrialEnd
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
 
 
-class Mirror(InMemoryStorage):
+class StagedStorage(InMemoryStorage):
     """One study in memory. A trial's id is its number.
 
     Attributes:
@@ -125,7 +125,7 @@ class Mirror(InMemoryStorage):
         return copy.deepcopy(trials) if deepcopy else trials
 
     def get_best_trial(self, study_id: int) -> FrozenTrial:
-        """Of equally good trials the first one, whichever ended first: a mirror that is loaded anew must agree."""
+        """Of equally good trials the first one, whichever ended first: a storage that is loaded anew must agree."""
         best = super().get_best_trial(study_id)
         for number in range(best._trial_id):
             trial = self._get_trial(number)
@@ -213,7 +213,7 @@ class Mirror(InMemoryStorage):
         self.changes.starts[trial_id] = self.now
 
     def create_study(self, name: str, directions: Sequence[str]) -> int:
-        """Creates the study this is the mirror of; nothing is staged, the database has it."""
+        """Creates the study this is the storage of; nothing is staged, the database has it."""
         return self.create_new_study([StudyDirection[direction.upper()] for direction in directions], name)
 
     def _datetime(self) -> datetime:

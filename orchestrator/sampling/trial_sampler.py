@@ -19,7 +19,7 @@ from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.model.suspension import printable
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import can_be
 from orchestrator.spec.exhaustive_samplers import cells_taken, leaves_nothing
@@ -54,21 +54,21 @@ class _Study(optuna.study.Study):
         return self.waiting
 
 
-class Asker:
-    """Asks for trials and parameters in a mirror.
+class TrialSampler:
+    """Asks for trials and parameters in a storage.
 
     Args:
         spec: The search.
         seed: Where all randomness comes from.
-        mirror: The study.
+        storage: The study.
     """
 
-    def __init__(self, spec: Spec, seed: int, mirror: Mirror) -> None:
+    def __init__(self, spec: Spec, seed: int, storage: StagedStorage) -> None:
         self._spec = spec
         self._seed = seed
-        self._mirror = mirror
+        self._storage = storage
         self._kept = build_sampler(spec, seed) if ":" in spec.sampler.name else None
-        self.study = _Study(spec.name, mirror, self._sampler(0), optuna.pruners.NopPruner())
+        self.study = _Study(spec.name, storage, self._sampler(0), optuna.pruners.NopPruner())
         self._space = spec.distributions()
         self._grid = grid(spec) if spec.sampler.name == "grid" else {}
         self._seen = IntersectionSearchSpace(include_pruned=True)
@@ -85,9 +85,9 @@ class Asker:
         """Whether nothing is left to try: what can be counted is, a sampler of the user's has to say so."""
         name = self._spec.sampler.name
         if name == "grid":
-            return cells_taken(self._mirror.get_all_trials(0, deepcopy=False), self._grid)
+            return cells_taken(self._storage.get_all_trials(0, deepcopy=False), self._grid)
         if name == "brute_force":
-            return leaves_nothing(self._mirror.get_all_trials(0, deepcopy=False))
+            return leaves_nothing(self._storage.get_all_trials(0, deepcopy=False))
         return self._kept is not None and self.study.stopped
 
     def ask(self, waiting: int | None = None) -> int:
@@ -97,7 +97,7 @@ class Asker:
         Raises:
             SamplerFailed: the sampler raised.
         """
-        number = self._mirror.get_n_trials(0)
+        number = self._storage.get_n_trials(0)
         with self._guarded():
             self.study.sampler = self._sampler(number if waiting is None else waiting)
             self.study.waiting = waiting
@@ -107,7 +107,7 @@ class Asker:
             self._sample(trial, self._space)
             # Brute force walks down a tree of parameters in the objective's own order.
             if not self._space and self._spec.sampler.name != "brute_force":
-                with self._mirror.sampling_ahead():
+                with self._storage.sampling_ahead():
                     self._sample(trial, self._seen.calculate(self.study))
         self._trials[trial.number] = trial
         self._keep(trial, relative)
@@ -124,12 +124,12 @@ class Asker:
             distribution = json_to_distribution(distribution_json)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise SamplerFailed(f"parameter '{name}': unreadable distribution: {error}") from None
-        if name in self._mirror.ahead(number):
-            if self._mirror.ahead(number)[name] == distribution:
-                return self._mirror.use_ahead(number, name)
-            self._mirror.drop_ahead(number, [name])
+        if name in self._storage.ahead(number):
+            if self._storage.ahead(number)[name] == distribution:
+                return self._storage.use_ahead(number, name)
+            self._storage.drop_ahead(number, [name])
             self._trials.pop(number, None)
-        frozen = self._mirror.get_trial(number)
+        frozen = self._storage.get_trial(number)
         # Optuna keeps the trials it saw at the last ask; what a restart would see is what counts.
         self.study._thread_local.cached_all_trials = None
         with self._guarded():
@@ -140,22 +140,22 @@ class Asker:
                 self._suggest(trial, name, distribution)
             else:
                 optuna.distributions.check_distribution_compatibility(frozen.distributions[name], distribution)
-            return self._mirror.get_trial_param(number, name)
+            return self._storage.get_trial_param(number, name)
 
     def finish(self, number: int, state: TrialState, values: list[float] | None) -> None:
-        """Ends a trial in the mirror, with the sampler's own post-processing.
+        """Ends a trial in the storage, with the sampler's own post-processing.
 
         Raises:
             SamplerFailed: the post-processing raised; the trial has ended all the same.
         """
-        trial = self._mirror.get_trial(number)
+        trial = self._storage.get_trial(number)
         self._trials.pop(number, None)
-        self._mirror.drop_ahead(number)
+        self._storage.drop_ahead(number)
         try:
             with self._guarded():
                 self.study.sampler.after_trial(self.study, trial, state, values)
         finally:
-            self._mirror.set_trial_state_values(number, state, values)
+            self._storage.set_trial_state_values(number, state, values)
 
     def params(self, number: int) -> dict[str, Parameter]:
         """Returns the parameters that are the trial's own."""
@@ -169,17 +169,17 @@ class Asker:
         """Takes back what was sampled ahead for a trial that had not ended, from its system attributes."""
         for name, (internal, text) in trial.system_attrs.get(AHEAD, {}).items():
             if name not in trial.distributions:
-                with self._mirror.sampling_ahead():
-                    self._mirror.set_trial_param(trial.number, name, internal, json_to_distribution(text))
+                with self._storage.sampling_ahead():
+                    self._storage.set_trial_param(trial.number, name, internal, json_to_distribution(text))
 
     def _parameters(self, number: int, *, ahead: bool) -> dict[str, Parameter]:
-        waiting = self._mirror.ahead(number)
+        waiting = self._storage.ahead(number)
         return {
             name: Parameter(
-                value=self._mirror.get_trial_param(number, name),
+                value=self._storage.get_trial_param(number, name),
                 distribution=distribution_to_json(distribution),
             )
-            for name, distribution in self._mirror.get_trial(number).distributions.items()
+            for name, distribution in self._storage.get_trial(number).distributions.items()
             if (name in waiting) is ahead
         }
 
@@ -187,7 +187,7 @@ class Asker:
         """Stages what was drawn for the trial and is not its own yet."""
         ahead = {name: [param.value, param.distribution] for name, param in self.ahead(trial.number).items()}
         if ahead:
-            self._mirror.set_trial_system_attr(trial.number, AHEAD, ahead)
+            self._storage.set_trial_system_attr(trial.number, AHEAD, ahead)
         space = trial.relative_search_space or {}
         rest = {
             name: [space[name].to_internal_repr(value), distribution_to_json(space[name])]
@@ -195,7 +195,7 @@ class Asker:
             if name in space and name not in ahead
         }
         if rest:
-            self._mirror.set_trial_system_attr(trial.number, RELATIVE, rest)
+            self._storage.set_trial_system_attr(trial.number, RELATIVE, rest)
 
     def _make_again(self, frozen: FrozenTrial) -> optuna.Trial:
         """Makes the object through which a trial that runs is asked about, after a restart."""

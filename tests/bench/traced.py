@@ -40,7 +40,7 @@ def around(owner: type, name: str, before: str = "", after: str = "", when: Call
 
 def trace_serve() -> None:
     from orchestrator.control.controller import Controller
-    from orchestrator.control.progress_publisher import Tidings
+    from orchestrator.control.progress_publisher import ProgressPublisher
     from orchestrator.messaging.dispatch import Dispatcher
     from orchestrator.messaging.event_stream import EventStream
     from orchestrator.storage.store import Store
@@ -63,7 +63,7 @@ def trace_serve() -> None:
     around(EventStream, "confirm", after="C verdict set", when=has_verdict)
     around(Dispatcher, "revoke", after="C revoke sent")
     around(EventStream, "acknowledge", after="C acknowledged", when=lambda _, __, ids: bool(ids))
-    around(Tidings, "tell", after="C told")
+    around(ProgressPublisher, "tell", after="C told")
     around(Dispatcher, "send", before="C send", after="C sent")
 
 

@@ -19,7 +19,7 @@ from orchestrator.doctor.database_probe import inspect
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.model.notifications import NoteState
-from orchestrator.notify.null_notifier import Silence
+from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.queries.readonly import open_history
 from tasks.server_errors import Outages
 
@@ -122,7 +122,7 @@ PLACES: dict[str, Callable[[Any], Changes]] = {
 }
 
 
-class Settled(Silence):
+class Settled(NullNotifier):
     """A notifier that says of a note what it is told to say."""
 
     def __init__(self) -> None:

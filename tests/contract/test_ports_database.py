@@ -15,7 +15,7 @@ from books import NOW, a_trial, attempt, everything, make_spec
 from sqlalchemy import exc
 
 from orchestrator.common.errors import BadInput, ForeignWrite, NotTheWriter
-from orchestrator.control.ports import Books
+from orchestrator.control.ports import StudyRepository
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
 from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
@@ -31,7 +31,7 @@ from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 class Shelf:
     """A database with the ways of everybody else to it."""
 
-    writer: Callable[[], Books]
+    writer: Callable[[], StudyRepository]
     issue: Callable[[str, str, str, dict[str, Any]], None]
     end_elsewhere: Callable[[int], None]
 
@@ -47,7 +47,7 @@ def memory_shelf() -> Shelf:
 
 
 def real_shelf(url: str, closing: ExitStack) -> Shelf:
-    def writer() -> Books:
+    def writer() -> StudyRepository:
         database = Database(url)
         closing.callback(database.close)
         lease = WriterLease(database, 60.0)
@@ -82,7 +82,7 @@ def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
         yield real_shelf(request.getfixturevalue(request.param), closing)
 
 
-def told(books: Books) -> tuple[object, ...]:
+def told(books: StudyRepository) -> tuple[object, ...]:
     """What an engine would be given, in a form that can be compared."""
     found = books.load("study")
     trials = [

@@ -10,7 +10,7 @@ import kombu
 import pytest
 
 from orchestrator.common.clock import Clock
-from orchestrator.common.errors import Wiped
+from orchestrator.common.errors import ConsumerGroupMissing
 from orchestrator.control.ports import Broker, Stream
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import BATCH, EventStream
@@ -198,14 +198,14 @@ def test_a_read_is_bounded(bus: Bus) -> None:
 
 def test_without_a_group_it_says_so_and_a_new_one_begins_with_what_is_there(bus: Bus) -> None:
     stream = bus.stream()
-    with pytest.raises(Wiped):
+    with pytest.raises(ConsumerGroupMissing):
         while True:
             stream.read(0.001)
     stream.prepare()
     bus.add(number(0))
     assert read_all(stream) == [0]
     bus.wipe()
-    with pytest.raises(Wiped):
+    with pytest.raises(ConsumerGroupMissing):
         while True:
             stream.read(0.001)
     bus.add(number(1))

@@ -8,17 +8,17 @@ import signal
 import sys
 
 from orchestrator.common.settings import load_settings
-from orchestrator.control.ports import Step
+from orchestrator.control.ports import Phase
 from orchestrator.control.serve import serve
 
 
 def main(step: str, nth: str, name: str) -> None:
     left = int(nth)
 
-    def passed(passing: Step) -> None:
+    def passed(passing: Phase) -> None:
         nonlocal left
-        left -= passing == Step(step)
-        if passing == Step(step) and left == 0:
+        left -= passing == Phase(step)
+        if passing == Phase(step) and left == 0:
             os.kill(os.getpid(), signal.Signals[name])
 
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")

@@ -7,7 +7,7 @@ import sys
 import threading
 
 from orchestrator.common.settings import load_settings
-from orchestrator.control.ports import Step
+from orchestrator.control.ports import Phase
 from orchestrator.control.serve import serve
 from orchestrator.engine.state import Snapshot
 from orchestrator.storage.store import Store
@@ -19,8 +19,8 @@ SLOW_SECONDS = 1.0
 def main(kind: str) -> None:
     never = threading.Event()
 
-    def hang(step: Step) -> None:
-        if kind == "hangs" and step is Step.ACKNOWLEDGED:
+    def hang(step: Phase) -> None:
+        if kind == "hangs" and step is Phase.ACKNOWLEDGED:
             logging.getLogger("odd").warning("hanging")
             never.wait()
 

@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from orchestrator.control.ports import Step
+from orchestrator.control.ports import Phase
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
 from tests.faults.scene import LEASE, PATIENCE, ROOT, Scene
 from tests.shared_servers import redis_url
 
-STEPS = [step for step in Step if step not in (Step.ANSWERED, Step.REVOKED)]
+STEPS = [step for step in Phase if step not in (Phase.ANSWERED, Phase.REVOKED)]
 """Of those two there may be none in time; simulations have them. Where each epoch begins with a question, there is each
 of the others as long as the search goes on, and it goes on only as long as somebody answers."""
 
@@ -97,7 +97,7 @@ def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(sc
     search.ready()
     stand_down(scene)
     search.let_go()
-    frozen = dying_serve(scene, Step.DECIDED, 3, signal.SIGSTOP)
+    frozen = dying_serve(scene, Phase.DECIDED, 3, signal.SIGSTOP)
     try:
         search.until(lambda: state_of(frozen.pid) == "T")
         for name in CONTROL_PLANES:
@@ -122,7 +122,7 @@ def stand_down(scene: Scene) -> None:
         scene.stack.running.pop(name).wait(PATIENCE)
 
 
-def dying_serve(scene: Scene, step: Step, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:
+def dying_serve(scene: Scene, step: Phase, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:
     with (scene.folder / "serve-dying.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.faults.dying_serve", step, str(nth), number.name],

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import redis
 
 from orchestrator.common.clock import Clock
-from orchestrator.common.errors import Wiped
+from orchestrator.common.errors import ConsumerGroupMissing
 from orchestrator.messaging.dispatch import step_of
 from orchestrator.messaging.event_stream import BATCH, Entry
 from orchestrator.model.progress_events import Notice
@@ -101,7 +101,7 @@ class MemoryStream:
         self.drained = False
         server.check(write=False)
         if not server.group:
-            raise Wiped("NOGROUP")
+            raise ConsumerGroupMissing("NOGROUP")
         if self._pending_from is not None:
             known = [id for id in server.pending if id > self._pending_from][:BATCH]
             if known:

@@ -14,7 +14,7 @@ from orchestrator.common.errors import NotTheWriter
 from orchestrator.common.server_wait import AWAY_SECONDS
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
-from orchestrator.control.ports import Books, Notifier, Step
+from orchestrator.control.ports import Notifier, Phase, StudyRepository
 from orchestrator.control.rounds import Observer, unobserved
 from orchestrator.engine.outputs import Sweep
 from orchestrator.spec import Spec
@@ -125,7 +125,7 @@ class Simulation:
         *,
         created: bool = True,
         slow_pruner: float = 0.0,
-        store: Callable[[], Books] | None = None,
+        store: Callable[[], StudyRepository] | None = None,
     ) -> None:
         self.now = 1_700_000_000.0
         self.spec = spec
@@ -141,13 +141,13 @@ class Simulation:
         self.dead: set[str] = set()
         self.beside_control = False
         self.garbage: list[bytes] = []
-        self.deaths: list[Step] = []
-        self.passed: list[Step] = []
+        self.deaths: list[Phase] = []
+        self.passed: list[Phase] = []
         self._published: dict[str, int] = {}
         self._runners = itertools.count(1)
         self._beat_at = 0.0
         self._back_at: dict[str, float] = {}
-        self._armed: Callable[[Step], bool] | None = None
+        self._armed: Callable[[Phase], bool] | None = None
         self.reports = Reports()
         self.record: Journal | None = None
         self.notifier: Notifier | None = None
@@ -161,7 +161,7 @@ class Simulation:
     def ledger(self) -> Ledger:
         return self.database.ledgers[self.spec.name]
 
-    def _open(self) -> Books:
+    def _open(self) -> StudyRepository:
         return MemoryBooks(self.database) if self._store is None else self._store()
 
     # -- the control plane ----------------------------------------------------------------------------------------
@@ -218,11 +218,11 @@ class Simulation:
         self.controller = None
         self.pass_time(AWAY_SECONDS)
 
-    def kill_when(self, condition: Callable[[Step], bool]) -> None:
+    def kill_when(self, condition: Callable[[Phase], bool]) -> None:
         """The control plane dies at every step for which ``condition`` is true."""
         self._armed = condition
 
-    def _pass(self, step: Step) -> None:
+    def _pass(self, step: Phase) -> None:
         self.passed.append(step)
         if self._armed is not None and self._armed(step):
             self.deaths.append(step)

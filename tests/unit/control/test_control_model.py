@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from orchestrator.control.ports import Step
+from orchestrator.control.ports import Phase
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.spec.model import validate
 from tasks import redis_keys
@@ -105,8 +105,8 @@ class World(RuleBasedStateMachine):
 
     # -- what goes wrong ------------------------------------------------------------------------------------------
 
-    @rule(step=st.sampled_from(list(Step)), nth=st.integers(1, 3))
-    def die_at(self, step: Step, nth: int) -> None:
+    @rule(step=st.sampled_from(list(Phase)), nth=st.integers(1, 3))
+    def die_at(self, step: Phase, nth: int) -> None:
         """The control plane will die at the n-th such step from now."""
         goal = Counter(self.world.passed)[step] + nth
         self.world.kill_when(lambda passing: passing == step and self.world.passed.count(step) == goal)

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.control.ports import Step
+from orchestrator.control.ports import Phase
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
@@ -68,7 +68,7 @@ def rows(simulation: Simulation) -> str:
     return replace(ledger, attempts={} if ledger.spec.pruner.own_class else ledger.attempts).rows(times=False)
 
 
-def nth_time(simulation: Simulation, step: Step, nth: int) -> Callable[[Step], bool]:
+def nth_time(simulation: Simulation, step: Phase, nth: int) -> Callable[[Phase], bool]:
     return lambda passing: passing == step and simulation.passed.count(step) == nth
 
 
@@ -80,11 +80,11 @@ PRUNERS: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("pruner", sorted(PRUNERS))
-@pytest.mark.parametrize("step", list(Step))
-def test_dying_at_a_step_changes_nothing(step: Step, pruner: str) -> None:
+@pytest.mark.parametrize("step", list(Phase))
+def test_dying_at_a_step_changes_nothing(step: Phase, pruner: str) -> None:
     undisturbed = search(pruner=PRUNERS[pruner]).run_to_end()
     times = Counter(undisturbed.passed)[step]
-    assert times or (step, pruner) == (Step.REVOKED, "promotion"), f"an undisturbed search never passes '{step}'"
+    assert times or (step, pruner) == (Phase.REVOKED, "promotion"), f"an undisturbed search never passes '{step}'"
     for nth in range(1, times + 1, max(1, times // 5)):
         disturbed = search(pruner=PRUNERS[pruner])
         disturbed.kill_when(nth_time(disturbed, step, nth))
@@ -95,17 +95,17 @@ def test_dying_at_a_step_changes_nothing(step: Step, pruner: str) -> None:
         assert told(disturbed) == told(undisturbed)
 
 
-def search_on_one_host(step: Step | None = None, nth: int = 0) -> Simulation:
+def search_on_one_host(step: Phase | None = None, nth: int = 0) -> Simulation:
     """Control plane, slot and queues share a host, which dies at the ``nth`` time of ``step``. A free slot takes a task
     as soon as one is sent."""
     made = search()
     made.beside_control = True
 
-    def host_dies(passing: Step) -> bool:
+    def host_dies(passing: Phase) -> bool:
         dies = passing == step and made.passed.count(step) == nth
         if dies:
             made.kill_host()
-        elif passing == Step.ENQUEUED and made.slots[0].run is None:
+        elif passing == Phase.ENQUEUED and made.slots[0].run is None:
             made.turn(made.slots[0])
         return dies
 
@@ -113,8 +113,8 @@ def search_on_one_host(step: Step | None = None, nth: int = 0) -> Simulation:
     return made.run_to_end()
 
 
-@pytest.mark.parametrize("step", list(Step))
-def test_a_host_that_dies_at_a_step_changes_no_row(step: Step) -> None:
+@pytest.mark.parametrize("step", list(Phase))
+def test_a_host_that_dies_at_a_step_changes_no_row(step: Phase) -> None:
     undisturbed = search_on_one_host()
     for nth in range(1, undisturbed.passed.count(step) + 1):
         disturbed = search_on_one_host(step, nth)

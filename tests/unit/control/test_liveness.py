@@ -8,7 +8,7 @@ import optuna
 import pytest
 
 from orchestrator.common.clock import Clock
-from orchestrator.control.ports import Step
+from orchestrator.control.ports import Phase
 from orchestrator.messaging.event_stream import BATCH
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
@@ -48,10 +48,10 @@ def underway(simulation: Simulation) -> None:
     raise AssertionError("not every slot has something to train")
 
 
-def spend(simulation: Simulation, step: Step, seconds: float) -> None:
+def spend(simulation: Simulation, step: Phase, seconds: float) -> None:
     """From now on each such step takes so long."""
 
-    def passing(passed: Step) -> bool:
+    def passing(passed: Phase) -> bool:
         if passed is step:
             simulation.pass_time(seconds)
         return False
@@ -74,7 +74,7 @@ def flood(simulation: Simulation, entries: int) -> None:
 def test_an_ask_that_is_longer_than_the_lease_loses_nobody() -> None:
     simulation = search()
     underway(simulation)
-    spend(simulation, Step.DECIDED, 4 * LEASE)
+    spend(simulation, Phase.DECIDED, 4 * LEASE)
     for _ in range(20):
         for slot in simulation.slots:
             simulation.turn(slot)
@@ -87,7 +87,7 @@ def test_an_ask_that_is_longer_than_the_lease_loses_nobody() -> None:
 def test_a_commit_that_is_longer_than_the_lease_loses_nobody() -> None:
     simulation = search()
     underway(simulation)
-    spend(simulation, Step.COMMITTED, 4 * LEASE)
+    spend(simulation, Phase.COMMITTED, 4 * LEASE)
     for _ in range(20):
         for slot in simulation.slots:
             simulation.turn(slot)
@@ -102,7 +102,7 @@ def test_a_backlog_that_is_longer_than_the_lease_loses_nobody() -> None:
     simulation = search()
     underway(simulation)
     flood(simulation, 40 * BATCH)
-    spend(simulation, Step.DECIDED, 1.0)
+    spend(simulation, Phase.DECIDED, 1.0)
     for _ in range(60):
         simulation.round()
     simulation.kill_when(lambda _: False)
@@ -116,7 +116,7 @@ def test_one_that_is_dead_is_found_although_the_stream_is_never_empty() -> None:
     run = simulation.slots[-1].run
     assert run is not None
     simulation.kill_keeper(run)
-    spend(simulation, Step.DECIDED, 1.0)
+    spend(simulation, Phase.DECIDED, 1.0)
     for _ in range(40):
         flood(simulation, 2 * BATCH)
         simulation.round()
@@ -136,7 +136,7 @@ def test_what_a_dead_runner_said_before_is_read_before_it_is_lost() -> None:
     while slot.run is run:
         simulation.turn(slot)
     simulation.dead.add(run.runner)
-    spend(simulation, Step.DECIDED, 1.0)
+    spend(simulation, Phase.DECIDED, 1.0)
     for _ in range(60):
         simulation.round()
     row = simulation.ledger.attempts[run.job.token]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.control import journal
-from orchestrator.control.engine_registry import Studies
+from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.journal import Journal, Record
 from orchestrator.engine.outputs import Batch
 from orchestrator.spec import Spec
@@ -29,13 +29,13 @@ def idle(tmp_path: Path, **options: object) -> Agenda:
 
 def die_at_the_next_study(monkeypatch: pytest.MonkeyPatch) -> None:
     """The control plane dies when it has made the next study."""
-    opened = Studies.open
+    opened = EngineRegistry.open
 
     def die(*_: object) -> None:
-        monkeypatch.setattr(Studies, "open", opened)
+        monkeypatch.setattr(EngineRegistry, "open", opened)
         raise Died
 
-    monkeypatch.setattr(Studies, "open", die)
+    monkeypatch.setattr(EngineRegistry, "open", die)
 
 
 def test_a_run_that_would_overlap_is_skipped(tmp_path: Path) -> None:

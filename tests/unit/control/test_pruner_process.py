@@ -103,8 +103,8 @@ def search(name: str, **arguments: int) -> Spec:
 
 
 def report(trial: int, step: int, *, new: bool = False) -> Question:
-    made = [Operation("mirror", "create_new_trial", (0, None), 1.0)] if new else []
-    value = Operation("mirror", "set_trial_intermediate_value", (trial, step, 0.5), 1.0)
+    made = [Operation("storage", "create_new_trial", (0, None), 1.0)] if new else []
+    value = Operation("storage", "set_trial_intermediate_value", (trial, step, 0.5), 1.0)
     return Question(trial, (*made, value, Operation("rule", "observe", (trial, step, 0.5))))
 
 

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-from orchestrator.control.liveness import Slots, Watch, dead_here
+from orchestrator.control.liveness import HeartbeatTracker, SlotTracker, dead_here
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from tasks.contract import Alive
@@ -19,7 +19,7 @@ LEASE = 6.0
 PAUSE = 2.0
 
 
-def following(watch: Watch, begin: float, end: float) -> None:
+def following(watch: HeartbeatTracker, begin: float, end: float) -> None:
     """Reads all that there is, every second."""
     now = begin
     while now <= end:
@@ -28,8 +28,8 @@ def following(watch: Watch, begin: float, end: float) -> None:
         now += 1.0
 
 
-def watching(since: float) -> Watch:
-    watch = Watch(LEASE, PAUSE)
+def watching(since: float) -> HeartbeatTracker:
+    watch = HeartbeatTracker(LEASE, PAUSE)
     following(watch, since, since)
     return watch
 
@@ -60,7 +60,7 @@ def test_one_that_was_never_heard_of_has_a_lease_from_when_the_stream_was_read()
 
 
 def test_silence_before_the_stream_was_read_proves_nothing() -> None:
-    watch = Watch(LEASE, PAUSE)
+    watch = HeartbeatTracker(LEASE, PAUSE)
     assert watch.silent([ROW]) == []
     watch.hear("token", 0.0)
     following(watch, 1000.0, 1006.0)
@@ -216,7 +216,7 @@ def test_long_before_somebody_is_given_up_it_is_asked_whether_anybody_can_be_hea
 
 def test_slots_that_are_silent_are_no_more() -> None:
     watch = watching(100.0)
-    slots = Slots(watch)
+    slots = SlotTracker(watch)
     slots.hear(Alive(host="a", slot="a/0", busy=True, queues=("trials",)), 101.0)
     following(watch, 101.0, 104.0)
     slots.hear(Alive(host="b", slot="b/0", queues=("trials", "other")), 104.0)

@@ -12,7 +12,7 @@ import pytest
 from orchestrator.control import controller
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.progress_events import Progress, decode
-from orchestrator.notify.null_notifier import Silence
+from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
 from tests.simulated.ledger import Ledger
@@ -167,7 +167,7 @@ CAUSES: dict[str, Callable[[], Fault]] = {
     "send": lambda: Fault(MemoryBroker, "send", lambda _, job, __: job.study == "bad", error=MemoryError()),
     "progress": lambda: Fault(StudyEngine, "progress", of_engine),
     "log": lambda: Fault(controller, "log_batch", lambda name, _: name == "bad"),
-    "notify": lambda: Fault(Silence, "owe", lambda _, owed: any(each.study == "bad" for each in list(owed))),
+    "notify": lambda: Fault(NullNotifier, "owe", lambda _, owed: any(each.study == "bad" for each in list(owed))),
     "pause": lambda: Fault(StudyEngine, "command", of_engine, lambda world: command(world, "pause")),
     "enqueue": lambda: Fault(
         StudyEngine, "enqueue", of_engine, lambda world: command(world, "enqueue", params={"x": 0.5})

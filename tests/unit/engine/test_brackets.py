@@ -24,7 +24,7 @@ def study(world: World) -> optuna.Study:
 
 def seen_with(world: World, trial: int) -> set[int]:
     """Numbers of the trials from which the sampler learns for ``trial``."""
-    frozen = world.engine.mirror.get_trial(trial)
+    frozen = world.engine.storage.get_trial(trial)
     return {each.number for each in optuna.pruners._filter_study(study(world), frozen).get_trials(deepcopy=False)}
 
 

@@ -64,11 +64,11 @@ def asked(trials: list[FrozenTrial], *, rebuild: bool = False) -> list[FrozenTri
             engine.trials.complete(row.trial, [0.0], 1.0)
             engine._core.close(row, "finished", 1.0)
         if rebuild:
-            found = engine.mirror.get_all_trials(0, deepcopy=True)
+            found = engine.storage.get_all_trials(0, deepcopy=True)
             engine = StudyEngine(Snapshot(spec=search(), uid="u", seed=3, trials=found), 1.0)
         else:
             engine.tick(1.0)
-    return engine.mirror.get_all_trials(0)
+    return engine.storage.get_all_trials(0)
 
 
 @pytest.mark.parametrize("rebuild", [False, True])
@@ -107,7 +107,7 @@ def test_a_trial_that_failed_before_it_had_asked_has_tried_nothing() -> None:
             engine.trials.complete(row.trial, [0.0], 1.0)
             engine._core.close(row, "finished", 1.0)
         engine.tick(1.0)
-    complete = engine.mirror.get_all_trials(0, states=(TrialState.COMPLETE,))
+    complete = engine.storage.get_all_trials(0, states=(TrialState.COMPLETE,))
     assert sorted(cell(trial.params) for trial in complete) == sorted(every())
 
 
@@ -123,6 +123,6 @@ def test_a_grid_of_our_own_comes_in_the_order_that_it_always_had(rebuild: bool) 
         warnings.simplefilter("ignore")
         study = optuna.create_study(sampler=optuna.samplers.GridSampler(spec_grid, seed=0))
         study.optimize(suggest, n_trials=CELLS)
-    assert [cell(trial.params) for trial in world.engine.mirror.get_all_trials(0)] == [
+    assert [cell(trial.params) for trial in world.engine.storage.get_all_trials(0)] == [
         cell(trial.params) for trial in study.trials
     ]

@@ -23,7 +23,7 @@ def news(world: World) -> list[tuple[int, int, str]]:
 
 
 def kept(world: World) -> list[object]:
-    return [trial.user_attrs[SOURCE] for trial in world.engine.mirror.get_all_trials(0)]
+    return [trial.user_attrs[SOURCE] for trial in world.engine.storage.get_all_trials(0)]
 
 
 def test_other_source_is_news_once_for_each() -> None:

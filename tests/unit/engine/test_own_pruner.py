@@ -35,7 +35,7 @@ def test_it_sees_the_study_as_it_is_at_its_place_in_the_fold(monkeypatch: pytest
 
     def saw(trials: list[FrozenTrial], trial: FrozenTrial) -> None:
         looks.append(trial.number)
-        assert trials == world.engine.mirror.get_all_trials(0)
+        assert trials == world.engine.storage.get_all_trials(0)
         assert trial == trials[trial.number]
 
     monkeypatch.setattr(own_pruners.Watching, "saw", staticmethod(saw))

@@ -137,7 +137,7 @@ def test_a_paused_trial_that_somebody_else_ended_is_out_of_the_race(state: str) 
     row.state, row.values, row.end = state, (5.0,) if state == "COMPLETE" else None, world.at
     world.rebuild()
     assert world.engine.trials.paused == {1}
-    assert world.engine.mirror.get_all_trials(0)[0].state.name == state
+    assert world.engine.storage.get_all_trials(0)[0].state.name == state
     assert world.ledger.attempts_of(0)[-1].cause == "ended elsewhere"
     assert not [each for each in world.ledger.checkpoints.values() if each.trial == 0]
     world.run()

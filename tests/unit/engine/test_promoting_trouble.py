@@ -182,7 +182,7 @@ def test_to_the_sampler_a_paused_trial_was_pruned_and_to_the_database_it_runs() 
     world = World(make_spec(**LADDER | {"sampler": TPE, "space": None, "trials": 9}), saving(mixed))
     seen: set[str] = set()
     while world.step():
-        for trial in world.engine.mirror.get_all_trials(0):
+        for trial in world.engine.storage.get_all_trials(0):
             row = world.ledger.trials[trial.number]
             if trial.number not in world.engine.trials.paused:
                 continue
@@ -190,10 +190,10 @@ def test_to_the_sampler_a_paused_trial_was_pruned_and_to_the_database_it_runs() 
             assert (trial.state.name, row.state) == ("PRUNED", "RUNNING")
             assert trial.values == [row.steps[max(row.steps)]]
             assert trial.params == {name: value for name, (value, _) in row.params.items()}
-            assert world.engine.mirror.get_trial(trial.number).state.name == "RUNNING"
+            assert world.engine.storage.get_trial(trial.number).state.name == "RUNNING"
     assert seen == {"PRUNED"}
     assert not world.engine.trials.paused
-    states = [trial.state.name for trial in world.engine.mirror.get_all_trials(0)]
+    states = [trial.state.name for trial in world.engine.storage.get_all_trials(0)]
     assert states == [row.state for row in world.ledger.trials.values()]
 
 
@@ -209,8 +209,8 @@ def test_parameters_sampled_ahead_are_not_part_of_a_paused_trial() -> None:
     world = World(make_spec(**LADDER | {"space": None}), objective)
     while len(world.engine.trials.paused) < 2:
         world.step()
-    shown = {trial.number: set(trial.params) for trial in world.engine.mirror.get_all_trials(0)}
-    assert set(world.engine.mirror.get_trial(1).params) == {"x", "y"}
+    shown = {trial.number: set(trial.params) for trial in world.engine.storage.get_all_trials(0)}
+    assert set(world.engine.storage.get_trial(1).params) == {"x", "y"}
     assert (shown[0], shown[1]) == ({"x", "y"}, {"x"})
 
 

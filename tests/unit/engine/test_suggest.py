@@ -99,7 +99,7 @@ def test_what_was_sampled_ahead_and_not_used_is_not_the_trials_own() -> None:
     assert world.ledger.trials[2].params == {}
     told = [notice.params for batch in world.batches for notice in batch.notices]
     assert [set(params) for params in told] == [{"x"}, {"x"}, set()]
-    assert world.engine.mirror.get_trial(2).params == {}
+    assert world.engine.storage.get_trial(2).params == {}
 
 
 @pytest.mark.parametrize("rebuild", [False, True])

@@ -15,7 +15,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from played import played
 
 from orchestrator.engine import study_view
-from orchestrator.sampling.staged_storage import Mirror
+from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import decode_reply, encode
 from tasks.contract import MAX_FRAME_BYTES, EnqueueTrial, Finished, Job, StudyAttribute, StudyStop, StudyView
 from tasks.framed_socket import TooLarge, Wire
@@ -54,33 +54,33 @@ TRIALS = [
 ]
 
 
-def study_of(trials: list[FrozenTrial], *directions: str) -> tuple[optuna.Study, Mirror]:
-    """The study itself, and the mirror in which the control plane has it."""
+def study_of(trials: list[FrozenTrial], *directions: str) -> tuple[optuna.Study, StagedStorage]:
+    """The study itself, and the storage in which the control plane has it."""
     theirs = optuna.create_study(study_name="s", directions=directions)
     theirs.add_trials(trials)
-    mirror = Mirror()
-    with mirror.loading():
-        mirror.create_study("s", directions)
+    storage = StagedStorage()
+    with storage.loading():
+        storage.create_study("s", directions)
         for each in theirs.get_trials():
-            mirror.create_new_trial(0, each)
-    return theirs, mirror
+            storage.create_new_trial(0, each)
+    return theirs, storage
 
 
 class Looking(Talk):
     """What the control plane shows comes over the wire."""
 
-    def __init__(self, mirror: Mirror, said: list[Any]) -> None:
+    def __init__(self, storage: StagedStorage, said: list[Any]) -> None:
         super().__init__(said.append, Interrupter())
-        self._mirror = mirror
+        self._storage = storage
 
     def look(self) -> StudyView:
-        reply = decode_reply(encode(study_view.view(self._mirror, "r", 5)))
+        reply = decode_reply(encode(study_view.view(self._storage, "r", 5)))
         assert (reply.runner, reply.seq, reply.name, reply.error) == ("r", 5, "", "")
         assert reply.study is not None
         return reply.study
 
 
-def seen(mirror: Mirror, *directions: str, said: list[Any] | None = None, number: int = 5) -> optuna.Study:
+def seen(storage: StagedStorage, *directions: str, said: list[Any] | None = None, number: int = 5) -> optuna.Study:
     """The study on a worker."""
     job = Job(
         study="s",
@@ -94,7 +94,7 @@ def seen(mirror: Mirror, *directions: str, said: list[Any] | None = None, number
         id=number + 100,
     )
     nowhere = CheckpointFiles(Path("/nowhere"), "t"), ArtifactFiles(Path("/nowhere"))
-    return WorkerTrial(job, Looking(mirror, [] if said is None else said), *nowhere).study
+    return WorkerTrial(job, Looking(storage, [] if said is None else said), *nowhere).study
 
 
 def without_ids(trials: list[FrozenTrial]) -> list[str]:
@@ -103,8 +103,8 @@ def without_ids(trials: list[FrozenTrial]) -> list[str]:
 
 @pytest.mark.parametrize("direction", ["minimize", "maximize"])
 def test_its_trials_are_the_studys(direction: str) -> None:
-    theirs, mirror = study_of(TRIALS, direction)
-    ours = seen(mirror, direction)
+    theirs, storage = study_of(TRIALS, direction)
+    ours = seen(storage, direction)
     assert without_ids(ours.trials) == without_ids(theirs.trials)
     done = (TrialState.COMPLETE,)
     assert without_ids(ours.get_trials(states=done)) == without_ids(theirs.get_trials(states=done))
@@ -125,8 +125,8 @@ def test_reading_it_leaves_no_word_in_the_log(capfd: pytest.CaptureFixture[str])
 
 def test_several_objectives() -> None:
     two = [trial(TrialState.COMPLETE, first, second, x=0.5) for first, second in ((1.0, 2.0), (2.0, 1.0), (0.5, 0.5))]
-    theirs, mirror = study_of(two, "minimize", "maximize")
-    ours = seen(mirror, "minimize", "maximize")
+    theirs, storage = study_of(two, "minimize", "maximize")
+    ours = seen(storage, "minimize", "maximize")
     assert [each.number for each in ours.best_trials] == [each.number for each in theirs.best_trials]
     assert [each.values for each in ours.trials] == [each.values for each in theirs.trials]
     for wrong in ("best_trial", "best_value", "best_params", "direction"):
@@ -141,24 +141,24 @@ def test_there_is_no_best_trial_before_one_is_complete() -> None:
 
 
 def test_what_was_sampled_ahead_is_not_the_trials_yet() -> None:
-    _, mirror = study_of([], "minimize")
-    mirror.create_new_trial(0)
-    mirror.set_trial_param(0, "x", 0.5, X)
-    with mirror.sampling_ahead():
-        mirror.set_trial_param(0, "n", 3.0, N)
-    assert seen(mirror, "minimize").trials[0].params == {"x": 0.5}
+    _, storage = study_of([], "minimize")
+    storage.create_new_trial(0)
+    storage.set_trial_param(0, "x", 0.5, X)
+    with storage.sampling_ahead():
+        storage.set_trial_param(0, "n", 3.0, N)
+    assert seen(storage, "minimize").trials[0].params == {"x": 0.5}
 
 
 def test_a_trial_that_has_not_begun_is_running() -> None:
-    _, mirror = study_of(TRIALS[-1:], "minimize")
-    mirror._get_trial(0).datetime_start = None
-    assert [each.state for each in seen(mirror, "minimize").trials] == [TrialState.RUNNING]
+    _, storage = study_of(TRIALS[-1:], "minimize")
+    storage._get_trial(0).datetime_start = None
+    assert [each.state for each in seen(storage, "minimize").trials] == [TrialState.RUNNING]
 
 
 def test_what_only_the_control_plane_does_is_refused_in_words() -> None:
-    theirs, mirror = study_of(TRIALS, "minimize")
+    theirs, storage = study_of(TRIALS, "minimize")
     said: list[Any] = []
-    ours = seen(mirror, "minimize", said=said)
+    ours = seen(storage, "minimize", said=said)
     for act in (
         ours.ask,
         lambda: ours.tell(5, 0.5),
@@ -195,8 +195,8 @@ def test_what_is_set_of_the_study_is_told() -> None:
 
 def test_a_trial_is_found_by_its_id_whatever_that_is() -> None:
     """Optuna's ids count over all studies of a database, so that one trial's may be the number of another one."""
-    _, mirror = study_of(TRIALS, "minimize")
-    ours = seen(mirror, "minimize", number=1)
+    _, storage = study_of(TRIALS, "minimize")
+    ours = seen(storage, "minimize", number=1)
     trials = ours.trials
     assert [ours._storage.get_trial(each._trial_id).number for each in trials] == list(range(len(TRIALS)))
     assert trials[1]._trial_id == 101

@@ -6,33 +6,40 @@ import logging
 from collections.abc import Mapping
 
 from orchestrator.common.errors import ForeignWrite, StudyGone
-from orchestrator.control.effects import Actions
-from orchestrator.control.engine_registry import Studies
-from orchestrator.control.liveness import Watch
-from orchestrator.control.ports import Books, Stream
+from orchestrator.control.effects import Effects
+from orchestrator.control.engine_registry import EngineRegistry
+from orchestrator.control.liveness import HeartbeatTracker
+from orchestrator.control.ports import Stream, StudyRepository
 from orchestrator.model.lifecycle import AttemptState
 from tasks.contract import Confirmation, Verdict
 
 log = logging.getLogger(__name__)
 
 
-class Outsiders:
+class ForeignChanges:
     """Goes on from what others have written; ``docs/architecture.md`` has a table of it.
 
     Args:
         store: The database.
         events: The stream: what was read and not written is read again.
         studies: The studies at hand.
-        actions: Takes what runners are to be told.
-        watch: Told which attempts are over.
+        effects: Takes what runners are to be told.
+        heartbeats: Told which attempts are over.
     """
 
-    def __init__(self, store: Books, events: Stream, studies: Studies, actions: Actions, watch: Watch) -> None:
+    def __init__(
+        self,
+        store: StudyRepository,
+        events: Stream,
+        studies: EngineRegistry,
+        effects: Effects,
+        heartbeats: HeartbeatTracker,
+    ) -> None:
         self._store = store
         self._events = events
         self._studies = studies
-        self._actions = actions
-        self._watch = watch
+        self._effects = effects
+        self._heartbeats = heartbeats
 
     def give_up(self, name: str, error: Exception) -> None:
         """Goes on from a batch that was not written: what is in memory of its study does not hold."""
@@ -62,7 +69,7 @@ class Outsiders:
             self._read_again(name, now)
 
     def _read_again(self, known_as: str, name: str) -> None:
-        self._actions.withdraw(known_as)
+        self._effects.withdraw(known_as)
         self._events.read_pending_again()
         if name != known_as:
             self._studies.forget(known_as)
@@ -71,12 +78,12 @@ class Outsiders:
 
     def _let_go(self, name: str) -> None:
         log.warning("study %s was deleted: its runners stop", name, extra={"action": "study_deleted", "study": name})
-        self._actions.withdraw(name)
+        self._effects.withdraw(name)
         engine = self._studies.forget(name)
         if engine is not None:
             verdict = Verdict(cause="the study was deleted")
             live = engine.attempts.in_state(*AttemptState)
-            self._actions.stop(
+            self._effects.stop(
                 {row.token: Confirmation(runner=row.runner, seq=row.acknowledged, verdict=verdict) for row in live}
             )
-            self._watch.forget(row.token for row in engine.attempts)
+            self._heartbeats.forget(row.token for row in engine.attempts)

@@ -23,7 +23,10 @@ SOUND = $(BIN)/python -c 'import sys, pip; made = open(sys.prefix + "/pyvenv.cfg
 REMOVE_HALVES := for each in $(VENV)/lib/python3*/site-packages/*.dist-info; do \
 	test -s "$$each/RECORD" || rm -rf "$$each"; done
 
-.PHONY: demo test test-all lint types unit processes faults chaos bench clean unsound
+# The oldest versions that pyproject.toml allows, in an environment of their own.
+LOWEST := .venv-lowest
+
+.PHONY: demo test test-all lowest lint types unit processes faults chaos bench dist clean unsound
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
@@ -31,8 +34,12 @@ demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 test: lint types                  ## what has to hold; tests that wait leave the cores to tests that reckon
 	$(BIN)/pytest $(AMONG) -m 'not long' tests/faults tests/integration tests/unit tests/contract
 
-test-all: lint types              ## besides: every library, the measurements, every command and example of the docs
+test-all: lint types              ## besides: every library, the measurements, all of the docs, the oldest dependencies
 	$(BIN)/pytest $(AMONG) tests/faults tests/integration tests/unit tests/contract
+	$(MAKE) lowest
+
+lowest: $(LOWEST)/.installed      ## what has to hold with the oldest versions that pyproject.toml allows
+	$(LOWEST)/bin/pytest $(BESIDE) tests/unit tests/contract tests/integration/test_run.py
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -57,6 +64,11 @@ chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for fiv
 bench: $(VENV)/.installed-dev     ## measures, and writes docs/bench.md
 	$(BIN)/python -m tests.bench
 
+dist:                             ## a wheel, in dist/
+	@rm -rf build dist
+	$(PYTHON) -m pip --disable-pip-version-check --quiet wheel --no-deps --wheel-dir dist .
+	@rm -rf build && ls dist/*
+
 ifneq ($(shell $(SOUND) && echo sound),sound)
 $(VENV)/.installed: unsound
 endif
@@ -76,5 +88,12 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
+$(LOWEST)/.installed: pyproject.toml docker/constraints-lowest.txt
+	@echo "setting up $(LOWEST) with the oldest versions: another 5 GB"
+	@$(PYTHON) -m venv --clear $(LOWEST)
+	@$(LOWEST)/bin/python -m pip --disable-pip-version-check --quiet install --no-compile \
+		--constraint docker/constraints-lowest.txt --editable '.[dashboard,export,report,test]'
+	@touch $@
+
 clean:
-	rm -rf $(VENV) .orchestrator .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info
+	rm -rf $(VENV) $(LOWEST) dist .orchestrator .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis build *.egg-info

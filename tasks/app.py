@@ -113,7 +113,7 @@ def connect(redis_url: str) -> redis.Redis:
     )
 
 
-def raw(answer: object) -> bytes:
+def as_bytes(answer: object) -> bytes:
     """Returns an answer of a ``connect`` client as what it is. It never decodes, but its types cannot say so."""
     if not isinstance(answer, bytes):
         raise TypeError(f"expected bytes of Redis, got {type(answer).__name__}")

@@ -47,7 +47,7 @@ class TrialTask(celery.Task):  # type: ignore[misc]
 
 
 @dataclass(frozen=True)
-class Said:
+class PlainText:
     """A result that is shown as it is, and not as Python would quote it."""
 
     text: str
@@ -60,7 +60,7 @@ def register(app: celery.Celery, keeper: list[Keeper]) -> celery.Task:
     """Adds the task to ``app``. ``keeper`` holds the keeper of the pool process, put there when it is forked."""
 
     @app.task(name=TRAIN, base=TrialTask, max_retries=0)  # type: ignore[untyped-decorator]
-    def train(payload: dict[str, Any]) -> Said:
+    def train(payload: dict[str, Any]) -> PlainText:
         try:
             job = job_from_payload(payload)
         except Malformed as error:
@@ -71,6 +71,6 @@ def register(app: celery.Celery, keeper: list[Keeper]) -> celery.Task:
             raise Ignore
         if isinstance(outcome, Failed):
             raise TrialFailed(f"{outcome.error}: {outcome.message}", outcome.traceback)
-        return Said(ending.text)
+        return PlainText(ending.text)
 
     return train

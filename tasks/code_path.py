@@ -38,7 +38,7 @@ def add_code_folders(folders: Iterable[str | Path]) -> None:
         finder.folders = list(dict.fromkeys([*added, *finder.folders]))
 
 
-def taken(module: str, folders: Sequence[str | Path]) -> str:
+def name_conflict(module: str, folders: Sequence[str | Path]) -> str:
     """Returns in words whose name a module of the user's has taken, so that it cannot be imported; empty where it can.
 
     Args:

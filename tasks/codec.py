@@ -67,7 +67,7 @@ _TEXT: Final = 2
 bits, and text with lone surrogates."""
 
 
-def unpacked(code: int, data: memoryview) -> Any:
+def decode_extension(code: int, data: memoryview) -> Any:
     """Reads such an extension; for ``ext_hook`` of a decoder."""
     if code == _INTEGER:
         return int(bytes(data), 16)
@@ -78,10 +78,10 @@ def unpacked(code: int, data: memoryview) -> Any:
 
 _event_decoder = msgspec.msgpack.Decoder(Event)
 _head_decoder = msgspec.msgpack.Decoder(_Head)
-_to_trainer = msgspec.msgpack.Decoder(ToTrainer, ext_hook=unpacked)
+_to_trainer = msgspec.msgpack.Decoder(ToTrainer, ext_hook=decode_extension)
 _from_trainer = msgspec.msgpack.Decoder(FromTrainer)
 _confirmation = msgspec.msgpack.Decoder(Confirmation)
-_reply = msgspec.msgpack.Decoder(Reply, ext_hook=unpacked)
+_reply = msgspec.msgpack.Decoder(Reply, ext_hook=decode_extension)
 _announcement = msgspec.msgpack.Decoder(Announcement)
 _any = msgspec.msgpack.Encoder()
 

@@ -176,7 +176,7 @@ class Suggest(msgspec.Struct, frozen=True, kw_only=True, tag="suggest"):
     used: bool = False
 
 
-class Look(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
+class ReadStudy(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
     """The objective reads the study's trials, and waits for them."""
 
 
@@ -297,7 +297,7 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
     how: str
 
 
-class Alive(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
     """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves.
 
     With ``trouble`` its host can train nothing for now, and takes no trials.
@@ -320,7 +320,7 @@ Body = (
     Started
     | Epoch
     | Suggest
-    | Look
+    | ReadStudy
     | Imported
     | Attribute
     | StudyAttribute
@@ -335,7 +335,7 @@ Body = (
     | StudyStop
     | Revoked
     | Lost
-    | Alive
+    | Heartbeat
     | Unreadable
 )
 Outcome = Finished | Failed | Stopped | Paused | Released

@@ -58,14 +58,14 @@ def progress(epoch: Epoch, job: Job) -> str:
 
 
 @dataclass(frozen=True)
-class Ending:
+class TaskResult:
     """How a task ended: ``text`` is its result. With ``revoked`` somebody ended it before it had come to one."""
 
     text: str
     revoked: bool = False
 
 
-def ending(outcome: Outcome, cause: str, last: str) -> Ending:
+def task_result(outcome: Outcome, cause: str, last: str) -> TaskResult:
     """Returns how an attempt's task ended.
 
     Args:
@@ -83,9 +83,9 @@ def ending(outcome: Outcome, cause: str, last: str) -> Ending:
         case Finished(pruned=True):
             why = "pruned by the objective"
         case Finished():
-            return Ending(", ".join(f"{each:.4g}" for each in outcome.values))
+            return TaskResult(", ".join(f"{each:.4g}" for each in outcome.values))
         case Paused():
-            return Ending(f"paused at epoch {outcome.step}")
+            return TaskResult(f"paused at epoch {outcome.step}")
         case Failed():
-            return Ending(" ".join(f"{outcome.error}: {outcome.message}".split())[:LONGEST_FAILURE])
-    return Ending(f"{why}, {last}" if last else why, revoked=True)
+            return TaskResult(" ".join(f"{outcome.error}: {outcome.message}".split())[:LONGEST_FAILURE])
+    return TaskResult(f"{why}, {last}" if last else why, revoked=True)

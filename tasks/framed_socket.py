@@ -15,15 +15,15 @@ from tasks.contract import MAX_FRAME_BYTES
 _LENGTH = struct.Struct("!I")
 
 
-class Closed(ConnectionError):
+class SocketClosed(ConnectionError):
     """The other end is gone."""
 
 
-class TooLarge(ValueError):
+class FrameTooLarge(ValueError):
     """A message that the other end would not take; nothing of it was sent."""
 
 
-class Wire:
+class FramedSocket:
     """One end of the pair. Any thread may send; one thread reads."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -43,7 +43,7 @@ class Wire:
         """
         data = encode(message)
         if len(data) > MAX_FRAME_BYTES:
-            raise TooLarge(
+            raise FrameTooLarge(
                 f"{len(data) >> 20} MiB in one message, most of it attributes; at most {MAX_FRAME_BYTES >> 20} MiB can "
                 "pass between a worker and its training process"
             )
@@ -51,7 +51,7 @@ class Wire:
             with self._sending:
                 self._socket.sendall(_LENGTH.pack(len(data)) + data)
         except OSError as error:
-            raise Closed(str(error)) from None
+            raise SocketClosed(str(error)) from None
 
     def receive(self) -> list[bytes]:
         """Reads what is there, waiting for at least some bytes; returns the frames that are complete.
@@ -62,9 +62,9 @@ class Wire:
         try:
             chunk = self._socket.recv(1 << 16)
         except OSError as error:
-            raise Closed(str(error)) from None
+            raise SocketClosed(str(error)) from None
         if not chunk:
-            raise Closed("end of stream")
+            raise SocketClosed("end of stream")
         self._buffer += chunk
         return list(self._complete())
 
@@ -77,7 +77,7 @@ class Wire:
         while size - at >= _LENGTH.size:
             (length,) = _LENGTH.unpack_from(self._buffer, at)
             if length > MAX_FRAME_BYTES:
-                raise Closed(f"a frame of {length} bytes")
+                raise SocketClosed(f"a frame of {length} bytes")
             if size - at - _LENGTH.size < length:
                 break
             at += _LENGTH.size

@@ -47,7 +47,7 @@ _seen: OrderedDict[str, Subject] = OrderedDict()
 _lock = threading.Lock()
 
 
-def see(job: Job) -> Subject:
+def remember(job: Job) -> Subject:
     """Remembers a job, so that its token is enough to say what a line is about."""
     subject = Subject(job.study, job.trial, job.attempt, job.token)
     with _lock:
@@ -59,16 +59,16 @@ def see(job: Job) -> Subject:
 
 
 @contextlib.contextmanager
-def about(job: Job) -> Iterator[None]:
+def job_context(job: Job) -> Iterator[None]:
     """What this thread logs meanwhile is about this job."""
-    before = _at_hand.set(see(job))
+    before = _at_hand.set(remember(job))
     try:
         yield
     finally:
         _at_hand.reset(before)
 
 
-class NameSubject(logging.Filter):
+class SubjectFilter(logging.Filter):
     """Lets every line pass, and puts into it what it is about, if that is known and it does not say so itself."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -77,7 +77,7 @@ class NameSubject(logging.Filter):
         return True
 
 
-class JsonLines(logging.Formatter):
+class JsonFormatter(logging.Formatter):
     """One object a line: always ``time`` (UTC), ``level``, ``process``, ``pid``, ``logger`` and ``message``; where
     there is one, ``action``, what the line is about, and the ``exception`` with its traceback.
 
@@ -106,7 +106,7 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields, default=str)
 
 
-class TextLines(logging.Formatter):
+class TextFormatter(logging.Formatter):
     """A line of text; a traceback follows indented. What a user's text holds of control characters, ends of lines and
     marks that turn the direction of text is escaped, so that it can neither move a cursor nor look like a line."""
 
@@ -143,20 +143,20 @@ def set_up(process: str, form: str, level: str | int = logging.INFO) -> None:
         level: What is below it is left out.
     """
     handler = logging.StreamHandler(sys.stderr)
-    handler.addFilter(NameSubject())
+    handler.addFilter(SubjectFilter())
     if form == "json":
-        handler.setFormatter(JsonLines(process))
+        handler.setFormatter(JsonFormatter(process))
         logging.captureWarnings(True)
         sys.excepthook = _log_uncaught
         threading.excepthook = lambda found: _log_uncaught(found.exc_type, found.exc_value, found.exc_traceback)
     else:
-        handler.setFormatter(TextLines(process))
+        handler.setFormatter(TextFormatter(process))
     logging.basicConfig(level=level.upper() if isinstance(level, str) else level, handlers=[handler])
 
 
 def say_from_a_signal_handler(process: str, message: str) -> None:
     """Writes a JSON line past the logging, whose stream may be in use by whatever the signal has interrupted."""
-    line = JsonLines(process).format(logging.makeLogRecord({"name": __name__, "levelname": "INFO", "msg": message}))
+    line = JsonFormatter(process).format(logging.makeLogRecord({"name": __name__, "levelname": "INFO", "msg": message}))
     with contextlib.suppress(OSError):
         os.write(2, f"{line}\n".encode())
 

@@ -24,7 +24,7 @@ PATIENCE: Final = 10.0
 """Seconds that somebody who asks may take to do so."""
 
 
-class Exposition:
+class MetricsServer:
     """Shows the metrics of ``registry`` under ``/metrics``, in threads of its own, from ``start`` to ``close``.
 
     The port is taken at once, so that a port that is in use is found out before anything else is begun.

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from tasks.code_path import REMEDY, taken
+from tasks.code_path import REMEDY, name_conflict
 from tasks.objective_path import OBJECTIVE_PATH, OBJECTIVES_OF_OURS, code_folders, is_ours, within
 
 OBJECTIVES = "ORCHESTRATOR_OBJECTIVES"
@@ -28,7 +28,7 @@ EVERYTHING = "*"
 _MOST_WRAPPED = 100
 
 
-class NotAList(ValueError):
+class BadAllowlist(ValueError):
     """The list cannot be used; the message is one line."""
 
 
@@ -42,12 +42,12 @@ def split_list(text: str) -> tuple[str, ...]:
     for entry in entries:
         if entry != EVERYTHING and not all(_is_dotted(part) for part in entry.split(":", 1)):
             remedy = f"; write '{entry[:-2]}', which admits all below it" if entry.endswith(".*") else ""
-            raise NotAList(f"'{entry:.100}' is neither a module's name nor module:function nor *{remedy}")
+            raise BadAllowlist(f"'{entry:.100}' is neither a module's name nor module:function nor *{remedy}")
     return entries
 
 
 @dataclass(frozen=True)
-class Admission:
+class Allowlist:
     """What one worker admits.
 
     Attributes:
@@ -64,7 +64,7 @@ class Admission:
     _found: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], *named: str) -> Admission:
+    def of(cls, environ: Mapping[str, str], *named: str) -> Allowlist:
         """Reads the list and the folders from the environment. Raises NotAList."""
         entries = split_list(environ.get(OBJECTIVES, ""))
         return cls(entries, code_folders(environ.get(OBJECTIVE_PATH, "")), tuple(filter(None, named)))
@@ -72,7 +72,7 @@ class Admission:
     def refuse(self, reference: str) -> str:
         """Returns why ``reference`` must not even be imported, in one line, or nothing. Imports nothing itself."""
         module, _, attribute = reference.partition(":")
-        if problem := taken(module, self.folders):
+        if problem := name_conflict(module, self.folders):
             return f"{reference:.200}: {problem}; {REMEDY}"
         if self._by_name(reference):
             return ""
@@ -177,7 +177,7 @@ class NotAdmitted(Exception):
     """The objective was found, and is not to be run here; the message is one line."""
 
 
-ANYTHING = Admission((EVERYTHING,))
+ALLOW_ALL = Allowlist((EVERYTHING,))
 
 
 def _is_dotted(text: str) -> bool:

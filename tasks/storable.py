@@ -116,7 +116,7 @@ def check_extent(where: str, name: str, text: str) -> None:
         raise _too_deep(where, name)
 
 
-class Room:
+class AttributeBudget:
     """How much the attributes of one trial or study take, of what they may.
 
     Args:

@@ -16,8 +16,8 @@ from tasks.contract import (
     Finished,
     Imported,
     Job,
-    Look,
     Paused,
+    ReadStudy,
     StudyAttribute,
     StudyStop,
     StudyView,
@@ -25,7 +25,7 @@ from tasks.contract import (
 )
 
 
-class Run(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
+class TrainJob(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     """Keeper to trainer: train this.
 
     ``log`` is the file that takes the objective's output. ``checkpoints`` are the job's, in its order, as local paths;
@@ -46,18 +46,18 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
     token: str
 
 
-class End(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
+class Shutdown(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
     """Keeper to trainer: no more jobs; end as a program ends."""
 
 
-class Asked(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
+class Question(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
     """Trainer to keeper: a thread of the objective waits for the answer, which is to have the same ``id``."""
 
     id: int
-    question: Suggest | Look
+    question: Suggest | ReadStudy
 
 
-class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
+class SuggestReply(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
     """Keeper to trainer: the value that question ``id`` is about."""
 
     id: int
@@ -66,7 +66,7 @@ class Suggested(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
     error: str = ""
 
 
-class Shown(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
+class StudyReply(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
     """Keeper to trainer: the study's trials, which question ``id`` is about, or ``error`` where they cannot be
     shown."""
 
@@ -95,7 +95,7 @@ class Preloaded(msgspec.Struct, frozen=True, kw_only=True, tag="preloaded"):
     error: str = ""
 
 
-class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
+class CheckpointSaved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
     """Trainer to keeper: a checkpoint is on this host's disk, in ``file`` within the scratch folder."""
 
     step: int
@@ -104,31 +104,31 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True, tag="saved"):
     size: int
 
 
-class SavedModel(msgspec.Struct, frozen=True, kw_only=True, tag="saved_model"):
+class ModelSaved(msgspec.Struct, frozen=True, kw_only=True, tag="saved_model"):
     """Trainer to keeper: ``trial.save_model(…, name)`` has written a model, as ``file`` in the folder for models."""
 
     name: str
     file: str
 
 
-class Left(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
+class TrialLeft(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
     """Trainer to keeper: the training code of ``token`` has been left because of a ``Stop``."""
 
     token: str
 
 
-ToTrainer = Run | Stop | End | Suggested | Shown
+ToTrainer = TrainJob | Stop | Shutdown | SuggestReply | StudyReply
 FromTrainer = (
     Epoch
     | Suggest
-    | Asked
+    | Question
     | Imported
     | Attribute
     | StudyAttribute
     | EnqueueTrial
     | Artifact
-    | Saved
-    | SavedModel
+    | CheckpointSaved
+    | ModelSaved
     | Finished
     | Failed
     | Paused
@@ -136,5 +136,5 @@ FromTrainer = (
     | Ready
     | Stale
     | Preloaded
-    | Left
+    | TrialLeft
 )

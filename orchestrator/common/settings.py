@@ -16,7 +16,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.urls import Refused, check_folder, check_redis, check_storage, check_store
 from tasks.metrics_endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
 from tasks.metrics_endpoint import PASSWORD as METRICS_PASSWORD
-from tasks.objective_allowlist import NotAList, split_list
+from tasks.objective_allowlist import BadAllowlist, split_list
 from tasks.objective_path import split_path
 from tasks.signing import Keyring, read_keys
 
@@ -32,7 +32,7 @@ def _check_objective_path(text: str) -> str:
 def _check_objectives(text: str) -> str:
     try:
         return ",".join(split_list(text))
-    except NotAList as error:
+    except BadAllowlist as error:
         raise Refused(str(error), "write names of modules, separated by commas, or * for everything") from None
 
 

@@ -19,7 +19,7 @@ from orchestrator.model.silence import Paces
 from orchestrator.model.suspension import describe
 from tasks import redis_keys
 from tasks.codec import Malformed, decode_event, salvage
-from tasks.contract import Alive, Confirmation, Event, Look, Lost, Suggest, Verdict
+from tasks.contract import Confirmation, Event, Heartbeat, Lost, ReadStudy, Suggest, Verdict
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class EventRouter:
             if (salvaged := salvage(data, str(error))) is None:
                 return ""
             event = salvaged
-        if isinstance(event.body, Alive):
+        if isinstance(event.body, Heartbeat):
             self._slots.hear(event.body, self._clock.monotonic())
             if not event.token:
                 return ""
@@ -124,7 +124,7 @@ class EventRouter:
 
     def _hear(self, engine: StudyEngine, event: Event, data: bytes) -> None:
         row = engine.attempts[event.token]
-        if isinstance(event.body, Alive):
+        if isinstance(event.body, Heartbeat):
             if row.verdict or event.runner != row.runner:
                 self._effects.confirmations[event.token] = engine.attempts.confirmation(event.token)
             elif row.state == AttemptState.RUNNING:
@@ -145,7 +145,7 @@ class EventRouter:
         if event.runner and row.runner in (None, "", event.runner):
             self._heartbeats.hear(event.token, self._clock.monotonic())
 
-    def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Alive) -> None:
+    def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Heartbeat) -> None:
         paces = self._paces.setdefault(engine.uid, Paces())
         found = paces.judge(row.trial, body.quiet, body.pace, self._clock.wall())
         if (found is None) != (engine.silence(row.trial) is None):
@@ -163,7 +163,7 @@ class EventRouter:
         """An event of a suspended study is not confirmed: its keeper has it, and sends it again now and then. A trial
         that waits for an answer would keep its slot from the other studies: it leaves, and is attempted again."""
         body = event.body
-        if isinstance(body, Look) or (isinstance(body, Suggest) and not body.used):
+        if isinstance(body, ReadStudy) or (isinstance(body, Suggest) and not body.used):
             verdict = Verdict(cause="the study is suspended")
             self._strangers[event.token] = Confirmation(runner=event.runner, seq=0, verdict=verdict)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from orchestrator.model.changeset import AttemptRow
-from tasks.contract import Alive
+from tasks.contract import Heartbeat
 from tasks.process_identity import has_ended, has_our_namespace
 
 log = logging.getLogger(__name__)
@@ -134,9 +134,9 @@ class SlotTracker:
 
     def __init__(self, heartbeats: HeartbeatTracker) -> None:
         self._heartbeats = heartbeats
-        self._heard: dict[str, tuple[float, Alive]] = {}
+        self._heard: dict[str, tuple[float, Heartbeat]] = {}
 
-    def hear(self, body: Alive, now: float) -> None:
+    def hear(self, body: Heartbeat, now: float) -> None:
         """A keeper gave a sign of life."""
         before = self._heard.get(body.slot)
         if body.trouble and (before is None or not before[1].trouble):

@@ -230,11 +230,11 @@ def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], A
         return
     # Imported where it is needed.
     from orchestrator.control.metrics import ControlMetrics
-    from tasks.metrics_server import Exposition
+    from tasks.metrics_server import MetricsServer
 
     metrics = ControlMetrics(connect(redis_url))
     try:
-        exposition = Exposition(endpoint, metrics.registry)
+        exposition = MetricsServer(endpoint, metrics.registry)
     except BadSetting as error:
         raise BadInput(error.variable, error.problem, error.remedy) from None
     exposition.start()

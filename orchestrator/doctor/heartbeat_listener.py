@@ -14,7 +14,7 @@ from orchestrator.doctor.facts import Sign
 from orchestrator.doctor.redis_probe import describe_stream
 from tasks import redis_keys
 from tasks.codec import Malformed, decode_event
-from tasks.contract import VERSION, Alive
+from tasks.contract import VERSION, Heartbeat
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
 
 WAIT_MILLISECONDS = 100
@@ -99,7 +99,7 @@ def read_sign(data: bytes) -> Sign | None:
         event = decode_event(data)
     except Malformed:
         return _of_another_version(data)
-    if not isinstance(event.body, Alive):
+    if not isinstance(event.body, Heartbeat):
         return None
     body = event.body
     return Sign(body.slot, body.host, body.device, body.queues, event.token, event.runner, event.version, body.trouble)

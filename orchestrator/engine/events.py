@@ -16,7 +16,6 @@ from orchestrator.pruning import Decision
 from orchestrator.sampling.trial_sampler import SamplerFailed
 from tasks.codec import is_checkpoint_of
 from tasks.contract import (
-    Alive,
     Artifact,
     Attribute,
     Checkpoint,
@@ -26,10 +25,11 @@ from tasks.contract import (
     Failed,
     FailureCause,
     Finished,
+    Heartbeat,
     Imported,
-    Look,
     Lost,
     Paused,
+    ReadStudy,
     Released,
     Reply,
     Revoked,
@@ -56,7 +56,7 @@ def fold(core: Core, event: Event, at: float) -> bool:
     body = event.body
     if isinstance(body, Revoked):
         _revoked(core, row, body, at)
-    elif isinstance(body, Alive):
+    elif isinstance(body, Heartbeat):
         return False
     elif isinstance(body, Started) and event.seq == 1 and core.attempts.bind(row, event.runner, body, at):
         row.acknowledged = 1
@@ -71,7 +71,7 @@ def fold(core: Core, event: Event, at: float) -> bool:
         core.counts["duplicate"] += 1
         if isinstance(body, Suggest) and not body.used:
             _suggest(core, row, event.seq, body)
-        elif isinstance(body, Look):
+        elif isinstance(body, ReadStudy):
             _look(core, row, event.seq)
     elif row.state not in (AttemptState.RUNNING, AttemptState.STOPPING):
         # What a superseded runner still has to say is taken off its hands and dropped.
@@ -97,7 +97,7 @@ def _accept(core: Core, row: AttemptRow, event: Event, at: float) -> None:
             _epoch(core, row, body, at)
         case Suggest():
             _suggest(core, row, event.seq, body)
-        case Look():
+        case ReadStudy():
             _look(core, row, event.seq)
         case Imported():
             if _runs_or_counts_late(core, row):
@@ -132,7 +132,7 @@ def _accept(core: Core, row: AttemptRow, event: Event, at: float) -> None:
             _stop_study(core, at)
         case Unreadable():
             core.counts["unreadable"] += 1
-        case Started() | Alive() | Revoked() | Lost():
+        case Started() | Heartbeat() | Revoked() | Lost():
             core.counts["unexpected"] += 1
         case _:
             assert_never(body)

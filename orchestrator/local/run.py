@@ -31,7 +31,7 @@ from orchestrator.spec import Spec
 from orchestrator.terminal.views import View
 from orchestrator.terminal.watch import follow, newest
 from tasks import redis_keys
-from tasks.app import connect, raw
+from tasks.app import as_bytes, connect
 from tasks.codec import decode_from_trainer
 from tasks.metrics_endpoint import PORT
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
@@ -221,7 +221,7 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None],
         found = patient(lambda: client.blpop([key], timeout=POLL_SECONDS))
         if found:
             break
-    result = decode_from_trainer(raw(found[1]))
+    result = decode_from_trainer(as_bytes(found[1]))
     if isinstance(result, Preloaded) and result.error:
         problem = result.error.removeprefix(f"{result.objective}: ")
         raise BadInput(f"{plan.source}: objective '{result.objective}'", problem)

@@ -21,7 +21,7 @@ from orchestrator.spec import Spec
 from orchestrator.spec.cron import run_name
 from orchestrator.storage.command_table import Orders
 from tasks import redis_keys
-from tasks.app import raw
+from tasks.app import as_bytes
 
 POLL_SECONDS = 0.25
 LOOK_SECONDS = 1.0
@@ -143,7 +143,7 @@ class Issuer:
         try:
             if self._client is not None:
                 found = self._client.blpop([redis_keys.answer(key)], timeout=POLL_SECONDS)
-                return raw(found[1]).decode() if found else None
+                return as_bytes(found[1]).decode() if found else None
         except redis.RedisError:
             pass
         time.sleep(POLL_SECONDS)

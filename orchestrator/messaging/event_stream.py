@@ -14,7 +14,7 @@ from orchestrator.model.progress_events import Notice
 from orchestrator.model.progress_events import encode as encode_notice
 from orchestrator.model.suspension import describe
 from tasks import redis_keys
-from tasks.app import raw
+from tasks.app import as_bytes
 from tasks.codec import encode
 from tasks.contract import Announcement, Confirmation, Reply
 from tasks.server_errors import is_wrong_type, unavailable, wrong_type
@@ -86,7 +86,7 @@ class EventStream:
     def end(self) -> bytes | None:
         """Returns the id of the newest entry, ``None`` where there is none."""
         newest = self._client.xrevrange(redis_keys.EVENTS, count=1)
-        return raw(newest[0][0]) if newest else None
+        return as_bytes(newest[0][0]) if newest else None
 
     def _read(self, start: bytes, block: int | None) -> list[Entry]:
         try:

@@ -131,7 +131,7 @@ def encode(notice: Notice) -> bytes:
     return codec.encode(notice)
 
 
-_decoder = msgspec.msgpack.Decoder(Notice, ext_hook=codec.unpacked)
+_decoder = msgspec.msgpack.Decoder(Notice, ext_hook=codec.decode_extension)
 
 
 def decode(data: bytes) -> Notice:

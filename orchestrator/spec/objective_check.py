@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import Fault, got, show
 from orchestrator.common.field_types import split_reference
-from tasks.code_path import REMEDY, taken
+from tasks.code_path import REMEDY, name_conflict
 from tasks.objective_path import code_folders
 
 _CANNOT_TELL = frozenset({"globals", "vars", "exec", "setattr", "locals"})
@@ -54,7 +54,7 @@ def check_objective(reference: str, search_path: Sequence[Path] = ()) -> None:
     except Fault as fault:
         raise BadInput(where, fault.problem, fault.remedy) from None
     here = [*search_path, *code_folders("")]
-    if problem := taken(module, here):
+    if problem := name_conflict(module, here):
         raise BadInput(where, problem, REMEDY)
     name = function.partition(".")[0]
     file = _find(module, search_path, where)

@@ -18,7 +18,7 @@ from orchestrator.model.progress_events import Notice, Progress, decode
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.views import View
 from tasks import redis_keys
-from tasks.app import connect, raw
+from tasks.app import as_bytes, connect
 
 if TYPE_CHECKING:
     from orchestrator.queries.study_reader import History
@@ -89,7 +89,7 @@ def newest(client: redis.Redis, study: str) -> bytes:
     except redis.ResponseError:
         # Something else is under that key: there are no notices then.
         return b"0-0"
-    return raw(entries[0][0]) if entries else b"0-0"
+    return as_bytes(entries[0][0]) if entries else b"0-0"
 
 
 def follow(

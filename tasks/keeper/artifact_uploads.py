@@ -16,8 +16,8 @@ from pathlib import Path
 
 from tasks.artifact_files import NOT_KEPT
 from tasks.contract import Artifact, ArtifactRef, Attribute, Outcome
-from tasks.keeper.checkpoints import Voice, publish_end
-from tasks.keeper.file_store import FolderPlace, Place
+from tasks.keeper.checkpoints import EventSink, publish_end
+from tasks.keeper.file_store import FolderFiles, RemoteFiles
 from tasks.regular_files import is_regular, open_log
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Attempt:
     runner: str
     folder: Path
     log: Path
-    voice: Voice
+    voice: EventSink
     lost: dict[str, str] = field(default_factory=dict)
 
 
@@ -67,7 +67,11 @@ class Uploads:
     """
 
     def __init__(
-        self, place: Place | FolderPlace, patience: float, voice: Voice, on_end: Callable[[str, Outcome], None]
+        self,
+        place: RemoteFiles | FolderFiles,
+        patience: float,
+        voice: EventSink,
+        on_end: Callable[[str, Outcome], None],
     ) -> None:
         self._place = place
         self._patience = patience

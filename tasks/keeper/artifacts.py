@@ -24,10 +24,10 @@ from tasks.artifact_files import FILES, MODELS, NOT_KEPT
 from tasks.codec import artifact_id, is_location
 from tasks.contract import MAX_FILENAME, ArtifactRef, Job, Outcome
 from tasks.keeper.artifact_uploads import GIVE_UP_SECONDS, Attempt, End, Upload, Uploads, not_kept, note
-from tasks.keeper.checkpoints import Voice, local_folder
-from tasks.keeper.file_store import FolderPlace, Place
+from tasks.keeper.checkpoints import EventSink, local_folder
+from tasks.keeper.file_store import FolderFiles, RemoteFiles
 from tasks.keeper.scratch import ScratchFolder
-from tasks.trainer_messages import SavedModel
+from tasks.trainer_messages import ModelSaved
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ MAX_FILES = 1_000
 """Files that are kept of one attempt's ``artifact_dir``: more than that are samples or a cache, not results."""
 
 
-class Artifacts:
+class ArtifactCollector:
     """What one keeper's trials leave behind. Its methods are called in the keeper's main thread.
 
     A file is published when it is where everybody finds it, and a runner's end when all its files have been. Where
@@ -49,7 +49,7 @@ class Artifacts:
         on_end: Is told a runner's outcome, behind its files.
     """
 
-    def __init__(self, url: str, scratch: Path, voice: Voice, on_end: Callable[[str, Outcome], None]) -> None:
+    def __init__(self, url: str, scratch: Path, voice: EventSink, on_end: Callable[[str, Outcome], None]) -> None:
         folder = local_folder(url)
         self._scratch = ScratchFolder(scratch)
         self._voice = voice
@@ -57,9 +57,9 @@ class Artifacts:
         self._waits = folder is not None
         self._attempt: Attempt | None = None
         self._uploads = (
-            Uploads(Place(url), GIVE_UP_SECONDS, voice, on_end)
+            Uploads(RemoteFiles(url), GIVE_UP_SECONDS, voice, on_end)
             if folder is None
-            else Uploads(FolderPlace(folder), 0.0, voice, on_end)
+            else Uploads(FolderFiles(folder), 0.0, voice, on_end)
         )
 
     @property
@@ -80,7 +80,7 @@ class Artifacts:
         )
         return self._attempt.folder
 
-    def keep(self, saved: SavedModel) -> None:
+    def keep(self, saved: ModelSaved) -> None:
         """Takes in a model of the attempt that has begun."""
         attempt = self._attempt
         if attempt is None or "/" in saved.file or not is_location(saved.file):

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from tasks.keeper.job_run import Course
+from tasks.keeper.job_run import JobRun
 from tasks.keeper.publisher import Publisher
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Binding:
         leaves: Tells whether the keeper hands its trial back, which ends every wait.
     """
 
-    def __init__(self, course: Course, publisher: Publisher, *, signed: bool, leaves: Callable[[], bool]) -> None:
+    def __init__(self, course: JobRun, publisher: Publisher, *, signed: bool, leaves: Callable[[], bool]) -> None:
         self._course = course
         self._publisher = publisher
         self._signed = signed

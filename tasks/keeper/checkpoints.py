@@ -14,16 +14,16 @@ from typing import Protocol
 from tasks.checkpoint_files import UNFINISHED
 from tasks.codec import is_location
 from tasks.contract import Body, Checkpoint, CheckpointRef, Failed, Job, Outcome
-from tasks.trainer_messages import Saved
+from tasks.trainer_messages import CheckpointSaved
 
 log = logging.getLogger(__name__)
 
 
-class Unusable(Exception):
+class BadStoreUrl(Exception):
     """Nothing can be kept at this URL; the message is one line."""
 
 
-class Voice(Protocol):
+class EventSink(Protocol):
     """What a store needs of the publisher."""
 
     def publish(self, runner: str, body: Body) -> int: ...
@@ -31,7 +31,7 @@ class Voice(Protocol):
     def end(self, runner: str) -> None: ...
 
 
-def publish_end(voice: Voice, runner: str, outcome: Outcome) -> None:
+def publish_end(voice: EventSink, runner: str, outcome: Outcome) -> None:
     """Publishes a runner's last word, or that it could not be."""
     try:
         voice.publish(runner, outcome)
@@ -43,7 +43,7 @@ def publish_end(voice: Voice, runner: str, outcome: Outcome) -> None:
         voice.end(runner)
 
 
-class Store(Protocol):
+class CheckpointStore(Protocol):
     """Where one keeper's checkpoints go. Its methods are called in the keeper's main thread."""
 
     def begin(self, job: Job, runner: str) -> Path:
@@ -52,7 +52,7 @@ class Store(Protocol):
     def fetch(self, job: Job, runner: str) -> tuple[str, ...]:
         """Returns the job's checkpoints as local paths, in their order; empty for one that cannot be had."""
 
-    def keep(self, job: Job, runner: str, saved: Saved) -> None:
+    def keep(self, job: Job, runner: str, saved: CheckpointSaved) -> None:
         """Takes in what a trainer has saved; publishes it as soon as it is where every worker finds it."""
 
     def finish(self, runner: str, outcome: Outcome) -> None:
@@ -76,7 +76,7 @@ class FolderStore:
 
     pending = False
 
-    def __init__(self, root: Path, voice: Voice) -> None:
+    def __init__(self, root: Path, voice: EventSink) -> None:
         self._root = root
         self._voice = voice
 
@@ -92,7 +92,7 @@ class FolderStore:
     def fetch(self, job: Job, runner: str) -> tuple[str, ...]:  # noqa: ARG002
         return tuple(str(self._root / ref.location) for ref in job.checkpoints)
 
-    def keep(self, job: Job, runner: str, saved: Saved) -> None:
+    def keep(self, job: Job, runner: str, saved: CheckpointSaved) -> None:
         if ref := reference(job, saved):
             self._voice.publish(runner, Checkpoint(ref=ref))
 
@@ -108,7 +108,7 @@ def folder_of(job: Job) -> str:
     return f"{job.uid}/{job.trial:05d}"
 
 
-def reference(job: Job, saved: Saved) -> CheckpointRef | None:
+def reference(job: Job, saved: CheckpointSaved) -> CheckpointRef | None:
     """Returns what is published of a saved checkpoint; ``None`` where its name is not one of ours.
 
     User code shares a process with what named it, and an event that the control plane refuses would leave a gap that
@@ -143,17 +143,17 @@ def check_url(url: str) -> None:
         try:
             fsspec.get_filesystem_class(scheme)
         except (ImportError, ValueError) as error:
-            raise Unusable(f"'{scheme}://' cannot be used: {' '.join(str(error).split()):.200}") from None
+            raise BadStoreUrl(f"'{scheme}://' cannot be used: {' '.join(str(error).split()):.200}") from None
         return
     if not folder.is_absolute():
-        raise Unusable(f"'{url}' names a host; a path comes after three slashes: file:///path")
+        raise BadStoreUrl(f"'{url}' names a host; a path comes after three slashes: file:///path")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Unusable(f"'{folder}' cannot be created: {error.strerror or error}") from None
+        raise BadStoreUrl(f"'{folder}' cannot be created: {error.strerror or error}") from None
 
 
-def open_store(url: str, scratch: Path, voice: Voice) -> Store:
+def open_store(url: str, scratch: Path, voice: EventSink) -> CheckpointStore:
     """Returns the store at ``url``.
 
     Args:

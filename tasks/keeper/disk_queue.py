@@ -12,7 +12,7 @@ _REWIND: Final = 1 << 20
 """Bytes that were taken before the place of an emptied file is used again."""
 
 
-class Spill:
+class DiskQueue:
     """A queue of byte strings on disk.
 
     The file has no name: it goes with the process, however that ends. Nothing is lost by it that would be of use, for

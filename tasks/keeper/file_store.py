@@ -14,7 +14,7 @@ from tasks.checkpoint_files import UNFINISHED
 from tasks.regular_files import open_regular
 
 
-class Place:
+class RemoteFiles:
     """A store that fsspec knows: connected when first needed, and anew after an error.
 
     Its methods raise whatever the store raises.
@@ -63,7 +63,7 @@ class Place:
             raise
 
 
-class FolderPlace:
+class FolderFiles:
     """A folder. What is put there is moved, and under its name it is whole.
 
     Args:

@@ -20,10 +20,10 @@ from tasks.contract import (
     Finished,
     Imported,
     Job,
-    Look,
     Outcome,
     Parameter,
     Paused,
+    ReadStudy,
     Released,
     Reply,
     Stopped,
@@ -33,16 +33,25 @@ from tasks.contract import (
     Suggest,
     Verdict,
 )
-from tasks.framed_socket import TooLarge
-from tasks.keeper.artifacts import Artifacts
-from tasks.keeper.checkpoints import Store
-from tasks.keeper.monitor_events import Herald
-from tasks.keeper.process import describe_exit
+from tasks.framed_socket import FrameTooLarge
+from tasks.keeper.artifacts import ArtifactCollector
+from tasks.keeper.checkpoints import CheckpointStore
+from tasks.keeper.monitor_events import MonitorEvents
 from tasks.keeper.publisher import Publisher
 from tasks.keeper.replies import ReplyWaiter
-from tasks.keeper.trainers import Trainers
+from tasks.keeper.trainer_process import describe_exit
+from tasks.keeper.trainer_supervisor import TrainerSupervisor
 from tasks.process_identity import with_namespace
-from tasks.trainer_messages import Asked, FromTrainer, Left, Saved, SavedModel, Shown, Stop, Suggested
+from tasks.trainer_messages import (
+    CheckpointSaved,
+    FromTrainer,
+    ModelSaved,
+    Question,
+    Stop,
+    StudyReply,
+    SuggestReply,
+    TrialLeft,
+)
 
 log = logging.getLogger(__name__)
 
@@ -56,16 +65,16 @@ MOST_REPORTED = 10_000
 class _Question(NamedTuple):
     """One that the objective waits for the answer to, and when it was asked."""
 
-    asked: Asked
+    asked: Question
     since: float
 
     @property
     def name(self) -> str:
         """What the answer is called."""
-        return "" if isinstance(self.asked.question, Look) else self.asked.question.name
+        return "" if isinstance(self.asked.question, ReadStudy) else self.asked.question.name
 
 
-class Course:
+class JobRun:
     """What the keeper knows of the job at hand, and does about it.
 
     Args:
@@ -82,12 +91,12 @@ class Course:
     def __init__(
         self,
         job: Job,
-        trainers: Trainers,
+        trainers: TrainerSupervisor,
         publisher: Publisher,
         replies: ReplyWaiter,
-        store: Store,
-        artifacts: Artifacts,
-        herald: Herald,
+        store: CheckpointStore,
+        artifacts: ArtifactCollector,
+        herald: MonitorEvents,
         *,
         ask_again: float,
     ) -> None:
@@ -215,7 +224,7 @@ class Course:
 
     def hear(self, frame: FromTrainer) -> None:
         """Passes on what the trainer says."""
-        if isinstance(frame, Epoch | Saved | Imported):
+        if isinstance(frame, Epoch | CheckpointSaved | Imported):
             self._moved = time.monotonic()
             # Before its objective is imported nothing is expected: that may take long.
             self._expected = True
@@ -229,20 +238,20 @@ class Course:
                     del self._reported[next(iter(self._reported))]
                 self._publisher.publish(self.runner, frame)
                 self._herald.epoch(frame)
-            case Asked():
+            case Question():
                 self._ask(frame)
             case Suggest() | Attribute() | StudyAttribute() | EnqueueTrial() | StudyStop() | Imported():
                 self._publisher.publish(self.runner, frame)
-            case Saved():
+            case CheckpointSaved():
                 self._saved = time.monotonic()
                 self._store.keep(self.job, self.runner, frame)
-            case SavedModel():
+            case ModelSaved():
                 self._artifacts.keep(frame)
             case Artifact(ref=ref) if ref.kind == "elsewhere":
                 self._publisher.publish(self.runner, frame)
             case Finished() | Failed() | Paused():
                 self.outcome = frame
-            case Left():
+            case TrialLeft():
                 self.outcome = self._stop_outcome(killed=False)
 
     def hand_over(self) -> None:
@@ -299,7 +308,7 @@ class Course:
             self._verdict = self._verdict or confirmation.verdict
             self._fenced = self._fenced or confirmation.runner not in ("", self.runner)
 
-    def _ask(self, asked: Asked) -> None:
+    def _ask(self, asked: Question) -> None:
         seq = self._publisher.publish(self.runner, asked.question)
         self._waiting[seq] = _Question(asked, time.monotonic())
         self._replies.wait(self.runner)
@@ -315,16 +324,18 @@ class Course:
         else:
             self._replies.stop()
 
-    def _pass_on(self, reply: Reply, asked: Asked) -> None:
+    def _pass_on(self, reply: Reply, asked: Question) -> None:
         question = asked.question
-        if isinstance(question, Look):
+        if isinstance(question, ReadStudy):
             try:
-                self._trainers.current.send(Shown(id=asked.id, study=reply.study or StudyView(), error=reply.error))
-            except TooLarge as error:
+                self._trainers.current.send(
+                    StudyReply(id=asked.id, study=reply.study or StudyView(), error=reply.error)
+                )
+            except FrameTooLarge as error:
                 # From a control plane of before, which did not look at that.
-                self._trainers.current.send(Shown(id=asked.id, error=str(error)))
+                self._trainers.current.send(StudyReply(id=asked.id, error=str(error)))
             return
-        self._trainers.current.send(Suggested(id=asked.id, name=question.name, value=reply.value, error=reply.error))
+        self._trainers.current.send(SuggestReply(id=asked.id, name=question.name, value=reply.value, error=reply.error))
         if not reply.error:
             parameter = Parameter(value=reply.value, distribution=question.distribution)
             self._herald.parameter(question.name, parameter)

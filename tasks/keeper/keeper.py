@@ -18,25 +18,25 @@ import redis
 
 from tasks import log_lines
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.contract import Alive, Confirmation, Epoch, Failed, Finished, Job, Outcome, Paused, Released, Started
-from tasks.flower_row import Ending
-from tasks.framed_socket import Closed
-from tasks.keeper.artifacts import Artifacts
+from tasks.contract import Confirmation, Epoch, Failed, Finished, Heartbeat, Job, Outcome, Paused, Released, Started
+from tasks.flower_row import TaskResult
+from tasks.framed_socket import SocketClosed
+from tasks.keeper.artifacts import ArtifactCollector
 from tasks.keeper.binding import Binding
 from tasks.keeper.checkpoints import open_store, publish_end
-from tasks.keeper.excuses import Excuses
-from tasks.keeper.job_run import Course
-from tasks.keeper.monitor_events import Herald, Send
+from tasks.keeper.handback import HandbackPolicy
+from tasks.keeper.job_run import JobRun
+from tasks.keeper.monitor_events import MonitorEvents, Send
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.shared_counters import Figure, Meter
 from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Runner, Slots
-from tasks.keeper.trainers import Trainers
-from tasks.keeper.wakeup import Bell
+from tasks.keeper.trainer_supervisor import TrainerSupervisor
+from tasks.keeper.wakeup import Wakeup
 from tasks.regular_files import open_log
 from tasks.signing import UNSIGNED, Keyring
-from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Run, Stale
+from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Stale, TrainJob
 from tasks.trial_logs import trial_log
 
 log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class Keeper:
         self._heartbeat = heartbeat
         self._signed = bool(keyring)
         self._host = socket.gethostname()
-        self._bell = Bell()
+        self._bell = Wakeup()
         self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring, keyring)
         self._publisher = Publisher(
             connect(),
@@ -94,15 +94,15 @@ class Keeper:
             keyring=keyring,
         )
         self._store = open_store(slot.checkpoints, slot.scratch, self._publisher)
-        self._artifacts = Artifacts(slot.artifacts, slot.scratch, self._publisher, self._store.finish)
-        self._herald = Herald(send)
-        self._course: Course | None = None
+        self._artifacts = ArtifactCollector(slot.artifacts, slot.scratch, self._publisher, self._store.finish)
+        self._herald = MonitorEvents(send)
+        self._course: JobRun | None = None
         self._left_at: float | None = None
         self._leaving = False
         self._hurried = False
         self._closing = False
-        self._trainers = Trainers(slot, meter, on_preload)
-        self._excuses = Excuses(slot, slots, lambda: self._handing_back, self._bell.wait)
+        self._trainers = TrainerSupervisor(slot, meter, on_preload)
+        self._excuses = HandbackPolicy(slot, slots, lambda: self._handing_back, self._bell.wait)
 
     def take_signals(self, *, ignore: Collection[signal.Signals] = ()) -> None:
         """Takes over the signals. Call it in the main thread, once Celery's pool has set its own handlers.
@@ -133,13 +133,13 @@ class Keeper:
         self._herald.close(0.5)
         self._trainers.await_the_leaving()
 
-    def run(self, job: Job) -> tuple[Outcome, Ending]:
+    def run(self, job: Job) -> tuple[Outcome, TaskResult]:
         """Trains ``job`` to its end; returns the outcome, and how the task ended by it.
 
         On return the slot is free for the next job. Whatever is raised on the way, an outcome is published and the
         signs of life end; a keeper that cannot even publish one leaves, and its worker says so.
         """
-        course = self._course = Course(
+        course = self._course = JobRun(
             job,
             self._trainers,
             self._publisher,
@@ -153,7 +153,7 @@ class Keeper:
         self._slots.set_busy(self._slot.index, True)
         try:
             self._publisher.begin(job.token, course.runner)
-            with log_lines.about(job):
+            with log_lines.job_context(job):
                 outcome = self._outcome_of(course)
                 self._publish(course, outcome)
                 return outcome, self._conclude(course, outcome)
@@ -170,7 +170,7 @@ class Keeper:
     def _handing_back(self) -> bool:
         return self._slots.draining or self._leaving
 
-    def _outcome_of(self, course: Course) -> Outcome:
+    def _outcome_of(self, course: JobRun) -> Outcome:
         try:
             outcome = self._train(course)
         except Exception as error:  # from the disk, the system, or a mistake of ours
@@ -184,7 +184,7 @@ class Keeper:
                     self._announce(course)
         return self._excuses.judge(course.job, outcome)
 
-    def _publish(self, course: Course, outcome: Outcome) -> None:
+    def _publish(self, course: JobRun, outcome: Outcome) -> None:
         """Publishes a runner's last word, behind its files."""
         try:
             self._artifacts.finish(course.runner, outcome)
@@ -193,9 +193,9 @@ class Keeper:
             publish_end(self._publisher, course.runner, outcome)
         self._slots.set_runner(self._slot.index, None)
 
-    def _conclude(self, course: Course, outcome: Outcome) -> Ending:
+    def _conclude(self, course: JobRun, outcome: Outcome) -> TaskResult:
         """Tells the monitors of an outcome that is published, and has the slot be ready for the next job."""
-        ending = Ending(type(outcome).__name__.lower(), revoked=not isinstance(outcome, Finished | Failed | Paused))
+        ending = TaskResult(type(outcome).__name__.lower(), revoked=not isinstance(outcome, Finished | Failed | Paused))
         try:
             self._meter.count_outcome(outcome)
             if course.is_another_slots:
@@ -211,7 +211,7 @@ class Keeper:
             self._trainers.replace("its keeper could not go on")
         return ending
 
-    def _train(self, course: Course) -> Outcome:
+    def _train(self, course: JobRun) -> Outcome:
         """Runs the job, unless it turns out that it must not be run."""
         self._trainers.await_preload()
         self._trainers.refresh()
@@ -233,7 +233,7 @@ class Keeper:
             return refusal
         log_file = self._log_file(course.job)
         artifacts = self._artifacts.begin(course.job, course.runner, log_file)
-        run = Run(
+        run = TrainJob(
             job=course.job,
             log=str(log_file),
             scratch=str(scratch),
@@ -243,7 +243,7 @@ class Keeper:
         self._trainers.hand_out(run)
         return self._follow(course, run)
 
-    def _announce(self, course: Course) -> None:
+    def _announce(self, course: JobRun) -> None:
         given = course.job.checkpoints
         self._publisher.publish(
             course.runner,
@@ -259,7 +259,7 @@ class Keeper:
         )
         course.announced = True
 
-    def _follow(self, course: Course, run: Run) -> Outcome:
+    def _follow(self, course: JobRun, run: TrainJob) -> Outcome:
         while course.outcome is None:
             course.consider_stopping(self._handing_back)
             if self._hurried or self._slots.hurrying:
@@ -274,7 +274,7 @@ class Keeper:
         assert course.outcome is not None, "hurrying makes one, too"
         return course.outcome
 
-    def _hear(self, course: Course, run: Run, frame: FromTrainer | None) -> None:
+    def _hear(self, course: JobRun, run: TrainJob, frame: FromTrainer | None) -> None:
         if frame is None:
             course.trainer_died(self._trainers.current.wait())
             self._trainers.renew()
@@ -307,7 +307,7 @@ class Keeper:
                     continue
                 try:
                     frames.extend(decode_from_trainer(data) for data in self._trainers.current.wire.receive())
-                except (Closed, Malformed):
+                except (SocketClosed, Malformed):
                     frames.append(None)
         return frames
 
@@ -337,13 +337,13 @@ class Keeper:
         os.close(open_log(path))
         return path
 
-    def _alive(self) -> Alive:
+    def _alive(self) -> Heartbeat:
         self._meter.set(Figure.UNCONFIRMED, self._publisher.unconfirmed())
         self._meter.set(Figure.SPILLED_BYTES, self._publisher.spilled())
         self._meter.set(Figure.CUT_OFF, int(self._publisher.away))
         course = self._course
         quiet, pace = (None, None) if course is None else course.silence()
-        return Alive(
+        return Heartbeat(
             host=self._host,
             slot=self._slot.name,
             device=self._slot.device,

@@ -10,7 +10,7 @@ from typing import Any, Final, Protocol
 
 from tasks import flower_row
 from tasks.contract import Epoch, Failed, Job, Outcome, Parameter
-from tasks.flower_row import Ending
+from tasks.flower_row import TaskResult
 
 PAUSE_SECONDS = 1.0
 """Between two messages about a trial that trains."""
@@ -31,7 +31,7 @@ class Send(Protocol):
     def __call__(self, type: str, token: str, fields: Mapping[str, Any]) -> None: ...
 
 
-class Herald(threading.Thread):
+class MonitorEvents(threading.Thread):
     """A slot's voice to the monitors. It has a thread of its own, so that nobody ever waits for the broker.
 
     Of a trial that trains only the newest epoch is told, and lost when it cannot be. How one ended is told again
@@ -84,7 +84,7 @@ class Herald(threading.Thread):
             self._job = None
             self._untold = False
 
-    def end(self, outcome: Outcome, cause: str, *, announced: bool) -> Ending:
+    def end(self, outcome: Outcome, cause: str, *, announced: bool) -> TaskResult:
         """The attempt is over. Where its task is revoked, Celery must say nothing more about it.
 
         Args:
@@ -95,7 +95,9 @@ class Herald(threading.Thread):
         with self._lock:
             job, self._job = self._job, None
             assert job is not None, "what has not begun cannot end"
-            ending = flower_row.ending(outcome, cause, flower_row.progress(self._epoch, job) if self._epoch else "")
+            ending = flower_row.task_result(
+                outcome, cause, flower_row.progress(self._epoch, job) if self._epoch else ""
+            )
             fields: dict[str, Any] = {"args": flower_row.arguments(job, self._values), "result": ending.text}
             if ending.revoked or isinstance(outcome, Failed):
                 # Of a task that succeeds, Celery tells it itself.

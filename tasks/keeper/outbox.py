@@ -8,7 +8,7 @@ from collections import deque
 from itertools import islice
 from pathlib import Path
 
-from tasks.keeper.disk_queue import Spill
+from tasks.keeper.disk_queue import DiskQueue
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class Outbox:
         self.carried = threading.Event()
         self._folder = folder
         self._head: deque[tuple[int, bytes]] = deque()
-        self._spill: Spill | None = None
+        self._spill: DiskQueue | None = None
         self._tail: deque[bytes] = deque()
         self._disk_refuses = False
 
@@ -133,7 +133,7 @@ class Outbox:
     def _write(self, data: bytes) -> bool:
         try:
             if self._spill is None:
-                self._spill = Spill(self._folder)
+                self._spill = DiskQueue(self._folder)
                 log.warning(
                     "%d events are not confirmed; more of them go to a file in %s",
                     IN_MEMORY,

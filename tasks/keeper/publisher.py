@@ -17,7 +17,7 @@ import redis
 
 from tasks import redis_keys
 from tasks.codec import Malformed, decode_confirmation, encode
-from tasks.contract import Alive, Body, Confirmation, Event
+from tasks.contract import Body, Confirmation, Event, Heartbeat
 from tasks.keeper.outbox import Outbox
 from tasks.server_errors import Contact, Outage, Unavailable, unavailable
 from tasks.signing import UNSIGNED, Keyring, Purpose
@@ -53,7 +53,7 @@ class Publisher(threading.Thread):
         folder: Path,
         *,
         heartbeat: float,
-        alive: Callable[[], Alive],
+        alive: Callable[[], Heartbeat],
         on_confirmation: Callable[[str, Confirmation], None],
         keyring: Keyring = UNSIGNED,
     ) -> None:

@@ -17,11 +17,11 @@ from pathlib import Path
 
 from tasks.checkpoint_files import file_digest
 from tasks.contract import Checkpoint, CheckpointRef, Finished, Job, Outcome, Stopped
-from tasks.keeper.checkpoints import Voice, publish_end, reference
-from tasks.keeper.file_store import Place
+from tasks.keeper.checkpoints import EventSink, publish_end, reference
+from tasks.keeper.file_store import RemoteFiles
 from tasks.keeper.scratch import ScratchFolder
 from tasks.regular_files import is_regular
-from tasks.trainer_messages import Saved
+from tasks.trainer_messages import CheckpointSaved
 
 log = logging.getLogger(__name__)
 
@@ -55,11 +55,11 @@ class RemoteStore:
         voice: Says what is kept.
     """
 
-    def __init__(self, url: str, scratch: Path, voice: Voice) -> None:
-        self._place = Place(url)
+    def __init__(self, url: str, scratch: Path, voice: EventSink) -> None:
+        self._place = RemoteFiles(url)
         self._scratch = ScratchFolder(scratch)
         self._voice = voice
-        self._uploader = _Uploader(Place(url), voice)
+        self._uploader = _Uploader(RemoteFiles(url), voice)
 
     @property
     def pending(self) -> bool:
@@ -79,7 +79,7 @@ class RemoteStore:
                 break
         return tuple(paths)
 
-    def keep(self, job: Job, runner: str, saved: Saved) -> None:
+    def keep(self, job: Job, runner: str, saved: CheckpointSaved) -> None:
         if ref := reference(job, saved):
             self._uploader.add(_Upload(job.token, runner, ref, self._scratch.path / runner / saved.file))
 
@@ -115,7 +115,7 @@ class RemoteStore:
 class _Uploader:
     """Uploads in a thread of its own, in order; what a runner says last is said there, behind its uploads."""
 
-    def __init__(self, place: Place, voice: Voice) -> None:
+    def __init__(self, place: RemoteFiles, voice: EventSink) -> None:
         self._place = place
         self._voice = voice
         # The first entry is the one at hand, so that it counts as pending until it is done.

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import redis
 
 from tasks import redis_keys
-from tasks.app import raw
+from tasks.app import as_bytes
 from tasks.codec import Malformed, decode_reply
 from tasks.contract import Reply
 from tasks.signing import UNSIGNED, Keyring, Purpose
@@ -82,7 +82,7 @@ class ReplyWaiter:
         try:
             self._client = self._client or self._connect()
             found = self._client.blpop([redis_keys.replies(runner)], timeout=self._heartbeat)
-            return decode_reply(self._keyring.open(Purpose.REPLY, raw(found[1]))) if found else None
+            return decode_reply(self._keyring.open(Purpose.REPLY, as_bytes(found[1]))) if found else None
         except Malformed:
             return None
         except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.keeper.checkpoints import local_folder
-from tasks.objective_allowlist import Admission
+from tasks.objective_allowlist import Allowlist
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Slot:
     data: Path
     checkpoints: str
     artifacts: str
-    admission: Admission
+    admission: Allowlist
     queues: tuple[str, ...] = ()
     preload: str = ""
 

@@ -10,7 +10,7 @@ import socket
 _DOORBELL = int(signal.SIGUSR2)
 
 
-class Bell:
+class Wakeup:
     """A socket pair that is written to in order to wake whoever waits for it in a selector."""
 
     def __init__(self) -> None:

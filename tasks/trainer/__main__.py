@@ -7,7 +7,7 @@ import signal
 import socket
 import sys
 
-from tasks.framed_socket import Wire
+from tasks.framed_socket import FramedSocket
 from tasks.gc_tuning import rare_collections
 from tasks.interruption import Interrupted, interrupt
 from tasks.process_guards import adopt_orphans, die_with_parent
@@ -32,14 +32,14 @@ def main() -> None:
 
     with rare_collections():
         from tasks.code_path import add_code_folders
-        from tasks.objective_allowlist import Admission
+        from tasks.objective_allowlist import Allowlist
         from tasks.objective_path import OBJECTIVE_PATH, code_folders
+        from tasks.trainer.launcher_guard import refuse_relaunch
         from tasks.trainer.loop import Trainer
-        from tasks.trainer.surroundings import guard
 
     add_code_folders(code_folders(os.environ.get(OBJECTIVE_PATH, "")))
-    guard()
-    Trainer(Wire(socket.socket(fileno=fd)), Admission.of(os.environ, preload)).serve(preload)
+    refuse_relaunch()
+    Trainer(FramedSocket(socket.socket(fileno=fd)), Allowlist.of(os.environ, preload)).serve(preload)
 
 
 if __name__ == "__main__":

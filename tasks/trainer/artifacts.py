@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from tasks.artifact_files import FILES, MODELS
-from tasks.trainer.checked_writer import Sink
-from tasks.trainer_messages import SavedModel
+from tasks.trainer.checked_writer import CheckedWriter
+from tasks.trainer_messages import ModelSaved
 
 MAX_MODEL_NAME = 255
 
 
-class ArtifactFiles:
+class ArtifactWriter:
     """What one attempt leaves behind.
 
     Args:
@@ -38,7 +38,7 @@ class ArtifactFiles:
         self._files.mkdir(parents=True, exist_ok=True)
         return self._files
 
-    def save(self, state: object, name: str) -> SavedModel:
+    def save(self, state: object, name: str) -> ModelSaved:
         """Writes a model, whole or not at all.
 
         Args:
@@ -65,7 +65,7 @@ class ArtifactFiles:
             with contextlib.suppress(OSError):
                 path.unlink(missing_ok=True)
             raise
-        return SavedModel(name=name, file=path.name)
+        return ModelSaved(name=name, file=path.name)
 
 
 def _check_name(name: str) -> None:
@@ -85,13 +85,13 @@ def _write(state: object, path: Path) -> None:
         if isinstance(state, bytes | bytearray | memoryview):
             file.write(state)
             return
-        sink = Sink(file)
+        sink = CheckedWriter(file)
         _write_state(state, sink)
         # Not synced: the keeper does that when it takes the file, and nobody waits for it meanwhile.
         sink.check()
 
 
-def _write_state(state: Any, sink: Sink) -> None:
+def _write_state(state: Any, sink: CheckedWriter) -> None:
     import torch
 
     try:

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from tasks.checkpoint_files import new_digest
 
 
-class Sink:
+class CheckedWriter:
     """Takes what ``torch.save`` writes, counts it, and keeps the first error instead of raising it.
 
     The writer is C++ that calls back; an exception on its way through there could end the process.

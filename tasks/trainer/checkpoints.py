@@ -19,8 +19,8 @@ import optuna
 
 from tasks.checkpoint_files import UNFINISHED, file_digest
 from tasks.contract import CheckpointRef
-from tasks.trainer.checked_writer import Sink, sync_folder
-from tasks.trainer_messages import Saved
+from tasks.trainer.checked_writer import CheckedWriter, sync_folder
+from tasks.trainer_messages import CheckpointSaved
 
 _ALLOWED = "a checkpoint holds tensors and plain data: dict, list, tuple, str, bytes, numbers, None"
 
@@ -32,7 +32,7 @@ class Checkpoint(NamedTuple):
     step: int
 
 
-class CheckpointFiles:
+class CheckpointWriter:
     """The checkpoints of one attempt.
 
     Args:
@@ -47,7 +47,7 @@ class CheckpointFiles:
         self._given = given
         self._names: set[str] = set()
 
-    def save(self, state: object, step: int) -> Saved:
+    def save(self, state: object, step: int) -> CheckpointSaved:
         """Writes a checkpoint; when this returns it is on the disk under its name.
 
         Raises:
@@ -58,7 +58,7 @@ class CheckpointFiles:
         draft = self._folder / f"{self._token}-{step}-{uuid.uuid4().hex[:8]}{UNFINISHED}"
         try:
             with draft.open("xb") as file:
-                sink = Sink(file)
+                sink = CheckedWriter(file)
                 _write(state, sink)
                 sink.sync()
             _check_loadable(draft)
@@ -70,7 +70,7 @@ class CheckpointFiles:
                 draft.unlink(missing_ok=True)
             raise
         self._names.add(name)
-        return Saved(step=step, file=name, digest=sink.digest.hexdigest(), size=sink.size)
+        return CheckpointSaved(step=step, file=name, digest=sink.digest.hexdigest(), size=sink.size)
 
     def load(self) -> Checkpoint | None:
         """Returns the newest checkpoint that can be read; what is wrong with a newer one is said in the log."""
@@ -81,7 +81,7 @@ class CheckpointFiles:
                 # A stop that came while it was read.
                 raise
             except Exception as error:  # a file from elsewhere may break a reader in any way
-                say(f"the checkpoint of step {ref.step} is left out: {' '.join(str(error).split()):.300}")
+                log_to_trial(f"the checkpoint of step {ref.step} is left out: {' '.join(str(error).split()):.300}")
         return None
 
     def _free_name(self, step: int) -> str:
@@ -94,13 +94,13 @@ class CheckpointFiles:
         return name
 
 
-def say(line: str) -> None:
+def log_to_trial(line: str) -> None:
     """Writes a line to the trial's log. A log that takes none, on a full disk say, harms no trial."""
     with contextlib.suppress(OSError, ValueError):
         print(line, file=sys.stderr, flush=True)
 
 
-def _write(state: object, sink: Sink) -> None:
+def _write(state: object, sink: CheckedWriter) -> None:
     import torch
 
     try:

@@ -15,27 +15,27 @@ REFUSAL = (
 )
 
 
-class Elsewhere:
+class ChildProcessStub:
     """Takes the trainer's place in a trial that was pickled: what is known of the trial can be read, and no more."""
 
     @property
     def stopping(self) -> bool:
         """What a trial asks to say whether it is to be pruned."""
-        refuse()
+        refuse_in_child()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        return refuse
+        return refuse_in_child
 
 
-def refuse(*_: object) -> NoReturn:
+def refuse_in_child(*_: object) -> NoReturn:
     """Raises what a trial says to everybody who speaks to it in another process."""
     raise RuntimeError(REFUSAL)
 
 
 @contextlib.contextmanager
-def children_end_here(pid: int) -> Iterator[None]:
+def exit_forked_children(pid: int) -> Iterator[None]:
     """The objective's call: only process ``pid`` comes back from it.
 
     A child that the objective forked and that returns or raises instead of exiting is ended as Python ends a process,

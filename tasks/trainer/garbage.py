@@ -15,7 +15,7 @@ WORTH_BYTES: Final = 1 << 20
 _PAGE: Final = os.sysconf("SC_PAGE_SIZE")
 
 
-class Garbage:
+class GarbageCollector:
     """Collects it where trials may have left some; its first call always does."""
 
     def __init__(self) -> None:

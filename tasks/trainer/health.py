@@ -6,7 +6,7 @@ import gc
 import sys
 from dataclasses import dataclass
 
-from tasks.trainer import process_state, remains
+from tasks.trainer import leftovers, process_state
 
 GPU_SLACK_BYTES = 64 << 20
 
@@ -15,23 +15,23 @@ GPU_SLACK_BYTES = 64 << 20
 class Baseline:
     """What a trial may leave behind: nothing beside this."""
 
-    running: remains.Running
-    traces: process_state.Traces
+    running: leftovers.RunningWork
+    traces: process_state.ProcessState
 
 
-def baseline() -> Baseline:
+def take_baseline() -> Baseline:
     """Returns the state before a trial."""
-    return Baseline(remains.running(), process_state.take())
+    return Baseline(leftovers.snapshot(), process_state.snapshot())
 
 
-def trouble(before: Baseline) -> str:
+def find_problem(before: Baseline) -> str:
     """Returns why this process should be replaced, or nothing.
 
     Settings are put back and what still runs is ended, where that is possible; GPU memory cannot be taken back.
     """
-    if lasting := process_state.undo(before.traces):
+    if lasting := process_state.restore(before.traces):
         return f"the trial has changed {lasting}"
-    if left := remains.end(before.running):
+    if left := leftovers.end_new_work(before.running):
         return f"the trial left {left}"
     return _gpu_trouble()
 

@@ -13,19 +13,30 @@ from pathlib import Path
 
 from tasks.codec import decode_to_trainer
 from tasks.contract import Failed, Imported
-from tasks.framed_socket import Closed, Wire
-from tasks.objective_allowlist import Admission
-from tasks.trainer import health, objective, stdio_redirect
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles, say
-from tasks.trainer.fork_guard import Elsewhere, refuse
-from tasks.trainer.garbage import Garbage
+from tasks.framed_socket import FramedSocket, SocketClosed
+from tasks.objective_allowlist import Allowlist
+from tasks.trainer import health, objective_runner, stdio_redirect
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter, log_to_trial
+from tasks.trainer.fork_guard import ChildProcessStub, refuse_in_child
+from tasks.trainer.garbage import GarbageCollector
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.source_digest import Sources
-from tasks.trainer.surroundings import appear_as
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
+from tasks.trainer.launcher_guard import set_script_name
+from tasks.trainer.source_digest import SourceTracker
 from tasks.trainer.trial import WorkerTrial
-from tasks.trainer_messages import End, FromTrainer, Left, Preloaded, Ready, Run, Shown, Stale, Stop, Suggested
+from tasks.trainer_messages import (
+    FromTrainer,
+    Preloaded,
+    Ready,
+    Shutdown,
+    Stale,
+    Stop,
+    StudyReply,
+    SuggestReply,
+    TrainJob,
+    TrialLeft,
+)
 
 
 class Trainer:
@@ -36,22 +47,22 @@ class Trainer:
         admission: What may be run.
     """
 
-    def __init__(self, wire: Wire, admission: Admission) -> None:
+    def __init__(self, wire: FramedSocket, admission: Allowlist) -> None:
         self._wire = wire
         self._admission = admission
-        self._sources = Sources(admission.folders)
-        self._jobs: queue.SimpleQueue[Run | None] = queue.SimpleQueue()
-        self._talk: Talk | None = None
+        self._sources = SourceTracker(admission.folders)
+        self._jobs: queue.SimpleQueue[TrainJob | None] = queue.SimpleQueue()
+        self._talk: KeeperChannel | None = None
         self._interrupter = Interrupter()
-        self._garbage = Garbage()
+        self._garbage = GarbageCollector()
         self._loaded: dict[str, str] = {}
         self._studies: set[str] = set()
         self._pid = os.getpid()
         # Else a child would hold the way to the keeper open when this process has died, and nobody would notice.
         os.register_at_fork(after_in_child=wire.close)
 
-    def __reduce__(self) -> tuple[type[Elsewhere], tuple[()]]:
-        return Elsewhere, ()
+    def __reduce__(self) -> tuple[type[ChildProcessStub], tuple[()]]:
+        return ChildProcessStub, ()
 
     def serve(self, preload: str = "") -> None:
         """Trains what comes, until the keeper has no more; then the process ends as any program does."""
@@ -64,10 +75,10 @@ class Trainer:
         gc.unfreeze()
 
     def _preload(self, reference: str) -> Preloaded:
-        appear_as(reference)
+        set_script_name(reference)
         try:
             self._load(reference)
-        except objective.ObjectiveMissing as error:
+        except objective_runner.ObjectiveMissing as error:
             return Preloaded(objective=reference, error=str(error))
         return Preloaded(objective=reference)
 
@@ -82,7 +93,7 @@ class Trainer:
             first = not self._loaded
             # Its module may have been written since this process began.
             importlib.invalidate_caches()
-            objective.load(reference, self._admission)
+            objective_runner.load(reference, self._admission)
             self._loaded[reference] = self._sources.take(reference.partition(":")[0])
             if first:
                 gc.collect()
@@ -101,61 +112,61 @@ class Trainer:
         self._studies.add(uid)
         return ""
 
-    def _train(self, run: Run) -> None:
+    def _train(self, run: TrainJob) -> None:
         job = run.job
         if why := self._changed(job.uid):
             self._send(Stale(why=why))
             return
         stdio_redirect.redirect(run.log)
-        appear_as(job.objective)
+        set_script_name(job.objective)
         self._interrupter.install()
-        with contextlib.suppress(objective.ObjectiveMissing):  # said by what runs it, below
+        with contextlib.suppress(objective_runner.ObjectiveMissing):  # said by what runs it, below
             self._load(job.objective)
             self._send(Imported(digest=self._loaded[job.objective]))
         # Behind the import: what that leaves is there for all trials.
-        before = health.baseline()
-        files = CheckpointFiles(
+        before = health.take_baseline()
+        files = CheckpointWriter(
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
-        artifacts = ArtifactFiles(Path(run.artifacts))
-        talk = self._talk = Talk(self._send, self._interrupter, job.trial)
+        artifacts = ArtifactWriter(Path(run.artifacts))
+        talk = self._talk = KeeperChannel(self._send, self._interrupter, job.trial)
         trial = WorkerTrial(job, talk, files, artifacts)
-        outcome = objective.run(job.objective, trial, job.args, self._interrupter, job.token, self._admission)
+        outcome = objective_runner.run(job.objective, trial, job.args, self._interrupter, job.token, self._admission)
         talk.end()
         self._talk = None
         stdio_redirect.restore()
-        self._send(Left(token=job.token) if outcome is None else outcome)
+        self._send(TrialLeft(token=job.token) if outcome is None else outcome)
         del trial
         # What the objective has imported as it went: the nearer to the import, the surer is what was imported.
         self._sources.watch()
         imported = isinstance(outcome, Failed) and outcome.cause == "import"
-        why = "its objective could not be imported" if imported else health.trouble(before)
+        why = "its objective could not be imported" if imported else health.find_problem(before)
         self._send(Ready(healthy=not why, why=why))
         self._garbage.collect()
 
     def _send(self, message: FromTrainer) -> None:
         if os.getpid() != self._pid:
-            refuse()
+            refuse_in_child()
         try:
             self._wire.send(message)
-        except Closed as error:
-            say(f"the way to the worker is closed, the training process ends: {error}")
+        except SocketClosed as error:
+            log_to_trial(f"the way to the worker is closed, the training process ends: {error}")
             _end_session()
 
     def _listen(self) -> None:
-        with contextlib.suppress(Closed):
+        with contextlib.suppress(SocketClosed):
             while True:
                 for data in self._wire.receive():
                     match decode_to_trainer(data):
-                        case Run() as run:
+                        case TrainJob() as run:
                             self._jobs.put(run)
-                        case End():
+                        case Shutdown():
                             self._jobs.put(None)
                         case Stop(token=token):
                             self._interrupter.stop(token)
                             if (talk := self._talk) and self._interrupter.stopping:
                                 talk.wake()
-                        case Suggested() | Shown() as answer:
+                        case SuggestReply() | StudyReply() as answer:
                             if talk := self._talk:
                                 talk.hear(answer)
         _end_session()

@@ -13,7 +13,7 @@ import sys
 from dataclasses import dataclass
 from typing import Final
 
-from tasks.trainer import surroundings
+from tasks.trainer import launcher_guard
 
 _SIGNALS: Final = (
     *(signal.SIGINT, signal.SIGTERM, signal.SIGCHLD, signal.SIGALRM, signal.SIGHUP, signal.SIGUSR1),
@@ -24,7 +24,7 @@ _LIMITS: Final = tuple(value for name, value in sorted(vars(resource).items()) i
 
 
 @dataclass(frozen=True)
-class Traces:
+class ProcessState:
     """How everything stood."""
 
     handlers: tuple[object, ...]
@@ -40,9 +40,9 @@ class Traces:
     ranks: dict[str, str]
 
 
-def take() -> Traces:
+def snapshot() -> ProcessState:
     """Returns the settings as they are."""
-    return Traces(
+    return ProcessState(
         handlers=tuple(signal.getsignal(number) for number in _SIGNALS),
         blocked=frozenset(signal.pthread_sigmask(signal.SIG_BLOCK, ())),
         directory=os.getcwd(),
@@ -53,11 +53,11 @@ def take() -> Traces:
         disabled=logging.root.manager.disable,
         limits=tuple(resource.getrlimit(limit) for limit in _LIMITS),
         niceness=os.getpriority(os.PRIO_PROCESS, 0),
-        ranks=surroundings.ranks(),
+        ranks=launcher_guard.launcher_variables(),
     )
 
 
-def undo(before: Traces) -> str:
+def restore(before: ProcessState) -> str:
     """Puts back what was changed; returns what cannot be, or nothing."""
     for timer in _TIMERS:
         # One that is still to ring would end the next trial.
@@ -72,7 +72,7 @@ def undo(before: Traces) -> str:
         os.chdir(before.directory)
     except OSError:
         return "the working directory"
-    surroundings.restore_ranks(before.ranks)
+    launcher_guard.restore_launcher_variables(before.ranks)
     os.umask(before.umask)
     locale.setlocale(locale.LC_ALL, before.locale)
     for name in ("last_exc", "last_type", "last_value", "last_traceback"):

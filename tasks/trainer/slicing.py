@@ -18,7 +18,7 @@ class CheckpointMissing(RuntimeError):
     """The objective was to be paused and has saved nothing that it could go on from."""
 
 
-class Slicing:
+class SliceTracker:
     """Follows one trial through its slice; see ``contract.Slice`` for where it ends.
 
     A checkpoint that the trial went on from counts like one that it saved: of a slice whose end was lost with its

@@ -35,7 +35,7 @@ class _Seen:
     digest: bytes
 
 
-class Sources:
+class SourceTracker:
     """The user's code in this process.
 
     Args:

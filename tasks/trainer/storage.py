@@ -32,9 +32,9 @@ from tasks.contract import (
     Job,
     StudyAttribute,
 )
-from tasks.storable import OURS, RESERVED, Room, as_json, check_name
-from tasks.trainer.talk import Talk
-from tasks.trainer.views import frozen_trials, number_of
+from tasks.storable import OURS, RESERVED, AttributeBudget, as_json, check_name
+from tasks.trainer.frozen_trials import frozen_trials, number_of
+from tasks.trainer.keeper_channel import KeeperChannel
 
 if TYPE_CHECKING:
     from tasks.trainer.trial import WorkerTrial
@@ -60,14 +60,14 @@ class WorkerStorage(BaseStorage):
         talk: The way to the keeper.
     """
 
-    def __init__(self, job: Job, own: FrozenTrial, talk: Talk) -> None:
+    def __init__(self, job: Job, own: FrozenTrial, talk: KeeperChannel) -> None:
         self._name = job.study
         self._directions = [StudyDirection[direction.upper()] for direction in job.directions]
         self._study_attrs: tuple[dict[str, Any], dict[str, Any]] = (dict(job.study_attrs), dict(job.study_system_attrs))
         self._own = own
         self._talk = talk
-        self._room = Room("the trial", own.user_attrs, own.system_attrs)
-        self._study_room = Room("the study", *self._study_attrs)
+        self._room = AttributeBudget("the trial", own.user_attrs, own.system_attrs)
+        self._study_room = AttributeBudget("the study", *self._study_attrs)
         self.trial: WorkerTrial | None = None
 
     def __reduce__(self) -> tuple[Callable[[WorkerTrial], WorkerStorage], tuple[WorkerTrial | None]]:

@@ -12,8 +12,8 @@ from optuna.samplers import BaseSampler
 from optuna.trial import FrozenTrial
 
 from tasks.contract import StudyStop
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.storage import ASKS, WorkerStorage, refuse_to
-from tasks.trainer.talk import Talk
 
 if TYPE_CHECKING:
     from tasks.trainer.trial import WorkerTrial
@@ -32,7 +32,7 @@ class WorkerStudy(optuna.study.Study):
         due: Whether the search wants the trial to leave.
     """
 
-    def __init__(self, name: str, storage: WorkerStorage, talk: Talk, due: Callable[[], bool]) -> None:
+    def __init__(self, name: str, storage: WorkerStorage, talk: KeeperChannel, due: Callable[[], bool]) -> None:
         super().__init__(name, storage, _Sampler(), _Pruner(due))
         self._talk = talk
         # Inside an objective, ``optimize`` is refused.

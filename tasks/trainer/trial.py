@@ -19,14 +19,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tasks.contract import MAX_STEP, Job, Parameter, Suggest
 from tasks.storable import check_json, check_name
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles, say
-from tasks.trainer.fork_guard import Elsewhere
-from tasks.trainer.slicing import Slicing
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import Checkpoint, CheckpointWriter, log_to_trial
+from tasks.trainer.fork_guard import ChildProcessStub
+from tasks.trainer.frozen_trials import local_time
+from tasks.trainer.keeper_channel import KeeperChannel
+from tasks.trainer.slicing import SliceTracker
 from tasks.trainer.storage import FIXED, WorkerStorage
 from tasks.trainer.study import WorkerStudy
-from tasks.trainer.talk import Talk
-from tasks.trainer.views import local_time
 
 
 class WorkerTrial(optuna.trial.Trial):
@@ -46,9 +46,9 @@ class WorkerTrial(optuna.trial.Trial):
     def __init__(
         self,
         job: Job,
-        talk: Talk,
-        files: CheckpointFiles,
-        artifacts: ArtifactFiles,
+        talk: KeeperChannel,
+        files: CheckpointWriter,
+        artifacts: ArtifactWriter,
         known: FrozenTrial | None = None,
     ) -> None:
         own = known or _begun(job)
@@ -56,7 +56,7 @@ class WorkerTrial(optuna.trial.Trial):
         self._talk = talk
         self._files = files
         self._artifacts = artifacts
-        self.slicing = Slicing(job.slice)
+        self.slicing = SliceTracker(job.slice)
         self._ahead = job.ahead
         storage = WorkerStorage(job, own, talk)
         storage.trial = self
@@ -112,7 +112,7 @@ class WorkerTrial(optuna.trial.Trial):
             try:
                 saved = self._files.save(state, at)
             except OSError as error:
-                say(f"the checkpoint of step {at} could not be written, training goes on: {error}")
+                log_to_trial(f"the checkpoint of step {at} could not be written, training goes on: {error}")
                 self.slicing.not_saved()
             else:
                 self._talk.say(saved)
@@ -160,7 +160,7 @@ class WorkerTrial(optuna.trial.Trial):
             except FileNotFoundError:
                 raise
             except OSError as error:
-                say(f"the model '{name}' could not be written, training goes on: {error}")
+                log_to_trial(f"the model '{name}' could not be written, training goes on: {error}")
             else:
                 self._talk.say(saved)
 
@@ -222,7 +222,7 @@ def _revive(job: Job, known: FrozenTrial) -> WorkerTrial:
     here = _here.get(job.token)
     if here is not None:
         return here
-    nowhere: Any = Elsewhere()
+    nowhere: Any = ChildProcessStub()
     return WorkerTrial(job, nowhere, nowhere, nowhere, known)
 
 

@@ -22,15 +22,15 @@ from tasks.keeper.keeper import Keeper
 from tasks.keeper.shared_counters import Meters
 from tasks.keeper.slots import Slots
 from tasks.metrics_endpoint import BadSetting, endpoint_of
-from tasks.metrics_server import Exposition
+from tasks.metrics_server import MetricsServer
 from tasks.process_guards import adopt_orphans, die_with_parent, keep_secrets
 from tasks.worker import kombu_transport
 from tasks.worker.metrics import make_worker_registry
 from tasks.worker.options import parse
-from tasks.worker.pool import Manner, Pool, Shared
+from tasks.worker.pool import KeeperOptions, Pool, Shared
 from tasks.worker.retirement import Retirement
 from tasks.worker.room import Room
-from tasks.worker.startup_checks import Refused, check_ground, find_gpus
+from tasks.worker.startup_checks import StartupRefused, find_gpus, read_config
 
 LAST_WORD_TENTHS = 20
 """Tenths of a second for which a pool process that ends waits until Celery's main process has taken what came of its
@@ -70,8 +70,8 @@ def main(arguments: list[str] | None = None) -> int:
         die_with_parent(options.parent)
     try:
         gpus = find_gpus(options)
-        ground = check_ground(options)
-    except Refused as error:
+        ground = read_config(options)
+    except StartupRefused as error:
         print(error, file=sys.stderr)
         return 2
     _set_up_log(options.log_format, options.loglevel)
@@ -79,18 +79,18 @@ def main(arguments: list[str] | None = None) -> int:
     slots, meters = Slots(count), Meters(count)
     try:
         endpoint = endpoint_of(os.environ, options.metrics_port)
-        shown = None if endpoint is None else Exposition(endpoint, make_worker_registry(slots, meters))
+        shown = None if endpoint is None else MetricsServer(endpoint, make_worker_registry(slots, meters))
     except BadSetting as error:
         print(error, file=sys.stderr)
         return 2
     retirement = Retirement(slots)
-    kombu_transport.use(ground.keyring, ground.queues, retirement.begin)
+    kombu_transport.install(ground.keyring, ground.queues, retirement.begin)
     app = create_app(ground.url, ground.queues)
     app.conf.slots, app.conf.retirement = slots, retirement
     keeper: list[Keeper] = []
     celery_task.register(app, keeper)
     app.steps["consumer"].add(ConsumeWhenFree)
-    manner = Manner(
+    manner = KeeperOptions(
         name=options.name,
         hostname=f"{options.name}@{socket.gethostname()}",
         gpus=gpus,

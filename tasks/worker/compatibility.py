@@ -32,7 +32,7 @@ def refusal(client: redis.Redis, queues: Iterable[str], keyring: Keyring, *, hee
             except redis.exceptions.NoPermissionError:
                 return f"the Redis user may not take tasks from the queue '{queue}': admit it in the user's ACL"
         sealed = client.get(redis_keys.ANNOUNCEMENT) if heed else None
-        return misfit(sealed if isinstance(sealed, bytes) else None, keyring)
+        return version_mismatch(sealed if isinstance(sealed, bytes) else None, keyring)
     except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
         return f"Redis refuses this worker: {error}; check user and password in ORCHESTRATOR_REDIS_URL"
     except redis.ConnectionError as error:
@@ -43,7 +43,7 @@ def refusal(client: redis.Redis, queues: Iterable[str], keyring: Keyring, *, hee
         return ""
 
 
-def misfit(sealed: bytes | None, keyring: Keyring) -> str:
+def version_mismatch(sealed: bytes | None, keyring: Keyring) -> str:
     """Returns why a worker cannot serve the control plane that announced this, in one line, or nothing.
 
     Args:

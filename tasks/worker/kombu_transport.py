@@ -25,7 +25,7 @@ from tasks import log_lines, redis_keys
 from tasks.app import SIGNATURE, TRAIN
 from tasks.codec import Malformed, OtherVersion, job_from_payload, signable
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
-from tasks.worker.compatibility import misfit
+from tasks.worker.compatibility import version_mismatch
 from tasks.worker.consumer import PatientClient
 
 log = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class Channel(kombu.Channel):  # type: ignore[misc]
         job = job_from_payload(payload)
         if job.token != headers["id"]:
             raise Malformed("the task's id is not its attempt's")
-        log_lines.see(job)
+        log_lines.remember(job)
 
     def _check_signature(self, payload: Any, signature: Any) -> None:
         if self.keyring:
@@ -129,7 +129,7 @@ class Channel(kombu.Channel):  # type: ignore[misc]
     def _misfit(self) -> str:
         """Returns why this worker cannot serve the control plane, or nothing where it can or that is not known."""
         with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
-            return misfit(client.get(redis_keys.ANNOUNCEMENT), self.keyring)
+            return version_mismatch(client.get(redis_keys.ANNOUNCEMENT), self.keyring)
         return ""
 
     def _put_back(self, place: bytes, item: bytes, why: str) -> None:
@@ -151,7 +151,7 @@ class Transport(kombu.Transport):  # type: ignore[misc]
     Channel = Channel
 
 
-def use(keyring: Keyring, queues: tuple[str, ...], retire: Callable[[str], None]) -> None:
+def install(keyring: Keyring, queues: tuple[str, ...], retire: Callable[[str], None]) -> None:
     """Makes every broker connection of this process one of these.
 
     Args:

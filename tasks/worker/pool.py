@@ -28,17 +28,17 @@ from tasks.codec import encode
 from tasks.contract import Body, Event, Lost, Revoked
 from tasks.keeper.devices import device_name, slot_environment
 from tasks.keeper.keeper import ENDING, Keeper
-from tasks.keeper.process import describe_exit
 from tasks.keeper.process_cleanup import end_orphans
 from tasks.keeper.shared_counters import Meters
 from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Slots
-from tasks.metrics_server import Exposition
+from tasks.keeper.trainer_process import describe_exit
+from tasks.metrics_server import MetricsServer
 from tasks.process_guards import adopt_orphans, die_with_parent
 from tasks.signing import Purpose
 from tasks.trainer_messages import Preloaded
 from tasks.worker import remote_control
-from tasks.worker.startup_checks import Ground
+from tasks.worker.startup_checks import WorkerConfig
 
 log = logging.getLogger(__name__)
 
@@ -58,11 +58,11 @@ class Shared:
 
     slots: Slots
     meters: Meters
-    exposition: Exposition | None
+    exposition: MetricsServer | None
 
 
 @dataclass(frozen=True)
-class Manner:
+class KeeperOptions:
     """How its keepers work.
 
     Attributes:
@@ -94,7 +94,7 @@ class Pool:
     """
 
     def __init__(
-        self, app: celery.Celery, keeper: list[Keeper], ground: Ground, shared: Shared, manner: Manner
+        self, app: celery.Celery, keeper: list[Keeper], ground: WorkerConfig, shared: Shared, manner: KeeperOptions
     ) -> None:
         self._app = app
         self._keeper = keeper
@@ -266,7 +266,7 @@ def _tell_monitors(app: celery.Celery, worker: str, type: str, token: str, field
         dispatcher.send(type, uuid=token, **fields)
 
 
-def _tell_preload(ground: Ground, worker: str, result: Preloaded) -> None:
+def _tell_preload(ground: WorkerConfig, worker: str, result: Preloaded) -> None:
     key = redis_keys.preload(worker)
     pipe = ground.connect().pipeline()
     pipe.rpush(key, encode(result))

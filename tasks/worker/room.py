@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from tasks.keeper.room import lack_of_processes, lack_of_room
+from tasks.keeper.host_trouble import disk_trouble, process_trouble
 from tasks.keeper.slots import Slots
 
 log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ class Room:
 
     def _look(self) -> None:
         pause = threading.Event()
-        while trouble := lack_of_room(self._folders) or lack_of_processes():
+        while trouble := disk_trouble(self._folders) or process_trouble():
             self._slots.trouble = trouble
             pause.wait(LOOK_SECONDS)
         log.info("there is room again: this worker takes trials", extra={"action": "room_again"})

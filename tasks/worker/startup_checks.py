@@ -11,21 +11,21 @@ import redis
 
 from tasks import redis_keys
 from tasks.app import connect
-from tasks.keeper.checkpoints import Unusable, check_url
+from tasks.keeper.checkpoints import BadStoreUrl, check_url
 from tasks.keeper.devices import ARTIFACT_URL, CHECKPOINT_URL, grouped, visible_gpus
 from tasks.metrics_endpoint import BadSetting
-from tasks.objective_allowlist import OBJECTIVES, Admission, NotAList
+from tasks.objective_allowlist import OBJECTIVES, Allowlist, BadAllowlist
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
 from tasks.signing import Keyring
 from tasks.worker.compatibility import refusal
 
 
-class Refused(Exception):
+class StartupRefused(Exception):
     """What the worker was given cannot be used; the message is one line."""
 
 
 @dataclass(frozen=True)
-class Ground:
+class WorkerConfig:
     """What a worker stands on: Redis and the queues it serves there, the stores of checkpoints and of artifacts, what
     it admits, and its keys."""
 
@@ -33,7 +33,7 @@ class Ground:
     queues: tuple[str, ...]
     checkpoints: str
     artifacts: str
-    admission: Admission
+    admission: Allowlist
     keyring: Keyring
 
     def connect(self) -> redis.Redis:
@@ -47,15 +47,15 @@ def find_gpus(options: argparse.Namespace) -> tuple[str, ...]:
         Refused: the GPUs cannot be shared out as is wished.
     """
     if options.per_gpu > 1 and options.gpus_per_trial > 1:
-        raise Refused("--per-gpu and --gpus-per-trial: slots share a GPU, or have several; give one of them")
+        raise StartupRefused("--per-gpu and --gpus-per-trial: slots share a GPU, or have several; give one of them")
     gpus = tuple(options.gpus.split(",")) if options.gpus else visible_gpus(os.environ)
     try:
         return grouped(gpus, options.gpus_per_trial)
     except ValueError as error:
-        raise Refused(f"--gpus-per-trial: {error}") from None
+        raise StartupRefused(f"--gpus-per-trial: {error}") from None
 
 
-def check_ground(options: argparse.Namespace) -> Ground:
+def read_config(options: argparse.Namespace) -> WorkerConfig:
     """Reads the environment, and asks Redis whether it lets this worker in.
 
     Raises:
@@ -63,34 +63,34 @@ def check_ground(options: argparse.Namespace) -> Ground:
     """
     url = os.environ.get("ORCHESTRATOR_REDIS_URL")
     if not url:
-        raise Refused("ORCHESTRATOR_REDIS_URL: not set; a worker needs the URL of the Redis it serves")
+        raise StartupRefused("ORCHESTRATOR_REDIS_URL: not set; a worker needs the URL of the Redis it serves")
     stores = []
     for variable, folder in ((CHECKPOINT_URL, "checkpoints"), (ARTIFACT_URL, "artifacts")):
         stores.append(os.environ.get(variable, "").strip() or str(options.data_dir / folder))
         try:
             check_url(stores[-1])
-        except Unusable as error:
-            raise Refused(f"{variable}: {error}") from None
+        except BadStoreUrl as error:
+            raise StartupRefused(f"{variable}: {error}") from None
     try:
         folders = split_path(os.environ.get(OBJECTIVE_PATH, ""))
         check_folders(folders)
         # As they are from here, wherever an objective goes.
         os.environ[OBJECTIVE_PATH] = os.pathsep.join(map(str, folders))
-        admission = Admission.of(os.environ, options.preload)
+        admission = Allowlist.of(os.environ, options.preload)
         keyring = Keyring.of(os.environ)
     except NoFolder as error:
-        raise Refused(f"{OBJECTIVE_PATH}: {error}") from None
-    except NotAList as error:
-        raise Refused(f"{OBJECTIVES}: {error}") from None
+        raise StartupRefused(f"{OBJECTIVE_PATH}: {error}") from None
+    except BadAllowlist as error:
+        raise StartupRefused(f"{OBJECTIVES}: {error}") from None
     except BadSetting as error:
-        raise Refused(str(error)) from None
+        raise StartupRefused(str(error)) from None
     queues = tuple(options.queues.split(","))
     for queue in queues:
         if not redis_keys.is_queue(queue):
-            raise Refused(f"--queues: {queue[:200]!r} is no name of a queue; separate several by commas alone")
-    ground = Ground(url, queues, stores[0], stores[1], admission, keyring)
+            raise StartupRefused(f"--queues: {queue[:200]!r} is no name of a queue; separate several by commas alone")
+    ground = WorkerConfig(url, queues, stores[0], stores[1], admission, keyring)
     # The control plane of a `run` is started after its worker, and announces itself then.
     with contextlib.closing(ground.connect()) as client:
         if why := refusal(client, ground.queues, keyring, heed=not options.parent):
-            raise Refused(f"orchestrator worker: {why}")
+            raise StartupRefused(f"orchestrator worker: {why}")
     return ground

@@ -73,10 +73,10 @@ def trace_worker() -> None:
 
     from tasks.contract import Confirmation, Epoch
     from tasks.keeper.keeper import Keeper
-    from tasks.keeper.process import TrainerProcess
     from tasks.keeper.publisher import Publisher
-    from tasks.keeper.trainers import Trainers
-    from tasks.trainer_messages import Left, Ready, Stop
+    from tasks.keeper.trainer_process import TrainerProcess
+    from tasks.keeper.trainer_supervisor import TrainerSupervisor
+    from tasks.trainer_messages import Ready, Stop, TrialLeft
 
     around(Request, "terminate", before="W revoke received", after="W signal sent")
     around(BasePool, "apply_async", before="W task received", after="W task handed over")
@@ -84,8 +84,8 @@ def trace_worker() -> None:
     around(Keeper, "_on_signal", before="K signal")
     around(Keeper, "_settle", before="K settling", after="K settled")
     around(Keeper, "_hear", before="K report heard", when=lambda _, *named: isinstance(named[-1], Epoch))
-    around(Keeper, "_hear", before="K left heard", when=lambda _, *named: isinstance(named[-1], Left))
-    around(Trainers, "note", before="K trainer ready", when=lambda _, __, frame: isinstance(frame, Ready))
+    around(Keeper, "_hear", before="K left heard", when=lambda _, *named: isinstance(named[-1], TrialLeft))
+    around(TrainerSupervisor, "note", before="K trainer ready", when=lambda _, __, frame: isinstance(frame, Ready))
     around(TrainerProcess, "send", after="K stop sent", when=lambda _, __, frame: isinstance(frame, Stop))
     around(Publisher, "_round", before="K round begins", after="K round ended")
 

@@ -27,11 +27,11 @@ from orchestrator.messaging.event_stream import EventStream, introduce
 from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import encode
-from tasks.contract import VERSION, Alive, Confirmation, Event, Job
+from tasks.contract import VERSION, Confirmation, Event, Heartbeat, Job
 from tasks.signing import Keyring, Purpose
 from tests.servers import Redis as Server
 
-ALIVE = Event(token="t", runner="r", seq=0, body=Alive(host="h", slot="w@h/0", queues=("trials",)))
+ALIVE = Event(token="t", runner="r", seq=0, body=Heartbeat(host="h", slot="w@h/0", queues=("trials",)))
 WAIT = 30.0
 
 
@@ -199,7 +199,7 @@ def test_signs_of_life_are_heard_beside_the_group_that_deletes_them(server: Serv
         # As keepers do, again and again: what comes while the listener is kept from waiting for it may be missed.
         while listener.signs() != expected:
             for slot in slots:
-                body = Alive(host="h", slot=slot, queues=("trials",))
+                body = Heartbeat(host="h", slot=slot, queues=("trials",))
                 keeper.xadd(
                     redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(Event(token="t", runner="r", seq=0, body=body))}
                 )

@@ -15,8 +15,17 @@ from sqlalchemy import Column, Engine, MetaData, String, Table, Text, create_eng
 from orchestrator.model.attribute_keys import AUDITED, RETRY_OF, SHADOW
 from tasks.codec import decode_event, decode_reply, decode_to_trainer, encode, job_from_payload, job_to_payload
 from tasks.contract import Attribute, Event, Job, Reply, StudyView, TrialView
-from tasks.storable import MAX_ATTRIBUTES, MAX_DEPTH, MAX_VALUE, RESERVED, NotStorable, Room, as_json, check_name
-from tasks.trainer_messages import Run
+from tasks.storable import (
+    MAX_ATTRIBUTES,
+    MAX_DEPTH,
+    MAX_VALUE,
+    RESERVED,
+    AttributeBudget,
+    NotStorable,
+    as_json,
+    check_name,
+)
+from tasks.trainer_messages import TrainJob
 
 ANY_TEXT = st.text(st.characters(codec=None), max_size=30) | st.sampled_from(
     ["\ud800", "\0", "a\nb", "\u2028", "😀", ""]
@@ -71,8 +80,8 @@ def passes_everywhere(key: str, text: str, *engines: Engine) -> None:
     )
     # By Celery as JSON, and from keeper to trainer.
     sent = job_from_payload(json.loads(json.dumps(job_to_payload(job)).encode()))
-    run = decode_to_trainer(encode(Run(job=sent, log="", scratch="")))
-    assert isinstance(run, Run)
+    run = decode_to_trainer(encode(TrainJob(job=sent, log="", scratch="")))
+    assert isinstance(run, TrainJob)
     assert same(run.job.user_attrs, {key: value})
     trial = TrialView("RUNNING", None, {}, {key: value}, {}, {}, None, None, {key: value})
     shown = decode_reply(encode(Reply(runner="r", seq=1, name="", study=StudyView(trials=(trial,))))).study
@@ -158,7 +167,7 @@ def test_a_name_that_cannot_be_stored_is_refused(key: Any) -> None:
 
 
 def test_all_of_a_trials_attributes_have_a_limit() -> None:
-    room = Room("the trial", {"there": "x" * 1_000}, {})
+    room = AttributeBudget("the trial", {"there": "x" * 1_000}, {})
     large = '"' + "v" * 1_000_000 + '"'
     for part in range(16):
         room.take("here", 0, f"part-{part}", large)

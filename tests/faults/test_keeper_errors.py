@@ -23,7 +23,7 @@ from tasks.keeper.keeper import Keeper
 from tasks.keeper.shared_counters import Meters
 from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Slots
-from tasks.objective_allowlist import Admission
+from tasks.objective_allowlist import Allowlist
 from tasks.objective_path import OBJECTIVE_PATH
 
 OBJECTIVE = """
@@ -68,7 +68,7 @@ class Scene:
             data=folder / "data",
             checkpoints=str(folder / "data" / "checkpoints"),
             artifacts=str(folder / "data" / "artifacts"),
-            admission=Admission.of(environment),
+            admission=Allowlist.of(environment),
         )
         self.keeper = Keeper(
             slot,

@@ -25,7 +25,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
 from tasks import redis_keys
-from tasks.contract import Alive, Confirmation, Epoch, Finished, Job, Started
+from tasks.contract import Confirmation, Epoch, Finished, Heartbeat, Job, Started
 from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD
 from tasks.keeper.publisher import Publisher
 from tests.servers import PostgreSQL, Redis
@@ -52,7 +52,7 @@ class Voice:
             server.client(),
             folder,
             heartbeat=HEARTBEAT,
-            alive=lambda: Alive(host="host", slot=self.runner, busy=True),
+            alive=lambda: Heartbeat(host="host", slot=self.runner, busy=True),
             on_confirmation=self._hear,
         )
         self._publisher.begin(self.token, self.runner)

@@ -26,7 +26,7 @@ from tasks.contract import (
     Reply,
     Suggest,
 )
-from tasks.trainer.slicing import CheckpointMissing, Slicing, TrialPaused
+from tasks.trainer.slicing import CheckpointMissing, SliceTracker, TrialPaused
 
 Talk = Generator[Body, Any, Any]
 
@@ -77,7 +77,7 @@ class Course:
     def __init__(self, job: Job, files: Files) -> None:
         self.job = job
         self.number = job.trial
-        self.slicing = Slicing(job.slice)
+        self.slicing = SliceTracker(job.slice)
         self.missed: list[str] = []
         self._files = files
         self._stored = {name: param.value for name, param in job.params.items()}

@@ -18,7 +18,19 @@ from orchestrator.control.ports import Notifier, Phase, StudyRepository
 from orchestrator.control.rounds import Observer, unobserved
 from orchestrator.engine.outputs import Sweep
 from orchestrator.spec import Spec
-from tasks.contract import TERMINAL, Alive, Body, Confirmation, Event, Job, Released, Revoked, Started, Stopped, Suggest
+from tasks.contract import (
+    TERMINAL,
+    Body,
+    Confirmation,
+    Event,
+    Heartbeat,
+    Job,
+    Released,
+    Revoked,
+    Started,
+    Stopped,
+    Suggest,
+)
 from tasks.process_identity import with_namespace
 from tasks.server_errors import unavailable
 from tasks.signing import UNSIGNED, Keyring
@@ -269,7 +281,7 @@ class Simulation:
             return
         for slot in self.slots:
             run = slot.run
-            body = Alive(host="host", slot=slot.name, busy=run is not None, queues=(self.spec.queue,))
+            body = Heartbeat(host="host", slot=slot.name, busy=run is not None, queues=(self.spec.queue,))
             token, runner = (run.job.token, run.runner) if run else ("", "")
             self.redis.publish(Event(token=token, runner=runner, seq=0, body=body))
         for run in self.runs:

@@ -26,7 +26,7 @@ from tasks.contract import (
     Failed,
     Finished,
     Imported,
-    Look,
+    ReadStudy,
     Suggest,
 )
 from tests.simulated.course import Course, Talk
@@ -86,7 +86,7 @@ BODIES = st.one_of(
     st.builds(Finished, values=st.lists(NUMBERS, max_size=3).map(tuple), pruned=st.booleans()),
     st.builds(Failed, cause=st.sampled_from(["exception", "nan", "died"]), error=TEXTS, message=TEXTS, traceback=TEXTS),
     st.builds(Imported, digest=TEXTS),
-    st.builds(Look),
+    st.builds(ReadStudy),
     st.builds(Checkpoint, ref=st.builds(CheckpointRef, step=INTEGERS, location=TEXTS, digest=TEXTS, size=INTEGERS)),
     st.builds(
         Artifact, ref=st.builds(ArtifactRef, id=TEXTS, filename=TEXTS, mimetype=TEXTS, encoding=TEXTS, size=INTEGERS)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from orchestrator.control.liveness import HeartbeatTracker, SlotTracker, dead_here
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
-from tasks.contract import Alive
+from tasks.contract import Heartbeat
 from tasks.process_identity import with_namespace
 
 ROW = AttemptRow("token", 0, 1, AttemptState.RUNNING, 0.0, runner=with_namespace("runner"))
@@ -217,9 +217,9 @@ def test_long_before_somebody_is_given_up_it_is_asked_whether_anybody_can_be_hea
 def test_slots_that_are_silent_are_no_more() -> None:
     watch = watching(100.0)
     slots = SlotTracker(watch)
-    slots.hear(Alive(host="a", slot="a/0", busy=True, queues=("trials",)), 101.0)
+    slots.hear(Heartbeat(host="a", slot="a/0", busy=True, queues=("trials",)), 101.0)
     following(watch, 101.0, 104.0)
-    slots.hear(Alive(host="b", slot="b/0", queues=("trials", "other")), 104.0)
+    slots.hear(Heartbeat(host="b", slot="b/0", queues=("trials", "other")), 104.0)
     following(watch, 105.0, 107.0)
     slots.forget_silent()
     assert (slots.count("trials"), slots.busy_and_idle()) == (2, (1, 1))

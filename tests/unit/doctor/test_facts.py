@@ -18,7 +18,7 @@ from orchestrator.doctor.heartbeat_listener import read_sign
 from orchestrator.doctor.host_probe import look_here
 from orchestrator.doctor.queue_probe import read_item
 from tasks.codec import encode, job_to_payload, signable
-from tasks.contract import VERSION, Alive, Epoch, Event, Job
+from tasks.contract import VERSION, Epoch, Event, Heartbeat, Job
 from tasks.signing import Keyring, Purpose
 
 JOB = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective="m:f", directions=("minimize",))
@@ -80,7 +80,7 @@ def test_a_task_that_nobody_signed_is_none_where_tasks_are_signed() -> None:
 
 
 def event(version: int = VERSION, body: Any = None) -> bytes:
-    alive = Alive(host="h", slot="w@h/0", device="cpu", queues=("trials",))
+    alive = Heartbeat(host="h", slot="w@h/0", device="cpu", queues=("trials",))
     return encode(Event(token="t", runner="r", seq=0, body=body or alive, version=version))
 
 

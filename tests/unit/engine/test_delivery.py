@@ -9,7 +9,7 @@ import pytest
 from driver import World, make_spec
 from programs import noisy
 
-from tasks.contract import Alive, Epoch, Event, Finished, Started
+from tasks.contract import Epoch, Event, Finished, Heartbeat, Started
 
 
 def settled(world: World) -> str:
@@ -131,7 +131,7 @@ def test_a_sign_of_life_changes_nothing() -> None:
     world = World(make_spec(trials=2))
     run = world.until(Epoch)
     before = world.ledger.rows()
-    world.deliver(Event(token=run.job.token, runner=run.runner, seq=0, body=Alive(host="h", slot="s")))
+    world.deliver(Event(token=run.job.token, runner=run.runner, seq=0, body=Heartbeat(host="h", slot="s")))
     assert world.ledger.rows() == before
 
 

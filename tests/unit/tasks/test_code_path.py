@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.common.errors import BadInput
 from orchestrator.spec.objective_check import check_objective
-from tasks.code_path import taken
-from tasks.objective_allowlist import Admission
+from tasks.code_path import name_conflict
+from tasks.objective_allowlist import Allowlist
 from tasks.objective_path import OBJECTIVE_PATH
 
 SHADOWS = ("tasks", "orchestrator", "celery", "optuna", "random", "logging", "kombu", "redis", "queue", "statistics")
@@ -67,7 +67,7 @@ def test_a_trainer_loads_the_users_module_where_another_of_that_name_is_installe
         (tmp_path / place).mkdir()
         (tmp_path / place / "utils.py").write_text(f"def objective(trial):\n    return {word!r}\n")
     text = (
-        "import sys; from tasks.code_path import add_code_folders; from tasks.trainer.objective import load\n"
+        "import sys; from tasks.code_path import add_code_folders; from tasks.trainer.objective_runner import load\n"
         f"sys.path.append({str(tmp_path / 'installed')!r}); add_code_folders([{str(tmp_path / 'mine')!r}])\n"
         "print(load('utils:objective')(None))"
     )
@@ -114,14 +114,14 @@ def test_an_objective_in_a_module_of_such_a_name_is_refused(
     assert "rename the file" in str(caught.value)
     for admitted in ("", "*", name):
         environment = {OBJECTIVE_PATH: str(tmp_path), "ORCHESTRATOR_OBJECTIVES": admitted}
-        assert words in Admission.of(environment).refuse(f"{name}:objective")
+        assert words in Allowlist.of(environment).refuse(f"{name}:objective")
 
 
 @pytest.mark.parametrize("name", ["train", "tasks.objectives.digits", "no_such_module", "yaml_of_mine"])
 def test_any_other_name_is_free(folder: Path, name: str) -> None:
     (folder / "yaml_of_mine.py").write_text("")
-    assert taken(name, [folder]) == ""
+    assert name_conflict(name, [folder]) == ""
 
 
 def test_this_programs_own_checkout_is_no_users_folder() -> None:
-    assert taken("tasks.app", [Path(__file__).parents[3]]) == ""
+    assert name_conflict("tasks.app", [Path(__file__).parents[3]]) == ""

@@ -25,7 +25,6 @@ from tasks.codec import (
     job_to_payload,
 )
 from tasks.contract import (
-    Alive,
     Attribute,
     Checkpoint,
     CheckpointRef,
@@ -34,10 +33,11 @@ from tasks.contract import (
     Event,
     Failed,
     Finished,
+    Heartbeat,
     Job,
-    Look,
     Parameter,
     Paused,
+    ReadStudy,
     Released,
     Reply,
     Revoked,
@@ -47,7 +47,18 @@ from tasks.contract import (
     StudyStop,
     Suggest,
 )
-from tasks.trainer_messages import Asked, End, Left, Preloaded, Ready, Run, Saved, Shown, Stop, Suggested
+from tasks.trainer_messages import (
+    CheckpointSaved,
+    Preloaded,
+    Question,
+    Ready,
+    Shutdown,
+    Stop,
+    StudyReply,
+    SuggestReply,
+    TrainJob,
+    TrialLeft,
+)
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=40)
 NUMBERS = st.floats() | st.sampled_from([-0.0, 1e308, math.inf, -math.inf, math.nan])
@@ -87,7 +98,7 @@ BODIES = (
     | st.builds(Stopped, latency=st.none() | NUMBERS, killed=st.booleans())
     | st.builds(Released)
     | st.builds(Revoked, running=st.booleans())
-    | st.builds(Alive, host=TEXT, slot=TEXT, busy=st.booleans(), queues=st.lists(TEXT, max_size=3).map(tuple))
+    | st.builds(Heartbeat, host=TEXT, slot=TEXT, busy=st.booleans(), queues=st.lists(TEXT, max_size=3).map(tuple))
 )
 TOKENS = st.uuids().map(str)
 EVENTS = st.builds(Event, token=TOKENS, runner=TOKENS, seq=st.integers(0, 2**31), body=BODIES)
@@ -133,21 +144,21 @@ def test_a_job_survives_json_as_celery_makes_it(job: Job) -> None:
 @given(
     FROM_TRAINER
     | st.builds(Ready, healthy=st.booleans(), why=TEXT)
-    | st.builds(Left, token=TEXT)
+    | st.builds(TrialLeft, token=TEXT)
     | st.builds(Preloaded, objective=TEXT)
-    | st.builds(Saved, step=STEPS, file=TEXT, digest=TEXT, size=st.integers(0, 2**63 - 1))
-    | st.builds(Asked, id=IDS, question=st.builds(Suggest, name=TEXT, distribution=TEXT) | st.just(Look()))
+    | st.builds(CheckpointSaved, step=STEPS, file=TEXT, digest=TEXT, size=st.integers(0, 2**63 - 1))
+    | st.builds(Question, id=IDS, question=st.builds(Suggest, name=TEXT, distribution=TEXT) | st.just(ReadStudy()))
 )
 def test_what_a_trainer_says_arrives(message: msgspec.Struct) -> None:
     assert repr(decode_from_trainer(encode(message))) == repr(message)
 
 
 @given(
-    st.builds(Run, job=JOBS, log=TEXT, scratch=TEXT, checkpoints=st.lists(TEXT, max_size=2).map(tuple))
+    st.builds(TrainJob, job=JOBS, log=TEXT, scratch=TEXT, checkpoints=st.lists(TEXT, max_size=2).map(tuple))
     | st.builds(Stop, token=TEXT)
-    | st.builds(Suggested, id=IDS, name=TEXT, value=NUMBERS)
-    | st.builds(Shown, id=IDS, error=TEXT)
-    | st.just(End())
+    | st.builds(SuggestReply, id=IDS, name=TEXT, value=NUMBERS)
+    | st.builds(StudyReply, id=IDS, error=TEXT)
+    | st.just(Shutdown())
 )
 def test_what_a_keeper_says_arrives(message: msgspec.Struct) -> None:
     assert repr(decode_to_trainer(encode(message))) == repr(message)

@@ -27,8 +27,8 @@ def lines() -> Iterator[Any]:
     """Returns what was logged since the last call."""
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
-    handler.addFilter(log_lines.NameSubject())
-    handler.setFormatter(log_lines.JsonLines("worker"))
+    handler.addFilter(log_lines.SubjectFilter())
+    handler.setFormatter(log_lines.JsonFormatter("worker"))
     log.addHandler(handler)
     log.setLevel(logging.INFO)
 
@@ -74,9 +74,9 @@ def test_a_traceback_is_part_of_its_line(lines: Any) -> None:
 
 
 def test_what_is_logged_while_a_job_is_at_hand_is_about_it(lines: Any) -> None:
-    with log_lines.about(job()):
+    with log_lines.job_context(job()):
         log.info("a")
-        with log_lines.about(job("u", 4)):
+        with log_lines.job_context(job("u", 4)):
             log.info("b")
         log.info("c", extra={"study": "other"})
         thread = threading.Thread(target=log.info, args=("d",))
@@ -92,7 +92,7 @@ def test_what_is_logged_while_a_job_is_at_hand_is_about_it(lines: Any) -> None:
 
 
 def test_a_token_is_enough(lines: Any) -> None:
-    log_lines.see(job())
+    log_lines.remember(job())
     log.info("a", extra={"token": "t"})
     log.info("b", extra={"token": "nobody's"})
     # As Celery does.
@@ -108,7 +108,7 @@ def test_a_token_is_enough(lines: Any) -> None:
 def test_no_more_jobs_are_remembered_than_can_matter(lines: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(log_lines, "_REMEMBERED", 2)
     for token in ("t", "u", "t", "v"):
-        log_lines.see(job(token))
+        log_lines.remember(job(token))
     for token in "tuv":
         log.info("x", extra={"token": token})
     assert [len(about(line)) for line in lines()] == [4, 1, 4]
@@ -143,7 +143,7 @@ def test_text_is_as_it_was(capsys: pytest.CaptureFixture[str], monkeypatch: pyte
 
 def test_a_line_of_text_holds_nothing_that_moves_a_cursor_or_looks_like_another_line() -> None:
     forged = "\x1b[2J\x1b[31mgone\n2026-01-01 00:00:00 INFO serve study s finished\r\u202e\u2028\x9b\ud800 ü\u3000日本"
-    formatter = log_lines.TextLines("serve")
+    formatter = log_lines.TextFormatter("serve")
     try:
         raise ValueError(forged)
     except ValueError as error:

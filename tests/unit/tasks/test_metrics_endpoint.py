@@ -13,13 +13,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tasks.metrics_endpoint import BadSetting, Endpoint, endpoint_of
-from tasks.metrics_server import Exposition, make_registry
+from tasks.metrics_server import MetricsServer, make_registry
 from tests.servers import free_port
 
 
 @contextlib.contextmanager
 def exposed(password: str = "") -> Iterator[str]:
-    made = Exposition(Endpoint(free_port(), password=password), make_registry())
+    made = MetricsServer(Endpoint(free_port(), password=password), make_registry())
     made.start()
     yield f"http://127.0.0.1:{made.port}/metrics"
     made.close()
@@ -93,4 +93,4 @@ def test_a_port_that_is_taken_is_named() -> None:
     with exposed() as url:
         port = int(url.split(":")[2].split("/")[0])
         with pytest.raises(BadSetting, match=f"METRICS_PORT: 127.0.0.1:{port} cannot be had: Address already in use"):
-            Exposition(Endpoint(port), make_registry())
+            MetricsServer(Endpoint(port), make_registry())

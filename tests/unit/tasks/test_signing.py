@@ -18,7 +18,7 @@ from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import Announcement, Epoch, Event, Finished, Job, Stopped
 from tasks.metrics_endpoint import BadSetting
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose, Unsigned, read_keys
-from tasks.worker.compatibility import misfit
+from tasks.worker.compatibility import version_mismatch
 from tests.simulated.simulation import Simulation
 
 FILE = f"{SIGNING_KEY}_FILE"
@@ -161,9 +161,9 @@ def announced(keys: tuple[str, ...] = (), version: int = Announcement().version)
 
 
 def test_a_worker_fits_a_control_plane_of_its_version_with_a_key_in_common() -> None:
-    assert misfit(None, UNSIGNED) == misfit(announced(), UNSIGNED) == ""
-    assert misfit(announced((NEW, OLD)), Keyring([OLD, NEW])) == ""
-    assert misfit(b"\xff\xff", UNSIGNED) == ""  # what nobody can read says nothing
+    assert version_mismatch(None, UNSIGNED) == version_mismatch(announced(), UNSIGNED) == ""
+    assert version_mismatch(announced((NEW, OLD)), Keyring([OLD, NEW])) == ""
+    assert version_mismatch(b"\xff\xff", UNSIGNED) == ""  # what nobody can read says nothing
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_worker_fits_a_control_plane_of_its_version_with_a_key_in_common() -> 
     ],
 )
 def test_a_worker_that_does_not_fit_says_why(sealed: bytes, held: tuple[str, ...], why: str) -> None:
-    line = misfit(sealed, Keyring(held))
+    line = version_mismatch(sealed, Keyring(held))
     assert why in line
     assert "\n" not in line
 

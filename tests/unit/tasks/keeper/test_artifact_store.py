@@ -30,8 +30,8 @@ from tasks.contract import (
     Stopped,
 )
 from tasks.keeper import artifact_uploads, artifacts
-from tasks.keeper.artifacts import Artifacts
-from tasks.trainer_messages import SavedModel
+from tasks.keeper.artifacts import ArtifactCollector
+from tasks.trainer_messages import ModelSaved
 
 PATIENCE = 20.0
 TOKEN = "6f1c"
@@ -103,7 +103,9 @@ class Desk:
 
     def __init__(self, url: str, tmp_path: Path, voice: Voice, log: Path) -> None:
         self.scratch = tmp_path / "scratch"
-        self.it = Artifacts(url, self.scratch, voice, lambda runner, outcome: voice.publish(runner, outcome) and None)
+        self.it = ArtifactCollector(
+            url, self.scratch, voice, lambda runner, outcome: voice.publish(runner, outcome) and None
+        )
         self.folder = Path()
         self._log = log
         self._count = 0
@@ -117,7 +119,7 @@ class Desk:
         path = self.folder / MODELS / str(self._count)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-        self.it.keep(SavedModel(name=name, file=path.name))
+        self.it.keep(ModelSaved(name=name, file=path.name))
 
     def leave(self, name: str, text: str = "x") -> Path:
         path = self.folder / FILES / name
@@ -200,7 +202,7 @@ def test_an_attempt_that_leaves_nothing_ends_at_once(desk: Desk, voice: Voice) -
 @pytest.mark.parametrize("name", ["../x", "a/b", "", "..", "é"])
 def test_a_file_that_is_none_of_ours_is_left_alone(desk: Desk, voice: Voice, name: str) -> None:
     desk.begin()
-    desk.it.keep(SavedModel(name="model.pt", file=name))
+    desk.it.keep(ModelSaved(name="model.pt", file=name))
     desk.it.finish("one", Released())
     assert voice.wait("one") == ["Released"]
 
@@ -302,7 +304,7 @@ def test_paths_that_the_objective_has_replaced_neither_block_nor_mislead(
         path.mkdir()
     else:
         path.symlink_to("/dev/zero" if kind == "device" else other)
-    near.it.keep(SavedModel(name="second.pt", file="1" if what == "the folder of models" else "2"))
+    near.it.keep(ModelSaved(name="second.pt", file="1" if what == "the folder of models" else "2"))
     near.it.finish("one", Finished(values=(0.0,)))
     assert voice.wait("one") == ["model model.pt", "not kept: second.pt", "Finished"]
     assert (other / "1").read_text() == "of another program"

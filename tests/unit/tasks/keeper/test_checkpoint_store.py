@@ -15,8 +15,8 @@ from cloud import Cloud, opened
 from tasks.checkpoint_files import file_digest
 from tasks.contract import Body, Checkpoint, CheckpointRef, Failed, Finished, Job, Outcome, Paused, Released, Stopped
 from tasks.keeper import remote
-from tasks.keeper.checkpoints import FolderStore, Store, Unusable, check_url, local_folder, open_store
-from tasks.trainer_messages import Saved
+from tasks.keeper.checkpoints import BadStoreUrl, CheckpointStore, FolderStore, check_url, local_folder, open_store
+from tasks.trainer_messages import CheckpointSaved
 
 PATIENCE = 20.0
 
@@ -71,12 +71,12 @@ def job(*refs: CheckpointRef, token: str = "t", trial: int = 7) -> Job:
     )
 
 
-def write(folder: Path, step: int, text: str = "state") -> Saved:
+def write(folder: Path, step: int, text: str = "state") -> CheckpointSaved:
     """What a trainer does."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"t-{step}.pt"
     path.write_text(f"{text} {step}")
-    return Saved(step=step, file=path.name, digest=file_digest(path), size=path.stat().st_size)
+    return CheckpointSaved(step=step, file=path.name, digest=file_digest(path), size=path.stat().st_size)
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def voice() -> Voice:
 
 
 @pytest.fixture(params=["folder", "memory", "cloud"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, voice: Voice) -> Iterator[Store]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, voice: Voice) -> Iterator[CheckpointStore]:
     url = {"folder": str(tmp_path / "kept"), "memory": f"memory://{tmp_path}/kept", "cloud": "cloud://bucket/prefix"}
     it = open_store(url[request.param], tmp_path / "scratch", voice)
     yield it
@@ -102,7 +102,7 @@ def refs_of(voice: Voice) -> list[CheckpointRef]:
 # -- every store
 
 
-def test_what_is_kept_is_fetched_wherever_the_trial_goes_on(store: Store, voice: Voice) -> None:
+def test_what_is_kept_is_fetched_wherever_the_trial_goes_on(store: CheckpointStore, voice: Voice) -> None:
     folder = store.begin(job(), "one")
     for step in (1, 2):
         store.keep(job(), "one", write(folder, step))
@@ -122,7 +122,7 @@ def test_what_is_kept_is_fetched_wherever_the_trial_goes_on(store: Store, voice:
 
 
 @pytest.mark.parametrize("outcome", [Finished(values=(1.0,)), Stopped(), Failed(cause="died", error="E", message="m")])
-def test_the_last_word_comes_last(store: Store, voice: Voice, outcome: Outcome) -> None:
+def test_the_last_word_comes_last(store: CheckpointStore, voice: Voice, outcome: Outcome) -> None:
     folder = store.begin(job(), "one")
     for step in range(5):
         store.keep(job(), "one", write(folder, step))
@@ -132,14 +132,14 @@ def test_the_last_word_comes_last(store: Store, voice: Voice, outcome: Outcome) 
 
 
 @pytest.mark.parametrize("name", ["../x.pt", "a/b.pt", "", "..", "é.pt", "x" * 600])
-def test_a_name_that_is_none_of_ours_is_not_published(store: Store, voice: Voice, name: str) -> None:
+def test_a_name_that_is_none_of_ours_is_not_published(store: CheckpointStore, voice: Voice, name: str) -> None:
     store.begin(job(), "one")
-    store.keep(job(), "one", Saved(step=1, file=name, digest="0", size=1))
+    store.keep(job(), "one", CheckpointSaved(step=1, file=name, digest="0", size=1))
     store.finish("one", Released())
     assert voice.wait("one") == ["Released", "NoneType"]
 
 
-def test_one_that_is_gone_is_nowhere(store: Store, voice: Voice) -> None:
+def test_one_that_is_gone_is_nowhere(store: CheckpointStore, voice: Voice) -> None:
     gone = CheckpointRef(step=1, location="uid/00007/t-1.pt", digest="0", size=1)
     store.begin(job(gone), "one")
     (path,) = store.fetch(job(gone), "one")
@@ -165,14 +165,14 @@ def test_what_a_killed_trainer_left_is_removed_when_the_trial_goes_on(tmp_path: 
 
 
 @pytest.fixture
-def far(tmp_path: Path, voice: Voice) -> Iterator[Store]:
+def far(tmp_path: Path, voice: Voice) -> Iterator[CheckpointStore]:
     it = open_store("cloud://bucket/prefix", tmp_path / "scratch", voice)
     yield it
     Cloud.gate.set()
     it.close(PATIENCE)
 
 
-def test_a_store_that_comes_back_gets_it_after_all(far: Store, voice: Voice) -> None:
+def test_a_store_that_comes_back_gets_it_after_all(far: CheckpointStore, voice: Voice) -> None:
     Cloud.away = 3
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
@@ -181,7 +181,9 @@ def test_a_store_that_comes_back_gets_it_after_all(far: Store, voice: Voice) -> 
     assert list(Cloud.store) == ["/bucket/prefix/uid/00007/t-1.pt"]
 
 
-def test_after_long_enough_the_trial_goes_without_it(far: Store, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_after_long_enough_the_trial_goes_without_it(
+    far: CheckpointStore, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 0.05)
     Cloud.away = 1_000_000
     folder = far.begin(job(), "one")
@@ -190,7 +192,7 @@ def test_after_long_enough_the_trial_goes_without_it(far: Store, voice: Voice, m
     assert voice.wait("one") == ["Paused", "NoneType"]
 
 
-def test_the_slot_is_free_while_the_last_checkpoint_is_on_its_way(far: Store, voice: Voice) -> None:
+def test_the_slot_is_free_while_the_last_checkpoint_is_on_its_way(far: CheckpointStore, voice: Voice) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
@@ -208,7 +210,7 @@ def test_the_slot_is_free_while_the_last_checkpoint_is_on_its_way(far: Store, vo
     ]
 
 
-def test_where_uploads_are_slower_than_saves_the_newest_is_sent(far: Store, voice: Voice) -> None:
+def test_where_uploads_are_slower_than_saves_the_newest_is_sent(far: CheckpointStore, voice: Voice) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
@@ -221,7 +223,7 @@ def test_where_uploads_are_slower_than_saves_the_newest_is_sent(far: Store, voic
 
 
 @pytest.mark.parametrize("outcome", [Finished(values=(1.0,)), Stopped()])
-def test_the_end_of_a_trial_waits_for_no_upload(far: Store, voice: Voice, outcome: Outcome) -> None:
+def test_the_end_of_a_trial_waits_for_no_upload(far: CheckpointStore, voice: Voice, outcome: Outcome) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     for step in (1, 2):
@@ -234,7 +236,7 @@ def test_the_end_of_a_trial_waits_for_no_upload(far: Store, voice: Voice, outcom
     assert len(voice.said) == 2, "what was on its way is announced to nobody"
 
 
-def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: Store, voice: Voice) -> None:
+def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: CheckpointStore, voice: Voice) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
@@ -246,7 +248,9 @@ def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: Store, vo
     assert len(voice.said) == 2
 
 
-def test_a_local_file_that_is_gone_holds_nobody_up(far: Store, voice: Voice, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_local_file_that_is_gone_holds_nobody_up(
+    far: CheckpointStore, voice: Voice, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 0.05)
     folder = far.begin(job(), "one")
     saved = write(folder, 1)
@@ -266,7 +270,7 @@ def flip(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
 def test_a_path_that_the_objective_has_replaced_holds_nobody_up(
-    far: Store, voice: Voice, tmp_path: Path, kind: str
+    far: CheckpointStore, voice: Voice, tmp_path: Path, kind: str
 ) -> None:
     folder = far.begin(job(), "one")
     saved = write(folder, 1)
@@ -285,7 +289,7 @@ def test_a_path_that_the_objective_has_replaced_holds_nobody_up(
 
 @pytest.mark.parametrize("damage", [cut, flip])
 def test_only_a_whole_one_is_fetched_and_then_none_before_it(
-    far: Store, voice: Voice, damage: Callable[[bytes], bytes]
+    far: CheckpointStore, voice: Voice, damage: Callable[[bytes], bytes]
 ) -> None:
     folder = far.begin(job(), "one")
     for step in (1, 2, 3):
@@ -363,7 +367,7 @@ def test_a_url_that_cannot_work_is_refused_early(tmp_path: Path) -> None:
         "file://host/x": "three slashes",
         str(tmp_path / "file" / "x"): "cannot be created: Not a directory",
     }.items():
-        with pytest.raises(Unusable) as caught:
+        with pytest.raises(BadStoreUrl) as caught:
             check_url(url)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.keeper.disk_queue import Spill
+from tasks.keeper.disk_queue import DiskQueue
 from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD, Outbox
 
 LARGE = IN_MEMORY + 3 * SENT_AHEAD
@@ -104,15 +104,15 @@ def test_a_full_disk_is_said_once_and_loses_nothing(
 ) -> None:
     """A disk cannot be filled for a test; what it answers then can be had."""
     written: deque[bytes] = deque()
-    real = Spill.append
+    real = DiskQueue.append
 
-    def append(self: Spill, record: bytes) -> None:
+    def append(self: DiskQueue, record: bytes) -> None:
         if len(written) >= 100:
             raise OSError(errno.ENOSPC, "No space left on device")
         written.append(record)
         real(self, record)
 
-    monkeypatch.setattr(Spill, "append", append)
+    monkeypatch.setattr(DiskQueue, "append", append)
     with caplog.at_level(logging.WARNING):
         box = outbox(LARGE, tmp_path)
     assert box.in_memory == LARGE - 100
@@ -128,7 +128,7 @@ def test_what_nobody_wants_to_hear_is_forgotten_on_disk_too(tmp_path: Path) -> N
 
 
 def test_a_spill_gives_back_what_it_was_given(tmp_path: Path) -> None:
-    spill = Spill(tmp_path)
+    spill = DiskQueue(tmp_path)
     records = [b"", b"a", b"\0" * 70_000, b"\n", b"end"]
     for record in records:
         spill.append(record)
@@ -141,7 +141,7 @@ def test_a_spill_gives_back_what_it_was_given(tmp_path: Path) -> None:
 
 
 def test_the_place_on_the_disk_is_used_again(tmp_path: Path) -> None:
-    spill = Spill(tmp_path)
+    spill = DiskQueue(tmp_path)
     for _ in range(8):
         for _ in range(20):
             spill.append(b"x" * 100_000)

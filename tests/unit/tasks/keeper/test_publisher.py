@@ -13,7 +13,7 @@ import redis
 
 from tasks import redis_keys
 from tasks.codec import decode_event, encode
-from tasks.contract import Alive, Confirmation, Epoch, Event, Finished, Released, Verdict
+from tasks.contract import Confirmation, Epoch, Event, Finished, Heartbeat, Released, Verdict
 from tasks.keeper.outbox import SENT_AHEAD
 from tasks.keeper.publisher import SEND_AT_ONCE, Publisher
 from tasks.signing import UNSIGNED, Keyring, Purpose
@@ -75,7 +75,7 @@ class Desk:
             self.server,  # type: ignore[arg-type]
             folder,
             heartbeat=HEARTBEAT,
-            alive=lambda: Alive(host="h", slot="s"),
+            alive=lambda: Heartbeat(host="h", slot="s"),
             on_confirmation=lambda runner, confirmation: self.heard.append((runner, confirmation)),
             keyring=keyring,
         )

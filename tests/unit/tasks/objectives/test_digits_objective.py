@@ -9,13 +9,13 @@ import torch
 
 from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Slice
 from tasks.objectives import digits
-from tasks.trainer import objective
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer import objective_runner
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
-from tasks.trainer_messages import Saved
+from tasks.trainer_messages import CheckpointSaved
 
 PARAMS: dict[str, Any] = {
     "lr": 3e-3,
@@ -130,7 +130,7 @@ def worker_run(folder: Path, said: list[Any], params: dict[str, Any], plan: Slic
         params=frozen,
         slice=plan,
     )
-    saved = [each for each in said if isinstance(each, Saved)]
+    saved = [each for each in said if isinstance(each, CheckpointSaved)]
     given = [
         (
             CheckpointRef(step=each.step, location=each.file, digest=each.digest, size=each.size),
@@ -139,14 +139,14 @@ def worker_run(folder: Path, said: list[Any], params: dict[str, Any], plan: Slic
         for each in reversed(saved)
     ]
     interrupter = Interrupter()
-    files = CheckpointFiles(folder, job.token, given)
+    files = CheckpointWriter(folder, job.token, given)
     trial = WorkerTrial(
         job,
-        Talk(said.append, interrupter),
+        KeeperChannel(said.append, interrupter),
         files,
-        ArtifactFiles(folder / "artifacts"),
+        ArtifactWriter(folder / "artifacts"),
     )
-    return objective.run(job.objective, trial, {"epochs": EPOCHS, "seed": 1}, interrupter, job.token)
+    return objective_runner.run(job.objective, trial, {"epochs": EPOCHS, "seed": 1}, interrupter, job.token)
 
 
 def as_stored(params: dict[str, Any]) -> dict[str, Parameter]:

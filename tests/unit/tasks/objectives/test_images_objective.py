@@ -21,8 +21,8 @@ from orchestrator.spec import load
 from orchestrator.spec.objective_check import check_objective
 from tasks.contract import CheckpointRef
 from tasks.objectives import fashion, image_folder, image_models, images
-from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles
-from tasks.trainer_messages import Saved
+from tasks.trainer.checkpoints import Checkpoint, CheckpointWriter
+from tasks.trainer_messages import CheckpointSaved
 
 STUDIES = Path(__file__).parents[4] / "studies"
 PARAMS = {"model": "mobilenet_v3_small", "optimizer": "adam", "lr": 1e-3}
@@ -57,10 +57,10 @@ class Trial(optuna.trial.FixedTrial):
         super().__init__(params, number)
         self.folder = folder
         self.values: list[tuple[int, float]] = []
-        self.saved: list[Saved] = []
+        self.saved: list[CheckpointSaved] = []
         self.model: dict[str, Any] | None = None
         self._cut = cut
-        self._files = CheckpointFiles(folder, "token")
+        self._files = CheckpointWriter(folder, "token")
 
     def report(self, value: float, step: int) -> None:
         self.values.append((step, value))
@@ -81,7 +81,7 @@ class Trial(optuna.trial.FixedTrial):
         other = Trial(self.folder, self.params, self.number, cut)
         last = self.saved[-1]
         ref = CheckpointRef(step=last.step, location=last.file, digest=last.digest, size=last.size)
-        other._files = CheckpointFiles(self.folder, f"from-{last.step}", [(ref, str(self.folder / last.file))])
+        other._files = CheckpointWriter(self.folder, f"from-{last.step}", [(ref, str(self.folder / last.file))])
         return other
 
 

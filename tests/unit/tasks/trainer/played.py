@@ -13,10 +13,10 @@ from typing import Any
 import msgspec
 
 from tasks.codec import decode_from_trainer
-from tasks.contract import Epoch, Job, Look, StudyView, Suggest
-from tasks.keeper.process import TrainerProcess
+from tasks.contract import Epoch, Job, ReadStudy, StudyView, Suggest
+from tasks.keeper.trainer_process import TrainerProcess
 from tasks.objective_path import OBJECTIVE_PATH
-from tasks.trainer_messages import Asked, FromTrainer, Ready, Run, Shown, Stale, Stop, Suggested
+from tasks.trainer_messages import FromTrainer, Question, Ready, Stale, Stop, StudyReply, SuggestReply, TrainJob
 
 
 class Played:
@@ -87,7 +87,7 @@ class Played:
         )
         log = self.folder / f"trial-{self._count}.log"
         scratch, artifacts = self.folder / "scratch", self.folder / "artifacts"
-        self.process.send(Run(job=job, log=str(log), scratch=str(scratch), artifacts=str(artifacts)))
+        self.process.send(TrainJob(job=job, log=str(log), scratch=str(scratch), artifacts=str(artifacts)))
 
     def frames(self) -> Iterator[FromTrainer]:
         """Yields what is said, until the process has ended; questions are answered."""
@@ -95,7 +95,7 @@ class Played:
             while True:
                 for frame in map(decode_from_trainer, self.process.wire.receive()):
                     self.heard.append(frame)
-                    if isinstance(frame, Asked):
+                    if isinstance(frame, Question):
                         self.process.send(self._answer_to(frame.id, frame.question))
                     yield frame
 
@@ -114,10 +114,10 @@ class Played:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
 
-    def _answer_to(self, number: int, question: Suggest | Look) -> Suggested | Shown:
-        if isinstance(question, Look):
-            return Shown(id=number, study=self._study)
-        return Suggested(id=number, name=question.name, value=self._answer(question))
+    def _answer_to(self, number: int, question: Suggest | ReadStudy) -> SuggestReply | StudyReply:
+        if isinstance(question, ReadStudy):
+            return StudyReply(id=number, study=self._study)
+        return SuggestReply(id=number, name=question.name, value=self._answer(question))
 
 
 @contextlib.contextmanager

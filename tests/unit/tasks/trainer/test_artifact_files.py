@@ -18,12 +18,12 @@ from tasks.artifact_files import FILES, MODELS
 from tasks.codec import decode_event, encode
 from tasks.contract import Artifact, Event, Job
 from tasks.trainer import artifacts
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter, TrialStopped
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
-from tasks.trainer_messages import SavedModel
+from tasks.trainer_messages import ModelSaved
 
 
 class Desk:
@@ -36,15 +36,15 @@ class Desk:
         self.interrupter.install()
         self.trial = WorkerTrial(
             Job(study="s", uid="u", trial=3, token="t", attempt=1, objective="m:f", directions=("minimize",)),
-            Talk(self.said.append, self.interrupter),
-            CheckpointFiles(folder / "checkpoints", "t"),
-            ArtifactFiles(self.folder),
+            KeeperChannel(self.said.append, self.interrupter),
+            CheckpointWriter(folder / "checkpoints", "t"),
+            ArtifactWriter(self.folder),
         )
 
     @property
     def saved(self) -> dict[str, Path]:
         """The newest model of each name."""
-        return {each.name: self.folder / MODELS / each.file for each in self.said if isinstance(each, SavedModel)}
+        return {each.name: self.folder / MODELS / each.file for each in self.said if isinstance(each, ModelSaved)}
 
     def files(self) -> list[Path]:
         return [path for path in self.folder.rglob("*") if path.is_file()]

@@ -21,17 +21,17 @@ import torch
 
 from tasks.checkpoint_files import file_digest
 from tasks.contract import CheckpointRef
-from tasks.trainer.checkpoints import Checkpoint, CheckpointFiles
-from tasks.trainer_messages import Saved
+from tasks.trainer.checkpoints import Checkpoint, CheckpointWriter
+from tasks.trainer_messages import CheckpointSaved
 
 
-def ref(saved: Saved) -> CheckpointRef:
+def ref(saved: CheckpointSaved) -> CheckpointRef:
     return CheckpointRef(step=saved.step, location=f"u/0/{saved.file}", digest=saved.digest, size=saved.size)
 
 
-def given(folder: Path, *saved: Saved) -> CheckpointFiles:
+def given(folder: Path, *saved: CheckpointSaved) -> CheckpointWriter:
     """What the next attempt is given, newest first."""
-    return CheckpointFiles(folder, "next", [(ref(each), str(folder / each.file)) for each in saved])
+    return CheckpointWriter(folder, "next", [(ref(each), str(folder / each.file)) for each in saved])
 
 
 def same(one: Any, other: Any) -> bool:
@@ -71,7 +71,7 @@ STATES: dict[str, Callable[[], Any]] = {
 @pytest.mark.parametrize("name", STATES)
 def test_what_is_saved_is_loaded(tmp_path: Path, name: str) -> None:
     state = STATES[name]()
-    saved = CheckpointFiles(tmp_path, "t").save(state, 7)
+    saved = CheckpointWriter(tmp_path, "t").save(state, 7)
     assert saved.file == "t-7.pt"
     assert os.listdir(tmp_path) == ["t-7.pt"]
     assert (saved.size, saved.digest) == ((tmp_path / "t-7.pt").stat().st_size, file_digest(tmp_path / "t-7.pt"))
@@ -108,17 +108,17 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
 def test_what_could_not_be_loaded_again_is_refused_at_once(tmp_path: Path, name: str) -> None:
     state, words = REFUSED[name]
     with pytest.raises(TypeError, match=f"^save_checkpoint: the state .*{words}"):
-        CheckpointFiles(tmp_path, "t").save(state(), 1)
+        CheckpointWriter(tmp_path, "t").save(state(), 1)
     assert os.listdir(tmp_path) == []
 
 
 def test_a_step_that_is_saved_again_makes_another_file(tmp_path: Path) -> None:
-    files = CheckpointFiles(tmp_path, "t")
+    files = CheckpointWriter(tmp_path, "t")
     saved = [files.save(number, 1) for number in range(3)]
     assert [each.file for each in saved] == ["t-1.pt", "t-1.2.pt", "t-1.3.pt"]
     (tmp_path / "t-1.pt").unlink()  # uploaded and gone
     assert files.save(3, 1).file == "t-1.4.pt"
-    assert CheckpointFiles(tmp_path, "t").save(4, 1).file == "t-1.pt"
+    assert CheckpointWriter(tmp_path, "t").save(4, 1).file == "t-1.pt"
 
 
 # -- reading
@@ -148,7 +148,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], object], str]] = {
 def test_one_that_is_damaged_is_named_and_the_one_before_is_used(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
-    files = CheckpointFiles(tmp_path, "t")
+    files = CheckpointWriter(tmp_path, "t")
     older, newer = files.save({"at": 1}, 1), files.save({"at": 2}, 2)
     damage, words = DAMAGE[name]
     damage(tmp_path / newer.file)
@@ -161,8 +161,8 @@ def test_one_that_is_damaged_is_named_and_the_one_before_is_used(
 
 
 def test_one_that_could_not_be_fetched_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    older = CheckpointFiles(tmp_path, "t").save("older", 1)
-    files = CheckpointFiles(tmp_path, "next", [(some_ref(2), ""), (ref(older), str(tmp_path / older.file))])
+    older = CheckpointWriter(tmp_path, "t").save("older", 1)
+    files = CheckpointWriter(tmp_path, "next", [(some_ref(2), ""), (ref(older), str(tmp_path / older.file))])
     assert files.load() == ("older", 1)
     assert "step 2 is left out: it could not be fetched" in capsys.readouterr().err
 
@@ -174,7 +174,9 @@ def some_ref(step: int) -> CheckpointRef:
 def test_code_in_a_file_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Somebody who can write to the folder and to the database can fake a digest; a checkpoint stays data."""
     torch.save({"x": Bomb(tmp_path / "went off")}, tmp_path / "b.pt")
-    saved = Saved(step=1, file="b.pt", digest=file_digest(tmp_path / "b.pt"), size=(tmp_path / "b.pt").stat().st_size)
+    saved = CheckpointSaved(
+        step=1, file="b.pt", digest=file_digest(tmp_path / "b.pt"), size=(tmp_path / "b.pt").stat().st_size
+    )
     assert given(tmp_path, saved).load() is None
     assert not (tmp_path / "went off").exists()
     assert "step 1 is left out" in capsys.readouterr().err
@@ -189,7 +191,7 @@ class Bomb:
 
 
 def test_nothing_was_given() -> None:
-    assert CheckpointFiles(Path("/nowhere"), "t").load() is None
+    assert CheckpointWriter(Path("/nowhere"), "t").load() is None
 
 
 # -- disks
@@ -208,7 +210,7 @@ def small_files() -> Iterator[int]:
 
 @pytest.mark.parametrize("count", [1, 50])
 def test_a_full_disk_is_an_error_that_leaves_the_one_before(tmp_path: Path, small_files: int, count: int) -> None:
-    files = CheckpointFiles(tmp_path, "t")
+    files = CheckpointWriter(tmp_path, "t")
     before = files.save(torch.zeros(10), 1)
     with pytest.raises(OSError, match="File too large"):
         files.save([torch.zeros(small_files) for _ in range(count)], 2)
@@ -220,7 +222,7 @@ def test_a_full_disk_is_an_error_that_leaves_the_one_before(tmp_path: Path, smal
 def test_a_folder_that_cannot_be_made_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(NotADirectoryError):
-        CheckpointFiles(tmp_path / "file" / "x", "t").save(1, 1)
+        CheckpointWriter(tmp_path / "file" / "x", "t").save(1, 1)
 
 
 KILLED = """

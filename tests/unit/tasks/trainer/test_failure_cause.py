@@ -8,7 +8,7 @@ import optuna
 import pytest
 import torch
 
-from tasks.trainer.objective import cause_of
+from tasks.trainer.objective_runner import cause_of
 from tasks.trainer.slicing import CheckpointMissing
 
 

@@ -11,7 +11,7 @@ import optuna
 import pytest
 
 from tasks.trainer.interrupt import Interrupter, TrialStopped
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 
 LONG = 30.0
 
@@ -25,9 +25,9 @@ def interrupter() -> Iterator[Interrupter]:
     signal.signal(signal.SIGUSR2, before)
 
 
-def speaking(interrupter: Interrupter) -> Talk:
+def speaking(interrupter: Interrupter) -> KeeperChannel:
     """Our own code on behalf of the objective."""
-    return Talk(lambda _: None, interrupter)
+    return KeeperChannel(lambda _: None, interrupter)
 
 
 def stop_soon(interrupter: Interrupter, token: str = "t") -> None:

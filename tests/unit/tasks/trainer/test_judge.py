@@ -18,12 +18,12 @@ import pytest
 
 from tasks.codec import decode_event, encode
 from tasks.contract import Event, Failed, Finished, Job, Paused
-from tasks.trainer import objective
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer import objective_runner
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.objective import judge
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
+from tasks.trainer.objective_runner import judge
 from tasks.trainer.trial import WorkerTrial
 
 RESULTS: list[Any] = [
@@ -159,14 +159,14 @@ def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[Callable[[
         reference = f"{module.__name__}:function"
         job = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective=reference, directions=("minimize",))
         interrupter = Interrupter()
-        files = CheckpointFiles(tmp_path, "t")
+        files = CheckpointWriter(tmp_path, "t")
         trial = WorkerTrial(
             job,
-            Talk(lambda _: None, interrupter),
+            KeeperChannel(lambda _: None, interrupter),
             files,
-            ArtifactFiles(tmp_path / "artifacts"),
+            ArtifactWriter(tmp_path / "artifacts"),
         )
-        outcome = objective.run(reference, trial, {}, interrupter, "t")
+        outcome = objective_runner.run(reference, trial, {}, interrupter, "t")
         assert not isinstance(outcome, Paused)
         return outcome
 
@@ -191,8 +191,8 @@ def test_whatever_an_objective_raises_is_told_and_can_be_sent(
 def test_an_import_may_raise_anything(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "odd_module.py").write_text('raise RuntimeError("caf\\udce9\\0" + "x" * 10_000_000)')
     monkeypatch.syspath_prepend(tmp_path)
-    with pytest.raises(objective.ObjectiveMissing) as caught:
-        objective.load("odd_module:f")
+    with pytest.raises(objective_runner.ObjectiveMissing) as caught:
+        objective_runner.load("odd_module:f")
     event = Event(token="t", runner="r", seq=1, body=Failed(cause="import", error="E", message=str(caught.value)))
     assert decode_event(encode(event)) == event
 
@@ -212,7 +212,7 @@ def test_pruning_itself_and_returning(run: Callable[[Callable[[Any], Any]], Fini
     ],
 )
 def test_an_objective_that_is_not_there_is_named(reference: str, words: str) -> None:
-    with pytest.raises(objective.ObjectiveMissing) as caught:
-        objective.load(reference)
+    with pytest.raises(objective_runner.ObjectiveMissing) as caught:
+        objective_runner.load(reference)
     assert str(caught.value).startswith(reference)
     assert words in str(caught.value)

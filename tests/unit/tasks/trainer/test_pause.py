@@ -17,13 +17,13 @@ import pytest
 import torch
 
 from tasks.contract import CheckpointRef, Epoch, Failed, Finished, Job, Paused, Slice
-from tasks.trainer import checkpoints, objective
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer import checkpoints, objective_runner
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
-from tasks.trainer_messages import Saved
+from tasks.trainer_messages import CheckpointSaved
 
 PLAN = Slice(until_step=3, checkpoint_by=5)
 Objective = Callable[[WorkerTrial], Any]
@@ -39,9 +39,9 @@ class Desk:
         self.interrupter.install()
         self._attempts = 0
 
-    def files(self) -> CheckpointFiles:
+    def files(self) -> CheckpointWriter:
         self._attempts += 1
-        saved = [said for said in self.said if isinstance(said, Saved)]
+        saved = [said for said in self.said if isinstance(said, CheckpointSaved)]
         given = [
             (
                 CheckpointRef(step=each.step, location=each.file, digest=each.digest, size=each.size),
@@ -49,7 +49,7 @@ class Desk:
             )
             for each in reversed(saved)
         ]
-        return CheckpointFiles(self.folder, f"t{self._attempts}", given)
+        return CheckpointWriter(self.folder, f"t{self._attempts}", given)
 
     def trial(self, plan: Slice | None = None) -> WorkerTrial:
         job = Job(
@@ -57,9 +57,9 @@ class Desk:
         )
         return WorkerTrial(
             job,
-            Talk(self.said.append, self.interrupter),
+            KeeperChannel(self.said.append, self.interrupter),
             self.files(),
-            ArtifactFiles(self.folder / "artifacts"),
+            ArtifactWriter(self.folder / "artifacts"),
         )
 
     def run(self, function: Objective, plan: Slice | None = PLAN) -> Finished | Failed | Paused | None:
@@ -67,7 +67,7 @@ class Desk:
         module.function = function  # type: ignore[attr-defined]
         sys.modules[module.__name__] = module
         try:
-            return objective.run(f"{module.__name__}:function", self.trial(plan), {}, self.interrupter, "t")
+            return objective_runner.run(f"{module.__name__}:function", self.trial(plan), {}, self.interrupter, "t")
         finally:
             del sys.modules[module.__name__]
 
@@ -77,7 +77,7 @@ class Desk:
 
     @property
     def saved(self) -> list[int]:
-        return [said.step for said in self.said if isinstance(said, Saved)]
+        return [said.step for said in self.said if isinstance(said, CheckpointSaved)]
 
 
 @pytest.fixture
@@ -223,7 +223,7 @@ def test_a_stop_waits_until_the_checkpoint_is_written(desk: Desk, monkeypatch: p
     monkeypatch.setattr(checkpoints, "_write", slowly)
     assert desk.run(lambda trial: steps(trial)) is None
     assert (desk.reported, desk.saved) == ([1], [1])
-    assert CheckpointFiles.load(desk.files()) == ({"step": 1}, 1)
+    assert CheckpointWriter.load(desk.files()) == ({"step": 1}, 1)
 
 
 def test_a_stop_while_one_is_read_is_no_damage(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,10 +18,10 @@ import pytest
 from optuna.distributions import FloatDistribution, distribution_to_json
 
 from tasks.contract import Epoch, Job, Parameter
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
 
 X = Parameter(value=0.25, distribution=distribution_to_json(FloatDistribution(0, 1)))
@@ -58,8 +58,8 @@ def a_trial(said: list[Any], token: str) -> WorkerTrial:
         params={"x": X},
         study_attrs={"owner": "me"},
     )
-    nowhere = CheckpointFiles(Path("/nowhere"), token), ArtifactFiles(Path("/nowhere"))
-    trial = WorkerTrial(job, Talk(said.append, Interrupter(), 3), *nowhere)
+    nowhere = CheckpointWriter(Path("/nowhere"), token), ArtifactWriter(Path("/nowhere"))
+    trial = WorkerTrial(job, KeeperChannel(said.append, Interrupter(), 3), *nowhere)
     trial.set_user_attr("note", [2**70])
     trial.set_constraint("memory", -1)
     said.clear()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.contract import Slice
-from tasks.trainer.slicing import CheckpointMissing, Slicing, TrialPaused
+from tasks.trainer.slicing import CheckpointMissing, SliceTracker, TrialPaused
 
 PLAN = Slice(until_step=3, checkpoint_by=6)
 RESTARTING = Slice(until_step=3, checkpoint_by=6, restart=True)
@@ -17,7 +17,7 @@ RESTARTING = Slice(until_step=3, checkpoint_by=6, restart=True)
 
 def end_of(plan: Slice | None, moves: str) -> tuple[str, int]:
     """Plays ``r1 s1 r2`` (report, save, f for a save that fails); returns how it ended, and after how many moves."""
-    slicing = Slicing(plan)
+    slicing = SliceTracker(plan)
     for count, move in enumerate(moves.split(), 1):
         step = int(move[1:])
         if move[0] == "f":
@@ -78,7 +78,7 @@ def test_a_checkpoint_from_before_the_end_is_no_end() -> None:
 
 
 def test_whoever_swallows_it_meets_it_again() -> None:
-    slicing = Slicing(PLAN)
+    slicing = SliceTracker(PLAN)
     slicing.reported(3)
     slicing.saved(3)
     for _ in range(2):
@@ -89,7 +89,7 @@ def test_whoever_swallows_it_meets_it_again() -> None:
 
 
 def test_the_refusal_says_what_to_do() -> None:
-    slicing = Slicing(PLAN)
+    slicing = SliceTracker(PLAN)
     slicing.reported(6)
     with pytest.raises(CheckpointMissing) as caught:
         slicing.check()
@@ -114,7 +114,7 @@ def test_it_ends_at_the_first_moment_at_which_both_have_been_made(
     until: int, more: int, moves: list[tuple[str, int]]
 ) -> None:
     plan = Slice(until_step=until, checkpoint_by=until + more)
-    slicing = Slicing(plan)
+    slicing = SliceTracker(plan)
     for count, (kind, step) in enumerate(moves, 1):
         {"r": slicing.reported, "s": slicing.saved}[kind](step)
         past = moves[:count]

@@ -13,11 +13,11 @@ import pytest
 
 from tasks.codec import decode_from_trainer
 from tasks.contract import Failed, Finished, Imported, Job
-from tasks.keeper.process import TrainerProcess
+from tasks.keeper.trainer_process import TrainerProcess
 from tasks.objective_allowlist import OBJECTIVES
 from tasks.objective_path import OBJECTIVE_PATH
-from tasks.trainer.source_digest import Sources
-from tasks.trainer_messages import FromTrainer, Ready, Run, Stale
+from tasks.trainer.source_digest import SourceTracker
+from tasks.trainer_messages import FromTrainer, Ready, Stale, TrainJob
 
 FILES = {
     "fruit.py": "import json\nimport seeds\nfrom orchard import tree\ndef objective(trial): return seeds.VALUE\n",
@@ -61,7 +61,7 @@ def digest(folder: Path, module: str = "fruit") -> str:
     """As a process would that imports nothing else."""
     forget()
     importlib.import_module(module)
-    return Sources([folder]).take(module)
+    return SourceTracker([folder]).take(module)
 
 
 @pytest.mark.parametrize("name", USED)
@@ -84,7 +84,7 @@ def test_the_digest_is_over_nothing_else(code: Path, name: str) -> None:
 def test_the_digest_is_the_same_whatever_the_process_did_before(code: Path) -> None:
     alone = digest(code)
     forget()
-    sources = Sources([code])
+    sources = SourceTracker([code])
     importlib.import_module("other")
     sources.take("other")
     importlib.import_module("shed.tools")
@@ -116,7 +116,7 @@ def test_a_file_that_does_not_parse_is_only_bytes(code: Path) -> None:
 @pytest.mark.parametrize("how", ["longer", "same size and time", "gone", "replaced"])
 def test_a_change_of_an_imported_file_is_found(code: Path, name: str, how: str) -> None:
     importlib.import_module("fruit")
-    sources = Sources([code])
+    sources = SourceTracker([code])
     sources.take("fruit")
     assert sources.changed() == ""
     path = code / name
@@ -137,7 +137,7 @@ def test_a_change_of_an_imported_file_is_found(code: Path, name: str, how: str) 
 
 def test_a_file_that_is_only_touched_has_not_changed(code: Path) -> None:
     importlib.import_module("fruit")
-    sources = Sources([code])
+    sources = SourceTracker([code])
     sources.take("fruit")
     for path in code.rglob("*.py"):
         path.touch()
@@ -146,7 +146,7 @@ def test_a_file_that_is_only_touched_has_not_changed(code: Path) -> None:
 
 def test_a_module_that_is_imported_late_is_watched_and_an_installed_one_is_not(code: Path) -> None:
     importlib.import_module("fruit")
-    sources = Sources([code])
+    sources = SourceTracker([code])
     sources.take("fruit")
     count = len(sources)
     assert count == 5
@@ -173,7 +173,9 @@ class Bench:
         """Returns what it says of one job."""
         job = Job(study=uid, uid=uid, trial=0, token="t", attempt=1, objective=objective, directions=("minimize",))
         self.trainer.send(
-            Run(job=job, log=str(self._folder / "log"), scratch=str(self._folder), artifacts=str(self._folder / "a"))
+            TrainJob(
+                job=job, log=str(self._folder / "log"), scratch=str(self._folder), artifacts=str(self._folder / "a")
+            )
         )
         said: list[FromTrainer] = []
         while not said or not isinstance(said[-1], Ready | Stale):

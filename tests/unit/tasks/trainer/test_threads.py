@@ -12,13 +12,13 @@ import pytest
 from optuna.exceptions import UpdateFinishedTrialError
 from played import Played, played
 
-from tasks.contract import Attribute, Epoch, Finished, Job, Look, StudyView, Suggest
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.contract import Attribute, Epoch, Finished, Job, ReadStudy, StudyView, Suggest
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter, TrialStopped
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
-from tasks.trainer_messages import Asked, FromTrainer, Left, Ready, Shown, Suggested
+from tasks.trainer_messages import FromTrainer, Question, Ready, StudyReply, SuggestReply, TrialLeft
 
 THREADS, ROUNDS = 8, 25
 
@@ -123,7 +123,7 @@ def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
 def test_a_pool_of_threads_suggests_and_reports(process: Played) -> None:
     assert process.train("folds") == Ready()
     assert process.outcome == Finished(values=(4.0,))
-    asked = Counter(each.question.name for each in process.of(Asked) if isinstance(each.question, Suggest))
+    asked = Counter(each.question.name for each in process.of(Question) if isinstance(each.question, Suggest))
     assert asked == dict.fromkeys([f"depth_{k}" for k in range(8)] + ["same"], 1), "each of them once"
     steps = [each.step for each in process.of(Epoch)]
     assert sorted(steps) == sorted({100 * k + step for k in range(8) for step in range(20)}), "7 is a step of fold 0"
@@ -141,20 +141,20 @@ def test_coroutines_do_too(process: Played) -> None:
 
 def test_a_stop_reaches_the_main_thread_and_every_thread_that_reports(process: Played) -> None:
     process.train("endless", stop_at=100)
-    assert isinstance(process.outcome, Left)
+    assert isinstance(process.outcome, TrialLeft)
     assert "met [0, 1, 2, 3]" in process.log
 
 
 def test_threads_that_wait_for_an_answer_meet_a_stop(tmp_path: Path) -> None:
     with played(tmp_path, SOURCE) as it:
-        it._answer_to = lambda number, _: Suggested(id=-number, name="another", value=0.5)  # type: ignore[method-assign]
+        it._answer_to = lambda number, _: SuggestReply(id=-number, name="another", value=0.5)  # type: ignore[method-assign]
         it.train("waits_for_ever", stop_at=1)
-        assert isinstance(it.outcome, Left)
+        assert isinstance(it.outcome, TrialLeft)
 
 
 def test_a_stop_that_a_thread_met_and_the_objective_translates_is_a_stop(process: Played) -> None:
     process.train("translated", stop_at=20)
-    assert isinstance(process.outcome, Left)
+    assert isinstance(process.outcome, TrialLeft)
 
 
 def test_a_thread_that_outlives_its_trial_speaks_for_no_other_one(process: Played) -> None:
@@ -169,9 +169,9 @@ class Desk:
 
     def __init__(self, seed: int) -> None:
         self.said: list[FromTrainer] = []
-        self.talk = Talk(self._take, Interrupter(), 3)
+        self.talk = KeeperChannel(self._take, Interrupter(), 3)
         self._random = random.Random(seed)
-        self._open: list[Asked] = []
+        self._open: list[Question] = []
         self._asked = threading.Condition()
         self._over = False
         self._thread = threading.Thread(target=self._answer)
@@ -179,7 +179,7 @@ class Desk:
 
     def _take(self, frame: FromTrainer) -> None:
         self.said.append(frame)
-        if isinstance(frame, Asked):
+        if isinstance(frame, Question):
             with self._asked:
                 self._open.append(frame)
                 self._asked.notify()
@@ -192,10 +192,12 @@ class Desk:
                         return
                     self._asked.wait()
                 asked = self._open.pop(self._random.randrange(len(self._open)))
-            if isinstance(asked.question, Look):
-                answer: Suggested | Shown = Shown(id=asked.id, study=StudyView(distributions=(str(asked.id),)))
+            if isinstance(asked.question, ReadStudy):
+                answer: SuggestReply | StudyReply = StudyReply(
+                    id=asked.id, study=StudyView(distributions=(str(asked.id),))
+                )
             else:
-                answer = Suggested(id=asked.id, name=asked.question.name, value=float(asked.question.name[1:]))
+                answer = SuggestReply(id=asked.id, name=asked.question.name, value=float(asked.question.name[1:]))
             for _ in range(self._random.randint(1, 2)):
                 self.talk.hear(answer)
 
@@ -210,7 +212,7 @@ class Desk:
 def test_each_thread_is_told_the_answer_to_its_own_question(seed: int) -> None:
     desk = Desk(seed)
     made = Job(study="s", uid="u", trial=3, token="t", attempt=1, objective="m:f", directions=("minimize",))
-    trial = WorkerTrial(made, desk.talk, CheckpointFiles(Path("/nowhere"), "t"), ArtifactFiles(Path("/nowhere")))
+    trial = WorkerTrial(made, desk.talk, CheckpointWriter(Path("/nowhere"), "t"), ArtifactWriter(Path("/nowhere")))
     wrong: list[object] = []
 
     def work(thread: int) -> None:
@@ -230,14 +232,16 @@ def test_each_thread_is_told_the_answer_to_its_own_question(seed: int) -> None:
         each.join()
     desk.close()
     assert wrong == []
-    names = [each.question.name for each in desk.said if isinstance(each, Asked) if isinstance(each.question, Suggest)]
+    names = [
+        each.question.name for each in desk.said if isinstance(each, Question) if isinstance(each.question, Suggest)
+    ]
     assert len(names) == len(set(names)), "what is known is not asked again"
 
 
 def test_who_waits_is_woken_by_a_stop_in_any_thread() -> None:
     interrupter = Interrupter()
     asked = threading.Event()
-    talk = Talk(lambda _: asked.set(), interrupter)
+    talk = KeeperChannel(lambda _: asked.set(), interrupter)
     met: list[type] = []
 
     def ask() -> None:
@@ -259,7 +263,7 @@ def test_who_waits_is_woken_by_a_stop_in_any_thread() -> None:
 
 def test_nothing_is_said_when_it_is_over() -> None:
     said: list[FromTrainer] = []
-    talk = Talk(said.append, Interrupter(), 4)
+    talk = KeeperChannel(said.append, Interrupter(), 4)
     talk.end()
     with pytest.raises(UpdateFinishedTrialError, match="Trial#4 has already finished"):
         talk.say(Epoch(step=1, value=0.5))

@@ -13,14 +13,14 @@ from played import played
 
 from tasks.codec import decode_from_trainer
 from tasks.contract import Finished, Job
-from tasks.framed_socket import Closed
-from tasks.keeper import trainers
+from tasks.framed_socket import SocketClosed
+from tasks.keeper import trainer_supervisor
 from tasks.keeper.shared_counters import Meters
 from tasks.keeper.slot_identity import Slot
-from tasks.keeper.trainers import Trainers
-from tasks.objective_allowlist import ANYTHING
+from tasks.keeper.trainer_supervisor import TrainerSupervisor
+from tasks.objective_allowlist import ALLOW_ALL
 from tasks.objective_path import OBJECTIVE_PATH
-from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Run
+from tasks.trainer_messages import FromTrainer, Preloaded, Ready, TrainJob
 
 SOURCE = """
 import atexit
@@ -108,9 +108,9 @@ class Keeping:
             data=folder / "data",
             checkpoints="",
             artifacts="",
-            admission=ANYTHING,
+            admission=ALLOW_ALL,
         )
-        self.trainers = Trainers(slot, Meters(1).of(0), lambda _: None)
+        self.trainers = TrainerSupervisor(slot, Meters(1).of(0), lambda _: None)
 
     def run(self, objective: str) -> None:
         """Has a job trained, until a trainer is ready for the next one."""
@@ -118,12 +118,12 @@ class Keeping:
             study="s", uid="u", trial=0, token="t", attempt=1, objective=f"train:{objective}", directions=("minimize",)
         )
         log, scratch, artifacts = (str(self._folder / name) for name in ("log", "scratch", "artifacts"))
-        self.trainers.hand_out(Run(job=job, log=log, scratch=scratch, artifacts=artifacts))
+        self.trainers.hand_out(TrainJob(job=job, log=log, scratch=scratch, artifacts=artifacts))
         self.heard.clear()
         while not self.trainers.current.ready:
             try:
                 frames = [decode_from_trainer(data) for data in self.trainers.current.wire.receive()]
-            except Closed:
+            except SocketClosed:
                 self.trainers.current.wait()
                 self.trainers.renew()
                 continue
@@ -145,7 +145,7 @@ def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeping
 def test_one_that_is_replaced_is_named_and_the_next_one_imports_ahead(
     keeping: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainers, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(trainer_supervisor, "LEAVE_SECONDS", 0.5)
     caplog.set_level(logging.INFO)
     keeping.run("known")
     assert (tmp_path / "imports.txt").read_text() == "1"

@@ -18,13 +18,13 @@ from orchestrator.engine import study_view
 from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import decode_reply, encode
 from tasks.contract import MAX_FRAME_BYTES, EnqueueTrial, Finished, Job, StudyAttribute, StudyStop, StudyView
-from tasks.framed_socket import TooLarge, Wire
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.framed_socket import FramedSocket, FrameTooLarge
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
-from tasks.trainer_messages import Ready, Shown
+from tasks.trainer_messages import Ready, StudyReply
 
 X = FloatDistribution(1e-5, 1.0, log=True)
 N = IntDistribution(1, 9, step=2)
@@ -66,7 +66,7 @@ def study_of(trials: list[FrozenTrial], *directions: str) -> tuple[optuna.Study,
     return theirs, storage
 
 
-class Looking(Talk):
+class Looking(KeeperChannel):
     """What the control plane shows comes over the wire."""
 
     def __init__(self, storage: StagedStorage, said: list[Any]) -> None:
@@ -93,7 +93,7 @@ def seen(storage: StagedStorage, *directions: str, said: list[Any] | None = None
         study_attrs={"a": 1},
         id=number + 100,
     )
-    nowhere = CheckpointFiles(Path("/nowhere"), "t"), ArtifactFiles(Path("/nowhere"))
+    nowhere = CheckpointWriter(Path("/nowhere"), "t"), ArtifactWriter(Path("/nowhere"))
     return WorkerTrial(job, Looking(storage, [] if said is None else said), *nowhere).study
 
 
@@ -233,7 +233,7 @@ def test_what_does_not_fit_into_a_message_is_refused_before_any_of_it_is_sent() 
     ours, theirs = socket.socketpair()
     with ours, theirs:
         view = StudyView(distributions=("d" * MAX_FRAME_BYTES,))
-        with pytest.raises(TooLarge, match="64 MiB in one message, most of it attributes; at most 64 MiB"):
-            Wire(ours).send(Shown(id=1, study=view))
-        Wire(ours).send(Shown(id=1))
-        assert len(Wire(theirs).receive()) == 1
+        with pytest.raises(FrameTooLarge, match="64 MiB in one message, most of it attributes; at most 64 MiB"):
+            FramedSocket(ours).send(StudyReply(id=1, study=view))
+        FramedSocket(ours).send(StudyReply(id=1))
+        assert len(FramedSocket(theirs).receive()) == 1

@@ -14,24 +14,24 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, dis
 
 from tasks.codec import decode_event, encode
 from tasks.contract import Attribute, Epoch, Event, Job, Parameter, StudyStop, Suggest
-from tasks.trainer.artifacts import ArtifactFiles
-from tasks.trainer.checkpoints import CheckpointFiles
+from tasks.trainer.artifacts import ArtifactWriter
+from tasks.trainer.checkpoints import CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer.talk import Talk
+from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
-from tasks.trainer_messages import Asked, FromTrainer, Suggested
+from tasks.trainer_messages import FromTrainer, Question, SuggestReply
 
 X = distribution_to_json(FloatDistribution(0.0, 1.0))
 KIND = distribution_to_json(CategoricalDistribution(["a", "b"]))
 
 
-NOWHERE = CheckpointFiles(Path("/nowhere"), "t"), ArtifactFiles(Path("/nowhere"))
+NOWHERE = CheckpointWriter(Path("/nowhere"), "t"), ArtifactWriter(Path("/nowhere"))
 
 
 class Wire:
     """Keeps what was said, and answers what is asked with what it was given."""
 
-    def __init__(self, *answers: Suggested) -> None:
+    def __init__(self, *answers: SuggestReply) -> None:
         self.said: list[Any] = []
         self.answers = list(answers)
 
@@ -39,13 +39,13 @@ class Wire:
         made = Job(study="s", uid="u", trial=3, token="t", attempt=1, objective="m:f", directions=directions, **job)
 
         def send(frame: FromTrainer) -> None:
-            if isinstance(frame, Asked):
+            if isinstance(frame, Question):
                 self.said.append(frame.question)
                 talk.hear(msgspec.structs.replace(self.answers.pop(0), id=frame.id))
             else:
                 self.said.append(frame)
 
-        talk = Talk(send, Interrupter(), 3)
+        talk = KeeperChannel(send, Interrupter(), 3)
         return WorkerTrial(made, talk, *NOWHERE)
 
 
@@ -127,14 +127,14 @@ def test_one_sampled_ahead_is_told_and_not_waited_for() -> None:
 
 
 def test_another_distribution_than_the_one_ahead_is_asked_for() -> None:
-    wire = Wire(Suggested(id=0, name="x", value=7.0))
+    wire = Wire(SuggestReply(id=0, name="x", value=7.0))
     trial = wire.trial(ahead={"x": Parameter(value=0.25, distribution=X)})
     assert trial.suggest_float("x", 5.0, 9.0) == 7.0
     assert [said.used for said in wire.said] == [False]
 
 
 def test_an_error_of_the_sampler_is_a_value_error_here() -> None:
-    wire = Wire(Suggested(id=0, name="x", value=0.0, error="ValueError: it does not fit"))
+    wire = Wire(SuggestReply(id=0, name="x", value=0.0, error="ValueError: it does not fit"))
     with pytest.raises(ValueError, match=r"^it does not fit"):
         wire.trial().suggest_float("x", 0.0, 1.0)
 
@@ -183,14 +183,14 @@ REFUSED: dict[str, Callable[[WorkerTrial], object]] = {
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_the_control_plane_could_not_take_is_refused_where_it_is_said(name: str) -> None:
     """An event that is refused there leaves a gap that nothing can close: the trial would never end."""
-    wire = Wire(Suggested(id=0, name="k", value=0.0))
+    wire = Wire(SuggestReply(id=0, name="k", value=0.0))
     with pytest.raises(ValueError, match=r"."):
         REFUSED[name](wire.trial())
     assert wire.said == []
 
 
 def test_whatever_is_said_is_an_event() -> None:
-    wire = Wire(*(Suggested(id=0, name=name, value=0.0) for name in ("é" * 512, "k" * 512)))
+    wire = Wire(*(SuggestReply(id=0, name=name, value=0.0) for name in ("é" * 512, "k" * 512)))
     trial = wire.trial()
     trial.suggest_float("é" * 512, 0, 1)
     trial.suggest_categorical("k" * 512, ["😀", None, True, 1.5])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tasks.contract import Failed, Job, Outcome, Released
-from tasks.keeper.room import is_of_the_host, lack_of_room, may_be_full, words
+from tasks.keeper.host_trouble import describe_error, disk_trouble, is_host_trouble, may_be_full
 from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Slots
 
@@ -25,7 +25,7 @@ _TOLD: Final = frozenset(-number for number in (signal.SIGTERM, signal.SIGHUP, s
 _OF_THE_PROCESS: Final = frozenset({"died", "exception", "import", "out_of_memory"})
 
 
-class Excuses:
+class HandbackPolicy:
     """Tells which failures of a slot's attempts are handed back instead, so that they cost the trial no attempt.
 
     Args:
@@ -53,11 +53,11 @@ class Excuses:
 
     def judge_error(self, job: Job, error: Exception) -> Outcome:
         """Returns the outcome of an attempt in whose keeper something was raised."""
-        if is_of_the_host(error):
-            self._close_host(words(error))
+        if is_host_trouble(error):
+            self._close_host(describe_error(error))
             return Released()
         log.exception("trial %d could not be trained", job.trial, extra={"action": "keeper_failed"})
-        message = ascii(f"the worker could not train it: {words(error)}")[1:-1]
+        message = ascii(f"the worker could not train it: {describe_error(error)}")[1:-1]
         return Failed(cause="died", error=type(error).__name__, message=message)
 
     def _was_told_to_stop(self, failed: Failed) -> bool:
@@ -73,7 +73,7 @@ class Excuses:
         return not self._slots.trouble and not (may_be_full(self._slot.folders) and self._has_no_room())
 
     def _has_no_room(self) -> bool:
-        if trouble := lack_of_room(self._slot.folders):
+        if trouble := disk_trouble(self._slot.folders):
             self._close_host(trouble)
         return bool(trouble)
 

@@ -12,7 +12,7 @@ from celery.events.state import State
 from optuna.distributions import CategoricalDistribution, FloatDistribution, distribution_to_json
 
 from tasks.contract import Epoch, Failed, Finished, Job, Outcome, Parameter, Paused, Released, Stopped
-from tasks.keeper.monitor_events import MOST_KEPT, Herald
+from tasks.keeper.monitor_events import MOST_KEPT, MonitorEvents
 
 PATIENCE = 20.0
 LR = Parameter(value=0.0123456, distribution=distribution_to_json(FloatDistribution(0, 1)))
@@ -73,8 +73,8 @@ def monitor() -> Monitor:
 
 
 @pytest.fixture
-def herald(monitor: Monitor) -> Iterator[Herald]:
-    it = Herald(monitor, pause=0.001)
+def herald(monitor: Monitor) -> Iterator[MonitorEvents]:
+    it = MonitorEvents(monitor, pause=0.001)
     it.start()
     yield it
     monitor.hold.set()
@@ -82,7 +82,7 @@ def herald(monitor: Monitor) -> Iterator[Herald]:
     assert not it.is_alive()
 
 
-def test_a_row_tells_the_trial_its_parameters_and_the_newest_epoch(monitor: Monitor, herald: Herald) -> None:
+def test_a_row_tells_the_trial_its_parameters_and_the_newest_epoch(monitor: Monitor, herald: MonitorEvents) -> None:
     monitor.says("task-started", "token")
     herald.begin(job())
     herald.epoch(Epoch(step=1, value=0.12345678))
@@ -93,7 +93,7 @@ def test_a_row_tells_the_trial_its_parameters_and_the_newest_epoch(monitor: Moni
     assert monitor.row() == ("STARTED", "digits trial 3: lr=0.01235, kind=fancy", "epoch 1 of 27: 0.1235")
 
 
-def test_what_comes_while_one_is_on_its_way_is_told_as_one(monitor: Monitor, herald: Herald) -> None:
+def test_what_comes_while_one_is_on_its_way_is_told_as_one(monitor: Monitor, herald: MonitorEvents) -> None:
     herald.begin(job())
     monitor.hold.clear()
     herald.epoch(Epoch(step=1, value=0.1))
@@ -121,7 +121,7 @@ def test_what_comes_while_one_is_on_its_way_is_told_as_one(monitor: Monitor, her
 )
 @pytest.mark.parametrize("announced", [True, False])
 def test_what_was_ended_is_revoked(
-    monitor: Monitor, herald: Herald, outcome: Outcome, cause: str, state: str, result: str, announced: bool
+    monitor: Monitor, herald: MonitorEvents, outcome: Outcome, cause: str, state: str, result: str, announced: bool
 ) -> None:
     monitor.says("task-started", "token")
     herald.begin(job())
@@ -152,7 +152,13 @@ def test_what_was_ended_is_revoked(
 )
 @pytest.mark.parametrize("first", [True, False])
 def test_how_a_task_came_to_its_end_celery_tells_itself(
-    monitor: Monitor, herald: Herald, outcome: Outcome, celery: dict[str, Any], state: str, result: str, first: bool
+    monitor: Monitor,
+    herald: MonitorEvents,
+    outcome: Outcome,
+    celery: dict[str, Any],
+    state: str,
+    result: str,
+    first: bool,
 ) -> None:
     monitor.says("task-started", "token")
     herald.begin(job())
@@ -171,7 +177,7 @@ def test_how_a_task_came_to_its_end_celery_tells_itself(
     assert monitor.row() == (state, "digits trial 3: lr=0.01235, kind=fancy", result)
 
 
-def test_an_ending_is_told_again_until_it_could_be(monitor: Monitor, herald: Herald) -> None:
+def test_an_ending_is_told_again_until_it_could_be(monitor: Monitor, herald: MonitorEvents) -> None:
     monitor.away = True
     for trial in range(3):
         herald.begin(job(f"token-{trial}", trial))
@@ -183,7 +189,7 @@ def test_an_ending_is_told_again_until_it_could_be(monitor: Monitor, herald: Her
     assert [monitor.next()[1] for _ in range(3)] == ["token-0", "token-1", "token-2"]
 
 
-def test_nobody_waits_for_a_broker_that_is_away(monitor: Monitor, herald: Herald) -> None:
+def test_nobody_waits_for_a_broker_that_is_away(monitor: Monitor, herald: MonitorEvents) -> None:
     monitor.hold.clear()
     for trial in range(2 * MOST_KEPT):
         herald.begin(job(f"token-{trial}", trial))
@@ -197,7 +203,7 @@ def test_nobody_waits_for_a_broker_that_is_away(monitor: Monitor, herald: Herald
 
 
 def test_what_is_untold_at_the_end_is_told_then(monitor: Monitor) -> None:
-    herald = Herald(monitor, pause=PATIENCE)
+    herald = MonitorEvents(monitor, pause=PATIENCE)
     herald.start()
     herald.begin(job())
     herald.epoch(Epoch(step=1, value=0.1))
@@ -210,7 +216,7 @@ def test_what_is_untold_at_the_end_is_told_then(monitor: Monitor) -> None:
 
 def test_a_task_that_came_twice_leaves_the_row_to_the_slot_that_runs_it(monitor: Monitor) -> None:
     """Two slots have the same task; the second one finds out that it is not its own."""
-    first, second = Herald(monitor, pause=0.01), Herald(monitor, pause=0.01)
+    first, second = MonitorEvents(monitor, pause=0.01), MonitorEvents(monitor, pause=0.01)
     for each in (first, second):
         each.start()
         each.begin(job())

@@ -24,12 +24,12 @@ class StartedAgain(RuntimeError):
     """The objective starts the program again that runs it, which here is no program of its own."""
 
 
-def appear_as(reference: str) -> None:
+def set_script_name(reference: str) -> None:
     """Gives the process the command line of the objective's file, started without arguments."""
     sys.argv = [file_of(reference.partition(":")[0]) or ""]
 
 
-def guard() -> None:
+def refuse_relaunch() -> None:
     """Refuses from here on what would start or replace this process as if it were a script; in this process alone.
 
     A launcher that starts the program again for each rank would start a training process that has no keeper, and
@@ -54,12 +54,12 @@ def guard() -> None:
     sys.addaudithook(hook)
 
 
-def ranks() -> dict[str, str]:
+def launcher_variables() -> dict[str, str]:
     """Returns the variables of a launcher, as they are."""
     return {name: os.environ[name] for name in RANKS if name in os.environ}
 
 
-def restore_ranks(before: Mapping[str, str]) -> None:
+def restore_launcher_variables(before: Mapping[str, str]) -> None:
     """Puts the variables of a launcher back."""
     for name in RANKS:
         os.environ.pop(name, None)

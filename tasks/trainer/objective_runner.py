@@ -16,8 +16,8 @@ import optuna
 from tasks.contract import Failed, FailureCause, Finished, Paused
 from tasks.gc_tuning import rare_collections
 from tasks.interruption import Interrupted
-from tasks.objective_allowlist import ANYTHING, Admission, NotAdmitted
-from tasks.trainer.fork_guard import children_end_here
+from tasks.objective_allowlist import ALLOW_ALL, Allowlist, NotAdmitted
+from tasks.trainer.fork_guard import exit_forked_children
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing
 from tasks.trainer.trial import WorkerTrial
@@ -31,7 +31,7 @@ class ObjectiveMissing(Exception):
     """The objective is not admitted, or cannot be imported or called; the message is one line."""
 
 
-def load(reference: str, admission: Admission = ANYTHING) -> Callable[..., Any]:
+def load(reference: str, admission: Allowlist = ALLOW_ALL) -> Callable[..., Any]:
     """Imports ``module:function``, if it is admitted.
 
     Raises:
@@ -67,7 +67,7 @@ def run(
     args: dict[str, Any],
     interrupter: Interrupter,
     token: str,
-    admission: Admission = ANYTHING,
+    admission: Allowlist = ALLOW_ALL,
 ) -> Finished | Failed | Paused | None:
     """Runs the objective to its end, or to that of its slice; ``None`` when it left because it was told to stop."""
     try:
@@ -76,7 +76,7 @@ def run(
         cause = error.__cause__ or error
         return Failed(cause="import", error=_name(cause), message=_message(error), traceback=_tail(cause))
     try:
-        with interrupter.running(token), children_end_here(os.getpid()):
+        with interrupter.running(token), exit_forked_children(os.getpid()):
             result = objective(trial, **args)
     except TrialStopped:
         return None

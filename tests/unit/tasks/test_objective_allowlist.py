@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.objective_allowlist import ANYTHING, Admission, NotAList, split_list
+from tasks.objective_allowlist import ALLOW_ALL, Allowlist, BadAllowlist, split_list
 from tasks.objective_path import NoFolder, check_folders, split_path
-from tasks.trainer.objective import ObjectiveMissing, load
+from tasks.trainer.objective_runner import ObjectiveMissing, load
 
 MINE = """
 import functools, os, subprocess
@@ -122,28 +122,28 @@ def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
             del sys.modules[name]
 
 
-def by_folder(folder: Path) -> Admission:
-    return Admission(folders=(folder,))
+def by_folder(folder: Path) -> Allowlist:
+    return Allowlist(folders=(folder,))
 
 
-def by_list(_: Path) -> Admission:
-    return Admission(("mine", "mine_helpers"))
+def by_list(_: Path) -> Allowlist:
+    return Allowlist(("mine", "mine_helpers"))
 
 
 @pytest.fixture(params=[by_folder, by_list], ids=["by folder", "by list"])
-def admission(request: pytest.FixtureRequest, mine: Path) -> Admission:
-    make: Callable[[Path], Admission] = request.param
+def admission(request: pytest.FixtureRequest, mine: Path) -> Allowlist:
+    make: Callable[[Path], Allowlist] = request.param
     return make(mine)
 
 
 @pytest.mark.parametrize("attribute", GOOD)
-def test_what_the_user_has_written_is_admitted(admission: Admission, attribute: str) -> None:
+def test_what_the_user_has_written_is_admitted(admission: Allowlist, attribute: str) -> None:
     assert admission.refuse(f"mine:{attribute}") == ""
     assert callable(load(f"mine:{attribute}", admission))
 
 
 @pytest.mark.parametrize("attribute", BAD)
-def test_what_was_defined_elsewhere_is_not(admission: Admission, attribute: str) -> None:
+def test_what_was_defined_elsewhere_is_not(admission: Allowlist, attribute: str) -> None:
     assert callable(load(f"mine:{attribute}"))  # it is there, and could be called
     with pytest.raises(ObjectiveMissing) as caught:
         load(f"mine:{attribute}", admission)
@@ -154,7 +154,7 @@ def test_what_was_defined_elsewhere_is_not(admission: Admission, attribute: str)
 
 
 @pytest.mark.parametrize("attribute", DUNDER)
-def test_pythons_own_names_are_refused_before_the_import(admission: Admission, tmp_path: Path, attribute: str) -> None:
+def test_pythons_own_names_are_refused_before_the_import(admission: Allowlist, tmp_path: Path, attribute: str) -> None:
     with pytest.raises(ObjectiveMissing, match="double underscores"):
         load(f"mine:{attribute}", admission)
     assert not (tmp_path / "imported").exists()
@@ -170,7 +170,7 @@ def test_pythons_own_names_are_refused_before_the_import(admission: Admission, t
         "optuna:create_study",
         "numpy:load",
         "tasks.celery_task:register",
-        "tasks.trainer.objective:load",
+        "tasks.trainer.objective_runner:load",
         "tasks.objectives_of_others:objective",
         "tasks:objectives.digits.objective",
         "orchestrator.local.run:run",
@@ -191,14 +191,14 @@ def test_pythons_own_names_are_refused_before_the_import(admission: Admission, t
         "mine\n:objective",
     ],
 )
-@pytest.mark.parametrize("make", [lambda folder: Admission(folders=(folder / "mine_helpers",)), lambda _: None])
+@pytest.mark.parametrize("make", [lambda folder: Allowlist(folders=(folder / "mine_helpers",)), lambda _: None])
 def test_other_names_are_refused_and_not_imported(
-    mine: Path, reference: str, make: Callable[[Path], Admission | None], monkeypatch: pytest.MonkeyPatch
+    mine: Path, reference: str, make: Callable[[Path], Allowlist | None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Without a list and the folder, or with a list of which the name only has the beginning."""
-    admission = make(mine) or Admission(("tasks.objectives", "min", "mine_helper", "mine.x"))
+    admission = make(mine) or Allowlist(("tasks.objectives", "min", "mine_helper", "mine.x"))
     imported: list[str] = []
-    monkeypatch.setattr("tasks.trainer.objective.importlib.import_module", imported.append)
+    monkeypatch.setattr("tasks.trainer.objective_runner.importlib.import_module", imported.append)
     with pytest.raises(ObjectiveMissing) as caught:
         load(reference, admission)
     assert imported == []
@@ -206,7 +206,7 @@ def test_other_names_are_refused_and_not_imported(
 
 
 def test_without_a_list_the_ready_objectives_are_admitted_though_installed() -> None:
-    nothing = Admission()
+    nothing = Allowlist()
     assert callable(load("tasks.objectives.digits:objective", nothing))
     for attribute in ("torch.save", "optuna.create_study", "time.sleep"):
         with pytest.raises(ObjectiveMissing):
@@ -214,7 +214,7 @@ def test_without_a_list_the_ready_objectives_are_admitted_though_installed() -> 
 
 
 def test_this_program_is_no_objective_where_it_is_run_from_its_own_folder() -> None:
-    here = Admission(folders=(Path(__file__).parents[3],))
+    here = Allowlist(folders=(Path(__file__).parents[3],))
     assert here.refuse("orchestrator.local.run:run")
     assert here.refuse("tasks.celery_task:register")
     assert not here.refuse("tests.bench.objectives:objective")
@@ -228,8 +228,8 @@ def test_what_is_on_pythons_path_and_lies_below_the_folder_is_no_code_of_the_use
     inside.mkdir(parents=True)
     (inside / "installed_thing.py").write_text("def f(trial): ...\n")
     monkeypatch.syspath_prepend(str(inside))
-    assert "does not admit 'installed_thing'" in Admission(folders=(tmp_path,)).refuse("installed_thing:f")
-    assert not Admission(folders=(inside,)).refuse("installed_thing:f")
+    assert "does not admit 'installed_thing'" in Allowlist(folders=(tmp_path,)).refuse("installed_thing:f")
+    assert not Allowlist(folders=(inside,)).refuse("installed_thing:f")
 
 
 def test_a_module_that_another_one_hides_is_judged_by_what_was_imported(
@@ -241,27 +241,29 @@ def test_a_module_that_another_one_hides_is_judged_by_what_was_imported(
     monkeypatch.syspath_prepend(str(tmp_path / "installed"))
     importlib.import_module("hidden_thing")
     (tmp_path / "hidden_thing.py").write_text("def f(trial): ...\n")
-    admission = Admission(folders=(tmp_path,))
+    admission = Allowlist(folders=(tmp_path,))
     assert not admission.refuse("hidden_thing:f")
     with pytest.raises(ObjectiveMissing, match="leads through 'hidden_thing'"):
         load("hidden_thing:f", admission)
 
 
-@pytest.mark.parametrize("admission", [ANYTHING, Admission(("os:system",)), Admission(("mine",), named=("os:system",))])
-def test_what_the_owner_has_named_is_admitted_whatever_it_is(admission: Admission) -> None:
+@pytest.mark.parametrize(
+    "admission", [ALLOW_ALL, Allowlist(("os:system",)), Allowlist(("mine",), named=("os:system",))]
+)
+def test_what_the_owner_has_named_is_admitted_whatever_it_is(admission: Allowlist) -> None:
     assert callable(load("os:system", admission))
-    if admission is not ANYTHING:
+    if admission is not ALLOW_ALL:
         with pytest.raises(ObjectiveMissing):
             load("os:popen", admission)
 
 
 def test_a_refusal_says_what_is_admitted_and_what_to_do(mine: Path) -> None:
-    by_default = Admission(folders=(mine,)).refuse("other.train:f")
+    by_default = Allowlist(folders=(mine,)).refuse("other.train:f")
     assert (
         f"ORCHESTRATOR_OBJECTIVES is not set, which admits tasks.objectives and modules found in '{mine}'" in by_default
     )
     assert "list 'other.train' there" in by_default
-    listed = Admission(("a", "b.c")).refuse("other.train:f")
+    listed = Allowlist(("a", "b.c")).refuse("other.train:f")
     assert "it admits ORCHESTRATOR_OBJECTIVES=a,b.c: add 'other.train' there" in listed
 
 
@@ -275,7 +277,7 @@ def test_a_list_is_separated_by_commas_or_blanks(text: str, entries: tuple[str, 
 
 @pytest.mark.parametrize("text", ["a.*", "a/b", "a:", ":f", "a.b.", "**", "1a", "a:b:c"])
 def test_a_list_with_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(NotAList, match="neither a module's name"):
+    with pytest.raises(BadAllowlist, match="neither a module's name"):
         split_list(f"fine,{text}")
 
 

@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable
 
 from tasks.codec import Malformed, decode_from_trainer
-from tasks.framed_socket import Closed
-from tasks.keeper.process import TrainerProcess
+from tasks.framed_socket import SocketClosed
 from tasks.keeper.process_cleanup import end_marked
 from tasks.keeper.shared_counters import Figure, Meter
 from tasks.keeper.slot_identity import Slot
-from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Run
+from tasks.keeper.trainer_process import TrainerProcess
+from tasks.trainer_messages import FromTrainer, Preloaded, Ready, TrainJob
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ IMPORT_SECONDS = 120.0
 imported the objective."""
 
 
-class Trainers:
+class TrainerSupervisor:
     """Holds the one trainer that a slot has at a time, or none where the host cannot start one.
 
     Args:
@@ -81,7 +81,7 @@ class Trainers:
             self._preloading.join()
             self._preloading = None
 
-    def hand_out(self, run: Run) -> None:
+    def hand_out(self, run: TrainJob) -> None:
         """Has the trainer begin with a run, once the one before it has ended."""
         self.await_the_leaving()
         self._objective = run.job.objective
@@ -191,7 +191,7 @@ class Trainers:
         return trainer
 
     def _hear_preload(self) -> None:
-        with contextlib.suppress(Closed, Malformed, OSError):
+        with contextlib.suppress(SocketClosed, Malformed, OSError):
             trainer = self.current
             for frame in map(decode_from_trainer, trainer.wire.receive()):
                 if isinstance(frame, Preloaded):

@@ -48,19 +48,19 @@ the processes that still run."""
 
 
 @dataclass(frozen=True)
-class Running:
+class RunningWork:
     """The threads and child processes that there are."""
 
     threads: frozenset[threading.Thread]
     children: frozenset[int]
 
 
-def running() -> Running:
+def snapshot() -> RunningWork:
     """Returns what runs now."""
-    return Running(frozenset(threading.enumerate()), frozenset(_children()))
+    return RunningWork(frozenset(threading.enumerate()), frozenset(_children()))
 
 
-def end(before: Running) -> str:
+def end_new_work(before: RunningWork) -> str:
     """Ends what has been started since; returns what is still there, or nothing."""
     if not _threads(before) and not _new(before):
         return ""
@@ -80,7 +80,7 @@ def end(before: Running) -> str:
     return f"threads behind: {', '.join(thread.name for thread in left[:3])}" if (left := _threads(before)) else ""
 
 
-def _threads(before: Running) -> list[threading.Thread]:
+def _threads(before: RunningWork) -> list[threading.Thread]:
     """Returns the threads that have been started since and do something."""
     new = [thread for thread in threading.enumerate() if thread not in before.threads]
     return [thread for thread in new if not _idles(thread)] if new else new
@@ -96,7 +96,7 @@ def _idles(thread: threading.Thread) -> bool:
     return frame is not None and frame.f_code in _WAITING
 
 
-def _new(before: Running) -> list[int]:
+def _new(before: RunningWork) -> list[int]:
     """Returns the child processes that have been started since, without the helpers that Python keeps on purpose."""
     helpers = set(_helpers())
     return [pid for pid in _children() if pid not in before.children and pid not in helpers]
@@ -179,7 +179,7 @@ def _end_forkserver() -> None:
             module._forkserver._stop()
 
 
-def _held(before: Running) -> str:
+def _held(before: RunningWork) -> str:
     """Returns what something still holds that would notice the end of its processes, or nothing."""
     new = set(_new(before))
     for module, name, processes_of in _HOLDERS:
@@ -195,7 +195,7 @@ def _objects(kind: type) -> list[Any]:
     return [each for each in gc.get_objects() if issubclass(type(each), kind)]
 
 
-def _end_children(before: Running, deadline: float) -> list[int]:
+def _end_children(before: RunningWork, deadline: float) -> list[int]:
     """Ends child processes and what they leave; returns those that are still there at the deadline."""
     told: dict[int, float] = {}
     while (left := _new(before)) and (now := time.monotonic()) < deadline:

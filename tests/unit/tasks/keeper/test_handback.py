@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from tasks.contract import Failed, FailureCause, Finished, Job, Outcome, Released, Stopped
-from tasks.keeper import excuses
-from tasks.keeper.excuses import MOST_HANDED_BACK, Excuses
+from tasks.keeper import handback
+from tasks.keeper.handback import MOST_HANDED_BACK, HandbackPolicy
 from tasks.keeper.slot_identity import Slot
 from tasks.keeper.slots import Runner, Slots
-from tasks.objective_allowlist import ANYTHING
+from tasks.objective_allowlist import ALLOW_ALL
 
 
 def job(attempt: int = 1) -> Job:
@@ -32,9 +32,9 @@ class Desk:
         self._left = told_after
         slot = Slot(
             index=0, name="w/0", mark="m", device="cpu", environment={}, data=folder / "data",
-            checkpoints="s3://bucket", artifacts=str(folder / "artifacts"), admission=ANYTHING,
+            checkpoints="s3://bucket", artifacts=str(folder / "artifacts"), admission=ALLOW_ALL,
         )  # fmt: skip
-        self.it = Excuses(slot, self.slots, lambda: self._left == 0, self._wait)
+        self.it = HandbackPolicy(slot, self.slots, lambda: self._left == 0, self._wait)
 
     def _wait(self, _timeout: float) -> None:
         if self._left:
@@ -75,7 +75,7 @@ def test_a_failure_is_handed_back_where_the_process_was_told_to_end(
     attempt: int,
     handed_back: bool,
 ) -> None:
-    monkeypatch.setattr(excuses, "TOLD_SECONDS", 0.01 if told_after is None else 60.0)
+    monkeypatch.setattr(handback, "TOLD_SECONDS", 0.01 if told_after is None else 60.0)
     found = Desk(tmp_path, told_after).it.judge(job(attempt), outcome)
     assert found == (Released() if handed_back else outcome)
 

@@ -13,10 +13,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import ClassVar
 
-from tasks.framed_socket import Closed, Wire
+from tasks.framed_socket import FramedSocket, SocketClosed
 from tasks.keeper.process_cleanup import MARK, end_marked, end_orphans
 from tasks.regular_files import open_log
-from tasks.trainer_messages import End, ToTrainer
+from tasks.trainer_messages import Shutdown, ToTrainer
 
 
 class TrainerProcess:
@@ -46,7 +46,7 @@ class TrainerProcess:
     def __init__(self, environment: Mapping[str, str], mark: str, log: Path, preload: str = "") -> None:
         self._mark = mark
         ours, theirs = socket.socketpair()
-        self.wire = Wire(ours)
+        self.wire = FramedSocket(ours)
         command = [sys.executable, "-P", "-m", "tasks.trainer", str(theirs.fileno()), str(os.getpid())]
         with contextlib.ExitStack() as undo, theirs, self._changing:
             undo.callback(self.wire.close)
@@ -77,13 +77,13 @@ class TrainerProcess:
 
     def send(self, message: ToTrainer) -> None:
         """Sends a frame; a trainer that is gone is found by reading, so nothing is raised here."""
-        with contextlib.suppress(Closed):
+        with contextlib.suppress(SocketClosed):
             self.wire.send(message)
 
     def end(self, seconds: float) -> int:
         """Has a process that waits for a job end as any program does, and ends it after ``seconds`` if it has not;
         returns the exit code. What it has started ends with it."""
-        self.send(End())
+        self.send(Shutdown())
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return self.kill()

@@ -29,21 +29,21 @@ _ERRORS: Final = frozenset(
 """What the system answers where the host, and no single trial, is in trouble."""
 
 
-def is_of_the_host(error: BaseException) -> bool:
+def is_host_trouble(error: BaseException) -> bool:
     """Whether an error says that the host can train nothing for now, whatever the trial."""
     if isinstance(error, OSError):
         return error.errno in _ERRORS
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "new thread" in str(error))
 
 
-def words(error: BaseException) -> str:
+def describe_error(error: BaseException) -> str:
     """Returns ``No space left on device: /data/logs``, on one line."""
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror}: {error.filename}" if error.filename else error.strerror
     return " ".join(f"{type(error).__name__}: {error}".split())
 
 
-def lack_of_room(folders: Iterable[Path]) -> str:
+def disk_trouble(folders: Iterable[Path]) -> str:
     """Returns why nothing can be trained here for now; empty where something can.
 
     Args:
@@ -62,7 +62,7 @@ def lack_of_room(folders: Iterable[Path]) -> str:
 
 
 def may_be_full(folders: Iterable[Path]) -> bool:
-    """Whether a disk counts so little room that ``lack_of_room`` should try; costs microseconds."""
+    """Whether a disk counts so little room that ``disk_trouble`` should try; costs microseconds."""
     for folder in folders:
         try:
             disk = os.statvfs(folder)
@@ -73,10 +73,10 @@ def may_be_full(folders: Iterable[Path]) -> bool:
     return False
 
 
-def lack_of_processes() -> str:
+def process_trouble() -> str:
     """Returns why no process can be started here for now; empty where one can."""
     try:
         subprocess.run(["true"], stdin=subprocess.DEVNULL, check=False)
     except OSError as error:
-        return words(error) if is_of_the_host(error) else ""
+        return describe_error(error) if is_host_trouble(error) else ""
     return ""

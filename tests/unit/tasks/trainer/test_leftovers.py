@@ -10,7 +10,7 @@ import pytest
 from played import Played, played
 
 from tasks.contract import Attribute, Finished
-from tasks.trainer_messages import Left, Ready
+from tasks.trainer_messages import Ready, TrialLeft
 
 SOURCE = """
 import concurrent.futures
@@ -224,7 +224,7 @@ def test_the_process_stays_and_nothing_of_the_trial_does(process: Played, name: 
     if stop_at is not None:
         args = args | {"hold": stop_at}
     assert process.train(**args, stop_at=stop_at) == Ready()
-    assert isinstance(process.outcome, Finished if stop_at is None else Left), process.outcome
+    assert isinstance(process.outcome, Finished if stop_at is None else TrialLeft), process.outcome
     started = [int(word) for word in process.log.split() if word.isdecimal() and int(word) != process.process.pid]
     assert [pid for pid in started if alive(pid)] == []
     if stop_at is not None:

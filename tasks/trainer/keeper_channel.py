@@ -12,16 +12,16 @@ from typing import Final, NoReturn, Self
 
 from optuna.exceptions import UpdateFinishedTrialError
 
-from tasks.contract import Look, StudyView, Suggest
-from tasks.trainer.fork_guard import Elsewhere, refuse
+from tasks.contract import ReadStudy, StudyView, Suggest
+from tasks.trainer.fork_guard import ChildProcessStub, refuse_in_child
 from tasks.trainer.interrupt import Interrupter
-from tasks.trainer_messages import Asked, FromTrainer, Shown, Suggested
+from tasks.trainer_messages import FromTrainer, Question, StudyReply, SuggestReply
 
 _numbers: Final = itertools.count(1)
 """Of the questions of this process: the answer to one of an earlier attempt is never taken for another's."""
 
 
-class Talk:
+class KeeperChannel:
     """The way of one attempt to the keeper.
 
     Each thread is told the answer to its own question. What one thread does to the trial and says of it, it does and
@@ -41,11 +41,11 @@ class Talk:
         # A signal handler of the objective's own may speak while the main thread does.
         self._lock = threading.RLock()
         self._turns: dict[str, threading.RLock] = {}
-        self._waiting: dict[int, queue.SimpleQueue[Suggested | Shown | None]] = {}
+        self._waiting: dict[int, queue.SimpleQueue[SuggestReply | StudyReply | None]] = {}
         self._over = False
 
-    def __reduce__(self) -> tuple[type[Elsewhere], tuple[()]]:
-        return Elsewhere, ()
+    def __reduce__(self) -> tuple[type[ChildProcessStub], tuple[()]]:
+        return ChildProcessStub, ()
 
     @property
     def stopping(self) -> bool:
@@ -89,10 +89,10 @@ class Talk:
         with self._turns.setdefault(name, threading.RLock()):
             yield
 
-    def suggest(self, question: Suggest) -> Suggested:
+    def suggest(self, question: Suggest) -> SuggestReply:
         """Asks for the value of a parameter, and waits for it."""
         answer = self._ask(question)
-        assert isinstance(answer, Suggested)
+        assert isinstance(answer, SuggestReply)
         return answer
 
     def look(self) -> StudyView:
@@ -101,13 +101,13 @@ class Talk:
         Raises:
             RuntimeError: they cannot be shown.
         """
-        answer = self._ask(Look())
-        assert isinstance(answer, Shown)
+        answer = self._ask(ReadStudy())
+        assert isinstance(answer, StudyReply)
         if answer.error:
             raise RuntimeError(f"trial.study: {answer.error}")
         return answer.study
 
-    def hear(self, answer: Suggested | Shown) -> None:
+    def hear(self, answer: SuggestReply | StudyReply) -> None:
         """Takes an answer from the thread that reads what the keeper says."""
         if waiting := self._waiting.pop(answer.id, None):
             waiting.put(answer)
@@ -123,13 +123,13 @@ class Talk:
             self._over = True
         self.wake()
 
-    def _ask(self, question: Suggest | Look) -> Suggested | Shown:
+    def _ask(self, question: Suggest | ReadStudy) -> SuggestReply | StudyReply:
         number = next(_numbers)
-        waiting: queue.SimpleQueue[Suggested | Shown | None] = queue.SimpleQueue()
+        waiting: queue.SimpleQueue[SuggestReply | StudyReply | None] = queue.SimpleQueue()
         try:
             with self:
                 self._waiting[number] = waiting
-                self.send(Asked(id=number, question=question))
+                self.send(Question(id=number, question=question))
             # Outside: it may take long, the control plane may be away, and a stop is to interrupt it.
             return waiting.get() or self._leave()
         finally:
@@ -142,4 +142,4 @@ class Talk:
     def _check_process(self) -> None:
         # Before any lock is taken: in a child that was forked, the thread that holds it is not there.
         if os.getpid() != self._pid:
-            refuse()
+            refuse_in_child()

@@ -360,6 +360,8 @@ def asked(call: str, trial: optuna.Trial) -> list[Any]:
     names = NAMES | {"trial": trial, "study": trial.study}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
+        # Python says this of a connection whenever it collects one, in whatever call it happens to be.
+        warnings.simplefilter("ignore", ResourceWarning)
         try:
             # Of suggestions that were not enqueued the kind alone can be compared.
             value = eval(call, names)

@@ -4,6 +4,7 @@ warnings. The documentation's table says what may differ, and each of its rows d
 from __future__ import annotations
 
 import functools
+import gc
 import json
 import re
 import warnings
@@ -72,6 +73,11 @@ def asked_under_optimize(folder: Path, directions: list[str]) -> Answers:
             study.optimize(objective, n_trials=1)
     storage.remove_session()
     storage.engine.dispose()
+    # The objective asks in threads of its own; Optuna leaves their connections to the collector.
+    del study, storage
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
     return answers_in(folder)
 
 

@@ -25,6 +25,17 @@ folder = "{folder}"
 """
 
 
+def read_study(it: Fleet) -> optuna.Study:
+    """Returns the study of a run with all of its trials in memory, so that no connection stays open."""
+    servers = Servers("", f"sqlite:///{it.folder / 'data' / 'studies.db'}")
+    try:
+        kept = optuna.storages.InMemoryStorage()
+        optuna.copy_study(from_study_name="models", from_storage=servers.study("models")._storage, to_storage=kept)
+        return optuna.load_study(study_name="models", storage=kept)
+    finally:
+        servers.close()
+
+
 def metas(study: optuna.Study, number: int) -> dict[str, str]:
     """Returns the files of a trial as Optuna lists them: id by name."""
     found = get_all_artifact_meta(study.get_trials()[number], storage=study._storage)
@@ -47,7 +58,7 @@ def test_the_models_of_the_best_are_there_and_can_be_downloaded(alone: Fleet, tm
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     assert result["trials"] == {"complete": 5, "pruned": 0, "failed": 0}
     folder = alone.folder / "data" / "artifacts"
-    study = Servers("", f"sqlite:///{alone.folder / 'data' / 'studies.db'}").study("models")
+    study = read_study(alone)
     files = [metas(study, number) for number in range(5)]
     ours = {id for each in files for name, id in each.items() if not name.startswith("own")}
     assert [set(each) for each in files] == [
@@ -89,7 +100,7 @@ def test_a_trial_that_is_stopped_or_dies_keeps_what_it_had(alone: Fleet) -> None
 
     result = json.loads(done.stdout.splitlines()[-1])
     assert result["trials"] == {"complete": 1, "pruned": 1, "failed": 1}, done.stderr
-    study = Servers("", f"sqlite:///{alone.folder / 'data' / 'studies.db'}").study("models")
+    study = read_study(alone)
     files = [metas(study, number) for number in range(3)]
     assert [set(each) for each in files] == [{"notes.txt", "model.pt"}] * 3
     folder = alone.folder / "data" / "artifacts"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from orchestrator.common.clock import Clock
@@ -14,6 +14,15 @@ from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Pruners, StudyRepository
 from orchestrator.control.scheduled_runs import ScheduledRuns
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
+from orchestrator.engine.inputs import (
+    Input,
+    SpecChanged,
+    StudyPaused,
+    StudyResumed,
+    StudyStopped,
+    TrialEnqueued,
+    TrialRetried,
+)
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import DEFINE, OPERATION
@@ -27,6 +36,8 @@ _TAKE_UP = ("submit", "resume", "stop")
 
 _MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
 """Keys of a spec from which an engine's rules and sampler are made."""
+
+_STEERED: Mapping[str, Input] = {"pause": StudyPaused(), "resume": StudyResumed(), "stop": StudyStopped()}
 
 log = logging.getLogger(__name__)
 
@@ -177,8 +188,8 @@ class CommandHandler:
             self._take_up(name)
         elif name not in self._studies:
             return {"study": name, "state": self._store.load(name).state}
-        elif command.operation in ("pause", "resume", "stop"):
-            self._studies.feed(self._studies[name], command.operation)
+        elif (steered := _STEERED.get(command.operation)) is not None:
+            self._studies.apply(self._studies[name], steered)
         else:
             raise BadInput(f"command '{command.operation}'", "is not one this version knows")
         return {"study": name, "state": self._studies[name].state}
@@ -191,17 +202,17 @@ class CommandHandler:
 
     def _enqueue(self, engine: StudyEngine, params: Any) -> dict[str, Any]:
         check_configuration(engine.spec, params, f"study '{engine.name}'")
-        return self._add(engine, "enqueue", params=params)
+        return self._add(engine, TrialEnqueued(params or {}))
 
     def _retry(self, engine: StudyEngine, number: Any) -> dict[str, Any]:
         known = type(number) is int and 0 <= number < engine.trials.count
         check_retry(engine.name, number, engine.storage.get_trial(number).state.name if known else None)
-        return self._add(engine, "retry", trial=number)
+        return self._add(engine, TrialRetried(number))
 
-    def _add(self, engine: StudyEngine, call: str, **fields: Any) -> dict[str, Any]:
-        """Feeds what makes a trial; answers with its number."""
+    def _add(self, engine: StudyEngine, input: Input) -> dict[str, Any]:
+        """Applies an input that makes a trial; answers with its number."""
         number = engine.trials.count
-        self._studies.feed(engine, call, **fields)
+        self._studies.apply(engine, input)
         return {"study": engine.name, "state": engine.state, "trial": number}
 
     def _submit(self, name: str, spec: Spec) -> None:
@@ -218,4 +229,4 @@ class CommandHandler:
         spec = spec.model_copy(update={"run": snapshot.spec.run})
         if anew:
             self._studies.open(snapshot)
-        self._studies.feed(self._studies[name], "extend", spec=spec.to_json())
+        self._studies.apply(self._studies[name], SpecChanged(spec.to_json()))

@@ -40,6 +40,7 @@ from orchestrator.control.rounds import Observer, Round, unobserved
 from orchestrator.control.run_cleanup import RunCleanup
 from orchestrator.control.scheduled_runs import ScheduledRuns
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
+from orchestrator.engine.inputs import SlotsCounted, TimePassed
 from orchestrator.engine.outputs import Batch
 from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.commands import Command
@@ -379,7 +380,7 @@ class Controller:
         for engine in self._studies:
             with self._studies.guarded(engine.name):
                 if engine.trials.promotes and (slots := self._slots.count(engine.spec.queue)) != engine.slots:
-                    self._studies.feed(engine, "count_slots", slots=slots)
+                    self._studies.apply(engine, SlotsCounted(slots))
 
     def _end_in_time(self) -> None:
         """Tells the studies with a timeout that it is over."""
@@ -387,7 +388,7 @@ class Controller:
         for engine in self._studies:
             with self._studies.guarded(engine.name):
                 if engine.deadline is not None and wall >= engine.deadline:
-                    self._studies.feed(engine, "tick")
+                    self._studies.apply(engine, TimePassed())
 
     def _lose_redis(self, error: Exception) -> None:
         """Notes that Redis is not available: silence proves nothing for a while. Raises any other error again."""

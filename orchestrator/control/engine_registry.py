@@ -7,20 +7,19 @@ else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
 
 import msgspec
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
-from orchestrator.control import journal
 from orchestrator.control.batch_log import of_trial
-from orchestrator.control.journal import Journal, Record
+from orchestrator.control.journal import Journal, Opened, Record
 from orchestrator.control.ports import Progress, Pruners, StudyRepository, no_progress_hook
 from orchestrator.control.study_boundary import is_of_the_study
+from orchestrator.engine.inputs import AttemptLost, EventReceived, Input, PrunerAnswered
 from orchestrator.engine.outputs import Batch, Send
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
@@ -30,7 +29,6 @@ from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.suspension import Suspension, describe, refusal, remedy
 from orchestrator.sampling.remote_pruner import Answer
-from orchestrator.spec import Spec
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +64,7 @@ class EngineRegistry:
         self._progress = progress
         self._pruners = pruners
         # By study: what came while its pruner was asked, and is put in behind the answer.
-        self._held: dict[str, list[tuple[str, dict[str, Any]]]] = {}
+        self._held: dict[str, list[Input]] = {}
         self._engines: dict[str, StudyEngine] = {}
         self._study_of: dict[str, str] = {}
         self.suspended: dict[str, Suspension] = {}
@@ -205,10 +203,8 @@ class EngineRegistry:
         self._held.pop(name, None)
         self._pruners.open(snapshot.spec)
         if self._record:
-            spec = snapshot.spec.shown()
-            self._record.write(
-                Record(study=name, call="open", at=at, spec=spec, uid=snapshot.uid, seed=snapshot.seed, answered=True),
-            )
+            opened = Opened(snapshot.spec.to_json(), snapshot.uid, snapshot.seed, answered=True)
+            self._record.write(Record(name, at, opened))
         engine = self._engines[name] = StudyEngine(snapshot, at)
         self._progress()
         for row in engine.attempts:
@@ -221,15 +217,15 @@ class EngineRegistry:
             extra={"action": "study_opened", "study": name},
         )
 
-    def feed(self, engine: StudyEngine, call: str, **fields: Any) -> None:
-        """Puts one input into an engine; behind the answer, where the study waits for one of its own pruner."""
+    def apply(self, engine: StudyEngine, input: Input) -> None:
+        """Puts an input into an engine; behind the answer, where the study waits for one of its own pruner."""
         if engine.waits:
             held = self._held.setdefault(engine.name, [])
             # What is due is said again at every look; of events, the keepers have those that find no room.
-            if len(held) < MOST_HELD and (call == "apply" or (call, fields) not in held):
-                held.append((call, fields))
+            if len(held) < MOST_HELD and (isinstance(input, EventReceived) or input not in held):
+                held.append(input)
             return
-        self._put(engine, call, fields)
+        self._apply(engine, input)
 
     def take_answers(self) -> None:
         """Puts in what pruners of the user's own have answered, and then what came meanwhile."""
@@ -242,19 +238,18 @@ class EngineRegistry:
     def _take_answer(self, engine: StudyEngine, result: Answer | Exception) -> None:
         if isinstance(result, Exception):
             raise result
-        self._put(engine, "answer", {"answer": result})
+        self._apply(engine, PrunerAnswered(result))
         held = self._held.pop(engine.name, [])
         while held and not engine.waits:
-            self._put(engine, *held.pop(0))
+            self._apply(engine, held.pop(0))
         if held:
             self._held[engine.name] = held
 
-    def _put(self, engine: StudyEngine, call: str, fields: Mapping[str, Any]) -> None:
-        record = Record(study=engine.name, call=call, at=self._clock.wall(), **fields)
+    def _apply(self, engine: StudyEngine, input: Input) -> None:
+        at = self._clock.wall()
         if self._record:
-            shown = None if record.spec is None else Spec.from_json(record.spec).shown()
-            self._record.write(msgspec.structs.replace(record, spec=shown))
-        journal.feed(engine, record)
+            self._record.write(Record(engine.name, at, input))
+        engine.apply(input, at)
         self._progress()
         for token in engine.attempts.touched:
             self._study_of.setdefault(token, engine.name)
@@ -268,12 +263,13 @@ class EngineRegistry:
     def lose(self, row: AttemptRow, cause: str) -> None:
         """Says of an attempt that its runner is no more."""
         engine = self.of(row.token)
-        if engine is None or ("lose", {"token": row.token, "text": cause}) in self._held.get(engine.name, ()):
+        lost = AttemptLost(row.token, cause)
+        if engine is None or lost in self._held.get(engine.name, ()):
             return
         with self.guarded(engine.name):
             extra = of_trial("attempt_lost", engine.name, row.trial, row)
             log.warning("study %s: trial %d: %s", engine.name, row.trial, cause, extra=extra)
-            self.feed(engine, "lose", token=row.token, text=cause)
+            self.apply(engine, lost)
 
     def live(self, *states: AttemptState) -> list[AttemptRow]:
         """Returns the live attempts of all studies that stand in one of ``states``."""

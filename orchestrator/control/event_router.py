@@ -11,6 +11,7 @@ from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.liveness import HeartbeatTracker, SlotTracker
 from orchestrator.control.ports import Stream
 from orchestrator.control.study_boundary import is_of_the_study
+from orchestrator.engine.inputs import EventReceived, SilenceChanged, TaskMissing
 from orchestrator.engine.study import StudyEngine
 from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.changeset import AttemptRow
@@ -134,7 +135,7 @@ class EventRouter:
             return
         else:
             try:
-                self._studies.feed(engine, "apply", event=event)
+                self._studies.apply(engine, EventReceived(event))
             except Exception as error:
                 if is_of_the_study(error):
                     extra = of_trial("poison", engine.name, row.trial, row)
@@ -149,7 +150,7 @@ class EventRouter:
         paces = self._paces.setdefault(engine.uid, Paces())
         found = paces.judge(row.trial, body.quiet, body.pace, self._clock.wall())
         if (found is None) != (engine.silence(row.trial) is None):
-            self._studies.feed(engine, "note_silence", token=row.token, silence=found)
+            self._studies.apply(engine, SilenceChanged(row.token, found))
 
     def _lose(self, engine: StudyEngine, row: AttemptRow, runner: str, body: Lost) -> None:
         """A worker says that a keeper of its own has ended; what that one had to say itself was read before."""
@@ -157,7 +158,7 @@ class EventRouter:
             self._studies.lose(row, f"its worker process on {row.host} ended: {body.how:.200}")
         elif not row.runner:
             # Nothing of it was run: the same task is sent again.
-            self._studies.feed(engine, "resend", token=row.token)
+            self._studies.apply(engine, TaskMissing(row.token))
 
     def _pass_over(self, event: Event) -> None:
         """An event of a suspended study is not confirmed: its keeper has it, and sends it again now and then. A trial

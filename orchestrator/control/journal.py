@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.engine import inputs
+from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
@@ -18,28 +20,25 @@ from orchestrator.spec import Spec
 from tasks.contract import Event
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One input of one study: which method of the engine was called, with what, at what time.
+class Opened(msgspec.Struct, frozen=True, tag=True, tag_field="kind", omit_defaults=True):
+    """A study was read from the database, and its engine made.
 
-    ``answered`` stands with ``open``: what rules say that are asked in another process is recorded, too. Without it,
-    in a recording of an earlier version, they are asked again.
+    ``answered``: the answers of the user's own pruner are recorded, too. Without it, in a recording of an earlier
+    version, a replay asks the pruner again.
     """
 
-    study: str
-    call: str
-    at: float
-    event: Event | None = None
-    token: str = ""
-    silence: Silence | None = None
-    text: str = ""
-    spec: dict[str, Any] | None = None
-    uid: str = ""
-    seed: int = 0
-    slots: int = 0
-    trial: int = 0
-    params: dict[str, Any] | None = None
-    answer: Answer | None = None
+    spec: dict[str, Any]
+    uid: str
+    seed: int
     answered: bool = False
+
+
+class Record(msgspec.Struct, frozen=True):
+    """One input of one study, at what time in seconds since the epoch."""
+
+    study: str
+    at: float
+    input: Input | Opened
 
 
 class Journal:
@@ -58,6 +57,10 @@ class Journal:
         self._encoder = msgspec.msgpack.Encoder()
 
     def write(self, record: Record) -> None:
+        """Appends a record; of a spec without what is secret in it."""
+        if isinstance(record.input, inputs.SpecChanged | Opened):
+            spec = Spec.from_json(record.input.spec).shown()
+            record = msgspec.structs.replace(record, input=msgspec.structs.replace(record.input, spec=spec))
         data = self._encoder.encode(record)
         self._file.write(len(data).to_bytes(4, "big") + data)
         self._file.flush()
@@ -67,10 +70,38 @@ class Journal:
 
 
 def read(path: Path) -> Iterator[Record]:
-    """Yields the records of a journal; one that was cut off while it was written ends it."""
+    """Yields the records of a journal; one that was cut off while it was written ends it.
+
+    Raises:
+        ValueError: what a record holds is no input.
+    """
     decoder = msgspec.msgpack.Decoder(Record)
     for data in _frames(path):
-        yield decoder.decode(data)
+        try:
+            yield decoder.decode(data)
+        except msgspec.ValidationError:
+            yield msgspec.msgpack.decode(data, type=_Call).record()
+
+
+def replay(records: Iterator[Record], sink: Callable[[Record, Batch], None]) -> dict[str, StudyEngine]:
+    """Feeds the records to new engines; hands what comes of each record to ``sink``; returns the engines."""
+    engines: dict[str, StudyEngine] = {}
+    judges: dict[str, Judge] = {}
+    for record in records:
+        opened = record.input
+        if not isinstance(opened, Opened):
+            engines[record.study].apply(opened, record.at)
+        elif record.study not in engines:
+            spec = Spec.from_json(opened.spec)
+            engines[record.study] = StudyEngine(Snapshot(spec=spec, uid=opened.uid, seed=opened.seed), record.at)
+            if not opened.answered and has_own_class(spec):
+                judges[record.study] = Judge(spec)
+        engine = engines[record.study]
+        if (question := engine.take_question()) is not None and record.study in judges:
+            engine.apply(inputs.PrunerAnswered(judges[record.study].answer(question)), record.at)
+        if not engine.waits:
+            sink(record, engine.take())
+    return engines
 
 
 def _frames(path: Path) -> Iterator[bytes]:
@@ -83,56 +114,62 @@ def _frames(path: Path) -> Iterator[bytes]:
             yield data
 
 
-def replay(records: Iterator[Record], sink: Callable[[Record, Batch], None]) -> dict[str, StudyEngine]:
-    """Feeds the records to new engines; hands what comes of each record to ``sink``; returns the engines."""
-    engines: dict[str, StudyEngine] = {}
-    judges: dict[str, Judge] = {}
-    for record in records:
-        if record.call == "open":
-            if record.study not in engines:
-                spec = Spec.from_json(record.spec)
-                engines[record.study] = StudyEngine(Snapshot(spec=spec, uid=record.uid, seed=record.seed), record.at)
-                if not record.answered and has_own_class(spec):
-                    judges[record.study] = Judge(spec)
-        else:
-            feed(engines[record.study], record)
-        engine = engines[record.study]
-        question = engine.take_question()
-        if question is not None and record.study in judges:
-            engine.answer(judges[record.study].answer(question), record.at)
-        if not engine.waits:
-            sink(record, engine.take())
-    return engines
+class _Call(msgspec.Struct, kw_only=True):
+    """A record as earlier versions wrote it: the name of a method of theirs, and its arguments."""
 
+    study: str
+    call: str
+    at: float
+    event: Event | None = None
+    token: str = ""
+    silence: Silence | None = None
+    text: str = ""
+    spec: dict[str, Any] = {}
+    uid: str = ""
+    seed: int = 0
+    slots: int = 0
+    trial: int = 0
+    params: dict[str, Any] = {}
+    answer: Answer | None = None
+    answered: bool = False
 
-def feed(engine: StudyEngine, record: Record) -> None:
-    """Puts one record into an engine."""
-    match record.call:
-        case "apply":
-            if record.event is None:
-                raise ValueError("a record of an event without the event")
-            engine.apply(record.event, record.at)
-        case "lose":
-            engine.lose(record.token, record.text, record.at)
-        case "note_silence":
-            engine.note_silence(record.token, record.silence, record.at)
-        case "resend":
-            engine.resend(record.token, record.at)
-        case "count_slots":
-            engine.count_slots(record.slots, record.at)
-        case "tick":
-            engine.tick(record.at)
-        case "extend":
-            engine.extend(Spec.from_json(record.spec), record.at)
-        case "enqueue":
-            engine.enqueue(record.params or {}, record.at)
-        case "answer":
-            if record.answer is None:
-                raise ValueError("a record of an answer without the answer")
-            engine.answer(record.answer, record.at)
-        case "retry":
-            engine.retry(record.trial, record.at)
-        case "pause" | "resume" | "stop":
-            engine.command(record.call, record.at, record.text)
-        case other:
-            raise ValueError(f"a record of an unknown call '{other}'")
+    def record(self) -> Record:
+        """Returns the record as it is written now.
+
+        Raises:
+            ValueError: there is no such call, or what it needs is missing.
+        """
+        return Record(self.study, self.at, self._input())
+
+    def _input(self) -> Input | Opened:
+        match self.call:
+            case "open":
+                return Opened(self.spec, self.uid, self.seed, self.answered)
+            case "apply" if self.event is not None:
+                return inputs.EventReceived(self.event)
+            case "answer" if self.answer is not None:
+                return inputs.PrunerAnswered(self.answer)
+            case "lose":
+                return inputs.AttemptLost(self.token, self.text)
+            case "note_silence":
+                return inputs.SilenceChanged(self.token, self.silence)
+            case "resend":
+                return inputs.TaskMissing(self.token)
+            case "count_slots":
+                return inputs.SlotsCounted(self.slots)
+            case "tick":
+                return inputs.TimePassed()
+            case "extend":
+                return inputs.SpecChanged(self.spec)
+            case "enqueue":
+                return inputs.TrialEnqueued(self.params)
+            case "retry":
+                return inputs.TrialRetried(self.trial)
+            case "pause":
+                return inputs.StudyPaused()
+            case "resume":
+                return inputs.StudyResumed()
+            case "stop":
+                return inputs.StudyStopped(self.text)
+            case _:
+                raise ValueError(f"a record of an unknown call '{self.call}', or one without what it needs")

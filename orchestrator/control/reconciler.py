@@ -7,6 +7,7 @@ from collections.abc import Callable
 from orchestrator.control.effects import Effects
 from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Broker
+from orchestrator.engine.inputs import TaskMissing
 from orchestrator.model.lifecycle import AttemptState
 
 
@@ -55,4 +56,4 @@ class Reconciler:
             engine = self._studies.of(row.token)
             if engine is not None and row.token not in waiting and row.token not in on_its_way:
                 with self._studies.guarded(engine.name):
-                    self._studies.feed(engine, "resend", token=row.token)
+                    self._studies.apply(engine, TaskMissing(row.token))

@@ -16,6 +16,7 @@ from orchestrator.control.ports import Calendar, Pruners, StudyRepository
 from orchestrator.control.run_cleanup import RunCleanup
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.control.warm_start import inherit
+from orchestrator.engine.inputs import StudyStopped
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import Slot, SlotState
 from orchestrator.model.suspension import describe
@@ -211,7 +212,7 @@ class ScheduledRuns:
     def _replace(self, going: list[str], waiting: list[Slot], order: _Order) -> None:
         name = run_name(order.schedule, order.planned)
         for study in going:
-            self._studies.feed(self._studies[study], "stop", text=f"replaced by {name}")
+            self._studies.apply(self._studies[study], StudyStopped(f"replaced by {name}"))
         now = self._clock.wall()
         self._write(*(replace(slot, state="skipped", reason=f"replaced by {name}", decided=now) for slot in waiting))
         # Committed before the next one is made: whoever dies in between must not leave two that run.

@@ -45,7 +45,7 @@ class Checkpoints:
         # A location names attempt and step, so the same one again is the same file, saved anew.
         kept[:] = [each for each in kept if each.location != row.location]
         kept.append(row)
-        self._storage.changes.checkpoints.append(row)
+        self._storage.changes.add_checkpoint(row)
         while len(kept) > KEPT:
             self._drop(kept.pop(0))
 
@@ -65,5 +65,5 @@ class Checkpoints:
         return discarded
 
     def _drop(self, row: CheckpointRow) -> None:
-        self._storage.changes.discarded.append((row.trial, row.location))
+        self._storage.changes.discard_checkpoint(row)
         self._discarded.append(row.location)

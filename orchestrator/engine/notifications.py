@@ -8,51 +8,51 @@ from datetime import UTC, datetime
 from typing import Any, Literal
 
 from orchestrator.engine.regression_check import flag
-from orchestrator.engine.state import Core
+from orchestrator.engine.state import Study
 from orchestrator.model.changeset import Changes, NoteRow
 from orchestrator.model.progress_events import Best
 from orchestrator.model.study_states import ENDED
 from orchestrator.spec.notify import Event
 
 
-def notes(core: Core, changes: Changes) -> list[NoteRow]:
+def notes(study: Study, changes: Changes) -> list[NoteRow]:
     """Returns what is to be told of a batch. It ends with the batch: of several bests in it the last one counts."""
-    notify = core.spec.notify
+    notify = study.spec.notify
     made = []
     if changes.ends and notify.posts and "best" in notify.on:
-        best, _ = core.trials.best()
+        best, _ = study.trials.best()
         if best is not None and best.number in changes.ends:
-            made.append(_note(core, f"best:{best.number}", "best", "post", changes.ends[best.number].at))
+            made.append(_note(study, f"best:{best.number}", "best", "post", changes.ends[best.number].at))
     if changes.study_state is not None and changes.study_state[0] in ENDED:
         state, _, at = changes.study_state
         event: Event = "failed" if state == "failed" else "finished"
         if notify.posts and event in notify.on:
-            made.append(_note(core, f"ended:{at!r}", event, "post", at))
+            made.append(_note(study, f"ended:{at!r}", event, "post", at))
         if notify.command:
-            made.append(_note(core, f"ended:{at!r}:command", event, "command", at))
+            made.append(_note(study, f"ended:{at!r}:command", event, "command", at))
     return made
 
 
-def _note(core: Core, key: str, event: Event, kind: Literal["post", "command"], at: float) -> NoteRow:
-    key = f"{core.uid}:{key}"
-    return NoteRow(key, event, kind, _body(core, key, event, at), at)
+def _note(study: Study, key: str, event: Event, kind: Literal["post", "command"], at: float) -> NoteRow:
+    key = f"{study.uid}:{key}"
+    return NoteRow(key, event, kind, _body(study, key, event, at), at)
 
 
-def _body(core: Core, key: str, event: Event, at: float) -> str:
-    best, front = core.trials.best()
-    flagged = flag(core.spec, core.state, best, core.trials.ended["COMPLETE"])
-    ended = core.trials.ended
+def _body(study: Study, key: str, event: Event, at: float) -> str:
+    best, front = study.trials.best()
+    flagged = flag(study.spec, study.state, best, study.trials.ended["COMPLETE"])
+    ended = study.trials.ended
     trials = {"complete": ended["COMPLETE"], "pruned": ended["PRUNED"], "failed": ended["FAIL"]}
     told: dict[str, Any] = {
         "id": key,
-        "text": _text(core, event, best, front) + (f"; flagged: {flagged}" if flagged else ""),
-        "study": core.name,
+        "text": _text(study, event, best, front) + (f"; flagged: {flagged}" if flagged else ""),
+        "study": study.name,
         "event": event,
-        "state": core.state,
-        "reason": core.reason,
+        "state": study.state,
+        "reason": study.reason,
         "best": None if best is None else {"number": best.number, "value": best.value, "params": best.params},
         "trials": trials,
-        "epochs": core.trials.epochs,
+        "epochs": study.trials.epochs,
         "at": datetime.fromtimestamp(at, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     }
     if front is not None:
@@ -62,7 +62,7 @@ def _body(core: Core, key: str, event: Event, at: float) -> str:
     return json.dumps(_finite(told), allow_nan=False)
 
 
-def _text(core: Core, event: Event, best: Best | None, front: int | None) -> str:
+def _text(study: Study, event: Event, best: Best | None, front: int | None) -> str:
     """The same in one line, for programs that show a line and nothing else."""
     found = "no best yet"
     if front is not None:
@@ -70,11 +70,11 @@ def _text(core: Core, event: Event, best: Best | None, front: int | None) -> str
     elif best is not None:
         found = f"best {best.value:.6g} by trial {best.number}"
     if event == "best":
-        return f"study {core.name}: {found}"
-    why = f" ({core.reason})" if core.reason else ""
-    ended = core.trials.ended
+        return f"study {study.name}: {found}"
+    why = f" ({study.reason})" if study.reason else ""
+    ended = study.trials.ended
     counts = f"{ended['COMPLETE']} complete, {ended['PRUNED']} pruned, {ended['FAIL']} failed"
-    return f"study {core.name} {core.state}{why}: {found}; {counts}"
+    return f"study {study.name} {study.state}{why}: {found}; {counts}"
 
 
 def _finite(value: Any) -> Any:

@@ -168,7 +168,7 @@ class Rules:
 
     def stage(self, number: int, action: DecisionAction, decision: Decision, at: float) -> None:
         """Stages a decision that did something."""
-        self._storage.changes.decisions.append(_row(number, action, decision, at))
+        self._storage.changes.add_decision(_row(number, action, decision, at))
 
     def brackets(self) -> tuple[int, int, int] | None:
         """Returns hyperband's (min_resource, max_resource, reduction_factor), once they are settled."""
@@ -188,7 +188,7 @@ class Rules:
         margin = self._margin(decision.value, decision.threshold)
         if margin < self._closest.get(number, math.inf):
             self._closest[number] = margin
-            self._storage.changes.closest[number] = _row(number, "keep", decision, at)
+            self._storage.changes.set_closest(_row(number, "keep", decision, at))
 
     def _margin(self, value: float | None, threshold: float | None) -> float:
         """How far a value is on the good side; infinite where that cannot be said."""

@@ -2,87 +2,108 @@
 
 from __future__ import annotations
 
-from orchestrator.engine.state import Core
-from orchestrator.engine.stop_conditions import reached
+from orchestrator.engine.state import Study
 from orchestrator.model.lifecycle import WAITING, AttemptEvent, AttemptState
 from orchestrator.sampling.trial_sampler import SamplerFailed
 
 _OCCUPYING = (AttemptState.QUEUED, AttemptState.SENT, AttemptState.RUNNING, AttemptState.STOPPING)
 
 
-def advance(core: Core, at: float) -> None:
+def advance(study: Study, at: float) -> None:
     """Asks, promotes, sends and ends, as far as the state now allows. Changes nothing when nothing is due."""
-    if core.trials.trouble:
-        core.end("failed", core.trials.trouble, at)
-    if core.trials.promotes and _is_spent(core):
+    if study.trials.trouble:
+        study.end("failed", study.trials.trouble, at)
+    if study.trials.promotes and _is_spent(study):
         # The trials there are is all there will be, as far as is known.
-        core.trials.expect_configurations(core.trials.taken)
-    if core.state == "running" and (limit := reached(core, at)):
-        core.stop_starting_trials(limit, at)
-    if core.state not in ("running", "ending"):
+        study.trials.expect_configurations(study.trials.taken)
+    if study.state == "running" and (limit := _limit_reached(study, at)):
+        study.stop_starting_trials(limit, at)
+    if study.state not in ("running", "ending"):
         return
     try:
-        if core.trials.promotes:
-            _fill_slots(core, at)
+        if study.trials.promotes:
+            _fill_slots(study, at)
         else:
-            while _may_ask(core):
-                core.attempts.create(core.trials.ask(), at)
+            while _may_ask(study):
+                study.attempts.create(study.trials.ask(), at)
     except SamplerFailed as error:
-        core.end("failed", f"the sampler failed: {error}", at)
+        study.end("failed", f"the sampler failed: {error}", at)
         return
-    while core.attempts.held and _may_send(core):
-        core.send(min(core.attempts.held.values(), key=lambda row: (row.number == 1, row.trial)), at)
-    if _nobody_goes_on(core) and (core.state == "ending" or _is_spent(core)):
-        core.end_paused(at)
-        core.set_state("finished", core.reason, at)
+    while study.attempts.held and _may_send(study):
+        study.send(min(study.attempts.held.values(), key=lambda row: (row.number == 1, row.trial)), at)
+    if _nobody_goes_on(study) and (study.state == "ending" or _is_spent(study)):
+        study.end_paused(at)
+        study.set_state("finished", study.reason, at)
 
 
-def _may_ask(core: Core) -> bool:
+def _may_ask(study: Study) -> bool:
     """Whether another trial is to be asked for now: that many wait to be started, and not one more, unless it was
     enqueued."""
-    wanted = bool(core.trials.enqueued or core.trials.within) or core.attempts.count(*WAITING) < core.spec.lookahead
-    return wanted and _wants_more(core)
+    wanted = bool(study.trials.enqueued or study.trials.within) or study.attempts.count(*WAITING) < study.spec.lookahead
+    return wanted and _wants_more(study)
 
 
-def _fill_slots(core: Core, at: float) -> None:
+def _fill_slots(study: Study, at: float) -> None:
     """Chooses a job for each slot that is free: a trial that may be promoted, or else a new one.
 
     Nothing is chosen ahead. Which trial is the best to promote is known when a slot asks, not before.
     """
-    slots = core.slots if core.spec.parallel is None else min(core.slots, core.spec.parallel)
-    for _ in range(slots - core.attempts.count(*_OCCUPYING)):
-        promoted = core.trials.promote(at) if core.state == "running" else None
+    slots = study.slots if study.spec.parallel is None else min(study.slots, study.spec.parallel)
+    for _ in range(slots - study.attempts.count(*_OCCUPYING)):
+        promoted = study.trials.promote(at) if study.state == "running" else None
         if promoted is not None:
-            row = core.attempts.live(promoted)
-            if row is not None and core.attempts.move(row, AttemptEvent.PROMOTE, at):
+            row = study.attempts.live(promoted)
+            if row is not None and study.attempts.move(row, AttemptEvent.PROMOTE, at):
                 row.cause = "promoted"
-            core.attempts.create(promoted, at)
-        elif _wants_more(core):
-            core.attempts.create(core.trials.ask(), at)
+            study.attempts.create(promoted, at)
+        elif _wants_more(study):
+            study.attempts.create(study.trials.ask(), at)
         else:
             return
 
 
-def _wants_more(core: Core) -> bool:
-    if core.state == "ending":
+def _wants_more(study: Study) -> bool:
+    if study.state == "ending":
         return False
-    return bool(core.trials.enqueued) or not _is_spent(core)
+    return bool(study.trials.enqueued) or not _is_spent(study)
 
 
-def _is_spent(core: Core) -> bool:
-    if core.trials.taken >= core.budget:
+def _is_spent(study: Study) -> bool:
+    if study.trials.taken >= study.budget:
         return True
     # What was enqueued is tried, whatever is left to sample.
-    return not core.trials.within and core.trials.sampler.is_exhausted()
+    return not study.trials.within and study.trials.sampler.is_exhausted()
 
 
-def _may_send(core: Core) -> bool:
-    busy = core.attempts.count(AttemptState.SENT, AttemptState.RUNNING)
-    return core.spec.parallel is None or busy < core.spec.parallel
+def _may_send(study: Study) -> bool:
+    busy = study.attempts.count(AttemptState.SENT, AttemptState.RUNNING)
+    return study.spec.parallel is None or busy < study.spec.parallel
 
 
-def _nobody_goes_on(core: Core) -> bool:
-    waiting = len(core.trials.paused) + (len(core.trials.enqueued) if core.state == "ending" else 0)
-    if sum(core.trials.ended.values()) + waiting < core.trials.taken:
+def _nobody_goes_on(study: Study) -> bool:
+    waiting = len(study.trials.paused) + (len(study.trials.enqueued) if study.state == "ending" else 0)
+    if sum(study.trials.ended.values()) + waiting < study.trials.taken:
         return False
-    return core.state == "ending" or not core.trials.may_promote()
+    return study.state == "ending" or not study.trials.may_promote()
+
+
+def _limit_reached(study: Study, at: float) -> str:
+    """Returns which limit of its spec the study has come to, in words; nothing where it may go on.
+
+    It follows from the study's state and, for the timeout, from ``at``: an engine that is made anew finds the same.
+    """
+    spec, trials = study.spec, study.trials
+    if spec.max_total_steps is not None and trials.epochs >= spec.max_total_steps:
+        return f"max_total_steps is reached: {trials.epochs} epochs are recorded"
+    if study.deadline is not None and at >= study.deadline:
+        return f"timeout is reached: {spec.timeout:g} s since the first trial began"
+    best = None if spec.target is None and spec.patience is None else trials.best()[0]
+    if best is None:
+        return ""
+    if spec.target is not None:
+        met = best.value >= spec.target if spec.direction == "maximize" else best.value <= spec.target
+        if met:
+            return f"target is reached: {best.value:g} by trial {best.number}"
+    if spec.patience is not None and trials.ended_after(best.number) >= spec.patience:
+        return f"patience is reached: {spec.patience} trials after trial {best.number} were not better"
+    return ""

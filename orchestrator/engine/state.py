@@ -15,9 +15,10 @@ from orchestrator.engine.outputs import Answer, Figures, Revoke, Send
 from orchestrator.engine.regression_check import flag, is_compared
 from orchestrator.engine.study_view import told
 from orchestrator.engine.trials import Trials
-from orchestrator.model.attribute_keys import FLAGGED
+from orchestrator.model.attribute_keys import FLAGGED, SILENT
 from orchestrator.model.changeset import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.model.lifecycle import WAITING, AttemptEvent, AttemptState
+from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.spec import Spec
 from tasks.contract import Failed, Job
@@ -53,7 +54,7 @@ class Snapshot:
     study_user_attrs: dict[str, Any] = field(default_factory=dict)
 
 
-class Core:
+class Study:
     """A study's state. Every method is one change and what it directly entails; none looks further.
 
     Attributes:
@@ -72,13 +73,14 @@ class Core:
         self._counted: Counter[str] = Counter()
         self.attempts = Attempts(snapshot.uid, snapshot.attempts)
         self.trials = Trials(self.spec, snapshot.seed)
-        with self.trials.storage.loading():
+        self.storage = self.trials.storage
+        with self.storage.loading():
             for key, value in snapshot.study_user_attrs.items():
-                self.trials.storage.set_study_user_attr(0, key, value)
+                self.storage.set_study_user_attr(0, key, value)
         errors = self.trials.restore(snapshot.trials, snapshot.study_system_attrs, snapshot.closest)
         self.errors = [error for error in errors if error not in self.spec.catch]
-        self.checkpoints = Checkpoints(self.trials.storage, snapshot.checkpoints)
-        self.artifacts = Artifacts(self.trials.storage)
+        self.checkpoints = Checkpoints(self.storage, snapshot.checkpoints)
+        self.artifacts = Artifacts(self.storage)
         self.sends: list[Send] = []
         self.revokes: list[Revoke] = []
         self.answers: list[Answer] = []
@@ -97,10 +99,19 @@ class Core:
 
     @property
     def deadline(self) -> float | None:
-        """When the spec's timeout is over, in seconds since the epoch; ``None`` without one, or before the first trial
-        has begun."""
+        """When the spec's timeout ends the running study, in seconds since the epoch; ``None`` without a timeout, or
+        before the first trial has begun."""
         began, timeout = self.attempts.began, self.spec.timeout
-        return None if began is None or timeout is None else began + timeout
+        return None if self.state != "running" or began is None or timeout is None else began + timeout
+
+    @property
+    def waits(self) -> bool:
+        """Whether a rule is asked in another process: until its answer, no other input may be put in."""
+        return self.trials.remote is not None and self.trials.remote.asked is not None
+
+    def silence(self, trial: int) -> Silence | None:
+        """Returns since when a trial is silent, if it is shown as such."""
+        return Silence.read(self.storage.get_trial(trial).system_attrs.get(SILENT))
 
     # -- attempts
 
@@ -143,7 +154,7 @@ class Core:
         again = row.state == AttemptState.SENT
         self.attempts.move(row, AttemptEvent.SEND, at)
         sampler = self.trials.sampler
-        trial = self.trials.storage.get_trial(row.trial)
+        trial = self.storage.get_trial(row.trial)
         job = Job(
             study=self.name,
             uid=self.uid,
@@ -156,9 +167,9 @@ class Core:
             params=sampler.params(row.trial),
             ahead=sampler.ahead(row.trial),
             user_attrs=trial.user_attrs,
-            study_attrs=self.trials.storage.get_study_user_attrs(0),
+            study_attrs=self.storage.get_study_user_attrs(0),
             system_attrs=told(trial.system_attrs),
-            study_system_attrs=told(self.trials.storage.get_study_system_attrs(0)),
+            study_system_attrs=told(self.storage.get_study_system_attrs(0)),
             started=_began(row, trial),
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,
@@ -223,10 +234,10 @@ class Core:
         """Sets the study's state."""
         if (state, reason) != (self.state, self.reason):
             self.state, self.reason = state, reason
-            self.trials.storage.changes.study_state = (state, reason, at)
+            self.storage.changes.set_study_state(state, reason, at)
             if is_compared(self.spec, state):
                 flagged = flag(self.spec, state, self.trials.best()[0], self.trials.ended["COMPLETE"])
-                self.trials.storage.set_study_user_attr(0, FLAGGED, flagged)
+                self.storage.set_study_user_attr(0, FLAGGED, flagged)
 
     def take_figures(self) -> Figures:
         """Returns what was counted and measured since the last call."""

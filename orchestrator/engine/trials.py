@@ -236,7 +236,7 @@ class Trials:
         stands and was decided on, the new one is kept beside it.
         """
         if step in self.storage.get_trial(number).intermediate_values:
-            self.storage.changes.redone.append((number, step, value))
+            self.storage.changes.add_redone(number, step, value)
             return None
         self.storage.set_trial_intermediate_value(number, step, value)
         self.lengths.add(number, step)

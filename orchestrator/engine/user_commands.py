@@ -1,62 +1,73 @@
-"""What people want of a study while it runs, or after it has ended: less, more, or something again."""
+"""What people want of a study, while it runs or after it has ended, and what other programs did to it meanwhile."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-from orchestrator.engine.reconcile import adopt
-from orchestrator.engine.state import Core
-from orchestrator.model.study_states import ENDED
+from orchestrator.engine.state import Study
+from orchestrator.model.lifecycle import WAITING, AttemptState
+from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.spec import Spec
 
-Steer = Literal["pause", "resume", "stop"]
+
+def steer(study: Study, state: StudyState, reason: str, at: float) -> None:
+    """Pauses, resumes or stops the study; one that has ended stays as it is."""
+    if state == "stopped":
+        study.end(state, reason or "stopped by a person", at)
+    elif study.state not in ENDED:
+        study.set_state(state, "", at)
 
 
-def steer(core: Core, operation: Steer, at: float, reason: str = "") -> None:
-    """Pauses, resumes or stops the study; one that has ended is left as it is. Without a ``reason`` to stop a person
-    did so."""
-    if core.state in ENDED:
-        return
-    if operation == "stop":
-        core.end("stopped", reason or "stopped by a person", at)
-    else:
-        core.set_state("paused" if operation == "pause" else "running", "", at)
-
-
-def extend(core: Core, spec: Spec, at: float) -> None:
+def change_spec(study: Study, spec: Spec, at: float) -> None:
     """Takes over what may change in a study that goes on: its budget, its queue, how it is trained."""
-    core.spec = spec
-    core.artifacts.unsettle()
-    core.trials.expect_configurations(core.budget)
-    more = core.budget > core.trials.taken or bool(core.trials.enqueued)
-    if core.state == "paused" or (more and core.state != "running"):
-        _reopen(core, at)
-    core.trials.tell_again()
+    study.spec = spec
+    study.artifacts.unsettle()
+    study.trials.expect_configurations(study.budget)
+    more = study.budget > study.trials.taken or bool(study.trials.enqueued)
+    if study.state == "paused" or (more and study.state != "running"):
+        _reopen(study, at)
+    study.trials.tell_again()
 
 
-def enqueue(core: Core, params: Mapping[str, Any], at: float) -> None:
+def enqueue(study: Study, params: Mapping[str, Any], at: float) -> None:
     """Adds a trial with these parameters to the budget; it is the next one that is asked for. A study that was
     finished goes on for it, one that was stopped or has failed keeps it until it goes on."""
-    core.trials.enqueue(params, extra=True)
-    _make_room(core, at)
+    study.trials.enqueue(params, extra=True)
+    _make_room(study, at)
 
 
-def retry(core: Core, number: int, at: float) -> None:
+def retry(study: Study, number: int, at: float) -> None:
     """Adds a trial with the parameters of one that has ended, as ``enqueue`` does."""
-    core.trials.retry(number)
-    _make_room(core, at)
+    study.trials.retry(number)
+    _make_room(study, at)
 
 
-def _make_room(core: Core, at: float) -> None:
-    core.trials.expect_configurations(core.budget)
-    if core.state == "finished":
-        _reopen(core, at)
+def adopt(study: Study, at: float) -> None:
+    """Makes trials and attempts agree: a trial that runs without an attempt was asked for elsewhere and is given one,
+    an attempt whose trial has ended was overtaken by another program's verdict and has to stop."""
+    for row in study.attempts.in_state(*WAITING, AttemptState.RUNNING, AttemptState.PAUSED):
+        if not study.trials.is_open(row.trial):
+            study.stop_attempt(row, "ended elsewhere", None, at)
+            if not row.runner or row.state == AttemptState.PAUSED:
+                study.end_attempt(row, "ended elsewhere", at)
+    known = {row.trial for row in study.attempts}
+    unattended = [number for number in study.trials.running() if study.attempts.live(number) is None]
+    for number in unattended:
+        study.attempts.create(number, at)
+    if strange := [number for number in unattended if number not in known]:
+        study.trials.tell_taken_up(strange)
 
 
-def _reopen(core: Core, at: float) -> None:
+def _make_room(study: Study, at: float) -> None:
+    study.trials.expect_configurations(study.budget)
+    if study.state == "finished":
+        _reopen(study, at)
+
+
+def _reopen(study: Study, at: float) -> None:
     """Sets the study running; after an end, other programs may have done anything to its trials meanwhile."""
-    ended = core.state in ENDED
-    core.set_state("running", "", at)
+    ended = study.state in ENDED
+    study.set_state("running", "", at)
     if ended:
-        adopt(core, at)
+        adopt(study, at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -85,13 +86,15 @@ class NoteRow(NamedTuple):
 
 @dataclass
 class Changes:
-    """Rows to write for one study; trials go by their number.
+    """Rows to write for one study; trials go by their number, times are seconds since the epoch.
+
+    The core changes it through its methods alone; the writer reads its fields.
 
     ``enqueued`` are those of ``new_trials`` that wait to be asked for. ``values`` holds (trial, step, value) in the
     order of recording. Attributes are values still to be made JSON. ``records`` are system attributes, too: of files,
     set or, where ``None``, removed, whether or not the trial has ended. ``closest`` holds, by trial, the decision that
-    came closest to ending a trial that went on. ``discarded`` holds (trial, location) of checkpoints that nobody needs
-    any more. ``notes`` are owed to whom the spec names.
+    came closest to ending a trial that went on. ``discarded`` holds (trial, location) of checkpoints that are no longer
+    needed. ``notes`` are the notifications that the spec asks for.
     """
 
     new_trials: dict[int, float] = field(default_factory=dict)
@@ -115,25 +118,78 @@ class Changes:
     study_state: tuple[str, str, float] | None = None
 
     def __bool__(self) -> bool:
-        return any(
-            (
-                self.new_trials,
-                self.starts,
-                self.ends,
-                self.params,
-                self.values,
-                self.user_attrs,
-                self.system_attrs,
-                self.records,
-                self.study_user_attrs,
-                self.study_system_attrs,
-                self.attempts,
-                self.decisions,
-                self.closest,
-                self.redone,
-                self.checkpoints,
-                self.discarded,
-                self.notes,
-                self.study_state,
-            )
-        )
+        return any(vars(self).values())
+
+    def add_trial(self, trial: int, at: float, *, waits: bool) -> None:
+        """Adds a trial; one that ``waits`` is enqueued."""
+        self.new_trials[trial] = at
+        if waits:
+            self.enqueued.add(trial)
+
+    def start_trial(self, trial: int, at: float) -> None:
+        """Sets when the trial was started."""
+        self.starts[trial] = at
+
+    def end_trial(self, trial: int, state: str, values: Sequence[float] | None, at: float) -> None:
+        """Ends the trial in a terminal ``state``, by Optuna's name."""
+        self.ends[trial] = TrialEnd(state, None if values is None else tuple(map(float, values)), at)
+
+    def add_param(self, trial: int, name: str, internal: float, distribution: str) -> None:
+        """Adds a parameter: its internal value and its distribution as JSON."""
+        self.params.append((trial, name, internal, distribution))
+
+    def add_value(self, trial: int, step: int, value: float) -> None:
+        """Adds a value that was reported."""
+        self.values.append((trial, step, value))
+
+    def add_redone(self, trial: int, step: int, value: float) -> None:
+        """Adds a value of a step that was recorded before and is trained again."""
+        self.redone.append((trial, step, value))
+
+    def set_user_attr(self, trial: int, key: str, value: Any) -> None:
+        """Sets a user attribute of a trial."""
+        self.user_attrs[trial, key] = value
+
+    def set_system_attr(self, trial: int, key: str, value: Any) -> None:
+        """Sets a system attribute of a trial."""
+        self.system_attrs[trial, key] = value
+
+    def set_record(self, trial: int, key: str, value: Any | None) -> None:
+        """Sets, or with ``None`` removes, the record of a file."""
+        self.records[trial, key] = value
+
+    def set_study_user_attr(self, key: str, value: Any) -> None:
+        """Sets a user attribute of the study."""
+        self.study_user_attrs[key] = value
+
+    def set_study_system_attr(self, key: str, value: Any) -> None:
+        """Sets a system attribute of the study."""
+        self.study_system_attrs[key] = value
+
+    def set_study_state(self, state: str, reason: str, at: float) -> None:
+        """Sets the study's state."""
+        self.study_state = state, reason, at
+
+    def set_attempts(self, rows: Mapping[str, AttemptRow]) -> None:
+        """Sets the attempts that have changed, by their token."""
+        self.attempts = dict(rows)
+
+    def add_decision(self, row: DecisionRow) -> None:
+        """Adds a decision that did something."""
+        self.decisions.append(row)
+
+    def set_closest(self, row: DecisionRow) -> None:
+        """Sets the decision that came closest to ending its trial."""
+        self.closest[row.trial] = row
+
+    def add_checkpoint(self, row: CheckpointRow) -> None:
+        """Adds a checkpoint."""
+        self.checkpoints.append(row)
+
+    def discard_checkpoint(self, row: CheckpointRow) -> None:
+        """Removes a checkpoint."""
+        self.discarded.append((row.trial, row.location))
+
+    def add_notes(self, rows: Iterable[NoteRow]) -> None:
+        """Adds notifications."""
+        self.notes += rows

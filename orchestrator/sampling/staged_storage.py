@@ -24,7 +24,7 @@ from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.model.changeset import Changes, TrialEnd
+from orchestrator.model.changeset import Changes
 
 # That a study was made in memory is nothing that anybody would want to read.
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
@@ -79,7 +79,7 @@ class StagedStorage(InMemoryStorage):
         distribution = self._ahead[trial_id].pop(name)
         internal = self.get_trial_param(trial_id, name)
         if self._recording:
-            self.changes.params.append((trial_id, name, internal, distribution_to_json(distribution)))
+            self.changes.add_param(trial_id, name, internal, distribution_to_json(distribution))
         return internal
 
     def drop_ahead(self, trial_id: int, names: Sequence[str] | None = None) -> None:
@@ -138,9 +138,8 @@ class StagedStorage(InMemoryStorage):
         if template_trial is None:
             self._get_trial(trial_id).datetime_start = self._datetime()
         if self._recording:
-            self.changes.new_trials[trial_id] = self.now
-            if template_trial is not None and template_trial.state is TrialState.WAITING:
-                self.changes.enqueued.add(trial_id)
+            waits = template_trial is not None and template_trial.state is TrialState.WAITING
+            self.changes.add_trial(trial_id, self.now, waits=waits)
         return trial_id
 
     def set_trial_param(
@@ -150,7 +149,7 @@ class StagedStorage(InMemoryStorage):
         if self._ahead_only:
             self._ahead.setdefault(trial_id, {})[param_name] = distribution
         elif self._recording:
-            self.changes.params.append((trial_id, param_name, param_value_internal, distribution_to_json(distribution)))
+            self.changes.add_param(trial_id, param_name, param_value_internal, distribution_to_json(distribution))
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         if state.is_finished():
@@ -161,12 +160,11 @@ class StagedStorage(InMemoryStorage):
         if changed and state is TrialState.RUNNING:
             trial.datetime_start = self._datetime()
             if self._recording:
-                self.changes.starts[trial_id] = self.now
+                self.changes.start_trial(trial_id, self.now)
         elif changed and state.is_finished():
             trial.datetime_complete = self._datetime()
             if self._recording:
-                ended = None if values is None else tuple(float(value) for value in values)
-                self.changes.ends[trial_id] = TrialEnd(state.name, ended, self.now)
+                self.changes.end_trial(trial_id, state.name, values, self.now)
         return changed
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
@@ -175,27 +173,27 @@ class StagedStorage(InMemoryStorage):
         self.check_trial_is_updatable(trial_id, trial.state)
         trial.intermediate_values[step] = intermediate_value
         if self._recording:
-            self.changes.values.append((trial_id, step, intermediate_value))
+            self.changes.add_value(trial_id, step, intermediate_value)
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_user_attr(trial_id, key, value)
         if self._recording:
-            self.changes.user_attrs[trial_id, key] = value
+            self.changes.set_user_attr(trial_id, key, value)
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         super().set_trial_system_attr(trial_id, key, value)
         if self._recording:
-            self.changes.system_attrs[trial_id, key] = value
+            self.changes.set_system_attr(trial_id, key, value)
 
     def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_user_attr(study_id, key, value)
         if self._recording:
-            self.changes.study_user_attrs[key] = value
+            self.changes.set_study_user_attr(key, value)
 
     def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
         super().set_study_system_attr(study_id, key, value)
         if self._recording:
-            self.changes.study_system_attrs[key] = value
+            self.changes.set_study_system_attr(key, value)
 
     def set_record(self, trial_id: int, key: str, value: Any | None) -> None:
         """Sets or, with ``None``, removes the record of a file: a system attribute that may change after the trial has
@@ -205,12 +203,12 @@ class StagedStorage(InMemoryStorage):
         if value is not None:
             trial.system_attrs[key] = value
         self._set_trial(trial_id, trial)
-        self.changes.records[trial_id, key] = value
+        self.changes.set_record(trial_id, key, value)
 
     def start_trial(self, trial_id: int) -> None:
         """Notes that the trial's first attempt has begun."""
         self._get_trial(trial_id).datetime_start = self._datetime()
-        self.changes.starts[trial_id] = self.now
+        self.changes.start_trial(trial_id, self.now)
 
     def create_study(self, name: str, directions: Sequence[str]) -> int:
         """Creates the study this is the storage of; nothing is staged, the database has it."""

@@ -12,6 +12,7 @@ from orchestrator.control.background_deleter import CheckpointBin
 from orchestrator.control.controller import Controller
 from orchestrator.control.metrics import ControlMetrics
 from orchestrator.control.rounds import Round
+from orchestrator.engine.inputs import EventReceived
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from orchestrator.messaging.dispatch import Dispatcher
@@ -195,12 +196,12 @@ def _engine(steps: int) -> tuple[int, float]:
     engine = StudyEngine(Snapshot(spec=spec, uid="bench", seed=1), 0.0)
     keepers = Keepers([row.token for row in sorted(engine.attempts, key=lambda row: row.trial)])
     for event in [*keepers.start(), *keepers.example(steps, 1.0)]:
-        engine.apply(event, 0.0)
+        engine.apply(EventReceived(event), 0.0)
     engine.take()
     events = keepers.epochs(range(1, steps + 1), 2.0)
     begun = time.perf_counter()
     for index, event in enumerate(events, 1):
-        engine.apply(event, 0.0)
+        engine.apply(EventReceived(event), 0.0)
         if index % BATCH == 0:
             engine.take()
     return len(events), time.perf_counter() - begun

@@ -260,9 +260,9 @@ def _replay(recording: Path, url: str) -> None:
     store = Store(database, lease)
 
     def sink(record: journal.Record, batch: Any) -> None:
-        if record.call == "open" and store.state(record.study) is None:
-            spec = journal.Spec.from_json(record.spec)
-            store.create(spec, record.at, uid=record.uid, seed=record.seed)
+        opened = record.input
+        if isinstance(opened, journal.Opened) and store.state(record.study) is None:
+            store.create(journal.Spec.from_json(opened.spec), record.at, uid=opened.uid, seed=opened.seed)
         store.commit({record.study: batch.changes})
 
     journal.replay(journal.read(recording), sink)

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.control import journal
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.journal import Journal, Record
+from orchestrator.control.journal import Journal, Opened, Record
 from orchestrator.engine.outputs import Batch
 from orchestrator.spec import Spec
 from tests.simulated.agenda import Agenda, at, valued
@@ -292,8 +292,8 @@ def test_runs_that_were_recorded_happen_again(tmp_path: Path) -> None:
     again: dict[str, Ledger] = {}
 
     def sink(record: Record, batch: Batch) -> None:
-        if record.call == "open":
-            again[record.study] = Ledger(Spec.from_json(record.spec), record.seed, record.uid)
+        if isinstance(record.input, Opened):
+            again[record.study] = Ledger(Spec.from_json(record.input.spec), record.input.seed, record.input.uid)
         again[record.study].commit(batch.changes)
 
     journal.replay(journal.read(tmp_path / "journal"), sink)

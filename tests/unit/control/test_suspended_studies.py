@@ -10,6 +10,16 @@ from typing import Any
 import pytest
 
 from orchestrator.control import controller
+from orchestrator.engine.inputs import (
+    AttemptLost,
+    EventReceived,
+    Input,
+    SlotsCounted,
+    StudyPaused,
+    TaskMissing,
+    TimePassed,
+    TrialEnqueued,
+)
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.progress_events import Progress, decode
 from orchestrator.notify.null_notifier import NullNotifier
@@ -112,6 +122,11 @@ def of_engine(engine: StudyEngine, *_: Any) -> bool:
     return engine.name == "bad"
 
 
+def given(*kinds: type[Input]) -> Callable[..., bool]:
+    """Whether the bad study is given an input of one of these kinds."""
+    return lambda engine, input, *_: engine.name == "bad" and isinstance(input, kinds)
+
+
 def kill_a_keeper(world: Simulation) -> None:
     go_on(world, lambda: any(slot.run and slot.run.job.study == "bad" for slot in world.slots))
     world.kill_keeper(next(slot.run for slot in world.slots if slot.run and slot.run.job.study == "bad"))
@@ -139,11 +154,13 @@ def lose_tasks(world: Simulation) -> None:
 CAUSES: dict[str, Callable[[], Fault]] = {
     "load": lambda: Fault(MemoryBooks, "load", lambda _, name: name == "bad"),
     "open": lambda: Fault(StudyEngine, "__init__", lambda _, snapshot, __: snapshot.spec.name == "bad"),
-    "fold": lambda: Fault(StudyEngine, "apply", of_engine, error=RecursionError("too deep")),
-    "lose": lambda: Fault(StudyEngine, "lose", of_engine, kill_a_keeper, KeyError("token")),
-    "resend": lambda: Fault(StudyEngine, "resend", of_engine, lose_tasks),
-    "count slots": lambda: Fault(StudyEngine, "count_slots", of_engine, error=ConnectionError("of the user's code")),
-    "timeout": lambda: Fault(StudyEngine, "tick", of_engine, let_time_pass),
+    "fold": lambda: Fault(StudyEngine, "apply", given(EventReceived), error=RecursionError("too deep")),
+    "lose": lambda: Fault(StudyEngine, "apply", given(AttemptLost), kill_a_keeper, KeyError("token")),
+    "resend": lambda: Fault(StudyEngine, "apply", given(TaskMissing), lose_tasks),
+    "count slots": lambda: Fault(
+        StudyEngine, "apply", given(SlotsCounted), error=ConnectionError("of the user's code")
+    ),
+    "timeout": lambda: Fault(StudyEngine, "apply", given(TimePassed), let_time_pass),
     "take": lambda: Fault(StudyEngine, "take", of_engine, error=StopIteration()),
     "commit": lambda: Fault(
         MemoryBooks,
@@ -168,9 +185,9 @@ CAUSES: dict[str, Callable[[], Fault]] = {
     "progress": lambda: Fault(StudyEngine, "progress", of_engine),
     "log": lambda: Fault(controller, "log_batch", lambda name, _: name == "bad"),
     "notify": lambda: Fault(NullNotifier, "owe", lambda _, owed: any(each.study == "bad" for each in list(owed))),
-    "pause": lambda: Fault(StudyEngine, "command", of_engine, lambda world: command(world, "pause")),
+    "pause": lambda: Fault(StudyEngine, "apply", given(StudyPaused), lambda world: command(world, "pause")),
     "enqueue": lambda: Fault(
-        StudyEngine, "enqueue", of_engine, lambda world: command(world, "enqueue", params={"x": 0.5})
+        StudyEngine, "apply", given(TrialEnqueued), lambda world: command(world, "enqueue", params={"x": 0.5})
     ),
     "sweep": lambda: Fault(Bins, "throw_study", lambda _, uid: uid == "uid-of-bad"),
 }

@@ -8,8 +8,9 @@ import pickle
 from random import Random
 from typing import Any
 
-from orchestrator.control import journal
-from orchestrator.control.journal import Record
+from orchestrator.control.journal import Opened, Record
+from orchestrator.engine import inputs
+from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch
 from orchestrator.engine.state import SOONEST
 from orchestrator.engine.study import StudyEngine
@@ -106,25 +107,24 @@ class World:
 
     # -- towards the engine ---------------------------------------------------------------------------------------
 
-    def feed(self, call: str, **fields: Any) -> None:
+    def feed(self, input: Input) -> None:
         """Puts one input into the engine and, unless ``hold`` is set, commits what comes of it."""
         self.at += 1.0
-        record = Record(study=self.engine.name, call=call, at=self.at, **fields)
-        self.records.append(record)
-        journal.feed(self.engine, record)
+        self.records.append(Record(self.engine.name, self.at, input))
+        self.engine.apply(input, self.at)
         if (question := self.engine.take_question()) is not None:
             # Over the pipe as it would be: nothing may be shared with the other process.
             answer = pickle.loads(pickle.dumps(self.judge.answer(pickle.loads(pickle.dumps(question)))))
-            self.feed("answer", answer=answer)
+            self.feed(inputs.PrunerAnswered(answer))
         elif not self.hold:
             self.commit()
 
     def deliver(self, event: Event) -> None:
-        self.feed("apply", event=event)
+        self.feed(inputs.EventReceived(event))
 
     def extend(self, spec: Spec) -> None:
         self.ledger.spec = spec
-        self.feed("extend", spec=spec.to_json())
+        self.feed(inputs.SpecChanged(spec.to_json()))
 
     def commit(self) -> Batch:
         """Commits, then acts."""
@@ -143,9 +143,9 @@ class World:
     def count(self) -> None:
         """Tells the engine how many slots there are, if that is news to it."""
         if self.engine.trials.promotes and self.engine.slots != len(self.slots):
-            record = Record(study=self.engine.name, call="count_slots", at=self.at, slots=len(self.slots))
-            self.records.append(record)
-            journal.feed(self.engine, record)
+            counted = inputs.SlotsCounted(len(self.slots))
+            self.records.append(Record(self.engine.name, self.at, counted))
+            self.engine.apply(counted, self.at)
             if not self.hold:
                 self._commit()
 
@@ -254,7 +254,7 @@ class World:
         """The control plane takes the run for lost; its slot is gone unless it is ``still_there``."""
         if not still_there:
             self.vacate(run)
-        self.feed("lose", token=run.job.token, text="no sign of life")
+        self.feed(inputs.AttemptLost(run.job.token, "no sign of life"))
 
     def vacate(self, run: Run) -> None:
         """The slot of ``run`` is free."""
@@ -281,11 +281,21 @@ class World:
         return self.ledger.counts()
 
     @property
+    def events(self) -> list[Event]:
+        """All events that were delivered, in order."""
+        heard = [record.input for record in self.records]
+        return [input.event for input in heard if isinstance(input, inputs.EventReceived)]
+
+    def opening(self, spec: Spec, *, answered: bool = False) -> Record:
+        """The record of how this world began, with ``spec``."""
+        opened = Opened(spec.to_json(), self.ledger.uid, self.ledger.seed, answered)
+        return Record(spec.name, 1_700_000_000.0, opened)
+
+    @property
     def epochs(self) -> list[tuple[int, int]]:
         """All (trial, step) that were ever reported, in order."""
-        events = [record.event for record in self.records if record.event]
         trial_of = {run.job.token: run.job.trial for run in self.runs}
-        return [(trial_of[event.token], event.body.step) for event in events if isinstance(event.body, Epoch)]
+        return [(trial_of[event.token], event.body.step) for event in self.events if isinstance(event.body, Epoch)]
 
     def values(self, number: int) -> list[float]:
         return list(self.ledger.trials[number].steps.values())

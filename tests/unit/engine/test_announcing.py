@@ -10,6 +10,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import broken
 
+from orchestrator.engine import inputs
 from orchestrator.model.changeset import NoteRow
 from tasks.contract import Finished
 
@@ -100,7 +101,7 @@ def test_only_what_is_wanted_is_told() -> None:
 def test_a_search_that_a_person_stops_has_ended() -> None:
     world = World(make_spec(notify={"url": URL}), returning(*map(float, range(6))))
     world.turn(world.slots[0])
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     (body,) = bodies(world)
     assert (body["event"], body["state"], body["reason"]) == ("finished", "stopped", "stopped by a person")
 

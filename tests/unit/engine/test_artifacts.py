@@ -9,6 +9,7 @@ import optuna
 import pytest
 from driver import Course, Talk, World, make_spec
 
+from orchestrator.engine import inputs
 from orchestrator.engine.artifacts import KEPT, RECORD
 from tasks.contract import Artifact, ArtifactRef, Attribute, Epoch, Failed, Finished, Paused, Stopped
 from tests.simulated.course import Run
@@ -176,7 +177,7 @@ def test_what_comes_after_the_verdict_is_kept(keep_models: int | None) -> None:
     world = World(make_spec(trials=2, keep_models=keep_models, pruner=MEDIAN), modelling(by_order))
     world.slots[0].run = None
     run = world.until(Epoch)
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     assert world.state == "stopped"
     world.deliver(run.event(Artifact(ref=run.course.ref("late.pt"))))
     world.deliver(run.event(Artifact(ref=run.course.ref("late.txt", "file"))))

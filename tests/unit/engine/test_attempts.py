@@ -9,6 +9,7 @@ import pytest
 from driver import Run, World, make_spec
 from programs import silent
 
+from orchestrator.engine import inputs
 from orchestrator.engine.attempts import Attempts
 from tasks.contract import Epoch, Event, Failed, Finished, Released, Revoked, Started, Stopped, Verdict
 
@@ -135,15 +136,15 @@ def test_a_loss_that_comes_too_late_is_none() -> None:
     world = World(make_spec(trials=2))
     run = world.until(Finished)
     before = world.ledger.rows()
-    world.feed("lose", token=run.job.token, text="late")
-    world.feed("lose", token=world.queue[0].token, text="not even started")
+    world.feed(inputs.AttemptLost(run.job.token, "late"))
+    world.feed(inputs.AttemptLost(world.queue[0].token, "not even started"))
     assert world.ledger.rows() == before
 
 
 def test_losing_a_runner_that_was_told_to_stop_ends_only_its_attempt() -> None:
     world = World(make_spec(trials=1))
     run = world.until(Epoch)
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     world.lose(run)
     assert world.ledger.attempts[run.job.token].state == "lost"
     assert len(world.ledger.attempts_of(0)) == 1
@@ -212,10 +213,10 @@ def test_a_revoke_of_a_finished_trial_is_none() -> None:
 def test_a_task_that_got_lost_is_sent_again_as_it_is() -> None:
     world = World(make_spec(trials=2))
     job = world.queue.pop(0)
-    world.feed("resend", token=job.token)
+    world.feed(inputs.TaskMissing(job.token))
     assert world.queue == [msgspec.structs.replace(job, again=True)], "and says so"
     run = world.until(Started)
-    world.feed("resend", token=run.job.token)
+    world.feed(inputs.TaskMissing(run.job.token))
     assert run.job.token not in [each.token for each in world.queue], "it has started"
 
 
@@ -224,7 +225,7 @@ def test_a_task_that_is_delivered_twice_binds_nobody_after_the_verdict(ends: str
     world = World(make_spec(trials=1), slots=2)
     run = world.until(Epoch)
     if ends == "stop":
-        world.feed("stop")
+        world.feed(inputs.StudyStopped())
     else:
         world.deliver(Event(token=run.job.token, runner="", seq=0, body=Revoked(running=True)))
     free = next(slot for slot in world.slots if slot.run is None)
@@ -248,8 +249,8 @@ def test_a_task_that_starts_when_its_verdict_is_out_is_bound_and_obeys() -> None
 def test_the_first_verdict_stays() -> None:
     attempts = Attempts("uid")
     row = attempts.create(0, 1.0)
-    assert attempts.condemn(row, "pruned", 3, 2.0)
-    assert not attempts.condemn(row, "stopped", None, 3.0)
+    assert attempts.set_verdict(row, "pruned", 3, 2.0)
+    assert not attempts.set_verdict(row, "stopped", None, 3.0)
     assert attempts.confirmation(row.token).verdict == Verdict(cause="pruned", step=3)
 
 

@@ -19,7 +19,7 @@ TPE = {"name": "tpe", "n_startup_trials": 2}
 
 
 def study(world: World) -> optuna.Study:
-    return world.engine.trials.asker.study
+    return world.engine.trials.sampler.study
 
 
 def seen_with(world: World, trial: int) -> set[int]:

@@ -8,6 +8,7 @@ import pytest
 from driver import World, make_spec
 from programs import noisy, silent
 
+from orchestrator.engine import inputs
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.progress_events import TakenUp
@@ -130,7 +131,7 @@ def test_a_trial_that_was_asked_for_after_the_end_is_not_waited_for(more: list[s
     if more == ["extend"]:
         world.extend(make_spec(trials=4))
     else:
-        world.feed(more[0], **({"params": {"x": 0.5}} if more == ["enqueue"] else {"trial": 0}))
+        world.feed(inputs.TrialEnqueued({"x": 0.5}) if more == ["enqueue"] else inputs.TrialRetried(0))
     assert taken_up(world) == [(2,)]
     world.run()
     assert (world.state, world.counts) == ("finished", {"COMPLETE": 4})

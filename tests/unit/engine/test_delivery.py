@@ -21,7 +21,7 @@ def settled(world: World) -> str:
 def test_any_part_of_the_stream_can_be_replayed(part: slice) -> None:
     pruner = {"name": "asha", "min_resource": 1, "reduction_factor": 2}
     world = World(make_spec(pruner=pruner), noisy, slots=2).run()
-    events = [record.event for record in world.records if record.event]
+    events = world.events
     before = settled(world)
     for event in events[part]:
         world.deliver(event)

@@ -11,6 +11,8 @@ import pytest
 from driver import Course, Objective, Talk, World, make_spec
 from programs import broken, silent
 
+from orchestrator.engine import inputs
+from orchestrator.engine.inputs import Input
 from orchestrator.sampling import trial_sampler
 from tasks.contract import Epoch, Failed, Started, StudyStop
 
@@ -136,14 +138,14 @@ def test_a_larger_budget_revokes_an_earlier_study_stop(rebuild: bool) -> None:
 def test_pause_sends_nothing_and_resume_goes_on() -> None:
     world = World(make_spec(trials=5, lookahead=2), slots=1)
     world.until(Epoch)
-    world.feed("pause")
+    world.feed(inputs.StudyPaused())
     world.run()
     assert world.state == "paused"
     paused = len(world.ledger.trials)
     world.step()
     assert len(world.ledger.trials) == paused < 5
     assert not world.queue
-    world.feed("resume")
+    world.feed(inputs.StudyResumed())
     assert world.queue
     world.run()
     assert (world.state, world.counts) == ("finished", {"COMPLETE": 5})
@@ -152,21 +154,21 @@ def test_pause_sends_nothing_and_resume_goes_on() -> None:
 def test_a_trial_that_dies_during_a_pause_waits_for_its_end() -> None:
     world = World(make_spec(trials=1))
     run = world.until(Epoch)
-    world.feed("pause")
+    world.feed(inputs.StudyPaused())
     world.leave(run, Failed(cause="died", error="TrainingProcessDied", message="signal 9"))
     assert not world.queue
     assert world.ledger.attempts_of(0)[1].state == "queued"
-    world.feed("resume")
+    world.feed(inputs.StudyResumed())
     world.run()
     assert world.counts == {"COMPLETE": 1}
 
 
 def test_an_engine_started_while_paused_stays_so() -> None:
     world = World(make_spec(trials=3))
-    world.feed("pause")
+    world.feed(inputs.StudyPaused())
     world.rebuild()
     assert world.engine.state == "paused"
-    world.feed("resume")
+    world.feed(inputs.StudyResumed())
     world.run()
     assert world.counts == {"COMPLETE": 3}
 
@@ -174,7 +176,7 @@ def test_an_engine_started_while_paused_stays_so() -> None:
 def test_stop_ends_every_trial() -> None:
     world = World(make_spec(trials=9, lookahead=2, parallel=2), slots=2)
     runs = [world.until(Epoch, slot) for slot in list(world.slots)]
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     assert (world.state, world.ledger.reason) == ("stopped", "stopped by a person")
     assert set(world.counts) == {"FAIL"}
     causes = [json.loads(row.user_attrs["failure"])["cause"] for row in world.ledger.trials.values()]
@@ -184,18 +186,18 @@ def test_stop_ends_every_trial() -> None:
     assert {row.state for row in world.ledger.attempts.values()} == {"done"}
 
 
-@pytest.mark.parametrize("operation", ["pause", "resume", "stop"])
-def test_a_study_that_has_ended_takes_no_commands(operation: str) -> None:
+@pytest.mark.parametrize("command", [inputs.StudyPaused(), inputs.StudyResumed(), inputs.StudyStopped()])
+def test_a_study_that_has_ended_takes_no_commands(command: Input) -> None:
     world = World(make_spec(trials=1)).run()
     before = world.ledger.rows()
-    world.feed(operation)
+    world.feed(command)
     assert world.ledger.rows() == before
 
 
 def test_a_stopped_study_goes_on_with_a_larger_budget() -> None:
     world = World(make_spec(trials=4))
     world.until(Epoch)
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     world.run()
     gone = len(world.ledger.trials)
     world.extend(make_spec(trials=6))

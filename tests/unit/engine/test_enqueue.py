@@ -11,6 +11,7 @@ from driver import World, learning, make_spec
 from programs import LADDER, conditional, number, saving
 
 from orchestrator.common.errors import BadInput
+from orchestrator.engine import inputs
 from orchestrator.spec.configuration import check_configuration, check_structured, read_configuration
 from tasks.contract import StudyStop
 
@@ -40,7 +41,7 @@ def test_what_is_enqueued_on_the_way_is_next_and_adds_to_the_budget(steps: int, 
     for _ in range(steps):
         world.step()
     before = len(world.sent)
-    world.feed("enqueue", params=GOOD)
+    world.feed(inputs.TrialEnqueued(GOOD))
     (job,) = world.sent[before:]
     assert world.queue[0] is job, "it goes before what was sampled ahead"
     world.run()
@@ -53,7 +54,7 @@ def test_what_is_enqueued_on_the_way_is_next_and_adds_to_the_budget(steps: int, 
 def test_a_study_that_was_finished_goes_on_for_it() -> None:
     world = World(make_spec(trials=2), learning).run()
     world.rebuild()
-    world.feed("enqueue", params=GOOD)
+    world.feed(inputs.TrialEnqueued(GOOD))
     world.run()
     assert (world.state, world.counts) == ("finished", {"COMPLETE": 3})
 
@@ -62,8 +63,8 @@ def test_a_study_that_was_finished_goes_on_for_it() -> None:
 def test_a_study_that_was_stopped_keeps_it(rebuild: bool) -> None:
     world = World(make_spec(trials=4), learning, rebuild=rebuild)
     world.step()
-    world.feed("stop")
-    world.feed("enqueue", params=GOOD)
+    world.feed(inputs.StudyStopped())
+    world.feed(inputs.TrialEnqueued(GOOD))
     world.run()
     assert world.state == "stopped"
     assert "WAITING" in world.counts
@@ -78,8 +79,8 @@ def test_a_study_that_was_stopped_keeps_it(rebuild: bool) -> None:
 def test_one_that_waits_while_the_objective_ends_the_study_does_not_hold_it_up(rebuild: bool) -> None:
     world = World(make_spec(trials=4), learning, rebuild=rebuild)
     world.step()
-    world.feed("pause")
-    world.feed("enqueue", params=GOOD)
+    world.feed(inputs.StudyPaused())
+    world.feed(inputs.TrialEnqueued(GOOD))
     run = next(slot.run for slot in world.slots if slot.run)
     world.deliver(run.event(StudyStop()))
     world.run()
@@ -98,7 +99,7 @@ def test_part_of_a_configuration_is_fixed_and_the_rest_is_sampled() -> None:
 def test_a_lost_attempt_is_made_again_with_the_same_values() -> None:
     world = World(make_spec(trials=2, enqueue=[GOOD]), learning)
     world.step()
-    world.feed("lose", token=world.sent[0].token, text="no sign of life")
+    world.feed(inputs.AttemptLost(world.sent[0].token, "no sign of life"))
     world.run()
     assert drawn(world)[0] == 0.75
     assert len(world.ledger.attempts_of(0)) == 2
@@ -118,7 +119,7 @@ def test_a_value_that_its_parameter_cannot_have_fails_one_trial_and_not_the_stud
     world = World(make_spec(trials=6, space=None), conditional, 2, rebuild=rebuild)
     while world.counts.get("COMPLETE", 0) < 3:
         world.step()
-    world.feed("enqueue", params=wrong)
+    world.feed(inputs.TrialEnqueued(wrong))
     world.run()
     assert (world.state, world.counts) == ("finished", {"COMPLETE": 6, "FAIL": 1})
     (failed,) = [row for row in world.ledger.trials.values() if row.state == "FAIL"]
@@ -129,7 +130,7 @@ def test_a_number_beyond_the_range_is_tried_as_it_is() -> None:
     world = World(make_spec(trials=6, space=None), conditional)
     while world.counts.get("COMPLETE", 0) < 3:
         world.step()
-    world.feed("enqueue", params={"rate": 5.0})
+    world.feed(inputs.TrialEnqueued({"rate": 5.0}))
     world.run()
     assert world.counts == {"COMPLETE": 7}
     assert 5.0 in [trial.params["rate"] for trial in world.ledger.snapshot().trials]
@@ -146,7 +147,7 @@ def test_a_choice_that_is_a_list_is_enqueued(rebuild: bool) -> None:
     trials = world.engine.trials
     number = trials.enqueue(params, extra=True)
     assert trials.ask() == number
-    assert trials.asker.suggest(number, "layers", optuna.distributions.distribution_to_json(kind)) == 1.0
+    assert trials.sampler.suggest(number, "layers", optuna.distributions.distribution_to_json(kind)) == 1.0
 
 
 def test_a_list_is_refused_where_the_parameter_has_been_a_number() -> None:

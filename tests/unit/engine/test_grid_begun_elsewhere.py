@@ -12,6 +12,7 @@ import pytest
 from driver import World, make_spec
 from optuna.trial import FrozenTrial, TrialState
 
+from orchestrator.engine import inputs
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from orchestrator.spec import Spec
@@ -62,12 +63,12 @@ def asked(trials: list[FrozenTrial], *, rebuild: bool = False) -> list[FrozenTri
     for _ in range(CELLS):
         for row in engine.attempts.in_state("sent"):
             engine.trials.complete(row.trial, [0.0], 1.0)
-            engine._core.close(row, "finished", 1.0)
+            engine.end_attempt(row, "finished", 1.0)
         if rebuild:
             found = engine.storage.get_all_trials(0, deepcopy=True)
             engine = StudyEngine(Snapshot(spec=search(), uid="u", seed=3, trials=found), 1.0)
         else:
-            engine.tick(1.0)
+            engine.apply(inputs.TimePassed(), 1.0)
     return engine.storage.get_all_trials(0)
 
 
@@ -105,8 +106,8 @@ def test_a_trial_that_failed_before_it_had_asked_has_tried_nothing() -> None:
     for _ in range(CELLS + 9):
         for row in engine.attempts.in_state("sent"):
             engine.trials.complete(row.trial, [0.0], 1.0)
-            engine._core.close(row, "finished", 1.0)
-        engine.tick(1.0)
+            engine.end_attempt(row, "finished", 1.0)
+        engine.apply(inputs.TimePassed(), 1.0)
     complete = engine.storage.get_all_trials(0, states=(TrialState.COMPLETE,))
     assert sorted(cell(trial.params) for trial in complete) == sorted(every())
 

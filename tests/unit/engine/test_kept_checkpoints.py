@@ -6,6 +6,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import LADDER, number, reach, saving
 
+from orchestrator.engine import inputs
 from orchestrator.model.changeset import CheckpointRow
 from tasks.contract import Checkpoint, CheckpointRef, Epoch, Failed, Finished, Stopped
 from tests.simulated.course import Run
@@ -171,7 +172,7 @@ def test_the_end_of_a_trial_deletes_what_it_had(operation: str) -> None:
     world = World(make_spec(trials=2), saving(epochs=4))
     run = reach(world, 0, Checkpoint, 2)
     if operation == "stop":
-        world.feed("stop")
+        world.feed(inputs.StudyStopped())
     else:
         body = Finished(values=(1.0,)) if operation == "finish" else Failed(cause="value", error="E", message="m")
         world.leave(run, body)

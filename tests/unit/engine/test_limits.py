@@ -10,6 +10,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 from programs import number, saving
 
+from orchestrator.engine import inputs
 from tasks.contract import Epoch, Finished, Started
 
 TRIALS = 20
@@ -104,10 +105,10 @@ def test_a_timeout_begins_with_the_first_trial_and_ends_the_search_without_any_e
     world.until(Started)
     deadline = world.at + 100
     assert world.engine.deadline == deadline
-    world.feed("tick")
+    world.feed(inputs.TimePassed())
     assert world.state == "running"
     world.at = deadline
-    world.feed("tick")
+    world.feed(inputs.TimePassed())
     assert (world.state, world.engine.deadline) == ("ending", None)
     world.run()
     assert (world.state, world.ledger.reason) == ("finished", "timeout is reached: 100 s since the first trial began")
@@ -117,13 +118,13 @@ def test_a_timeout_begins_with_the_first_trial_and_ends_the_search_without_any_e
 def test_a_paused_search_whose_timeout_is_over_ends_when_it_is_resumed() -> None:
     world = search(scoring(1.0), timeout=100)
     world.until(Started)
-    world.feed("pause")
+    world.feed(inputs.StudyPaused())
     world.run()
     assert (world.state, world.engine.deadline) == ("paused", None)
     world.at += 200
-    world.feed("tick")
+    world.feed(inputs.TimePassed())
     assert world.state == "paused"
-    world.feed("resume")
+    world.feed(inputs.StudyResumed())
     assert world.state == "finished"
 
 
@@ -142,7 +143,7 @@ def test_a_raised_limit_takes_the_search_up_again(rebuild: bool) -> None:
 
 def test_an_enqueued_trial_waits_for_a_higher_limit() -> None:
     world = search(scoring(3.0, 2.0, 1.0), target=2.0).run()
-    world.feed("enqueue", params={"x": 0.5})
+    world.feed(inputs.TrialEnqueued({"x": 0.5}))
     world.run()
     assert world.state == "finished"
     assert world.ledger.trials[3].state == "WAITING"

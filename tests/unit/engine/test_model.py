@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from orchestrator.engine import inputs
+from orchestrator.engine.inputs import Input
 from orchestrator.model.lifecycle import LIVE, AttemptState
 from tasks.contract import Body, Epoch, Event, Failed, Released, Revoked
 
@@ -122,7 +124,7 @@ class Fleet(RuleBasedStateMachine):
             for run in self.world.runs:
                 if run.runner == row.runner and not still_there:
                     self.world.vacate(run)
-            self.world.feed("lose", token=row.token, text="no sign of life")
+            self.world.feed(inputs.AttemptLost(row.token, "no sign of life"))
 
     @rule(pick=anything, place=anything)
     def deliver_a_task_twice(self, pick: int, place: int) -> None:
@@ -139,7 +141,7 @@ class Fleet(RuleBasedStateMachine):
     def find_a_task_lost(self, pick: int) -> None:
         missing = self.missing()
         if missing:
-            self.world.feed("resend", token=missing[pick % len(missing)])
+            self.world.feed(inputs.TaskMissing(missing[pick % len(missing)]))
 
     @rule(pick=anything, running=st.booleans())
     def revoke(self, pick: int, running: bool) -> None:
@@ -193,11 +195,11 @@ class Fleet(RuleBasedStateMachine):
     @rule(slots=st.integers(0, 4))
     def miscount(self, slots: int) -> None:
         """Slots are heard of late, and thought to be there still when they are gone."""
-        self.world.feed("count_slots", slots=slots)
+        self.world.feed(inputs.SlotsCounted(slots))
 
-    @rule(operation=st.sampled_from(["pause", "resume"]))
-    def command(self, operation: str) -> None:
-        self.world.feed(operation)
+    @rule(command=st.sampled_from([inputs.StudyPaused(), inputs.StudyResumed()]))
+    def command(self, command: Input) -> None:
+        self.world.feed(command)
 
     # -- what holds -----------------------------------------------------------------------------------------------
 
@@ -279,12 +281,12 @@ class Fleet(RuleBasedStateMachine):
         self.take_in_everything()
         self.commit()
         for token in self.missing():
-            self.world.feed("resend", token=token)
+            self.world.feed(inputs.TaskMissing(token))
             active = True
         present = {slot.run.runner for slot in self.world.slots if slot.run}
         for row in self.world.engine.attempts.in_state(*BOUND):
             if row.runner not in present:
-                self.world.feed("lose", token=row.token, text="gone")
+                self.world.feed(inputs.AttemptLost(row.token, "gone"))
                 active = True
         self.commit()
         return active or len(self.world.sent) > sent

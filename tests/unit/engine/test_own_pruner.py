@@ -11,7 +11,8 @@ from optuna.trial import FrozenTrial
 from programs import conditional, noisy
 
 from orchestrator.control import journal
-from orchestrator.control.journal import Journal, Record
+from orchestrator.control.journal import Journal
+from orchestrator.engine import inputs
 from orchestrator.pruning.base import RuleFailed
 from orchestrator.sampling.remote_pruner import Answer
 from tasks.contract import Epoch, Failed
@@ -91,18 +92,13 @@ def test_a_recording_without_answers_asks_again(tmp_path: Path, monkeypatch: pyt
 def replayed(world: World, path: Path, *, answered: bool, monkeypatch: pytest.MonkeyPatch) -> Ledger:
     book = Journal(path)
     spec = world.ledger.spec
-    ledger = world.ledger
-    uid, seed = ledger.uid, ledger.seed
-    opening = Record(
-        study=spec.name, call="open", at=1_700_000_000.0, spec=spec.to_json(), uid=uid, seed=seed, answered=answered
-    )
-    for record in [opening, *world.records]:
-        if answered or record.call != "answer":
+    for record in [world.opening(spec, answered=answered), *world.records]:
+        if answered or not isinstance(record.input, inputs.PrunerAnswered):
             book.write(record)
     book.close()
     if answered:
         monkeypatch.setattr(own_pruners.Watching, "prune", None)
-    found = Ledger(spec, seed, uid)
+    found = Ledger(spec, world.ledger.seed, world.ledger.uid)
     journal.replay(journal.read(path), lambda _, batch: found.commit(batch.changes, batch.discards))
     return found
 
@@ -113,20 +109,20 @@ def test_nothing_else_is_put_in_or_handed_out_before_the_answer() -> None:
     engine = world.engine
     assert not engine.waits
     assert engine.take_question() is None
-    engine.apply(run.event(Epoch(step=7, value=1.0)), world.at)
+    engine.apply(inputs.EventReceived(run.event(Epoch(step=7, value=1.0))), world.at)
     assert engine.waits
     question = engine.take_question()
     assert question is not None
     assert question.trial == run.job.trial
     assert engine.take_question() is None
-    engine.answer(world.judge.answer(question), world.at)
+    engine.apply(inputs.PrunerAnswered(world.judge.answer(question)), world.at)
     assert not engine.waits
 
 
 @pytest.mark.parametrize("table", [WATCHING, {"name": "none"}])
 def test_an_answer_that_was_not_asked_for_is_refused(table: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="an answer to"):
-        World(spec_of(pruner=table), noisy).engine.answer(Answer(), 1.0)
+        World(spec_of(pruner=table), noisy).engine.apply(inputs.PrunerAnswered(Answer()), 1.0)
 
 
 def test_one_that_raises_says_so_in_one_line() -> None:

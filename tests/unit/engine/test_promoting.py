@@ -12,6 +12,7 @@ from driver import Course, Objective, Talk, World, make_spec
 from programs import LADDER, PROMOTION, SYNC, mixed, number, saving
 from reference import follow
 
+from orchestrator.engine import inputs
 from tasks.contract import Epoch, Finished
 from tests.simulated.ledger import Ledger, TrialRow
 
@@ -164,7 +165,7 @@ def test_a_count_that_falls_stops_nobody() -> None:
     for slot in list(world.slots):
         world.until(Epoch, slot)
     running = [slot.run for slot in world.slots if slot.run]
-    world.feed("count_slots", slots=1)
+    world.feed(inputs.SlotsCounted(1))
     assert len(running) == 3
     assert not world.revoked
     assert len([row for row in world.ledger.attempts.values() if row.state in BUSY]) == 3

@@ -9,6 +9,7 @@ from driver import Course, Talk, World, make_spec
 from programs import LADDER, PROMOTION, SYNC, broken, number, reach, saving
 from reference import follow
 
+from orchestrator.engine import inputs
 from orchestrator.model.lifecycle import LIVE
 from tasks.contract import Epoch, Failed, StudyStop
 
@@ -16,12 +17,12 @@ from tasks.contract import Epoch, Failed, StudyStop
 def test_pause_promotes_nobody_until_resume() -> None:
     world = World(make_spec(**LADDER), saving(number))
     reach(world, 2, Epoch, 1)
-    world.feed("pause")
+    world.feed(inputs.StudyPaused())
     world.run()
     assert world.state == "paused"
     assert {row.state for row in world.ledger.attempts.values()} == {"paused"}
     assert not world.ledger.decisions
-    world.feed("resume")
+    world.feed(inputs.StudyResumed())
     assert [(row.trial, row.action) for row in world.ledger.decisions.values()] == [(0, "promote")]
     world.run()
     assert world.counts == {"COMPLETE": 1, "PRUNED": 26}
@@ -34,9 +35,9 @@ def test_stop_ends_paused_trials_where_they_are(paused_first: bool) -> None:
     waiting = sorted(world.engine.trials.paused)
     assert waiting
     if paused_first:
-        world.feed("pause")
+        world.feed(inputs.StudyPaused())
         world.rebuild()
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     assert world.ledger.state == "stopped"
     assert {n: row.state for n, row in world.ledger.trials.items()} == {0: "FAIL"} | dict.fromkeys(waiting, "PRUNED")
     assert all([row.action for row in world.ledger.of(n)][-1] == "end" for n in waiting)
@@ -64,7 +65,7 @@ def test_study_stop_lets_slices_end_and_promotes_nobody() -> None:
 def test_a_study_stop_after_the_end_changes_nothing() -> None:
     world = World(make_spec(**LADDER), saving(number))
     run = world.until(Epoch)
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     world.deliver(run.event(StudyStop()))
     assert (world.state, world.ledger.reason) == ("stopped", "stopped by a person")
     assert world.engine.counts["late"] == 1

@@ -12,6 +12,7 @@ from programs import LADDER, PROMOTION, RESTART, SYNC, conditional, mixed, numbe
 
 from orchestrator.control import journal
 from orchestrator.control.journal import Record
+from orchestrator.engine import inputs
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.lifecycle import LIVE
 from tasks.contract import Checkpoint, Epoch, Failed, Paused, Released, Slice, Started
@@ -109,13 +110,13 @@ def eventful(**changes: Any) -> World:
     world.leave(world.until(Epoch), DIED)
     world.lose(world.until(Checkpoint), still_there=True)
     world.until(Paused)
-    world.feed("pause")
+    world.feed(inputs.StudyPaused())
     world.resize(1)
     world.until(Paused)
-    world.feed("resume")
+    world.feed(inputs.StudyResumed())
     world.resize(4)
     missing = world.queue.pop(0)
-    world.feed("resend", token=missing.token)
+    world.feed(inputs.TaskMissing(missing.token))
     world.until(Paused)
     world.extend(make_spec(**LADDER | changes | {"trials": 30}))
     return world.run()
@@ -125,14 +126,7 @@ def eventful(**changes: Any) -> World:
 def test_a_recording_of_it_gives_the_same_batches_and_rows(pruner: dict[str, Any]) -> None:
     world = eventful(pruner=pruner)
     assert world.state == "finished"
-    opening = Record(
-        study="search",
-        call="open",
-        at=1_700_000_000.0,
-        spec=make_spec(**LADDER | {"pruner": pruner}).to_json(),
-        uid=world.ledger.uid,
-        seed=world.ledger.seed,
-    )
+    opening = world.opening(make_spec(**LADDER | {"pruner": pruner}))
     batches: list[str] = []
     ledger = Ledger(world.ledger.spec, world.ledger.seed)
 
@@ -219,8 +213,8 @@ def test_a_task_that_is_about_to_be_sent_is_not_sent_again() -> None:
     world.hold = True
     world.resize(2)
     token = next(row.token for row in world.engine.attempts.in_state(*LIVE) if row.trial == 1)
-    world.feed("resend", token=token)
+    world.feed(inputs.TaskMissing(token))
     assert [send.job.trial for send in world.commit().sends] == [1]
-    world.feed("resend", token=token)
+    world.feed(inputs.TaskMissing(token))
     assert [send.job.trial for send in world.commit().sends] == [1]
     world.until(Started)

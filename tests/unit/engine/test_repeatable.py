@@ -9,7 +9,6 @@ import pytest
 from driver import Objective, World, learning, make_spec
 from programs import conditional, finite, noisy, two_values
 
-from orchestrator.control import journal
 from orchestrator.engine.study import StudyEngine
 from tests.simulated.ledger import Ledger
 
@@ -88,7 +87,7 @@ def test_batch_boundaries_change_nothing(search: Callable[..., World], size: int
     ledger = Ledger(world.ledger.spec, world.ledger.seed)
     engine = StudyEngine(ledger.snapshot(), 1_700_000_000.0)
     for index, record in enumerate(world.records, 1):
-        journal.feed(engine, record)
+        engine.apply(record.input, record.at)
         if index % size == 0:
             ledger.commit(engine.take().changes)
     ledger.commit(engine.take().changes)

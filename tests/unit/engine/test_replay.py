@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
 from driver import World, make_spec
 from programs import conditional, noisy
 
 from orchestrator.control import journal
-from orchestrator.control.journal import Journal, Record
+from orchestrator.control.journal import Journal, Opened, Record
+from orchestrator.engine import inputs
+from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch
 from orchestrator.spec import Spec
 from tasks.contract import Epoch, Failed, Started
@@ -24,19 +28,21 @@ SEARCH: dict[str, Any] = {
     "space": None,
 }
 
+RECORDED = Path(__file__).parent / "recorded"
+"""Three searches: their inputs as an earlier version recorded them, and the rows that came of it."""
+
 
 def eventful(**changes: Any) -> World:
     """A search in which something of everything happens."""
     world = World(make_spec(**SEARCH | changes), conditional, slots=3, shuffle=2)
     world.leave(world.until(Epoch), Failed(cause="died", error="TrainingProcessDied", message="signal 9"))
     world.lose(world.until(Epoch), still_there=True)
-    world.feed("pause")
-    for record in world.records[3:7]:
-        if record.event:
-            world.deliver(record.event)
-    world.feed("resume")
+    world.feed(inputs.StudyPaused())
+    for event in world.events[3:7]:
+        world.deliver(event)
+    world.feed(inputs.StudyResumed())
     missing = world.queue.pop(0)
-    world.feed("resend", token=missing.token)
+    world.feed(inputs.TaskMissing(missing.token))
     world.until(Started)
     world.extend(make_spec(**SEARCH | changes | {"trials": 11}))
     return world.run()
@@ -47,16 +53,9 @@ def text(batch: Batch) -> str:
     return repr(asdict(batch))
 
 
-def opening(world: World, spec: Spec) -> Record:
-    ledger = world.ledger
-    return Record(
-        study=spec.name, call="open", at=1_700_000_000.0, spec=spec.to_json(), uid=ledger.uid, seed=ledger.seed
-    )
-
-
 def written(world: World, path: Path) -> Path:
     book = Journal(path)
-    for record in [opening(world, make_spec(**SEARCH)), *world.records]:
+    for record in [world.opening(make_spec(**SEARCH)), *world.records]:
         book.write(record)
     book.close()
     return path
@@ -88,7 +87,7 @@ def test_two_studies_in_one_recording_do_not_touch_each_other(tmp_path: Path) ->
     worlds = [World(make_spec(name=name, pruner=SEARCH["pruner"]), noisy).run() for name in ("a", "b")]
     book = Journal(tmp_path / "journal")
     for world, name in zip(worlds, ("a", "b"), strict=True):
-        book.write(opening(world, make_spec(name=name, pruner=SEARCH["pruner"])))
+        book.write(world.opening(make_spec(name=name, pruner=SEARCH["pruner"])))
     for pair in zip(*(world.records for world in worlds), strict=False):
         for record in pair:
             book.write(record)
@@ -114,21 +113,55 @@ def test_a_recording_that_was_cut_off_ends_with_its_last_whole_record(tmp_path: 
 
 @pytest.mark.parametrize("left", [1, 2, 3, 4, 5, 20])
 def test_a_recording_goes_on_after_a_crash_in_the_middle_of_a_record(tmp_path: Path, left: int) -> None:
-    record = Record(study="s", call="pause", at=1.0)
+    pause = Record("s", 1.0, inputs.StudyPaused())
     path = tmp_path / "journal"
-    for call in ("pause", "resume"):
+    for record in (pause, Record("s", 1.0, inputs.StudyResumed())):
         book = Journal(path)
-        book.write(Record(study="s", call=call, at=1.0))
+        book.write(record)
         book.close()
         with path.open("ab") as file:
             file.write((1_000).to_bytes(4, "big")[:left] + b"x" * max(0, left - 4))
     book = Journal(path)
-    book.write(record)
+    book.write(pause)
     book.close()
-    assert [each.call for each in journal.read(path)] == ["pause", "resume", "pause"]
+    assert [each.input for each in journal.read(path)] == [
+        inputs.StudyPaused(),
+        inputs.StudyResumed(),
+        inputs.StudyPaused(),
+    ]
 
 
-@pytest.mark.parametrize("record", [Record(study="s", call="apply", at=0.0), Record(study="s", call="dance", at=0.0)])
-def test_a_record_of_nothing_known_is_refused(record: Record) -> None:
+def test_a_recording_of_an_earlier_version_gives_the_rows_that_it_gave_then() -> None:
+    expected = json.loads((RECORDED / "rows.json").read_text())
+    ledgers: dict[str, Ledger] = {}
+
+    def sink(record: Record, batch: Batch) -> None:
+        if isinstance(record.input, Opened):
+            ledgers[record.study] = Ledger(Spec.from_json(record.input.spec), record.input.seed, record.input.uid)
+        ledgers[record.study].commit(batch.changes)
+
+    journal.replay(journal.read(RECORDED / "journal"), sink)
+    assert json.loads(json.dumps({name: rows_of(ledger) for name, ledger in ledgers.items()})) == expected
+
+
+def test_every_input_stands_in_that_recording() -> None:
+    recorded = {type(record.input) for record in journal.read(RECORDED / "journal")}
+    assert recorded == {Opened, *get_args(Input)}
+
+
+def rows_of(ledger: Ledger) -> dict[str, Any]:
+    attempts = sorted(ledger.attempts.values(), key=lambda row: (row.trial, row.number))
+    return {
+        "state": [ledger.state, ledger.reason],
+        "trials": [[row.state, row.values, row.steps, row.params] for row in ledger.trials.values()],
+        "attempts": [[row.trial, row.number, str(row.state), row.cause, row.verdict] for row in attempts],
+        "decisions": [list(row)[:-1] for row in ledger.decisions.values()],
+    }
+
+
+@pytest.mark.parametrize("call", ["apply", "answer", "dance"])
+def test_a_record_of_nothing_known_is_refused(tmp_path: Path, call: str) -> None:
+    data = msgspec.msgpack.encode({"study": "s", "call": call, "at": 0.0})
+    (tmp_path / "journal").write_bytes(len(data).to_bytes(4, "big") + data)
     with pytest.raises(ValueError, match="record of"):
-        journal.feed(World(make_spec()).engine, record)
+        list(journal.read(tmp_path / "journal"))

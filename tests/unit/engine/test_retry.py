@@ -9,7 +9,7 @@ import pytest
 from driver import Course, Talk, World, learning, make_spec
 from programs import LADDER, conditional, number, saving
 
-from orchestrator.control import journal
+from orchestrator.engine import inputs
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from tasks.contract import Attribute, Failed, Revoked
@@ -42,7 +42,7 @@ def test_a_trial_that_failed_is_made_again_and_adds_to_the_budget(rebuild: bool)
     assert (world.state, world.counts) == ("finished", {"COMPLETE": 3, "FAIL": 1})
     before = repr(world.ledger.trials[1])
 
-    world.feed("retry", trial=1)
+    world.feed(inputs.TrialRetried(1))
     assert (world.state, world.queue[0].trial) == ("running", 4), "a study that was finished goes on for it"
     world.run()
 
@@ -59,7 +59,7 @@ def test_while_others_run_it_is_the_next_one(rebuild: bool) -> None:
     while world.counts.get("FAIL", 0) == 0:
         world.step()
     before = len(world.sent)
-    world.feed("retry", trial=1)
+    world.feed(inputs.TrialRetried(1))
     (job,) = world.sent[before:]
     assert world.queue[0] is job
     assert job.user_attrs == {"retry_of": 1}, "the objective may know it"
@@ -69,10 +69,10 @@ def test_while_others_run_it_is_the_next_one(rebuild: bool) -> None:
 
 def test_every_retry_is_a_trial_of_its_own() -> None:
     world = World(make_spec(trials=3), breaks_once).run()
-    world.feed("retry", trial=1)
-    world.feed("retry", trial=1)
+    world.feed(inputs.TrialRetried(1))
+    world.feed(inputs.TrialRetried(1))
     world.run()
-    world.feed("retry", trial=4)
+    world.feed(inputs.TrialRetried(4))
     world.run()
     assert [retry_of(world, each) for each in (3, 4, 5)] == [1, 1, 4]
     assert len({json.dumps(params(world)[each]) for each in (1, 3, 4, 5)}) == 1
@@ -86,7 +86,7 @@ def test_what_the_old_one_had_not_asked_for_yet_is_given_or_sampled_anew() -> No
 
     world = World(make_spec(trials=2, space=None, enqueue=[{"z": "deep", "layers": 4}]), at_once).run()
     assert params(world)[0] == {}
-    world.feed("retry", trial=0)
+    world.feed(inputs.TrialRetried(0))
     world.run()
     assert params(world)[2].items() >= {"z": "deep", "layers": 4}.items()
     assert {"rate", "drop"} <= set(params(world)[2])
@@ -100,10 +100,10 @@ def test_any_trial_that_has_ended_may_be_made_again(ended: str) -> None:
         world.step()
         event = world.slots[-1].run or world.slots[0].run
         assert event is not None
-        world.feed("apply", event=event.event(Revoked(running=True)))
+        world.feed(inputs.EventReceived(event.event(Revoked(running=True))))
     world.run()
     assert world.ledger.trials[0].state == ("FAIL" if ended == "revoked" else ended)
-    world.feed("retry", trial=0)
+    world.feed(inputs.TrialRetried(0))
     world.run()
     assert (world.state, sum(world.counts.values())) == ("finished", 3)
     assert params(world)[2] == params(world)[0]
@@ -122,7 +122,7 @@ def test_a_study_that_was_stopped_or_failed_keeps_it_until_it_goes_on(rebuild: b
 
     world = World(spec, broken, rebuild=rebuild).run()
     assert world.state == "failed"
-    world.feed("retry", trial=0)
+    world.feed(inputs.TrialRetried(0))
     world.run()
     assert (world.state, world.counts) == ("failed", {"FAIL": 1, "WAITING": 1})
     mended = True
@@ -134,7 +134,7 @@ def test_a_study_that_was_stopped_or_failed_keeps_it_until_it_goes_on(rebuild: b
 def test_where_trials_are_promoted_it_starts_at_the_bottom() -> None:
     world = World(make_spec(**LADDER | {"trials": 9}), saving(number), 2).run()
     pruned = next(number for number, row in world.ledger.trials.items() if row.state == "PRUNED")
-    world.feed("retry", trial=pruned)
+    world.feed(inputs.TrialRetried(pruned))
     world.run()
     assert (world.state, sum(world.counts.values())) == ("finished", 10)
     assert params(world)[9] == params(world)[pruned]
@@ -144,13 +144,13 @@ def test_where_trials_are_promoted_it_starts_at_the_bottom() -> None:
 def test_a_recording_gives_the_same_rows_again() -> None:
     world = World(make_spec(trials=4), breaks_once, 2, shuffle=3)
     world.run()
-    world.feed("retry", trial=1)
+    world.feed(inputs.TrialRetried(1))
     world.run()
     ledger = Ledger(world.ledger.spec, 7)
     engine = StudyEngine(Snapshot(spec=ledger.spec, uid=ledger.uid, seed=7), 1_700_000_000.0)
     ledger.commit(engine.take().changes)
     for record in world.records:
-        journal.feed(engine, record)
+        engine.apply(record.input, record.at)
         batch = engine.take()
         ledger.commit(batch.changes, batch.discards)
     assert ledger.rows() == world.ledger.rows()

@@ -15,6 +15,7 @@ from optuna.trial import TrialState
 from programs import finite, two_values
 
 from orchestrator.common.errors import BadInput
+from orchestrator.engine import inputs
 from orchestrator.sampling.best_trials import front_of, in_memory
 from orchestrator.spec.sampler_factory import build_sampler
 from tasks.contract import Attribute, Epoch, Failed, Finished
@@ -65,7 +66,7 @@ def test_a_search_that_was_stopped_goes_on_with_the_rest() -> None:
     world = World(make_spec(**BRUTE), finite, 2)
     for _ in range(12):
         world.step()
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     world.run()
     assert world.state == "stopped"
     world.rebuild()

@@ -10,6 +10,7 @@ from driver import Course, Run, Talk, World, make_spec
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution, distribution_to_json
 from programs import silent
 
+from orchestrator.engine import inputs
 from tasks.contract import Epoch, Failed, Finished, Started, Suggest
 
 X = distribution_to_json(FloatDistribution(0.0, 1.0))
@@ -80,9 +81,7 @@ def test_another_attempt_is_given_the_same_value() -> None:
 def test_a_parameter_every_complete_trial_has_is_sampled_ahead_and_nobody_waits() -> None:
     world = World(make_spec(trials=4, space=None), silent).run()
     assert [bool(job.ahead) for job in world.sent] == [False, False, True, True]
-    used = [
-        record.event.body.used for record in world.records if record.event and isinstance(record.event.body, Suggest)
-    ]
+    used = [event.body.used for event in world.events if isinstance(event.body, Suggest)]
     assert used == [False, False, True, True]
     assert world.ledger.trials[3].params["x"][0] == world.sent[3].ahead["x"].value
     assert sum(len(batch.answers) for batch in world.batches) == 2
@@ -163,7 +162,7 @@ def test_a_distribution_that_is_none_is_answered_with_an_error(text: str) -> Non
 def test_a_trial_that_ended_is_given_no_more_parameters() -> None:
     world = World(make_spec(trials=1, space=None), silent)
     run = world.until(Started)
-    world.feed("stop")
+    world.feed(inputs.StudyStopped())
     world.deliver(run.event(Suggest(name="x", distribution=X)))
     assert run.runner not in world.replies
     assert world.ledger.trials[0].params == {}
@@ -172,9 +171,7 @@ def test_a_trial_that_ended_is_given_no_more_parameters() -> None:
 
 def test_a_used_one_is_not_answered() -> None:
     world = World(make_spec(trials=3, space=None), silent).run()
-    last = next(
-        record.event for record in reversed(world.records) if record.event and isinstance(record.event.body, Suggest)
-    )
+    last = next(event for event in reversed(world.events) if isinstance(event.body, Suggest))
     world.deliver(last)
     assert world.batches[-1].answers == []
 

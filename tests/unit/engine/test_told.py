@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from driver import Course, Talk, World, learning, make_spec
 
+from orchestrator.engine import inputs
 from tasks.contract import Attribute, Body, EnqueueTrial, Epoch, Job, StudyAttribute
 
 SAID: list[Body] = [
@@ -117,7 +118,7 @@ def test_an_objective_that_always_enqueues_ends_with_its_budget(rebuild: bool, s
     assert (world.state, world.counts["COMPLETE"]) == ("finished", 5)
     left = world.counts["WAITING"]
     assert left >= 5, "they wait for more"
-    world.feed("enqueue", params={"x": 0.125})
+    world.feed(inputs.TrialEnqueued({"x": 0.125}))
     world.run()
     assert (world.state, world.counts["COMPLETE"]) == ("finished", 6), "what a person enqueues is beside it"
     assert 0.125 in [each.params.get("x") for each in world.ledger.snapshot().trials]

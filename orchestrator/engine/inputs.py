@@ -1,0 +1,106 @@
+"""What can happen to a study, as values: an engine is fed with them, and a journal records them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from orchestrator.model.silence import Silence
+from orchestrator.sampling.remote_pruner import Answer
+from tasks.contract import Event
+
+
+class _Input(msgspec.Struct, frozen=True, tag=True, tag_field="kind", omit_defaults=True):
+    """Base of all inputs. In a journal ``kind`` is the name of the class."""
+
+
+class EventReceived(_Input, frozen=True):
+    """A keeper has sent an event of one of the study's attempts."""
+
+    event: Event
+
+
+class PrunerAnswered(_Input, frozen=True):
+    """The process of the user's own pruner has answered the question that the study waits for."""
+
+    answer: Answer
+
+
+class AttemptLost(_Input, frozen=True):
+    """The runner of an attempt is silent for longer than its lease, or known to be dead; ``cause`` says which."""
+
+    token: str
+    cause: str
+
+
+class SilenceChanged(_Input, frozen=True):
+    """A trial is silent for far longer than its own pace, or, with ``None``, is so no longer."""
+
+    token: str
+    silence: Silence | None = None
+
+
+class TaskMissing(_Input, frozen=True):
+    """The task of an attempt that never started is in no queue."""
+
+    token: str
+
+
+class SlotsCounted(_Input, frozen=True):
+    """So many slots take tasks of the study's queue; a study that promotes trials uses that many."""
+
+    slots: int
+
+
+class TimePassed(_Input, frozen=True):
+    """Nothing has happened but that time has passed."""
+
+
+class SpecChanged(_Input, frozen=True):
+    """The study goes on with a spec (as JSON) that may differ in its budget, its queue and how it is trained."""
+
+    spec: dict[str, Any]
+
+
+class TrialEnqueued(_Input, frozen=True):
+    """A person wants a trial with these parameters."""
+
+    params: dict[str, Any]
+
+
+class TrialRetried(_Input, frozen=True):
+    """A person wants another trial with the parameters of trial ``trial``, which has ended."""
+
+    trial: int
+
+
+class StudyPaused(_Input, frozen=True):
+    """A person wants no new trials to be started."""
+
+
+class StudyResumed(_Input, frozen=True):
+    """A person wants a paused study to go on."""
+
+
+class StudyStopped(_Input, frozen=True):
+    """The study is to be ended early: by a person, or for the ``reason`` given."""
+
+    reason: str = ""
+
+
+Input = (
+    EventReceived
+    | PrunerAnswered
+    | AttemptLost
+    | SilenceChanged
+    | TaskMissing
+    | SlotsCounted
+    | TimePassed
+    | SpecChanged
+    | TrialEnqueued
+    | TrialRetried
+    | StudyPaused
+    | StudyResumed
+    | StudyStopped
+)

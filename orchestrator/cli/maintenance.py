@@ -49,17 +49,20 @@ def doctor(mends: bool, as_json: bool) -> None:
 
 @cli.command()
 def prepare() -> None:
-    """Make the tables that a database lacks, as their owner.
+    """Make the tables that a database lacks, and upgrade those of an earlier version.
 
-    The database is that of ORCHESTRATOR_STORAGE_URL. After that `serve`, and every other command that writes, needs no
-    right to make tables. Where they have that right they make the tables themselves, and this command is not needed.
+    The database is that of ORCHESTRATOR_STORAGE_URL, or else the file that `orchestrator run` keeps in
+    ORCHESTRATOR_DATA_DIR. `serve`, `run` and `submit` do the same at their start where their role may; where it may
+    not, the owner of the tables runs this command first. An SQLite file is copied beside itself before an upgrade.
     """
+    from orchestrator.common.data_folder import database_file, storage_url_of
     from orchestrator.common.urls import redact
     from orchestrator.storage.database import Database
 
-    url = load_settings().storage_url
-    if url is None:
+    settings = load_settings()
+    if settings.storage_url is None and not database_file(settings).exists():
         raise BadInput("ORCHESTRATOR_STORAGE_URL", "is not set", "name the database, as its owner reaches it")
+    url = storage_url_of(settings)
     with closing(Database(url)) as database:
         database.prepare()
     click.echo(f"{redact(url)} has all tables")

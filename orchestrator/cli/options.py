@@ -83,10 +83,11 @@ def study_names() -> list[str]:
     A shell that completes a word has no time to import Optuna and SQLAlchemy, so this asks the drivers themselves. Any
     error of theirs is raised.
     """
+    from orchestrator.common.data_folder import database_file
     from orchestrator.common.settings import load_settings
 
     settings = load_settings()
-    path = str(settings.data_dir.resolve() / "studies.db")
+    path = str(database_file(settings))
     if settings.storage_url is not None:
         scheme, _, rest = settings.storage_url.partition("://")
         if not scheme.startswith("sqlite"):

@@ -65,9 +65,10 @@ def fleet_urls(settings: Settings) -> tuple[str, str]:
 def open_reader() -> AbstractContextManager[History]:
     """Opens the database for reading; raises as ``open_history`` does."""
     settings = load_settings()
-    from orchestrator.queries.readonly import open_history, url_of
+    from orchestrator.common.data_folder import storage_url_of
+    from orchestrator.queries.readonly import open_history
 
-    return open_history(url_of(settings))
+    return open_history(storage_url_of(settings))
 
 
 def has_control_plane(settings: Settings) -> bool:
@@ -83,14 +84,13 @@ def command_client(settings: Settings, *, prepare: bool = False) -> Iterator[Iss
 
     A command about a study that was found finds all tables, too; ``prepare`` creates those that are missing.
     """
-    from orchestrator.common.data_folder import redis_url_of
+    from orchestrator.common.data_folder import redis_url_of, storage_url_of
     from orchestrator.messaging.command_client import Issuer
-    from orchestrator.queries.readonly import url_of
     from orchestrator.storage.command_table import Orders
     from orchestrator.storage.database import Database
     from tasks.app import connect
 
-    with closing(Database(url_of(settings))) as database, ExitStack() as stack:
+    with closing(Database(storage_url_of(settings))) as database, ExitStack() as stack:
         if prepare:
             database.prepare()
         url = redis_url_of(settings)

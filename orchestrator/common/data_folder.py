@@ -20,6 +20,16 @@ def _url_of_running(folder: Path) -> str | None:
     return f"redis://:{options['requirepass']}@127.0.0.1:{options['port']}/0"
 
 
+def database_file(settings: Settings) -> Path:
+    """Returns the SQLite file that `run` keeps in the data folder where no other database is configured."""
+    return settings.data_dir.resolve() / "studies.db"
+
+
+def storage_url_of(settings: Settings) -> str:
+    """Returns the configured database, or else the file that `run` keeps in the data folder."""
+    return settings.storage_url or f"sqlite:///{database_file(settings)}"
+
+
 def redis_url_of(settings: Settings) -> str | None:
     """Returns the configured server, or else that of the `run` that works in the data folder; ``None`` for none."""
     if settings.redis_url is None and is_locked(settings.data_dir):

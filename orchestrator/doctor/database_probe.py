@@ -47,7 +47,7 @@ from orchestrator.storage.database import is_gone
 from orchestrator.storage.optuna_tables import STUDIES, SYSTEM_ATTRS, TRIALS
 from orchestrator.storage.own_tables import notes, schedules, slots
 from orchestrator.storage.schedule_store import read_known, select_runs
-from orchestrator.storage.schema_check import optuna_schema, our_schema, shown
+from orchestrator.storage.schema_check import optuna_schema, own_schema, shown
 from orchestrator.storage.sql_dialects import current_time
 from orchestrator.storage.suspension_store import read_suspensions
 
@@ -105,7 +105,7 @@ def inspect(url: str, tokens: Collection[str] = ()) -> Database:
 
 
 def _inspect(connection: Connection, url: str, journal: str, tokens: Collection[str], *, locked: bool) -> Database:
-    optuna, ours = optuna_schema(connection), our_schema(connection)
+    optuna, ours = optuna_schema(connection), own_schema(connection)
     usable = ours is not None and ours.refusal() is None and optuna is not None and optuna.refusal(url) is None
     before = time.time()
     now = float(connection.scalars(select(current_time(connection.dialect.name))).one())

@@ -35,10 +35,10 @@ QUEUE = "trials"
 
 def gather(settings: Settings) -> Facts:
     """Looks at everything that can be reached. Nothing is changed by it."""
+    from orchestrator.common.data_folder import storage_url_of
     from orchestrator.doctor.database_probe import inspect
-    from orchestrator.queries.readonly import url_of
 
-    storage_url, redis_url = url_of(settings), redis_url_of(settings)
+    storage_url, redis_url = storage_url_of(settings), redis_url_of(settings)
     setup = Setup(
         data_dir=str(settings.data_dir),
         redis=settings.redis_url is not None,

@@ -12,7 +12,7 @@ from typing import Any
 import redis
 from sqlalchemy.exc import SQLAlchemyError
 
-from orchestrator.common.data_folder import redis_url_of
+from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import OrchestratorError
 from orchestrator.common.formatting import count
 from orchestrator.common.settings import Settings
@@ -21,7 +21,6 @@ from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGrou
 from orchestrator.doctor.queue_probe import clear
 from orchestrator.messaging.command_client import Issuer
 from orchestrator.messaging.event_stream import EventStream, ring
-from orchestrator.queries.readonly import url_of
 from orchestrator.storage.command_table import Orders
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
@@ -96,7 +95,7 @@ def _client(settings: Settings) -> redis.Redis:
 
 
 def _free_lease(settings: Settings, mend: FreeLease) -> str:
-    database = Database(url_of(settings))
+    database = Database(storage_url_of(settings))
     try:
         lease = WriterLease(database, settings.lease)
         if (held := lease.acquire()) is not None:
@@ -110,7 +109,7 @@ def _free_lease(settings: Settings, mend: FreeLease) -> str:
 def _reconcile(settings: Settings, mend: Reconcile) -> str:
     url = redis_url_of(settings)
     client = None if url is None else connect(url)
-    database = Database(url_of(settings))
+    database = Database(storage_url_of(settings))
     try:
         state = Issuer(Orders(database), client).command("reconcile", mend.study, ANSWER_SECONDS)
     finally:

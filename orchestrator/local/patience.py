@@ -13,6 +13,9 @@ from tasks.server_errors import Contact, Outage, unavailable
 
 log = logging.getLogger(__name__)
 
+_SHOWN = (log, logging.getLogger("orchestrator.storage.database"))
+"""Loggers whose lines the view shows: outages, and the upgrade of the database."""
+
 PAUSE_SECONDS = 0.25
 
 Result = TypeVar("Result")
@@ -49,15 +52,17 @@ class Patience:
 
 @contextmanager
 def outages_shown(view: View) -> Iterator[None]:
-    """Shows what is said of outages in a view, which has the terminal."""
+    """Shows log lines about outages and upgrades in the view, which has the terminal."""
     handler = _ViewHandler(view)
-    log.addHandler(handler)
-    log.setLevel(logging.INFO)
-    log.propagate = False
+    for each in _SHOWN:
+        each.addHandler(handler)
+        each.setLevel(logging.INFO)
+        each.propagate = False
     try:
         yield
     finally:
-        log.removeHandler(handler)
+        for each in _SHOWN:
+            each.removeHandler(handler)
 
 
 class _ViewHandler(logging.Handler):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import redis
 
+from orchestrator.common.data_folder import database_file, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.file_lock import data_lock
 from orchestrator.common.settings import Settings, ensure_data_dir, without_secrets
@@ -40,9 +41,6 @@ from tasks.trainer_messages import Preloaded
 if TYPE_CHECKING:
     from orchestrator.model.study_status import Told
     from orchestrator.storage.store import Store
-
-DATABASE = "studies.db"
-"""Name of the SQLite file where no other database is configured."""
 
 DRAIN_SECONDS = 12.0
 """How long a worker that shuts down may take to hand its trials back."""
@@ -88,7 +86,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     except NoFolder as error:
         raise BadInput(OBJECTIVE_PATH, str(error), "name folders that exist") from None
     folder = ensure_data_dir(settings.data_dir).resolve()
-    storage_url = settings.storage_url or f"sqlite:///{folder / DATABASE}"
+    storage_url = storage_url_of(settings)
     with _interrupts() as interrupted, ExitStack() as stack:
         lock = stack.enter_context(data_lock(folder))
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
@@ -136,7 +134,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         # The worker has to be told first, but to be gone last: what it says on its way out is still to be recorded.
         stack.callback(server.stop)
         stack.callback(worker.stop, DRAIN_SECONDS)
-        files = [folder, folder / "lock", *([] if settings.storage_url else [folder / DATABASE])]
+        files = [folder, folder / "lock", *([] if settings.storage_url else [database_file(settings)])]
         originals = Originals(files)
 
         def end_at_once() -> None:

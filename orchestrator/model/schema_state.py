@@ -1,4 +1,4 @@
-"""Which version a database's tables are of, Optuna's and ours, and what is to be done where that is another one."""
+"""Versions of a database's tables, Optuna's and this program's, and what the user does about another one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Refusal(NamedTuple):
-    """Why a database cannot be used, and what would be right."""
+    """Why a database cannot be used, and what the user does about it."""
 
     problem: str
     remedy: str
@@ -19,9 +19,9 @@ class OptunaSchema:
 
     Attributes:
         found: The version they are of.
-        wanted: The one that the Optuna installed here works with.
-        known: Whether that Optuna knows the found one, and so can migrate it.
-        library: The Optuna that made them.
+        wanted: The version that the installed Optuna works with.
+        known: Whether the installed Optuna knows the found version, and so can migrate it.
+        library: The version of Optuna that made the tables.
     """
 
     found: str
@@ -30,7 +30,7 @@ class OptunaSchema:
     library: str
 
     def refusal(self, url: str) -> Refusal | None:
-        """Returns what is wrong, if anything is; ``url`` is the database's, as a command may name it."""
+        """Returns why the tables cannot be used; ``None`` where they can. ``url`` is what a command may show."""
         if self.found == self.wanted:
             return None
         problem = (
@@ -40,21 +40,28 @@ class OptunaSchema:
         if self.known:
             command = f"optuna storage upgrade --storage {url}"
             return Refusal(problem, f"end what writes to it, make a backup, then migrate it: {command}")
-        return Refusal(problem, "it was written by a newer one: pip install --upgrade trial-orchestrator optuna")
+        return Refusal(problem, "a newer version wrote them: pip install --upgrade trial-orchestrator optuna")
 
 
 @dataclass(frozen=True)
-class OurSchema:
-    """The tables of this program."""
+class OwnSchema:
+    """The tables of this program.
 
-    found: int
-    wanted: int
+    Attributes:
+        found: The revision they are of.
+        wanted: The newest revision of this program.
+        known: Whether this program has the found one among its revisions, and so can upgrade it.
+    """
+
+    found: str
+    wanted: str
+    known: bool
 
     def refusal(self) -> Refusal | None:
-        """Returns what is wrong, if anything is."""
+        """Returns why the tables cannot be used as they are; ``None`` where they can."""
         if self.found == self.wanted:
             return None
-        problem = f"its tables are of version {self.found}, this program's are of version {self.wanted}"
-        if self.found > self.wanted:
-            return Refusal(problem, "it was written by a newer one: pip install --upgrade trial-orchestrator")
-        return Refusal(problem, "use the program version that wrote it, or a new database")
+        problem = f"its tables are of revision {self.found}, this program's are of revision {self.wanted}"
+        if self.known:
+            return Refusal(problem, "upgrade them in place: orchestrator prepare")
+        return Refusal(problem, "a newer version wrote them: pip install --upgrade trial-orchestrator")

@@ -9,11 +9,10 @@ import sqlalchemy
 from sqlalchemy import Connection, exc
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.queries.study_reader import History
 from orchestrator.storage.database import Database, explained
-from orchestrator.storage.schema_check import foreign_refusal, optuna_refusal, our_schema, shown
+from orchestrator.storage.schema_check import foreign_refusal, optuna_refusal, own_schema, shown
 from orchestrator.storage.sqlite_files import path_of, tables_in
 from tasks.server_errors import Contact, unavailable
 
@@ -67,11 +66,6 @@ def open_connection(url: str) -> Iterator[Connection]:
         database.close()
 
 
-def url_of(settings: Settings) -> str:
-    """Returns the database that is configured, or else the file that `run` keeps in the data folder."""
-    return settings.storage_url or f"sqlite:///{settings.data_dir.resolve() / 'studies.db'}"
-
-
 def _check_file(url: str, where: str) -> None:
     """A look must not make a file, nor change one that is something else."""
     try:
@@ -87,7 +81,7 @@ def _check_file(url: str, where: str) -> None:
 
 
 def _has_ours(connection: Connection, where: str) -> bool:
-    ours = our_schema(connection)
+    ours = own_schema(connection)
     if ours is not None and (refusal := ours.refusal()):
         raise BadInput(where, *refusal)
     return ours is not None

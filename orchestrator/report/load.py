@@ -7,10 +7,11 @@ from importlib import metadata
 
 import msgspec
 
+from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.model.study_states import OPTUNAS
-from orchestrator.queries.readonly import open_history, url_of
+from orchestrator.queries.readonly import open_history
 from orchestrator.queries.study_summary import summary_of
 from orchestrator.report.facts import Facts
 
@@ -23,7 +24,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     Raises:
         BadInput: there is no such study.
     """
-    url = url_of(settings)
+    url = storage_url_of(settings)
     artifacts = settings.artifact_url or str(settings.data_dir.resolve() / "artifacts")
     with open_history(url) as history:
         whole = history.whole(name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import socket
@@ -12,16 +13,25 @@ from contextlib import contextmanager
 from typing import Any
 
 import sqlalchemy
-from sqlalchemy import Connection, Engine, NullPool, event, exc, insert, text, update
+from sqlalchemy import Connection, Engine, NullPool, event, exc, text, update
 
 from orchestrator.common.errors import BadInput, NotReached
 from orchestrator.common.urls import redact
-from orchestrator.model.schema_state import OurSchema
-from orchestrator.storage import own_tables
-from orchestrator.storage.schema_check import is_being_made, optuna_refusal, our_schema, shown
-from orchestrator.storage.sqlite_files import DAMAGED, OTHER_FILE, PERMISSIONS, check_writable, path_of, uri_for_a_look
+from orchestrator.storage import migrations, own_tables
+from orchestrator.storage.schema_check import is_being_made, optuna_refusal, own_schema, shown
+from orchestrator.storage.sqlite_files import (
+    DAMAGED,
+    OTHER_FILE,
+    PERMISSIONS,
+    check_writable,
+    copy_database,
+    path_of,
+    uri_for_a_look,
+)
 from tasks.process_identity import pid_namespace, proc_is_ours, start_time
 from tasks.server_errors import Contact, unavailable
+
+log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 60
 """How long a SQLite writer waits for another process that holds the file."""
@@ -92,18 +102,21 @@ class Database:
             event.listen(self.engine, "begin", _on_sqlite_begin)
 
     def prepare(self) -> None:
-        """Makes the tables that are missing, Optuna's and ours, and checks the versions of those that are there.
+        """Makes the tables that are missing, Optuna's and this program's, and upgrades this program's older ones.
+
+        An upgrade is one transaction, and an SQLite file is copied beside itself first. Of several processes that
+        prepare at once, one upgrades and the others wait for it. A line of log, a warning, tells of an upgrade.
 
         Raises:
-            BadInput: the database cannot be reached, is of another version, or tables are missing that this role may
-                not make. What it cannot do at the moment is raised as it is.
+            BadInput: the database cannot be reached, is of a newer version, or its tables have to be made or upgraded
+                and this role may not. An error that goes away by itself is raised as it is.
         """
         where = redact(self.url)
         if self._file is not None:
             check_writable(self._file, where)
         try:
             self._check_optunas()
-            ours = self._make_tables()
+            self._make_tables(where)
         except exc.DBAPIError as error:
             found = unavailable(error)
             if found is not None and found.contact is Contact.NOT_NOW:
@@ -113,12 +126,10 @@ class Database:
                 raise NotReached(where, problem, "check ORCHESTRATOR_STORAGE_URL") from None
             if not self._is_not_allowed(error):
                 raise explained(error, where) from None
-            problem = f"tables are missing, and this role may not make them: {_first_line(error)}"
+            problem = f"its tables have to be made or upgraded, and this role may not: {_first_line(error)}"
             raise BadInput(where, problem, "have their owner run 'orchestrator prepare'") from None
         except (exc.NoSuchModuleError, ImportError) as error:
             raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
-        if refusal := ours.refusal():
-            raise BadInput(where, *refusal)
 
     def _check_optunas(self) -> None:
         """Refuses tables of another Optuna before anything is added to them."""
@@ -140,8 +151,8 @@ class Database:
         if refusal:
             raise BadInput(redact(self.url), *refusal)
 
-    def _make_tables(self) -> OurSchema:
-        """Makes what is missing; returns the version of ours."""
+    def _make_tables(self, where: str) -> None:
+        """Makes Optuna's tables and this program's, and upgrades the latter."""
         # Not before it is needed: most commands only look.
         import optuna
         from optuna.storages import RDBStorage
@@ -153,15 +164,11 @@ class Database:
                 theirs = RDBStorage(self.url, engine_kwargs=self.options | {"poolclass": NullPool})
                 theirs.remove_session()
                 theirs.engine.dispose()
-                own_tables.metadata.create_all(self.engine, tables=_ours())
                 with self.write() as connection:
-                    found = our_schema(connection)
-                    if found is None:
-                        found = OurSchema(own_tables.SCHEMA_VERSION, own_tables.SCHEMA_VERSION)
-                        connection.execute(insert(own_tables.meta).values(schema_version=own_tables.SCHEMA_VERSION))
-                    if found.refusal() is None:
-                        self._forget_with_optuna(connection)
-                return found
+                    done = self._upgrade(connection, where)
+                if done:
+                    log.warning("%s", done, extra={"action": "upgraded"})
+                return
             except (exc.DatabaseError, optuna.exceptions.StorageInternalError) as error:
                 # Processes that start together make the same tables; whoever comes second looks again.
                 if attempt + 1 == MAKE_ATTEMPTS or not _MET.search(str(error.__cause__ or "") + str(error)):
@@ -171,11 +178,24 @@ class Database:
                 time.sleep(0.1 * (attempt + 1))
         raise AssertionError("unreachable")
 
-    def _forget_with_optuna(self, connection: Connection) -> None:
-        """Has our rows of a study go with the study, whichever program deletes it."""
+    def _upgrade(self, connection: Connection, where: str) -> str:
+        """Brings this program's tables to its newest revision; returns what was upgraded, empty where nothing was."""
+        migrations.lock(connection)
+        schema = own_schema(connection)
+        done = ""
+        if schema is None:
+            migrations.upgrade(connection, None)
+        elif refusal := schema.refusal():
+            if not schema.known:
+                raise BadInput(where, *refusal)
+            copy = None if self._file is None else copy_database(self._file, f"before-{schema.wanted}", where)
+            migrations.upgrade(connection, schema.found)
+            done = f"{where}: upgraded its tables from revision {schema.found} to {schema.wanted}"
+            done += f"; the file as it was before is {copy}" if copy else ""
         if self.dialect == "sqlite":
-            for statement in (own_tables.FORGETTING, *own_tables.LEFT_BEHIND):
+            for statement in (own_tables.CREATE_CASCADE, *own_tables.DELETE_ORPHANS):
                 connection.exec_driver_sql(statement)
+        return done
 
     def check_writable(self) -> None:
         """Raises BadInput where the role in the URL may not write. A standby would find out when it takes over."""
@@ -263,10 +283,6 @@ def _host() -> str:
 
 def _first_line(error: exc.DBAPIError) -> str:
     return str(error.orig or error).strip().splitlines()[0]
-
-
-def _ours() -> list[sqlalchemy.Table]:
-    return [table for name, table in own_tables.metadata.tables.items() if name.startswith("orchestrator_")]
 
 
 def _decode(raw: bytes) -> str:

@@ -1,4 +1,7 @@
-"""Our tables, beside Optuna's in the same database. Times are seconds since the epoch, in UTC."""
+"""This program's tables, beside Optuna's in the same database. Times are seconds since the epoch, in UTC.
+
+They are made and changed by ``migrations`` alone; a test holds both to each other.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,12 @@ from sqlalchemy import (
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.model.planned_run import OPEN
 
-SCHEMA_VERSION = 2
-
 metadata = MetaData()
 # Optuna's own table, named here only so that foreign keys can point at it; it is never created from this.
 Table("studies", metadata, Column("study_id", Integer, primary_key=True))
 
 meta = Table("orchestrator_meta", metadata, Column("schema_version", Integer, primary_key=True))
+"""The version that programs from before ``migrations`` look for; revisions that they can work with leave it alone."""
 
 writer = Table(
     "orchestrator_writer",
@@ -226,18 +228,21 @@ slots = Table(
 _open = _in_state(OPEN)
 Index("orchestrator_open_slots", slots.c.schedule, sqlite_where=_open, postgresql_where=_open)
 
-# -- which of them are whose
-
 OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, notes, studies)
 """The tables whose rows belong to one study."""
 
 _GONE = "".join(f"DELETE FROM {table.name} WHERE study_id = OLD.study_id; " for table in OF_A_STUDY)
-FORGETTING = f"CREATE TRIGGER IF NOT EXISTS orchestrator_forgets AFTER DELETE ON studies BEGIN {_GONE}END"
-"""Has SQLite delete our rows of a study with the study, as PostgreSQL does by its foreign keys.
+CREATE_CASCADE = f"CREATE TRIGGER IF NOT EXISTS orchestrator_forgets AFTER DELETE ON studies BEGIN {_GONE}END"
+"""Has SQLite delete this program's rows of a study with the study, as PostgreSQL does by its foreign keys.
 
-SQLite heeds those only on connections that ask for it, as Optuna's do not, and gives the id of a deleted study to the
-next one, to which our rows would belong then.
+SQLite enforces those only on connections that ask for it, which Optuna's do not, and gives the id of a deleted study to
+the next one, to which the rows would belong then.
 """
 
-LEFT_BEHIND = [f"DELETE FROM {table.name} WHERE study_id NOT IN (SELECT study_id FROM studies)" for table in OF_A_STUDY]
-"""Deletes what was left behind before SQLite was told so."""
+DROP_CASCADE = "DROP TRIGGER IF EXISTS orchestrator_forgets"
+"""Comes before a revision: SQLite renames no table while a trigger names a table that is not there."""
+
+DELETE_ORPHANS = tuple(
+    f"DELETE FROM {table.name} WHERE study_id NOT IN (SELECT study_id FROM studies)" for table in OF_A_STUDY
+)
+"""Delete the rows of studies that were deleted before the database had the trigger."""

@@ -1,4 +1,4 @@
-"""Reads which version the tables of a database are of; ``orchestrator.model.schema_state`` says what follows."""
+"""Reads the versions of a database's tables; ``orchestrator.model.schema_state`` says what follows from them."""
 
 from __future__ import annotations
 
@@ -9,17 +9,27 @@ import sqlalchemy
 from sqlalchemy import Connection, column, select, table
 
 from orchestrator.common.urls import redact
-from orchestrator.model.schema_state import OptunaSchema, OurSchema, Refusal
+from orchestrator.model.schema_state import OptunaSchema, OwnSchema, Refusal
 from orchestrator.storage import own_tables
+from orchestrator.storage.migrations import HEAD, REVISIONS, VERSION_TABLE
 
 _ALEMBIC = table("alembic_version", column("version_num"))
 _VERSION = table("version_info", column("library_version"))
+_OWN = table(VERSION_TABLE, column("version_num"))
 
-HEAD: Final = "v3.2.0.a"
-"""The version of Optuna's tables that ``theirs`` describes."""
+_FIRST_TABLES: Final = {
+    "0004": own_tables.slots.name,
+    "0003": own_tables.notes.name,
+    "0002": own_tables.closest.name,
+    "0001": own_tables.attempts.name,
+}
+"""A table that each revision added. Databases from before Alembic name no revision; their tables tell it."""
 
-FIRST: Final = "v0.9.0.a"
-"""The version before which Optuna wrote none down, and from which it can migrate."""
+OPTUNA_HEAD: Final = "v3.2.0.a"
+"""The version of Optuna's tables that ``optuna_tables`` describes."""
+
+OPTUNA_FIRST: Final = "v0.9.0.a"
+"""The oldest version that Optuna migrates from; tables that name no version are of this one."""
 
 
 def optuna_schema(connection: Connection) -> OptunaSchema | None:
@@ -28,7 +38,7 @@ def optuna_schema(connection: Connection) -> OptunaSchema | None:
         return None
     wanted, known = _installed()
     library = connection.scalar(select(_VERSION.c.library_version))
-    found = _found(connection) or FIRST
+    found = _found(connection) or OPTUNA_FIRST
     return OptunaSchema(found, wanted, found in known, str(library or "?"))
 
 
@@ -37,7 +47,7 @@ def optuna_refusal(connection: Connection, url: str) -> Refusal | None:
 
     Optuna is imported only where the version is another one than usual: a look has no time for it.
     """
-    if not sqlalchemy.inspect(connection).has_table("studies") or _found(connection) == HEAD:
+    if not sqlalchemy.inspect(connection).has_table("studies") or _found(connection) == OPTUNA_HEAD:
         return None
     schema = optuna_schema(connection)
     return foreign_refusal(connection) if schema is None else schema.refusal(url)
@@ -78,12 +88,13 @@ def _installed() -> tuple[str, frozenset[str]]:
         storage.engine.dispose()
 
 
-def our_schema(connection: Connection) -> OurSchema | None:
-    """Returns the version of our tables; ``None`` where there are none."""
-    if not sqlalchemy.inspect(connection).has_table(own_tables.meta.name):
-        return None
-    found = connection.scalar(select(own_tables.meta.c.schema_version))
-    return None if found is None else OurSchema(found, own_tables.SCHEMA_VERSION)
+def own_schema(connection: Connection) -> OwnSchema | None:
+    """Returns the revision of this program's tables; ``None`` where there are none."""
+    tables = frozenset(sqlalchemy.inspect(connection).get_table_names())
+    found: str | None = next((revision for revision, name in _FIRST_TABLES.items() if name in tables), None)
+    if _OWN.name in tables:
+        found = connection.scalar(select(_OWN.c.version_num))
+    return None if found is None else OwnSchema(found, HEAD, found in REVISIONS)
 
 
 def shown(url: str) -> str:

@@ -1,10 +1,11 @@
-"""Whether an SQLite file can be what a database URL names, before anything opens it: nothing is made or changed."""
+"""SQLite files: checks before a file is opened, the URI that reads it, and a copy of it."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -59,6 +60,31 @@ def check_writable(path: Path, where: str) -> None:
         raise BadInput(where, "cannot be written: Permission denied", PERMISSIONS)
     if found and not found & _OPTUNAS:
         raise BadInput(where, f"is a database of another program, with a table '{min(found)}'", OTHER_FILE)
+
+
+def copy_database(path: Path, suffix: str, where: str) -> Path:
+    """Copies what is committed to the file to one beside it, and returns that one; an earlier copy is replaced.
+
+    Raises:
+        BadInput: there is no room, or the folder takes no file.
+    """
+    copy = path.with_name(f"{path.name}.{suffix}")
+    partial = path.with_name(f"{copy.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        with (
+            closing(sqlite3.connect(uri_for_a_look(path), uri=True)) as source,
+            closing(sqlite3.connect(partial)) as target,
+        ):
+            source.backup(target)
+        shutil.copymode(path, partial)
+        partial.replace(copy)
+    except (OSError, sqlite3.Error) as error:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+        problem = f"cannot be copied to {copy} before its upgrade: {error}"
+        raise BadInput(where, problem, "make room beside it; nothing was changed") from None
+    return copy
 
 
 def uri_for_a_look(path: Path) -> str:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
+from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import Settings
 from orchestrator.common.signals import insist_on_ending
 from orchestrator.common.urls import redact
-from orchestrator.queries.readonly import open_history, url_of
+from orchestrator.queries.readonly import open_history
 from orchestrator.web.credentials import Access, check_choice, check_exposure, check_free, given, made
 
 THREADS = 8
@@ -55,7 +56,7 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
         name = missing[0].replace("_", "-")
         raise BadInput("dashboard", f"needs {name}, which is not installed", _INSTALL)
     check_choice(no_auth=wanted.no_auth, insecure=wanted.insecure)
-    url = url_of(settings)
+    url = storage_url_of(settings)
     with open_history(url):
         pass  # what is wrong with it has been said
     access = _access(settings, wanted)
@@ -80,7 +81,7 @@ def make_app(settings: Settings, credentials: str, *, write: bool) -> Any:
     from orchestrator.web.dashboard_storage import open_storage
 
     store = ArtifactStore(settings.artifact_url or str(settings.data_dir.resolve() / "artifacts"))
-    storage = open_storage(url_of(settings), write=write)
+    storage = open_storage(storage_url_of(settings), write=write)
     return Guard(optuna_dashboard.wsgi(storage, artifact_store=store), credentials, write=write)
 
 

@@ -170,7 +170,7 @@ class Books:
         found = {}
         with self.database.read() as connection:
             for name, table in sorted(metadata.tables.items()):
-                if name not in ("orchestrator_writer", "alembic_version"):
+                if name not in ("orchestrator_writer", "orchestrator_alembic_version", "alembic_version"):
                     found[name] = sorted(repr(tuple(row)) for row in connection.execute(sqlalchemy.select(table)))
         return found
 

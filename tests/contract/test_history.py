@@ -189,13 +189,6 @@ def test_a_database_without_our_tables(tmp_path: Path) -> None:
     assert not any(name.startswith("orchestrator_") for name in names)
 
 
-def test_tables_of_another_version_are_refused(books: Books) -> None:
-    with books.database.write() as connection:
-        connection.execute(sqlalchemy.update(own_tables.meta).values(schema_version=own_tables.SCHEMA_VERSION + 1))
-    with pytest.raises(BadInput, match="it was written by a newer one"), open_history(books.url):
-        pass
-
-
 def test_a_look_makes_nothing(tmp_path: Path) -> None:
     missing = tmp_path / "folder" / "studies.db"
     empty, text = tmp_path / "empty.db", tmp_path / "text.db"

@@ -19,7 +19,8 @@ from every_command import PROCESSES, invoke, looking
 from orchestrator.common.errors import BadInput
 from orchestrator.doctor.database_probe import inspect
 from orchestrator.storage.database import Database
-from orchestrator.storage.schema_check import HEAD
+from orchestrator.storage.migrations import VERSION_TABLE
+from orchestrator.storage.schema_check import OPTUNA_HEAD
 from tests.servers import Redis
 
 SPEC = 'name = "plain"\nobjective = "train:objective"\ntrials = 1\n'
@@ -69,15 +70,15 @@ class Cause(NamedTuple):
 
 
 UPGRADE = "then migrate it: optuna storage upgrade --storage sqlite:///"
-NEWER = "it was written by a newer one: pip install --upgrade trial-orchestrator"
+NEWER = "a newer version wrote them: pip install --upgrade trial-orchestrator"
 RENAME = "ALTER TABLE trial_values RENAME COLUMN value_type TO kind"
 STUDIES = "CREATE TABLE studies (study_id INTEGER PRIMARY KEY, study_name TEXT)"
 CAUSES = {
     "older": Cause(of_schema("v2.4.0.a", RENAME), UPGRADE, UPGRADE),
     "oldest": Cause(of_schema("v0.9.0.a", "DROP TABLE study_directions"), UPGRADE, UPGRADE),
-    "before versions": Cause(of_schema(HEAD, "DROP TABLE alembic_version"), UPGRADE, UPGRADE),
+    "before versions": Cause(of_schema(OPTUNA_HEAD, "DROP TABLE alembic_version"), UPGRADE, UPGRADE),
     "newer": Cause(of_schema("v9.0.0.a"), f"{NEWER} optuna", f"{NEWER} optuna"),
-    "ours newer": Cause(of_schema(HEAD, "UPDATE orchestrator_meta SET schema_version = 99"), NEWER, NEWER),
+    "ours newer": Cause(of_schema(OPTUNA_HEAD, f"UPDATE {VERSION_TABLE} SET version_num = '0099'"), NEWER, NEWER),
     "text": Cause(lambda path: path.write_text("no database"), *["is not an SQLite database; name another file"] * 2),
     "damaged": Cause(damage, *["is damaged: database disk image is malformed; take the last backup"] * 2),
     "folder": Cause(make_folder, *["is a folder, not an SQLite database; name another file"] * 2),
@@ -203,7 +204,7 @@ def test_tables_that_another_process_is_making_are_waited_for(url: str, monkeypa
 
     def another_process_goes_on(_: float) -> None:
         with database.write() as connection:
-            connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{HEAD}')")
+            connection.exec_driver_sql(f"INSERT INTO alembic_version VALUES ('{OPTUNA_HEAD}')")
 
     monkeypatch.setattr("orchestrator.storage.database.time.sleep", another_process_goes_on)
     prepared = Database(url)
@@ -243,11 +244,11 @@ def test_a_file_that_may_not_be_touched(mode: int, looks: bool, stored: Path) ->
 
 def test_what_is_known_of_optunas_tables_is_what_is_installed() -> None:
     """Where this fails, Optuna has changed its tables: ``theirs`` has to follow."""
-    from orchestrator.storage.schema_check import FIRST, _installed
+    from orchestrator.storage.schema_check import OPTUNA_FIRST, _installed
 
     head, known = _installed()
-    assert head == HEAD
-    assert FIRST in known
+    assert head == OPTUNA_HEAD
+    assert OPTUNA_FIRST in known
 
 
 OTHERS_LOOK = """

@@ -9,10 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-import sqlalchemy
 
 from orchestrator.control.ports import Phase
-from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
 from tests.faults.scene import LEASE, PATIENCE, ROOT, Scene
@@ -140,7 +138,7 @@ def state_of(pid: int) -> str:
 @pytest.mark.parametrize(
     ("whose", "remedy"),
     [
-        ("ours", "use the program version that wrote it, or a new database"),
+        ("a newer version", "pip install --upgrade trial-orchestrator"),
         ("an older optuna", "optuna storage upgrade --storage sqlite:///"),
         ("a newer optuna", "pip install --upgrade trial-orchestrator optuna"),
     ],
@@ -150,8 +148,8 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str, re
     database = Database(url)
     database.prepare()
     with database.write() as connection:
-        if whose == "ours":
-            connection.execute(sqlalchemy.update(own_tables.meta).values(schema_version=1))
+        if whose == "a newer version":
+            connection.exec_driver_sql("UPDATE orchestrator_alembic_version SET version_num = '9999'")
         else:
             version = "v3.0.0.d" if whose == "an older optuna" else "v99.0.0.a"
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")

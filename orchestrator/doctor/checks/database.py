@@ -28,7 +28,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     if database.optuna is not None and not refusals:
         said.append(f"Optuna's schema {database.optuna.found}")
     if database.ours is not None and not refusals:
-        said.append(f"tables of version {database.ours.found}")
+        said.append(f"tables of revision {database.ours.found}")
     if database.connections is not None:
         said.append("{} of {} connections".format(*database.connections))
     yield Finding(Code.DATABASE, Severity.OK, database.where, ", ".join(said))

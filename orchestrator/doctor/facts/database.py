@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from orchestrator.doctor.facts.host import Clock
 from orchestrator.doctor.facts.table_facts import Books
-from orchestrator.model.schema_state import OptunaSchema, OurSchema
+from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Database:
     url: str = ""
     version: str = ""
     optuna: OptunaSchema | None = None
-    ours: OurSchema | None = None
+    ours: OwnSchema | None = None
     journal: str = ""
     connections: tuple[int, int] | None = None
     read_only: bool = False

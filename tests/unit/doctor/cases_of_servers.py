@@ -9,7 +9,7 @@ from worlds import WELL, alone, database, installation, redis, setup, worker
 
 from orchestrator.doctor.facts import Blocked, Clock, Facts, Package, Redis, Workers
 from orchestrator.doctor.finding import Code
-from orchestrator.model.schema_state import OptunaSchema, OurSchema
+from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 
 
 def package(name: str, found: str | None) -> Facts:
@@ -91,11 +91,17 @@ CASES = [
     Case(
         Code.TABLES_VERSION,
         PROBLEM,
-        database(ours=OurSchema(1, 2), books=None),
-        "of version 1",
-        "version that wrote it",
+        database(ours=OwnSchema("0001", "0004", known=True), books=None),
+        "of revision 0001",
+        "orchestrator prepare",
     ),
-    Case(Code.TABLES_VERSION, PROBLEM, database(ours=OurSchema(3, 2), books=None), "of version 3", "--upgrade"),
+    Case(
+        Code.TABLES_VERSION,
+        PROBLEM,
+        database(ours=OwnSchema("9999", "0004", known=False), books=None),
+        "of revision 9999",
+        "--upgrade",
+    ),
     Case(Code.DATABASE_ABSENT, NOTE, database(ours=None, books=None), "none of this program's", "when they start"),
     Case(Code.DATABASE_ABSENT, NOTE, database(error="there is no such database", missing=True), "no such", "serve"),
     Case(

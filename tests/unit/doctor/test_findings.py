@@ -66,7 +66,7 @@ def test_where_all_is_well_there_is_a_short_line_for_each_thing() -> None:
         (
             Group.DATABASE,
             Code.DATABASE,
-            "PostgreSQL 15.20, Optuna's schema v3.2.0.a, tables of version 2, 7 of 100 connections",
+            "PostgreSQL 15.20, Optuna's schema v3.2.0.a, tables of revision 0004, 7 of 100 connections",
         ),
         (Group.CONTROL_PLANE, Code.CONTROL_PLANE, "writes in term 3, 1 stands by"),
         (Group.WORKERS, Code.WORKERS, "2 slots, 1 busy: w@host"),

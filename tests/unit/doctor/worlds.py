@@ -26,7 +26,7 @@ from orchestrator.doctor.facts import (
     Workers,
     Writer,
 )
-from orchestrator.model.schema_state import OptunaSchema, OurSchema
+from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 
 RUNNING = Attempt("token-0", "search", 0, "running", runner="r0", slot="w@host/0", sent=1.0, age=60.0)
 SENT = Attempt("token-1", "search", 1, "sent", sent=2.0, age=60.0)
@@ -65,7 +65,7 @@ WELL = Facts(
         url="postgresql://host/optuna",
         version="PostgreSQL 15.20",
         optuna=OptunaSchema("v3.2.0.a", "v3.2.0.a", known=True, library="5.0.0"),
-        ours=OurSchema(2, 2),
+        ours=OwnSchema("0004", "0004", known=True),
         connections=(7, 100),
         clock=Clock(-0.002, 0.001),
         books=Books(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.ports import Pruners, StudyRepository
+from orchestrator.control.ports import Ports
+from orchestrator.control.recovery import Recovery
+from orchestrator.control.rounds import Rounds
 from orchestrator.control.scheduled_runs import ScheduledRuns
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
 from orchestrator.engine.inputs import (
@@ -68,51 +70,46 @@ class CommandHandler:
     """Applies commands of the table, oldest first.
 
     Args:
-        store: Where commands and studies are.
+        ports: The database, the notifier, and the pruner classes of the user's own.
         studies: The studies at hand.
-        only: Name of the one study whose commands are applied; those of all when empty.
+        rounds: Commits what the studies have staged.
+        recovery: Takes a study up anew.
+        scheduled: The scheduled runs; ``None`` where one study alone is looked after.
         clock: Time.
-        settle: Commits what the studies have staged.
-        take_up: Reads a study, as at the start, and makes the world agree with it.
-        check_notify: Refuses a spec that names whom nobody could tell.
-        pruners: Where pruner classes of the user's own are made.
-        scheduling: What becomes of scheduled runs; whoever looks after one study alone has nothing to do with them.
+        only: Name of the one study whose commands are applied; those of all when empty.
     """
 
     def __init__(
         self,
-        store: StudyRepository,
+        ports: Ports,
         studies: EngineRegistry,
-        only: str,
+        rounds: Rounds,
+        recovery: Recovery,
+        scheduled: ScheduledRuns | None,
         clock: Clock,
-        *,
-        settle: Callable[[], object],
-        take_up: Callable[[str], None],
-        check_notify: Callable[[Spec], None],
-        pruners: Pruners,
-        scheduling: ScheduledRuns | None,
+        only: str,
     ) -> None:
-        self._store = store
+        self._store = ports.store
+        self._pruners = ports.pruners
+        self._notifier = ports.notifier
         self._studies = studies
-        self._only = only
+        self._rounds = rounds
+        self._recovery = recovery
+        self._scheduled = scheduled
         self._clock = clock
-        self._settle = settle
-        self._take_up = take_up
-        self._check_notify = check_notify
-        self._pruners = pruners
-        self._scheduling = scheduling
+        self._only = only
         # Studies whose commands were put off.
         self._deferred: set[str] = set()
 
     @property
     def waits_for_pruner(self) -> bool:
         """Whether a command was put off until a pruner of the user's own has answered."""
-        return bool(self._deferred) or (self._scheduling is not None and self._scheduling.waits_for_pruner)
+        return bool(self._deferred) or (self._scheduled is not None and self._scheduled.waits_for_pruner)
 
     @property
     def has_news(self) -> bool:
         """Whether there is something to do that nobody rings for."""
-        return self._scheduling is not None and self._scheduling.has_news
+        return self._scheduled is not None and self._scheduled.has_news
 
     def apply(self) -> dict[Command, str]:
         """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
@@ -130,7 +127,7 @@ class CommandHandler:
             if command.operation == OPERATION:
                 slots.append(command)
                 continue
-            if command.operation == DEFINE and self._scheduling is None:
+            if command.operation == DEFINE and self._scheduled is None:
                 continue
             try:
                 self._wait_for_pruner(command.study)
@@ -147,10 +144,10 @@ class CommandHandler:
                     raise
                 answer = {"error": str(self._fail(command, error))}
             answers[command] = json.dumps(answer)
-        if self._scheduling is not None:
+        if self._scheduled is not None:
             with contextlib.suppress(Unsettled):
-                answers |= {command: json.dumps(answer) for command, answer in self._scheduling.apply(slots).items()}
-                self._scheduling.tend()
+                answers |= {command: json.dumps(answer) for command, answer in self._scheduled.apply(slots).items()}
+                self._scheduled.tend()
         return answers
 
     def _wait_for_pruner(self, study: str) -> None:
@@ -172,20 +169,20 @@ class CommandHandler:
         if name in self._studies.suspended:
             if command.operation not in _TAKE_UP:
                 self._studies.check_at_hand(name)
-            self._take_up(name)
+            self._recovery.take_up(name)
             if command.operation == "resume" and self._studies[name].state != "paused":
                 return {"study": name, "state": self._studies[name].state}
         if command.operation == "submit":
             self._submit(name, Spec.from_json(command.payload))
-        elif command.operation == DEFINE and self._scheduling is not None:
-            return self._scheduling.define(command)
+        elif command.operation == DEFINE and self._scheduled is not None:
+            return self._scheduled.define(command)
         elif command.operation == "enqueue":
             return self._enqueue(self._at_hand(name), command.payload.get("params"))
         elif command.operation == "retry":
             return self._retry(self._at_hand(name), command.payload.get("trial"))
         elif command.operation == "reconcile":
-            self._settle()
-            self._take_up(name)
+            self._rounds.settle()
+            self._recovery.take_up(name)
         elif name not in self._studies:
             return {"study": name, "state": self._store.load(name).state}
         elif (steered := _STEERED.get(command.operation)) is not None:
@@ -220,11 +217,11 @@ class CommandHandler:
         check_sampler(spec, f"study '{name}'")
         if not self._pruners.check(spec):
             raise _Later
-        self._check_notify(spec)
+        self._notifier.check(spec)
         known = self._studies[name].spec if name in self._studies else None
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
         if anew and known is not None:
-            self._settle()
+            self._rounds.settle()
         snapshot = self._store.create(spec, self._clock.wall())
         spec = spec.model_copy(update={"run": snapshot.spec.run})
         if anew:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
-from orchestrator.control.ports import Notifier, Progress, StudyRepository, no_progress_hook
+from orchestrator.control.ports import Notifier, ProgressHook, StudyRepository, no_hook
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes
@@ -20,7 +20,7 @@ from tasks.server_errors import Outage, unavailable
 
 log = logging.getLogger(__name__)
 
-AWAY_SECONDS = 0.2
+RETRY_SECONDS = 0.2
 """Pause before a server that is away is tried again."""
 
 
@@ -46,7 +46,7 @@ class Committer:
 
     Args:
         store: The database, with the right to write.
-        notifier: Whose settled notes are recorded with the round.
+        notifier: Its settled notifications are recorded with the round.
         outage: Says when the database is not available, and when it is again.
         clock: Time.
         heartbeat: Seconds between two transactions, at the most: so a writer finds out that it is none any more.
@@ -60,7 +60,7 @@ class Committer:
         outage: Outage,
         clock: Clock,
         heartbeat: float,
-        progress: Progress = no_progress_hook,
+        progress: ProgressHook = no_hook,
     ) -> None:
         self._store = store
         self._notifier = notifier
@@ -146,4 +146,4 @@ class Committer:
                     raise
                 self._outage.begin(found)
                 self._progress()
-                self._clock.sleep(AWAY_SECONDS)
+                self._clock.sleep(RETRY_SECONDS)

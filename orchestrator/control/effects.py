@@ -1,4 +1,4 @@
-"""What is committed and still has to be done: told to workers, to Celery, to whoever asked, and to the stream."""
+"""The effects of what is committed: on workers, on Celery, on the processes that issued commands, on the stream."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from contextlib import contextmanager
 from typing import TypeVar
 
+from orchestrator.common.clock import Clock
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.ports import Artifacts, Broker, Checkpoints, Phase, PhaseHook, Stream
+from orchestrator.control.liveness import HeartbeatTracker
+from orchestrator.control.ports import Phase, PhaseHook, Ports
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
 from tasks.contract import Confirmation
@@ -20,44 +22,40 @@ class Effects:
     """Keeps what is to be done over a broken connection, for all of it can be done twice.
 
     Args:
-        events: The stream.
-        broker: Where tasks wait.
-        checkpoints: Where checkpoints that nobody needs any more are thrown.
-        artifacts: Where models and other files are.
+        ports: The stream, the broker and the stores.
         studies: The studies at hand: what cannot be done for one of them suspends it.
-        passed: Told of each step.
-        now: The time spent looking, in seconds, by which ``sent`` goes.
+        heartbeats: Its time is that of ``sent``.
+        clock: Time.
+        phase: Called at each phase.
 
     Attributes:
+        confirmations: What the keepers of the studies at hand are told, by attempt.
+        strangers: What those of other attempts are told, of which nothing has to be committed.
         acknowledge: Entries of the stream that may be dropped, each with the study that it is about.
         sent: When this control plane has sent a task, by its token.
     """
 
     def __init__(
-        self,
-        events: Stream,
-        broker: Broker,
-        checkpoints: Checkpoints,
-        artifacts: Artifacts,
-        studies: EngineRegistry,
-        passed: PhaseHook,
-        now: Callable[[], float],
+        self, ports: Ports, studies: EngineRegistry, heartbeats: HeartbeatTracker, clock: Clock, phase: PhaseHook
     ) -> None:
-        self._events = events
-        self._broker = broker
-        self._checkpoints = checkpoints
-        self._artifacts = artifacts
+        self._ports = ports
         self._studies = studies
-        self._passed = passed
-        self._now = now
+        self._heartbeats = heartbeats
+        self._clock = clock
+        self._phase = phase
         self.sent: dict[str, float] = {}
         self.confirmations: dict[str, Confirmation] = {}
+        self.strangers: dict[str, Confirmation] = {}
         self.acknowledge: dict[bytes, str] = {}
         self._revokes: list[Revoke] = []
         self._answers: list[tuple[str, Answer]] = []
         self._sends: list[Send] = []
         self._holds_sends = False
         self._results: list[tuple[str, str]] = []
+
+    def now(self) -> float:
+        """Returns the time by which ``sent`` goes, in seconds."""
+        return self._heartbeats.at(self._clock.monotonic())
 
     def add(self, study: str, batch: Batch) -> None:
         """Takes what came of a study's batch, once it is committed."""
@@ -66,11 +64,11 @@ class Effects:
         self._answers += ((study, answer) for answer in batch.answers)
         self._sends += (self._studies.addressed(study, send) for send in batch.sends)
         for location in batch.discards:
-            self._checkpoints.throw(location)
+            self._ports.checkpoints.delete(location)
         for id in batch.artifact_discards:
-            self._artifacts.throw(id)
+            self._ports.artifacts.delete(id)
         if batch.sweep is not None:
-            self._artifacts.sweep(batch.sweep)
+            self._ports.artifacts.sweep(batch.sweep)
 
     def answer_commands(self, results: Iterable[tuple[str, str]]) -> None:
         """Takes the answers to commands, by key, once they are committed."""
@@ -124,45 +122,47 @@ class Effects:
         self._acknowledge()
 
     def _tell(self) -> None:
+        self.confirmations |= self.strangers
+        self.strangers = {}
         if self.confirmations:
             self._for_each(
                 list(self.confirmations.items()),
                 lambda item: self._studies.name_of(item[0]),
-                lambda items: self._events.confirm(dict(items)),
+                lambda items: self._ports.events.confirm(dict(items)),
             )
             self.confirmations = {}
-            self._passed(Phase.CONFIRMED)
+            self._phase(Phase.CONFIRMED)
         while self._revokes:
-            self._broker.revoke(self._revokes[0].token)
+            self._ports.broker.revoke(self._revokes[0].token)
             self._revokes.pop(0)
-            self._passed(Phase.REVOKED)
+            self._phase(Phase.REVOKED)
         if self._answers:
             self._for_each(
                 self._answers,
                 lambda item: item[0],
-                lambda items: self._events.reply([answer.reply for _, answer in items]),
+                lambda items: self._ports.events.reply([answer.reply for _, answer in items]),
             )
             self._answers = []
-            self._passed(Phase.REPLIED)
+            self._phase(Phase.REPLIED)
         blocked = []
         while self._sends and not self._holds_sends:
             send = self._sends[0]
             with self._studies.guarded(send.job.study):
                 try:
-                    self._broker.send(send.job, send.queue, priority=send.priority)
+                    self._ports.broker.send(send.job, send.queue, priority=send.priority)
                 except Exception as error:
                     if not is_wrong_type(error):
                         raise
                     # It waits until the key is deleted; the tasks of other queues do not.
                     blocked.append(send)
             self._sends.pop(0)
-            self.sent[send.job.token] = self._now()
-            self._passed(Phase.ENQUEUED)
+            self.sent[send.job.token] = self.now()
+            self._phase(Phase.ENQUEUED)
         self._sends = blocked + self._sends
         while self._results:
-            self._events.answer(*self._results[0])
+            self._ports.events.answer(*self._results[0])
             self._results.pop(0)
-            self._passed(Phase.ANSWERED)
+            self._phase(Phase.ANSWERED)
 
     def _for_each(
         self, items: Collection[T], study_of: Callable[[T], str], tell: Callable[[Collection[T]], None]
@@ -179,6 +179,6 @@ class Effects:
 
     def _acknowledge(self) -> None:
         if self.acknowledge:
-            self._events.acknowledge(self.acknowledge)
+            self._ports.events.acknowledge(self.acknowledge)
             self.acknowledge = {}
-            self._passed(Phase.ACKNOWLEDGED)
+            self._phase(Phase.ACKNOWLEDGED)

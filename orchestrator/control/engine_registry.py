@@ -17,7 +17,7 @@ from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.journal import Journal, Opened, Record
-from orchestrator.control.ports import Progress, Pruners, StudyRepository, no_progress_hook
+from orchestrator.control.ports import ProgressHook, Pruners, StudyRepository, no_hook
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.inputs import AttemptLost, EventReceived, Input, PrunerAnswered
 from orchestrator.engine.outputs import Batch, Send
@@ -56,7 +56,7 @@ class EngineRegistry:
         record: Journal | None,
         clock: Clock,
         pruners: Pruners,
-        progress: Progress = no_progress_hook,
+        progress: ProgressHook = no_hook,
     ) -> None:
         self._store = store
         self._record = record

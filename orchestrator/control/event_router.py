@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.effects import Effects
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.liveness import HeartbeatTracker, SlotTracker
-from orchestrator.control.ports import Stream
+from orchestrator.control.liveness import HeartbeatTracker, SlotTracker, place
+from orchestrator.control.ports import Bell, Phase, PhaseHook, Stream
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.inputs import EventReceived, SilenceChanged, TaskMissing
 from orchestrator.engine.study import StudyEngine
@@ -21,7 +22,7 @@ from orchestrator.model.suspension import describe
 from tasks import redis_keys
 from tasks.codec import Malformed, decode_event, salvage
 from tasks.contract import Confirmation, Event, Heartbeat, Lost, ReadStudy, Suggest, Verdict
-from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
+from tasks.signing import Keyring, Purpose, Unsigned
 
 log = logging.getLogger(__name__)
 
@@ -30,20 +31,18 @@ LONGEST = 65_536
 
 
 class EventRouter:
-    """Gives every event to its study, and keeps aside what is none.
+    """Reads the stream, gives every event to its study, and keeps aside what is none.
 
     Args:
-        events: The stream, for what is kept aside.
+        events: The stream.
         studies: The studies at hand.
-        heartbeats, slots: Who is told of signs of life.
-        effects: Takes the confirmations that nothing has to be committed for.
+        heartbeats, slots: Told of signs of life.
+        effects: Takes what may be acknowledged, and the confirmations that nothing has to be committed for.
+        bell: Rung by the entries that are rings.
         only: Name of the one study to look after; all of them when empty.
         clock: Time.
         keyring: Verifies what comes.
-
-    Attributes:
-        rung: Whether a command may wait.
-        woken: Whether a pruner of the user's own has something to say.
+        phase: Called at each phase.
     """
 
     def __init__(
@@ -53,27 +52,59 @@ class EventRouter:
         heartbeats: HeartbeatTracker,
         slots: SlotTracker,
         effects: Effects,
+        bell: Bell,
         only: str,
         clock: Clock,
-        keyring: Keyring = UNSIGNED,
+        keyring: Keyring,
+        phase: PhaseHook,
     ) -> None:
         self._events = events
         self._studies = studies
         self._heartbeats = heartbeats
         self._slots = slots
         self._effects = effects
+        self._bell = bell
         self._only = only
         self._clock = clock
         self._keyring = keyring
-        self._strangers: dict[str, Confirmation] = {}
+        self._phase = phase
         self._paces: dict[str, Paces] = {}
-        self.rung = True
-        self.woken = False
 
-    def take(self, entry: Entry) -> str:
+    def connect(self) -> None:
+        """Makes the stream's group where it is missing; what was heard before means nothing."""
+        self._heartbeats.fell_behind()
+        self._events.prepare()
+
+    def read(self, wait: float) -> list[Entry]:
+        """Folds the next entries, waiting at most ``wait`` seconds for the first; returns them."""
+        self._heartbeats.begin_read(self._clock.monotonic())
+        entries = self._events.read(wait)
+        drained = self._events.drained
+        if entries:
+            self._phase(Phase.READ)
+        for entry in entries:
+            self._effects.acknowledge[entry[0]] = self._take(entry)
+        self._studies.take_answers()
+        if entries:
+            self._phase(Phase.DECIDED)
+        if drained:
+            self._heartbeats.read_everything()
+        elif entries:
+            self._heartbeats.read_up_to(entries[-1][0])
+        return entries
+
+    def catch_up(self) -> Iterator[list[Entry]]:
+        """Folds what the stream holds by now, and yields after each read; what live runners go on to say is left."""
+        end = self._events.end()
+        while entries := self.read(0.001):
+            yield entries
+            if end is None or place(entries[-1][0]) >= place(end):
+                return
+
+    def _take(self, entry: Entry) -> str:
         """Folds one entry; returns the name of the study that it is about, empty where it is about none."""
         try:
-            return self._take(entry)
+            return self._route(entry)
         except Exception as error:
             if not is_of_the_study(error):
                 raise
@@ -81,13 +112,13 @@ class EventRouter:
             self._bury(repr(entry[1])[:LONGEST].encode("utf-8", "backslashreplace"), describe(error))
             return ""
 
-    def _take(self, entry: Entry) -> str:
+    def _route(self, entry: Entry) -> str:
         sealed = entry[1].get(redis_keys.EVENT_FIELD)
         if sealed is None:
             if entry[1].get(b"ring") == redis_keys.DOORBELL.encode():
-                self.rung = True
+                self._bell.rung = True
             elif entry[1].get(b"ring") == redis_keys.WAKE.encode():
-                self.woken = True
+                self._bell.pruner_answered = True
             elif entry[1]:
                 self._bury(repr(entry[1]).encode(), "an entry without an event")
             return ""
@@ -117,11 +148,6 @@ class EventRouter:
         else:
             self._meet_stranger(event)
         return self._studies.name_of(event.token)
-
-    def strangers(self) -> dict[str, Confirmation]:
-        """Returns what is to be said, since the last call, to attempts of no study at hand."""
-        met, self._strangers = self._strangers, {}
-        return met
 
     def _hear(self, engine: StudyEngine, event: Event, data: bytes) -> None:
         row = engine.attempts[event.token]
@@ -166,13 +192,13 @@ class EventRouter:
         body = event.body
         if isinstance(body, ReadStudy) or (isinstance(body, Suggest) and not body.used):
             verdict = Verdict(cause="the study is suspended")
-            self._strangers[event.token] = Confirmation(runner=event.runner, seq=0, verdict=verdict)
+            self._effects.strangers[event.token] = Confirmation(runner=event.runner, seq=0, verdict=verdict)
 
     def _meet_stranger(self, event: Event) -> None:
         """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""
         if self._only or not event.token:
             return
-        self._strangers[event.token] = Confirmation(
+        self._effects.strangers[event.token] = Confirmation(
             runner=event.runner, seq=event.seq, verdict=Verdict(cause="the study has ended")
         )
 

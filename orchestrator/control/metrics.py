@@ -18,7 +18,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from orchestrator.control.rounds import Observer, Round
+from orchestrator.control.ports import Round, RoundHook
 from orchestrator.messaging.dispatch import queue_lengths
 from orchestrator.messaging.event_stream import Backlog, backlog
 from orchestrator.model.progress_events import Progress
@@ -124,7 +124,7 @@ class ControlMetrics:
         return self._standing
 
     @contextlib.contextmanager
-    def leading(self) -> Iterator[Observer]:
+    def leading(self) -> Iterator[RoundHook]:
         """This control plane is the active one meanwhile; yields what its loop tells its rounds."""
         self._standing, self._look_at = Standing(), 0.0
         self._leader.set(1)

@@ -5,22 +5,25 @@ Redis, Celery and SQL databases are one implementation; every other one has to p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
 from orchestrator.model.notifications import NoteState, Owed
 from orchestrator.model.planned_run import Run, Slot
-from orchestrator.model.progress_events import Best, Notice
+from orchestrator.model.progress_events import Best, Notice, Progress
 from orchestrator.model.suspension import Suspension
+from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec import Spec
 from tasks.contract import Confirmation, Job, Reply
 
 if TYPE_CHECKING:
-    from orchestrator.engine.outputs import Sweep
+    from orchestrator.engine.outputs import Batch, Sweep
     from orchestrator.engine.state import Snapshot
     from orchestrator.sampling.remote_pruner import Answer, Question
 
@@ -48,21 +51,55 @@ class Phase(StrEnum):
     """The entries are acknowledged; nothing is left to do."""
 
 
-Progress = Callable[[], None]
-"""Called whenever the loop has done something, however small, and while it waits for a server."""
+@dataclass(frozen=True)
+class Round:
+    """What one round of the control plane came to, once it is committed and done.
 
+    ``events`` counts the stream entries that were folded in it; ``commit_seconds`` is how long their commit took,
+    ``None`` where nothing was to be written. ``notes`` is what has become of notifications. ``studies`` says where
+    those at hand stand, each with its queue, ``slots`` how many are busy and idle; ``suspended`` is how many are
+    suspended.
+    """
 
-def no_progress_hook() -> None:
-    """Takes no notice of progress."""
+    events: int
+    commit_seconds: float | None
+    batches: Mapping[str, Batch]
+    notes: Mapping[str, NoteState]
+    studies: Callable[[], Sequence[tuple[Progress, str]]]
+    slots: Callable[[], tuple[int, int]]
+    suspended: int = 0
 
 
 PhaseHook = Callable[[Phase], None]
-"""Called at each step."""
+ProgressHook = Callable[[], None]
+RoundHook = Callable[[Round], None]
 
 
-def no_hook(step: Phase) -> None:
-    """Lets every step pass."""
-    del step
+def no_hook(*_: object) -> None:
+    """Does nothing."""
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the loop calls while it runs.
+
+    Attributes:
+        phase: Called at each phase of a round.
+        progress: Called whenever the loop has done something, however small, and while it waits for a server.
+        round: Called with each round; it has to be quick, and raises nothing.
+    """
+
+    phase: PhaseHook = no_hook
+    progress: ProgressHook = no_hook
+    round: RoundHook = no_hook
+
+
+@dataclass
+class Bell:
+    """Why the loop looks at the commands: one may wait, or the process of a pruner has answered."""
+
+    rung: bool = True
+    pruner_answered: bool = False
 
 
 class Stream(Protocol):
@@ -250,7 +287,7 @@ class Reports(Protocol):
     def ask(self, study: str) -> str | None:
         """Has the report of a study written; returns where it is, or why it is not, once that is known."""
 
-    def throw(self, study: str) -> None:
+    def delete(self, study: str) -> None:
         """Deletes a study's report, and what its trials have printed."""
 
     @property
@@ -259,41 +296,27 @@ class Reports(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether everything is deleted that was thrown away, as far as it can be."""
+        """Whether everything is deleted that was to be, as far as it can be."""
 
     def close(self) -> None:
         """Ends in order."""
 
 
-class Checkpoints(Protocol):
-    """Where checkpoints are thrown that nobody needs any more."""
+class Deleter(Protocol):
+    """One store of files; those that are no longer needed are deleted in the background."""
 
-    def throw(self, location: str) -> None:
-        """Deletes a checkpoint."""
-
-    def throw_study(self, uid: str) -> None:
-        """Deletes whatever is left of a study's checkpoints."""
-
-    @property
-    def idle(self) -> bool:
-        """Whether everything is deleted that was thrown away, as far as it can be."""
-
-    def close(self) -> None:
-        """Ends in order."""
-
-
-class Artifacts(Protocol):
-    """Where models and other files are thrown that nobody needs any more."""
-
-    def throw(self, id: str) -> None:
+    def delete(self, location: str) -> None:
         """Deletes a file."""
 
+    def delete_folder(self, location: str) -> None:
+        """Deletes a folder with all that is in it."""
+
     def sweep(self, sweep: Sweep) -> None:
-        """Deletes what nobody knows of."""
+        """Deletes the artifacts that attempts which have ended have left, and that are not recorded."""
 
     @property
     def idle(self) -> bool:
-        """Whether everything is deleted that was thrown away, as far as it can be."""
+        """Whether everything is deleted that was to be, as far as it can be."""
 
     def close(self) -> None:
         """Ends in order."""
@@ -320,3 +343,31 @@ class Pruners(Protocol):
 
     def close(self, study: str | None = None) -> None:
         """Ends what runs for a study, or for all of them."""
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The world of one control plane.
+
+    Attributes:
+        checkpoints, artifacts: The stores of the files that workers write.
+        calendar, reports: Where schedules and the reports of their runs are; without them nothing is run by a schedule.
+    """
+
+    store: StudyRepository
+    events: Stream
+    broker: Broker
+    checkpoints: Deleter
+    artifacts: Deleter
+    calendar: Calendar | None = None
+    reports: Reports | None = None
+    pruners: Pruners = field(default_factory=PrunerProcesses)
+    notifier: Notifier = field(default_factory=NullNotifier)
+
+    def close(self) -> None:
+        """Ends all that works in the background; the database has everything."""
+        self.notifier.close()
+        self.checkpoints.close()
+        self.artifacts.close()
+        if self.reports is not None:
+            self.reports.close()

@@ -189,7 +189,7 @@ class PrunerProcesses:
         limits: What each may take.
     """
 
-    def __init__(self, wake: Callable[[], None], limits: Limits | None = None) -> None:
+    def __init__(self, wake: Callable[[], None] = lambda: None, limits: Limits | None = None) -> None:
         self._wake = wake
         self._limits = limits or Limits()
         self._processes: dict[str, PrunerProcess] = {}

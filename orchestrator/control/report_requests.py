@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from orchestrator.common.data_folder import folder_of
-from orchestrator.control.background_deleter import Bin
+from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.queries.logs import log_folders
 
 LONGEST_SECONDS = 600.0
@@ -25,7 +25,7 @@ class _Writing(NamedTuple):
     begun: float
 
 
-class Reports(Bin):
+class Reports:
     """One report after the other, by ``orchestrator report``: drawing takes seconds, in which the loop goes on.
 
     Args:
@@ -42,7 +42,7 @@ class Reports(Bin):
         monotonic: Callable[[], float] = time.monotonic,
         command: tuple[str, ...] = (sys.executable, "-P", "-m", "orchestrator", "report"),
     ) -> None:
-        super().__init__(str(data_dir), "what is left of a study")
+        self._files = FileDeleter(str(data_dir), "what is left of a study")
         self._data_dir = data_dir
         self._environment = dict(environment)
         self._monotonic = monotonic
@@ -53,34 +53,38 @@ class Reports(Bin):
 
     def ask(self, study: str) -> str | None:
         """Has the report of a study written; returns where it is, or why it is not, once that is known."""
-        self._go_on()
+        self._advance()
         if study in self._said:
             return self._said.pop(study)
         if study not in self._asked and (self._writing is None or self._writing.study != study):
             self._asked.append(study)
-            self._go_on()
+            self._advance()
         return None
 
-    def throw(self, study: str) -> None:
+    def delete(self, study: str) -> None:
         """Deletes a study's report, and what its trials have printed on this host."""
         for folder in (folder_of(self._data_dir, study), *log_folders(self._data_dir, study)):
-            location = str(folder.relative_to(self._data_dir))
-            self._jobs.put(lambda location=location: self._delete(location, recursive=True))  # type: ignore[misc]
+            self._files.delete_folder(str(folder.relative_to(self._data_dir)))
+
+    @property
+    def idle(self) -> bool:
+        """Whether everything is deleted that was to be, as far as it can be."""
+        return self._files.idle
 
     @property
     def has_news(self) -> bool:
         """Whether something is known now that ``ask`` has not returned yet."""
-        self._go_on()
+        self._advance()
         return bool(self._said)
 
-    def close(self, timeout: float = 5.0) -> None:
+    def close(self) -> None:
         """Ends in order; a report that is being written is written by whoever leads next."""
         if self._writing is not None:
             self._writing.process.kill()
             self._end(self._writing)
-        super().close(timeout)
+        self._files.close()
 
-    def _go_on(self) -> None:
+    def _advance(self) -> None:
         writing = self._writing
         if writing is not None:
             late = self._monotonic() - writing.begun > LONGEST_SECONDS

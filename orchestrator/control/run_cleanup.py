@@ -9,7 +9,7 @@ from dataclasses import replace
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.ports import Artifacts, Calendar, Checkpoints, Reports
+from orchestrator.control.ports import Calendar, Deleter, Reports
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Sweep
 from orchestrator.model.planned_run import Run, Slot
@@ -35,8 +35,8 @@ class RunCleanup:
         self,
         calendar: Calendar,
         studies: EngineRegistry,
-        checkpoints: Checkpoints,
-        artifacts: Artifacts,
+        checkpoints: Deleter,
+        artifacts: Deleter,
         reports: Reports,
         clock: Clock,
     ) -> None:
@@ -46,14 +46,14 @@ class RunCleanup:
         self._artifacts = artifacts
         self._reports = reports
         self._clock = clock
-        self._thrown: set[str] = set()
+        self._deleted: set[str] = set()
         # Studies of runs that could not be looked after, each of which is said once.
         self._failed: set[str] = set()
 
     @property
     def has_news(self) -> bool:
         """Whether a report is written that was waited for, or files are gone."""
-        return self._reports.has_news or (bool(self._thrown) and self._files_gone)
+        return self._reports.has_news or (bool(self._deleted) and self._files_gone)
 
     def tend(self, runs: Sequence[Run]) -> None:
         """Does what is due for the runs about which something is still to be done. What cannot be done for one of them
@@ -72,7 +72,7 @@ class RunCleanup:
     def _tend(self, run: Run) -> None:
         if run.goes_on or run.slot.study in self._studies:
             if run.slot.state == "deleting":
-                self._thrown.discard(run.slot.study)
+                self._deleted.discard(run.slot.study)
                 about = {"action": "run_kept", "study": run.slot.study}
                 log.info("study %s goes on, and stays", run.slot.study, extra=about)
                 self._write(replace(run.slot, state="running"))
@@ -113,20 +113,20 @@ class RunCleanup:
 
     def _delete(self, run: Run) -> None:
         study = run.slot.study
-        if study not in self._thrown:
+        if study not in self._deleted:
             try:
                 uid, attempts = self._calendar.attempts_of(study)
             except BadInput:
                 pass  # somebody else has deleted it
             else:
-                self._checkpoints.throw_study(uid)
+                self._checkpoints.delete_folder(uid)
                 self._artifacts.sweep(Sweep(frozenset(attempts), frozenset()))
-            self._reports.throw(study)
-            self._thrown.add(study)
+            self._reports.delete(study)
+            self._deleted.add(study)
         if self._files_gone:
             gone = replace(run.slot, state="deleted", report="", decided=self._clock.wall())
             self._calendar.throw_study(gone)
-            self._thrown.discard(study)
+            self._deleted.discard(study)
             log.info("study %s is deleted: %s", study, run.slot.reason, extra={"action": "run_deleted", "study": study})
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Any, TypeGuard
@@ -12,7 +12,8 @@ from typing import Any, TypeGuard
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.ports import Calendar, Pruners, StudyRepository
+from orchestrator.control.ports import Calendar, Ports
+from orchestrator.control.rounds import Rounds
 from orchestrator.control.run_cleanup import RunCleanup
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.control.warm_start import inherit
@@ -59,14 +60,12 @@ class ScheduledRuns:
     Whatever it does can be done again: a slot that something is written of is not decided on a second time.
 
     Args:
+        ports: The database, the notifier, and the pruner classes of the user's own.
         calendar: Where slots are written.
-        store: Where studies are made.
         studies: The studies at hand.
-        clock: Time: the one by which a slot has come, whatever the clock of a beat says.
-        settle: Commits what the studies have staged.
-        check_notify: Refuses a spec that names whom nobody could tell.
+        rounds: Commits what the studies have staged.
         cleanup: What is done when a run has ended.
-        pruners: Where pruner classes of the user's own are made.
+        clock: Time: the one by which a slot has come, whatever the clock of a beat says.
 
     Attributes:
         waits_for_pruner: Whether a run waits until a pruner of the user's own is made.
@@ -74,23 +73,21 @@ class ScheduledRuns:
 
     def __init__(
         self,
+        ports: Ports,
         calendar: Calendar,
-        store: StudyRepository,
         studies: EngineRegistry,
-        clock: Clock,
-        settle: Callable[[], object],
-        check_notify: Callable[[Spec], None],
+        rounds: Rounds,
         cleanup: RunCleanup,
-        pruners: Pruners,
+        clock: Clock,
     ) -> None:
+        self._store = ports.store
+        self._pruners = ports.pruners
+        self._notifier = ports.notifier
         self._calendar = calendar
-        self._store = store
         self._studies = studies
-        self._clock = clock
-        self._settle = settle
-        self._check_notify = check_notify
+        self._rounds = rounds
         self._cleanup = cleanup
-        self._pruners = pruners
+        self._clock = clock
         self.waits_for_pruner = False
         self._due = math.inf
 
@@ -216,7 +213,7 @@ class ScheduledRuns:
         now = self._clock.wall()
         self._write(*(replace(slot, state="skipped", reason=f"replaced by {name}", decided=now) for slot in waiting))
         # Committed before the next one is made: whoever dies in between must not leave two that run.
-        self._settle()
+        self._rounds.settle()
 
     def _begin(self, slot: Slot, stored: Any) -> Slot:
         """Makes a slot's study, and writes the slot with it; ``stored`` is the schedule's spec."""
@@ -225,7 +222,7 @@ class ScheduledRuns:
         try:
             spec, note = inherit(Spec.from_json(stored), slot, self._calendar)
             check_sampler(spec, where)
-            self._check_notify(spec)
+            self._notifier.check(spec)
             if not self._pruners.check(spec):
                 # Tried again when a pruner process has something to say.
                 self.waits_for_pruner = True

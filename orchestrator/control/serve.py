@@ -22,15 +22,13 @@ from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
 from orchestrator.common.settings import Settings
 from orchestrator.common.signals import ending_signals
 from orchestrator.common.urls import redact
-from orchestrator.control.artifact_deleter import ArtifactBin
-from orchestrator.control.background_deleter import CheckpointBin
-from orchestrator.control.controller import Controller
+from orchestrator.control.assembly import Options, make_controller
+from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.control.journal import Journal
 from orchestrator.control.lease_renewal import Renewal
-from orchestrator.control.ports import Phase, PhaseHook, Progress, no_hook
+from orchestrator.control.ports import Hooks, Phase, PhaseHook, Ports, RoundHook, no_hook
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.report_requests import Reports
-from orchestrator.control.rounds import Observer, unobserved
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import EventStream, introduce, ring, wake
 from orchestrator.notify.notifier import Notifier
@@ -48,22 +46,6 @@ log = logging.getLogger(__name__)
 STANDBY_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
-class _Seams:
-    """What a loop is given beside the servers."""
-
-    passed: PhaseHook
-    observer: Observer
-    notifier: Notifier
-    clock: Clock
-    outages: Outages
-    progress: Progress
-
-    def pass_step(self, step: Phase) -> None:
-        self.progress()
-        self.passed(step)
-
-
 def serve(
     settings: Settings,
     redis_url: str,
@@ -71,7 +53,7 @@ def serve(
     *,
     only: str = "",
     record: Path | None = None,
-    passed: PhaseHook = no_hook,
+    on_phase: PhaseHook = no_hook,
     metrics: Endpoint | None = None,
     policy: Policy | None = None,
     clock: Clock | None = None,
@@ -83,7 +65,7 @@ def serve(
         redis_url, storage_url: The servers.
         only: Look after this study alone.
         record: File that takes a recording of everything the core is fed.
-        passed: Called at each step of a round.
+        on_phase: Called at each phase of a round.
         metrics: Where metrics are shown.
         policy: Who may be told what becomes of studies, beside those whom a spec names by their URL.
         clock: Time.
@@ -114,6 +96,9 @@ def serve(
             if not await_servers(step, outages, stop.wait):
                 database.close()
                 return
+        leader = _Leader(
+            settings, redis_url, client, database, outages, stop, only, record, policy or Policy(), clock or Clock()
+        )
         with _shown(metrics, redis_url) as observed:
             while not stop.is_set():
                 lease = WriterLease(database, settings.lease)
@@ -121,10 +106,8 @@ def serve(
                     if _await_lease(lease, stop, outages.database):
                         every = min(settings.heartbeat, settings.lease / 3)
                         renewal = Renewal(lease, storage_url, every=every, limit=settings.loop_limit)
-                        with observed() as observer, renewal:
-                            notifier = Notifier(policy or Policy(), os.environ)
-                            seams = _Seams(passed, observer, notifier, clock or Clock(), outages, renewal.progress)
-                            _lead(settings, redis_url, database, lease, client, stop, only, record, seams)
+                        with observed() as on_round, renewal:
+                            leader.lead(lease, Hooks(_with_progress(on_phase, renewal), renewal.progress, on_round))
                 except NotTheWriter as error:
                     log.warning("%s; standing by", error, extra={"action": "deposed"})
                 except Exception as error:
@@ -169,64 +152,72 @@ def _await_lease(lease: WriterLease, stop: threading.Event, outage: Outage) -> b
     return False
 
 
-def _lead(
-    settings: Settings,
-    redis_url: str,
-    database: Database,
-    lease: WriterLease,
-    client: redis.Redis,
-    stop: threading.Event,
-    only: str,
-    record: Path | None,
-    seams: _Seams,
-) -> None:
-    store = Store(database, lease)
-    data_dir = settings.data_dir.absolute()
-    # As configured here, whoever says so: an argument, or the environment.
-    environment = os.environ | {"ORCHESTRATOR_STORAGE_URL": database.url, "ORCHESTRATOR_DATA_DIR": str(data_dir)}
-    keyring = settings.keyring()
-    dispatcher = Dispatcher(redis_url, client, keyring)
-    controller = Controller(
-        store,
-        EventStream(client, keyring),
-        dispatcher,
-        CheckpointBin(settings.checkpoint_url or str(settings.data_dir / "checkpoints")),
-        ArtifactBin(settings.artifact_url or str(settings.data_dir / "artifacts")),
-        lease=settings.lease,
-        heartbeat=settings.heartbeat,
-        calendar=Calendar(database, lease),
-        reports=Reports(data_dir, environment),
-        pruners=PrunerProcesses(lambda: wake(client)),
-        only=only,
-        record=Journal(record) if record else None,
-        clock=seams.clock,
-        passed=seams.pass_step,
-        observer=seams.observer,
-        notifier=seams.notifier,
-        keyring=keyring,
-        outages=seams.outages,
-        progress=seams.progress,
-    )
-    try:
-        controller.start()
-        while not stop.is_set():
-            controller.run_once()
-        seams.notifier.close()
-        # What the workers said before they left is still taken in, and what has become of notes.
-        while controller.run_once(wait=False).events:
-            pass
-        lease.release()
-    finally:
-        controller.close()
-        dispatcher.close()
-        store.close()
+def _with_progress(on_phase: PhaseHook, renewal: Renewal) -> PhaseHook:
+    def passing(phase: Phase) -> None:
+        renewal.progress()
+        on_phase(phase)
+
+    return passing
+
+
+@dataclass(frozen=True)
+class _Leader:
+    """What the loop needs, for each time that this process becomes the writer."""
+
+    settings: Settings
+    redis_url: str
+    client: redis.Redis
+    database: Database
+    outages: Outages
+    stop: threading.Event
+    only: str
+    record: Path | None
+    policy: Policy
+    clock: Clock
+
+    def lead(self, lease: WriterLease, hooks: Hooks) -> None:
+        """Runs the loop until this process is told to stop."""
+        settings, client, keyring = self.settings, self.client, self.settings.keyring()
+        data_dir = settings.data_dir.absolute()
+        # As configured here, whether by an argument or the environment.
+        storage = {"ORCHESTRATOR_STORAGE_URL": self.database.url, "ORCHESTRATOR_DATA_DIR": str(data_dir)}
+        store = Store(self.database, lease)
+        dispatcher = Dispatcher(self.redis_url, client, keyring)
+        notifier = Notifier(self.policy, os.environ)
+        ports = Ports(
+            store,
+            EventStream(client, keyring),
+            dispatcher,
+            FileDeleter(settings.checkpoint_url or str(settings.data_dir / "checkpoints"), "a checkpoint"),
+            FileDeleter(settings.artifact_url or str(settings.data_dir / "artifacts"), "an artifact"),
+            Calendar(self.database, lease),
+            Reports(data_dir, os.environ | storage),
+            PrunerProcesses(lambda: wake(client)),
+            notifier,
+        )
+        record = Journal(self.record) if self.record else None
+        options = Options(settings.lease, settings.heartbeat, self.only, keyring, record)
+        controller = make_controller(ports, options, hooks, self.clock, self.outages)
+        try:
+            controller.start()
+            while not self.stop.is_set():
+                controller.run_once()
+            notifier.close()
+            # What the workers said before they left is still taken in, and what has become of notifications.
+            while controller.run_once(wait=False).events:
+                pass
+            lease.release()
+        finally:
+            controller.close()
+            dispatcher.close()
+            store.close()
 
 
 @contextmanager
-def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], AbstractContextManager[Observer]]]:
-    """Shows metrics, if that is wanted. Yields what gives the observer of a loop, for as long as that leads."""
+def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], AbstractContextManager[RoundHook]]]:
+    """Shows metrics, if that is wanted. Yields what gives a loop the hook of its rounds, for as long as it leads."""
     if endpoint is None:
-        yield lambda: nullcontext(unobserved)
+        yield lambda: nullcontext(no_hook)
         return
     # Imported where it is needed.
     from orchestrator.control.metrics import ControlMetrics

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from orchestrator.control.artifact_deleter import ArtifactBin
-from orchestrator.control.background_deleter import CheckpointBin
-from orchestrator.control.controller import Controller
+from orchestrator.control.assembly import Options, make_controller
+from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.control.metrics import ControlMetrics
-from orchestrator.control.rounds import Round
+from orchestrator.control.ports import Hooks, Ports, Round
 from orchestrator.engine.inputs import EventReceived
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
@@ -72,17 +71,15 @@ class Plane:
         self._dispatcher = Dispatcher(place.redis_url, self._client)
         self.spec = _spec(trials)
         self._store.create(self.spec, time.time())
-        self.controller = Controller(
+        ports = Ports(
             self._store,
             EventStream(self._client),
             self._dispatcher,
-            CheckpointBin("memory://checkpoints"),
-            ArtifactBin("memory://artifacts"),
-            lease=60.0,
-            heartbeat=2.0,
-            only=self.spec.name,
-            observer=self._observe,
+            FileDeleter("memory://checkpoints", "a checkpoint"),
+            FileDeleter("memory://artifacts", "an artifact"),
         )
+        options = Options(lease=60.0, heartbeat=2.0, only=self.spec.name)
+        self.controller = make_controller(ports, options, Hooks(round=self._observe))
         self.controller.start()
         attempts = self._store.load(self.spec.name).attempts
         self.keepers = Keepers([row.token for row in sorted(attempts, key=lambda row: row.trial)])

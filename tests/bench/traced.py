@@ -39,8 +39,8 @@ def around(owner: type, name: str, before: str = "", after: str = "", when: Call
 
 
 def trace_serve() -> None:
-    from orchestrator.control.controller import Controller
     from orchestrator.control.progress_publisher import ProgressPublisher
+    from orchestrator.control.rounds import Rounds
     from orchestrator.messaging.dispatch import Dispatcher
     from orchestrator.messaging.event_stream import EventStream
     from orchestrator.storage.store import Store
@@ -58,7 +58,7 @@ def trace_serve() -> None:
         return any(batches.values())
 
     around(EventStream, "read", after="C read", when=has_epoch)
-    around(Controller, "_finish_round", before="C folded")
+    around(Rounds, "finish", before="C folded")
     around(Store, "commit", before="C commit", after="C committed", when=writes)
     around(EventStream, "confirm", after="C verdict set", when=has_verdict)
     around(Dispatcher, "revoke", after="C revoke sent")

@@ -11,7 +11,8 @@ import pytest
 import redis
 import sqlalchemy
 
-from orchestrator.control.controller import Controller
+from orchestrator.control.assembly import Options, make_controller
+from orchestrator.control.ports import Ports
 from orchestrator.messaging.dispatch import Dispatcher, queue_names
 from orchestrator.messaging.event_stream import EventStream
 from orchestrator.spec.model import validate
@@ -26,7 +27,7 @@ from tasks.contract import Epoch, Event, Finished, Started, Suggest
 from tasks.server_errors import wrong_type
 from tests.servers import Redis
 from tests.simulated.course import Files
-from tests.simulated.simulation import Bins
+from tests.simulated.simulation import MemoryFiles
 
 SEARCH: dict[str, Any] = {
     "objective": "somewhere:objective",
@@ -51,10 +52,10 @@ class World:
         for name in ("study", "other"):
             self.store.create(validate(SEARCH | {"name": name, "queue": f"queue-of-{name}"}, "test"), 1e9)
         self.orders = Orders(self.database)
-        bins = Bins(Files())
+        bins = MemoryFiles(Files())
         broker = Dispatcher(redis_url, client)
         closing.callback(broker.close)
-        self.plane = Controller(self.store, EventStream(client), broker, bins, bins, lease=6.0, heartbeat=0.1)
+        self.plane = make_controller(Ports(self.store, EventStream(client), broker, bins, bins), Options(6.0, 0.1))
 
     def say(self, study: str, *bodies: Any) -> None:
         """Says this of the first attempt of a study, as its keeper would."""

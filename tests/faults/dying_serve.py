@@ -25,7 +25,7 @@ def main(step: str, nth: str, name: str) -> None:
     settings = load_settings()
     assert settings.redis_url
     assert settings.storage_url
-    serve(settings, settings.redis_url, settings.storage_url, passed=passed)
+    serve(settings, settings.redis_url, settings.storage_url, on_phase=passed)
 
 
 if __name__ == "__main__":

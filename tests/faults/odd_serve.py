@@ -36,7 +36,7 @@ def main(kind: str) -> None:
     settings = load_settings()
     assert settings.redis_url
     assert settings.storage_url
-    serve(settings, settings.redis_url, settings.storage_url, passed=hang)
+    serve(settings, settings.redis_url, settings.storage_url, on_phase=hang)
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from orchestrator.control.artifact_deleter import ArtifactBin
-from orchestrator.control.background_deleter import CheckpointBin
-from orchestrator.control.controller import Controller
+from orchestrator.control.assembly import Options, make_controller
+from orchestrator.control.file_deleter import FileDeleter
+from orchestrator.control.ports import Ports
 from orchestrator.messaging.event_stream import EventStream
 from orchestrator.spec.model import validate
 from orchestrator.storage.database import Database
@@ -92,15 +92,14 @@ class ControlPlane:
         assert lease.acquire() is None
         self.store = Store(database, lease)
         self._open.callback(self.store.close)
-        self._controller = Controller(
+        ports = Ports(
             self.store,
             EventStream(client),
             MemoryBroker(broker),
-            CheckpointBin(str(folder / "checkpoints")),
-            ArtifactBin(str(folder / "artifacts")),
-            lease=LEASE,
-            heartbeat=HEARTBEAT,
+            FileDeleter(str(folder / "checkpoints"), "a checkpoint"),
+            FileDeleter(str(folder / "artifacts"), "an artifact"),
         )
+        self._controller = make_controller(ports, Options(LEASE, HEARTBEAT))
         self._open.callback(self._controller.close)
         self._lease = lease
 

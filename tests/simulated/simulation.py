@@ -12,11 +12,12 @@ from collections.abc import Callable
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
 from orchestrator.common.server_wait import AWAY_SECONDS
+from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
-from orchestrator.control.ports import Notifier, Phase, StudyRepository
-from orchestrator.control.rounds import Observer, unobserved
+from orchestrator.control.ports import Hooks, Notifier, Phase, Ports, RoundHook, StudyRepository, no_hook
 from orchestrator.engine.outputs import Sweep
+from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec import Spec
 from tasks.contract import (
     TERMINAL,
@@ -52,18 +53,18 @@ class Died(BaseException):
     """The control plane was killed; nothing in it can catch this."""
 
 
-class Bins:
+class MemoryFiles:
     """Both stores. Deleting a second time is harmless here, as it is in a real store."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
 
-    def throw(self, location: str) -> None:
+    def delete(self, location: str) -> None:
         self._files.there.discard(location)
         self._files.artifacts.discard(location)
 
-    def throw_study(self, uid: str) -> None:
-        del uid
+    def delete_folder(self, location: str) -> None:
+        del location
 
     def sweep(self, sweep: Sweep) -> None:
         self._files.drop_artifacts([], sweep)
@@ -81,7 +82,7 @@ class Reports:
 
     def __init__(self) -> None:
         self.written: list[str] = []
-        self.thrown: list[str] = []
+        self.deleted: list[str] = []
         self.unwritable: set[str] = set()
         self.idle = True
 
@@ -91,8 +92,8 @@ class Reports:
         self.written.append(study)
         return f"reports/{study}/report.html"
 
-    def throw(self, study: str) -> None:
-        self.thrown.append(study)
+    def delete(self, study: str) -> None:
+        self.deleted.append(study)
 
     @property
     def has_news(self) -> bool:
@@ -132,7 +133,7 @@ class Simulation:
         spec: Spec,
         objective: Objective = learning,
         slots: int = 1,
-        observer: Observer = unobserved,
+        observer: RoundHook = no_hook,
         keyring: Keyring = UNSIGNED,
         *,
         created: bool = True,
@@ -184,25 +185,21 @@ class Simulation:
 
     def start(self) -> None:
         """Starts a control plane that takes over from whoever is active."""
-        bins, books = Bins(self.files), self._open()
-        self.controller = Controller(
+        bins, books = MemoryFiles(self.files), self._open()
+        ports = Ports(
             books,
             MemoryStream(self.redis, self.clock),
             MemoryBroker(self.redis),
             bins,
             bins,
-            lease=LEASE,
-            heartbeat=HEARTBEAT,
-            calendar=MemoryCalendar(self.database, books) if isinstance(books, MemoryBooks) else None,
-            reports=self.reports,
-            record=self.record,
-            pruners=DirectPruners(self.clock, self.slow_pruner),
-            notifier=self.notifier,
-            clock=self.clock,
-            passed=self._pass,
-            observer=self.observer,
-            keyring=self.keyring,
+            MemoryCalendar(self.database, books) if isinstance(books, MemoryBooks) else None,
+            self.reports,
+            DirectPruners(self.clock, self.slow_pruner),
+            self.notifier or NullNotifier(),
         )
+        options = Options(LEASE, HEARTBEAT, keyring=self.keyring, record=self.record)
+        hooks = Hooks(phase=self._pass, round=self.observer)
+        self.controller = make_controller(ports, options, hooks, self.clock)
         try:
             self.controller.start()
         except Died:

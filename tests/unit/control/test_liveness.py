@@ -209,4 +209,4 @@ def test_a_pruner_that_is_slower_than_the_lease_loses_nobody() -> None:
 
 def _asked(simulation: Simulation) -> bool:
     assert simulation.controller is not None
-    return any(engine.waits for engine in simulation.controller._studies)
+    return any(engine.waits for engine in simulation.controller.studies)

@@ -9,7 +9,7 @@ import pytest
 from measured import SEARCH, metrics, objective, samples, searched, standing_of
 
 from orchestrator.control.metrics import MOST_STUDIES, Standing
-from orchestrator.control.rounds import Round
+from orchestrator.control.ports import Round
 from orchestrator.model.notifications import NoteState
 from orchestrator.spec.model import validate
 from tasks.contract import Failed, Finished, Paused, Released, Stopped

@@ -103,7 +103,7 @@ def test_what_is_left_of_a_study_goes_and_nothing_else(writer: Writer, tmp_path:
             (tmp_path / folder / study / "file").touch()
     (tmp_path / "logs" / "worker.log").touch()
     for name in ("one", "one", "studies", "worker.log"):
-        writer.reports.throw(name)
+        writer.reports.delete(name)
     begun = time.monotonic()
     while not writer.reports.idle:
         assert time.monotonic() - begun < SECONDS

@@ -144,7 +144,7 @@ def test_the_last_studies_are_kept_and_nothing_else_is_touched(tmp_path: Path) -
         "nightly-own",
         *(f"other-20260301T0{hour}0000Z" for hour in (1, 2, 3, 4)),
     ]
-    assert agenda.world.reports.thrown == ["nightly-20260301T010000Z", "nightly-20260301T020000Z"]
+    assert agenda.world.reports.deleted == ["nightly-20260301T010000Z", "nightly-20260301T020000Z"]
     assert [slot.state for slot in agenda.slots if slot.schedule == "nightly"] == [
         "deleted",
         "deleted",
@@ -204,7 +204,7 @@ def test_a_study_that_is_taken_up_again_while_it_is_being_deleted_stays(tmp_path
     agenda.working = True
     agenda.go_to("2026-03-01T02:40")
     assert agenda.states == [("01 01:00", "deleted"), ("01 02:00", "ended")], "as long as it goes on"
-    assert agenda.world.reports.thrown == ["nightly-20260301T010000Z"] * 2, "what it has left since goes, too"
+    assert agenda.world.reports.deleted == ["nightly-20260301T010000Z"] * 2, "what it has left since goes, too"
 
 
 def test_reports_are_written_at_the_end_and_one_that_cannot_be_is_said(tmp_path: Path) -> None:

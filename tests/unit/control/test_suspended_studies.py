@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.control import controller
+from orchestrator.control import rounds
 from orchestrator.engine.inputs import (
     AttemptLost,
     EventReceived,
@@ -28,7 +28,7 @@ from tests.simulated.course import Course, Talk
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryStream
 from tests.simulated.memory_books import MemoryBooks
-from tests.simulated.simulation import LEASE, Bins, Simulation
+from tests.simulated.simulation import LEASE, MemoryFiles, Simulation
 
 SEARCH: dict[str, Any] = {
     "name": "good",
@@ -183,13 +183,13 @@ CAUSES: dict[str, Callable[[], Fault]] = {
     ),
     "send": lambda: Fault(MemoryBroker, "send", lambda _, job, __: job.study == "bad", error=MemoryError()),
     "progress": lambda: Fault(StudyEngine, "progress", of_engine),
-    "log": lambda: Fault(controller, "log_batch", lambda name, _: name == "bad"),
+    "log": lambda: Fault(rounds, "log_batch", lambda name, _: name == "bad"),
     "notify": lambda: Fault(NullNotifier, "owe", lambda _, owed: any(each.study == "bad" for each in list(owed))),
     "pause": lambda: Fault(StudyEngine, "apply", given(StudyPaused), lambda world: command(world, "pause")),
     "enqueue": lambda: Fault(
         StudyEngine, "apply", given(TrialEnqueued), lambda world: command(world, "enqueue", params={"x": 0.5})
     ),
-    "sweep": lambda: Fault(Bins, "throw_study", lambda _, uid: uid == "uid-of-bad"),
+    "sweep": lambda: Fault(MemoryFiles, "delete_folder", lambda _, uid: uid == "uid-of-bad"),
 }
 BAD_RUNNERS: set[str] = set()
 

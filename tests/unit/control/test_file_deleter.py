@@ -9,8 +9,7 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from orchestrator.control.artifact_deleter import ArtifactBin
-from orchestrator.control.background_deleter import CheckpointBin
+from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.engine.outputs import Sweep
 
 ENDED, LIVE, FOREIGN = (str(uuid.UUID(int=number)) for number in (1, 2, 3))
@@ -36,28 +35,28 @@ def left(url: str) -> set[str]:
 
 def test_an_artifact_is_thrown_away_once_or_twice(url: str) -> None:
     fill(url, "a-1", "a-2")
-    bin = ArtifactBin(url)
+    deleter = FileDeleter(url, "an artifact")
     for _ in range(2):
-        bin.throw("a-1")
-    bin.throw("never-there")
-    bin.close()
+        deleter.delete("a-1")
+    deleter.delete("never-there")
+    deleter.close()
     assert left(url) == {"a-2"}
 
 
 def test_a_sweep_takes_what_attempts_that_have_ended_left_unrecorded(url: str) -> None:
     names = [f"{token}-{tail}" for token in (ENDED, LIVE, FOREIGN) for tail in ("aa", "bb", "cc.tmp")]
     fill(url, *names, "own", "of/somebody/else")
-    bin = ArtifactBin(url)
-    bin.sweep(Sweep(frozenset({ENDED}), frozenset({f"{ENDED}-aa", f"{LIVE}-aa"})))
-    bin.sweep(Sweep(frozenset(), frozenset()))
-    bin.close()
+    deleter = FileDeleter(url, "an artifact")
+    deleter.sweep(Sweep(frozenset({ENDED}), frozenset({f"{ENDED}-aa", f"{LIVE}-aa"})))
+    deleter.sweep(Sweep(frozenset(), frozenset()))
+    deleter.close()
     assert left(url) == {*names, "own", "of/somebody/else"} - {f"{ENDED}-bb", f"{ENDED}-cc.tmp"}
 
 
 def test_where_nothing_was_ever_kept_nothing_is_said(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    artifacts, checkpoints = ArtifactBin(url), CheckpointBin(url)
+    artifacts, checkpoints = FileDeleter(url, "an artifact"), FileDeleter(url, "a checkpoint")
     artifacts.sweep(Sweep(frozenset({ENDED}), frozenset()))
-    checkpoints.throw_study("uid")
+    checkpoints.delete_folder("uid")
     artifacts.close()
     checkpoints.close()
     assert not caplog.records
@@ -65,10 +64,10 @@ def test_where_nothing_was_ever_kept_nothing_is_said(url: str, caplog: pytest.Lo
 
 def test_checkpoints_go_one_by_one_or_with_their_study(url: str) -> None:
     fill(url, "one/00000/a.pt", "one/00001/b.pt", "two/00000/c.pt", "two/00000/d.pt")
-    bin = CheckpointBin(url)
-    bin.throw("two/00000/c.pt")
-    bin.throw_study("one")
-    bin.close()
+    deleter = FileDeleter(url, "a checkpoint")
+    deleter.delete("two/00000/c.pt")
+    deleter.delete_folder("one")
+    deleter.close()
     assert left(url) == {"two/00000/d.pt"}
 
 
@@ -77,11 +76,11 @@ def test_what_cannot_be_deleted_is_said_once(tmp_path: Path, caplog: pytest.LogC
     for name in ("a", "b"):
         # A folder where a file should be.
         (tmp_path / "store" / name / "below").mkdir(parents=True)
-    bin = ArtifactBin(str(tmp_path / "store"))
+    deleter = FileDeleter(str(tmp_path / "store"), "an artifact")
     with caplog.at_level(logging.WARNING):
-        bin.throw("a")
-        bin.throw("b")
-        bin.close()
+        deleter.delete("a")
+        deleter.delete("b")
+        deleter.close()
     (record,) = caplog.records
     assert record.__dict__["action"] == "bin_failed"
     assert record.getMessage().startswith("an artifact cannot be deleted: ")

@@ -1,0 +1,89 @@
+"""A control plane put together from its parts."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from orchestrator.common.clock import Clock
+from orchestrator.control.command_handler import CommandHandler
+from orchestrator.control.commit import Committer
+from orchestrator.control.controller import Controller
+from orchestrator.control.effects import Effects
+from orchestrator.control.engine_registry import EngineRegistry
+from orchestrator.control.event_router import EventRouter
+from orchestrator.control.foreign_changes import ForeignChanges
+from orchestrator.control.journal import Journal
+from orchestrator.control.liveness import HeartbeatTracker, SlotTracker
+from orchestrator.control.ports import Bell, Hooks, Ports
+from orchestrator.control.recovery import Recovery
+from orchestrator.control.rounds import Rounds
+from orchestrator.control.run_cleanup import RunCleanup
+from orchestrator.control.scheduled_runs import ScheduledRuns
+from orchestrator.control.supervision import Supervisor
+from tasks.server_errors import Outages
+from tasks.signing import UNSIGNED, Keyring
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a control plane works.
+
+    Attributes:
+        lease: Seconds that a runner may be silent.
+        heartbeat: Seconds between two transactions, at the most.
+        only: Name of the one study to look after; all of them when empty.
+        keyring: Verifies what keepers send.
+        record: Records what the engines are fed.
+    """
+
+    lease: float
+    heartbeat: float
+    only: str = ""
+    keyring: Keyring = UNSIGNED
+    record: Journal | None = None
+
+
+def make_controller(
+    ports: Ports,
+    options: Options,
+    hooks: Hooks | None = None,
+    clock: Clock | None = None,
+    outages: Outages | None = None,
+) -> Controller:
+    """Returns the loop of a control plane.
+
+    Args:
+        ports: The world.
+        options: How it works.
+        hooks: What it calls.
+        clock: Time.
+        outages: Says when a server is not available, and when it is again.
+    """
+    hooks = hooks or Hooks()
+    civil = clock or Clock()
+    clock = civil.steady()
+    outages = outages or Outages(log, monotonic=clock.monotonic)
+    only, bell = options.only, Bell()
+    heartbeats = HeartbeatTracker(options.lease, options.heartbeat)
+    slots = SlotTracker(heartbeats)
+    studies = EngineRegistry(ports.store, options.record, clock, ports.pruners, hooks.progress)
+    effects = Effects(ports, studies, heartbeats, clock, hooks.phase)
+    recovery = Recovery(ports, studies, effects, heartbeats, clock, only)
+    router = EventRouter(
+        ports.events, studies, heartbeats, slots, effects, bell, only, clock, options.keyring, hooks.phase
+    )
+    foreign = ForeignChanges(ports.store, ports.events, studies, effects, heartbeats)
+    committer = Committer(ports.store, ports.notifier, outages.database, clock, options.heartbeat, hooks.progress)
+    rounds = Rounds(ports, studies, committer, effects, foreign, heartbeats, slots, bell, outages, hooks, clock)
+    scheduled = None
+    if ports.calendar is not None and ports.reports is not None and not only:
+        cleanup = RunCleanup(ports.calendar, studies, ports.checkpoints, ports.artifacts, ports.reports, civil)
+        scheduled = ScheduledRuns(ports, ports.calendar, studies, rounds, cleanup, civil)
+    commands = CommandHandler(ports, studies, rounds, recovery, scheduled, clock, only)
+    supervisor = Supervisor(ports.events, studies, heartbeats, slots, foreign, recovery, bell, clock, options.heartbeat)
+    return Controller(
+        ports, studies, router, commands, supervisor, recovery, rounds, effects, bell, clock, hooks.progress
+    )

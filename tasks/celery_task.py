@@ -1,4 +1,4 @@
-"""The training task: thin. The keeper of this pool process does the work, Celery is told how it ended."""
+"""The training task of Celery: the keeper of this pool process trains, and its result becomes that of the task."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 import celery
 from celery.exceptions import Ignore, Reject
+from celery.worker.request import Request
 
-from tasks.app import TRAIN
-from tasks.celery_request import TrialRequest
+from tasks.app import STOP_SIGNAL, TRAIN
 from tasks.codec import Malformed, job_from_payload
 from tasks.contract import Failed
 from tasks.keeper.keeper import Keeper
@@ -35,20 +35,31 @@ class TrialFailed(Exception):
         return self.error
 
 
+class TrialRequest(Request):  # type: ignore[misc]
+    """The task in the worker's main process. To revoke it never kills its keeper: the keeper is signalled.
+
+    Flower's button asks for SIGTERM, at which a keeper hands its trial back, and so it would be attempted again before
+    the control plane had heard that a person stopped it.
+    """
+
+    def terminate(self, pool: Any, signal: Any = None) -> None:  # noqa: ARG002
+        super().terminate(pool, STOP_SIGNAL)
+
+
 class TrialTask(celery.Task):  # type: ignore[misc]
-    """A task that trains: revoked by ringing, failed with the traceback of the objective."""
+    """A task that trains; one that fails shows the traceback of the objective."""
 
     Request = TrialRequest
 
     def on_failure(self, exc: BaseException, task_id: str, args: Any, kwargs: Any, einfo: Any) -> None:  # noqa: ARG002
-        """Celery's hook. What it would show is where ``TrialFailed`` was raised, which is here."""
+        """Replaces the traceback that Celery would show, which is that of ``TrialFailed``."""
         if isinstance(exc, TrialFailed):
             einfo.traceback = exc.traceback or exc.error
 
 
 @dataclass(frozen=True)
 class PlainText:
-    """A result that is shown as it is, and not as Python would quote it."""
+    """A result that Celery shows without quotes."""
 
     text: str
 
@@ -57,7 +68,7 @@ class PlainText:
 
 
 def register(app: celery.Celery, keeper: list[Keeper]) -> celery.Task:
-    """Adds the task to ``app``. ``keeper`` holds the keeper of the pool process, put there when it is forked."""
+    """Adds the task to ``app``; ``keeper`` holds the keeper of the pool process once that is forked."""
 
     @app.task(name=TRAIN, base=TrialTask, max_retries=0)  # type: ignore[untyped-decorator]
     def train(payload: dict[str, Any]) -> PlainText:

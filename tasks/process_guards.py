@@ -1,4 +1,4 @@
-"""What a process asks of the kernel: to die when its parent does, to inherit orphans, to keep its secrets."""
+"""Guards of a process: it dies with its parent, adopts orphans, keeps its secrets, and knows a SIGINT from outside."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import sys
+from types import FrameType
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
@@ -27,7 +28,7 @@ def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
 
 
 def adopt_orphans() -> None:
-    """Makes this process the parent of every descendant whose own parent ends, so that none is lost sight of."""
+    """Makes this process the parent of every descendant whose own parent ends."""
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
@@ -48,3 +49,13 @@ def keep_secrets() -> None:
     """
     if sys.platform == "linux":
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT came from outside: the objective did not raise ``KeyboardInterrupt`` by itself."""
+
+
+def interrupt(signum: int, frame: FrameType | None) -> None:
+    """Handles SIGINT as Python does, by an exception in the main thread."""
+    del signum, frame
+    raise Interrupted

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.regular_files import open_log, open_regular
+from tasks.trial_files import open_log, open_regular
 
 STOP_SECONDS = 15.0
 

@@ -16,8 +16,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.records import TrialFacts
-from tasks.regular_files import open_regular
-from tasks.trial_logs import trial_log
+from tasks.trial_files import open_regular, trial_log
 
 _ENDED: Final = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 _LIVE: Final = frozenset({AttemptState.RUNNING, AttemptState.STOPPING})

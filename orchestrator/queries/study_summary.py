@@ -23,7 +23,7 @@ from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.sampling import rules
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
 from orchestrator.storage.store import Store
-from tasks.artifact_files import NOT_KEPT
+from tasks.trial_files import NOT_KEPT
 
 
 def summarize(store: Store, name: str, storage_url: str, artifact_url: str, wall: float) -> Summary:

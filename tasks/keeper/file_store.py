@@ -1,4 +1,4 @@
-"""A store as one thread of a keeper uses it: a place that takes and gives whole files."""
+"""File stores: a folder, or a store that fsspec knows, which take and give whole files; and their URLs."""
 
 from __future__ import annotations
 
@@ -10,8 +10,43 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from tasks.checkpoint_files import UNFINISHED
-from tasks.regular_files import open_regular
+from tasks.trial_files import UNFINISHED, open_regular
+
+
+class BadStoreUrl(Exception):
+    """Files cannot be kept at this URL; the message is one line."""
+
+
+def local_folder(url: str) -> Path | None:
+    """Returns the folder that ``url`` names, ``None`` where it is elsewhere."""
+    scheme, mark, rest = url.partition("://")
+    if not mark:
+        return Path(url).expanduser().absolute()
+    return Path(rest) if scheme.lower() in ("file", "local") else None
+
+
+def check_url(url: str) -> None:
+    """Finds out early whether files can be kept at ``url``, as far as that can be told without the network.
+
+    Raises:
+        Unusable: they cannot.
+    """
+    folder = local_folder(url)
+    if folder is None:
+        import fsspec
+
+        scheme = url.partition("://")[0]
+        try:
+            fsspec.get_filesystem_class(scheme)
+        except (ImportError, ValueError) as error:
+            raise BadStoreUrl(f"'{scheme}://' cannot be used: {' '.join(str(error).split()):.200}") from None
+        return
+    if not folder.is_absolute():
+        raise BadStoreUrl(f"'{url}' names a host; a path comes after three slashes: file:///path")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise BadStoreUrl(f"'{folder}' cannot be created: {error.strerror or error}") from None
 
 
 class RemoteFiles:

@@ -10,8 +10,7 @@ from typing import Final
 
 from tasks.contract import Failed, Job, Outcome, Released
 from tasks.keeper.host_trouble import describe_error, disk_trouble, is_host_trouble, may_be_full
-from tasks.keeper.slot_identity import Slot
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import Slot, SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -35,7 +34,7 @@ class HandbackPolicy:
     """
 
     def __init__(
-        self, slot: Slot, slots: Slots, is_handing_back: Callable[[], bool], wait: Callable[[float], None]
+        self, slot: Slot, slots: SlotTable, is_handing_back: Callable[[], bool], wait: Callable[[float], None]
     ) -> None:
         self._slot = slot
         self._slots = slots

@@ -34,8 +34,8 @@ from tasks.contract import (
     Verdict,
 )
 from tasks.framed_socket import FrameTooLarge
-from tasks.keeper.artifacts import ArtifactCollector
-from tasks.keeper.checkpoints import CheckpointStore
+from tasks.keeper.artifact_collector import ArtifactCollector
+from tasks.keeper.checkpoint_stores import CheckpointStore
 from tasks.keeper.monitor_events import MonitorEvents
 from tasks.keeper.publisher import Publisher
 from tasks.keeper.replies import ReplyWaiter

@@ -21,23 +21,20 @@ from tasks.codec import Malformed, decode_from_trainer
 from tasks.contract import Confirmation, Epoch, Failed, Finished, Heartbeat, Job, Outcome, Paused, Released, Started
 from tasks.flower_row import TaskResult
 from tasks.framed_socket import SocketClosed
-from tasks.keeper.artifacts import ArtifactCollector
+from tasks.keeper.artifact_collector import ArtifactCollector
 from tasks.keeper.binding import Binding
-from tasks.keeper.checkpoints import open_store, publish_end
+from tasks.keeper.checkpoint_stores import open_store
 from tasks.keeper.handback import HandbackPolicy
 from tasks.keeper.job_run import JobRun
 from tasks.keeper.monitor_events import MonitorEvents, Send
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
-from tasks.keeper.shared_counters import Figure, Meter
-from tasks.keeper.slot_identity import Slot
-from tasks.keeper.slots import Runner, Slots
+from tasks.keeper.slot import OUTCOMES, Counter, Runner, Slot, SlotTable, Wakeup
 from tasks.keeper.trainer_supervisor import TrainerSupervisor
-from tasks.keeper.wakeup import Wakeup
-from tasks.regular_files import open_log
+from tasks.keeper.upload_queue import publish_end
 from tasks.signing import UNSIGNED, Keyring
 from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Stale, TrainJob
-from tasks.trial_logs import trial_log
+from tasks.trial_files import open_log, trial_log
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +57,6 @@ class Keeper:
         send: Sends an event to Celery's monitors.
         heartbeat: Seconds between signs of life.
         slots: What the worker's processes share.
-        meter: Takes what this keeper counts.
         on_preload: Called with the result of importing the objective named at start.
         keyring: Signs what is said to the control plane, and verifies what it says.
     """
@@ -72,19 +68,18 @@ class Keeper:
         send: Send,
         *,
         heartbeat: float,
-        slots: Slots,
-        meter: Meter,
+        slots: SlotTable,
         on_preload: Callable[[Preloaded], None] = lambda _: None,
         keyring: Keyring = UNSIGNED,
     ) -> None:
         self._slot = slot
         self._slots = slots
-        self._meter = meter
+        self._counts = slots.counts(slot.index)
         self._heartbeat = heartbeat
         self._signed = bool(keyring)
         self._host = socket.gethostname()
-        self._bell = Wakeup()
-        self._replies = ReplyWaiter(connect, heartbeat, self._bell.ring, keyring)
+        self._wakeup = Wakeup()
+        self._replies = ReplyWaiter(connect, heartbeat, self._wakeup.set, keyring)
         self._publisher = Publisher(
             connect(),
             slot.scratch,
@@ -101,8 +96,8 @@ class Keeper:
         self._leaving = False
         self._hurried = False
         self._closing = False
-        self._trainers = TrainerSupervisor(slot, meter, on_preload)
-        self._excuses = HandbackPolicy(slot, slots, lambda: self._handing_back, self._bell.wait)
+        self._trainers = TrainerSupervisor(slot, self._counts, on_preload)
+        self._excuses = HandbackPolicy(slot, slots, lambda: self._handing_back, self._wakeup.wait)
 
     def take_signals(self, *, ignore: Collection[signal.Signals] = ()) -> None:
         """Takes over the signals. Call it in the main thread, once Celery's pool has set its own handlers.
@@ -113,7 +108,7 @@ class Keeper:
         signal.signal(signal.SIGUSR2, self._on_signal)
         for number in ENDING:
             signal.signal(number, signal.SIG_IGN if number in ignore else self._on_terminate)
-        self._bell.take_signals()
+        self._wakeup.take_signals()
 
     def start(self) -> None:
         """Begins to send signs of life."""
@@ -197,7 +192,7 @@ class Keeper:
         """Tells the monitors of an outcome that is published, and has the slot be ready for the next job."""
         ending = TaskResult(type(outcome).__name__.lower(), revoked=not isinstance(outcome, Finished | Failed | Paused))
         try:
-            self._meter.count_outcome(outcome)
+            self._counts[OUTCOMES[type(outcome)]] += 1
             if course.is_another_slots:
                 # Monitors know the task by its id alone: of the one row, the slot that runs it tells.
                 self._herald.forget()
@@ -224,7 +219,7 @@ class Keeper:
             return Released()
         if refusal := course.refuse(self._handing_back or not self._excuses.may_train()):
             return refusal
-        if why := self._slot.admission.refuse(course.job.objective):
+        if why := self._slot.allowlist.refuse(course.job.objective):
             return Failed(cause="import", error="NotAdmitted", message=why)
         scratch = self._store.begin(course.job, course.runner)
         checkpoints = self._store.fetch(course.job, course.runner)
@@ -287,7 +282,7 @@ class Keeper:
                 self._trainers.hand_out(run)
         else:
             if isinstance(frame, Epoch):
-                self._meter.count(Figure.EPOCHS)
+                self._counts[Counter.EPOCHS] += 1
             course.hear(frame)
 
     def _wait(self, timeout: float | None) -> list[FromTrainer | None]:
@@ -298,10 +293,10 @@ class Keeper:
                 timeout = FULL_SECONDS if timeout is None else min(timeout, FULL_SECONDS)
             else:
                 selector.register(self._trainers.current.wire, selectors.EVENT_READ)
-            selector.register(self._bell, selectors.EVENT_READ)
+            selector.register(self._wakeup, selectors.EVENT_READ)
             for key, _ in selector.select(timeout):
-                if key.fileobj is self._bell:
-                    if self._bell.answer():
+                if key.fileobj is self._wakeup:
+                    if self._wakeup.clear():
                         # Here and not in the handler: that may run while this very thread holds the publisher's lock.
                         self._publisher.ask()
                     continue
@@ -338,9 +333,9 @@ class Keeper:
         return path
 
     def _alive(self) -> Heartbeat:
-        self._meter.set(Figure.UNCONFIRMED, self._publisher.unconfirmed())
-        self._meter.set(Figure.SPILLED_BYTES, self._publisher.spilled())
-        self._meter.set(Figure.CUT_OFF, int(self._publisher.away))
+        self._counts[Counter.UNCONFIRMED] = self._publisher.unconfirmed()
+        self._counts[Counter.SPILLED_BYTES] = self._publisher.spilled()
+        self._counts[Counter.CUT_OFF] = int(self._publisher.away)
         course = self._course
         quiet, pace = (None, None) if course is None else course.silence()
         return Heartbeat(
@@ -357,7 +352,7 @@ class Keeper:
     def _confirmed(self, runner: str, confirmation: Confirmation) -> None:
         course = self._course
         if course is not None and runner == course.runner and course.confirmed(confirmation):
-            self._bell.ring()
+            self._wakeup.set()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
         """The doorbell. Whatever it rings for, the confirmation says; the signal alone stops nothing."""
@@ -375,7 +370,7 @@ class Keeper:
             self._leave(drain=self._artifacts.pending or self._store.pending)
         if self._hurried:
             self._trainers.hurry()
-        self._bell.ring()
+        self._wakeup.set()
 
     def _leave(self, *, drain: bool) -> None:
         if drain:

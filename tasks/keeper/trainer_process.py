@@ -15,8 +15,8 @@ from typing import ClassVar
 
 from tasks.framed_socket import FramedSocket, SocketClosed
 from tasks.keeper.process_cleanup import MARK, end_marked, end_orphans
-from tasks.regular_files import open_log
 from tasks.trainer_messages import Shutdown, ToTrainer
+from tasks.trial_files import open_log
 
 
 class TrainerProcess:

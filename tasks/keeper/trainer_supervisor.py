@@ -6,12 +6,12 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from typing import Any
 
 from tasks.codec import Malformed, decode_from_trainer
 from tasks.framed_socket import SocketClosed
 from tasks.keeper.process_cleanup import end_marked
-from tasks.keeper.shared_counters import Figure, Meter
-from tasks.keeper.slot_identity import Slot
+from tasks.keeper.slot import Counter, Slot
 from tasks.keeper.trainer_process import TrainerProcess
 from tasks.trainer_messages import FromTrainer, Preloaded, Ready, TrainJob
 
@@ -31,13 +31,13 @@ class TrainerSupervisor:
 
     Args:
         slot: The slot.
-        meter: Takes how often one was replaced.
+        counts: The counters of the slot.
         on_preload: Called with the result of importing the objective that the slot names.
     """
 
-    def __init__(self, slot: Slot, meter: Meter, on_preload: Callable[[Preloaded], None]) -> None:
+    def __init__(self, slot: Slot, counts: Any, on_preload: Callable[[Preloaded], None]) -> None:
         self._slot = slot
-        self._meter = meter
+        self._counts = counts
         self._on_preload = on_preload
         self._preloading: threading.Thread | None = None
         self._objective = ""
@@ -136,7 +136,7 @@ class TrainerSupervisor:
         Args:
             prepare: Whether it imports the objective of the last job ahead of the next one.
         """
-        self._meter.count(Figure.REPLACEMENTS)
+        self._counts[Counter.REPLACEMENTS] += 1
         self._try_to_start(self._objective if prepare else "")
 
     def dismiss(self, *, wait: bool = False) -> None:

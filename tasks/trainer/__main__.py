@@ -9,8 +9,7 @@ import sys
 
 from tasks.framed_socket import FramedSocket
 from tasks.gc_tuning import rare_collections
-from tasks.interruption import Interrupted, interrupt
-from tasks.process_guards import adopt_orphans, die_with_parent
+from tasks.process_guards import Interrupted, adopt_orphans, die_with_parent, interrupt
 
 
 def main() -> None:

@@ -14,12 +14,11 @@ from pathlib import Path
 from tasks.codec import decode_to_trainer
 from tasks.contract import Failed, Imported
 from tasks.framed_socket import FramedSocket, SocketClosed
+from tasks.gc_tuning import GarbageCollector
 from tasks.objective_allowlist import Allowlist
 from tasks.trainer import health, objective_runner, stdio_redirect
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter, log_to_trial
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter, log_to_trial
 from tasks.trainer.fork_guard import ChildProcessStub, refuse_in_child
-from tasks.trainer.garbage import GarbageCollector
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.launcher_guard import set_script_name

@@ -15,8 +15,8 @@ import optuna
 
 from tasks.contract import Failed, FailureCause, Finished, Paused
 from tasks.gc_tuning import rare_collections
-from tasks.interruption import Interrupted
 from tasks.objective_allowlist import ALLOW_ALL, Allowlist, NotAdmitted
+from tasks.process_guards import Interrupted
 from tasks.trainer.fork_guard import exit_forked_children
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing

@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from tasks.regular_files import open_log
+from tasks.trial_files import open_log
 
 
 def redirect(path: str) -> None:

@@ -19,8 +19,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from tasks.contract import MAX_STEP, Job, Parameter, Suggest
 from tasks.storable import check_json, check_name
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import Checkpoint, CheckpointWriter, log_to_trial
+from tasks.trainer.file_writers import ArtifactWriter, Checkpoint, CheckpointWriter, log_to_trial
 from tasks.trainer.fork_guard import ChildProcessStub
 from tasks.trainer.frozen_trials import local_time
 from tasks.trainer.keeper_channel import KeeperChannel

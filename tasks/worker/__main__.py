@@ -19,8 +19,7 @@ from tasks import celery_task, log_lines
 from tasks.app import STOP_SIGNAL, create_app
 from tasks.keeper.devices import slot_count
 from tasks.keeper.keeper import Keeper
-from tasks.keeper.shared_counters import Meters
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import SlotTable
 from tasks.metrics_endpoint import BadSetting, endpoint_of
 from tasks.metrics_server import MetricsServer
 from tasks.process_guards import adopt_orphans, die_with_parent, keep_secrets
@@ -49,7 +48,7 @@ class ConsumeWhenFree(bootsteps.StartStopStep):  # type: ignore[misc]
     requires = (Tasks,)
 
     def start(self, consumer: Any) -> None:
-        slots: Slots = consumer.app.conf.slots
+        slots: SlotTable = consumer.app.conf.slots
         retirement: Retirement = consumer.app.conf.retirement
         retirement.attach(consumer.hub)
         qos = consumer.task_consumer.channel.qos
@@ -76,10 +75,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     _set_up_log(options.log_format, options.loglevel)
     count = options.slots or slot_count(gpus, options.per_gpu)
-    slots, meters = Slots(count), Meters(count)
+    slots = SlotTable(count)
     try:
         endpoint = endpoint_of(os.environ, options.metrics_port)
-        shown = None if endpoint is None else MetricsServer(endpoint, make_worker_registry(slots, meters))
+        shown = None if endpoint is None else MetricsServer(endpoint, make_worker_registry(slots))
     except BadSetting as error:
         print(error, file=sys.stderr)
         return 2
@@ -98,7 +97,7 @@ def main(arguments: list[str] | None = None) -> int:
         heartbeat=options.heartbeat,
         preload=options.preload,
     )
-    pool = Pool(app, keeper, ground, Shared(slots, meters, shown), manner)
+    pool = Pool(app, keeper, ground, Shared(slots, shown), manner)
     app.conf.room = Room(slots, pool.folders)
     pool.attach()
     worker = app.Worker(

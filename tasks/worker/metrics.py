@@ -1,4 +1,4 @@
-"""What a worker shows to Prometheus: what its keepers have counted, read when somebody asks."""
+"""Metrics of a worker for Prometheus: the counters of its keepers, read at each request."""
 
 from __future__ import annotations
 
@@ -9,18 +9,17 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from tasks.keeper.shared_counters import OUTCOMES, Figure, Meters
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import OUTCOMES, Counter, SlotTable
 from tasks.metrics_server import make_registry
 
 _COUNTERS: Final = (
-    ("epochs", Figure.EPOCHS, "Epochs that trainers have reported."),
-    ("trainer_replacements", Figure.REPLACEMENTS, "Trainers that had to be replaced by a new process."),
+    ("epochs", Counter.EPOCHS, "Epochs that trainers have reported."),
+    ("trainer_replacements", Counter.REPLACEMENTS, "Trainers that had to be replaced by a new process."),
 )
 _GAUGES: Final = (
-    ("unconfirmed_events", Figure.UNCONFIRMED, "Events that are not known to be committed, as of the last heartbeat."),
-    ("spilled_bytes", Figure.SPILLED_BYTES, "Bytes of these on disk, as of the last heartbeat."),
-    ("slots_cut_off", Figure.CUT_OFF, "Slots that could not reach Redis at their last heartbeat."),
+    ("unconfirmed_events", Counter.UNCONFIRMED, "Events that are not known to be committed, as of the last heartbeat."),
+    ("spilled_bytes", Counter.SPILLED_BYTES, "Bytes of these on disk, as of the last heartbeat."),
+    ("slots_cut_off", Counter.CUT_OFF, "SlotTable that could not reach Redis at their last heartbeat."),
 )
 
 
@@ -28,16 +27,15 @@ class WorkerCollector(Collector):
     """Reads the shared memory of a worker's processes.
 
     Args:
-        slots, meters: What they share.
+        slots: The table of the slots.
     """
 
-    def __init__(self, slots: Slots, meters: Meters) -> None:
+    def __init__(self, slots: SlotTable) -> None:
         self._slots = slots
-        self._meters = meters
 
     def collect(self) -> Iterator[Metric]:
-        """Yields every figure, summed over the slots."""
-        slots = GaugeMetricFamily("orchestrator_worker_slots", "Slots of this worker.", labels=["state"])
+        """Yields every counter, summed over the slots."""
+        slots = GaugeMetricFamily("orchestrator_worker_slots", "SlotTable of this worker.", labels=["state"])
         busy = self._slots.busy()
         slots.add_metric(["busy"], busy)
         slots.add_metric(["idle"], self._slots.count - busy)
@@ -46,16 +44,16 @@ class WorkerCollector(Collector):
             "orchestrator_worker_attempts", "Attempts of trials that have ended here.", labels=["outcome"]
         )
         for kind, figure in OUTCOMES.items():
-            attempts.add_metric([kind.__name__.lower()], self._meters.total(figure))
+            attempts.add_metric([kind.__name__.lower()], self._slots.total(figure))
         yield attempts
         for name, figure, words in _COUNTERS:
-            yield CounterMetricFamily(f"orchestrator_worker_{name}", words, value=self._meters.total(figure))
+            yield CounterMetricFamily(f"orchestrator_worker_{name}", words, value=self._slots.total(figure))
         for name, figure, words in _GAUGES:
-            yield GaugeMetricFamily(f"orchestrator_worker_{name}", words, value=self._meters.total(figure))
+            yield GaugeMetricFamily(f"orchestrator_worker_{name}", words, value=self._slots.total(figure))
 
 
-def make_worker_registry(slots: Slots, meters: Meters) -> CollectorRegistry:
-    """Returns all that a worker shows."""
+def make_worker_registry(slots: SlotTable) -> CollectorRegistry:
+    """Returns the metrics of a worker."""
     registry = make_registry()
-    registry.register(WorkerCollector(slots, meters))
+    registry.register(WorkerCollector(slots))
     return registry

@@ -29,9 +29,7 @@ from tasks.contract import Body, Event, Lost, Revoked
 from tasks.keeper.devices import device_name, slot_environment
 from tasks.keeper.keeper import ENDING, Keeper
 from tasks.keeper.process_cleanup import end_orphans
-from tasks.keeper.shared_counters import Meters
-from tasks.keeper.slot_identity import Slot
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import Slot, SlotTable
 from tasks.keeper.trainer_process import describe_exit
 from tasks.metrics_server import MetricsServer
 from tasks.process_guards import adopt_orphans, die_with_parent
@@ -54,10 +52,9 @@ PRELOAD_SECONDS = 600
 
 @dataclass(frozen=True)
 class Shared:
-    """What the worker's processes have in common: two pieces of memory, and the port that its metrics are shown on."""
+    """What the worker's processes share: the table of its slots, and the server of its metrics."""
 
-    slots: Slots
-    meters: Meters
+    slots: SlotTable
     exposition: MetricsServer | None
 
 
@@ -160,7 +157,6 @@ class Pool:
                 functools.partial(_tell_monitors, self._app, manner.hostname),
                 heartbeat=manner.heartbeat,
                 slots=self._shared.slots,
-                meter=self._shared.meters.of(index),
                 on_preload=functools.partial(_tell_preload, ground, manner.name),
                 keyring=ground.keyring,
             )
@@ -186,7 +182,7 @@ class Pool:
             data=manner.data,
             checkpoints=ground.checkpoints,
             artifacts=ground.artifacts,
-            admission=ground.admission,
+            allowlist=ground.allowlist,
             queues=ground.queues,
             preload=manner.preload,
         )

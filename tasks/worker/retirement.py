@@ -7,7 +7,7 @@ from typing import Any
 
 from celery.worker import state
 
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Retirement:
         slots: Which keepers are at work.
     """
 
-    def __init__(self, slots: Slots) -> None:
+    def __init__(self, slots: SlotTable) -> None:
         self._slots = slots
         self._hub: Any = None
         self.begun = False

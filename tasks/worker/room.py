@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from tasks.keeper.host_trouble import disk_trouble, process_trouble
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import SlotTable
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ class Room:
         folders: What a trial's files are written to.
     """
 
-    def __init__(self, slots: Slots, folders: Sequence[Path]) -> None:
+    def __init__(self, slots: SlotTable, folders: Sequence[Path]) -> None:
         self._slots = slots
         self._folders = folders
         self._looking: threading.Thread | None = None

@@ -11,8 +11,8 @@ import redis
 
 from tasks import redis_keys
 from tasks.app import connect
-from tasks.keeper.checkpoints import BadStoreUrl, check_url
 from tasks.keeper.devices import ARTIFACT_URL, CHECKPOINT_URL, grouped, visible_gpus
+from tasks.keeper.file_store import BadStoreUrl, check_url
 from tasks.metrics_endpoint import BadSetting
 from tasks.objective_allowlist import OBJECTIVES, Allowlist, BadAllowlist
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
@@ -33,7 +33,7 @@ class WorkerConfig:
     queues: tuple[str, ...]
     checkpoints: str
     artifacts: str
-    admission: Allowlist
+    allowlist: Allowlist
     keyring: Keyring
 
     def connect(self) -> redis.Redis:
@@ -76,7 +76,7 @@ def read_config(options: argparse.Namespace) -> WorkerConfig:
         check_folders(folders)
         # As they are from here, wherever an objective goes.
         os.environ[OBJECTIVE_PATH] = os.pathsep.join(map(str, folders))
-        admission = Allowlist.of(os.environ, options.preload)
+        allowlist = Allowlist.of(os.environ, options.preload)
         keyring = Keyring.of(os.environ)
     except NoFolder as error:
         raise StartupRefused(f"{OBJECTIVE_PATH}: {error}") from None
@@ -88,7 +88,7 @@ def read_config(options: argparse.Namespace) -> WorkerConfig:
     for queue in queues:
         if not redis_keys.is_queue(queue):
             raise StartupRefused(f"--queues: {queue[:200]!r} is no name of a queue; separate several by commas alone")
-    ground = WorkerConfig(url, queues, stores[0], stores[1], admission, keyring)
+    ground = WorkerConfig(url, queues, stores[0], stores[1], allowlist, keyring)
     # The control plane of a `run` is started after its worker, and announces itself then.
     with contextlib.closing(ground.connect()) as client:
         if why := refusal(client, ground.queues, keyring, heed=not options.parent):

@@ -20,9 +20,7 @@ from tasks.app import connect
 from tasks.codec import decode_event
 from tasks.contract import TERMINAL, Event, Failed, Finished, Job, Released, Started
 from tasks.keeper.keeper import Keeper
-from tasks.keeper.shared_counters import Meters
-from tasks.keeper.slot_identity import Slot
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import Slot, SlotTable
 from tasks.objective_allowlist import Allowlist
 from tasks.objective_path import OBJECTIVE_PATH
 
@@ -57,7 +55,7 @@ class Scene:
         self.server.wait_ready()
         os.close(lock)
         self.client = connect(self.server.url)
-        self.slots = Slots(1)
+        self.slots = SlotTable(1)
         environment = os.environ | {OBJECTIVE_PATH: str(folder)}
         slot = Slot(
             index=0,
@@ -68,7 +66,7 @@ class Scene:
             data=folder / "data",
             checkpoints=str(folder / "data" / "checkpoints"),
             artifacts=str(folder / "data" / "artifacts"),
-            admission=Allowlist.of(environment),
+            allowlist=Allowlist.of(environment),
         )
         self.keeper = Keeper(
             slot,
@@ -77,7 +75,6 @@ class Scene:
             # None is due while something is planted: that thread would meet the error instead of the job.
             heartbeat=3_600.0,
             slots=self.slots,
-            meter=Meters(1).of(0),
         )
         self.keeper.start()
 

@@ -13,8 +13,7 @@ import yaml
 from measured import metrics, searched, standing_of
 
 from orchestrator.control.metrics import Standing
-from tasks.keeper.shared_counters import Meters
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import SlotTable
 from tasks.worker.metrics import make_worker_registry
 
 ROOT = Path(__file__).parents[3]
@@ -28,7 +27,7 @@ def everything_shown() -> dict[str, set[str]]:
     with control.leading():
         best = standing_of("b").best
         control._standing = Standing((standing_of("b", best=best),), frozenset({"trials"}), (1, 1))
-        families = [*control.registry.collect(), *make_worker_registry(Slots(1), Meters(1)).collect()]
+        families = [*control.registry.collect(), *make_worker_registry(SlotTable(1)).collect()]
     logging.getLogger("x").warning("so that there is a line")
     names: dict[str, set[str]] = {}
     for family in families:
@@ -44,7 +43,7 @@ def everything_shown() -> dict[str, set[str]]:
 
 
 def test_names_follow_the_convention() -> None:
-    for family in (*metrics().registry.collect(), *make_worker_registry(Slots(1), Meters(1)).collect()):
+    for family in (*metrics().registry.collect(), *make_worker_registry(SlotTable(1)).collect()):
         assert re.fullmatch(r"(orchestrator|process)_[a-z_]+", family.name), family.name
         assert family.documentation
         if family.type == "counter":
@@ -110,7 +109,7 @@ def test_grafana_and_prometheus_are_told_of_each_other() -> None:
 
 
 def test_the_page_names_what_is_shown_and_nothing_else() -> None:
-    families = [*metrics().registry.collect(), *make_worker_registry(Slots(1), Meters(1)).collect()]
+    families = [*metrics().registry.collect(), *make_worker_registry(SlotTable(1)).collect()]
     kinds = {
         family.name + "_total" * (family.type == "counter"): family.type
         for family in families

@@ -12,9 +12,9 @@ from orchestrator.control.metrics import MOST_STUDIES, Standing
 from orchestrator.control.ports import Round
 from orchestrator.model.notifications import NoteState
 from orchestrator.spec.model import validate
-from tasks.contract import Failed, Finished, Paused, Released, Stopped
-from tasks.keeper.shared_counters import Figure, Meters
-from tasks.keeper.slots import Slots
+from tasks.contract import Finished, Paused, Released, Stopped
+from tasks.keeper.slot import OUTCOMES, SlotTable
+from tasks.keeper.slot import Counter as SlotCounter
 from tasks.metrics_server import make_registry
 from tasks.worker.metrics import make_worker_registry
 from tests.simulated.simulation import Simulation
@@ -101,15 +101,15 @@ def test_what_becomes_of_notes_is_counted() -> None:
 
 
 def test_what_keepers_count_is_added_up_and_outlives_them() -> None:
-    slots, meters = Slots(3), Meters(3)
+    slots = SlotTable(3)
     slots.set_busy(1, True)
     for slot, outcome in ((0, Finished()), (2, Finished()), (2, Stopped()), (1, Paused(step=1)), (1, Released())):
-        meters.of(slot).count_outcome(outcome)
-    meters.of(2).count_outcome(Failed(cause="died", error="E", message="m"))
+        slots.counts(slot)[OUTCOMES[type(outcome)]] += 1
+    slots.counts(2)[SlotCounter.FAILED] += 1
     for slot, value in ((0, 5), (1, 7), (0, 2)):
-        meters.of(slot).set(Figure.SPILLED_BYTES, value)
-    meters.of(0).count(Figure.EPOCHS)
-    found = samples(make_worker_registry(slots, meters))
+        slots.counts(slot)[SlotCounter.SPILLED_BYTES] = value
+    slots.counts(0)[SlotCounter.EPOCHS] += 1
+    found = samples(make_worker_registry(slots))
     attempts = {key[1]: value for key, value in found.items() if key[0] == "orchestrator_worker_attempts_total"}
     assert attempts == {"finished": 2, "failed": 1, "stopped": 1, "paused": 1, "released": 1}
     assert found["orchestrator_worker_slots", "busy"] == 1

@@ -15,7 +15,7 @@ from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.records import StudyFacts, TrialFacts
 from orchestrator.queries import logs
 from orchestrator.queries.logs import Printer, last_lines, log_file, show
-from tasks.trial_logs import trial_log
+from tasks.trial_files import trial_log
 
 
 def attempt(number: int = 1, **changes: Any) -> AttemptRow:

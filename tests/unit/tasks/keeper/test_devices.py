@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks.keeper.devices import device_name, grouped, slot_count, slot_environment, visible_gpus
-from tasks.keeper.slots import Slots
+from tasks.keeper.slot import SlotTable
 
 
 def make_nodes(folder: Path, *names: str) -> Path:
@@ -124,7 +124,7 @@ def test_slots_follow_the_gpus() -> None:
 
 
 def test_slots_know_who_is_busy_and_whether_the_worker_shuts_down() -> None:
-    slots = Slots(3)
+    slots = SlotTable(3)
     assert (slots.busy(), slots.draining) == (0, False)
     slots.set_busy(0, True)
     slots.set_busy(2, True)

@@ -11,8 +11,7 @@ import pytest
 from tasks.contract import Failed, FailureCause, Finished, Job, Outcome, Released, Stopped
 from tasks.keeper import handback
 from tasks.keeper.handback import MOST_HANDED_BACK, HandbackPolicy
-from tasks.keeper.slot_identity import Slot
-from tasks.keeper.slots import Runner, Slots
+from tasks.keeper.slot import Runner, Slot, SlotTable
 from tasks.objective_allowlist import ALLOW_ALL
 
 
@@ -28,11 +27,11 @@ class Desk:
     """A slot whose worker is told to stop after so many waits; never where that is ``None``."""
 
     def __init__(self, folder: Path, told_after: int | None) -> None:
-        self.slots = Slots(2)
+        self.slots = SlotTable(2)
         self._left = told_after
         slot = Slot(
             index=0, name="w/0", mark="m", device="cpu", environment={}, data=folder / "data",
-            checkpoints="s3://bucket", artifacts=str(folder / "artifacts"), admission=ALLOW_ALL,
+            checkpoints="s3://bucket", artifacts=str(folder / "artifacts"), allowlist=ALLOW_ALL,
         )  # fmt: skip
         self.it = HandbackPolicy(slot, self.slots, lambda: self._left == 0, self._wait)
 
@@ -110,7 +109,7 @@ def test_a_failure_beside_a_folder_that_takes_nothing_is_handed_back(tmp_path: P
 
 
 def test_what_is_shared_is_read_as_it_was_written() -> None:
-    slots = Slots(2)
+    slots = SlotTable(2)
     slots.set_busy(1, True)
     slots.set_runner(1, Runner("token", "runner"))
     slots.trouble = "é" * 600

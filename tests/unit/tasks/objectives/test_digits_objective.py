@@ -10,8 +10,7 @@ import torch
 from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Slice
 from tasks.objectives import digits
 from tasks.trainer import objective_runner
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial

@@ -21,7 +21,7 @@ from orchestrator.spec import load
 from orchestrator.spec.objective_check import check_objective
 from tasks.contract import CheckpointRef
 from tasks.objectives import fashion, image_folder, image_models, images
-from tasks.trainer.checkpoints import Checkpoint, CheckpointWriter
+from tasks.trainer.file_writers import Checkpoint, CheckpointWriter
 from tasks.trainer_messages import CheckpointSaved
 
 STUDIES = Path(__file__).parents[4] / "studies"

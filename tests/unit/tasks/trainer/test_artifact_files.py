@@ -14,16 +14,15 @@ import pytest
 import torch
 from optuna.artifacts import FileSystemArtifactStore, get_all_artifact_meta, upload_artifact
 
-from tasks.artifact_files import FILES, MODELS
 from tasks.codec import decode_event, encode
 from tasks.contract import Artifact, Event, Job
-from tasks.trainer import artifacts
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer import file_writers
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
 from tasks.trainer_messages import ModelSaved
+from tasks.trial_files import FILES, MODELS
 
 
 class Desk:
@@ -149,14 +148,14 @@ def test_the_folder_is_there_when_it_is_first_used(desk: Desk) -> None:
 
 
 def test_a_stop_waits_until_the_model_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = artifacts._write
+    write = file_writers._write_model
 
     def slowly(state: object, path: Path) -> None:
         desk.interrupter.stop("t")
         threading.Event().wait(0.12)  # longer than until the signal is sent again
         write(state, path)
 
-    monkeypatch.setattr(artifacts, "_write", slowly)
+    monkeypatch.setattr(file_writers, "_write_model", slowly)
     with pytest.raises(TrialStopped), desk.interrupter.running("t"):
         desk.trial.save_model(b"whole")
     assert desk.saved["model.pt"].read_bytes() == b"whole"

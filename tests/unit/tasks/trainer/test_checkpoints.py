@@ -19,10 +19,10 @@ import numpy as np
 import pytest
 import torch
 
-from tasks.checkpoint_files import file_digest
 from tasks.contract import CheckpointRef
-from tasks.trainer.checkpoints import Checkpoint, CheckpointWriter
+from tasks.trainer.file_writers import Checkpoint, CheckpointWriter
 from tasks.trainer_messages import CheckpointSaved
+from tasks.trial_files import file_digest
 
 
 def ref(saved: CheckpointSaved) -> CheckpointRef:
@@ -229,11 +229,11 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 import torch
-from tasks.trainer import checkpoints
-files = checkpoints.CheckpointFiles(Path(sys.argv[1]), "t")
+from tasks.trainer import file_writers
+files = file_writers.CheckpointWriter(Path(sys.argv[1]), "t")
 files.save(torch.zeros(1000), 1)
 setattr(*{
-    "write": (checkpoints.Sink, "write", lambda self, data: os.kill(os.getpid(), signal.SIGKILL)),
+    "write": (file_writers.CheckedWriter, "write", lambda self, data: os.kill(os.getpid(), signal.SIGKILL)),
     "rename": (os, "replace", lambda one, other: os.kill(os.getpid(), signal.SIGKILL)),
 }[sys.argv[2]])
 files.save(torch.zeros(1000), 2)

@@ -19,8 +19,7 @@ import pytest
 from tasks.codec import decode_event, encode
 from tasks.contract import Event, Failed, Finished, Job, Paused
 from tasks.trainer import objective_runner
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.objective_runner import judge

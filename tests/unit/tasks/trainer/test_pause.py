@@ -17,9 +17,8 @@ import pytest
 import torch
 
 from tasks.contract import CheckpointRef, Epoch, Failed, Finished, Job, Paused, Slice
-from tasks.trainer import checkpoints, objective_runner
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer import file_writers, objective_runner
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
@@ -213,14 +212,14 @@ def test_a_full_disk_is_said_and_training_goes_on(desk: Desk, capsys: pytest.Cap
 
 
 def test_a_stop_waits_until_the_checkpoint_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    write = checkpoints._write
+    write = file_writers._torch_save
 
-    def slowly(state: object, sink: Any) -> None:
+    def slowly(*arguments: Any) -> None:
         desk.interrupter.stop("t")
         threading.Event().wait(0.12)  # longer than until the signal is sent again
-        write(state, sink)
+        write(*arguments)
 
-    monkeypatch.setattr(checkpoints, "_write", slowly)
+    monkeypatch.setattr(file_writers, "_torch_save", slowly)
     assert desk.run(lambda trial: steps(trial)) is None
     assert (desk.reported, desk.saved) == ([1], [1])
     assert CheckpointWriter.load(desk.files()) == ({"step": 1}, 1)

@@ -18,8 +18,7 @@ import pytest
 from optuna.distributions import FloatDistribution, distribution_to_json
 
 from tasks.contract import Epoch, Job, Parameter
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial

@@ -13,8 +13,7 @@ from optuna.exceptions import UpdateFinishedTrialError
 from played import Played, played
 
 from tasks.contract import Attribute, Epoch, Finished, Job, ReadStudy, StudyView, Suggest
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial

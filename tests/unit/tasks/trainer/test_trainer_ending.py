@@ -15,8 +15,7 @@ from tasks.codec import decode_from_trainer
 from tasks.contract import Finished, Job
 from tasks.framed_socket import SocketClosed
 from tasks.keeper import trainer_supervisor
-from tasks.keeper.shared_counters import Meters
-from tasks.keeper.slot_identity import Slot
+from tasks.keeper.slot import Slot, SlotTable
 from tasks.keeper.trainer_supervisor import TrainerSupervisor
 from tasks.objective_allowlist import ALLOW_ALL
 from tasks.objective_path import OBJECTIVE_PATH
@@ -108,9 +107,9 @@ class Keeping:
             data=folder / "data",
             checkpoints="",
             artifacts="",
-            admission=ALLOW_ALL,
+            allowlist=ALLOW_ALL,
         )
-        self.trainers = TrainerSupervisor(slot, Meters(1).of(0), lambda _: None)
+        self.trainers = TrainerSupervisor(slot, SlotTable(1).counts(0), lambda _: None)
 
     def run(self, objective: str) -> None:
         """Has a job trained, until a trainer is ready for the next one."""

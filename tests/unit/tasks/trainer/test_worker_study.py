@@ -19,8 +19,7 @@ from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import decode_reply, encode
 from tasks.contract import MAX_FRAME_BYTES, EnqueueTrial, Finished, Job, StudyAttribute, StudyStop, StudyView
 from tasks.framed_socket import FramedSocket, FrameTooLarge
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial

@@ -14,8 +14,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution, dis
 
 from tasks.codec import decode_event, encode
 from tasks.contract import Attribute, Epoch, Event, Job, Parameter, StudyStop, Suggest
-from tasks.trainer.artifacts import ArtifactWriter
-from tasks.trainer.checkpoints import CheckpointWriter
+from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial

@@ -12,7 +12,7 @@ from celery.worker.control import Panel
 from celery.worker.request import Request
 
 from tasks.app import STOP_SIGNAL
-from tasks.celery_request import TrialRequest
+from tasks.celery_task import TrialRequest
 from tasks.worker import remote_control
 
 

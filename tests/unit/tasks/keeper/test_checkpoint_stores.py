@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from cloud import Cloud, opened
 
-from tasks.checkpoint_files import file_digest
 from tasks.contract import Body, Checkpoint, CheckpointRef, Failed, Finished, Job, Outcome, Paused, Released, Stopped
-from tasks.keeper import remote
-from tasks.keeper.checkpoints import BadStoreUrl, CheckpointStore, FolderStore, check_url, local_folder, open_store
+from tasks.keeper import upload_queue
+from tasks.keeper.checkpoint_stores import CheckpointStore, FolderStore, open_store
+from tasks.keeper.file_store import BadStoreUrl, check_url, local_folder
 from tasks.trainer_messages import CheckpointSaved
+from tasks.trial_files import file_digest
 
 PATIENCE = 20.0
 
@@ -53,7 +54,7 @@ class Voice:
 
 @pytest.fixture(autouse=True)
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Cloud]]:
-    monkeypatch.setattr(remote, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(upload_queue, "FIRST_PAUSE", 0.01)
     with opened() as it:
         yield it
 
@@ -184,7 +185,7 @@ def test_a_store_that_comes_back_gets_it_after_all(far: CheckpointStore, voice: 
 def test_after_long_enough_the_trial_goes_without_it(
     far: CheckpointStore, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 0.05)
+    monkeypatch.setattr(upload_queue, "GIVE_UP_SECONDS", 0.05)
     Cloud.away = 1_000_000
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
@@ -251,7 +252,7 @@ def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: Checkpoin
 def test_a_local_file_that_is_gone_holds_nobody_up(
     far: CheckpointStore, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "GIVE_UP_SECONDS", 0.05)
+    monkeypatch.setattr(upload_queue, "GIVE_UP_SECONDS", 0.05)
     folder = far.begin(job(), "one")
     saved = write(folder, 1)
     (folder / saved.file).unlink()

@@ -14,7 +14,6 @@ import pytest
 from cloud import Cloud, opened
 from optuna.artifacts import FileSystemArtifactStore
 
-from tasks.artifact_files import FILES, MODELS, NOT_KEPT
 from tasks.codec import is_artifact_of
 from tasks.contract import (
     Artifact,
@@ -29,9 +28,10 @@ from tasks.contract import (
     Released,
     Stopped,
 )
-from tasks.keeper import artifact_uploads, artifacts
-from tasks.keeper.artifacts import ArtifactCollector
+from tasks.keeper import artifact_collector, upload_queue
+from tasks.keeper.artifact_collector import ArtifactCollector
 from tasks.trainer_messages import ModelSaved
+from tasks.trial_files import FILES, MODELS, NOT_KEPT
 
 PATIENCE = 20.0
 TOKEN = "6f1c"
@@ -79,7 +79,7 @@ def short(body: Body) -> str:
 
 @pytest.fixture(autouse=True)
 def cloud(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Cloud]]:
-    monkeypatch.setattr(artifact_uploads, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(upload_queue, "FIRST_PAUSE", 0.01)
     with opened() as it:
         yield it
 
@@ -225,7 +225,7 @@ def test_links_devices_and_odd_names_are_said_and_left_out(desk: Desk, voice: Vo
 def test_no_more_files_are_kept_than_can_be_looked_at(
     near: Desk, voice: Voice, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "MAX_FILES", 3)
+    monkeypatch.setattr(artifact_collector, "MAX_FILES", 3)
     near.begin()
     for number in range(5):
         near.leave(f"{number}.txt")
@@ -329,7 +329,7 @@ def test_a_store_that_comes_back_gets_it_after_all(far: Desk, voice: Voice) -> N
 def test_after_long_enough_the_attempt_goes_without(
     tmp_path: Path, voice: Voice, log: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(artifacts, "GIVE_UP_SECONDS", 0.05)
+    monkeypatch.setattr(upload_queue, "GIVE_UP_SECONDS", 0.05)
     desk = Desk("cloud://bucket/prefix", tmp_path, voice, log)
     Cloud.away = 1_000_000
     desk.begin()

@@ -1,4 +1,4 @@
-"""The wheel of ``make dist``: it holds the program and no tests, and runs in an environment that has no checkout."""
+"""The wheel of ``make dist``: it holds the program and no tests, and docs/install.md brings it to a second machine."""
 
 from __future__ import annotations
 
@@ -8,28 +8,34 @@ import sys
 import sysconfig
 import tomllib
 import zipfile
+from collections.abc import Mapping
 from pathlib import Path
 
+import newcomer
 import pytest
-from fleet import PATIENCE, ROOT
+from fleet import PATIENCE, ROOT, Fleet, real_servers_only, wait_for
+from newcomer import type_in
 
 from tests.installed import program
+from tests.pages import all_blocks
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 CODE = ("orchestrator", "tasks")
+INSTALL, WORK, SUBMIT = all_blocks("test_distribution")
+OFFLINE = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
+"""A test downloads nothing: the setuptools that is installed here builds the wheel."""
 
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Builds the wheel in a checkout that has what git has, and nothing that an earlier build left behind."""
+    """Builds the wheel in a checkout in which no earlier build has left anything."""
     checkout = tmp_path_factory.mktemp("checkout")
     for name in ("Makefile", "pyproject.toml", "README.md", *CODE):
         (checkout / name).symlink_to(ROOT / name)
     done = subprocess.run(
         [program("make"), "dist", f"PYTHON={sys.executable}"],
         cwd=checkout,
-        # The setuptools that is installed here builds it: a test downloads nothing.
-        env=clean_environment() | {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1"},
+        env=os.environ | OFFLINE,
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -40,10 +46,6 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return built
 
 
-def clean_environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith(("ORCHESTRATOR_", "PYTHON"))}
-
-
 def test_the_wheel_holds_every_file_of_the_program_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -52,42 +54,52 @@ def test_the_wheel_holds_every_file_of_the_program_and_nothing_else(wheel: Path)
     assert wheel.name == f"trial_orchestrator-{PROJECT['version']}-py3-none-any.whl"
 
 
-def test_the_installed_wheel_runs_a_search(wheel: Path, tmp_path: Path) -> None:
-    """A search runs from a folder of one's own, in an environment that has the wheel and what it depends on."""
-    venv = tmp_path / "venv"
-    call(sys.executable, "-m", "venv", "--without-pip", str(venv), folder=tmp_path)
-    (packages,) = venv.glob("lib/python3*/site-packages")
-    call(
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--no-deps",
-        "--target",
-        str(packages),
-        str(wheel),
-        folder=tmp_path,
-    )
-    # What it depends on is lent by the environment of the tests, in which `.pth` files, such as that of the checkout,
-    # do not count.
+@real_servers_only
+def test_a_second_machine_trains_with_the_wheel_alone(wheel: Path, running: Fleet) -> None:
+    """The blocks of docs/install.md, from an empty folder to the end of the search."""
+    servers = running.servers
+    assert servers is not None
+    first, second = running.folder / "first", running.folder / "second"
+    first.mkdir()
+    second.mkdir()
+    reader = newcomer.environment(running.folder / "bin")
+    written = type_in("orchestrator init mine", first, reader)
+    assert written.returncode == 0, written.stderr
+    spec = first / "mine" / "search.toml"
+    spec.write_text(spec.read_text().replace("trials = 30", "trials = 3"))
+    running.start("serve")
+
+    (second / wheel.name).symlink_to(wheel)
+    (second / "mine").symlink_to(first / "mine")
+    bare = {name: value for name, value in reader.items() if name != "PYTHONPATH"} | OFFLINE
+    assert version_typed(second, bare) == PROJECT["version"]
+    (packages,) = second.glob("venv/lib/python3*/site-packages")
+    # The environment of the tests lends what the program depends on. Its `.pth` files, such as that of the checkout, do
+    # not count there.
     (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    python, orchestrator = str(venv / "bin" / "python"), str(packages / "bin" / "orchestrator")
-    where = call(
-        python, "-c", "import orchestrator, tasks; print(orchestrator.__path__, tasks.__path__)", folder=tmp_path
-    )
-    assert str(ROOT) not in where
+    worker = running.launch(["sh", "-euc", here(WORK.text, servers.redis_url)], "worker", {**bare, "PWD": str(second)})
+    wait_for(lambda: " ready." in worker.log.read_text() or worker.popen.poll() is not None, "the worker is ready")
+    assert worker.popen.poll() is None, worker.log.read_text()
 
-    assert call(python, orchestrator, "--version", folder=tmp_path).split()[-1] == PROJECT["version"]
-    call(python, orchestrator, "init", "mine", folder=tmp_path)
-    done = call(python, orchestrator, "run", "search.toml", "--trials", "2", "--slots", "1", folder=tmp_path / "mine")
-    assert "2 ended" in done
+    urls = {"ORCHESTRATOR_REDIS_URL": servers.redis_url, "ORCHESTRATOR_STORAGE_URL": servers.storage_url}
+    done = type_in(SUBMIT.text, first, reader | urls)
+    assert done.returncode == 0, f"{done.stderr}\n{running.logs()}"
+    assert "3/3" in done.stdout + done.stderr
+    assert len(servers.study("mine").trials) == 3
+    assert worker.stop() == 0, worker.log.read_text()
 
 
-def call(*words: str, folder: Path) -> str:
-    """Returns what a program prints that ends well."""
-    done = subprocess.run(
-        words, cwd=folder, env=clean_environment(), capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+def version_typed(folder: Path, environment: Mapping[str, str]) -> str:
+    """Types the block that installs the wheel; returns the version that it prints last."""
+    done = type_in(INSTALL.text, folder, dict(environment))
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
-    return done.stdout
+    return done.stdout.split()[-1]
+
+
+def here(text: str, redis_url: str) -> str:
+    """Returns the block with the URL of this Redis; the shell becomes the worker, so that a signal reaches it."""
+    shown = "redis://:password@host:6379/0"
+    assert shown in text
+    return f"cd second\n{text}".replace(shown, redis_url).replace(
+        "../venv/bin/orchestrator", "exec ../venv/bin/orchestrator"
+    )

@@ -42,6 +42,7 @@ from tests.pages import (
 )
 
 OTHERS = SHELLS_OWN | {
+    *("pre-commit", "pytest", "python3", "scp", "sh", "source"),
     *("apt-get", "cat", "chmod", "cp", "createdb", "curl", "docker", "jq", "mkdir", "openssl", "pg_dump", "pg_restore"),
     *("printf", "psql", "redis-cli", "redis-server", "sqlite3", "sudo", "unzip"),
 }
@@ -208,6 +209,20 @@ def test_links_lead_somewhere(page: Path) -> None:
         assert file.exists(), f"{page.name}: there is no {file.name}"
         if anchor:
             assert anchor in anchors(file), f"{page.name}: {file.name} has no heading for #{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_a_file_or_module_that_a_page_names_is_there(page: Path) -> None:
+    for text in inline_code(page):
+        if (
+            re.fullmatch(r"(orchestrator|tasks|tests|docs|docker|studies)/[\w./*-]+", text)
+            and page.parent.name != "docker"
+        ):
+            assert list(ROOT.glob(text.rstrip("/"))), f"{page.name}: there is no `{text}`"
+        if re.fullmatch(r"test_\w+\.py", text):
+            assert list((ROOT / "tests").rglob(text)), f"{page.name}: there is no `{text}`"
+        if re.fullmatch(r"(orchestrator|tasks)(\.[a-z_]+)+", text) and not text.endswith((".py", ".objectives")):
+            assert importlib.util.find_spec(text) is not None, f"{page.name}: there is no module `{text}`"
 
 
 def test_every_variable_is_one() -> None:

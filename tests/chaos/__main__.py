@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.chaos.soak import Plan, Soaked, Stuck, soak
+from tests.chaos.soak import Plan, SoakResult, Stuck, soak
 
 MOST_SHOWN = 10
 
@@ -24,19 +24,19 @@ def main() -> int:
     # The servers may have to give up being root, and then have to find their files.
     folder.chmod(0o755)
     try:
-        soaked = soak(plan, folder.resolve(), lambda line: print(line, file=sys.stderr, flush=True))
+        result = soak(plan, folder.resolve(), lambda line: print(line, file=sys.stderr, flush=True))
     except Stuck as error:
         print(f"stuck: {error}", file=sys.stderr)
         return 1
-    print(render(soaked), file=sys.stderr if options.json else sys.stdout)
+    print(render(result), file=sys.stderr if options.json else sys.stdout)
     if options.json:
-        print(json.dumps(as_json(soaked)))
-    return 0 if soaked.account.balanced else 1
+        print(json.dumps(as_json(result)))
+    return 0 if result.account.balanced else 1
 
 
-def render(soaked: Soaked) -> str:
+def render(result: SoakResult) -> str:
     """Returns the account as text."""
-    account = soaked.account
+    account = result.account
     ended = ", ".join(f"{count} {state}" for state, count in sorted(account.ended.items()))
     epochs = f"{account.reported} reported, {account.recorded} recorded, {account.redone} trained again"
     lines = [
@@ -45,9 +45,9 @@ def render(soaked: Soaked) -> str:
         f"attempts   {account.attempts}",
     ]
     lines += [f"           {count:5} {cause}" for cause, count in account.causes.most_common()]
-    everything = [seconds for each in soaked.recoveries.values() for seconds in each]
-    lines.append(f"faults     {len(everything)} in {soaked.seconds:.0f} s         recovery: median      max")
-    rows = sorted(soaked.recoveries.items()) + ([("all of them", everything)] if everything else [])
+    everything = [seconds for each in result.recoveries.values() for seconds in each]
+    lines.append(f"faults     {len(everything)} in {result.seconds:.0f} s         recovery: median      max")
+    rows = sorted(result.recoveries.items()) + ([("all of them", everything)] if everything else [])
     for name, seconds in rows:
         lines.append(f"           {len(seconds):5} {name:26} {statistics.median(seconds):6.2f} s {max(seconds):6.2f} s")
     for title, found in (("lost", account.lost), ("duplicated", account.duplicated), ("wrong", account.wrong)):
@@ -57,9 +57,9 @@ def render(soaked: Soaked) -> str:
     return "\n".join(lines)
 
 
-def as_json(soaked: Soaked) -> dict[str, Any]:
+def as_json(result: SoakResult) -> dict[str, Any]:
     """Returns the account as plain data; recovery times are seconds."""
-    account = soaked.account
+    account = result.account
     return {
         "balanced": account.balanced,
         "trials": {"asked": account.asked, **account.ended},
@@ -72,7 +72,7 @@ def as_json(soaked: Soaked) -> dict[str, Any]:
         },
         "attempts": account.attempts,
         "wrong": account.wrong,
-        "recovery_s": {name: _summary(seconds) for name, seconds in soaked.recoveries.items()},
+        "recovery_s": {name: _summary(seconds) for name, seconds in result.recoveries.items()},
     }
 
 

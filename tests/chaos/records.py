@@ -12,7 +12,7 @@ from typing import NamedTuple
 import sqlalchemy
 from sqlalchemy import exc, text
 
-from tests.chaos.soaked import value_of
+from tests.chaos.objective import value_of
 
 LOOK_SECONDS = 0.02
 

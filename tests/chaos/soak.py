@@ -21,7 +21,7 @@ END_SECONDS = 300.0
 
 SPEC = """
 name = "{study}"
-objective = "tests.chaos.soaked:objective"
+objective = "tests.chaos.objective:objective"
 direction = "maximize"
 trials = {trials}
 max_steps = {epochs}
@@ -47,10 +47,10 @@ class Stuck(Exception):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is soaked, and for how long.
+    """Length of a soak and the search that it disturbs.
 
     Attributes:
-        seconds: For how long faults strike; then the search runs to its end.
+        seconds: Time in which faults strike; afterwards the search runs to its end.
         trials, epochs, epoch_seconds: The search.
         pause: Seconds from a recovery to the next fault, on average.
         seed: Of the search and of the faults.
@@ -65,16 +65,16 @@ class Plan:
 
 
 @dataclass
-class Soaked:
-    """What came of it. ``recoveries`` holds seconds, by fault."""
+class SoakResult:
+    """Result of a soak. ``recoveries`` holds seconds until the search went on, by fault."""
 
     account: Account
     recoveries: dict[str, list[float]] = field(default_factory=dict)
     seconds: float = 0.0
 
 
-def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> Soaked:
-    """Runs it in ``folder``, on servers of its own.
+def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> SoakResult:
+    """Runs a soak in ``folder``, on servers of its own.
 
     Raises:
         Stuck: the search stood still.
@@ -99,7 +99,7 @@ def soak(plan: Plan, folder: Path, say: Callable[[str], None]) -> Soaked:
         stack.stop()
         redis.close()
         postgresql.close()
-    return Soaked(account, recoveries, time.monotonic() - begun)
+    return SoakResult(account, recoveries, time.monotonic() - begun)
 
 
 def _strike(plan: Plan, stack: Stack, records: Records, say: Callable[[str], None]) -> dict[str, list[float]]:

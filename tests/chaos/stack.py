@@ -14,7 +14,7 @@ from pathlib import Path
 
 import sqlalchemy
 
-from tests import warm
+from tests import preloaded_cli
 from tests.servers import PostgreSQL, Redis
 
 ROOT = Path(__file__).parents[2]
@@ -86,7 +86,9 @@ class Stack:
         """Hands over a search; while nobody answers, again."""
         deadline = time.monotonic() + seconds
         while True:
-            done = warm.call("submit", str(spec), environment=self.environment, folder=self.folder, seconds=2 * seconds)
+            done = preloaded_cli.run(
+                "submit", str(spec), environment=self.environment, folder=self.folder, seconds=2 * seconds
+            )
             if done.returncode == 0:
                 return
             if time.monotonic() > deadline:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests import stand_ins
-from tests.hook import hook
 from tests.servers import free_port
 from tests.shared_servers import redis_url
+from tests.webhook_server import webhook_server
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_each_is_there(folder: Path) -> None:
 
 
 def test_curl(folder: Path) -> None:
-    with hook([200, 500, 500], {"X-Answer": "yes"}) as it:
+    with webhook_server([200, 500, 500], {"X-Answer": "yes"}) as it:
         done = call(folder, "curl", "-sS", "-u", "me:secret", "-H", "X-Asked: yes", "-d", "a body", it.url)
         assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
         (posted,) = it.posted

@@ -1,4 +1,4 @@
-"""One scene for each file of tests that wants it, every test with a search of its own on it; others have a fleet."""
+"""One cluster for each file of tests that wants it, every test with a search of its own on it; others have a fleet."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
 
 from fixtures import embedded, running, running_embedded, servers
 
-from tests.faults.scene import Scene
+from tests.faults.cluster import Cluster
 
-__all__ = ["embedded", "running", "running_embedded", "scene", "servers"]
+__all__ = ["cluster", "embedded", "running", "running_embedded", "servers"]
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
-    made = Scene(tmp_path_factory.mktemp("scene"))
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    made = Cluster(tmp_path_factory.mktemp("cluster"))
     yield made
     made.close()

@@ -13,7 +13,7 @@ import pytest
 from orchestrator.control.ports import Phase
 from orchestrator.storage.database import Database
 from tests.chaos.stack import CONTROL_PLANES
-from tests.faults.scene import LEASE, PATIENCE, ROOT, Scene
+from tests.faults.cluster import LEASE, PATIENCE, ROOT, Cluster
 from tests.shared_servers import redis_url
 
 STEPS = [step for step in Phase if step not in (Phase.ANSWERED, Phase.REVOKED)]
@@ -25,106 +25,106 @@ def other(name: str) -> str:
     return next(each for each in CONTROL_PLANES if each != name)
 
 
-def test_of_two_control_planes_one_writes_and_one_waits(scene: Scene) -> None:
-    search = scene.submit("one-writer", trials=2, epochs=4)
+def test_of_two_control_planes_one_writes_and_one_waits(cluster: Cluster) -> None:
+    search = cluster.submit("one-writer", trials=2, epochs=4)
     search.balance()
-    said = [scene.log(name) for name in CONTROL_PLANES]
+    said = [cluster.log(name) for name in CONTROL_PLANES]
     assert sorted("writing in term" in text for text in said) == [False, True]
     assert sorted("standing by" in text for text in said) == [False, True]
 
 
-def test_a_control_plane_that_stood_still_has_lost_its_right(scene: Scene) -> None:
-    search = scene.submit("frozen")
+def test_a_control_plane_that_stood_still_has_lost_its_right(cluster: Cluster) -> None:
+    search = cluster.submit("frozen")
     search.underway()
-    leader = scene.leader()
-    scene.stack.signal(leader, signal.SIGSTOP)
-    search.until(lambda: scene.leader() == other(leader))
+    leader = cluster.leader()
+    cluster.stack.signal(leader, signal.SIGSTOP)
+    search.until(lambda: cluster.leader() == other(leader))
     search.goes_on()
-    said = len(scene.log(leader))
-    scene.stack.signal(leader, signal.SIGCONT)
-    search.until(lambda: "standing by" in scene.log(leader)[said:])
+    said = len(cluster.log(leader))
+    cluster.stack.signal(leader, signal.SIGCONT)
+    search.until(lambda: "standing by" in cluster.log(leader)[said:])
     search.balance()
 
 
-def test_a_database_that_restarts_is_waited_for(scene: Scene) -> None:
-    search = scene.submit("restarted", epochs=80)
+def test_a_database_that_restarts_is_waited_for(cluster: Cluster) -> None:
+    search = cluster.submit("restarted", epochs=80)
     for _ in range(3):
         search.underway()
-        scene.postgresql.kill()
-        scene.postgresql.start()
+        cluster.postgresql.kill()
+        cluster.postgresql.start()
         search.goes_on()
     account = search.balance()
     assert account.attempts == search.trials
-    assert "Traceback" not in scene.log(CONTROL_PLANES[0]) + scene.log(CONTROL_PLANES[1])
+    assert "Traceback" not in cluster.log(CONTROL_PLANES[0]) + cluster.log(CONTROL_PLANES[1])
 
 
-def test_while_the_database_is_away_training_goes_on_and_nobody_is_lost(scene: Scene) -> None:
-    search = scene.submit("no-database", epochs=60)
+def test_while_the_database_is_away_training_goes_on_and_nobody_is_lost(cluster: Cluster) -> None:
+    search = cluster.submit("no-database", epochs=60)
     search.underway()
-    scene.postgresql.kill()
+    cluster.postgresql.kill()
     reports = sum(search.reports().values())
     time.sleep(3 * LEASE)
     assert sum(search.reports().values()) > reports + 20, "training did not go on"
-    scene.postgresql.start()
+    cluster.postgresql.start()
     account = search.balance()
     assert account.attempts == search.trials, "somebody was taken for dead who could not be recorded"
 
 
-def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(scene: Scene) -> None:
-    search = scene.submit("killed-at-steps", trials=30, epochs=20, looks=True)
+def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(cluster: Cluster) -> None:
+    search = cluster.submit("killed-at-steps", trials=30, epochs=20, looks=True)
     search.ready()
-    stand_down(scene)
+    stand_down(cluster)
     search.let_go()
     try:
         for step in STEPS:
-            dying = dying_serve(scene, step, 1, signal.SIGKILL)
+            dying = dying_serve(cluster, step, 1, signal.SIGKILL)
             try:
                 assert dying.wait(PATIENCE) == -signal.SIGKILL
             finally:
                 dying.kill()
     finally:
         for name in CONTROL_PLANES:
-            scene.stack.start(name)
+            cluster.stack.start(name)
     account = search.balance()
     assert account.attempts == search.trials
     assert set(search.reports().values()) == {1}, "a trial ran twice"
 
 
-def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(scene: Scene) -> None:
-    search = scene.submit("mid-batch", trials=10, epochs=24, looks=True)
+def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(cluster: Cluster) -> None:
+    search = cluster.submit("mid-batch", trials=10, epochs=24, looks=True)
     search.ready()
-    stand_down(scene)
+    stand_down(cluster)
     search.let_go()
-    frozen = dying_serve(scene, Phase.DECIDED, 3, signal.SIGSTOP)
+    frozen = dying_serve(cluster, Phase.DECIDED, 3, signal.SIGSTOP)
     try:
         search.until(lambda: state_of(frozen.pid) == "T")
         for name in CONTROL_PLANES:
-            scene.stack.start(name)
-        search.until(lambda: scene.leader() in CONTROL_PLANES)
-        said = len(scene.log("serve-dying"))
+            cluster.stack.start(name)
+        search.until(lambda: cluster.leader() in CONTROL_PLANES)
+        said = len(cluster.log("serve-dying"))
         frozen.send_signal(signal.SIGCONT)
         # It was refused, or had lost its connection to whoever took over.
-        search.until(lambda: "standing by" in scene.log("serve-dying")[said:])
+        search.until(lambda: "standing by" in cluster.log("serve-dying")[said:])
         search.balance()
-        assert scene.leader() in CONTROL_PLANES
+        assert cluster.leader() in CONTROL_PLANES
     finally:
         frozen.kill()
         frozen.wait()
 
 
-def stand_down(scene: Scene) -> None:
+def stand_down(cluster: Cluster) -> None:
     """Nobody leads."""
     for name in CONTROL_PLANES:
-        scene.stack.signal(name, signal.SIGTERM)
+        cluster.stack.signal(name, signal.SIGTERM)
     for name in CONTROL_PLANES:
-        scene.stack.running.pop(name).wait(PATIENCE)
+        cluster.stack.running.pop(name).wait(PATIENCE)
 
 
-def dying_serve(scene: Scene, step: Phase, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:
-    with (scene.folder / "serve-dying.log").open("ab") as log:
+def dying_serve(cluster: Cluster, step: Phase, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:
+    with (cluster.folder / "serve-dying.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "tests.faults.dying_serve", step, str(nth), number.name],
-            env=scene.stack.environment_of("serve-dying"),
+            env=cluster.stack.environment_of("serve-dying"),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stderr=log,

@@ -45,7 +45,7 @@ class Planted(Exception):
     """Raised where nothing should be."""
 
 
-class Scene:
+class Cluster:
     """A keeper in this process, on a server of its own."""
 
     def __init__(self, folder: Path) -> None:
@@ -116,11 +116,11 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with pytest.MonkeyPatch.context() as patch:
         # Another test may have had this process adopt orphans; the server would be taken for one that a trial left.
         patch.setattr("tasks.keeper.process_cleanup.adopts_orphans", lambda: False)
-        made = Scene(tmp_path_factory.mktemp("keeper"))
+        made = Cluster(tmp_path_factory.mktemp("keeper"))
         yield made
         made.close()
 
@@ -150,19 +150,19 @@ def check(events: list[Event], expected: type) -> None:
 @pytest.mark.parametrize(
     "error", [Planted("here"), OSError(errno.ENOSPC, "No space left on device")], ids=["bug", "disk"]
 )
-def test_an_outcome_is_published(scene: Scene, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+def test_an_outcome_is_published(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     expected = Finished | (Released if isinstance(error, OSError) else Failed)
     reached = []
-    for place in [*scene.parts(), *OWN]:
+    for place in [*cluster.parts(), *OWN]:
         part, _, name = place.rpartition(".")
-        target = getattr(scene.keeper, part) if part else scene.keeper
+        target = getattr(cluster.keeper, part) if part else cluster.keeper
         called: list[str] = []
         with monkeypatch.context() as patch:
             patch.setattr(target, name, planted(target, name, error, called))
-            events = scene.run()
+            events = cluster.run()
         if called:
             reached.append(place)
             check(events, expected)
-        scene.slots.trouble = ""
+        cluster.slots.trouble = ""
     assert len(reached) > 20, reached
-    check(scene.run(), Finished)
+    check(cluster.run(), Finished)

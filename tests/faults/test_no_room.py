@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from backing import embedded_servers
 from fleet import Fleet, fleet, follow_to_end, wait_for
+from fleet_servers import embedded_servers
 
 from orchestrator.queries.readonly import open_history
 from tests.installed import NotInstalled

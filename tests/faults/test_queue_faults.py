@@ -7,7 +7,7 @@ import contextlib
 import json
 from typing import Any
 
-from tests.faults.scene import Scene
+from tests.faults.cluster import Cluster
 
 
 def message(**changes: Any) -> bytes:
@@ -54,11 +54,11 @@ ITEMS = {
 }
 
 
-def test_malformed_items_in_the_task_list_end_no_worker(scene: Scene) -> None:
-    search = scene.submit("poison")
+def test_malformed_items_in_the_task_list_end_no_worker(cluster: Cluster) -> None:
+    search = cluster.submit("poison")
     search.underway()
-    workers = [scene.stack.running[name] for name in ("worker-a", "worker-b")]
-    with contextlib.closing(scene.redis.client()) as client:
+    workers = [cluster.stack.running[name] for name in ("worker-a", "worker-b")]
+    with contextlib.closing(cluster.redis.client()) as client:
         for item in ITEMS.values():
             client.rpush("trials", item)
         search.balance()
@@ -67,4 +67,4 @@ def test_malformed_items_in_the_task_list_end_no_worker(scene: Scene) -> None:
         kept = [fields[b"data"] for _, fields in client.xrange("orchestrator:dead")]
     assert sorted(kept) == sorted(item[:65_536] for item in ITEMS.values())
     assert [worker.poll() for worker in workers] == [None, None]
-    assert [scene.stack.running[name] for name in ("worker-a", "worker-b")] == workers
+    assert [cluster.stack.running[name] for name in ("worker-a", "worker-b")] == workers

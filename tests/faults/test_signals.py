@@ -9,8 +9,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from backing import embedded_servers
 from fleet import Fleet, Pause, Process, command_line, descendants, fleet, follow_to_end, wait_for
+from fleet_servers import embedded_servers
 
 from orchestrator.queries.readonly import open_history
 

@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from tasks.app import create_app
-from tests.faults.scene import PATIENCE, Scene, alive, descendants, eventually, signal_all
+from tests.faults.cluster import PATIENCE, Cluster, alive, descendants, eventually, signal_all
 
 
 def keeper_of(trainer: int) -> int:
@@ -16,11 +16,11 @@ def keeper_of(trainer: int) -> int:
         return next(int(line.split()[1]) for line in status if line.startswith("PPid:"))
 
 
-def test_a_host_that_is_gone_costs_a_lease(scene: Scene) -> None:
-    search = scene.submit("host", epochs=24)
+def test_a_host_that_is_gone_costs_a_lease(cluster: Cluster) -> None:
+    search = cluster.submit("host", epochs=24)
     search.underway()
     search.victim("worker-a")
-    main = scene.stack.running["worker-a"].pid
+    main = cluster.stack.running["worker-a"].pid
     gone = [main, *descendants(main)]
     signal_all(gone, signal.SIGKILL)
     account = search.balance()
@@ -28,11 +28,11 @@ def test_a_host_that_is_gone_costs_a_lease(scene: Scene) -> None:
     assert not any(map(alive, gone))
 
 
-def test_a_worker_that_stood_still_too_long_is_fenced_and_learns_it(scene: Scene) -> None:
-    search = scene.submit("zombie", trials=6, epochs=60)
+def test_a_worker_that_stood_still_too_long_is_fenced_and_learns_it(cluster: Cluster) -> None:
+    search = cluster.submit("zombie", trials=6, epochs=60)
     search.underway()
     search.victim("worker-a")
-    main = scene.stack.running["worker-a"].pid
+    main = cluster.stack.running["worker-a"].pid
     frozen = [main, *descendants(main)]
     signal_all(frozen, signal.SIGSTOP)
     victims = search.training("worker-a")
@@ -52,11 +52,11 @@ def training(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("order", ["main keeper trainer", "trainer keeper main", "keeper trainer main"])
-def test_nothing_is_left_of_a_worker_whatever_dies_first(scene: Scene, order: str) -> None:
-    search = scene.submit("order-" + order.replace(" ", "-"), trials=6, epochs=24)
+def test_nothing_is_left_of_a_worker_whatever_dies_first(cluster: Cluster, order: str) -> None:
+    search = cluster.submit("order-" + order.replace(" ", "-"), trials=6, epochs=24)
     search.underway(4)
     victim = search.victim("worker-a")
-    main = scene.stack.running["worker-a"].pid
+    main = cluster.stack.running["worker-a"].pid
     pids = {"main": main, "keeper": keeper_of(victim.pid), "trainer": victim.pid}
     group = [main, *descendants(main)]
     signal_all([pids[name] for name in order.split()], signal.SIGKILL)
@@ -65,9 +65,9 @@ def test_nothing_is_left_of_a_worker_whatever_dies_first(scene: Scene, order: st
     assert account.attempts > search.trials
 
 
-def test_a_checkpoint_that_was_spoilt_is_passed_over(scene: Scene) -> None:
-    search = scene.submit("spoilt", trials=2, epochs=60)
-    folder = scene.folder / "data" / "checkpoints"
+def test_a_checkpoint_that_was_spoilt_is_passed_over(cluster: Cluster) -> None:
+    search = cluster.submit("spoilt", trials=2, epochs=60)
+    folder = cluster.folder / "data" / "checkpoints"
     search.underway(2)
     victim = search.victim()
     search.until(lambda: sum(row.trial == victim.trial for row in search.records.epochs.values()) > 20)
@@ -79,30 +79,30 @@ def test_a_checkpoint_that_was_spoilt_is_passed_over(scene: Scene) -> None:
     assert account.causes["finished"] == 2
 
 
-def test_a_worker_whose_clock_is_an_hour_ahead_is_not_taken_for_dead(scene: Scene) -> None:
-    folder = scene.folder / "ahead"
+def test_a_worker_whose_clock_is_an_hour_ahead_is_not_taken_for_dead(cluster: Cluster) -> None:
+    folder = cluster.folder / "ahead"
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(
         "import time\nreal = time.time\ntime.time = lambda: real() + 3600\n",
     )
-    path = scene.stack.environment["PYTHONPATH"]
-    scene.stack.extra["worker-b"] = {"PYTHONPATH": f"{folder}:{path}"}
-    scene.stack.signal("worker-b", signal.SIGTERM)
-    scene.stack.running["worker-b"].wait(PATIENCE)
-    scene.stack.start("worker-b")
-    search = scene.submit("clock", epochs=24)
+    path = cluster.stack.environment["PYTHONPATH"]
+    cluster.stack.extra["worker-b"] = {"PYTHONPATH": f"{folder}:{path}"}
+    cluster.stack.signal("worker-b", signal.SIGTERM)
+    cluster.stack.running["worker-b"].wait(PATIENCE)
+    cluster.stack.start("worker-b")
+    search = cluster.submit("clock", epochs=24)
     search.underway()
     search.victim("worker-b")
     account = search.balance()
     assert account.attempts == search.trials, "somebody was taken for dead for what the clock said"
-    del scene.stack.extra["worker-b"]
+    del cluster.stack.extra["worker-b"]
 
 
-def test_a_task_that_somebody_revokes_is_a_persons_stop(scene: Scene) -> None:
-    search = scene.submit("revoked", trials=6, epochs=40)
+def test_a_task_that_somebody_revokes_is_a_persons_stop(cluster: Cluster) -> None:
+    search = cluster.submit("revoked", trials=6, epochs=40)
     search.underway()
     victim = search.victim()
-    with scene.stack.database() as connection:
+    with cluster.stack.database() as connection:
         tokens = {
             row.state: row.token
             for row in connection.exec_driver_sql(
@@ -110,7 +110,7 @@ def test_a_task_that_somebody_revokes_is_a_persons_stop(scene: Scene) -> None:
                 f" WHERE study_name = 'revoked' AND (trial = {victim.trial} OR state = 'sent')"
             )
         }
-    app = create_app(scene.redis.url)
+    app = create_app(cluster.redis.url)
     for token in tokens.values():
         # With the signal that Flower asks for, at which a keeper would hand its trial back.
         app.control.revoke(token, terminate=True, signal="SIGTERM")

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from backing import embedded_servers, real_servers
 from fleet import Fleet, Servers, fleet
+from fleet_servers import embedded_servers, real_servers
 
 
 @pytest.fixture(params=["embedded", "real"])

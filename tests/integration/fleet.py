@@ -20,7 +20,7 @@ from optuna.storages import RDBStorage
 from orchestrator.model.progress_events import Notice, Progress, decode
 from tasks import redis_keys
 from tasks.app import connect
-from tests import warm
+from tests import preloaded_cli
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -138,7 +138,9 @@ class Fleet:
         """Hands over a spec; again where the control plane needs longer to start than ``submit`` waits for it."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            done = warm.call("submit", str(spec), environment=self.environment(), folder=self.folder, seconds=PATIENCE)
+            done = preloaded_cli.run(
+                "submit", str(spec), environment=self.environment(), folder=self.folder, seconds=PATIENCE
+            )
             if done.returncode == 0:
                 return done.stdout.strip()
             # Or it is at making the tables.

@@ -24,7 +24,7 @@ from orchestrator.common.errors import BadInput
 from tasks import redis_keys
 from tasks.signing import SIGNING_KEY
 from tests.installed import require_redis_with_tls
-from tests.secured import POSTGRESQL_ROLES, REDIS_ROLES, Authority, SecuredPostgreSQL, SecuredRedis
+from tests.secured_servers import POSTGRESQL_ROLES, REDIS_ROLES, Authority, SecuredPostgreSQL, SecuredRedis
 from tests.servers import free_port
 
 STUDY = "secured"

@@ -6,8 +6,8 @@ import os
 from pathlib import Path
 
 import sqlalchemy
+from clean_shell import run_script
 from fleet import Fleet, Servers, follow_to_end, notices, real_servers_only
-from newcomer import type_in
 from optuna.trial import TrialState
 
 from orchestrator.model.progress_events import Progress
@@ -83,5 +83,5 @@ def types(text: str, running: Fleet, servers: Servers) -> None:
         "ORCHESTRATOR_STORAGE_URL": servers.storage_url,
         "PATH": f"{running.folder / 'bin'}{os.pathsep}{os.environ['PATH']}",
     }
-    done = type_in(text, Path(running.folder), environment)
+    done = run_script(text, Path(running.folder), environment)
     assert done.returncode == 0, done.stderr

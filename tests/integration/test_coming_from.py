@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import newcomer
+import clean_shell
 import optuna
 import pytest
 import yaml
-from backing import real_servers
+from clean_shell import run_script
 from fleet import Servers
-from newcomer import type_in
+from fleet_servers import real_servers
 
 from tests.pages import ROOT, Block, all_blocks, blocks
 
@@ -57,17 +57,17 @@ def servers() -> Iterator[Servers]:
 
 
 def test_before_and_after_are_the_same_search(servers: Servers, tmp_path: Path) -> None:
-    environment = newcomer.environment(tmp_path / "bin")
+    environment = clean_shell.environment(tmp_path / "bin")
     (tmp_path / "train.py").write_text(TRAIN)
     before = block("study.optimize", "python")
     shown = "postgresql://user:password@host/optuna"
     assert shown in before.text
-    done = type_in(before.text.replace(shown, servers.storage_url), tmp_path, environment, "python")
+    done = run_script(before.text.replace(shown, servers.storage_url), tmp_path, environment, "python")
     assert done.returncode == 0, done.stderr
     there = servers.study("mine")
 
     (tmp_path / "mine.toml").write_text(block("train:objective", "toml").text)
-    done = type_in(block("mine.toml", "sh").text, tmp_path, environment)
+    done = run_script(block("mine.toml", "sh").text, tmp_path, environment)
     assert done.returncode == 0, done.stderr
     here = optuna.load_study(study_name="mine", storage=f"sqlite:///{tmp_path}/.orchestrator/studies.db")
 
@@ -102,9 +102,9 @@ def _keywords(code: str) -> dict[str, Any]:
 
 @installed("ray")
 def test_ray_tunes_code_runs(tmp_path: Path) -> None:
-    environment = newcomer.environment(tmp_path / "bin") | {"HOME": str(tmp_path)}
+    environment = clean_shell.environment(tmp_path / "bin") | {"HOME": str(tmp_path)}
     (tmp_path / "tuned.py").write_text(block("ray", "python").text)
-    done = type_in("python tuned.py", tmp_path, environment)
+    done = run_script("python tuned.py", tmp_path, environment)
     assert done.returncode == 0, done.stderr
     best = ast.literal_eval(done.stdout.splitlines()[-1])
     assert best.keys() == {"rate", "epochs"}
@@ -112,12 +112,12 @@ def test_ray_tunes_code_runs(tmp_path: Path) -> None:
 
 @installed("wandb")
 def test_the_script_of_a_sweep_runs(tmp_path: Path) -> None:
-    environment = newcomer.environment(tmp_path / "bin") | {"WANDB_MODE": "offline", "HOME": str(tmp_path)}
+    environment = clean_shell.environment(tmp_path / "bin") | {"WANDB_MODE": "offline", "HOME": str(tmp_path)}
     sweep = yaml.safe_load(block("run_cap", "yaml").text)
     chosen = {"rate": sweep["parameters"]["rate"]["max"], "epochs": sweep["parameters"]["epochs"]["value"]}
     defaults = {name: {"value": value} for name, value in chosen.items()}
     (tmp_path / "config-defaults.yaml").write_text(yaml.safe_dump(defaults))
     (tmp_path / sweep["program"]).write_text(block("wandb", "python").text)
-    done = type_in(f"python {sweep['program']}", tmp_path, environment)
+    done = run_script(f"python {sweep['program']}", tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stderr

@@ -36,7 +36,7 @@ from tasks.app import connect
 from tests import stand_ins
 from tests.deployment import DOCKER, Unit, environment, healthcheck, make_secrets, read_variables, service
 from tests.installed import require
-from tests.secured import RoledPostgreSQL
+from tests.secured_servers import RoledPostgreSQL
 from tests.servers import free_port
 from tests.web import ask
 

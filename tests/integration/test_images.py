@@ -11,8 +11,8 @@ from typing import Any
 import optuna
 import pytest
 import torch
+from clean_shell import run_script
 from fleet import Fleet, Servers
-from newcomer import type_in
 from optuna.trial import TrialState
 from PIL import Image
 
@@ -106,7 +106,7 @@ def seen(image: Path, model: Path, alone: Fleet) -> str:
     (block,) = all_blocks("test_images")
     shutil.copy(model, alone.folder / "model.pt")
     shutil.copy(image, alone.folder / "one.jpg")
-    done = type_in(block.text, alone.folder, alone.environment(), block.language)
+    done = run_script(block.text, alone.folder, alone.environment(), block.language)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 

@@ -19,14 +19,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import newcomer
+import clean_shell
 import optuna
 import page_objective
 import pytest
-from backing import embedded_servers
+from clean_shell import run_script
 from click.testing import CliRunner
 from fleet import HERE, PATIENCE, ROOT, Fleet, Servers, fleet, notices, wait_for
-from newcomer import type_in
+from fleet_servers import embedded_servers
 from optuna.storages import RDBStorage
 
 from orchestrator.cli import cli
@@ -109,7 +109,7 @@ class Town:
     def environment(self) -> dict[str, str]:
         return self.fleet.environment() | {"ORCHESTRATOR_OBJECTIVE_PATH": f"{self.folder}{os.pathsep}{HERE}"}
 
-    def of_a_newcomer(self) -> dict[str, str]:
+    def of_a_clean_shell(self) -> dict[str, str]:
         """The environment of a user who has no fleet and has set nothing."""
         mine = {name: value for name, value in self.environment().items() if not name.startswith("ORCHESTRATOR_")}
         return mine | {"PYTHONPATH": f"{self.folder}{os.pathsep}{ROOT}"}
@@ -161,7 +161,7 @@ def test_every_line_does_what_it_says(
     town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, subtests: pytest.Subtests
 ) -> None:
     """One reader types one line after the other: what a line leaves behind, later ones find."""
-    environment = newcomer.environment(tmp_path / "bin")
+    environment = clean_shell.environment(tmp_path / "bin")
     for name, words in of(*ORDER[: ORDER.index("serve")]).items():
         with subtests.test(name), monkeypatch.context() as patch:
             call(words, town, patch)
@@ -191,7 +191,7 @@ def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) ->
 def hand_on(line: str, town: Town, programs: Path, path: str) -> None:
     """Runs a line that hands on to another program what a command of ours says."""
     require(*sorted({program(words) for words in simple_commands(line)}), folder=programs)
-    done = type_in(f"set -o pipefail\n{line}", town.folder, town.environment() | {"PATH": path}, "bash")
+    done = run_script(f"set -o pipefail\n{line}", town.folder, town.environment() | {"PATH": path}, "bash")
     assert done.returncode == 0, done.stderr
 
 
@@ -216,7 +216,7 @@ def stay_until_told_to_end(words: tuple[str, ...], town: Town, folder: Path, env
         # What is to be typed beside it.
         if program(other) != "orchestrator" and shown and f":{shown}/" in other[-1]:
             asked = [word.replace(f":{shown}/", f":{port}/") for word in other]
-            done = type_in(shlex.join(asked), folder, environment)
+            done = run_script(shlex.join(asked), folder, environment)
             assert done.returncode == 0, done.stderr
             assert done.stdout
     assert process.stop() == 0, process.log.read_text()
@@ -226,7 +226,7 @@ def search(words: tuple[str, ...], town: Town) -> None:
     """Runs a search of one trial, as a user who has no fleet."""
     done = subprocess.run(
         [sys.executable, "-m", "orchestrator", *words, *FEW],
-        env=town.of_a_newcomer(),
+        env=town.of_a_clean_shell(),
         # As `init` says: where the spec is.
         cwd=town.folder if (town.folder / words[1]).exists() else town.folder / "mine",
         stdin=subprocess.DEVNULL,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import newcomer
+import clean_shell
 import pytest
+from clean_shell import run_script
 from fleet import ROOT
-from newcomer import type_in
 
 from tests.installed import require
 from tests.pages import SHELLS_OWN, Block, all_blocks, commands
@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def environment(folder: Path) -> dict[str, str]:
-    made = newcomer.environment(folder / ".venv" / "bin")
+    made = clean_shell.environment(folder / ".venv" / "bin")
     # It is set up: what runs is what runs these tests.
     (folder / ".venv" / ".installed").touch()
     return made
@@ -50,5 +50,5 @@ def test_every_block_works_as_it_stands(folder: Path, environment: dict[str, str
 def run(block: Block, folder: Path, environment: dict[str, str]) -> None:
     called = {words[0] for words in commands(block) if "/" not in words[0]}
     require(*sorted(called - SHELLS_OWN), folder=folder / ".venv" / "bin")
-    done = type_in(block.text, folder, environment, block.language)
+    done = run_script(block.text, folder, environment, block.language)
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"

@@ -18,7 +18,7 @@ from tasks import redis_keys
 from tasks.contract import Confirmation, Reply
 from tasks.signing import UNSIGNED
 from tasks.worker.compatibility import refusal
-from tests.secured import REDIS_ROLES, ROOT, SecuredRedis
+from tests.secured_servers import REDIS_ROLES, ROOT, SecuredRedis
 
 FIRST, NORMAL, *_ = queue_names("trials")
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy
-from backing import real_servers
-from driven import DrivenClock
 from fleet import PATIENCE, Fleet, Process, fleet, wait_for
+from fleet_servers import real_servers
+from settable_clock import SettableClock
 
 SPEC = """
 name = "{name}"
@@ -47,15 +47,15 @@ class Night:
         self.engine = sqlalchemy.create_engine(it.servers.storage_url, poolclass=sqlalchemy.NullPool)
         self.studies = it.folder / "studies"
         self.studies.mkdir()
-        self.clock = DrivenClock(it.folder / "clock")
+        self.clock = SettableClock(it.folder / "clock")
         self.go_to(BEGIN)
 
     def go_to(self, moment: str) -> None:
         self.clock.set(datetime.fromisoformat(moment).replace(tzinfo=UTC).timestamp())
 
     def start(self, *arguments: str) -> Process:
-        environment = self.fleet.environment() | {"DRIVEN_CLOCK": str(self.clock.path)}
-        return self.fleet.launch([sys.executable, "-m", "driven", *arguments], arguments[0], environment)
+        environment = self.fleet.environment() | {"SETTABLE_CLOCK": str(self.clock.path)}
+        return self.fleet.launch([sys.executable, "-m", "settable_clock", *arguments], arguments[0], environment)
 
     def start_beat(self) -> Process:
         beat = self.start("beat", str(self.studies))

@@ -16,8 +16,8 @@ import pytest
 import sqlalchemy
 from fleet import command_line, environment_of, wait_for
 from optuna.trial import TrialState
+from secret_scan import PLACES, check_no_secret
 from secured_search import OTHERS, STUDY, Secured, processes, secured_search
-from surfaces import SURFACES, hides
 
 from orchestrator.messaging.dispatch import queue_names
 from tasks import redis_keys
@@ -25,7 +25,7 @@ from tasks.app import create_app
 from tasks.codec import encode
 from tasks.contract import Epoch, Event
 from tasks.signing import SIGNING_KEY
-from tests.secured import Authority
+from tests.secured_servers import Authority
 
 
 @pytest.fixture(scope="module")
@@ -59,9 +59,9 @@ def test_the_training_process_holds_no_secret(secured: Secured) -> None:
     trainers = [pid for pid in processes(secured) if "tasks.trainer" in command_line(pid)]
     assert trainers
     for pid in trainers:
-        hides(secured, "a trainer's environment", Path(f"/proc/{pid}/environ").read_bytes().decode(), "PATH=")
+        check_no_secret(secured, "a trainer's environment", Path(f"/proc/{pid}/environ").read_bytes().decode(), "PATH=")
     seen = secured.trials()[0].user_attrs["seen"]
-    hides(secured, "what an objective sees of itself", seen, "PATH=")
+    check_no_secret(secured, "what an objective sees of itself", seen, "PATH=")
     assert SIGNING_KEY not in seen
     assert "ORCHESTRATOR_REDIS_URL" not in seen
 
@@ -160,10 +160,10 @@ def test_remote_control_in_pickle_is_not_read(secured: Secured, tmp_path: Path) 
     app.close()
 
 
-@pytest.mark.parametrize("name", SURFACES)
+@pytest.mark.parametrize("name", PLACES)
 def test_no_secret_shows(secured: Secured, name: str) -> None:
-    read, there = SURFACES[name]
-    hides(secured, name, read(secured), there)
+    read, there = PLACES[name]
+    check_no_secret(secured, name, read(secured), there)
 
 
 def test_the_secrets_are_what_is_really_used(secured: Secured) -> None:

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import newcomer
+import clean_shell
 import pytest
 import redis
+from clean_shell import run_script
 from fleet import PATIENCE, ROOT, wait_for
-from newcomer import type_in
 
 from tests.installed import require, require_redis_with_tls
 from tests.pages import Block, all_blocks, command_lines, simple_commands
@@ -88,7 +88,7 @@ class Reader:
         return path.read_text().strip() if path.exists() else ""
 
     def types(self, text: str, shell: str = "sh") -> str:
-        done = type_in(self.own(text), self.folder, self.environment, shell)
+        done = run_script(self.own(text), self.folder, self.environment, shell)
         assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
         return done.stdout
 
@@ -119,7 +119,7 @@ def reader(tmp_path: Path) -> Iterator[Reader]:
     folder = tmp_path / "security"
     folder.mkdir()
     (folder / "docker").symlink_to(ROOT / "docker")
-    environment = newcomer.environment(folder / "bin")
+    environment = clean_shell.environment(folder / "bin")
     require(*NEEDED, folder=folder / "bin")
     postgresql = OwnPostgreSQL(folder / "postgresql")
     postgresql.start()

@@ -12,11 +12,11 @@ from orchestrator.notify import notifier as notifiers
 from orchestrator.notify import webhook as posts
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
-from tests.hook import hook
+from tests.webhook_server import webhook_server
 
 
 def test_a_note_is_posted_until_it_is_taken() -> None:
-    with hook([500, 503]) as it, notifying() as notifier:
+    with webhook_server([500, 503]) as it, notifying() as notifier:
         settled = Settled(notifier)
         notifier.owe([owed(it.url)])
         assert settled.last("uid:1")[:3] == ("delivered", 3, "HTTP 204")
@@ -41,7 +41,7 @@ def test_it_waits_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_note_that_is_a_day_old_is_given_up(caplog: pytest.LogCaptureFixture) -> None:
-    with hook([500]) as it, notifying() as notifier, caplog.at_level(logging.WARNING):
+    with webhook_server([500]) as it, notifying() as notifier, caplog.at_level(logging.WARNING):
         notifier.owe([owed(it.url, at=time.time() - 86_400)])
         assert Settled(notifier).last("uid:1")[:3] == ("failed", 1, "HTTP 500")
     (record,) = caplog.records
@@ -50,7 +50,7 @@ def test_a_note_that_is_a_day_old_is_given_up(caplog: pytest.LogCaptureFixture) 
 
 
 def test_what_makes_no_sense_to_be_tried_again_is_not() -> None:
-    with hook([404]) as it, notifying() as notifier:
+    with webhook_server([404]) as it, notifying() as notifier:
         notifier.owe([owed(it.url)])
         assert Settled(notifier).last("uid:1")[:3] == ("failed", 1, "HTTP 404")
         assert len(it.posted) == 1
@@ -58,7 +58,7 @@ def test_what_makes_no_sense_to_be_tried_again_is_not() -> None:
 
 def test_one_study_that_cannot_be_told_holds_up_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifiers, "CLOSE_SECONDS", 0.0)
-    with odd_server(b"") as silent, hook() as it, notifying() as notifier:
+    with odd_server(b"") as silent, webhook_server() as it, notifying() as notifier:
         notifier.owe([owed(silent, key="a")])
         notifier.owe([owed(it.url, key="b", study="other")])
         assert Settled(notifier).last("b").state == "delivered"
@@ -66,7 +66,7 @@ def test_one_study_that_cannot_be_told_holds_up_no_other(monkeypatch: pytest.Mon
 
 def test_of_better_trials_in_quick_succession_the_last_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifiers, "BEST_SECONDS", 0.2)
-    with hook() as it, notifying() as notifier:
+    with webhook_server() as it, notifying() as notifier:
         settled = Settled(notifier)
         notifier.owe([owed(it.url, "best", "best:0")])
         it.wait(1)
@@ -82,7 +82,7 @@ def test_of_better_trials_in_quick_succession_the_last_is_told(monkeypatch: pyte
 
 def test_the_end_overtakes_what_came_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifiers, "BEST_SECONDS", 3_600.0)
-    with hook([204]) as it, notifying() as notifier:
+    with webhook_server([204]) as it, notifying() as notifier:
         settled = Settled(notifier)
         notifier.owe([owed(it.url, "best", "best:0")])
         it.wait(1)
@@ -93,7 +93,7 @@ def test_the_end_overtakes_what_came_before_it(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_better_trial_that_could_not_be_told_in_time_is_not_told_late() -> None:
-    with hook([500]) as it, notifying() as notifier:
+    with webhook_server([500]) as it, notifying() as notifier:
         first, later = owed(it.url, "best", "best:0"), owed(it.url, "finished", "end")
         notifier._newest["s"] = later.note.key
         notifier._posts.add(first)
@@ -101,7 +101,7 @@ def test_a_better_trial_that_could_not_be_told_in_time_is_not_told_late() -> Non
 
 
 def test_what_is_not_told_at_the_end_stays_owed() -> None:
-    with hook() as it:
+    with webhook_server() as it:
         notifier = Notifier(Policy(), {})
         notifier.close()
         notifier.owe([owed(it.url)])

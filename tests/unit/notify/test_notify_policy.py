@@ -16,7 +16,7 @@ from orchestrator.model.notifications import Owed
 from orchestrator.notify.policy import Policy, policy_of
 from orchestrator.spec.model import validate
 from orchestrator.spec.notify import NotifyTable
-from tests.hook import hook
+from tests.webhook_server import webhook_server
 
 
 def test_commands_are_run_where_that_is_said() -> None:
@@ -51,7 +51,7 @@ def test_a_spec_that_nobody_could_serve_is_refused() -> None:
 
 
 def test_an_endpoint_is_found_by_its_name() -> None:
-    with hook() as it, notifying(Policy(urls={"team": it.url})) as notifier:
+    with webhook_server() as it, notifying(Policy(urls={"team": it.url})) as notifier:
         settled = Settled(notifier)
         for endpoint in ("team", "gone"):
             note = NoteRow(endpoint, "finished", "post", "{}", time.time())

@@ -15,18 +15,18 @@ from notes import Settled, notifying, odd_server, owed
 
 from orchestrator.notify import webhook as posts
 from orchestrator.notify.webhook import SIGNATURE, post, sign
-from tests.hook import Posted, hook
 from tests.installed import program
 from tests.pages import all_blocks
+from tests.webhook_server import ReceivedPost, webhook_server
 
 
-def verified(posted: Posted, key: str) -> bool:
+def verified(posted: ReceivedPost, key: str) -> bool:
     at, mark = re.fullmatch(r"t=(\d+),v1=([0-9a-f]{64})", posted.headers[SIGNATURE]).groups()  # type: ignore[union-attr]
     return sign(key, posted.body, int(at)) == f"t={at},v1={mark}"
 
 
 def test_a_note_is_posted_as_json_and_signed() -> None:
-    with hook() as it, notifying() as notifier:
+    with webhook_server() as it, notifying() as notifier:
         notifier.owe([owed(it.url)])
         (posted,) = it.wait(1)
         assert Settled(notifier).last("uid:1")[:3] == ("delivered", 1, "HTTP 204")
@@ -40,7 +40,7 @@ def test_a_note_is_posted_as_json_and_signed() -> None:
 
 
 def test_without_a_key_there_is_no_signature() -> None:
-    with hook() as it:
+    with webhook_server() as it:
         assert post(it.url, b"{}", {}).done
         assert SIGNATURE not in it.wait(1)[0].headers
 
@@ -62,7 +62,7 @@ def test_without_a_key_there_is_no_signature() -> None:
     ],
 )
 def test_what_an_answer_means(status: int, again: bool) -> None:
-    with hook([status], {"Location": "/elsewhere"}) as it:
+    with webhook_server([status], {"Location": "/elsewhere"}) as it:
         tried = post(it.url, b"{}", {})
         assert (tried.done, tried.again) == (status < 300, again)
         assert f"HTTP {status}" in tried.detail
@@ -70,7 +70,7 @@ def test_what_an_answer_means(status: int, again: bool) -> None:
 
 
 def test_nobody_there() -> None:
-    with hook() as it:
+    with webhook_server() as it:
         url = it.url
     tried = post(url, b"{}", {})
     assert (tried.done, tried.again) == (False, True)
@@ -123,7 +123,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) ->
     subprocess.run([*made, "-keyout", key, "-out", certificate, *subject], check=True, capture_output=True)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
-    with hook() as it:
+    with webhook_server() as it:
         it.server.socket = context.wrap_socket(it.server.socket, server_side=True)
         tried = post(it.url.replace("http:", "https:"), b"{}", {})
         assert (tried.done, tried.again) == (False, True)
@@ -143,7 +143,7 @@ def test_the_page_shows_how_a_signature_is_checked() -> None:
     assert not is_genuine("k", sign("k", body, now - 3_600), body), "it may have been recorded"
     for header in ("", "t=1", "v1=abc", f"t={now}", "t=x,v1=y", "nonsense"):
         assert not is_genuine("k", header, body)
-    with hook() as it:
+    with webhook_server() as it:
         assert post(it.url, body, {}, "k").done
         (posted,) = it.wait(1)
     assert is_genuine("k", posted.headers[SIGNATURE], posted.body)

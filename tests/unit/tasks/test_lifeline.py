@@ -12,8 +12,8 @@ import pytest
 WORKS = """
 import subprocess, sys
 from tasks.process_guards import keep_secrets
-from tests.ordinary import become_ordinary
-become_ordinary()
+from tests.unprivileged import become_unprivileged
+become_unprivileged()
 if sys.argv[1] == "kept":
     keep_secrets()
 sys.exit(subprocess.run(["/bin/sh", "-c", "cat /proc/$PPID/environ"], env={}).returncode)

@@ -19,8 +19,8 @@ ROUNDS = 200
 OF_AN_ORDINARY_USER = """
 import subprocess, sys
 from tasks.keeper.process_cleanup import MARK, end_marked
-from tests.ordinary import become_ordinary
-become_ordinary()
+from tests.unprivileged import become_unprivileged
+become_unprivileged()
 line = "setsid sleep 600 & setsid sleep 600 & echo started; wait"
 marked = subprocess.Popen(["/bin/sh", "-c", line], env={MARK: sys.argv[1], "PATH": sys.argv[2]}, stdout=subprocess.PIPE)
 children = f"/proc/{marked.pid}/task/{marked.pid}/children"

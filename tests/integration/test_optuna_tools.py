@@ -33,8 +33,8 @@ def test_what_comes_with_optuna_is_used_and_kept(tmp_path: Path) -> None:
     storage.remove_session()
     storage.engine.dispose()
     spec = it.write_spec(f"""
-name = "companions"
-objective = "companions:objective"
+name = "tools"
+objective = "optuna_tools:objective"
 trials = 4
 seed = 1
 [args]
@@ -44,7 +44,7 @@ folder = "{tmp_path / "store"}"
     assert done.returncode == 0, done.stderr
     servers = Servers("", url)
     try:
-        study = servers.study("companions")
+        study = servers.study("tools")
         trials = study.trials
         failures = [trial.user_attrs.get("failure") for trial in trials]
         assert [trial.state for trial in trials] == [TrialState.COMPLETE] * 4, failures

@@ -1,4 +1,4 @@
-"""Where somebody may read what a search and its servers say and keep."""
+"""The places at which a user can read what a search and its servers print and store, scanned for secrets."""
 
 from __future__ import annotations
 
@@ -14,48 +14,48 @@ from secured_search import STUDY, Secured, page, processes
 
 from tasks.app import create_app
 
-SURFACES: dict[str, tuple[Callable[[Secured], str], str]] = {}
-"""Where something may be read, with what is there for certain; by name."""
+PLACES: dict[str, tuple[Callable[[Secured], str], str]] = {}
+"""How a place is read, with a text that it certainly holds; by the name of the place."""
 
 
-def surface(name: str, there: str) -> Callable[[Callable[[Secured], str]], Callable[[Secured], str]]:
-    """Adds a place to look at. ``there`` shows that something was to be seen."""
+def place(name: str, there: str) -> Callable[[Callable[[Secured], str]], Callable[[Secured], str]]:
+    """Registers a place. ``there`` is a text that it holds, which proves that it was read."""
 
     def add(read: Callable[[Secured], str]) -> Callable[[Secured], str]:
-        SURFACES[name] = read, there
+        PLACES[name] = read, there
         return read
 
     return add
 
 
-@surface("the logs of all processes", "study secured finished")
+@place("the logs of all processes", "study secured finished")
 def _logs(it: Secured) -> str:
     logs = [*it.folder.glob("*.log"), it.folder / "redis/server.log", it.folder / "postgresql/server.log"]
     return "\n".join(log.read_text(errors="replace") for log in logs)
 
 
-@surface("what objectives have printed", "planted.objective sees")
+@place("what objectives have printed", "planted.objective sees")
 def _trial_logs(it: Secured) -> str:
     return "\n".join(log.read_text() for log in (it.folder / "data/logs").rglob("*.log"))
 
 
-@surface("files of trials", "planted.objective")
+@place("files of trials", "planted.objective")
 def _artifacts(it: Secured) -> str:
     files = [path for path in (it.folder / "data/artifacts").rglob("*") if path.is_file()]
     return "\n".join(path.read_bytes().decode(errors="replace") for path in files)
 
 
-@surface("all that was said to Redis", "planted:objective")
+@place("all that was said to Redis", "planted:objective")
 def _monitored(it: Secured) -> str:
     return "\n".join(it.monitored)
 
 
-@surface("all that Redis has kept", "XADD")
+@place("all that Redis has kept", "XADD")
 def _append_only(it: Secured) -> str:
     return "\n".join(path.read_bytes().decode(errors="replace") for path in (it.folder / "redis").rglob("*.aof"))
 
 
-@surface("the database", "planted:objective")
+@place("the database", "planted:objective")
 def _database(it: Secured) -> str:
     engine = sqlalchemy.create_engine(it.postgresql.url, poolclass=sqlalchemy.NullPool)
     metadata = sqlalchemy.MetaData()
@@ -65,14 +65,14 @@ def _database(it: Secured) -> str:
     return "\n".join(rows)
 
 
-@surface("command lines", "tasks.trainer")
+@place("command lines", "tasks.trainer")
 def _command_lines(it: Secured) -> str:
     return "\n".join(map(command_line, processes(it)))
 
 
-@surface("what commands say", "secured")
+@place("what commands say", "secured")
 def _commands(it: Secured) -> str:
-    """What they have said so far, to whoever came with the wrong password too, and what the others say."""
+    """Output of all commands so far, those with a wrong password included, and of the remaining commands."""
     for command in (f"report secured -o {it.folder / 'report'}", "status secured", "ls --json", "why secured 3"):
         said = it.invoke(*command.split(), environment=it.environment("viewer", "reader"))
         assert "secured" in said.partition("\n")[2], said
@@ -85,12 +85,12 @@ def _commands(it: Secured) -> str:
     return "\n".join(it.said)
 
 
-@surface("the report", "trial 3 fails")
+@place("the report", "trial 3 fails")
 def _report(it: Secured) -> str:
     return "\n".join(page.read_text() for page in (it.folder / "report").rglob("*.html"))
 
 
-@surface("Flower", "one@")
+@place("Flower", "one@")
 def _flower(it: Secured) -> str:
     paths = ["/workers", "/tasks", "/broker", "/api/workers?refresh=1", "/api/tasks", "/api/queues/length"]
     worker = json.loads(it.flower("/api/workers")).popitem()[0]
@@ -100,12 +100,12 @@ def _flower(it: Secured) -> str:
     return "\n".join(pages.values())
 
 
-@surface("metrics", "orchestrator_leader 1")
+@place("metrics", "orchestrator_leader 1")
 def _metrics(it: Secured) -> str:
     return page(f"http://127.0.0.1:{it.metrics_port}/metrics", it.others["metrics"])
 
 
-@surface("what Flower keeps", "train")
+@place("what Flower keeps", "train")
 def _flower_state(it: Secured) -> str:
     # Written once a minute, and at the end.
     (flower,) = (each for each in it.fleet.processes if each.log.name.endswith("flower.log"))
@@ -115,7 +115,7 @@ def _flower_state(it: Secured) -> str:
     return "\n".join(path.read_bytes().decode(errors="replace") for path in (it.folder / "data/flower").rglob("*"))
 
 
-@surface("remote control", "trial-orchestrator")
+@place("remote control", "trial-orchestrator")
 def _remote_control(it: Secured) -> str:
     app = create_app(it.redis.url_of("control"))
     inspect = app.control.inspect(timeout=5.0, limit=1)
@@ -124,13 +124,13 @@ def _remote_control(it: Secured) -> str:
     return found + "trial-orchestrator"
 
 
-def hides(it: Secured, name: str, text: str, there: str) -> None:
-    """Checks that no secret is in the text, in which ``there`` is, so that something was to be seen."""
+def check_no_secret(it: Secured, name: str, text: str, there: str) -> None:
+    """Checks that ``text`` holds no secret, and that it holds ``there``, which proves that it was read."""
     # The body of a task is base64 in JSON.
     for run in re.findall(r"[A-Za-z0-9+/]{40,}={0,2}", text):
         with contextlib.suppress(ValueError):
             text += base64.b64decode(run + "=" * (-len(run) % 4)).decode(errors="replace")
-    assert there in text, f"{name}: nothing to be seen"
+    assert there in text, f"{name}: could not be read"
     for secret in it.secrets:
         at = text.find(secret)
         assert at < 0, f"{name}: {secret} in …{text[max(0, at - 200) : at + 100]}…"

@@ -1,4 +1,4 @@
-"""A webhook for tests: a real HTTP server that remembers what was posted, and answers as it is told."""
+"""An HTTP server that records what is posted to it and answers with the statuses that a test gives."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ PATIENCE = 60.0
 
 
 @dataclass(frozen=True)
-class Posted:
-    """One request, and with what it was answered."""
+class ReceivedPost:
+    """One request and the status that it was answered with."""
 
     path: str
     headers: Mapping[str, str]
@@ -23,39 +23,39 @@ class Posted:
 
 
 @dataclass
-class Hook:
+class WebhookServer:
     """A running server.
 
     Attributes:
-        url: Where it is; its path might be a secret.
-        statuses: What the next requests are answered with, in their order; 204 when they are used up.
-        server: For who wants it otherwise.
-        posted: What has come.
+        url: Address of the server; its path looks like a secret.
+        statuses: Statuses of the next answers, in order; 204 when they are used up.
+        server: The HTTP server itself.
+        posted: Requests received so far.
     """
 
     url: str
     statuses: list[int]
     server: ThreadingHTTPServer
-    posted: list[Posted] = field(default_factory=list)
+    posted: list[ReceivedPost] = field(default_factory=list)
     changed: threading.Condition = field(default_factory=threading.Condition)
 
-    def wait(self, count: int) -> list[Posted]:
+    def wait(self, count: int) -> list[ReceivedPost]:
         """Waits until so many requests have been answered."""
         with self.changed:
             came = self.changed.wait_for(lambda: len(self.posted) >= count, PATIENCE)
-            assert came, f"{count} posts were waited for in vain: {self.posted}"
+            assert came, f"{count} posts expected within {PATIENCE} s, received: {self.posted}"
             return list(self.posted)
 
     def take(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
         with self.changed:
             status = self.statuses.pop(0) if self.statuses else 204
-            self.posted.append(Posted(path, dict(headers), body, status))
+            self.posted.append(ReceivedPost(path, dict(headers), body, status))
             self.changed.notify_all()
             return status
 
 
 @contextmanager
-def hook(statuses: Sequence[int] = (), headers: Mapping[str, str] | None = None) -> Iterator[Hook]:
+def webhook_server(statuses: Sequence[int] = (), headers: Mapping[str, str] | None = None) -> Iterator[WebhookServer]:
     """Yields a webhook on a loopback port of its own; ``headers`` go with each answer."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -72,7 +72,7 @@ def hook(statuses: Sequence[int] = (), headers: Mapping[str, str] | None = None)
             del format, arguments
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    it = Hook(f"http://127.0.0.1:{server.server_port}/services/T0/hush-hush", list(statuses), server)
+    it = WebhookServer(f"http://127.0.0.1:{server.server_port}/services/T0/hush-hush", list(statuses), server)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

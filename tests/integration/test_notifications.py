@@ -8,7 +8,7 @@ from pathlib import Path
 from fleet import Fleet, Servers, follow_to_end, real_servers_only, wait_for
 
 from orchestrator.notify.webhook import SIGNATURE, sign
-from tests.hook import Posted, hook
+from tests.webhook_server import ReceivedPost, webhook_server
 
 SPEC = """
 name = "{name}"
@@ -24,7 +24,7 @@ seconds = 0.0
 """
 
 
-def genuine(posted: Posted, key: str) -> bool:
+def genuine(posted: ReceivedPost, key: str) -> bool:
     at = int(posted.headers[SIGNATURE].partition(",")[0].removeprefix("t="))
     return sign(key, posted.body, at) == posted.headers[SIGNATURE]
 
@@ -36,7 +36,7 @@ def notes(fleet: Fleet, study: str) -> list[tuple[str, str]]:
 
 @real_servers_only
 def test_who_is_owed_a_note_gets_it_whoever_is_killed(running: Fleet, servers: Servers, tmp_path: Path) -> None:
-    with hook([503, 503]) as it:
+    with webhook_server([503, 503]) as it:
         secrets = tmp_path / "webhooks"
         secrets.write_text(f"team={it.url}\n")
         environment = running.environment() | {
@@ -77,7 +77,7 @@ def test_who_is_owed_a_note_gets_it_whoever_is_killed(running: Fleet, servers: S
 
 
 def test_a_run_tells_of_its_end_before_it_leaves(alone: Fleet) -> None:
-    with hook([404]) as it:
+    with webhook_server([404]) as it:
         notify = (
             f'url = "{it.url}"\ncommand = ["sh", "-c", "echo $ORCHESTRATOR_STUDY $ORCHESTRATOR_EVENT; cat > told.json"]'
         )

@@ -1,4 +1,4 @@
-"""What is trained in a soak: nothing, in epochs that can be checked afterwards one by one."""
+"""The objective of a soak: it trains nothing and reports values that can be checked one by one afterwards."""
 
 from __future__ import annotations
 

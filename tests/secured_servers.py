@@ -1,4 +1,4 @@
-"""Servers that let nobody in who has no password, over TLS, and each role no further than it needs."""
+"""Redis and PostgreSQL over TLS, with passwords and with roles that have only the rights they need."""
 
 from __future__ import annotations
 

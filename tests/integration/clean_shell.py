@@ -1,4 +1,4 @@
-"""A reader who has installed the program, has set nothing, and types what the pages say."""
+"""A shell of a user who has installed the program, has set no variable, and types the commands of the pages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PROGRAMS = {
 
 
 def environment(programs: Path) -> dict[str, str]:
-    """Returns the reader's environment.
+    """Returns the user's environment.
 
     Args:
         programs: A folder that is made here and comes first on the path. ``orchestrator`` and ``python`` lie in it, and
@@ -33,10 +33,10 @@ def environment(programs: Path) -> dict[str, str]:
     return clean | {"PATH": f"{programs}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(ROOT)}
 
 
-def type_in(
+def run_script(
     text: str, folder: Path, environment: dict[str, str], shell: str = "sh"
 ) -> subprocess.CompletedProcess[str]:
-    """Has a shell, or Python, do what stands there, up to the first line that fails."""
+    """Runs ``text`` in a shell, or in Python, up to the first line that fails."""
     return subprocess.run(
         [sys.executable, "-W", "error", "-"] if shell == "python" else [shell, "-eu"],
         input=text,

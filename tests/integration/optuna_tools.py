@@ -1,4 +1,4 @@
-"""An objective that uses what comes with Optuna, as its documentation shows it, and keeps what that keeps."""
+"""An objective that uses Optuna's artifact store, terminator and the like, as Optuna's documentation shows them."""
 
 from __future__ import annotations
 

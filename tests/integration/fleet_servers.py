@@ -1,4 +1,4 @@
-"""What a fleet stands on: an embedded server with SQLite, or the Redis and the PostgreSQL that tests share."""
+"""Servers of a fleet: an embedded server with SQLite, or the Redis and the PostgreSQL that all tests share."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""``python -m driven serve``, ``python -m driven beat FOLDER``: as the commands, by a clock that a test sets.
+"""``serve`` and ``beat`` by a clock that a test sets.
 
-The file that ``DRIVEN_CLOCK`` names says by how many seconds it differs from the host's.
+``python -m settable_clock serve`` and ``python -m settable_clock beat FOLDER`` do what the commands do. The file that
+``SETTABLE_CLOCK`` names holds the seconds by which their clock differs from the host's.
 """
 
 from __future__ import annotations
@@ -16,14 +17,14 @@ from orchestrator.common.clock import Clock
 from orchestrator.common.settings import load_settings
 
 
-class DrivenClock:
-    """The setting end."""
+class SettableClock:
+    """The clock as the test sees it: it is set here and read by the processes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def set(self, moment: float) -> None:
-        """Makes it show ``moment``, in seconds since the epoch; it goes on from there."""
+        """Sets the clock to ``moment``, in seconds since the epoch; it runs on from there."""
         new = self.path.with_suffix(".new")
         new.write_text(str(moment - time.time()))
         new.replace(self.path)
@@ -34,7 +35,7 @@ class DrivenClock:
 
 def main(command: str, *arguments: str) -> None:
     logging.basicConfig(level="INFO", stream=sys.stderr, format="%(message)s")
-    clock = Clock(DrivenClock(Path(os.environ["DRIVEN_CLOCK"])).now)
+    clock = Clock(SettableClock(Path(os.environ["SETTABLE_CLOCK"])).now)
     settings = load_settings()
     assert settings.redis_url
     assert settings.storage_url

@@ -1,4 +1,4 @@
-"""Real servers and real processes, a search on them, and the account that has to balance whatever was done to them."""
+"""A cluster of real servers and processes, searches on it, and the account that must balance after every fault."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.chaos.faults import descendants, signal_all
+from tests.chaos.objective import GATE
 from tests.chaos.records import Account, Live, Records, settle
 from tests.chaos.soak import SPEC
-from tests.chaos.soaked import GATE
 from tests.chaos.stack import HEARTBEAT, ROOT, Stack
 from tests.faults.proxy import Proxy
 from tests.servers import PostgreSQL, Redis
 
-__all__ = ["HEARTBEAT", "LEASE", "ROOT", "Scene", "Search", "alive", "descendants", "eventually", "signal_all"]
+__all__ = ["HEARTBEAT", "LEASE", "ROOT", "Cluster", "Search", "alive", "descendants", "eventually", "signal_all"]
 
 PATIENCE = 240.0
 """Seconds within which anything that is waited for has to happen; nothing is judged by them."""
@@ -47,7 +47,7 @@ class ProxiedStack(Stack):
         return super().environment | {"ORCHESTRATOR_LEASE": str(LEASE)}
 
 
-class Scene:
+class Cluster:
     """Servers, two control planes, two workers of two slots each. What has ended is started again.
 
     Args:
@@ -116,7 +116,7 @@ class Scene:
 class Search:
     """A search that runs, and what the database says of it."""
 
-    scene: Scene
+    cluster: Cluster
     records: Records
     folder: Path
     trials: int
@@ -132,7 +132,7 @@ class Search:
         deadline = time.monotonic() + PATIENCE
         while not condition():
             assert time.monotonic() < deadline, f"{self.records.state}, {len(self.records.ended)} trials have ended"
-            self.scene.stack.restart_ended()
+            self.cluster.stack.restart_ended()
             self.records.wait(0.2)
 
     def underway(self, epochs: int = 8) -> None:

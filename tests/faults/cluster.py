@@ -26,7 +26,7 @@ PATIENCE = 240.0
 
 
 LEASE = 3.0
-"""Seconds: ten heartbeats, so that nobody on a busy machine is taken for dead who is not."""
+"""Seconds: ten heartbeats, so that a busy machine does not let a live worker's lease run out."""
 
 
 class ProxiedStack(Stack):

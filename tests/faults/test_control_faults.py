@@ -18,7 +18,7 @@ from tests.shared_servers import redis_url
 
 STEPS = [step for step in Phase if step not in (Phase.ANSWERED, Phase.REVOKED)]
 """Of those two there may be none in time; simulations have them. Where each epoch begins with a question, there is each
-of the others as long as the search goes on, and it goes on only as long as somebody answers."""
+of the others as long as the search goes on, and it goes on only as long as a control plane answers."""
 
 
 def other(name: str) -> str:
@@ -58,7 +58,7 @@ def test_a_database_that_restarts_is_waited_for(cluster: Cluster) -> None:
     assert "Traceback" not in cluster.log(CONTROL_PLANES[0]) + cluster.log(CONTROL_PLANES[1])
 
 
-def test_while_the_database_is_away_training_goes_on_and_nobody_is_lost(cluster: Cluster) -> None:
+def test_while_the_database_is_away_training_goes_on_and_no_attempt_is_lost(cluster: Cluster) -> None:
     search = cluster.submit("no-database", epochs=60)
     search.underway()
     cluster.postgresql.kill()
@@ -67,7 +67,7 @@ def test_while_the_database_is_away_training_goes_on_and_nobody_is_lost(cluster:
     assert sum(search.reports().values()) > reports + 20, "training did not go on"
     cluster.postgresql.start()
     account = search.balance()
-    assert account.attempts == search.trials, "somebody was taken for dead who could not be recorded"
+    assert account.attempts == search.trials, "an attempt was declared lost while the database was away"
 
 
 def test_a_control_plane_killed_at_one_step_after_the_other_changes_nothing(cluster: Cluster) -> None:
@@ -103,7 +103,7 @@ def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(cl
         search.until(lambda: cluster.leader() in CONTROL_PLANES)
         said = len(cluster.log("serve-dying"))
         frozen.send_signal(signal.SIGCONT)
-        # It was refused, or had lost its connection to whoever took over.
+        # It was refused, or the new leader ended its connection.
         search.until(lambda: "standing by" in cluster.log("serve-dying")[said:])
         search.balance()
         assert cluster.leader() in CONTROL_PLANES
@@ -113,7 +113,7 @@ def test_a_writer_that_stands_still_before_it_commits_writes_nothing_any_more(cl
 
 
 def stand_down(cluster: Cluster) -> None:
-    """Nobody leads."""
+    """Ends every control plane, so that none leads."""
     for name in CONTROL_PLANES:
         cluster.stack.signal(name, signal.SIGTERM)
     for name in CONTROL_PLANES:

@@ -110,7 +110,7 @@ def test_a_task_that_comes_again_after_its_trial_has_ended_is_not_run(running: F
 
 
 @real_servers_only
-def test_a_task_that_comes_again_while_its_trial_is_trained_disturbs_nobody(running: Fleet) -> None:
+def test_a_task_delivered_again_while_its_trial_trains_is_not_run(running: Fleet) -> None:
     servers = running.servers
     assert servers is not None
     running.start("serve")

@@ -59,7 +59,7 @@ def test_two_of_one_host_in_pid_namespaces_of_their_own(running: Fleet, proc: li
         each.kill()
 
 
-def test_reading_for_longer_than_the_lease_deposes_nobody(running: Fleet, tmp_path: Path) -> None:
+def test_reading_studies_for_longer_than_the_lease_keeps_the_leader(running: Fleet, tmp_path: Path) -> None:
     studies(running, 3, tmp_path)
     both = [running.launch([sys.executable, "-m", "tests.faults.odd_serve", "slow"], f"slow-{name}") for name in "ab"]
     wait_for(lambda: any(each.log.read_text().count("trials there") == 3 for each in both), running.logs())

@@ -83,7 +83,7 @@ class Voice:
 
 
 class ControlPlane:
-    """The real loop on the real servers; tasks are sent to nobody but this test."""
+    """The real loop on the real servers; this test alone receives the tasks."""
 
     def __init__(self, redis: Redis, database: Database, folder: Path, broker: MemoryRedis) -> None:
         self._open = ExitStack()

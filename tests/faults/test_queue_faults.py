@@ -16,7 +16,7 @@ def message(**changes: Any) -> bytes:
         "body": base64.b64encode(json.dumps([[{}], {}, {}]).encode()).decode(),
         "content-encoding": "utf-8",
         "content-type": "application/json",
-        "headers": {"task": "train", "id": "nobody", "lang": "py", "argsrepr": "", "kwargsrepr": ""},
+        "headers": {"task": "train", "id": "unknown", "lang": "py", "argsrepr": "", "kwargsrepr": ""},
         "properties": {
             "delivery_tag": "tag",
             "delivery_mode": 2,
@@ -40,7 +40,7 @@ ITEMS = {
     "headers that are none": message(headers=[1]),
     "no properties": message(properties=None),
     "empty properties": message(properties={}),
-    "another task": message(headers={"task": "other", "id": "nobody"}),
+    "another task": message(headers={"task": "other", "id": "unknown"}),
     "an id that is none": message(headers={"task": "train", "id": {"a": 1}}),
     "a body that is not base64": message(body="\x00\x01"),
     "a body that is not JSON": message(body=base64.b64encode(b"{").decode()),

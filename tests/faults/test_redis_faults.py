@@ -52,7 +52,7 @@ def test_redis_away_for_several_leases_is_waited_for(cluster: Cluster) -> None:
     assert sum(search.reports().values()) > reports + 20, "training did not go on"
     cluster.redis.start()
     account = search.balance()
-    assert account.attempts == search.trials, "somebody was taken for dead who could not be heard"
+    assert account.attempts == search.trials, "an attempt was declared lost while Redis was unreachable"
 
 
 def test_a_full_redis_holds_everything_up_and_loses_nothing(cluster: Cluster) -> None:
@@ -64,7 +64,7 @@ def test_a_full_redis_holds_everything_up_and_loses_nothing(cluster: Cluster) ->
         client.config_set("maxmemory", 0)
     assert "redis is full (maxmemory)" in cluster.log(cluster.leader())
     account = search.balance()
-    assert account.attempts == search.trials, "somebody was taken for dead who could not be heard"
+    assert account.attempts == search.trials, "an attempt was declared lost while Redis was unreachable"
 
 
 def test_connections_that_carry_nothing_any_more_are_given_up(cluster: Cluster) -> None:
@@ -85,7 +85,7 @@ def test_a_failover_that_loses_what_was_written_loses_no_epoch(cluster: Cluster)
         search = cluster.submit("failover", trials=12, epochs=24)
         search.underway()
         client.replicaof("NO", "ONE")
-        # The old one goes on taking what nobody will ever read.
+        # The old master goes on accepting writes that are lost.
         recorded = len(search.records.epochs)
         search.until(lambda: len(search.records.epochs) > recorded)
         cluster.to_serve.turn_to(replica.port)

@@ -94,11 +94,11 @@ def test_a_worker_whose_clock_is_an_hour_ahead_is_not_taken_for_dead(cluster: Cl
     search.underway()
     search.victim("worker-b")
     account = search.balance()
-    assert account.attempts == search.trials, "somebody was taken for dead for what the clock said"
+    assert account.attempts == search.trials, "an attempt was declared lost because of the worker's clock"
     del cluster.stack.extra["worker-b"]
 
 
-def test_a_task_that_somebody_revokes_is_a_persons_stop(cluster: Cluster) -> None:
+def test_a_task_revoked_through_celery_counts_as_a_users_stop(cluster: Cluster) -> None:
     search = cluster.submit("revoked", trials=6, epochs=40)
     search.underway()
     victim = search.victim()

@@ -119,7 +119,7 @@ def child_process_in_its_own_session(long: bool, pids: list[int]) -> None:
 
 @kind
 def daemon(long: bool, pids: list[int]) -> None:
-    """Forks twice, as daemons do; nobody waits for it."""
+    """Forks twice, as daemons do; no process waits for the last one."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         os.setsid()
@@ -236,7 +236,7 @@ def main() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         assert study.trials[-1].value == 0.0, name
     for pid in pids:
-        # Here nobody else ends what is left.
+        # No keeper ends what is left here.
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
 

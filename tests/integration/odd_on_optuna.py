@@ -1,4 +1,4 @@
-"""The odd objectives on plain Optuna, where nobody puts right what one of them leaves to the next."""
+"""The odd objectives on plain Optuna, which does not clean up between two trials."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main() -> None:
 
 
 def restore() -> None:
-    """On plain Optuna nobody else does it."""
+    """Does what a keeper does between trials; plain Optuna does not."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     for number in (signal.SIGALRM, signal.SIGTERM):
         signal.signal(number, signal.SIG_DFL)

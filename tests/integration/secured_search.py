@@ -72,7 +72,7 @@ def planted(what: str) -> str:
 
 
 def page(url: str, password: str) -> str:
-    """Returns what is shown there to whoever has the password; nothing while nobody answers."""
+    """Returns the page that a user with the password sees; an empty text while the server does not answer."""
     request = urllib.request.Request(url)
     request.add_header("Authorization", f"Basic {base64.b64encode(f'admin:{password}'.encode()).decode()}")
     try:
@@ -168,7 +168,7 @@ class Secured:
 
     @contextlib.contextmanager
     def monitoring(self) -> Iterator[None]:
-        """Takes down what anybody says to Redis."""
+        """Records every command that any client sends to Redis."""
         client = redis.Redis.from_url(self.redis.url, socket_timeout=None)
         monitor = client.monitor().__enter__()
 
@@ -222,7 +222,7 @@ def _run(it: Secured) -> None:
         "ORCHESTRATOR_METRICS_PORT": str(it.metrics_port),
         "ORCHESTRATOR_METRICS_PASSWORD": it.others["metrics"],
         "ORCHESTRATOR_NOTIFY_KEY": it.others["notify"],
-        # Nobody listens there.
+        # Nothing listens on that port.
         "ORCHESTRATOR_NOTIFY_URLS": f"team=http://127.0.0.1:1/{it.others['webhook']}",
     }
     it.fleet.start("serve", environment=it.environment("control", "writer", **more))

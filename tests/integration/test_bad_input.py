@@ -57,12 +57,12 @@ def test_a_missing_spec(alone: Fleet) -> None:
 
 
 def test_an_objective_whose_import_fails_on_the_worker(alone: Fleet) -> None:
-    (alone.folder / "needy.py").write_text("import a_module_nobody_has\n\ndef objective(trial):\n    return 0.0\n")
+    (alone.folder / "needy.py").write_text("import a_missing_module\n\ndef objective(trial):\n    return 0.0\n")
     done = alone.call("run", str(alone.write_spec(GOOD.replace("objectives:steady", "needy:objective"))))
     assert done.returncode == 2
     last = done.stderr.strip().splitlines()[-1]
     assert "spec.toml: objective 'needy:objective'" in last
-    assert "No module named 'a_module_nobody_has'" in last
+    assert "No module named 'a_missing_module'" in last
 
 
 @pytest.mark.parametrize(

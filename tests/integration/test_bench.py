@@ -28,6 +28,6 @@ def test_everything_that_is_measured_can_be_measured(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     written = page.read_text()
     missing = [words for _, words in WAY + SIDE if f"| {words} (" not in written]
-    assert not missing, "steps from a report to the next trial that nobody stamps"
+    assert not missing, "steps from a report to the next trial without a time stamp"
     sections = [line.removeprefix("## ") for line in written.splitlines() if line.startswith("## ")]
     assert (sections[:2], sections[-2:]) == (["Help", "Start"], ["The pure core", "Pruning rules"])

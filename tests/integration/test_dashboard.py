@@ -75,7 +75,7 @@ def shown(searched: Fleet) -> Iterator[Dashboard]:
         yield it
 
 
-def test_nobody_looks_without_the_password(shown: Dashboard) -> None:
+def test_the_dashboard_asks_for_the_password(shown: Dashboard) -> None:
     for path in ("/", "/dashboard", "/api/studies", "/static/bundle.js"):
         assert shown.ask(path, credentials="")[0] == 401
         assert shown.ask(path, credentials="me:wrong")[0] == 401

@@ -236,7 +236,7 @@ def test_the_log_is_json_where_it_is_asked_for(stack: Stack, process: str) -> No
 
 
 @pytest.mark.parametrize("name", ["serve", "worker-cpu"])
-def test_prometheus_and_nobody_else_gets_the_metrics(stack: Stack, name: str) -> None:
+def test_only_prometheus_gets_the_metrics(stack: Stack, name: str) -> None:
     port, known = stack.ports[f"metrics-{name}"], f"prometheus:{stack.secrets['metrics_password']}"
     wait_for(lambda: ask(port, "/metrics", known)[0] == 200, "metrics are shown")
     assert b"orchestrator_" in ask(port, "/metrics", known)[1]
@@ -268,7 +268,7 @@ def start_proxy(stack: Stack) -> None:
     program, *arguments = service("proxy")["command"]
     command = [program, "-c", str(stack.folder / "nginx.conf"), *arguments]
     if os.getuid() == 0:
-        # Its workers would be somebody who may not look into this folder.
+        # Its workers would run as a user who may not read this folder.
         command[-1] += " user root;"
     stack.processes["proxy"] = stack.fleet.launch(command, "proxy", stack.environment("proxy"))
 

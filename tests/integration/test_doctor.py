@@ -62,12 +62,12 @@ def doctor(fleet: Fleet, *arguments: str) -> tuple[dict[str, Any], dict[str, dic
 
 
 def contents(client: redis.Redis) -> dict[bytes, Any]:
-    """Returns everything in Redis but what Celery's library notes of whoever has ever been connected."""
+    """Returns everything in Redis but what Celery's library stores about clients that were once connected."""
     return {key: client.dump(key) for key in client.scan_iter() if not key.startswith(b"_kombu")}
 
 
 def trains(file: Path) -> bool:
-    """Whether an attempt runs, by a database that somebody may just be making."""
+    """Whether an attempt runs, by a database whose tables may not be complete yet."""
     if not file.exists():
         return False
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as connection, suppress(sqlite3.OperationalError):
@@ -97,7 +97,7 @@ def test_what_the_world_and_the_database_disagree_about(fleet: Fleet, tmp_path: 
     client.config_set("maxmemory-policy", "allkeys-lru")
     client.rpush("trials", b"{")
     client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: b"\xff\x00poison"})
-    stranger = Job(study="s", uid="u", trial=9, token="nobody", attempt=1, objective="m:f", directions=("minimize",))
+    stranger = Job(study="s", uid="u", trial=9, token="unknown", attempt=1, objective="m:f", directions=("minimize",))
     dispatcher = Dispatcher(fleet.servers.redis_url, client)
     dispatcher.send(stranger, "trials", priority=5)
     dispatcher.close()

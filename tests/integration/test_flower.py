@@ -177,7 +177,7 @@ def flower(shared: Flower) -> Iterator[Flower]:
         shared.searches.pop().stop()
 
 
-def test_nobody_gets_in_without_the_password(flower: Flower) -> None:
+def test_flower_asks_for_the_password(flower: Flower) -> None:
     search = flower.begin("guarded", "stays")
     search.until_row(0, state="STARTED")
     for path in ("/", "/tasks", "/broker", f"/worker/{WORKER}", "/api/workers", "/api/tasks", "/metrics"):

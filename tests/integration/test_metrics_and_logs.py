@@ -37,7 +37,7 @@ PASSWORD = "hush"
 
 
 def scrape(port: int, password: str = PASSWORD) -> dict[tuple[str, ...], float]:
-    """Returns the value of each sample, by its name and the sorted values of its labels; none while nobody answers."""
+    """Returns each sample by its name and the sorted values of its labels; none while the endpoint is down."""
     credentials = base64.b64encode(f"prometheus:{password}".encode()).decode()
     request = urllib.request.Request(
         f"http://127.0.0.1:{port}/metrics", headers={"Authorization": f"Basic {credentials}"}
@@ -72,7 +72,7 @@ def test_what_is_shown_is_what_happened(running: Fleet, servers: Servers) -> Non
     environment = running.environment() | {
         "ORCHESTRATOR_METRICS_PASSWORD": PASSWORD,
         "ORCHESTRATOR_LOG_FORMAT": "json",
-        # However busy the machine is, nobody is taken for lost.
+        # Long enough that no attempt is declared lost on a busy machine.
         "ORCHESTRATOR_LEASE": "30",
     }
     active, waiting, worker = free_port(), free_port(), free_port()

@@ -1,4 +1,4 @@
-"""Models and files of trials, with real workers: kept where Optuna finds them, and gone when nobody needs them."""
+"""Models and files of trials, with real workers: stored where Optuna finds them, deleted when they are not needed."""
 
 from __future__ import annotations
 

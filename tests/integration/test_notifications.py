@@ -35,7 +35,9 @@ def notes(fleet: Fleet, study: str) -> list[tuple[str, str]]:
 
 
 @real_servers_only
-def test_who_is_owed_a_note_gets_it_whoever_is_killed(running: Fleet, servers: Servers, tmp_path: Path) -> None:
+def test_a_notification_is_delivered_although_control_planes_are_killed(
+    running: Fleet, servers: Servers, tmp_path: Path
+) -> None:
     with webhook_server([503, 503]) as it:
         secrets = tmp_path / "webhooks"
         secrets.write_text(f"team={it.url}\n")
@@ -48,7 +50,7 @@ def test_who_is_owed_a_note_gets_it_whoever_is_killed(running: Fleet, servers: S
         running.submit(running.write_spec(SPEC.format(name="s", notify='endpoint = "team"')))
         follow_to_end(servers.client(), "s")
         it.wait(1)
-        # It has been refused, or is just being; nobody has taken it.
+        # The webhook has refused it, or is about to.
         first.kill()
         running.start("serve", environment=environment)
         posts = it.wait(3)

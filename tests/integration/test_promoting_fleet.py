@@ -105,7 +105,7 @@ def test_a_promoted_trial_goes_on_on_any_worker(running: Fleet, tmp_path: Path) 
     for trial in trials:
         assert list(trial.intermediate_values) == list(range(1, len(trial.intermediate_values) + 1))
     assert set(trained(tmp_path).values()) == {1}
-    assert any(len(trainers(tmp_path, trial.number)) > 1 for trial in trials), "nobody went on elsewhere"
+    assert any(len(trainers(tmp_path, trial.number)) > 1 for trial in trials), "no trial went on in another process"
     promotions = rows(
         servers, "SELECT trial, step, value, threshold FROM orchestrator_decisions WHERE action='promote'"
     )

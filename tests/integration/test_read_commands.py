@@ -221,7 +221,7 @@ def test_export(told: Caller, tmp_path: Path) -> None:
     }
 
 
-def test_what_nobody_can_retry(told: Caller) -> None:
+def test_retry_refuses_what_cannot_be_retried(told: Caller) -> None:
     assert told("retry", "search", "7")[2].startswith("orchestrator: trial 7: there is no such trial")
     assert told("retry", "serach", "0")[2].endswith("did you mean 'search'?\n")
 
@@ -249,7 +249,7 @@ def test_validate_for_programs(told: Caller, folder: Path) -> None:
 
 @pytest.mark.parametrize(("more", "colours"), [({}, True), ({"NO_COLOR": "1"}, False)], ids=["plain", "NO_COLOR"])
 def test_colours_are_for_terminals(folder: Path, more: dict[str, str], colours: bool) -> None:
-    """On a real one they come, unless somebody wants none; in a pipe they do not, whatever else is set."""
+    """On a real one they come, unless NO_COLOR is set; in a pipe they do not, whatever else is set."""
     environment = {key: value for key, value in os.environ.items() if key not in ("NO_COLOR", "FORCE_COLOR")}
     environment |= {"ORCHESTRATOR_DATA_DIR": str(folder / "data"), "TERM": "xterm-256color", "COLUMNS": "80"} | more
     command = [sys.executable, "-m", "orchestrator", "trials", "search"]

@@ -154,7 +154,7 @@ def test_a_role_may_not(server: SecuredRedis, role: str, commands: list[str]) ->
     assert allowed == []
 
 
-def test_nobody_comes_in_without_a_name(server: SecuredRedis) -> None:
+def test_a_client_without_a_user_is_refused(server: SecuredRedis) -> None:
     for url in (f"redis://127.0.0.1:{server.port}/0", f"redis://:password-of-worker@127.0.0.1:{server.port}/0"):
         with contextlib.closing(redis.Redis.from_url(url)) as client, pytest.raises(redis.AuthenticationError):
             client.ping()

@@ -101,7 +101,7 @@ def test_two_beats_in_the_night_on_which_an_hour_comes_twice(night: Night) -> No
     night.wait_for_slots("hourly", "026T000000Z", "026T010000Z")
     night.go_to("2025-10-26T01:30:00")
 
-    # Nobody is there for three slots, one beat was killed, and the control plane dies when they are made up for.
+    # No beat runs for three slots, one beat was killed, and the control plane dies when the slots are made up for.
     first.kill()
     assert second.stop() == 0
     night.go_to("2025-10-26T04:10:00")

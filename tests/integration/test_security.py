@@ -1,4 +1,4 @@
-"""A whole search over TLS, by roles, with signatures: it runs, nobody may do more than is needed, no secret shows."""
+"""A whole search over TLS, by roles, with signatures: it runs, no role may do more than it needs, no secret shows."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_who_only_reads_cannot_write(secured: Secured) -> None:
                 connection.exec_driver_sql(statement)
 
 
-def test_an_event_or_a_job_that_nobody_signed_is_kept_aside(secured: Secured) -> None:
+def test_an_unsigned_event_or_job_is_set_aside(secured: Secured) -> None:
     """All that a stolen worker can write, without the key."""
     before = secured.dead_letters()
     with contextlib.closing(secured.redis.client_of("worker")) as client:

@@ -1,4 +1,4 @@
-"""docs/security.md, read from its beginning to its end by somebody who has a Redis and a PostgreSQL of his own."""
+"""docs/security.md, followed from beginning to end by a user with a Redis and a PostgreSQL server."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class OwnPostgreSQL(PostgreSQL):
 
 @dataclass
 class Reader:
-    """Whoever reads, in a folder of his own."""
+    """The user who follows the page, in a folder of the test."""
 
     folder: Path
     environment: dict[str, str]

@@ -11,10 +11,10 @@ import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 
-import newcomer
+import clean_shell
 import pytest
+from clean_shell import run_script
 from fleet import PATIENCE, ROOT, Fleet, real_servers_only, wait_for
-from newcomer import type_in
 
 from tests.installed import program
 from tests.pages import all_blocks
@@ -62,8 +62,8 @@ def test_a_second_machine_trains_with_the_wheel_alone(wheel: Path, running: Flee
     first, second = running.folder / "first", running.folder / "second"
     first.mkdir()
     second.mkdir()
-    reader = newcomer.environment(running.folder / "bin")
-    written = type_in("orchestrator init mine", first, reader)
+    reader = clean_shell.environment(running.folder / "bin")
+    written = run_script("orchestrator init mine", first, reader)
     assert written.returncode == 0, written.stderr
     spec = first / "mine" / "search.toml"
     spec.write_text(spec.read_text().replace("trials = 30", "trials = 3"))
@@ -82,7 +82,7 @@ def test_a_second_machine_trains_with_the_wheel_alone(wheel: Path, running: Flee
     assert worker.popen.poll() is None, worker.log.read_text()
 
     urls = {"ORCHESTRATOR_REDIS_URL": servers.redis_url, "ORCHESTRATOR_STORAGE_URL": servers.storage_url}
-    done = type_in(SUBMIT.text, first, reader | urls)
+    done = run_script(SUBMIT.text, first, reader | urls)
     assert done.returncode == 0, f"{done.stderr}\n{running.logs()}"
     assert "3/3" in done.stdout + done.stderr
     assert len(servers.study("mine").trials) == 3
@@ -91,7 +91,7 @@ def test_a_second_machine_trains_with_the_wheel_alone(wheel: Path, running: Flee
 
 def version_typed(folder: Path, environment: Mapping[str, str]) -> str:
     """Types the block that installs the wheel; returns the version that it prints last."""
-    done = type_in(INSTALL.text, folder, dict(environment))
+    done = run_script(INSTALL.text, folder, dict(environment))
     assert done.returncode == 0, f"{done.stdout}\n{done.stderr}"
     return done.stdout.split()[-1]
 

@@ -129,12 +129,12 @@ def kept_of(trial: FrozenTrial) -> list[Kept]:
     for key, value in trial.system_attrs.items():
         if key.startswith(KEPT) and isinstance(value, dict):
             id = key.removeprefix(KEPT)
-            filename = _filename(trial.system_attrs.get(RECORD + id))
+            filename = filename_of(trial.system_attrs.get(RECORD + id))
             found.append(Kept(id, filename, str(value.get("kind")), float(value.get("at", 0.0))))
     return sorted(found, key=lambda each: (each.at, each.filename))
 
 
-def _filename(record: Any) -> str:
+def filename_of(record: Any) -> str:
     # Other programs write records, too: the dashboard empties one when a person deletes the file.
     try:
         return str(json.loads(record)["filename"])

@@ -13,11 +13,9 @@ from optuna.trial import FrozenTrial
 from scipy.interpolate import griddata
 
 from orchestrator.report.columns import Column
-from orchestrator.report.downsample import best_and_spread
 from orchestrator.report.facts import Facts
 from orchestrator.report.parameter_plots import MOST_POINTS, absent_of, names_of, which_of
-from orchestrator.report.plot import Plot
-from orchestrator.report.style import SCALE, figure, label
+from orchestrator.report.plot import SCALE, Plot, best_and_spread, figure, label
 
 GRID = 40
 _FEWEST_TICKS, _MOST_TICKS = 3, 8

@@ -9,10 +9,8 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.common.formatting import count
-from orchestrator.report.downsample import limit, spread
 from orchestrator.report.facts import Facts
-from orchestrator.report.plot import Plot
-from orchestrator.report.style import BLUE, GREEN, GREY, PURPLE, RED, figure
+from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, figure, limit, spread
 
 MOST_CURVES = 200
 MOST_STEPS = 400

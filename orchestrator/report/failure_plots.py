@@ -10,8 +10,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.common.formatting import count
 from orchestrator.report.facts import RETRIED, Facts
-from orchestrator.report.plot import Plot
-from orchestrator.report.style import GREY, PURPLE, counted, figure, label, pattern
+from orchestrator.report.plot import GREY, PURPLE, Plot, counted, figure, label, pattern
 
 MOST_CAUSES = 15
 

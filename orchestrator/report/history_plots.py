@@ -10,10 +10,8 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.subplots import make_subplots
 
 from orchestrator.common.formatting import count
-from orchestrator.report.downsample import limit, spread
 from orchestrator.report.facts import LARGEST, Facts
-from orchestrator.report.plot import Plot
-from orchestrator.report.style import BLUE, GREEN, GREY, RED, figure, tidy
+from orchestrator.report.plot import BLUE, GREEN, GREY, RED, Plot, figure, limit, spread, tidy
 
 MOST_POINTS = 2_000
 MOST_PAIRS = 6

@@ -5,25 +5,40 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from functools import cache
 from importlib import resources
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+from markupsafe import Markup
+from optuna.trial import FrozenTrial, TrialState
 from plotly.offline import get_plotlyjs
 
-from orchestrator.report import sections
+from orchestrator.common import formatting
+from orchestrator.common.formatting import count, cut, duration, one_line, percent
+from orchestrator.engine.artifacts import KEPT, RECORD, filename_of, kept_of
 from orchestrator.report.facts import Facts
+from orchestrator.report.failure_plots import cause_of, failure_of
 from orchestrator.report.plot import Plot
+from orchestrator.spec import Spec
 
+MOST_BEST = 10
+MOST_FAILED = 20
+MOST_COLUMNS = 8
+"""Parameters that have a column each; with more of them a cell would be a word wide."""
 _FIRST = ("best", "history", "front")
-"""What a reader looks for first; the other plots follow in their own order."""
+"""The sections that a reader looks for first; the other plots follow in their own order."""
+_LAST = {"figures": "Figures", "spec": "Spec", "origin": "Origin and versions"}
 
 
-class _Section(NamedTuple):
+class _File(NamedTuple):
+    """A file that a trial has saved; ``kind`` is empty where it is in a store of the objective's own."""
+
+    name: str
     id: str
-    title: str
-    body: str
+    kind: str
 
 
 def render(facts: Facts, plots: Sequence[Plot]) -> str:
@@ -31,62 +46,123 @@ def render(facts: Facts, plots: Sequence[Plot]) -> str:
     scripts = (get_plotlyjs(), _resource("page.js"))
     # Named by digest: a script that got in by any other way does not run.
     allowed = " ".join(f"'sha256-{_digest(script)}'" for script in scripts)
-    policy = f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
-    title = f"{sections.text(facts.summary.study, 120)} – search report"
-    parts = _sections(facts, plots)
-    contents = "".join(f"<li><a href='#{each.id}'>{each.title}</a></li>" for each in parts)
-    body = "".join(
-        f"<section id='{each.id}' aria-labelledby='{each.id}-title'><h2 id='{each.id}-title'>{each.title}</h2>"
-        f"{each.body}</section>"
-        for each in parts
+    titles = {plot.id: plot.title for plot in plots} | {"best": "Best trials"}
+    order = [*(each for each in _FIRST if each in titles), *(each for each in titles if each not in _FIRST)]
+    trials = _best(facts)
+    rows = [(trial, list(_files(trial))) for trial in trials]
+    names = list(dict.fromkeys(name for trial in trials for name in trial.params))
+    apart = len(names) <= MOST_COLUMNS
+    ended = facts.summary.trials
+    return _template().render(
+        facts=facts,
+        summary=facts.summary,
+        best=facts.summary.best,
+        trials=ended,
+        epochs=facts.summary.epochs,
+        ended=ended.complete + ended.pruned + ended.failed,
+        policy=Markup(
+            f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
+        ),
+        scripts=[Markup(script) for script in scripts],
+        style=Markup(_resource("page.css")),
+        contents=[(id, titles[id]) for id in order] + list(_LAST.items()),
+        plots={plot.id: plot for plot in plots},
+        rows=rows,
+        names=names if apart else [],
+        apart=apart,
+        has_files=any(files for _, files in rows),
+        has_kept_files=any(KEPT in key for trial in trials for key in trial.system_attrs),
+        failed=facts.of(TrialState.FAIL),
+        most_failed=MOST_FAILED,
+        figures=_figures(facts),
+        spec_json=spec_json(facts.spec),
+        origin=_origin(facts),
     )
-    return (
-        "<!DOCTYPE html>\n<html lang=en><head><meta charset=utf-8>"
-        f'<meta http-equiv=Content-Security-Policy content="{policy}">'
-        "<meta name=viewport content='width=device-width, initial-scale=1'>"
-        "<meta name=color-scheme content='light dark'><link rel=icon href='data:,'>"
-        f"<title>{title}</title><style>{_resource('page.css')}</style></head><body>"
-        "<a class=skip href='#main'>Skip to the report</a>"
-        f"<header><h1>{sections.text(facts.summary.study, 120)}</h1>{sections.verdict(facts)}</header>"
-        f"<nav aria-labelledby=contents><h2 id=contents>Contents</h2><ol>{contents}</ol></nav>"
-        f"<main id=main tabindex=-1>{body}</main>"
-        "<noscript><p>The plots need JavaScript; the same ones lie beside this file as PNG.</p></noscript>"
-        + "".join(f"<script>{script}</script>" for script in scripts)
-        + "</body></html>\n"
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=PackageLoader("orchestrator.report", "."), autoescape=True, undefined=StrictUndefined
     )
+    environment.filters |= {name: getattr(formatting, name) for name in ("count", "duration", "number", "numbers")}
+    environment.filters |= {name: getattr(formatting, name) for name in ("param", "params", "percent")}
+    environment.filters |= {"line": _line, "cause": cause_of, "failure": failure_of}
+    environment.globals |= {"data_of": _data_of, "nothing": formatting.NOTHING}
+    environment.globals |= {"none_feasible": formatting.NONE_FEASIBLE}
+    return environment.get_template("page.html")
 
 
-def _sections(facts: Facts, plots: Sequence[Plot]) -> list[_Section]:
-    drawn = {plot.id: _Section(plot.id, plot.title, _plot(plot)) for plot in plots}
-    drawn["best"] = _Section("best", "Best trials", sections.best(facts))
-    failures = drawn["failures"]
-    drawn["failures"] = failures._replace(body=failures.body + sections.failed(facts))
-    order = [each for each in _FIRST if each in drawn] + [each for each in drawn if each not in _FIRST]
-    return [
-        *(drawn[each] for each in order),
-        _Section("figures", "Figures", sections.figures(facts)),
-        _Section("spec", "Spec", sections.spec(facts)),
-        _Section("origin", "Origin and versions", sections.origin(facts)),
-    ]
+def _line(value: Any, most: int = 300) -> str:
+    """Returns foreign text as one line of at most so many characters."""
+    return cut(one_line(str(value)), most)
 
 
-def _plot(plot: Plot) -> str:
-    if plot.absent:
-        return f"<p class=absent>{sections.text(plot.absent)}</p>"
-    says = sections.text(plot.says, 2_000)
-    made = [f"<p>{says}</p>"]
+def spec_json(spec: Spec) -> str:
+    """Returns the spec as it is stored, without what may be a secret."""
+    return json.dumps(spec.shown(), indent=2, ensure_ascii=False)
+
+
+def _best(facts: Facts) -> list[FrozenTrial]:
+    if facts.single:
+        return facts.ranked[:MOST_BEST]
+    by_number = {trial.number: trial for trial in facts.trials}
+    return [by_number[each.number] for each in (facts.summary.front or ())[:MOST_BEST]]
+
+
+def _files(trial: FrozenTrial) -> Iterator[_File]:
+    ours = {kept.id: kept.kind for kept in kept_of(trial)}
+    for key, record in trial.system_attrs.items():
+        if key.startswith(RECORD) and (name := filename_of(record)):
+            id = key.removeprefix(RECORD)
+            yield _File(name, id, ours.get(id, ""))
+
+
+def _figures(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yields the figures that need no plot, by name: time, audit and shadow rule."""
+    summary, epochs = facts.summary, facts.summary.epochs
+    there, asked = len(facts.trials), facts.spec.trials
+    if facts.optunas:
+        yield "trials", str(there)
+    else:
+        yield "trials", f"{there} of {asked} in the spec" if there <= asked else f"{there}; the spec says {asked}"
+    share = "" if epochs.budget is None else f" of {epochs.budget} ({percent(epochs.trained, epochs.budget)})"
+    yield "epochs", f"{epochs.trained} trained{share}"
+    for name, measured in (("prune latency", summary.prune_latency_ms), ("slot gap", summary.slot_gap_ms)):
+        if measured is not None:
+            yield name, f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"
+    if summary.wall_s:
+        yield "first start to last end", duration(summary.wall_s)
+    if (audit := summary.audit) is not None:
+        yield "audit", f"{count(audit.condemned, 'condemned trial')} ran on, {audit.completed} completed"
+        if audit.completed:
+            better = f"{audit.better} ({percent(audit.better, audit.completed)}) ended better than the median trial"
+            yield "wrong prunes", f"{better}, {audit.best} as the best"
+    if (shadow := summary.shadow) is not None:
+        pruned = f"{_line(shadow.rule)} would have pruned {count(shadow.pruned, 'trial')}"
+        among = "among them" if shadow.winner else "not among them"
+        yield "shadow rule", f"{pruned}: {count(shadow.saved, 'epoch')} less; the winner {among}"
+
+
+def _origin(facts: Facts) -> Iterator[tuple[str, str]]:
+    """Yields where the study is, when this was made, and by what."""
+    made = datetime.fromtimestamp(facts.made, UTC)
+    code = Markup("<code>{}</code>").format
+    moment = Markup("<time datetime='{}'>{} UTC</time>")
+    yield "report made", moment.format(made.isoformat(timespec="seconds"), f"{made:%Y-%m-%d %H:%M}")
+    yield "stored in", code(_line(facts.summary.storage))
+    yield "models and files in", code(_line(facts.artifacts))
+    yield from facts.versions.items()
+
+
+def _data_of(plot: Plot) -> Iterator[tuple[str, int, Markup]]:
+    """Yields name, height in pixels and JSON of each figure of a plot."""
     for name, figure in zip(plot.names(), plot.figures, strict=True):
         held = json.loads(figure.to_json())
         held["layout"].pop("template", None)
         height = int(held["layout"].get("height") or 380)
-        # Nothing in it may look like the end of the element, whatever it is that a parameter is called.
-        data = json.dumps(held, separators=(",", ":")).translate(_HARMLESS)
-        alt = sections.text(f"{plot.title}: {plot.says}", 400)
-        made.append(
-            f"<figure><div class=plot id='plot-{name}' role=img aria-label='{alt}' style='height:{height}px'></div>"
-            f"<script type=application/json data-plot='plot-{name}'>{data}</script></figure>"
-        )
-    return "".join(made)
+        # Nothing in it may look like the end of the element, whatever name a parameter has.
+        yield name, height, Markup(json.dumps(held, separators=(",", ":")).translate(_HARMLESS))
 
 
 _HARMLESS = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})

@@ -16,10 +16,8 @@ from plotly.colors import sample_colorscale
 
 from orchestrator.common.formatting import count
 from orchestrator.report.columns import Column
-from orchestrator.report.downsample import best_and_spread, limit
 from orchestrator.report.facts import Facts
-from orchestrator.report.plot import Plot
-from orchestrator.report.style import BLUE, GREY, RED, SCALE, figure, label, pattern, tidy
+from orchestrator.report.plot import BLUE, GREY, RED, SCALE, Plot, best_and_spread, figure, label, limit, pattern, tidy
 from orchestrator.sampling.best_trials import in_memory
 
 MOST_POINTS = 1_000

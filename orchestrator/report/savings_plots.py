@@ -10,8 +10,7 @@ from optuna.trial import TrialState
 
 from orchestrator.common.formatting import count, duration, percent
 from orchestrator.report.facts import Facts
-from orchestrator.report.plot import Plot
-from orchestrator.report.style import BLUE, GREEN, PURPLE, RED, counted, figure, pattern
+from orchestrator.report.plot import BLUE, GREEN, PURPLE, RED, Plot, counted, figure, pattern
 
 BINS = 40
 

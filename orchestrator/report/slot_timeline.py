@@ -9,8 +9,7 @@ import plotly.graph_objects as go
 
 from orchestrator.common.formatting import duration, percent
 from orchestrator.report.facts import Facts, Stint
-from orchestrator.report.plot import Plot
-from orchestrator.report.style import COLOURS, PATTERNS, SCALE, figure, label, pattern
+from orchestrator.report.plot import COLOURS, PATTERNS, SCALE, Plot, figure, label, pattern
 
 MOST_BARS = 1_500
 BINS = 300

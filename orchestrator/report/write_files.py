@@ -32,8 +32,9 @@ def check_installed() -> None:
     Raises:
         BadInput: it is not installed.
     """
-    if find_spec("plotly") is None:
-        raise BadInput("report", "needs plotly, which is not installed", INSTALL)
+    for package in ("plotly", "jinja2"):
+        if find_spec(package) is None:
+            raise BadInput("report", f"needs {package}, which is not installed", INSTALL)
 
 
 def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written:

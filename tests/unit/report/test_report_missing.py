@@ -16,12 +16,13 @@ def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(write_files, "find_spec", lambda name: None if name == package else find_spec(name))
 
 
-def test_without_plotly_there_is_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
-    without("plotly", monkeypatch)
+@pytest.mark.parametrize("package", ["plotly", "jinja2"])
+def test_without_plots_or_a_page_there_is_no_report(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    without(package, monkeypatch)
     with pytest.raises(BadInput) as caught:
         write_files.check_installed()
     assert str(caught.value) == (
-        "report: needs plotly, which is not installed; pip install 'trial-orchestrator[report]'"
+        f"report: needs {package}, which is not installed; pip install 'trial-orchestrator[report]'"
     )
 
 

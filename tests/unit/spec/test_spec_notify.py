@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from spec_text import BASE, made, refusal
 
 from orchestrator.common.errors import BadInput
-from orchestrator.report.sections import spec as shown_in_the_report
+from orchestrator.report.page import spec_json
 from orchestrator.spec import Spec, differences
 from orchestrator.spec.notify import NotifyTable, redact_webhook
 
@@ -84,19 +84,10 @@ def test_it_is_stored_whole_and_shown_without_its_secret() -> None:
     shown = spec.shown()
     assert shown["notify"]["url"] == "https://hooks.example.org:8443/***"
     assert {**shown, "notify": None} == {**spec.to_json(), "notify": None}
-    for text in (json.dumps(shown), repr(spec), str(spec), shown_in_the_report_of(spec), spec.notify.shown()):
+    for text in (json.dumps(shown), repr(spec), str(spec), spec_json(spec), spec.notify.shown()):
         assert "hush" not in text
     # What is shown can be read again, as a recording of inputs is.
     Spec.from_json(shown)
-
-
-def shown_in_the_report_of(spec: Spec) -> str:
-    class Facts:
-        optunas = False
-
-    facts = Facts()
-    facts.spec = spec  # type: ignore[attr-defined]
-    return shown_in_the_report(facts)  # type: ignore[arg-type]
 
 
 def test_whom_one_tells_makes_no_other_search() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hmac
 import logging
 import os
@@ -16,6 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import CollectorRegistry, Counter, ProcessCollector, disable_created_metrics, make_wsgi_app
 from prometheus_client.exposition import ThreadingWSGIServer
 
+from tasks.basic_auth import credentials_of
 from tasks.metrics_endpoint import ADDRESS, PORT, BadSetting, Endpoint
 
 log = logging.getLogger(__name__)
@@ -109,7 +108,8 @@ _App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 def _guarded(app: _App, password: str) -> _App:
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if password and not hmac.compare_digest(_given_password(environ), password.encode()):
+        given = credentials_of(environ.get("HTTP_AUTHORIZATION", "")).partition(b":")[2]
+        if password and not hmac.compare_digest(given, password.encode()):
             headers = [("WWW-Authenticate", 'Basic realm="metrics"'), ("Content-Type", "text/plain")]
             start_response("401 Unauthorized", headers)
             return [b"the password of the metrics is wanted\n"]
@@ -124,13 +124,3 @@ def _guarded(app: _App, password: str) -> _App:
             return [b"the metrics could not be read\n"]
 
     return guarded
-
-
-def _given_password(environ: dict[str, Any]) -> bytes:
-    scheme, _, credentials = environ.get("HTTP_AUTHORIZATION", "").partition(" ")
-    if scheme.lower() != "basic":
-        return b""
-    try:
-        return base64.b64decode(credentials, validate=True).partition(b":")[2]
-    except (binascii.Error, ValueError):
-        return b""

@@ -1,4 +1,4 @@
-"""The artifact store as Optuna's own tools know one, wherever it is."""
+"""The artifact store in the form that Optuna's tools take, on any file system that fsspec knows."""
 
 from __future__ import annotations
 
@@ -39,5 +39,5 @@ class ArtifactStore:
 
     def _path(self, artifact_id: str) -> str:
         if posixpath.basename(artifact_id) != artifact_id or artifact_id in ("", ".", ".."):
-            raise ArtifactNotFound(f"'{artifact_id}' is the id of no artifact")
+            raise ArtifactNotFound(f"'{artifact_id}' is not the id of an artifact")
         return posixpath.join(self._root, artifact_id)

@@ -1,4 +1,4 @@
-"""Who may see a page: a user and a password, given or made once, and nobody from elsewhere without one."""
+"""The login of a page: user and password, configured or generated once; without one only this machine gets in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import os
 import secrets
 import socket
 import tempfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.common.errors import BadInput
@@ -16,34 +16,64 @@ from tasks.metrics_endpoint import BadSetting, is_loopback, read_secret
 
 USER = "admin"
 GENERATED = "web-password"
-"""File in the data folder that keeps the password that was made, one for all pages."""
+"""File in the data folder that keeps the generated password, one for all pages."""
 
 _BYTES = 18
 _REMEDY = "write user:password, in printable characters without blanks or accents"
 
 
 @dataclass(frozen=True)
-class Access:
-    """What a page asks for. ``source`` is where whoever runs it finds it, ``made`` whether it was made here."""
+class Login:
+    """What a page asks for. ``source`` is the setting or file that holds it, ``generated`` whether it was made here."""
 
     user: str
     password: str = field(repr=False)
     source: str
-    made: bool = False
+    generated: bool = False
 
     @property
     def credentials(self) -> str:
         return f"{self.user}:{self.password}"
 
     def describe(self, *, openly: bool) -> str:
-        """Returns, in one line, what to log in with; the password itself only where ``openly`` and made here."""
-        if openly and self.made:
+        """Returns in one line what to log in with; the password itself only if it was generated, and ``openly``."""
+        if openly and self.generated:
             return f"user {self.user}, password {self.password} (kept in {self.source})"
         return f"user {self.user}, the password is in {self.source}"
 
 
-def given(variable: str, value: str, file: str) -> Access | None:
-    """Returns what the settings say a page is to ask for; None where they say nothing.
+def choose(
+    found: Login | None, data_dir: Path, address: str, *, no_auth: bool, insecure: bool, other_login: bool = False
+) -> Login | None:
+    """Returns the login that a page asks for: the configured one, or a generated one; ``None`` for none of ours.
+
+    Args:
+        found: What the settings say.
+        data_dir: Keeps a generated password.
+        address: Where the page listens.
+        no_auth: Whether it asks for no password.
+        insecure: Whether it may do so where other machines can reach it.
+        other_login: Whether the page has a login of its own.
+
+    Raises:
+        BadInput: the options contradict each other or the settings, other machines could get in without a password, or
+            no password can be kept.
+    """
+    if insecure and not no_auth:
+        raise BadInput("--insecure", "means nothing without --no-auth", "leave it out")
+    if not no_auth:
+        return found or (None if other_login else generated(data_dir))
+    if found or other_login:
+        raise BadInput("--no-auth", "contradicts settings that ask for a login", "leave one of them out")
+    if not insecure and not is_loopback(address):
+        problem = f"every machine that reaches '{address}' could get in"
+        remedy = "leave it out or bind to 127.0.0.1; --insecure if a proxy asks for a password"
+        raise BadInput("--no-auth", problem, remedy)
+    return None
+
+
+def configured(variable: str, value: str, file: str) -> Login | None:
+    """Returns the login that the settings name; ``None`` where they name none.
 
     Args:
         variable: Name of the setting; that of the file is the same with ``_FILE``.
@@ -62,16 +92,16 @@ def given(variable: str, value: str, file: str) -> Access | None:
     return _parse(text, f"{variable}_FILE" if file else variable, file or variable)
 
 
-def made(data_dir: Path) -> Access:
-    """Returns what is made once, kept in the data folder, and readable by its owner alone.
+def generated(data_dir: Path) -> Login:
+    """Returns the login that is generated once and kept in the data folder, where only its owner can read it.
 
     Raises:
-        BadInput: the folder takes no files, or somebody else can read this one.
+        BadInput: the folder takes no files, or other users can read this one.
     """
     path = ensure_data_dir(data_dir) / GENERATED
     try:
         with contextlib.suppress(FileExistsError):
-            _make(path)
+            _generate(path)
         if path.stat().st_mode & 0o077:
             raise BadInput(str(path), "holds a password and can be read by others", f"chmod 600 {path}")
         text = path.read_text(encoding="utf-8")
@@ -79,21 +109,7 @@ def made(data_dir: Path) -> Access:
         problem = f"a password cannot be kept there: {error.strerror}"
         raise BadInput(str(path), problem, "set one, or choose another ORCHESTRATOR_DATA_DIR") from None
     found = _parse(text.strip(), str(path), str(path))
-    return Access(found.user, found.password, found.source, made=True)
-
-
-def check_exposure(address: str, *, insecure: bool) -> None:
-    """Raises BadInput where a page that asks for no password could be seen from elsewhere."""
-    if insecure or is_loopback(address):
-        return
-    problem = f"everybody who reaches '{address}' could get in"
-    raise BadInput("--no-auth", problem, "leave it out or bind to 127.0.0.1; --insecure if a proxy asks for a password")
-
-
-def check_choice(*, no_auth: bool, insecure: bool) -> None:
-    """Raises BadInput where an option was given that means nothing."""
-    if insecure and not no_auth:
-        raise BadInput("--insecure", "means nothing without --no-auth", "leave it out")
+    return replace(found, generated=True)
 
 
 def check_free(address: str, port: int, option: str) -> None:
@@ -108,18 +124,18 @@ def check_free(address: str, port: int, option: str) -> None:
         raise BadInput(f"{address}:{port}", problem, f"choose another --port or {option}") from None
 
 
-def _parse(text: str, where: str, source: str) -> Access:
+def _parse(text: str, where: str, source: str) -> Login:
     user, colon, password = text.partition(":")
     if not (user and colon and password):
-        raise BadInput(where, "is no user and password", _REMEDY)
+        raise BadInput(where, "holds no user and password", _REMEDY)
     if not (text.isascii() and text.isprintable()) or " " in text:
         # Browsers and servers disagree about anything else.
         raise BadInput(where, "holds characters that a browser may not send as they are", _REMEDY)
-    return Access(user, password, source)
+    return Login(user, password, source)
 
 
-def _make(path: Path) -> None:
-    """Makes the file at once and as a whole, so that of two that start together both find the same in it."""
+def _generate(path: Path) -> None:
+    """Creates the file atomically, so that two processes that start together find the same password in it."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=".web-") as draft:
         draft.write(f"{USER}:{secrets.token_urlsafe(_BYTES)}\n")
         draft.flush()

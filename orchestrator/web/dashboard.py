@@ -1,4 +1,4 @@
-"""optuna-dashboard on the study database: it shows, behind a password, and writes only where that was asked for."""
+"""optuna-dashboard on the study database, behind a password; it writes only with --write."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from orchestrator.common.settings import Settings
 from orchestrator.common.signals import insist_on_ending
 from orchestrator.common.urls import redact
 from orchestrator.queries.readonly import open_history
-from orchestrator.web.credentials import Access, check_choice, check_exposure, check_free, given, made
+from orchestrator.web.credentials import check_free, choose, configured
 
 THREADS = 8
 _PROGRAMS = ("optuna_dashboard", "waitress")
@@ -24,13 +24,12 @@ _INSTALL = "pip install 'trial-orchestrator[dashboard]'"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for.
+    """The options of the command.
 
     Attributes:
         host, port: Where it listens.
         write: Whether studies can be changed from it.
-        no_auth: Whether it asks for no password.
-        insecure: Whether it may do so where others can reach it.
+        no_auth, insecure: See ``choose``.
     """
 
     host: str
@@ -45,28 +44,28 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
 
     Args:
         settings: The database, the artifact store and the password.
-        wanted: What was asked for.
-        say: Told, in one line, where the page is and what it asks for.
+        wanted: The options of the command.
+        say: Takes one line: where the page is and what it asks for.
 
     Raises:
-        BadInput: something is not installed, there is no database, nobody would be asked for a password, or the port
-            is taken.
+        BadInput: a package is not installed, there is no database, the login cannot be used (see ``choose``), or the
+            port is taken.
     """
     if missing := [program for program in _PROGRAMS if find_spec(program) is None]:
         name = missing[0].replace("_", "-")
         raise BadInput("dashboard", f"needs {name}, which is not installed", _INSTALL)
-    check_choice(no_auth=wanted.no_auth, insecure=wanted.insecure)
     url = storage_url_of(settings)
     with open_history(url):
-        pass  # what is wrong with it has been said
-    access = _access(settings, wanted)
+        pass  # raises where there is no such database
+    found = configured("ORCHESTRATOR_DASHBOARD_AUTH", settings.dashboard_auth, settings.dashboard_auth_file)
+    login = choose(found, settings.data_dir, wanted.host, no_auth=wanted.no_auth, insecure=wanted.insecure)
     check_free(wanted.host, wanted.port, "--host")
-    app = make_app(settings, access.credentials if access else "", write=wanted.write)
-    asks = access.describe(openly=sys.stderr.isatty()) if access else "which asks for no password"
+    app = make_app(settings, login.credentials if login else "", write=wanted.write)
+    asks = login.describe(openly=sys.stderr.isatty()) if login else "which asks for no password"
     say(f"Dashboard of {redact(url)}: http://{wanted.host}:{wanted.port}, {asks}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     insist_on_ending()
-    # Imported where it is needed, as it need not be installed.
+    # Optional, so imported where it is used.
     import waitress
 
     waitress.serve(app, host=wanted.host, port=wanted.port, threads=THREADS, ident=None)
@@ -77,19 +76,9 @@ def make_app(settings: Settings, credentials: str, *, write: bool) -> Any:
     import optuna_dashboard
 
     from orchestrator.web.artifact_store import ArtifactStore
-    from orchestrator.web.auth_middleware import Guard
+    from orchestrator.web.auth_middleware import AuthMiddleware
     from orchestrator.web.dashboard_storage import open_storage
 
     store = ArtifactStore(settings.artifact_url or str(settings.data_dir.resolve() / "artifacts"))
     storage = open_storage(storage_url_of(settings), write=write)
-    return Guard(optuna_dashboard.wsgi(storage, artifact_store=store), credentials, write=write)
-
-
-def _access(settings: Settings, wanted: Wanted) -> Access | None:
-    access = given("ORCHESTRATOR_DASHBOARD_AUTH", settings.dashboard_auth, settings.dashboard_auth_file)
-    if not wanted.no_auth:
-        return access or made(settings.data_dir)
-    if access:
-        raise BadInput("--no-auth", "stands beside settings that ask for a login", "leave one of them out")
-    check_exposure(wanted.host, insecure=wanted.insecure)
-    return None
+    return AuthMiddleware(optuna_dashboard.wsgi(storage, artifact_store=store), credentials, write=write)

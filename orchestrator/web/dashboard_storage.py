@@ -1,4 +1,4 @@
-"""Optuna's own storage on the study database, for programs that take one. Unless asked otherwise, it cannot write."""
+"""Optuna's storage on the study database, for the dashboard; read-only unless writing is asked for."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
     from optuna.study._frozen import FrozenStudy
 
 READING = 0.05
-"""The most of its time that may go into reading again what has ended."""
+"""Largest share of the time that goes into reading ended trials again."""
 
 
 def open_storage(url: str, *, write: bool) -> BaseStorage:
     """Opens a database whose tables are there.
 
-    Without ``write`` it is the database that refuses: whatever the program calls, no statement changes anything.
+    Without ``write`` the database itself refuses every statement that changes something.
     """
     dialect = make_url(url).get_backend_name()
     options: dict[str, Any] = dict(OPTIONS.get(dialect, {}))
@@ -32,17 +32,17 @@ def open_storage(url: str, *, write: bool) -> BaseStorage:
     storage = RDBStorage(url, engine_kwargs=options, skip_table_creation=True)
     if not write and dialect == "sqlite":
         event.listen(storage.engine, "connect", _forbid_writing)
-        # Those that it has opened already.
+        # The listener does not see connections that are open already.
         storage.remove_session()
         storage.engine.dispose()
-    return Shown(storage)
+    return RereadingStorage(storage)
 
 
-class Shown(_CachedStorage):
-    """Optuna's cache, for programs that look at a study again and again.
+class RereadingStorage(_CachedStorage):
+    """Optuna's cache, for programs that read a study again and again.
 
-    It reads an ended trial once, without which a study of 10 000 would be read for seconds at each look. But files of a
-    trial come and go after its end, too. So a study is read anew as soon as that costs little of the time since.
+    The cache reads an ended trial once; without it, each page would take seconds in a study of 10 000 trials. But files
+    of a trial come and go after its end, too. So a study is read anew once enough time has passed, see ``READING``.
 
     Args:
         backend: The storage.

@@ -1,4 +1,4 @@
-"""Flower on our Celery application: behind a password, its metrics too, and with what is known kept over a restart."""
+"""Flower on our Celery application: behind a password, its metrics too, and with its tasks kept over a restart."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from tornado.platform.asyncio import BaseAsyncIOLoop
 
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.settings import Settings, ensure_data_dir
-from orchestrator.web.credentials import check_choice, check_exposure, check_free, given, made
+from orchestrator.web.credentials import check_free, choose, configured
 from tasks.app import create_app
 from tasks.metrics_endpoint import LOOPBACK
 
 COLUMNS = "uuid,state,args,result,runtime,worker,received"
 MOST_TASKS = 10_000
-"""What is kept of a fleet's tasks, and written down: Flower stands still while it writes."""
+"""Tasks that Flower keeps in memory and in its file: it answers nothing while it writes them."""
 
 SAVE_MILLISECONDS = 60_000
 
 _ELSEWHERE = {
     "port": "give --port before the --",
     "address": "give --address before the --",
-    "basic_auth": "set ORCHESTRATOR_FLOWER_AUTH: everybody on this machine can read a command line",
-    "oauth2_secret": "set FLOWER_OAUTH2_SECRET: everybody on this machine can read a command line",
-    "cookie_secret": "set FLOWER_COOKIE_SECRET: everybody on this machine can read a command line",
+    "basic_auth": "set ORCHESTRATOR_FLOWER_AUTH: every user of this machine can read a command line",
+    "oauth2_secret": "set FLOWER_OAUTH2_SECRET: every user of this machine can read a command line",
+    "cookie_secret": "set FLOWER_COOKIE_SECRET: every user of this machine can read a command line",
 }
-"""Options of Flower's that are not passed on, and what to do instead."""
+"""Options of Flower that are not passed on, and what to do instead."""
 
 
 class GuardedMetrics(Metrics):  # type: ignore[misc]
-    """Asks for the password like every other page; Flower shows its metrics to everybody."""
+    """Asks for the password like every other page; Flower itself shows its metrics without one."""
 
     @tornado.web.authenticated
     async def get(self) -> None:
@@ -49,14 +49,13 @@ class GuardedMetrics(Metrics):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class Wanted:
-    """What was asked for.
+    """The options of the command.
 
     Attributes:
         redis_url: The broker.
-        address, port: Where it listens; None where Flower's own settings may say so.
-        arguments: Options of its own.
-        no_auth: Whether it asks for no password.
-        insecure: Whether it may do so where others can reach it.
+        address, port: Where it listens; None to take Flower's own settings.
+        arguments: Flower's own options.
+        no_auth, insecure: See ``choose``.
     """
 
     redis_url: str
@@ -71,14 +70,13 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
     """Runs Flower until SIGTERM or Ctrl-C.
 
     Args:
-        settings: The password, and the data folder that takes what Flower knows.
-        wanted: What was asked for.
-        say: Told, in one line, where the page is and what it asks for.
+        settings: The password, and the data folder that takes Flower's file.
+        wanted: The options of the command.
+        say: Takes one line: where the page is and what it asks for.
 
     Raises:
-        BadInput: an option cannot be used, nobody would be asked for a password, or the port is taken.
+        BadInput: an option or the login cannot be used (see ``choose``), or the port is taken.
     """
-    check_choice(no_auth=wanted.no_auth, insecure=wanted.insecure)
     arguments = [*map(_checked, wanted.arguments), *_places(wanted)]
     _set_defaults(ensure_data_dir(settings.data_dir) / "flower")
     _apply(arguments)
@@ -94,10 +92,10 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
 
 
 def _end_by_the_loop() -> None:
-    """Has SIGTERM and Ctrl-C end Flower's loop, a second one the process at once.
+    """Makes SIGTERM and Ctrl-C stop Flower's loop; a second signal ends the process at once.
 
-    Flower's own handler raises wherever its main thread happens to be; in the middle of starting a thread, that leaves
-    one behind which nobody ends, and the process waits for it for ever.
+    Flower's own handler raises wherever its main thread happens to be. While the main thread starts another one, that
+    leaves a thread which nothing ends, and the process waits for it for ever.
     """
 
     def on_signal(signum: int, frame: FrameType | None) -> None:
@@ -115,12 +113,12 @@ def _end_by_the_loop() -> None:
 
 
 def _checked(argument: str) -> str:
-    """Flower would pass over what it does not know."""
+    """Returns an option of Flower; it ignores unknown ones, so they are refused here."""
     name = argument.lstrip("-").partition("=")[0].replace("-", "_")
     if not argument.startswith("--") or not name:
-        raise BadInput(f"'{argument:.100}'", "is no option of Flower's", "write --name=value")
+        raise BadInput(f"'{argument:.100}'", "is not an option of Flower", "write --name=value")
     if name in _ELSEWHERE:
-        raise BadInput(f"--{name}", "is not taken from here", _ELSEWHERE[name])
+        raise BadInput(f"--{name}", "cannot be given here", _ELSEWHERE[name])
     if name not in options:
         raise BadInput(f"--{name:.100}", "Flower has no such option", did_you_mean(name, options))
     return argument
@@ -132,7 +130,7 @@ def _places(wanted: Wanted) -> list[str]:
 
 
 def _set_defaults(folder: Path) -> None:
-    """Whatever else says something about an option comes later, and counts."""
+    """Sets our defaults first: the environment, the command line and the configuration file override them."""
     folder.mkdir(mode=0o700, exist_ok=True)
     options.address = LOOPBACK
     options.tasks_columns = COLUMNS
@@ -143,14 +141,14 @@ def _set_defaults(folder: Path) -> None:
 
 
 def _apply(arguments: list[str]) -> None:
-    """Has Flower read its options: from the environment, the command line and its configuration file."""
+    """Lets Flower read its options from the environment, the command line and its configuration file."""
     try:
         command.apply_env_options()
         command.apply_options("flower", arguments)
     except FileNotFoundError as error:
         raise BadInput("--conf", f"there is no file '{error.filename}'", "name Flower's configuration file") from None
     except (Error, ValueError) as error:
-        raise BadInput("an option of Flower's", str(error), "see 'orchestrator flower -- --help'") from None
+        raise BadInput("an option of Flower", str(error), "see 'orchestrator flower -- --help'") from None
 
 
 def _guard_metrics() -> None:
@@ -160,16 +158,12 @@ def _guard_metrics() -> None:
 
 
 def _guard(settings: Settings, wanted: Wanted) -> str:
-    """Sees to it that a password is asked for, unless told otherwise. Returns what is asked for, in words."""
-    access = given("ORCHESTRATOR_FLOWER_AUTH", settings.flower_auth, settings.flower_auth_file)
-    if wanted.no_auth:
-        if access or options.basic_auth or options.auth:
-            raise BadInput("--no-auth", "stands beside settings that ask for a login", "leave one of them out")
-        check_exposure(options.address, insecure=wanted.insecure)
-        return "which asks for no password"
-    if access is None and not options.basic_auth and not options.auth:
-        access = made(settings.data_dir)
-    if access is None:
-        return "login as Flower's own options say"
-    options.basic_auth = [access.credentials]
-    return access.describe(openly=sys.stderr.isatty())
+    """Sets the password that Flower asks for. Returns in words what it asks for."""
+    found = configured("ORCHESTRATOR_FLOWER_AUTH", settings.flower_auth, settings.flower_auth_file)
+    own = bool(options.basic_auth or options.auth)
+    flags = {"no_auth": wanted.no_auth, "insecure": wanted.insecure}
+    login = choose(found, settings.data_dir, options.address, other_login=own, **flags)
+    if login is None:
+        return "login as Flower's own options say" if own else "which asks for no password"
+    options.basic_auth = [login.credentials]
+    return login.describe(openly=sys.stderr.isatty())

@@ -15,7 +15,7 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState, create_trial
 
 from orchestrator.web import dashboard_storage
-from orchestrator.web.dashboard_storage import READING, Shown, open_storage
+from orchestrator.web.dashboard_storage import READING, RereadingStorage, open_storage
 
 X = FloatDistribution(0, 1)
 WRITES: dict[str, Callable[[BaseStorage], object]] = {
@@ -42,7 +42,7 @@ def opened(url: str, *, write: bool) -> Iterator[BaseStorage]:
 
 
 def close(storage: BaseStorage) -> None:
-    backend = storage._backend if isinstance(storage, Shown) else storage
+    backend = storage._backend if isinstance(storage, RereadingStorage) else storage
     assert isinstance(backend, RDBStorage)
     backend.remove_session()
     backend.engine.dispose()
@@ -103,7 +103,7 @@ def test_what_has_ended_is_read_again_when_that_costs_little_of_the_time(
     now = 0.0
     monkeypatch.setattr(dashboard_storage.time, "monotonic", lambda: now)
 
-    class Slow(Shown):
+    class Slow(RereadingStorage):
         """A study that takes a second to be read."""
 
         def get_trials(self, at: float) -> list[dict[str, object]]:

@@ -109,7 +109,7 @@ def test_it_changes_nothing(shown: Dashboard) -> None:
     ):
         status, answer = shown.ask(path, method, {"study_name": "x", "directions": ["minimize"]})
         assert status == 403
-        assert answer["reason"].startswith("this dashboard only shows; to write from it, start")
+        assert answer["reason"].startswith("this dashboard is read-only; to write from it, start")
     assert file.exists()
 
 

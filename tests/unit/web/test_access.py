@@ -1,4 +1,4 @@
-"""Who may see a page: what is given, what is made, and that nobody else gets in."""
+"""The login of a page: configured, generated, and required of other machines."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from orchestrator.common.errors import BadInput
-from orchestrator.web.credentials import GENERATED, check_exposure, check_free, given, made
+from orchestrator.web.credentials import GENERATED, check_free, choose, configured, generated
 
 NAME = "ORCHESTRATOR_FLOWER_AUTH"
 
 
 def test_what_is_given_is_asked_for(tmp_path: Path) -> None:
-    assert given(NAME, "", "") is None
-    found = given(NAME, "me:pass:word,", "")
+    assert configured(NAME, "", "") is None
+    found = configured(NAME, "me:pass:word,", "")
     assert found is not None
     assert (found.user, found.password, found.credentials) == ("me", "pass:word,", "me:pass:word,")
     assert "pass:word" not in repr(found)
     assert found.describe(openly=True) == f"user me, the password is in {NAME}"
     file = tmp_path / "hush"
     file.write_text("me:other\n")
-    found = given(NAME, "", str(file))
+    found = configured(NAME, "", str(file))
     assert found is not None
     assert found.credentials == "me:other"
     assert found.describe(openly=True) == f"user me, the password is in {file}"
@@ -34,13 +34,13 @@ def test_what_is_given_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("value", "content", "words"),
     [
-        ("hush", None, "is no user and password; write user:password"),
-        (":hush", None, "is no user and password"),
-        ("hush:", None, "is no user and password"),
+        ("hush", None, "holds no user and password; write user:password"),
+        (":hush", None, "holds no user and password"),
+        ("hush:", None, "holds no user and password"),
         ("me:hüsh", None, "characters that a browser may not send"),
         ("me:a hush", None, "characters that a browser may not send"),
         ("me:hush", "me:hush", f"stands beside {NAME}; give one of them"),
-        ("", "hush", "is no user and password"),
+        ("", "hush", "holds no user and password"),
         ("", "", "names an empty file"),
         ("", "me:hush\nyou:hush", "characters that a browser may not send"),
     ],
@@ -52,7 +52,7 @@ def test_what_is_no_user_and_password_is_refused_and_not_shown(
     if content is not None:
         file.write_text(content)
     with pytest.raises(BadInput) as caught:
-        given(NAME, value, "" if content is None else str(file))
+        configured(NAME, value, "" if content is None else str(file))
     message = str(caught.value)
     assert message.startswith(NAME)
     assert words in message
@@ -62,12 +62,12 @@ def test_what_is_no_user_and_password_is_refused_and_not_shown(
 
 def test_a_file_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=f"{NAME}_FILE: cannot be read: No such file or directory; name a file"):
-        given(NAME, "", str(tmp_path / "none"))
+        configured(NAME, "", str(tmp_path / "none"))
 
 
 def test_a_password_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None:
     folder = tmp_path / "data"
-    first, second = made(folder), made(folder)
+    first, second = generated(folder), generated(folder)
     assert first == second
     assert len(first.password) >= 20
     path = folder / GENERATED
@@ -78,7 +78,7 @@ def test_a_password_is_made_once_and_for_its_owner_alone(tmp_path: Path) -> None
     assert first.password in first.describe(openly=True)
     assert first.password not in first.describe(openly=False)
     assert str(path) in first.describe(openly=False)
-    assert made(tmp_path / "other").password != first.password
+    assert generated(tmp_path / "other").password != first.password
 
 
 def test_those_that_start_together_ask_for_the_same(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_those_that_start_together_ask_for_the_same(tmp_path: Path) -> None:
 
     def make() -> None:
         start.wait()
-        found.append(made(tmp_path).credentials)
+        found.append(generated(tmp_path).credentials)
 
     threads = [threading.Thread(target=make) for _ in range(8)]
     for thread in threads:
@@ -99,10 +99,10 @@ def test_those_that_start_together_ask_for_the_same(tmp_path: Path) -> None:
 
 
 def test_a_password_that_others_can_read_is_none(tmp_path: Path) -> None:
-    made(tmp_path)
+    generated(tmp_path)
     os.chmod(tmp_path / GENERATED, 0o644)
     with pytest.raises(BadInput, match="can be read by others; chmod 600"):
-        made(tmp_path)
+        generated(tmp_path)
 
 
 HERE = ("127.0.0.1", "127.9.9.9", "::1", "localhost")
@@ -110,13 +110,13 @@ ELSEWHERE = ("0.0.0.0", "", "::", "10.0.0.1", "localhost.example.com")
 
 
 @pytest.mark.parametrize("address", [*HERE, *ELSEWHERE])
-def test_without_a_password_only_this_machine_gets_in(address: str) -> None:
-    check_exposure(address, insecure=True)
+def test_without_a_password_only_this_machine_gets_in(tmp_path: Path, address: str) -> None:
+    assert choose(None, tmp_path, address, no_auth=True, insecure=True) is None
     if address in HERE:
-        check_exposure(address, insecure=False)
+        assert choose(None, tmp_path, address, no_auth=True, insecure=False) is None
         return
-    with pytest.raises(BadInput, match=rf"^--no-auth: everybody who reaches '{address}' could get in; leave it out"):
-        check_exposure(address, insecure=False)
+    with pytest.raises(BadInput, match=rf"^--no-auth: every machine that reaches '{address}' could get in; leave it"):
+        choose(None, tmp_path, address, no_auth=True, insecure=False)
 
 
 def test_a_folder_that_keeps_no_password_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -125,7 +125,7 @@ def test_a_folder_that_keeps_no_password_is_one_line(tmp_path: Path, monkeypatch
 
     monkeypatch.setattr(os, "link", no_links)
     with pytest.raises(BadInput, match="a password cannot be kept there: Operation not permitted; set one"):
-        made(tmp_path)
+        generated(tmp_path)
 
 
 def test_a_port_that_is_taken_is_one_line() -> None:

@@ -128,29 +128,29 @@ def test_without_a_login_only_this_machine_gets_in(tmp_path: Path, started: list
     assert len(started) == 2
     assert refusal(tmp_path, wanted(insecure=True)) == "--insecure: means nothing without --no-auth; leave it out"
     words = refusal(tmp_path, wanted(no_auth=True), flower_auth="me:mine")
-    assert words.startswith("--no-auth: stands beside settings that ask for a login")
+    assert words.startswith("--no-auth: contradicts settings that ask for a login")
 
 
 def test_an_address_from_elsewhere_is_looked_at_too(
     tmp_path: Path, started: list[list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("FLOWER_ADDRESS", "0.0.0.0")
-    assert "everybody who reaches '0.0.0.0' could get in" in refusal(tmp_path, wanted(no_auth=True))
+    assert "every machine that reaches '0.0.0.0' could get in" in refusal(tmp_path, wanted(no_auth=True))
     assert not started
 
 
 @pytest.mark.parametrize(
     ("argument", "words"),
     [
-        ("--basic_auth=me:mine", "--basic_auth: is not taken from here; set ORCHESTRATOR_FLOWER_AUTH"),
-        ("--basic-auth=me:mine", "--basic_auth: is not taken from here"),
-        ("--oauth2_secret=mine", "--oauth2_secret: is not taken from here; set FLOWER_OAUTH2_SECRET"),
-        ("--cookie-secret=mine", "--cookie_secret: is not taken from here; set FLOWER_COOKIE_SECRET"),
-        ("--port=1", "--port: is not taken from here; give --port before the --"),
+        ("--basic_auth=me:mine", "--basic_auth: cannot be given here; set ORCHESTRATOR_FLOWER_AUTH"),
+        ("--basic-auth=me:mine", "--basic_auth: cannot be given here"),
+        ("--oauth2_secret=mine", "--oauth2_secret: cannot be given here; set FLOWER_OAUTH2_SECRET"),
+        ("--cookie-secret=mine", "--cookie_secret: cannot be given here; set FLOWER_COOKIE_SECRET"),
+        ("--port=1", "--port: cannot be given here; give --port before the --"),
         ("--max_taks=5", "--max_taks: Flower has no such option; did you mean 'max_tasks'?"),
-        ("max_tasks=5", "'max_tasks=5': is no option of Flower's; write --name=value"),
-        ("--max_tasks", "an option of Flower's: Option 'max-tasks' requires a value"),
-        ("--max_tasks=many", "an option of Flower's: "),
+        ("max_tasks=5", "'max_tasks=5': is not an option of Flower; write --name=value"),
+        ("--max_tasks", "an option of Flower: Option 'max-tasks' requires a value"),
+        ("--max_tasks=many", "an option of Flower: "),
         ("--conf=nowhere.py", "--conf: there is no file"),
     ],
 )

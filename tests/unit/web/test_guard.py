@@ -1,4 +1,4 @@
-"""What stands before the dashboard."""
+"""The middleware of the dashboard: password, read-only access, and requests of foreign pages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from wsgiref.util import setup_testing_defaults
 
 import pytest
 
-from orchestrator.web.auth_middleware import Guard
+from orchestrator.web.auth_middleware import AuthMiddleware
 
 CREDENTIALS = "admin:pass:word"
 
@@ -24,7 +24,9 @@ def basic(credentials: str) -> str:
     return "Basic " + base64.b64encode(credentials.encode()).decode()
 
 
-def ask(guard: Guard, method: str = "GET", path: str = "/", **headers: str) -> tuple[str, dict[str, str], bytes]:
+def ask(
+    guard: AuthMiddleware, method: str = "GET", path: str = "/", **headers: str
+) -> tuple[str, dict[str, str], bytes]:
     environ: dict[str, Any] = {"REQUEST_METHOD": method, "PATH_INFO": path}
     environ |= {f"HTTP_{name.upper()}": value for name, value in headers.items()}
     setup_testing_defaults(environ)
@@ -40,7 +42,7 @@ BROKEN = ("", "Basic", "Basic ", "Basic !!!", "Basic ÿ", "Bearer x", basic(CRED
 @pytest.mark.parametrize("header", [*map(basic, WRONG), *BROKEN])
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
 def test_who_does_not_know_the_password_gets_nothing(header: str, method: str) -> None:
-    status, headers, body = ask(Guard(inner, CREDENTIALS, write=True), method, authorization=header)
+    status, headers, body = ask(AuthMiddleware(inner, CREDENTIALS, write=True), method, authorization=header)
     assert status == "401 Unauthorized"
     assert headers["WWW-Authenticate"] == 'Basic realm="dashboard"'
     assert json.loads(body)["reason"]
@@ -48,7 +50,7 @@ def test_who_does_not_know_the_password_gets_nothing(header: str, method: str) -
 
 @pytest.mark.parametrize("credentials", [CREDENTIALS, ""])
 def test_who_knows_it_may_look_and_change_nothing(credentials: str) -> None:
-    guard = Guard(inner, credentials, write=False)
+    guard = AuthMiddleware(inner, credentials, write=False)
     header = basic(CREDENTIALS).replace("Basic", "basic")
     for method in ("GET", "HEAD", "OPTIONS"):
         assert ask(guard, method, authorization=header)[0] == "200 OK"
@@ -62,14 +64,14 @@ def test_who_knows_it_may_look_and_change_nothing(credentials: str) -> None:
     ("site", "status"),
     [(None, 200), ("same-origin", 200), ("none", 200), ("same-site", 403), ("cross-site", 403)],
 )
-def test_nobody_elses_page_writes_with_the_password_that_a_browser_knows(site: str | None, status: int) -> None:
-    guard = Guard(inner, CREDENTIALS, write=True)
+def test_a_foreign_page_does_not_write_with_the_password_that_a_browser_knows(site: str | None, status: int) -> None:
+    guard = AuthMiddleware(inner, CREDENTIALS, write=True)
     headers = {"authorization": basic(CREDENTIALS)} | ({} if site is None else {"sec_fetch_site": site})
     assert ask(guard, "DELETE", **headers)[0].startswith(str(status))
 
 
 def test_an_artifact_is_no_page_of_the_dashboard() -> None:
-    guard = Guard(inner, "", write=False)
+    guard = AuthMiddleware(inner, "", write=False)
     _, headers, _ = ask(guard, path="/artifacts/1/2/3")
     assert headers["Content-Security-Policy"] == "sandbox"
     assert headers["X-Content-Type-Options"] == "nosniff"

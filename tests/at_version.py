@@ -31,7 +31,7 @@ def main() -> int:
     assert NAME not in sys.modules
     speak(int(version))
     if program == "worker":
-        from tasks.worker.__main__ import main as work
+        from tasks.worker.main import main as work
 
         return work(arguments)
     from orchestrator.cli import main as run

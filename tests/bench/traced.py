@@ -102,7 +102,7 @@ def main() -> None:
     _file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     if command == "worker":
         trace_worker()
-        from tasks.worker.__main__ import main as worker
+        from tasks.worker.main import main as worker
 
         os.environ.pop("ORCHESTRATOR_STORAGE_URL", None)
         sys.exit(worker(rest))

@@ -25,13 +25,14 @@ def run_on(platform: str, system: str, module: str, *arguments: str) -> subproce
 
 @pytest.mark.parametrize(("platform", "system"), [("win32", "Windows"), ("darwin", "Darwin")])
 @pytest.mark.parametrize(
-    ("module", "arguments"), [("orchestrator", ("run", "search.toml")), ("orchestrator", ("--help",))]
+    ("module", "arguments"),
+    [("orchestrator", ("run", "search.toml")), ("orchestrator", ("--help",)), ("tasks.worker", ("--slots", "1"))],
 )
 def test_another_system_is_refused(platform: str, system: str, module: str, arguments: tuple[str, ...]) -> None:
     done = run_on(platform, system, module, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        f"{module}: this program runs on Linux, not on {system}; "
+        f"{module.removeprefix('tasks.')}: this program runs on Linux, not on {system}; "
         "run it in a Linux container, in WSL 2 or on a Linux machine\n"
     )
 

@@ -68,6 +68,11 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     paused: int = 0
     front: int | None = None
 
+    @property
+    def ended(self) -> int:
+        """Trials that have ended."""
+        return self.complete + self.pruned + self.failed
+
 
 class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     """A trial has ended.

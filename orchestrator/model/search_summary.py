@@ -17,6 +17,10 @@ class Trials(msgspec.Struct, frozen=True, kw_only=True):
     pruned: int = 0
     failed: int = 0
 
+    @property
+    def ended(self) -> int:
+        return self.complete + self.pruned + self.failed
+
 
 class Epochs(msgspec.Struct, frozen=True, kw_only=True):
     """Epochs that were trained; what all trials in full length take; what pruned trials did not train.

@@ -62,7 +62,7 @@ class Overview:
     @property
     def ended(self) -> int:
         """Trials that have ended."""
-        return self.progress.complete + self.progress.pruned + self.progress.failed
+        return self.progress.ended
 
     @property
     def rate(self) -> float | None:

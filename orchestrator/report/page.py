@@ -52,14 +52,12 @@ def render(facts: Facts, plots: Sequence[Plot]) -> str:
     rows = [(trial, list(_files(trial))) for trial in trials]
     names = list(dict.fromkeys(name for trial in trials for name in trial.params))
     apart = len(names) <= MOST_COLUMNS
-    ended = facts.summary.trials
     return _template().render(
         facts=facts,
         summary=facts.summary,
         best=facts.summary.best,
-        trials=ended,
+        trials=facts.summary.trials,
         epochs=facts.summary.epochs,
-        ended=ended.complete + ended.pruned + ended.failed,
         policy=Markup(
             f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; font-src data:"
         ),

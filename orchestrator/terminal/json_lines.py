@@ -1,4 +1,4 @@
-"""For programs: what happens to a study, and lists that may be long, as JSON with an object on each line."""
+"""What happens to a study as JSON, an object on each line, for programs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One frame of the live view: never larger than the screen, clipped rather than wrapped."""
+"""One frame of the live view: it is never larger than the screen, and clips lines rather than wrap them."""
 
 from __future__ import annotations
 
@@ -44,16 +44,16 @@ WIDE: Final = 100
 _LONGEST_BAR: Final = 100
 _LONGEST_SLOT: Final = 20
 MOST_SILENT: Final = 5
-"""Lines about trials that are silent."""
+"""Lines about silent trials in one frame."""
 
 
 def render(state: ViewState, width: int, height: int) -> RenderableType:
     """Returns the frame for ``state``: at most ``height`` lines of at most ``width`` cells."""
     progress = state.progress
     if progress is None:
-        return _clip(Text("waiting for news of the study", style="dim"), width)
+        return _clip(Text("waiting for the first report about the study", style="dim"), width)
     over = progress.state in ENDED
-    # After the end an idle slot tells nothing any more.
+    # After the end, idle slots say nothing.
     slots = [slot for slot in state.slots if not over or slot.idle_since is None]
     times = f"elapsed {clock(state.elapsed)}"
     if not over:
@@ -76,16 +76,15 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
 
 
 def head(progress: Progress, times: str, width: int) -> list[Text]:
-    """Returns what is known of the study as a whole, with ``times`` behind the bar."""
+    """Returns the lines about the study as a whole, with ``times`` behind the bar."""
     lines = [_header(progress), _bar(progress, times, width), *_counts(progress, width), _best(progress)]
     return [_clip(line, width) for line in lines]
 
 
 def _share(slots: int, ended: int, room: int) -> tuple[int, int]:
-    """Returns the rows that slots and ended trials get of ``room`` lines; a table takes two more than that.
+    """Divides ``room`` lines; returns the rows for slots and for ended trials. A table takes two lines more.
 
-    Where both do not fit, the ended trials give way down to three, then slots are left out, then the ended
-    trials altogether.
+    Where both do not fit, ended trials are cut down to three, then slots are left out, then the ended trials.
     """
     ended_rows = min(ended, 5 if room < 30 else 10, max(3, room - slots - 4))
     slot_rows = min(slots, room - 2 - (ended_rows + 2 if ended_rows else 0))
@@ -101,7 +100,7 @@ def _header(progress: Progress) -> Text:
 
 
 def _bar(progress: Progress, times: str, width: int) -> Text:
-    ended = progress.complete + progress.pruned + progress.failed
+    ended = progress.ended
     text = f"{ended}/{progress.budget} trials  {percent(ended, progress.budget)}  {times}".rstrip()
     room = min(width - cell_len(text) - 2, _LONGEST_BAR)
     if room < 8:
@@ -111,7 +110,7 @@ def _bar(progress: Progress, times: str, width: int) -> Text:
 
 
 def _segments(amounts: list[tuple[int, str]], whole: int, width: int) -> Text:
-    """Returns a bar of coloured parts, ``width`` cells in all."""
+    """Returns a bar of coloured parts, ``width`` cells long."""
     bar, done, drawn = Text(), 0, 0
     for amount, style in amounts:
         done += amount  # summed before rounding, so that roundings do not add up
@@ -136,7 +135,7 @@ def _counts(progress: Progress, width: int) -> list[Text]:
     )
     epochs = Text(f"{count(progress.epochs, 'epoch')} trained")
     if progress.max_steps is not None:
-        # Of what would have been trained by now: of the budget, every saving would look small at first.
+        # The share of what would have been trained by now: as a share of the budget, it would look small at first.
         share = percent(progress.epochs_saved, progress.epochs + progress.epochs_saved)
         epochs.append(f", {progress.epochs_saved} saved by pruning ({share})")
     together = Text.assemble(trials, "    ", epochs)
@@ -155,7 +154,7 @@ def _best(progress: Progress) -> Text:
 
 
 def slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: float, width: int) -> RenderableType:
-    """Returns what each slot does, in at most so many rows."""
+    """Returns the table of what each slot does, in at most ``rows`` rows."""
     shown = slots if len(slots) <= rows else slots[: rows - 1]
     names = short_names([slot.line.slot for slot in slots])
     table = _table(("slot", "left"), ("device", "left"), ("trial", "right"), ("epoch", "left"), ("value", "right"))
@@ -197,9 +196,9 @@ def _slot_row(slot: SlotView, now: float, max_steps: int | None, bar: int) -> li
 
 
 def short_names(slots: Sequence[str]) -> dict[str, str]:
-    """Returns the shortest way to tell slots apart, whose names are ``worker@host/index``.
+    """Returns the shortest name of each slot that tells them apart; full names are ``worker@host/index``.
 
-    That is the index while there is one worker, else host (without its domain) and index, else all of it.
+    That is the index while there is one worker, else host (without its domain) and index, else the full name.
     """
     forms = []
     for slot in slots:
@@ -217,7 +216,7 @@ def _end(name: str) -> str:
 
 def _ended_table(trials: Sequence[TrialEnded]) -> Table:
     table = _table(("ended", "right"), ("state", "left"), ("value", "right"), ("epochs", "right"), ("time", "right"))
-    # The one column that may shrink to make the table fit; its cells are clipped nevertheless.
+    # The only column that shrinks to make the table fit.
     table.add_column("why")
     for trial in trials:
         why = Text(one_line(trial.detail), style="" if trial.state == "FAIL" else "dim")

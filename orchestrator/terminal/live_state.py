@@ -1,4 +1,4 @@
-"""What the live view shows, as a pure fold of notices: every frame can be made from a list of them."""
+"""The state of the live view: a pure fold of notices, so that every frame can be made from a list of them."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from orchestrator.model.progress_events import Notice, OtherSource, Progress, Sl
 RECENT: Final = 10
 """Ended trials that are kept, newest first."""
 FORGET_SECONDS: Final = 300.0
-"""An idle slot is shown for so long: its worker may be gone, which no notice tells."""
+"""Time for which an idle slot is shown: its worker may be gone, which no notice says."""
 SETTLE_SECONDS: Final = 1.0
-"""What comes this soon after the first notice may be the past, read back: it says nothing about the pace."""
+"""Notices this soon after the first one may be the past, read back: they say nothing about the pace."""
 
 
 @dataclass(frozen=True, slots=True)
 class SlotView:
-    """A slot that was seen: what it does, or did last; ``idle_since`` is ``None`` while it trains."""
+    """A known slot: what it does, or did last; ``idle_since`` is ``None`` while it trains."""
 
     line: SlotLine
     idle_since: float | None = None
@@ -43,7 +43,7 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """All that a frame depends on. ``now`` and ``started`` are the caller's monotonic seconds."""
+    """Everything that a frame depends on. ``now`` and ``started`` are monotonic seconds of the caller."""
 
     now: float = 0.0
     started: float | None = None
@@ -66,7 +66,7 @@ class ViewState:
     @property
     def ended(self) -> int:
         """Trials that have ended."""
-        return _ended(self.progress) if self.progress else 0
+        return self.progress.ended if self.progress else 0
 
     @property
     def eta(self) -> float | None:
@@ -107,12 +107,8 @@ def fold(state: ViewState, notice: Notice, now: float) -> ViewState:
     )
 
 
-def _ended(progress: Progress) -> int:
-    return progress.complete + progress.pruned + progress.failed
-
-
 def _pace(state: ViewState, progress: Progress, now: float, elapsed: float) -> Pace:
-    ended, before = _ended(progress), state.progress
+    ended, before = progress.ended, state.progress
     if before is None or elapsed < SETTLE_SECONDS:
         return Pace(base=ended)
     pace = state.pace
@@ -134,6 +130,6 @@ def _slots(state: ViewState, progress: Progress, now: float) -> tuple[SlotView, 
 
 
 def _by_name(slot: SlotView) -> list[str | int]:
-    """Node 2 comes before node 10."""
+    """Returns a sort key by which node 2 comes before node 10."""
     parts = re.split("([0-9]{1,9})", slot.line.slot)
     return [int(part) if position % 2 else part for position, part in enumerate(parts)]

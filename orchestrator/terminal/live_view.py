@@ -20,9 +20,9 @@ from orchestrator.terminal.live_state import ViewState, fold
 __all__ = ["LiveView", "render"]
 
 DRAW_SECONDS: Final = 0.25
-"""Notices may come faster than this; frames, which cost about 10 ms, do not."""
+"""Shortest time between two frames, which cost about 10 ms each; notices may come faster."""
 REFRESHES: Final = 2
-"""Frames a second without a notice, so that the clocks run."""
+"""Frames a second while no notice comes, so that the clocks run."""
 
 
 class LiveView:
@@ -30,8 +30,8 @@ class LiveView:
 
     Args:
         stream: The terminal.
-        console: Stands for it in tests.
-        clock: Monotonic seconds; only the time that passes between two notices is taken from it.
+        console: Replaces it in tests.
+        clock: Monotonic seconds; it measures the time since the last notice.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class LiveView:
             console=self._console,
             refresh_per_second=REFRESHES,
             redirect_stdout=False,
-            # What others write to this terminal goes above the frame instead of into it.
+            # Other output of this process goes above the frame instead of into it.
             redirect_stderr=stream is sys.stderr,
         )
         self._closed = False
@@ -84,7 +84,7 @@ class LiveView:
 
 
 class _Frame:
-    """Asks for the size when it is drawn: terminals change theirs."""
+    """Reads the size of the terminal when it is drawn, since that may change."""
 
     def __init__(self, state: ViewState) -> None:
         self._state = state

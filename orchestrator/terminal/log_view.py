@@ -11,7 +11,7 @@ from orchestrator.model.progress_events import Notice, OtherSource, Progress, Ta
 
 TRACEBACK_LINES = 30
 ALIKE = 3
-"""So many failures with the same detail show their traceback."""
+"""Failures with the same detail that show their traceback."""
 DETAIL = 500
 
 
@@ -36,7 +36,7 @@ class LineView:
             self._ended.append(notice)
             return
         if isinstance(notice, OtherSource | TakenUp):
-            # What was taken up is told when the study is read, and again to who goes on with it: once is enough.
+            # Both the reader of the study and the control plane that goes on with it say so; one line is enough.
             if notice != self._warned:
                 self._write(f"warning: {notice.text()}")
             self._warned = notice
@@ -44,7 +44,7 @@ class LineView:
         before, self._progress = self._progress, notice
         if before is None:
             self._write(state_line(notice))
-        self._flush(_ended(notice) - len(self._ended))
+        self._flush(notice.ended - len(self._ended))
         known = () if before is None else {line.trial for line in before.slots if line.silent is not None}
         for line in notice.slots:
             if line.silent is not None and line.pace is not None and line.trial not in known:
@@ -58,12 +58,12 @@ class LineView:
 
     def close(self) -> None:
         """Writes the lines of trials whose progress has not come."""
-        self._flush(_ended(self._progress) if self._progress else 0)
+        self._flush(self._progress.ended if self._progress else 0)
 
     def _flush(self, ended: int) -> None:
         waiting, self._ended = self._ended, []
         for position, trial in enumerate(waiting, start=1):
-            self._write(f"{trial_line(trial)} [{_standing(self._progress, ended + position)}]")
+            self._write(f"{trial_line(trial)} [{_totals(self._progress, ended + position)}]")
             if trial.state == "FAIL":
                 self._write_traceback(trial)
 
@@ -81,14 +81,14 @@ class LineView:
     def _write(self, line: str) -> None:
         encoding = self._stream.encoding or "utf-8"
         line = line.encode(encoding, "backslashreplace").decode(encoding)
-        # Whoever read the log may be gone; the search is not.
+        # The reader of the log may be gone; the search goes on.
         with contextlib.suppress(OSError):
             self._stream.write(line + "\n")
             self._stream.flush()
 
 
 def trial_line(trial: TrialEnded) -> str:
-    """Returns what became of a trial, without line end."""
+    """Returns the line of a trial that has ended, without line end."""
     value = f" {numbers(trial.values)}" if trial.values else ""
     detail = one_line(trial.detail)
     if len(detail) > DETAIL:
@@ -99,13 +99,13 @@ def trial_line(trial: TrialEnded) -> str:
 
 
 def state_line(progress: Progress) -> str:
-    """Returns where the study stands."""
+    """Returns the line about the study as a whole."""
     reason = f": {one_line(progress.reason)}" if progress.reason else ""
-    return f"study {one_line(progress.study)} {progress.state}{reason} [{_standing(progress, _ended(progress))}]"
+    return f"study {one_line(progress.study)} {progress.state}{reason} [{_totals(progress, progress.ended)}]"
 
 
 def traceback_lines(text: str) -> list[str]:
-    """Returns the last lines of a traceback, and first how many are left out."""
+    """Returns the last lines of a traceback, after a line that says how many are left out."""
     # Not splitlines(): a form feed or a line separator within a message does not begin a line.
     lines = [
         "".join(c if c.isprintable() else "�" for c in line.expandtabs(4))
@@ -115,11 +115,7 @@ def traceback_lines(text: str) -> list[str]:
     return [f"… {count(left_out, 'line')} left out", *lines[left_out:]] if left_out > 0 else lines
 
 
-def _ended(progress: Progress) -> int:
-    return progress.complete + progress.pruned + progress.failed
-
-
-def _standing(progress: Progress | None, ended: int) -> str:
+def _totals(progress: Progress | None, ended: int) -> str:
     if progress is None:
         return f"{ended} ended"
     best, front = progress.best, progress.front

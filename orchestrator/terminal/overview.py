@@ -1,4 +1,4 @@
-"""Where studies stand, as text: a line for each, or one of them in full."""
+"""Studies as text: a table with a line for each, or one study in full."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.common.formatting import NOTHING, clock, count, duration, number, one_line, percent
+from orchestrator.common.formatting import NOTHING, clock, count, number, one_line, percent
 from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Progress
 from orchestrator.model.study_states import ENDED, OPTUNAS
@@ -28,21 +28,18 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
         return Text("no studies yet")
 
     def column(head: str, cell: Callable[[Overview], Cell | str], rank: int) -> Column:
-        cells = [found if isinstance(found, tuple) else (found, "") for found in map(cell, overviews)]
-        return Column(head, cells, right=True, rank=rank)
+        return Column.of(head, overviews, cell, right=True, rank=rank)
 
-    names = [(one_line(each.progress.study), "bold") for each in overviews]
-    states = [_state(each) for each in overviews]
     columns = [
-        Column("study", names, least=_SHORTEST_NAME),
-        Column("state", states),
-        column("trials", lambda each: f"{each.ended}/{each.progress.budget}", 0),
+        Column.of("study", overviews, lambda each: (one_line(each.progress.study), "bold"), least=_SHORTEST_NAME),
+        Column.of("state", overviews, _state),
+        column("trials", lambda each: trial_count(each.progress), 0),
         column("running", lambda each: str(each.progress.running), 3),
         column("pruned", lambda each: str(each.progress.pruned), 4),
         column("failed", _failed, 2),
         column("epochs", lambda each: str(each.progress.epochs), 6),
         column("saved", lambda each: _saved(each.progress), 4),
-        column("best", lambda each: _best(each.progress), 1),
+        column("best", lambda each: best_value(each.progress), 1),
         column("trials/h", _rate, 3),
         column("epochs/s", lambda each: _epoch_rate(each, now), 5),
         column("ETA", lambda each: _eta(each, now), 1),
@@ -94,13 +91,14 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
 
 
 def _history(overview: Overview, now: float) -> str:
-    """Since when there is the study, and since when it stands as it does."""
+    """Returns when the study was created, and when it came into its state."""
     created, changed, state = overview.created, overview.changed, overview.progress.state
     if state == OPTUNAS:
         words = "made by Optuna, never run by this program"
         begun = f"; first trial {_since(created, now)}, latest news {_since(changed, now)}"
         return words if created is None else words + begun
-    return f"created {_since(created, now)}, {state} for {_since(changed, now).removesuffix(' ago')}"
+    lasts = _since(changed, now) if state in ENDED else f"for {_since(changed, now).removesuffix(' ago')}"
+    return f"created {_since(created, now)}, {state} {lasts}"
 
 
 def _since(at: float | None, now: float) -> str:
@@ -125,11 +123,12 @@ def _eta(overview: Overview, now: float) -> str:
 
 
 def note_trouble(note: Told) -> str:
-    """Nothing of a note that was taken, or is on its way."""
+    """Returns the line about a notification whose delivery failed; empty for one that was delivered or never tried."""
     if note.state == "delivered" or not note.tries:
         return ""
-    how = "still owed" if note.state == "owed" else "failed"
-    return f"note '{note.event}' ({note.kind}) {how} after {count(note.tries, 'attempt')}: {one_line(note.detail)}"
+    how = "is tried again" if note.state == "owed" else "failed"
+    tries = count(note.tries, "attempt")
+    return f"notification '{note.event}' ({note.kind}) {how} after {tries}: {one_line(note.detail)}"
 
 
 def _saved(progress: Progress) -> str:
@@ -138,7 +137,13 @@ def _saved(progress: Progress) -> str:
     return percent(progress.epochs_saved, progress.epochs + progress.epochs_saved)
 
 
-def _best(progress: Progress) -> str:
+def trial_count(progress: Progress) -> str:
+    """Returns how many of the trials have ended."""
+    return f"{progress.ended}/{progress.budget}"
+
+
+def best_value(progress: Progress) -> str:
+    """Returns the best value, or the size of the Pareto front."""
     if progress.front is not None:
         return f"front of {progress.front}"
     return number(progress.best.value) if progress.best else NOTHING
@@ -160,25 +165,27 @@ def _three_digits(value: float) -> str:
 
 
 def _pace(overview: Overview, now: float) -> str:
-    """How fast it goes, in words; nothing where it is too early to tell."""
+    """Returns how fast the study goes, in words; empty where it is too early to tell."""
     trials, epochs = overview.rate, overview.epoch_rate(now)
     parts = [] if trials is None else [f"{_rate(overview)} trials an hour"]
     if epochs:
-        parts.append(_in_words(epochs))
+        parts.append(_epochs_per_unit(epochs))
     since = "" if trials is None else f", by the last {count(len(overview.ends), 'trial')}"
     return " and ".join(parts) + since if parts else ""
 
 
-def _in_words(epochs: float) -> str:
-    """In the shortest time in which there is at least one."""
+def _epochs_per_unit(epochs: float) -> str:
+    """Returns the rate in the shortest unit of time in which at least one epoch is trained."""
     units = ((1, "a second"), (60, "a minute"), (_HOUR, "an hour"), (24 * _HOUR, "a day"))
     seconds, unit = next((each for each in units if epochs * each[0] >= 1), units[-1])
     return f"{_three_digits(epochs * seconds)} epochs {unit}"
 
 
 def _ago(seconds: float) -> str:
-    """Clocks of two hosts may differ; nothing lies in the future."""
-    days, rest = divmod(max(0.0, seconds), 24 * _HOUR)
-    if days:
-        return count(int(days), "day")
-    return duration(rest) if rest < _HOUR else f"{int(rest // _HOUR)}h"
+    """Returns ``20 s``, ``28 min``, ``3 h`` or ``2 days``; clocks of two hosts may differ, so below 0 is 0."""
+    seconds = max(0, int(seconds))
+    if seconds < 60:
+        return f"{seconds} s"
+    if seconds < _HOUR:
+        return f"{seconds // 60} min"
+    return f"{seconds // _HOUR} h" if seconds < 24 * _HOUR else count(seconds // (24 * _HOUR), "day")

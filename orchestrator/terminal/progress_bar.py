@@ -1,4 +1,4 @@
-"""A bar for what takes long, and nothing for what does not."""
+"""A progress bar that appears only when something takes long."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TextIO
 
-PATIENCE = 1.0
-"""Seconds without any sign of life that nobody minds."""
+PATIENCE_SECONDS = 1.0
+"""Seconds before the bar appears."""
 
 
 @contextmanager
 def waiting(what: str, total: int, stream: TextIO) -> Iterator[Callable[[int], None]]:
-    """Yields what is to be told of progress. A bar appears on a terminal after ``PATIENCE``, and goes at the end."""
+    """Yields a function that takes the steps done since its last call.
+
+    On a terminal a bar appears after ``PATIENCE_SECONDS``, and goes at the end.
+    """
     if not stream.isatty():
         yield lambda _: None
         return
@@ -27,6 +30,6 @@ def waiting(what: str, total: int, stream: TextIO) -> Iterator[Callable[[int], N
         def advance(more: int) -> None:
             nonlocal done
             done += more
-            bar.update(task, completed=done, visible=time.monotonic() - begun > PATIENCE)
+            bar.update(task, completed=done, visible=time.monotonic() - begun > PATIENCE_SECONDS)
 
         yield advance

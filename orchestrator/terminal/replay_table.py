@@ -1,4 +1,4 @@
-"""Rules side by side: a line each, with the epochs drawn as bars."""
+"""Pruning rules compared on one recording: a line for each, with its epochs drawn as a bar."""
 
 from __future__ import annotations
 
@@ -24,15 +24,14 @@ _HEADS = {
     "rank": 2,
     "winner": 1,
 }
-"""The columns, and how soon each is left out."""
+"""The columns and their ranks; see ``Column``."""
 
 _LEFT = ("rule", "", "winner")
 _LEAST = {"rule": 12}
 
 
 def render(recording: Recording, results: Sequence[Result], width: int) -> list[Text]:
-    """Returns the table in lines of at most ``width`` cells, with a line before it and, after it, what has to be known
-    to read it."""
+    """Returns a headline, the table in lines of at most ``width`` cells, and remarks that explain it."""
     study = recording.study
     rows = [_row(each, results[0].trained) for each in results]
     columns = [
@@ -54,7 +53,7 @@ def _winner(recording: Recording, results: Sequence[Result]) -> str:
 
 def _row(result: Result, most: int) -> tuple[str, ...]:
     full = round(_BAR * result.trained / most) if most else 0
-    # A trial that was cut off would have been trained further, by how much is not known.
+    # A trial that was cut off would have been trained further; it is not known how far.
     least, at_most = ("≥ ", "≤ ") if result.cut else ("", "")
     winner = NOTHING if result.winner is None else "kept"
     if result.winner_pruned is not None:

@@ -1,4 +1,4 @@
-"""Schedules as text and as plain data."""
+"""Schedules and their runs, as text and as plain data."""
 
 from __future__ import annotations
 
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.common.formatting import NOTHING, count, duration, number, one_line
+from orchestrator.common.formatting import NOTHING, count, duration, one_line
 from orchestrator.common.json_text import plain
 from orchestrator.model.study_status import Overview
 from orchestrator.terminal.live_frame import STYLES
+from orchestrator.terminal.overview import best_value, trial_count
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
 if TYPE_CHECKING:
@@ -34,9 +35,9 @@ def describe(table: ScheduleTable, now: float) -> str:
 
 
 def render(schedules: Sequence[Listed], problems: Mapping[Path, str], width: int, now: float) -> RenderableType:
-    """Returns what there is to say of a folder; ``now`` in seconds since the epoch.
+    """Returns the schedules of a folder and their runs; ``now`` in seconds since the epoch.
 
-    The tables of runs are at most ``width`` cells wide.
+    Tables of runs are at most ``width`` cells wide.
     """
     lines: list[Text] = []
     for each in schedules:
@@ -108,7 +109,7 @@ def _times(each: Listed, now: float) -> list[Text]:
     if each.overdue:
         first, late = each.overdue[0], now - each.overdue[0]
         words = f"{count(len(each.overdue), 'run')} since {_moment(table, first)}, {duration(late)} ago"
-        lines.append(Text(f"  overdue  {words}: are 'orchestrator beat' and 'serve' there?", style="red"))
+        lines.append(Text(f"  overdue  {words}: do 'orchestrator beat' and 'serve' run?", style="red"))
     elif not each.seen:
         lines.append(Text("  note     no beat has looked at this timetable yet", style="yellow"))
     return lines
@@ -117,10 +118,10 @@ def _times(each: Listed, now: float) -> list[Text]:
 def _runs(runs: Sequence[tuple[Slot, Overview | None]], width: int) -> list[Text]:
     notes = [_note(slot, overview) for slot, overview in runs]
     columns = [
-        Column("run", [(slot.study, "") for slot, _ in runs]),
-        Column("state", [_state(slot, overview) for slot, overview in runs]),
-        Column("trials", [(_trials(overview), "") for _, overview in runs], right=True, rank=3),
-        Column("best", [(_best(overview), "") for _, overview in runs], right=True, rank=2),
+        Column.of("run", runs, lambda run: run[0].study),
+        Column.of("state", runs, lambda run: _state(*run)),
+        Column.of("trials", runs, lambda run: trial_count(run[1].progress) if run[1] else NOTHING, right=True, rank=3),
+        Column.of("best", runs, lambda run: best_value(run[1].progress) if run[1] else NOTHING, right=True, rank=2),
         Column("note", notes, rank=1, least=_SHORTEST_NOTE),
     ]
     lines, left_out = lay_out(columns if any(text for text, _ in notes) else columns[:-1], width)
@@ -132,18 +133,6 @@ def _state(slot: Slot, overview: Overview | None) -> Cell:
     if overview is not None and overview.flagged:
         return f"{state}, flagged", "bold yellow"
     return state, STYLES.get(state, _STYLES.get(state, ""))
-
-
-def _trials(overview: Overview | None) -> str:
-    return NOTHING if overview is None else f"{overview.ended}/{overview.progress.budget}"
-
-
-def _best(overview: Overview | None) -> str:
-    if overview is None:
-        return NOTHING
-    if overview.progress.front is not None:
-        return f"front of {overview.progress.front}"
-    return number(overview.progress.best.value) if overview.progress.best else NOTHING
 
 
 def _note(slot: Slot, overview: Overview | None) -> Cell:

@@ -1,4 +1,4 @@
-"""How a search ended: one JSON object for programs, a few lines for people."""
+"""The result of a search: one JSON object for programs, a few lines for people."""
 
 from __future__ import annotations
 
@@ -59,13 +59,12 @@ def render_summary(summary: Summary, width: int) -> str:
     """
     room = max(10, min(width, WIDEST) - _LABEL)
     trials = summary.trials
-    ended = trials.complete + trials.pruned + trials.failed
     split = f"{trials.complete} complete, {trials.pruned} pruned, {trials.failed} failed"
     lines = [
         *_lines("study", [one_line(summary.study)], room),
         *_lines("result", _pack(_outcome(summary).split(), room, " "), room),
         *_lines("best", _best(summary, room), room),
-        *_lines("trials", [f"{ended} ended: {split}"], room),
+        *_lines("trials", [f"{trials.ended} ended: {split}"], room),
         *_lines("epochs", [_epochs(summary.epochs)], room),
         *_lines("rungs", _rungs(summary.rungs), room),
         *_lines("audit", _audit(summary.audit), room),
@@ -123,7 +122,7 @@ def _epochs(epochs: Epochs) -> str:
 
 
 def _rungs(rungs: Sequence[tuple[int, int]]) -> list[str]:
-    """How far the trials came, the widest rung as the longest bar."""
+    """Returns a line for each rung: its epoch, its trials, and a bar that is longest for the fullest rung."""
     most = max((held for _, held in rungs), default=0)
     width = max((len(str(step)) for step, _ in rungs), default=0)
     digits = len(str(most))
@@ -156,7 +155,7 @@ def _times(measured: dict[str, float] | None) -> list[str]:
 
 
 def _pack(items: Iterable[str], room: int, gap: str) -> list[str]:
-    """Puts as many items on a line as fit."""
+    """Returns lines that hold as many items as fit."""
     rows: list[str] = []
     for item in items:
         if rows and cell_len(rows[-1] + gap + item) <= room:
@@ -167,7 +166,7 @@ def _pack(items: Iterable[str], room: int, gap: str) -> list[str]:
 
 
 def _lines(label: str, texts: Sequence[str], room: int) -> list[str]:
-    """Returns each text on a line, clipped, the first one behind the label."""
+    """Returns a clipped line for each text, the first one behind the label."""
     clipped = [text if cell_len(text) <= room else set_cell_size(text, room - 1).rstrip() + "…" for text in texts]
     labels = [label, *[""] * len(clipped)]
     return [f"{label:<{_LABEL}}{text}".rstrip() for label, text in zip(labels, clipped, strict=False)]

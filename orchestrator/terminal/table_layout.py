@@ -1,17 +1,19 @@
-"""A table that fits: where there is no room for every column, the least important ones are left out whole."""
+"""A table that fits its width: where there is no room for all columns, the least important ones are left out."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Final
+from typing import Any, Final, TypeVar
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Span, Text
 
 Cell = tuple[str, str]
 """Text on one line, and its style."""
+
+Row = TypeVar("Row")
 
 GAP: Final = 2
 
@@ -24,8 +26,8 @@ class Column:
         head: Its name.
         cells: One for each row.
         right: Whether its cells stand at its right edge, as figures do.
-        rank: The higher, the sooner it is left out; 0 never is.
-        least: As narrow as it may be made; its natural width where that is None.
+        rank: Columns of the highest rank are left out first, those of rank 0 never.
+        least: Smallest width in cells; ``None`` for the natural width.
     """
 
     head: str
@@ -34,14 +36,20 @@ class Column:
     rank: int = 0
     least: int | None = None
 
+    @classmethod
+    def of(cls, head: str, rows: Sequence[Row], cell: Callable[[Row], Cell | str], **more: Any) -> Column:
+        """Returns a column whose cells are made of ``rows`` by ``cell``, which may leave out the style."""
+        cells = [found if isinstance(found, tuple) else (found, "") for found in map(cell, rows)]
+        return cls(head, cells, **more)
+
     @cached_property
     def width(self) -> int:
-        """Cells that it takes when nothing of it is cut off."""
+        """Natural width in cells."""
         return max(cell_len(self.head), max((cell_len(text) for text, _ in self.cells), default=0))
 
     @property
     def narrowest(self) -> int:
-        """Cells that it takes at least."""
+        """Smallest width in cells."""
         return self.width if self.least is None else min(self.least, self.width)
 
 
@@ -58,13 +66,15 @@ def lay_out(columns: Sequence[Column], width: int) -> tuple[list[Text], list[str
 
 
 def no_room(left_out: Sequence[str]) -> str:
-    """Returns what is said of columns that were left out; nothing of those that have no name."""
+    """Returns the remark about columns that were left out; those without a name are not mentioned."""
     return f"no room for {', '.join(filter(None, left_out))}: a wider terminal or --json shows more"
 
 
 def _fit(columns: Sequence[Column], width: int) -> dict[int, int]:
-    """Returns the width of each column that is shown, by its place: first who is, as narrow as may be, then who gets
-    what is left."""
+    """Returns the width of each column that is shown, by its index.
+
+    Columns get their smallest width by rank, then the rest of the room from left to right.
+    """
     widths: dict[int, int] = {}
     room = width + GAP
     for place, column in sorted(enumerate(columns), key=lambda each: each[1].rank):

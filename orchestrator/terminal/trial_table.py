@@ -1,4 +1,4 @@
-"""A study's trials as a table, or one by one for programs."""
+"""The trials of a study as a table, and each as plain data."""
 
 from __future__ import annotations
 
@@ -40,8 +40,7 @@ def render(
     short = short_names(slots) if slots else {}
 
     def column(head: str, cell: Callable[[ListedTrial], Cell | str], rank: int, **more: Any) -> Column:
-        cells = [found if isinstance(found, tuple) else (found, "") for found in map(cell, trials)]
-        return Column(head, cells, rank=rank, **more)
+        return Column.of(head, trials, cell, rank=rank, **more)
 
     columns = [
         column("trial", lambda each: _number(each, best), 0, right=True),
@@ -63,7 +62,7 @@ def render(
 
 
 def remarks(shown: int, among: int, newest: bool, marked: int, objectives: int, left_out: Sequence[str]) -> list[Text]:
-    """Returns what has to be known to read the table, a line each.
+    """Returns the remarks below the table, a line each.
 
     Args:
         shown: Trials in the table.
@@ -131,7 +130,7 @@ def _value_of(index: int, objectives: int) -> Callable[[ListedTrial], Cell]:
     def cell(trial: ListedTrial) -> Cell:
         if index < len(trial.head.values):
             return aligned(trial.head.values[index]), ""
-        # What has been reported so far tells something of the one objective, and nothing of several.
+        # A report is a value of the only objective; of several objectives it says nothing.
         return (aligned(trial.last_value), "dim") if objectives == 1 else (NOTHING, "dim")
 
     return cell

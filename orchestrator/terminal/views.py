@@ -1,4 +1,4 @@
-"""The two ways of watching a study, and which of them a stream gets."""
+"""The views of a study, and the one that suits a stream."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Protocol, TextIO
 from orchestrator.model.progress_events import Notice
 
 DRAWN = "━─…–"
-"""The live view draws with these; a terminal whose encoding lacks them gets the line log."""
+"""Characters of the live view; a terminal whose encoding lacks them gets the line log."""
 
 
 class View(Protocol):

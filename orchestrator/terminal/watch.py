@@ -1,4 +1,4 @@
-"""Following a study from outside: the notices of the control plane, as they come."""
+"""Following a study that another process runs: the notices of its control plane, as they come."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
 WAIT_MILLISECONDS = 250
 SILENT_SECONDS = 3.0
-"""After how long without news the database is asked whether the study has ended meanwhile."""
-
+"""Time without a notice after which the database is asked whether the study has ended."""
 
 RECENT = 10
-"""So many trials that had ended before are shown first, to people."""
+"""Trials that had ended before which are shown to people first."""
 
 
 def watch(
@@ -39,17 +38,17 @@ def watch(
     view: View,
     recent: int = RECENT,
 ) -> None:
-    """Shows where a study stands, and what happens to it until it has ended.
+    """Shows the state of a study, and what happens to it until it has ended.
 
     Args:
         settings: Where Redis is, or the data folder that a `run` works in.
         study: Name of the study.
         history: Opens the database for a look.
-        view: Takes what is to be shown.
-        recent: So many trials that had ended before are shown first.
+        view: Shows the notices.
+        recent: Number of trials that had ended before which are shown first.
 
     Raises:
-        BadInput: there is no such study, or nobody who would tell of it.
+        BadInput: there is no such study, or no control plane that sends notices about it.
     """
 
     def look() -> Progress:
@@ -57,7 +56,7 @@ def watch(
             return it.overview(study).progress
 
     with history() as it:
-        it.spec(study)  # a study that only Optuna has run is told of by nothing
+        it.spec(study)  # raises for a study that only Optuna has run: it has no notices
         progress, ended = it.overview(study).progress, it.ended(study, recent)
     url = redis_url_of(settings)
     client = None if url is None else connect(url)
@@ -76,18 +75,18 @@ def watch(
     if progress.state in ENDED:
         return
     if client is None:
-        problem = f"is {progress.state}, but nobody works at it in {settings.data_dir}"
-        raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'run' it")
+        problem = f"is {progress.state}, but no `run` works in {settings.data_dir}"
+        raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'orchestrator run' its spec")
     follow(client, study, since, view, lambda: None, lambda: look().state in ENDED)
     view.show(look(), time.monotonic())
 
 
 def newest(client: redis.Redis, study: str) -> bytes:
-    """Returns where the notices of a study stand now: a place to follow from."""
+    """Returns the id of the newest notice of a study: a place to follow from."""
     try:
         entries = client.xrevrange(redis_keys.notices(study), count=1)
     except redis.ResponseError:
-        # Something else is under that key: there are no notices then.
+        # The key holds another type, so there are no notices.
         return b"0-0"
     return as_bytes(entries[0][0]) if entries else b"0-0"
 
@@ -108,7 +107,7 @@ def follow(
         since: The place to follow from, of ``newest``.
         view: Takes the notices.
         check: Called between notices; what it raises ends the following.
-        has_ended: Asks the database; for news that were lost with the server.
+        has_ended: Asks the database, since notices may be lost with the server.
     """
     heard = time.monotonic()
     while True:

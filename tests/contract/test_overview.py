@@ -154,9 +154,9 @@ def test_who_could_not_be_told_is_shown(books: Books) -> None:
     with console.capture() as captured:
         console.print(render_status(found, 200, NOW))
     shown = captured.get()
-    assert "note 'finished' (post) still owed after 3 attempts: Connection refused" in shown
-    assert "note 'failed' (post) failed after 1 attempt: HTTP 404 not found" in shown
-    assert "note 'best'" not in shown
+    assert "notification 'finished' (post) is tried again after 3 attempts: Connection refused" in shown
+    assert "notification 'failed' (post) failed after 1 attempt: HTTP 404 not found" in shown
+    assert "notification 'best'" not in shown
 
 
 def test_a_database_of_before_there_were_notes_is_looked_at_and_taken_up(books: Books) -> None:

@@ -90,7 +90,7 @@ def test_a_run_tells_of_its_end_before_it_leaves(alone: Fleet) -> None:
     body = json.loads(post.body)
     assert {**told, "id": body["id"]} == body
     assert told["best"] == json.loads(ran.stdout.splitlines()[-1])["best"]
-    assert ran.stderr.splitlines()[-1] == "note 'finished' (post) failed after 1 attempt: HTTP 404"
+    assert ran.stderr.splitlines()[-1] == "notification 'finished' (post) failed after 1 attempt: HTTP 404"
     serve = (alone.folder / "data" / "logs" / "serve.log").read_text()
     assert r"study s: command 'sh' ended with exit code 0:\ns finished" in serve
     assert "hush" not in serve + ran.stderr

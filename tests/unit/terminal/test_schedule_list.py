@@ -125,7 +125,7 @@ def test_what_nobody_has_asked_for_is_overdue() -> None:
     found = look(seen("2026-03-01T00:00", "2026-03-25T01:30"))
     assert [*found[0].overdue] == [at("2026-03-26T01:30"), at("2026-03-27T01:30")]
     assert "2 runs since Thu 2026-03-26 02:30 CET" in text(found)[4]
-    assert "are 'orchestrator beat' and 'serve' there?" in text(found)[4]
+    assert "do 'orchestrator beat' and 'serve' run?" in text(found)[4]
     on_time = seen("2026-03-01T00:00", "2026-03-27T01:30")
     assert look(on_time)[0].overdue == []
     # Nobody is late before the delay, and a minute, are over.

@@ -41,7 +41,7 @@ def test_everything_where_there_is_room() -> None:
         " ".join(head.split())
         == "study state trials running pruned failed epochs saved best trials/h epochs/s ETA changed"
     )
-    assert " ".join(digits.split()) == "digits running 10/40 2 4 1 130 51% 0.9877 1800 0.75 0:58 1m 00s ago"
+    assert " ".join(digits.split()) == "digits running 10/40 2 4 1 130 51% 0.9877 1800 0.75 0:58 1 min ago"
     assert other.startswith("a-study-with-a-rather-long-name  finished")
 
 
@@ -102,3 +102,21 @@ def test_the_pace_in_words(found: Overview, says: str) -> None:
     assert isinstance(console.file, io.StringIO)
     shown = [line for line in console.file.getvalue().splitlines() if "an hour" in line or "epochs a " in line]
     assert shown == ([says] if says else [])
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "words"),
+    [
+        ("finished", 28 * 60 + 11, "finished 28 min ago"),
+        ("stopped", 59.9, "stopped 59 s ago"),
+        ("failed", 2 * 3600 + 59, "failed 2 h ago"),
+        ("running", 3 * 86_400, "running for 3 days"),
+        ("paused", -5.0, "paused for 0 s"),
+    ],
+)
+def test_a_state_is_shown_with_its_time(state: str, seconds: float, words: str) -> None:
+    study = Overview(progress(state=state), NOW - 5 * 86_400, NOW - seconds)
+    console = Console(file=io.StringIO(), width=100, highlight=False, markup=False, emoji=False)
+    console.print(render_status(study, 100, NOW))
+    assert isinstance(console.file, io.StringIO)
+    assert f"created 5 days ago, {words}\n" in console.file.getvalue()

@@ -28,7 +28,7 @@ def _a_terminal_that_can_draw(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_takes_long_on_a_terminal_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", -1.0)
     text = written(Terminal())
     assert "replaying" in text
     assert "100%" in text
@@ -39,5 +39,5 @@ def test_what_is_soon_done_is_not_mentioned() -> None:
 
 
 def test_without_a_terminal_nothing_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "PATIENCE", -1.0)
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", -1.0)
     assert written(io.StringIO()) == ""

@@ -1,4 +1,4 @@
-"""Files that a reader never meets half of."""
+"""Atomic writes: a reader sees the old file or the new one, never a part."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import IO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[IO[bytes]]:
-    """Yields a file that takes the place of ``path`` when all of it is written, and is gone when that fails.
+    """Yields a file that replaces ``path`` once it is written, and is removed if that fails.
 
     Raises:
         OSError: the folder takes no files.
@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         try:
             yield file
             file.flush()
-            # A temporary file is its owner's alone; these are to be read by others, as far as the folder lets them.
+            # Only its owner can read a temporary file; the result is for everyone whom the folder lets in.
             os.fchmod(file.fileno(), 0o644)
             os.replace(file.name, path)
         except BaseException:

@@ -1,4 +1,4 @@
-"""What lies where in the data folder."""
+"""Where things lie in the data folder."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.common.settings import Settings
 
 
 def _url_of_running(folder: Path) -> str | None:
-    """Returns the URL of the server that was started last in ``folder``; ``None`` where there was none."""
+    """Returns the URL of the server that was last started in ``folder``; ``None`` for none."""
     try:
         lines = (folder / "server.conf").read_text().splitlines()
     except OSError:
@@ -41,12 +41,12 @@ _LONGEST = 80
 
 
 def folder_of(data_dir: Path, study: str) -> Path:
-    """Returns where a study's report goes by default."""
+    """Returns the default folder of a study's report."""
     return data_dir / "reports" / _safe(study)
 
 
 def _safe(study: str) -> str:
-    """Returns a name for a folder: the study's own where it is harmless, else what is left of it and a digest."""
+    """Returns a safe folder name: the study's name if it is safe, else its safe characters and a digest."""
     plain = re.sub(r"[^A-Za-z0-9._-]+", "_", study).lstrip(".-")[:_LONGEST]
     if plain and plain == study:
         return plain

@@ -1,4 +1,4 @@
-"""One run at a time in one data folder."""
+"""The lock of a data folder: one run at a time works in it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from pathlib import Path
 from orchestrator.common.errors import BadInput
 
 WAIT_SECONDS = 10.0
-"""How long the processes of a run that was killed may take to be gone."""
+"""Time that the processes of a killed run have to end."""
 
 
 @contextmanager
 def data_lock(folder: Path) -> Iterator[int]:
     """Holds the folder's lock; yields its descriptor.
 
-    Every process that a run starts inherits the descriptor. So the lock outlives a run that was killed for as long as
-    anything it started still lives, and nothing is ever doubled.
+    Every process that a run starts inherits the descriptor. So the lock outlives a killed run until its last process
+    has ended, and two sets of processes never work in the folder.
 
     Raises:
         BadInput: another run has the folder.
@@ -37,7 +37,7 @@ def data_lock(folder: Path) -> Iterator[int]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a run has the folder, or something that it started still lives."""
+    """Whether a run works in the folder, or a process that it started still lives."""
     try:
         fd = os.open(folder / "lock", os.O_RDWR)
     except OSError:

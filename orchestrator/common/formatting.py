@@ -21,7 +21,7 @@ def numbers(values: Iterable[float]) -> str:
 
 
 def aligned(value: float | None) -> str:
-    """Returns ``number`` with its trailing zeros, so that the figures of a column stand below each other."""
+    """Returns ``number`` with its trailing zeros, so that the numbers of a column align."""
     return NOTHING if value is None else f"{value:#.4g}".removesuffix(".")
 
 
@@ -31,7 +31,7 @@ def count(amount: int, noun: str) -> str:
 
 
 def listed(items: Iterable[object], most: int = 5) -> str:
-    """Returns ``a, b, c``, at most so many, and how many more there are."""
+    """Returns ``a, b, c and 2 more``: at most ``most`` items, and how many more there are."""
     texts = [str(item) for item in items]
     more = f" and {len(texts) - most} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
@@ -79,7 +79,7 @@ def silence(seconds: float, pace: float) -> str:
 
 
 def clock(seconds: float) -> str:
-    """Returns ``0:07``, ``12:40``, ``3:05:09``: what counts up or down."""
+    """Returns ``0:07``, ``12:40``, ``3:05:09``, for a clock that counts up or down."""
     minutes, rest = divmod(max(0, int(seconds)), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
@@ -91,7 +91,7 @@ def one_line(text: str) -> str:
 
 
 def cut(text: str, longest: int) -> str:
-    """Returns the text, or as much of it as there is room for."""
+    """Returns the text, cut to ``longest`` characters."""
     return text if len(text) <= longest else text[: longest - 1].rstrip() + "…"
 
 

@@ -1,4 +1,4 @@
-"""Values as JSON can hold them, and lists that may be long."""
+"""JSON of arbitrary values, and of long lists piece by piece."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 def json_list(items: Iterable[Any]) -> Iterator[str]:
-    """Yields the text of a JSON list piece by piece, an item on each line, so that none but one is held."""
+    """Yields the text of a JSON list, an item on each line; only one item is in memory."""
     before = "[\n"
     for item in items:
         yield before + json.dumps(item)

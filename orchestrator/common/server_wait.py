@@ -1,4 +1,4 @@
-"""What a process does at its start while a server does not do what it is asked."""
+"""Waiting at the start of a process until its servers answer."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from orchestrator.common.errors import NotReached
 from tasks.server_errors import Contact, Outages, unavailable
 
 AWAY_SECONDS = 0.5
-"""Between two tries."""
+"""Pause between two tries."""
 
 FIRST_TRIES = 3
-"""So often a server that could not be reached yet is tried, before that is taken for a wrong URL."""
+"""Tries of a server that was never reached, before its URL counts as wrong."""
 
 
 def await_servers(step: Callable[[], None], outages: Outages, pause: Callable[[float], bool]) -> bool:
-    """Does one step of a start, again and again while a server does not do it at the moment.
+    """Does one step of a start, and repeats it while a server is not available.
 
     Args:
         step: Asks something of a server.
-        outages: Takes what is not available.
-        pause: Waits so many seconds; returns whether the start is to be given up.
+        outages: Logs which server is not available.
+        pause: Waits so many seconds; returns whether to give up.
 
     Returns:
         Whether the step was done.
 
     Raises:
-        BadInput: as ``step`` does. That it cannot be reached is an outage only of a server that has answered before.
+        BadInput: as ``step`` does. A server that has never answered counts as wrongly named after ``FIRST_TRIES``.
     """
     tries, met = 0, False
     while True:

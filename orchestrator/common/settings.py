@@ -1,11 +1,12 @@
-"""Settings from the environment, the only place that reads it, and the data folder."""
+"""Settings from the environment, which is read here alone, and the data folder."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,7 +14,8 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.urls import Refused, check_folder, check_redis, check_storage, check_store
+from orchestrator.common.faults import Fault
+from orchestrator.common.urls import check_folder, check_redis, check_storage, check_store
 from tasks.metrics_endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
 from tasks.metrics_endpoint import PASSWORD as METRICS_PASSWORD
 from tasks.objective_allowlist import BadAllowlist, split_list
@@ -25,7 +27,7 @@ PREFIX = "ORCHESTRATOR_"
 
 def _check_objective_path(text: str) -> str:
     if "\0" in text:
-        raise Refused("contains a NUL character", f"give folders, separated by '{os.pathsep}'")
+        raise Fault("contains a NUL character", f"give folders, separated by '{os.pathsep}'")
     return os.pathsep.join(map(str, split_path(text)))
 
 
@@ -33,37 +35,37 @@ def _check_objectives(text: str) -> str:
     try:
         return ",".join(split_list(text))
     except BadAllowlist as error:
-        raise Refused(str(error), "write names of modules, separated by commas, or * for everything") from None
+        raise Fault(str(error), "write names of modules, separated by commas, or * for everything") from None
 
 
 class Settings(BaseSettings):
-    """What the environment says. Made by ``load_settings``; a bare ``Settings()`` is all defaults.
+    """The settings of a process. ``load_settings`` makes them; ``Settings()`` holds the defaults.
 
     Attributes:
-        storage_url: The database that is the truth; None for an SQLite file in ``data_dir``.
+        storage_url: The study database; None for an SQLite file in ``data_dir``.
         redis_url: Broker, stream and verdicts; None for an embedded server.
         checkpoint_url: Where checkpoints are kept, an absolute path or a URL; None for ``checkpoints`` in ``data_dir``.
         artifact_url: Where models and other files of trials are kept, likewise; None for ``artifacts`` in ``data_dir``.
         objective_path: Folders of the user's own code, absolute, separated as in ``PATH``.
-        objectives: What workers admit, separated by commas; empty for the default.
-        flower_auth: What Flower asks for, user:password; empty for what is made in ``data_dir``.
+        objectives: Modules whose objectives workers run, separated by commas; empty for the default.
+        flower_auth: Login of Flower, user:password; empty for one that is generated in ``data_dir``.
         flower_auth_file: The file that holds it instead.
-        dashboard_auth: What the dashboard asks for, likewise.
+        dashboard_auth: Login of the dashboard, likewise.
         dashboard_auth_file: The file that holds it instead.
         signing_key: Keys that sign and verify what crosses Redis, separated by commas; see ``keyring``.
         signing_key_file: A file with these keys instead.
         data_dir: Embedded state, checkpoints, models, logs.
-        heartbeat: Seconds between two signs of life.
-        lease: Seconds without one after which something counts as lost.
+        heartbeat: Seconds between two heartbeats.
+        lease: Seconds without a heartbeat after which an attempt counts as lost.
         loop_limit: Seconds without progress after which the control plane leaves its lease to end.
         log_format: How ``serve`` and workers write their logs.
-        metrics_port: Where they show metrics to Prometheus; 0 for nowhere.
-        metrics_address: The address of it.
-        metrics_password: What whoever asks for them has to know; empty for nothing.
+        metrics_port: Port of the metrics for Prometheus; 0 for none.
+        metrics_address: Address of that port.
+        metrics_password: Password of the metrics; empty for none.
         metrics_password_file: The file that holds it instead.
-        notify_urls: Where the endpoints are that specs name, as ``name=url`` pairs.
+        notify_urls: URLs of the endpoints that specs name, as ``name=url`` pairs.
         notify_urls_file: The file that holds them instead.
-        notify_key: What notes are signed with; empty for nothing.
+        notify_key: Key that signs notifications; empty for none.
         notify_key_file: The file that holds it instead.
         notify_commands: Whether the commands of specs are run.
     """
@@ -103,10 +105,10 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _check_lease(self) -> Settings:
         if self.lease <= self.heartbeat:
-            raise Refused(
+            raise Fault(
                 f"the lease of {self.lease:g} s is not longer than the heartbeat of {self.heartbeat:g} s",
                 f"set {PREFIX}LEASE to three heartbeats, or shorten {PREFIX}HEARTBEAT",
-                "lease",
+                ("lease",),
             )
         return self
 
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
         try:
             read_keys(self.signing_key, self.signing_key_file)
         except BadSetting as error:
-            raise Refused(error.problem, error.remedy, error.variable.removeprefix(PREFIX).lower()) from None
+            raise Fault(error.problem, error.remedy, (error.variable.removeprefix(PREFIX).lower(),)) from None
         return self
 
     def keyring(self) -> Keyring:
@@ -123,18 +125,16 @@ class Settings(BaseSettings):
         return Keyring(read_keys(self.signing_key, self.signing_key_file))
 
     def metrics(self, port: int | None = None) -> Endpoint | None:
-        """Returns where metrics are shown, ``None`` for nowhere; ``port`` is what the command line says.
+        """Returns the endpoint of the metrics, ``None`` for none; ``port`` is that of the command line.
 
         Raises:
-            BadInput: others could ask without a password, or the password cannot be read.
+            BadInput: other machines could read them without a password, or the password cannot be read.
         """
         if not (chosen := self.metrics_port if port is None else port):
             return None
-        try:
+        with bad_settings_are_bad_input():
             password = read_secret(METRICS_PASSWORD, self.metrics_password, self.metrics_password_file)
             return Endpoint(chosen, self.metrics_address, password)
-        except BadSetting as error:
-            raise BadInput(error.variable, error.problem, error.remedy) from None
 
     @classmethod
     def settings_customise_sources(
@@ -170,8 +170,17 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         raise _bad_input(error) from None
 
 
+@contextmanager
+def bad_settings_are_bad_input() -> Iterator[None]:
+    """Raises ``BadInput`` instead of ``BadSetting``, which the code that workers share raises."""
+    try:
+        yield
+    except BadSetting as error:
+        raise BadInput(error.variable, error.problem, error.remedy) from None
+
+
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """Returns an environment for a worker: without what only the control plane has to know."""
+    """Returns the environment of a worker: without the secrets of the control plane."""
     secret = (f"{PREFIX}STORAGE_URL", f"{PREFIX}NOTIFY_")
     return {name: value for name, value in environ.items() if not name.startswith(secret)}
 
@@ -193,9 +202,9 @@ def _bad_input(error: ValidationError) -> BadInput:
     first = error.errors(include_url=False)[0]
     context: dict[str, Any] = first.get("ctx", {})
     fault = context.get("error")
-    field = str(first["loc"][0]) if first["loc"] else getattr(fault, "field", "")
+    field = str((*first["loc"], *getattr(fault, "key", ()))[0])
     variable = PREFIX + field.upper()
-    if isinstance(fault, Refused):
+    if isinstance(fault, Fault):
         return BadInput(variable, fault.problem, fault.remedy)
     return BadInput(variable, f"is {str(first['input'])[:60]!r}", _remedy(field, first["type"], context))
 

@@ -1,4 +1,4 @@
-"""The signals that end a program; where one does so by an exception, the one place where such an exception is lost."""
+"""The signals that end a program, and the exceptions that they raise, which a finalizer must not swallow."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import sys
 from types import FrameType
 
 AGAIN_SECONDS = 0.05
-"""When an exception is raised again that came to nothing."""
+"""Delay before a swallowed exception is raised again."""
 
 
 def ending_signals() -> tuple[signal.Signals, ...]:
-    """Returns the signals that tell a program to end in order; not SIGHUP where it is ignored, as with nohup."""
+    """Returns the signals that ask a program to end; not SIGHUP where it is ignored, as under nohup."""
     hangs_up = signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN
     return (signal.SIGINT, signal.SIGTERM, *((signal.SIGHUP,) if hangs_up else ()))
 
 
 def insist_on_ending() -> None:
-    """Has a ``SystemExit`` or ``KeyboardInterrupt`` that was swallowed by a finalizer raised again, soon after.
+    """Makes the interpreter raise a ``SystemExit`` or ``KeyboardInterrupt`` again that a finalizer has swallowed.
 
-    Libraries whose loop cannot be told to end are left by an exception out of a signal's handler. It is raised wherever
-    the main thread happens to be; in ``__del__`` or the callback of a weak reference the interpreter drops it, and the
-    program would go on for ever. Call it in the main thread. It takes SIGALRM.
+    A library whose loop has no stop method is left by an exception from a signal handler. It is raised wherever the
+    main thread happens to be; in ``__del__`` or the callback of a weak reference the interpreter drops it, and the
+    program would go on for ever. Call this in the main thread. It uses SIGALRM.
     """
     others = sys.unraisablehook
     dropped: list[BaseException] = []
@@ -29,7 +29,7 @@ def insist_on_ending() -> None:
     def on_unraisable(unraisable: sys.UnraisableHookArgs) -> None:
         value = unraisable.exc_value
         if isinstance(value, SystemExit | KeyboardInterrupt):
-            # Made anew: the one that was dropped would keep alive what is being finalized.
+            # A new one: the dropped exception would keep the object alive that is being finalized.
             dropped[:] = [type(value)(*value.args)]
             signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
         else:

@@ -1,10 +1,12 @@
-"""URLs of servers and stores: which are right, what is wrong with others, how to show one without its password."""
+"""URLs of servers and stores: their checks, which raise a ``Fault``, and how to show one without its password."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
 from urllib.parse import parse_qs
+
+from orchestrator.common.faults import Fault
 
 _STORAGE_REMEDY = (
     "write a database URL such as postgresql://user:password@host/name or sqlite:////absolute/path/study.db"
@@ -19,18 +21,8 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _SECRET = re.compile(r"(?i)([\w.-]*(?:pass|pwd|secret|token)[\w.-]*\s*(?:=|%3d)\s*)('[^']*'|[^&\s]*)")
 
 
-class Refused(ValueError):
-    """A validator's complaint, with the field where it is not the validated one."""
-
-    def __init__(self, problem: str, remedy: str, field: str = "") -> None:
-        super().__init__(problem)
-        self.problem = problem
-        self.remedy = remedy
-        self.field = field
-
-
 def redact(url: str) -> str:
-    """Returns the URL with its password masked, also where it is malformed: rather too much than too little.
+    """Returns the URL with its password masked. Of a malformed URL it masks rather too much than too little.
 
     A password with an unescaped '@', '/', '?' or '#' is masked up to the last '@' of the text. A Redis URL
     with a user and no password is masked as well: some clients take that user for the password.
@@ -53,7 +45,7 @@ def redact(url: str) -> str:
 
 
 def _without_odd_port(rest: str) -> str:
-    """Without any '@', what stands where a port should may be a password whose host was forgotten."""
+    """Masks what stands in the place of a port: without any '@' it may be a password whose host was forgotten."""
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     before = len(authority) - len(authority.rpartition("]")[2])
     colon = rest.find(":", before, len(authority))
@@ -69,28 +61,28 @@ def _shown(url: str) -> str:
 
 def _split(url: str, remedy: str) -> tuple[str, str]:
     """Returns the scheme in lower case and what follows ``://``."""
-    # A file may lie in a folder whose name has blanks; no host, and no part of another URL, has any.
+    # The path of an SQLite file may contain blanks; no other URL does.
     strict = url.replace(" ", "") if url.lower().startswith("sqlite") else url
     if any(character.isspace() or not character.isprintable() for character in strict):
-        raise Refused(f"{_shown(url)} contains blanks or control characters", remedy)
+        raise Fault(f"{_shown(url)} contains blanks or control characters", remedy)
     scheme, mark, rest = url.partition("://")
     if not mark:
-        raise Refused(f"{_shown(url)} is not a URL", remedy)
+        raise Fault(f"{_shown(url)} is not a URL", remedy)
     return scheme.lower(), rest
 
 
 def check_storage(url: str) -> str:
     scheme, rest = _split(url, _STORAGE_REMEDY)
     if scheme in ("journal", "file") or scheme.startswith("journal+"):
-        raise Refused(f"{_shown(url)} is a file, not a database", _STORAGE_REMEDY)
+        raise Fault(f"{_shown(url)} is a file, not a database", _STORAGE_REMEDY)
     if scheme.partition("+")[0] in ("mysql", "mariadb", "oracle", "mssql"):
-        raise Refused(f"{scheme} is not supported", _STORAGE_REMEDY)
+        raise Fault(f"{scheme} is not supported", _STORAGE_REMEDY)
     if scheme == "postgres":
-        raise Refused("the scheme 'postgres' is not known", "write postgresql://…")
+        raise Fault("the scheme 'postgres' is not known", "write postgresql://…")
     if scheme.startswith("postgresql+") and scheme not in _STORAGE_SCHEMES:
-        raise Refused("no other driver than psycopg is supported", "write postgresql://… or postgresql+psycopg://…")
+        raise Fault("no other driver than psycopg is supported", "write postgresql://… or postgresql+psycopg://…")
     if scheme not in _STORAGE_SCHEMES:
-        raise Refused(f"{_shown(url)} is no database URL", _STORAGE_REMEDY)
+        raise Fault(f"{_shown(url)} is no database URL", _STORAGE_REMEDY)
     if scheme.startswith("sqlite"):
         _check_sqlite(url, rest)
     else:
@@ -101,12 +93,12 @@ def check_storage(url: str) -> str:
 def _check_sqlite(url: str, rest: str) -> None:
     path = rest.partition("?")[0]
     if path in ("", "/", "/:memory:") or "mode=memory" in rest:
-        raise Refused(
+        raise Fault(
             f"{_shown(url)} is a database in memory, which no other process sees",
             "write sqlite:////absolute/path/study.db",
         )
     if not path.startswith("/"):
-        raise Refused(
+        raise Fault(
             f"{_shown(url)} names a host, which sqlite does not have",
             "a path comes after three slashes: sqlite:///study.db",
         )
@@ -117,80 +109,80 @@ def _check_postgresql(url: str, rest: str) -> None:
     place = place.rpartition("@")[2]
     host, _, database = place.partition("/")
     if not database and "dbname=" not in rest:
-        raise Refused(f"{_shown(url)} names no database", "write postgresql://user:password@host/name")
+        raise Fault(f"{_shown(url)} names no database", "write postgresql://user:password@host/name")
     _check_port(url, host, _STORAGE_REMEDY)
 
 
 def check_redis(url: str) -> str:
     scheme, rest = _split(url, _REDIS_REMEDY)
     if scheme not in ("redis", "rediss", "unix"):
-        raise Refused(f"{_shown(url)} is not a Redis URL", _REDIS_REMEDY)
+        raise Fault(f"{_shown(url)} is not a Redis URL", _REDIS_REMEDY)
     place = rest.partition("?")[0].rpartition("@")[2]
     host, _, path = place.partition("/")
     _check_tls(scheme, rest)
     if scheme == "unix":
         if not path:
-            raise Refused(f"{_shown(url)} names no socket", "write unix:///path/to/socket")
+            raise Fault(f"{_shown(url)} names no socket", "write unix:///path/to/socket")
         return url
     if not host:
-        raise Refused(f"{_shown(url)} names no host", _REDIS_REMEDY)
+        raise Fault(f"{_shown(url)} names no host", _REDIS_REMEDY)
     if path and not (path.isascii() and path.isdigit()):
         # redis-py would quietly take database 0.
-        raise Refused(f"{_shown(url)} names no database number", "the part after the host is a number: /0")
+        raise Fault(f"{_shown(url)} names no database number", "the part after the host is a number: /0")
     _check_port(url, host, _REDIS_REMEDY)
     return url
 
 
 def _check_tls(scheme: str, rest: str) -> None:
-    """What is misspelt, or stands where nothing is encrypted, must not be left out in silence."""
+    """Raises for a TLS option that is misspelt or without effect, which redis-py would ignore."""
     for name, values in parse_qs(rest.rpartition("@")[2].partition("?")[2], keep_blank_values=True).items():
         if not name.startswith("ssl"):
             continue
         if scheme != "rediss":
-            raise Refused(f"{name} stands in a URL without TLS", "write rediss://…")
+            raise Fault(f"{name} stands in a URL without TLS", "write rediss://…")
         value = values[-1]
         if name in _TLS_FILES:
             if not Path(value).is_file():
-                raise Refused(f"{name} names no file: {_shown(value)}", "give the path of a PEM file")
+                raise Fault(f"{name} names no file: {_shown(value)}", "give the path of a PEM file")
         elif name not in _TLS_WORDS:
-            raise Refused(f"there is no {_shown(name)}", _TLS_REMEDY)
+            raise Fault(f"there is no {_shown(name)}", _TLS_REMEDY)
         elif value not in _TLS_WORDS[name]:
-            raise Refused(f"{name} is {_shown(value)}", f"it is {' or '.join(_TLS_WORDS[name])}")
+            raise Fault(f"{name} is {_shown(value)}", f"it is {' or '.join(_TLS_WORDS[name])}")
 
 
 def check_store(url: str) -> str:
-    """Returns an absolute path, or a URL of a store that fsspec knows."""
+    """Returns the store as an absolute path, or as a URL that fsspec knows."""
     found = _SCHEME.match(url)
     if not found:
         if "://" in url or re.match(r"[A-Za-z][A-Za-z0-9+.-]+:", url):
-            raise Refused(f"{_shown(url)} is neither a path nor a URL", _STORE_REMEDY)
+            raise Fault(f"{_shown(url)} is neither a path nor a URL", _STORE_REMEDY)
         return str(check_folder(Path(url)).absolute())
     scheme, rest = _split(url, _STORE_REMEDY)
     if scheme in ("file", "local"):
         if not rest.startswith("/"):
-            raise Refused(f"{_shown(url)} names a host", "a path comes after three slashes: file:///path")
+            raise Fault(f"{_shown(url)} names a host", "a path comes after three slashes: file:///path")
         return rest
     # Imported where it is needed: most settings name no store.
     import fsspec
 
     if scheme not in fsspec.available_protocols():
-        raise Refused(f"{_shown(url)} is no store that fsspec knows", _STORE_REMEDY)
+        raise Fault(f"{_shown(url)} is no store that fsspec knows", _STORE_REMEDY)
     if not rest.strip("/") and scheme != "memory":
-        raise Refused(f"{_shown(url)} names no place", _STORE_REMEDY)
+        raise Fault(f"{_shown(url)} names no place", _STORE_REMEDY)
     return scheme + "://" + rest
 
 
 def _check_port(url: str, host: str, remedy: str) -> None:
-    """An IPv6 host stands in brackets, so a colon behind them, or the only one, begins the port."""
+    """Raises for an invalid port. It follows the only colon, or the one behind the brackets of an IPv6 host."""
     _, colon, port = host.rpartition("]")[2].partition(":")
     if colon and not (port.isascii() and port.isdigit() and len(port) <= 5 and 0 < int(port) < 65_536):
-        raise Refused(f"{_shown(url)} has no valid port", remedy)
+        raise Fault(f"{_shown(url)} has no valid port", remedy)
 
 
 def check_folder(path: Path) -> Path:
     if "\0" in str(path):
-        raise Refused("contains a NUL character", "give the path of a folder")
+        raise Fault("contains a NUL character", "give the path of a folder")
     try:
         return path.expanduser()
     except RuntimeError:
-        raise Refused(f"is {str(path)!r}, and there is no home folder", "give an absolute path") from None
+        raise Fault(f"is {str(path)!r}, and there is no home folder", "give an absolute path") from None

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.faults import Fault
 from orchestrator.common.field_types import check_name
-from orchestrator.common.settings import Settings
+from orchestrator.common.settings import Settings, bad_settings_are_bad_input
 from orchestrator.spec import Spec
 from orchestrator.spec.notify import NotifyTable, check_webhook
-from tasks.metrics_endpoint import BadSetting, read_secret
+from tasks.metrics_endpoint import read_secret
 
 URLS = "ORCHESTRATOR_NOTIFY_URLS"
 KEY = "ORCHESTRATOR_NOTIFY_KEY"
@@ -66,12 +66,11 @@ def policy_of(settings: Settings, commands_of: str = "") -> Policy:
     Raises:
         BadInput: a file cannot be read, or what is there is wrong.
     """
-    try:
+    with bad_settings_are_bad_input():
         urls = read_secret(URLS, settings.notify_urls, settings.notify_urls_file)
         key = read_secret(KEY, settings.notify_key, settings.notify_key_file)
+    try:
         return Policy(_read_urls(urls), key, settings.notify_commands, commands_of)
-    except BadSetting as error:
-        raise BadInput(error.variable, error.problem, error.remedy) from None
     except Fault as fault:
         raise BadInput(URLS, fault.problem, fault.remedy) from None
 

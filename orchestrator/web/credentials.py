@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.settings import ensure_data_dir
-from tasks.metrics_endpoint import BadSetting, is_loopback, read_secret
+from orchestrator.common.settings import bad_settings_are_bad_input, ensure_data_dir
+from tasks.metrics_endpoint import is_loopback, read_secret
 
 USER = "admin"
 GENERATED = "web-password"
@@ -83,10 +83,8 @@ def configured(variable: str, value: str, file: str) -> Login | None:
     Raises:
         BadInput: both are given, the file cannot be read, or what is given is no user and password.
     """
-    try:
+    with bad_settings_are_bad_input():
         text = read_secret(variable, value, file)
-    except BadSetting as error:
-        raise BadInput(error.variable, error.problem, error.remedy) from None
     if not text:
         return None
     return _parse(text, f"{variable}_FILE" if file else variable, file or variable)

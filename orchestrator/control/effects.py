@@ -11,8 +11,8 @@ from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.liveness import HeartbeatTracker
 from orchestrator.control.ports import Phase, PhaseHook, Ports
 from orchestrator.control.study_boundary import is_of_the_study
-from orchestrator.engine.outputs import Answer, Batch, Revoke, Send
-from tasks.contract import Confirmation
+from orchestrator.engine.outputs import Batch, Revoke, Send
+from tasks.contract import Confirmation, Reply
 from tasks.server_errors import is_wrong_type, unavailable
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ class Effects:
         self.strangers: dict[str, Confirmation] = {}
         self.acknowledge: dict[bytes, str] = {}
         self._revokes: list[Revoke] = []
-        self._answers: list[tuple[str, Answer]] = []
+        self._replies: list[tuple[str, Reply]] = []
         self._sends: list[Send] = []
         self._holds_sends = False
         self._results: list[tuple[str, str]] = []
@@ -61,7 +61,7 @@ class Effects:
         """Takes what came of a study's batch, once it is committed."""
         self.confirmations |= batch.confirmations
         self._revokes += batch.revokes
-        self._answers += ((study, answer) for answer in batch.answers)
+        self._replies += ((study, reply) for reply in batch.replies)
         self._sends += (self._studies.addressed(study, send) for send in batch.sends)
         for location in batch.discards:
             self._ports.checkpoints.delete(location)
@@ -136,13 +136,13 @@ class Effects:
             self._ports.broker.revoke(self._revokes[0].token)
             self._revokes.pop(0)
             self._phase(Phase.REVOKED)
-        if self._answers:
+        if self._replies:
             self._for_each(
-                self._answers,
+                self._replies,
                 lambda item: item[0],
-                lambda items: self._ports.events.reply([answer.reply for _, answer in items]),
+                lambda items: self._ports.events.reply([reply for _, reply in items]),
             )
-            self._answers = []
+            self._replies = []
             self._phase(Phase.REPLIED)
         blocked = []
         while self._sends and not self._holds_sends:

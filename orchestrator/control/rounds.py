@@ -84,6 +84,8 @@ class Rounds:
         batches = self._studies.take()
         answers, self.answers = self.answers, {}
         written = self._committer.commit(batches, answers)
+        if written.seconds is not None:
+            self._hooks.phase(Phase.COMMITTED)
         for name, error in written.refused.items():
             del batches[name]
             self._foreign.give_up(name, error)
@@ -94,8 +96,6 @@ class Rounds:
                 if batch.changes.notes:
                     notify = self._studies[name].spec.notify
                     self._ports.notifier.owe([Owed(name, note, notify) for note in batch.changes.notes])
-        if written.seconds is not None:
-            self._hooks.phase(Phase.COMMITTED)
         self._studies.write_suspensions()
         self._effects.answer_commands((command.key, text) for command, text in written.answers.items())
         self._act(batches, at)

@@ -1,31 +1,38 @@
-"""What is to be told to whom the spec names: that a search has ended, that a trial is better than all before."""
+"""Notifications to the targets that the spec names: a search has ended, or a trial is better than all before."""
 
 from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 from orchestrator.engine.regression_check import flag
 from orchestrator.engine.state import Study
-from orchestrator.model.changeset import Changes, NoteRow
+from orchestrator.model.changeset import NoteRow, TrialEnd
 from orchestrator.model.progress_events import Best
 from orchestrator.model.study_states import ENDED
 from orchestrator.spec.notify import Event
 
 
-def notes(study: Study, changes: Changes) -> list[NoteRow]:
-    """Returns what is to be told of a batch. It ends with the batch: of several bests in it the last one counts."""
+def notes(study: Study, ends: Mapping[int, TrialEnd], state: tuple[str, str, float] | None) -> list[NoteRow]:
+    """Returns what is to be told of a batch, of several bests in it the last one.
+
+    Args:
+        study: The study, as it is behind the batch.
+        ends: The trials that have ended in it.
+        state: The study's new state, its reason and time in seconds since the epoch; ``None`` where it is as before.
+    """
     notify = study.spec.notify
     made = []
-    if changes.ends and notify.posts and "best" in notify.on:
+    if ends and notify.posts and "best" in notify.on:
         best, _ = study.trials.best()
-        if best is not None and best.number in changes.ends:
-            made.append(_note(study, f"best:{best.number}", "best", "post", changes.ends[best.number].at))
-    if changes.study_state is not None and changes.study_state[0] in ENDED:
-        state, _, at = changes.study_state
-        event: Event = "failed" if state == "failed" else "finished"
+        if best is not None and best.number in ends:
+            made.append(_note(study, f"best:{best.number}", "best", "post", ends[best.number].at))
+    if state is not None and state[0] in ENDED:
+        at = state[2]
+        event: Event = "failed" if state[0] == "failed" else "finished"
         if notify.posts and event in notify.on:
             made.append(_note(study, f"ended:{at!r}", event, "post", at))
         if notify.command:

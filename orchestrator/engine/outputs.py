@@ -28,13 +28,6 @@ class Revoke:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """Answer a ``suggest`` that waits."""
-
-    reply: Reply
-
-
-@dataclass(frozen=True, slots=True)
 class Sweep:
     """Delete whatever these attempts have put into the artifact store, except what is ``kept``.
 
@@ -74,13 +67,14 @@ class Figures:
 class Batch:
     """Everything that came of some events: rows to commit first, then what to do and to tell.
 
+    ``replies`` go to runners that wait for a parameter, or for the study that they want to read.
     ``discards`` are locations of checkpoints that may be deleted, ``artifact_discards`` ids of artifacts.
     """
 
     changes: Changes
     sends: list[Send] = field(default_factory=list)
     revokes: list[Revoke] = field(default_factory=list)
-    answers: list[Answer] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
     discards: list[str] = field(default_factory=list)
     artifact_discards: list[str] = field(default_factory=list)
     sweep: Sweep | None = None

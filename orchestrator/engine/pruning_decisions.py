@@ -18,7 +18,7 @@ from orchestrator.pruning.hyperband import HyperbandRule
 from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.sampling.pruner_host import RULE, build_rule
 from orchestrator.sampling.pruner_host import SHADOW as SHADOW_RULE
-from orchestrator.sampling.remote_pruner import WRITES, Answer, Remote, RemoteRule, observe
+from orchestrator.sampling.remote_pruner import WRITES, Answer, Remote, RemoteRule
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.trial_sampler import derive
 from orchestrator.spec import Spec
@@ -101,12 +101,12 @@ class Rules:
             RuleFailed: a pruner of Optuna's raised.
         """
         if self._shadow is not None and number not in self._shadowed:
-            self._take_shadow(number, observe(self._shadow, number, step, value), at)
+            self._take_shadow(number, _observe(self._shadow, number, step, value), at)
         decision = None
         if number not in self._audited and self._waits_for_shadow():
             self._undecided = step, value
         elif number not in self._audited:
-            decision = observe(self._rule, number, step, value)
+            decision = _observe(self._rule, number, step, value)
         return self._take_decision(number, decision, at)
 
     def take_answer(self, answer: Answer, at: float) -> tuple[int, Decision | None]:
@@ -234,6 +234,14 @@ class Rules:
         self.stage(promotion.trial, "promote", promotion.decision, at)
         self._stage_attributes(promotion.trial)
         return promotion.trial
+
+
+def _observe(rule: Fold, number: int, step: int, value: float) -> Decision | None:
+    """Tells a rule of a report; returns its decision, ``None`` where it is judged in another process."""
+    if isinstance(rule, RemoteRule):
+        rule.ask(number, step, value)
+        return None
+    return rule.observe(number, step, value)
 
 
 def _build(spec: Spec, table: PrunerTable, target: str, study: optuna.Study | None, remote: Remote | None) -> Fold:

@@ -11,17 +11,18 @@ from optuna.trial import FrozenTrial
 from orchestrator.engine.artifacts import Artifacts
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.checkpoints import Checkpoints
-from orchestrator.engine.outputs import Answer, Figures, Revoke, Send
+from orchestrator.engine.outputs import Figures, Revoke, Send, Sweep
 from orchestrator.engine.regression_check import flag, is_compared
 from orchestrator.engine.study_view import told
 from orchestrator.engine.trials import Trials
 from orchestrator.model.attribute_keys import FLAGGED, SILENT
 from orchestrator.model.changeset import AttemptRow, CheckpointRow, DecisionRow
-from orchestrator.model.lifecycle import WAITING, AttemptEvent, AttemptState
+from orchestrator.model.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState
+from orchestrator.model.progress_events import Progress, SlotLine
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.spec import Spec
-from tasks.contract import Failed, Job
+from tasks.contract import Failed, Job, Reply
 
 FIRST_TRIALS = 3
 """When so many trials have ended and all of them failed alike, the objective is broken, not the trial."""
@@ -83,7 +84,7 @@ class Study:
         self.artifacts = Artifacts(self.storage)
         self.sends: list[Send] = []
         self.revokes: list[Revoke] = []
-        self.answers: list[Answer] = []
+        self.replies: list[Reply] = []
         for row in self.attempts.in_state(AttemptState.PAUSED):
             if self.trials.is_open(row.trial):
                 self.trials.pause(row.trial)
@@ -250,6 +251,48 @@ class Study:
     def runs(self, row: AttemptRow) -> bool:
         """Whether what this attempt says of its trial counts."""
         return row.state == AttemptState.RUNNING and self.trials.is_open(row.trial)
+
+    def sweep(self) -> Sweep:
+        """Returns what may be deleted of the artifacts without having been recorded."""
+        ended = frozenset(row.token for row in self.attempts if row.state not in LIVE)
+        return Sweep(ended, self.artifacts.ids())
+
+    def progress(self) -> Progress:
+        """Returns where the study stands; costs as much as there are live attempts."""
+        running = self.attempts.in_state(AttemptState.RUNNING)
+        best, front = self.trials.best()
+        return Progress(
+            study=self.name,
+            state=self.state,
+            reason=self.reason,
+            budget=self.budget,
+            complete=self.trials.ended["COMPLETE"],
+            pruned=self.trials.ended["PRUNED"],
+            failed=self.trials.ended["FAIL"],
+            running=len(running),
+            waiting=self.attempts.count(*WAITING),
+            paused=len(self.trials.paused),
+            epochs=self.trials.epochs,
+            max_steps=self.spec.max_steps,
+            epochs_saved=self.trials.epochs_saved,
+            best=best,
+            front=front,
+            slots=tuple(
+                SlotLine(
+                    slot=row.slot,
+                    device=row.device,
+                    trial=row.trial,
+                    attempt=row.number,
+                    epochs=self.trials.lengths.of(row.trial),
+                    step=next(reversed(values), None),
+                    value=values[next(reversed(values))] if values else None,
+                    silent=None if (silence := self.silence(row.trial)) is None else self.storage.now - silence.since,
+                    pace=None if silence is None else silence.pace,
+                )
+                for row in running
+                if (values := self.storage.get_trial(row.trial).intermediate_values) is not None
+            ),
+        )
 
 
 def _began(row: AttemptRow, trial: FrozenTrial) -> float | None:

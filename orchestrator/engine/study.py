@@ -2,21 +2,53 @@
 
 from __future__ import annotations
 
+import math
 from typing import assert_never
 
 from orchestrator.engine import inputs, notifications, user_commands
-from orchestrator.engine.events import decide, fold
+from orchestrator.engine.annotations import annotate_study
 from orchestrator.engine.inputs import Input
-from orchestrator.engine.outputs import Batch, Revoke, Sweep
+from orchestrator.engine.outputs import Batch, Revoke
 from orchestrator.engine.scheduling import advance
 from orchestrator.engine.state import Snapshot, Study
+from orchestrator.engine.study_view import view
 from orchestrator.model.attribute_keys import SILENT
-from orchestrator.model.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState
-from orchestrator.model.progress_events import Progress, SlotLine
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import AttemptEvent, AttemptState
 from orchestrator.model.study_states import ENDED
+from orchestrator.pruning import Decision
 from orchestrator.sampling.remote_pruner import Answer, Question
+from orchestrator.sampling.trial_sampler import SamplerFailed
 from orchestrator.spec import Spec
-from tasks.contract import Failed
+from tasks.codec import is_checkpoint_of
+from tasks.contract import (
+    Artifact,
+    Attribute,
+    Checkpoint,
+    EnqueueTrial,
+    Epoch,
+    Event,
+    Failed,
+    FailureCause,
+    Finished,
+    Heartbeat,
+    Imported,
+    Lost,
+    Paused,
+    ReadStudy,
+    Released,
+    Reply,
+    Revoked,
+    Started,
+    Stopped,
+    StudyAttribute,
+    StudyStop,
+    Suggest,
+    Unreadable,
+)
+
+_ENDS_THE_STUDY = ("import", "checkpoint")
+"""Failures that every other trial would share."""
 
 
 class StudyEngine(Study):
@@ -63,7 +95,7 @@ class StudyEngine(Study):
         """Returns whether anything may follow from the input."""
         match input:
             case inputs.EventReceived():
-                return fold(self, input.event, at)
+                return self._fold(input.event, at)
             case inputs.PrunerAnswered():
                 self._take_answer(input.answer, at)
             case inputs.AttemptLost():
@@ -102,7 +134,7 @@ class StudyEngine(Study):
         number, decision = self.trials.take_answer(answer, at)
         row = self.attempts.live(number)
         if row is not None and decision is not None:
-            decide(self, row, decision, at)
+            self._decide(row, decision, at)
 
     def _lose(self, token: str, cause: str, at: float) -> bool:
         row = self.attempts[token]
@@ -120,6 +152,194 @@ class StudyEngine(Study):
         if row.state == AttemptState.SENT and self.state in ("running", "ending") and not staged:
             self.send(row, at)
 
+    # -- events of attempts
+
+    def _fold(self, event: Event, at: float) -> bool:
+        """Folds one event of an attempt of the study; returns whether anything may follow from it.
+
+        Events count in the order of their numbers, each once, and of the runner that is bound to the attempt; all
+        others are counted as dropped.
+        """
+        row = self.attempts[event.token]
+        self.attempts.touched.add(row.token)
+        body = event.body
+        if isinstance(body, Revoked):
+            self._revoked(row, body, at)
+        elif isinstance(body, Heartbeat):
+            return False
+        elif isinstance(body, Started) and event.seq == 1 and self.attempts.bind(row, event.runner, body, at):
+            row.acknowledged = 1
+            if row.number == 1 and self.runs(row):
+                self.storage.start_trial(row.trial)
+        elif event.runner != row.runner:
+            self.counts["stale"] += 1
+            # While nobody is bound, what this one says comes again behind its start.
+            if isinstance(body, Artifact) and row.runner:
+                self.artifacts.refuse(row, body.ref)
+        elif event.seq <= row.acknowledged:
+            self.counts["duplicate"] += 1
+            if isinstance(body, Suggest) and not body.used:
+                self._suggest(row, event.seq, body)
+            elif isinstance(body, ReadStudy):
+                self._look(row, event.seq)
+        elif row.state not in (AttemptState.RUNNING, AttemptState.STOPPING):
+            # What a superseded runner still has to say is taken off its hands and dropped.
+            row.acknowledged = event.seq
+            if isinstance(body, Checkpoint) and is_checkpoint_of(row.token, body.ref.location):
+                self.checkpoints.refuse(row.trial, body.ref)
+            elif isinstance(body, Artifact):
+                self.artifacts.refuse(row, body.ref)
+            self.counts["stale"] += 1
+        elif event.seq > row.acknowledged + 1:
+            self.counts["gap"] += 1
+            return False
+        else:
+            row.acknowledged = event.seq
+            self._accept(row, event, at)
+        return True
+
+    def _accept(self, row: AttemptRow, event: Event, at: float) -> None:
+        body = event.body
+        match body:
+            case Epoch():
+                self._epoch(row, body, at)
+            case Suggest():
+                self._suggest(row, event.seq, body)
+            case ReadStudy():
+                self._look(row, event.seq)
+            case Imported():
+                if self._runs_or_counts_late(row):
+                    self.trials.note_source(row.trial, body.digest)
+            case Artifact():
+                # Also of a trial that has ended: what it had to show when it was stopped is still to come then.
+                if not self.artifacts.add(row, body.ref, at):
+                    self.counts["unreadable"] += 1
+            case Attribute():
+                if self._runs_or_counts_late(row) and not self.trials.annotate(row.trial, body):
+                    self.counts["unreadable"] += 1
+            case StudyAttribute():
+                if self._runs_or_counts_late(row) and not annotate_study(self.storage, body):
+                    self.counts["unreadable"] += 1
+            case EnqueueTrial():
+                if self._runs_or_counts_late(row) and not self.trials.enqueue_within(body):
+                    self.counts["unreadable"] += 1
+            case Checkpoint():
+                self._checkpoint(row, body, at)
+            case Finished():
+                self._finished(row, body, at)
+            case Failed():
+                self._failed(row, body, at)
+            case Paused():
+                self._paused(row, at)
+            case Stopped():
+                self.attempts.record_stop(row, body)
+                self._left(row, "obeyed", at)
+            case Released():
+                self._left(row, "released", at)
+            case StudyStop():
+                self._stop_study(at)
+            case Unreadable():
+                self.counts["unreadable"] += 1
+            case Started() | Heartbeat() | Revoked() | Lost():
+                self.counts["unexpected"] += 1
+            case _:
+                assert_never(body)
+
+    def _epoch(self, row: AttemptRow, body: Epoch, at: float) -> None:
+        if self._runs_or_counts_late(row):
+            decision = self.trials.report(row.trial, body.step, body.value, at)
+            if decision is not None:
+                self._decide(row, decision, at)
+
+    def _decide(self, row: AttemptRow, decision: Decision, at: float) -> None:
+        """Does what a rule decided about the trial of a live attempt."""
+        if decision.prune:
+            self.trials.prune(row.trial, decision, at)
+            self.stop_attempt(row, "pruned", decision.step, at)
+
+    def _suggest(self, row: AttemptRow, seq: int, body: Suggest) -> None:
+        if not self._runs_or_counts_late(row):
+            return
+        try:
+            value = self.trials.sampler.suggest(row.trial, body.name, body.distribution)
+            reply = Reply(runner=row.runner, seq=seq, name=body.name, value=value)
+        except SamplerFailed as error:
+            reply = Reply(runner=row.runner, seq=seq, name=body.name, error=str(error))
+        if not body.used:
+            self.replies.append(reply)
+
+    def _look(self, row: AttemptRow, seq: int) -> None:
+        """Shows the study as it is at this place in the order of events."""
+        if self._runs_or_counts_late(row):
+            self.replies.append(view(self.storage, row.runner, seq))
+
+    def _checkpoint(self, row: AttemptRow, body: Checkpoint, at: float) -> None:
+        if not is_checkpoint_of(row.token, body.ref.location):
+            self.counts["foreign"] += 1
+        elif self._runs_or_counts_late(row):
+            self.checkpoints.add(row.trial, body.ref, at)
+        elif not self.trials.is_open(row.trial):
+            self.checkpoints.refuse(row.trial, body.ref)
+
+    def _stop_study(self, at: float) -> None:
+        """What runs may end; a study that has ended already stays as it did."""
+        if self.state in ENDED:
+            self.counts["late"] += 1
+            return
+        self.stop_starting_trials("the objective stopped the study", at)
+
+    def _finished(self, row: AttemptRow, body: Finished, at: float) -> None:
+        self.end_attempt(row, "finished", at)
+        if not self.trials.is_open(row.trial):
+            # Pruned at an earlier step while this was on its way; what was decided first stays.
+            self.counts["late"] += 1
+        elif body.pruned:
+            self.trials.end_pruned(row.trial, "pruned by the objective itself", at)
+        elif len(body.values) != len(self.spec.objectives) or any(map(math.isnan, body.values)):
+            message = f"{list(body.values)} is not a number for each of {len(self.spec.objectives)} objectives"
+            cause: FailureCause = "nan" if any(map(math.isnan, body.values)) else "value"
+            self.retry_attempt(row, at, Failed(cause=cause, error="ValueError", message=message))
+        else:
+            self.trials.complete(row.trial, list(body.values), at)
+
+    def _failed(self, row: AttemptRow, body: Failed, at: float) -> None:
+        self.end_attempt(row, f"{body.cause}: {body.error}", at)
+        if not self.trials.is_open(row.trial):
+            return
+        self.retry_attempt(row, at, body)
+        if body.cause in _ENDS_THE_STUDY:
+            self.end("failed", body.message, at)
+
+    def _paused(self, row: AttemptRow, at: float) -> None:
+        """The attempt's slice is over. Its trial is promoted later, or stays where it is."""
+        if self.runs(row) and self.trials.slice(row.trial) is not None:
+            self.attempts.move(row, AttemptEvent.PAUSE, at)
+            self.trials.pause(row.trial)
+        else:
+            self._left(row, "obeyed", at)
+
+    def _left(self, row: AttemptRow, cause: str, at: float) -> None:
+        """A runner has left without having finished: by verdict, or because its worker shuts down."""
+        self.end_attempt(row, cause, at)
+        self.retry_attempt(row, at)
+
+    def _revoked(self, row: AttemptRow, body: Revoked, at: float) -> None:
+        if row.verdict or not self.trials.is_open(row.trial) or self.attempts.live(row.trial) is not row:
+            return
+        # Of one that trains, only the worker that has it can tell whether it is to be stopped, too.
+        if row.state == AttemptState.PAUSED or (row.state == AttemptState.RUNNING and not body.running):
+            return
+        self.stop_attempt(row, "revoked", None, at)
+        if not body.running:
+            self.end_attempt(row, "revoked before it started", at)
+        message = "stopped by a person: its task was revoked"
+        self.trials.fail(row.trial, Failed(cause="revoked", error="Revoked", message=message), at)
+
+    def _runs_or_counts_late(self, row: AttemptRow) -> bool:
+        runs = self.runs(row)
+        self.counts["late"] += not runs
+        return runs
+
     # -- outputs
 
     def take_question(self) -> Question | None:
@@ -135,14 +355,14 @@ class StudyEngine(Study):
         self.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
         changes = self.storage.take_changes()
         changes.set_attempts(touched)
-        changes.add_notes(notifications.notes(self, changes))
+        changes.add_notes(notifications.notes(self, changes.ends, changes.study_state))
         # A control plane that held the study before may have died before it had deleted everything.
         sweep, self._swept = None if self._swept else self.sweep(), True
         batch = Batch(
             changes,
             self.sends,
             self.revokes,
-            self.answers,
+            self.replies,
             self.checkpoints.take_discarded(),
             self.artifacts.take_discarded(),
             sweep,
@@ -150,47 +370,5 @@ class StudyEngine(Study):
             self.trials.take_notices(),
             self.take_figures(),
         )
-        self.sends, self.revokes, self.answers = [], [], []
+        self.sends, self.revokes, self.replies = [], [], []
         return batch
-
-    def sweep(self) -> Sweep:
-        """Returns what may be deleted of the artifacts without having been recorded."""
-        ended = frozenset(row.token for row in self.attempts if row.state not in LIVE)
-        return Sweep(ended, self.artifacts.ids())
-
-    def progress(self) -> Progress:
-        """Returns where the study stands; costs as much as there are live attempts."""
-        running = self.attempts.in_state(AttemptState.RUNNING)
-        best, front = self.trials.best()
-        return Progress(
-            study=self.name,
-            state=self.state,
-            reason=self.reason,
-            budget=self.budget,
-            complete=self.trials.ended["COMPLETE"],
-            pruned=self.trials.ended["PRUNED"],
-            failed=self.trials.ended["FAIL"],
-            running=len(running),
-            waiting=self.attempts.count(*WAITING),
-            paused=len(self.trials.paused),
-            epochs=self.trials.epochs,
-            max_steps=self.spec.max_steps,
-            epochs_saved=self.trials.epochs_saved,
-            best=best,
-            front=front,
-            slots=tuple(
-                SlotLine(
-                    slot=row.slot,
-                    device=row.device,
-                    trial=row.trial,
-                    attempt=row.number,
-                    epochs=self.trials.lengths.of(row.trial),
-                    step=next(reversed(values), None),
-                    value=values[next(reversed(values))] if values else None,
-                    silent=None if (silence := self.silence(row.trial)) is None else self.storage.now - silence.since,
-                    pace=None if silence is None else silence.pace,
-                )
-                for row in running
-                if (values := self.storage.get_trial(row.trial).intermediate_values) is not None
-            ),
-        )

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from orchestrator.pruning.base import Decision, Fold, Outcome, Rule
+from orchestrator.pruning.base import Decision, Fold, Outcome
 from orchestrator.sampling.staged_storage import StagedStorage
 
 WRITES = ("set_trial_user_attr", "set_trial_system_attr", "set_study_user_attr", "set_study_system_attr")
@@ -222,11 +222,3 @@ class ReplicatedStorage(StagedStorage):
     def start_trial(self, trial_id: int) -> None:
         super().start_trial(trial_id)
         self._add("start_trial", trial_id)
-
-
-def observe(rule: Rule, trial: int, step: int, value: float) -> Decision | None:
-    """Tells a rule of a report; returns its decision, ``None`` where it is judged elsewhere."""
-    if isinstance(rule, RemoteRule):
-        rule.ask(trial, step, value)
-        return None
-    return rule.observe(trial, step, value)

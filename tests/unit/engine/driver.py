@@ -157,10 +157,10 @@ class World:
         self.batches.append(batch)
         self.confirmations |= batch.confirmations
         self.revoked += [revoke.token for revoke in batch.revokes]
-        for answer in batch.answers:
-            known = self.replies.get(answer.reply.runner)
-            if known is None or known.seq <= answer.reply.seq:
-                self.replies[answer.reply.runner] = answer.reply
+        for reply in batch.replies:
+            known = self.replies.get(reply.runner)
+            if known is None or known.seq <= reply.seq:
+                self.replies[reply.runner] = reply
         for send in batch.sends:
             self.sent.append(send.job)
             self.queue.insert(0 if send.priority == SOONEST else len(self.queue), send.job)

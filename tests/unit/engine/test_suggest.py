@@ -49,9 +49,9 @@ def test_the_value_is_committed_with_the_batch_that_answers() -> None:
     batch = world.batches[-1]
     ((number, name, value, distribution),) = batch.changes.params
     assert (number, name, distribution) == (0, "x", body.distribution)
-    (answer,) = batch.answers
-    assert (answer.reply.runner, answer.reply.seq, answer.reply.name) == (run.runner, 2, "x")
-    assert (answer.reply.value, answer.reply.error) == (value, "")
+    (reply,) = batch.replies
+    assert (reply.runner, reply.seq, reply.name) == (run.runner, 2, "x")
+    assert (reply.value, reply.error) == (value, "")
 
 
 @pytest.mark.parametrize("rebuild", [False, True])
@@ -84,7 +84,7 @@ def test_a_parameter_every_complete_trial_has_is_sampled_ahead_and_nobody_waits(
     used = [event.body.used for event in world.events if isinstance(event.body, Suggest)]
     assert used == [False, False, True, True]
     assert world.ledger.trials[3].params["x"][0] == world.sent[3].ahead["x"].value
-    assert sum(len(batch.answers) for batch in world.batches) == 2
+    assert sum(len(batch.replies) for batch in world.batches) == 2
 
 
 def test_what_was_sampled_ahead_and_not_used_is_not_the_trials_own() -> None:
@@ -173,7 +173,7 @@ def test_a_used_one_is_not_answered() -> None:
     world = World(make_spec(trials=3, space=None), silent).run()
     last = next(event for event in reversed(world.events) if isinstance(event.body, Suggest))
     world.deliver(last)
-    assert world.batches[-1].answers == []
+    assert world.batches[-1].replies == []
 
 
 def test_slots_that_ask_at_the_same_time_get_their_own_answers() -> None:
@@ -195,7 +195,7 @@ def test_a_reply_is_for_one_question() -> None:
     run, body = asked(world)
     stranger = msgspec.structs.replace(run.said[-1], runner="stranger", seq=1, body=body)
     world.deliver(stranger)
-    assert world.batches[-1].answers == []
+    assert world.batches[-1].replies == []
     world.leave(run, Failed(cause="exception", error="E", message=""))
     world.deliver(run.event(Finished(values=(1.0,))))
     assert world.counts == {"FAIL": 1}

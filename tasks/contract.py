@@ -223,6 +223,7 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
 
     values: tuple[float, ...] = ()
     pruned: bool = False
+    measured: dict[str, float] = {}
 
 
 FailureCause = Literal[
@@ -245,6 +246,7 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     message: str
     traceback: str = ""
     exit_code: int | None = None
+    measured: dict[str, float] = {}
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag="stopped"):
@@ -257,10 +259,13 @@ class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag="stopped"):
     latency: float | None = None
     signal_latency: float | None = None
     killed: bool = False
+    measured: dict[str, float] = {}
 
 
 class Released(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
-    """The worker is shutting down and hands the trial back; this is nobody's failure."""
+    """The worker is shutting down and hands the trial back, which is not a failure of the trial."""
+
+    measured: dict[str, float] = {}
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, tag="checkpoint"):
@@ -273,6 +278,7 @@ class Paused(msgspec.Struct, frozen=True, kw_only=True, tag="paused"):
     """The job's slice has been trained. ``step`` is that of the last report; the trial may go on later, elsewhere."""
 
     step: int
+    measured: dict[str, float] = {}
 
 
 class StudyStop(msgspec.Struct, frozen=True, kw_only=True, tag="study_stop"):
@@ -339,6 +345,9 @@ Body = (
     | Unreadable
 )
 Outcome = Finished | Failed | Stopped | Paused | Released
+"""The end of an attempt. ``measured`` holds measurements of the worker by name, such as peak memory; a control plane
+leaves out those that it does not know."""
+
 TERMINAL = (Finished, Failed, Stopped, Paused, Released)
 
 

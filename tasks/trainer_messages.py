@@ -112,9 +112,11 @@ class ModelSaved(msgspec.Struct, frozen=True, kw_only=True, tag="saved_model"):
 
 
 class TrialLeft(msgspec.Struct, frozen=True, kw_only=True, tag="left"):
-    """Trainer to keeper: the training code of ``token`` has been left because of a ``Stop``."""
+    """Trainer to keeper: the training code of ``token`` has been left because of a ``Stop``; ``measured`` is as in the
+    events that end an attempt."""
 
     token: str
+    measured: dict[str, float] = {}
 
 
 ToTrainer = TrainJob | Stop | Shutdown | SuggestReply | StudyReply

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import Any
 
-from orchestrator.model.attribute_keys import FIXED, SOURCE
+from orchestrator.model.attribute_keys import FIXED, MEASURED, SOURCE
+from orchestrator.model.measurements import highest
 from orchestrator.model.progress_events import OtherSource
 from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.constraints import PREFIX
@@ -62,6 +64,13 @@ def _read(body: Attribute | StudyAttribute) -> Any:
     value = json.loads(body.value)
     check_extent(body.kind, body.key, json.dumps(value))
     return value
+
+
+def note_measured(storage: StagedStorage, number: int, measured: Mapping[str, float]) -> None:
+    """Keeps what a worker measured of a trial; the highest value of its attempts counts."""
+    before = storage.get_trial(number).system_attrs.get(MEASURED, {})
+    if (found := highest(before, measured)) != before:
+        storage.set_record(number, MEASURED, found)
 
 
 def failure_attribute(failure: Failed) -> dict[str, Any]:

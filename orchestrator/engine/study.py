@@ -6,7 +6,7 @@ import math
 from typing import assert_never
 
 from orchestrator.engine import inputs, notifications, user_commands
-from orchestrator.engine.annotations import annotate_study
+from orchestrator.engine.annotations import annotate_study, note_measured
 from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch, Revoke
 from orchestrator.engine.scheduling import advance
@@ -22,6 +22,7 @@ from orchestrator.sampling.trial_sampler import SamplerFailed
 from orchestrator.spec import Spec
 from tasks.codec import is_checkpoint_of
 from tasks.contract import (
+    TERMINAL,
     Artifact,
     Attribute,
     Checkpoint,
@@ -200,6 +201,8 @@ class StudyEngine(Study):
 
     def _accept(self, row: AttemptRow, event: Event, at: float) -> None:
         body = event.body
+        if isinstance(body, TERMINAL) and body.measured:
+            note_measured(self.storage, row.trial, body.measured)
         match body:
             case Epoch():
                 self._epoch(row, body, at)

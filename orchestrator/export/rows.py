@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
 from orchestrator.engine.ends import describe_end
+from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import ListedTrial
 from orchestrator.queries.trial_queries import Listing
 
@@ -86,6 +87,11 @@ def epoch_rows(listing: Listing) -> Rows:
 
 _Fixed = tuple[str, Kind, Callable[[ListedTrial], Any]]
 
+
+def _measured(name: str) -> Callable[[ListedTrial], int | None]:
+    return lambda trial: trial.measured.get(name)
+
+
 _BEFORE: Final[tuple[_Fixed, ...]] = (
     ("number", "integer", lambda trial: trial.head.number),
     ("state", "text", lambda trial: trial.head.state),
@@ -102,6 +108,7 @@ _AFTER: Final[tuple[_Fixed, ...]] = (
     ("host", "text", lambda trial: trial.last.host or None if trial.last else None),
     ("slot", "text", lambda trial: trial.last.slot or None if trial.last else None),
     ("device", "text", lambda trial: trial.last.device or None if trial.last else None),
+    *((each.name, "integer", _measured(each.name)) for each in MEASUREMENTS),
     ("cause", "text", lambda trial: describe_end(trial.user_attrs) or None),
     ("feasible", "boolean", lambda trial: trial.head.feasible),
 )

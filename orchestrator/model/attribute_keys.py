@@ -24,6 +24,10 @@ WITHIN = "orchestrator:within"
 """System attributes of a trial: where Optuna keeps an enqueued one's parameters, that it is beside the budget, and that
 an objective has enqueued it, so that it waits until the budget has room for it."""
 
+MEASURED = "orchestrator:measured"
+"""System attribute of a trial: what its workers measured, the highest value of its attempts by name; see
+``measurements.Measurement``. It may change after the trial has ended, when its last attempt does."""
+
 SUSPENDED = "orchestrator:suspended"
 """System attribute of a study: why nothing is done for it, and since when; see ``suspension.Suspension``."""
 

@@ -75,6 +75,7 @@ class TrialFacts:
     first_source: tuple[int, str] | None = None
     retry_of: int | None = None
     retries: Sequence[int] = ()
+    measured: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def trained(self) -> int:
@@ -124,6 +125,7 @@ class ListedTrial:
         last_step, last_value: The highest step that was reported, and its value.
         last: The latest attempt.
         redone: Epochs that were trained again after a loss.
+        measured: What its workers measured, by name; see ``measurements``.
     """
 
     head: TrialHead
@@ -133,6 +135,7 @@ class ListedTrial:
     last_value: float | None
     last: AttemptRow | None
     redone: int
+    measured: Mapping[str, int]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,9 @@ import sqlalchemy
 from sqlalchemy import Connection, Table, func, select
 
 from orchestrator.common.errors import BadInput, did_you_mean
-from orchestrator.model.attribute_keys import FAILURE, RETRY_OF, SOURCE
+from orchestrator.model.attribute_keys import FAILURE, MEASURED, RETRY_OF, SOURCE
 from orchestrator.model.changeset import AttemptRow, DecisionRow
+from orchestrator.model.measurements import read_measured
 from orchestrator.model.planned_run import Known, Slot
 from orchestrator.model.progress_events import TrialEnded
 from orchestrator.model.records import RecordedTrial, Recording, StudyFacts, TrialFacts
@@ -141,6 +142,9 @@ class History:
         failure = self._connection.scalar(
             select(USER_ATTRS.c.value_json).where(USER_ATTRS.c.trial_id == found.trial_id, USER_ATTRS.c.key == FAILURE)
         )
+        measured = select(SYSTEM_ATTRS.c.value_json).where(
+            SYSTEM_ATTRS.c.trial_id == found.trial_id, SYSTEM_ATTRS.c.key == MEASURED
+        )
         sources = self._attribute(study_id, SOURCE)
         retries = self._attribute(study_id, RETRY_OF)
         redone = select(func.count(own_tables.redone.c.step.distinct())).where(
@@ -161,6 +165,7 @@ class History:
             first_source=next(((first, str(digest)) for first, digest in sources.items()), None),
             retry_of=retries.get(number),
             retries=[each for each, old in retries.items() if old == number],
+            measured=read_measured(self._connection.scalar(measured)),
         )
 
     def listing(self, name: str) -> Listing:

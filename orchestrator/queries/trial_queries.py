@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, and_, func, select
 
+from orchestrator.model.attribute_keys import MEASURED
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import LIVE
+from orchestrator.model.measurements import read_measured
 from orchestrator.model.records import ListedTrial, TrialHead
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_best, read_constraints, read_front
 from orchestrator.storage.optuna_decoding import decoder, final_value
-from orchestrator.storage.optuna_tables import PARAMS, STEPS, TRIALS, USER_ATTRS, VALUES, from_stored
+from orchestrator.storage.optuna_tables import PARAMS, STEPS, SYSTEM_ATTRS, TRIALS, USER_ATTRS, VALUES, from_stored
 from tasks.constraints import is_feasible
 
 if TYPE_CHECKING:
@@ -146,6 +148,7 @@ class Listing:
         for row in self._of(USER_ATTRS, ids, USER_ATTRS.c.trial_user_attribute_id):
             attributes[row.trial_id][row.key] = json.loads(row.value_json)
         reported = self._last_reports(ids)
+        measured = self._measured(ids)
         last, redone = self._ours_of(numbers)
         for head in heads:
             step, value = reported.get(head.id, (None, None))
@@ -157,10 +160,16 @@ class Listing:
                 last_value=value,
                 last=last.get(head.number),
                 redone=redone.get(head.number, 0),
+                measured=measured.get(head.id, {}),
             )
 
     def _of(self, table: Table, ids: Sequence[int], order: Any) -> Any:
         return self._connection.execute(select(table).where(table.c.trial_id.in_(ids)).order_by(order))
+
+    def _measured(self, ids: Sequence[int]) -> dict[int, dict[str, int]]:
+        attrs = SYSTEM_ATTRS.c
+        query = select(attrs.trial_id, attrs.value_json).where(attrs.trial_id.in_(ids), attrs.key == MEASURED)
+        return {row.trial_id: read_measured(row.value_json) for row in self._connection.execute(query)}
 
     def _last_reports(self, ids: Sequence[int]) -> dict[int, tuple[int, float]]:
         last = (

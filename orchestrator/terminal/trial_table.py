@@ -12,6 +12,7 @@ from orchestrator.common.formatting import NOTHING, aligned, count, cut, duratio
 from orchestrator.common.json_text import plain
 from orchestrator.engine.ends import describe_end, note
 from orchestrator.model.attribute_keys import RETRY_OF
+from orchestrator.model.measurements import MEASUREMENTS, Measurement
 from orchestrator.model.records import ListedTrial
 from orchestrator.queries.trial_selection import standing
 from orchestrator.terminal.live_frame import STYLES, short_names
@@ -54,6 +55,11 @@ def render(
         column("time", lambda each: _time(each, now), 1, right=True),
         column("tries", lambda each: str(each.head.attempts), 2 if several else 5, right=True),
         column("slot", lambda each: short.get(each.last.slot, NOTHING) if each.last else NOTHING, 5),
+        *(
+            column(each.title, _measured(each), 6, right=True)
+            for each in MEASUREMENTS
+            if any(each.name in trial.measured for trial in trials)
+        ),
         column("note", _note, 3, least=_SHORTEST_NOTE),
     ]
     names = dict.fromkeys(name for trial in trials for name in trial.params)
@@ -104,6 +110,7 @@ def to_json(trial: ListedTrial, best: Collection[int], now: datetime) -> dict[st
             "ended": None if head.ended is None else head.ended.timestamp(),
             "seconds": head.lasted(now),
             "attempts": head.attempts,
+            **{each.name: trial.measured.get(each.name) for each in MEASUREMENTS},
             "host": last.host if last else "",
             "slot": last.slot if last else "",
             "device": last.device if last else "",
@@ -132,6 +139,14 @@ def _value_of(index: int, objectives: int) -> Callable[[ListedTrial], Cell]:
             return aligned(trial.head.values[index]), ""
         # A report is a value of the only objective; of several objectives it says nothing.
         return (aligned(trial.last_value), "dim") if objectives == 1 else (NOTHING, "dim")
+
+    return cell
+
+
+def _measured(measurement: Measurement) -> Callable[[ListedTrial], str]:
+    def cell(trial: ListedTrial) -> str:
+        value = trial.measured.get(measurement.name)
+        return NOTHING if value is None else measurement.show(value)
 
     return cell
 

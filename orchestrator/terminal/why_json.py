@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from orchestrator.model.changeset import AttemptRow, DecisionRow
+from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import TrialFacts
 from orchestrator.terminal.why_text import Story, explain
 
@@ -30,6 +31,7 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
         "failure": dict(trial.failure) or None,
         "attempts": [_attempt(row) for row in trial.attempts],
         "epochs_trained_again": trial.redone,
+        **{each.name: trial.measured.get(each.name) for each in MEASUREMENTS},
         "retry_of": trial.retry_of,
         "retries": list(trial.retries),
         "latency_ms": None if stopped is None or stopped.latency is None else round(stopped.latency * 1000, 2),

@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator.common.formatting import NOTHING, count, duration, number, numbers, one_line
 from orchestrator.model.changeset import AttemptRow, DecisionAction, DecisionRow
+from orchestrator.model.measurements import sentence
 from orchestrator.model.records import TrialFacts
 from orchestrator.pruning import Direction
 from orchestrator.terminal.log_view import traceback_lines
@@ -58,6 +59,7 @@ class Story:
         yield self._source()
         yield self._retries()
         yield from self._attempts()
+        yield sentence(self._trial.measured)
 
     def first(self, action: DecisionAction) -> DecisionRow | None:
         """Returns the first decision that did this."""

@@ -104,6 +104,7 @@ class JobRun:
         # By this a control plane knows whether the trainer's process id means anything to it.
         self.runner = with_namespace(uuid.uuid4().hex)
         self.outcome: Outcome | None = None
+        self.measured: dict[str, float] = {}
         self.killed = False
         self.announced = False
         self.rung: float | None = None
@@ -251,7 +252,9 @@ class JobRun:
                 self._publisher.publish(self.runner, frame)
             case Finished() | Failed() | Paused():
                 self.outcome = frame
+                self.measured = frame.measured
             case TrialLeft():
+                self.measured = frame.measured
                 self.outcome = self._stop_outcome(killed=False)
 
     def hand_over(self) -> None:

@@ -40,5 +40,6 @@ def listed(of: TrialHead, slot: str = "w@host/0", **changes: Any) -> ListedTrial
         "last_value": 0.5,
         "last": last,
         "redone": 0,
+        "measured": {},
     }
     return ListedTrial(**table | changes)

@@ -226,6 +226,10 @@ class Finished(msgspec.Struct, frozen=True, kw_only=True, tag="finished"):
     measured: dict[str, float] = {}
 
 
+PEAK_MEMORY: Final = "peak_memory_bytes"
+PEAK_GPU_MEMORY: Final = "peak_gpu_memory_bytes"
+"""Measurements of an attempt: the most that its processes held at once, and that PyTorch held on its GPUs."""
+
 FailureCause = Literal[
     "exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint", "revoked"
 ]

@@ -12,6 +12,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from rich import filesize
+
+from tasks.contract import PEAK_GPU_MEMORY, PEAK_MEMORY
+
 
 @dataclass(frozen=True)
 class Measurement:
@@ -27,10 +31,13 @@ class Measurement:
     name: str
     title: str
     phrase: str
-    show: Callable[[float], str]
+    show: Callable[[int], str]
 
 
-MEASUREMENTS: Final[tuple[Measurement, ...]] = ()
+MEASUREMENTS: Final = (
+    Measurement(PEAK_MEMORY, "memory", "its processes held {} of memory at the peak", filesize.decimal),
+    Measurement(PEAK_GPU_MEMORY, "gpu memory", "PyTorch held {} on the GPU at the peak", filesize.decimal),
+)
 
 
 def highest(before: Mapping[str, int], measured: Mapping[str, float]) -> dict[str, int]:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from types import FrameType
 
+import msgspec
 import redis
 
 from tasks import log_lines
@@ -27,6 +28,7 @@ from tasks.keeper.checkpoint_stores import open_store
 from tasks.keeper.handback import HandbackPolicy
 from tasks.keeper.job_run import JobRun
 from tasks.keeper.monitor_events import MonitorEvents, Send
+from tasks.keeper.peak_memory import PeakMemory
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slot import OUTCOMES, Counter, Runner, Slot, SlotTable, Wakeup
@@ -97,6 +99,7 @@ class Keeper:
         self._hurried = False
         self._closing = False
         self._trainers = TrainerSupervisor(slot, self._counts, on_preload)
+        self._memory = PeakMemory()
         self._excuses = HandbackPolicy(slot, slots, lambda: self._handing_back, self._wakeup.wait)
 
     def take_signals(self, *, ignore: Collection[signal.Signals] = ()) -> None:
@@ -114,6 +117,7 @@ class Keeper:
         """Begins to send signs of life."""
         self._publisher.start()
         self._herald.start()
+        self._memory.start()
         self._trainers.watch_preload()
 
     def close(self) -> None:
@@ -177,7 +181,8 @@ class Keeper:
             if not course.announced:
                 with contextlib.suppress(Exception):
                     self._announce(course)
-        return self._excuses.judge(course.job, outcome)
+        outcome = self._excuses.judge(course.job, outcome)
+        return msgspec.structs.replace(outcome, measured=course.measured | self._memory.end())
 
     def _publish(self, course: JobRun, outcome: Outcome) -> None:
         """Publishes a runner's last word, behind its files."""
@@ -235,8 +240,12 @@ class Keeper:
             checkpoints=checkpoints,
             artifacts=str(artifacts),
         )
-        self._trainers.hand_out(run)
+        self._hand_out(run)
         return self._follow(course, run)
+
+    def _hand_out(self, run: TrainJob) -> None:
+        self._trainers.hand_out(run)
+        self._memory.begin(self._trainers.current.pid)
 
     def _announce(self, course: JobRun) -> None:
         given = course.job.checkpoints
@@ -279,7 +288,7 @@ class Keeper:
             self._trainers.replace(frame.why, idle=True)
             course.hand_over()
             if course.outcome is None:
-                self._trainers.hand_out(run)
+                self._hand_out(run)
         else:
             if isinstance(frame, Epoch):
                 self._counts[Counter.EPOCHS] += 1

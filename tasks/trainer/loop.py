@@ -11,6 +11,8 @@ import signal
 import threading
 from pathlib import Path
 
+import msgspec
+
 from tasks.codec import decode_to_trainer
 from tasks.contract import Failed, Imported
 from tasks.framed_socket import FramedSocket, SocketClosed
@@ -134,7 +136,9 @@ class Trainer:
         talk.end()
         self._talk = None
         stdio_redirect.restore()
-        self._send(TrialLeft(token=job.token) if outcome is None else outcome)
+        measured = health.peak_gpu_memory()
+        left = TrialLeft(token=job.token) if outcome is None else outcome
+        self._send(msgspec.structs.replace(left, measured=measured) if measured else left)
         del trial
         # What the objective has imported as it went: the nearer to the import, the surer is what was imported.
         self._sources.watch()

@@ -15,6 +15,7 @@ from rich.text import Text
 from orchestrator.model.records import ListedTrial
 from orchestrator.terminal.table_layout import Column, lay_out
 from orchestrator.terminal.trial_table import remarks, render, to_json
+from tasks.contract import PEAK_GPU_MEMORY, PEAK_MEMORY
 from tests.unit.terminal.listed import NOW, head, listed
 
 PRUNED = {"pruned_by": {"rule": "median", "step": 5, "value": 0.1, "threshold": 0.4, "peers": 3}}
@@ -131,3 +132,14 @@ def test_columns_of_the_same_name_are_two() -> None:
     lines, left_out = lay_out(columns, 12)
     assert [line.plain for line in lines] == ["value  value", "1      2"]
     assert left_out == []
+
+
+def test_measurements_have_a_column_where_a_trial_was_measured() -> None:
+    trials = [listed(TRIALS[0].head, measured={PEAK_MEMORY: 1_500_000_000}), TRIALS[1]]
+    lines = table(trials)
+    at = lines[0].index("memory")
+    assert [line[at - 2 : at + 6].strip() for line in lines] == ["memory", "1.5 GB", "–"]
+    assert "gpu memory" not in lines[0]
+    assert "memory" not in table()[0]
+    found = to_json(trials[0], [], NOW)
+    assert (found[PEAK_MEMORY], found[PEAK_GPU_MEMORY]) == (1_500_000_000, None)

@@ -10,6 +10,7 @@ from stories import ASHA, FAILURE, attempt, facts, row
 
 from orchestrator.terminal.why_json import to_json
 from orchestrator.terminal.why_text import explain
+from tasks.contract import PEAK_GPU_MEMORY, PEAK_MEMORY
 
 PRINTED = "'orchestrator logs search 9' shows what it printed,"
 
@@ -117,3 +118,11 @@ def test_failed_without_a_fault_of_its_own(cause: str, study: str, expected: str
     failure = {"cause": cause, "error": "Revoked", "message": "m"} if cause else {}
     text = explain(facts("FAIL", failure=failure, study=study, reason=""))
     assert text == f"trial 9 {expected}"
+
+
+def test_its_peak_memory() -> None:
+    found = facts("COMPLETE", values=(0.85,), measured={PEAK_MEMORY: 1_500_000_000, PEAK_GPU_MEMORY: 20_000_000_000})
+    assert explain(found).splitlines()[-1] == (
+        "  its processes held 1.5 GB of memory at the peak, PyTorch held 20.0 GB on the GPU at the peak"
+    )
+    assert (to_json(found)[PEAK_MEMORY], to_json(facts())[PEAK_MEMORY]) == (1_500_000_000, None)

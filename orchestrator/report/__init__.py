@@ -1,1 +1,1 @@
-"""The report of a study: one HTML page and its plots as PNG. Facts are read once; everything after that is pure."""
+"""The report of a study: one HTML page and its plots as PNG. ``load`` reads the facts; all the rest is pure."""

@@ -1,4 +1,4 @@
-"""Which plots a report has, in their order."""
+"""The plots of a report, in their order."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from collections.abc import Callable, Iterator
 from orchestrator.report import (
     contour_plots,
     curve_plots,
-    failure_plots,
     history_plots,
+    outcome_plots,
     parameter_plots,
-    savings_plots,
     slot_timeline,
 )
 from orchestrator.report.facts import Facts
 from orchestrator.report.plot import Plot
 
 COUNT = 13
-"""How many plots there are at most."""
+"""Largest number of plots."""
 
 
 def draw(facts: Facts, advance: Callable[[int], None]) -> list[Plot]:
-    """Draws everything; tells ``advance`` of each plot."""
+    """Draws all plots; calls ``advance`` with 1 after each."""
     made = []
     for plot in _all(facts):
         made.append(plot)
@@ -40,8 +39,8 @@ def _all(facts: Facts) -> Iterator[Plot]:
     yield parameter_plots.parallel(facts)
     yield contour_plots.contour(facts, weights)
     yield slot_timeline.timeline(facts)
-    yield savings_plots.saved(facts)
-    yield savings_plots.latency(facts)
+    yield outcome_plots.saved(facts)
+    yield outcome_plots.latency(facts)
     if facts.summary.rungs:
-        yield savings_plots.rungs(facts)
-    yield failure_plots.causes(facts)
+        yield outcome_plots.rungs(facts)
+    yield outcome_plots.causes(facts)

@@ -1,7 +1,7 @@
-"""The parameters of trials as plots and evaluators can take them, whatever Optuna has stored of them.
+"""The parameters of trials in a form that Optuna's plots and evaluators accept.
 
-A person may enqueue a value outside of the range that is searched; an objective may offer lists as choices, or another
-range or kind of parameter from trial to trial. Optuna's plots and evaluators raise for some of it.
+A user may enqueue a value outside of the searched range; an objective may offer lists as choices, or another range or
+kind of parameter from trial to trial. Optuna's plots and evaluators raise for some of that.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Column:
     Args:
         name: The parameter.
         trials: Those that do not have it are left out.
-        label: Makes a text harmless and short for a plot.
+        label: Makes a text safe and short for a plot.
 
     Attributes:
         kind: One distribution that holds every value, as ``shown`` returns it.
@@ -75,7 +75,7 @@ def _is_number(value: Any) -> bool:
 
 
 def _distinct(items: Iterable[Any]) -> list[Any]:
-    """Returns each once, in order; a hash is no use, since a choice may be a list."""
+    """Returns each item once, in order; items need not be hashable, since a choice may be a list."""
     found: list[Any] = []
     for item in items:
         if _place(found, item) == len(found):
@@ -84,7 +84,7 @@ def _distinct(items: Iterable[Any]) -> list[Any]:
 
 
 def _place(items: Sequence[Any], item: Any) -> int:
-    """Returns where an item stands; the length where it does not. ``True`` is not 1, and a NaN is a NaN."""
+    """Returns the index of an item, or the length if it is missing. ``True`` is not 1, and a NaN equals a NaN."""
     for index, each in enumerate(items):
         if each is item or (type(each) is type(item) and (each == item or (_is_nan(each) and _is_nan(item)))):
             return index

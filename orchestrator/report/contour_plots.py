@@ -1,4 +1,4 @@
-"""The value over two parameters at once."""
+"""The contour plot: the value over two parameters."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _FEWEST_TICKS, _MOST_TICKS = 3, 8
 
 
 def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
-    """The value over the two parameters that matter most."""
+    """Draws the value over the two most important parameters."""
     title, names = "Contour of the two most important parameters", names_of(facts)
     if absent := absent_of(facts, names, 2):
         return Plot("contour", title, absent=absent)
@@ -60,7 +60,7 @@ def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
 
 
 class _Axis:
-    """One of the two parameters: where its values lie, in logarithms where it is searched so.
+    """One of the two parameters: the coordinates of its values, in logarithms where it is searched so.
 
     Args:
         name: The parameter.
@@ -93,7 +93,7 @@ class _Axis:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Returns round numbers whose logarithms lie between these; some that are not, where there are too few."""
+    """Returns round numbers whose base-10 logarithms lie between these; other numbers where those are too few."""
     decades = range(math.floor(low), math.ceil(high) + 1)
     for digits in ((1,), (1, 2, 5), tuple(range(1, 10))):
         found = [digit * 10.0**power for power in decades for digit in digits]

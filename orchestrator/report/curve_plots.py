@@ -1,4 +1,4 @@
-"""What the trials reported, epoch by epoch, cut where they were cut."""
+"""The learning curves: what the trials reported at each epoch, and where they were pruned."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _STATES = (
 
 
 def curves(facts: Facts) -> Plot:
-    """Lines of some trials; of many trials the spread of all of them behind."""
+    """Draws a line for each trial; of many trials only some, over the spread of all of them."""
     title = "Learning curves"
     reported = [trial for trial in facts.trials if trial.intermediate_values]
     if not reported:
@@ -85,7 +85,7 @@ def _points(trial: FrozenTrial) -> list[tuple[int, float | None]]:
 
 
 def _line(drawn: list[FrozenTrial], state: TrialState, name: str, colour: str, dash: str) -> go.Scatter:
-    """All curves of a state are one trace with gaps in between: hundreds of traces would make the page slow."""
+    """Returns all curves of a state as one trace with gaps: hundreds of traces would make the page slow."""
     x: list[int | None] = []
     y: list[float | None] = []
     numbers: list[int | None] = []

@@ -1,4 +1,4 @@
-"""What a report is made of, as values, and what the plots ask of them again and again."""
+"""The facts of a report as values, and what several plots derive from them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from orchestrator.sampling.best_trials import rank
 from orchestrator.spec import Spec
 
 LARGEST = 1e150
-"""Beyond it the difference of two values, or its square, may overflow: no axis can be made for them."""
+"""Beyond it the difference of two values, or its square, may overflow, and no axis can show them."""
 
 _MOST_PACES = 300
 
@@ -28,8 +28,8 @@ RETRIED, PAUSED, RUNNING, RETURNED = "lost, tried again", "paused at a rung", "s
 _ENDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
-class Stint(NamedTuple):
-    """An attempt as time on a slot: from when to when, in seconds since the epoch, and how it ended."""
+class SlotInterval(NamedTuple):
+    """The time of an attempt on a slot: begin and end in seconds since the epoch, and how it ended."""
 
     slot: str
     trial: int
@@ -41,14 +41,14 @@ class Stint(NamedTuple):
 
 @dataclass(frozen=True)
 class Facts:
-    """A study as it was read.
+    """A study as ``load`` has read it.
 
     Attributes:
         trials: All of them, by number.
-        redone: Epochs that were trained a second time, after a loss.
-        artifacts: Where models and files of trials are, without passwords.
-        made: When the report was made, in seconds since the epoch.
-        versions: Of the programs that matter, by name.
+        redone: Number of epochs that were trained again after a loss.
+        artifacts: Location of the artifact store, without passwords.
+        made: Time of the report, in seconds since the epoch.
+        versions: Versions of programs and libraries, by name.
     """
 
     summary: Summary
@@ -67,7 +67,7 @@ class Facts:
 
     @property
     def optunas(self) -> bool:
-        """Whether only Optuna has run the study: of its spec no more is known than the directions."""
+        """Whether only Optuna has run the study: its spec holds nothing but the directions."""
         return self.summary.state == OPTUNAS
 
     @property
@@ -81,7 +81,7 @@ class Facts:
 
     @cached_property
     def completed(self) -> list[FrozenTrial]:
-        """The trials that completed with numbers that can be drawn."""
+        """The trials that completed with values that an axis can show."""
         return [
             trial
             for trial in self.of(TrialState.COMPLETE)
@@ -95,15 +95,15 @@ class Facts:
         return [*good, *others]
 
     @cached_property
-    def stints(self) -> list[Stint]:
-        """What the slots did, by slot and time. One that has no end yet ends when the report was made."""
+    def intervals(self) -> list[SlotInterval]:
+        """The intervals of all attempts, by slot and time; one without an end ends when the report was made."""
         last: dict[int, int] = {}
         for row in self.attempts:
             last[row.trial] = max(row.number, last.get(row.trial, 0))
         states = {trial.number: trial.state for trial in self.trials}
         left = {row.trial for row in self.decisions if row.action == "end"}
         found = [
-            Stint(
+            SlotInterval(
                 slot=(row.slot if row.host in row.slot else f"{row.host} {row.slot}") or "slot",
                 trial=row.trial,
                 attempt=row.number,
@@ -122,10 +122,10 @@ class Facts:
 
     @cached_property
     def seconds_saved(self) -> float | None:
-        """Slot time that the pruned trials did not take, at the pace of each; None where that cannot be said.
+        """Seconds of slot time that pruned trials did not take, at the pace of each; ``None`` where it is not known.
 
-        What a trial needs before its first epoch and after its last one (imports, data) is no part of its pace: it has
-        been spent, however long the trial would have trained on.
+        Time before the first epoch and after the last one (imports, data) is no part of the pace: a trial spends it
+        however long it trains.
         """
         full, spent = self.spec.max_steps, self._spent
         if full is None or not spent:
@@ -139,13 +139,13 @@ class Facts:
 
     @cached_property
     def _spent(self) -> dict[int, tuple[int, float]]:
-        """Epochs and seconds of slot time by trial, of those that reported. A slot's first trial, which waited for the
-        imports of all others, counts only where there is no other."""
+        """Epochs and seconds of slot time by trial, of trials that reported. The first trial of a slot, which waited
+        for all imports, counts only where there is no other."""
         seconds: dict[int, float] = {}
         first: dict[str, int] = {}
-        for stint in self.stints:
-            first.setdefault(stint.slot, stint.trial)
-            seconds[stint.trial] = seconds.get(stint.trial, 0.0) + stint.end - stint.begin
+        for interval in self.intervals:
+            first.setdefault(interval.slot, interval.trial)
+            seconds[interval.trial] = seconds.get(interval.trial, 0.0) + interval.end - interval.begin
         found = {
             trial.number: (self.trained(trial), seconds[trial.number])
             for trial in self.trials
@@ -156,8 +156,10 @@ class Facts:
 
 
 def _beside_training(spent: list[tuple[int, float]]) -> float:
-    """Returns how many seconds of a trial's slot time do not grow with its epochs, by Theil and Sen's line through
-    (epochs, seconds); 0 where all are of one length."""
+    """Returns the seconds of a trial's slot time that do not grow with its epochs.
+
+    That is the intercept of the Theil-Sen line through (epochs, seconds); 0 where all trials have one length.
+    """
     some = spent[:: -(-len(spent) // _MOST_PACES)]
     slopes = [(b[1] - a[1]) / (b[0] - a[0]) for a, b in combinations(some, 2) if a[0] != b[0]]
     if not slopes:

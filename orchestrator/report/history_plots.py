@@ -1,4 +1,4 @@
-"""How the search went: values by trial, and of several objectives the Pareto front."""
+"""The history of the search: values by trial, and the Pareto front of several objectives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MOST_PAIRS = 6
 
 
 def history(facts: Facts) -> Plot:
-    """Final values in the order of trials, and the best so far."""
+    """Draws final values in the order of trials, and the best so far."""
     says = "Each point is the value that a trial ended with; the line is the best completed one so far."
     if not facts.completed:
         return Plot("history", "Optimization history", absent=_why_none(facts))
@@ -69,7 +69,7 @@ def _points(name: str, trials: list[FrozenTrial], values: list[Any], colour: str
 
 
 def front(facts: Facts) -> Plot:
-    """The completed trials by each pair of objectives, those of the front marked."""
+    """Draws the completed trials by each pair of objectives; those on the front are marked."""
     title, optima = "Pareto front", facts.summary.front or ()
     if not facts.completed:
         return Plot("front", title, absent=_why_none(facts))

@@ -1,4 +1,4 @@
-"""From the database to facts."""
+"""Reads the facts of a report from the database."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     gaps = [row.gap for row in attempts if row.gap is not None]
     made = clock()
     begun = [row.started for row in attempts if row.started is not None]
-    # While it runs, until now.
+    # An attempt that runs ends now.
     ended = [made if row.ended is None else row.ended for row in attempts if row.started is not None]
     wall = max(ended, default=0.0) - min(begun, default=0.0)
     summary = summary_of(whole.snapshot, latencies, gaps, url, artifacts, wall)

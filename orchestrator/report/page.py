@@ -20,7 +20,7 @@ from orchestrator.common import formatting
 from orchestrator.common.formatting import count, cut, duration, one_line, percent
 from orchestrator.engine.artifacts import KEPT, RECORD, filename_of, kept_of
 from orchestrator.report.facts import Facts
-from orchestrator.report.failure_plots import cause_of, failure_of
+from orchestrator.report.outcome_plots import cause_of, failure_of
 from orchestrator.report.plot import Plot
 from orchestrator.spec import Spec
 
@@ -81,7 +81,10 @@ def render(facts: Facts, plots: Sequence[Plot]) -> str:
 @cache
 def _template() -> Template:
     environment = Environment(
-        loader=PackageLoader("orchestrator.report", "."), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("orchestrator.report", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        keep_trailing_newline=True,
     )
     environment.filters |= {name: getattr(formatting, name) for name in ("count", "duration", "number", "numbers")}
     environment.filters |= {name: getattr(formatting, name) for name in ("param", "params", "percent")}

@@ -1,4 +1,4 @@
-"""What the parameters have to do with the value."""
+"""Plots of the parameters against the value: slices, importances, parallel coordinates."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import optuna
-import plotly.graph_objects as go
 from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
@@ -17,14 +16,14 @@ from plotly.colors import sample_colorscale
 from orchestrator.common.formatting import count
 from orchestrator.report.columns import Column
 from orchestrator.report.facts import Facts
-from orchestrator.report.plot import BLUE, GREY, RED, SCALE, Plot, best_and_spread, figure, label, limit, pattern, tidy
+from orchestrator.report.plot import BLUE, GREY, RED, SCALE, Plot, bars, best_and_spread, figure, label, limit, tidy
 from orchestrator.sampling.best_trials import in_memory
 
 MOST_POINTS = 1_000
 MOST_LINES = 300
 MOST_PARAMETERS = 24
 MOST_FOR_FANOVA = 500
-"""Completed trials; with twenty parameters that takes some seconds."""
+"""Completed trials that fANOVA evaluates; with twenty parameters that takes some seconds."""
 SIDE_BY_SIDE = 3
 LINES = ((0.0, GREY), (1.0, RED))
 """From the worst to the best."""
@@ -33,7 +32,7 @@ _ONE = "It is drawn for a single objective; this study has several. The front an
 
 
 def slices(facts: Facts) -> Plot:
-    """Value over each parameter, by itself."""
+    """Draws the value over each parameter."""
     title = "Slices"
     names = names_of(facts)
     if absent := absent_of(facts, names, 1):
@@ -62,10 +61,10 @@ def slices(facts: Facts) -> Plot:
 
 
 def importances_of(facts: Facts) -> list[dict[str, float]]:
-    """Returns each objective's importances by parameter, the largest first; empty where they cannot be told."""
+    """Returns each objective's importances by parameter, the largest first; empty where they cannot be computed."""
     if len(names_of(facts)) < 2 or len(facts.completed) < 4:
         return []
-    study = _as_optuna_sees_it(facts)
+    study = _study_for_evaluators(facts)
     importance = optuna.importance
     evaluator = (
         importance.FanovaImportanceEvaluator(seed=0) if uses_fanova(facts) else importance.PedAnovaImportanceEvaluator()
@@ -86,12 +85,12 @@ def importances_of(facts: Facts) -> list[dict[str, float]]:
 
 
 def uses_fanova(facts: Facts) -> bool:
-    """Whether importances are those of fANOVA; above some size it takes too long, and it needs scikit-learn."""
+    """Whether fANOVA computes the importances; it needs scikit-learn, and is slow for many trials."""
     return len(facts.completed) <= MOST_FOR_FANOVA and find_spec("sklearn") is not None
 
 
 def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
-    """How much of the difference between good and other trials lies in each parameter."""
+    """Draws how much of the difference between good and other trials lies in each parameter."""
     title, names = "Parameter importances", names_of(facts)
     if absent := absent_of(facts, names, 2, several=True):
         return Plot("importances", title, absent=absent)
@@ -99,15 +98,15 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
         why = "Importances need at least four completed trials of different value with parameters in common."
         return Plot("importances", title, absent=why)
     order = [name for name in weights[0] if not math.isnan(weights[0][name])][:MOST_PARAMETERS][::-1]
-    bars = [
-        go.Bar(
-            x=[each.get(name, 0.0) for name in order],
-            y=[label(name, 40) for name in order],
+    drawn_bars = [
+        bars(
+            [each.get(name, 0.0) for name in order],
+            [label(name, 40) for name in order],
+            "importance" if facts.single else f"objective {index}",
+            BLUE if index == 0 else None,
+            ["", "/", "x", "."][index % 4],
             text=[f"{each.get(name, 0.0):.2f}" for name in order],
             textposition="auto",
-            orientation="h",
-            name="importance" if facts.single else f"objective {index}",
-            marker={"color": BLUE if index == 0 else None, "pattern": pattern(["", "/", "x", "."][index % 4])},
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
         for index, each in enumerate(weights)
@@ -123,8 +122,8 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
             f"parameter explains. {of}"
         )
     made = figure(
-        *bars,
-        height=140 + 34 * len(order) * len(bars),
+        *drawn_bars,
+        height=140 + 34 * len(order) * len(weights),
         xaxis_title="importance",
         showlegend=not facts.single,
         yaxis={"automargin": True, "type": "category"},
@@ -133,7 +132,7 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
 
 
 def parallel(facts: Facts) -> Plot:
-    """A line for each trial, through its value and all its parameters."""
+    """Draws a line for each trial, through its value and all its parameters."""
     title, names = "Parallel coordinates", names_of(facts)
     if absent := absent_of(facts, names, 2, several=True):
         return Plot("parallel", title, absent=absent)
@@ -159,7 +158,7 @@ def parallel(facts: Facts) -> Plot:
             # Optuna's blues vanish, some on white and some on black. The first axis is the first value, from 0 to 1.
             trace.update(line={"color": sample_colorscale(scale, [trace.y[0]])[0]}, opacity=0.7, hoverinfo="skip")
             trace.update(customdata=None, hovertemplate=None)
-    # Its grey is hard to read on white, and not to be read on black: the page has a colour for text.
+    # Optuna's grey is hard to read on white and unreadable on black; the page has a colour for text.
     made.update_annotations(font={"color": None, "size": 11})
     return Plot("parallel", title, says, (made,))
 
@@ -169,7 +168,7 @@ def _reversed(scale: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
 
 
 def absent_of(facts: Facts, names: Sequence[str], least: int, *, several: bool = False) -> str:
-    """Returns why there is nothing to draw of fewer than ``least`` parameters, or of several objectives, if so."""
+    """Returns why nothing is drawn: fewer than ``least`` parameters, or several objectives; empty otherwise."""
     if not facts.single and not several:
         return _ONE
     if not facts.completed:
@@ -199,7 +198,7 @@ def names_of(facts: Facts) -> list[str]:
 
 
 def _study(facts: Facts, trials: Sequence[FrozenTrial]) -> tuple[optuna.Study, dict[str, str]]:
-    """Returns these trials as a study whose names and choices can do no harm in a plot, and the new name of each."""
+    """Returns these trials as a study whose names and choices are safe in a plot, and the new name of each."""
     shown: dict[str, str] = {}
     for name in names_of(facts):
         text = label(name, 24)
@@ -218,8 +217,8 @@ def _study(facts: Facts, trials: Sequence[FrozenTrial]) -> tuple[optuna.Study, d
     return in_memory(made, facts.spec.objectives), shown
 
 
-def _as_optuna_sees_it(facts: Facts) -> optuna.Study:
-    """Returns the completed trials as they are, except for parameters that no evaluator could take so."""
+def _study_for_evaluators(facts: Facts) -> optuna.Study:
+    """Returns the completed trials as a study; only parameters that no evaluator accepts are changed."""
     columns = {name: Column(name, facts.completed) for name in names_of(facts)}
     made = [
         _renumbered(

@@ -63,9 +63,17 @@ class Plot:
         return tuple(f"{self.id}-{index}" for index in range(1, len(self.figures) + 1))
 
 
-def pattern(shape: str) -> dict[str, Any]:
-    """Returns a bar's pattern, drawn over its colour in black or white, whichever stands out more."""
-    return {"shape": shape, "size": 6, "fillmode": "overlay"}
+def bars(
+    lengths: Sequence[float], places: Sequence[str], name: str, colour: str | None, shape: str, **more: Any
+) -> go.Bar:
+    """Returns horizontal bars, all with one name, colour and pattern; ``more`` goes to plotly's ``Bar``."""
+    pattern = {"shape": shape, "size": 6, "fillmode": "overlay"}
+    style = {
+        "marker_color": colour,
+        "marker_pattern": pattern,
+        "hovertemplate": "%{y}: %{x}<extra>" + name + "</extra>",
+    }
+    return go.Bar(x=lengths, y=places, name=name, orientation="h", **style | more)
 
 
 def label(text: str, most: int = _MOST_LETTERS) -> str:

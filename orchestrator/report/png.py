@@ -1,6 +1,6 @@
-"""The same figures as PNG, drawn by matplotlib: no browser needs to be installed for it.
+"""The figures as PNG, drawn by matplotlib; plotly's own export needs a browser.
 
-It knows the kinds of traces that the report has, and no others: a figure of another kind is an error.
+It draws the kinds of traces that the report has; any other kind is an error.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def render(figure: go.Figure, title: str) -> bytes:
     """Returns a figure as PNG, on white.
 
     Raises:
-        TypeError: it has a kind of trace that is not known here.
+        TypeError: the figure has another kind of trace.
     """
     buffer = io.BytesIO()
     draw(figure, title).savefig(buffer, format="png")
@@ -38,7 +38,7 @@ def render(figure: go.Figure, title: str) -> bytes:
 
 
 def draw(figure: go.Figure, title: str) -> Figure:
-    """Returns the same as a figure of matplotlib's.
+    """Returns a figure as one of matplotlib's.
 
     Raises:
         TypeError: as above.
@@ -200,7 +200,7 @@ def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
 
 
 def _unescape_ticks(axes: Axes) -> None:
-    """Categories are escaped for plotly; here nothing is markup."""
+    """Unescapes the names of categories, which are escaped for plotly."""
     for axis in (axes.xaxis, axes.yaxis):
         ticks, texts = axis.get_ticklocs(), [label.get_text() for label in axis.get_ticklabels()]
         if any("&" in each for each in texts):
@@ -219,7 +219,7 @@ def _named(trace: Mapping[str, Any]) -> str | None:
 
 
 def _column(values: Any) -> Any:
-    """Numbers as floats, what is missing as NaN; names as they are."""
+    """Returns numbers as floats, missing ones as NaN, and names as they are."""
     values = [values] if isinstance(values, int | float) else list(values)
     if any(isinstance(each, str) for each in values):
         return [str(each) for each in values]

@@ -1,4 +1,4 @@
-"""What each slot did, when."""
+"""The timeline: what each slot did at what time."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from orchestrator.common.formatting import duration, percent
-from orchestrator.report.facts import Facts, Stint
-from orchestrator.report.plot import COLOURS, PATTERNS, SCALE, Plot, figure, label, pattern
+from orchestrator.report.facts import Facts, SlotInterval
+from orchestrator.report.plot import COLOURS, GREY, PATTERNS, SCALE, Plot, bars, figure, label
 
 MOST_BARS = 1_500
 BINS = 300
@@ -17,65 +17,64 @@ _UNITS = ((2 * 3600.0, "hours", 3600.0), (300.0, "minutes", 60.0), (0.0, "second
 
 
 def timeline(facts: Facts) -> Plot:
-    """A bar for each attempt; of very many how busy each slot was."""
-    title, stints = "Timeline of the slots", facts.stints
-    if not stints:
+    """Draws a bar for each attempt; of very many attempts how busy each slot was."""
+    title, intervals = "Timeline of the slots", facts.intervals
+    if not intervals:
         return Plot("timeline", title, absent="No attempt of a trial has started on a slot.")
-    start = min(each.begin for each in stints)
-    span = max(each.end for each in stints) - start
+    start = min(each.begin for each in intervals)
+    span = max(each.end for each in intervals) - start
     unit, per = next((name, size) for least, name, size in _UNITS if span >= least)
-    slots = sorted({each.slot for each in stints}, reverse=True)
-    busy = sum(each.end - each.begin for each in stints)
+    slots = sorted({each.slot for each in intervals}, reverse=True)
+    busy = sum(each.end - each.begin for each in intervals)
     # A slot that came late, or has gone, was not idle then.
-    there = sum(_span([each for each in stints if each.slot == slot]) for slot in slots)
+    there = sum(_span([each for each in intervals if each.slot == slot]) for slot in slots)
     which, whose = ("The slot was", "its") if len(slots) == 1 else (f"The {len(slots)} slots were", "their")
     says = f"{which} at work {percent(round(1000 * busy), round(1000 * there))} of the time between {whose} first start"
     says += f" and {whose} last end ({duration(busy)} of slot time)."
     height = 160 + 26 * len(slots)
     x = {"title": {"text": f"{unit} since the first start"}}
     y = {"categoryorder": "array", "categoryarray": [label(slot) for slot in slots], "automargin": True}
-    if len(stints) > MOST_BARS:
-        says += f" {len(stints)} attempts are too many for a bar each: the colour is how busy a slot was."
-        trace = _share(stints, slots, start, max(span, 1e-9), per)
+    if len(intervals) > MOST_BARS:
+        says += f" {len(intervals)} attempts are too many for a bar each: the colour is how busy a slot was."
+        trace = _share(intervals, slots, start, max(span, 1e-9), per)
         return Plot("timeline", title, says, (figure(trace, height=height, xaxis=x, yaxis=y),))
     says += " A bar is an attempt; what lies between two bars was idle."
-    bars = []
+    drawn = []
     for kind in COLOURS:
-        those = [each for each in stints if each.kind == kind]
+        those = [each for each in intervals if each.kind == kind]
         if those:
-            bars.append(
-                go.Bar(
+            drawn.append(
+                bars(
+                    [(each.end - each.begin) / per for each in those],
+                    [label(each.slot) for each in those],
+                    kind,
+                    COLOURS[kind],
+                    PATTERNS[kind],
                     base=[(each.begin - start) / per for each in those],
-                    x=[(each.end - each.begin) / per for each in those],
-                    y=[label(each.slot) for each in those],
-                    orientation="h",
-                    name=kind,
-                    marker={
-                        "color": COLOURS[kind],
-                        "pattern": pattern(PATTERNS[kind]),
-                        "line": {"width": 0.5, "color": "#7f7f7f"},
-                    },
+                    marker_line={"width": 0.5, "color": GREY},
                     text=[_words(each) for each in those],
                     textposition="none",
                     hovertemplate="%{text}<extra>" + kind + "</extra>",
                 )
             )
-    made = figure(*bars, height=height, xaxis=x, yaxis=y, barmode="overlay", bargap=0.25)
+    made = figure(*drawn, height=height, xaxis=x, yaxis=y, barmode="overlay", bargap=0.25)
     return Plot("timeline", title, says, (made,))
 
 
-def _span(stints: Sequence[Stint]) -> float:
-    return max(each.end for each in stints) - min(each.begin for each in stints)
+def _span(intervals: Sequence[SlotInterval]) -> float:
+    return max(each.end for each in intervals) - min(each.begin for each in intervals)
 
 
-def _words(stint: Stint) -> str:
-    return f"trial {stint.trial}, attempt {stint.attempt}, {duration(stint.end - stint.begin)}"
+def _words(interval: SlotInterval) -> str:
+    return f"trial {interval.trial}, attempt {interval.attempt}, {duration(interval.end - interval.begin)}"
 
 
-def _share(stints: Sequence[Stint], slots: Sequence[str], start: float, span: float, per: float) -> go.Heatmap:
+def _share(
+    intervals: Sequence[SlotInterval], slots: Sequence[str], start: float, span: float, per: float
+) -> go.Heatmap:
     edges = np.linspace(0.0, span, BINS + 1)
     shares = np.zeros((len(slots), BINS))
-    for each in stints:
+    for each in intervals:
         overlap = np.minimum(edges[1:], each.end - start) - np.maximum(edges[:-1], each.begin - start)
         shares[slots.index(each.slot)] += np.clip(overlap, 0.0, None)
     return go.Heatmap(

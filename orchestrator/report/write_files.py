@@ -1,4 +1,4 @@
-"""From facts to files: where they go, what they are called, and that a reader never meets half of one."""
+"""Writes the files of a report, each of them atomically."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _NAMED = re.compile(r"[a-z]+(-[0-9]+)?\.png")
 
 @dataclass(frozen=True)
 class Written:
-    """What was written; ``missing`` says why there are no PNG files, where there are none."""
+    """The files of a report; ``missing`` says why there are no PNG files."""
 
     html: Path
     png: Sequence[Path]
@@ -27,10 +27,10 @@ class Written:
 
 
 def check_installed() -> None:
-    """Looks for what a report cannot do without.
+    """Checks that the packages of a report are installed.
 
     Raises:
-        BadInput: it is not installed.
+        BadInput: one is not.
     """
     for package in ("plotly", "jinja2"):
         if find_spec(package) is None:
@@ -38,7 +38,7 @@ def check_installed() -> None:
 
 
 def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written:
-    """Writes the report; files of an earlier one are replaced, and those that have no successor go.
+    """Writes the report. Files of an earlier report are replaced or deleted.
 
     Raises:
         BadInput: the folder takes no files.

@@ -106,14 +106,14 @@ def test_attempts_become_time_on_a_slot() -> None:
             attempt(1, 30, None, "w/1", number=2, state="running"),
         ],
     )
-    stints = [(each.trial, each.attempt, each.begin - NOW, each.end - NOW, each.kind) for each in found.stints]
-    assert stints == [
+    intervals = [(each.trial, each.attempt, each.begin - NOW, each.end - NOW, each.kind) for each in found.intervals]
+    assert intervals == [
         (0, 1, 0.0, 10.0, PAUSED),
         (1, 1, 12.0, 20.0, RETRIED),
         (0, 2, 50.0, 60.0, "completed"),
         (1, 2, 30.0, 100.0, "completed"),
     ]
-    assert RUNNING not in {each.kind for each in found.stints}
+    assert RUNNING not in {each.kind for each in found.intervals}
 
 
 def test_slot_time_saved_is_at_the_pace_of_each_trial() -> None:
@@ -221,8 +221,8 @@ def test_ticks_of_a_logarithmic_axis_are_round(low: float, high: float, expected
 
 
 def test_a_slot_was_not_idle_before_it_was_there() -> None:
-    stints = [attempt(0, 0, 10), attempt(1, 90, 95, "w/1"), attempt(2, 95, 100, "w/1")]
-    says = drawn(facts([trial(0), trial(1), trial(2)], stints))["timeline"].says
+    intervals = [attempt(0, 0, 10), attempt(1, 90, 95, "w/1"), attempt(2, 95, 100, "w/1")]
+    says = drawn(facts([trial(0), trial(1), trial(2)], intervals))["timeline"].says
     assert says.startswith("The 2 slots were at work 100% of the time")
 
 

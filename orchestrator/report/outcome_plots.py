@@ -1,22 +1,25 @@
-"""What was trained and what was not, how quickly the losers were stopped, and how far the promoted ones came."""
+"""Plots of what became of the trials: epochs trained and saved, stops, promotions and failures."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
-from optuna.trial import TrialState
+from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.common.formatting import count, duration, percent
-from orchestrator.report.facts import Facts
-from orchestrator.report.plot import BLUE, GREEN, PURPLE, RED, Plot, counted, figure, pattern
+from orchestrator.report.facts import RETRIED, Facts
+from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, bars, counted, figure, label
 
 BINS = 40
+MOST_CAUSES = 15
 
 
 def saved(facts: Facts) -> Plot:
-    """Epochs by what became of their trial, beside those that pruning left out."""
+    """Draws epochs by the end of their trial, beside those that pruning saved."""
     title, epochs = "Epochs, and what pruning saved", facts.summary.epochs
     if not epochs.trained:
         why = "No trial has reported an epoch." if facts.trials else "The study has no trials yet."
@@ -27,25 +30,18 @@ def saved(facts: Facts) -> Plot:
             ("completed trials", TrialState.COMPLETE, BLUE, ""),
             ("pruned trials", TrialState.PRUNED, RED, "/"),
             ("failed trials", TrialState.FAIL, PURPLE, "x"),
-            ("running trials", TrialState.RUNNING, "#7f7f7f", "."),
+            ("running trials", TrialState.RUNNING, GREY, "."),
         )
     ]
     if epochs.saved:
         parts.append(("saved by pruning", epochs.saved, GREEN, "\\"))
-    bars = [
-        go.Bar(
-            x=[amount],
-            y=["epochs"],
-            name=f"{name}: {amount}",
-            orientation="h",
-            marker={"color": colour, "pattern": pattern(shape)},
-            hovertemplate="%{x}<extra>" + name + "</extra>",
-        )
+    drawn = [
+        bars([amount], ["epochs"], f"{name}: {amount}", colour, shape, hovertemplate="%{x}<extra>" + name + "</extra>")
         for name, amount, colour, shape in parts
         if amount
     ]
     made = figure(
-        *bars,
+        *drawn,
         height=220,
         barmode="stack",
         yaxis={"visible": False},
@@ -59,7 +55,7 @@ def _saved_in_words(facts: Facts) -> str:
     epochs = facts.summary.epochs
     text = f"{count(epochs.trained, 'epoch')} were trained."
     if epochs.saved is None:
-        text += " What pruning saved cannot be told: the spec names no max_steps."
+        text += " What pruning saved is not known: the spec has no max_steps."
     elif not epochs.saved:
         text += " Pruning saved none."
     else:
@@ -74,39 +70,39 @@ def _saved_in_words(facts: Facts) -> str:
 
 
 def latency(facts: Facts) -> Plot:
-    """From the report that condemned a trial until its training had stopped."""
+    """Draws the time from the report that a trial was pruned for until its training had stopped."""
     title = "Prune latency"
     found = [row.latency for row in facts.attempts if row.latency is not None and row.verdict == "pruned"]
     times = [1000 * each for each in found if math.isfinite(each)]
     if not times:
         return Plot("latency", title, absent="No trial was stopped by a rule while it trained.")
     measured = facts.summary.prune_latency_ms or {}
-    says = "From the report that a trial was judged by until the exception in its training code."
+    says = "From the report that a trial was pruned for until the exception in its training code."
     if measured:
         says += (
             f" Median {measured['p50']:.1f} ms, 99th percentile {measured['p99']:.1f} ms, {count(len(times), 'stop')}."
         )
     # By Rice's rule, twice the cube root: enough for the shape, few enough that most of them hold some.
     amounts, edges = np.histogram(times, bins=min(BINS, max(5, math.ceil(2 * math.cbrt(len(times))))))
-    bars = go.Bar(
+    drawn = go.Bar(
         x=(edges[1:] + edges[:-1]) / 2,
         y=amounts,
         width=np.diff(edges),
         marker={"color": BLUE, "line": {"width": 0.5, "color": "#ffffff"}},
         hovertemplate="%{y} at about %{x:.1f} ms<extra></extra>",
     )
-    made = figure(bars, height=320, xaxis_title="milliseconds", yaxis=counted("stops", max(amounts)), bargap=0)
+    made = figure(drawn, height=320, xaxis_title="milliseconds", yaxis=counted("stops", max(amounts)), bargap=0)
     return Plot("latency", title, says, (made,))
 
 
 def rungs(facts: Facts) -> Plot:
-    """How many trials reached each rung."""
+    """Draws how many trials reached each rung."""
     title, held = "Promotion rungs", facts.summary.rungs
     if not any(amount for _, amount in held):
         return Plot("rungs", title, absent="No trial has reached a rung yet.")
     promoted = sum(row.action == "promote" for row in facts.decisions)
     says = f"Trials that reached each rung. {count(promoted, 'time')} a paused trial went on to the next one."
-    bars = go.Bar(
+    drawn = go.Bar(
         x=[f"epoch {step}" for step, _ in held],
         y=[amount for _, amount in held],
         text=[str(amount) for _, amount in held],
@@ -115,5 +111,48 @@ def rungs(facts: Facts) -> Plot:
         hovertemplate="%{x}: %{y}<extra></extra>",
     )
     most = max(amount for _, amount in held)
-    made = figure(bars, height=320, xaxis={"type": "category"}, yaxis=counted("trials", most))
+    made = figure(drawn, height=320, xaxis={"type": "category"}, yaxis=counted("trials", most))
     return Plot("rungs", title, says, (made,))
+
+
+def causes(facts: Facts) -> Plot:
+    """Draws failed trials and lost attempts by cause."""
+    title = "Failures by cause"
+    failed = Counter(cause_of(trial) for trial in facts.of(TrialState.FAIL))
+    retried = {(each.trial, each.attempt) for each in facts.intervals if each.kind == RETRIED}
+    lost = Counter(row.cause or "lost" for row in facts.attempts if (row.trial, row.number) in retried)
+    if not failed and not lost:
+        return Plot("failures", title, absent="No trial has failed and no attempt was lost.")
+    every = Counter(failed)
+    every.update(lost)
+    names = [name for name, _ in every.most_common(MOST_CAUSES)][::-1]
+    says = f"{count(failed.total(), 'trial')} failed; {count(lost.total(), 'attempt')} were lost and tried again."
+    if len(every) > MOST_CAUSES:
+        says += f" Shown are the {MOST_CAUSES} most frequent of {len(every)} causes."
+    drawn = [
+        bars([found.get(name, 0) for name in names], [label(name) for name in names], kind, colour, shape)
+        for kind, found, colour, shape in (("failed trials", failed, PURPLE, ""), ("lost attempts", lost, GREY, "/"))
+        if found
+    ]
+    made = figure(
+        *drawn,
+        height=160 + 34 * len(names),
+        barmode="stack",
+        yaxis={"automargin": True, "type": "category"},
+        xaxis=counted("number", every.most_common(1)[0][1]),
+        showlegend=True,
+        legend_traceorder="normal",
+    )
+    return Plot("failures", title, says, (made,))
+
+
+def failure_of(trial: FrozenTrial) -> dict[str, Any]:
+    """Returns the failure of a trial as the engine stores it; another program may have stored anything there."""
+    found = trial.user_attrs.get("failure")
+    return found if isinstance(found, dict) else {}
+
+
+def cause_of(trial: FrozenTrial) -> str:
+    """Returns the class of the exception, or else the cause."""
+    failure = failure_of(trial)
+    return str(failure.get("error") or failure.get("cause") or "not recorded")

@@ -49,7 +49,7 @@ def doctor(mends: bool, as_json: bool) -> None:
 
 @cli.command()
 def prepare() -> None:
-    """Make the tables that a database lacks, and upgrade those of an earlier version.
+    """Make the tables that a database lacks, and upgrade older ones.
 
     The database is that of ORCHESTRATOR_STORAGE_URL, or else the file that `orchestrator run` keeps in
     ORCHESTRATOR_DATA_DIR. `serve`, `run` and `submit` do the same at their start where their role may; where it may

@@ -32,13 +32,13 @@ def doctor(mends: bool, as_json: bool) -> None:
     from orchestrator.doctor.checks import findings
     from orchestrator.doctor.gather import gather
     from orchestrator.doctor.render import has_problem, render, to_json
-    from orchestrator.doctor.repair import repair
+    from orchestrator.doctor.repair import apply_repairs
 
     facts = gather(settings)
     found = findings(facts)
     done: list[str] | None = None
     if mends:
-        done = list(repair(settings, found))
+        done = list(apply_repairs(settings, found))
         if done:
             facts = gather(settings)
             found = findings(facts)

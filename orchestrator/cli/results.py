@@ -91,7 +91,7 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
     if output is None and form == "parquet" and sys.stdout.isatty():
         raise BadInput("export as parquet", "a terminal cannot show it", "name a file with -o")
     with open_reader() as reader:
-        listing = reader.listing(study)
+        listing = reader.trials(study)
         table = epoch_rows(listing) if epochs else trial_rows(listing)
         if output is None:
             write(table, form, sys.stdout.buffer, for_spreadsheets=spreadsheet)

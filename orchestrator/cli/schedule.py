@@ -113,7 +113,7 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
     # Only a fleet's control plane runs it: that of a `run` handles its own study alone.
     fleet_urls(settings)
     with command_client(settings, prepare=True) as client:
-        reply = client.begin(search, int(time.time()), shared.ANSWER_SECONDS)
+        reply = client.run_schedule_now(search, int(time.time()), shared.ANSWER_SECONDS)
     if reply["state"] == "refused":
         raise BadInput(f"schedule '{name}'", reply["reason"])
     if reply["state"] not in ("running", "waiting"):

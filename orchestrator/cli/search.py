@@ -115,8 +115,8 @@ def submit(spec: Path, name: str | None) -> None:
     search = load_spec(spec, settings, name)
     redis_url, storage_url = fleet_urls(settings)
     from orchestrator.control.serve import check_redis
-    from orchestrator.messaging.command_client import Issuer
-    from orchestrator.storage.command_table import Orders
+    from orchestrator.messaging.command_client import CommandClient
+    from orchestrator.storage.command_table import CommandTable
     from orchestrator.storage.database import Database
     from tasks.app import connect
 
@@ -124,7 +124,7 @@ def submit(spec: Path, name: str | None) -> None:
     with closing(connect(redis_url)) as client, closing(Database(storage_url)) as database:
         check_redis(client, redis_url)
         database.prepare()
-        Issuer(Orders(database), client).submit(search, lambda: None, shared.ANSWER_SECONDS)
+        CommandClient(CommandTable(database), client).submit(search, lambda: None, shared.ANSWER_SECONDS)
     if search.schedule is not None:
         click.echo("note: this is one run, now; 'orchestrator beat' runs what a [schedule] says", err=True)
     click.echo(search.name)

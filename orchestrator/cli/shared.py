@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from orchestrator.common.settings import Settings
-    from orchestrator.messaging.command_client import Issuer
-    from orchestrator.queries.study_reader import History
+    from orchestrator.messaging.command_client import CommandClient
+    from orchestrator.queries.study_reader import StudyReader
     from orchestrator.spec import Spec
 
 ANSWER_SECONDS = 10.0
@@ -62,13 +62,13 @@ def fleet_urls(settings: Settings) -> tuple[str, str]:
     return str(settings.redis_url), str(settings.storage_url)
 
 
-def open_reader() -> AbstractContextManager[History]:
-    """Opens the database for reading; raises as ``open_history`` does."""
+def open_reader() -> AbstractContextManager[StudyReader]:
+    """Opens the database for reading; raises as ``open_study_reader`` does."""
     settings = load_settings()
     from orchestrator.common.data_folder import storage_url_of
-    from orchestrator.queries.readonly import open_history
+    from orchestrator.queries.readonly import open_study_reader
 
-    return open_history(storage_url_of(settings))
+    return open_study_reader(storage_url_of(settings))
 
 
 def has_control_plane(settings: Settings) -> bool:
@@ -79,14 +79,14 @@ def has_control_plane(settings: Settings) -> bool:
 
 
 @contextmanager
-def command_client(settings: Settings, *, prepare: bool = False) -> Iterator[Issuer]:
+def command_client(settings: Settings, *, prepare: bool = False) -> Iterator[CommandClient]:
     """Yields a client that sends commands to the control plane, or stores them for the next one.
 
     A command about a study that was found finds all tables, too; ``prepare`` creates those that are missing.
     """
     from orchestrator.common.data_folder import redis_url_of, storage_url_of
-    from orchestrator.messaging.command_client import Issuer
-    from orchestrator.storage.command_table import Orders
+    from orchestrator.messaging.command_client import CommandClient
+    from orchestrator.storage.command_table import CommandTable
     from orchestrator.storage.database import Database
     from tasks.app import connect
 
@@ -95,7 +95,7 @@ def command_client(settings: Settings, *, prepare: bool = False) -> Iterator[Iss
             database.prepare()
         url = redis_url_of(settings)
         client = stack.enter_context(closing(connect(url))) if url else None
-        yield Issuer(Orders(database), client)
+        yield CommandClient(CommandTable(database), client)
 
 
 def load_spec(path: Path, settings: Settings, name: str | None = None, trials: int | None = None) -> Spec:

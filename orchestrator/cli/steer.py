@@ -99,7 +99,7 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
     with open_reader() as reader:
         # The control plane checks them again; here the error is shown even where no control plane runs.
         check_configuration(reader.spec(study), params, f"study '{study}'")
-        known = reader.listing(study).parameters()
+        known = reader.trials(study).parameters()
     check_structured(params, known, f"study '{study}'")
     for doubt in doubts(params, known, study):
         click.echo(f"note: {doubt}", err=True)
@@ -124,7 +124,7 @@ def _add_trial(operation: str, study: str, payload: dict[str, Any]) -> None:
     settings = load_settings()
     with command_client(settings) as client:
         if not has_control_plane(settings):
-            client.leave(operation, study, payload)
+            client.enqueue(operation, study, payload)
             click.echo("stored: 'orchestrator run' begins with it when it goes on with the study", err=True)
             return
         added = client.add(operation, study, payload, shared.ANSWER_SECONDS)

@@ -118,7 +118,7 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     now = datetime.now(UTC)
     most = SHOWN if limit is None and not as_json else limit or None
     with open_reader() as reader:
-        listing = reader.listing(study)
+        listing = reader.trials(study)
         best = listing.best()
         chosen = choose(
             listing.heads(),

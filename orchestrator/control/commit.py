@@ -14,7 +14,7 @@ from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
-from orchestrator.model.notifications import NoteState
+from orchestrator.model.notifications import DeliveryState
 from orchestrator.model.suspension import describe, refusal
 from tasks.server_errors import Outage, unavailable
 
@@ -37,7 +37,7 @@ class Written:
 
     seconds: float | None = None
     answers: dict[Command, str] = field(default_factory=dict)
-    settled: dict[str, NoteState] = field(default_factory=dict)
+    settled: dict[str, DeliveryState] = field(default_factory=dict)
     refused: dict[str, Exception] = field(default_factory=dict)
 
 
@@ -69,7 +69,7 @@ class Committer:
         self._heartbeat = heartbeat
         self._progress = progress
         # Kept until they are committed, as nobody would say them again.
-        self._settled: dict[str, NoteState] = {}
+        self._settled: dict[str, DeliveryState] = {}
         self._check_at = 0.0
 
     def commit(self, batches: Mapping[str, Batch], answers: Mapping[Command, str]) -> Written:
@@ -133,7 +133,7 @@ class Committer:
         return written
 
     def _write(
-        self, changes: Mapping[str, Changes], answers: Mapping[Command, str], settled: Mapping[str, NoteState]
+        self, changes: Mapping[str, Changes], answers: Mapping[Command, str], settled: Mapping[str, DeliveryState]
     ) -> None:
         while True:
             try:

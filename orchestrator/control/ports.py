@@ -14,8 +14,8 @@ from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
-from orchestrator.model.notifications import NoteState, Owed
-from orchestrator.model.planned_run import Run, Slot
+from orchestrator.model.notifications import DeliveryState, PendingNotification
+from orchestrator.model.planned_run import PlannedRun, StudyRun
 from orchestrator.model.progress_events import Best, Notice, Progress
 from orchestrator.model.suspension import Suspension
 from orchestrator.notify.null_notifier import NullNotifier
@@ -64,7 +64,7 @@ class Round:
     events: int
     commit_seconds: float | None
     batches: Mapping[str, Batch]
-    notes: Mapping[str, NoteState]
+    notes: Mapping[str, DeliveryState]
     studies: Callable[[], Sequence[tuple[Progress, str]]]
     slots: Callable[[], tuple[int, int]]
     suspended: int = 0
@@ -170,7 +170,7 @@ class StudyRepository(Protocol):
         self,
         batches: Mapping[str, Changes],
         answers: Mapping[int, str] | None = None,
-        notes: Mapping[str, NoteState] | None = None,
+        notes: Mapping[str, DeliveryState] | None = None,
     ) -> None:
         """Writes the changes of several studies, by name, the answers to commands, and what has become of notes, by
         their key: all or nothing.
@@ -183,7 +183,7 @@ class StudyRepository(Protocol):
         """
 
     def create(
-        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
+        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: PlannedRun | None = None
     ) -> Snapshot:
         """Creates a study, or returns the one of that name if it is the same search. With a ``slot`` the study is that
         slot's run, and nobody else's: both are written, or neither.
@@ -209,7 +209,7 @@ class StudyRepository(Protocol):
     def unsettled(self) -> list[str]:
         """Returns the names of the studies that have not ended, or of which attempts have not; oldest first."""
 
-    def owed(self) -> list[Owed]:
+    def pending_notifications(self) -> list[PendingNotification]:
         """Returns the notes that are still to be told, oldest first."""
 
     def suspend(self, name: str, suspension: Suspension) -> None:
@@ -231,10 +231,10 @@ class StudyRepository(Protocol):
 class Notifier(Protocol):
     """Tells people what they want to know, in its own time."""
 
-    def owe(self, notes: Iterable[Owed]) -> None:
+    def owe(self, notes: Iterable[PendingNotification]) -> None:
         """Takes notes that are committed, and returns at once."""
 
-    def take_settled(self) -> dict[str, NoteState]:
+    def take_settled(self) -> dict[str, DeliveryState]:
         """Returns what has become of notes since the last call, by their key."""
 
     def check(self, spec: Spec) -> None:
@@ -258,16 +258,16 @@ class Calendar(Protocol):
         """Notes a schedule's timetable, and since when it has it, unless it has that one already; with an empty
         ``definition``, that there is no such schedule any more."""
 
-    def put(self, *slots: Slot) -> None:
+    def put(self, *slots: PlannedRun) -> None:
         """Writes what became of slots, in place of what was written of them before."""
 
-    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, Slot]:
+    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, PlannedRun]:
         """Returns those of a schedule's slots that something is written of."""
 
-    def open(self) -> list[Run]:
+    def open(self) -> list[StudyRun]:
         """Returns the slots of all schedules about which something is still to be done; the earliest comes first."""
 
-    def runs(self, schedule: str) -> list[Run]:
+    def runs(self, schedule: str) -> list[StudyRun]:
         """Returns a schedule's slots that wait, or have a study; the latest comes first."""
 
     def bests(self, study: str, most: int) -> list[Best]:
@@ -277,7 +277,7 @@ class Calendar(Protocol):
     def attempts_of(self, study: str) -> tuple[str, list[str]]:
         """Returns a study's unique id, and the tokens of its attempts."""
 
-    def throw_study(self, slot: Slot) -> None:
+    def throw_study(self, slot: PlannedRun) -> None:
         """Deletes the study of a slot, and writes the slot."""
 
 

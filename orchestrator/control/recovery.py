@@ -53,7 +53,7 @@ class Recovery:
             if (not self._only or name == self._only) and (known is None or known.passing):
                 with self._studies.guarded(name):
                     self._studies.take_up(name)
-        for owed in store.owed():
+        for owed in store.pending_notifications():
             if not self._only or owed.study == self._only:
                 with self._studies.guarded(owed.study):
                     self._ports.notifier.owe([owed])

@@ -17,7 +17,7 @@ from orchestrator.control.progress_publisher import ProgressPublisher
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.commands import Command
-from orchestrator.model.notifications import Owed
+from orchestrator.model.notifications import PendingNotification
 from orchestrator.model.suspension import describe
 from tasks.server_errors import Outages, unavailable
 
@@ -95,7 +95,7 @@ class Rounds:
                 self._effects.add(name, batch)
                 if batch.changes.notes:
                     notify = self._studies[name].spec.notify
-                    self._ports.notifier.owe([Owed(name, note, notify) for note in batch.changes.notes])
+                    self._ports.notifier.owe([PendingNotification(name, note, notify) for note in batch.changes.notes])
         self._studies.write_suspensions()
         self._effects.answer_commands((command.key, text) for command, text in written.answers.items())
         self._act(batches, at)

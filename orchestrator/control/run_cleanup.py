@@ -12,7 +12,7 @@ from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Calendar, Deleter, Reports
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Sweep
-from orchestrator.model.planned_run import Run, Slot
+from orchestrator.model.planned_run import PlannedRun, StudyRun
 from orchestrator.model.suspension import describe
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class RunCleanup:
         """Whether a report is written that was waited for, or files are gone."""
         return self._reports.has_news or (bool(self._deleted) and self._files_gone)
 
-    def tend(self, runs: Sequence[Run]) -> None:
+    def tend(self, runs: Sequence[StudyRun]) -> None:
         """Does what is due for the runs about which something is still to be done. What cannot be done for one of them
         is said once, and keeps no other from its due."""
         for run in runs:
@@ -69,7 +69,7 @@ class RunCleanup:
                     extra = {"action": "run_not_tended", "study": run.slot.study}
                     log.error("run %s cannot be looked after: %s", run.slot.study, describe(error), extra=extra)
 
-    def _tend(self, run: Run) -> None:
+    def _tend(self, run: StudyRun) -> None:
         if run.goes_on or run.slot.study in self._studies:
             if run.slot.state == "deleting":
                 self._deleted.discard(run.slot.study)
@@ -81,7 +81,7 @@ class RunCleanup:
         elif run.slot.state == "deleting":
             self._delete(run)
 
-    def _end(self, run: Run) -> None:
+    def _end(self, run: StudyRun) -> None:
         report = ""
         if run.table is not None and run.table.report:
             said = self._reports.ask(run.slot.study)
@@ -96,7 +96,7 @@ class RunCleanup:
         written = {slot.planned: slot for slot in (ended, *self._excess(ended))}
         self._write(*written.values())
 
-    def _excess(self, ended: Slot) -> list[Slot]:
+    def _excess(self, ended: PlannedRun) -> list[PlannedRun]:
         """Returns the oldest runs that are at rest, with ``ended`` among them, as far as there are more than are to be
         kept; their studies go."""
         made = [run for run in self._calendar.runs(ended.schedule) if run.study_state is not None]
@@ -111,7 +111,7 @@ class RunCleanup:
                 found.append(replace(slot, state="deleting", reason=f"keep = {newest.keep}"))
         return found
 
-    def _delete(self, run: Run) -> None:
+    def _delete(self, run: StudyRun) -> None:
         study = run.slot.study
         if study not in self._deleted:
             try:
@@ -133,5 +133,5 @@ class RunCleanup:
     def _files_gone(self) -> bool:
         return self._checkpoints.idle and self._artifacts.idle and self._reports.idle
 
-    def _write(self, *slots: Slot) -> None:
+    def _write(self, *slots: PlannedRun) -> None:
         self._calendar.put(*(replace(slot, decided=self._clock.wall()) for slot in slots))

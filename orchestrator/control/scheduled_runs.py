@@ -19,7 +19,7 @@ from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.control.warm_start import inherit
 from orchestrator.engine.inputs import StudyStopped
 from orchestrator.model.commands import Command
-from orchestrator.model.planned_run import Slot, SlotState
+from orchestrator.model.planned_run import PlannedRun, PlannedRunState
 from orchestrator.model.suspension import describe
 from orchestrator.schedule.policies import fate, made_up_for
 from orchestrator.spec import Spec
@@ -48,10 +48,10 @@ class _Order:
     def due(self) -> float:
         return self.planned + (0.0 if self.manual else delay(self.schedule, self.planned, self.table.jitter))
 
-    def slot(self, state: SlotState, now: float, reason: str = "") -> Slot:
+    def slot(self, state: PlannedRunState, now: float, reason: str = "") -> PlannedRun:
         """Returns what is to be written."""
         name = run_name(self.schedule, self.planned)
-        return Slot(self.schedule, self.planned, state, name, now, self.manual, reason)
+        return PlannedRun(self.schedule, self.planned, state, name, now, self.manual, reason)
 
 
 class ScheduledRuns:
@@ -173,14 +173,14 @@ class ScheduledRuns:
             return
         if not self._calendar.find(schedule, [planned]):
             name, now = run_name(schedule, planned), self._clock.wall()
-            self._write(Slot(schedule, planned, "refused", name, now, reason=str(error)))
+            self._write(PlannedRun(schedule, planned, "refused", name, now, reason=str(error)))
 
-    def _miss(self, order: _Order) -> Slot:
+    def _miss(self, order: _Order) -> PlannedRun:
         slot = order.slot("missed", self._clock.wall(), f"catch_up = {order.table.catch_up}")
         self._write(slot)
         return slot
 
-    def _place(self, order: _Order) -> Slot:
+    def _place(self, order: _Order) -> PlannedRun:
         """Runs a slot, has it wait, or skips it."""
         runs = self._calendar.runs(order.schedule)
         going = [run.slot.study for run in runs if run.goes_on]
@@ -206,7 +206,7 @@ class ScheduledRuns:
         self._write(slot)
         return slot
 
-    def _replace(self, going: list[str], waiting: list[Slot], order: _Order) -> None:
+    def _replace(self, going: list[str], waiting: list[PlannedRun], order: _Order) -> None:
         name = run_name(order.schedule, order.planned)
         for study in going:
             self._studies.apply(self._studies[study], StudyStopped(f"replaced by {name}"))
@@ -215,7 +215,7 @@ class ScheduledRuns:
         # Committed before the next one is made: whoever dies in between must not leave two that run.
         self._rounds.settle()
 
-    def _begin(self, slot: Slot, stored: Any) -> Slot:
+    def _begin(self, slot: PlannedRun, stored: Any) -> PlannedRun:
         """Makes a slot's study, and writes the slot with it; ``stored`` is the schedule's spec."""
         where, now = f"study '{slot.study}'", self._clock.wall()
         asked, slot = slot, replace(slot, state="running", reason="", spec=None, decided=now)
@@ -243,7 +243,7 @@ class ScheduledRuns:
             self._studies.open(snapshot)
         return slot
 
-    def _write(self, *slots: Slot) -> None:
+    def _write(self, *slots: PlannedRun) -> None:
         if slots:
             self._calendar.put(*slots)
         for slot in slots:
@@ -278,5 +278,5 @@ def _missed(orders: list[_Order], now: float) -> list[_Order]:
     return [order for order, run in zip(orders, wanted, strict=True) if not run]
 
 
-def _told(slot: Slot) -> dict[str, Any]:
+def _told(slot: PlannedRun) -> dict[str, Any]:
     return {"study": slot.study, "state": slot.state, "reason": slot.reason}

@@ -8,13 +8,13 @@ from typing import Any
 
 from orchestrator.common.faults import Fault
 from orchestrator.control.ports import Calendar
-from orchestrator.model.planned_run import Run, Slot
+from orchestrator.model.planned_run import PlannedRun, StudyRun
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_values
 from orchestrator.spec.schedule import LastRun, RunTable
 
 
-def inherit(spec: Spec, slot: Slot, calendar: Calendar) -> tuple[Spec, str]:
+def inherit(spec: Spec, slot: PlannedRun, calendar: Calendar) -> tuple[Spec, str]:
     """Returns the search that is the run of a slot, and what is to be known of what it begins with.
 
     Args:
@@ -32,7 +32,7 @@ def inherit(spec: Spec, slot: Slot, calendar: Calendar) -> tuple[Spec, str]:
     return spec.model_copy(update=changes), note
 
 
-def _last(before: Sequence[Run], calendar: Calendar) -> LastRun | None:
+def _last(before: Sequence[StudyRun], calendar: Calendar) -> LastRun | None:
     """Returns the last run that came to its end by itself, with its best value."""
     for run in before:
         if run.study_state == "finished" and run.spec is not None and not run.spec.directions:
@@ -42,7 +42,7 @@ def _last(before: Sequence[Run], calendar: Calendar) -> LastRun | None:
     return None
 
 
-def _warm(spec: Spec, most: int, before: Sequence[Run], calendar: Calendar) -> tuple[list[dict[str, Any]], str]:
+def _warm(spec: Spec, most: int, before: Sequence[StudyRun], calendar: Calendar) -> tuple[list[dict[str, Any]], str]:
     """Returns the best configurations of the last run that has any, without what is not in the space any more."""
     for run in before:
         bests = calendar.bests(run.slot.study, most)

@@ -27,10 +27,10 @@ from orchestrator.doctor.facts import (
     Clock,
     Command,
     Database,
+    FailedNotification,
     Known,
     Overdue,
     Study,
-    Untold,
     Writer,
 )
 from orchestrator.model.attribute_keys import EXTRA, SILENT
@@ -184,7 +184,7 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Books
         attempts=tuple(attempts),
         unattended=tuple(_unattended(connection)),
         commands=tuple(_commands(connection)),
-        untold=tuple(read_untold(connection, time.time() - UNTOLD_SECONDS, time.time())),
+        untold=tuple(read_failed(connection, time.time() - UNTOLD_SECONDS, time.time())),
         overdue=tuple(read_overdue(connection, now)),
         known=_known(connection, sorted(tokens)),
     )
@@ -291,10 +291,8 @@ def _seconds(at: datetime) -> float:
     return at.replace(tzinfo=UTC).timestamp()
 
 
-def read_untold(connection: Connection, since: float, now: float) -> list[Untold]:
-    """Returns the notes that were given up after ``since``, oldest first; all times are seconds since the epoch."""
-    if not sqlalchemy.inspect(connection).has_table(notes.name):
-        return []
+def read_failed(connection: Connection, since: float, now: float) -> list[FailedNotification]:
+    """Returns the notifications that failed after ``since``, oldest first; times are seconds since the epoch."""
     query = (
         select(notes, STUDIES.c.study_name)
         .join(STUDIES, STUDIES.c.study_id == notes.c.study_id)
@@ -302,19 +300,17 @@ def read_untold(connection: Connection, since: float, now: float) -> list[Untold
         .order_by(notes.c.id)
     )
     return [
-        Untold(row.study_name, row.event, row.kind, row.tries, row.detail, now - row.changed)
+        FailedNotification(row.study_name, row.event, row.kind, row.tries, row.detail, now - row.changed)
         for row in connection.execute(query)
     ]
 
 
 def read_overdue(connection: Connection, now: float) -> Iterator[Overdue]:
-    """Yields the schedules of which nobody has asked for a run although it is time.
+    """Yields the schedules whose runs are due although no beat has asked for them.
 
     How long a run may be late by its jitter is known from the last one's spec; before there was any, it is not sure
     before the next one is due, or a day has passed.
     """
-    if not sqlalchemy.inspect(connection).has_table(schedules.name):
-        return
     names = connection.scalars(select(schedules.c.name).order_by(schedules.c.name)).all()
     for name, known in read_known(connection, names).items():
         cron, _, zone = known.definition.rpartition(" ")

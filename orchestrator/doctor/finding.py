@@ -150,7 +150,7 @@ class Ring:
     """Wake the active control plane."""
 
 
-Mend = MakeGroup | TakeOver | ClearQueue | FreeLease | Reconcile | Ring
+Repair = MakeGroup | TakeOver | ClearQueue | FreeLease | Reconcile | Ring
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class Finding:
         text: What is wrong with it, or right.
         remedy: What would help.
         details: More of it, a line each.
-        mend: What ``--repair`` does about it.
+        repair: What ``--repair`` does about it.
     """
 
     code: Code
@@ -171,7 +171,7 @@ class Finding:
     text: str
     remedy: str = ""
     details: tuple[str, ...] = ()
-    mend: Mend | None = None
+    repair: Repair | None = None
 
     @property
     def group(self) -> Group:

@@ -56,7 +56,7 @@ def to_json(facts: Facts, findings: Sequence[Finding], mended: Sequence[str] | N
                 "text": each.text,
                 "details": list(each.details),
                 "remedy": each.remedy,
-                "repairable": each.mend is not None,
+                "repairable": each.repair is not None,
             }
             for each in findings
         ],
@@ -81,7 +81,7 @@ def _table(findings: Sequence[Finding]) -> Table:
             continue
         for detail in finding.details:
             table.add_row("", Text(one_line(detail), style="dim"))
-        mends = ("  (--repair)", "green") if finding.mend is not None else ""
+        mends = ("  (--repair)", "green") if finding.repair is not None else ""
         if finding.remedy or mends:
             table.add_row("", Text.assemble("→ ", one_line(finding.remedy), mends))
     return table
@@ -103,6 +103,6 @@ def _sum(findings: Sequence[Finding]) -> Text:
     if not wrong:
         return Text("nothing is wrong", style=STYLES[Severity.OK])
     text = Text(", ").join(Text(words, style=style) for words, style in wrong)
-    if any(finding.mend is not None for finding in findings):
+    if any(finding.repair is not None for finding in findings):
         text.append("; --repair does what is marked")
     return text

@@ -1,4 +1,4 @@
-"""Mending what is safe to mend. It asks nothing, says line by line what it did, and has nothing to do a second time.
+"""Mending what is safe to repair. It asks nothing, says line by line what it did, and has nothing to do a second time.
 
 Study rows are written by nobody but the control plane that holds the writer's lease: where one is active it is told to
 reconcile, and where none is, the next one does so when it starts.
@@ -17,11 +17,11 @@ from orchestrator.common.errors import OrchestratorError
 from orchestrator.common.formatting import count
 from orchestrator.common.settings import Settings
 from orchestrator.doctor.facts import Item
-from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGroup, Mend, Reconcile, Ring, TakeOver
+from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGroup, Reconcile, Repair, Ring, TakeOver
 from orchestrator.doctor.queue_probe import clear
-from orchestrator.messaging.command_client import Issuer
+from orchestrator.messaging.command_client import CommandClient
 from orchestrator.messaging.event_stream import EventStream, ring
-from orchestrator.storage.command_table import Orders
+from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from tasks import redis_keys
@@ -35,35 +35,35 @@ CLAIM = 500
 """Entries that are taken over at once."""
 
 
-def repair(settings: Settings, findings: Iterable[Finding]) -> Iterator[str]:
+def apply_repairs(settings: Settings, findings: Iterable[Finding]) -> Iterator[str]:
     """Does what the findings offer, and yields a line for each thing it has changed, or could not.
 
     Several findings may offer the same; it is done once.
     """
-    for mend in dict.fromkeys(finding.mend for finding in findings if finding.mend is not None):
+    for repair in dict.fromkeys(finding.repair for finding in findings if finding.repair is not None):
         try:
-            yield _mend(mend, settings)
+            yield _apply(repair, settings)
         except (redis.RedisError, SQLAlchemyError, OrchestratorError) as error:
             # The others are mended all the same.
-            yield f"could not {_intention(mend)}: {(str(error).splitlines() or [type(error).__name__])[0]}"
+            yield f"could not {_intention(repair)}: {(str(error).splitlines() or [type(error).__name__])[0]}"
 
 
-def _mend(mend: Mend, settings: Settings) -> str:
-    match mend:
+def _apply(repair: Repair, settings: Settings) -> str:
+    match repair:
         case FreeLease():
-            return _free_lease(settings, mend)
+            return _free_lease(settings, repair)
         case Reconcile():
-            return _reconcile(settings, mend)
+            return _reconcile(settings, repair)
     client = _client(settings)
     try:
-        match mend:
+        match repair:
             case MakeGroup():
                 EventStream(client).make_group()
                 return f"made the group '{redis_keys.GROUP}' of {redis_keys.EVENTS}, which begins with the oldest entry"
             case TakeOver():
-                return _take_over(client, mend.consumer)
+                return _take_over(client, repair.consumer)
             case ClearQueue():
-                return _clear(client, mend, settings.keyring())
+                return _clear(client, repair, settings.keyring())
             case Ring():
                 ring(client)
                 return "rang the control plane"
@@ -71,18 +71,18 @@ def _mend(mend: Mend, settings: Settings) -> str:
         client.close()
 
 
-def _intention(mend: Mend) -> str:
-    match mend:
+def _intention(repair: Repair) -> str:
+    match repair:
         case FreeLease():
-            return f"give back the lease of {mend.holder}"
+            return f"give back the lease of {repair.holder}"
         case Reconcile():
-            return f"have study {mend.study} reconciled"
+            return f"have study {repair.study} reconciled"
         case MakeGroup():
             return f"make the group '{redis_keys.GROUP}'"
         case TakeOver():
-            return f"take over from consumer {mend.consumer}"
+            return f"take over from consumer {repair.consumer}"
         case ClearQueue():
-            return f"clear queue {mend.queue}"
+            return f"clear queue {repair.queue}"
         case Ring():
             return "ring the control plane"
 
@@ -94,7 +94,7 @@ def _client(settings: Settings) -> redis.Redis:
     return connect(url)
 
 
-def _free_lease(settings: Settings, mend: FreeLease) -> str:
+def _free_lease(settings: Settings, repair: FreeLease) -> str:
     database = Database(storage_url_of(settings))
     try:
         lease = WriterLease(database, settings.lease)
@@ -103,20 +103,20 @@ def _free_lease(settings: Settings, mend: FreeLease) -> str:
         lease.release()
     finally:
         database.close()
-    return f"gave back the lease of {mend.holder}"
+    return f"gave back the lease of {repair.holder}"
 
 
-def _reconcile(settings: Settings, mend: Reconcile) -> str:
+def _reconcile(settings: Settings, repair: Reconcile) -> str:
     url = redis_url_of(settings)
     client = None if url is None else connect(url)
     database = Database(storage_url_of(settings))
     try:
-        state = Issuer(Orders(database), client).command("reconcile", mend.study, ANSWER_SECONDS)
+        state = CommandClient(CommandTable(database), client).command("reconcile", repair.study, ANSWER_SECONDS)
     finally:
         database.close()
         if client is not None:
             client.close()
-    return f"had study {mend.study} reconciled by the control plane: it is {state}"
+    return f"had study {repair.study} reconciled by the control plane: it is {state}"
 
 
 def _take_over(client: redis.Redis, consumer: str) -> str:
@@ -133,10 +133,10 @@ def _pending_of(client: redis.Redis, consumer: str, start: str) -> list[Any]:
     return [each["message_id"] for each in found]
 
 
-def _clear(client: redis.Redis, mend: ClearQueue, keyring: Keyring) -> str:
+def _clear(client: redis.Redis, repair: ClearQueue, keyring: Keyring) -> str:
     def unwanted(item: Item) -> bool:
-        return item.token in mend.tokens if mend.tokens else not item.token
+        return item.token in repair.tokens if repair.tokens else not item.token
 
-    reason = "a task that nobody waits for" if mend.tokens else "no task"
-    taken = clear(client, mend.queue, unwanted, f"{reason}, taken out by doctor", keyring)
-    return f"took {count(taken, 'item')} out of queue {mend.queue} ({reason}), kept in {redis_keys.DEAD_LETTERS}"
+    reason = "a task that nobody waits for" if repair.tokens else "no task"
+    taken = clear(client, repair.queue, unwanted, f"{reason}, taken out by doctor", keyring)
+    return f"took {count(taken, 'item')} out of queue {repair.queue} ({reason}), kept in {redis_keys.DEAD_LETTERS}"

@@ -16,7 +16,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from orchestrator.engine.ends import describe_end
 from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import ListedTrial
-from orchestrator.queries.trial_queries import Listing
+from orchestrator.queries.trial_queries import StudyTrials
 
 Kind = Literal["integer", "float", "boolean", "text", "time", "json"]
 """What all values of a column are. ``json``: of several kinds, or lists and tables; written as JSON where a column has
@@ -53,7 +53,7 @@ class Rows:
     rows: Iterable[Sequence[Any]]
 
 
-def trial_rows(listing: Listing) -> Rows:
+def trial_rows(listing: StudyTrials) -> Rows:
     """Returns a row for each trial."""
     objectives = len(listing.directions)
     values = ["value"] if objectives == 1 else [f"values_{index}" for index in range(objectives)]
@@ -79,7 +79,7 @@ def trial_rows(listing: Listing) -> Rows:
     return Rows(columns, rows())
 
 
-def epoch_rows(listing: Listing) -> Rows:
+def epoch_rows(listing: StudyTrials) -> Rows:
     """Returns a row for each report."""
     columns = [Column("number", "integer"), Column("step", "integer"), Column("value", "float")]
     return Rows(columns, listing.reports())

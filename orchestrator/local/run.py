@@ -39,7 +39,7 @@ from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_
 from tasks.trainer_messages import Preloaded
 
 if TYPE_CHECKING:
-    from orchestrator.model.study_status import Told
+    from orchestrator.model.study_status import NotificationStatus
     from orchestrator.storage.store import Store
 
 DRAIN_SECONDS = 12.0
@@ -115,11 +115,11 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         stack.callback(worker.stop, DRAIN_SECONDS)
 
         # Imported while the trainers import theirs: these are heavy, too.
-        from orchestrator.messaging.command_client import Issuer, NoAnswer
+        from orchestrator.messaging.command_client import CommandClient, NoAnswer
         from orchestrator.queries.study_summary import summarize
         from orchestrator.spec.pruner_factory import check_pruner
         from orchestrator.spec.sampler_factory import check_sampler
-        from orchestrator.storage.command_table import Orders
+        from orchestrator.storage.command_table import CommandTable
         from orchestrator.storage.database import Database
         from orchestrator.storage.store import Store
 
@@ -150,7 +150,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
 
         patient = Patience(check)
         _await_objective(plan, client, check, patient)
-        issuer = Issuer(Orders(database), client, patient)
+        issuer = CommandClient(CommandTable(database), client, patient)
         try:
             since = patient(lambda: newest(client, spec.name))
             if issuer.submit(spec, check) not in ENDED:
@@ -229,8 +229,8 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None],
     """Waits until whoever is to be told of the end has been, or cannot be for now; says what went wrong."""
     from orchestrator.terminal.overview import note_trouble
 
-    def told() -> tuple[Told, ...]:
-        return patient(lambda: store.told(name))
+    def told() -> tuple[NotificationStatus, ...]:
+        return patient(lambda: store.notification_statuses(name))
 
     while any(each.state == "owed" and (each.kind == "command" or each.tries < POSTS) for each in told()):
         check()

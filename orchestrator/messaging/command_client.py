@@ -19,7 +19,7 @@ from orchestrator.messaging.event_stream import ring
 from orchestrator.model.planned_run import OPERATION, order
 from orchestrator.spec import Spec
 from orchestrator.spec.cron import run_name
-from orchestrator.storage.command_table import Orders
+from orchestrator.storage.command_table import CommandTable
 from tasks import redis_keys
 from tasks.app import as_bytes
 
@@ -57,7 +57,7 @@ def issuer_name() -> str:
     return f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
 
 
-class Issuer:
+class CommandClient:
     """Issues commands.
 
     Args:
@@ -66,7 +66,7 @@ class Issuer:
         patient: Calls what asks the database, and may wait for it.
     """
 
-    def __init__(self, orders: Orders, client: redis.Redis | None, patient: Patient = at_once) -> None:
+    def __init__(self, orders: CommandTable, client: redis.Redis | None, patient: Patient = at_once) -> None:
         self._orders = orders
         self._client = client
         self._patient = patient
@@ -89,13 +89,13 @@ class Issuer:
         answer = self._issue(operation, study, payload, lambda: None, seconds)
         return Added(int(answer["trial"]), str(answer["state"]))
 
-    def begin(self, spec: Spec, planned: int, seconds: float) -> dict[str, Any]:
+    def run_schedule_now(self, spec: Spec, planned: int, seconds: float) -> dict[str, Any]:
         """Runs a scheduled search beside its timetable, as the slot of the second ``planned``; returns the study, its
         slot's state, and the reason for it. Raises as ``submit`` does."""
         payload = order(spec, planned, manual=True)
         return self._issue(OPERATION, run_name(spec.name, planned), payload, lambda: None, seconds)
 
-    def leave(self, operation: str, study: str, payload: dict[str, Any]) -> None:
+    def enqueue(self, operation: str, study: str, payload: dict[str, Any]) -> None:
         """Issues a command for whoever looks after the study next, and waits for nobody."""
         self._put(operation, study, payload)
 

@@ -9,7 +9,7 @@ from orchestrator.model.changeset import NoteRow
 from orchestrator.spec.notify import NotifyTable
 
 
-class NoteState(NamedTuple):
+class DeliveryState(NamedTuple):
     """What has become of a note: ``owed`` while it is still to be told, ``delivered``, ``failed`` when that was given
     up, or ``superseded`` where a newer one says more. ``detail`` is one line about the last try, at the time ``at``."""
 
@@ -20,7 +20,7 @@ class NoteState(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Owed:
+class PendingNotification:
     """A note that somebody is to be told, of the study of that name; ``notify`` says whom."""
 
     study: str

@@ -13,7 +13,7 @@ from orchestrator.model.study_states import ENDED
 from orchestrator.spec import Spec
 from orchestrator.spec.schedule import ScheduleTable
 
-SlotState = Literal["waiting", "running", "ended", "skipped", "missed", "refused", "deleting", "deleted"]
+PlannedRunState = Literal["waiting", "running", "ended", "skipped", "missed", "refused", "deleting", "deleted"]
 """Waits for an earlier run to end. Its study was made; it has ended, and what was to be done about that is done. An
 earlier run went on; nobody was there in time; it cannot be run. More than enough newer ones are there: its study is
 being deleted; it is gone."""
@@ -31,7 +31,7 @@ _NAMESPACE: Final = uuid.UUID("6f3a1d52-0f0b-5c1e-9d57-2c9f0f1f8a11")
 
 
 @dataclass(frozen=True)
-class Slot:
+class PlannedRun:
     """A row.
 
     Attributes:
@@ -46,7 +46,7 @@ class Slot:
 
     schedule: str
     planned: int
-    state: SlotState
+    state: PlannedRunState
     study: str
     decided: float
     manual: bool = False
@@ -56,10 +56,10 @@ class Slot:
 
 
 @dataclass(frozen=True)
-class Run:
+class StudyRun:
     """A slot with its study, as it stands in the database; ``study_state`` is ``None`` where there is no such study."""
 
-    slot: Slot
+    slot: PlannedRun
     study_state: str | None
     stored: str | None
 
@@ -88,7 +88,7 @@ class Run:
         return made is not None and (made.schedule, made.slot) == (self.slot.schedule, self.slot.planned)
 
 
-class Known(NamedTuple):
+class ScheduleProgress(NamedTuple):
     """What the database says of a schedule: its timetable, since when, and the last slot of it that was decided on."""
 
     definition: str

@@ -13,8 +13,8 @@ PACE_TRIALS = 20
 """How fast a study goes is measured since the first of so many trials that ended last."""
 
 
-class Told(NamedTuple):
-    """A note that somebody was, or is to be, told; see ``notifications.NoteState``. ``at``: when it last changed."""
+class NotificationStatus(NamedTuple):
+    """One notification of a study and its ``notifications.DeliveryState``; ``at`` is when that last changed."""
 
     event: str
     kind: str
@@ -55,7 +55,7 @@ class Overview:
     changed: float | None
     ends: tuple[float, ...] = ()
     work: tuple[Work, ...] = ()
-    notes: tuple[Told, ...] = ()
+    notes: tuple[NotificationStatus, ...] = ()
     flagged: str = ""
     suspended: Suspension | None = None
 

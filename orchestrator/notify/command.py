@@ -13,7 +13,7 @@ import threading
 from collections.abc import Mapping
 from typing import IO, Final
 
-from orchestrator.model.notifications import Owed
+from orchestrator.model.notifications import PendingNotification
 from orchestrator.notify.webhook import Tried
 
 log = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ _PASSED_ON: Final = frozenset(
 """All that a command gets of the control plane's environment, besides ``LC_*``: the rest holds passwords."""
 
 
-def environment_of(owed: Owed, environ: Mapping[str, str]) -> dict[str, str]:
+def environment_of(owed: PendingNotification, environ: Mapping[str, str]) -> dict[str, str]:
     """Returns the environment of a command."""
     found = {name: value for name, value in environ.items() if name in _PASSED_ON or name.startswith("LC_")}
     return found | {"ORCHESTRATOR_STUDY": owed.study, "ORCHESTRATOR_EVENT": owed.note.event}
@@ -50,7 +50,7 @@ class Runner:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._closing = False
 
-    def run(self, owed: Owed) -> Tried:
+    def run(self, owed: PendingNotification) -> Tried:
         """Runs a study's command with the note's JSON as its input. It is not run again, whatever comes of it."""
         with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as output:
             told.write(owed.note.body.encode())
@@ -77,7 +77,7 @@ class Runner:
             for process in self._running:
                 _kill(process)
 
-    def _start(self, owed: Owed, told: IO[bytes], output: IO[bytes]) -> subprocess.Popen[bytes]:
+    def _start(self, owed: PendingNotification, told: IO[bytes], output: IO[bytes]) -> subprocess.Popen[bytes]:
         with self._lock:
             if self._closing:
                 raise InterruptedError(errno.EINTR, "the control plane ends")
@@ -107,7 +107,7 @@ class Runner:
         return how
 
 
-def _name(owed: Owed) -> str:
+def _name(owed: PendingNotification) -> str:
     """The first word: the others may hold what is nobody's business."""
     return owed.notify.command[0]
 

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from orchestrator.model.notifications import Owed
+from orchestrator.model.notifications import PendingNotification
 
 log = logging.getLogger(__name__)
 
@@ -23,19 +23,19 @@ class Line:
         deliver: Called in one of them.
     """
 
-    def __init__(self, name: str, threads: int, deliver: Callable[[Owed], None]) -> None:
+    def __init__(self, name: str, threads: int, deliver: Callable[[PendingNotification], None]) -> None:
         self._name = name
         self._most = threads
         self._deliver = deliver
         self._changed = threading.Condition()
         # The second number keeps the order of those that are due at once.
-        self._waiting: list[tuple[float, int, Owed]] = []
+        self._waiting: list[tuple[float, int, PendingNotification]] = []
         self._numbers = itertools.count()
         self._threads: list[threading.Thread] = []
         self._idle = 0
         self._stopping = False
 
-    def add(self, owed: Owed, due: float = 0.0) -> None:
+    def add(self, owed: PendingNotification, due: float = 0.0) -> None:
         """Takes something to be delivered, not before ``due``, in monotonic seconds."""
         with self._changed:
             heapq.heappush(self._waiting, (due, next(self._numbers), owed))
@@ -45,7 +45,7 @@ class Line:
                 thread.start()
             self._changed.notify()
 
-    def take_out(self, which: Callable[[Owed], bool]) -> list[Owed]:
+    def take_out(self, which: Callable[[PendingNotification], bool]) -> list[PendingNotification]:
         """Takes out, and returns, what waits and need not be delivered any more."""
         with self._changed:
             out = [owed for _, _, owed in self._waiting if which(owed)]
@@ -74,7 +74,7 @@ class Line:
                 about = {"action": "note_failed", "study": owed.study}
                 log.exception("study %s: a note could not be delivered", owed.study, extra=about)
 
-    def _next(self) -> Owed | None:
+    def _next(self) -> PendingNotification | None:
         with self._changed:
             self._idle += 1
             try:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from orchestrator.model.notifications import NoteState, Owed
+from orchestrator.model.notifications import DeliveryState, PendingNotification
 from orchestrator.notify.command import Runner
 from orchestrator.notify.delay_queue import Line
 from orchestrator.notify.policy import Policy
@@ -47,7 +47,7 @@ class Notifier:
         self._policy = policy
         self._runner = Runner(environ)
         self._lock = threading.Lock()
-        self._settled: dict[str, NoteState] = {}
+        self._settled: dict[str, DeliveryState] = {}
         self._newest: dict[str, str] = {}
         self._best_told: dict[str, float] = {}
         # Apart, so that a command that takes minutes holds up no post.
@@ -62,7 +62,7 @@ class Notifier:
         """
         self._policy.check(spec)
 
-    def owe(self, notes: Iterable[Owed]) -> None:
+    def owe(self, notes: Iterable[PendingNotification]) -> None:
         """Takes notes that are committed, and returns at once."""
         for owed in notes:
             if owed.note.kind == "command":
@@ -76,7 +76,7 @@ class Notifier:
                 self._supersede(waiting)
             self._posts.add(owed, told + BEST_SECONDS if owed.note.event == "best" else 0.0)
 
-    def take_settled(self) -> dict[str, NoteState]:
+    def take_settled(self) -> dict[str, DeliveryState]:
         """Returns what has become of notes since the last call, by their key."""
         with self._lock:
             settled, self._settled = self._settled, {}
@@ -91,7 +91,7 @@ class Notifier:
         self._posts.join(until)
         self._commands.join(until)
 
-    def _post(self, owed: Owed) -> None:
+    def _post(self, owed: PendingNotification) -> None:
         note = owed.note
         if note.event == "best":
             with self._lock:
@@ -104,11 +104,11 @@ class Notifier:
             tried = post(url, note.body.encode(), headers, self._policy.key)
         self._take_in(self._posts, owed, tried)
 
-    def _run(self, owed: Owed) -> None:
+    def _run(self, owed: PendingNotification) -> None:
         refused = Tried(False, False, "this control plane runs no commands of specs")
         self._take_in(self._commands, owed, self._runner.run(owed) if self._policy.runs(owed.study) else refused)
 
-    def _take_in(self, line: Line, owed: Owed, tried: Tried) -> None:
+    def _take_in(self, line: Line, owed: PendingNotification, tried: Tried) -> None:
         """Settles a note that was taken, or that is given up; any other one is tried again later."""
         with self._lock:
             newest = self._newest.get(owed.study)
@@ -119,11 +119,11 @@ class Notifier:
         pause = min(LONGEST_PAUSE, 2.0 ** min(owed.tries, 20))
         again = not tried.done and tried.again and now + pause < owed.note.at + GIVE_UP_SECONDS
         if tried.done:
-            state = NoteState("delivered", tries, tried.detail, now)
+            state = DeliveryState("delivered", tries, tried.detail, now)
         elif again:
-            state = NoteState("owed", tries, tried.detail, now)
+            state = DeliveryState("owed", tries, tried.detail, now)
         else:
-            state = NoteState("failed", tries, tried.detail, now)
+            state = DeliveryState("failed", tries, tried.detail, now)
         self._settle(owed.note.key, state)
         if again:
             line.add(replace(owed, tries=tries), time.monotonic() + pause)
@@ -133,13 +133,13 @@ class Notifier:
             about = {"action": "note_waits" if again else "note_failed", "study": owed.study}
             log.warning("study %s: %s %s: %s", owed.study, what, how, tried.detail, extra=about)
 
-    def _supersede(self, owed: Owed) -> None:
-        self._settle(owed.note.key, NoteState("superseded", owed.tries, "a later note says more", time.time()))
+    def _supersede(self, owed: PendingNotification) -> None:
+        self._settle(owed.note.key, DeliveryState("superseded", owed.tries, "a later note says more", time.time()))
 
-    def _settle(self, key: str, state: NoteState) -> None:
+    def _settle(self, key: str, state: DeliveryState) -> None:
         with self._lock:
             self._settled[key] = state
 
 
-def _is_best_of(study: str, owed: Owed) -> bool:
+def _is_best_of(study: str, owed: PendingNotification) -> bool:
     return owed.study == study and owed.note.event == "best"

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from orchestrator.model.notifications import NoteState, Owed
+from orchestrator.model.notifications import DeliveryState, PendingNotification
 from orchestrator.spec import Spec
 
 
 class NullNotifier:
     """Drops every note."""
 
-    def owe(self, notes: Iterable[Owed]) -> None:
+    def owe(self, notes: Iterable[PendingNotification]) -> None:
         del notes
 
-    def take_settled(self) -> dict[str, NoteState]:
+    def take_settled(self) -> dict[str, DeliveryState]:
         return {}
 
     def check(self, spec: Spec) -> None:

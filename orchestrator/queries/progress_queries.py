@@ -26,7 +26,7 @@ from orchestrator.model.trial_length import length, saved
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_best, read_front
-from orchestrator.storage.notification_table import read_told
+from orchestrator.storage.notification_table import read_statuses
 from orchestrator.storage.optuna_decoding import read_params, read_values, seconds
 from orchestrator.storage.optuna_tables import (
     DIRECTIONS,
@@ -160,7 +160,7 @@ class _Counted:
         self.extra = {study: counts[0] for study, counts in extra.items()}
         self.sparse = self._lengths(func.max(STEPS.c.step) > func.count(STEPS.c.step))
         self.pruned = self._lengths(TRIALS.c.state == "PRUNED")
-        self.notes = read_told(connection, ids)
+        self.notes = read_statuses(connection, ids)
         self.attempts: dict[int, Counter[str]] = defaultdict(Counter)
         flags = select(STUDY_USER_ATTRS.c.study_id, STUDY_USER_ATTRS.c.value_json).where(
             STUDY_USER_ATTRS.c.study_id.in_(ids), STUDY_USER_ATTRS.c.key == FLAGGED

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exc
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.urls import redact
-from orchestrator.queries.study_reader import History
+from orchestrator.queries.study_reader import StudyReader
 from orchestrator.storage.database import Database, explained
 from orchestrator.storage.schema_check import foreign_refusal, optuna_refusal, own_schema, shown
 from orchestrator.storage.sqlite_files import path_of, tables_in
@@ -25,7 +25,7 @@ class NothingThere(BadInput):
 
 
 @contextmanager
-def open_history(url: str) -> Iterator[History]:
+def open_study_reader(url: str) -> Iterator[StudyReader]:
     """Opens the database for a look: one transaction, in which nothing changes.
 
     Raises:
@@ -34,7 +34,7 @@ def open_history(url: str) -> Iterator[History]:
     with open_connection(url) as connection:
         if refusal := optuna_refusal(connection, shown(url)):
             raise BadInput(redact(url), *refusal)
-        yield History(connection, _has_ours(connection, redact(url)))
+        yield StudyReader(connection, _has_ours(connection, redact(url)))
 
 
 @contextmanager

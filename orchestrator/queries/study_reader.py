@@ -15,13 +15,13 @@ from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.model.attribute_keys import FAILURE, MEASURED, RETRY_OF, SOURCE
 from orchestrator.model.changeset import AttemptRow, DecisionRow
 from orchestrator.model.measurements import read_measured
-from orchestrator.model.planned_run import Known, Slot
+from orchestrator.model.planned_run import PlannedRun, ScheduleProgress
 from orchestrator.model.progress_events import TrialEnded
 from orchestrator.model.records import RecordedTrial, Recording, StudyFacts, TrialFacts
 from orchestrator.model.study_status import Overview
 from orchestrator.pruning import Decision, Direction
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
-from orchestrator.queries.trial_queries import Listing
+from orchestrator.queries.trial_queries import StudyTrials
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_constraints
@@ -39,14 +39,14 @@ from orchestrator.storage.optuna_tables import (
 from orchestrator.storage.schedule_store import read_known, read_slots
 
 if TYPE_CHECKING:
-    from orchestrator.storage.study_loader import Whole
+    from orchestrator.storage.study_loader import LoadedStudy
 
 _MOST_NAMES = 10
 _OF_A_REPORT = ("keep", "prune", "audit", "shadow")
 """Actions of decisions that were made the moment a report was recorded; the others came later."""
 
 
-class History:
+class StudyReader:
     """What is stored.
 
     Args:
@@ -95,7 +95,7 @@ class History:
         """The table of our studies, where there is one."""
         return own_tables.studies if self._ours else None
 
-    def slots(self, schedule: str, most: int) -> list[tuple[Slot, Overview | None]]:
+    def slots(self, schedule: str, most: int) -> list[tuple[PlannedRun, Overview | None]]:
         """Returns a schedule's last slots, the latest first, each with where its study stands, where there is one."""
         found = read_slots(self._connection, schedule, most)
         if not found:
@@ -105,7 +105,7 @@ class History:
         }
         return [(slot, studies.get(slot.study)) for slot in found]
 
-    def schedules(self, names: Iterable[str]) -> dict[str, Known]:
+    def schedules(self, names: Iterable[str]) -> dict[str, ScheduleProgress]:
         """Returns what is known of schedules, by name."""
         return read_known(self._connection, names)
 
@@ -168,7 +168,7 @@ class History:
             measured=read_measured(self._connection.scalar(measured)),
         )
 
-    def listing(self, name: str) -> Listing:
+    def trials(self, name: str) -> StudyTrials:
         """Returns the trials of a study, to be read row by row; also of one that Optuna made.
 
         Raises:
@@ -176,22 +176,22 @@ class History:
         """
         study_id, _ = self._study(name)
         directions = [each.lower() for each in self._directions(study_id)]
-        return Listing(self._connection, study_id, directions, self._ours)
+        return StudyTrials(self._connection, study_id, directions, self._ours)
 
-    def whole(self, name: str) -> Whole:
+    def whole(self, name: str) -> LoadedStudy:
         """Reads a study with everything that is stored of it; also of one that Optuna made.
 
         Raises:
             BadInput: no such study.
         """
         # All that Optuna and the core are made of, which no other look needs.
-        from orchestrator.storage.study_loader import read_optunas_whole, read_whole
+        from orchestrator.storage.study_loader import load_study, read_optunas_whole
 
         study_id, study = self._study(name)
         if study.spec is None:
             directions = [each.lower() for each in self._directions(study_id)]
             return read_optunas_whole(self._connection, study_id, name, directions)
-        return read_whole(self._connection, study_id)
+        return load_study(self._connection, study_id)
 
     def recording(self, name: str) -> Recording:
         """Reads a study's whole history; also of one that Optuna made.

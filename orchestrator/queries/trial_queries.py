@@ -32,7 +32,7 @@ CHUNK = 500
 _REPORTS = 10_000
 
 
-class Listing:
+class StudyTrials:
     """The trials of one study.
 
     Args:

@@ -11,7 +11,7 @@ from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.model.study_states import OPTUNAS
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.queries.study_summary import summary_of
 from orchestrator.report.facts import Facts
 
@@ -26,7 +26,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     """
     url = storage_url_of(settings)
     artifacts = settings.artifact_url or str(settings.data_dir.resolve() / "artifacts")
-    with open_history(url) as history:
+    with open_study_reader(url) as history:
         whole = history.whole(name)
     attempts = whole.snapshot.attempts
     latencies = [row.latency for row in attempts if row.latency is not None and row.verdict == "pruned"]

@@ -20,10 +20,10 @@ from orchestrator.common.signals import insist_on_ending
 from orchestrator.messaging.command_client import issuer_name
 from orchestrator.messaging.event_stream import ring
 from orchestrator.model.commands import Command
-from orchestrator.model.planned_run import Known
+from orchestrator.model.planned_run import ScheduleProgress
 from orchestrator.schedule.folder import Folder
 from orchestrator.schedule.ticker import LOOK_SECONDS, MOST_AHEAD, Ticker
-from orchestrator.storage.command_table import Orders
+from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.schedule_store import read_known
 from orchestrator.storage.sql_dialects import current_time
@@ -61,9 +61,9 @@ class DatabaseDesk:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._orders = Orders(database)
+        self._orders = CommandTable(database)
 
-    def known(self, names: list[str]) -> tuple[float, dict[str, Known]]:
+    def known(self, names: list[str]) -> tuple[float, dict[str, ScheduleProgress]]:
         with self._database.read() as connection:
             now = float(connection.scalar(select(current_time(self._database.dialect))) or 0.0)
             return now, read_known(connection, names)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
-from orchestrator.model.planned_run import Known, Slot
+from orchestrator.model.planned_run import PlannedRun, ScheduleProgress
 from orchestrator.model.study_status import Overview
 from orchestrator.schedule.folder import Contents, Schedule
 from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
@@ -28,13 +28,13 @@ class Listed:
     upcoming: Sequence[int]
     overdue: Sequence[int]
     seen: bool
-    runs: Sequence[tuple[Slot, Overview | None]]
+    runs: Sequence[tuple[PlannedRun, Overview | None]]
 
 
 def listing(
     contents: Contents,
-    known: Mapping[str, Known],
-    runs: Callable[[str], Sequence[tuple[Slot, Overview | None]]],
+    known: Mapping[str, ScheduleProgress],
+    runs: Callable[[str], Sequence[tuple[PlannedRun, Overview | None]]],
     now: float,
     upcoming: int,
 ) -> list[Listed]:

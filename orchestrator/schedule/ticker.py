@@ -20,7 +20,7 @@ import redis
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.model.commands import Command
-from orchestrator.model.planned_run import DEFINE, OPERATION, Known, key_of, order
+from orchestrator.model.planned_run import DEFINE, OPERATION, ScheduleProgress, key_of, order
 from orchestrator.schedule.folder import Folder, Schedule
 from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
 from orchestrator.spec.cron import delay, run_name
@@ -38,7 +38,7 @@ MOST_AHEAD = 3_600.0
 class Desk(Protocol):
     """The database, as a beat uses it."""
 
-    def known(self, names: list[str]) -> tuple[float, dict[str, Known]]:
+    def known(self, names: list[str]) -> tuple[float, dict[str, ScheduleProgress]]:
         """Returns the time by the database's clock, and what it says of these schedules."""
 
     def issue(self, commands: list[Command]) -> None:
@@ -218,7 +218,7 @@ class Ticker:
         self._said_apart = abs(ahead) > PUNCTUAL_SECONDS
         return True
 
-    def _after(self, each: _Watched, row: Known | None) -> int:
+    def _after(self, each: _Watched, row: ScheduleProgress | None) -> int:
         """Returns the last moment before which nothing of this timetable is to be asked for any more."""
         if row is None:
             return max(each.since, each.after or 0)

@@ -31,7 +31,7 @@ from orchestrator.storage.sql_dialects import insert_or_ignore, insert_or_update
 _UNFINISHED = ("RUNNING", "WAITING")
 
 
-class Writer:
+class BatchWriter:
     """Writes the changes of one study.
 
     Args:

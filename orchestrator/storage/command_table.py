@@ -15,7 +15,7 @@ from orchestrator.storage.own_tables import commands
 from orchestrator.storage.sql_dialects import insert_or_ignore
 
 
-class Orders:
+class CommandTable:
     """Whoever may write to a database may issue commands; the right to write studies has nothing to do with it.
 
     Args:

@@ -1,4 +1,4 @@
-"""The table of notes: what is still to be told, what has become of the rest."""
+"""The table of notifications: those still to be sent, and what became of the others."""
 
 from __future__ import annotations
 
@@ -7,27 +7,26 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-import sqlalchemy
 from sqlalchemy import Connection, select, update
 
 from orchestrator.common.errors import BadInput
 from orchestrator.model.changeset import NoteRow
-from orchestrator.model.notifications import NoteState, Owed
-from orchestrator.model.study_status import Told
+from orchestrator.model.notifications import DeliveryState, PendingNotification
+from orchestrator.model.study_status import NotificationStatus
 from orchestrator.spec import Spec
 from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.own_tables import notes, studies
 
 
-def settle(connection: Connection, states: Mapping[str, NoteState]) -> None:
-    """Writes what has become of notes, by their key."""
+def settle(connection: Connection, states: Mapping[str, DeliveryState]) -> None:
+    """Writes what became of notifications, by their key."""
     for key, (state, tries, detail, at) in states.items():
         values = {"state": state, "tries": tries, "detail": detail, "changed": at}
         connection.execute(update(notes).where(notes.c.key == key).values(values))
 
 
-def read_owed(connection: Connection) -> list[Owed]:
-    """Returns the notes that are still to be told, oldest first."""
+def read_pending(connection: Connection) -> list[PendingNotification]:
+    """Returns the notifications that are still to be sent, oldest first."""
     query = (
         select(notes, studies.c.spec, STUDIES.c.study_name)
         .join(studies, studies.c.study_id == notes.c.study_id)
@@ -35,21 +34,21 @@ def read_owed(connection: Connection) -> list[Owed]:
         .where(notes.c.state == "owed")
         .order_by(notes.c.id)
     )
-    owed = []
+    pending = []
     for row in connection.execute(query):
-        # Of a spec that cannot be read, the study is refused, and that is said then.
+        # A study whose spec cannot be read is refused elsewhere, with a message.
         with contextlib.suppress(BadInput, ValueError, RecursionError):
+            notify = Spec.from_json(json.loads(row.spec)).notify
             note = NoteRow(*(getattr(row, name) for name in NoteRow._fields))
-            owed.append(Owed(row.study_name, note, Spec.from_json(json.loads(row.spec)).notify, row.tries))
-    return owed
+            pending.append(PendingNotification(row.study_name, note, notify, row.tries))
+    return pending
 
 
-def read_told(connection: Connection, ids: Collection[int]) -> dict[int, tuple[Told, ...]]:
-    """Returns the notes of studies, oldest first, by Optuna's id of the study; a database that was last prepared by an
-    older version has none."""
-    found: dict[int, list[Told]] = defaultdict(list)
-    if sqlalchemy.inspect(connection).has_table(notes.name):
-        query = select(notes).where(notes.c.study_id.in_(ids), notes.c.state != "superseded").order_by(notes.c.id)
-        for row in connection.execute(query):
-            found[row.study_id].append(Told(row.event, row.kind, row.state, row.tries, row.detail, row.changed))
-    return {study: tuple(told) for study, told in found.items()}
+def read_statuses(connection: Connection, ids: Collection[int]) -> dict[int, tuple[NotificationStatus, ...]]:
+    """Returns the notifications of studies, oldest first, by Optuna's id of the study."""
+    found: dict[int, list[NotificationStatus]] = defaultdict(list)
+    query = select(notes).where(notes.c.study_id.in_(ids), notes.c.state != "superseded").order_by(notes.c.id)
+    for row in connection.execute(query):
+        status = NotificationStatus(row.event, row.kind, row.state, row.tries, row.detail, row.changed)
+        found[row.study_id].append(status)
+    return {study: tuple(statuses) for study, statuses in found.items()}

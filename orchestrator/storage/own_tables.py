@@ -195,7 +195,7 @@ notes = Table(
     Column("detail", Text, nullable=False),
     Column("changed", Float(53), nullable=False),
 )
-"""What somebody is, or was, to be told; see ``changeset.NoteRow`` and ``notifications.NoteState``."""
+"""What somebody is, or was, to be told; see ``changeset.NoteRow`` and ``notifications.DeliveryState``."""
 
 # -- schedules: these two tables are not of one study, and outlive those that they speak of
 

@@ -6,10 +6,10 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, func, inspect, select
+from sqlalchemy import Connection, Select, delete, func, select
 
 from orchestrator.common.errors import BadInput
-from orchestrator.model.planned_run import OPEN, Known, Run, Slot
+from orchestrator.model.planned_run import OPEN, PlannedRun, ScheduleProgress, StudyRun
 from orchestrator.model.progress_events import Best
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
@@ -20,7 +20,7 @@ from orchestrator.storage.optuna_tables import STUDIES, delete_study
 from orchestrator.storage.own_tables import schedules, slots
 from orchestrator.storage.sql_dialects import insert_or_update
 
-_COLUMNS = tuple(name for name in Slot.__dataclass_fields__ if name not in ("schedule", "planned"))
+_COLUMNS = tuple(name for name in PlannedRun.__dataclass_fields__ if name not in ("schedule", "planned"))
 _WITH_STUDY = ("waiting", "running", "ended")
 
 
@@ -47,25 +47,25 @@ class Calendar:
                 statement = insert_or_update(self._database.dialect, schedules, ("name",), ("definition", "since"))
                 connection.execute(statement, {"name": schedule, "definition": definition, "since": since})
 
-    def put(self, *rows: Slot) -> None:
+    def put(self, *rows: PlannedRun) -> None:
         """Writes slots, in place of what was written of them before."""
         with self._database.write() as connection:
             self._lease.check(connection)
             put_slots(connection, rows)
 
-    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, Slot]:
+    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, PlannedRun]:
         """Returns those of a schedule's slots that something is written of."""
         query = select(slots).where(slots.c.schedule == schedule, slots.c.planned.in_(list(planned)))
         with self._database.read() as connection:
             return {row.planned: _slot(row) for row in connection.execute(query)}
 
-    def open(self) -> list[Run]:
+    def open(self) -> list[StudyRun]:
         """Returns the slots of all schedules about which something is still to be done; the earliest comes first."""
         query = select_runs().where(slots.c.state.in_(OPEN)).order_by(slots.c.planned, slots.c.id)
         with self._database.read() as connection:
             return [_run_of(row) for row in connection.execute(query)]
 
-    def runs(self, schedule: str) -> list[Run]:
+    def runs(self, schedule: str) -> list[StudyRun]:
         """Returns a schedule's slots that wait, or have a study; the latest comes first."""
         query = select_runs().where(slots.c.schedule == schedule, slots.c.state.in_(_WITH_STUDY))
         with self._database.read() as connection:
@@ -92,7 +92,7 @@ class Calendar:
             tokens = select(own_tables.attempts.c.token).where(own_tables.attempts.c.study_id == row.study_id)
             return str(row.uid), list(connection.scalars(tokens))
 
-    def throw_study(self, slot: Slot) -> None:
+    def throw_study(self, slot: PlannedRun) -> None:
         """Deletes the study of a slot, with everything that belongs to it, and writes the slot."""
         with self._database.write() as connection:
             self._lease.check(connection)
@@ -104,7 +104,7 @@ class Calendar:
             put_slots(connection, [slot])
 
 
-def put_slots(connection: Connection, rows: Iterable[Slot]) -> None:
+def put_slots(connection: Connection, rows: Iterable[PlannedRun]) -> None:
     """Writes slots within a transaction of the writer's."""
     statement = insert_or_update(connection.dialect.name, slots, ("schedule", "planned"), _COLUMNS)
     for row in rows:
@@ -112,23 +112,18 @@ def put_slots(connection: Connection, rows: Iterable[Slot]) -> None:
         connection.execute(statement, values | {"spec": None if row.spec is None else json.dumps(row.spec)})
 
 
-def read_known(connection: Connection, names: Iterable[str]) -> dict[str, Known]:
+def read_known(connection: Connection, names: Iterable[str]) -> dict[str, ScheduleProgress]:
     """Returns what is known of these schedules, by name; what a person began beside the timetable is not counted."""
     listed = list(names)
-    if not inspect(connection).has_table(slots.name):
-        # Nobody who knows of schedules has written to this database yet.
-        return {}
     newest = func.max(slots.c.planned).label("newest")
     defined = connection.execute(select(schedules).where(schedules.c.name.in_(listed))).all()
     decided = select(slots.c.schedule, newest).where(slots.c.schedule.in_(listed), ~slots.c.manual)
     last = {row.schedule: row.newest for row in connection.execute(decided.group_by(slots.c.schedule))}
-    return {row.name: Known(row.definition, row.since, last.get(row.name, 0)) for row in defined}
+    return {row.name: ScheduleProgress(row.definition, row.since, last.get(row.name, 0)) for row in defined}
 
 
-def read_slots(connection: Connection, schedule: str, most: int) -> list[Slot]:
+def read_slots(connection: Connection, schedule: str, most: int) -> list[PlannedRun]:
     """Returns a schedule's last slots, at most so many, the latest first."""
-    if not inspect(connection).has_table(slots.name):
-        return []
     query = select(slots).where(slots.c.schedule == schedule).order_by(slots.c.planned.desc()).limit(most)
     return [_slot(row) for row in connection.execute(query)]
 
@@ -142,14 +137,14 @@ def select_runs() -> Select[Any]:
     )
 
 
-def _run_of(row: Any) -> Run:
+def _run_of(row: Any) -> StudyRun:
     """Reads a row of ``select_runs``."""
-    return Run(_slot(row), row.study_state, row.stored)
+    return StudyRun(_slot(row), row.study_state, row.stored)
 
 
-def _slot(row: Any) -> Slot:
-    found = {name: getattr(row, name) for name in Slot.__dataclass_fields__}
-    return Slot(**found | {"spec": _spec_of(row)})
+def _slot(row: Any) -> PlannedRun:
+    found = {name: getattr(row, name) for name in PlannedRun.__dataclass_fields__}
+    return PlannedRun(**found | {"spec": _spec_of(row)})
 
 
 def _spec_of(row: Any) -> dict[str, Any] | None:

@@ -17,20 +17,20 @@ from orchestrator.engine.state import Snapshot
 from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
-from orchestrator.model.notifications import NoteState, Owed
-from orchestrator.model.planned_run import OPERATION, Slot
+from orchestrator.model.notifications import DeliveryState, PendingNotification
+from orchestrator.model.planned_run import OPERATION, PlannedRun
 from orchestrator.model.study_states import ENDED
-from orchestrator.model.study_status import Told
+from orchestrator.model.study_status import NotificationStatus
 from orchestrator.model.suspension import Suspension, describe
 from orchestrator.spec import Spec, differences
 from orchestrator.storage import own_tables
-from orchestrator.storage.batch_writer import Writer
+from orchestrator.storage.batch_writer import BatchWriter
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.notification_table import read_owed, read_told, settle
+from orchestrator.storage.notification_table import read_pending, read_statuses, settle
 from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.schedule_store import put_slots
-from orchestrator.storage.study_loader import read_whole
+from orchestrator.storage.study_loader import load_study
 from orchestrator.storage.suspension_store import delete_suspension, read_suspensions, write_suspension
 from tasks.redis_keys import is_name
 
@@ -68,7 +68,7 @@ class Store:
         self,
         batches: Mapping[str, Changes],
         answers: Mapping[int, str] | None = None,
-        notes: Mapping[str, NoteState] | None = None,
+        notes: Mapping[str, DeliveryState] | None = None,
     ) -> None:
         """Writes the changes of several studies, the answers to commands, and what has become of notes, in one
         transaction.
@@ -92,7 +92,7 @@ class Store:
                 connection.execute(_LOCKED, {"the_studies": growing})
             for name, changes in changed.items():
                 known = self._known[name]
-                writer = Writer(connection, known.study_id, known.trials)
+                writer = BatchWriter(connection, known.study_id, known.trials)
                 writer.write(changes)
                 made.append((name, writer.new_ids))
             for command, answer in (answers or {}).items():
@@ -108,7 +108,7 @@ class Store:
         return None if known is None else known.trials.get(number)
 
     def create(
-        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
+        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: PlannedRun | None = None
     ) -> Snapshot:
         """Creates a study, or returns the one of that name if it is the same search.
 
@@ -165,7 +165,7 @@ class Store:
             row = connection.execute(_select_ours().where(STUDIES.c.study_name == name)).one_or_none()
             if row is None:
                 raise BadInput(f"study '{name}'", "there is none of that name in this database")
-            snapshot = read_whole(connection, row.study_id).snapshot
+            snapshot = load_study(connection, row.study_id).snapshot
         if snapshot.spec.name != name:
             # Renamed by another program; it stays the same study.
             if not is_name(name):
@@ -196,10 +196,10 @@ class Store:
         with self._database.read() as connection:
             return [row.study_name for row in connection.execute(query)]
 
-    def owed(self) -> list[Owed]:
+    def pending_notifications(self) -> list[PendingNotification]:
         """Returns the notes that are still to be told, oldest first."""
         with self._database.read() as connection:
-            return read_owed(connection)
+            return read_pending(connection)
 
     def suspend(self, name: str, suspension: Suspension) -> None:
         """Writes why nothing is done for a study; where there is no such study, nothing."""
@@ -249,11 +249,11 @@ class Store:
         latencies = [row.latency for row in rows if row.latency is not None and row.verdict == "pruned"]
         return latencies, [row.gap for row in rows if row.gap is not None]
 
-    def told(self, name: str) -> tuple[Told, ...]:
+    def notification_statuses(self, name: str) -> tuple[NotificationStatus, ...]:
         """Returns the notes of a study, oldest first."""
         with self._database.read() as connection:
             study = connection.scalars(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)).one()
-            return read_told(connection, [study]).get(study, ())
+            return read_statuses(connection, [study]).get(study, ())
 
     def close(self) -> None:
         self._optuna.remove_session()

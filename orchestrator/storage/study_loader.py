@@ -32,7 +32,7 @@ from orchestrator.storage.optuna_tables import (
 )
 
 
-class Whole(NamedTuple):
+class LoadedStudy(NamedTuple):
     """A study, the decisions that were made on its trials, and how many epochs were trained a second time; ``optunas``
     says that this program has never run it."""
 
@@ -42,7 +42,7 @@ class Whole(NamedTuple):
     optunas: bool = False
 
 
-def read_whole(connection: Connection, study_id: int) -> Whole:
+def load_study(connection: Connection, study_id: int) -> LoadedStudy:
     """Reads a study of ours; ``study_id`` is Optuna's."""
     row = connection.execute(select(own_tables.studies).where(own_tables.studies.c.study_id == study_id)).one()
     attempts = _ours(
@@ -78,10 +78,10 @@ def read_whole(connection: Connection, study_id: int) -> Whole:
         DecisionRow(*(each[name] for name in DecisionRow._fields))
         for each in _ours(connection, own_tables.decisions, study_id, own_tables.decisions.c.id)
     ]
-    return Whole(snapshot, decisions, connection.scalar(redone) or 0)
+    return LoadedStudy(snapshot, decisions, connection.scalar(redone) or 0)
 
 
-def read_optunas_whole(connection: Connection, study_id: int, name: str, directions: Sequence[str]) -> Whole:
+def read_optunas_whole(connection: Connection, study_id: int, name: str, directions: Sequence[str]) -> LoadedStudy:
     """Reads a study that Optuna has made and this program has never run; its spec says no more than is known."""
     trials = read_trials(connection, study_id)
     # Not checked: Optuna takes names that a spec does not.
@@ -92,7 +92,7 @@ def read_optunas_whole(connection: Connection, study_id: int, name: str, directi
         directions=tuple(directions) if len(directions) > 1 else (),
         trials=len(trials),
     )
-    return Whole(Snapshot(spec=spec, uid="", seed=0, state="finished", trials=trials), [], 0, optunas=True)
+    return LoadedStudy(Snapshot(spec=spec, uid="", seed=0, state="finished", trials=trials), [], 0, optunas=True)
 
 
 def _study_attrs(connection: Connection, table: Table, study_id: int) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from orchestrator.common.formatting import NOTHING, clock, count, number, one_li
 from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Progress
 from orchestrator.model.study_states import ENDED, OPTUNAS
-from orchestrator.model.study_status import Overview, Told
+from orchestrator.model.study_status import NotificationStatus, Overview
 from orchestrator.terminal.live_frame import STYLES, head, silent_lines, slot_table
 from orchestrator.terminal.live_state import SlotView
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
@@ -122,7 +122,7 @@ def _eta(overview: Overview, now: float) -> str:
     return NOTHING if eta is None else clock(eta)
 
 
-def note_trouble(note: Told) -> str:
+def note_trouble(note: NotificationStatus) -> str:
     """Returns the line about a notification whose delivery failed; empty for one that was delivered or never tried."""
     if note.state == "delivered" or not note.tries:
         return ""

@@ -19,7 +19,7 @@ from orchestrator.terminal.overview import best_value, trial_count
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
 if TYPE_CHECKING:
-    from orchestrator.model.planned_run import Slot
+    from orchestrator.model.planned_run import PlannedRun
     from orchestrator.schedule.listing import Listed
     from orchestrator.spec.schedule import ScheduleTable
 
@@ -79,7 +79,7 @@ def _both(table: ScheduleTable, moment: int) -> dict[str, Any]:
     return {"at": moment, "utc": f"{utc:%Y-%m-%dT%H:%M:%SZ}", "local": table.timetable.local(moment).isoformat()}
 
 
-def _run_to_json(table: ScheduleTable, slot: Slot, overview: Overview | None) -> dict[str, Any]:
+def _run_to_json(table: ScheduleTable, slot: PlannedRun, overview: Overview | None) -> dict[str, Any]:
     best = None if overview is None else overview.progress.best
     return {
         "study": slot.study,
@@ -115,7 +115,7 @@ def _times(each: Listed, now: float) -> list[Text]:
     return lines
 
 
-def _runs(runs: Sequence[tuple[Slot, Overview | None]], width: int) -> list[Text]:
+def _runs(runs: Sequence[tuple[PlannedRun, Overview | None]], width: int) -> list[Text]:
     notes = [_note(slot, overview) for slot, overview in runs]
     columns = [
         Column.of("run", runs, lambda run: run[0].study),
@@ -128,14 +128,14 @@ def _runs(runs: Sequence[tuple[Slot, Overview | None]], width: int) -> list[Text
     return lines + ([Text(no_room(left_out), style="dim")] if left_out else [])
 
 
-def _state(slot: Slot, overview: Overview | None) -> Cell:
+def _state(slot: PlannedRun, overview: Overview | None) -> Cell:
     state = slot.state if overview is None or slot.state == "deleting" else overview.progress.state
     if overview is not None and overview.flagged:
         return f"{state}, flagged", "bold yellow"
     return state, STYLES.get(state, _STYLES.get(state, ""))
 
 
-def _note(slot: Slot, overview: Overview | None) -> Cell:
+def _note(slot: PlannedRun, overview: Overview | None) -> Cell:
     flagged = "" if overview is None else overview.flagged
     said = [flagged, slot.reason, "by hand" if slot.manual else "", f"report {slot.report}" if slot.report else ""]
     return "; ".join(one_line(each) for each in said if each), "yellow" if flagged else ""

@@ -21,7 +21,7 @@ from tasks import redis_keys
 from tasks.app import as_bytes, connect
 
 if TYPE_CHECKING:
-    from orchestrator.queries.study_reader import History
+    from orchestrator.queries.study_reader import StudyReader
 
 WAIT_MILLISECONDS = 250
 SILENT_SECONDS = 3.0
@@ -34,7 +34,7 @@ RECENT = 10
 def watch(
     settings: Settings,
     study: str,
-    history: Callable[[], AbstractContextManager[History]],
+    history: Callable[[], AbstractContextManager[StudyReader]],
     view: View,
     recent: int = RECENT,
 ) -> None:

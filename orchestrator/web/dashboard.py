@@ -14,7 +14,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import Settings
 from orchestrator.common.signals import insist_on_ending
 from orchestrator.common.urls import redact
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.web.credentials import check_free, choose, configured
 
 THREADS = 8
@@ -55,7 +55,7 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
         name = missing[0].replace("_", "-")
         raise BadInput("dashboard", f"needs {name}, which is not installed", _INSTALL)
     url = storage_url_of(settings)
-    with open_history(url):
+    with open_study_reader(url):
         pass  # raises where there is no such database
     found = configured("ORCHESTRATOR_DASHBOARD_AUTH", settings.dashboard_auth, settings.dashboard_auth_file)
     login = choose(found, settings.data_dir, wanted.host, no_auth=wanted.no_auth, insecure=wanted.insecure)

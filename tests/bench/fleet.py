@@ -16,10 +16,10 @@ from typing import Any
 
 from sqlalchemy import RowMapping, select, text
 
-from orchestrator.messaging.command_client import Issuer
+from orchestrator.messaging.command_client import CommandClient
 from orchestrator.spec.model import Spec, validate
 from orchestrator.storage import own_tables
-from orchestrator.storage.command_table import Orders
+from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.store import Store
 from tasks.app import connect
@@ -50,7 +50,7 @@ class Fleet:
 
     def __post_init__(self) -> None:
         self.store = Store(self.database)
-        self._issuer = Issuer(Orders(self.database), connect(self.place.redis_url))
+        self._issuer = CommandClient(CommandTable(self.database), connect(self.place.redis_url))
 
     def start(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "orchestrator", *arguments]

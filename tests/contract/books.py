@@ -15,7 +15,7 @@ from orchestrator.engine.state import Snapshot
 from orchestrator.model.changeset import AttemptRow, Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
-from orchestrator.storage.command_table import Orders
+from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
@@ -143,7 +143,7 @@ class Books:
         self._closing.callback(self.database.close)
         self.lease = WriterLease(self.database, seconds)
         self.store = Store(self.database, self.lease)
-        self.orders = Orders(self.database)
+        self.orders = CommandTable(self.database)
         self._closing.callback(self.store.close)
         if acquire:
             assert self.lease.acquire() is None

@@ -17,7 +17,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert, select
 
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
 from orchestrator.storage.best_trial_queries import read_bests
 from orchestrator.storage.optuna_tables import DIRECTIONS, STUDIES, SYSTEM_ATTRS, TRIALS, VALUES, to_stored
@@ -92,8 +92,8 @@ def test_the_best_is_the_one_that_optuna_names(books: Books, drawn: tuple[list[s
         assert [trial.number for trial in good[:1]] == expected
         complete = [trial.number for trial in study.get_trials(states=(TrialState.COMPLETE,))]
         assert sorted(trial.number for trial in (*good, *others)) == complete
-    with open_history(books.url) as history:
-        listing = history.listing(name)
+    with open_study_reader(books.url) as history:
+        listing = history.trials(name)
         assert listing.best() == expected
         feasible = [all(value <= 0 for value in trial.constraints.values()) for trial in study.trials]
         assert [head.feasible for head in listing.heads()] == feasible
@@ -116,9 +116,9 @@ def test_what_is_no_list_of_numbers_ends_nothing(books: Books, odd: Any) -> None
     trials = [create_trial(value=float(number), system_attrs={"constraints": odd}) for number in range(2)]
     name = store(books, ["minimize"], trials)
     best_of(in_memory(trials, ["minimize"]))
-    with open_history(books.url) as history:
-        history.listing(name).best()
-        assert len(history.listing(name).heads()) == 2
+    with open_study_reader(books.url) as history:
+        history.trials(name).best()
+        assert len(history.trials(name).heads()) == 2
 
 
 @pytest.mark.parametrize("direction", [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE])
@@ -127,8 +127,8 @@ def test_the_best_of_many_that_violate(books: Books, direction: StudyDirection) 
     values = [create_trial(value=float(n), system_attrs={"constraints": [30.0 - n]}) for n in range(60)]
     turned = values if direction is StudyDirection.MINIMIZE else values[::-1]
     name = store(books, [direction.name.lower()], turned)
-    with open_history(books.url) as history:
-        listing = history.listing(name)
+    with open_study_reader(books.url) as history:
+        listing = history.trials(name)
         (best,) = listing.best()
     study = optuna.load_study(study_name=name, storage=books.url)
     assert best == study.best_trial.number
@@ -149,9 +149,9 @@ def test_without_a_feasible_trial_there_is_no_best_and_it_is_said(books: Books) 
         ).inserted_primary_key[0]
         connection.execute(insert(VALUES).values(trial_id=id, objective=0, value=1.0, value_type="FINITE"))
         connection.execute(insert(SYSTEM_ATTRS).values(trial_id=id, key="constraints", value_json="[0.5]"))
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         overview = history.overview("study")
-        assert history.listing("study").best() == []
+        assert history.trials("study").best() == []
         from orchestrator.terminal.why_text import explain
 
         assert "violates a constraint; no trial is the best" in explain(history.trial("study", "0"))

@@ -20,8 +20,8 @@ from orchestrator.doctor.database_probe import read_overdue
 from orchestrator.doctor.facts import Overdue
 from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.model.commands import Command
-from orchestrator.model.planned_run import Known, Slot
-from orchestrator.queries.readonly import open_history
+from orchestrator.model.planned_run import PlannedRun, ScheduleProgress
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.schedule.beat import DatabaseDesk
 from orchestrator.schedule.ticker import Desk
 from orchestrator.spec.cron import delay
@@ -83,9 +83,9 @@ def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
         yield real_shelf(request.getfixturevalue(request.param), closing)
 
 
-def slot(number: int = 0, **changes: Any) -> Slot:
+def slot(number: int = 0, **changes: Any) -> PlannedRun:
     planned = PLANNED + 3_600 * number
-    made = Slot("nightly", planned, "running", f"nightly-{number}", NOW)
+    made = PlannedRun("nightly", planned, "running", f"nightly-{number}", NOW)
     return replace(made, **changes)
 
 
@@ -136,13 +136,13 @@ def test_a_timetable_counts_from_when_it_was_first_told(shelf: Shelf) -> None:
     calendar.define("nightly", "0 2 * * * UTC", 100)
     calendar.define("nightly", "0 2 * * * UTC", 200)
     calendar.define("other", "0 2 * * * UTC", 300)
-    assert desk.known(["nightly"])[1] == {"nightly": Known("0 2 * * * UTC", 100, 0)}
+    assert desk.known(["nightly"])[1] == {"nightly": ScheduleProgress("0 2 * * * UTC", 100, 0)}
     calendar.put(slot(0, state="missed"), slot(1, state="skipped"), slot(2, manual=True), slot(9, schedule="other"))
-    assert desk.known(["nightly"])[1] == {"nightly": Known("0 2 * * * UTC", 100, slot(1).planned)}
+    assert desk.known(["nightly"])[1] == {"nightly": ScheduleProgress("0 2 * * * UTC", 100, slot(1).planned)}
     calendar.define("nightly", "0 3 * * * UTC", 400)
     calendar.define("other", "", 0)
     calendar.define("nobody", "", 0)
-    assert desk.known(["nightly", "other"])[1] == {"nightly": Known("0 3 * * * UTC", 400, slot(1).planned)}
+    assert desk.known(["nightly", "other"])[1] == {"nightly": ScheduleProgress("0 3 * * * UTC", 400, slot(1).planned)}
 
 
 def test_commands_of_many_are_one_each(shelf: Shelf) -> None:
@@ -278,25 +278,12 @@ def test_a_slot_whose_search_cannot_be_read_is_there_without_it(books: Books, st
     assert [run.slot.spec for run in calendar.open()] == [{}, {"name": "x"}]
 
 
-def test_a_database_of_before_there_were_schedules_goes_on(books: Books) -> None:
-    books.create()
-    with books.database.write() as connection:
-        for table in (own_tables.slots, own_tables.schedules):
-            connection.exec_driver_sql(f"DROP TABLE {table.name}")
-    with open_history(books.url) as history:
-        assert history.schedules(["nightly"]) == {}
-        assert history.slots("nightly", 3) == []
-    books.database.prepare()
-    assert Calendar(books.database, books.lease).open() == []
-    assert sqlalchemy.inspect(books.database.engine).has_table("orchestrator_slots")
-
-
 def test_the_last_slots_come_with_where_their_studies_stand(books: Books) -> None:
     books.store.create(make_spec(name="nightly-0"), NOW, slot=slot(state="ended"))
     books.commit(Changes(study_user_attrs={"orchestrator_flagged": "worse"}), "nightly-0")
     calendar = Calendar(books.database, books.lease)
     calendar.put(slot(1, state="skipped"), slot(2, schedule="other"))
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.slots("nightly", 5)
         assert [each.study for each, _ in history.slots("nightly", 1)] == ["nightly-1"]
     assert [(each.study, overview and overview.flagged) for each, overview in found] == [

@@ -13,8 +13,8 @@ from books import NOW, Books, everything, make_spec, optuna_storage
 from every_command import invoke
 from sqlalchemy import func, select
 
-from orchestrator.model.planned_run import Slot
-from orchestrator.queries.readonly import open_history
+from orchestrator.model.planned_run import PlannedRun
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.schedule_store import put_slots
@@ -62,10 +62,10 @@ def test_a_study_that_gets_its_id_has_nothing_of_it(books: Books, name: str, mon
         assert (row["attempts"], row["host"], row["epochs_trained_again"]) == (0, "", 0)
     why = json.loads(invoke("why", name, "1", "--json").stdout)
     assert (why["attempts"], why["decision"], why["closest"]) == ([], None, None)
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         assert not history.recording(name).moments
     assert books.store.unsettled() == []
-    assert books.store.owed() == []
+    assert books.store.pending_notifications() == []
     found = books.store.create(make_spec(name=name), NOW + 9)
     assert (len(found.trials), found.attempts, found.checkpoints, found.closest) == (2, [], [], [])
 
@@ -73,10 +73,10 @@ def test_a_study_that_gets_its_id_has_nothing_of_it(books: Books, name: str, mon
 def test_a_slot_whose_study_is_gone_is_not_one_of_optunas(books: Books) -> None:
     run_by_us(books, "nightly-1")
     with books.database.write() as connection:
-        slot = Slot("nightly", 1, "running", "nightly-1", NOW)
+        slot = PlannedRun("nightly", 1, "running", "nightly-1", NOW)
         put_slots(connection, [slot])
     run_by_optuna(books.url, "nightly-1")
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         assert [(slot.study, study) for slot, study in history.slots("nightly", 5)] == [("nightly-1", None)]
 
 

@@ -21,7 +21,7 @@ from orchestrator.doctor.redis_probe import (
     look_at_stream,
     without_confirmation,
 )
-from orchestrator.doctor.repair import repair
+from orchestrator.doctor.repair import apply_repairs
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import EventStream, introduce
 from tasks import redis_keys
@@ -51,8 +51,8 @@ def client(server: Server) -> Iterator[redis.Redis]:
 
 
 def mend(server: Server, *mends: MakeGroup | TakeOver | ClearQueue | Ring) -> list[str]:
-    findings = [Finding(Code.STREAM, Severity.WARNING, "", "", mend=each) for each in mends]
-    return list(repair(Settings(redis_url=server.url), findings))
+    findings = [Finding(Code.STREAM, Severity.WARNING, "", "", repair=each) for each in mends]
+    return list(apply_repairs(Settings(redis_url=server.url), findings))
 
 
 def job(token: str) -> Job:
@@ -294,8 +294,8 @@ def test_the_bell_is_rung(server: Server, client: redis.Redis) -> None:
 
 
 def test_what_cannot_be_mended_is_said_and_the_rest_goes_on() -> None:
-    findings = [Finding(Code.STREAM, Severity.WARNING, "", "", mend=each) for each in (MakeGroup(), Ring())]
-    lines = list(repair(Settings(redis_url="redis://:secret@127.0.0.1:1/0"), findings))
+    findings = [Finding(Code.STREAM, Severity.WARNING, "", "", repair=each) for each in (MakeGroup(), Ring())]
+    lines = list(apply_repairs(Settings(redis_url="redis://:secret@127.0.0.1:1/0"), findings))
     assert [line.partition(": ")[0] for line in lines] == [
         "could not make the group 'control'",
         "could not ring the control plane",

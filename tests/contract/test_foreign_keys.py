@@ -16,7 +16,7 @@ from orchestrator.control.ports import Ports
 from orchestrator.messaging.dispatch import Dispatcher, queue_names
 from orchestrator.messaging.event_stream import EventStream
 from orchestrator.spec.model import validate
-from orchestrator.storage.command_table import Orders
+from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
@@ -51,7 +51,7 @@ class World:
         closing.callback(self.store.close)
         for name in ("study", "other"):
             self.store.create(validate(SEARCH | {"name": name, "queue": f"queue-of-{name}"}, "test"), 1e9)
-        self.orders = Orders(self.database)
+        self.orders = CommandTable(self.database)
         bins = MemoryFiles(Files())
         broker = Dispatcher(redis_url, client)
         closing.callback(broker.close)

@@ -18,20 +18,20 @@ from sqlalchemy import insert
 
 from orchestrator.common.errors import BadInput
 from orchestrator.model.changeset import Changes, DecisionRow, TrialEnd
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.queries.replay import Candidate, compare
-from orchestrator.queries.study_reader import History
+from orchestrator.queries.study_reader import StudyReader
 from orchestrator.spec.inline_pruner import read_pruner
 from orchestrator.storage import own_tables
 from orchestrator.terminal.why_text import explain
 
 
 @pytest.fixture
-def history(books: Books) -> Iterator[History]:
+def history(books: Books) -> Iterator[StudyReader]:
     """Whatever is written before its first use is found."""
     books.create(max_steps=27, pruner={"name": "median"})
     books.commit(everything())
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         yield found
 
 
@@ -53,7 +53,7 @@ def test_a_trial_is_read_with_all_that_was_kept(books: Books) -> None:
     )
     done = attempt(0, state="done", ended=NOW + 3, verdict="pruned", verdict_step=3, latency=0.01)
     books.commit(Changes(attempts={done.token: done}))
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         trial = found.trial("study", "0")
     assert (trial.number, trial.state, trial.values) == (0, "PRUNED", (-math.inf,))
     assert trial.params == {"x": 0.1, "kind": "b"}
@@ -72,7 +72,7 @@ def test_a_trial_is_read_with_all_that_was_kept(books: Books) -> None:
     ]
 
 
-def test_every_kind_of_trial_can_be_told(history: History) -> None:
+def test_every_kind_of_trial_can_be_told(history: StudyReader) -> None:
     assert [explain(history.trial("study", str(number))).splitlines()[0][:20] for number in range(4)] == [
         "trial 0 completed wi",
         "trial 1 was pruned a",
@@ -81,7 +81,7 @@ def test_every_kind_of_trial_can_be_told(history: History) -> None:
     ]
 
 
-def test_the_completed_are_known_to_each(history: History) -> None:
+def test_the_completed_are_known_to_each(history: StudyReader) -> None:
     study = history.trial("study", "2").study
     assert (study.completed, study.trials, study.state, study.reason) == ({0: -0.5}, 4, "paused", "because")
 
@@ -93,7 +93,7 @@ def test_reports_come_in_the_order_of_their_recording(books: Books) -> None:
     for start in range(0, 4, 2):
         books.commit(Changes(values=order[start : start + 2]))
     books.commit(Changes(values=order[4:], ends={0: TrialEnd("COMPLETE", (1.0,), NOW + 5)}))
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         recording = found.recording("study")
     assert list(recording.reports) == order
     assert [(each.state, each.value, each.started, each.ended) for each in recording.trials.values()] == [
@@ -109,7 +109,7 @@ def test_only_decisions_made_at_a_report_give_its_time(books: Books) -> None:
         for step, action in enumerate(("prune", "audit", "shadow", "promote", "end"))
     ]
     books.commit(a_trial(decisions=rows, closest={0: DecisionRow(0, "keep", "asha", 9, 0.5, 0.4, 3, NOW)}))  # type: ignore[arg-type]
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         assert found.recording("study").moments == {(0, 0): NOW, (0, 1): NOW + 1, (0, 2): NOW + 2, (0, 9): NOW}
 
 
@@ -119,7 +119,7 @@ def test_a_paused_trial_is_told_where_it_stands(books: Books) -> None:
     for number, value in enumerate((0.75, 0.70, 0.60)):
         row = attempt(number, state="paused")
         books.commit(Changes(new_trials={number: NOW}, values=[(number, 1, value)], attempts={row.token: row}))
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         assert [explain(found.trial("study", str(number))) for number in range(2)] == [
             "trial 0 is paused at epoch 1 with 0.75: within the best 1/3 of 3 trials, and no slot was free for it yet",
             "trial 1 is paused at epoch 1 with 0.7: of 3 trials there the best 1 goes on, which has 0.75",
@@ -139,17 +139,17 @@ def test_a_paused_trial_is_told_where_it_stands(books: Books) -> None:
         ("study", "9" * 30, f"trial {'9' * 30}: there is no such trial; study 'study' has 4 trials, 0 to 3"),
     ],
 )
-def test_what_is_not_there_is_one_line(history: History, study: str, trial: str, message: str) -> None:
+def test_what_is_not_there_is_one_line(history: StudyReader, study: str, trial: str, message: str) -> None:
     with pytest.raises(BadInput) as caught:
         history.trial(study, trial)
     assert str(caught.value) == message
 
 
 def test_a_study_without_trials_and_a_database_without_studies(books: Books) -> None:
-    with open_history(books.url) as found, pytest.raises(BadInput, match="it holds no studies yet"):
+    with open_study_reader(books.url) as found, pytest.raises(BadInput, match="it holds no studies yet"):
         found.trial("study", "0")
     books.create()
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         with pytest.raises(BadInput, match="study 'study' has no trials yet"):
             found.trial("study", "0")
         assert found.recording("study").reports == []
@@ -163,7 +163,7 @@ def test_a_study_of_plain_optuna_can_be_replayed_and_says_what_is_known(books: B
             for step in range(3):
                 trial.report(value, step)
             study.tell(trial, value)
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         said = explain(found.trial("plain", "2"))
         recording = found.recording("plain")
     (_, median) = compare(recording, [Candidate("median", read_pruner("median n_startup_trials=2", "here"))])
@@ -174,7 +174,7 @@ def test_a_study_of_plain_optuna_can_be_replayed_and_says_what_is_known(books: B
 def test_several_objectives_are_refused(books: Books) -> None:
     with optuna_storage(books.url) as storage:
         optuna.create_study(study_name="two", storage=storage, directions=["minimize", "maximize"])
-    with open_history(books.url) as found, pytest.raises(BadInput, match="study 'two': has 2 objectives"):
+    with open_study_reader(books.url) as found, pytest.raises(BadInput, match="study 'two': has 2 objectives"):
         found.recording("two")
 
 
@@ -182,7 +182,7 @@ def test_a_database_without_our_tables(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/plain.db"
     with optuna_storage(url) as storage:
         optuna.create_study(study_name="plain", storage=storage)
-    with open_history(url) as found:
+    with open_study_reader(url) as found:
         assert found.recording("plain").trials == {}
     with closing(sqlite3.connect(tmp_path / "plain.db")) as connection:
         names = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
@@ -201,7 +201,7 @@ def test_a_look_makes_nothing(tmp_path: Path) -> None:
         (empty, "holds no studies"),
         (text, "is not an SQLite database"),
     ):
-        with pytest.raises(BadInput, match=problem) as caught, open_history(f"sqlite:///{path}"):
+        with pytest.raises(BadInput, match=problem) as caught, open_study_reader(f"sqlite:///{path}"):
             pass
         assert "\n" not in str(caught.value)
     assert not missing.parent.exists()
@@ -211,7 +211,7 @@ def test_a_look_makes_nothing(tmp_path: Path) -> None:
 
 def test_a_server_that_is_not_there() -> None:
     url = "postgresql://nobody:secret@127.0.0.1:1/none"
-    with pytest.raises(BadInput, match="the database cannot be reached") as caught, open_history(url):
+    with pytest.raises(BadInput, match="the database cannot be reached") as caught, open_study_reader(url):
         pass
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -221,7 +221,7 @@ def test_a_look_changes_nothing(books: Books) -> None:
     books.create()
     books.commit(everything())
     before = books.rows()
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         found.recording("study")
         found.trial("study", "1")
     assert books.rows() == before
@@ -245,7 +245,7 @@ def test_ten_thousand_trials_are_read_in_seconds(books: Books) -> None:
             ]
             connection.execute(insert(steps), batch)
     begun = time.perf_counter()
-    with open_history(books.url) as found:
+    with open_study_reader(books.url) as found:
         recording = found.recording("study")
     assert len(recording.reports) == 270_000
     assert time.perf_counter() - begun < 20, "a second or two is what it takes"

@@ -18,9 +18,9 @@ from orchestrator.control.commit import Committer, Written
 from orchestrator.doctor.database_probe import inspect
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
-from orchestrator.model.notifications import NoteState
+from orchestrator.model.notifications import DeliveryState
 from orchestrator.notify.null_notifier import NullNotifier
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from tasks.server_errors import Outages
 
 log = logging.getLogger(__name__)
@@ -126,9 +126,9 @@ class Settled(NullNotifier):
     """A notifier that says of a note what it is told to say."""
 
     def __init__(self) -> None:
-        self.settled: dict[str, NoteState] = {}
+        self.settled: dict[str, DeliveryState] = {}
 
-    def take_settled(self) -> dict[str, NoteState]:
+    def take_settled(self) -> dict[str, DeliveryState]:
         settled, self.settled = self.settled, {}
         return settled
 
@@ -165,7 +165,7 @@ class Pair:
         """Everybody can look, whatever was written."""
         steps = self.books.load("good").trials[0].intermediate_values
         assert list(steps.values()) == [0.125] * self.count
-        with open_history(self.books.url) as history:
+        with open_study_reader(self.books.url) as history:
             assert len(history.overviews()) == self.count + 1
         assert inspect(self.books.url).books is not None
 
@@ -186,8 +186,8 @@ def test_what_cannot_be_written_costs_its_own_study_alone(pair: Pair, place: str
 
 def test_of_what_has_become_of_notes_only_what_cannot_be_written_is_dropped(pair: Pair) -> None:
     pair.notifier.settled = {
-        "bad": NoteState("failed", 10**30, "HTTP 500", NOW),
-        "good": NoteState("delivered", 1, "HTTP 204", NOW),
+        "bad": DeliveryState("failed", 10**30, "HTTP 500", NOW),
+        "good": DeliveryState("delivered", 1, "HTTP 204", NOW),
     }
     assert set(pair.write(Changes()).settled) == {"good"}
     pair.look()

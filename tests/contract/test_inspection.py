@@ -20,7 +20,7 @@ from optuna.storages import RDBStorage
 from orchestrator.doctor.database_probe import inspect
 from orchestrator.doctor.facts import Database, Known, Study
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
-from orchestrator.model.notifications import NoteState
+from orchestrator.model.notifications import DeliveryState
 from orchestrator.storage import database as storage_database
 from orchestrator.storage import own_tables
 from orchestrator.storage.lease import WriterLease
@@ -296,7 +296,7 @@ def test_who_was_not_told_of_late_is_found(books: Books) -> None:
     rows = [NoteRow(key, "finished", "command", "{}", NOW) for key in ("long ago", "of late", "owed")]
     books.commit(Changes(notes=rows))
     moments = {"long ago": time.time() - 90_000, "of late": time.time() - 60}
-    states = {key: NoteState("failed", 1, "ended with exit code 3", at) for key, at in moments.items()}
+    states = {key: DeliveryState("failed", 1, "ended with exit code 3", at) for key, at in moments.items()}
     books.store.commit({}, {}, states)
     found = inspect(books.url).books
     assert found is not None

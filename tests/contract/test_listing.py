@@ -22,7 +22,7 @@ from orchestrator.export.rows import epoch_rows, trial_rows
 from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.model.records import ListedTrial
 from orchestrator.queries import trial_queries
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 
 
 @pytest.fixture
@@ -39,15 +39,15 @@ def full(books: Books) -> Books:
 
 
 def read(books: Books, name: str = "study") -> list[ListedTrial]:
-    with open_history(books.url) as history:
-        found = history.listing(name)
+    with open_study_reader(books.url) as history:
+        found = history.trials(name)
         return list(found.trials(found.heads()))
 
 
 def exported(books: Books, form: str, name: str = "study", *, epochs: bool = False) -> Any:
     file = io.BytesIO()
-    with open_history(books.url) as history:
-        found = history.listing(name)
+    with open_study_reader(books.url) as history:
+        found = history.trials(name)
         writers.write(epoch_rows(found) if epochs else trial_rows(found), form, file)
     file.seek(0)
     if form == "parquet":
@@ -92,14 +92,14 @@ def test_what_is_ours(full: Books) -> None:
     last = found[0].last
     assert last is not None
     assert (last.host, last.slot, last.device, last.number) == ("höst", "slot 1", "gpu 0", 1)
-    with open_history(full.url) as history:
-        assert history.listing("study").best() == [0], "the fourth is better, and violates a constraint"
+    with open_study_reader(full.url) as history:
+        assert history.trials("study").best() == [0], "the fourth is better, and violates a constraint"
         assert (history.trial("study", "3").retries, history.trial("study", "4").retry_of) == ([4], 3)
 
 
 def test_some_of_them_in_any_order(full: Books) -> None:
-    with open_history(full.url) as history:
-        found = history.listing("study")
+    with open_study_reader(full.url) as history:
+        found = history.trials("study")
         heads = found.heads()
         assert [each.head.number for each in found.trials([heads[3], heads[0]])] == [3, 0]
         assert list(found.trials([])) == []
@@ -118,8 +118,8 @@ def test_several_objectives(books: Books) -> None:
     books.commit(changes, "two")
     with optuna_storage(books.url) as storage:
         front = {each.number for each in optuna.load_study(study_name="two", storage=storage).best_trials}
-    with open_history(books.url) as history:
-        assert history.listing("two").best() == [1, 2]
+    with open_study_reader(books.url) as history:
+        assert history.trials("two").best() == [1, 2]
         assert history.overview("two").progress.front == len(front) == 2
     assert [(row["values_0"], row["values_1"]) for row in exported(books, "json", "two")] == values
 
@@ -148,8 +148,8 @@ def test_a_study_without_trials(books: Books) -> None:
     assert read(books) == []
     for form in FORMATS:
         assert exported(books, form) == []
-    with pytest.raises(BadInput, match="there is none of that name"), open_history(books.url) as history:
-        history.listing("studdy")
+    with pytest.raises(BadInput, match="there is none of that name"), open_study_reader(books.url) as history:
+        history.trials("studdy")
 
 
 @pytest.mark.parametrize("form", FORMATS)

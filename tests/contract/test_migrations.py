@@ -23,7 +23,7 @@ from made_databases import make_database, run, url_of
 from sqlalchemy import Connection, inspect
 
 from orchestrator.common.errors import BadInput
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.storage import migrations, own_tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.migrations import HEAD, REVISIONS, VERSION_TABLE
@@ -142,7 +142,7 @@ def test_an_old_database_is_upgraded_and_keeps_every_row(old_url: str, url_of_ne
     assert [trial.state.name for trial in snapshot.trials] == ["COMPLETE", "PRUNED", "RUNNING", "FAIL"]
     assert [command.operation for command in books.store.pending_commands()] == ["stop"]
     books.close()
-    with open_history(old_url) as history:
+    with open_study_reader(old_url) as history:
         assert history.trial("kept", "0").state == "COMPLETE"
     with optuna_storage(old_url) as storage:
         assert len(storage.get_all_studies()) == 3
@@ -272,6 +272,6 @@ def test_a_database_of_a_newer_version_is_refused_in_one_line(books: Books) -> N
     (line,) = str(caught.value).splitlines()
     assert "of revision 9999" in line
     assert line.endswith("a newer version wrote them: pip install --upgrade trial-orchestrator")
-    with pytest.raises(BadInput, match="of revision 9999"), open_history(books.url):
+    with pytest.raises(BadInput, match="of revision 9999"), open_study_reader(books.url):
         pass
     assert books.rows() == before

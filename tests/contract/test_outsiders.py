@@ -15,7 +15,7 @@ import sqlalchemy
 from optuna.trial import TrialState, create_trial
 
 from orchestrator.spec.model import validate
-from orchestrator.storage.command_table import Orders
+from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
@@ -192,7 +192,7 @@ def test_of_a_study_that_was_deleted_the_runners_stop(
 
 def test_a_study_that_was_deleted_is_found_gone_although_nothing_is_to_be_written(world: World) -> None:
     world.running()
-    Orders(world.database).issue("key", "me", "pause", "study", {})
+    CommandTable(world.database).issue("key", "me", "pause", "study", {})
     world.slots.redis.add(RING)
     world.go_on(lambda: world.state() == "paused" and world.is_idle(), "nothing trains")
     optuna.delete_study(study_name="study", storage=world.storage)

@@ -10,20 +10,19 @@ from rich.console import Console
 
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
-from orchestrator.model.notifications import NoteState
+from orchestrator.model.notifications import DeliveryState
 from orchestrator.model.progress_events import TrialEnded
-from orchestrator.model.study_status import PACE_TRIALS, Told, Work
-from orchestrator.queries.readonly import open_history
+from orchestrator.model.study_status import PACE_TRIALS, NotificationStatus, Work
+from orchestrator.queries.readonly import open_study_reader
 from orchestrator.queries.replay import compare
 from orchestrator.queries.study_summary import summary_of
-from orchestrator.storage import own_tables
 from orchestrator.terminal.overview import render_status, to_json
 
 
 def test_it_is_what_the_engine_says(books: Books) -> None:
     books.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
     books.commit(everything())
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.overview("study")
     expected = StudyEngine(books.load(), NOW).progress()
     assert (found.progress.complete, found.progress.pruned, found.progress.failed) == (1, 1, 1)
@@ -36,7 +35,7 @@ def test_it_is_what_the_engine_says(books: Books) -> None:
 def test_a_lowered_budget_is_what_there_is(books: Books) -> None:
     books.create(trials=2, max_steps=27)
     books.commit(everything())
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.overview("study")
     assert (found.ended, found.progress.budget) == (3, 4)
     assert StudyEngine(books.load(), NOW).progress().budget == 4
@@ -61,7 +60,7 @@ def test_what_was_at_work_lately(books: Books) -> None:
             values=[(n, step, 0.5) for n in (1, last, last + 1) for step in range(n)],
         )
     )
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.overview("study")
     assert found.ends == tuple(NOW + n for n in range(1, count + 1))
     assert found.work == (
@@ -86,20 +85,20 @@ def test_the_pace_of_a_study_that_goes_on_is_that_of_now(books: Books) -> None:
             study_state=("running", "", night),
         )
     )
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.overview("study")
     assert found.ends == tuple(at + 9 for n, at in times if n >= 20)
     assert len(found.work) == 2, "those that were at work since the first of these ended"
     assert found.rate == 1.0
     books.commit(Changes(study_state=("running", "", night + 30)))
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         again = history.overview("study")
     assert (again.ends, again.work, again.rate, again.eta(night + 31)) == ((), (), None, None)
 
 
 def test_a_study_without_trials(books: Books) -> None:
     books.create()
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         (found,) = history.overviews()
         assert history.ended("study", 5) == []
     assert (found.progress.best, found.progress.epochs, found.ended, found.rate) == (None, 0, 0, None)
@@ -110,7 +109,7 @@ def test_studies_are_counted_apart(books: Books) -> None:
     books.create(name="study")
     books.create(name="other")
     books.commit(everything(), "other")
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = {each.progress.study: each for each in history.overviews()}
     assert (found["study"].progress.epochs, found["other"].progress.epochs) == (0, 6)
     assert (found["study"].ended, found["other"].ended) == (0, 3)
@@ -119,7 +118,7 @@ def test_studies_are_counted_apart(books: Books) -> None:
 def test_what_ended_last_comes_last(books: Books) -> None:
     books.create(max_steps=27, pruner={"name": "median"})
     books.commit(everything())
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         ended = history.ended("study", 2)
     assert all(isinstance(each, TrialEnded) for each in ended)
     assert [(each.number, each.state) for each in ended] == [(1, "PRUNED"), (3, "FAIL")]
@@ -135,20 +134,20 @@ def test_who_could_not_be_told_is_shown(books: Books) -> None:
     books.create(notify={"url": "https://h/x"})
     books.commit(Changes(notes=[a_note("a", "best"), a_note("b", "best"), a_note("c"), a_note("d", "failed")]))
     states = {
-        "a": NoteState("superseded", 0, "", NOW),
-        "b": NoteState("delivered", 2, "HTTP 204", NOW + 1),
-        "c": NoteState("owed", 3, "Connection refused", NOW + 2),
-        "d": NoteState("failed", 1, "HTTP 404\nnot found", NOW + 3),
+        "a": DeliveryState("superseded", 0, "", NOW),
+        "b": DeliveryState("delivered", 2, "HTTP 204", NOW + 1),
+        "c": DeliveryState("owed", 3, "Connection refused", NOW + 2),
+        "d": DeliveryState("failed", 1, "HTTP 404\nnot found", NOW + 3),
     }
     books.store.commit({}, {}, states)
     told = (
-        Told("best", "post", "delivered", 2, "HTTP 204", NOW + 1),
-        Told("finished", "post", "owed", 3, "Connection refused", NOW + 2),
-        Told("failed", "post", "failed", 1, "HTTP 404\nnot found", NOW + 3),
+        NotificationStatus("best", "post", "delivered", 2, "HTTP 204", NOW + 1),
+        NotificationStatus("finished", "post", "owed", 3, "Connection refused", NOW + 2),
+        NotificationStatus("failed", "post", "failed", 1, "HTTP 404\nnot found", NOW + 3),
     )
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.overview("study")
-    assert found.notes == books.store.told("study") == told
+    assert found.notes == books.store.notification_statuses("study") == told
     assert [note["state"] for note in to_json(found, NOW)["notes"]] == ["delivered", "owed", "failed"]
     console = Console(width=200)
     with console.capture() as captured:
@@ -157,17 +156,6 @@ def test_who_could_not_be_told_is_shown(books: Books) -> None:
     assert "notification 'finished' (post) is tried again after 3 attempts: Connection refused" in shown
     assert "notification 'failed' (post) failed after 1 attempt: HTTP 404 not found" in shown
     assert "notification 'best'" not in shown
-
-
-def test_a_database_of_before_there_were_notes_is_looked_at_and_taken_up(books: Books) -> None:
-    books.create(notify={"url": "https://h/x"})
-    with books.database.write() as connection:
-        own_tables.notes.drop(connection)
-    with open_history(books.url) as history:
-        assert history.overview("study").notes == ()
-    books.database.prepare()
-    books.commit(Changes(notes=[a_note("a")]))
-    assert [owed.note.key for owed in books.store.owed()] == ["a"]
 
 
 @pytest.mark.parametrize("steps", [range(0, 100_000, 10_000), range(10_000, 60_000, 10_000), range(5), range(1, 6), ()])
@@ -185,7 +173,7 @@ def test_one_study_has_one_figure_of_what_was_trained_and_saved(books: Books, st
         )
     )
     each = max(len(steps), *steps) if steps else 0
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.overview("study").progress
         facts, recording = history.trial("study", "0"), history.recording("study")
     summary = summary_of(books.load(), [], [], books.url, "", 1.0)

@@ -19,8 +19,8 @@ from orchestrator.control.ports import StudyRepository
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
 from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
-from orchestrator.model.notifications import NoteState, Owed
-from orchestrator.storage.command_table import Orders
+from orchestrator.model.notifications import DeliveryState, PendingNotification
+from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
@@ -58,7 +58,7 @@ def real_shelf(url: str, closing: ExitStack) -> Shelf:
 
     def issue(key: str, operation: str, study: str, payload: dict[str, Any]) -> None:
         database = Database(url)
-        Orders(database).issue(key, "somebody", operation, study, payload)
+        CommandTable(database).issue(key, "somebody", operation, study, payload)
         database.close()
 
     def end_elsewhere(number: int) -> None:
@@ -197,22 +197,24 @@ def test_notes_are_owed_until_they_are_settled(shelf: Shelf) -> None:
     table = {"url": "https://h/x", "on": ["best"]}
     for name in ("study", "other"):
         books.create(make_spec(name=name, notify=table if name == "study" else {"command": ["x"]}), NOW)
-    assert books.owed() == []
+    assert books.pending_notifications() == []
     books.commit({"study": Changes(notes=[a_note("a"), a_note("b", "best")]), "other": Changes(notes=[a_note("c")])})
     # The answer to a commit may have been lost on its way.
     books.commit({"study": Changes(notes=[a_note("a")])})
-    first, second, third = books.owed()
-    assert first == Owed("study", a_note("a"), make_spec(notify=table).notify)
+    first, second, third = books.pending_notifications()
+    assert first == PendingNotification("study", a_note("a"), make_spec(notify=table).notify)
     assert (second.note, third.study, third.notify.command) == (a_note("b", "best"), "other", ("x",))
-    books.commit({}, {}, {"a": NoteState("owed", 1, "HTTP 500", NOW + 1), "b": NoteState("superseded", 0, "", NOW)})
-    assert [(owed.note.key, owed.tries) for owed in books.owed()] == [("a", 1), ("c", 0)]
+    books.commit(
+        {}, {}, {"a": DeliveryState("owed", 1, "HTTP 500", NOW + 1), "b": DeliveryState("superseded", 0, "", NOW)}
+    )
+    assert [(owed.note.key, owed.tries) for owed in books.pending_notifications()] == [("a", 1), ("c", 0)]
     old, books = books, shelf.writer()
     with pytest.raises(NotTheWriter):
-        _as_the_control_plane(lambda: old.commit({}, {}, {"a": NoteState("failed", 2, "HTTP 404", NOW + 2)}))
+        _as_the_control_plane(lambda: old.commit({}, {}, {"a": DeliveryState("failed", 2, "HTTP 404", NOW + 2)}))
     books.create(make_spec(trials=9, notify={"endpoint": "team"}), NOW)
-    assert books.owed()[0].notify.endpoint == "team", "whom the spec names now"
-    books.commit({"study": Changes(notes=[a_note("d")])}, {}, {"a": NoteState("delivered", 2, "HTTP 204", NOW + 2)})
-    assert [owed.note.key for owed in books.owed()] == ["c", "d"]
+    assert books.pending_notifications()[0].notify.endpoint == "team", "whom the spec names now"
+    books.commit({"study": Changes(notes=[a_note("d")])}, {}, {"a": DeliveryState("delivered", 2, "HTTP 204", NOW + 2)})
+    assert [owed.note.key for owed in books.pending_notifications()] == ["c", "d"]
 
 
 def _as_the_control_plane(write: Callable[[], object]) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from books import Books, everything
 
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 
 ZONES = ("UTC0", "JST-9", "NST3:30NDT,M3.2.0,M11.1.0", "<+1345>-13:45")
 """As POSIX spells them, for a machine may know no other names."""
@@ -28,7 +28,7 @@ def test_it_is_what_optuna_reads_and_what_was_written(books: Books) -> None:
     made = books.create(max_steps=27, pruner={"name": "median"})
     written = everything()
     books.commit(written)
-    with open_history(books.url) as history:
+    with open_study_reader(books.url) as history:
         found = history.whole("study")
     snapshot = found.snapshot
     for ours, theirs in zip(snapshot.trials, books.optuna_trials(), strict=True):

@@ -25,7 +25,7 @@ from fleet import (
 from optuna.trial import TrialState
 
 from orchestrator.model.progress_events import Progress
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from tasks.app import STOP_SIGNAL, create_app
 
 LEASE = 2.0
@@ -113,7 +113,7 @@ def test_a_keeper_that_is_killed_after_it_obeyed_a_stop_has_not_been_revoked(
         )
     )
     wait_for_epochs(servers, 1)
-    with open_history(servers.storage_url) as history:
+    with open_study_reader(servers.storage_url) as history:
         token = history.trial("s", "0").attempts[0].token
     create_app(servers.redis_url).control.revoke(token, terminate=True, signal="SIGUSR2")
     wait_for_epochs(servers, 2)
@@ -164,7 +164,7 @@ def test_an_sqlite_file_that_is_locked_is_waited_for(running_embedded: Fleet) ->
     assert after == before, "it was locked"
     assert follow_to_end(servers.client(), "s").complete == 10, running_embedded.logs()
     check_all_there(servers)
-    with open_history(servers.storage_url) as history:
+    with open_study_reader(servers.storage_url) as history:
         assert [len(history.trial("s", str(number)).attempts) for number in range(10)] == [1] * 10, (
             "an attempt was declared lost"
         )
@@ -208,7 +208,7 @@ def test_a_worker_that_is_told_to_stop_while_it_takes_a_task_leaves_as_soon(runn
     end = follow_to_end(servers.client(), "s")
 
     assert (end.state, end.complete) == ("finished", 2), running_embedded.logs()
-    with open_history(servers.storage_url) as history:
+    with open_study_reader(servers.storage_url) as history:
         assert [row.cause for row in history.trial("s", "0").attempts] == ["released", "finished"]
 
 
@@ -280,6 +280,6 @@ def test_an_objective_that_saves_checkpoints_comes_to_its_next_one_before_its_wo
     # The objective waited at epoch 12 until the worker shut down.
     assert by_the_first[:2] == [10, 20], "it has saved once more"
     assert len(by_the_first) < 4
-    with open_history(servers.storage_url) as history:
+    with open_study_reader(servers.storage_url) as history:
         causes = [row.cause for row in history.trial("s", "0").attempts]
     assert causes == ["released", "finished"]

@@ -13,7 +13,7 @@ import pytest
 from fleet import Fleet, fleet, follow_to_end, wait_for
 from fleet_servers import embedded_servers
 
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from tests.installed import NotInstalled
 
 SPEC = """
@@ -90,7 +90,7 @@ def test_a_host_without_room_takes_no_trials_until_there_is_some(it: Fleet, tmp_
         assert (end.state, end.complete) == ("finished", 40), it.logs()
         assert "there is room again" in worker.log.read_text()
         assert any(each["code"] == "host-without-room" for each in found["findings"]), found
-        with open_history(it.servers.storage_url) as history:
+        with open_study_reader(it.servers.storage_url) as history:
             causes = [[row.cause for row in history.trial(name, str(number)).attempts] for number in range(40)]
         assert all(set(each[:-1]) <= {"released"} and each[-1] == "finished" for each in causes), causes
         assert any(len(each) > 1 for each in causes)

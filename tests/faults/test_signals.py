@@ -12,7 +12,7 @@ import pytest
 from fleet import Fleet, Pause, Process, command_line, descendants, fleet, follow_to_end, wait_for
 from fleet_servers import embedded_servers
 
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 
 SPEC = """
 name = "{name}"
@@ -71,7 +71,7 @@ def tell(pids: Sequence[int], number: int) -> None:
 
 def causes(it: Fleet, study: str) -> list[list[str]]:
     assert it.servers is not None
-    with open_history(it.servers.storage_url) as history:
+    with open_study_reader(it.servers.storage_url) as history:
         return [[row.cause for row in history.trial(study, str(number)).attempts] for number in range(2)]
 
 

@@ -31,7 +31,7 @@ from fleet import (
 )
 
 from orchestrator.model.progress_events import Progress
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 from tasks.app import connect
 from tests import stand_ins
 from tests.deployment import DOCKER, Unit, environment, healthcheck, make_secrets, read_variables, service
@@ -321,7 +321,7 @@ def test_a_worker_of_slurm_gives_its_trial_back_at_the_signal_and_one_of_systemd
     (stack.folder / "go").touch()
     assert follow_to_end(client, "s").complete == 1, stack.fleet.logs()
     client.close()
-    with open_history(stack.database.url) as history:
+    with open_study_reader(stack.database.url) as history:
         causes = [row.cause for row in history.trial("s", "0").attempts]
     # As often as one likes: a preemption is no attempt of the one that the spec allows.
     assert causes == ["released", "finished"]

@@ -11,7 +11,7 @@ from typing import Any
 import optuna
 from fleet import Fleet, wait_for
 
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 
 SPEC = """
 name = "{name}"
@@ -46,7 +46,7 @@ def shown(fleet: Fleet, *arguments: str) -> Any:
 
 def state(fleet: Fleet, name: str) -> str:
     assert fleet.servers is not None
-    with open_history(fleet.servers.storage_url) as history:
+    with open_study_reader(fleet.servers.storage_url) as history:
         return history.overview(name).progress.state
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from fleet import Fleet, wait_for
 
-from orchestrator.queries.readonly import open_history
+from orchestrator.queries.readonly import open_study_reader
 
 OBJECTIVE = """
 import atexit
@@ -72,7 +72,7 @@ def test_what_was_buffered_is_written_at_the_end_of_a_run(tmp_path: Path, last: 
     assert (tmp_path / "summary.txt").read_text() == "done\n" * 2, "once for each training process"
     log = (tmp_path / "data" / "logs" / "worker.log").read_text()
     assert log.count("the trainer is replaced: the trial left threads behind: left over") == 1
-    with open_history(f"sqlite:///{tmp_path / 'data' / 'studies.db'}") as history:
+    with open_study_reader(f"sqlite:///{tmp_path / 'data' / 'studies.db'}") as history:
         gaps = [history.trial("ends", str(number)).attempts[0].gap for number in range(5)]
     assert gaps[0] is None
     assert [gap is not None and gap > IMPORT_SECONDS for gap in gaps[1:]] == [False, False, True, False], gaps

@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator.common.clock import Clock
 from orchestrator.model.attribute_keys import FLAGGED
-from orchestrator.model.planned_run import OPERATION, Slot, order
+from orchestrator.model.planned_run import OPERATION, PlannedRun, order
 from orchestrator.schedule.folder import Folder
 from orchestrator.schedule.ticker import Ticker
 from orchestrator.spec import Spec, load
@@ -117,7 +117,7 @@ class Agenda:
     # -- what came of it
 
     @property
-    def slots(self) -> list[Slot]:
+    def slots(self) -> list[PlannedRun]:
         return sorted(self.world.database.slots.values(), key=lambda slot: slot.planned)
 
     @property

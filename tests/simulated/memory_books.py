@@ -15,8 +15,8 @@ from orchestrator.engine.state import Snapshot
 from orchestrator.model.changeset import Changes, NoteRow
 from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
-from orchestrator.model.notifications import NoteState, Owed
-from orchestrator.model.planned_run import Slot
+from orchestrator.model.notifications import DeliveryState, PendingNotification
+from orchestrator.model.planned_run import PlannedRun
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.suspension import Suspension
 from orchestrator.spec import Spec, differences
@@ -33,9 +33,9 @@ class MemoryDatabase:
     ledgers: dict[str, Ledger] = field(default_factory=dict)
     commands: list[Command] = field(default_factory=list)
     answers: dict[int, str] = field(default_factory=dict)
-    notes: dict[str, tuple[str, NoteRow, NoteState]] = field(default_factory=dict)
+    notes: dict[str, tuple[str, NoteRow, DeliveryState]] = field(default_factory=dict)
     schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
-    slots: dict[tuple[str, int], Slot] = field(default_factory=dict)
+    slots: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
     suspended: dict[str, Suspension] = field(default_factory=dict)
     term: int = 0
     away: bool = False
@@ -63,7 +63,7 @@ class MemoryBooks:
         self,
         batches: Mapping[str, Changes],
         answers: Mapping[int, str] | None = None,
-        notes: Mapping[str, NoteState] | None = None,
+        notes: Mapping[str, DeliveryState] | None = None,
     ) -> None:
         self.check_writer()
         ledgers = self._database.ledgers
@@ -78,14 +78,14 @@ class MemoryBooks:
             if changes:
                 ledgers[name].commit(copy.deepcopy(changes))
             for note in changes.notes:
-                self._database.notes.setdefault(note.key, (name, note, NoteState("owed", 0, "", note.at)))
+                self._database.notes.setdefault(note.key, (name, note, DeliveryState("owed", 0, "", note.at)))
         for key, state in (notes or {}).items():
             name, note, _ = self._database.notes[key]
             self._database.notes[key] = name, note, state
         self._database.answers |= answers or {}
 
     def create(
-        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: Slot | None = None
+        self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: PlannedRun | None = None
     ) -> Snapshot:
         del at
         self.check_writer()
@@ -129,10 +129,10 @@ class MemoryBooks:
             if ledger.state not in ENDED or any(row.state in LIVE for row in ledger.attempts.values())
         ]
 
-    def owed(self) -> list[Owed]:
+    def pending_notifications(self) -> list[PendingNotification]:
         self._database.check()
         return [
-            Owed(name, note, self._database.ledgers[name].spec.notify, state.tries)
+            PendingNotification(name, note, self._database.ledgers[name].spec.notify, state.tries)
             for name, note, state in self._database.notes.values()
             if state.state == "owed"
         ]

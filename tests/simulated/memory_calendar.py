@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from orchestrator.common.errors import BadInput
 from orchestrator.model.commands import Command
-from orchestrator.model.planned_run import OPEN, Known, Run, Slot
+from orchestrator.model.planned_run import OPEN, PlannedRun, ScheduleProgress, StudyRun
 from orchestrator.model.progress_events import Best
 from orchestrator.sampling.best_trials import front_of, in_memory, rank
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
@@ -27,20 +27,20 @@ class MemoryCalendar:
         elif self._database.schedules.get(schedule, ("", 0))[0] != definition:
             self._database.schedules[schedule] = (definition, since)
 
-    def put(self, *slots: Slot) -> None:
+    def put(self, *slots: PlannedRun) -> None:
         self._books.check_writer()
         for slot in slots:
             self._database.slots[slot.schedule, slot.planned] = slot
 
-    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, Slot]:
+    def find(self, schedule: str, planned: Iterable[int]) -> dict[int, PlannedRun]:
         self._database.check()
         wanted = {(schedule, each) for each in planned}
         return {key[1]: slot for key, slot in self._database.slots.items() if key in wanted}
 
-    def open(self) -> list[Run]:
+    def open(self) -> list[StudyRun]:
         return self._runs(lambda slot: slot.state in OPEN)
 
-    def runs(self, schedule: str) -> list[Run]:
+    def runs(self, schedule: str) -> list[StudyRun]:
         states = ("waiting", "running", "ended")
         return self._runs(lambda slot: slot.schedule == schedule and slot.state in states)[::-1]
 
@@ -63,18 +63,18 @@ class MemoryCalendar:
         ledger = self._database.ledgers[study]
         return ledger.uid, list(ledger.attempts)
 
-    def throw_study(self, slot: Slot) -> None:
+    def throw_study(self, slot: PlannedRun) -> None:
         self.put(slot)
         self._database.ledgers.pop(slot.study, None)
 
-    def _runs(self, wanted: Callable[[Slot], bool]) -> list[Run]:
+    def _runs(self, wanted: Callable[[PlannedRun], bool]) -> list[StudyRun]:
         self._database.check()
         found = sorted(filter(wanted, self._database.slots.values()), key=lambda slot: (slot.planned, slot.schedule))
         ledgers = self._database.ledgers
         return [
-            Run(slot, ledgers[slot.study].state, json.dumps(ledgers[slot.study].spec.to_json()))
+            StudyRun(slot, ledgers[slot.study].state, json.dumps(ledgers[slot.study].spec.to_json()))
             if slot.study in ledgers
-            else Run(slot, None, None)
+            else StudyRun(slot, None, None)
             for slot in found
         ]
 
@@ -87,12 +87,12 @@ class MemoryDesk:
         self._clock = clock
         self.asked = 0
 
-    def known(self, names: list[str]) -> tuple[float, dict[str, Known]]:
+    def known(self, names: list[str]) -> tuple[float, dict[str, ScheduleProgress]]:
         self.asked += 1
         self._database.check()
         slots = [slot for slot in self._database.slots.values() if not slot.manual]
         return self._clock(), {
-            name: Known(*there, max((slot.planned for slot in slots if slot.schedule == name), default=0))
+            name: ScheduleProgress(*there, max((slot.planned for slot in slots if slot.schedule == name), default=0))
             for name, there in self._database.schedules.items()
             if name in names
         }

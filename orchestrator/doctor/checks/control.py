@@ -32,7 +32,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             writer.holder,
             "ended on this host without giving the writer's lease back",
             "whoever leads next takes it at once; there is nothing to wait for",
-            mend=FreeLease(writer.holder),
+            repair=FreeLease(writer.holder),
         )
 
 
@@ -75,7 +75,7 @@ def _commands(facts: Facts) -> Iterator[Finding]:
             f"was issued {duration(each.age)} ago and is not answered",
             "the control plane looks for commands every lease; its log says what keeps it, or that it was started "
             "with --study for another one",
-            mend=Ring(),
+            repair=Ring(),
         )
 
 

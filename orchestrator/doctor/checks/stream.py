@@ -57,7 +57,7 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
             f"queue {queue.name}",
             f"items in it that are no tasks: {len(wrong)}, the first for {wrong[0]}",
             "the next worker that comes upon them keeps them aside, in orchestrator:dead; find out who sends them",
-            mend=ClearQueue(queue.name),
+            repair=ClearQueue(queue.name),
         )
     if facts.database.books is None:
         return
@@ -71,7 +71,7 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
             f"tasks in it of attempts that the database does not know: {len(unknown)}; their study was deleted, or is "
             "in another database",
             "where two fleets share this Redis, give each its own database number in ORCHESTRATOR_REDIS_URL",
-            mend=ClearQueue(queue.name, unknown),
+            repair=ClearQueue(queue.name, unknown),
         )
     if over := frozenset(token for token in tokens & known.keys() if known[token].state not in LIVE):
         yield Finding(
@@ -80,7 +80,7 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
             f"queue {queue.name}",
             f"tasks in it of attempts that are over: {len(over)}",
             "nothing has to be done: a worker that takes one is told so at once",
-            mend=ClearQueue(queue.name, over),
+            repair=ClearQueue(queue.name, over),
         )
 
 
@@ -103,7 +103,7 @@ def check_stream(facts: Facts) -> Iterator[Finding]:
                 f"consumer {each.name}",
                 f"is not the control plane's, and was given {count(each.pending, 'event')} that nobody else reads",
                 "find out who reads from orchestrator:events by this group",
-                mend=TakeOver(each.name),
+                repair=TakeOver(each.name),
             )
     yield from _dead_letters(facts)
 
@@ -120,7 +120,7 @@ def _no_group(facts: Facts) -> Finding:
         "the active control plane does not make it, so it uses another Redis: compare its ORCHESTRATOR_REDIS_URL"
         if facts.active
         else "serve makes it when it starts",
-        mend=MakeGroup(),
+        repair=MakeGroup(),
     )
 
 

@@ -82,7 +82,7 @@ def _finding(
     code: Code, study: Study, attempts: Sequence[Attempt], text: str, remedy: str, mend: Reconcile | None
 ) -> Finding:
     about = f"study {study.name}, trial{'s' if len(attempts) > 1 else ''} {_trials(attempts)}"
-    return Finding(code, Severity.WARNING, about, text, remedy, mend=mend)
+    return Finding(code, Severity.WARNING, about, text, remedy, repair=mend)
 
 
 def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
@@ -99,7 +99,7 @@ def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
         "orchestrator run SPEC goes on with it"
         if alone
         else "the control plane's log says why it does not take it up, or that it was started with --study for another",
-        mend=None if alone else Reconcile(study.name),
+        repair=None if alone else Reconcile(study.name),
     )
 
 
@@ -112,7 +112,7 @@ def _unattended(facts: Facts, study: Study) -> Iterator[Finding]:
             f"study {study.name}, trial{'s' if len(trials) > 1 else ''} {listed(trials)}",
             "RUNNING in Optuna's table, and no attempt of it: another program has asked for it",
             _by_serve(facts, "where no notebook trains it, --repair has it attempted here"),
-            mend=_mend(facts, study),
+            repair=_mend(facts, study),
         )
 
 
@@ -143,7 +143,7 @@ def _unsent(facts: Facts, study: Study) -> Iterator[Finding]:
             remedy = (
                 f"a `run` sends it again within {duration(2 * lease)}; of another study, when its spec is run again"
             )
-            finding = replace(finding, severity=Severity.NOTE, remedy=remedy, mend=None)
+            finding = replace(finding, severity=Severity.NOTE, remedy=remedy, repair=None)
         yield finding
 
 

@@ -12,7 +12,17 @@ from dataclasses import dataclass
 from orchestrator.doctor.facts.database import Blocked, Database
 from orchestrator.doctor.facts.host import Clock, Installation, Package, Setup
 from orchestrator.doctor.facts.redis import Consumer, DeadLetter, Item, Queue, Redis, Stream
-from orchestrator.doctor.facts.table_facts import Attempt, Books, Command, Known, Overdue, Study, Untold, Writer, steady
+from orchestrator.doctor.facts.table_facts import (
+    Attempt,
+    Books,
+    Command,
+    FailedNotification,
+    Known,
+    Overdue,
+    Study,
+    Writer,
+    steady,
+)
 from orchestrator.doctor.facts.workers import Sign, Worker, Workers
 
 __all__ = [
@@ -25,6 +35,7 @@ __all__ = [
     "Database",
     "DeadLetter",
     "Facts",
+    "FailedNotification",
     "Installation",
     "Item",
     "Known",
@@ -36,7 +47,6 @@ __all__ = [
     "Sign",
     "Stream",
     "Study",
-    "Untold",
     "Worker",
     "Workers",
     "Writer",

@@ -99,7 +99,7 @@ class Command:
 
 
 @dataclass(frozen=True)
-class Untold:
+class FailedNotification:
     """A note that was given up not long ago: which event it was of, by which way, and how the last attempt went."""
 
     study: str
@@ -136,7 +136,7 @@ class Books:
     attempts: tuple[Attempt, ...] = ()
     unattended: tuple[tuple[str, int], ...] = ()
     commands: tuple[Command, ...] = ()
-    untold: tuple[Untold, ...] = ()
+    untold: tuple[FailedNotification, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     known: dict[str, Known] = field(default_factory=dict)
 

@@ -10,7 +10,7 @@ from measured import SEARCH, metrics, objective, samples, searched, standing_of
 
 from orchestrator.control.metrics import MOST_STUDIES, Standing
 from orchestrator.control.ports import Round
-from orchestrator.model.notifications import NoteState
+from orchestrator.model.notifications import DeliveryState
 from orchestrator.spec.model import validate
 from tasks.contract import Finished, Paused, Released, Stopped
 from tasks.keeper.slot import OUTCOMES, SlotTable
@@ -93,7 +93,7 @@ def test_a_rule_of_the_users_own_has_no_label_of_its_own() -> None:
 def test_what_becomes_of_notes_is_counted() -> None:
     shown = metrics()
     states = ("delivered", "owed", "owed", "failed")
-    notes = {str(key): NoteState(state, 1, "", 0.0) for key, state in enumerate(states)}  # type: ignore[arg-type]
+    notes = {str(key): DeliveryState(state, 1, "", 0.0) for key, state in enumerate(states)}  # type: ignore[arg-type]
     shown.observe(Round(0, 0.001, {}, notes, list, lambda: (0, 0)))
     found = samples(shown.registry)
     results = ("delivered", "retried", "failed", "superseded")

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from orchestrator.doctor.facts import Facts
-from orchestrator.doctor.finding import Code, Mend, Severity
+from orchestrator.doctor.finding import Code, Repair, Severity
 
 NOTE, WARNING, PROBLEM = Severity.NOTE, Severity.WARNING, Severity.PROBLEM
 
@@ -19,5 +19,5 @@ class Case(NamedTuple):
     facts: Facts
     says: str
     remedy: str = ""
-    mend: Mend | None = None
+    repair: Repair | None = None
     beside: Collection[Code] = ()

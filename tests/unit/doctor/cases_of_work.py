@@ -7,7 +7,7 @@ from dataclasses import replace
 from cases import NOTE, PROBLEM, WARNING, Case
 from worlds import EMPTY, IDLE, SIGN, WELL, alone, attempt, books, idle, leaderless, redis, stream, study, workers
 
-from orchestrator.doctor.facts import Consumer, DeadLetter, Facts, Item, Known, Queue, Stream, Untold
+from orchestrator.doctor.facts import Consumer, DeadLetter, Facts, FailedNotification, Item, Known, Queue, Stream
 from orchestrator.doctor.finding import ClearQueue, Code, MakeGroup, Reconcile, TakeOver
 
 
@@ -162,14 +162,14 @@ CASES = [
     Case(
         Code.NOTE_FAILED,
         NOTE,
-        books(untold=(Untold("search", "finished", "post", 3, "HTTP 404", 60.0),)),
+        books(untold=(FailedNotification("search", "finished", "post", 3, "HTTP 404", 60.0),)),
         "the post was given up 1m 00s ago after 3 attempts: HTTP 404",
         "[notify]",
     ),
     Case(
         Code.NOTE_FAILED,
         NOTE,
-        books(untold=(Untold("search", "failed", "command", 1, "ended with exit code 3", 60.0),)),
+        books(untold=(FailedNotification("search", "failed", "command", 1, "ended with exit code 3", 60.0),)),
         "told that it has 'failed': the command was given up",
         "log",
     ),

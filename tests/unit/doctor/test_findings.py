@@ -43,7 +43,7 @@ def test_it_is_found_and_nothing_else(case: Case) -> None:
     found = wrong(case.facts)
     assert {finding.code for finding in found} == {case.code, *case.beside}
     (finding,) = (finding for finding in found if finding.code is case.code)
-    assert (finding.severity, finding.mend) == (case.severity, case.mend)
+    assert (finding.severity, finding.repair) == (case.severity, case.repair)
     assert case.says in finding.text
     assert case.remedy in finding.remedy
     assert finding.remedy, "a finding without a remedy helps nobody"
@@ -129,7 +129,7 @@ def test_without_a_control_plane_nothing_is_left_to_it() -> None:
     facts = leaderless(redis(books(unattended=(("search", 4),)), queues=(EMPTY,), unconfirmed=frozenset({"token-0"})))
     found = {finding.code: finding for finding in wrong(facts)}
     for code in (Code.TRIAL_UNATTENDED, Code.ATTEMPT_UNSENT, Code.CONFIRMATION_MISSING):
-        assert (found[code].mend, found[code].remedy) == (None, "serve mends it when it starts")
+        assert (found[code].repair, found[code].remedy) == (None, "serve mends it when it starts")
 
 
 def test_with_redis_away_the_database_is_looked_at_all_the_same() -> None:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from orchestrator.model.changeset import NoteRow
-from orchestrator.model.notifications import NoteState, Owed
+from orchestrator.model.notifications import DeliveryState, PendingNotification
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.spec.notify import NotifyTable
@@ -28,14 +28,16 @@ def notifying(policy: Policy | None = None, environ: dict[str, str] | None = Non
         made.close()
 
 
-def owed(url: str, event: str = "finished", key: str = "uid:1", study: str = "s", **changes: Any) -> Owed:
+def owed(
+    url: str, event: str = "finished", key: str = "uid:1", study: str = "s", **changes: Any
+) -> PendingNotification:
     note = NoteRow(key, event, "post", json.dumps({"id": key}), changes.pop("at", time.time()))
-    return Owed(study, note, NotifyTable(url=url), **changes)
+    return PendingNotification(study, note, NotifyTable(url=url), **changes)
 
 
-def a_command(*words: str, study: str = "s", **changes: Any) -> Owed:
+def a_command(*words: str, study: str = "s", **changes: Any) -> PendingNotification:
     note = NoteRow("uid:1:command", "finished", "command", '{"id": "uid:1"}', time.time())
-    return Owed(study, note, NotifyTable(command=words), **changes)
+    return PendingNotification(study, note, NotifyTable(command=words), **changes)
 
 
 class Settled:
@@ -43,7 +45,7 @@ class Settled:
 
     def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
-        self.all: list[tuple[str, NoteState]] = []
+        self.all: list[tuple[str, DeliveryState]] = []
 
     def wait(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE
@@ -55,7 +57,7 @@ class Settled:
             assert time.monotonic() < deadline, self.all
             pause.wait(0.005)
 
-    def last(self, key: str) -> NoteState:
+    def last(self, key: str) -> DeliveryState:
         """Waits until nothing more becomes of a note; returns what has."""
         self.wait(lambda: any(each == key and state.state != "owed" for each, state in self.all))
         return next(state for each, state in reversed(self.all) if each == key)

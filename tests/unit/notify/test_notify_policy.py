@@ -12,7 +12,7 @@ from notes import Settled, a_command, notifying
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import load_settings
 from orchestrator.model.changeset import NoteRow
-from orchestrator.model.notifications import Owed
+from orchestrator.model.notifications import PendingNotification
 from orchestrator.notify.policy import Policy, policy_of
 from orchestrator.spec.model import validate
 from orchestrator.spec.notify import NotifyTable
@@ -55,7 +55,7 @@ def test_an_endpoint_is_found_by_its_name() -> None:
         settled = Settled(notifier)
         for endpoint in ("team", "gone"):
             note = NoteRow(endpoint, "finished", "post", "{}", time.time())
-            notifier.owe([Owed("s", note, NotifyTable(endpoint=endpoint))])
+            notifier.owe([PendingNotification("s", note, NotifyTable(endpoint=endpoint))])
         assert settled.last("team").state == "delivered"
         assert settled.last("gone")[:3] == ("failed", 1, "there is no endpoint 'gone'")
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from orchestrator.model.planned_run import Known, Slot, SlotState
+from orchestrator.model.planned_run import PlannedRun, PlannedRunState, ScheduleProgress
 from orchestrator.model.progress_events import Best, Progress
 from orchestrator.model.study_status import Overview
 from orchestrator.schedule.folder import Contents, Schedule
@@ -44,9 +44,9 @@ def schedule(more: str = "") -> Schedule:
     return Schedule(Path("studies/nightly.toml"), spec, spec.schedule)
 
 
-def slot(day: int, state: SlotState, **more: str) -> Slot:
+def slot(day: int, state: PlannedRunState, **more: str) -> PlannedRun:
     planned = at(f"2026-03-{day}T01:30")
-    return Slot("nightly", planned, state, run_name("nightly", planned), planned + 1.0, **more)  # type: ignore[arg-type]
+    return PlannedRun("nightly", planned, state, run_name("nightly", planned), planned + 1.0, **more)  # type: ignore[arg-type]
 
 
 def overview(study: str, state: str = "finished", flagged: str = "") -> Overview:
@@ -70,13 +70,16 @@ def overview(study: str, state: str = "finished", flagged: str = "") -> Overview
 
 
 def look(
-    known: dict[str, Known], runs: Sequence[tuple[Slot, Overview | None]] = (), now: float = NOW, more: str = ""
+    known: dict[str, ScheduleProgress],
+    runs: Sequence[tuple[PlannedRun, Overview | None]] = (),
+    now: float = NOW,
+    more: str = "",
 ) -> list[Listed]:
     return listing(Contents({"nightly": schedule(more)}, {}), known, lambda _: runs, now, 3)
 
 
-def seen(since: str, newest: str = "") -> dict[str, Known]:
-    return {"nightly": Known("30 2 * * * Europe/Berlin", at(since), at(newest) if newest else 0)}
+def seen(since: str, newest: str = "") -> dict[str, ScheduleProgress]:
+    return {"nightly": ScheduleProgress("30 2 * * * Europe/Berlin", at(since), at(newest) if newest else 0)}
 
 
 def text(found: list[Listed], problems: dict[Path, str] | None = None) -> list[str]:
@@ -85,7 +88,7 @@ def text(found: list[Listed], problems: dict[Path, str] | None = None) -> list[s
     return [line.rstrip() for line in console.export_text().splitlines()]
 
 
-RUNS: list[tuple[Slot, Overview | None]] = [
+RUNS: list[tuple[PlannedRun, Overview | None]] = [
     (slot(27, "waiting", reason="nightly-20260326T013000Z goes on"), None),
     (slot(26, "running"), overview("nightly-20260326T013000Z", "running")),
     (slot(25, "ended", report="r/report.html"), overview("nightly-20260325T013000Z", flagged="worse\nby 1")),
@@ -136,7 +139,7 @@ def test_what_nobody_has_asked_for_is_overdue() -> None:
 
 
 def test_a_timetable_that_no_beat_has_seen_is_not_overdue() -> None:
-    for known in ({}, {"nightly": Known("0 1 * * * UTC", at("2026-01-01T00:00"), 0)}):
+    for known in ({}, {"nightly": ScheduleProgress("0 1 * * * UTC", at("2026-01-01T00:00"), 0)}):
         (found,) = look(known)
         assert (found.seen, found.overdue) == (False, [])
         assert "no beat has looked at this timetable yet" in "\n".join(text([found]))

@@ -4,7 +4,7 @@
 --   ORCHESTRATOR_STORAGE_URL=postgresql://OWNER@host/optuna orchestrator prepare
 --
 -- The passwords are in files of the folder, postgres_writer_password and postgres_reader_password: on a command line
--- everybody on the host could read them. Without one it is /run/secrets, so that this file can lie in
+-- every user of the host could read them. Without one it is /run/secrets, so that this file can lie in
 -- /docker-entrypoint-initdb.d as it is.
 --
 -- Run it as the database's owner, who may make roles, once; a second time changes the passwords. The tables that are
@@ -32,7 +32,7 @@ ALTER ROLE orchestrator_writer LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWOR
 ALTER ROLE orchestrator_reader LOGIN NOSUPERUSER NOCREATEDB NOCREATEROLE PASSWORD :'reader_password';
 ALTER ROLE orchestrator_reader SET default_transaction_read_only = on;
 
--- What PostgreSQL gives to everybody.
+-- What PostgreSQL gives to every role.
 SELECT format('REVOKE ALL ON DATABASE %I FROM PUBLIC', current_database()) \gexec
 SELECT format('GRANT CONNECT ON DATABASE %I TO orchestrator_writer, orchestrator_reader', current_database()) \gexec
 REVOKE ALL ON SCHEMA public FROM PUBLIC;

@@ -11,7 +11,7 @@ status() {
 
 for page in /dashboard /flower/; do
     stranger=$(status "$site$page")
-    # From standard input: on the command line everybody on the host could read the password.
+    # From standard input: on the command line every user of the host could read the password.
     known=$(printf 'user = "admin:%s"\n' "$(cat /run/secrets/web_password)" | status --config - "$site$page")
     if [ "$stranger" != 401 ] || [ "$known" != 200 ]; then
         echo "unhealthy: $page answers $stranger without a password and $known with it" >&2

@@ -6,8 +6,8 @@
 #
 # FOLDER (/run/secrets where none is given) holds the passwords, one a file: redis_control_password,
 # redis_worker_password, redis_viewer_password and redis_flower_password; with redis_admin_password there is a user
-# "admin" for everything else. What is printed holds their SHA-256 only. Whoever changes a password prints the file
-# again and has an admin call ACL LOAD.
+# "admin" for everything else. What is printed holds their SHA-256 only. After a change of a password, print the file
+# again, and let an admin call ACL LOAD.
 #
 # QUEUES are those that workers may serve ("trials" where none is given), DATABASE is the number in the URLs (0): Celery
 # puts it into the names of its channels.

@@ -14,7 +14,6 @@ from tests import stand_ins
 PROGRAMS = {
     "orchestrator": f'exec "{sys.executable}" -m orchestrator "$@"',
     "python": f'exec "{sys.executable}" "$@"',
-    "python3": f'exec "{sys.executable}" "$@"',
 }
 
 

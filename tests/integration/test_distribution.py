@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -16,6 +17,7 @@ import pytest
 from clean_shell import run_script
 from fleet import PATIENCE, ROOT, Fleet, real_servers_only, wait_for
 
+from tests import stand_ins
 from tests.installed import program
 from tests.pages import all_blocks
 
@@ -24,6 +26,12 @@ CODE = ("orchestrator", "tasks")
 INSTALL, WORK, SUBMIT = all_blocks("test_distribution")
 OFFLINE = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_INDEX": "1", "PIP_NO_DEPS": "1"}
 """A test downloads nothing: the setuptools that is installed here builds the wheel."""
+LENDS = f"""
+"{sys.executable}" "$@"
+echo "{sysconfig.get_path("purelib")}" > "$(echo venv/lib/python3*/site-packages)/lent.pth"
+"""
+"""Makes an environment, and lends it what the program depends on. The `.pth` files of the lender, such as that of the
+checkout, do not count there."""
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +71,7 @@ def test_a_second_machine_trains_with_the_wheel_alone(wheel: Path, running: Flee
     first.mkdir()
     second.mkdir()
     reader = clean_shell.environment(running.folder / "bin")
+    stand_ins.write_script(running.folder / "bin" / "python3", LENDS)
     written = run_script("orchestrator init mine", first, reader)
     assert written.returncode == 0, written.stderr
     spec = first / "mine" / "search.toml"
@@ -70,14 +79,10 @@ def test_a_second_machine_trains_with_the_wheel_alone(wheel: Path, running: Flee
     running.start("serve")
 
     (second / wheel.name).symlink_to(wheel)
-    (second / "mine").symlink_to(first / "mine")
+    shutil.copytree(first / "mine", second / "mine")
     bare = {name: value for name, value in reader.items() if name != "PYTHONPATH"} | OFFLINE
     assert version_typed(second, bare) == PROJECT["version"]
-    (packages,) = second.glob("venv/lib/python3*/site-packages")
-    # The environment of the tests lends what the program depends on. Its `.pth` files, such as that of the checkout, do
-    # not count there.
-    (packages / "lent.pth").write_text(sysconfig.get_path("purelib") + "\n")
-    worker = running.launch(["sh", "-euc", here(WORK.text, servers.redis_url)], "worker", {**bare, "PWD": str(second)})
+    worker = running.launch(["sh", "-euc", here(WORK.text, servers.redis_url)], "worker", bare)
     wait_for(lambda: " ready." in worker.log.read_text() or worker.popen.poll() is not None, "the worker is ready")
     assert worker.popen.poll() is None, worker.log.read_text()
 

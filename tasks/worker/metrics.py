@@ -19,7 +19,7 @@ _COUNTERS: Final = (
 _GAUGES: Final = (
     ("unconfirmed_events", Counter.UNCONFIRMED, "Events that are not known to be committed, as of the last heartbeat."),
     ("spilled_bytes", Counter.SPILLED_BYTES, "Bytes of these on disk, as of the last heartbeat."),
-    ("slots_cut_off", Counter.CUT_OFF, "SlotTable that could not reach Redis at their last heartbeat."),
+    ("slots_cut_off", Counter.CUT_OFF, "Slots that could not reach Redis at their last heartbeat."),
 )
 
 
@@ -35,7 +35,7 @@ class WorkerCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yields every counter, summed over the slots."""
-        slots = GaugeMetricFamily("orchestrator_worker_slots", "SlotTable of this worker.", labels=["state"])
+        slots = GaugeMetricFamily("orchestrator_worker_slots", "Slots of this worker.", labels=["state"])
         busy = self._slots.busy()
         slots.add_metric(["busy"], busy)
         slots.add_metric(["idle"], self._slots.count - busy)

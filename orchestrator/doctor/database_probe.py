@@ -23,7 +23,6 @@ from orchestrator.common.urls import redact
 from orchestrator.doctor.facts import (
     Attempt,
     Blocked,
-    Books,
     Clock,
     Command,
     Database,
@@ -31,6 +30,7 @@ from orchestrator.doctor.facts import (
     Known,
     Overdue,
     Study,
+    TableFacts,
     Writer,
 )
 from orchestrator.model.attribute_keys import EXTRA, SILENT
@@ -164,7 +164,7 @@ def _file_of(url: str) -> Path | None:
     return path if parsed.get_backend_name() == "sqlite" and path.is_file() else None
 
 
-def _books(connection: Connection, now: float, tokens: Collection[str]) -> Books:
+def _books(connection: Connection, now: float, tokens: Collection[str]) -> TableFacts:
     rows = connection.execute(
         select(own_tables.studies, STUDIES.c.study_name)
         .join(STUDIES, STUDIES.c.study_id == own_tables.studies.c.study_id)
@@ -174,7 +174,7 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Books
     live = Counter(each.study for each in attempts)
     suspended = {study: suspension.cause for study, (_, suspension) in read_suspensions(connection).items()}
     unsettled = [row for row in rows if row.state not in ENDED or live[row.study_name] or row.study_id in suspended]
-    return Books(
+    return TableFacts(
         writer=_writer(connection, now),
         studies=tuple(
             replace(_study(connection, row, live[row.study_name]), suspended=suspended.get(row.study_id, ""))

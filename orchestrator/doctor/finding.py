@@ -58,6 +58,7 @@ class Code(StrEnum):
     REDIS_DISK = "redis-disk", Group.REDIS
     REDIS_REPLICA = "redis-replica", Group.REDIS
     REDIS_HIDDEN = "redis-hidden", Group.REDIS
+    REDIS_KEY = "redis-key", Group.REDIS
 
     DATABASE = "database", Group.DATABASE
     DATABASE_ABSENT = "database-absent", Group.DATABASE

@@ -10,12 +10,19 @@ from orchestrator.common.file_lock import is_locked
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.doctor.celery_probe import call_roll
-from orchestrator.doctor.facts import Books, Facts, Redis, Setup, Sign, Workers, steady
+from orchestrator.doctor.facts import Facts, Redis, Setup, Sign, TableFacts, Workers, steady
 from orchestrator.doctor.heartbeat_listener import Listener
 from orchestrator.doctor.host_probe import look_here
 from orchestrator.doctor.queue_probe import look_into
-from orchestrator.doctor.redis_probe import look_at_dead_letters, look_at_server, look_at_stream, without_confirmation
+from orchestrator.doctor.redis_probe import (
+    WrongKeys,
+    look_at_dead_letters,
+    look_at_server,
+    look_at_stream,
+    without_confirmation,
+)
 from orchestrator.model.lifecycle import AttemptState
+from tasks import redis_keys
 from tasks.app import connect
 from tasks.signing import Keyring
 
@@ -48,7 +55,7 @@ def gather(settings: Settings) -> Facts:
         lease=settings.lease,
     )
     database = inspect(storage_url)
-    redis, workers = _around_redis(redis_url, database.books or Books(), setup, settings.keyring())
+    redis, workers = _around_redis(redis_url, database.books or TableFacts(), setup, settings.keyring())
     if redis.looked_at and database.books is not None:
         tokens = {sign.token for sign in workers.signs} | {item.token for queue in redis.queues for item in queue.items}
         first, database = database.books, inspect(storage_url, tokens - {""})
@@ -57,7 +64,7 @@ def gather(settings: Settings) -> Facts:
     return Facts(setup, look_here(settings.data_dir), redis, database, workers)
 
 
-def _around_redis(url: str | None, books: Books, setup: Setup, keyring: Keyring) -> tuple[Redis, Workers]:
+def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Keyring) -> tuple[Redis, Workers]:
     """Returns what Redis tells; a server that goes away in the middle is one that cannot be reached."""
     if url is None:
         return Redis(), Workers()
@@ -76,7 +83,7 @@ def _around_redis(url: str | None, books: Books, setup: Setup, keyring: Keyring)
         client.close()
 
 
-def _listen(url: str, books: Books, setup: Setup, keyring: Keyring) -> Workers:
+def _listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Workers:
     """Hears who lives, until everybody was heard who is known of, or the time is up."""
     listener = Listener(connect(url), keyring)
     listener.start()
@@ -102,15 +109,18 @@ def _listen(url: str, books: Books, setup: Setup, keyring: Keyring) -> Workers:
     )
 
 
-def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: Books, keyring: Keyring) -> Redis:
+def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: TableFacts, keyring: Keyring) -> Redis:
     names = {QUEUE, *workers.queues, *(study.queue for study in books.studies)}
     training = [each.token for each in books.attempts if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)]
-    dead, newest = look_at_dead_letters(client)
+    wrong = WrongKeys()
+    with wrong.passing_over(redis_keys.EVENTS, "stream"):
+        server = replace(server, stream=look_at_stream(client))
+    with wrong.passing_over(redis_keys.DEAD_LETTERS, "stream"):
+        dead, newest = look_at_dead_letters(client)
+        server = replace(server, dead=dead, newest_dead=newest)
     return replace(
         server,
-        stream=look_at_stream(client),
-        dead=dead,
-        newest_dead=newest,
-        queues=tuple(look_into(client, name, keyring) for name in sorted(names)),
+        queues=tuple(look_into(client, name, keyring, wrong) for name in sorted(names)),
         unconfirmed=without_confirmation(client, training),
+        wrong_keys=tuple(wrong.found),
     )

@@ -15,6 +15,7 @@ from orchestrator.doctor.redis_probe import describe_stream
 from tasks import redis_keys
 from tasks.codec import Malformed, decode_event
 from tasks.contract import VERSION, Heartbeat
+from tasks.server_errors import is_wrong_type, wrong_type
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
 
 WAIT_MILLISECONDS = 100
@@ -67,7 +68,7 @@ class Listener(threading.Thread):
             try:
                 found: Any = self._client.xread({redis_keys.EVENTS: self._since}, count=MOST, block=WAIT_MILLISECONDS)
             except redis.RedisError as error:
-                self.error = str(error)
+                self.error = wrong_type(redis_keys.EVENTS, "stream") if is_wrong_type(error) else str(error)
                 return
             for _, entries in found.items() if isinstance(found, dict) else found or []:
                 # RESP3 answers with one list of entries for each stream inside another list.
@@ -76,7 +77,13 @@ class Listener(threading.Thread):
                     self._take(fields.get(redis_keys.EVENT_FIELD))
 
     def _newest(self) -> bytes:
-        found = describe_stream(self._client)
+        try:
+            found = describe_stream(self._client)
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            # The thread's first read meets the same key and keeps the error.
+            found = None
         return b"0-0" if found is None else bytes(found["last-generated-id"])
 
     def _take(self, data: bytes | None) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import redis
 
 from orchestrator.doctor.facts import Item, Queue
+from orchestrator.doctor.redis_probe import WrongKeys
 from orchestrator.messaging.dispatch import queue_names
 from orchestrator.messaging.event_stream import EventStream
 from tasks.app import SIGNATURE, TRAIN
@@ -21,13 +22,15 @@ CHUNK = 200
 """Items in one answer of Redis."""
 
 
-def look_into(client: redis.Redis, queue: str, keyring: Keyring = UNSIGNED) -> Queue:
-    """Returns how much waits in a queue, and what it is."""
+def look_into(client: redis.Redis, queue: str, keyring: Keyring = UNSIGNED, wrong: WrongKeys | None = None) -> Queue:
+    """Returns how much waits in a queue, and what it is; ``wrong`` takes its keys that are no lists."""
+    wrong = wrong or WrongKeys()
     waiting: list[int] = []
     items: list[Item] = []
     for name in queue_names(queue):
         before = len(items)
-        items += [read_item(data, keyring) for data in _all(client, name)]
+        with wrong.passing_over(name, "list"):
+            items += [read_item(data, keyring) for data in _all(client, name)]
         waiting.append(len(items) - before)
     return Queue(queue, tuple(waiting), tuple(items))
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import redis
 
 from orchestrator.common.formatting import one_line
-from orchestrator.doctor.facts import Clock, Consumer, DeadLetter, Redis, Stream
+from orchestrator.doctor.facts import Clock, Consumer, DeadLetter, Redis, Stream, WrongKey
 from orchestrator.messaging.event_stream import CLIENT_NAME, EventStream
 from tasks import redis_keys
+from tasks.server_errors import is_wrong_type, wrong_type
 
 LETTERS = 5
 """So many of the newest dead letters are shown."""
@@ -57,6 +59,23 @@ def look_at_server(client: redis.Redis, where: str) -> Redis:
         hidden=tuple(hidden),
         control_planes=_control_planes(connections) if connections else None,
     )
+
+
+class WrongKeys:
+    """Collects the keys that hold another type than this program keeps there."""
+
+    def __init__(self) -> None:
+        self.found: list[WrongKey] = []
+
+    @contextmanager
+    def passing_over(self, key: str, kind: str) -> Iterator[None]:
+        """Inside, a command on a ``key`` that holds no ``kind`` ends the block instead of the whole look."""
+        try:
+            yield
+        except redis.ResponseError as error:
+            if not is_wrong_type(error):
+                raise
+            self.found.append(WrongKey(key, wrong_type(key, kind)))
 
 
 def describe_stream(client: redis.Redis) -> Any:

@@ -11,8 +11,10 @@ import pytest
 import redis
 
 from orchestrator.common.settings import Settings
+from orchestrator.doctor.checks import findings
 from orchestrator.doctor.facts import Consumer, Sign
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
+from orchestrator.doctor.gather import gather
 from orchestrator.doctor.heartbeat_listener import Listener
 from orchestrator.doctor.queue_probe import look_into
 from orchestrator.doctor.redis_probe import (
@@ -301,3 +303,20 @@ def test_what_cannot_be_mended_is_said_and_the_rest_goes_on() -> None:
         "could not ring the control plane",
     ]
     assert "secret" not in "".join(lines)
+
+
+def test_a_key_of_another_type_is_named_with_what_helps(server: Server, client: redis.Redis, tmp_path: Path) -> None:
+    for key in (redis_keys.EVENTS, redis_keys.DEAD_LETTERS, "trials"):
+        client.set(key, "text of another program")
+    found = gather(Settings(redis_url=server.url, data_dir=tmp_path, heartbeat=0.2, lease=0.6))
+    said = [each for each in findings(found) if each.code is Code.REDIS_KEY]
+    assert [each.text for each in said] == [
+        "redis key orchestrator:events holds something that is no stream",
+        "redis key orchestrator:dead holds something that is no stream",
+        "redis key trials holds something that is no list",
+    ]
+    assert said[0].remedy == "'redis-cli DEL orchestrator:events' helps, nothing is lost by it"
+    codes = {each.code for each in findings(found)}
+    assert not codes & {Code.REDIS_UNREACHABLE, Code.STREAM, Code.GROUP_MISSING}
+    client.delete(redis_keys.EVENTS, redis_keys.DEAD_LETTERS, "trials")
+    assert gather(Settings(redis_url=server.url, data_dir=tmp_path, heartbeat=0.2, lease=0.6)).redis.wrong_keys == ()

@@ -121,6 +121,9 @@ def _state(redis: Redis) -> Iterator[Finding]:
             "nothing is lost, but workers hold what they report and no task is sent",
             "raise maxmemory, or find out what fills it: redis-cli --bigkeys",
         )
+    for each in redis.wrong_keys:
+        problem, _, remedy = each.text.partition("; ")
+        yield Finding(Code.REDIS_KEY, Severity.PROBLEM, redis.where, problem, remedy)
     if redis.failing:
         yield Finding(
             Code.REDIS_DISK,

@@ -8,6 +8,7 @@ from orchestrator.common.formatting import count, duration, listed
 from orchestrator.doctor.facts import Facts, Queue
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Severity, TakeOver
 from orchestrator.model.lifecycle import LIVE
+from tasks import redis_keys
 
 FRESH = 600.0
 """Seconds; dead letters that are younger tell of something that goes on."""
@@ -89,7 +90,9 @@ def check_stream(facts: Facts) -> Iterator[Finding]:
     if not facts.redis.looked_at:
         return
     stream = facts.redis.stream
-    if stream.group:
+    if any(each.key == redis_keys.EVENTS for each in facts.redis.wrong_keys):
+        pass  # there is no stream, which the finding about its key says
+    elif stream.group:
         text = f"{count(stream.length, 'event')} not recorded yet, {stream.pending} of them in work"
         yield Finding(Code.STREAM, Severity.OK, "stream", text)
     else:

@@ -1,4 +1,4 @@
-"""What is known of the world before anybody judges it. Ages, offsets and durations are in seconds.
+"""Facts about an installation, before they are judged. Ages, offsets and durations are in seconds.
 
 What Redis has stamped is as old as Redis says, and a lease runs out by the database's clock. Other ages are by this
 host's clock, and as wrong as the clocks of two hosts are apart; nothing is judged a problem by such an age alone.
@@ -11,15 +11,15 @@ from dataclasses import dataclass
 
 from orchestrator.doctor.facts.database import Blocked, Database
 from orchestrator.doctor.facts.host import Clock, Installation, Package, Setup
-from orchestrator.doctor.facts.redis import Consumer, DeadLetter, Item, Queue, Redis, Stream
+from orchestrator.doctor.facts.redis import Consumer, DeadLetter, Item, Queue, Redis, Stream, WrongKey
 from orchestrator.doctor.facts.table_facts import (
     Attempt,
-    Books,
     Command,
     FailedNotification,
     Known,
     Overdue,
     Study,
+    TableFacts,
     Writer,
     steady,
 )
@@ -28,7 +28,6 @@ from orchestrator.doctor.facts.workers import Sign, Worker, Workers
 __all__ = [
     "Attempt",
     "Blocked",
-    "Books",
     "Clock",
     "Command",
     "Consumer",
@@ -47,9 +46,11 @@ __all__ = [
     "Sign",
     "Stream",
     "Study",
+    "TableFacts",
     "Worker",
     "Workers",
     "Writer",
+    "WrongKey",
     "steady",
 ]
 
@@ -65,9 +66,9 @@ class Facts:
     workers: Workers
 
     @property
-    def books(self) -> Books:
+    def books(self) -> TableFacts:
         """What our tables say; nothing where they cannot be read."""
-        return self.database.books or Books()
+        return self.database.books or TableFacts()
 
     @property
     def active(self) -> bool:

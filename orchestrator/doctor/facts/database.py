@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator.doctor.facts.host import Clock
-from orchestrator.doctor.facts.table_facts import Books
+from orchestrator.doctor.facts.table_facts import TableFacts
 from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 
 
@@ -48,4 +48,4 @@ class Database:
     blocked: tuple[Blocked, ...] = ()
     locked: bool = False
     clock: Clock | None = None
-    books: Books | None = None
+    books: TableFacts | None = None

@@ -69,6 +69,14 @@ class Queue:
 
 
 @dataclass(frozen=True)
+class WrongKey:
+    """A key that holds another type than this program keeps there; ``text`` says which type, and what to do."""
+
+    key: str
+    text: str
+
+
+@dataclass(frozen=True)
 class Redis:
     """The Redis server. What is ``None`` could not be looked at; ``hidden`` names the commands that are forbidden.
 
@@ -100,6 +108,7 @@ class Redis:
     newest_dead: tuple[DeadLetter, ...] = ()
     queues: tuple[Queue, ...] = ()
     unconfirmed: frozenset[str] = frozenset()
+    wrong_keys: tuple[WrongKey, ...] = ()
 
     @property
     def looked_at(self) -> bool:

@@ -120,7 +120,7 @@ class Overdue:
 
 
 @dataclass(frozen=True)
-class Books:
+class TableFacts:
     """What our tables say.
 
     Attributes:
@@ -158,7 +158,7 @@ class Books:
         return [each for each in self.attempts if each.study == study and each.state in states and each.steady]
 
 
-def steady(first: Books, second: Books) -> Books:
+def steady(first: TableFacts, second: TableFacts) -> TableFacts:
     """Returns the second look, with what has changed since the first marked, and what came up since left out.
 
     Queue, stream and workers are looked at between the two. What stood still over both of them, and disagrees with

@@ -7,9 +7,10 @@ from dataclasses import replace
 from cases import NOTE, PROBLEM, WARNING, Case
 from worlds import WELL, alone, database, installation, redis, setup, worker
 
-from orchestrator.doctor.facts import Blocked, Clock, Facts, Package, Redis, Workers
+from orchestrator.doctor.facts import Blocked, Clock, Facts, Package, Redis, Workers, WrongKey
 from orchestrator.doctor.finding import Code
 from orchestrator.model.schema_state import OptunaSchema, OwnSchema
+from tasks.server_errors import wrong_type
 
 
 def package(name: str, found: str | None) -> Facts:
@@ -45,6 +46,13 @@ CASES = [
     Case(Code.REDIS_PERSISTENCE, WARNING, redis(aof=False), "no snapshots", "appendonly yes"),
     Case(Code.REDIS_DISK, PROBLEM, redis(failing="its append-only file"), "cannot write its append-only file", "room"),
     Case(Code.REDIS_REPLICA, PROBLEM, redis(replica_of="other:6379"), "replica of other:6379", "REPLICAOF NO ONE"),
+    Case(
+        Code.REDIS_KEY,
+        PROBLEM,
+        redis(wrong_keys=(WrongKey("orchestrator:events", wrong_type("orchestrator:events", "stream")),)),
+        "redis key orchestrator:events holds something that is no stream",
+        "'redis-cli DEL orchestrator:events' helps",
+    ),
     Case(
         Code.REDIS_HIDDEN,
         NOTE,

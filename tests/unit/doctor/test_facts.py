@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from worlds import RUNNING, SENT, WELL
 
-from orchestrator.doctor.facts import Books, Item, Sign, Study, steady
+from orchestrator.doctor.facts import Item, Sign, Study, TableFacts, steady
 from orchestrator.doctor.heartbeat_listener import read_sign
 from orchestrator.doctor.host_probe import look_here
 from orchestrator.doctor.queue_probe import read_item
@@ -100,12 +100,12 @@ def test_of_a_later_protocol_the_slot_is_told_if_there_is_one() -> None:
 
 def test_what_changed_between_two_looks_is_told_from_what_stood_still() -> None:
     still, moved, new = RUNNING, SENT, replace(SENT, token="token-2", trial=2)
-    first = Books(
+    first = TableFacts(
         studies=(Study("a", trials=2), Study("b", trials=2)),
         attempts=(still, moved),
         unattended=(("a", 7), ("a", 8)),
     )
-    second = Books(
+    second = TableFacts(
         studies=(Study("a", trials=2), Study("b", trials=3)),
         attempts=(still, replace(moved, state="running", runner="r"), new),
         unattended=(("a", 8), ("a", 9)),
@@ -121,7 +121,7 @@ def test_what_changed_between_two_looks_is_told_from_what_stood_still() -> None:
 
 
 def test_a_task_that_was_sent_again_meanwhile_did_not_stand_still() -> None:
-    (found,) = steady(Books(attempts=(SENT,)), Books(attempts=(replace(SENT, sent=99.0),))).attempts
+    (found,) = steady(TableFacts(attempts=(SENT,)), TableFacts(attempts=(replace(SENT, sent=99.0),))).attempts
     assert not found.steady
 
 

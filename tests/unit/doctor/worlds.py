@@ -7,7 +7,6 @@ from typing import Any
 
 from orchestrator.doctor.facts import (
     Attempt,
-    Books,
     Clock,
     Consumer,
     Database,
@@ -22,6 +21,7 @@ from orchestrator.doctor.facts import (
     Sign,
     Stream,
     Study,
+    TableFacts,
     Worker,
     Workers,
     Writer,
@@ -68,7 +68,7 @@ WELL = Facts(
         ours=OwnSchema("0004", "0004", known=True),
         connections=(7, 100),
         clock=Clock(-0.002, 0.001),
-        books=Books(
+        books=TableFacts(
             writer=Writer("host:1:2", 3, 4.0),
             studies=(Study("search", budget=10, trials=2, live=2),),
             attempts=(RUNNING, SENT),

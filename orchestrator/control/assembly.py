@@ -16,6 +16,7 @@ from orchestrator.control.foreign_changes import ForeignChanges
 from orchestrator.control.journal import Journal
 from orchestrator.control.liveness import HeartbeatTracker, SlotTracker
 from orchestrator.control.ports import Bell, Hooks, Ports
+from orchestrator.control.progress_publisher import ProgressPublisher
 from orchestrator.control.recovery import Recovery
 from orchestrator.control.rounds import Rounds
 from orchestrator.control.run_cleanup import RunCleanup
@@ -75,9 +76,12 @@ def make_controller(
     router = EventRouter(
         ports.events, studies, heartbeats, slots, effects, bell, only, clock, options.keyring, hooks.phase
     )
+    publisher = ProgressPublisher(ports.events, studies)
     foreign = ForeignChanges(ports.store, ports.events, studies, effects, heartbeats)
     committer = Committer(ports.store, ports.notifier, outages.database, clock, options.heartbeat, hooks.progress)
-    rounds = Rounds(ports, studies, committer, effects, foreign, heartbeats, slots, bell, outages, hooks, clock)
+    rounds = Rounds(
+        ports, studies, committer, effects, foreign, publisher, heartbeats, slots, bell, outages, hooks, clock
+    )
     scheduled = None
     if ports.calendar is not None and ports.reports is not None and not only:
         cleanup = RunCleanup(ports.calendar, studies, ports.checkpoints, ports.artifacts, ports.reports, civil)

@@ -6,6 +6,7 @@ import contextlib
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.common.clock import Clock
@@ -66,58 +67,37 @@ class _Later(Exception):
     """The command has to wait: a pruner of the user's own is being made, or asked."""
 
 
+@dataclass(eq=False)
 class CommandHandler:
-    """Applies commands of the table, oldest first.
+    """Applies commands of the table, oldest first."""
 
-    Args:
-        ports: The database, the notifier, and the pruner classes of the user's own.
-        studies: The studies at hand.
-        rounds: Commits what the studies have staged.
-        recovery: Takes a study up anew.
-        scheduled: The scheduled runs; ``None`` where one study alone is looked after.
-        clock: Time.
-        only: Name of the one study whose commands are applied; those of all when empty.
-    """
-
-    def __init__(
-        self,
-        ports: Ports,
-        studies: EngineRegistry,
-        rounds: Rounds,
-        recovery: Recovery,
-        scheduled: ScheduledRuns | None,
-        clock: Clock,
-        only: str,
-    ) -> None:
-        self._store = ports.store
-        self._pruners = ports.pruners
-        self._notifier = ports.notifier
-        self._studies = studies
-        self._rounds = rounds
-        self._recovery = recovery
-        self._scheduled = scheduled
-        self._clock = clock
-        self._only = only
-        # Studies whose commands were put off.
-        self._deferred: set[str] = set()
+    ports: Ports
+    studies: EngineRegistry
+    rounds: Rounds
+    recovery: Recovery
+    scheduled: ScheduledRuns | None
+    clock: Clock
+    only: str
+    # Studies whose commands were put off.
+    _deferred: set[str] = field(default_factory=set, init=False)
 
     @property
     def waits_for_pruner(self) -> bool:
         """Whether a command was put off until a pruner of the user's own has answered."""
-        return bool(self._deferred) or (self._scheduled is not None and self._scheduled.waits_for_pruner)
+        return bool(self._deferred) or (self.scheduled is not None and self.scheduled.waits_for_pruner)
 
     @property
     def has_news(self) -> bool:
         """Whether there is something to do that nobody rings for."""
-        return self._scheduled is not None and self._scheduled.has_news
+        return self.scheduled is not None and self.scheduled.has_news
 
     def apply(self) -> dict[Command, str]:
         """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
         answers = {}
         slots = []
         self._deferred.clear()
-        for command in self._store.pending_commands():
-            if self._only and command.study != self._only:
+        for command in self.ports.store.pending_commands():
+            if self.only and command.study != self.only:
                 continue
             if command.unreadable:
                 problem = BadInput(f"command '{command.operation}' of study '{command.study}'", command.unreadable)
@@ -127,7 +107,7 @@ class CommandHandler:
             if command.operation == OPERATION:
                 slots.append(command)
                 continue
-            if command.operation == DEFINE and self._scheduled is None:
+            if command.operation == DEFINE and self.scheduled is None:
                 continue
             try:
                 self._wait_for_pruner(command.study)
@@ -144,21 +124,21 @@ class CommandHandler:
                     raise
                 answer = {"error": str(self._fail(command, error))}
             answers[command] = json.dumps(answer)
-        if self._scheduled is not None:
+        if self.scheduled is not None:
             with contextlib.suppress(Unsettled):
-                answers |= {command: json.dumps(answer) for command, answer in self._scheduled.apply(slots).items()}
-                self._scheduled.tend()
+                answers |= {command: json.dumps(answer) for command, answer in self.scheduled.apply(slots).items()}
+                self.scheduled.tend()
         return answers
 
     def _wait_for_pruner(self, study: str) -> None:
         """Puts a command off while its study waits for its own pruner, or an earlier command of it does."""
-        if study in self._deferred or (study in self._studies and self._studies[study].waits):
+        if study in self._deferred or (study in self.studies and self.studies[study].waits):
             raise _Later
 
     def _fail(self, command: Command, error: Exception) -> BadInput:
         """Suspends the study of a command that could not be applied; returns what is answered."""
-        if command.study in self._studies or command.study in self._store.names().values():
-            self._studies.suspend(command.study, error)
+        if command.study in self.studies or command.study in self.ports.store.names().values():
+            self.studies.suspend(command.study, error)
             return refusal(command.study, describe(error))
         problem = f"cannot be applied: {describe(error)}"
         log.error("command %s %s", command.id, problem, extra={"action": "command_failed"})
@@ -166,36 +146,36 @@ class CommandHandler:
 
     def _apply(self, command: Command) -> dict[str, Any]:
         name = command.study
-        if name in self._studies.suspended:
+        if name in self.studies.suspended:
             if command.operation not in _TAKE_UP:
-                self._studies.check_at_hand(name)
-            self._recovery.take_up(name)
-            if command.operation == "resume" and self._studies[name].state != "paused":
-                return {"study": name, "state": self._studies[name].state}
+                self.studies.check_at_hand(name)
+            self.recovery.take_up(name)
+            if command.operation == "resume" and self.studies[name].state != "paused":
+                return {"study": name, "state": self.studies[name].state}
         if command.operation == "submit":
             self._submit(name, Spec.from_json(command.payload))
-        elif command.operation == DEFINE and self._scheduled is not None:
-            return self._scheduled.define(command)
+        elif command.operation == DEFINE and self.scheduled is not None:
+            return self.scheduled.define(command)
         elif command.operation == "enqueue":
             return self._enqueue(self._at_hand(name), command.payload.get("params"))
         elif command.operation == "retry":
             return self._retry(self._at_hand(name), command.payload.get("trial"))
         elif command.operation == "reconcile":
-            self._rounds.settle()
-            self._recovery.take_up(name)
-        elif name not in self._studies:
-            return {"study": name, "state": self._store.load(name).state}
+            self.rounds.settle()
+            self.recovery.take_up(name)
+        elif name not in self.studies:
+            return {"study": name, "state": self.ports.store.load(name).state}
         elif (steered := _STEERED.get(command.operation)) is not None:
-            self._studies.apply(self._studies[name], steered)
+            self.studies.apply(self.studies[name], steered)
         else:
             raise BadInput(f"command '{command.operation}'", "is not one this version knows")
-        return {"study": name, "state": self._studies[name].state}
+        return {"study": name, "state": self.studies[name].state}
 
     def _at_hand(self, name: str) -> StudyEngine:
         """Returns a study that may have ended, and need not be held in memory any more."""
-        if name not in self._studies:
-            self._studies.load(name)
-        return self._studies[name]
+        if name not in self.studies:
+            self.studies.load(name)
+        return self.studies[name]
 
     def _enqueue(self, engine: StudyEngine, params: Any) -> dict[str, Any]:
         check_configuration(engine.spec, params, f"study '{engine.name}'")
@@ -209,21 +189,21 @@ class CommandHandler:
     def _add(self, engine: StudyEngine, input: Input) -> dict[str, Any]:
         """Applies an input that makes a trial; answers with its number."""
         number = engine.trials.count
-        self._studies.apply(engine, input)
+        self.studies.apply(engine, input)
         return {"study": engine.name, "state": engine.state, "trial": number}
 
     def _submit(self, name: str, spec: Spec) -> None:
         # Here too: whether a class can be imported is a question of this host.
         check_sampler(spec, f"study '{name}'")
-        if not self._pruners.check(spec):
+        if not self.ports.pruners.check(spec):
             raise _Later
-        self._notifier.check(spec)
-        known = self._studies[name].spec if name in self._studies else None
+        self.ports.notifier.check(spec)
+        known = self.studies[name].spec if name in self.studies else None
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
         if anew and known is not None:
-            self._rounds.settle()
-        snapshot = self._store.create(spec, self._clock.wall())
+            self.rounds.settle()
+        snapshot = self.ports.store.create(spec, self.clock.wall())
         spec = spec.model_copy(update={"run": snapshot.spec.run})
         if anew:
-            self._studies.open(snapshot)
-        self._studies.apply(self._studies[name], SpecChanged(spec.to_json()))
+            self.studies.open(snapshot)
+        self.studies.apply(self.studies[name], SpecChanged(spec.to_json()))

@@ -41,36 +41,19 @@ class Written:
     refused: dict[str, Exception] = field(default_factory=dict)
 
 
+@dataclass(eq=False)
 class Committer:
-    """Commits rounds, for as long as this process is the writer.
+    """Commits rounds while this process is the writer, which it checks once a ``heartbeat`` (seconds) at the least."""
 
-    Args:
-        store: The database, with the right to write.
-        notifier: Its settled notifications are recorded with the round.
-        outage: Says when the database is not available, and when it is again.
-        clock: Time.
-        heartbeat: Seconds between two transactions, at the most: so a writer finds out that it is none any more.
-        progress: Called while the database is waited for.
-    """
-
-    def __init__(
-        self,
-        store: StudyRepository,
-        notifier: Notifier,
-        outage: Outage,
-        clock: Clock,
-        heartbeat: float,
-        progress: ProgressHook = no_hook,
-    ) -> None:
-        self._store = store
-        self._notifier = notifier
-        self._outage = outage
-        self._clock = clock
-        self._heartbeat = heartbeat
-        self._progress = progress
-        # Kept until they are committed, as nobody would say them again.
-        self._settled: dict[str, DeliveryState] = {}
-        self._check_at = 0.0
+    store: StudyRepository
+    notifier: Notifier
+    outage: Outage
+    clock: Clock
+    heartbeat: float
+    progress: ProgressHook = no_hook
+    # Kept until they are committed, as nobody would say them again.
+    _settled: dict[str, DeliveryState] = field(default_factory=dict, init=False)
+    _check_at: float = field(default=0.0, init=False)
 
     def commit(self, batches: Mapping[str, Batch], answers: Mapping[Command, str]) -> Written:
         """Writes what there is to write, or looks whether this is still the writer where that is due.
@@ -78,10 +61,10 @@ class Committer:
         What cannot be written of one study costs that study alone: the others are written without it.
         """
         changes = {name: batch.changes for name, batch in batches.items()}
-        self._settled |= self._notifier.take_settled()
-        if not any(changes.values()) and not answers and not self._settled and self._clock.monotonic() < self._check_at:
+        self._settled |= self.notifier.take_settled()
+        if not any(changes.values()) and not answers and not self._settled and self.clock.monotonic() < self._check_at:
             return Written()
-        begun = self._clock.monotonic()
+        begun = self.clock.monotonic()
         try:
             self._write(changes, answers, self._settled)
             written = Written(answers=dict(answers), settled=self._settled)
@@ -90,8 +73,8 @@ class Committer:
         except Exception:
             written = self._write_one_by_one(changes, answers)
         self._settled = {}
-        done = self._clock.monotonic()
-        self._check_at = done + self._heartbeat
+        done = self.clock.monotonic()
+        self._check_at = done + self.heartbeat
         written.seconds = done - begun
         return written
 
@@ -137,13 +120,13 @@ class Committer:
     ) -> None:
         while True:
             try:
-                self._store.commit(changes, {command.id: text for command, text in answers.items()}, settled)
-                self._outage.end()
+                self.store.commit(changes, {command.id: text for command, text in answers.items()}, settled)
+                self.outage.end()
                 return
             except Exception as error:
                 found = unavailable(error)
                 if found is None or found.server != "database":
                     raise
-                self._outage.begin(found)
-                self._progress()
-                self._clock.sleep(RETRY_SECONDS)
+                self.outage.begin(found)
+                self.progress()
+                self.clock.sleep(RETRY_SECONDS)

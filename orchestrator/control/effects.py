@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.common.clock import Clock
@@ -18,15 +19,9 @@ from tasks.server_errors import is_wrong_type, unavailable
 T = TypeVar("T")
 
 
+@dataclass(eq=False)
 class Effects:
     """Keeps what is to be done over a broken connection, for all of it can be done twice.
-
-    Args:
-        ports: The stream, the broker and the stores.
-        studies: The studies at hand: what cannot be done for one of them suspends it.
-        heartbeats: Its time is that of ``sent``.
-        clock: Time.
-        phase: Called at each phase.
 
     Attributes:
         confirmations: What the keepers of the studies at hand are told, by attempt.
@@ -35,40 +30,37 @@ class Effects:
         sent: When this control plane has sent a task, by its token.
     """
 
-    def __init__(
-        self, ports: Ports, studies: EngineRegistry, heartbeats: HeartbeatTracker, clock: Clock, phase: PhaseHook
-    ) -> None:
-        self._ports = ports
-        self._studies = studies
-        self._heartbeats = heartbeats
-        self._clock = clock
-        self._phase = phase
-        self.sent: dict[str, float] = {}
-        self.confirmations: dict[str, Confirmation] = {}
-        self.strangers: dict[str, Confirmation] = {}
-        self.acknowledge: dict[bytes, str] = {}
-        self._revokes: list[Revoke] = []
-        self._replies: list[tuple[str, Reply]] = []
-        self._sends: list[Send] = []
-        self._holds_sends = False
-        self._results: list[tuple[str, str]] = []
+    ports: Ports
+    studies: EngineRegistry
+    heartbeats: HeartbeatTracker
+    clock: Clock
+    phase: PhaseHook
+    sent: dict[str, float] = field(default_factory=dict, init=False)
+    confirmations: dict[str, Confirmation] = field(default_factory=dict, init=False)
+    strangers: dict[str, Confirmation] = field(default_factory=dict, init=False)
+    acknowledge: dict[bytes, str] = field(default_factory=dict, init=False)
+    _revokes: list[Revoke] = field(default_factory=list, init=False)
+    _replies: list[tuple[str, Reply]] = field(default_factory=list, init=False)
+    _sends: list[Send] = field(default_factory=list, init=False)
+    _holds_sends: bool = field(default=False, init=False)
+    _results: list[tuple[str, str]] = field(default_factory=list, init=False)
 
     def now(self) -> float:
         """Returns the time by which ``sent`` goes, in seconds."""
-        return self._heartbeats.at(self._clock.monotonic())
+        return self.heartbeats.at(self.clock.monotonic())
 
     def add(self, study: str, batch: Batch) -> None:
         """Takes what came of a study's batch, once it is committed."""
         self.confirmations |= batch.confirmations
         self._revokes += batch.revokes
         self._replies += ((study, reply) for reply in batch.replies)
-        self._sends += (self._studies.addressed(study, send) for send in batch.sends)
+        self._sends += (self.studies.addressed(study, send) for send in batch.sends)
         for location in batch.discards:
-            self._ports.checkpoints.delete(location)
+            self.ports.checkpoints.delete(location)
         for id in batch.artifact_discards:
-            self._ports.artifacts.delete(id)
+            self.ports.artifacts.delete(id)
         if batch.sweep is not None:
-            self._ports.artifacts.sweep(batch.sweep)
+            self.ports.artifacts.sweep(batch.sweep)
 
     def answer_commands(self, results: Iterable[tuple[str, str]]) -> None:
         """Takes the answers to commands, by key, once they are committed."""
@@ -97,7 +89,7 @@ class Effects:
     def withdraw_confirmations(self, studies: Container[str]) -> None:
         """Drops the confirmations of these studies: they may have come of what is not committed."""
         self.confirmations = {
-            token: each for token, each in self.confirmations.items() if self._studies.name_of(token) not in studies
+            token: each for token, each in self.confirmations.items() if self.studies.name_of(token) not in studies
         }
 
     def withdraw(self, study: str) -> None:
@@ -127,29 +119,29 @@ class Effects:
         if self.confirmations:
             self._for_each(
                 list(self.confirmations.items()),
-                lambda item: self._studies.name_of(item[0]),
-                lambda items: self._ports.events.confirm(dict(items)),
+                lambda item: self.studies.name_of(item[0]),
+                lambda items: self.ports.events.confirm(dict(items)),
             )
             self.confirmations = {}
-            self._phase(Phase.CONFIRMED)
+            self.phase(Phase.CONFIRMED)
         while self._revokes:
-            self._ports.broker.revoke(self._revokes[0].token)
+            self.ports.broker.revoke(self._revokes[0].token)
             self._revokes.pop(0)
-            self._phase(Phase.REVOKED)
+            self.phase(Phase.REVOKED)
         if self._replies:
             self._for_each(
                 self._replies,
                 lambda item: item[0],
-                lambda items: self._ports.events.reply([reply for _, reply in items]),
+                lambda items: self.ports.events.reply([reply for _, reply in items]),
             )
             self._replies = []
-            self._phase(Phase.REPLIED)
+            self.phase(Phase.REPLIED)
         blocked = []
         while self._sends and not self._holds_sends:
             send = self._sends[0]
-            with self._studies.guarded(send.job.study):
+            with self.studies.guarded(send.job.study):
                 try:
-                    self._ports.broker.send(send.job, send.queue, priority=send.priority)
+                    self.ports.broker.send(send.job, send.queue, priority=send.priority)
                 except Exception as error:
                     if not is_wrong_type(error):
                         raise
@@ -157,12 +149,12 @@ class Effects:
                     blocked.append(send)
             self._sends.pop(0)
             self.sent[send.job.token] = self.now()
-            self._phase(Phase.ENQUEUED)
+            self.phase(Phase.ENQUEUED)
         self._sends = blocked + self._sends
         while self._results:
-            self._ports.events.answer(*self._results[0])
+            self.ports.events.answer(*self._results[0])
             self._results.pop(0)
-            self._phase(Phase.ANSWERED)
+            self.phase(Phase.ANSWERED)
 
     def _for_each(
         self, items: Collection[T], study_of: Callable[[T], str], tell: Callable[[Collection[T]], None]
@@ -174,11 +166,11 @@ class Effects:
             if not is_of_the_study(error):
                 raise
             for item in items:
-                with self._studies.guarded(study_of(item)):
+                with self.studies.guarded(study_of(item)):
                     tell([item])
 
     def _acknowledge(self) -> None:
         if self.acknowledge:
-            self._ports.events.acknowledge(self.acknowledge)
+            self.ports.events.acknowledge(self.acknowledge)
             self.acknowledge = {}
-            self._phase(Phase.ACKNOWLEDGED)
+            self.phase(Phase.ACKNOWLEDGED)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -36,43 +36,29 @@ MOST_HELD = 10_000
 """Inputs that are kept of a study that waits for its own pruner."""
 
 
+@dataclass(eq=False)
 class EngineRegistry:
     """Holds the engines, and records what they are fed if that is wanted.
-
-    Args:
-        store: Where studies come from.
-        record: Where inputs are recorded, if they are.
-        clock: Time.
-        pruners: Where pruner classes of the user's own are asked.
-        progress: Called with each input and each study that is read.
 
     Attributes:
         suspended: The studies for which nothing is done until they are taken up again, by name.
     """
 
-    def __init__(
-        self,
-        store: StudyRepository,
-        record: Journal | None,
-        clock: Clock,
-        pruners: Pruners,
-        progress: ProgressHook = no_hook,
-    ) -> None:
-        self._store = store
-        self._record = record
-        self._clock = clock
-        self._progress = progress
-        self._pruners = pruners
-        # By study: what came while its pruner was asked, and is put in behind the answer.
-        self._held: dict[str, list[Input]] = {}
-        self._engines: dict[str, StudyEngine] = {}
-        self._study_of: dict[str, str] = {}
-        self.suspended: dict[str, Suspension] = {}
-        # Those of them of which it is not in the database yet.
-        self._unwritten: set[str] = set()
-        # Those of them whose attempts could not be read.
-        self._unknown: set[str] = set()
-        self._last_words: list[progress_events.Progress] = []
+    store: StudyRepository
+    record: Journal | None
+    clock: Clock
+    pruners: Pruners
+    progress: ProgressHook = no_hook
+    # By study: what came while its pruner was asked, and is put in behind the answer.
+    _held: dict[str, list[Input]] = field(default_factory=dict, init=False)
+    _engines: dict[str, StudyEngine] = field(default_factory=dict, init=False)
+    _study_of: dict[str, str] = field(default_factory=dict, init=False)
+    suspended: dict[str, Suspension] = field(default_factory=dict, init=False)
+    # Those of them of which it is not in the database yet.
+    _unwritten: set[str] = field(default_factory=set, init=False)
+    # Those of them whose attempts could not be read.
+    _unknown: set[str] = field(default_factory=set, init=False)
+    _last_words: list[progress_events.Progress] = field(default_factory=list, init=False)
 
     def __contains__(self, name: str) -> bool:
         return name in self._engines
@@ -117,7 +103,7 @@ class EngineRegistry:
         """Does nothing more for a study until it is taken up again: what is in memory of it is thrown away, what its
         keepers report stays with them."""
         passing = isinstance(error, BadInput)
-        suspension = Suspension(describe(error), self._clock.wall(), passing)
+        suspension = Suspension(describe(error), self.clock.wall(), passing)
         extra = {"action": "study_refused" if passing else "study_suspended", "study": name}
         log.error("study %s is suspended: %s; %s", name, suspension.cause, remedy(name), extra=extra)
         log.debug("study %s", name, exc_info=error, extra={"action": "suspended_by", "study": name})
@@ -136,7 +122,7 @@ class EngineRegistry:
         engine = self._drop(name)
         try:
             if engine is None:
-                self._study_of |= dict.fromkeys(self._store.tokens(name), name)
+                self._study_of |= dict.fromkeys(self.store.tokens(name), name)
             else:
                 reason = f"{suspension.cause}; {remedy(name)}"
                 self._last_words.append(msgspec.structs.replace(engine.progress(), state="suspended", reason=reason))
@@ -149,7 +135,7 @@ class EngineRegistry:
         """Writes the causes that are not in the database yet. One that cannot be written is known here alone."""
         for name in sorted(self._unwritten):
             try:
-                self._store.suspend(name, self.suspended[name])
+                self.store.suspend(name, self.suspended[name])
             except Exception as error:
                 if not is_of_the_study(error):
                     raise
@@ -181,32 +167,32 @@ class EngineRegistry:
 
     def _drop(self, name: str) -> StudyEngine | None:
         self._held.pop(name, None)
-        self._pruners.close(name)
+        self.pruners.close(name)
         return self._engines.pop(name, None)
 
     def take_up(self, name: str) -> None:
         """Reads a study again, whatever is in memory, and whether or not it is suspended."""
-        snapshot = self._store.load(name)
+        snapshot = self.store.load(name)
         suspended = name in self.suspended
         self.forget(name)
         if suspended:
-            self._store.release(name)
+            self.store.release(name)
         self.open(snapshot)
 
     def load(self, name: str) -> None:
         """Reads a study from the database, and makes its engine anew."""
-        self.open(self._store.load(name))
+        self.open(self.store.load(name))
 
     def open(self, snapshot: Snapshot) -> None:
         """Makes the engine of a study that was just read."""
-        name, at = snapshot.spec.name, self._clock.wall()
+        name, at = snapshot.spec.name, self.clock.wall()
         self._held.pop(name, None)
-        self._pruners.open(snapshot.spec)
-        if self._record:
+        self.pruners.open(snapshot.spec)
+        if self.record:
             opened = Opened(snapshot.spec.to_json(), snapshot.uid, snapshot.seed, answered=True)
-            self._record.write(Record(name, at, opened))
+            self.record.write(Record(name, at, opened))
         engine = self._engines[name] = StudyEngine(snapshot, at)
-        self._progress()
+        self.progress()
         for row in engine.attempts:
             self._study_of[row.token] = name
         log.info(
@@ -229,7 +215,7 @@ class EngineRegistry:
 
     def take_answers(self) -> None:
         """Puts in what pruners of the user's own have answered, and then what came meanwhile."""
-        for name, result in self._pruners.take():
+        for name, result in self.pruners.take():
             engine = self._engines.get(name)
             if engine is not None and engine.waits:
                 with self.guarded(name):
@@ -246,19 +232,19 @@ class EngineRegistry:
             self._held[engine.name] = held
 
     def _apply(self, engine: StudyEngine, input: Input) -> None:
-        at = self._clock.wall()
-        if self._record:
-            self._record.write(Record(engine.name, at, input))
+        at = self.clock.wall()
+        if self.record:
+            self.record.write(Record(engine.name, at, input))
         engine.apply(input, at)
-        self._progress()
+        self.progress()
         for token in engine.attempts.touched:
             self._study_of.setdefault(token, engine.name)
         if (question := engine.take_question()) is not None:
-            self._pruners.ask(engine.name, question)
+            self.pruners.ask(engine.name, question)
 
     def addressed(self, study: str, send: Send) -> Send:
         """Returns a task of a trial that is committed with Optuna's id of it, which only the database knows."""
-        return replace(send, job=msgspec.structs.replace(send.job, id=self._store.trial_id(study, send.job.trial)))
+        return replace(send, job=msgspec.structs.replace(send.job, id=self.store.trial_id(study, send.job.trial)))
 
     def lose(self, row: AttemptRow, cause: str) -> None:
         """Says of an attempt that its runner is no more."""
@@ -307,6 +293,6 @@ class EngineRegistry:
 
     def close(self) -> None:
         """Ends the recording, and the pruners of the user's own."""
-        self._pruners.close()
-        if self._record:
-            self._record.close()
+        self.pruners.close()
+        if self.record:
+            self.record.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.batch_log import of_trial
@@ -30,72 +31,48 @@ LONGEST = 65_536
 """The most characters that are kept of an entry of the stream that could not be read."""
 
 
+@dataclass(eq=False)
 class EventRouter:
-    """Reads the stream, gives every event to its study, and keeps aside what is none.
+    """Reads the stream, gives every event to its study, and keeps aside what is none."""
 
-    Args:
-        events: The stream.
-        studies: The studies at hand.
-        heartbeats, slots: Told of signs of life.
-        effects: Takes what may be acknowledged, and the confirmations that nothing has to be committed for.
-        bell: Rung by the entries that are rings.
-        only: Name of the one study to look after; all of them when empty.
-        clock: Time.
-        keyring: Verifies what comes.
-        phase: Called at each phase.
-    """
-
-    def __init__(
-        self,
-        events: Stream,
-        studies: EngineRegistry,
-        heartbeats: HeartbeatTracker,
-        slots: SlotTracker,
-        effects: Effects,
-        bell: Bell,
-        only: str,
-        clock: Clock,
-        keyring: Keyring,
-        phase: PhaseHook,
-    ) -> None:
-        self._events = events
-        self._studies = studies
-        self._heartbeats = heartbeats
-        self._slots = slots
-        self._effects = effects
-        self._bell = bell
-        self._only = only
-        self._clock = clock
-        self._keyring = keyring
-        self._phase = phase
-        self._paces: dict[str, Paces] = {}
+    events: Stream
+    studies: EngineRegistry
+    heartbeats: HeartbeatTracker
+    slots: SlotTracker
+    effects: Effects
+    bell: Bell
+    only: str
+    clock: Clock
+    keyring: Keyring
+    phase: PhaseHook
+    _paces: dict[str, Paces] = field(default_factory=dict, init=False)
 
     def connect(self) -> None:
         """Makes the stream's group where it is missing; what was heard before means nothing."""
-        self._heartbeats.fell_behind()
-        self._events.prepare()
+        self.heartbeats.fell_behind()
+        self.events.prepare()
 
     def read(self, wait: float) -> list[Entry]:
         """Folds the next entries, waiting at most ``wait`` seconds for the first; returns them."""
-        self._heartbeats.begin_read(self._clock.monotonic())
-        entries = self._events.read(wait)
-        drained = self._events.drained
+        self.heartbeats.begin_read(self.clock.monotonic())
+        entries = self.events.read(wait)
+        drained = self.events.drained
         if entries:
-            self._phase(Phase.READ)
+            self.phase(Phase.READ)
         for entry in entries:
-            self._effects.acknowledge[entry[0]] = self._take(entry)
-        self._studies.take_answers()
+            self.effects.acknowledge[entry[0]] = self._take(entry)
+        self.studies.take_answers()
         if entries:
-            self._phase(Phase.DECIDED)
+            self.phase(Phase.DECIDED)
         if drained:
-            self._heartbeats.read_everything()
+            self.heartbeats.read_everything()
         elif entries:
-            self._heartbeats.read_up_to(entries[-1][0])
+            self.heartbeats.read_up_to(entries[-1][0])
         return entries
 
     def catch_up(self) -> Iterator[list[Entry]]:
         """Folds what the stream holds by now, and yields after each read; what live runners go on to say is left."""
-        end = self._events.end()
+        end = self.events.end()
         while entries := self.read(0.001):
             yield entries
             if end is None or place(entries[-1][0]) >= place(end):
@@ -116,14 +93,14 @@ class EventRouter:
         sealed = entry[1].get(redis_keys.EVENT_FIELD)
         if sealed is None:
             if entry[1].get(b"ring") == redis_keys.DOORBELL.encode():
-                self._bell.rung = True
+                self.bell.rung = True
             elif entry[1].get(b"ring") == redis_keys.WAKE.encode():
-                self._bell.pruner_answered = True
+                self.bell.pruner_answered = True
             elif entry[1]:
                 self._bury(repr(entry[1]).encode(), "an entry without an event")
             return ""
         try:
-            data = self._keyring.open(Purpose.EVENT, sealed)
+            data = self.keyring.open(Purpose.EVENT, sealed)
         except Unsigned as error:
             # Anybody may have made it: it must not even take the place of an event that could not be read.
             self._bury(sealed, f"an event that is {error}")
@@ -136,24 +113,24 @@ class EventRouter:
                 return ""
             event = salvaged
         if isinstance(event.body, Heartbeat):
-            self._slots.hear(event.body, self._clock.monotonic())
+            self.slots.hear(event.body, self.clock.monotonic())
             if not event.token:
                 return ""
-        engine = self._studies.of(event.token)
+        engine = self.studies.of(event.token)
         if engine is not None:
-            with self._studies.guarded(engine.name):
+            with self.studies.guarded(engine.name):
                 self._hear(engine, event, data)
-        elif self._studies.is_suspended(event.token):
+        elif self.studies.is_suspended(event.token):
             self._pass_over(event)
         else:
             self._meet_stranger(event)
-        return self._studies.name_of(event.token)
+        return self.studies.name_of(event.token)
 
     def _hear(self, engine: StudyEngine, event: Event, data: bytes) -> None:
         row = engine.attempts[event.token]
         if isinstance(event.body, Heartbeat):
             if row.verdict or event.runner != row.runner:
-                self._effects.confirmations[event.token] = engine.attempts.confirmation(event.token)
+                self.effects.confirmations[event.token] = engine.attempts.confirmation(event.token)
             elif row.state == AttemptState.RUNNING:
                 self._note_silence(engine, row, event.body)
         elif isinstance(event.body, Lost):
@@ -161,30 +138,30 @@ class EventRouter:
             return
         else:
             try:
-                self._studies.apply(engine, EventReceived(event))
+                self.studies.apply(engine, EventReceived(event))
             except Exception as error:
                 if is_of_the_study(error):
                     extra = of_trial("poison", engine.name, row.trial, row)
                     log.warning("an event of study %s could not be folded", engine.name, extra=extra)
-                    self._events.dead_letter(data, describe(error))
+                    self.events.dead_letter(data, describe(error))
                 raise
         # After the fold: a runner's first event is what binds it, at once or when the study's own pruner has answered.
         if event.runner and row.runner in (None, "", event.runner):
-            self._heartbeats.hear(event.token, self._clock.monotonic())
+            self.heartbeats.hear(event.token, self.clock.monotonic())
 
     def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Heartbeat) -> None:
         paces = self._paces.setdefault(engine.uid, Paces())
-        found = paces.judge(row.trial, body.quiet, body.pace, self._clock.wall())
+        found = paces.judge(row.trial, body.quiet, body.pace, self.clock.wall())
         if (found is None) != (engine.silence(row.trial) is None):
-            self._studies.apply(engine, SilenceChanged(row.token, found))
+            self.studies.apply(engine, SilenceChanged(row.token, found))
 
     def _lose(self, engine: StudyEngine, row: AttemptRow, runner: str, body: Lost) -> None:
         """A worker says that a keeper of its own has ended; what that one had to say itself was read before."""
         if runner and runner == row.runner and row.state in (AttemptState.RUNNING, AttemptState.STOPPING):
-            self._studies.lose(row, f"its worker process on {row.host} ended: {body.how:.200}")
+            self.studies.lose(row, f"its worker process on {row.host} ended: {body.how:.200}")
         elif not row.runner:
             # Nothing of it was run: the same task is sent again.
-            self._studies.apply(engine, TaskMissing(row.token))
+            self.studies.apply(engine, TaskMissing(row.token))
 
     def _pass_over(self, event: Event) -> None:
         """An event of a suspended study is not confirmed: its keeper has it, and sends it again now and then. A trial
@@ -192,16 +169,16 @@ class EventRouter:
         body = event.body
         if isinstance(body, ReadStudy) or (isinstance(body, Suggest) and not body.used):
             verdict = Verdict(cause="the study is suspended")
-            self._effects.strangers[event.token] = Confirmation(runner=event.runner, seq=0, verdict=verdict)
+            self.effects.strangers[event.token] = Confirmation(runner=event.runner, seq=0, verdict=verdict)
 
     def _meet_stranger(self, event: Event) -> None:
         """An attempt that is not of any study at hand: its study has ended, was deleted, or is not ours to touch."""
-        if self._only or not event.token:
+        if self.only or not event.token:
             return
-        self._effects.strangers[event.token] = Confirmation(
+        self.effects.strangers[event.token] = Confirmation(
             runner=event.runner, seq=event.seq, verdict=Verdict(cause="the study has ended")
         )
 
     def _bury(self, data: bytes, reason: str) -> None:
         log.warning("not an event, kept aside: %s", reason, extra={"action": "dead_letter"})
-        self._events.dead_letter(data, reason)
+        self.events.dead_letter(data, reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from orchestrator.common.errors import ForeignWrite, StudyGone
 from orchestrator.control.effects import Effects
@@ -16,30 +17,15 @@ from tasks.contract import Confirmation, Verdict
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class ForeignChanges:
-    """Goes on from what others have written; ``docs/architecture.md`` has a table of it.
+    """Goes on from what others have written; ``docs/architecture.md`` has a table of it."""
 
-    Args:
-        store: The database.
-        events: The stream: what was read and not written is read again.
-        studies: The studies at hand.
-        effects: Takes what runners are to be told.
-        heartbeats: Told which attempts are over.
-    """
-
-    def __init__(
-        self,
-        store: StudyRepository,
-        events: Stream,
-        studies: EngineRegistry,
-        effects: Effects,
-        heartbeats: HeartbeatTracker,
-    ) -> None:
-        self._store = store
-        self._events = events
-        self._studies = studies
-        self._effects = effects
-        self._heartbeats = heartbeats
+    store: StudyRepository
+    events: Stream
+    studies: EngineRegistry
+    effects: Effects
+    heartbeats: HeartbeatTracker
 
     def give_up(self, name: str, error: Exception) -> None:
         """Goes on from a batch that was not written: what is in memory of its study does not hold."""
@@ -47,21 +33,21 @@ class ForeignChanges:
             log.warning("study %s: %s; reading it again", name, error, extra={"action": "foreign_write", "study": name})
             self._read_again(name, name)
         elif isinstance(error, StudyGone):
-            self._find(name, self._store.names())
+            self._find(name, self.store.names())
         else:
-            self._studies.suspend(name, error)
+            self.studies.suspend(name, error)
 
     def look(self) -> None:
         """Finds the studies that were deleted or renamed, also those of which there is nothing to write."""
-        names = self._store.names()
-        for engine in self._studies:
+        names = self.store.names()
+        for engine in self.studies:
             self._find(engine.name, names)
-        for name in self._studies.suspended.keys() - set(names.values()):
-            self._studies.forget(name)
+        for name in self.studies.suspended.keys() - set(names.values()):
+            self.studies.forget(name)
 
     def _find(self, name: str, names: Mapping[str, str]) -> None:
         """Goes on with a study under the name that it has now, or lets go of it where it is no more."""
-        now = names.get(self._studies[name].uid)
+        now = names.get(self.studies[name].uid)
         if now is None:
             self._let_go(name)
         elif now != name:
@@ -69,21 +55,21 @@ class ForeignChanges:
             self._read_again(name, now)
 
     def _read_again(self, known_as: str, name: str) -> None:
-        self._effects.withdraw(known_as)
-        self._events.read_pending_again()
+        self.effects.withdraw(known_as)
+        self.events.read_pending_again()
         if name != known_as:
-            self._studies.forget(known_as)
-        with self._studies.guarded(name):
-            self._studies.take_up(name)
+            self.studies.forget(known_as)
+        with self.studies.guarded(name):
+            self.studies.take_up(name)
 
     def _let_go(self, name: str) -> None:
         log.warning("study %s was deleted: its runners stop", name, extra={"action": "study_deleted", "study": name})
-        self._effects.withdraw(name)
-        engine = self._studies.forget(name)
+        self.effects.withdraw(name)
+        engine = self.studies.forget(name)
         if engine is not None:
             verdict = Verdict(cause="the study was deleted")
             live = engine.attempts.in_state(*AttemptState)
-            self._effects.stop(
+            self.effects.stop(
                 {row.token: Confirmation(runner=row.runner, seq=row.acknowledged, verdict=verdict) for row in live}
             )
-            self._heartbeats.forget(row.token for row in engine.attempts)
+            self.heartbeats.forget(row.token for row in engine.attempts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Stream
@@ -13,19 +14,14 @@ PROGRESS_SECONDS = 0.1
 """Between two tellings of how far a study is, at the least, where nothing else is to be told."""
 
 
+@dataclass(eq=False)
 class ProgressPublisher:
-    """Tells; nothing of it has to arrive.
+    """Publishes the progress of studies to their watchers; nothing of it has to arrive."""
 
-    Args:
-        events: Where watchers listen.
-        studies: The studies at hand.
-    """
-
-    def __init__(self, events: Stream, studies: EngineRegistry) -> None:
-        self._events = events
-        self._studies = studies
-        self._owed: set[str] = set()
-        self._told: dict[str, float] = {}
+    events: Stream
+    studies: EngineRegistry
+    _owed: set[str] = field(default_factory=set, init=False)
+    _told: dict[str, float] = field(default_factory=dict, init=False)
 
     def tell(self, batches: Mapping[str, Batch], at: float) -> None:
         """Tells what a committed round has brought, ``at`` being the time."""
@@ -33,15 +29,15 @@ class ProgressPublisher:
             if batch.changes:
                 self._owed.add(name)
             due = at - self._told.get(name, 0.0) >= PROGRESS_SECONDS
-            if name not in self._studies:
+            if name not in self.studies:
                 continue
             if batch.notices or batch.changes.study_state or (due and name in self._owed):
-                with self._studies.guarded(name):
-                    self._events.notify(name, [*batch.notices, self._studies[name].progress()])
+                with self.studies.guarded(name):
+                    self.events.notify(name, [*batch.notices, self.studies[name].progress()])
                 self._told[name] = at
                 self._owed.discard(name)
-        for words in self._studies.take_last_words():
-            self._events.notify(words.study, [words])
+        for words in self.studies.take_last_words():
+            self.events.notify(words.study, [words])
             self._owed.discard(words.study)
 
     @property

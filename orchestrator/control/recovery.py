@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.effects import Effects
@@ -13,72 +14,55 @@ from orchestrator.engine.inputs import TaskMissing
 from orchestrator.model.lifecycle import AttemptState
 
 
+@dataclass(eq=False)
 class Recovery:
-    """Takes studies up, and stages what is missing in Redis; the next effects put it there.
+    """Takes studies up, and stages what is missing in Redis; the next effects put it there."""
 
-    Args:
-        ports: The database, the broker, the notifier.
-        studies: The studies at hand.
-        effects: What is about to be done.
-        heartbeats: The runners that are heard.
-        clock: Time.
-        only: Name of the one study to look after; all of them when empty.
-    """
-
-    def __init__(
-        self,
-        ports: Ports,
-        studies: EngineRegistry,
-        effects: Effects,
-        heartbeats: HeartbeatTracker,
-        clock: Clock,
-        only: str,
-    ) -> None:
-        self._ports = ports
-        self._studies = studies
-        self._effects = effects
-        self._heartbeats = heartbeats
-        self._clock = clock
-        self._only = only
+    ports: Ports
+    studies: EngineRegistry
+    effects: Effects
+    heartbeats: HeartbeatTracker
+    clock: Clock
+    only: str
 
     def take_up_all(self) -> None:
         """Takes up the studies that have not ended, and the notifications that are owed."""
-        store = self._ports.store
+        store = self.ports.store
         suspended = store.suspended()
         for name, suspension in suspended.items():
-            if not self._only or name == self._only:
-                self._studies.leave_suspended(name, suspension)
+            if not self.only or name == self.only:
+                self.studies.leave_suspended(name, suspension)
         for name in store.unsettled():
             known = suspended.get(name)
-            if (not self._only or name == self._only) and (known is None or known.passing):
-                with self._studies.guarded(name):
-                    self._studies.take_up(name)
+            if (not self.only or name == self.only) and (known is None or known.passing):
+                with self.studies.guarded(name):
+                    self.studies.take_up(name)
         for owed in store.pending_notifications():
-            if not self._only or owed.study == self._only:
-                with self._studies.guarded(owed.study):
-                    self._ports.notifier.owe([owed])
+            if not self.only or owed.study == self.only:
+                with self.studies.guarded(owed.study):
+                    self.ports.notifier.owe([owed])
 
     def take_up(self, name: str) -> None:
         """Reads a study again, whatever is in memory: what others have written to the database is found, too."""
-        self._studies.take_up(name)
-        now = self._clock.monotonic()
-        for row in self._studies[name].attempts.in_state(AttemptState.RUNNING, AttemptState.STOPPING):
+        self.studies.take_up(name)
+        now = self.clock.monotonic()
+        for row in self.studies[name].attempts.in_state(AttemptState.RUNNING, AttemptState.STOPPING):
             # While it was suspended its runners were not listened to: a lease from now.
-            self._heartbeats.hear(row.token, now)
+            self.heartbeats.hear(row.token, now)
         self.reconcile()
 
     def lose_dead(self) -> None:
         """Ends the attempts whose process on this host is gone."""
-        for row in self._studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
+        for row in self.studies.live(AttemptState.RUNNING, AttemptState.STOPPING):
             if dead_here(row):
-                self._studies.lose(row, "its process is gone")
+                self.studies.lose(row, "its process is gone")
 
     def reconcile(self) -> None:
         """Confirms every attempt again, and sends again what waits nowhere."""
-        for engine in self._studies:
-            with self._studies.guarded(engine.name):
+        for engine in self.studies:
+            with self.studies.guarded(engine.name):
                 for row in engine.attempts.in_state(*AttemptState):
-                    self._effects.confirmations[row.token] = engine.attempts.confirmation(row.token)
+                    self.effects.confirmations[row.token] = engine.attempts.confirmation(row.token)
         self.resend_missing(lambda _: True)
 
     def resend_missing(self, overdue: Callable[[float], bool]) -> None:
@@ -90,17 +74,17 @@ class Recovery:
         Args:
             overdue: Whether what this control plane has sent at that time should have started.
         """
-        rows = self._studies.live(AttemptState.SENT)
-        times = self._effects.sent
+        rows = self.studies.live(AttemptState.SENT)
+        times = self.effects.sent
         for token in times.keys() - {row.token for row in rows}:
             del times[token]
         sent = [row for row in rows if row.token not in times or overdue(times[row.token])]
-        on_its_way = self._effects.on_its_way()
+        on_its_way = self.effects.on_its_way()
         if not sent:
             return
-        waiting = self._ports.broker.waiting({engine.spec.queue for engine in self._studies})
+        waiting = self.ports.broker.waiting({engine.spec.queue for engine in self.studies})
         for row in sorted(sent, key=lambda row: (row.number == 1, row.trial)):
-            engine = self._studies.of(row.token)
+            engine = self.studies.of(row.token)
             if engine is not None and row.token not in waiting and row.token not in on_its_way:
-                with self._studies.guarded(engine.name):
-                    self._studies.apply(engine, TaskMissing(row.token))
+                with self.studies.guarded(engine.name):
+                    self.studies.apply(engine, TaskMissing(row.token))

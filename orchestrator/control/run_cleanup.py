@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
@@ -18,42 +18,28 @@ from orchestrator.model.suspension import describe
 log = logging.getLogger(__name__)
 
 
+@dataclass(eq=False)
 class RunCleanup:
-    """Looks after runs that are over. Each step can be done again, and is, by whoever leads next.
+    """Looks after runs that are over. Each step can be done again, and is, by the next leader.
 
     A study is deleted in three steps: it is noted that it goes; its files go; its rows go, once the files are gone. So
-    nothing is left that nobody knows of, and a study that a person has taken up again meanwhile stays.
-
-    Args:
-        calendar: Where slots are written.
-        studies: The studies at hand: nothing of theirs is touched.
-        checkpoints, artifacts, reports: Where the files of a study are.
-        clock: Time.
+    no file is left unknown, and a study that a person has taken up again meanwhile stays.
     """
 
-    def __init__(
-        self,
-        calendar: Calendar,
-        studies: EngineRegistry,
-        checkpoints: Deleter,
-        artifacts: Deleter,
-        reports: Reports,
-        clock: Clock,
-    ) -> None:
-        self._calendar = calendar
-        self._studies = studies
-        self._checkpoints = checkpoints
-        self._artifacts = artifacts
-        self._reports = reports
-        self._clock = clock
-        self._deleted: set[str] = set()
-        # Studies of runs that could not be looked after, each of which is said once.
-        self._failed: set[str] = set()
+    calendar: Calendar
+    studies: EngineRegistry
+    checkpoints: Deleter
+    artifacts: Deleter
+    reports: Reports
+    clock: Clock
+    _deleted: set[str] = field(default_factory=set, init=False)
+    # Studies of runs that could not be looked after, each of which is said once.
+    _failed: set[str] = field(default_factory=set, init=False)
 
     @property
     def has_news(self) -> bool:
         """Whether a report is written that was waited for, or files are gone."""
-        return self._reports.has_news or (bool(self._deleted) and self._files_gone)
+        return self.reports.has_news or (bool(self._deleted) and self._files_gone)
 
     def tend(self, runs: Sequence[StudyRun]) -> None:
         """Does what is due for the runs about which something is still to be done. What cannot be done for one of them
@@ -70,7 +56,7 @@ class RunCleanup:
                     log.error("run %s cannot be looked after: %s", run.slot.study, describe(error), extra=extra)
 
     def _tend(self, run: StudyRun) -> None:
-        if run.goes_on or run.slot.study in self._studies:
+        if run.goes_on or run.slot.study in self.studies:
             if run.slot.state == "deleting":
                 self._deleted.discard(run.slot.study)
                 about = {"action": "run_kept", "study": run.slot.study}
@@ -84,7 +70,7 @@ class RunCleanup:
     def _end(self, run: StudyRun) -> None:
         report = ""
         if run.table is not None and run.table.report:
-            said = self._reports.ask(run.slot.study)
+            said = self.reports.ask(run.slot.study)
             if said is None:
                 return
             report = said
@@ -99,14 +85,14 @@ class RunCleanup:
     def _excess(self, ended: PlannedRun) -> list[PlannedRun]:
         """Returns the oldest runs that are at rest, with ``ended`` among them, as far as there are more than are to be
         kept; their studies go."""
-        made = [run for run in self._calendar.runs(ended.schedule) if run.study_state is not None]
+        made = [run for run in self.calendar.runs(ended.schedule) if run.study_state is not None]
         newest = made[0].table if made else None
         if newest is None or newest.keep is None:
             return []
         found = []
         for run in made[newest.keep :]:
             slot = ended if run.slot.planned == ended.planned else run.slot
-            at_rest = not run.goes_on and slot.study not in self._studies
+            at_rest = not run.goes_on and slot.study not in self.studies
             if slot.state == "ended" and at_rest and run.is_own:
                 found.append(replace(slot, state="deleting", reason=f"keep = {newest.keep}"))
         return found
@@ -115,23 +101,23 @@ class RunCleanup:
         study = run.slot.study
         if study not in self._deleted:
             try:
-                uid, attempts = self._calendar.attempts_of(study)
+                uid, attempts = self.calendar.attempts_of(study)
             except BadInput:
                 pass  # somebody else has deleted it
             else:
-                self._checkpoints.delete_folder(uid)
-                self._artifacts.sweep(Sweep(frozenset(attempts), frozenset()))
-            self._reports.delete(study)
+                self.checkpoints.delete_folder(uid)
+                self.artifacts.sweep(Sweep(frozenset(attempts), frozenset()))
+            self.reports.delete(study)
             self._deleted.add(study)
         if self._files_gone:
-            gone = replace(run.slot, state="deleted", report="", decided=self._clock.wall())
-            self._calendar.throw_study(gone)
+            gone = replace(run.slot, state="deleted", report="", decided=self.clock.wall())
+            self.calendar.throw_study(gone)
             self._deleted.discard(study)
             log.info("study %s is deleted: %s", study, run.slot.reason, extra={"action": "run_deleted", "study": study})
 
     @property
     def _files_gone(self) -> bool:
-        return self._checkpoints.idle and self._artifacts.idle and self._reports.idle
+        return self.checkpoints.idle and self.artifacts.idle and self.reports.idle
 
     def _write(self, *slots: PlannedRun) -> None:
-        self._calendar.put(*(replace(slot, decided=self._clock.wall()) for slot in slots))
+        self.calendar.put(*(replace(slot, decided=self.clock.wall()) for slot in slots))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Any, TypeGuard
 
@@ -54,47 +54,29 @@ class _Order:
         return PlannedRun(self.schedule, self.planned, state, name, now, self.manual, reason)
 
 
+@dataclass(eq=False)
 class ScheduledRuns:
     """Applies the commands of beats and of people who want a run now, and begins what waits.
 
-    Whatever it does can be done again: a slot that something is written of is not decided on a second time.
-
-    Args:
-        ports: The database, the notifier, and the pruner classes of the user's own.
-        calendar: Where slots are written.
-        studies: The studies at hand.
-        rounds: Commits what the studies have staged.
-        cleanup: What is done when a run has ended.
-        clock: Time: the one by which a slot has come, whatever the clock of a beat says.
+    All that it does can be done again: a slot that something is written of is not decided on a second time.
 
     Attributes:
         waits_for_pruner: Whether a run waits until a pruner of the user's own is made.
     """
 
-    def __init__(
-        self,
-        ports: Ports,
-        calendar: Calendar,
-        studies: EngineRegistry,
-        rounds: Rounds,
-        cleanup: RunCleanup,
-        clock: Clock,
-    ) -> None:
-        self._store = ports.store
-        self._pruners = ports.pruners
-        self._notifier = ports.notifier
-        self._calendar = calendar
-        self._studies = studies
-        self._rounds = rounds
-        self._cleanup = cleanup
-        self._clock = clock
-        self.waits_for_pruner = False
-        self._due = math.inf
+    ports: Ports
+    calendar: Calendar
+    studies: EngineRegistry
+    rounds: Rounds
+    cleanup: RunCleanup
+    clock: Clock
+    waits_for_pruner: bool = field(default=False, init=False)
+    _due: float = field(default=math.inf, init=False)
 
     @property
     def has_news(self) -> bool:
         """Whether there is something to tend to, or the time has come of what was asked for too early."""
-        return self._cleanup.has_news or self._clock.wall() >= self._due
+        return self.cleanup.has_news or self.clock.wall() >= self._due
 
     def define(self, command: Command) -> dict[str, Any]:
         """Notes which timetable a schedule has."""
@@ -102,10 +84,10 @@ class ScheduledRuns:
             definition, since = str(command.payload["definition"]), int(command.payload["since"])
         except (KeyError, TypeError, ValueError):
             raise BadInput("command 'define'", "is not one this version knows") from None
-        now = self._clock.wall()
-        self._calendar.define(command.study, definition, min(since, int(now)))
+        now = self.clock.wall()
+        self.calendar.define(command.study, definition, min(since, int(now)))
         if not definition:
-            waiting = [run.slot for run in self._calendar.runs(command.study) if run.slot.state == "waiting"]
+            waiting = [run.slot for run in self.calendar.runs(command.study) if run.slot.state == "waiting"]
             gone = "its schedule is gone"
             self._write(*(replace(slot, state="skipped", reason=gone, decided=now) for slot in waiting))
         return {"schedule": command.study}
@@ -120,7 +102,7 @@ class ScheduledRuns:
             except BadInput as error:
                 answers[command] = {"error": str(error)}
                 self._refuse(command, error)
-        now = self._clock.wall()
+        now = self.clock.wall()
         self._due = min((order.due for order in orders if not order.manual and order.due > now), default=math.inf)
         orders.sort(key=lambda order: (order.schedule, order.planned, order.command.id))
         for schedule, group in groupby(orders, key=lambda order: order.schedule):
@@ -139,12 +121,12 @@ class ScheduledRuns:
     def tend(self) -> None:
         """Looks after the runs that have ended, and begins those that waited for them."""
         self.waits_for_pruner = False
-        there = self._calendar.open()
-        self._cleanup.tend(there)
+        there = self.calendar.open()
+        self.cleanup.tend(there)
         waiting = [run.slot for run in there if run.slot.state == "waiting"]
         for schedule in dict.fromkeys(slot.schedule for slot in waiting):
             for slot in [each for each in waiting if each.schedule == schedule]:
-                if any(run.goes_on for run in self._calendar.runs(schedule)):
+                if any(run.goes_on for run in self.calendar.runs(schedule)):
                     break
                 try:
                     self._begin(slot, slot.spec)
@@ -154,7 +136,7 @@ class ScheduledRuns:
                     self._write(replace(slot, state="refused", reason=describe(error)))
 
     def _decide(self, schedule: str, orders: list[_Order], now: float) -> dict[Command, dict[str, Any]]:
-        known = self._calendar.find(schedule, [order.planned for order in orders])
+        known = self.calendar.find(schedule, [order.planned for order in orders])
         due = [order for order in orders if order.planned in known or order.manual or order.due <= now]
         fresh = [order for order in due if order.planned not in known]
         missed = _missed([order for order in fresh if not order.manual], now)
@@ -171,27 +153,27 @@ class ScheduledRuns:
         schedule, planned = command.payload.get("schedule"), command.payload.get("planned")
         if not isinstance(schedule, str) or len(schedule) > LONGEST_NAME or not _is_moment(planned):
             return
-        if not self._calendar.find(schedule, [planned]):
-            name, now = run_name(schedule, planned), self._clock.wall()
+        if not self.calendar.find(schedule, [planned]):
+            name, now = run_name(schedule, planned), self.clock.wall()
             self._write(PlannedRun(schedule, planned, "refused", name, now, reason=str(error)))
 
     def _miss(self, order: _Order) -> PlannedRun:
-        slot = order.slot("missed", self._clock.wall(), f"catch_up = {order.table.catch_up}")
+        slot = order.slot("missed", self.clock.wall(), f"catch_up = {order.table.catch_up}")
         self._write(slot)
         return slot
 
     def _place(self, order: _Order) -> PlannedRun:
         """Runs a slot, has it wait, or skips it."""
-        runs = self._calendar.runs(order.schedule)
+        runs = self.calendar.runs(order.schedule)
         going = [run.slot.study for run in runs if run.goes_on]
         waiting = [run.slot for run in runs if run.slot.state == "waiting"]
         # Read from what is written, not remembered: who began the others of those that were missed may have died since.
         before = [run.slot.decided for run in runs if run.goes_on or run.slot.state == "waiting"]
         follows = order.table.catch_up == "all" and all(decided >= order.due for decided in before)
-        now = self._clock.wall()
+        now = self.clock.wall()
         verdict = fate(order.table.overlap, goes_on=bool(going), waiting=len(waiting), follows=follows)
         if verdict == "replace":
-            if all(name in self._studies for name in going):
+            if all(name in self.studies for name in going):
                 self._replace(going, waiting, order)
                 verdict = "run"
             else:
@@ -209,21 +191,21 @@ class ScheduledRuns:
     def _replace(self, going: list[str], waiting: list[PlannedRun], order: _Order) -> None:
         name = run_name(order.schedule, order.planned)
         for study in going:
-            self._studies.apply(self._studies[study], StudyStopped(f"replaced by {name}"))
-        now = self._clock.wall()
+            self.studies.apply(self.studies[study], StudyStopped(f"replaced by {name}"))
+        now = self.clock.wall()
         self._write(*(replace(slot, state="skipped", reason=f"replaced by {name}", decided=now) for slot in waiting))
         # Committed before the next one is made: whoever dies in between must not leave two that run.
-        self._rounds.settle()
+        self.rounds.settle()
 
     def _begin(self, slot: PlannedRun, stored: Any) -> PlannedRun:
         """Makes a slot's study, and writes the slot with it; ``stored`` is the schedule's spec."""
-        where, now = f"study '{slot.study}'", self._clock.wall()
+        where, now = f"study '{slot.study}'", self.clock.wall()
         asked, slot = slot, replace(slot, state="running", reason="", spec=None, decided=now)
         try:
-            spec, note = inherit(Spec.from_json(stored), slot, self._calendar)
+            spec, note = inherit(Spec.from_json(stored), slot, self.calendar)
             check_sampler(spec, where)
-            self._notifier.check(spec)
-            if not self._pruners.check(spec):
+            self.ports.notifier.check(spec)
+            if not self.ports.pruners.check(spec):
                 # Tried again when a pruner process has something to say.
                 self.waits_for_pruner = True
                 waits = replace(slot, state="waiting", reason="its pruner is being made", spec=stored)
@@ -231,7 +213,7 @@ class ScheduledRuns:
                     self._write(waits)
                 return waits
             slot = replace(slot, reason=note)
-            snapshot = self._store.create(spec, now, slot=slot)
+            snapshot = self.ports.store.create(spec, now, slot=slot)
         except BadInput as error:
             slot = replace(slot, state="refused", reason=str(error))
             self._write(slot)
@@ -239,13 +221,13 @@ class ScheduledRuns:
         log.info(
             "run %s%s", slot.study, f": {note}" if note else "", extra={"action": "run_begun", "study": slot.study}
         )
-        with self._studies.guarded(slot.study):
-            self._studies.open(snapshot)
+        with self.studies.guarded(slot.study):
+            self.studies.open(snapshot)
         return slot
 
     def _write(self, *slots: PlannedRun) -> None:
         if slots:
-            self._calendar.put(*slots)
+            self.calendar.put(*slots)
         for slot in slots:
             extra = {"action": f"run_{slot.state}", "study": slot.study}
             log.info("run %s is %s: %s", slot.study, slot.state, slot.reason, extra=extra)

@@ -139,37 +139,26 @@ class _Call(msgspec.Struct, kw_only=True):
         Raises:
             ValueError: there is no such call, or what it needs is missing.
         """
-        return Record(self.study, self.at, self._input())
-
-    def _input(self) -> Input | Opened:
         match self.call:
             case "open":
-                return Opened(self.spec, self.uid, self.seed, self.answered)
+                return Record(self.study, self.at, Opened(self.spec, self.uid, self.seed, self.answered))
             case "apply" if self.event is not None:
-                return inputs.EventReceived(self.event)
+                return Record(self.study, self.at, inputs.EventReceived(self.event))
             case "answer" if self.answer is not None:
-                return inputs.PrunerAnswered(self.answer)
-            case "lose":
-                return inputs.AttemptLost(self.token, self.text)
-            case "note_silence":
-                return inputs.SilenceChanged(self.token, self.silence)
-            case "resend":
-                return inputs.TaskMissing(self.token)
-            case "count_slots":
-                return inputs.SlotsCounted(self.slots)
-            case "tick":
-                return inputs.TimePassed()
-            case "extend":
-                return inputs.SpecChanged(self.spec)
-            case "enqueue":
-                return inputs.TrialEnqueued(self.params)
-            case "retry":
-                return inputs.TrialRetried(self.trial)
-            case "pause":
-                return inputs.StudyPaused()
-            case "resume":
-                return inputs.StudyResumed()
-            case "stop":
-                return inputs.StudyStopped(self.text)
-            case _:
-                raise ValueError(f"a record of an unknown call '{self.call}', or one without what it needs")
+                return Record(self.study, self.at, inputs.PrunerAnswered(self.answer))
+        known: dict[str, Input] = {
+            "lose": inputs.AttemptLost(self.token, self.text),
+            "note_silence": inputs.SilenceChanged(self.token, self.silence),
+            "resend": inputs.TaskMissing(self.token),
+            "count_slots": inputs.SlotsCounted(self.slots),
+            "tick": inputs.TimePassed(),
+            "extend": inputs.SpecChanged(self.spec),
+            "enqueue": inputs.TrialEnqueued(self.params),
+            "retry": inputs.TrialRetried(self.trial),
+            "pause": inputs.StudyPaused(),
+            "resume": inputs.StudyResumed(),
+            "stop": inputs.StudyStopped(self.text),
+        }
+        if self.call not in known:
+            raise ValueError(f"a record of an unknown call '{self.call}', or one without what it needs")
+        return Record(self.study, self.at, known[self.call])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from orchestrator.engine.regression_check import flag
+from orchestrator.engine.explanations import flag
 from orchestrator.engine.state import Study
 from orchestrator.model.changeset import NoteRow, TrialEnd
 from orchestrator.model.progress_events import Best

@@ -9,7 +9,7 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial
 
-from orchestrator.engine.explain import attribute
+from orchestrator.engine.explanations import attribute
 from orchestrator.model.attribute_keys import AUDITED, SHADOW
 from orchestrator.model.changeset import DecisionAction, DecisionRow
 from orchestrator.pruning import Decision, Outcome

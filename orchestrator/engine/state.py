@@ -11,8 +11,8 @@ from optuna.trial import FrozenTrial
 from orchestrator.engine.artifacts import Artifacts
 from orchestrator.engine.attempts import Attempts
 from orchestrator.engine.checkpoints import Checkpoints
+from orchestrator.engine.explanations import flag, is_compared
 from orchestrator.engine.outputs import Figures, Revoke, Send, Sweep
-from orchestrator.engine.regression_check import flag, is_compared
 from orchestrator.engine.study_view import told
 from orchestrator.engine.trials import Trials
 from orchestrator.model.attribute_keys import FLAGGED, SILENT

@@ -12,7 +12,7 @@ from typing import Any
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.engine.annotations import Sources, annotate, failure_attribute
-from orchestrator.engine.explain import attribute, describe
+from orchestrator.engine.explanations import attribute, describe
 from orchestrator.engine.pruning_decisions import Rules
 from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE, WITHIN
 from orchestrator.model.changeset import DecisionRow

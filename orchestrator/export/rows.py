@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
-from orchestrator.engine.ends import describe_end
+from orchestrator.engine.explanations import describe_end
 from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import ListedTrial
 from orchestrator.queries.trial_queries import StudyTrials

@@ -127,7 +127,6 @@ class Changes:
             self.enqueued.add(trial)
 
     def start_trial(self, trial: int, at: float) -> None:
-        """Sets when the trial was started."""
         self.starts[trial] = at
 
     def end_trial(self, trial: int, state: str, values: Sequence[float] | None, at: float) -> None:
@@ -139,7 +138,6 @@ class Changes:
         self.params.append((trial, name, internal, distribution))
 
     def add_value(self, trial: int, step: int, value: float) -> None:
-        """Adds a value that was reported."""
         self.values.append((trial, step, value))
 
     def add_redone(self, trial: int, step: int, value: float) -> None:
@@ -147,11 +145,9 @@ class Changes:
         self.redone.append((trial, step, value))
 
     def set_user_attr(self, trial: int, key: str, value: Any) -> None:
-        """Sets a user attribute of a trial."""
         self.user_attrs[trial, key] = value
 
     def set_system_attr(self, trial: int, key: str, value: Any) -> None:
-        """Sets a system attribute of a trial."""
         self.system_attrs[trial, key] = value
 
     def set_record(self, trial: int, key: str, value: Any | None) -> None:
@@ -159,15 +155,12 @@ class Changes:
         self.records[trial, key] = value
 
     def set_study_user_attr(self, key: str, value: Any) -> None:
-        """Sets a user attribute of the study."""
         self.study_user_attrs[key] = value
 
     def set_study_system_attr(self, key: str, value: Any) -> None:
-        """Sets a system attribute of the study."""
         self.study_system_attrs[key] = value
 
     def set_study_state(self, state: str, reason: str, at: float) -> None:
-        """Sets the study's state."""
         self.study_state = state, reason, at
 
     def set_attempts(self, rows: Mapping[str, AttemptRow]) -> None:
@@ -183,13 +176,10 @@ class Changes:
         self.closest[row.trial] = row
 
     def add_checkpoint(self, row: CheckpointRow) -> None:
-        """Adds a checkpoint."""
         self.checkpoints.append(row)
 
     def discard_checkpoint(self, row: CheckpointRow) -> None:
-        """Removes a checkpoint."""
         self.discarded.append((row.trial, row.location))
 
     def add_notes(self, rows: Iterable[NoteRow]) -> None:
-        """Adds notifications."""
         self.notes += rows

@@ -14,7 +14,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or_, select
 
 from orchestrator.common.errors import BadInput
-from orchestrator.engine.ends import describe_end
+from orchestrator.engine.explanations import describe_end
 from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FLAGGED, SILENT
 from orchestrator.model.lifecycle import WAITING, AttemptState
 from orchestrator.model.progress_events import Progress, SlotLine, TrialEnded

@@ -2,12 +2,14 @@
 
 The core stays pure. What the rule is told becomes a list of operations, a report becomes a question, and the answer
 comes back as an input of the core like any other. Until it has come the study takes no other input, so that every
-decision is made at the same place of the fold, however long the pruner takes. ``judge`` carries the operations out.
+decision is made at the same place of the fold, however long the pruner takes. ``pruner_host`` carries them out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
+import inspect
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -165,7 +167,7 @@ class RemoteRule(Fold):
 
 
 class ReplicatedStorage(StagedStorage):
-    """A storage whose writes are carried out in the other process, too, so that the pruner there sees the same study.
+    """A staged storage whose writes are carried out in the other process, too: the pruner there sees the same study.
 
     Args:
         remote: Takes the operations.
@@ -175,50 +177,30 @@ class ReplicatedStorage(StagedStorage):
         super().__init__()
         self._remote = remote
 
-    def _add(self, method: str, *arguments: Any) -> None:
-        self._remote.add(Operation("storage", method, arguments, self.now, self._ahead_only))
 
-    def create_new_trial(self, study_id: int, template_trial: Any = None) -> int:
-        self._add("create_new_trial", study_id, template_trial)
-        return super().create_new_trial(study_id, template_trial)
+def _replicated(method: str) -> Callable[..., Any]:
+    """Returns the method with a second effect: the other process carries out the same write, unless it is refused."""
+    write = getattr(StagedStorage, method)
+    signature = inspect.signature(write)
 
-    def set_trial_param(self, trial_id: int, param_name: str, param_value_internal: float, distribution: Any) -> None:
-        super().set_trial_param(trial_id, param_name, param_value_internal, distribution)
-        self._add("set_trial_param", trial_id, param_name, param_value_internal, distribution)
+    @functools.wraps(write)
+    def replicated(storage: ReplicatedStorage, *arguments: Any, **named: Any) -> Any:
+        result = write(storage, *arguments, **named)
+        given = signature.bind(storage, *arguments, **named).args[1:]
+        storage._remote.add(Operation("storage", method, given, storage.now, storage._ahead_only))
+        return result
 
-    def use_ahead(self, trial_id: int, name: str) -> float:
-        self._add("use_ahead", trial_id, name)
-        return super().use_ahead(trial_id, name)
+    return replicated
 
-    def drop_ahead(self, trial_id: int, names: Any = None) -> None:
-        super().drop_ahead(trial_id, names)
-        self._add("drop_ahead", trial_id, names)
 
-    def set_trial_state_values(self, trial_id: int, state: Any, values: Any = None) -> bool:
-        changed = super().set_trial_state_values(trial_id, state, values)
-        self._add("set_trial_state_values", trial_id, state, values)
-        return changed
-
-    def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
-        super().set_trial_intermediate_value(trial_id, step, intermediate_value)
-        self._add("set_trial_intermediate_value", trial_id, step, intermediate_value)
-
-    def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
-        super().set_trial_user_attr(trial_id, key, value)
-        self._add("set_trial_user_attr", trial_id, key, value)
-
-    def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
-        super().set_trial_system_attr(trial_id, key, value)
-        self._add("set_trial_system_attr", trial_id, key, value)
-
-    def set_study_user_attr(self, study_id: int, key: str, value: Any) -> None:
-        super().set_study_user_attr(study_id, key, value)
-        self._add("set_study_user_attr", study_id, key, value)
-
-    def set_study_system_attr(self, study_id: int, key: str, value: Any) -> None:
-        super().set_study_system_attr(study_id, key, value)
-        self._add("set_study_system_attr", study_id, key, value)
-
-    def start_trial(self, trial_id: int) -> None:
-        super().start_trial(trial_id)
-        self._add("start_trial", trial_id)
+for _method in (
+    *WRITES,
+    "create_new_trial",
+    "set_trial_param",
+    "use_ahead",
+    "drop_ahead",
+    "set_trial_state_values",
+    "set_trial_intermediate_value",
+    "start_trial",
+):
+    setattr(ReplicatedStorage, _method, _replicated(_method))

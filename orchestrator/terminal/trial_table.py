@@ -10,7 +10,7 @@ from rich.text import Text
 
 from orchestrator.common.formatting import NOTHING, aligned, count, cut, duration, number, one_line
 from orchestrator.common.json_text import plain
-from orchestrator.engine.ends import describe_end, note
+from orchestrator.engine.explanations import describe_end, end_note
 from orchestrator.model.attribute_keys import RETRY_OF
 from orchestrator.model.measurements import MEASUREMENTS, Measurement
 from orchestrator.model.records import ListedTrial
@@ -159,7 +159,7 @@ def _time(trial: ListedTrial, now: datetime) -> str:
 def _note(trial: ListedTrial) -> Cell:
     if trial.head.state == "COMPLETE" and not trial.head.feasible:
         return "violates a constraint", "yellow"
-    return one_line(note(trial.user_attrs)), "red" if trial.head.state == "FAIL" else "dim"
+    return one_line(end_note(trial.user_attrs)), "red" if trial.head.state == "FAIL" else "dim"
 
 
 def _parameter(name: str, trials: Sequence[ListedTrial]) -> Column:

@@ -1,9 +1,10 @@
-"""What crosses the wire as bytes: written, read, and held against what everybody behind can store."""
+"""Encoding of the messages: written, read, and checked against what the databases behind can store."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
@@ -45,11 +46,11 @@ _LOCATION: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 class Malformed(ValueError):
-    """Bytes that are not an event, a job or an answer of a protocol version that is read here."""
+    """Bytes that are no event, job or answer of a protocol version that is read here."""
 
 
 class OtherVersion(Malformed):
-    """It may be well formed, in a protocol version that is not read here."""
+    """A message that may be well formed, of a protocol version that is not read here."""
 
 
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,8 +64,10 @@ class _Head(msgspec.Struct, frozen=True, kw_only=True):
 
 _INTEGER: Final = 1
 _TEXT: Final = 2
-"""Codes of the extensions by which travels what Optuna stores and msgpack has no form for: an integer of more than 64
-bits, and text with lone surrogates."""
+"""Codes of the extensions for what Optuna stores and msgpack has no form for: integers of more than 64 bits, and text
+with lone surrogates."""
+
+_DECODE_ERRORS: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError)
 
 
 def decode_extension(code: int, data: memoryview) -> Any:
@@ -76,22 +79,35 @@ def decode_extension(code: int, data: memoryview) -> Any:
     return msgspec.msgpack.Ext(code, bytes(data))
 
 
-_event_decoder = msgspec.msgpack.Decoder(Event)
-_head_decoder = msgspec.msgpack.Decoder(_Head)
-_to_trainer = msgspec.msgpack.Decoder(ToTrainer, ext_hook=decode_extension)
-_from_trainer = msgspec.msgpack.Decoder(FromTrainer)
-_confirmation = msgspec.msgpack.Decoder(Confirmation)
-_reply = msgspec.msgpack.Decoder(Reply, ext_hook=decode_extension)
-_announcement = msgspec.msgpack.Decoder(Announcement)
-_any = msgspec.msgpack.Encoder()
+def _reader(kind: Any) -> Callable[[bytes], Any]:
+    """Returns a function that reads messages of this type from msgpack, and raises Malformed for anything else."""
+    decoder = msgspec.msgpack.Decoder(kind, ext_hook=decode_extension)
+
+    def read(data: bytes) -> Any:
+        try:
+            return decoder.decode(data)
+        except _DECODE_ERRORS as error:
+            raise Malformed(str(error)) from None
+
+    return read
+
+
+decode_confirmation: Final[Callable[[bytes], Confirmation]] = _reader(Confirmation)
+decode_reply: Final[Callable[[bytes], Reply]] = _reader(Reply)
+decode_announcement: Final[Callable[[bytes], Announcement]] = _reader(Announcement)
+decode_to_trainer: Final[Callable[[bytes], ToTrainer]] = _reader(ToTrainer)
+decode_from_trainer: Final[Callable[[bytes], FromTrainer]] = _reader(FromTrainer)
+_read_event: Final[Callable[[bytes], Event]] = _reader(Event)
+_read_head: Final[Callable[[bytes], _Head]] = _reader(_Head)
+_encoder: Final = msgspec.msgpack.Encoder()
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """Returns ``message`` as msgpack."""
+    """Returns a message as msgpack."""
     try:
-        return _any.encode(message)
+        return _encoder.encode(message)
     except (OverflowError, UnicodeEncodeError):
-        return _any.encode(_packed(msgspec.to_builtins(message)))
+        return _encoder.encode(_packed(msgspec.to_builtins(message)))
 
 
 def _packed(value: Any) -> Any:
@@ -123,12 +139,12 @@ def decode_event(data: bytes) -> Event:
     """
     if len(data) > MAX_EVENT_BYTES:
         raise Malformed(f"an event of {len(data)} bytes (the limit is {MAX_EVENT_BYTES})")
-    event: Event = _decode(_event_decoder, data)
+    event = _read_event(data)
     _check_version("an event", event.version)
     if not 0 <= event.seq <= _LARGEST:
         raise Malformed(f"sequence number {event.seq}")
     for value in (event.token, event.runner, *msgspec.structs.astuple(event.body)):
-        # What no database column can hold must not get as far as a transaction, where it would spoil its neighbours.
+        # Checked here: what no column can hold would fail the transaction of other events, too.
         if (type(value) is str and "\0" in value) or (type(value) is int and not -_LARGEST <= value <= _LARGEST):
             raise Malformed(f"a field that cannot be stored: {value!r:.100}")
     body = event.body
@@ -150,56 +166,18 @@ def decode_event(data: bytes) -> Event:
 
 
 def salvage(data: bytes, reason: str) -> Event | None:
-    """Returns what can be told of bytes that are no event: whose they are and which place they take.
+    """Returns an ``Unreadable`` event in the place of bytes that are no event, if their runner and number can be read.
 
-    ``None`` where that is not known either, or where the sender speaks a version that is not read here: it is not for
-    us to drop what we could not understand.
+    ``None`` where they cannot, or where the sender speaks a version that is not read here: its events are kept.
     """
     try:
-        head = _head_decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError):
+        head = _read_head(data)
+    except Malformed:
         return None
     known = OLDEST <= head.version <= VERSION and 0 < head.seq <= _LARGEST
     if not known or len(head.token) > MAX_ID or len(head.runner) > MAX_ID:
         return None
     return Event(token=head.token, runner=head.runner, seq=head.seq, body=Unreadable(reason=reason[:MAX_NAME]))
-
-
-def decode_confirmation(data: bytes) -> Confirmation:
-    """Reads what is committed of an attempt.
-
-    Raises:
-        Malformed: it is not a confirmation.
-    """
-    return _decode(_confirmation, data)  # type: ignore[no-any-return]
-
-
-def decode_reply(data: bytes) -> Reply:
-    """Reads the answer to a ``suggest``.
-
-    Raises:
-        Malformed: it is not a reply.
-    """
-    return _decode(_reply, data)  # type: ignore[no-any-return]
-
-
-def decode_announcement(data: bytes) -> Announcement:
-    """Reads what the control plane says of itself.
-
-    Raises:
-        Malformed: it is no announcement.
-    """
-    return _decode(_announcement, data)  # type: ignore[no-any-return]
-
-
-def decode_to_trainer(data: bytes) -> ToTrainer:
-    """Reads a frame that a keeper sent."""
-    return _decode(_to_trainer, data)  # type: ignore[no-any-return]
-
-
-def decode_from_trainer(data: bytes) -> FromTrainer:
-    """Reads a frame that a trainer sent."""
-    return _decode(_from_trainer, data)  # type: ignore[no-any-return]
 
 
 def job_to_payload(job: Job) -> dict[str, Any]:
@@ -209,7 +187,7 @@ def job_to_payload(job: Job) -> dict[str, Any]:
 
 
 def signable(payload: object) -> bytes:
-    """Returns the one spelling of a job as plain data, the same before and after JSON has carried it."""
+    """Returns the canonical bytes of a job as plain data, the same before and after its way through JSON."""
     return json.dumps(payload, sort_keys=True, separators=(",", ":")).encode()
 
 
@@ -224,7 +202,7 @@ def job_from_payload(payload: object) -> Job:
     except (msgspec.ValidationError, RecursionError) as error:
         raise Malformed(str(error)) from None
     _check_version("a job", job.version)
-    # They become names of folders and files.
+    # These become names of folders and files.
     if not is_name(job.study):
         raise Malformed(f"a study that cannot be called {job.study!r:.100}")
     for part in (job.uid, job.token):
@@ -236,26 +214,26 @@ def job_from_payload(payload: object) -> Job:
 
 
 def artifact_id(token: str, tail: str) -> str:
-    """Returns the id of a file that attempt ``token`` keeps; ``tail`` is hexadecimal and new for each file.
+    """Returns the id of a file of attempt ``token``; ``tail`` is hexadecimal and new for each file.
 
-    Ids tell whose they are, so that no attempt can name another one's file, and leftovers can be told from what is
-    still to be announced. Hexadecimal digits and dashes are what optuna-dashboard serves.
+    It begins with the token, so that no attempt can name another one's file, and leftovers can be told from files that
+    are still to be announced. optuna-dashboard serves ids of hexadecimal digits and dashes.
     """
     return f"{token}-{tail}"
 
 
 def is_artifact_of(token: str, id: str) -> bool:
-    """Whether attempt ``token`` may have kept a file under this id."""
+    """Whether this id is one of attempt ``token``."""
     return id.startswith(f"{token}-")
 
 
 def is_checkpoint_of(token: str, location: str) -> bool:
-    """Whether attempt ``token`` may have saved a checkpoint there."""
+    """Whether this location is one of attempt ``token``."""
     return location.rpartition("/")[2].startswith(f"{token}-")
 
 
 def is_location(text: str) -> bool:
-    """Whether ``text`` is a path below a folder, spelt so that it means the same on every kind of store."""
+    """Whether ``text`` is a path below a folder, in characters that every kind of store takes."""
     return (
         len(text) <= MAX_LOCATION
         and _LOCATION.fullmatch(text) is not None
@@ -280,7 +258,7 @@ def _check_artifact(ref: ArtifactRef) -> None:
     if any("\0" in text or len(text) > MAX_FILENAME for text in texts) or not 0 <= ref.size <= _LARGEST:
         raise Malformed(f"an artifact that cannot be described: {ref.filename!r:.100}")
     if ref.filename.startswith("/") or ".." in ref.filename.split("/"):
-        # Somebody may download it under that name.
+        # It may be downloaded under that name.
         raise Malformed(f"an artifact whose name leads out of a folder: {ref.filename!r:.100}")
 
 
@@ -292,10 +270,3 @@ def _check_version(what: str, version: int) -> None:
 def _check_step(step: int) -> None:
     if not 0 <= step <= MAX_STEP:
         raise Malformed(f"step {step} (a step is 0 to {MAX_STEP})")
-
-
-def _decode(decoder: Any, data: bytes) -> Any:
-    try:
-        return decoder.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, OverflowError) as error:
-        raise Malformed(str(error)) from None

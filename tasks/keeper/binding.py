@@ -1,4 +1,4 @@
-"""The start of a job: it is known which runner is bound to the attempt before anything of the user's runs."""
+"""Waits at the start of a job, until it is known which runner is bound to the attempt; no user code runs before."""
 
 from __future__ import annotations
 
@@ -12,56 +12,55 @@ from tasks.keeper.publisher import Publisher
 log = logging.getLogger(__name__)
 
 FENCE_SECONDS = 1.0
-"""How long the start of a job waits, at the most, to hear whether the attempt is still to be run."""
+"""Longest wait at the start of a job for the control plane's answer."""
 
 BINDING_SECONDS = 10.0
-"""How long a job that was sent before waits, at the most, for the control plane to say whose it is: longer than a
-control plane needs to come back."""
+"""Longest wait of a job that was sent again: longer than a control plane needs to restart."""
 
 CONFIRMING_SECONDS = 300.0
-"""How long, beyond that, a signed job waits to be confirmed before it is handed back unrun."""
+"""Longest wait of a signed job beyond that; then it is handed back unrun."""
 
 BINDING_PAUSE = 0.02
-"""Seconds between two questions about that."""
+"""Seconds between two reads of the confirmation."""
 
 
 class Binding:
     """Waits until it is known which runner is bound to an attempt.
 
     Args:
-        course: The job.
-        publisher: Asks the control plane.
+        job_run: The job.
+        publisher: Reads the confirmations.
         signed: Whether messages are signed: then the job runs only once it is confirmed.
-        leaves: Tells whether the keeper hands its trial back, which ends every wait.
+        leaves: Whether the keeper hands its trial back, which ends every wait.
     """
 
-    def __init__(self, course: JobRun, publisher: Publisher, *, signed: bool, leaves: Callable[[], bool]) -> None:
-        self._course = course
+    def __init__(self, job_run: JobRun, publisher: Publisher, *, signed: bool, leaves: Callable[[], bool]) -> None:
+        self._job_run = job_run
         self._publisher = publisher
         self._signed = signed
         self._leaves = leaves
 
     def await_another(self) -> None:
-        """Before the start of a job that was sent again is announced: another slot may have taken it a moment before
-        it was missed, and what that one says is to come first."""
-        if self._course.job.again:
+        """Waits before the start of a job that was sent again is published: another slot may have taken the first
+        task just before it was missed, and the events of that one must come first."""
+        if self._job_run.job.again:
             self._wait(FENCE_SECONDS)
 
     def is_confirmed(self) -> bool:
-        """Waits for the answer to the announced start; returns whether the job may run."""
-        course = self._course
-        self._publisher.await_answer(course.runner, FENCE_SECONDS)
-        if course.job.again or self._signed:
+        """Waits for the answer to the published start; returns whether the job may run."""
+        job_run = self._job_run
+        self._publisher.await_answer(job_run.runner, FENCE_SECONDS)
+        if job_run.job.again or self._signed:
             self._wait(BINDING_SECONDS)
-        if self._signed and not course.bound and not self._leaves():
-            # Where Redis is not trusted, its silence proves nothing: the job may be a copy of one that ended long ago.
-            about = {"action": "unconfirmed", "token": course.job.token}
-            log.warning("trial %d waits for the control plane to confirm it", course.job.trial, extra=about)
+        if self._signed and not job_run.bound and not self._leaves():
+            # Redis is not trusted where jobs are signed: this job may be a copy of one that ended long ago.
+            about = {"action": "unconfirmed", "token": job_run.job.token}
+            log.warning("trial %d waits for the control plane to confirm it", job_run.job.trial, extra=about)
             self._wait(CONFIRMING_SECONDS)
-        return course.bound or not self._signed
+        return job_run.bound or not self._signed
 
     def _wait(self, seconds: float) -> None:
         """Waits until the attempt is bound to a runner, this one or another; ``seconds`` at the most."""
         deadline = time.monotonic() + seconds
-        while not self._course.await_binding(BINDING_PAUSE) and time.monotonic() < deadline and not self._leaves():
+        while not self._job_run.await_binding(BINDING_PAUSE) and time.monotonic() < deadline and not self._leaves():
             self._publisher.ask()

@@ -1,4 +1,4 @@
-"""One slot: hands job after job to its warm trainer, and sees to it that the next one finds a trainer that is fit."""
+"""The keeper of one slot: hands job after job to its warm trainer, and replaces a trainer that is not fit."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ from tasks.trial_files import open_log, trial_log
 log = logging.getLogger(__name__)
 
 MOST_IN_MEMORY = 50_000
-"""Events that are kept in memory where the disk takes no more; then the objective waits in ``report``."""
+"""Events in memory, where the disk takes no more, above which the objective waits in ``report``."""
 
 DRAIN_SECONDS = 5.0
-"""How long a keeper that ends waits for its last uploads and confirmations."""
+"""Seconds for which a keeper that ends waits for its last uploads and confirmations."""
 
 ENDING = (signal.SIGTERM, signal.SIGHUP, signal.SIGINT)
 """Signals at which a keeper hands its trial back and ends."""
@@ -55,12 +55,12 @@ class Keeper:
 
     Args:
         slot: The slot.
-        connect: Makes a Redis client; called once a thread that needs one.
+        connect: Makes a Redis client; called once for each thread that needs one.
         send: Sends an event to Celery's monitors.
-        heartbeat: Seconds between signs of life.
-        slots: What the worker's processes share.
+        heartbeat: Seconds between two heartbeats.
+        slots: Memory that the worker's processes share.
         on_preload: Called with the result of importing the objective named at start.
-        keyring: Signs what is said to the control plane, and verifies what it says.
+        keyring: Signs events, and verifies the messages of the control plane.
     """
 
     def __init__(
@@ -92,21 +92,21 @@ class Keeper:
         )
         self._store = open_store(slot.checkpoints, slot.scratch, self._publisher)
         self._artifacts = ArtifactCollector(slot.artifacts, slot.scratch, self._publisher, self._store.finish)
-        self._herald = MonitorEvents(send)
-        self._course: JobRun | None = None
-        self._left_at: float | None = None
+        self._monitors = MonitorEvents(send)
+        self._job_run: JobRun | None = None
+        self._idle_since: float | None = None
         self._leaving = False
         self._hurried = False
         self._closing = False
         self._trainers = TrainerSupervisor(slot, self._counts, on_preload)
         self._memory = PeakMemory()
-        self._excuses = HandbackPolicy(slot, slots, lambda: self._handing_back, self._wakeup.wait)
+        self._handback = HandbackPolicy(slot, slots, lambda: self._handing_back, self._wakeup.wait)
 
     def take_signals(self, *, ignore: Collection[signal.Signals] = ()) -> None:
-        """Takes over the signals. Call it in the main thread, once Celery's pool has set its own handlers.
+        """Sets the signal handlers. Call it in the main thread, once Celery's pool has set its own.
 
         Args:
-            ignore: Those that would end it, and that the worker was started to ignore.
+            ignore: Signals that the worker was started to ignore.
         """
         signal.signal(signal.SIGUSR2, self._on_signal)
         for number in ENDING:
@@ -114,53 +114,53 @@ class Keeper:
         self._wakeup.take_signals()
 
     def start(self) -> None:
-        """Begins to send signs of life."""
+        """Starts the threads; heartbeats begin."""
         self._publisher.start()
-        self._herald.start()
+        self._monitors.start()
         self._memory.start()
         self._trainers.watch_preload()
 
     def close(self) -> None:
-        """Ends the trainer and gives the last files and events a little time to arrive."""
+        """Ends the trainer, and waits ``DRAIN_SECONDS`` for the last files and events."""
         self._closing = True
         deadline = time.monotonic() + DRAIN_SECONDS
         self._trainers.dismiss()
-        # In this order: what a runner says last goes through all three.
+        # In this order: the outcome of a runner passes through all three.
         self._artifacts.close(DRAIN_SECONDS)
         self._store.close(max(0.5, deadline - time.monotonic()))
         self._publisher.close(max(0.5, deadline - time.monotonic()))
-        self._herald.close(0.5)
-        self._trainers.await_the_leaving()
+        self._monitors.close(0.5)
+        self._trainers.await_ended()
 
     def run(self, job: Job) -> tuple[Outcome, TaskResult]:
-        """Trains ``job`` to its end; returns the outcome, and how the task ended by it.
+        """Trains ``job`` to its end; returns the outcome and the result of its task.
 
         On return the slot is free for the next job. Whatever is raised on the way, an outcome is published and the
-        signs of life end; a keeper that cannot even publish one leaves, and its worker says so.
+        heartbeats of the job end; a keeper that cannot publish one ends, and its worker reports that.
         """
-        course = self._course = JobRun(
+        job_run = self._job_run = JobRun(
             job,
             self._trainers,
             self._publisher,
             self._replies,
             self._store,
             self._artifacts,
-            self._herald,
+            self._monitors,
             ask_again=2 * self._heartbeat,
         )
-        self._slots.set_runner(self._slot.index, Runner(job.token, course.runner))
+        self._slots.set_runner(self._slot.index, Runner(job.token, job_run.runner))
         self._slots.set_busy(self._slot.index, True)
         try:
-            self._publisher.begin(job.token, course.runner)
+            self._publisher.begin(job.token, job_run.runner)
             with log_lines.job_context(job):
-                outcome = self._outcome_of(course)
-                self._publish(course, outcome)
-                return outcome, self._conclude(course, outcome)
+                outcome = self._outcome_of(job_run)
+                self._publish(job_run, outcome)
+                return outcome, self._conclude(job_run, outcome)
         except BaseException:
             self._leaving = True
             raise
         finally:
-            self._course = None
+            self._job_run = None
             self._slots.set_busy(self._slot.index, False)
             if self._leaving:
                 self._leave(drain=True)
@@ -169,133 +169,134 @@ class Keeper:
     def _handing_back(self) -> bool:
         return self._slots.draining or self._leaving
 
-    def _outcome_of(self, course: JobRun) -> Outcome:
+    def _outcome_of(self, job_run: JobRun) -> Outcome:
         try:
-            outcome = self._train(course)
-        except Exception as error:  # from the disk, the system, or a mistake of ours
-            outcome = course.outcome or self._excuses.judge_error(course.job, error)
+            outcome = self._train(job_run)
+        except Exception as error:  # from the disk, the system, or a bug
+            outcome = job_run.outcome or self._handback.judge_error(job_run.job, error)
             # Its open files may be what has run out; the next keeper of this slot begins with none.
             self._leaving |= getattr(error, "errno", None) == errno.EMFILE
             if not self._trainers.missing and not self._trainers.current.ready:
                 self._trainers.replace("its keeper could not go on with the trial")
-            if not course.announced:
+            if not job_run.started_published:
                 with contextlib.suppress(Exception):
-                    self._announce(course)
-        outcome = self._excuses.judge(course.job, outcome)
-        return msgspec.structs.replace(outcome, measured=course.measured | self._memory.end())
+                    self._publish_started(job_run)
+        outcome = self._handback.judge(job_run.job, outcome)
+        return msgspec.structs.replace(outcome, measured=job_run.measured)
 
-    def _publish(self, course: JobRun, outcome: Outcome) -> None:
-        """Publishes a runner's last word, behind its files."""
+    def _publish(self, job_run: JobRun, outcome: Outcome) -> None:
+        """Publishes a runner's outcome, behind its files."""
         try:
-            self._artifacts.finish(course.runner, outcome)
-        except Exception:  # what a trial has left may be anything
-            log.exception("the end of trial %d is published without its files", course.job.trial)
-            publish_end(self._publisher, course.runner, outcome)
+            self._artifacts.finish(job_run.runner, outcome)
+        except Exception:  # the files of a trial may be anything
+            log.exception("the end of trial %d is published without its files", job_run.job.trial)
+            publish_end(self._publisher, job_run.runner, outcome)
         self._slots.set_runner(self._slot.index, None)
 
-    def _conclude(self, course: JobRun, outcome: Outcome) -> TaskResult:
-        """Tells the monitors of an outcome that is published, and has the slot be ready for the next job."""
+    def _conclude(self, job_run: JobRun, outcome: Outcome) -> TaskResult:
+        """Reports a published outcome to the monitors, and makes the slot ready for the next job."""
         ending = TaskResult(type(outcome).__name__.lower(), revoked=not isinstance(outcome, Finished | Failed | Paused))
         try:
             self._counts[OUTCOMES[type(outcome)]] += 1
-            if course.is_another_slots:
-                # Monitors know the task by its id alone: of the one row, the slot that runs it tells.
-                self._herald.forget()
+            if job_run.bound_elsewhere:
+                # Monitors know a task by its id alone; the slot that runs this one reports it.
+                self._monitors.forget()
                 return ending
-            # A worker that shuts down rings its keepers, too; of that Celery has said nothing.
-            announced = course.rung is not None and not self._handing_back
-            ending = self._herald.end(outcome, course.cause, announced=announced)
-            self._settle(course.job.grace)
-        except Exception:  # the trial is over, and nothing of this changes how
-            log.exception("trial %d is over, and its slot starts anew", course.job.trial)
+            # A worker that shuts down signals its keepers, too; that revokes no task.
+            revoked = job_run.signalled_at is not None and not self._handing_back
+            ending = self._monitors.end(outcome, job_run.cause, revoked=revoked)
+            self._settle(job_run.job.grace)
+        except Exception:  # the outcome is published already
+            log.exception("trial %d is over, and its slot starts anew", job_run.job.trial)
             self._trainers.replace("its keeper could not go on")
         return ending
 
-    def _train(self, course: JobRun) -> Outcome:
-        """Runs the job, unless it turns out that it must not be run."""
+    def _train(self, job_run: JobRun) -> Outcome:
+        """Runs the job, unless it must not be run."""
         self._trainers.await_preload()
         self._trainers.refresh()
-        self._herald.begin(course.job)
-        binding = Binding(course, self._publisher, signed=self._signed, leaves=lambda: self._handing_back)
+        self._monitors.begin(job_run.job)
+        binding = Binding(job_run, self._publisher, signed=self._signed, leaves=lambda: self._handing_back)
         binding.await_another()
-        self._announce(course)
-        # A task may come twice. The answer says which runner is bound; until it comes nothing of the user's runs.
+        self._publish_started(job_run)
+        # A task may be delivered twice. No user code runs until the control plane has said which runner is bound.
         if not binding.is_confirmed():
             return Released()
-        if refusal := course.refuse(self._handing_back or not self._excuses.may_train()):
+        if refusal := job_run.refusal(self._handing_back or not self._handback.may_train()):
             return refusal
-        if why := self._slot.allowlist.refuse(course.job.objective):
+        if why := self._slot.allowlist.refuse(job_run.job.objective):
             return Failed(cause="import", error="NotAdmitted", message=why)
-        scratch = self._store.begin(course.job, course.runner)
-        checkpoints = self._store.fetch(course.job, course.runner)
+        scratch = self._store.begin(job_run.job, job_run.runner)
+        checkpoints = self._store.fetch(job_run.job, job_run.runner)
         # Fetching may have taken long.
-        if refusal := course.refuse(self._handing_back):
+        if refusal := job_run.refusal(self._handing_back):
             return refusal
-        log_file = self._log_file(course.job)
-        artifacts = self._artifacts.begin(course.job, course.runner, log_file)
-        run = TrainJob(
-            job=course.job,
+        log_file = self._log_file(job_run.job)
+        artifacts = self._artifacts.begin(job_run.job, job_run.runner, log_file)
+        order = TrainJob(
+            job=job_run.job,
             log=str(log_file),
             scratch=str(scratch),
             checkpoints=checkpoints,
             artifacts=str(artifacts),
         )
-        self._hand_out(run)
-        return self._follow(course, run)
+        self._hand_out(order)
+        return self._follow(job_run, order)
 
-    def _hand_out(self, run: TrainJob) -> None:
-        self._trainers.hand_out(run)
+    def _hand_out(self, order: TrainJob) -> None:
+        self._trainers.hand_out(order)
         self._memory.begin(self._trainers.current.pid)
 
-    def _announce(self, course: JobRun) -> None:
-        given = course.job.checkpoints
+    def _publish_started(self, job_run: JobRun) -> None:
+        given = job_run.job.checkpoints
         self._publisher.publish(
-            course.runner,
+            job_run.runner,
             Started(
                 host=self._host,
                 # Without a training process the job is about to be handed back.
                 pid=os.getpid() if self._trainers.missing else self._trainers.current.pid,
                 slot=self._slot.name,
                 device=self._slot.device,
-                gap=None if self._left_at is None else time.monotonic() - self._left_at,
+                gap=None if self._idle_since is None else time.monotonic() - self._idle_since,
                 resume_step=given[0].step if given else None,
             ),
         )
-        course.announced = True
+        job_run.started_published = True
 
-    def _follow(self, course: JobRun, run: TrainJob) -> Outcome:
-        while course.outcome is None:
-            course.consider_stopping(self._handing_back)
+    def _follow(self, job_run: JobRun, order: TrainJob) -> Outcome:
+        while job_run.outcome is None:
+            job_run.process_news(self._handing_back)
             if self._hurried or self._slots.hurrying:
-                course.hurry()
+                job_run.kill_now()
                 break
-            for frame in self._wait(course.patience()):
-                self._hear(course, run, frame)
-            course.look_at_the_clock()
-        if course.killed:
+            for frame in self._wait(job_run.seconds_until_due()):
+                self._handle(job_run, order, frame)
+            job_run.check_deadlines()
+        job_run.measured |= self._memory.end()
+        if job_run.killed:
             self._trainers.renew()
-        self._left_at = time.monotonic()
-        assert course.outcome is not None, "hurrying makes one, too"
-        return course.outcome
+        self._idle_since = time.monotonic()
+        assert job_run.outcome is not None, "hurrying makes one, too"
+        return job_run.outcome
 
-    def _hear(self, course: JobRun, run: TrainJob, frame: FromTrainer | None) -> None:
+    def _handle(self, job_run: JobRun, order: TrainJob, frame: FromTrainer | None) -> None:
         if frame is None:
-            course.trainer_died(self._trainers.current.wait())
+            job_run.trainer_died(self._trainers.current.wait())
             self._trainers.renew()
         elif isinstance(frame, Ready | Preloaded):
-            self._trainers.note(frame)
+            self._trainers.handle(frame)
         elif isinstance(frame, Stale):
             self._trainers.replace(frame.why, idle=True)
-            course.hand_over()
-            if course.outcome is None:
-                self._hand_out(run)
+            job_run.trainer_replaced()
+            if job_run.outcome is None:
+                self._hand_out(order)
         else:
             if isinstance(frame, Epoch):
                 self._counts[Counter.EPOCHS] += 1
-            course.hear(frame)
+            job_run.handle(frame)
 
     def _wait(self, timeout: float | None) -> list[FromTrainer | None]:
-        """Waits for the trainer, the doorbell or the timeout; returns frames, ``None`` for its end."""
+        """Waits for the trainer, a wake-up or the timeout; returns messages, ``None`` for the trainer's end."""
         frames: list[FromTrainer | None] = []
         with selectors.DefaultSelector() as selector:
             if self._full:
@@ -306,7 +307,7 @@ class Keeper:
             for key, _ in selector.select(timeout):
                 if key.fileobj is self._wakeup:
                     if self._wakeup.clear():
-                        # Here and not in the handler: that may run while this very thread holds the publisher's lock.
+                        # Not in the signal handler, which may run while this thread holds the publisher's lock.
                         self._publisher.ask()
                     continue
                 try:
@@ -317,27 +318,27 @@ class Keeper:
 
     @property
     def _full(self) -> bool:
-        """Whether the trainer is to wait; not one that was told to stop, which may be in the middle of a report."""
-        course = self._course
-        return course is not None and not course.stopping and self._publisher.in_memory() >= MOST_IN_MEMORY
+        """Whether the trainer must wait; one that was told to stop need not, it may be in the middle of a report."""
+        job_run = self._job_run
+        return job_run is not None and not job_run.stopping and self._publisher.in_memory() >= MOST_IN_MEMORY
 
     def _settle(self, grace: float) -> None:
-        """Waits for the trainer to say that it is fit for the next job; replaces it where it is not, or is silent."""
+        """Waits until the trainer is fit for the next job; replaces it where it is not, or does not answer."""
         self._replies.stop()
         began = time.monotonic()
-        while seconds := self._trainers.patience(grace, leaving=self._handing_back):
+        while seconds := self._trainers.seconds_to_wait(grace, leaving=self._handing_back):
             left = began + seconds - time.monotonic()
             if left <= 0 or self._hurried or self._slots.hurrying:
                 self._trainers.give_up(leaving=self._handing_back)
                 return
             for frame in self._wait(left):
-                self._trainers.note(frame)
-        self._trainers.await_the_leaving()
+                self._trainers.handle(frame)
+        self._trainers.await_ended()
 
     def _log_file(self, job: Job) -> Path:
         path = trial_log(self._slot.data, job.study, job.trial)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # Made here, so that a disk without room is the host's trouble and not the end of the training process.
+        # Made here, so that a full disk counts as trouble of the host and does not end the training process.
         os.close(open_log(path))
         return path
 
@@ -345,13 +346,13 @@ class Keeper:
         self._counts[Counter.UNCONFIRMED] = self._publisher.unconfirmed()
         self._counts[Counter.SPILLED_BYTES] = self._publisher.spilled()
         self._counts[Counter.CUT_OFF] = int(self._publisher.away)
-        course = self._course
-        quiet, pace = (None, None) if course is None else course.silence()
+        job_run = self._job_run
+        quiet, pace = (None, None) if job_run is None else job_run.liveness()
         return Heartbeat(
             host=self._host,
             slot=self._slot.name,
             device=self._slot.device,
-            busy=course is not None,
+            busy=job_run is not None,
             queues=self._slot.queues,
             trouble=self._slots.trouble,
             quiet=quiet,
@@ -359,26 +360,26 @@ class Keeper:
         )
 
     def _confirmed(self, runner: str, confirmation: Confirmation) -> None:
-        course = self._course
-        if course is not None and runner == course.runner and course.confirmed(confirmation):
+        job_run = self._job_run
+        if job_run is not None and runner == job_run.runner and job_run.take_confirmation(confirmation):
             self._wakeup.set()
 
     def _on_signal(self, signum: int, frame: FrameType | None) -> None:
-        """The doorbell. Whatever it rings for, the confirmation says; the signal alone stops nothing."""
+        """Only wakes the keeper: the confirmation has the verdict, the signal alone stops nothing."""
         del signum, frame
-        if self._course is not None and self._course.rung is None:
-            self._course.rung = time.monotonic()
+        if self._job_run is not None and self._job_run.signalled_at is None:
+            self._job_run.signalled_at = time.monotonic()
         if self._slots.hurrying:
-            self._trainers.hurry()
+            self._trainers.kill_ending()
 
     def _on_terminate(self, signum: int, frame: FrameType | None) -> None:
-        """Stops the trial, hands it back, then exits; at once where there is none. A second one hurries."""
+        """Hands the trial back, then exits; at once where there is none. A second signal ends the grace period."""
         del signum, frame
         self._hurried, self._leaving = self._leaving, True
-        if self._course is None and not self._closing:
+        if self._job_run is None and not self._closing:
             self._leave(drain=self._artifacts.pending or self._store.pending)
         if self._hurried:
-            self._trainers.hurry()
+            self._trainers.kill_ending()
         self._wakeup.set()
 
     def _leave(self, *, drain: bool) -> None:

@@ -1,4 +1,4 @@
-"""Tells Celery's monitors how the slot's trial is getting on: what Flower shows in the task's row."""
+"""Events for Celery's monitors about the trial of a slot: Flower shows them in the row of the task."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from tasks.contract import Epoch, Failed, Job, Outcome, Parameter
 from tasks.flower_row import TaskResult
 
 PAUSE_SECONDS = 1.0
-"""Between two messages about a trial that trains."""
+"""Seconds between two progress events of a trial."""
 
 MOST_KEPT = 100
-"""How many endings are kept while the broker is away."""
+"""Final events that are kept while the broker is away."""
 
 PROGRESS: Final = "task-STARTED"
-"""Changes a row and leaves its state as it is, or makes it STARTED. A word of our own would become the row's state, and
-hide a REVOKED that comes later; of a word that it does not know, Celery takes the capital letters as the state."""
+"""Changes a row and leaves its state, or makes it STARTED. Celery takes the capital letters of an unknown event as the
+new state, which would hide a REVOKED that comes later."""
 
 REVOKED: Final = "task-revoked"
 
@@ -32,14 +32,13 @@ class Send(Protocol):
 
 
 class MonitorEvents(threading.Thread):
-    """A slot's voice to the monitors. It has a thread of its own, so that nobody ever waits for the broker.
+    """Sends the monitor events of a slot in a thread of its own, so that no trial waits for the broker.
 
-    Of a trial that trains only the newest epoch is told, and lost when it cannot be. How one ended is told again
-    until it could be.
+    Of progress only the newest epoch is sent, and lost where that fails. Final events are sent again until they arrive.
 
     Args:
         send: Called in this thread.
-        pause: Seconds between two messages about a trial that trains.
+        pause: Seconds between two progress events.
     """
 
     def __init__(self, send: Send, pause: float = PAUSE_SECONDS) -> None:
@@ -47,50 +46,50 @@ class MonitorEvents(threading.Thread):
         self._send = send
         self._pause = pause
         self._lock = threading.Lock()
-        self._news = threading.Event()
-        self._hurry = threading.Event()
+        self._changed = threading.Event()
+        self._no_pause = threading.Event()
         self._job: Job | None = None
         self._begun = 0.0
         self._values: dict[str, str] = {}
         self._epoch: Epoch | None = None
-        self._untold = False
-        self._endings: deque[tuple[str, str, dict[str, Any]]] = deque()
+        self._unsent = False
+        self._finals: deque[tuple[str, str, dict[str, Any]]] = deque()
         self._closing = False
 
     def begin(self, job: Job) -> None:
-        """From now on it is about this job."""
+        """Sets the job that later events are about."""
         with self._lock:
             self._job = job
             self._begun = time.monotonic()
             self._values = flower_row.values(job)
             self._epoch = None
-            self._untold = False
+            self._unsent = False
 
     def epoch(self, epoch: Epoch) -> None:
-        """The trial has reported."""
+        """Sends the progress of the trial."""
         self._epoch = epoch
-        self._untold = True
-        self._news.set()
+        self._unsent = True
+        self._changed.set()
 
     def parameter(self, name: str, parameter: Parameter) -> None:
-        """The trial was given a parameter that was not sampled ahead."""
+        """Adds a parameter that was not sampled ahead to the row."""
         self._values[name] = flower_row.value(parameter)
-        self._untold = True
-        self._news.set()
+        self._unsent = True
+        self._changed.set()
 
     def forget(self) -> None:
-        """The job is another slot's, which tells of it: nothing is told from here."""
+        """Drops the job: another slot runs it, and sends its events."""
         with self._lock:
             self._job = None
-            self._untold = False
+            self._unsent = False
 
-    def end(self, outcome: Outcome, cause: str, *, announced: bool) -> TaskResult:
-        """The attempt is over. Where its task is revoked, Celery must say nothing more about it.
+    def end(self, outcome: Outcome, cause: str, *, revoked: bool) -> TaskResult:
+        """Sends the end of the attempt and returns the result of its task.
 
         Args:
-            outcome: How it ended.
-            cause: That of the verdict about it; empty where there was none.
-            announced: Whether Celery has already said that the task was revoked.
+            outcome: Outcome of the attempt.
+            cause: Cause of its verdict; empty where there was none.
+            revoked: Whether Celery has already sent that the task was revoked.
         """
         with self._lock:
             job, self._job = self._job, None
@@ -100,53 +99,53 @@ class MonitorEvents(threading.Thread):
             )
             fields: dict[str, Any] = {"args": flower_row.arguments(job, self._values), "result": ending.text}
             if ending.revoked or isinstance(outcome, Failed):
-                # Of a task that succeeds, Celery tells it itself.
+                # Celery sends it of a task that succeeds.
                 fields["runtime"] = time.monotonic() - self._begun
-            revokes = ending.revoked and not announced
+            revokes = ending.revoked and not revoked
             if revokes:
                 fields |= {"terminated": True, "signum": None, "expired": False}
-            if len(self._endings) < MOST_KEPT:
-                self._endings.append((REVOKED if revokes else PROGRESS, job.token, fields))
-        self._hurry.set()
-        self._news.set()
+            if len(self._finals) < MOST_KEPT:
+                self._finals.append((REVOKED if revokes else PROGRESS, job.token, fields))
+        self._no_pause.set()
+        self._changed.set()
         return ending
 
     def close(self, timeout: float) -> None:
-        """Stops, after telling what is untold if that takes no longer than ``timeout`` seconds."""
+        """Stops; waits at most ``timeout`` seconds for events that are not sent."""
         self._closing = True
-        self._hurry.set()
-        self._news.set()
+        self._no_pause.set()
+        self._changed.set()
         if self.is_alive():
             self.join(timeout)
 
     def run(self) -> None:
         while True:
-            self._news.wait()
-            self._news.clear()
-            if not self._tell():
-                self._news.set()
+            self._changed.wait()
+            self._changed.clear()
+            if not self._send_due():
+                self._changed.set()
             if self._closing:
                 return
-            self._hurry.wait(self._pause)
-            self._hurry.clear()
+            self._no_pause.wait(self._pause)
+            self._no_pause.clear()
 
-    def _tell(self) -> bool:
-        """Returns whether nothing is left that has to be told."""
+    def _send_due(self) -> bool:
+        """Sends what is due; returns whether all final events are sent."""
         try:
-            while self._endings:
-                self._send(*self._endings[0])
-                self._endings.popleft()
+            while self._finals:
+                self._send(*self._finals[0])
+                self._finals.popleft()
             if progress := self._progress():
                 self._send(*progress)
         except Exception:  # a broker may raise anything, and none of it may end the thread
-            return not self._endings
+            return not self._finals
         return True
 
     def _progress(self) -> tuple[str, str, dict[str, Any]] | None:
         with self._lock:
-            if self._job is None or not self._untold:
+            if self._job is None or not self._unsent:
                 return None
-            self._untold = False
+            self._unsent = False
             fields = {"args": flower_row.arguments(self._job, dict(self._values))}
             if self._epoch is not None:
                 fields["result"] = flower_row.progress(self._epoch, self._job)

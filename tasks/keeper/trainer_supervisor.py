@@ -1,4 +1,4 @@
-"""The trainer of a slot: warm from job to job, and replaced where it is not fit for the next one."""
+"""Supervisor of a slot's trainer: keeps it warm from job to job, and replaces one that is not fit for the next."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ from tasks.trainer_messages import FromTrainer, Preloaded, Ready, TrainJob
 
 log = logging.getLogger(__name__)
 
-LEAVE_SECONDS = 10.0
-"""How long a trainer that is not needed any more has to end as a program does: to write what it has buffered, to wait
-for its threads, to run what was registered with ``atexit``."""
+END_SECONDS = 10.0
+"""Seconds for a trainer to end as a program does: to flush buffers, join threads, run ``atexit`` handlers."""
 
 IMPORT_SECONDS = 120.0
-"""How long a slot whose trainer was replaced keeps from taking the next job, at the most, until the new one has
-imported the objective."""
+"""Longest wait of a slot before its next job for a new trainer to import the objective."""
 
 
 class TrainerSupervisor:
-    """Holds the one trainer that a slot has at a time, or none where the host cannot start one.
+    """Holds the trainer of a slot, or none where the host cannot start one.
 
     Args:
         slot: The slot.
@@ -42,8 +40,8 @@ class TrainerSupervisor:
         self._preloading: threading.Thread | None = None
         self._objective = ""
         self._started = 0
-        self._leaving: list[tuple[threading.Thread, TrainerProcess]] = []
-        # A keeper that was killed here before has ended nothing.
+        self._ending: list[tuple[threading.Thread, TrainerProcess]] = []
+        # Left by a keeper of this slot that was killed.
         end_marked(slot.mark)
         self._current: TrainerProcess | None = None
         self._try_to_start(slot.preload)
@@ -70,27 +68,27 @@ class TrainerSupervisor:
             self.replace("it ended while it waited")
 
     def watch_preload(self) -> None:
-        """Passes on how the first import went, while no job is there whose loop would read it."""
+        """Reports the result of the preload from a thread, until the first job reads the trainer's messages."""
         if self._slot.preload:
-            self._preloading = threading.Thread(target=self._hear_preload, name="preload", daemon=True)
+            self._preloading = threading.Thread(target=self._read_preload, name="preload", daemon=True)
             self._preloading.start()
 
     def await_preload(self) -> None:
-        """Waits until that import has ended, if it is still going on."""
+        """Waits until the preload has ended."""
         if self._preloading is not None:
             self._preloading.join()
             self._preloading = None
 
     def hand_out(self, run: TrainJob) -> None:
-        """Has the trainer begin with a run, once the one before it has ended."""
-        self.await_the_leaving()
+        """Sends a job to the trainer, once its predecessor has ended."""
+        self.await_ended()
         self._objective = run.job.objective
         self.current.ready = self.current.preparing = False
         self.current.imported = True
         self.current.send(run)
 
-    def note(self, frame: FromTrainer | None) -> None:
-        """Takes what the trainer says of itself, ``None`` for its end; one that is not healthy is replaced."""
+    def handle(self, frame: FromTrainer | None) -> None:
+        """Handles a message of the trainer about itself, ``None`` for its end; replaces one that is not healthy."""
         if isinstance(frame, Preloaded):
             self.current.ready |= self.current.preparing
             self.current.preparing, self.current.imported = False, True
@@ -100,38 +98,38 @@ class TrainerSupervisor:
             self.replace(frame.why, idle=True)
         elif frame is None:
             self.current.wait()
-            # One that cannot even import the objective says so with the next job.
+            # One that dies at the import reports it with the next job.
             self.renew(prepare=not self.current.preparing)
 
-    def patience(self, grace: float, *, leaving: bool) -> float:
-        """Returns for how many seconds a slot is to wait for its trainer before it is free; 0 where it need not.
+    def seconds_to_wait(self, grace: float, *, leaving: bool) -> float:
+        """Returns the seconds that a slot waits for its trainer before it is free; 0 where it need not.
 
         Args:
-            grace: What a trainer is given to come back from a trial.
-            leaving: Whether the worker shuts down; then it is waited only for one that may still end as a program does.
+            grace: Seconds for a trainer to come back from a trial.
+            leaving: Whether the worker shuts down; then only for a trainer to end as a program does.
         """
         if self._current is None or self._current.ready:
             return 0.0
         if self._current.preparing:
             return 0.0 if leaving else IMPORT_SECONDS
-        return min(grace, LEAVE_SECONDS) if leaving else grace
+        return min(grace, END_SECONDS) if leaving else grace
 
     def give_up(self, *, leaving: bool) -> None:
-        """The trainer has kept its slot waiting for too long; one that is still importing is let alone."""
+        """Replaces a trainer that has kept its slot waiting for too long, unless it is still importing."""
         if not leaving and not self.current.preparing:
             self.replace("it did not come back from the last trial")
 
     def replace(self, why: str, *, idle: bool = False) -> None:
-        """Has another one take the place of the trainer, which is ended: at once, or as a program ends if it is idle.
+        """Ends the trainer, at once or, if it is idle, as a program ends, and starts another one.
 
-        The other one does not wait for that before it is given a job.
+        The other one may get a job before the first has ended.
         """
         log.info("the trainer is replaced: %s", why, extra={"action": "trainer_replaced"})
         self._end(idle=idle)
         self.renew()
 
     def renew(self, *, prepare: bool = True) -> None:
-        """Has another one take the place of a trainer that has ended.
+        """Starts another trainer in the place of one that has ended.
 
         Args:
             prepare: Whether it imports the objective of the last job ahead of the next one.
@@ -140,20 +138,20 @@ class TrainerSupervisor:
         self._try_to_start(self._objective if prepare else "")
 
     def dismiss(self, *, wait: bool = False) -> None:
-        """Ends the trainer: as a program ends if it waits for a job, at once if it is of no use."""
+        """Ends the trainer: as a program ends if it waits for a job, else at once."""
         self._end(idle=self._current is not None and self._current.ready and self._current.imported)
         if wait:
-            self.await_the_leaving()
+            self.await_ended()
 
-    def await_the_leaving(self) -> None:
-        """Waits until those that are to end have ended: they may hold memory, and files, that the next one needs."""
-        while self._leaving:
-            self._leaving[-1][0].join()
-            self._leaving.pop()
+    def await_ended(self) -> None:
+        """Waits until replaced trainers have ended: they may hold memory and files that the next one needs."""
+        while self._ending:
+            self._ending[-1][0].join()
+            self._ending.pop()
 
-    def hurry(self) -> None:
-        """Ends those that are to end at once. A signal handler may call it."""
-        for _, trainer in self._leaving:
+    def kill_ending(self) -> None:
+        """Kills the trainers that are still ending. A signal handler may call it."""
+        for _, trainer in self._ending:
             trainer.end_group()
 
     def _end(self, *, idle: bool) -> None:
@@ -163,16 +161,16 @@ class TrainerSupervisor:
         if not idle:
             trainer.kill()
             return
-        thread = threading.Thread(target=trainer.end, args=(LEAVE_SECONDS,), name="leaving", daemon=True)
+        thread = threading.Thread(target=trainer.end, args=(END_SECONDS,), name="leaving", daemon=True)
         thread.start()
-        self._leaving.append((thread, trainer))
+        self._ending.append((thread, trainer))
 
     def _try_to_start(self, preload: str) -> None:
-        """Starts a trainer; where that fails the next job asks for one again, and is handed back if it fails then."""
+        """Starts a trainer; where that fails, the next job tries again, and is handed back if that fails, too."""
         self._current = None
         try:
             self._current = self._start(preload)
-        except Exception as error:  # whatever it is, the slot lives on
+        except Exception as error:  # the slot lives on, whatever it is
             log.error("no training process can be started: %s", error, extra={"action": "trainer_missing"})
 
     def _start(self, preload: str) -> TrainerProcess:
@@ -180,17 +178,17 @@ class TrainerSupervisor:
         self._started += 1
         trainer = TrainerProcess(
             self._slot.environment,
-            # Of its own, for the one before it may still be about to end.
+            # A mark of its own: its predecessor may still be ending.
             f"{self._slot.mark}/{self._started}",
             self._slot.logs / f"slot-{self._slot.index}.log",
             preload,
         )
         trainer.preparing = bool(preload) and preload == self._objective
-        # One that need not import anything ahead takes its first job when it has started.
+        # A trainer without a preload takes its first job as soon as it has started.
         trainer.ready = not trainer.preparing
         return trainer
 
-    def _hear_preload(self) -> None:
+    def _read_preload(self) -> None:
         with contextlib.suppress(SocketClosed, Malformed, OSError):
             trainer = self.current
             for frame in map(decode_from_trainer, trainer.wire.receive()):

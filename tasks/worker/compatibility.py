@@ -1,4 +1,4 @@
-"""Before a worker takes tasks: whether Redis lets it in, and whether it and the control plane understand each other."""
+"""Checks that Redis admits a worker, and that worker and control plane speak the same protocol version."""
 
 from __future__ import annotations
 
@@ -14,15 +14,13 @@ from tasks.signing import SIGNING_KEY, Keyring, Purpose, Unsigned
 
 
 def refusal(client: redis.Redis, queues: Iterable[str], keyring: Keyring, *, heed: bool = True) -> str:
-    """Returns why a worker need not even start, in one line, or nothing.
-
-    A server that is away may come back, and is no reason.
+    """Returns in one line why a worker cannot work, or nothing. A server that is away may come back, and is no reason.
 
     Args:
         client: Redis.
-        queues: Those that the worker is to serve.
-        keyring: Its keys.
-        heed: Whether what the control plane has announced counts; not where one is about to be started.
+        queues: Queues of the worker.
+        keyring: Keys of the worker.
+        heed: Whether the announcement of the control plane counts; not where one is about to be started.
     """
     try:
         client.ping()
@@ -44,11 +42,11 @@ def refusal(client: redis.Redis, queues: Iterable[str], keyring: Keyring, *, hee
 
 
 def version_mismatch(sealed: bytes | None, keyring: Keyring) -> str:
-    """Returns why a worker cannot serve the control plane that announced this, in one line, or nothing.
+    """Returns in one line why a worker cannot serve the control plane that announced itself so, or nothing.
 
     Args:
-        sealed: What it announced; ``None`` where nothing was.
-        keyring: The worker's keys.
+        sealed: The announcement; ``None`` where there is none.
+        keyring: Keys of the worker.
     """
     if sealed is None:
         return ""

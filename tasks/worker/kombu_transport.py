@@ -1,11 +1,11 @@
-"""Taking tasks from their queue so that nothing that lies in it can end a worker, and only what is meant to be run is.
+"""kombu's Redis transport, in which no item of a queue can end a worker, and only valid training tasks are run.
 
-kombu parses an item in the worker's event loop, where whatever it raises is the end of the worker; an item that is put
-back then ends the next one. Here an item that is no training task is kept aside, and one that could not be taken up
-is left to the control plane, which sends again what has not started.
+kombu parses an item in the worker's event loop, where any error ends the worker; an item that is put back then ends the
+next one. Here an item that is no training task is kept as a dead letter, and one that could not be taken up is left to
+the control plane, which sends again what has not started.
 
-A task of a later protocol version, or one whose signature is not what it should be, may be in order and this worker
-behind. What the control plane announces decides: then the task goes back to the others, and the worker retires.
+A task of a later protocol version, or with a signature that this worker cannot verify, may be valid and this worker
+outdated. The announcement of the control plane decides: then the task goes back to its queue, and the worker retires.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ODD = ("compression", "eta", "expires")
 """Headers that a training task is never sent with."""
 
 
-kombu: Any = redis_transport  # some of it has types, most of it has not
+kombu: Any = redis_transport  # most of it has no types
 
 
 def _stay(why: str) -> None:
@@ -70,7 +70,7 @@ class Channel(kombu.Channel):  # type: ignore[misc]
         return PatientClient
 
     def _brpop_read(self, **options: Any) -> bool:
-        # kombu's own, with what it does with an item taken out: the item is not to be had from outside.
+        # A copy of kombu's method, but for the last step: there is no other way to the item as it is.
         try:
             try:
                 found = self.client.parse_response(self.client.connection, "BRPOP", **options)
@@ -127,14 +127,14 @@ class Channel(kombu.Channel):  # type: ignore[misc]
             raise Unsigned("signed, and there is no key here")
 
     def _misfit(self) -> str:
-        """Returns why this worker cannot serve the control plane, or nothing where it can or that is not known."""
+        """Returns why this worker cannot serve the control plane; empty where it can, or that is unknown."""
         with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
             return version_mismatch(client.get(redis_keys.ANNOUNCEMENT), self.keyring)
         return ""
 
     def _put_back(self, place: bytes, item: bytes, why: str) -> None:
         self.retire(why)
-        # Where it was, to be the next one taken. Should that fail: what is in no queue and never started is sent again.
+        # At the end from which it came. Should this fail: the control plane sends again what has not started.
         with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
             client.rpush(place, item)
 
@@ -152,11 +152,11 @@ class Transport(kombu.Transport):  # type: ignore[misc]
 
 
 def install(keyring: Keyring, queues: tuple[str, ...], retire: Callable[[str], None]) -> None:
-    """Makes every broker connection of this process one of these.
+    """Makes this the transport of every broker connection of this process.
 
     Args:
         keyring: Verifies tasks.
-        queues: Those that this process takes tasks from.
+        queues: Queues of this process.
         retire: Called with the reason when this worker turns out not to understand the control plane.
     """
     Channel.keyring = keyring

@@ -1,4 +1,4 @@
-"""What a worker is told on its command line."""
+"""Command line of a worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tasks import log_lines
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
-    """Returns the options; ends the program where they make no sense, as argparse does."""
+    """Returns the options; ends the program where they are invalid, as argparse does."""
     parser = argparse.ArgumentParser(prog="orchestrator worker", description="Trains trials from the queue.")
     parser.add_argument("--slots", type=int, help="trials at once (default: one per GPU; without one, 1 to 4)")
     parser.add_argument("--gpus", default="", help="GPUs to use, such as 0,1 (default: all that are visible)")

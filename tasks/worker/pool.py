@@ -1,4 +1,4 @@
-"""Celery's processes made ours: a keeper in every one of the pool, news of revoked tasks, an orderly end."""
+"""A keeper in each process of Celery's pool; revoked tasks and dead keepers are reported, the shutdown is in order."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from tasks.worker.startup_checks import WorkerConfig
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
-"""Pause before a pool process that could not be set up makes room for the next one."""
+"""Pause before a pool process whose keeper could not be set up ends, and Celery starts the next one."""
 
 KEEPER_THREADS = ("publisher", "replies", "artifacts", "uploads", "preload")
-"""Names of the threads that a keeper cannot do without."""
+"""Names of the threads whose failure ends a keeper."""
 
 PRELOAD_SECONDS = 600
-"""How long it is kept how the import of a preloaded objective went."""
+"""Lifetime of the result of a preloaded objective's import."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +60,14 @@ class Shared:
 
 @dataclass(frozen=True)
 class KeeperOptions:
-    """How its keepers work.
+    """Options of a worker's keepers.
 
     Attributes:
         name: The worker's name, without its host's.
-        hostname: The worker's name as Celery knows it.
-        gpus: What the slots see, one after the other.
+        hostname: The worker's name in Celery.
+        gpus: GPUs of the slots, one entry after the other; each may be a group of them.
         data: The data folder.
-        heartbeat: Seconds between signs of life.
+        heartbeat: Seconds between two heartbeats.
         preload: Reference of the objective that trainers import when they start; empty for none.
     """
 
@@ -80,29 +80,29 @@ class KeeperOptions:
 
 
 class Pool:
-    """The pool's processes, by Celery's signals. Make one in the main process, before Celery makes the pool.
+    """Hooks into Celery's pool. Make one in the main process, before Celery makes the pool.
 
     Args:
         app: The application.
-        keeper: Where the task finds the keeper of its process.
-        ground: What the worker stands on.
-        shared: What its processes have in common.
-        manner: How its keepers work.
+        keeper: Takes the keeper of a pool process, where the task finds it.
+        config: Configuration of the worker.
+        shared: What its processes share.
+        options: Options of its keepers.
     """
 
     def __init__(
-        self, app: celery.Celery, keeper: list[Keeper], ground: WorkerConfig, shared: Shared, manner: KeeperOptions
+        self, app: celery.Celery, keeper: list[Keeper], config: WorkerConfig, shared: Shared, options: KeeperOptions
     ) -> None:
         self._app = app
         self._keeper = keeper
-        self._ground = ground
+        self._config = config
         self._shared = shared
-        self._manner = manner
+        self._options = options
         self._main_pid = os.getpid()
         self._mark = uuid.uuid4().hex
         # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
-        self._client = ground.connect()
-        # As with nohup.
+        self._client = config.connect()
+        # Ignored from the start, as under nohup.
         self._ignored = {number for number in ENDING if signal.getsignal(number) is signal.SIG_IGN} - {signal.SIGINT}
 
     @property
@@ -111,13 +111,13 @@ class Pool:
         return self._slot(0).folders
 
     def take_signals(self, worker: Any) -> None:
-        """Takes the place of Celery's own handlers, of which that of SIGHUP starts the worker anew."""
+        """Replaces Celery's signal handlers; its handler of SIGHUP would restart the worker."""
         for number in ENDING:
             if number not in self._ignored:
                 celery.apps.worker.install_worker_term_handler(worker, sig=number.name)
 
     def attach(self) -> None:
-        """Connects the signals."""
+        """Connects to Celery's signals."""
         remote_control.take_over(self._report_revoked)
         # Billiard sets handlers of its own after `worker_process_init`.
         asynpool.AsynPool.Worker = _pool_process(self._take_signals_of_keeper)
@@ -138,7 +138,7 @@ class Pool:
         try:
             self._make_keeper()
         except Exception:
-            # Celery would pass over it, and give tasks to a process without a keeper.
+            # Celery would ignore the error, and give tasks to a process without a keeper.
             log.critical("a slot could not be set up; it is tried again", exc_info=True, extra={"action": "no_keeper"})
             time.sleep(AGAIN_SECONDS)
             os._exit(os.EX_SOFTWARE)
@@ -146,19 +146,19 @@ class Pool:
     def _make_keeper(self) -> None:
         if self._shared.exposition is not None:
             self._shared.exposition.leave_to_parent()
-        manner, ground = self._manner, self._ground
+        options, config = self._options, self._config
         index = self._index_of(current_process())
         self._shared.slots.set_busy(index, False)
         self._shared.slots.set_runner(index, None)
         self._keeper[:] = [
             Keeper(
                 self._slot(index),
-                ground.connect,
-                functools.partial(_tell_monitors, self._app, manner.hostname),
-                heartbeat=manner.heartbeat,
+                config.connect,
+                functools.partial(_tell_monitors, self._app, options.hostname),
+                heartbeat=options.heartbeat,
                 slots=self._shared.slots,
-                on_preload=functools.partial(_tell_preload, ground, manner.name),
-                keyring=ground.keyring,
+                on_preload=functools.partial(_tell_preload, config, options.name),
+                keyring=config.keyring,
             )
         ]
         self._keeper[0].start()
@@ -171,20 +171,20 @@ class Pool:
         return int(process.index or 0) % self._shared.slots.count
 
     def _slot(self, index: int) -> Slot:
-        manner, ground = self._manner, self._ground
-        environment = slot_environment(index, self._shared.slots.count, manner.gpus, os.environ)
+        options, config = self._options, self._config
+        environment = slot_environment(index, self._shared.slots.count, options.gpus, os.environ)
         return Slot(
             index=index,
-            name=f"{manner.hostname}/{index}",
+            name=f"{options.hostname}/{index}",
             mark=f"{self._mark}-{index}",
-            device=device_name(environment, manner.gpus),
+            device=device_name(environment, options.gpus),
             environment=environment,
-            data=manner.data,
-            checkpoints=ground.checkpoints,
-            artifacts=ground.artifacts,
-            allowlist=ground.allowlist,
-            queues=ground.queues,
-            preload=manner.preload,
+            data=options.data,
+            checkpoints=config.checkpoints,
+            artifacts=config.artifacts,
+            allowlist=config.allowlist,
+            queues=config.queues,
+            preload=options.preload,
         )
 
     def _end_process(self, **_: Any) -> None:
@@ -193,9 +193,8 @@ class Pool:
 
     def _on_revoked(self, request: Any, terminated: bool, signum: Any, **_: Any) -> None:
         if isinstance(signum, str):
-            # Nobody has revoked this one. Its pool process has died, and as a stop had once been sent to that process
-            # for an earlier task, Celery takes its death for the end it was told to make of this one; only then is
-            # the signal a text.
+            # The signal is a text only where the pool process has died and a stop had once been sent to it for an
+            # earlier task: Celery then takes its death for the end of this task, which was not revoked.
             return
         self._report_revoked(request.id, running=bool(terminated))
 
@@ -203,7 +202,7 @@ class Pool:
         self._report(token, "", Revoked(running=running))
 
     def _on_process_down(self, process: Any) -> None:
-        """A keeper has ended. What it still had in hand is lost, and what its trainer has started is ended."""
+        """Reports the attempt of a dead keeper as lost, and ends the processes that its trainer has started."""
         index = self._index_of(process)
         runner = self._shared.slots.runner(index)
         self._shared.slots.set_runner(index, None)
@@ -215,7 +214,7 @@ class Pool:
         event = encode(Event(token=token, runner=runner, seq=0, body=body))
         with contextlib.suppress(redis.RedisError):
             self._client.xadd(
-                redis_keys.EVENTS, {redis_keys.EVENT_FIELD: self._ground.keyring.seal(Purpose.EVENT, event)}
+                redis_keys.EVENTS, {redis_keys.EVENT_FIELD: self._config.keyring.seal(Purpose.EVENT, event)}
             )
 
     def _on_shutting_down(self, **_: Any) -> None:
@@ -239,7 +238,7 @@ class Pool:
 
 
 def _end_with_thread(arguments: threading.ExceptHookArgs) -> None:
-    """Ends a keeper of which a thread has ended by an exception: without its publisher it would train unheard."""
+    """Ends a keeper one of whose threads has failed: without its publisher it would train and report nothing."""
     name = "" if arguments.thread is None else arguments.thread.name
     log.critical("the thread '%s' of a keeper has failed", name, exc_info=arguments.exc_value)
     if name in KEEPER_THREADS:
@@ -247,7 +246,7 @@ def _end_with_thread(arguments: threading.ExceptHookArgs) -> None:
 
 
 def _pool_process(begin: Callable[[], None]) -> type[asynpool.Worker]:
-    """Returns Celery's pool process with something to do before its first task."""
+    """Returns a class of pool processes that call ``begin`` before their first task."""
 
     class PoolProcess(asynpool.Worker):  # type: ignore[misc]
         def on_loop_start(self, pid: int) -> None:
@@ -262,9 +261,9 @@ def _tell_monitors(app: celery.Celery, worker: str, type: str, token: str, field
         dispatcher.send(type, uuid=token, **fields)
 
 
-def _tell_preload(ground: WorkerConfig, worker: str, result: Preloaded) -> None:
+def _tell_preload(config: WorkerConfig, worker: str, result: Preloaded) -> None:
     key = redis_keys.preload(worker)
-    pipe = ground.connect().pipeline()
+    pipe = config.connect().pipeline()
     pipe.rpush(key, encode(result))
     pipe.expire(key, PRELOAD_SECONDS)
     pipe.execute()

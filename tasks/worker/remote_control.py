@@ -1,7 +1,7 @@
-"""What a person may do to a worker from outside, by Flower or ``celery control``; it takes the place of Celery's own.
+"""Remote control of a worker by Flower or ``celery control``, in the place of Celery's own commands.
 
-Revoking a task stops its trial, shutting a worker down is what SIGTERM is, and what would break the slots or lose a
-trial is refused with the reason.
+To revoke a task stops its trial, and a shutdown does what SIGTERM does. Commands that would break the slots or lose a
+trial are refused with the reason.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def take_over(report: Callable[[str], None]) -> None:
     """Replaces Celery's remote control commands, those of this process.
 
     Args:
-        report: Is told of a task that a person revoked and that is not here: it may still wait in its queue.
+        report: Called with a task that a person revoked and that is not here: it may still wait in its queue.
     """
 
     def revoke(

@@ -1,4 +1,4 @@
-"""What a worker stands on, looked at before it takes its first task: what cannot be used is said in one line."""
+"""Checks of a worker's options and environment before it takes its first task; a problem is reported in one line."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from tasks.worker.compatibility import refusal
 
 
 class StartupRefused(Exception):
-    """What the worker was given cannot be used; the message is one line."""
+    """An option or a setting of the worker cannot be used; the message is one line."""
 
 
 @dataclass(frozen=True)
 class WorkerConfig:
-    """What a worker stands on: Redis and the queues it serves there, the stores of checkpoints and of artifacts, what
-    it admits, and its keys."""
+    """Configuration of a worker: Redis and its queues, the URLs of its stores, its allowlist and its keys."""
 
     url: str
     queues: tuple[str, ...]
@@ -41,10 +40,10 @@ class WorkerConfig:
 
 
 def find_gpus(options: argparse.Namespace) -> tuple[str, ...]:
-    """Returns what the slots see, one after the other.
+    """Returns the GPUs of the slots, one entry after the other.
 
     Raises:
-        Refused: the GPUs cannot be shared out as is wished.
+        Refused: the GPUs cannot be shared out as the options say.
     """
     if options.per_gpu > 1 and options.gpus_per_trial > 1:
         raise StartupRefused("--per-gpu and --gpus-per-trial: slots share a GPU, or have several; give one of them")
@@ -56,7 +55,7 @@ def find_gpus(options: argparse.Namespace) -> tuple[str, ...]:
 
 
 def read_config(options: argparse.Namespace) -> WorkerConfig:
-    """Reads the environment, and asks Redis whether it lets this worker in.
+    """Reads the environment, and checks that Redis admits this worker.
 
     Raises:
         Refused: something cannot be used.
@@ -74,7 +73,7 @@ def read_config(options: argparse.Namespace) -> WorkerConfig:
     try:
         folders = split_path(os.environ.get(OBJECTIVE_PATH, ""))
         check_folders(folders)
-        # As they are from here, wherever an objective goes.
+        # Absolute, so that an objective may change the working directory.
         os.environ[OBJECTIVE_PATH] = os.pathsep.join(map(str, folders))
         allowlist = Allowlist.of(os.environ, options.preload)
         keyring = Keyring.of(os.environ)
@@ -88,9 +87,9 @@ def read_config(options: argparse.Namespace) -> WorkerConfig:
     for queue in queues:
         if not redis_keys.is_queue(queue):
             raise StartupRefused(f"--queues: {queue[:200]!r} is no name of a queue; separate several by commas alone")
-    ground = WorkerConfig(url, queues, stores[0], stores[1], allowlist, keyring)
+    config = WorkerConfig(url, queues, stores[0], stores[1], allowlist, keyring)
     # The control plane of a `run` is started after its worker, and announces itself then.
-    with contextlib.closing(ground.connect()) as client:
-        if why := refusal(client, ground.queues, keyring, heed=not options.parent):
+    with contextlib.closing(config.connect()) as client:
+        if why := refusal(client, config.queues, keyring, heed=not options.parent):
             raise StartupRefused(f"orchestrator worker: {why}")
-    return ground
+    return config

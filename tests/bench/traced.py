@@ -83,9 +83,9 @@ def trace_worker() -> None:
     around(Keeper, "run", before="K run", after="K run returned")
     around(Keeper, "_on_signal", before="K signal")
     around(Keeper, "_settle", before="K settling", after="K settled")
-    around(Keeper, "_hear", before="K report heard", when=lambda _, *named: isinstance(named[-1], Epoch))
-    around(Keeper, "_hear", before="K left heard", when=lambda _, *named: isinstance(named[-1], TrialLeft))
-    around(TrainerSupervisor, "note", before="K trainer ready", when=lambda _, __, frame: isinstance(frame, Ready))
+    around(Keeper, "_handle", before="K report heard", when=lambda _, *named: isinstance(named[-1], Epoch))
+    around(Keeper, "_handle", before="K left heard", when=lambda _, *named: isinstance(named[-1], TrialLeft))
+    around(TrainerSupervisor, "handle", before="K trainer ready", when=lambda _, __, frame: isinstance(frame, Ready))
     around(TrainerProcess, "send", after="K stop sent", when=lambda _, __, frame: isinstance(frame, Stop))
     around(Publisher, "_round", before="K round begins", after="K round ended")
 

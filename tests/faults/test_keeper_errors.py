@@ -31,13 +31,13 @@ def objective(trial):
     return 1.0
 """
 PATIENCE = 240.0
-PARTS = ("_publisher", "_replies", "_store", "_artifacts", "_herald", "_trainers", "_meter")
+PARTS = ("_publisher", "_replies", "_store", "_artifacts", "_monitors", "_trainers", "_memory")
 """What a keeper calls."""
 
-NOT_OF_A_JOB = ("_publisher.begin", "_publisher.close", "_herald.close", "_store.close", "_artifacts.close")
+NOT_OF_A_JOB = ("_publisher.begin", "_publisher.close", "_monitors.close", "_store.close", "_artifacts.close")
 """Where the first one fails, the keeper ends, and its worker says so."""
 
-OWN = ("_train", "_announce", "_follow", "_hear", "_wait", "_settle", "_log_file")
+OWN = ("_train", "_publish_started", "_follow", "_handle", "_wait", "_settle", "_log_file")
 """Its own steps."""
 
 

@@ -128,7 +128,7 @@ def test_what_was_ended_is_revoked(
     herald.epoch(Epoch(step=5, value=0.5))
     if announced:
         monitor.says("task-revoked", "token", terminated=True, signum=12, expired=False)
-    assert herald.end(outcome, cause, announced=announced).revoked
+    assert herald.end(outcome, cause, revoked=announced).revoked
     while (told := monitor.next())[2]["result"] != result:
         pass
     assert monitor.row() == (state, "digits trial 3: lr=0.01235", result)
@@ -163,7 +163,7 @@ def test_how_a_task_came_to_its_end_celery_tells_itself(
     monitor.says("task-started", "token")
     herald.begin(job())
     herald.parameter("kind", KIND)
-    ending = herald.end(outcome, "", announced=False)
+    ending = herald.end(outcome, "", revoked=False)
     assert (ending.revoked, ending.text) == (False, result)
     said = celery | ({"result": ending.text} if state == "SUCCESS" else {})
     if first:
@@ -182,7 +182,7 @@ def test_an_ending_is_told_again_until_it_could_be(monitor: Monitor, herald: Mon
     for trial in range(3):
         herald.begin(job(f"token-{trial}", trial))
         herald.epoch(Epoch(step=1, value=0.1))
-        herald.end(Stopped(), "pruned", announced=False)
+        herald.end(Stopped(), "pruned", revoked=False)
     for _ in range(5):
         assert monitor.asked.acquire(timeout=PATIENCE)
     monitor.away = False
@@ -194,7 +194,7 @@ def test_nobody_waits_for_a_broker_that_is_away(monitor: Monitor, herald: Monito
     for trial in range(2 * MOST_KEPT):
         herald.begin(job(f"token-{trial}", trial))
         herald.epoch(Epoch(step=1, value=0.1))
-        herald.end(Stopped(), "pruned", announced=False)
+        herald.end(Stopped(), "pruned", revoked=False)
     monitor.hold.set()
     tokens = [monitor.next()[1] for _ in range(MOST_KEPT)]
     assert tokens[0] == "token-0"
@@ -208,7 +208,7 @@ def test_what_is_untold_at_the_end_is_told_then(monitor: Monitor) -> None:
     herald.begin(job())
     herald.epoch(Epoch(step=1, value=0.1))
     monitor.next()
-    herald.end(Released(), "", announced=False)
+    herald.end(Released(), "", revoked=False)
     herald.close(PATIENCE)
     assert not herald.is_alive()
     assert monitor.row()[0] == "REVOKED"

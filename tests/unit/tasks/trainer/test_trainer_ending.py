@@ -129,7 +129,7 @@ class Keeping:
             self.heard += frames
             for frame in frames:
                 if isinstance(frame, Ready | Preloaded):
-                    self.trainers.note(frame)
+                    self.trainers.handle(frame)
 
 
 @pytest.fixture
@@ -138,13 +138,13 @@ def keeping(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Keeping
     it = Keeping(tmp_path)
     yield it
     it.trainers.dismiss()
-    it.trainers.await_the_leaving()
+    it.trainers.await_ended()
 
 
 def test_one_that_is_replaced_is_named_and_the_next_one_imports_ahead(
     keeping: Keeping, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(trainer_supervisor, "LEAVE_SECONDS", 0.5)
+    monkeypatch.setattr(trainer_supervisor, "END_SECONDS", 0.5)
     caplog.set_level(logging.INFO)
     keeping.run("known")
     assert (tmp_path / "imports.txt").read_text() == "1"
@@ -168,12 +168,12 @@ def test_one_that_takes_the_place_of_one_that_died_imports_ahead_too(keeping: Ke
 def test_one_that_is_dismissed_ends_as_a_program_if_it_has_run_anything(keeping: Keeping, tmp_path: Path) -> None:
     fresh = keeping.trainers.current
     keeping.trainers.dismiss()
-    keeping.trainers.await_the_leaving()
+    keeping.trainers.await_ended()
     assert fresh.wait() == -signal.SIGKILL
     keeping.trainers.renew()
     keeping.run("known")
     used = keeping.trainers.current
     keeping.trainers.dismiss()
-    keeping.trainers.await_the_leaving()
+    keeping.trainers.await_ended()
     assert used.wait() == 0
     assert (tmp_path / "summary.txt").read_text() == "done\n"

@@ -121,12 +121,13 @@ def flower(port: int | None, address: str | None, no_auth: bool, insecure: bool,
     after --; `orchestrator flower -- --help` lists them. Without ORCHESTRATOR_REDIS_URL it shows the `run` that works
     in ORCHESTRATOR_DATA_DIR.
     """
-    from orchestrator.web.flower import Wanted, run
+    from orchestrator.web.credentials import PageOptions
+    from orchestrator.web.flower import run
 
     settings = load_settings()
     redis_url = "" if "--help" in options else _broker(settings)
-    wanted = Wanted(redis_url, address, port, options, no_auth, insecure)
-    run(settings, wanted, lambda line: click.echo(line, err=True))
+    page = PageOptions(address, port, no_auth, insecure)
+    run(settings, redis_url, page, options, lambda line: click.echo(line, err=True))
 
 
 def _broker(settings: Settings) -> str:
@@ -155,6 +156,8 @@ def dashboard(port: int, host: str, write: bool, no_auth: bool, insecure: bool) 
     kept in ORCHESTRATOR_DATA_DIR. Looks into ORCHESTRATOR_STORAGE_URL, or else into the SQLite file that `run` keeps in
     ORCHESTRATOR_DATA_DIR.
     """
-    from orchestrator.web.dashboard import Wanted, run
+    from orchestrator.web.credentials import PageOptions
+    from orchestrator.web.dashboard import run
 
-    run(load_settings(), Wanted(host, port, write, no_auth, insecure), lambda line: click.echo(line, err=True))
+    page = PageOptions(host, port, no_auth, insecure)
+    run(load_settings(), page, write, lambda line: click.echo(line, err=True))

@@ -1,1 +1,1 @@
-"""Everything on one machine, in the foreground: embedded server, worker and control plane under one roof."""
+"""A whole search on one machine, in the foreground: embedded server, worker and control plane."""

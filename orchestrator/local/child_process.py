@@ -1,4 +1,4 @@
-"""The processes of one run: started together, stopped in order, gone together when this process is."""
+"""A process that a run starts, and that ends with it."""
 
 from __future__ import annotations
 
@@ -16,8 +16,11 @@ STOP_SECONDS = 15.0
 
 
 def last_words(text: str) -> str:
-    """Returns what a log ends with: the command line's own error, the exception of its last traceback behind which
-    other lines may stand, or else the last line that is not blank."""
+    """Returns the last error of a log.
+
+    That is the command line's own error, or the exception of the last traceback, even if other lines follow it, or else
+    the last line that is not blank.
+    """
     lines = [line for line in text.splitlines() if line.strip()]
     for index in range(len(lines) - 1, -1, -1):
         line = lines[index]
@@ -31,11 +34,11 @@ def last_words(text: str) -> str:
 
 
 class Child:
-    """A process of ours, in a session of its own so that Ctrl-C reaches only its parent.
+    """A child process, in a session of its own so that Ctrl-C reaches only its parent.
 
     Args:
-        name: What it is, for its log and for messages.
-        arguments: Python's arguments; ``--parent PID`` is added, by which it ends with us.
+        name: Its name in messages.
+        arguments: Python's arguments; ``--parent PID`` is added, so that it ends with this process.
         environment: Its whole environment.
         log: File that takes its output.
         inherit: Descriptor that it holds open as long as it lives.
@@ -63,11 +66,11 @@ class Child:
         return self._process.pid
 
     def ended(self) -> int | None:
-        """Returns the exit code of a process that is no more, else ``None``."""
+        """Returns the exit code of a process that has ended, else ``None``."""
         return self._process.poll()
 
     def last_words(self) -> str:
-        """Returns the error that it ended with, as its log has it, or else the last line that is not blank."""
+        """Returns the last error of its log; see the function of this name."""
         try:
             with os.fdopen(open_regular(self.log), errors="replace") as file:
                 text = file.read()
@@ -76,7 +79,7 @@ class Child:
         return last_words(text)
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:
-        """Asks it to end, and ends its whole session when it does not."""
+        """Sends SIGTERM, and after ``seconds`` SIGKILL to its whole session."""
         if self._process.poll() is None:
             self._process.send_signal(signal.SIGTERM)
             with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""Noticing that a run's data folder was deleted: open files live on without a name, and nothing else would say so."""
+"""Detects that a run's data folder was deleted: open files live on without a name, so no error says so."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.common.errors import OrchestratorError
 
 
 class DataDeleted(OrchestratorError):
-    """What a run works on was deleted, or replaced by something else, while it ran."""
+    """A file that a run works on was deleted or replaced while it ran."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(
@@ -23,14 +23,14 @@ class Originals:
     """The files that a run works on.
 
     Args:
-        paths: Where they are.
+        paths: Their paths.
     """
 
     def __init__(self, paths: Iterable[Path]) -> None:
         self._found = {path: _identity(path) for path in paths}
 
     def check(self) -> None:
-        """Looks whether each is still in its place.
+        """Checks that each file is still in its place.
 
         Raises:
             DataDeleted: one is not.
@@ -41,7 +41,7 @@ class Originals:
 
     @contextmanager
     def explaining(self, end: Callable[[], None]) -> Iterator[None]:
-        """Raises ``DataDeleted`` instead of what follows from it, after calling ``end``."""
+        """Raises ``DataDeleted`` instead of an error that follows from it, after it has called ``end``."""
         try:
             yield
             self.check()

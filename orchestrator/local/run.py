@@ -24,7 +24,7 @@ from orchestrator.common.signals import ending_signals
 from orchestrator.local.child_process import Child
 from orchestrator.local.data_folder_check import Originals
 from orchestrator.local.embedded_redis import EmbeddedServer
-from orchestrator.local.patience import Patience, outages_shown
+from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.messaging.dispatch import queue_names
 from orchestrator.model.search_summary import Summary
 from orchestrator.model.study_states import ENDED
@@ -98,7 +98,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             if interrupted.is_set():
                 raise Interrupted("interrupted")
 
-        Patience(check_interrupted)(lambda: check_redis(client, redis_url))
+        ServerRetry(check_interrupted)(lambda: check_redis(client, redis_url))
         artifact_url = settings.artifact_url or str(folder / "artifacts")
         environment = plan.environment | {
             "ORCHESTRATOR_REDIS_URL": redis_url,
@@ -127,7 +127,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         check_pruner(spec, plan.source)
         database = Database(storage_url)
         stack.callback(database.close)
-        Patience(check_interrupted)(database.prepare)
+        ServerRetry(check_interrupted)(database.prepare)
         store = Store(database)
         stack.callback(store.close)
         server = _start_serve(spec, settings, environment, folder, lock)
@@ -148,23 +148,23 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             originals.check()
             _check(worker, server, interrupted)
 
-        patient = Patience(check)
-        _await_objective(plan, client, check, patient)
-        issuer = CommandClient(CommandTable(database), client, patient)
+        retry = ServerRetry(check)
+        _await_objective(plan, client, check, retry)
+        issuer = CommandClient(CommandTable(database), client, retry)
         try:
-            since = patient(lambda: newest(client, spec.name))
+            since = retry(lambda: newest(client, spec.name))
             if issuer.submit(spec, check) not in ENDED:
-                follow(client, spec.name, since, view, check, lambda: patient(lambda: _has_ended(store, spec.name)))
+                follow(client, spec.name, since, view, check, lambda: retry(lambda: _has_ended(store, spec.name)))
         except Interrupted:
             view.say("stopping; the same command goes on from here")
             with suppress(NoAnswer, BadInput):
                 issuer.command("pause", spec.name, PAUSE_SECONDS)
             raise
         originals.check()
-        summary = patient(lambda: summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun))
+        summary = retry(lambda: summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun))
         show(summary)
         if spec.notify.posts or spec.notify.command:
-            _await_notes(store, spec.name, view, check, patient)
+            _await_notes(store, spec.name, view, check, retry)
         return summary
 
 
@@ -211,12 +211,12 @@ def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], fo
     return Child("serve", arguments, environment, folder / "logs" / "serve.log", lock)
 
 
-def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], patient: Patience) -> None:
+def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], retry: ServerRetry) -> None:
     """Waits until a slot has imported the objective: the real import, where it will run."""
     key = redis_keys.preload(f"run-{os.getpid()}")
     while True:
         check()
-        found = patient(lambda: client.blpop([key], timeout=POLL_SECONDS))
+        found = retry(lambda: client.blpop([key], timeout=POLL_SECONDS))
         if found:
             break
     result = decode_from_trainer(as_bytes(found[1]))
@@ -225,12 +225,12 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None],
         raise BadInput(f"{plan.source}: objective '{result.objective}'", problem)
 
 
-def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], patient: Patience) -> None:
+def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], retry: ServerRetry) -> None:
     """Waits until whoever is to be told of the end has been, or cannot be for now; says what went wrong."""
     from orchestrator.terminal.overview import note_trouble
 
     def told() -> tuple[NotificationStatus, ...]:
-        return patient(lambda: store.notification_statuses(name))
+        return retry(lambda: store.notification_statuses(name))
 
     while any(each.state == "owed" and (each.kind == "command" or each.tries < POSTS) for each in told()):
         check()

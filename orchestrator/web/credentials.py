@@ -42,30 +42,45 @@ class Login:
         return f"user {self.user}, the password is in {self.source}"
 
 
+@dataclass(frozen=True)
+class PageOptions:
+    """The options of a command that serves a page.
+
+    Attributes:
+        address, port: Where it listens; ``None`` for the default.
+        no_auth: Whether it asks for no password.
+        insecure: Whether it may do so where other machines can reach it.
+    """
+
+    address: str | None
+    port: int | None
+    no_auth: bool
+    insecure: bool
+
+
 def choose(
-    found: Login | None, data_dir: Path, address: str, *, no_auth: bool, insecure: bool, other_login: bool = False
+    found: Login | None, page: PageOptions, data_dir: Path, address: str, *, other_login: bool = False
 ) -> Login | None:
     """Returns the login that a page asks for: the configured one, or a generated one; ``None`` for none of ours.
 
     Args:
         found: What the settings say.
+        page: The options of the command.
         data_dir: Keeps a generated password.
         address: Where the page listens.
-        no_auth: Whether it asks for no password.
-        insecure: Whether it may do so where other machines can reach it.
         other_login: Whether the page has a login of its own.
 
     Raises:
         BadInput: the options contradict each other or the settings, other machines could get in without a password, or
             no password can be kept.
     """
-    if insecure and not no_auth:
+    if page.insecure and not page.no_auth:
         raise BadInput("--insecure", "means nothing without --no-auth", "leave it out")
-    if not no_auth:
+    if not page.no_auth:
         return found or (None if other_login else generated(data_dir))
     if found or other_login:
         raise BadInput("--no-auth", "contradicts settings that ask for a login", "leave one of them out")
-    if not insecure and not is_loopback(address):
+    if not page.insecure and not is_loopback(address):
         problem = f"every machine that reaches '{address}' could get in"
         remedy = "leave it out or bind to 127.0.0.1; --insecure if a proxy asks for a password"
         raise BadInput("--no-auth", problem, remedy)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Any
 
@@ -15,36 +14,22 @@ from orchestrator.common.settings import Settings
 from orchestrator.common.signals import insist_on_ending
 from orchestrator.common.urls import redact
 from orchestrator.queries.readonly import open_study_reader
-from orchestrator.web.credentials import check_free, choose, configured
+from orchestrator.web.credentials import PageOptions, check_free, choose, configured
+from tasks.metrics_endpoint import LOOPBACK
 
+PORT = 8080
 THREADS = 8
 _PROGRAMS = ("optuna_dashboard", "waitress")
 _INSTALL = "pip install 'trial-orchestrator[dashboard]'"
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The options of the command.
-
-    Attributes:
-        host, port: Where it listens.
-        write: Whether studies can be changed from it.
-        no_auth, insecure: See ``choose``.
-    """
-
-    host: str
-    port: int
-    write: bool
-    no_auth: bool
-    insecure: bool
-
-
-def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
+def run(settings: Settings, page: PageOptions, write: bool, say: Callable[[str], None]) -> None:
     """Serves the dashboard until SIGTERM or Ctrl-C.
 
     Args:
         settings: The database, the artifact store and the password.
-        wanted: The options of the command.
+        page: Where it listens, and whether it asks for a password.
+        write: Whether studies can be changed from it.
         say: Takes one line: where the page is and what it asks for.
 
     Raises:
@@ -58,17 +43,18 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
     with open_study_reader(url):
         pass  # raises where there is no such database
     found = configured("ORCHESTRATOR_DASHBOARD_AUTH", settings.dashboard_auth, settings.dashboard_auth_file)
-    login = choose(found, settings.data_dir, wanted.host, no_auth=wanted.no_auth, insecure=wanted.insecure)
-    check_free(wanted.host, wanted.port, "--host")
-    app = make_app(settings, login.credentials if login else "", write=wanted.write)
+    host, port = page.address or LOOPBACK, page.port or PORT
+    login = choose(found, page, settings.data_dir, host)
+    check_free(host, port, "--host")
+    app = make_app(settings, login.credentials if login else "", write=write)
     asks = login.describe(openly=sys.stderr.isatty()) if login else "which asks for no password"
-    say(f"Dashboard of {redact(url)}: http://{wanted.host}:{wanted.port}, {asks}")
+    say(f"Dashboard of {redact(url)}: http://{host}:{port}, {asks}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     insist_on_ending()
     # Optional, so imported where it is used.
     import waitress
 
-    waitress.serve(app, host=wanted.host, port=wanted.port, threads=THREADS, ident=None)
+    waitress.serve(app, host=host, port=port, threads=THREADS, ident=None)
 
 
 def make_app(settings: Settings, credentials: str, *, write: bool) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 
@@ -19,7 +18,7 @@ from tornado.platform.asyncio import BaseAsyncIOLoop
 
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.settings import Settings, ensure_data_dir
-from orchestrator.web.credentials import check_free, choose, configured
+from orchestrator.web.credentials import PageOptions, check_free, choose, configured
 from tasks.app import create_app
 from tasks.metrics_endpoint import LOOPBACK
 
@@ -47,40 +46,27 @@ class GuardedMetrics(Metrics):  # type: ignore[misc]
         await super().get()
 
 
-@dataclass(frozen=True)
-class Wanted:
-    """The options of the command.
-
-    Attributes:
-        redis_url: The broker.
-        address, port: Where it listens; None to take Flower's own settings.
-        arguments: Flower's own options.
-        no_auth, insecure: See ``choose``.
-    """
-
-    redis_url: str
-    address: str | None
-    port: int | None
-    arguments: Sequence[str]
-    no_auth: bool
-    insecure: bool
-
-
-def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
+def run(
+    settings: Settings, redis_url: str, page: PageOptions, own_options: Sequence[str], say: Callable[[str], None]
+) -> None:
     """Runs Flower until SIGTERM or Ctrl-C.
 
     Args:
         settings: The password, and the data folder that takes Flower's file.
-        wanted: The options of the command.
+        redis_url: The broker.
+        page: Where it listens, and whether it asks for a password.
+        own_options: Options of Flower itself.
         say: Takes one line: where the page is and what it asks for.
 
     Raises:
         BadInput: an option or the login cannot be used (see ``choose``), or the port is taken.
     """
-    arguments = [*map(_checked, wanted.arguments), *_places(wanted)]
+    places = {"address": page.address, "port": page.port}
+    arguments = [f"--{name}={value}" for name, value in places.items() if value is not None]
+    arguments = [*map(_checked, own_options), *arguments]
     _set_defaults(ensure_data_dir(settings.data_dir) / "flower")
     _apply(arguments)
-    asks = _guard(settings, wanted)
+    asks = _guard(settings, page)
     if not options.unix_socket:
         check_free(options.address, options.port, "--address")
     _guard_metrics()
@@ -88,7 +74,7 @@ def run(settings: Settings, wanted: Wanted, say: Callable[[str], None]) -> None:
     scheme = "https" if options.certfile else "http"
     place = options.unix_socket or f"{scheme}://{options.address}:{options.port}"
     say(f"Flower: {place}, {asks}")
-    create_app(wanted.redis_url).start(argv=["flower", *arguments])
+    create_app(redis_url).start(argv=["flower", *arguments])
 
 
 def _end_by_the_loop() -> None:
@@ -124,11 +110,6 @@ def _checked(argument: str) -> str:
     return argument
 
 
-def _places(wanted: Wanted) -> list[str]:
-    places = {"address": wanted.address, "port": wanted.port}
-    return [f"--{name}={value}" for name, value in places.items() if value is not None]
-
-
 def _set_defaults(folder: Path) -> None:
     """Sets our defaults first: the environment, the command line and the configuration file override them."""
     folder.mkdir(mode=0o700, exist_ok=True)
@@ -157,12 +138,11 @@ def _guard_metrics() -> None:
     assert guarded in handlers, "Flower serves its metrics in another way"
 
 
-def _guard(settings: Settings, wanted: Wanted) -> str:
+def _guard(settings: Settings, page: PageOptions) -> str:
     """Sets the password that Flower asks for. Returns in words what it asks for."""
     found = configured("ORCHESTRATOR_FLOWER_AUTH", settings.flower_auth, settings.flower_auth_file)
     own = bool(options.basic_auth or options.auth)
-    flags = {"no_auth": wanted.no_auth, "insecure": wanted.insecure}
-    login = choose(found, settings.data_dir, options.address, other_login=own, **flags)
+    login = choose(found, page, settings.data_dir, options.address, other_login=own)
     if login is None:
         return "login as Flower's own options say" if own else "which asks for no password"
     options.basic_auth = [login.credentials]

@@ -6,12 +6,13 @@ import os
 import socket
 import stat
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from orchestrator.common.errors import BadInput
-from orchestrator.web.credentials import GENERATED, check_free, choose, configured, generated
+from orchestrator.web.credentials import GENERATED, PageOptions, check_free, choose, configured, generated
 
 NAME = "ORCHESTRATOR_FLOWER_AUTH"
 
@@ -111,12 +112,13 @@ ELSEWHERE = ("0.0.0.0", "", "::", "10.0.0.1", "localhost.example.com")
 
 @pytest.mark.parametrize("address", [*HERE, *ELSEWHERE])
 def test_without_a_password_only_this_machine_gets_in(tmp_path: Path, address: str) -> None:
-    assert choose(None, tmp_path, address, no_auth=True, insecure=True) is None
+    open_page = PageOptions(address, None, no_auth=True, insecure=False)
+    assert choose(None, replace(open_page, insecure=True), tmp_path, address) is None
     if address in HERE:
-        assert choose(None, tmp_path, address, no_auth=True, insecure=False) is None
+        assert choose(None, open_page, tmp_path, address) is None
         return
     with pytest.raises(BadInput, match=rf"^--no-auth: every machine that reaches '{address}' could get in; leave it"):
-        choose(None, tmp_path, address, no_auth=True, insecure=False)
+        choose(None, open_page, tmp_path, address)
 
 
 def test_a_folder_that_keeps_no_password_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,7 +17,7 @@ from tornado.options import options
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import Settings
 from orchestrator.web import flower
-from orchestrator.web.credentials import GENERATED
+from orchestrator.web.credentials import GENERATED, PageOptions
 from tests.servers import free_port
 
 
@@ -46,19 +46,22 @@ def started(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     return calls
 
 
-def wanted(*arguments: str, **changes: Any) -> flower.Wanted:
+Options = tuple[PageOptions, tuple[str, ...]]
+
+
+def wanted(*arguments: str, **changes: Any) -> Options:
     asked: dict[str, Any] = {"address": None, "port": free_port(), "no_auth": False, "insecure": False} | changes
-    return flower.Wanted(redis_url="redis://127.0.0.1:1/0", arguments=arguments, **asked)
+    return PageOptions(**asked), arguments
 
 
-def run(tmp_path: Path, what: flower.Wanted, **settings: Any) -> str:
+def run(tmp_path: Path, what: Options, **settings: Any) -> str:
     said: list[str] = []
-    flower.run(Settings(data_dir=tmp_path / "data", **settings), what, said.append)
+    flower.run(Settings(data_dir=tmp_path / "data", **settings), "redis://127.0.0.1:1/0", *what, said.append)
     (line,) = said
     return line
 
 
-def refusal(tmp_path: Path, what: flower.Wanted, **settings: Any) -> str:
+def refusal(tmp_path: Path, what: Options, **settings: Any) -> str:
     with pytest.raises(BadInput) as caught:
         run(tmp_path, what, **settings)
     return str(caught.value)

@@ -1,4 +1,4 @@
-"""Waiting, in the foreground, for what a server does not do now: its disk is full, or it is busy."""
+"""Repeats a request while a server is not available: its disk is full, or it is busy."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PAUSE_SECONDS = 0.25
 Result = TypeVar("Result")
 
 
-class Patience:
-    """Asks a server again until it answers; says in two lines for how long it did not.
+class ServerRetry:
+    """Repeats a request until the server answers; logs a line when that begins and one when it ends.
 
     Args:
-        check: Called between two tries; what it raises ends the waiting.
+        check: Called between two tries; an exception of it ends the waiting.
     """
 
     def __init__(self, check: Callable[[], None]) -> None:

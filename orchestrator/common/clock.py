@@ -1,4 +1,4 @@
-"""Time as the control plane sees it: of the wall, of intervals, and a way to let it pass."""
+"""The clock of the control plane: wall time, monotonic time, and a way to let time pass."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Options:
-    """How a control plane works.
+    """Options of a control plane.
 
     Attributes:
         lease: Seconds that a runner may be silent.

@@ -1,4 +1,4 @@
-"""What the control plane's own log says of a batch that is committed."""
+"""The lines of the control plane's log about a batch that is committed."""
 
 from __future__ import annotations
 

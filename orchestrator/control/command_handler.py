@@ -1,4 +1,4 @@
-"""Commands that people have given, applied to the studies."""
+"""Commands of the command line and the Python interface, applied to the studies."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class CommandHandler:
 
     @property
     def has_news(self) -> bool:
-        """Whether there is something to do that nobody rings for."""
+        """Whether there is something to do that no ring announces."""
         return self.scheduled is not None and self.scheduled.has_news
 
     def apply(self) -> dict[Command, str]:

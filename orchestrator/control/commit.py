@@ -1,4 +1,4 @@
-"""Writing a round to the database: all of it at once, or study by study, and again until the database takes it."""
+"""The commit of a round: in one transaction, or study by study, and again until the database takes it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RETRY_SECONDS = 0.2
 
 @dataclass
 class Written:
-    """What has become of a round.
+    """The outcome of a commit.
 
     Attributes:
         seconds: How long it took; ``None`` where there was nothing to do.
@@ -51,7 +51,7 @@ class Committer:
     clock: Clock
     heartbeat: float
     progress: ProgressHook = no_hook
-    # Kept until they are committed, as nobody would say them again.
+    # Kept until they are committed: they are told once.
     _settled: dict[str, DeliveryState] = field(default_factory=dict, init=False)
     _check_at: float = field(default=0.0, init=False)
 

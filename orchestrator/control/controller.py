@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Outcome:
-    """What one round did."""
+    """The outcome of one round."""
 
     events: int = 0
     committed: bool = False

@@ -1,4 +1,4 @@
-"""The studies at hand: an engine for each, which study an attempt is of, and everything that an engine is fed.
+"""The studies at hand: their engines, the study of each attempt, and the recording of every input.
 
 What is done for one study is done inside ``EngineRegistry.guarded``: an error there suspends that study, and nothing
 else.
@@ -271,7 +271,7 @@ class EngineRegistry:
         return batches
 
     def close_ended(self) -> list[StudyEngine]:
-        """Lets go of the studies that have ended and for which nobody trains any more; returns them."""
+        """Lets go of the studies that have ended and have no live attempt; returns them."""
         over = [
             engine
             for engine in self

@@ -1,4 +1,4 @@
-"""From the entries of the stream to the studies that they are about."""
+"""The reading of the stream: each entry goes to the study that it is about."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class EventRouter:
         try:
             data = self.keyring.open(Purpose.EVENT, sealed)
         except Unsigned as error:
-            # Anybody may have made it: it must not even take the place of an event that could not be read.
+            # Any client may have made it: it must not even take the place of an event that could not be read.
             self._bury(sealed, f"an event that is {error}")
             return ""
         try:

@@ -1,4 +1,4 @@
-"""What other processes do to the studies of this database while they run: a notebook, a dashboard, a person."""
+"""Changes that other processes make to the studies of this database: a notebook, a dashboard, a person."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A recording of everything that was put into the core, and its replay without Redis, Celery or a clock."""
+"""A recording of all inputs of the engines, and its replay without Redis, Celery or a clock."""
 
 from __future__ import annotations
 

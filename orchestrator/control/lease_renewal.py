@@ -1,4 +1,4 @@
-"""The writer's lease renewed beside the loop, so that a long round does not end it, and a loop that hangs does."""
+"""Renewal of the writer's lease beside the loop: a long round does not end the lease, a loop that hangs does."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from tasks.server_errors import unavailable
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 1.0
-"""How long one renewal waits where another process has locked an SQLite file."""
+"""Seconds that one renewal waits where another process has locked an SQLite file."""
 
 END_SECONDS = 10.0
 

@@ -1,4 +1,4 @@
-"""Which runners are silent: judged by what was read, on one clock, and never for the time in which nothing was read."""
+"""The liveness of runners and slots: judged on one clock, by what was read and while something was read."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class HeartbeatTracker:
-    """How long each runner has been silent, as far as the stream has been read.
+    """The silence of each runner, as far as the stream has been read.
 
     What a runner says is heard when it is read, which may be long after it was said. So silence is counted up to a
     moment before which all that was said has been read: the beginning of a read that left nothing in the stream, or,
@@ -49,7 +49,7 @@ class HeartbeatTracker:
         self.heard[token] = self.at(now)
 
     def fell_behind(self) -> None:
-        """What runners say may not have arrived: silence begins to count at the next moment that all is read up to."""
+        """Notes that events may not have arrived: silence counts from the next moment up to which all is read."""
         self._since = self._read_to = self._end = None
 
     def begin_read(self, now: float) -> None:
@@ -87,8 +87,7 @@ class HeartbeatTracker:
     def doubtful(self, running: Iterable[AttemptRow], now: float) -> bool:
         """Whether some runner has not been heard for long enough to ask whether any of them can be heard at all.
 
-        In good time: had whoever can be heard again been asked for at the end of the lease only, those who could not
-        be heard before would be given no time to speak.
+        Half a lease early: runners that could not be heard before need time to speak.
         """
         at = self.at(now)
         since = at if self._since is None else self._since
@@ -126,7 +125,7 @@ def place(entry: bytes) -> tuple[int, int]:
 
 
 class SlotTracker:
-    """Which slots there are, by the signs of life of their keepers, idle ones included.
+    """The slots there are, by the heartbeats of their keepers, idle ones included.
 
     Args:
         heartbeats: Tells for how long they have been silent.
@@ -162,7 +161,7 @@ class SlotTracker:
 
 
 def dead_here(row: AttemptRow) -> bool:
-    """Returns whether the attempt trained on this host, in a process that is no more. Nobody need wait for a lease.
+    """Returns whether the attempt trained on this host, in a process that is no more: its lease need not run out.
 
     A process id that another process has taken since only means waiting for the lease after all, and so does one of
     another PID namespace.

@@ -1,4 +1,4 @@
-"""What the control plane shows to Prometheus: what its loop has done, where its studies stand, what waits in Redis."""
+"""The control plane's metrics for Prometheus: what its loop has done, where its studies stand, what waits in Redis."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from tasks.metrics_server import make_registry
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-"""How old what is shown of studies, slots and Redis may be."""
+"""Seconds that what is shown of studies, slots and Redis may be old."""
 
 MOST_STUDIES: Final = 200
 """Studies that are shown one by one; the others are in the sums."""
@@ -43,7 +43,7 @@ _STATES: Final = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 
 @dataclass(frozen=True)
 class Standing:
-    """Where things stand: the studies at hand, how many slots are busy and idle, and how many studies are suspended."""
+    """The studies at hand, the number of slots that are busy and idle, and that of suspended studies."""
 
     studies: tuple[Progress, ...] = ()
     queues: frozenset[str] = frozenset()
@@ -54,7 +54,7 @@ class Standing:
 class ControlMetrics:
     """Everything that a control plane shows; one that stands by shows that it does.
 
-    ``observe`` is called by the loop, ``registry`` is read by whoever asks; they meet in single values only.
+    The loop calls ``observe``, a scrape reads ``registry``; they meet in single values only.
 
     Args:
         client: Redis, for this alone.
@@ -120,7 +120,7 @@ class ControlMetrics:
 
     @property
     def standing(self) -> Standing | None:
-        """Where things stood a moment ago; ``None`` while this control plane stands by."""
+        """The studies and slots a moment ago; ``None`` while this control plane stands by."""
         return self._standing
 
     @contextlib.contextmanager
@@ -217,7 +217,7 @@ def _families(standing: Standing) -> Iterable[Metric]:
 
 
 class _BacklogCollector(Collector):
-    """Shows what waits in Redis, asked for when somebody asks, and not more often than once in a while."""
+    """Shows what waits in Redis; a scrape asks for it, but not more than once in ``LOOK_SECONDS``."""
 
     def __init__(self, metrics: ControlMetrics, client: redis.Redis) -> None:
         self._metrics = metrics
@@ -227,7 +227,7 @@ class _BacklogCollector(Collector):
         self._look_at = 0.0
 
     def describe(self) -> Iterable[Metric]:
-        """What is asked for at registration, without Redis."""
+        """Returns the families for the registration, without asking Redis."""
         return _waiting(None)
 
     def collect(self) -> Iterator[Metric]:

@@ -1,4 +1,4 @@
-"""What the control plane's loop needs of the world: the stream, the broker, the database, the stores, the time.
+"""The ports of the control plane's loop: stream, broker, database, stores of files, notifier, pruner processes.
 
 Redis, Celery and SQL databases are one implementation; every other one has to pass the same conformance suite.
 """
@@ -36,9 +36,9 @@ class Phase(StrEnum):
     DECIDED = "decided"
     """They are folded: trials are asked for, decisions taken; nothing is committed."""
     COMMITTED = "committed"
-    """All of it is in the database; nobody knows of it."""
+    """All of it is in the database; no other process has been told."""
     CONFIRMED = "confirmed"
-    """Confirmations and verdicts are out; nobody's bell was rung."""
+    """Confirmations and verdicts are out; no task is revoked yet."""
     REVOKED = "revoked"
     """One revoke is out."""
     REPLIED = "replied"
@@ -53,7 +53,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True)
 class Round:
-    """What one round of the control plane came to, once it is committed and done.
+    """The figures of one round of the control plane, once it is committed and done.
 
     ``events`` counts the stream entries that were folded in it; ``commit_seconds`` is how long their commit took,
     ``None`` where nothing was to be written. ``notes`` is what has become of notifications. ``studies`` says where
@@ -81,7 +81,7 @@ def no_hook(*_: object) -> None:
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the loop calls while it runs.
+    """The functions that the loop calls while it runs.
 
     Attributes:
         phase: Called at each phase of a round.
@@ -96,7 +96,7 @@ class Hooks:
 
 @dataclass
 class Bell:
-    """Why the loop looks at the commands: one may wait, or the process of a pruner has answered."""
+    """The reasons to look at the commands: one may wait, or the process of a pruner has answered."""
 
     rung: bool = True
     pruner_answered: bool = False
@@ -143,14 +143,14 @@ class Stream(Protocol):
         """Tells the process that issued a command how it went."""
 
     def notify(self, study: str, notices: Iterable[Notice]) -> None:
-        """Tells whoever watches."""
+        """Tells the watchers of a study."""
 
     def probe(self) -> None:
         """Returns if keepers could be heard: the server is there, and takes what is written to it."""
 
 
 class Broker(Protocol):
-    """Where tasks wait for slots."""
+    """The queues in which tasks wait for slots."""
 
     def send(self, job: Job, queue: str, *, priority: int) -> None:
         """Puts a job into its queue. Those of 7 to 9 are taken first, then 4 to 6, then 1 to 3, and 0 last; of the same
@@ -186,7 +186,7 @@ class StudyRepository(Protocol):
         self, spec: Spec, at: float, uid: str = "", seed: int | None = None, slot: PlannedRun | None = None
     ) -> Snapshot:
         """Creates a study, or returns the one of that name if it is the same search. With a ``slot`` the study is that
-        slot's run, and nobody else's: both are written, or neither.
+        slot's run alone: both are written, or neither.
 
         Raises:
             BadInput: a study of that name is another search, or, of a slot, is there already.
@@ -229,7 +229,7 @@ class StudyRepository(Protocol):
 
 
 class Notifier(Protocol):
-    """Tells people what they want to know, in its own time."""
+    """Delivers notifications in the background."""
 
     def owe(self, notes: Iterable[PendingNotification]) -> None:
         """Takes notes that are committed, and returns at once."""
@@ -282,7 +282,7 @@ class Calendar(Protocol):
 
 
 class Reports(Protocol):
-    """What this host keeps of a study beside the database, and who writes reports."""
+    """The files of a study on this host, and the processes that write reports."""
 
     def ask(self, study: str) -> str | None:
         """Has the report of a study written; returns where it is, or why it is not, once that is known."""
@@ -323,7 +323,7 @@ class Deleter(Protocol):
 
 
 class Pruners(Protocol):
-    """Where pruner classes of the user's own are asked: beside the loop, as they may hang, crash or eat memory."""
+    """The processes of the user's own pruner classes, which may hang, crash or eat memory."""
 
     def check(self, spec: Spec) -> bool:
         """Makes sure that a search's own pruner can be had; returns whether that is known yet.

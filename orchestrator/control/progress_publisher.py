@@ -1,4 +1,4 @@
-"""Telling whoever watches a study what became of it: what happened at once, how far it is a few times a second."""
+"""Publication to the watchers of a study: notices at once, its progress a few times a second."""
 
 from __future__ import annotations
 

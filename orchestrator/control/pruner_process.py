@@ -34,12 +34,12 @@ LOOK_SECONDS = 0.2
 """Time between two looks at the memory of a pruner that is at work."""
 
 _RULES = ("pruner", "shadow", "audit", "objectives", "max_steps", "trials")
-"""What of a spec the process is made from."""
+"""Keys of a spec from which the process is made."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What one study's pruner may take.
+    """Limits of one study's pruner.
 
     Attributes:
         start_seconds: Time until its class is imported and made.

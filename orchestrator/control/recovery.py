@@ -1,4 +1,4 @@
-"""Studies taken up from the database, and Redis made to say what the database says."""
+"""Recovery: studies are taken up from the database, and Redis is made to say what the database says."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports of runs, written by processes of their own, and what is thrown away with a study on this host."""
+"""Reports of runs, written by processes of their own, and the files of a study on this host."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Reports:
         return bool(self._said)
 
     def close(self) -> None:
-        """Ends in order; a report that is being written is written by whoever leads next."""
+        """Ends in order; a report that is being written is left to the next leader."""
         if self._writing is not None:
             self._writing.process.kill()
             self._end(self._writing)

@@ -1,4 +1,4 @@
-"""When a run has ended: its report is written, and the studies of the oldest runs make room."""
+"""The end of a scheduled run: its report is written, and the studies of the oldest runs are deleted."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class RunCleanup:
                 "report of %s: %s", run.slot.study, report, extra={"action": "run_reported", "study": run.slot.study}
             )
         ended = replace(run.slot, state="ended", report=report)
-        # Together: nobody looks again at a run that has ended.
+        # Together: a run that has ended is not looked at again.
         written = {slot.planned: slot for slot in (ended, *self._excess(ended))}
         self._write(*written.values())
 
@@ -103,7 +103,7 @@ class RunCleanup:
             try:
                 uid, attempts = self.calendar.attempts_of(study)
             except BadInput:
-                pass  # somebody else has deleted it
+                pass  # another process has deleted it
             else:
                 self.checkpoints.delete_folder(uid)
                 self.artifacts.sweep(Sweep(frozenset(attempts), frozenset()))

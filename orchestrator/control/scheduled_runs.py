@@ -1,4 +1,4 @@
-"""Scheduled runs as the control plane sees them: slots are decided on, run, and looked after when their run is over."""
+"""Scheduled runs in the control plane: each planned run is decided on, begun, and looked after when it has ended."""
 
 from __future__ import annotations
 
@@ -194,7 +194,7 @@ class ScheduledRuns:
             self.studies.apply(self.studies[study], StudyStopped(f"replaced by {name}"))
         now = self.clock.wall()
         self._write(*(replace(slot, state="skipped", reason=f"replaced by {name}", decided=now) for slot in waiting))
-        # Committed before the next one is made: whoever dies in between must not leave two that run.
+        # Committed before the next one is made: a control plane that dies in between must not leave two that run.
         self.rounds.settle()
 
     def _begin(self, slot: PlannedRun, stored: Any) -> PlannedRun:

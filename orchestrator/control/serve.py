@@ -162,7 +162,7 @@ def _with_progress(on_phase: PhaseHook, renewal: Renewal) -> PhaseHook:
 
 @dataclass(frozen=True)
 class _Leader:
-    """What the loop needs, for each time that this process becomes the writer."""
+    """The servers and options of the loop, for each time that this process becomes the writer."""
 
     settings: Settings
     redis_url: str

@@ -1,4 +1,4 @@
-"""What an error is about: a server, this process, or the one study for which something was being done."""
+"""The boundary of one study's errors: whether an error is of a server, of this process, or of that study alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class Unsettled(Exception):
 
 
 _OF_THE_ROUND = (NotTheWriter, ForeignWrite, StudyGone, Unsettled, ConsumerGroupMissing)
-"""What the loop knows how to go on from."""
+"""Errors from which the loop itself goes on."""
 
 
 def is_of_the_study(error: Exception) -> bool:

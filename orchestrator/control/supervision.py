@@ -1,4 +1,4 @@
-"""What is due without an event: silent runners, slots that come and go, timeouts, what others did to the database."""
+"""Work that no event announces: silent runners, slots that come and go, timeouts, changes by other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run takes over from the runs before it: where to begin, and what it is held against."""
+"""The start of a scheduled run from the runs before it: configurations to begin with, and the value to compare with."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an objective says of its trial beside its reports, kept as attributes of the trial."""
+"""Attributes, constraints and sources that an objective sets, kept as attributes of its trial and study."""
 
 from __future__ import annotations
 

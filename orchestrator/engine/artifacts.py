@@ -1,4 +1,4 @@
-"""The files of a study's trials: their records, and which files nobody needs any more."""
+"""The artifacts of a study's trials: their records, and the files that are no longer needed."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tasks.codec import is_artifact_of
 from tasks.contract import ArtifactRef
 
 RECORD = "artifacts:"
-"""How the system attributes begin under which Optuna keeps the records of artifacts."""
+"""Prefix of the system attributes in which Optuna keeps the records of artifacts."""
 
 KEPT = "orchestrator:artifact:"
-"""How those begin that say of an artifact that it is in our store: its kind, its size in bytes, when it was kept."""
+"""Prefix of the system attributes of artifacts in our store: kind, size in bytes, time of upload."""
 
 
 class Kept(NamedTuple):
@@ -52,7 +52,7 @@ class Artifacts:
     def add(self, row: AttemptRow, ref: ArtifactRef, at: float) -> bool:
         """Takes in a file of an attempt; one that the trial has under the same name is superseded by it.
 
-        Returns whether the file is the attempt's to speak of: nobody may name another one's.
+        Returns whether the file is the attempt's own.
         """
         ours = ref.kind != "elsewhere"
         if ref.id in self._ids or (ours and not is_artifact_of(row.token, ref.id)):
@@ -76,7 +76,7 @@ class Artifacts:
         return True
 
     def refuse(self, row: AttemptRow, ref: ArtifactRef) -> None:
-        """A file of a runner that was superseded: nobody will ever look for it."""
+        """Discards a file of a runner that was superseded."""
         if ref.kind != "elsewhere" and is_artifact_of(row.token, ref.id) and ref.id not in self._ids:
             self._discarded.append(ref.id)
 

@@ -1,4 +1,4 @@
-"""The attempts of one study: who is bound to what, what was acknowledged, what must stop."""
+"""The attempts of one study: their runners, what was acknowledged of them, and which must stop."""
 
 from __future__ import annotations
 
@@ -101,13 +101,13 @@ class Attempts:
         return True
 
     def record_stop(self, row: AttemptRow, body: Stopped) -> None:
-        """Takes in how long it took until the training code was left."""
+        """Records how long it took until the training code was left."""
         row.latency, row.signal_latency = body.latency, body.signal_latency
         if row.verdict == "pruned" and body.latency is not None:
             self._figures.latencies.append(body.latency)
 
     def set_verdict(self, row: AttemptRow, cause: str, step: int | None, at: float) -> bool:
-        """Puts out a verdict: whoever runs this attempt has to stop. The first verdict stays."""
+        """Sets the verdict, unless there is one: the runner of the attempt has to stop. Returns whether it was set."""
         if not self.move(row, AttemptEvent.VERDICT, at):
             return False
         row.verdict, row.verdict_step = cause, step

@@ -1,4 +1,4 @@
-"""The checkpoints of a study's trials: which a trial may go on from, and which files nobody needs any more."""
+"""The checkpoints of a study's trials: those that a trial may resume from, and those that are no longer needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KEPT = 2
 
 
 class Checkpoints:
-    """Stages rows of what was saved, and gathers the locations of what may be deleted once that is committed.
+    """Stages rows of what was saved, and gathers the locations of the files to delete once that is committed.
 
     Args:
         storage: Takes the changes.
@@ -50,12 +50,12 @@ class Checkpoints:
             self._drop(kept.pop(0))
 
     def forget(self, trial: int) -> None:
-        """The trial has ended: nobody will go on from its checkpoints."""
+        """Discards the checkpoints of a trial that has ended."""
         for row in self._of.pop(trial, ()):
             self._drop(row)
 
     def refuse(self, trial: int, ref: CheckpointRef) -> None:
-        """A checkpoint that came too late to be of use."""
+        """Discards a checkpoint that came too late to be of use."""
         if all(row.location != ref.location for row in self._of.get(trial, ())):
             self._discarded.append(ref.location)
 

@@ -1,4 +1,4 @@
-"""What can happen to a study, as values: an engine is fed with them, and a journal records them."""
+"""The inputs of an engine, as values: all that can happen to a study. A journal records them."""
 
 from __future__ import annotations
 

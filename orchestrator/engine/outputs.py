@@ -1,4 +1,4 @@
-"""What the core wants done, as values."""
+"""The outputs of an engine, as values: rows to commit, and what is to be done after the commit."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Retry(NamedTuple):
 
 @dataclass
 class Figures:
-    """What a batch was like, for statistics alone. Nothing is decided by it, and none of it is stored as such.
+    """Measurements of a batch, for statistics alone: nothing is decided by them, and none is stored as such.
 
     ``latencies`` are of trials that were pruned, ``gaps`` of slots that began the next one, both in seconds;
     ``dropped`` counts events that were not folded, by reason.

@@ -1,4 +1,4 @@
-"""What the rules say to a report: the one that decides, its shadow, and the trials left to run for an audit."""
+"""The decisions of the rules about a report: of the one that decides, of its shadow, and the draw of audits."""
 
 from __future__ import annotations
 
@@ -191,7 +191,7 @@ class Rules:
             self._storage.changes.set_closest(_row(number, "keep", decision, at))
 
     def _margin(self, value: float | None, threshold: float | None) -> float:
-        """How far a value is on the good side; infinite where that cannot be said."""
+        """Returns how far a value is on the good side of its threshold; infinite where that cannot be said."""
         if value is None or threshold is None:
             return math.inf
         margin = value - threshold if self._maximize else threshold - value

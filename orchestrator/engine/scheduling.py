@@ -1,4 +1,4 @@
-"""What follows from a change: which trial is asked for, sent or promoted next, and when the study has ended."""
+"""Scheduling: which trial is asked for, sent or promoted next, and when the study has ended."""
 
 from __future__ import annotations
 

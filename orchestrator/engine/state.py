@@ -1,4 +1,4 @@
-"""What a study is made of while it runs, and the elementary changes to it; the fold and the refill are built on it."""
+"""The state of a study while it runs, and the elementary changes to it; engine and scheduling are built on it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from orchestrator.spec import Spec
 from tasks.contract import Failed, Job, Reply
 
 FIRST_TRIALS = 3
-"""When so many trials have ended and all of them failed alike, the objective is broken, not the trial."""
+"""Number of ended trials after which the objective, not the trial, is to blame if all of them failed alike."""
 
 SOONEST = 9
 """The priority of what has cost something already, or was asked for by a person, of whatever study."""
@@ -56,7 +56,7 @@ class Snapshot:
 
 
 class Study:
-    """A study's state. Every method is one change and what it directly entails; none looks further.
+    """A study's state. Every method is one change and what follows from it at once.
 
     Attributes:
         slots: How many slots there are for this study's tasks, as far as is known.
@@ -90,17 +90,17 @@ class Study:
                 self.trials.pause(row.trial)
         for number in self.checkpoints.trials():
             if not self.trials.is_open(number):
-                # Ended by somebody else, who knows nothing of checkpoints.
+                # Ended by another program, which knows nothing of checkpoints.
                 self.checkpoints.forget(number)
 
     @property
     def budget(self) -> int:
-        """How many trials there are to be."""
+        """Number of trials that the study is to have."""
         return self.spec.budget(self.trials.extra, self.trials.taken)
 
     @property
     def deadline(self) -> float | None:
-        """When the spec's timeout ends the running study, in seconds since the epoch; ``None`` without a timeout, or
+        """End of the running study by the spec's timeout, in seconds since the epoch; ``None`` without a timeout, or
         before the first trial has begun."""
         began, timeout = self.attempts.began, self.spec.timeout
         return None if self.state != "running" or began is None or timeout is None else began + timeout
@@ -117,7 +117,7 @@ class Study:
     # -- attempts
 
     def stop_attempt(self, row: AttemptRow, cause: str, step: int | None, at: float) -> None:
-        """Puts out a verdict, and rings whoever runs the attempt."""
+        """Sets the verdict on the attempt, and revokes its task."""
         if self.attempts.set_verdict(row, cause, step, at):
             self.revokes.append(Revoke(row.token))
 
@@ -127,7 +127,7 @@ class Study:
             row.cause = cause
 
     def withdraw(self, row: AttemptRow, at: float) -> None:
-        """Takes back an attempt that nobody has started. A trial that never started ends with it."""
+        """Takes back an attempt that has no runner. A trial that never started ends with it."""
         self.stop_attempt(row, "not started", None, at)
         self.end_attempt(row, "not started", at)
         self.trials.withdraw(row.trial, "not started", at)
@@ -190,7 +190,7 @@ class Study:
         if failure.error in self.spec.catch:
             return
         self.errors.append(failure.error)
-        # Whoever goes on with a study that ended so gets as many trials again to show that something was mended.
+        # A study that is continued after such an end gets as many trials again to show that the fault is mended.
         needed = min(FIRST_TRIALS, self.spec.trials)
         alike = len(set(self.errors)) == 1 and set(self.trials.ended) == {"FAIL"} and not self.trials.paused
         if self.state == "running" and alike and len(self.errors) % needed == 0:

@@ -174,7 +174,7 @@ class StudyEngine(Study):
                 self.storage.start_trial(row.trial)
         elif event.runner != row.runner:
             self.counts["stale"] += 1
-            # While nobody is bound, what this one says comes again behind its start.
+            # While no runner is bound, the keeper sends this again behind its start.
             if isinstance(body, Artifact) and row.runner:
                 self.artifacts.refuse(row, body.ref)
         elif event.seq <= row.acknowledged:
@@ -285,7 +285,7 @@ class StudyEngine(Study):
             self.checkpoints.refuse(row.trial, body.ref)
 
     def _stop_study(self, at: float) -> None:
-        """What runs may end; a study that has ended already stays as it did."""
+        """Starts no more trials, and lets those end that run; a study that has ended stays as it is."""
         if self.state in ENDED:
             self.counts["late"] += 1
             return

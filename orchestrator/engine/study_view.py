@@ -1,4 +1,4 @@
-"""A study as an objective may read it."""
+"""The study as an objective may read it."""
 
 from __future__ import annotations
 

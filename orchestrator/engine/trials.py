@@ -1,4 +1,4 @@
-"""The trials of one study: what is recorded of them, what the rule says to it, and what their end entails."""
+"""The trials of one study: recording, the rule's decisions, promotion, and their ends."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _OUTCOMES: Mapping[TrialState, Outcome] = {
 
 
 class Trials:
-    """Everything about trials that has nothing to do with who trains them.
+    """The trials, without the attempts to train them.
 
     Args:
         spec: The search.
@@ -54,7 +54,7 @@ class Trials:
         within: Numbers of those that an objective enqueued and that wait for room in the budget.
         paused: Numbers of the trials that wait at a rung to be promoted.
         remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
-        trouble: What the sampler or a pruner could not do, when it has failed; nobody can go on then.
+        trouble: How the sampler or a pruner has failed, which ends the study; empty as long as none has.
     """
 
     def __init__(self, spec: Spec, seed: int) -> None:
@@ -123,7 +123,7 @@ class Trials:
 
     @property
     def epochs(self) -> int:
-        """How many epochs, or steps, were trained, by all trials together."""
+        """Number of epochs, or steps, that all trials together have trained."""
         return self.lengths.total
 
     @property
@@ -181,7 +181,7 @@ class Trials:
         self.storage.set_trial_user_attr(self.enqueue(params, extra=True), RETRY_OF, number)
 
     def is_fixed(self, number: int) -> bool:
-        """Whether somebody has enqueued the trial."""
+        """Whether the trial was enqueued with parameters of its own."""
         return FIXED in self.storage.get_trial(number).system_attrs
 
     def ask(self) -> int:
@@ -214,7 +214,7 @@ class Trials:
         self._notices.append(self._taken_up)
 
     def tell_again(self) -> None:
-        """Tells it once more to a person who goes on with the study, and was not there to hear it."""
+        """Tells it once more, to a person who continues the study and was not there when it was told."""
         if self._taken_up is not None and self._taken_up not in self._notices:
             self._notices.append(self._taken_up)
         self._taken_up = None
@@ -230,9 +230,9 @@ class Trials:
         return ended
 
     def report(self, number: int, step: int, value: float, at: float) -> Decision | None:
-        """Records an epoch; returns the rule's decision, or ``None`` where nobody is to be asked.
+        """Records an epoch; returns the rule's decision, or ``None`` where no rule is asked.
 
-        So it is where the step was recorded before, because a trial is trained again after a loss: the first value
+        None is asked where the step was recorded before, as a trial is trained again after a loss: the first value
         stands and was decided on, the new one is kept beside it.
         """
         if step in self.storage.get_trial(number).intermediate_values:
@@ -282,7 +282,7 @@ class Trials:
         return Slice(until_step=until, checkpoint_by=beyond, restart=self._restarts)
 
     def pause(self, number: int) -> None:
-        """The trial waits at its rung; to the sampler it looks as if it had been pruned there."""
+        """Pauses the trial at its rung; to the sampler it looks as if it had been pruned there."""
         self._rules.pause(number)
         self.paused.add(number)
         self.storage.show_pruned(number, True)
@@ -334,13 +334,13 @@ class Trials:
         self._end(number, TrialState.COMPLETE, values, "", at)
 
     def fail(self, number: int, failure: Failed, at: float) -> None:
-        """Ends a trial as failed; how is kept with it."""
+        """Ends a trial as failed; the failure is kept with it."""
         self.storage.set_trial_user_attr(number, FAILURE, failure_attribute(failure))
         text = f"{failure.error}: {failure.message}"
         self._end(number, TrialState.FAIL, None, text, at, failure.traceback)
 
     def withdraw(self, number: int, cause: str, at: float) -> None:
-        """Ends as failed a trial that can do nothing for it."""
+        """Ends as failed a trial that is not to blame for it."""
         self.storage.set_trial_user_attr(number, FAILURE, {"cause": cause})
         self._end(number, TrialState.FAIL, None, cause, at)
 

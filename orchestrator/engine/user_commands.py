@@ -1,4 +1,4 @@
-"""What people want of a study, while it runs or after it has ended, and what other programs did to it meanwhile."""
+"""User commands, applied to a study that runs or has ended, and the adoption of what other programs did to it."""
 
 from __future__ import annotations
 

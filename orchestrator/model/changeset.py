@@ -1,4 +1,4 @@
-"""What one batch of events changes in the database, gathered by the core and written by ``storage`` in one go."""
+"""The changes of one batch in the database, gathered by the engine and written by ``storage`` in one transaction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class TrialEnd(NamedTuple):
 
 
 DecisionAction = Literal["prune", "audit", "promote", "end", "shadow", "keep"]
-"""What a decision did: ended the trial; condemned it, but let it run on to be audited; let it go on from its rung;
+"""Effect of a decision: it ended the trial; condemned it, but let it run on to be audited; let it go on from its rung;
 ended it where it was paused; nothing, because the rule is only a shadow; let it go on (only in ``closest``)."""
 
 
@@ -75,7 +75,7 @@ class AttemptRow:
 
 
 class NoteRow(NamedTuple):
-    """Something that somebody is to be told: ``body`` is JSON, ``kind`` says which way, ``key`` is never used again."""
+    """A notification: ``body`` is JSON, ``kind`` the way it is delivered, ``key`` unique for all time."""
 
     key: str
     event: str

@@ -1,4 +1,4 @@
-"""The best of a study: one trial, or where it has several objectives its Pareto front. Optuna's own code says which."""
+"""The best trial of a study or, with several objectives, its Pareto front, as Optuna's own code names them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The other half of ``remote``: carries out what a study's core asks for, and runs the user's pruner.
+"""The other half of ``remote_pruner``: carries out what the engine asks for, and runs the user's pruner.
 
 It runs in a process of its own. ``control.journal`` also uses it directly, for recordings that hold no answers.
 """
@@ -15,7 +15,7 @@ from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 
 RULE, SHADOW = "rule", "shadow"
-"""What a study's rules are called in operations."""
+"""Names of a study's rules in operations."""
 
 
 class Judge:

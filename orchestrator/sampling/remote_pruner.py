@@ -1,4 +1,4 @@
-"""A rule that is judged in another process: a pruner of the user's own class may hang, crash or eat memory there.
+"""A rule in another process, where a pruner of the user's own class may hang, crash or eat memory.
 
 The core stays pure. What the rule is told becomes a list of operations, a report becomes a question, and the answer
 comes back as an input of the core like any other. Until it has come the study takes no other input, so that every
@@ -18,7 +18,7 @@ from orchestrator.pruning.base import Decision, Fold, Outcome
 from orchestrator.sampling.staged_storage import StagedStorage
 
 WRITES = ("set_trial_user_attr", "set_trial_system_attr", "set_study_user_attr", "set_study_system_attr")
-"""What a pruner may write to its study; these methods of the storage are applied from an answer."""
+"""Methods of the storage by which a pruner may write to its study; they are applied from an answer."""
 
 
 class Operation(NamedTuple):
@@ -40,7 +40,7 @@ class Operation(NamedTuple):
 
 
 class Question(NamedTuple):
-    """What a study waits for.
+    """The question that a study waits to have answered.
 
     Attributes:
         trial: Number of the trial that has reported.
@@ -52,7 +52,7 @@ class Question(NamedTuple):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What has come of a question.
+    """The answer to a question.
 
     Attributes:
         decisions: By the name of the rule that was asked.

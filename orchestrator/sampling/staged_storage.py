@@ -1,4 +1,4 @@
-"""The study that the sampler works on: all in memory, with every write also staged for the database.
+"""The storage that the sampler works on: all in memory, with every write also staged for the database.
 
 An ask costs the sampler's arithmetic and no query, and what it stages is committed with the events that led to it, in
 one transaction. Two things an in-memory storage of Optuna's does not have are added: time comes from outside, and a
@@ -26,7 +26,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.model.changeset import Changes
 
-# That a study was made in memory is nothing that anybody would want to read.
+# A study that is made in memory is no news to a user.
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
 
 
@@ -34,7 +34,7 @@ class StagedStorage(InMemoryStorage):
     """One study in memory. A trial's id is its number.
 
     Attributes:
-        now: Seconds since the epoch, set by whoever feeds this before each event.
+        now: Seconds since the epoch, set by the engine before each input.
         changes: What was staged since it was last taken.
     """
 

@@ -1,4 +1,4 @@
-"""Asking the sampler, so that the answer depends on the seed, the trial's number and the study's history alone.
+"""The sampler of trials: what it draws depends on the seed, the trial's number and the study's history alone.
 
 Every trial gets a sampler of its own, seeded from (seed, number), and every parameter that is sampled by itself one
 seeded from (seed, number, name). So nothing of a generator's state has to survive a restart. A sampler of the user's

@@ -139,7 +139,7 @@ class Ledger:
         live = [row.trial for row in self.attempts.values() if row.state in LIVE]
         assert len(live) == len(set(live)), "two live attempts of one trial"
         open_trials = {n for n, row in self.trials.items() if row.state == "RUNNING"}
-        assert open_trials <= set(live), f"nobody works on {sorted(open_trials - set(live))}"
+        assert open_trials <= set(live), f"no attempt works on {sorted(open_trials - set(live))}"
 
     def counts(self) -> dict[str, int]:
         """Number of trials by state."""

@@ -23,7 +23,7 @@ from tasks.signing import UNSIGNED, Keyring, Purpose
 
 @dataclass
 class MemoryRedis:
-    """What a server holds. ``away``: nobody reaches it; ``full``: it takes nothing new; ``keyring``: the workers'."""
+    """A server's content. ``away``: no client reaches it; ``full``: it takes nothing new; ``keyring``: the workers'."""
 
     entries: dict[bytes, Mapping[bytes, bytes]] = field(default_factory=dict)
     group: bool = False

@@ -25,7 +25,7 @@ from tests.simulated.ledger import Ledger
 
 @dataclass
 class MemoryDatabase:
-    """The rows, and the term of whoever may write. ``away``: nobody reaches it.
+    """The rows, and the term of the writer. ``away``: no client reaches it.
 
     ``schedules`` hold timetable and since when, ``slots`` go by schedule and planned time.
     """
@@ -51,7 +51,7 @@ class MemoryDatabase:
 
 
 class MemoryBooks:
-    """A store that takes the right to write from whoever had it."""
+    """A store that takes the right to write from the one before."""
 
     def __init__(self, database: MemoryDatabase) -> None:
         self._database = database

@@ -14,7 +14,7 @@ from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 
 
 class MemoryCalendar:
-    """The schedules, for a writer: whoever has the right of ``books``."""
+    """The schedules, for a writer, which has the right of ``books``."""
 
     def __init__(self, database: MemoryDatabase, books: MemoryBooks) -> None:
         self._database = database

@@ -184,7 +184,7 @@ class Simulation:
         return self.controller is not None
 
     def start(self) -> None:
-        """Starts a control plane that takes over from whoever is active."""
+        """Starts a control plane that takes over from the active one."""
         bins, books = MemoryFiles(self.files), self._open()
         ports = Ports(
             books,
@@ -252,7 +252,7 @@ class Simulation:
                 self._beat()
 
     def send_away(self, server: str, seconds: float) -> None:
-        """``redis``, ``database``: nobody reaches it for a while. ``room``: Redis takes nothing for a while."""
+        """``redis``, ``database``: no client reaches it for a while. ``room``: Redis takes nothing for a while."""
         self._back_at[server] = self.now + seconds
         self._set_away(server, True)
 
@@ -398,7 +398,7 @@ class Simulation:
         return self.redis.confirmation(run.job.token) if self._reachable else None
 
     def shrink(self) -> None:
-        """A slot goes, in order: whoever trains on it is handed back."""
+        """A slot goes, in order: the trial on it is handed back."""
         if len(self.slots) > 1:
             slot = self.slots.pop()
             if slot.run is not None:

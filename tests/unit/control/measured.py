@@ -36,7 +36,7 @@ def objective(course: Course) -> Talk:
 
 
 class Away:
-    """A Redis that nobody reaches."""
+    """A Redis that no client reaches."""
 
     def pipeline(self, **_: object) -> Away:
         return self

@@ -1,4 +1,4 @@
-"""What nobody needs any more is deleted, wherever it lies; what cannot be is said once."""
+"""Files that are no longer needed are deleted, in any store; what cannot be deleted is said once."""
 
 from __future__ import annotations
 
@@ -45,12 +45,12 @@ def test_an_artifact_is_thrown_away_once_or_twice(url: str) -> None:
 
 def test_a_sweep_takes_what_attempts_that_have_ended_left_unrecorded(url: str) -> None:
     names = [f"{token}-{tail}" for token in (ENDED, LIVE, FOREIGN) for tail in ("aa", "bb", "cc.tmp")]
-    fill(url, *names, "own", "of/somebody/else")
+    fill(url, *names, "own", "of/another")
     deleter = FileDeleter(url, "an artifact")
     deleter.sweep(Sweep(frozenset({ENDED}), frozenset({f"{ENDED}-aa", f"{LIVE}-aa"})))
     deleter.sweep(Sweep(frozenset(), frozenset()))
     deleter.close()
-    assert left(url) == {*names, "own", "of/somebody/else"} - {f"{ENDED}-bb", f"{ENDED}-cc.tmp"}
+    assert left(url) == {*names, "own", "of/another"} - {f"{ENDED}-bb", f"{ENDED}-cc.tmp"}
 
 
 def test_where_nothing_was_ever_kept_nothing_is_said(url: str, caplog: pytest.LogCaptureFixture) -> None:

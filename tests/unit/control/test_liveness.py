@@ -71,7 +71,7 @@ def flood(simulation: Simulation, entries: int) -> None:
         simulation.redis.publish(run.said[0])
 
 
-def test_an_ask_that_is_longer_than_the_lease_loses_nobody() -> None:
+def test_an_ask_that_is_longer_than_the_lease_loses_no_runner() -> None:
     simulation = search()
     underway(simulation)
     spend(simulation, Phase.DECIDED, 4 * LEASE)
@@ -84,7 +84,7 @@ def test_an_ask_that_is_longer_than_the_lease_loses_nobody() -> None:
     assert attempts(simulation) == 2 * SLOTS
 
 
-def test_a_commit_that_is_longer_than_the_lease_loses_nobody() -> None:
+def test_a_commit_that_is_longer_than_the_lease_loses_no_runner() -> None:
     simulation = search()
     underway(simulation)
     spend(simulation, Phase.COMMITTED, 4 * LEASE)
@@ -97,7 +97,7 @@ def test_a_commit_that_is_longer_than_the_lease_loses_nobody() -> None:
     assert attempts(simulation) == 2 * SLOTS
 
 
-def test_a_backlog_that_is_longer_than_the_lease_loses_nobody() -> None:
+def test_a_backlog_that_is_longer_than_the_lease_loses_no_runner() -> None:
     """Each batch takes a second to fold, and the heartbeats wait behind many of them."""
     simulation = search()
     underway(simulation)
@@ -191,7 +191,7 @@ class Slow(optuna.pruners.BasePruner):
         return False
 
 
-def test_a_pruner_that_is_slower_than_the_lease_loses_nobody() -> None:
+def test_a_pruner_that_is_slower_than_the_lease_loses_no_runner() -> None:
     """What begins while it thinks is bound only when it has answered; its heartbeats count meanwhile."""
     name = f"{__name__}:{Slow.__name__}"
     simulation = search(pruner={"name": name}, trials=2, slots=2, slow_pruner=2 * LEASE)

@@ -64,7 +64,7 @@ def test_a_study_is_shown_until_it_has_ended() -> None:
         found = samples(shown.registry)
         assert found["orchestrator_studies", "running"] == 0
         assert not [key for key in found if "search" in key]
-    # What is everybody's is shown by whoever leads.
+    # What all control planes share is shown by the leader.
     assert ("orchestrator_redis_up",) not in samples(shown.registry)
 
 

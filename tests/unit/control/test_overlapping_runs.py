@@ -19,7 +19,7 @@ from tests.simulated.simulation import Died
 
 
 def idle(tmp_path: Path, **options: object) -> Agenda:
-    """Nobody works, so that no run ends."""
+    """No slot works, so that no run ends."""
     agenda = Agenda(tmp_path, "2026-03-01T00:30")
     agenda.working = False
     agenda.write(cron="0 * * * *", **options)
@@ -85,7 +85,9 @@ def test_what_waits_is_given_up_with_its_schedule(tmp_path: Path) -> None:
     assert [ledger.state for ledger in agenda.studies.values()] == ["finished"]
 
 
-def test_whoever_dies_while_it_replaces_leaves_no_two_that_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_control_plane_that_dies_while_it_replaces_leaves_no_two_that_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     agenda = idle(tmp_path, overlap="replace")
     agenda.go_to("2026-03-01T01:10")
     die_at_the_next_study(monkeypatch)
@@ -190,7 +192,7 @@ def test_a_study_of_that_name_that_is_no_run_is_left_alone(tmp_path: Path) -> No
     assert agenda.states[1] == ("02 02:00", "ended")
 
 
-def test_what_is_no_order_is_refused_and_harms_nobody(tmp_path: Path) -> None:
+def test_what_is_no_order_is_refused_and_harms_nothing(tmp_path: Path) -> None:
     agenda = Agenda(tmp_path, "2026-03-01T01:30")
     agenda.write()
     good = {"schedule": "nightly", "planned": 0, "manual": False, "spec": agenda.spec().to_json()}
@@ -201,14 +203,14 @@ def test_what_is_no_order_is_refused_and_harms_nobody(tmp_path: Path) -> None:
     agenda.start_beat()
     agenda.go_to("2026-03-01T02:10")
     assert sum("error" in answer for answer in agenda.world.database.answers.values()) == 7
-    # What it says of itself is noted: somebody waits for it.
+    # What it says of itself is noted: a person waits for it.
     assert [(slot.planned, slot.state) for slot in agenda.slots] == [
         (0, "refused"),
         (at("2026-03-01T02:00"), "ended"),
     ]
 
 
-def test_a_slot_that_another_version_wrote_harms_nobody(tmp_path: Path) -> None:
+def test_a_slot_that_another_version_wrote_harms_nothing(tmp_path: Path) -> None:
     agenda = idle(tmp_path, overlap="queue")
     agenda.go_to("2026-03-01T03:10")
     slots = agenda.world.database.slots
@@ -240,7 +242,7 @@ def test_a_control_plane_that_dies_at_every_step_makes_one_study_a_slot(tmp_path
 def test_a_control_plane_that_dies_before_any_write_comes_to_the_same_end(
     tmp_path: Path, overlap: str, catch_up: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Four slots, for three of which nobody was there; a run is deleted on the way. No write depends on memory."""
+    """Four slots, three of them missed; a run is deleted meanwhile. No write depends on memory."""
     check = MemoryBooks.check_writer
 
     def scenario(deadly: int) -> tuple[int, list[tuple[str, str]], list[str]]:

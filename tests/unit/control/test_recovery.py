@@ -83,7 +83,7 @@ def test_after_an_outage_everybody_has_a_whole_lease_again() -> None:
     assert watch.trusted()
 
 
-def test_nobody_is_lost_in_a_step_that_takes_longer_than_the_lease() -> None:
+def test_no_runner_is_lost_in_a_step_that_takes_longer_than_the_lease() -> None:
     """One ask of a minute: what was said meanwhile is read behind it."""
     watch = watching(100.0)
     watch.hear("token", 100.0)
@@ -95,7 +95,7 @@ def test_nobody_is_lost_in_a_step_that_takes_longer_than_the_lease() -> None:
     assert watch.silent([ROW]) == []
 
 
-def test_a_machine_that_stood_still_lost_nobody() -> None:
+def test_a_machine_that_stood_still_lost_no_runner() -> None:
     """Workers stood still with it, and have had no time to speak."""
     watch = watching(100.0)
     watch.hear("token", 100.0)
@@ -174,7 +174,7 @@ def test_a_process_of_this_host_that_is_gone_is_dead_at_once() -> None:
     row = replace(ROW, host=socket.gethostname(), pid=process.pid)
     assert dead_here(row)
     assert not dead_here(replace(row, pid=os.getpid()))
-    assert not dead_here(replace(row, pid=1)), "there, whoever owns it"
+    assert not dead_here(replace(row, pid=1)), "there, under any owner"
 
 
 def test_of_another_host_nothing_is_known() -> None:
@@ -199,7 +199,7 @@ def test_a_process_id_beyond_all_bounds_is_no_reason_to_stumble() -> None:
         assert not dead_here(replace(ROW, host=socket.gethostname(), pid=pid))
 
 
-def test_long_before_somebody_is_given_up_it_is_asked_whether_anybody_can_be_heard() -> None:
+def test_long_before_a_runner_is_given_up_the_server_is_probed() -> None:
     """An answer that fails begins the lease anew, so that who can be heard again has time to speak."""
     watch = watching(100.0)
     watch.hear("token", 101.0)

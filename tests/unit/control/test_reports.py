@@ -88,7 +88,7 @@ def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
     made.close()
 
 
-def test_whoever_leaves_ends_what_it_began(tmp_path: Path) -> None:
+def test_a_leader_that_leaves_ends_what_it_began(tmp_path: Path) -> None:
     writer = Writer(tmp_path, "import time; time.sleep(60)")
     writer.reports.ask("a")
     begun = time.monotonic()

@@ -65,7 +65,7 @@ def test_who_is_told_of_the_end_is_told_of_the_flag(tmp_path: Path) -> None:
     assert second["text"].endswith(f"; flagged: {second['flagged']}")
 
 
-def test_a_run_that_nobody_could_be_told_of_is_refused(tmp_path: Path) -> None:
+def test_a_run_without_a_target_to_notify_is_refused(tmp_path: Path) -> None:
     agenda = Agenda(tmp_path, "2026-03-01T00:30")
     agenda.write(cron="0 * * * *", extra="[notify]\ncommand = ['true']")
     agenda.world.notifier = Notifier(Policy(), {})
@@ -153,7 +153,7 @@ def test_the_last_studies_are_kept_and_nothing_else_is_touched(tmp_path: Path) -
     ]
 
 
-def test_a_study_that_somebody_made_in_the_place_of_a_run_is_kept(tmp_path: Path) -> None:
+def test_a_study_that_a_person_made_in_the_place_of_a_run_is_kept(tmp_path: Path) -> None:
     agenda = Agenda(tmp_path, "2026-03-01T00:30")
     agenda.write(cron="0 * * * *", keep=1)
     agenda.start_beat()

@@ -65,7 +65,7 @@ def test_any_number_of_beats_that_come_and_go_make_one_study_a_slot(tmp_path: Pa
     ("catch_up", "made"), [("none", []), ("last", ["01 04:00"]), ("all", ["01 02:00", "01 03:00", "01 04:00"])]
 )
 @pytest.mark.parametrize("away", ["beat", "control plane", "both"])
-def test_three_slots_that_nobody_was_there_for(tmp_path: Path, catch_up: str, made: list[str], away: str) -> None:
+def test_three_slots_missed_by_every_control_plane(tmp_path: Path, catch_up: str, made: list[str], away: str) -> None:
     agenda = Agenda(tmp_path, "2026-03-01T00:30")
     agenda.write(cron="0 * * * *", catch_up=catch_up)
     agenda.start_beat()
@@ -130,7 +130,7 @@ def test_a_new_timetable_has_missed_nothing(tmp_path: Path) -> None:
     assert agenda.states[-1] == ("01 14:00", "ended"), "what is not new has"
 
 
-def test_a_timetable_that_is_changed_while_nobody_looks_is_new(tmp_path: Path) -> None:
+def test_a_timetable_that_is_changed_unseen_is_new(tmp_path: Path) -> None:
     agenda = Agenda(tmp_path, "2026-03-01T01:00")
     agenda.write()
     agenda.start_beat()
@@ -201,7 +201,7 @@ def test_the_database_is_asked_when_something_is_due_and_the_folder_is_looked_at
     assert 0 < beat.tick() < 0.5, "it is back in time"
 
 
-def test_a_bad_spec_harms_nobody_else_and_is_made_up_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bad_spec_harms_no_other_and_is_made_up_for(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     agenda = Agenda(tmp_path, "2026-03-01T00:30")
     good = agenda.write(cron="0 * * * *").read_text()
     agenda.write("other", cron="0 * * * *")

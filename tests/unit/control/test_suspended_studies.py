@@ -313,7 +313,7 @@ def test_a_cause_that_cannot_be_written_is_kept_in_memory(
     assert "why study bad is suspended cannot be written" in caplog.text
 
 
-def test_nobody_is_taken_for_dead_who_was_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_runner_is_taken_for_dead_that_was_not_listened_to(monkeypatch: pytest.MonkeyPatch) -> None:
     world, fault = both(trials=1, timeout="1h", pruner={"name": "none"}), CAUSES["fold"]()
     fault.is_bad = lambda engine, event, _: engine.name == "bad" and event.seq == 3
     fault.install(monkeypatch)

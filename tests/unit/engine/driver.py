@@ -225,7 +225,7 @@ class World:
         return run.event(Started(host="host", pid=1, slot=slot.name, resume_step=resume))
 
     def resize(self, slots: int) -> None:
-        """Slots come, or go: whoever trains on one that goes is handed back."""
+        """Slots come, or go: the trial on one that goes is handed back."""
         while len(self.slots) < slots:
             self.slots.append(Slot(f"slot-{next(self._names)}"))
         gone, self.slots = self.slots[slots:], self.slots[:slots]
@@ -243,7 +243,7 @@ class World:
                     run = each.run or run
                     if run and isinstance(run.said[-1].body, kind):
                         return run
-        raise AssertionError(f"nobody says {kind.__name__}")
+        raise AssertionError(f"no slot says {kind.__name__}")
 
     def leave(self, run: Run, body: Body) -> None:
         """The run ends with ``body``, whatever its training was about to say."""

@@ -95,7 +95,7 @@ def number(course: Course, step: int) -> float:  # noqa: ARG001
 
 
 def mixed(course: Course, step: int) -> float:
-    """Nobody knows who is the best, and that changes from step to step."""
+    """The best trial cannot be foreseen, and changes from step to step."""
     return math.sin(12.9898 * course.number + 0.1 * step) * 43758.5453 % 1.0
 
 

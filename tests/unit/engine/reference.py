@@ -53,6 +53,6 @@ def _take_in(reference: Any, changes: Changes) -> None:
 
 def _check(reference: Any, trial: int, step: int) -> None:
     expected = reference.get_job()
-    assert expected is not None, f"trial {trial} is promoted at step {step}, and nobody should be"
+    assert expected is not None, f"trial {trial} is promoted at step {step}, and none should be"
     assert (trial, step) == (expected[0], reference.steps[expected[1] - 1])
     reference.promote(trial)

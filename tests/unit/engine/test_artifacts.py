@@ -1,4 +1,4 @@
-"""Models and files: each recorded once as Optuna records it, those nobody needs deleted after the commit."""
+"""Models and files: each recorded once as Optuna records it, those no longer needed are deleted after the commit."""
 
 from __future__ import annotations
 
@@ -263,7 +263,7 @@ def test_a_runner_that_was_never_bound_leaves_nothing_behind() -> None:
     check_store(world)
 
 
-def test_while_nobody_is_bound_nothing_is_deleted() -> None:
+def test_while_no_runner_is_bound_nothing_is_deleted() -> None:
     """The start may have been lost with the server; it comes again, and the file's record behind it."""
     world = World(make_spec(trials=1), modelling(by_order))
     job = world._take_job()
@@ -280,7 +280,7 @@ def test_while_nobody_is_bound_nothing_is_deleted() -> None:
     check_store(world)
 
 
-def test_nobody_may_name_the_file_of_another_attempt() -> None:
+def test_no_attempt_may_name_the_file_of_another_attempt() -> None:
     world = World(make_spec(trials=2), modelling(by_order))
     first = world.until(Finished)
     (id,) = [id for id, name in records(world, 0).items() if name == "model.pt"]
@@ -369,7 +369,7 @@ def test_nothing_is_deleted_before_it_is_committed() -> None:
     check_store(world)
 
 
-def test_a_record_that_somebody_has_emptied_spoils_nothing() -> None:
+def test_a_record_that_a_person_has_emptied_spoils_nothing() -> None:
     world = World(make_spec(trials=3, keep_models=1), modelling(by_order))
     world.until(Artifact)
     attrs = world.ledger.trials[0].system_attrs

@@ -221,7 +221,7 @@ def test_a_task_that_got_lost_is_sent_again_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("ends", ["stop", "prune"])
-def test_a_task_that_is_delivered_twice_binds_nobody_after_the_verdict(ends: str) -> None:
+def test_a_task_that_is_delivered_twice_binds_no_runner_after_the_verdict(ends: str) -> None:
     world = World(make_spec(trials=1), slots=2)
     run = world.until(Epoch)
     if ends == "stop":

@@ -72,7 +72,7 @@ def test_what_is_sampled_depends_on_the_brackets_and_not_on_restarts() -> None:
 
 @pytest.mark.parametrize("min_resource", [3, 4, 5, 100])
 def test_no_bracket_at_all_is_no_trouble(min_resource: int) -> None:
-    """Nobody trains as long as ``min_resource``."""
+    """No trial trains as long as ``min_resource``."""
     pruner = LEARNED | {"min_resource": min_resource}
     for rebuild in (False, True):
         world = World(make_spec(max_steps=None, pruner=pruner, sampler=TPE), noisy, rebuild=rebuild).run()

@@ -50,7 +50,7 @@ def test_it_is_the_first_one_with_the_smallest_margin(
     world = World(spec, curves(first, second), rebuild=rebuild).run()
     assert closest(world) == (step, second[step], first[step])
     assert world.counts == {"COMPLETE": 2}
-    assert list(world.ledger.closest) == [1], "trial 0 had nobody to be compared with"
+    assert list(world.ledger.closest) == [1], "trial 0 had no trial to be compared with"
 
 
 def test_it_is_rewritten_only_when_one_comes_closer() -> None:
@@ -81,7 +81,7 @@ def test_what_is_no_finite_number_comes_close_to_nothing(value: float) -> None:
 def test_a_rule_that_compares_nothing_comes_close_to_nothing() -> None:
     assert not World(make_spec(), noisy).run().ledger.closest
     world = World(make_spec(trials=1, pruner={"name": "median", "n_startup_trials": 5}), noisy).run()
-    assert not world.ledger.closest, "too early to compare with anybody"
+    assert not world.ledger.closest, "too early to compare with any trial"
 
 
 def test_paused_trials_are_not_compared_with_each_report() -> None:

@@ -96,7 +96,7 @@ def replace_seq(event: Event, seq: int, body: Epoch | Finished) -> Event:
     return msgspec.structs.replace(event, seq=seq, body=body)
 
 
-def test_a_runner_nobody_knows_is_dropped() -> None:
+def test_an_unknown_runner_is_dropped() -> None:
     world = World(make_spec(trials=2))
     run = world.until(Epoch)
     before = world.ledger.rows()

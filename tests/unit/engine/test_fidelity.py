@@ -79,7 +79,7 @@ def test_the_same_trials_are_pruned_at_the_same_epochs(rule: dict[str, Any], slo
     spec = make_spec(trials=40, pruner=rule, direction=direction)
     world = returning_at_once(World(spec, noisy, slots))
     assert world.state == "finished"
-    assert decisions(world), "a rule that prunes nobody proves nothing"
+    assert decisions(world), "a rule that prunes no trial proves nothing"
     recorded, replayed = compare(recording_of(world), [Candidate("its own", spec.pruner)])
     assert replayed.pruned == decisions(world)
     assert recorded.pruned == replayed.pruned

@@ -50,7 +50,7 @@ def test_where_all_were_condemned_none_is_better_than_the_others() -> None:
 
 
 def test_a_shadow_is_judged_by_what_it_would_have_saved_and_lost() -> None:
-    """Trial n reports its curve; the shadow condemns whoever is above 0.5, when it is."""
+    """Trial n reports its curve; the shadow condemns each trial that is above 0.5, when it is."""
     curves = [(0.1, 0.2, 0.3), (0.1, 0.9, 0.0), (0.9, 0.9, 0.9)]
 
     def objective(course: Course) -> Talk:

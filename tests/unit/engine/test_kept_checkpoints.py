@@ -126,7 +126,7 @@ def test_those_of_a_pruned_trial_go_with_it_and_a_late_one_too() -> None:
     assert world.state == "finished"
 
 
-def test_a_runner_that_was_taken_for_lost_saves_for_nobody() -> None:
+def test_a_runner_that_was_taken_for_lost_saves_in_vain() -> None:
     world = World(make_spec(trials=1), saving(epochs=4), slots=2)
     run = reach(world, 0, Checkpoint, 1)
     world.lose(run)
@@ -180,7 +180,7 @@ def test_the_end_of_a_trial_deletes_what_it_had(operation: str) -> None:
     assert not world.files.there
 
 
-def test_a_trial_that_somebody_else_ended_leaves_no_checkpoints_behind() -> None:
+def test_a_trial_that_another_program_ended_leaves_no_checkpoints_behind() -> None:
     world = World(make_spec(trials=2), saving(epochs=4))
     reach(world, 0, Checkpoint, 2)
     row = world.ledger.trials[0]

@@ -263,7 +263,7 @@ class Fleet(RuleBasedStateMachine):
         assert sum(self.world.counts.values()) == (len(ledger.trials) if ledger.reason else ledger.spec.trials)
         assert not [row for row in ledger.attempts.values() if row.state in LIVE]
         assert not ledger.checkpoints
-        assert not any(map(self.unconfirmed, self.world.runs)), "somebody says the same for ever"
+        assert not any(map(self.unconfirmed, self.world.runs)), "a slot says the same for ever"
         before = ledger.rows()
         self.world.rebuild()
         assert ledger.rows() == before

@@ -54,7 +54,7 @@ def test_configurations_that_come_best_first_are_halved_as_in_the_book(save: str
     assert actions(world) == {"promote": 9 + 3 + 1, "end": 26}
     assert len(world.epochs) == len(set(world.epochs)) == 27 + 9 * 2 + 3 * 6 + 18
     assert not world.ledger.redone
-    assert not world.files.there, "files are left that nobody needs"
+    assert not world.files.there, "files are left that are not needed"
 
 
 def test_a_trial_that_is_not_promoted_ends_where_it_paused_and_says_why() -> None:
@@ -78,7 +78,7 @@ def test_every_choice_is_the_one_of_the_plain_algorithm(slots: int, seed: int) -
     assert world.state == "finished"
     assert reference.get_job() is None
     assert held(world) == reference.held()
-    assert promoted(world), "a search that promotes nobody proves nothing"
+    assert promoted(world), "a search that promotes no trial proves nothing"
 
 
 @pytest.mark.parametrize("slots", [1, 4])
@@ -160,7 +160,7 @@ def test_slots_come_and_go(rebuild: bool) -> None:
     assert sum(world.counts.values()) == 27
 
 
-def test_a_count_that_falls_stops_nobody() -> None:
+def test_a_count_that_falls_stops_no_trial() -> None:
     world = World(make_spec(**LADDER), saving(number), slots=3)
     for slot in list(world.slots):
         world.until(Epoch, slot)
@@ -174,7 +174,7 @@ def test_a_count_that_falls_stops_nobody() -> None:
 
 
 def test_a_trial_may_finish_before_its_rung() -> None:
-    """Trial 0 is complete after two steps: it leaves no result in the rung at step 3, and nobody waits for it."""
+    """Trial 0 is complete after two steps: it leaves no result in the rung at step 3, and no trial waits for it."""
 
     def objective(course: Course) -> Talk:
         if course.number:
@@ -209,7 +209,7 @@ def test_no_number_at_the_rung_is_never_promoted(pruner: dict[str, object]) -> N
     assert rebuilt.ledger.rows() == steady.ledger.rows()
 
 
-def test_no_number_anywhere_promotes_nobody_and_ends() -> None:
+def test_no_number_anywhere_promotes_no_trial_and_ends() -> None:
     world = World(make_spec(**LADDER), saving(lambda *_: math.nan)).run()
     assert (world.state, promoted(world), world.counts) == ("finished", [], {"PRUNED": 27})
 

@@ -1,4 +1,4 @@
-"""How a search with promotion is steered and ends: what waits at a rung ends there, and nobody is promoted any more."""
+"""A search with promotion is steered, and ends: trials that wait at a rung end there, and none is promoted any more."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.model.lifecycle import LIVE
 from tasks.contract import Epoch, Failed, StudyStop
 
 
-def test_pause_promotes_nobody_until_resume() -> None:
+def test_pause_promotes_no_trial_until_resume() -> None:
     world = World(make_spec(**LADDER), saving(number))
     reach(world, 2, Epoch, 1)
     world.feed(inputs.StudyPaused())
@@ -46,7 +46,7 @@ def test_stop_ends_paused_trials_where_they_are(paused_first: bool) -> None:
     assert not world.files.there
 
 
-def test_study_stop_lets_slices_end_and_promotes_nobody() -> None:
+def test_study_stop_lets_slices_end_and_promotes_no_trial() -> None:
     def objective(course: Course) -> Talk:
         if course.number == 4:
             yield StudyStop()
@@ -74,7 +74,7 @@ def test_a_study_stop_after_the_end_changes_nothing() -> None:
 @pytest.mark.parametrize("rebuild", [False, True])
 @pytest.mark.parametrize("pruner", [PROMOTION, SYNC], ids=["promotion", "sync"])
 def test_more_trials_after_the_end_leave_the_ended_ones_alone(pruner: dict[str, Any], rebuild: bool) -> None:
-    """The first nine are the better ones, so that of the new ones nobody would be promoted before them."""
+    """The first nine are the better ones, so that none of the new ones would be promoted before them."""
     changes = LADDER | {"trials": 9, "max_steps": 9, "pruner": pruner}
     world = World(make_spec(**changes), saving(number, epochs=9), rebuild=rebuild).run()
     assert world.engine.trials.held() == [(1, 9), (3, 3), (9, 1)]
@@ -130,7 +130,7 @@ def test_a_broken_objective_ends_the_study_but_not_while_others_wait_at_a_rung()
 
 
 @pytest.mark.parametrize("state", ["COMPLETE", "FAIL"])
-def test_a_paused_trial_that_somebody_else_ended_is_out_of_the_race(state: str) -> None:
+def test_a_paused_trial_that_another_program_ended_is_out_of_the_race(state: str) -> None:
     world = World(make_spec(**LADDER), saving(number))
     while world.engine.trials.paused != {0, 1}:
         world.step()
@@ -143,5 +143,5 @@ def test_a_paused_trial_that_somebody_else_ended_is_out_of_the_race(state: str) 
     assert not [each for each in world.ledger.checkpoints.values() if each.trial == 0]
     world.run()
     assert world.state == "finished"
-    assert sum(world.counts.values()) == 27, "the study ended while somebody was under way"
+    assert sum(world.counts.values()) == 27, "the study ended while a trial was under way"
     assert not world.files.there

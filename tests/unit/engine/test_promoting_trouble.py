@@ -141,7 +141,7 @@ def test_a_recording_of_it_gives_the_same_batches_and_rows(pruner: dict[str, Any
 
 @pytest.mark.parametrize("body", [DIED, Released()])
 def test_attempts_are_capped_over_all_slices_and_promotions_cost_none(body: Failed | Released) -> None:
-    """A trial may die twice of three times, wherever on its way; being handed back is nobody's failure."""
+    """A trial may die twice of three times, wherever on its way; being handed back is no failure."""
     world = World(make_spec(**LADDER), saving(number))
     for step in (2, 5, 10):
         world.leave(reach(world, 0, Epoch, step), body)

@@ -180,7 +180,7 @@ def test_a_constraint_decides_which_one_is_the_best() -> None:
     assert (best.number, best.value) == (1, 1.0)
 
 
-def test_a_report_of_a_study_with_several_objectives_harms_nobody() -> None:
+def test_a_report_of_a_study_with_several_objectives_harms_nothing() -> None:
     def objective(course: Course) -> Talk:
         yield Epoch(step=0, value=0.5)
         return (yield from two_values(course))

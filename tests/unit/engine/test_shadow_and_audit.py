@@ -58,7 +58,7 @@ def test_a_shadow_changes_nothing_but_its_own_notes(shadow: dict[str, Any]) -> N
     changes: dict[str, Any] = {"trials": 14, "pruner": MEDIAN, "sampler": {"name": "tpe", "n_startup_trials": 3}}
     plain = World(make_spec(**changes), noisy).run()
     watched = World(make_spec(**changes, shadow=shadow), noisy).run()
-    assert rows(watched, "shadow"), "a shadow that condemns nobody proves nothing"
+    assert rows(watched, "shadow"), "a shadow that condemns no trial proves nothing"
     for row in watched.ledger.trials.values():
         row.user_attrs.pop("shadow_pruned_by", None)
         row.system_attrs = {key: kept for key, kept in row.system_attrs.items() if not key.startswith("shadow:")}
@@ -185,7 +185,7 @@ def test_an_objective_cannot_forge_what_is_ours(key: str, value: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["audited", "shadow_pruned_by", "failure"])
-def test_what_somebody_else_wrote_under_our_names_is_left_aside(key: str) -> None:
+def test_what_another_program_wrote_under_our_names_is_left_aside(key: str) -> None:
     world = World(make_spec(trials=4, pruner=MEDIAN, shadow=ASHA, audit=0.3), noisy)
     world.until(Epoch)
     world.ledger.trials[0].user_attrs[key] = '"mine"'

@@ -78,7 +78,7 @@ def test_another_attempt_is_given_the_same_value() -> None:
     assert world.queue[0].params["x"].value == value
 
 
-def test_a_parameter_every_complete_trial_has_is_sampled_ahead_and_nobody_waits() -> None:
+def test_a_parameter_every_complete_trial_has_is_sampled_ahead_without_a_wait() -> None:
     world = World(make_spec(trials=4, space=None), silent).run()
     assert [bool(job.ahead) for job in world.sent] == [False, False, True, True]
     used = [event.body.used for event in world.events if isinstance(event.body, Suggest)]

@@ -100,6 +100,18 @@ def command_lines(block: Block) -> list[str]:
     return re.findall(r"^\$ (.+)$", text, re.MULTILINE) if block.language == "console" else []
 
 
+def outputs(block: Block) -> dict[str, list[str]]:
+    """Returns what a console shows behind each command: the lines that it says the command prints."""
+    found: dict[str, list[str]] = {}
+    printed: list[str] = []
+    for line in block.text.splitlines() if block.language == "console" else ():
+        if line.startswith("$ "):
+            printed = found.setdefault(line[2:], [])
+        else:
+            printed.append(line)
+    return found
+
+
 def commands(block: Block) -> list[list[str]]:
     """Returns the simple commands in a block."""
     return [words for line in command_lines(block) for words in simple_commands(line)]

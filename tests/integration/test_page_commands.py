@@ -32,7 +32,7 @@ from optuna.storages import RDBStorage
 from orchestrator.cli import cli
 from orchestrator.model.progress_events import Progress
 from tests.installed import require
-from tests.pages import Block, all_blocks, command_lines, commands, program, simple_commands
+from tests.pages import Block, all_blocks, command_lines, commands, outputs, program, simple_commands
 from tests.servers import free_port, listens
 
 pytestmark = pytest.mark.long
@@ -78,6 +78,12 @@ FEW = ["--trials", "1"]
 
 
 BLOCKS = [block for block in all_blocks() if not block.needs and block.runner in ("", "test_page_commands")]
+
+
+WORD_FOR_WORD = ("validate", "init", "pause", "resume", "enqueue", "stop", "submit")
+"""Those that print what the page says but for numbers."""
+WORDS_ALONE = re.compile(r"[A-Za-z][A-Za-z/ ]+")
+"""A line of a page's output without any figure, such as a table's head: each of its words has to be printed."""
 
 
 def lines() -> dict[tuple[str, ...], Block]:
@@ -186,6 +192,20 @@ def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) ->
     done = CliRunner().invoke(cli, words, env=town.environment(), standalone_mode=False)
     assert done.exception is None, f"{done.output}\n{done.exception}"
     assert done.exit_code == 0, done.output
+    compare(outputs(LINES[words]).get(shlex.join(["orchestrator", *words]), []), done.output, words[0])
+
+
+def compare(shown: list[str], printed: str, kind: str) -> None:
+    """Compares what a page shows with what a command prints on another study: the same words, other figures."""
+    if kind in WORD_FOR_WORD and shown:
+        assert [masked(line) for line in shown] == [masked(line) for line in printed.splitlines()]
+    heads = [line.split() for line in shown if WORDS_ALONE.fullmatch(line)]
+    # The page's examples are of studies/digits.toml, which has a parameter more.
+    assert {word for words in heads for word in words} - {"width"} <= set(printed.split()), printed
+
+
+def masked(line: str) -> str:
+    return re.sub(r"\d+", "0", line)
 
 
 def hand_on(line: str, town: Town, programs: Path, path: str) -> None:

@@ -1,1 +1,1 @@
-"""Telling people what becomes of their searches: notes that are committed first, then delivered beside the loop."""
+"""Notifications about searches: they are committed first, then delivered beside the loop."""

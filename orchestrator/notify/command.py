@@ -1,4 +1,4 @@
-"""A spec's command, run to its end or its time limit; what it prints goes to the log."""
+"""Runs the command of a spec to its end or its time limit; its output goes to the log."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from collections.abc import Mapping
 from typing import IO, Final
 
 from orchestrator.model.notifications import PendingNotification
-from orchestrator.notify.webhook import Tried
+from orchestrator.notify.webhook import DeliveryAttempt
 
 log = logging.getLogger(__name__)
 
 LIMIT: Final = 600.0
-"""Seconds that a command may take."""
+"""Time limit of a command in seconds."""
 
 OUTPUT_KEPT: Final = 4_096
-"""Bytes of the end of its output that go to the log."""
+"""Bytes at the end of its output that go to the log."""
 
 _PASSED_ON: Final = frozenset(
     {"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LANGUAGE", "TZ", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH"}
     | {"SSL_CERT_FILE", "SSL_CERT_DIR", "ORCHESTRATOR_DATA_DIR"}
 )
-"""All that a command gets of the control plane's environment, besides ``LC_*``: the rest holds passwords."""
+"""Variables of the control plane that a command gets, besides ``LC_*``: the others may hold passwords."""
 
 
 def environment_of(owed: PendingNotification, environ: Mapping[str, str]) -> dict[str, str]:
@@ -37,11 +37,11 @@ def environment_of(owed: PendingNotification, environ: Mapping[str, str]) -> dic
     return found | {"ORCHESTRATOR_STUDY": owed.study, "ORCHESTRATOR_EVENT": owed.note.event}
 
 
-class Runner:
+class CommandRunner:
     """Runs commands, from several threads.
 
     Args:
-        environ: The environment that some of is passed on.
+        environ: The environment of the control plane.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -50,8 +50,8 @@ class Runner:
         self._running: set[subprocess.Popen[bytes]] = set()
         self._closing = False
 
-    def run(self, owed: PendingNotification) -> Tried:
-        """Runs a study's command with the note's JSON as its input. It is not run again, whatever comes of it."""
+    def run(self, owed: PendingNotification) -> DeliveryAttempt:
+        """Runs a study's command with the notification's JSON as its input. It is not repeated, even if it fails."""
         with tempfile.TemporaryFile() as told, tempfile.TemporaryFile() as output:
             told.write(owed.note.body.encode())
             told.seek(0)
@@ -59,7 +59,7 @@ class Runner:
                 process = self._start(owed, told, output)
             except (OSError, ValueError) as error:
                 reason = error.strerror if isinstance(error, OSError) else error
-                return Tried(False, False, f"cannot be started: {reason}")
+                return DeliveryAttempt(False, False, f"cannot be started: {reason}")
             how = self._await(process)
             size = output.seek(0, os.SEEK_END)
             output.seek(max(0, size - OUTPUT_KEPT))
@@ -68,10 +68,10 @@ class Runner:
         text = "study %s: command '%s' %s" + (":\n%s" if printed else "%s")
         about = {"action": "notify_command", "study": owed.study}
         log.log(logging.INFO if done else logging.WARNING, text, owed.study, _name(owed), how, printed, extra=about)
-        return Tried(done, self._closing and not done, how)
+        return DeliveryAttempt(done, self._closing and not done, how)
 
     def close(self) -> None:
-        """Ends whatever runs; it counts as never begun."""
+        """Ends the commands that run; they count as never begun."""
         with self._lock:
             self._closing = True
             for process in self._running:
@@ -93,14 +93,14 @@ class Runner:
         return process
 
     def _await(self, process: subprocess.Popen[bytes]) -> str:
-        """Returns how it ended, with all that it has started."""
+        """Waits for the end of a command, kills what it has left behind, and returns how it ended."""
         try:
             code = process.wait(LIMIT)
             how = f"ended with exit code {code}" if code >= 0 else f"was ended by signal {-code}"
         except subprocess.TimeoutExpired:
             how = f"took longer than {LIMIT:g} s and was ended"
         with self._lock:
-            # Also after its leader has ended: what it has left behind would keep the output open.
+            # Also after a normal end: a process that it has left behind would keep the output open.
             _kill(process)
             self._running.discard(process)
         process.wait()
@@ -108,7 +108,7 @@ class Runner:
 
 
 def _name(owed: PendingNotification) -> str:
-    """The first word: the others may hold what is nobody's business."""
+    """Returns the first word: the others may hold secrets."""
     return owed.notify.command[0]
 
 

@@ -1,4 +1,4 @@
-"""A few threads and what waits for them, each with the moment before which it is not to be touched."""
+"""A queue whose entries are due at a given time, and the threads that deliver them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from orchestrator.model.notifications import PendingNotification
 log = logging.getLogger(__name__)
 
 
-class Line:
-    """Hands out what is due, the longest due first.
+class DelayQueue:
+    """Delivers notifications when they are due, the longest due first.
 
     Args:
-        name: Of the threads, which are started when there is something for them.
-        threads: How many are busy at once.
+        name: Name of the threads; a thread is started when an entry needs it.
+        threads: Largest number of threads.
         deliver: Called in one of them.
     """
 
@@ -28,7 +28,7 @@ class Line:
         self._most = threads
         self._deliver = deliver
         self._changed = threading.Condition()
-        # The second number keeps the order of those that are due at once.
+        # The second number keeps the order of entries that are due at the same time.
         self._waiting: list[tuple[float, int, PendingNotification]] = []
         self._numbers = itertools.count()
         self._threads: list[threading.Thread] = []
@@ -36,7 +36,7 @@ class Line:
         self._stopping = False
 
     def add(self, owed: PendingNotification, due: float = 0.0) -> None:
-        """Takes something to be delivered, not before ``due``, in monotonic seconds."""
+        """Adds a notification, which is delivered at ``due``, in monotonic seconds, or later."""
         with self._changed:
             heapq.heappush(self._waiting, (due, next(self._numbers), owed))
             if not self._idle and len(self._threads) < self._most and not self._stopping:
@@ -46,7 +46,7 @@ class Line:
             self._changed.notify()
 
     def take_out(self, which: Callable[[PendingNotification], bool]) -> list[PendingNotification]:
-        """Takes out, and returns, what waits and need not be delivered any more."""
+        """Removes and returns the waiting notifications for which ``which`` is true."""
         with self._changed:
             out = [owed for _, _, owed in self._waiting if which(owed)]
             if out:
@@ -55,13 +55,13 @@ class Line:
         return out
 
     def stop(self) -> None:
-        """Hands out nothing more."""
+        """Delivers nothing more."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
 
     def join(self, until: float) -> None:
-        """Waits for what is under way, at most until that moment."""
+        """Waits for deliveries under way, until that moment at the latest."""
         for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
 
@@ -70,9 +70,9 @@ class Line:
             try:
                 self._deliver(owed)
             except Exception:
-                # It stays owed, and is tried again by whoever leads next.
+                # It stays owed; the next control plane tries it again.
                 about = {"action": "note_failed", "study": owed.study}
-                log.exception("study %s: a note could not be delivered", owed.study, extra=about)
+                log.exception("study %s: a notification could not be delivered", owed.study, extra=about)
 
     def _next(self) -> PendingNotification | None:
         with self._changed:

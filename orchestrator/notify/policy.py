@@ -1,4 +1,4 @@
-"""What the control plane's owner lets a spec have told: to whom, signed with which key, and whether commands run."""
+"""The notifications that a control plane allows: its endpoints, the key that signs, and whether commands run."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ COMMANDS = "ORCHESTRATOR_NOTIFY_COMMANDS"
 
 @dataclass(frozen=True)
 class Policy:
-    """What may be told, and how.
+    """The notifications that specs may ask for.
 
     Attributes:
-        urls: Where endpoints are, by name.
+        urls: URLs of the endpoints, by name.
         key: Signs what is posted; empty for no signature.
-        commands: Whether a spec's command is run.
-        commands_of: Name of the one study whose command is run all the same.
+        commands: Whether commands of specs are run.
+        commands_of: Name of the one study whose command is run in any case.
     """
 
     urls: Mapping[str, str] = field(default_factory=dict, repr=False)
@@ -36,10 +36,10 @@ class Policy:
     commands_of: str = ""
 
     def check(self, spec: Spec) -> None:
-        """Finds out whether those whom the spec names could be told.
+        """Checks that the notifications that the spec asks for are allowed.
 
         Raises:
-            BadInput: they could not, and what would be needed.
+            BadInput: one is not; the message says what it needs.
         """
         where = f"study '{spec.name}'"
         if spec.notify.endpoint is not None and spec.notify.endpoint not in self.urls:
@@ -48,23 +48,23 @@ class Policy:
             raise BadInput(where, problem, remedy)
         if spec.notify.command and not self.runs(spec.name):
             problem = "notify.command: this control plane runs no commands of specs"
-            remedy = f"take it out, or set {COMMANDS}=1 there if whoever submits may run what he likes"
+            remedy = f"remove it, or set {COMMANDS}=1 there if everyone who submits specs may run any program"
             raise BadInput(where, problem, remedy)
 
     def runs(self, study: str) -> bool:
-        """Whether the command of this study is run."""
+        """Returns whether the command of this study is run."""
         return self.commands or study == self.commands_of != ""
 
     def url(self, notify: NotifyTable) -> str | None:
-        """Returns where to post to; ``None`` for an endpoint that is not known."""
+        """Returns the URL to post to; ``None`` for an unknown endpoint."""
         return notify.url if notify.endpoint is None else self.urls.get(notify.endpoint)
 
 
 def policy_of(settings: Settings, commands_of: str = "") -> Policy:
-    """Returns what the settings say; ``commands_of`` is the one study whose command is run in any case.
+    """Returns the policy of the settings; see ``Policy`` for ``commands_of``.
 
     Raises:
-        BadInput: a file cannot be read, or what is there is wrong.
+        BadInput: a setting is wrong, or its file cannot be read.
     """
     with bad_settings_are_bad_input():
         urls = read_secret(URLS, settings.notify_urls, settings.notify_urls_file)
@@ -79,17 +79,17 @@ def _read_urls(text: str) -> dict[str, str]:
     """Reads ``name=url`` pairs with blanks or line ends between them; a line that begins with # is left out.
 
     Raises:
-        Fault: something is no such pair. It shows no URL.
+        Fault: a word is no such pair. The message shows no URL.
     """
     found: dict[str, str] = {}
     for word in re.sub(r"(?m)^\s*#.*$", "", text).split():
         name, mark, url = word.partition("=")
         if not mark or "://" in name:
             remedy = "write team=https://host/path, with blanks between several"
-            raise Fault("holds something that is no name=url", remedy)
+            raise Fault("holds a word that is not name=url", remedy)
         check_name(name)
         if name in found:
-            raise Fault(f"names '{name}' twice", "once is enough")
+            raise Fault(f"names '{name}' twice", "remove one of them")
         try:
             found[name] = check_webhook(url)
         except Fault as fault:

@@ -1,4 +1,4 @@
-"""One POST: signed, to the very host that was named, and no word of the URL in what is said of it."""
+"""One signed POST to the host that the URL names; no message shows the URL."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 PATIENCE: Final = 10.0
-"""Seconds that connecting, and each answer to a request, may take."""
+"""Seconds that connecting, and each answer, may take."""
 
 SIGNATURE: Final = "X-Orchestrator-Signature"
 _AGAIN: Final = frozenset({408, 421, 425, 429, *range(500, 600)})
-"""Answers after which it may go better another time."""
+"""Status codes after which a later attempt may succeed."""
 
 
-class Tried(NamedTuple):
-    """How one try went: whether it was taken, or else whether it makes sense to try again; ``detail`` is one line."""
+class DeliveryAttempt(NamedTuple):
+    """The outcome of one attempt: whether it was delivered, else whether to try again; ``detail`` is one line."""
 
     done: bool
     again: bool
@@ -31,56 +31,56 @@ class Tried(NamedTuple):
 
 
 class Forbidden(OSError):
-    """The address belongs to the host itself or its cloud, and answers anybody who can reach it."""
+    """The address is link-local: clouds answer there with secrets of the host."""
 
 
 def sign(key: str, body: bytes, at: int) -> str:
-    """Returns the signature's header: the time in seconds since the epoch, and an HMAC of time and body by SHA-256."""
+    """Returns the value of the signature's header: seconds since the epoch, and the HMAC-SHA-256 of time and body."""
     digest = hmac.new(key.encode(), str(at).encode() + b"." + body, hashlib.sha256).hexdigest()
     return f"t={at},v1={digest}"
 
 
-def post(url: str, body: bytes, headers: Mapping[str, str], key: str = "") -> Tried:
+def post(url: str, body: bytes, headers: Mapping[str, str], key: str = "") -> DeliveryAttempt:
     """Posts JSON. Redirects are not followed, and certificates are checked.
 
     Args:
-        url: Of http or https.
+        url: A URL of http or https.
         body: The JSON.
-        headers: Beside the usual ones.
-        key: Signs it, if there is one.
+        headers: Further headers.
+        key: Signs the body; empty for no signature.
     """
     sent = {"Content-Type": "application/json", "User-Agent": "trial-orchestrator", **headers}
     if key:
         sent[SIGNATURE] = sign(key, body, int(time.time()))
     try:
         with _opener().open(urllib.request.Request(url, body, sent, method="POST"), timeout=PATIENCE) as answer:
-            return Tried(True, False, f"HTTP {answer.status}")
+            return DeliveryAttempt(True, False, f"HTTP {answer.status}")
     except urllib.error.HTTPError as error:
         with error:
             again = error.code in _AGAIN
             moved = ", a redirect, which is not followed" if 300 <= error.code < 400 else ""
-            return Tried(False, again, f"HTTP {error.code}{moved}")
-    except Exception as error:  # of sockets, TLS and HTTP; whatever it is, it must end neither thread nor search
+            return DeliveryAttempt(False, again, f"HTTP {error.code}{moved}")
+    except Exception as error:  # of sockets, TLS or HTTP; it must end neither the thread nor the search
         return _failed(error)
 
 
-def _failed(error: BaseException) -> Tried:
+def _failed(error: BaseException) -> DeliveryAttempt:
     reason = error.reason if isinstance(error, urllib.error.URLError) else error
     if isinstance(reason, Forbidden):
-        return Tried(False, False, "its address is link-local, and nothing is posted there")
+        return DeliveryAttempt(False, False, "its address is link-local, and nothing is posted there")
     if isinstance(reason, ssl.SSLCertVerificationError):
-        return Tried(False, True, f"its certificate is not trusted: {reason.verify_message}")
+        return DeliveryAttempt(False, True, f"its certificate is not trusted: {reason.verify_message}")
     if isinstance(reason, TimeoutError):
-        return Tried(False, True, f"no answer in {PATIENCE:g} s")
+        return DeliveryAttempt(False, True, f"no answer in {PATIENCE:g} s")
     if isinstance(reason, OSError) and reason.strerror:
-        return Tried(False, True, reason.strerror)
-    # The text of others may hold the URL.
-    return Tried(False, isinstance(reason, OSError | http.client.HTTPException), type(reason).__name__)
+        return DeliveryAttempt(False, True, reason.strerror)
+    # The text of an error of a library may hold the URL.
+    return DeliveryAttempt(False, isinstance(reason, OSError | http.client.HTTPException), type(reason).__name__)
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, *_: Any) -> None:
-        """A redirect would lead to where nobody has let a note be sent to."""
+        """Refuses: a redirect leads to a host that no setting allows."""
         return
 
 
@@ -107,7 +107,7 @@ class _HTTPSHandler(urllib.request.HTTPSHandler):
 
 
 def _check_peer(connected: socket.socket) -> None:
-    """Of the address that is really connected to: a name may be resolved to another one each time."""
+    """Checks the address of the connection itself: a name may resolve to another address each time."""
     address = ipaddress.ip_address(connected.getpeername()[0].partition("%")[0])
     mapped = getattr(address, "ipv4_mapped", None)
     if (mapped or address).is_link_local:

@@ -33,7 +33,7 @@ def test_it_waits_longer_each_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(made._posts, "add", lambda owed, due=0.0: added.append((owed.tries, due - now)))
     added: list[tuple[int, float]] = []
     for tries in (0, 1, 2, 9, 10, 5_000):
-        made._take_in(made._posts, owed("http://h/", tries=tries), posts.Tried(False, True, "HTTP 500"))
+        made._take_in(made._posts, owed("http://h/", tries=tries), posts.DeliveryAttempt(False, True, "HTTP 500"))
     assert [(tries, round(pause)) for tries, pause in added] == [
         *((1, 1), (2, 2), (3, 4), (10, 512)),
         *((11, 900), (5_001, 900)),

@@ -40,7 +40,7 @@ def test_a_spec_that_nobody_could_serve_is_refused() -> None:
         (
             Policy(),
             {"command": ["x"]},
-            "notify.command: this control plane runs no commands of specs; take it out, or set",
+            "notify.command: this control plane runs no commands of specs; remove it, or set",
         ),
         (Policy(), {"endpoint": "team"}, "knows no endpoint 'team'; name it in ORCHESTRATOR_NOTIFY_URLS"),
         (Policy(urls={"team": "u"}), {"endpoint": "teem"}, "knows no endpoint 'teem'; did you mean 'team'?"),
@@ -79,9 +79,9 @@ def test_the_settings_say_what_is_allowed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("variables", "words"),
     [
-        ({"URLS": "https://h/hush"}, "NOTIFY_URLS: holds something that is no name=url; write team=https://"),
-        ({"URLS": "https://h/hush?a=b"}, "NOTIFY_URLS: holds something that is no name=url"),
-        ({"URLS": "team = https://h/hush"}, "NOTIFY_URLS: holds something that is no name=url"),
+        ({"URLS": "https://h/hush"}, "NOTIFY_URLS: holds a word that is not name=url; write team=https://"),
+        ({"URLS": "https://h/hush?a=b"}, "NOTIFY_URLS: holds a word that is not name=url"),
+        ({"URLS": "team = https://h/hush"}, "NOTIFY_URLS: holds a word that is not name=url"),
         ({"URLS": "team=h/hush"}, "NOTIFY_URLS: 'team' is not a URL of http or https"),
         ({"URLS": "a=https://h/hush a=https://h/hush"}, "NOTIFY_URLS: names 'a' twice"),
         ({"URLS": "é=https://h/hush"}, "NOTIFY_URLS: cannot be 'é'"),

@@ -78,14 +78,14 @@ def schedule(context: click.Context, studies: Path, last: int, as_json: bool) ->
         context.obj = studies
         return
     from orchestrator.schedule.folder import Folder
-    from orchestrator.schedule.listing import listing
+    from orchestrator.schedule.schedule_status import read_statuses
     from orchestrator.terminal.schedule_table import render, to_json
 
     contents = Folder(studies).look()
     problems, now = contents.problems, time.time()
     with open_reader() as reader:
         known = reader.schedules(contents.schedules)
-        found = listing(contents, known, lambda name: reader.slots(name, last), now, NEXT)
+        found = read_statuses(contents, known, lambda name: reader.slots(name, last), now, NEXT)
     answer(as_json, lambda: to_json(found, problems), lambda: render(found, problems, terminal_width(), now))
 
 

@@ -21,7 +21,7 @@ from orchestrator.engine.inputs import StudyStopped
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import PlannedRun, PlannedRunState
 from orchestrator.model.suspension import describe
-from orchestrator.schedule.policies import fate, made_up_for
+from orchestrator.schedule.policies import catch_up, overlap_action
 from orchestrator.spec import Spec
 from orchestrator.spec.cron import delay, run_name
 from orchestrator.spec.sampler_factory import check_sampler
@@ -171,7 +171,7 @@ class ScheduledRuns:
         before = [run.slot.decided for run in runs if run.goes_on or run.slot.state == "waiting"]
         follows = order.table.catch_up == "all" and all(decided >= order.due for decided in before)
         now = self.clock.wall()
-        verdict = fate(order.table.overlap, goes_on=bool(going), waiting=len(waiting), follows=follows)
+        verdict = overlap_action(order.table.overlap, goes_on=bool(going), waiting=len(waiting), follows=follows)
         if verdict == "replace":
             if all(name in self.studies for name in going):
                 self._replace(going, waiting, order)
@@ -256,7 +256,7 @@ def _missed(orders: list[_Order], now: float) -> list[_Order]:
     """Returns those of a schedule's slots that came too late and are not made up for."""
     if not orders:
         return []
-    wanted = made_up_for(orders[-1].table.catch_up, [now - order.due for order in orders])
+    wanted = catch_up(orders[-1].table.catch_up, [now - order.due for order in orders])
     return [order for order, run in zip(orders, wanted, strict=True) if not run]
 
 

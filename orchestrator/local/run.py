@@ -1,4 +1,4 @@
-"""The whole search in the foreground: nothing but server, worker, control plane and a watcher under one roof."""
+"""A whole search in the foreground: embedded server, worker and control plane, and a view of the study."""
 
 from __future__ import annotations
 
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from orchestrator.storage.store import Store
 
 DRAIN_SECONDS = 12.0
-"""How long a worker that shuts down may take to hand its trials back."""
+"""Time that a worker has to hand its trials back when it shuts down."""
 
 PAUSE_SECONDS = 3.0
 POLL_SECONDS = 0.25
 POSTS = 3
-"""After so many attempts a note is left to the next `run`, or to whoever leads in the same database."""
+"""Attempts after which a notification is left to the next control plane of the database."""
 
 
 class Interrupted(OrchestratorError):
@@ -59,7 +59,7 @@ class Interrupted(OrchestratorError):
 
 @dataclass(frozen=True)
 class Plan:
-    """What ``run`` was asked for; ``source`` is the spec's file, for messages."""
+    """The arguments of ``run``; ``source`` is the spec's file, for messages."""
 
     spec: Spec
     source: str
@@ -69,15 +69,15 @@ class Plan:
 
 
 def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
-    """Runs the search to its end and returns what came of it. On every way out no process is left behind.
+    """Runs the search to its end and returns its summary. However it ends, no process is left behind.
 
-    What came of it is shown as soon as it is known; the processes take a moment to leave.
+    ``show`` gets the summary as soon as it is known; the processes take a moment to end.
 
     Raises:
-        BadInput: something that was given cannot be used; no study was made or changed.
+        BadInput: the spec or a setting cannot be used; no study was made or changed.
         Interrupted: Ctrl-C; the same call goes on where this one stopped.
-        StudyFailed: a process of ours ended unexpectedly.
-        DataDeleted: the data folder, or the database in it, is there no more.
+        StudyFailed: the worker or the control plane ended unexpectedly.
+        DataDeleted: the data folder, or the database in it, was deleted.
     """
     begun = time.monotonic()
     settings, spec = plan.settings, plan.spec
@@ -114,7 +114,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         worker = _start_worker(plan, environment, folder, lock)
         stack.callback(worker.stop, DRAIN_SECONDS)
 
-        # Imported while the trainers import theirs: these are heavy, too.
+        # Heavy modules, imported while the trainers import theirs.
         from orchestrator.messaging.command_client import CommandClient, NoAnswer
         from orchestrator.queries.study_summary import summarize
         from orchestrator.spec.pruner_factory import check_pruner
@@ -131,14 +131,14 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         store = Store(database)
         stack.callback(store.close)
         server = _start_serve(spec, settings, environment, folder, lock)
-        # The worker has to be told first, but to be gone last: what it says on its way out is still to be recorded.
+        # The worker is stopped first and ends last: the control plane records what it reports until then.
         stack.callback(server.stop)
         stack.callback(worker.stop, DRAIN_SECONDS)
         files = [folder, folder / "lock", *([] if settings.storage_url else [database_file(settings)])]
         originals = Originals(files)
 
         def end_at_once() -> None:
-            # There is nothing left for them to hand over.
+            # Without a database they have nothing to hand over.
             for child in (worker, server):
                 child.stop(0.0)
 
@@ -171,8 +171,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
 def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
     """Starts the embedded server, and empties the queue that a killed run may have left.
 
-    What was in it is known to the database. The control plane sends it again, in order, once it has found out which
-    trials were cut off; a worker that took the old entries first would train them in another order.
+    The database holds what was in the queue. The control plane sends it again, in order, once it knows which trials
+    were cut off; a worker that took the old entries first would train them in another order.
     """
     server = EmbeddedServer(folder / "redis", lock)
     stack.callback(server.stop)
@@ -197,22 +197,22 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
         arguments += ["--slots", str(plan.slots)]
     workers = without_secrets(environment)
     if port := plan.settings.metrics_port:
-        # The control plane has taken the port itself.
+        # The control plane uses the port itself.
         workers[PORT] = str(port + 1)
     return Child("worker", arguments, workers, folder / "logs" / "worker.log", lock)
 
 
 def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], folder: Path, lock: int) -> Child:
-    # Whoever runs a spec here lets it run its command here; of other studies in the same database nobody has said so.
+    # Running a spec here allows its command here; the commands of other studies in the database stay forbidden.
     arguments = ["-m", "orchestrator", "serve", "--commands-of", spec.name]
     if settings.storage_url is None:
-        # A database of this folder's own holds other searches too, that nobody has asked to go on.
+        # The folder's own database may hold other searches, which must not go on now.
         arguments += ["--study", spec.name]
     return Child("serve", arguments, environment, folder / "logs" / "serve.log", lock)
 
 
 def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], retry: ServerRetry) -> None:
-    """Waits until a slot has imported the objective: the real import, where it will run."""
+    """Waits until a slot has imported the objective, which is the real import in the place where it runs."""
     key = redis_keys.preload(f"run-{os.getpid()}")
     while True:
         check()
@@ -226,7 +226,7 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None],
 
 
 def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], retry: ServerRetry) -> None:
-    """Waits until whoever is to be told of the end has been, or cannot be for now; says what went wrong."""
+    """Waits until the notifications about the end are delivered, or cannot be for now; says what went wrong."""
     from orchestrator.terminal.overview import note_trouble
 
     def told() -> tuple[NotificationStatus, ...]:
@@ -240,7 +240,7 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None],
 
 
 def _has_ended(store: Store, name: str) -> bool:
-    """Returns whether the study has ended; raises StudyFailed where it never will by itself."""
+    """Returns whether the study has ended; raises StudyFailed where it cannot end by itself."""
     state = store.state(name)
     if state is None:
         raise StudyFailed(f"study '{name}' was deleted or renamed while it ran")

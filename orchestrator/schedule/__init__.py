@@ -1,1 +1,1 @@
-"""Scheduled runs: what a beat asks for, what the control plane makes of it, and how it is shown."""
+"""Scheduled runs: the folder of specs, the beat that asks for runs, and the policies for late and overlapping runs."""

@@ -1,4 +1,4 @@
-"""Celery beat over a folder of specs. Celery keeps the time and handles signals; what is due is ours to say."""
+"""Celery beat over a folder of specs. Celery keeps the time and handles signals; ``Ticker`` finds what is due."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ log = logging.getLogger(__name__)
 
 
 class SlotScheduler(celery.beat.Scheduler):  # type: ignore[misc]  # celery has no types
-    """A scheduler that sends no tasks: each tick is a look at the folder and at what is due.
+    """A scheduler that sends no tasks: at each tick it reads the folder and asks for what is due.
 
-    Celery's own would send what its entries say, and remembers in a file of this host when it did; with the broker away
-    a run is gone, with two of them it is sent twice. Here a run is a row, whoever asks for it.
+    Celery's own scheduler sends a task for each entry, and keeps in a local file when it did: it loses runs while the
+    broker is away, and two beats send each run twice. Here a run is a row in the database, however many beats ask.
     """
 
     def __init__(self, tick: Callable[[], float], **options: Any) -> None:
@@ -45,18 +45,18 @@ class SlotScheduler(celery.beat.Scheduler):  # type: ignore[misc]  # celery has 
         super().__init__(**options)
 
     def setup_schedule(self) -> None:
-        """There are no entries of Celery's kind."""
+        """Does nothing: there are no entries of Celery's kind."""
 
     def tick(self) -> float:
-        """Returns after how many seconds it wants to be called again."""
+        """Returns the seconds until the next tick."""
         return self._tick()
 
 
-class DatabaseDesk:
-    """The database, as a beat uses it.
+class SqlBeatDatabase:
+    """Implements ``BeatDatabase`` on the study database.
 
     Args:
-        database: Prepared tables.
+        database: It has all tables.
     """
 
     def __init__(self, database: Database) -> None:
@@ -82,10 +82,10 @@ def beat(
     """Runs a beat until SIGTERM or SIGINT.
 
     Args:
-        redis_url, storage_url: The servers. Redis need not be there: it only carries the ring.
+        redis_url, storage_url: The servers. Redis may be away: it only wakes the control plane.
         studies: The folder of the specs.
-        clock: Time.
-        most_ahead: By how many seconds the clock may differ from the database's.
+        clock: The clock.
+        most_ahead: Seconds that the clock may differ from that of the database.
 
     Raises:
         BadInput: the folder or the database cannot be read, or the database is of another version.
@@ -93,11 +93,11 @@ def beat(
     folder = Folder(studies)
     folder.look()
     database = Database(storage_url)
-    # Before Celery takes over the signals: one that is told to end ends at once.
+    # Before Celery handles signals: until then a signal ends this process at once.
     await_servers(database.prepare, Outages(log), _pause)
     client = connect(redis_url)
-    ticker = Ticker(folder, DatabaseDesk(database), lambda: ring(client), clock or Clock(), most_ahead)
-    # Logging is set up already, and Celery is to leave it as it is.
+    ticker = Ticker(folder, SqlBeatDatabase(database), lambda: ring(client), clock or Clock(), most_ahead)
+    # Logging is set up already; Celery must not change it.
     setup_logging.connect(_leave_logging)
     insist_on_ending()
     log.info("looking at the specs in %s", studies, extra={"action": "beating"})

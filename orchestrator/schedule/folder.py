@@ -1,4 +1,4 @@
-"""A folder of specs, looked at again and again: which of them are schedules, and what is wrong with the others."""
+"""A folder of specs that is read repeatedly: the schedules in it, and the problems of other files."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Schedule:
 
 @dataclass(frozen=True)
 class Contents:
-    """What a folder held at one look.
+    """The content of a folder.
 
     Attributes:
-        schedules: By name, in the order of their files.
-        problems: In one line each, by file; nothing of such a file is run.
+        schedules: Schedules by name, in the order of their files.
+        problems: Problems by file, a line each; nothing of such a file is run.
     """
 
     schedules: dict[str, Schedule]
@@ -41,7 +41,7 @@ class Contents:
 
 
 class Folder:
-    """The specs directly in a folder; hidden files, and what does not end in .toml, are none.
+    """The specs directly in a folder: files that end in .toml, hidden ones excepted.
 
     Args:
         path: The folder.
@@ -52,7 +52,7 @@ class Folder:
         self._known: dict[Path, tuple[str, Schedule | None]] = {}
 
     def look(self) -> Contents:
-        """Reads what is there now. A file that says what it said before is not parsed again.
+        """Reads the folder. A file that has not changed is not parsed again.
 
         Raises:
             BadInput: the folder cannot be read.
@@ -77,7 +77,7 @@ class Folder:
         return contents
 
     def _read(self, path: Path, known: tuple[str, Schedule | None] | None) -> Schedule | str | None:
-        """Returns the schedule, what is wrong, or ``None`` for a spec without a [schedule]."""
+        """Returns the schedule, or the problem, or ``None`` for a spec without a [schedule]."""
         try:
             text = read(path)
             if known is None or known[0] != text:

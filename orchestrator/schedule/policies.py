@@ -1,4 +1,4 @@
-"""What becomes of a slot: whether a missed one is made up for, and what happens where runs would overlap. Pure."""
+"""The policies of a schedule, as pure functions: for slots that were missed, and for runs that overlap."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Sequence
 from typing import Literal
 
 PUNCTUAL_SECONDS = 60.0
-"""What is begun within a minute was not missed: so long a control plane or a beat may take to be started anew."""
+"""A slot that begins within a minute was not missed: a control plane or a beat may take that long to restart."""
 
 MOST_MISSED = 100
-"""Of the slots that a schedule has missed so many are looked at, the newest; those before them are not made up for."""
+"""Missed slots of a schedule that are considered, the newest ones; earlier ones are not run."""
 
 MOST_WAITING = 100
-"""More runs than this are not queued."""
+"""Most runs of a schedule that wait."""
 
 CatchUp = Literal["none", "last", "all"]
 Overlap = Literal["skip", "queue", "replace"]
-Fate = Literal["run", "wait", "skip", "replace"]
+OverlapAction = Literal["run", "wait", "skip", "replace"]
 
 
-def made_up_for(policy: CatchUp, late: Sequence[float]) -> list[bool]:
-    """Returns which slots of a schedule are run, of those that are due at one time.
+def catch_up(policy: CatchUp, late: Sequence[float]) -> list[bool]:
+    """Returns for each slot of a schedule that is due whether it is run.
 
     Args:
         policy: The schedule's.
-        late: Seconds since each was due, the oldest slot first.
+        late: Seconds since each slot was due, the oldest first.
     """
     newest = len(late) - 1
     return [
@@ -33,15 +33,15 @@ def made_up_for(policy: CatchUp, late: Sequence[float]) -> list[bool]:
     ]
 
 
-def fate(policy: Overlap, *, goes_on: bool, waiting: int, follows: bool) -> Fate:
-    """Returns what becomes of a slot whose time has come.
+def overlap_action(policy: Overlap, *, goes_on: bool, waiting: int, follows: bool) -> OverlapAction:
+    """Returns what happens to a slot whose time has come.
 
     Args:
         policy: The schedule's.
         goes_on: Whether an earlier run has not ended.
-        waiting: How many wait for one to end.
-        follows: Whether all that goes on or waits was begun when this slot had been missed already, and all missed ones
-            are made up for: then they are run one after the other.
+        waiting: Number of runs that wait for one to end.
+        follows: Whether all runs that go on or wait began after this slot was missed, and the schedule runs all missed
+            slots: then they run one after the other.
     """
     if not goes_on and not waiting:
         return "run"

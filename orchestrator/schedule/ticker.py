@@ -1,7 +1,7 @@
-"""What a beat does at a tick: it looks at its folder, and asks for the runs whose time has come. It decides nothing.
+"""The tick of a beat: it reads its folder, and asks for the runs whose time has come. It decides nothing.
 
-What it asks for is the same whoever asks, and how often: the key of a slot's command is made of schedule and time. So
-any number of beats may run, be killed and be started again.
+Every beat asks for the same: the key of a command is made of schedule and time, and a key is stored once. So any number
+of beats may run, be killed and be started again.
 """
 
 from __future__ import annotations
@@ -29,31 +29,31 @@ from tasks.server_errors import unavailable
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1.0
-"""How often the folder is looked at, at the least."""
+"""Longest time between two reads of the folder."""
 
 MOST_AHEAD = 3_600.0
-"""A beat whose clock and the database's are further apart than this asks for nothing."""
+"""A beat whose clock differs from that of the database by more seconds asks for nothing."""
 
 
-class Desk(Protocol):
+class BeatDatabase(Protocol):
     """The database, as a beat uses it."""
 
     def known(self, names: list[str]) -> tuple[float, dict[str, ScheduleProgress]]:
-        """Returns the time by the database's clock, and what it says of these schedules."""
+        """Returns the time of the database's clock, and the progress of these schedules."""
 
     def issue(self, commands: list[Command]) -> None:
-        """Adds commands, all or none; one whose key is there already is left out."""
+        """Adds commands, all or none; one whose key is stored already is left out."""
 
 
 @dataclass
 class _Watched:
-    """A schedule that is there.
+    """A schedule of the folder.
 
     Attributes:
-        since: Since when it has its timetable, as far as this process knows.
-        told: Whether the control plane was told of its timetable, or knew.
+        since: When this process first saw its timetable.
+        told: Whether the control plane knows its timetable.
         after: The last slot that was asked for or decided on; ``None`` while that is not known.
-        due: When the next one is.
+        due: When the next slot is due.
     """
 
     schedule: Schedule
@@ -63,7 +63,7 @@ class _Watched:
     due: float = 0.0
 
     def find_next(self) -> None:
-        """Works out when the next slot is due."""
+        """Computes when the next slot is due."""
         if self.after is not None:
             planned = next(self.schedule.table.timetable.upcoming(self.after), None)
             self.due = float("inf") if planned is None else self._due(planned)
@@ -71,7 +71,7 @@ class _Watched:
     def due_by(self, now: float, after: int) -> tuple[list[int], bool]:
         """Returns the slots after ``after`` that are due, at most ``MOST_MISSED``, and whether there were more.
 
-        In their order: one that is delayed by its jitter delays those after it.
+        They are in order: a slot that its jitter delays also delays those after it.
         """
         slots, more = self.schedule.table.timetable.newest(after, int(now), MOST_MISSED)
         return list(takewhile(lambda planned: self._due(planned) <= now, slots)), more
@@ -81,21 +81,26 @@ class _Watched:
 
 
 class Ticker:
-    """Ticks.
+    """Asks for the runs of a folder whose time has come.
 
     Args:
         folder: The specs.
-        desk: The database.
+        database: The database.
         ring: Wakes the control plane.
-        clock: Time.
-        most_ahead: By how many seconds the clock may differ from the database's.
+        clock: The clock.
+        most_ahead: Seconds that the clock may differ from that of the database.
     """
 
     def __init__(
-        self, folder: Folder, desk: Desk, ring: Callable[[], None], clock: Clock, most_ahead: float = MOST_AHEAD
+        self,
+        folder: Folder,
+        database: BeatDatabase,
+        ring: Callable[[], None],
+        clock: Clock,
+        most_ahead: float = MOST_AHEAD,
     ) -> None:
         self._folder = folder
-        self._desk = desk
+        self._database = database
         self._ring = ring
         self._clock = clock
         self._most_ahead = most_ahead
@@ -108,7 +113,7 @@ class Ticker:
         self._said_apart = False
 
     def tick(self) -> float:
-        """Does what is due; returns after how many seconds it wants to be called again."""
+        """Does what is due; returns the seconds until the next tick."""
         now = self._clock.wall()
         self._look(now)
         try:
@@ -137,7 +142,7 @@ class Ticker:
         try:
             contents = self._folder.look()
         except BadInput as error:
-            # It may be a file system that is away for a moment. What was there is gone on with.
+            # A file system may be away for a moment; the schedules that are known stay.
             self._name_problems({self._folder.path: str(error)})
             return
         self._looked_at = now
@@ -156,7 +161,7 @@ class Ticker:
             return known
         table = schedule.table
         if known is not None and known.schedule.table.definition == table.definition:
-            # Searched otherwise, but at the same times.
+            # The search has changed, the timetable has not.
             known.schedule = schedule
             known.find_next()
         else:
@@ -178,7 +183,7 @@ class Ticker:
         if not due and not self._removed:
             self._trouble = ""
             return
-        there, known = self._desk.known([each.schedule.name for each in due])
+        there, known = self._database.known([each.schedule.name for each in due])
         if not self._in_time(now - there):
             return
         self._trouble = ""
@@ -191,23 +196,23 @@ class Ticker:
                 commands.append(_define(each.schedule.name, each.schedule.table.definition, each.since))
             slots, more = each.due_by(now, after)
             if more:
-                told = "schedule %s: of the runs it has missed only the last %d are looked at"
+                told = "schedule %s: it has missed more runs than %d; only the last of them are considered"
                 log.warning(told, each.schedule.name, MOST_MISSED, extra={"action": "slots_missed"})
             commands += [_order(each.schedule, planned) for planned in slots]
             reached.append((each, slots[-1] if slots else after))
         if commands:
-            self._desk.issue(commands)
+            self._database.issue(commands)
             with contextlib.suppress(redis.RedisError):
-                # The control plane looks at the table now and then by itself.
+                # The control plane also reads the table from time to time.
                 self._ring()
-        # Only now: what could not be asked for is asked for again.
+        # Only now: a request that failed is repeated at the next tick.
         self._removed.clear()
         for each, after in reached:
             each.told, each.after = True, after
             each.find_next()
 
     def _in_time(self, ahead: float) -> bool:
-        """Whether this host's clock, so many seconds ahead of the database's, is near enough to go by."""
+        """Returns whether this host's clock, ``ahead`` seconds ahead of the database's, is near enough to it."""
         apart = f"this host's clock is {abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the database's"
         if abs(ahead) > self._most_ahead:
             self._complain(f"{apart}; nothing is run until they agree")
@@ -219,14 +224,14 @@ class Ticker:
         return True
 
     def _after(self, each: _Watched, row: ScheduleProgress | None) -> int:
-        """Returns the last moment before which nothing of this timetable is to be asked for any more."""
+        """Returns the time up to which all slots of this timetable are settled."""
         if row is None:
             return max(each.since, each.after or 0)
         since = row.since if row.definition == each.schedule.table.definition else each.since
         return max(since, row.newest, each.after or 0)
 
     def _complain(self, trouble: str) -> None:
-        """Once, not at every tick."""
+        """Logs a trouble once, not at every tick."""
         if trouble != self._trouble:
             self._trouble = trouble
             log.warning("%s", trouble, extra={"action": "beat_trouble"})

@@ -20,7 +20,7 @@ from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
 if TYPE_CHECKING:
     from orchestrator.model.planned_run import PlannedRun
-    from orchestrator.schedule.listing import Listed
+    from orchestrator.schedule.schedule_status import ScheduleStatus
     from orchestrator.spec.schedule import ScheduleTable
 
 _SHORTEST_NOTE = 12
@@ -34,7 +34,7 @@ def describe(table: ScheduleTable, now: float) -> str:
     return f"schedule {table.cron} in {table.timezone}, {begins}"
 
 
-def render(schedules: Sequence[Listed], problems: Mapping[Path, str], width: int, now: float) -> RenderableType:
+def render(schedules: Sequence[ScheduleStatus], problems: Mapping[Path, str], width: int, now: float) -> RenderableType:
     """Returns the schedules of a folder and their runs; ``now`` in seconds since the epoch.
 
     Tables of runs are at most ``width`` cells wide.
@@ -49,7 +49,7 @@ def render(schedules: Sequence[Listed], problems: Mapping[Path, str], width: int
     return Group(*lines) if lines else Text("no spec there has a [schedule]")
 
 
-def to_json(schedules: Sequence[Listed], problems: Mapping[Path, str]) -> dict[str, Any]:
+def to_json(schedules: Sequence[ScheduleStatus], problems: Mapping[Path, str]) -> dict[str, Any]:
     """Returns everything that is known, as plain data; moments in seconds since the epoch."""
     data: dict[str, Any] = plain(
         {
@@ -60,7 +60,7 @@ def to_json(schedules: Sequence[Listed], problems: Mapping[Path, str]) -> dict[s
     return data
 
 
-def _to_json(each: Listed) -> dict[str, Any]:
+def _to_json(each: ScheduleStatus) -> dict[str, Any]:
     table = each.schedule.table
     return {
         "name": each.schedule.name,
@@ -95,13 +95,13 @@ def _run_to_json(table: ScheduleTable, slot: PlannedRun, overview: Overview | No
     }
 
 
-def _head(each: Listed) -> Text:
+def _head(each: ScheduleStatus) -> Text:
     table = each.schedule.table
     text = Text(each.schedule.name, style="bold")
     return text.append(f"  {table.cron} in {table.timezone}  {each.schedule.path}", style="not bold")
 
 
-def _times(each: Listed, now: float) -> list[Text]:
+def _times(each: ScheduleStatus, now: float) -> list[Text]:
     table = each.schedule.table
     later = f", or up to {duration(table.jitter)} later" if table.jitter else ""
     moments = [f"{_moment(table, slot)}{later}" for slot in each.upcoming] or ["never again"]

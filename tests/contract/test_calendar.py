@@ -22,8 +22,8 @@ from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import PlannedRun, ScheduleProgress
 from orchestrator.queries.readonly import open_study_reader
-from orchestrator.schedule.beat import DatabaseDesk
-from orchestrator.schedule.ticker import Desk
+from orchestrator.schedule.beat import SqlBeatDatabase
+from orchestrator.schedule.ticker import BeatDatabase
 from orchestrator.spec.cron import delay
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
@@ -41,7 +41,7 @@ class Shelf:
     """A database with its writers and its beats."""
 
     writer: Callable[[], tuple[Any, CalendarPort]]
-    desk: Callable[[], Desk]
+    desk: Callable[[], BeatDatabase]
 
 
 def memory_shelf() -> Shelf:
@@ -68,8 +68,8 @@ def real_shelf(url: str, closing: ExitStack) -> Shelf:
         closing.callback(store.close)
         return store, Calendar(database, lease)
 
-    def desk() -> Desk:
-        return DatabaseDesk(opened())
+    def desk() -> BeatDatabase:
+        return SqlBeatDatabase(opened())
 
     return Shelf(writer, desk)
 
@@ -159,7 +159,7 @@ def test_two_beats_at_the_same_instant(shelf: Shelf) -> None:
     failed: list[Exception] = []
     ready = threading.Barrier(4)
 
-    def issue(desk: Desk) -> None:
+    def issue(desk: BeatDatabase) -> None:
         try:
             for round in range(10):
                 ready.wait(30)

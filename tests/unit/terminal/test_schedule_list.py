@@ -14,7 +14,7 @@ from orchestrator.model.planned_run import PlannedRun, PlannedRunState, Schedule
 from orchestrator.model.progress_events import Best, Progress
 from orchestrator.model.study_status import Overview
 from orchestrator.schedule.folder import Contents, Schedule
-from orchestrator.schedule.listing import Listed, listing
+from orchestrator.schedule.schedule_status import ScheduleStatus, read_statuses
 from orchestrator.spec import parse
 from orchestrator.spec.cron import run_name
 from orchestrator.terminal.overview import render_list, render_status
@@ -74,15 +74,15 @@ def look(
     runs: Sequence[tuple[PlannedRun, Overview | None]] = (),
     now: float = NOW,
     more: str = "",
-) -> list[Listed]:
-    return listing(Contents({"nightly": schedule(more)}, {}), known, lambda _: runs, now, 3)
+) -> list[ScheduleStatus]:
+    return read_statuses(Contents({"nightly": schedule(more)}, {}), known, lambda _: runs, now, 3)
 
 
 def seen(since: str, newest: str = "") -> dict[str, ScheduleProgress]:
     return {"nightly": ScheduleProgress("30 2 * * * Europe/Berlin", at(since), at(newest) if newest else 0)}
 
 
-def text(found: list[Listed], problems: dict[Path, str] | None = None) -> list[str]:
+def text(found: list[ScheduleStatus], problems: dict[Path, str] | None = None) -> list[str]:
     console = Console(width=150, record=True, file=io.StringIO())
     console.print(render(found, problems or {}, 150, NOW))
     return [line.rstrip() for line in console.export_text().splitlines()]

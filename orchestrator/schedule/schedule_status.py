@@ -1,4 +1,4 @@
-"""What ``schedule`` lists: when schedules run next, and what came of the last runs."""
+"""The schedules of a folder with their next and last runs, for `orchestrator schedule`."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from orchestrator.spec.cron import delay
 
 
 @dataclass(frozen=True)
-class Listed:
-    """One schedule.
+class ScheduleStatus:
+    """One schedule with its runs.
 
     Attributes:
         upcoming: The next slots, in seconds since the epoch.
-        overdue: Slots that nobody has asked for although it is time; at most ``MOST_MISSED`` are counted.
-        seen: Whether a beat has ever looked at it.
+        overdue: Slots that are due and that no beat has asked for; at most ``MOST_MISSED``.
+        seen: Whether a beat has read this timetable.
         runs: The last slots, the latest first, each with where its study stands, where there is one.
     """
 
@@ -31,21 +31,21 @@ class Listed:
     runs: Sequence[tuple[PlannedRun, Overview | None]]
 
 
-def listing(
+def read_statuses(
     contents: Contents,
     known: Mapping[str, ScheduleProgress],
     runs: Callable[[str], Sequence[tuple[PlannedRun, Overview | None]]],
     now: float,
     upcoming: int,
-) -> list[Listed]:
+) -> list[ScheduleStatus]:
     """Returns the schedules of a folder.
 
     Args:
         contents: What is in the folder.
-        known: What the database says of them.
+        known: Their progress in the database.
         runs: Returns the last runs of one.
         now: Seconds since the epoch.
-        upcoming: How many of the next slots are wanted.
+        upcoming: Number of next slots.
     """
     found = []
     for name, schedule in contents.schedules.items():
@@ -58,5 +58,5 @@ def listing(
             slots, _ = timetable.newest(max(seen.since, seen.newest), int(now), MOST_MISSED)
             overdue = [slot for slot in slots if slot + delay(name, slot, jitter) + PUNCTUAL_SECONDS < now]
         ahead = list(islice(timetable.upcoming(int(now)), upcoming))
-        found.append(Listed(schedule, ahead, overdue, seen is not None, runs(name)))
+        found.append(ScheduleStatus(schedule, ahead, overdue, seen is not None, runs(name)))
     return found

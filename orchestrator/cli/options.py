@@ -64,9 +64,9 @@ def json_option(what: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def complete_rule(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Offers the pruning rules, and specs, whose pruner may be taken."""
-    from orchestrator.spec.pruner_table import OPTUNAS, RULES
+    from orchestrator.pruning.registry import all_names
 
-    rules = [CompletionItem(name) for name in (*RULES, *OPTUNAS) if name.startswith(incomplete)]
+    rules = [CompletionItem(name) for name in all_names() if name.startswith(incomplete)]
     return rules or _complete_spec(context, parameter, incomplete)
 
 

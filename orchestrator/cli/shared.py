@@ -118,7 +118,7 @@ def load_spec(path: Path, settings: Settings, name: str | None = None, trials: i
     try:
         check_objective(spec.objective, split_path(settings.objective_path))
     except BadInput as error:
-        raise BadInput(f"{path}: {error.where}", error.problem, error.remedy) from None
+        raise error.within(str(path)) from None
     return spec
 
 

@@ -44,6 +44,10 @@ class BadInput(OrchestratorError):
         text = f"{where}: {problem}" + (f"; {remedy}" if remedy else "")
         super().__init__(" ".join(text.split()))
 
+    def within(self, source: str) -> BadInput:
+        """Returns the error with the name of the file or option in front that holds the wrong thing."""
+        return BadInput(f"{source}: {self.where}", self.problem, self.remedy)
+
 
 class NotReached(BadInput):
     """There is no connection to a server: its URL is wrong, or it is away."""

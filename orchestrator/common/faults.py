@@ -1,13 +1,17 @@
-"""What is wrong in a spec, and how a value, a type and a key are written in a message."""
+"""A value that cannot be used: what is wrong with it, what would be right, and how a message writes it."""
 
 from __future__ import annotations
 
 import datetime
 import re
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.common.errors import did_you_mean
+from orchestrator.common.errors import BadInput, did_you_mean
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}", re.ASCII)
 _TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
@@ -20,10 +24,25 @@ _TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (dict, "a table"),
     (type(None), "null"),
 )
+_WANTED = {
+    "string_type": "a string",
+    "int_type": "an integer",
+    "float_type": "a number",
+    "bool_type": "true or false",
+    "tuple_type": "an array",
+    "dict_type": "a table",
+    "model_type": "a table",
+}
+_BOUNDS = {
+    "greater_than": ("gt", "above"),
+    "greater_than_equal": ("ge", "at least"),
+    "less_than": ("lt", "below"),
+    "less_than_equal": ("le", "at most"),
+}
 
 
 class Fault(ValueError):
-    """A validator's complaint; the loader adds where it was found and makes a ``BadInput`` of it.
+    """A validator's complaint about a value; ``blame`` makes an error for the user of it.
 
     Args:
         problem: What is wrong; reads on after the key.
@@ -37,6 +56,44 @@ class Fault(ValueError):
         self.remedy = remedy
         self.key = key
 
+    def blame(self, where: str) -> BadInput:
+        """Returns the error for the user; ``where`` names the file, option or argument that holds the value."""
+        return BadInput(f"{where}: {dotted(self.key)}" if self.key else where, self.problem, self.remedy)
+
+
+@contextmanager
+def beneath(*key: str | int) -> Iterator[None]:
+    """Puts ``key`` in front of the key of a fault that is raised inside."""
+    try:
+        yield
+    except Fault as fault:
+        raise Fault(fault.problem, fault.remedy, (*key, *fault.key)) from None
+
+
+def first_fault(error: ValidationError) -> Fault:
+    """Returns the first of Pydantic's errors; the others show once it is mended."""
+    first = error.errors(include_url=False)[0]
+    key, kind, value = first["loc"], first["type"], first["input"]
+    context: dict[str, Any] = first.get("ctx", {})
+    fault = context.get("error")
+    if isinstance(fault, Fault):
+        return Fault(fault.problem, fault.remedy, (*key, *fault.key))
+    if kind == "missing":
+        return Fault("required key missing", "", key)
+    if kind in _WANTED:
+        return Fault(got(value), f"it must be {_WANTED[kind]}", key)
+    if kind in _BOUNDS:
+        name, words = _BOUNDS[kind]
+        return Fault(f"is {show(value)}", f"it must be {words} {context[name]}", key)
+    if kind == "finite_number":
+        return Fault(f"is {value!r}", "it must be finite", key)
+    if kind == "literal_error":
+        known = re.findall(r"'([^']*)'", context["expected"])
+        if isinstance(value, str):
+            return Fault(f"is {show(value)}", nearest(value, known), key)
+        return Fault(got(value), "it must be a string, one of " + ", ".join(known), key)
+    return Fault(f"{got(value)}: {first['msg']}", "", key)
+
 
 def show(value: Any, limit: int = 60) -> str:
     """Returns the value on one line, cut to about ``limit`` characters; tables and arrays by their size."""
@@ -45,7 +102,7 @@ def show(value: Any, limit: int = 60) -> str:
     if isinstance(value, list | tuple | dict):
         return f"{len(value)} entries" if len(value) != 1 else "1 entry"
     if isinstance(value, int) and abs(value) >= 10**limit:
-        # Python refuses to print integers of more than 4300 digits, and nobody wants to read one.
+        # Python refuses to print integers of more than 4300 digits, and no person wants to read one.
         return f"an integer of more than {limit} digits"
     if isinstance(value, str):
         return repr(value if len(value) <= limit else value[: limit - 1] + "…")
@@ -70,5 +127,5 @@ def dotted(key: Iterable[str | int]) -> str:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """``did_you_mean`` for text of any length: the search is quadratic, and no known name is long."""
+    """Returns ``did_you_mean`` for text of any length: the search is quadratic, and no known name is long."""
     return did_you_mean(name[:100], known)

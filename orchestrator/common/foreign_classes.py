@@ -1,19 +1,56 @@
-"""Classes that a spec names as ``module:Class``: found, held against their signature, and made."""
+"""Classes that a spec names, of Optuna or of the user: their names, their signatures, and making an instance."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib
 import inspect
+import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import dotted, nearest
-from orchestrator.common.signatures import check_kind, kinds
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.faults import Fault, beneath, dotted, got, nearest, show
+from orchestrator.common.field_types import split_reference
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+_PLAIN: dict[str, tuple[tuple[type, ...], str]] = {
+    "bool": ((bool,), "true or false"),
+    "int": ((int,), "an integer"),
+    "float": ((float, int), "a number"),
+    "str": ((str,), "a string"),
+    "dict": ((dict,), "a table"),
+    "dict[str, Any]": ((dict,), "a table"),
+}
+
+
+def check_class_name(name: str, word: str, known: Iterable[str], also_called: Mapping[str, str]) -> None:
+    """Lets a reference ``module:Class`` pass, and answers any other name with the nearest known one.
+
+    Args:
+        name: What the spec says; not one of the known names.
+        word: What it names, such as ``pruner``.
+        known: The names there are.
+        also_called: What other programs call them: known name by other name.
+
+    Raises:
+        Fault: it is no reference.
+    """
+    names = tuple(known)
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", re.split(r"[.:]", name[:100])[-1]).lower()
+    plain = words.replace("-", "_").removesuffix(word).rstrip("_")
+    ours = plain if plain in names else also_called.get(plain)
+    if ":" not in name and ours is not None:
+        raise Fault(f"there is no {show(name)}", f"here it is called '{ours}'", ("name",))
+    if ":" in name or "." in name:
+        with beneath("name"):
+            split_reference(name, "module:Class", f"mypackage.{word}s:My{word.capitalize()}")
+        return
+    remedy = did_you_mean(plain, names)
+    if not remedy.startswith("did"):
+        remedy = f"{remedy}, or 'module:Class', any {word} of Optuna's kind"
+    raise Fault(f"there is no {show(name)}", remedy, ("name",))
 
 
 def find(reference: str, wanted: type, word: str, where: str) -> Any:
@@ -108,3 +145,24 @@ def _check_arguments(
     for each, parameter in known.items():
         if parameter.default is inspect.Parameter.empty and each not in arguments:
             raise BadInput(f"{key}.{each}", "required key missing", f"'{name}' needs it")
+
+
+def kinds(parameter: inspect.Parameter) -> list[str]:
+    """Returns which plain types the parameter's annotation allows; none where it wants an object."""
+    annotation = parameter.annotation
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    # No plain type's name has a bar inside, so a callable's arguments only yield pieces that are not plain.
+    parts = [part for part in re.split(r"\s*\|\s*", text) if part != "None"]
+    return parts if all(part in _PLAIN for part in parts) else []
+
+
+def check_kind(where: str, value: Any, wanted: list[str]) -> None:
+    """Checks a value against what ``kinds`` returned.
+
+    Raises:
+        BadInput: it is of none of these.
+    """
+    if not any(
+        isinstance(value, _PLAIN[kind][0]) and (kind == "bool" or not isinstance(value, bool)) for kind in wanted
+    ):
+        raise BadInput(where, got(value), "it must be " + " or ".join(_PLAIN[kind][1] for kind in wanted))

@@ -22,7 +22,7 @@ from orchestrator.control.ports import Round, RoundHook
 from orchestrator.messaging.dispatch import queue_lengths
 from orchestrator.messaging.event_stream import Backlog, backlog
 from orchestrator.model.progress_events import Progress
-from orchestrator.sampling.rules import NAMES
+from orchestrator.pruning.registry import names
 from tasks.contract import FailureCause
 from tasks.metrics_server import make_registry
 
@@ -78,7 +78,7 @@ class ControlMetrics:
             "orchestrator_decisions", "Decisions of pruning rules.", ["rule", "action"], registry=registry
         )
         self._decision = functools.cache(
-            lambda rule, action: decisions.labels(rule if rule in NAMES else "other", action)
+            lambda rule, action: decisions.labels(rule if rule in names() else "other", action)
         )
         self._retries = Counter("orchestrator_retries", "Further attempts of trials.", ["cause"], registry=registry)
         for cause in (*get_args(FailureCause), "released"):

@@ -13,16 +13,17 @@ from orchestrator.engine.explanations import attribute
 from orchestrator.model.attribute_keys import AUDITED, SHADOW
 from orchestrator.model.changeset import DecisionAction, DecisionRow
 from orchestrator.pruning import Decision, Outcome
-from orchestrator.pruning.base import Fold
+from orchestrator.pruning.arguments import RuleArguments
+from orchestrator.pruning.base import RuleBase
 from orchestrator.pruning.hyperband import HyperbandRule
 from orchestrator.pruning.promotion import PromotionRule
-from orchestrator.sampling.pruner_host import RULE, build_rule
+from orchestrator.sampling import rules
+from orchestrator.sampling.pruner_host import RULE
 from orchestrator.sampling.pruner_host import SHADOW as SHADOW_RULE
 from orchestrator.sampling.remote_pruner import WRITES, Answer, Remote, RemoteRule
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.trial_sampler import derive
 from orchestrator.spec import Spec
-from orchestrator.spec.pruner_table import PrunerTable
 
 _PREFIX = "shadow:"
 
@@ -236,7 +237,7 @@ class Rules:
         return promotion.trial
 
 
-def _observe(rule: Fold, number: int, step: int, value: float) -> Decision | None:
+def _observe(rule: RuleBase, number: int, step: int, value: float) -> Decision | None:
     """Tells a rule of a report; returns its decision, ``None`` where it is judged in another process."""
     if isinstance(rule, RemoteRule):
         rule.ask(number, step, value)
@@ -244,10 +245,12 @@ def _observe(rule: Fold, number: int, step: int, value: float) -> Decision | Non
     return rule.observe(number, step, value)
 
 
-def _build(spec: Spec, table: PrunerTable, target: str, study: optuna.Study | None, remote: Remote | None) -> Fold:
+def _build(
+    spec: Spec, table: RuleArguments, target: str, study: optuna.Study | None, remote: Remote | None
+) -> RuleBase:
     if table.own_class and remote is not None:
         return remote.rule(target, table.name)
-    return build_rule(spec, table, study)
+    return rules.of_spec(spec, table, study)
 
 
 def condemned(trial: FrozenTrial, key: str) -> Mapping[str, Any] | None:
@@ -256,7 +259,7 @@ def condemned(trial: FrozenTrial, key: str) -> Mapping[str, Any] | None:
     return kept if isinstance(kept, dict) and isinstance(kept.get("reports"), int) else None
 
 
-def _tell_result(rule: Fold, number: int, result: float | None) -> None:
+def _tell_result(rule: RuleBase, number: int, result: float | None) -> None:
     if result is not None:
         rule.result(number, result)
 

@@ -19,13 +19,13 @@ from orchestrator.model.changeset import DecisionRow
 from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, Outcome, RuleFailed
+from orchestrator.pruning.asha import AshaArguments
 from orchestrator.sampling.best_trials import best_of, front_of
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Answer, Remote, ReplicatedStorage
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.trial_sampler import SamplerFailed, TrialSampler
 from orchestrator.spec import Spec
-from orchestrator.spec.pruner_table import AshaPruner
 from tasks.contract import Attribute, EnqueueTrial, Failed, Slice
 from tasks.storable import RESERVED, check_extent, check_name
 
@@ -72,7 +72,7 @@ class Trials:
         self.extra = 0
         self.paused: set[int] = set()
         self._max_steps = spec.max_steps
-        self._restarts = isinstance(spec.pruner, AshaPruner) and spec.pruner.restart
+        self._restarts = isinstance(spec.pruner, AshaArguments) and spec.pruner.restart
         self._rules = Rules(spec, seed, self.storage, self.sampler.study, self.remote)
         self._notices: list[TrialEnded | OtherSource | TakenUp] = []
         self._taken_up: TakenUp | None = None

@@ -1,4 +1,4 @@
-"""Pruning rules: folds over reports that answer, epoch by epoch, as Optuna's pruner of that name would."""
+"""Pruning rules: they take in reports and answer, epoch by epoch, as Optuna's pruner of that name would."""
 
 from orchestrator.pruning.base import Decision, Direction, Outcome, Rule, RuleFailed
 

@@ -1,98 +1,73 @@
-"""Arguments of a rule as a spec gives them: typed, within bounds, and none left over."""
+"""The model of a rule's arguments: what the spec may say, what the rule is built from, and how its decisions read."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection, Mapping
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, ClassVar
 
-from orchestrator.common.errors import BadInput, did_you_mean
-from orchestrator.pruning.base import Direction
-
-if TYPE_CHECKING:
-    import optuna
+from orchestrator.common.table import Table
+from orchestrator.pruning.base import Direction, RuleBase
+from orchestrator.pruning.words import RuleWords
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a rule may have to know of the search it belongs to; see ``build``."""
+    """What a rule may know of the search that it serves.
 
-    direction: Direction
-    study_name: str | None = None
-    max_steps: int | None = None
-    trials: int | None = None
-    study: optuna.Study | None = None
-
-
-class Arguments:
-    """Hands out a rule's arguments one by one, and refuses in the end what nobody took.
-
-    Stricter than Optuna, which reads a fractional ``min_resource`` as "auto" and true as 1.
+    Attributes:
+        direction: Which way is better.
+        study_name: The study's name as it is stored.
+        max_steps: Steps of a full trial; None where the spec does not say.
+        trials: The budget in trials.
+        adapt: Returns a rule that asks a pruner of Optuna's kind, from its name and its keyword arguments.
     """
 
-    def __init__(self, rule: str, given: Mapping[str, Any], search: Search) -> None:
-        self.search = search
-        self.direction = search.direction
-        self._rule = rule
-        self._given = given
-        self._known: list[str] = []
-
-    def take(self, name: str, default: Any) -> Any:
-        self._known.append(name)
-        return self._given.get(name, default)
-
-    def integer(self, name: str, default: int | None, minimum: int) -> int:
-        """``default=None`` makes it required."""
-        value = self._required(name, default)
-        if not _is_integer(value) or value < minimum:
-            self.refuse(name, f"is {value!r}", f"it must be an integer of at least {minimum}")
-        return int(value)
-
-    def integer_or_auto(self, name: str, minimum: int) -> int | None:
-        """None stands for "auto", which is the default."""
-        value = self.take(name, "auto")
-        if value == "auto":
-            return None
-        if not _is_integer(value) or value < minimum:
-            self.refuse(name, f"is {value!r}", f"it must be 'auto' or an integer of at least {minimum}")
-        return int(value)
-
-    def number(self, name: str, default: float | None = None, low: float = -math.inf, high: float = math.inf) -> float:
-        """``default=None`` makes it required."""
-        value = self._required(name, default)
-        if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
-            self.refuse(name, f"is {value!r}", "it must be a number")
-        if not low <= value <= high:
-            bounds = f"of at least {low:g}" if high == math.inf else f"from {low:g} to {high:g}"
-            self.refuse(name, f"is {value!r}", f"it must be a number {bounds}")
-        return float(value)
-
-    def choice(self, name: str, known: Collection[str], default: str) -> str:
-        value = self.take(name, default)
-        if value not in known:
-            self.refuse(name, f"is {value!r}", did_you_mean(str(value), known))
-        return str(value)
-
-    def optional_number(self, name: str) -> float | None:
-        return None if self.take(name, None) is None else self.number(name)
-
-    def done(self) -> None:
-        """Refuses what nobody took."""
-        for name in self._given:
-            if name not in self._known:
-                remedy = did_you_mean(name, set(self._known)) if self._known else "it takes none"
-                self.refuse(name, f"is no argument of the rule {self._rule!r}", remedy)
-
-    def refuse(self, name: str, problem: str, remedy: str = "") -> NoReturn:
-        raise BadInput(f"pruner.{name}", problem, remedy)
-
-    def _required(self, name: str, default: Any) -> Any:
-        value = self.take(name, default)
-        if value is None:
-            self.refuse(name, "required key missing", f"the rule {self._rule!r} needs it")
-        return value
+    direction: Direction
+    study_name: str
+    max_steps: int | None
+    trials: int
+    adapt: Callable[[str, Mapping[str, Any]], RuleBase]
 
 
-def _is_integer(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+class RuleArguments(Table):
+    """A table [pruner], [shadow] or [pruner.wrapped] of the spec.
+
+    A subclass gives ``name`` a literal and a default. Its docstring is the rule's section of the spec's reference: the
+    first paragraphs, what each key means under ``Attributes``, and TOML under ``Example``. A rule around another one
+    has a field ``wrapped`` for that rule's table.
+
+    Attributes:
+        name: The rule's name.
+        words: How the rule's decisions read.
+    """
+
+    words: ClassVar[type[RuleWords]] = RuleWords
+
+    name: str
+
+    @property
+    def promotes(self) -> bool:
+        """Whether trials pause and the best go on, instead of being stopped."""
+        return False
+
+    @property
+    def own_class(self) -> bool:
+        """Whether the rule runs a class of the user, which may hang or crash: it is asked in a process of its own."""
+        return False
+
+    @abstractmethod
+    def build(self, search: Search) -> RuleBase:
+        """Returns a new rule."""
+
+    def check_steps(self, max_steps: int | None, key: tuple[str, ...]) -> None:
+        """Refuses rungs that no trial would reach.
+
+        Args:
+            max_steps: The spec's; None where it does not say.
+            key: Where this table stands.
+
+        Raises:
+            Fault: with the key from the top of the spec.
+        """

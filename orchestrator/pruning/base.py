@@ -1,12 +1,10 @@
-"""What every pruning rule is: a fold over the reports and ends of a study's trials.
+"""A pruning rule: it takes in the reports and ends of a study's trials, and decides at each report.
 
-A rule is told each report once, in the order in which it was recorded, and answers at once. It reads no
-clock, does no I/O and never looks at a study: everything it knows it was told, so the same events in the same
-order give the same decisions, and a rule that is rebuilt from what was recorded goes on as if it had never
-stopped.
+A rule is told each report once, in the order in which it was recorded, and answers at once. It reads no clock, does no
+I/O and never looks at a study: everything it knows it was told. So the same events in the same order give the same
+decisions, and a rule that is rebuilt from what was recorded goes on as if it had never stopped.
 
-A trial is named by its *number* in the study (not by a storage's row id): Hyperband deals trials to brackets
-by number.
+A trial is named by its *number* in the study, not by a storage's row id: Hyperband deals trials to brackets by number.
 """
 
 from __future__ import annotations
@@ -18,7 +16,7 @@ from typing import Any, Literal, Protocol
 import msgspec
 
 Outcome = Literal["COMPLETE", "PRUNED", "FAIL"]
-Direction = Literal["maximize", "minimize"]
+Direction = Literal["minimize", "maximize"]
 
 
 class RuleFailed(ValueError):
@@ -26,23 +24,23 @@ class RuleFailed(ValueError):
 
 
 class Decision(msgspec.Struct, frozen=True, gc=False):
-    """One answer of a rule, with what a user needs who asks why.
+    """One answer of a rule, with the comparison that led to it.
 
-    One is made for every epoch of every trial, and a frozen dataclass costs more to make than most rules to decide.
+    A struct of msgspec, because one is made at every epoch of every trial, and a frozen dataclass takes longer to make
+    than most rules take to decide.
 
     Attributes:
         prune: Whether the trial should end here.
         rule: Name of the rule that decided.
-        step: The step decided at: the largest one the trial has reported so far, also when the report that
-            led to the decision came late and was of a smaller one.
-        value: What was compared: best value so far (median, percentile), value at ``step`` (the others), best
-            of the last ``patience + 1`` reports (patient). NaN where there is none.
-        threshold: What ``value`` was compared with; never NaN. None when nothing was compared: too early for
-            the rule, nobody to compare with, a value that is NaN and is pruned for that alone, or a
-            percentile that is NaN.
-        peers: How many values are behind the threshold. Median, percentile: values of completed trials at
-            ``step``, NaN left out. Asha, hyperband: values in the rung, the trial's own included. Patient:
-            the trial's own earlier reports. 0 where none was looked at.
+        step: The largest step that the trial has reported so far, also when the report that led to the decision came
+            late and was of a smaller one.
+        value: What was compared: the best value so far (median, percentile), the best of the last ``patience + 1``
+            reports (patient), the value at ``step`` (all others). NaN where there is none.
+        threshold: What ``value`` was compared with; never NaN. None when nothing was compared: it was too early for
+            the rule, there were no other trials, the value is NaN and pruned for that alone, or a percentile is NaN.
+        peers: Number of values behind the threshold. Median, percentile: values of completed trials at ``step``,
+            without NaN. Asha, hyperband: values in the rung, the trial's own included. Patient: the trial's own earlier
+            reports. 0 where nothing was looked at.
     """
 
     prune: bool
@@ -56,8 +54,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
 class Rule(Protocol):
     """What the engine asks of a rule.
 
-    The caller guarantees that each (trial, step) is observed once, that ``finish`` is called once a trial,
-    and that nothing of a trial is observed after it.
+    The caller guarantees that each (trial, step) is observed once, that ``finish`` is called once a trial, and that no
+    report of a trial is observed after it.
     """
 
     name: str
@@ -68,22 +66,21 @@ class Rule(Protocol):
     def result(self, trial: int, value: float) -> None:
         """Takes in the final value of a trial, before its ``finish`` or ``restore`` as complete.
 
-        Only rules that run pruners of Optuna's kind on a study of their own have a use for it; they take the last
-        report for it where they were not told.
+        Only a rule that runs a pruner of Optuna's kind on a study of its own uses it. Without it such a rule takes the
+        last report for the final value.
         """
 
     def finish(self, trial: int, state: Outcome) -> None:
         """Takes in the end of a trial, whether or not it ever reported."""
 
     def attributes(self, trial: int) -> dict[str, Any]:
-        """System attributes to be stored with the trial, in the transaction that records its reports.
+        """Returns the system attributes to store with the trial, in the transaction that records its reports.
 
-        Whole at any time, also after the trial's end, so that a caller may ask once a batch and store what is
-        new.
+        Complete at any time, also after the trial's end: the caller asks once a batch and stores what is new.
         """
 
     def study_attributes(self) -> dict[str, Any]:
-        """System attributes to be stored with the study, likewise: what was settled once for all trials."""
+        """Returns the system attributes to store with the study: what was settled once for all trials."""
 
     def restore_study(self, attributes: Mapping[str, Any]) -> None:
         """Takes back ``study_attributes`` from the study's system attributes; before ``restore``."""
@@ -91,24 +88,28 @@ class Rule(Protocol):
     def restore(
         self, trial: int, values: Mapping[int, float], state: Outcome | None, attributes: Mapping[str, Any]
     ) -> None:
-        """Takes in a recorded trial without deciding anything.
+        """Takes in a recorded trial without deciding.
 
         Args:
             trial: Its number. Trials may be restored in any order.
             values: Value by step, in the order in which they were recorded.
             state: How it ended; None while it runs.
-            attributes: Its system attributes; those that are not the rule's are ignored.
+            attributes: Its system attributes; the rule ignores those that are not its own.
         """
 
 
-class Fold(ABC):
-    """A rule in two halves: taking in a report, and deciding on what was taken in.
+class RuleBase(ABC):
+    """A rule in two halves: ``record`` takes in a report, ``judge`` decides on what was taken in.
 
-    They are apart because deciding may leave a trace (asha enters the trial into a rung) and a rule around
-    another one asks it only now and then, yet must tell it everything.
+    They are apart because deciding may leave a trace (asha enters the trial into a rung), and a rule around another one
+    asks it only now and then, yet must tell it every report.
+
+    Args:
+        name: The rule's name, for its decisions.
     """
 
-    name: str
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def observe(self, trial: int, step: int, value: float) -> Decision:
         self.record(trial, step, value)
@@ -120,7 +121,7 @@ class Fold(ABC):
 
     @abstractmethod
     def judge(self, trial: int) -> Decision:
-        """Decides on a running trial that has reported; at most once a report."""
+        """Decides on a running trial that has reported; called at most once a report."""
 
     def result(self, trial: int, value: float) -> None:  # noqa: B027
         """See ``Rule``."""
@@ -136,7 +137,7 @@ class Fold(ABC):
         return {}
 
     def restore_study(self, attributes: Mapping[str, Any]) -> None:  # noqa: B027
-        """Most rules settle nothing for the study."""
+        """See ``Rule``; most rules settle nothing for the study."""
 
     def adopt(self, trial: int, attributes: Mapping[str, Any]) -> None:  # noqa: B027
         """Takes back ``attributes(trial)``, after the trial's values and before its end."""

@@ -7,61 +7,95 @@ from binascii import crc32
 from bisect import bisect_right
 from collections.abc import Mapping
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
+from pydantic import model_validator
+
+from orchestrator.common.faults import Fault
+from orchestrator.common.field_types import Count
+from orchestrator.pruning.arguments import Search
 from orchestrator.pruning.base import Direction
-from orchestrator.pruning.ladder import Climbing, Ladder
+from orchestrator.pruning.ladder import Factor, Ladder, Resource, RungArguments, RungRule, RungWords, check_first_rung
 
 MAX_RESOURCE = "hyperband_max_resource"
 
 
-class HyperbandRule(Climbing):
+class HyperbandWords(RungWords):
+    """As for every rule with rungs."""
+
+    default_factor = 3
+
+
+class HyperbandArguments(RungArguments):
+    """As ``optuna.pruners.HyperbandPruner``: successive halving in several brackets, each with another first rung.
+
+    Attributes:
+        min_resource: The first rung's step in the first bracket.
+        max_resource: The step of a full trial. ``"auto"`` learns it from completed trials.
+
+    Example:
+        [pruner]
+        name = "hyperband"
+        min_resource = 1
+        max_resource = 27
+    """
+
+    words = HyperbandWords
+
+    name: Literal["hyperband"] = "hyperband"
+    min_resource: Count = 1
+    max_resource: Resource = "auto"
+    reduction_factor: Factor = 3
+
+    @model_validator(mode="after")
+    def _check(self) -> HyperbandArguments:
+        self._check_bootstrap("max_resource")
+        if self.max_resource != "auto" and self.min_resource > self.max_resource:
+            problem = f"is {self.min_resource}, above max_resource, which is {self.max_resource}"
+            raise Fault(problem, "it must be at most that", ("min_resource",))
+        return self
+
+    def build(self, search: Search) -> HyperbandRule:
+        return HyperbandRule(self, search.direction, search.study_name)
+
+    def check_steps(self, max_steps: int | None, key: tuple[str, ...]) -> None:
+        if max_steps is not None:
+            check_first_rung(self.min_resource, max_steps, key)
+
+
+class HyperbandRule(RungRule):
     """Hedges asha's choice of the first rung (Li et al., "Hyperband", JMLR 18, 2018, algorithm 1).
 
-    There are ``floor(log_eta(max_resource / min_resource)) + 1`` brackets; bracket b is a ladder whose rung 0
-    lies at ``min_resource * eta**b``. A trial belongs to one of them for life, drawn by a checksum of study
-    name and trial number, exactly as Optuna draws it (samplers that look at brackets must agree), with odds
-    as the paper allots trials.
+    There are ``floor(log_eta(max_resource / min_resource)) + 1`` brackets, eta being ``reduction_factor``; bracket b is
+    a ladder whose rung 0 lies at ``min_resource * eta**b``. A trial belongs to one of them for life, drawn by a
+    checksum of study name and trial number, exactly as Optuna draws it (samplers that look at brackets must agree),
+    with odds as the paper allots trials.
 
-    With ``max_resource`` left open it is one more than the last step of the longest completed trial, as known
-    at the first decision after the first completion; until then nobody is pruned. It then stays, as a study
-    attribute.
+    An automatic ``max_resource`` is one more than the last step of the longest completed trial, as known at the first
+    decision after the first completion; until then no trial is pruned. It then stays, as a study attribute.
 
     Args:
+        arguments: See ``HyperbandArguments``.
         direction: Which way is better.
         study_name: Name of the study, for the draw.
-        min_resource: r of the paper.
-        max_resource: R of the paper times ``min_resource``; None estimates it.
-        reduction_factor: eta of the paper.
-        bootstrap_count: See ``Ladder``.
 
     Attributes:
         max_resource: As given, or as it was settled; None until then.
     """
 
-    name = "hyperband"
-
-    def __init__(
-        self,
-        direction: Direction,
-        study_name: str,
-        min_resource: int = 1,
-        max_resource: int | None = None,
-        reduction_factor: int = 3,
-        bootstrap_count: int = 0,
-    ) -> None:
-        super().__init__()
+    def __init__(self, arguments: HyperbandArguments, direction: Direction, study_name: str) -> None:
+        super().__init__(arguments.name)
         self._direction = direction
         self._study_name = study_name
-        self._estimates = max_resource is None
-        self.min_resource = min_resource
-        self.reduction_factor = reduction_factor
-        self._bootstrap_count = bootstrap_count
+        self._estimates = arguments.max_resource == "auto"
+        self.min_resource = arguments.min_resource
+        self.reduction_factor = arguments.reduction_factor
+        self._bootstrap_count = arguments.bootstrap_count
         self.max_resource: int | None = None
         self._brackets: list[Ladder] = []
         self._shares: list[int] = []
-        if max_resource is not None:
-            self._put_up(max_resource)
+        if not self._estimates:
+            self._put_up(arguments.max_resource)
 
     def _put_up(self, max_resource: int) -> None:
         self.max_resource = max_resource
@@ -76,7 +110,7 @@ class HyperbandRule(Climbing):
         self._enter_all_again()
 
     def bracket(self, trial: int) -> int:
-        """Which ladder a trial climbs, once there are any."""
+        """Returns which ladder a trial climbs, once there are any."""
         drawn = crc32(f"{self._study_name}_{trial}".encode()) % self._shares[-1]
         return bisect_right(self._shares, drawn)
 

@@ -6,10 +6,107 @@ import math
 from abc import abstractmethod
 from bisect import insort
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
-from orchestrator.pruning.base import Decision, Direction, Fold, Outcome
+from pydantic import BeforeValidator, Field
+
+from orchestrator.common.faults import Fault, got, show
+from orchestrator.common.field_types import LARGEST_INTEGER, CountOrNone, kind
+from orchestrator.common.formatting import count, number
+from orchestrator.pruning.arguments import RuleArguments
+from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
 from orchestrator.pruning.progress import Progress
+from orchestrator.pruning.words import RuleWords
+
+
+class RungWords(RuleWords):
+    """Compares with the results of other trials at the same rung."""
+
+    default_factor: ClassVar[int]
+    """``reduction_factor`` where the stored table does not say."""
+
+    def place(self, decision: Decision) -> str:
+        place = super().place(decision)
+        return place if decision.threshold is None else f"{place}, a rung"
+
+    def against(self, decision: Decision) -> str:
+        if decision.threshold is None:
+            if math.isnan(decision.value):
+                return "its value there is not a number"
+            least = self._table.get("bootstrap_count")
+            more = "" if least is None else f", none passes before there are more than {least}"
+            return f"{count(decision.peers, 'value')} at this rung{more}"
+        value, limit = number(decision.value), number(decision.threshold)
+        if self._best_alone(decision):
+            return f"value {value}, of {self._trials(decision)} there only the best goes on, which has {limit}"
+        return f"value {value}, the last one among {self._best(decision)} there has {limit}"
+
+    def boundary(self, decision: Decision) -> str:
+        if self._best_alone(decision):
+            return f"the best of {self._trials(decision)} at that rung"
+        return f"the last one among {self._best(decision)} at that rung"
+
+    def _at_boundary(self, decision: Decision) -> str:
+        # The trial's own value is one of those at the rung: it is the threshold itself.
+        return self.boundary(decision)
+
+    def _best_alone(self, decision: Decision) -> bool:
+        """Whether so few are at the rung that only the best of them goes on."""
+        return decision.peers < self._factor
+
+    def _best(self, decision: Decision) -> str:
+        return f"the best 1/{self._factor} of {self._trials(decision)}"
+
+    def _trials(self, decision: Decision) -> str:
+        return count(decision.peers, "trial")
+
+    @property
+    def _factor(self) -> int:
+        return int(self._table.get("reduction_factor") or self.default_factor)
+
+
+def _check_resource(value: Any) -> Any:
+    right = "it must be 'auto' or an integer of at least 1"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise Fault(got(value), right)
+    if isinstance(value, str) and value != "auto":
+        raise Fault(f"is {show(value)}", right)
+    if isinstance(value, int) and not 1 <= value <= LARGEST_INTEGER:
+        raise Fault(f"is {show(value)}", f"{right} and at most {LARGEST_INTEGER}")
+    return value
+
+
+Resource = Annotated[Any, BeforeValidator(_check_resource), kind('`"auto"`, or integer, at least 1')]
+Factor = Annotated[int, Field(ge=2, le=LARGEST_INTEGER)]
+
+
+class RungArguments(RuleArguments):
+    """What the rules with rungs have in common.
+
+    Attributes:
+        reduction_factor: One of so many trials gets beyond a rung, and each rung lies so many times as far as the last.
+        bootstrap_count: A rung lets no trial pass before it holds more than so many values.
+    """
+
+    reduction_factor: Factor
+    bootstrap_count: CountOrNone = 0
+
+    def _check_bootstrap(self, resource: str) -> None:
+        """Refuses ``bootstrap_count`` beside an automatic resource; ``resource`` is its key."""
+        if self.bootstrap_count and getattr(self, resource) == "auto":
+            problem = f'is {self.bootstrap_count}, which cannot go with {resource} = "auto"'
+            raise Fault(problem, f"give {resource} a number", ("bootstrap_count",))
+
+
+def check_first_rung(min_resource: int, max_steps: int, key: tuple[str, ...]) -> None:
+    """Refuses a first rung that lies beyond a full trial.
+
+    Raises:
+        Fault: with the key under ``key``, which is the table's.
+    """
+    if min_resource > max_steps:
+        problem = f"is {min_resource}, above max_steps, which is {max_steps}"
+        raise Fault(problem, "no trial would ever be pruned", (*key, "min_resource"))
 
 
 def rung_key(rung: int) -> str:
@@ -20,17 +117,16 @@ def rung_key(rung: int) -> str:
 class Ladder:
     """One race of asynchronous successive halving, in its stopping form.
 
-    Rung k lies at step ``first * reduction_factor**k``. A trial that gets there enters its value for good,
-    whatever becomes of the trial, and goes on only if the value is among the best ``1 / reduction_factor`` of
-    all that were entered so far (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys
-    2020, algorithm 2, where trials are paused and promoted instead). Among fewer than ``reduction_factor``
-    values only the best goes on.
+    Rung k lies at step ``first * reduction_factor**k``. A trial that gets there enters its value for good, whatever
+    becomes of the trial, and goes on only if the value is among the best ``1 / reduction_factor`` of all that were
+    entered so far (Li et al., "A System for Massively Parallel Hyperparameter Tuning", MLSys 2020, algorithm 2, where
+    trials are paused and promoted instead). Among fewer than ``reduction_factor`` values only the best goes on.
 
     Args:
         direction: Which way is better.
         first: Step of rung 0.
         reduction_factor: Called eta in the paper.
-        bootstrap_count: A rung lets nobody pass before it holds more values than this.
+        bootstrap_count: A rung lets no trial pass before it holds more values than this.
     """
 
     def __init__(self, direction: Direction, first: int, reduction_factor: int, bootstrap_count: int) -> None:
@@ -68,7 +164,7 @@ class Ladder:
             if peers <= self._bootstrap_count:
                 return Decision(True, rule, step, value, None, peers)
             if peers == 1:
-                threshold = None  # whoever comes first has nobody to be compared with
+                threshold = None  # the first trial has no other to be compared with
                 continue
             threshold = self._cut(values)
             if value < threshold if self._maximize else value > threshold:
@@ -76,30 +172,31 @@ class Ladder:
         return Decision(False, rule, step, value, threshold, peers)
 
     def _cut(self, values: list[float]) -> float:
-        """The worst value that still goes on."""
+        """Returns the worst value that still goes on."""
         winners = max(len(values) // self._reduction_factor, 1)
         return values[-winners] if self._maximize else values[winners - 1]
 
 
-class Climbing(Fold):
+class RungRule(RuleBase):
     """A rule whose trials climb ladders; a subclass says which trial climbs which.
 
-    A trial's rung values are its attributes ``completed_rung_K``, the ones Optuna's pruners read and write.
-    They cannot be found again from the reports alone: the value entered is that of the report which reached
-    the rung, and with a gap in the steps several rungs hold the same one.
+    A trial's rung values are its attributes ``completed_rung_K``, the ones that Optuna's pruners read and write. They
+    cannot be found again from the reports alone: the value entered is that of the report which reached the rung, and
+    with a gap in the steps several rungs hold the same one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self._running: dict[int, Progress] = {}
         self._reached: dict[int, dict[str, float]] = {}
         self._longest = -1  # largest step of a completed trial
 
     @abstractmethod
     def _ladder(self, trial: int) -> Ladder | None:
-        """The ladder of a trial; None while there is none yet."""
+        """Returns the ladder of a trial; None while there is none yet."""
 
     def _settle(self) -> None:
-        """Called before each decision: the moment to fix what is still open."""
+        """Fixes what is still open; called before each decision."""
 
     def record(self, trial: int, step: int, value: float) -> None:
         progress = self._running.get(trial)
@@ -132,7 +229,7 @@ class Climbing(Fold):
             self._enter_again(trial)
 
     def _enter_all_again(self) -> None:
-        """Fills ladders that are newly put up with what trials brought along from before."""
+        """Fills new ladders with the rung values that trials have from before."""
         for trial in self._reached:
             self._enter_again(trial)
 

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
-from orchestrator.pruning.base import Decision, Fold, Outcome
+from orchestrator.pruning.arguments import RuleArguments, Search
+from orchestrator.pruning.base import Decision, Outcome, RuleBase
 from orchestrator.pruning.progress import Progress
 
 
-class NoRule(Fold):
+class NoArguments(RuleArguments):
+    """Every trial runs to its end.
+
+    Example:
+        [pruner]
+        name = "none"
+    """
+
+    name: Literal["none"] = "none"
+
+    def build(self, search: Search) -> NoRule:  # noqa: ARG002
+        return NoRule(self.name)
+
+
+class NoRule(RuleBase):
     """Never prunes. Keeps a running trial's last value, for the record only."""
 
-    name = "none"
-
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
         self._running: dict[int, Progress] = {}
 
     def record(self, trial: int, step: int, value: float) -> None:

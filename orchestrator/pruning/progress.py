@@ -5,12 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from orchestrator.common.field_types import Count, CountOrNone
+from orchestrator.pruning.arguments import RuleArguments
+
 
 @dataclass(slots=True)
 class Progress:
     """The two largest steps of a trial (-1: none yet) and the value at the largest.
 
-    Steps may come late: the rules look at the largest step, not at the one reported last.
+    Reports may come late: rules look at the largest step, not at the one reported last.
     """
 
     last: int = -1
@@ -24,11 +27,22 @@ class Progress:
             self.previous = step
 
 
+class IntervalArguments(RuleArguments):
+    """When a rule checks a trial.
+
+    Attributes:
+        n_warmup_steps: No trial is stopped before this step.
+        interval_steps: From there on, a check every so many steps.
+    """
+
+    n_warmup_steps: CountOrNone = 0
+    interval_steps: Count = 1
+
+
 def due(progress: Progress, n_warmup_steps: int, interval_steps: int) -> bool:
     """Whether the trial's last step is its first one in the current interval.
 
-    Intervals start at ``n_warmup_steps``. A check that falls into a gap of the steps is made at the next
-    report.
+    Intervals start at ``n_warmup_steps``. A check that falls into a gap of the steps is made at the next report.
     """
     since = progress.last - n_warmup_steps
     if since < 0:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.pruning.base import Decision, Direction, Fold, Outcome
+from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
 from orchestrator.pruning.progress import Progress
 from orchestrator.pruning.rung import Rung
 
@@ -50,58 +50,55 @@ class _Climber(Progress):
         return self.at[rung][1] if rung < len(self.at) else math.nan
 
 
-class PromotionRule(Fold):
+class PromotionRule(RuleBase):
     """Trials run to a rung and pause there; the best ``1 / reduction_factor`` of a rung are promoted to the next.
 
-    Rung k lies at step ``min_resource * reduction_factor**(min_early_stopping_rate + k)``, as far as that is within
-    ``max_resource``; in the last, the top rung, a trial runs to its end. A trial's result at a rung is its value at
-    the smallest step reported at or after it; a report that comes late corrects it.
+    Rung k lies at step ``first * reduction_factor**k``, as far as that is within ``max_resource``; in the last, the top
+    rung, a trial runs to its end. A trial's result at a rung is its value at the smallest step reported at or after it;
+    a report that comes late corrects it.
 
     Asynchronous: a paused trial may go on as soon as it is among the best ``floor(results / reduction_factor)`` of its
     rung; results of promoted and of ended trials count. Synchronous: a rung is decided when it is complete, that is
-    when the whole table has started and nobody can reach it any more; then ``floor(table / reduction_factor**(k + 1))``
-    of rung k go on, or as many as there are.
+    when the whole table has started and no trial can reach it any more; then of rung k
+    ``floor(table / reduction_factor**(k + 1))`` go on, or as many as there are.
 
-    What it knows follows from what is stored: reports, the rung headed for, how trials ended, and who is paused. So a
-    trial that ends as PRUNED or FAIL leaves its result in the rung it was headed for if it has reported one, whether
-    or not it paused; one that is COMPLETE below the top rung was shorter than its slice and leaves none there.
+    All that the rule knows follows from what is stored: reports, the rung headed for, how trials ended, and which are
+    paused. So a trial that ends as PRUNED or FAIL leaves its result in the rung it was headed for if it has reported
+    one, whether or not it paused; one that is COMPLETE below the top rung was shorter than its slice and leaves none.
 
     Args:
+        name: The rule's name, for its decisions.
         direction: Which way is better.
-        min_resource: r of the paper, in steps.
+        first: Step of rung 0.
         max_resource: R of the paper, in steps.
         reduction_factor: eta of the paper.
-        min_early_stopping_rate: s of the paper.
         table: How many configurations a synchronous search has; may be set anew later. None: asynchronous.
 
     Raises:
-        ValueError: An argument is out of bounds, or there is no rung to pause at below ``max_resource``.
+        ValueError: There is no rung to pause at below ``max_resource``.
     """
-
-    name = "asha"
 
     def __init__(
         self,
+        name: str,
         direction: Direction,
-        min_resource: int,
+        first: int,
         max_resource: int,
         reduction_factor: int,
-        min_early_stopping_rate: int = 0,
         table: int | None = None,
     ) -> None:
-        if min_resource < 1 or reduction_factor < 2 or min_early_stopping_rate < 0:
-            raise ValueError("min_resource >= 1, reduction_factor >= 2 and min_early_stopping_rate >= 0 are needed")
-        steps = [min_resource * reduction_factor**min_early_stopping_rate]
+        super().__init__(name)
+        steps = [first]
         while (following := steps[-1] * reduction_factor) <= max_resource:
             steps.append(following)
         if len(steps) < 2:
-            raise ValueError(f"with rungs at {steps[0]} and {following} nobody ever pauses before {max_resource}")
+            raise ValueError(f"with rungs at {steps[0]} and {following} no trial ever pauses before {max_resource}")
         self.rungs = tuple(steps)
         self.table = table
         self._eta = reduction_factor
         self._top = len(steps) - 1
         self._rungs = [Rung(direction, step) for step in steps]
-        self._headed: dict[int, int] = {}  # of every trial that was heard of
+        self._headed: dict[int, int] = {}  # of every trial that is known
         self._climbers: dict[int, _Climber] = {}
         self._paused: set[int] = set()
         self._running = [0] * len(steps)  # trials in their slice, by the rung they are headed for
@@ -138,7 +135,7 @@ class PromotionRule(Fold):
         """Takes in that a trial's slice has ended. Again, or of an ended trial, it changes nothing.
 
         Raises:
-            ValueError: The trial is in the top rung, where nobody pauses.
+            ValueError: The trial is in the top rung, where none pauses.
         """
         if trial in self._paused or (trial in self._headed and trial not in self._climbers):
             return
@@ -236,7 +233,7 @@ class PromotionRule(Fold):
         """Makes a rung's result what the reports say, if the trial has passed the rung or pauses there."""
         headed = climber.headed
         waits = rung == headed and trial in self._paused
-        # The top rung is never passed: whoever reports there is in.
+        # The top rung is never passed: a trial that reports there is in.
         if rung < headed or waits or (rung == headed == self._top and rung < len(climber.at)):
             self._rungs[rung].put(trial, climber.value_at(rung), waits=waits)
 

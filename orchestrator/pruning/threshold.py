@@ -3,32 +3,73 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
-from orchestrator.pruning.base import Decision, Fold, Outcome
-from orchestrator.pruning.progress import Progress, due
+from pydantic import model_validator
+
+from orchestrator.common.faults import Fault
+from orchestrator.common.formatting import number
+from orchestrator.pruning.arguments import Search
+from orchestrator.pruning.base import Decision, Outcome, RuleBase
+from orchestrator.pruning.progress import IntervalArguments, Progress, due
+from orchestrator.pruning.words import RuleWords
 
 
-class ThresholdRule(Fold):
-    """Prunes at a value that is NaN, below ``lower`` or above ``upper``, whichever way the study optimizes.
+class ThresholdWords(RuleWords):
+    """Names the bound that was crossed."""
 
-    A decision names the bound that was crossed; None while the value lies within them.
+    def against(self, decision: Decision) -> str:
+        if decision.threshold is None:
+            return "its value there is not a number"
+        crossed = "above the upper" if decision.value > decision.threshold else "below the lower"
+        return f"value {number(decision.value)}, {crossed} bound {number(decision.threshold)}"
 
-    Args:
-        lower: None means no bound on this side.
-        upper: Likewise.
-        n_warmup_steps: No pruning before this step.
-        interval_steps: A check every so many steps, counted from the warm-up's end.
+
+class ThresholdArguments(IntervalArguments):
+    """As ``optuna.pruners.ThresholdPruner``: stops a trial whose value leaves a range, or is NaN.
+
+    Attributes:
+        lower: The smallest value that goes on. At least one of the two bounds is needed.
+        upper: The largest value that goes on.
+
+    Example:
+        [pruner]
+        name = "threshold"
+        upper = 10.0
+        n_warmup_steps = 3
     """
 
-    name = "threshold"
+    words = ThresholdWords
 
-    def __init__(
-        self, lower: float | None, upper: float | None, n_warmup_steps: int = 0, interval_steps: int = 1
-    ) -> None:
-        self._lower = -math.inf if lower is None else lower
-        self._upper = math.inf if upper is None else upper
-        self._n_warmup_steps = n_warmup_steps
-        self._interval_steps = interval_steps
+    name: Literal["threshold"] = "threshold"
+    lower: float | None = None
+    upper: float | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> ThresholdArguments:
+        if self.lower is None and self.upper is None:
+            raise Fault("is missing, and so is 'upper'", "one of them is needed", ("lower",))
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            problem = f"is {self.lower:g}, above 'upper', which is {self.upper:g}"
+            raise Fault(problem, "it must be at most 'upper'", ("lower",))
+        return self
+
+    def build(self, search: Search) -> ThresholdRule:  # noqa: ARG002
+        return ThresholdRule(self)
+
+
+class ThresholdRule(RuleBase):
+    """Prunes at a value that is NaN, below ``lower`` or above ``upper``, in either direction of the search.
+
+    A decision's threshold is the bound that was crossed; None while the value lies within both.
+    """
+
+    def __init__(self, arguments: ThresholdArguments) -> None:
+        super().__init__(arguments.name)
+        self._lower = -math.inf if arguments.lower is None else arguments.lower
+        self._upper = math.inf if arguments.upper is None else arguments.upper
+        self._n_warmup_steps = arguments.n_warmup_steps
+        self._interval_steps = arguments.interval_steps
         self._running: dict[int, Progress] = {}
 
     def record(self, trial: int, step: int, value: float) -> None:

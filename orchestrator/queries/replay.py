@@ -21,7 +21,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.model.records import Recording
 from orchestrator.model.trial_length import Lengths
 from orchestrator.pruning import Outcome, Rule
-from orchestrator.pruning.tables import PrunerTable
+from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.sampling import rules
 
 Advance = Callable[[int], None]
@@ -36,7 +36,7 @@ class Candidate:
     """A rule to be tried. ``label`` is how the user wrote it."""
 
     label: str
-    table: PrunerTable
+    table: RuleArguments
 
 
 @dataclass(frozen=True)
@@ -176,15 +176,14 @@ def _build(recording: Recording, candidate: Candidate) -> Rule:
     trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
     try:
         return rules.build(
-            candidate.table.name,
-            candidate.table.arguments(),
+            candidate.table,
             study.direction,
             study_name=study.name,
             max_steps=study.max_steps,
             trials=trials,
         )
     except BadInput as error:
-        raise BadInput(f"--pruner '{candidate.label}': {error.where}", error.problem, error.remedy) from None
+        raise error.within(f"--pruner '{candidate.label}'") from None
 
 
 def _as_recorded(recording: Recording) -> Result:

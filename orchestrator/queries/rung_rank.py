@@ -26,14 +26,7 @@ def standing(
         trial: The one asked about.
     """
     spec = Spec.from_json(recording.study.spec)
-    rule = rules.build(
-        spec.pruner.name,
-        spec.pruner.arguments(),
-        spec.direction,
-        study_name=spec.name,
-        max_steps=spec.max_steps,
-        trials=spec.trials,
-    )
+    rule = rules.of_spec(spec, spec.pruner)
     if not isinstance(rule, PromotionRule):
         return None
     values: dict[int, dict[int, float]] = {number: {} for number in recording.trials}

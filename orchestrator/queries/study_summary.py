@@ -111,9 +111,7 @@ def rungs(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
     spec = snapshot.spec
     if not spec.pruner.promotes:
         return ()
-    rule = rules.build(
-        spec.pruner.name, spec.pruner.arguments(), spec.direction, max_steps=spec.max_steps, trials=spec.trials
-    )
+    rule = rules.of_spec(spec, spec.pruner)
     if not isinstance(rule, PromotionRule):
         return ()
     for trial in snapshot.trials:

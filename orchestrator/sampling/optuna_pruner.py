@@ -11,12 +11,13 @@ from typing import Any
 import optuna
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.pruning.base import Decision, Direction, Fold, Outcome, RuleFailed
+from orchestrator.common.foreign_classes import said
+from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase, RuleFailed
 from orchestrator.sampling.staged_storage import StagedStorage
 
 
 class _Private(StagedStorage):
-    """A study that no database has: nothing is staged, and no time passes."""
+    """A study in memory that belongs to no database: it stages nothing, and no time passes in it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,22 +31,22 @@ def private_study(direction: Direction, name: str) -> optuna.Study:
     return optuna.Study(name, storage, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner())
 
 
-class OptunaRule(Fold):
-    """Asks a pruner about a trial of a study, as ``should_prune`` would.
+class OptunaRule(RuleBase):
+    """Asks a pruner of Optuna's kind about a trial of a study, as ``should_prune`` would.
 
     What the pruner keeps in the study is there again when the rule is rebuilt. What it keeps in itself is not, as in
-    any program that goes on with an Optuna study.
+    any program that continues an Optuna study.
 
     Args:
         name: For the decisions.
         pruner: Asked once a report.
         study: Where it looks. A trial's id there is its number.
-        feeds: Whether the study is the rule's own and is filled by it. Otherwise it is filled by somebody else, who
-            has recorded a report before the rule is told of it, and keeps what the pruner writes.
+        feeds: Whether the study is the rule's own and the rule fills it. Otherwise the caller fills it, records a
+            report there before it tells the rule, and keeps what the pruner writes.
     """
 
     def __init__(self, name: str, pruner: optuna.pruners.BasePruner, study: optuna.Study, *, feeds: bool) -> None:
-        self.name = name
+        super().__init__(name)
         self._pruner = pruner
         self._study = study
         self._storage = study._storage
@@ -68,8 +69,7 @@ class OptunaRule(Fold):
             try:
                 prune = bool(self._pruner.prune(self._study, frozen))
             except Exception as error:
-                text = " ".join(str(error).split())
-                raise RuleFailed(f"{self.name}: {type(error).__name__}: {text:.300}") from error
+                raise RuleFailed(f"{self.name}: {said(error)}") from error
         return Decision(prune, self.name, step, value, None, 0)
 
     def result(self, trial: int, value: float) -> None:
@@ -103,7 +103,7 @@ class OptunaRule(Fold):
                 self._storage.set_study_system_attr(self._study._study_id, key, value)
 
     def adopt(self, trial: int, attributes: Mapping[str, Any]) -> None:
-        # Which attributes are the pruner's nobody knows; it may also look at others, such as constraints.
+        # The pruner does not say which attributes are its own; it may also look at others, such as constraints.
         if self._feeds:
             self._create_up_to(trial)
             for key, value in attributes.items():
@@ -115,8 +115,8 @@ class OptunaRule(Fold):
             self._storage.create_new_trial(self._study._study_id)
 
     def _presumed(self, frozen: FrozenTrial) -> float:
-        """What a trial that completed has as its value, for all that was reported: the last number; without one, the
-        worst, so that it is nobody's best."""
+        """Returns the value to assume for a completed trial: its last number; without one the worst there is, so that
+        the trial is never the best."""
         numbers = [(step, value) for step, value in frozen.intermediate_values.items() if not math.isnan(value)]
         if numbers:
             return max(numbers)[1]

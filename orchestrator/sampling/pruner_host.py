@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import optuna
 
-from orchestrator.pruning.base import Decision, Fold
-from orchestrator.pruning.tables import PrunerTable
+from orchestrator.pruning.base import Decision, RuleBase
 from orchestrator.sampling import rules
 from orchestrator.sampling.remote_pruner import WRITES, Answer, Operation, Question
 from orchestrator.sampling.staged_storage import StagedStorage
@@ -34,11 +33,11 @@ class Judge:
         self._study = optuna.Study(
             spec.name, self._storage, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
         )
-        self._rules: dict[str, Fold] = {}
+        self._rules: dict[str, RuleBase] = {}
         if spec.pruner.own_class:
-            self._rules[RULE] = build_rule(spec, spec.pruner, None if spec.audit else self._study)
+            self._rules[RULE] = rules.of_spec(spec, spec.pruner, None if spec.audit else self._study)
         if spec.shadow.own_class:
-            self._rules[SHADOW] = build_rule(spec, spec.shadow, None)
+            self._rules[SHADOW] = rules.of_spec(spec, spec.shadow)
 
     def answer(self, question: Question) -> Answer:
         """Carries the operations out, and returns what the rules say.
@@ -86,16 +85,3 @@ class Judge:
 def has_own_class(spec: Spec) -> bool:
     """Whether the search is judged by a class of the user's own."""
     return spec.pruner.own_class or spec.shadow.own_class
-
-
-def build_rule(spec: Spec, table: PrunerTable, study: optuna.Study | None) -> Fold:
-    """Returns the rule that a table of the spec asks for; ``study`` as for ``rules.build``."""
-    return rules.build(
-        table.name,
-        table.arguments(),
-        spec.direction,
-        study_name=spec.name,
-        max_steps=spec.max_steps,
-        trials=spec.trials,
-        study=study,
-    )

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from orchestrator.pruning.base import Decision, Fold, Outcome
+from orchestrator.pruning.base import Decision, Outcome, RuleBase
 from orchestrator.sampling.staged_storage import StagedStorage
 
 WRITES = ("set_trial_user_attr", "set_trial_system_attr", "set_study_user_attr", "set_study_system_attr")
@@ -109,7 +109,7 @@ class Remote:
         return trial
 
 
-class RemoteRule(Fold):
+class RemoteRule(RuleBase):
     """Stands for a rule that runs elsewhere: passes on what it is told, and answers nothing itself.
 
     Args:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import Fault, dotted, got, nearest, show
+from orchestrator.common.faults import Fault, got, nearest, show
 from orchestrator.common.field_types import check_json, check_text
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def check_configuration(spec: Spec, params: Any, where: str) -> None:
     try:
         check_values(params, spec.distributions())
     except Fault as fault:
-        raise BadInput(f"{where}: {dotted(fault.key)}" if fault.key else where, fault.problem, fault.remedy) from None
+        raise fault.blame(where) from None
 
 
 def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:

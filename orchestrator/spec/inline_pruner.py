@@ -8,27 +8,18 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import show
-from orchestrator.common.table import Table
-from orchestrator.common.validation_errors import bad_input
+from orchestrator.common.faults import Fault, show
+from orchestrator.pruning import registry
+from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.spec.load import LARGEST_FILE, check_keys, load
-from orchestrator.spec.pruner_table import Pruner, PrunerTable
 
 _FORM = "write it as 'median n_startup_trials=2', or as the path of a spec"
 _ARGUMENT = re.compile(r"[A-Za-z0-9_.-]+=(?P<value>.+)", re.DOTALL)
 _OPENING, _CLOSING = "[{", "]}"
 
 
-class _Holder(Table):
-    """Stands for the spec that an inline pruner would be in."""
-
-    pruner: Pruner
-
-
-def read_pruner(text: str, where: str) -> PrunerTable:
+def read_pruner(text: str, where: str) -> RuleArguments:
     """Returns the pruner that an option asks for.
 
     Args:
@@ -43,14 +34,13 @@ def read_pruner(text: str, where: str) -> PrunerTable:
         try:
             return load(Path(text)).pruner
         except BadInput as error:
-            raise BadInput(f"{where}: {error.where}", error.problem, error.remedy) from None
+            raise error.within(where) from None
     if len(text) > LARGEST_FILE:
         raise BadInput(where, f"is longer than {LARGEST_FILE} characters", _FORM)
     try:
-        return _Holder.model_validate({"pruner": _table(text, where)}).pruner
-    except ValidationError as error:
-        fault = bad_input(error, where)
-        raise BadInput(fault.where.replace(f"{where}: pruner.", f"{where}: ", 1), fault.problem, fault.remedy) from None
+        return registry.read(_table(text, where))
+    except Fault as fault:
+        raise fault.blame(where) from None
 
 
 def _table(text: str, where: str) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BeforeValidator, Field, Strict, ValidationError, ValidationInfo, model_validator
+from pydantic import BeforeValidator, Field, Strict, ValidationInfo, model_validator
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import Fault, show
+from orchestrator.common.faults import Fault, beneath, show
 from orchestrator.common.field_types import (
     Arguments,
     ClassName,
@@ -20,10 +20,11 @@ from orchestrator.common.field_types import (
     entries,
 )
 from orchestrator.common.table import STORED, Table, is_stored
-from orchestrator.common.validation_errors import bad_input
+from orchestrator.pruning import Direction
+from orchestrator.pruning.none import NoArguments
+from orchestrator.pruning.registry import Pruner
 from orchestrator.spec.configuration import check_values
 from orchestrator.spec.notify import NotifyTable, redact_webhook
-from orchestrator.spec.pruner_table import NoPruner, Pruner
 from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler_table import Sampler, SamplerTable
 from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
@@ -46,8 +47,6 @@ LARGEST_LOOKAHEAD = 1_000
 
 MOST_ENQUEUED = 1_000
 """Enqueued configurations are trials that wait in the queue, too."""
-
-Direction = Literal["minimize", "maximize"]
 
 
 def _lower_stored(value: Any, info: ValidationInfo) -> Any:
@@ -93,6 +92,25 @@ class Spec(Table):
         retry: How often a trial is attempted.
         notify: Who is told what becomes of the search.
         schedule: When ``orchestrator beat`` runs the search again.
+
+    Example:
+        name = "digits"
+        objective = "tasks.objectives.digits:objective"
+        direction = "maximize"
+        trials = 40
+        timeout = "2h"
+        target = 0.99
+        patience = 20
+        max_total_steps = 800
+        max_steps = 27
+        parallel = 8
+        seed = 7
+        queue = "gpu"
+        priority = 7
+        catch = ["ValueError", "torch.cuda.OutOfMemoryError"]
+        stall_timeout = "10m"
+        keep_models = 3
+        enqueue = [{ lr = 0.01, optimizer = "adam" }]
     """
 
     internal = frozenset({"run"})
@@ -120,8 +138,8 @@ class Spec(Table):
     keep_models: Count | None = None
     args: Arguments = Field(default_factory=dict)
     sampler: Sampler = SamplerTable()
-    pruner: Pruner = NoPruner()
-    shadow: Pruner = NoPruner()
+    pruner: Pruner = NoArguments()
+    shadow: Pruner = NoArguments()
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     space: Space = Field(default_factory=dict)
     enqueue: Annotated[tuple[Configuration, ...], Strict(False), entries(MOST_ENQUEUED)] = ()
@@ -235,9 +253,9 @@ def validate(data: dict[str, Any], source: str, *, stored: bool = False) -> Spec
         BadInput: with the key of the first fault.
     """
     try:
-        return Spec.model_validate(data, context={STORED: stored})
-    except ValidationError as error:
-        raise bad_input(error, source) from None
+        return Spec.read(data, {STORED: stored})
+    except Fault as fault:
+        raise fault.blame(source) from None
 
 
 def _check_rules(spec: Spec) -> None:
@@ -258,10 +276,8 @@ def _check_enqueued(spec: Spec) -> None:
         return
     space = spec.distributions()
     for index, params in enumerate(spec.enqueue):
-        try:
+        with beneath("enqueue", index):
             check_values(params, space)
-        except Fault as fault:
-            raise Fault(fault.problem, fault.remedy, ("enqueue", index, *fault.key)) from None
 
 
 def _check_scheduled(spec: Spec) -> None:

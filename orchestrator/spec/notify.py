@@ -86,6 +86,11 @@ class NotifyTable(Table):
             before.
         command: Is run by the control plane when the search has ended, however that was; its words are given to no
             shell.
+
+    Example:
+        [notify]
+        url = "https://example.org/hooks/digits"
+        on = ["finished", "failed", "best"]
     """
 
     url: Annotated[str, AfterValidator(check_webhook)] | None = Field(default=None, repr=False)

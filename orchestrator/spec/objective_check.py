@@ -52,7 +52,7 @@ def check_objective(reference: str, search_path: Sequence[Path] = ()) -> None:
     try:
         module, function = split_reference(reference)
     except Fault as fault:
-        raise BadInput(where, fault.problem, fault.remedy) from None
+        raise fault.blame(where) from None
     here = [*search_path, *code_folders("")]
     if problem := name_conflict(module, here):
         raise BadInput(where, problem, REMEDY)

@@ -1,4 +1,4 @@
-"""A pruner of Optuna's kind that a spec asks for. Optuna is imported when a function here is called, not before."""
+"""A pruner of Optuna's kind that a spec asks for. Functions here import Optuna when they are called, not before."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import nearest, show
 from orchestrator.common.foreign_classes import find, make
-from orchestrator.spec.pruner_table import OPTUNAS, OptunaPruner, PatientPruner, PrunerTable
+from orchestrator.pruning.arguments import RuleArguments
+from orchestrator.pruning.foreign import OPTUNAS, ForeignArguments
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -26,16 +27,14 @@ def check_pruner(spec: Spec, source: str = "") -> None:
         _check_table(spec.pruner, "pruner")
         _check_table(spec.shadow, "shadow")
     except BadInput as error:
-        if not source:
-            raise
-        raise BadInput(f"{source}: {error.where}", error.problem, error.remedy) from None
+        raise (error.within(source) if source else error) from None
 
 
-def _check_table(table: PrunerTable, key: str) -> None:
-    if isinstance(table, PatientPruner) and table.wrapped is not None:
-        _check_table(table.wrapped, f"{key}.wrapped")
-    elif isinstance(table, OptunaPruner):
+def _check_table(table: RuleArguments, key: str) -> None:
+    if isinstance(table, ForeignArguments):
         build_pruner(table.name, table.arguments(), key)
+    elif (inside := getattr(table, "wrapped", None)) is not None:
+        _check_table(inside, f"{key}.wrapped")
 
 
 def build_pruner(name: str, arguments: Mapping[str, Any], key: str = "pruner") -> BasePruner:

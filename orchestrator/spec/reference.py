@@ -1,8 +1,8 @@
-"""docs/spec.md, made of the model: every table and key of a spec, with type, bounds, default and meaning.
+"""The page docs/spec.md, made of the model: every table and key of a spec, with type, bounds, default and meaning.
 
-``python -m orchestrator.spec.reference > docs/spec.md`` writes it anew; a test holds the page to the model. What a key
-means stands under ``Attributes`` in the docstring of its table, what a table is for above that, and an example of each
-in ``orchestrator.spec.examples``.
+``python -m orchestrator.spec.reference > docs/spec.md`` writes it anew; a test holds the page to the model. The
+docstring of a table says what the table is for, what each key means under ``Attributes``, and gives TOML under
+``Example``.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from typing import Any, Final, get_args, get_origin
 
 from orchestrator.common.field_types import LARGEST_INTEGER
-from orchestrator.common.signatures import kinds
+from orchestrator.common.foreign_classes import kinds
 from orchestrator.common.table import Table
-from orchestrator.spec.examples import EXAMPLES
+from orchestrator.pruning import registry
+from orchestrator.pruning.arguments import RuleArguments
+from orchestrator.pruning.foreign import OPTUNAS, ForeignArguments
 from orchestrator.spec.model import Spec
 from orchestrator.spec.pruner_factory import pruner_class
-from orchestrator.spec.pruner_table import OPTUNAS, OptunaPruner
 from orchestrator.spec.sampler_factory import BOUNDS, allowed_arguments, sampler_class
 from orchestrator.spec.sampler_table import SAMPLERS, SamplerTable
 
@@ -43,6 +44,7 @@ _OPTUNA: Final = "[Optuna](https://optuna.readthedocs.io/en/stable/reference/ind
 _TYPES: Final = {"object": "table"}
 _PLAIN: Final = {"bool": "boolean", "int": "integer", "float": "number", "str": "string"}
 _NONE: Final = "–"
+_ARGS: Final = "[args]\nepochs = 27\n"
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,13 @@ class Section:
 
     @property
     def name(self) -> str:
-        """Names its example: ``retry``, ``pruner.median``."""
+        """Names the section: ``retry``, ``pruner.median``; empty for the keys outside of all tables."""
         return f"{self.field}.{self.kind}" if self.kind else self.field
+
+    @property
+    def example(self) -> str:
+        """TOML that holds the table."""
+        return _ARGS if self.model is None else _parts(self.model)[2]
 
 
 def sections() -> list[Section]:
@@ -81,16 +88,31 @@ def sections() -> list[Section]:
 
 
 def meanings(model: type[Table]) -> dict[str, str]:
-    """Returns what each key means, as the docstring has it."""
-    _, _, listed = inspect.cleandoc(model.__doc__ or "").partition("\nAttributes:\n")
-    entries = re.findall(r"^    (\w+): (.*(?:\n {5,}.*)*)", listed, flags=re.MULTILINE)
-    return {key: _prose(text) for key, text in entries}
+    """Returns what each key means, as the docstrings of the table and of its bases have it."""
+    found: dict[str, str] = {}
+    for each in reversed(model.__mro__):
+        if issubclass(each, Table):
+            entries = re.findall(r"^(\w+): (.*(?:\n +.*)*)", _parts(each)[1], flags=re.MULTILINE)
+            found |= {key: _prose(text) for key, text in entries}
+    return found
+
+
+def _parts(model: type[Table]) -> tuple[str, str, str]:
+    """Returns what the docstring says of the table, of its keys, and its example."""
+    text, _, example = inspect.cleandoc(model.__doc__ or "").partition("\n\nExample:\n")
+    text, _, listed = text.partition("\n\nAttributes:\n")
+    return text, textwrap.dedent(listed), textwrap.dedent(example) + "\n"
 
 
 def keys(model: type[Table]) -> list[str]:
-    """Returns the keys of a table, without the one that only says which kind it is, and what no person writes."""
+    """Returns the keys of a table, those of its bases last.
+
+    The key that only says which kind it is, and those that only this program writes, are not among them.
+    """
     properties = model.model_json_schema()["properties"]
-    return [key for key in model.model_fields if "const" not in properties[key] and key not in model.internal]
+    own_first = dict.fromkeys(key for each in model.__mro__ for key in vars(each).get("__annotations__", ()))
+    fields = [key for key in own_first if key in model.model_fields]
+    return [key for key in fields if "const" not in properties[key] and key not in model.internal]
 
 
 def reference() -> str:
@@ -120,9 +142,7 @@ def _section(section: Section) -> list[str]:
             blocks.append(_keys(section.model))
         if section.model in _FURTHER:
             blocks.append(_FURTHER[section.model]())
-    if section.name in EXAMPLES:
-        blocks.append(f"```toml\n{EXAMPLES[section.name]}```\n")
-    return blocks
+    return [*blocks, f"```toml\n{section.example}```\n"]
 
 
 def _keys(model: type[Table]) -> str:
@@ -167,12 +187,14 @@ def _argument(key: str, parameter: inspect.Parameter) -> tuple[str, str]:
 
 _FURTHER: Final[dict[type[Table], Callable[[], str]]] = {
     SamplerTable: _sampler_arguments,
-    OptunaPruner: _pruner_arguments,
+    ForeignArguments: _pruner_arguments,
 }
 """Tables with keys that Optuna's classes name."""
 
 
 def _models(annotation: Any) -> list[type[Table]]:
+    if annotation is RuleArguments:
+        return [*registry.RULES, ForeignArguments]
     if isinstance(annotation, type) and issubclass(annotation, Table):
         return [annotation]
     return list(dict.fromkeys(model for part in get_args(annotation) for model in _models(part)))
@@ -185,8 +207,7 @@ def _kind(model: type[Table]) -> str:
 
 
 def _purpose(model: type[Table]) -> str:
-    text = inspect.cleandoc(model.__doc__ or "").partition("\nAttributes:\n")[0]
-    return "\n\n".join(textwrap.fill(_prose(paragraph), 120) for paragraph in text.strip().split("\n\n"))
+    return "\n\n".join(textwrap.fill(_prose(paragraph), 120) for paragraph in _parts(model)[0].split("\n\n"))
 
 
 def _prose(text: str) -> str:

@@ -28,6 +28,12 @@ class RetryTable(Table):
         exception: The objective raised; 1 where it is not set.
         nan: The objective returned NaN; likewise.
         value: The objective returned what is no value, or a wrong number of them; likewise.
+
+    Example:
+        [retry]
+        max_attempts = 3
+        out_of_memory = 1
+        exception = 2
     """
 
     max_attempts: Count = 3

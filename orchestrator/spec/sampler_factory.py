@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import dotted, nearest, show
-from orchestrator.common.foreign_classes import find, make, takes
-from orchestrator.common.signatures import check_kind, kinds
+from orchestrator.common.foreign_classes import check_kind, find, kinds, make, takes
 from orchestrator.spec.sampler_table import LARGEST_CANDIDATES
 from orchestrator.spec.space import Choices, FloatRange, IntRange
 
@@ -71,9 +70,7 @@ def check_sampler(spec: Spec, source: str = "") -> None:
     try:
         build_sampler(spec, spec.seed)
     except BadInput as error:
-        if not source:
-            raise
-        raise BadInput(f"{source}: {error.where}", error.problem, error.remedy) from None
+        raise (error.within(source) if source else error) from None
 
 
 def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:

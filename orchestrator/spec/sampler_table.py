@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
 
-from orchestrator.common.class_names import check_foreign
 from orchestrator.common.faults import Fault
 from orchestrator.common.field_types import Json
-from orchestrator.common.table import Table, is_stored, tagged
+from orchestrator.common.foreign_classes import check_class_name
+from orchestrator.common.table import Table, check_tag, is_stored
 
 SAMPLERS = ("tpe", "random", "grid", "brute_force", "cmaes", "gp", "qmc", "nsgaii", "nsgaiii")
 """Names of Optuna's samplers that a spec can hold all arguments of."""
 
 _ALSO_CALLED = {"cma_es": "cmaes", "bruteforce": "brute_force", "nsga": "nsgaii", "bayesian": "gp"}
-
 
 LARGEST_CANDIDATES = 10_000
 """TPE's ``n_ei_candidates``: each is weighed against every trial that has ended, in memory."""
@@ -27,6 +26,11 @@ class SamplerTable(Table):
     Attributes:
         name: One of those below, or ``module:Class``, any subclass of ``optuna.samplers.BaseSampler`` that can be
             imported where the search is decided.
+
+    Example:
+        [sampler]
+        name = "tpe"
+        n_startup_trials = 5
     """
 
     # The arguments are checked by ``orchestrator.spec.sampler_factory``, which needs Optuna for it.
@@ -50,8 +54,14 @@ class SamplerTable(Table):
         return dict(self.model_extra or {})
 
 
-def _check_foreign(name: str) -> None:
-    check_foreign(name, "sampler", SAMPLERS, _ALSO_CALLED)
+def _check_class(name: str) -> None:
+    check_class_name(name, "sampler", SAMPLERS, _ALSO_CALLED)
 
 
-Sampler = Annotated[SamplerTable, tagged("name", SAMPLERS, default="tpe", otherwise=_check_foreign)]
+def _check_name(value: Any) -> Any:
+    if isinstance(value, SamplerTable):
+        return value
+    return check_tag(value, "name", SAMPLERS, default="tpe", otherwise=_check_class)
+
+
+Sampler = Annotated[SamplerTable, BeforeValidator(_check_name)]

@@ -85,6 +85,14 @@ class ScheduleTable(Table):
         report: A report is written when a run has ended.
         flag_worse_by: By how much the best value may be worse than the last run's before the run is flagged, in its
             unit or, as ``"5%"``, as a share; nothing is compared where it is not set.
+
+    Example:
+        [schedule]
+        cron = "0 2 * * *"
+        timezone = "Europe/Berlin"
+        keep = 14
+        warm_start = 2
+        flag_worse_by = 0.01
     """
 
     cron: Annotated[str, AfterValidator(_check_cron), kind("cron expression")]

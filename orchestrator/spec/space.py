@@ -9,7 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, Strict, ValidationI
 
 from orchestrator.common.faults import Fault, got, show
 from orchestrator.common.field_types import check_scalar, check_text, entries, kind
-from orchestrator.common.table import Table, is_stored, tagged
+from orchestrator.common.table import Table, is_stored, one_of
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -63,6 +63,11 @@ class FloatRange(Table):
         high: The largest value.
         log: Whether it is sampled by its logarithm; not beside ``step``.
         step: Values lie on the grid low, low + step, … up to high; grid and brute force need it.
+
+    Example:
+        [space]
+        lr = { type = "float", low = 1e-4, high = 1e-1, log = true }
+        dropout = { type = "float", low = 0.0, high = 0.6, step = 0.1 }
     """
 
     type: Literal["float"]
@@ -97,6 +102,10 @@ class IntRange(Table):
         high: The largest value.
         log: Whether it is sampled by its logarithm; not beside ``step``.
         step: Values are low, low + step, … up to high.
+
+    Example:
+        [space]
+        width = { type = "int", low = 4, high = 64, step = 4 }
     """
 
     type: Literal["int"]
@@ -125,6 +134,10 @@ class Choices(Table):
 
     Attributes:
         choices: At least one, and none twice; 1, 1.0 and true are one.
+
+    Example:
+        [space]
+        optimizer = { type = "categorical", choices = ["sgd", "adam"] }
     """
 
     type: Literal["categorical"]
@@ -151,8 +164,7 @@ class Choices(Table):
 
 Parameter = Annotated[
     FloatRange | IntRange | Choices,
-    Field(discriminator="type"),
-    tagged("type", ("float", "int", "categorical")),
+    one_of("type", float=FloatRange, int=IntRange, categorical=Choices),
 ]
 
 

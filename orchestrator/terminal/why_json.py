@@ -8,13 +8,13 @@ from typing import Any
 from orchestrator.model.changeset import AttemptRow, DecisionRow
 from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import TrialFacts
-from orchestrator.terminal.why_text import Story, explain
+from orchestrator.terminal.why_text import Explanation, explain
 
 
 def to_json(trial: TrialFacts) -> dict[str, Any]:
     """Returns the answer as one object; NaN and infinities, which JSON lacks, are null."""
-    story = Story(trial)
-    stopped = story.stopped_attempt()
+    explanation = Explanation(trial)
+    stopped = explanation.stopped_attempt()
     return {
         "study": trial.study.name,
         "trial": trial.number,
@@ -23,11 +23,11 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
         "values": [_finite(value) for value in trial.values],
         "params": dict(trial.params),
         "epochs": len(trial.steps),
-        "decision": _row(story.first("prune") or story.first("end")),
+        "decision": _row(explanation.first("prune") or explanation.first("end")),
         "closest": _row(trial.closest),
         "promotions": [_row(row) for row in trial.decisions if row.action == "promote"],
-        "shadow": _row(story.first("shadow")),
-        "audit": _row(story.first("audit")),
+        "shadow": _row(explanation.first("shadow")),
+        "audit": _row(explanation.first("audit")),
         "failure": dict(trial.failure) or None,
         "attempts": [_attempt(row) for row in trial.attempts],
         "epochs_trained_again": trial.redone,

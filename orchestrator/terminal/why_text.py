@@ -1,4 +1,4 @@
-"""Why a trial is where it is: an answer in words, from what was kept of it. Reads nothing, and knows no clock."""
+"""The text of ``orchestrator why``: what became of a trial, and why, in words. It reads no database and no clock."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from orchestrator.common.formatting import NOTHING, count, duration, number, num
 from orchestrator.model.changeset import AttemptRow, DecisionAction, DecisionRow
 from orchestrator.model.measurements import sentence
 from orchestrator.model.records import TrialFacts
-from orchestrator.pruning import Direction
+from orchestrator.pruning import Decision, Direction, registry
+from orchestrator.pruning.words import RuleWords
 from orchestrator.terminal.log_view import traceback_lines
-from orchestrator.terminal.why_phrases import Grounds, of_rule
 from tasks.constraints import is_feasible
 
 _WAITING = ("queued", "sent")
@@ -20,13 +20,13 @@ _MOST_ATTEMPTS = 5
 
 
 def explain(trial: TrialFacts) -> str:
-    """Returns the answer: what became of the trial and why, then what else there is to say, a line each."""
-    head, *rest = (line for line in Story(trial).lines() if line)
+    """Returns what became of the trial and why, then further facts, a line each."""
+    head, *rest = (line for line in Explanation(trial).lines() if line)
     return "\n".join([f"trial {trial.number} {head}", *(f"  {line}" for line in rest)])
 
 
-class Story:
-    """One trial's answer, line by line; the first one goes on after ``trial 9``."""
+class Explanation:
+    """One trial's answer, line by line; the first line continues ``trial 9``."""
 
     def __init__(self, trial: TrialFacts) -> None:
         self._trial = trial
@@ -37,7 +37,7 @@ class Story:
         self._last: AttemptRow | None = trial.attempts[-1] if trial.attempts else None
 
     def lines(self) -> Iterator[str]:
-        """Yields the lines; empty ones are to be left out."""
+        """Yields the lines; the caller leaves out empty ones."""
         state = self._trial.state
         if state == "PRUNED":
             yield from self._pruned()
@@ -74,13 +74,12 @@ class Story:
     def _pruned(self) -> Iterator[str]:
         pruned, ended = self.first("prune"), self.first("end")
         if pruned is not None:
-            grounds = self._grounds(pruned)
-            yield f"was pruned {grounds.place(pruned)}: {grounds.against(pruned)}"
+            words, decision = self._words(pruned.rule), _decision(pruned)
+            yield f"was pruned {words.place(decision)}: {words.against(decision)}"
         elif ended is not None:
-            grounds = self._grounds(ended)
             yield (
                 f"was paused at epoch {ended.step} with {number(ended.value)} and not promoted: "
-                f"{grounds.standing(ended, 'went on')}; it ended as PRUNED with the study"
+                f"{self._words(ended.rule).standing(_decision(ended), 'went on')}; it ended as PRUNED with the study"
             )
         elif self._last is not None and self._last.cause == "finished":
             yield f"was pruned by the objective itself{self._at_last_epoch()}"
@@ -180,22 +179,14 @@ class Story:
         standing = self._trial.standing
         if standing is None:
             return f"is paused{self._at_last_epoch()}"
-        row = DecisionRow(
-            self._trial.number,
-            "keep",
-            standing.rule,
-            standing.step,
-            standing.value,
-            standing.threshold,
-            standing.peers,
-            0,
-        )
-        return f"is paused at epoch {row.step} with {number(row.value)}: {self._grounds(row).standing(row, 'goes on')}"
+        where = self._words(standing.rule).standing(standing, "goes on")
+        return f"is paused at epoch {standing.step} with {number(standing.value)}: {where}"
 
     def _closest(self, lead: str) -> str:
         row = self._trial.closest
         if row is not None:
-            return f"{lead}at epoch {row.step}, {number(row.value)} was {self._grounds(row).margin(row)}"
+            margin = self._words(row.rule).margin(_decision(row))
+            return f"{lead}at epoch {row.step}, {number(row.value)} was {margin}"
         rule = self._pruner.get("name", "none")
         if rule == "none" or not self._trial.steps or self._pruner.get("mode", "stopping") != "stopping":
             return ""
@@ -208,21 +199,22 @@ class Story:
     def _promotions(self) -> Iterator[str]:
         for row in self._trial.decisions:
             if row.action == "promote":
-                yield self._grounds(row).promoted(row)
+                yield self._words(row.rule).promoted(_decision(row))
 
     def _audited(self) -> str:
         row = self.first("audit")
         if row is None:
             return ""
-        grounds = self._grounds(row)
-        return f"condemned by {row.rule} {grounds.place(row)}, and let run on as an audit: {grounds.against(row)}"
+        words, decision = self._words(row.rule), _decision(row)
+        place, comparison = words.place(decision), words.against(decision)
+        return f"condemned by {row.rule} {place}, and let run on as an audit: {comparison}"
 
     def _shadowed(self) -> str:
         row = self.first("shadow")
         if row is None:
             return ""
-        grounds = of_rule(row, self._shadow, self._direction)
-        return f"the shadow rule {row.rule} would have pruned it {grounds.place(row)}: {grounds.against(row)}"
+        words, decision = registry.words(row.rule, self._shadow, self._direction), _decision(row)
+        return f"the shadow rule {row.rule} would have pruned it {words.place(decision)}: {words.against(decision)}"
 
     def _source(self) -> str:
         source, first = self._trial.source, self._trial.first_source
@@ -250,8 +242,8 @@ class Story:
             were = "was" if self._trial.redone == 1 else "were"
             yield f"{count(self._trial.redone, 'epoch')} {were} trained again; the first values stand"
 
-    def _grounds(self, row: DecisionRow) -> Grounds:
-        return of_rule(row, self._pruner, self._direction)
+    def _words(self, rule: str) -> RuleWords:
+        return registry.words(rule, self._pruner, self._direction)
 
     def _latest(self) -> tuple[int, float]:
         step = max(self._trial.steps)
@@ -259,6 +251,10 @@ class Story:
 
     def _at_last_epoch(self) -> str:
         return f" at epoch {max(self._trial.steps)}" if self._trial.steps else ""
+
+
+def _decision(row: DecisionRow) -> Decision:
+    return Decision(row.action != "keep", row.rule, row.step, row.value, row.threshold, row.peers)
 
 
 def _ended(state: str, reason: str) -> str:

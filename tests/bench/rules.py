@@ -13,7 +13,8 @@ import optuna
 from optuna.pruners import BasePruner
 from optuna.trial import TrialState, create_trial
 
-from orchestrator.pruning.base import Fold
+from orchestrator.pruning import registry
+from orchestrator.pruning.base import RuleBase
 from orchestrator.pruning.promotion import PromotionRule
 from orchestrator.sampling.rules import build
 from tests.bench.figures import Row, Section, number, quantile, rate, single
@@ -100,9 +101,10 @@ def _middle(counts: Iterable[tuple[int, float]]) -> float:
     return quantile([count / seconds for count, seconds in counts], 0.5)
 
 
-def _filled(name: str, history: Curves) -> Fold:
+def _filled(name: str, history: Curves) -> RuleBase:
     """Returns a rule that has seen the history, and has decided at every report of it."""
-    rule = build(name, ARGUMENTS[name], "maximize", study_name=STUDY)
+    arguments = registry.read({"name": name, **ARGUMENTS[name]})
+    rule = build(arguments, "maximize", study_name=STUDY, max_steps=STEPS, trials=len(history))
     for trial, values in enumerate(history):
         for step, value in enumerate(values, 1):
             rule.observe(trial, step, value)
@@ -110,7 +112,7 @@ def _filled(name: str, history: Curves) -> Fold:
     return rule
 
 
-def _decide(rule: Fold, first: int, curves: Curves) -> tuple[int, float]:
+def _decide(rule: RuleBase, first: int, curves: Curves) -> tuple[int, float]:
     """Returns how many decisions were made of new trials, and the seconds it took."""
     count = 0
     begun = time.perf_counter()
@@ -141,7 +143,7 @@ def _pruner(name: str, arguments: Mapping[str, Any]) -> BasePruner:
     return kinds[name](**arguments)
 
 
-def _study(name: str, history: Curves, rule: Fold) -> optuna.Study:
+def _study(name: str, history: Curves, rule: RuleBase) -> optuna.Study:
     """Returns a study in memory with the history, and with what Optuna's pruner itself would leave in it."""
     study = optuna.create_study(
         study_name=STUDY,
@@ -195,7 +197,7 @@ def _search(trials: int, seed: int) -> tuple[PromotionRule, int, float]:
     """Runs a search; returns its rule, how many slices it had, and the seconds it took."""
     draw = random.Random(seed)
     worth = [draw.random() for _ in range(trials)]
-    rule = PromotionRule("maximize", 1, 81, 3)
+    rule = PromotionRule("asha", "maximize", 1, 81, 3)
     started = slices = 0
     begun = time.perf_counter()
     while True:

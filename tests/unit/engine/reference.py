@@ -25,7 +25,7 @@ def follow(world: World, table: int | None = None) -> Any:
         The reference, as it stands at the end.
     """
     spec = world.ledger.spec
-    rule = spec.pruner.arguments()
+    rule = spec.pruner.model_dump()
     reference = Reference(spec.direction, rule["min_resource"], spec.max_steps, rule["reduction_factor"], n=table)
     for batch in world.batches:
         _take_in(reference, batch.changes)

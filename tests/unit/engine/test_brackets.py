@@ -10,8 +10,8 @@ from driver import World, make_spec
 from optuna.pruners import HyperbandPruner, NopPruner
 from programs import noisy, number, saving
 
-from orchestrator.pruning.hyperband import HyperbandRule
-from orchestrator.spec.pruner_table import PatientPruner
+from orchestrator.pruning.hyperband import HyperbandArguments, HyperbandRule
+from orchestrator.pruning.patient import PatientArguments
 
 GIVEN: dict[str, Any] = {"name": "hyperband", "min_resource": 1, "max_resource": 27, "reduction_factor": 3}
 LEARNED: dict[str, Any] = {"name": "hyperband", "reduction_factor": 2}
@@ -29,7 +29,7 @@ def seen_with(world: World, trial: int) -> set[int]:
 
 
 def dealt_by_rule(world: World) -> list[int]:
-    rule = HyperbandRule("minimize", "search", 1, 27, 3)
+    rule = HyperbandRule(HyperbandArguments(min_resource=1, max_resource=27, reduction_factor=3), "minimize", "search")
     return [rule.bracket(trial) for trial in world.ledger.trials]
 
 
@@ -83,4 +83,4 @@ def test_no_bracket_at_all_is_no_trouble(min_resource: int) -> None:
 def test_a_rule_around_hyperband_deals_nothing_as_in_optuna(pruner: dict[str, Any]) -> None:
     world = World(make_spec(trials=4, max_steps=27, pruner=pruner, sampler=TPE), saving(number)).run()
     assert isinstance(study(world).pruner, NopPruner)
-    assert isinstance(world.ledger.spec.pruner, PatientPruner) == (pruner["name"] == "patient")
+    assert isinstance(world.ledger.spec.pruner, PatientArguments) == (pruner["name"] == "patient")

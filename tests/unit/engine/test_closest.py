@@ -115,9 +115,7 @@ def test_no_trial_came_closer_than_is_written(rule: str) -> None:
 
     spec = make_spec(trials=9, max_steps=27, pruner=RULES[rule])
     world = World(spec, saving(mixed, epochs=12)).run()
-    rule_again = rules.build(
-        spec.pruner.name, spec.pruner.arguments(), "minimize", study_name=spec.name, max_steps=27, trials=9
-    )
+    rule_again = rules.of_spec(spec, spec.pruner)
     best: dict[int, DecisionRow | Any] = {}
     for batch in world.batches:
         for trial, step, value in batch.changes.values:

@@ -31,9 +31,7 @@ def attribute(world: World, trial: int, key: str) -> Any:
 def judged_again(world: World, table: Any, *, ends: bool) -> dict[int, tuple[Any, ...]]:
     """What a rule of its own condemns, told what was recorded, and that whom it condemns is gone; by trial."""
     spec = world.ledger.spec
-    rule = rules.build(
-        table.name, table.arguments(), spec.direction, study_name=spec.name, max_steps=spec.max_steps, trials=99
-    )
+    rule = rules.of_spec(spec, table)
     condemned: dict[int, tuple[Any, ...]] = {}
     for batch in world.batches:
         for trial, step, value in batch.changes.values:

@@ -11,7 +11,9 @@ from hypothesis import settings
 from hypothesis import strategies as st
 
 from orchestrator.pruning import Direction, Outcome, Rule
-from orchestrator.sampling.rules import build
+from orchestrator.pruning.base import RuleBase
+from orchestrator.pruning.patient import PatientArguments, PatientRule
+from tests.unit.pruning.built_rules import build
 
 STUDY_NAME = "history"
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
@@ -51,7 +53,12 @@ class Case:
     direction: Direction
     events: list[Event]
 
-    def rule(self) -> Rule:
+    def rule(self) -> RuleBase:
+        if self.name == "patient":
+            # The spec refuses an infinite min_delta and 'none' inside, which the rule can do all the same.
+            arguments, table = PatientArguments.model_construct(**self.arguments), self.arguments["wrapped"]
+            inside = None if table is None else Case(table["name"], table, self.direction, []).rule()
+            return PatientRule(arguments, inside, self.direction)
         return build(self.name, self.arguments, self.direction, study_name=STUDY_NAME)
 
 

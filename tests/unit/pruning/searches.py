@@ -36,6 +36,9 @@ class Search:
     calm: bool = False  # all report at every step, and nobody fails
     rebuilds: bool = False  # now and then the rule is made anew from what was stored
 
+    def rule(self) -> PromotionRule:
+        return PromotionRule("asha", self.direction, self.r * self.eta**self.s, self.R, self.eta, self.table)
+
 
 def play(search: Search, rule: PromotionRule) -> None:
     """Runs a search to its end, and checks each choice of the rule against the reference."""
@@ -136,7 +139,7 @@ def disturb(
 
 def rebuilt(search: Search, rule: PromotionRule, reference: Reference, draw: random.Random) -> PromotionRule:
     """A rule that knows only what a database would, in any order, and who is paused."""
-    fresh = PromotionRule(search.direction, search.r, search.R, search.eta, search.s, search.table)
+    fresh = search.rule()
     trials = list(reference.headed)
     draw.shuffle(trials)
     for trial in trials:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from orchestrator.pruning import Decision, Direction, Rule
-from orchestrator.sampling.rules import build
+from tests.unit.pruning.built_rules import build
 
 
 def asha(direction: Direction = "minimize", **arguments: Any) -> Rule:

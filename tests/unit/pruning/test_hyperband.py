@@ -9,13 +9,14 @@ from typing import Any
 import optuna
 import pytest
 
-from orchestrator.pruning import Rule
 from orchestrator.pruning.hyperband import HyperbandRule
-from orchestrator.sampling.rules import build
+from tests.unit.pruning.built_rules import build
 
 
-def hyperband(**arguments: Any) -> Rule:
-    return build("hyperband", arguments, "minimize", study_name="digits")
+def hyperband(**arguments: Any) -> HyperbandRule:
+    rule = build("hyperband", arguments, "minimize", study_name="digits")
+    assert isinstance(rule, HyperbandRule)
+    return rule
 
 
 @pytest.mark.parametrize(
@@ -24,7 +25,7 @@ def hyperband(**arguments: Any) -> Rule:
 def test_trials_fall_into_the_brackets_that_optuna_deals_them(
     min_resource: int, max_resource: int, reduction_factor: int
 ) -> None:
-    rule = HyperbandRule("minimize", "digits", min_resource, max_resource, reduction_factor)
+    rule = hyperband(min_resource=min_resource, max_resource=max_resource, reduction_factor=reduction_factor)
     pruner = optuna.pruners.HyperbandPruner(min_resource, max_resource, reduction_factor)
     study = optuna.create_study(study_name="digits", pruner=pruner)
     pruner._try_initialization(study)
@@ -35,17 +36,17 @@ def test_trials_fall_into_the_brackets_that_optuna_deals_them(
 
 
 def test_brackets_get_shares_as_in_the_paper() -> None:
-    rule = HyperbandRule("minimize", "digits", 1, 27, 3)
+    rule = hyperband(min_resource=1, max_resource=27, reduction_factor=3)
     shares = Counter(rule.bracket(trial) for trial in range(5300))
     assert [round(shares[bracket] / 100) for bracket in range(4)] == pytest.approx([27, 12, 6, 4], abs=4)
 
 
 def test_trials_of_different_brackets_do_not_compete() -> None:
-    rule = HyperbandRule("minimize", "digits", 1, 9, 3)
+    rule = hyperband(min_resource=1, max_resource=9, reduction_factor=3)
     good, bad = [trial for trial in range(30) if rule.bracket(trial) == 0][:2]
     other = next(trial for trial in range(30) if rule.bracket(trial) == 1)
     assert not rule.observe(good, 3, 0.0).prune
-    assert not rule.observe(other, 3, 5.0).prune, "nobody else is in its bracket"
+    assert not rule.observe(other, 3, 5.0).prune, "no other trial is in its bracket"
     assert rule.observe(bad, 3, 5.0).prune
 
 
@@ -67,8 +68,3 @@ def test_trials_too_short_for_any_bracket_are_never_pruned() -> None:
     rule.observe(0, 5, 0.0)
     rule.finish(0, "COMPLETE")
     assert not any(rule.observe(1, step, math.nan).prune for step in range(200))
-
-
-def test_without_a_study_name_there_is_no_rule() -> None:
-    with pytest.raises(ValueError, match="study's name"):
-        build("hyperband", {}, "minimize")

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from orchestrator.pruning import Decision, Rule
-from orchestrator.sampling.rules import build
+from tests.unit.pruning.built_rules import build
 
 NAN, INF = math.nan, math.inf
 

@@ -1,4 +1,4 @@
-"""What a spec may say of its pruner, and how it is told what is wrong."""
+"""Rules built from the arguments that a spec gives, and how those that do not fit are refused."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from typing import Any
 import pytest
 
 from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import Fault
+from orchestrator.pruning import registry
 from orchestrator.pruning.promotion import PromotionRule
-from orchestrator.sampling.rules import NAMES, build
+from tests.unit.pruning.built_rules import build
 from tests.unit.pruning.optuna_side import _PRUNERS
 
 
 def refused(name: str, **arguments: Any) -> str:
-    with pytest.raises(BadInput) as caught:
-        build(name, arguments, "minimize", study_name="s")
-    return str(caught.value)
+    with pytest.raises(Fault) as caught:
+        build(name, arguments, "minimize")
+    return str(caught.value.blame("pruner"))
 
 
 def test_every_rule_is_known_by_name() -> None:
-    assert set(NAMES) == {"asha", "hyperband", "median", "none", "patient", "percentile", "threshold"}
+    assert set(registry.names()) == {"asha", "hyperband", "median", "none", "patient", "percentile", "threshold"}
     needed: dict[str, dict[str, Any]] = {
         "percentile": {"percentile": 25},
         "threshold": {"upper": 1},
         "patient": {"patience": 1},
     }
-    for name in NAMES:
-        assert build(name, needed.get(name, {}), "maximize", study_name="s").name == name
+    for name in registry.names():
+        assert build(name, needed.get(name, {}), "maximize").name == name
 
 
 @pytest.mark.parametrize("name", sorted(_PRUNERS))
@@ -42,18 +44,18 @@ def test_arguments_are_those_of_optunas_pruner(name: str) -> None:
         and parameter.kind is not parameter.VAR_POSITIONAL
         and parameter.kind is not parameter.VAR_KEYWORD
     }
-    build(name, arguments, "minimize", study_name="s")
+    build(name, arguments, "minimize")
 
 
 def test_unknown_names_are_answered_with_the_nearest() -> None:
-    assert refused("medain") == "pruner.name: there is no rule 'medain'; did you mean 'median'?"
+    assert refused("medain") == "pruner: name: there is no 'medain'; did you mean 'median'?"
     assert "did you mean 'n_warmup_steps'?" in refused("median", n_warmup_step=3)
-    assert "it takes none" in refused("none", patience=3)
+    assert "unknown key" in refused("none", patience=3)
 
 
 def test_what_is_needed_is_asked_for() -> None:
-    assert refused("percentile") == "pruner.percentile: required key missing; the rule 'percentile' needs it"
-    assert refused("patient") == "pruner.patience: required key missing; the rule 'patient' needs it"
+    assert refused("percentile") == "pruner: percentile: required key missing"
+    assert refused("patient") == "pruner: patience: required key missing"
     assert "one of them is needed" in refused("threshold")
 
 
@@ -90,15 +92,18 @@ def test_what_is_needed_is_asked_for() -> None:
     ],
 )
 def test_values_out_of_bounds_are_refused(name: str, arguments: dict[str, Any]) -> None:
-    assert refused(name, **arguments).startswith("pruner.")
+    key = next(key for key in reversed(arguments) if key != "max_resource")
+    assert refused(name, **arguments).startswith(f"pruner: {'lower' if name == 'threshold' else key}")
 
 
-def test_a_rule_inside_may_be_given_by_name_or_as_a_table() -> None:
-    build("patient", {"patience": 1, "wrapped": "median"}, "minimize")
+def test_a_rule_inside_is_a_table_too() -> None:
     build("patient", {"patience": 1, "wrapped": {"name": "percentile", "percentile": 10}}, "minimize")
+    assert refused("patient", patience=1, wrapped={"name": "median", "n_min_trials": 0}).startswith(
+        "pruner: wrapped.n_min_trials: is 0"
+    )
 
 
-def promoting(mode: str = "promotion", *, max_steps: int | None = 27, trials: int | None = 9, **arguments: Any) -> Any:
+def promoting(mode: str = "promotion", *, max_steps: int | None = 27, trials: int = 9, **arguments: Any) -> Any:
     return build("asha", {"mode": mode} | arguments, "maximize", max_steps=max_steps, trials=trials)
 
 
@@ -114,31 +119,29 @@ def test_asha_promotes_when_it_is_told_to() -> None:
 @pytest.mark.parametrize(
     ("mode", "arguments", "message"),
     [
-        ("stoping", {}, "pruner.mode: is 'stoping'; did you mean 'stopping'?"),
-        ("promotion", {"max_steps": None}, "pruner.mode: is 'promotion', which needs max_steps: the rungs end there"),
-        ("sync", {"min_resource": "auto"}, "pruner.min_resource: is 'auto'; it must be an integer of at least 1"),
-        ("sync", {"bootstrap_count": 1}, "pruner.bootstrap_count: is 1, which has no meaning in mode 'sync'"),
-        ("promotion", {"min_resource": 9}, "pruner.min_resource: is too large: with rungs at 9 and 36 nobody"),
-        ("promotion", {"restart": True}, "pruner.restart: is no argument of the rule 'asha'"),
+        ("stoping", {}, "pruner: mode: is 'stoping'; did you mean 'stopping'?"),
+        ("sync", {"min_resource": "auto"}, "pruner: min_resource: is 'auto', which is learned from completed trials"),
+        ("sync", {"bootstrap_count": 1}, "pruner: bootstrap_count: is 1, which has no meaning in mode 'sync'"),
     ],
 )
 def test_what_cannot_be_promoted_is_refused(mode: str, arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(BadInput) as caught:
-        promoting(mode, **arguments)
-    assert str(caught.value).startswith(message)
+    assert refused("asha", mode=mode, **arguments).startswith(message)
 
 
-def test_a_table_without_a_size_is_a_mistake_of_the_caller() -> None:
-    with pytest.raises(ValueError, match="known size"):
-        promoting("sync", trials=None)
+@pytest.mark.parametrize(("max_steps", "why"), [(None, "needs max_steps"), (9, "with rungs at 9 and 36 no trial")])
+def test_rungs_that_the_spec_would_refuse_are_a_mistake_of_the_caller(max_steps: int | None, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        promoting(min_resource=9, max_steps=max_steps)
 
 
 def test_what_promotes_cannot_be_held_back() -> None:
-    with pytest.raises(BadInput, match=r"pruner\.wrapped: pauses trials"):
-        build("patient", {"patience": 1, "wrapped": {"name": "asha", "mode": "promotion"}}, "minimize", max_steps=9)
+    message = refused("patient", patience=1, wrapped={"name": "asha", "mode": "promotion"})
+    assert message.startswith("pruner: wrapped.mode: pauses trials")
 
 
 def test_pruners_of_optunas_kind_are_known_too() -> None:
     assert build("wilcoxon", {"p_threshold": 0.5}, "minimize").name == "wilcoxon"
-    assert "pruner.p: 'wilcoxon' has no such argument" in refused("wilcoxon", p=1)
-    assert "pruner.name: there is no module 'no_such_module'" in refused("no_such_module:X")
+    with pytest.raises(BadInput, match=r"pruner\.p: 'wilcoxon' has no such argument"):
+        build("wilcoxon", {"p": 1}, "minimize")
+    with pytest.raises(BadInput, match=r"pruner\.name: there is no module 'no_such_module'"):
+        build("no_such_module:X", {}, "minimize")

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from orchestrator.pruning import Decision, Rule
-from orchestrator.sampling.rules import build
+from tests.unit.pruning.built_rules import build
 
 NAN = math.nan
 
@@ -90,7 +90,7 @@ def test_a_trial_enters_a_rung_of_the_rule_inside_only_when_that_is_asked() -> N
 
 
 def test_what_the_rule_inside_settles_is_stored_and_restored() -> None:
-    arguments = {"patience": 0, "wrapped": "asha"}
+    arguments = {"patience": 0, "wrapped": {"name": "asha"}}
     rule = patient(**arguments)
     rule.observe(0, 400, 0.0)
     rule.finish(0, "COMPLETE")

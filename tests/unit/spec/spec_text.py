@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from orchestrator.common.errors import BadInput
+from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.spec import Spec, parse
 
 BASE = 'name = "a"\nobjective = "m:f"\ntrials = 3\n'
@@ -46,6 +49,11 @@ max_attempts = 5
 
 def made(extra: str = "", base: str = BASE) -> Spec:
     return parse(base + extra, "s.toml")
+
+
+def keys_of(table: RuleArguments) -> dict[str, Any]:
+    """Returns what a table says besides its rule's name."""
+    return table.model_dump(exclude={"name"})
 
 
 def refusal(text: str) -> str:

@@ -16,7 +16,6 @@ from orchestrator.common.errors import BadInput
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from orchestrator.spec import Spec, parse
-from orchestrator.spec.examples import EXAMPLES
 from orchestrator.spec.inline_pruner import read_pruner
 from orchestrator.spec.load import DEEPEST_KEY
 from orchestrator.spec.model import LARGEST_LOOKAHEAD, validate
@@ -63,7 +62,7 @@ def nested(depth: int) -> Any:
 def places() -> Iterator[tuple[str, dict[str, Any], tuple[Any, ...]]]:
     """Yields every place of a spec where a value may stand, with a spec that has the table around it."""
     for section in sections():
-        data = tomllib.loads(EXAMPLES[section.name] if section.name == "" else BASE + EXAMPLES[section.name])
+        data = tomllib.loads(section.example if section.name == "" else BASE + section.example)
         data["max_steps"] = 27
         path: tuple[Any, ...] = (section.field,) if section.field else ()
         if section.field == "space":

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from spec_text import BASE
+from spec_text import BASE, keys_of
 
 from orchestrator.common.errors import BadInput
 from orchestrator.spec.inline_pruner import read_pruner
@@ -35,7 +35,7 @@ from orchestrator.spec.inline_pruner import read_pruner
 def test_a_name_with_arguments(text: str, name: str, arguments: dict[str, Any]) -> None:
     pruner = read_pruner(text, "--pruner")
     assert pruner.name == name
-    assert pruner.arguments() == pruner.arguments() | arguments
+    assert keys_of(pruner) == keys_of(pruner) | arguments
 
 
 @pytest.mark.parametrize(
@@ -46,14 +46,14 @@ def test_a_name_with_arguments(text: str, name: str, arguments: dict[str, Any]) 
     ],
 )
 def test_what_is_wrapped(text: str) -> None:
-    inside = read_pruner(text, "--pruner").arguments()["wrapped"]
+    inside = keys_of(read_pruner(text, "--pruner"))["wrapped"]
     assert (inside["name"], inside["n_min_trials"]) == ("median", 2)
 
 
 def test_a_spec_lends_its_pruner(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
     file.write_text(BASE + "[pruner]\nname = 'median'\nn_min_trials = 7\n")
-    assert read_pruner(str(file), "--pruner").arguments()["n_min_trials"] == 7
+    assert keys_of(read_pruner(str(file), "--pruner"))["n_min_trials"] == 7
     other = tmp_path / "spec"
     other.write_text(BASE)
     assert read_pruner(str(other), "--pruner").name == "none"

@@ -7,7 +7,7 @@ import sys
 
 import optuna
 import pytest
-from spec_text import BASE, FULL, HUGE_HEX, check_refused, made, refusal
+from spec_text import BASE, FULL, HUGE_HEX, check_refused, keys_of, made, refusal
 
 from orchestrator.spec import Spec, parse
 
@@ -22,7 +22,7 @@ def test_every_key_arrives() -> None:
     assert spec.args == {"epochs": 27, "nested": {"list": [1, "x", [True]], "float": 0.5}}
     assert (spec.sampler.name, spec.sampler.arguments()) == ("tpe", {"n_startup_trials": 5})
     assert spec.pruner.name == "median"
-    assert spec.pruner.arguments() == {
+    assert keys_of(spec.pruner) == {
         "n_startup_trials": 2,
         "n_warmup_steps": 0,
         "interval_steps": 1,
@@ -44,7 +44,7 @@ def test_defaults() -> None:
     assert (spec.seed, spec.queue, spec.priority, spec.catch, spec.grace) == (None, "trials", 5, (), 10.0)
     assert (spec.args, spec.space, spec.distributions()) == ({}, {}, {})
     assert (spec.sampler.name, spec.sampler.arguments()) == ("tpe", {})
-    assert (spec.pruner.name, spec.pruner.arguments()) == ("none", {})
+    assert (spec.pruner.name, keys_of(spec.pruner)) == ("none", {})
     assert (spec.shadow.name, spec.audit) == ("none", 0.0)
     assert spec.retry.max_attempts == 3
     assert made("[sampler]\nn_startup_trials = 1\n").sampler.name == "tpe"

@@ -8,14 +8,21 @@ from typing import Any
 
 import optuna
 import pytest
-from spec_text import check_refused, made
+from spec_text import check_refused, keys_of, made
 
-from orchestrator.sampling.rules import NAMES, build
+from orchestrator.pruning import registry
+from orchestrator.pruning.asha import AshaArguments
+from orchestrator.sampling import rules
 from orchestrator.spec import Spec
-from orchestrator.spec.pruner_table import OPTUNAS, RULES, AshaPruner
 
 CHECKS = {"n_warmup_steps": 0, "interval_steps": 1}
-ASHA = {"min_resource": "auto", "reduction_factor": 4, "min_early_stopping_rate": 0, "bootstrap_count": 0}
+ASHA = {
+    "min_resource": "auto",
+    "reduction_factor": 4,
+    "min_early_stopping_rate": 0,
+    "bootstrap_count": 0,
+    "restart": False,
+}
 # Arguments at or near their bounds; optuna.pruners:… stands for a class of the user's.
 PASSES = [
     "name = 'none'",
@@ -83,14 +90,14 @@ MEDIAN = {"n_startup_trials": 5, "n_min_trials": 1, **CHECKS}
     ],
 )
 def test_pruner_arguments_have_all_defaults(pruner: str, arguments: dict[str, Any]) -> None:
-    assert made(f"[pruner]\n{pruner}\n").pruner.arguments() == arguments
+    assert keys_of(made(f"[pruner]\n{pruner}\n").pruner) == arguments
 
 
 @pytest.mark.parametrize("mode", ["promotion", "sync"])
-def test_a_promoting_asha_counts_from_one_and_drops_restart(mode: str) -> None:
+def test_a_promoting_asha_counts_from_one(mode: str) -> None:
     pruner = made(f"max_steps = 4\n[pruner]\nname = 'asha'\nmode = '{mode}'\nrestart = true").pruner
-    assert pruner.arguments() == {**ASHA, "min_resource": 1, "mode": mode}
-    assert isinstance(pruner, AshaPruner)
+    assert keys_of(pruner) == {**ASHA, "min_resource": 1, "mode": mode, "restart": True}
+    assert isinstance(pruner, AshaArguments)
     assert pruner.restart
     assert pruner.promotes
 
@@ -105,15 +112,7 @@ def test_other_rules_do_not_promote() -> None:
 def test_a_rule_is_built_from_what_the_spec_says(table: str) -> None:
     """The spec refuses whatever the rules refuse, and lets them decide about nothing."""
     spec = made(f"max_steps = 27\n[pruner]\n{table}")
-    rule = build(
-        spec.pruner.name,
-        spec.pruner.arguments(),
-        spec.direction,
-        study_name=spec.name,
-        max_steps=spec.max_steps,
-        trials=spec.trials,
-    )
-    assert rule.name == spec.pruner.name
+    assert rules.of_spec(spec, spec.pruner).name == spec.pruner.name
 
 
 @pytest.mark.parametrize("table", PASSES)
@@ -136,7 +135,7 @@ def test_a_spec_that_was_stored_without_shadow_and_audit_is_read() -> None:
 def test_shadow_and_audit_arrive() -> None:
     spec = made("audit = 0.25\n[pruner]\nname = 'median'\n[shadow]\nname = 'wilcoxon'\np_threshold = 0.5")
     assert spec.audit == 0.25
-    assert (spec.shadow.name, spec.shadow.arguments()) == ("wilcoxon", {"p_threshold": 0.5})
+    assert (spec.shadow.name, keys_of(spec.shadow)) == ("wilcoxon", {"p_threshold": 0.5})
     assert made("audit = 0").audit == 0.0
 
 
@@ -151,8 +150,9 @@ def test_pruner_defaults_are_optunas() -> None:
     }
     for name, (maker, needed) in makers.items():
         lines = "\n".join(f"{key} = {value}" for key, value in needed.items())
-        arguments = made(f'[pruner]\nname = "{name}"\n{lines}\n').pruner.arguments()
-        arguments.pop("mode", None)
+        arguments = keys_of(made(f'[pruner]\nname = "{name}"\n{lines}\n').pruner)
+        for ours in ("mode", "restart"):
+            arguments.pop(ours, None)
         assert vars(maker(**arguments)) == vars(maker(**needed))
 
 
@@ -161,8 +161,7 @@ def test_every_pruner_of_optuna_has_a_name() -> None:
     classes = {getattr(optuna.pruners, name) for name in optuna.pruners.__all__} - {optuna.pruners.BasePruner}
     names = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", each.__name__).lower().removesuffix("_pruner") for each in classes}
     ours = {"successive_halving": "asha", "nop": "none"}
-    assert {ours.get(name, name) for name in names} == {*RULES, *OPTUNAS}
-    assert set(NAMES) == set(RULES)
+    assert {ours.get(name, name) for name in names} == set(registry.all_names())
 
 
 # What is refused: the text after the required keys, and pieces of the message in their order.

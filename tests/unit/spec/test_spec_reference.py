@@ -8,13 +8,12 @@ import pytest
 from spec_text import BASE
 
 from orchestrator.spec import parse
-from orchestrator.spec.examples import EXAMPLES
 from orchestrator.spec.pruner_factory import check_pruner
 from orchestrator.spec.reference import COMMAND, Section, keys, meanings, reference, sections
 from orchestrator.spec.sampler_factory import check_sampler
 
 PAGE = Path(__file__).parents[3] / "docs" / "spec.md"
-NAMES = [section.name for section in sections()]
+EXAMPLES = {section.name: section.example for section in sections()}
 
 
 def example(name: str) -> str:
@@ -26,18 +25,19 @@ def test_the_page_is_what_the_model_says() -> None:
     assert PAGE.read_text() == reference(), f"docs/spec.md is behind the model; write it anew: {COMMAND}"
 
 
-@pytest.mark.parametrize("section", sections(), ids=NAMES)
+@pytest.mark.parametrize("section", sections(), ids=EXAMPLES)
 def test_every_key_says_what_it_means(section: Section) -> None:
     if section.model is not None:
         silent = [key for key in keys(section.model) if not meanings(section.model).get(key)]
         assert not silent, f"the docstring of {section.model.__name__} has to say under Attributes what these mean"
 
 
-def test_every_table_has_an_example_and_every_example_a_table() -> None:
-    assert list(EXAMPLES) == NAMES, "orchestrator/spec/examples.py has an example of each table, in their order"
+def test_every_table_has_an_example() -> None:
+    missing = [name for name, text in EXAMPLES.items() if not text.strip()]
+    assert not missing, "the docstring of a table gives TOML under Example"
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_an_example_is_a_spec(name: str) -> None:
     spec = parse(example(name), "example")
     check_sampler(spec)
@@ -49,7 +49,7 @@ def test_the_first_examples_of_all_tables_are_one_spec() -> None:
     chosen = {name.partition(".")[0]: text for name, text in EXAMPLES.items() if name != "pruner.asha"}
     chosen["pruner"] = EXAMPLES["pruner.median"]
     chosen["space"] = EXAMPLES["space.float"] + "".join(
-        EXAMPLES[name].partition("\n")[2] for name in NAMES if name.startswith("space.") and name != "space.float"
+        EXAMPLES[name].partition("\n")[2] for name in EXAMPLES if name.startswith("space.") and name != "space.float"
     )
 
     spec = parse("".join(chosen.values()), "example")

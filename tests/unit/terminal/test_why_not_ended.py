@@ -67,7 +67,7 @@ def test_waiting_for_another_attempt() -> None:
     [
         ((0.70, 0.75, 3), "promotion", "of 3 trials there the best 1 goes on, which has 0.75"),
         ((0.70, 0.75, 7), "promotion", "of 7 trials there the best 2 go on, the last of them has 0.75"),
-        ((0.70, None, 2), "promotion", "of 2 trials there nobody goes on"),
+        ((0.70, None, 2), "promotion", "of 2 trials there none goes on"),
         ((0.70, 0.70, 3), "promotion", "within the best 1/3 of 3 trials, and no slot was free for it yet"),
         ((0.70, 0.75, 3), "sync", "of 3 trials there those with 0.75 or better go on"),
     ],

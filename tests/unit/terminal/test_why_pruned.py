@@ -53,7 +53,7 @@ def test_pruned_by_the_median_and_what_that_saved() -> None:
         (
             (9, 0.41, None, 3, "asha"),
             ASHA | {"bootstrap_count": 4},
-            "at epoch 9: 3 values at this rung, nobody passes before there are more than 4",
+            "at epoch 9: 3 values at this rung, none passes before there are more than 4",
         ),
         (
             (3, 0.41, 0.63, 9, "hyperband"),
@@ -106,12 +106,12 @@ def test_a_worker_that_has_not_obeyed_yet() -> None:
     assert "(its worker was told to stop and has not confirmed it yet; 19 of 27 epochs not trained)" in text
 
 
-def test_nothing_is_said_of_epochs_that_nobody_counted() -> None:
+def test_nothing_is_said_of_epochs_without_max_steps() -> None:
     text = explain(facts(decisions=[row("prune", 8, 0.41, 0.63, 12)], max_steps=None))
     assert text.count("\n") == 0
 
 
-def test_pruned_by_the_objective_itself_or_by_somebody_else() -> None:
+def test_pruned_by_the_objective_itself_or_by_another_program() -> None:
     assert explain(facts(attempts=[attempt(cause="finished")], closest=None)).startswith(
         "trial 9 was pruned by the objective itself at epoch 8\n"
     )

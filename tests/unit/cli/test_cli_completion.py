@@ -45,7 +45,7 @@ done
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder in which somebody works: a data folder with two studies, two specs, and other files."""
+    """A working directory: a data folder with two studies, two specs, and other files."""
     (tmp_path / ".orchestrator").mkdir()
     storage = RDBStorage(f"sqlite:///{tmp_path}/.orchestrator/studies.db")
     for name in ("first", "second"):

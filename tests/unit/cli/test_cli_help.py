@@ -1,4 +1,4 @@
-"""What a newcomer reads: every command under a heading, nothing cut off, and what a misspelt one is answered with."""
+"""The help: every command under a heading, no line cut off, and the answer to a misspelt command."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The first spec and objective: what is written, and that nothing is ever overwritten."""
+"""The first spec and objective that `init` writes; it never overwrites a file."""
 
 from __future__ import annotations
 

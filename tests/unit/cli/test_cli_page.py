@@ -1,4 +1,4 @@
-"""docs/command-line.md: every command where the help has it, with its options, and examples that are right."""
+"""docs/command-line.md: the commands in the order of the help, with their options and valid examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings from variables that are named without their prefix, and in which words they are refused."""
+"""Settings from variables without their prefix, and the message of a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The data folder is made for its owner; one that takes no files is refused."""
+"""The data folder: created for its owner, refused if it takes no files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings: what the environment may say, and what it comes to."""
+"""Settings: the variables and their values."""
 
 from __future__ import annotations
 

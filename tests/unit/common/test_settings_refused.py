@@ -1,4 +1,4 @@
-"""Settings that are wrong: refused in one line that says what would be right, also where a name is nearly one."""
+"""Wrong settings are refused in one line that says what is right, also for a name that is nearly one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An exception that is to end a program ends it, also where a finalizer swallowed it."""
+"""An exception that ends a program does so even if a finalizer has swallowed it."""
 
 from __future__ import annotations
 

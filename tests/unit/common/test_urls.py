@@ -1,4 +1,4 @@
-"""URLs of servers and of stores: which are taken, and that no password of theirs shows."""
+"""URLs of servers and stores: which are accepted, and that no password is shown."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a process that ended has said last, of which its error is what one wants to know."""
+"""The last error in the log of a process that has ended."""
 
 from __future__ import annotations
 

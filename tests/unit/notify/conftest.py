@@ -1,4 +1,4 @@
-"""Nobody waits long, and nothing goes by a proxy."""
+"""Short pauses, and no proxy, for every test here."""
 
 from __future__ import annotations
 

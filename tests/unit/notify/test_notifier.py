@@ -1,4 +1,4 @@
-"""Notes on their way: tried again, given up, overtaken, still owed at the end. Against a real server."""
+"""Delivery of notifications: repeated, given up, superseded, owed at the end. Against a real server."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import logging
 import time
 
 import pytest
-from notes import Settled, notifying, odd_server, owed
+from notifying import Settled, notifying, odd_server, owed
 
 from orchestrator.notify import notifier as notifiers
 from orchestrator.notify import webhook as posts

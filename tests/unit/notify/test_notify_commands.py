@@ -1,4 +1,4 @@
-"""Commands that are told: run once, with their limits, without a shell and without a secret."""
+"""Commands that notify: run once, within limits, without a shell and without secrets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
-from notes import PATIENCE, Settled, a_command, notifying
+from notifying import PATIENCE, Settled, a_command, notifying
 
 from orchestrator.notify import command as commands
 from orchestrator.notify.notifier import Notifier

@@ -1,4 +1,4 @@
-"""Who may be told, and how: what the settings and the spec may say, and what is refused."""
+"""The notifications that settings allow and specs may ask for."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notes import Settled, a_command, notifying
+from notifying import Settled, a_command, notifying
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import load_settings
@@ -32,7 +32,7 @@ def spec(**notify: Any) -> Any:
     return validate({"name": "s", "objective": "m:f", "trials": 1, "notify": notify}, "test")
 
 
-def test_a_spec_that_nobody_could_serve_is_refused() -> None:
+def test_a_spec_whose_notifications_are_not_allowed_is_refused() -> None:
     Policy().check(spec(url="https://h/x"))
     Policy(urls={"team": "https://h/x"}).check(spec(endpoint="team"))
     Policy(commands_of="s").check(spec(command=["x"]))

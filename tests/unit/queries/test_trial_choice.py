@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.queries.trial_selection import SORTS, choose, standing
-from tests.unit.terminal.listed import NOW, head
+from tests.unit.terminal.made_trials import NOW, head
 
 HEADS = [
     head(0, "COMPLETE", 0.5, epochs=9),

@@ -9,8 +9,8 @@ import optuna
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from made_facts import COMPLETE, FAIL, PRUNED, facts, trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
-from reported import COMPLETE, FAIL, PRUNED, facts, trial
 
 from orchestrator.report import page, parameter_plots, png
 from orchestrator.report.all_plots import draw

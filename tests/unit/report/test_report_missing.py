@@ -1,4 +1,4 @@
-"""What a report cannot do without, and what it can."""
+"""The packages that a report needs, and the one that it can do without."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from reported import ordinary
+from made_facts import ordinary
 
 from orchestrator.common.errors import BadInput
 from orchestrator.report import write_files

@@ -1,4 +1,4 @@
-"""The page as HTML: what it says, what it names, and that nothing foreign can become markup."""
+"""The page as HTML: its content, and that foreign text cannot become markup."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from made_facts import FAIL, facts, ordinary, trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
-from reported import FAIL, facts, ordinary, trial
 
 from orchestrator.common import data_folder
 from orchestrator.report import page, write_files

@@ -1,4 +1,4 @@
-"""What is drawn, what is not, and that every figure can be drawn as PNG, too."""
+"""The plots: what they draw, why some are absent, and that every figure becomes a PNG."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
+from made_facts import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
 from optuna.distributions import CategoricalDistribution, FloatDistribution
-from reported import COMPLETE, FAIL, NOW, PRUNED, attempt, facts, ordinary, trial
 
 from orchestrator.report import png
 from orchestrator.report.all_plots import draw

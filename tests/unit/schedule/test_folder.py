@@ -1,4 +1,4 @@
-"""Which files of a folder are schedules, and what is said of the others."""
+"""The files of a folder: which are schedules, and the problems of the others."""
 
 from __future__ import annotations
 

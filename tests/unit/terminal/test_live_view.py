@@ -1,4 +1,4 @@
-"""The live view on a terminal that is none, and which view a stream gets."""
+"""The live view on a simulated terminal, and the choice of a view for a stream."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 import pytest
+from made_notices import ended, progress
 from rich.console import Console
-from view_notices import ended, progress
 
 from orchestrator.terminal.live_view import DRAW_SECONDS, LiveView
 from orchestrator.terminal.log_view import LineView

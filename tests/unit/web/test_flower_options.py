@@ -1,4 +1,4 @@
-"""Flower as it is started: which options it takes, and that it always asks for a login unless told otherwise."""
+"""The options of Flower, and that it asks for a login by default."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Frames of the live view: what is on them, and that they never leave the screen."""
+"""Frames of the live view: their content, and that they fit the screen."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import io
 import math
 
 import pytest
+from made_notices import ended, failed, folded, progress, slot
 from rich.cells import cell_len
 from rich.console import Console
-from view_notices import ended, failed, folded, progress, slot
 
 from orchestrator.model.progress_events import Best, Notice
 from orchestrator.terminal.live_frame import short_names

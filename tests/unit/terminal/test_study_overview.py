@@ -1,13 +1,13 @@
-"""The list of studies: a line each, at every width."""
+"""Studies as a table at every width, and one study in full."""
 
 from __future__ import annotations
 
 import io
 
 import pytest
+from made_notices import progress
 from rich.cells import cell_len
 from rich.console import Console
-from view_notices import progress
 
 from orchestrator.model.progress_events import Best
 from orchestrator.model.study_status import Overview, Work

@@ -1,4 +1,4 @@
-"""Trials as a list has them, made up."""
+"""Trials of a list, made by hand."""
 
 from __future__ import annotations
 

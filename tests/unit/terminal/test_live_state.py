@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 import pytest
-from view_notices import ended, folded, progress, slot
+from made_notices import ended, folded, progress, slot
 
 from orchestrator.model.progress_events import Notice, OtherSource
 from orchestrator.terminal.live_state import FORGET_SECONDS, RECENT, ViewState, fold

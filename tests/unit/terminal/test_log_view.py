@@ -1,4 +1,4 @@
-"""The line log: what it says of each trial, and that it is plain text whatever it is fed."""
+"""The line log: a line for each trial, in plain text for any input."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import math
 
 import pytest
-from view_notices import ended, failed, progress
+from made_notices import ended, failed, progress
 
 from orchestrator.model.progress_events import Notice, OtherSource, SlotLine, TakenUp
 from orchestrator.terminal.log_view import LineView, traceback_lines

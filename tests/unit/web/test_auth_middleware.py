@@ -41,7 +41,7 @@ BROKEN = ("", "Basic", "Basic ", "Basic !!!", "Basic ÿ", "Bearer x", basic(CRED
 
 @pytest.mark.parametrize("header", [*map(basic, WRONG), *BROKEN])
 @pytest.mark.parametrize("method", ["GET", "POST", "OPTIONS"])
-def test_who_does_not_know_the_password_gets_nothing(header: str, method: str) -> None:
+def test_without_the_password_nothing_is_served(header: str, method: str) -> None:
     status, headers, body = ask(AuthMiddleware(inner, CREDENTIALS, write=True), method, authorization=header)
     assert status == "401 Unauthorized"
     assert headers["WWW-Authenticate"] == 'Basic realm="dashboard"'
@@ -49,7 +49,7 @@ def test_who_does_not_know_the_password_gets_nothing(header: str, method: str) -
 
 
 @pytest.mark.parametrize("credentials", [CREDENTIALS, ""])
-def test_who_knows_it_may_look_and_change_nothing(credentials: str) -> None:
+def test_with_the_password_reading_is_allowed_and_writing_is_not(credentials: str) -> None:
     guard = AuthMiddleware(inner, credentials, write=False)
     header = basic(CREDENTIALS).replace("Basic", "basic")
     for method in ("GET", "HEAD", "OPTIONS"):

@@ -1,4 +1,4 @@
-"""Notices to be shown, with plain defaults."""
+"""Notices of a study, made by hand with plain defaults."""
 
 from __future__ import annotations
 

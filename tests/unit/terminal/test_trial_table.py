@@ -1,4 +1,4 @@
-"""A study's trials in a table that fits, and one by one for programs."""
+"""The trials of a study as a table that fits, and as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.model.records import ListedTrial
 from orchestrator.terminal.table_layout import Column, lay_out
 from orchestrator.terminal.trial_table import remarks, render, to_json
 from tasks.contract import PEAK_GPU_MEMORY, PEAK_MEMORY
-from tests.unit.terminal.listed import NOW, head, listed
+from tests.unit.terminal.made_trials import NOW, head, listed
 
 PRUNED = {"pruned_by": {"rule": "median", "step": 5, "value": 0.1, "threshold": 0.4, "peers": 3}}
 FAILED = {"failure": {"cause": "exception", "error": "ValueError", "message": "bad\nrate", "traceback": "…"}}

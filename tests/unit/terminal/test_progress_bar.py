@@ -1,4 +1,4 @@
-"""A bar shows up on a terminal, and only when something takes long."""
+"""A progress bar appears on a terminal, and only when something takes long."""
 
 from __future__ import annotations
 

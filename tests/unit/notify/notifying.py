@@ -1,4 +1,4 @@
-"""Notes that are owed, what has become of them, and whoever does not take them."""
+"""Pending notifications, the outcomes of their delivery, and a server that answers badly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Schedules as people and as programs see them."""
+"""Schedules as text and as JSON."""
 
 from __future__ import annotations
 
@@ -124,14 +124,14 @@ def test_a_narrow_terminal_leaves_out_what_is_least() -> None:
     assert "  no room for trials, best: a wider terminal or --json shows more" in lines
 
 
-def test_what_nobody_has_asked_for_is_overdue() -> None:
+def test_a_slot_that_no_beat_has_asked_for_is_overdue() -> None:
     found = look(seen("2026-03-01T00:00", "2026-03-25T01:30"))
     assert [*found[0].overdue] == [at("2026-03-26T01:30"), at("2026-03-27T01:30")]
     assert "2 runs since Thu 2026-03-26 02:30 CET" in text(found)[4]
     assert "do 'orchestrator beat' and 'serve' run?" in text(found)[4]
     on_time = seen("2026-03-01T00:00", "2026-03-27T01:30")
     assert look(on_time)[0].overdue == []
-    # Nobody is late before the delay, and a minute, are over.
+    # No run is late before the delay, and a minute, are over.
     soon = at("2026-03-28T01:30:59")
     assert look(on_time, now=soon)[0].overdue == []
     assert look(on_time, now=soon + 2)[0].overdue == [at("2026-03-28T01:30")]

@@ -1,4 +1,4 @@
-"""Facts of searches that never were, for the report."""
+"""Facts for the report, made by hand."""
 
 from __future__ import annotations
 

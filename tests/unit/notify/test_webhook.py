@@ -1,4 +1,4 @@
-"""One POST of a note: signed, to whom it may go, and what each answer means. Against a real server."""
+"""One POST of a notification to a real server: its signature, allowed addresses, and the meaning of each answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from notes import Settled, notifying, odd_server, owed
+from notifying import Settled, notifying, odd_server, owed
 
 from orchestrator.notify import webhook as posts
 from orchestrator.notify.webhook import SIGNATURE, post, sign
@@ -69,7 +69,7 @@ def test_what_an_answer_means(status: int, again: bool) -> None:
         assert len(it.posted) == 1, "a redirect was followed"
 
 
-def test_nobody_there() -> None:
+def test_no_server_answers() -> None:
     with webhook_server() as it:
         url = it.url
     tried = post(url, b"{}", {})
@@ -80,7 +80,7 @@ def test_nobody_there() -> None:
     assert "hush" not in tried.detail
 
 
-def test_whoever_does_not_answer_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(posts, "PATIENCE", 0.1)
     with odd_server(b"") as url:
         assert post(url, b"{}", {}) == (False, True, "no answer in 0.1 s")
@@ -104,9 +104,7 @@ class Connected:
 
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fe80::1%eth0", "::ffff:169.254.169.254"])
-def test_nothing_is_posted_to_what_a_cloud_keeps_beside_each_machine(
-    address: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_posted_to_a_link_local_address(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     made = Connected(address)
     monkeypatch.setattr(socket, "create_connection", lambda *_, **__: made)
     made.setsockopt = lambda *_: None  # type: ignore[attr-defined]
@@ -116,7 +114,7 @@ def test_nothing_is_posted_to_what_a_cloud_keeps_beside_each_machine(
     assert made.closed
 
 
-def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) -> None:
+def test_a_self_signed_certificate_is_not_trusted(tmp_path: Path) -> None:
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1"]
     made = [program("openssl"), "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
@@ -132,7 +130,7 @@ def test_a_certificate_that_nobody_vouches_for_is_not_trusted(tmp_path: Path) ->
 
 
 def test_the_page_shows_how_a_signature_is_checked() -> None:
-    (block,) = all_blocks("test_post")
+    (block,) = all_blocks("test_webhook")
     names: dict[str, Any] = {}
     exec(compile(block.text, block.where, "exec"), names)
     is_genuine = names["is_genuine"]

@@ -1,1 +1,1 @@
-"""Checking an installation: facts are gathered, findings drawn from them, and what is safe to mend is mended."""
+"""Diagnosis of an installation: gathers facts, derives findings, applies safe repairs."""

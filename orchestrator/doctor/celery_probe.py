@@ -1,4 +1,4 @@
-"""Asking Celery's workers: who is there, how many slots they have, what they serve, and what time it is there."""
+"""Queries Celery's workers over remote control: their slots, their queues, their clocks."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from orchestrator.doctor.facts import Clock, Worker
 from tasks.app import create_app
 
 ANSWER_SECONDS = 1.0
-"""How long everybody is waited for. A main process answers while its slots train, within milliseconds."""
+"""Wait for the workers' replies. A main process replies within milliseconds, also while its slots train."""
 
 HEARTBEAT_SECONDS = 0.5
-"""How long the heartbeats that were asked for are waited for."""
+"""Wait for the heartbeats that were requested."""
 
 SUBSCRIBE_SECONDS = 0.05
 
@@ -25,7 +25,7 @@ _AWAY = (kombu.exceptions.OperationalError, redis.RedisError, OSError)
 
 
 def call_roll(redis_url: str) -> tuple[tuple[Worker, ...], str]:
-    """Returns the workers whose main process answers, and why nobody could be asked, if that is so."""
+    """Returns the workers whose main process replies, and the broker's error; empty where there was none."""
     app = create_app(redis_url)
     try:
         answers = app.control.broadcast("active_queues", reply=True, timeout=ANSWER_SECONDS)
@@ -67,12 +67,12 @@ def _slots(found: Any) -> int:
 
 
 def _heartbeats(app: Any, names: set[str]) -> dict[str, tuple[Clock, str]]:
-    """Has every worker send a heartbeat, which carries its time, and returns what came, by name of worker."""
+    """Requests a heartbeat of every worker; returns clock and version of those that came, by worker name."""
     found: dict[str, tuple[Clock, str]] = {}
 
     def take(event: dict[str, Any]) -> None:
         offset = event["timestamp"] - time.time()
-        # It was on its way for as long as it was asked for, at the most.
+        # Its journey took at most the time since the request.
         found[event["hostname"]] = Clock(offset, time.monotonic() - asked), str(event.get("sw_ver", ""))
 
     asked = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a database is and says, for whoever looks for trouble: versions, locks, the lease, and what has not ended."""
+"""Facts of the study database: versions, locks, the lease, and the work that has not ended. Changes nothing."""
 
 from __future__ import annotations
 
@@ -52,10 +52,10 @@ from orchestrator.storage.sql_dialects import current_time
 from orchestrator.storage.suspension_store import read_suspensions
 
 LOCK_SECONDS = 1.0
-"""How long SQLite's write lock is waited for; a control plane holds it for milliseconds."""
+"""Wait for SQLite's write lock; a control plane holds it for milliseconds."""
 
-UNTOLD_SECONDS = 86_400.0
-"""For how long it is worth a word that somebody was not told."""
+FAILED_SECONDS = 86_400.0
+"""Age up to which a failed notification is reported."""
 
 _ASKED_AT_ONCE = 1_000
 
@@ -76,7 +76,7 @@ _CONNECTIONS = text(
 
 
 def inspect(url: str, tokens: Collection[str] = ()) -> Database:
-    """Looks at a database and changes nothing.
+    """Reads the facts of a database.
 
     Args:
         url: The database.
@@ -144,7 +144,7 @@ def _journal(path: Path) -> str:
 
 
 def _is_locked(path: Path) -> bool:
-    """Whether somebody keeps the write lock of an SQLite file."""
+    """Whether another process keeps the write lock of an SQLite file."""
     try:
         with closing(sqlite3.connect(path, timeout=LOCK_SECONDS, isolation_level=None)) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -184,7 +184,7 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Table
         attempts=tuple(attempts),
         unattended=tuple(_unattended(connection)),
         commands=tuple(_commands(connection)),
-        untold=tuple(read_failed(connection, time.time() - UNTOLD_SECONDS, time.time())),
+        untold=tuple(read_failed(connection, time.time() - FAILED_SECONDS, time.time())),
         overdue=tuple(read_overdue(connection, now)),
         known=_known(connection, sorted(tokens)),
     )

@@ -1,4 +1,4 @@
-"""What doctor says: findings, each with a code that never changes, and what may be done about them."""
+"""Findings of doctor, each with a code that never changes, and the repairs that it can apply."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Severity(StrEnum):
 
 
 class Group(StrEnum):
-    """Where a finding belongs, in the order in which they are shown."""
+    """Sections of the output, in their order."""
 
     INSTALLATION = "installation"
     REDIS = "redis"
@@ -28,7 +28,7 @@ class Group(StrEnum):
 
 
 class Code(StrEnum):
-    """What was found. ``docs/operations.md`` has a paragraph on each; a test holds the two together."""
+    """The kind of a finding. ``docs/operations.md`` has a paragraph on each; a test holds the two together."""
 
     group: Group
 
@@ -119,14 +119,14 @@ class MakeGroup:
 
 @dataclass(frozen=True)
 class TakeOver:
-    """Give the control plane's consumer what another one of its group was given, and drop that one."""
+    """Claim the pending entries of another consumer of the group for the control plane, and drop that consumer."""
 
     consumer: str
 
 
 @dataclass(frozen=True)
 class ClearQueue:
-    """Take these tasks, or else what is no task at all, out of a queue; it is kept with the dead letters."""
+    """Remove these tasks, or without tokens the items that are no tasks, from a queue; they become dead letters."""
 
     queue: str
     tokens: frozenset[str] = frozenset()
@@ -134,7 +134,7 @@ class ClearQueue:
 
 @dataclass(frozen=True)
 class FreeLease:
-    """Give back the writer's lease, which a control plane that is gone has left behind."""
+    """Release the writer's lease of a control plane that is gone."""
 
     holder: str
 
@@ -156,14 +156,14 @@ Repair = MakeGroup | TakeOver | ClearQueue | FreeLease | Reconcile | Ring
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that is as it should be, or is not.
+    """A result of a check, good or bad.
 
     Attributes:
-        about: What it is about: a server, a queue, a study; empty where the group says it.
-        text: What is wrong with it, or right.
-        remedy: What would help.
-        details: More of it, a line each.
-        repair: What ``--repair`` does about it.
+        about: The server, queue or study; empty where the group says it.
+        text: Its state.
+        remedy: What the user can do.
+        details: Further lines.
+        repair: What ``--repair`` does.
     """
 
     code: Code

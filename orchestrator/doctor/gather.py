@@ -1,4 +1,4 @@
-"""Gathering the facts: one look at everything, in an order in which what stands still can be told from what moves."""
+"""Gathers the facts of an installation. The database is read twice: what differs was in motion, and is no fault."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ if TYPE_CHECKING:
     import redis as redis_client
 
 BEATS = 2.5
-"""So many heartbeats long the stream is followed, unless everybody was heard before. Two of each keeper fall into it,
-for one may be missed where this process is kept from reading at the moment it comes."""
+"""Heartbeats for which the stream is followed, unless every slot was heard before. Each keeper sends two in that time:
+one may be missed while this process does not read."""
 
 LONGEST = 10.0
-"""Seconds for which it is followed at the most; with longer heartbeats, silence means nothing."""
+"""Upper limit for that, in seconds; with longer heartbeats, silence means nothing."""
 
 QUEUE = "trials"
-"""The queue that is looked into even when nobody names one."""
+"""The default queue, which is always looked into."""
 
 
 def gather(settings: Settings) -> Facts:
-    """Looks at everything that can be reached. Nothing is changed by it."""
+    """Returns the facts of everything that can be reached. Changes nothing."""
     from orchestrator.common.data_folder import storage_url_of
     from orchestrator.doctor.database_probe import inspect
 
@@ -65,7 +65,7 @@ def gather(settings: Settings) -> Facts:
 
 
 def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Keyring) -> tuple[Redis, Workers]:
-    """Returns what Redis tells; a server that goes away in the middle is one that cannot be reached."""
+    """Returns the facts from Redis; a server that goes away meanwhile counts as unreachable."""
     if url is None:
         return Redis(), Workers()
     import redis
@@ -84,7 +84,7 @@ def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Key
 
 
 def _listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Workers:
-    """Hears who lives, until everybody was heard who is known of, or the time is up."""
+    """Collects heartbeats until all known slots were heard, or the time is up."""
     listener = Listener(connect(url), keyring)
     listener.start()
     answered, error = call_roll(url)

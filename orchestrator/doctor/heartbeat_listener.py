@@ -1,4 +1,4 @@
-"""Signs of life, as keepers send them: heard beside the control plane, whose stream they come by."""
+"""Reads the keepers' heartbeats from the event stream, beside the control plane's consumer group."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Facts of this host: what is installed, and the room it has. Nothing heavy is imported for it."""
+"""Facts of this host: installed packages and free disk space, found without heavy imports."""
 
 from __future__ import annotations
 

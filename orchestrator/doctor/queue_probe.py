@@ -1,4 +1,4 @@
-"""What lies in the queues, item by item, and taking out of them what nobody should find there."""
+"""Reads the Celery queues item by item, and removes items that do not belong there."""
 
 from __future__ import annotations
 

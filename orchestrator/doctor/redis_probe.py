@@ -1,4 +1,4 @@
-"""Facts of the Redis server: its settings and its state, the stream, and what was kept aside. Nothing is changed."""
+"""Facts of the Redis server: settings, state, event stream, dead letters. Changes nothing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def look_at_server(client: redis.Redis, where: str) -> Redis:
         try:
             return question()
         except redis.ResponseError:
-            # Not allowed to this user, or taken away from everybody, as hosted servers do with CONFIG.
+            # Forbidden to this user, or disabled, as hosted servers do with CONFIG.
             hidden.append(command)
             return {}
 

@@ -1,4 +1,4 @@
-"""Findings for people and for programs."""
+"""Renders findings as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def render(findings: Sequence[Finding], mended: Sequence[str] | None = None) -> 
 
     Args:
         findings: In the order of their groups.
-        mended: What was done; ``None`` where nobody asked for it.
+        mended: The repairs that were done; ``None`` without ``--repair``.
     """
     parts: list[RenderableType] = []
     for line in mended or ():
@@ -66,7 +66,7 @@ def to_json(facts: Facts, findings: Sequence[Finding], mended: Sequence[str] | N
 
 
 def has_problem(findings: Sequence[Finding]) -> bool:
-    """Whether something is wrong that somebody has to see to."""
+    """Whether a finding is a problem."""
     return any(finding.severity is Severity.PROBLEM for finding in findings)
 
 

@@ -1,7 +1,7 @@
-"""Mending what is safe to repair. It asks nothing, says line by line what it did, and has nothing to do a second time.
+"""Applies repairs that are safe: without questions, one line of output each, idempotent.
 
-Study rows are written by nobody but the control plane that holds the writer's lease: where one is active it is told to
-reconcile, and where none is, the next one does so when it starts.
+Only the control plane that holds the writer's lease writes rows of studies: an active one is told to reconcile, and the
+next one reconciles when it starts.
 """
 
 from __future__ import annotations
@@ -137,6 +137,6 @@ def _clear(client: redis.Redis, repair: ClearQueue, keyring: Keyring) -> str:
     def unwanted(item: Item) -> bool:
         return item.token in repair.tokens if repair.tokens else not item.token
 
-    reason = "a task that nobody waits for" if repair.tokens else "no task"
+    reason = "a task without an attempt" if repair.tokens else "no task"
     taken = clear(client, repair.queue, unwanted, f"{reason}, taken out by doctor", keyring)
     return f"took {count(taken, 'item')} out of queue {repair.queue} ({reason}), kept in {redis_keys.DEAD_LETTERS}"

@@ -1,4 +1,4 @@
-"""Telling the control plane what to do: a row in the database, a ring on the stream, and the wait for the answer."""
+"""Sends commands to the control plane: a row in the database, a wake-up on the stream, and the wait for the answer."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ Result = TypeVar("Result")
 
 
 class Patient(Protocol):
-    """Calls what asks a server, and returns its answer."""
+    """Calls a function that asks a server, and may retry it; returns its result."""
 
     def __call__(self, ask: Callable[[], Result], /) -> Result: ...
 
 
 def at_once(ask: Callable[[], Result]) -> Result:
-    """Asks once."""
+    """Calls once, without a retry."""
     return ask()
 
 
@@ -53,21 +53,21 @@ class Added(NamedTuple):
 
 
 def issuer_name() -> str:
-    """Returns who issues commands in this process."""
+    """Returns the issuer of this process's commands: user, host and process id."""
     return f"{getpass.getuser()}@{socket.gethostname()} ({os.getpid()})"
 
 
 class CommandClient:
-    """Issues commands.
+    """Issues commands and waits for their answers.
 
     Args:
-        orders: The database.
-        client: Redis; without it the control plane finds a command when it next looks at the database.
-        patient: Calls what asks the database, and may wait for it.
+        table: The table of commands.
+        client: Redis; without it the control plane finds a command when it next polls the database.
+        patient: Calls the database, and may retry.
     """
 
-    def __init__(self, orders: CommandTable, client: redis.Redis | None, patient: Patient = at_once) -> None:
-        self._orders = orders
+    def __init__(self, table: CommandTable, client: redis.Redis | None, patient: Patient = at_once) -> None:
+        self._table = table
         self._client = client
         self._patient = patient
 
@@ -81,7 +81,7 @@ class CommandClient:
         return str(self._issue("submit", spec.name, spec.to_json(), check, seconds)["state"])
 
     def command(self, operation: str, study: str, seconds: float) -> str:
-        """Steers a study (pause, resume, stop); returns its state. Raises as ``submit`` does."""
+        """Pauses, resumes, stops or reconciles a study; returns its state. Raises as ``submit`` does."""
         return str(self._issue(operation, study, {}, lambda: None, seconds)["state"])
 
     def add(self, operation: str, study: str, payload: dict[str, Any], seconds: float) -> Added:
@@ -96,7 +96,7 @@ class CommandClient:
         return self._issue(OPERATION, run_name(spec.name, planned), payload, lambda: None, seconds)
 
     def enqueue(self, operation: str, study: str, payload: dict[str, Any]) -> None:
-        """Issues a command for whoever looks after the study next, and waits for nobody."""
+        """Stores a command for the next control plane of the study, and does not wait for the answer."""
         self._put(operation, study, payload)
 
     def _issue(
@@ -108,7 +108,7 @@ class CommandClient:
         seconds: float | None,
     ) -> dict[str, Any]:
         key = self._put(operation, study, payload)
-        # Should the ring be lost: the command is in the database, and the control plane looks there now and then.
+        # A lost wake-up costs time only: the control plane polls the table.
         if self._client is not None:
             with contextlib.suppress(redis.RedisError):
                 ring(self._client)
@@ -120,8 +120,8 @@ class CommandClient:
 
     def _put(self, operation: str, study: str, payload: dict[str, Any]) -> str:
         key = str(uuid.uuid4())
-        # Whether one that failed was written is not known: the same key twice is one command.
-        self._patient(lambda: self._orders.issue(key, issuer_name(), operation, study, payload))
+        # A write whose reply was lost may be retried: the same key twice is one command.
+        self._patient(lambda: self._table.issue(key, issuer_name(), operation, study, payload))
         return key
 
     def _await(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> str:
@@ -132,7 +132,7 @@ class CommandClient:
                 return told
             if time.monotonic() - looked > LOOK_SECONDS:
                 looked = time.monotonic()
-                if (answer := self._patient(lambda: self._orders.answer(key))) is not None:
+                if (answer := self._patient(lambda: self._table.answer(key))) is not None:
                     return answer
         raise NoAnswer(
             f"no control plane answered within {seconds:g} s; the command '{operation}' is kept and will be applied "

@@ -1,4 +1,4 @@
-"""The control plane's only way to Celery: tasks sent, tasks revoked, and which tasks still wait in a queue."""
+"""The control plane's access to Celery: sends and revokes tasks, and lists those that wait in a queue."""
 
 from __future__ import annotations
 

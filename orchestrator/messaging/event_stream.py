@@ -1,4 +1,4 @@
-"""The only place that talks to Redis for the control plane: the event stream, confirmations, replies, notices."""
+"""The control plane's access to Redis: the event stream, confirmations, replies, progress notices."""
 
 from __future__ import annotations
 

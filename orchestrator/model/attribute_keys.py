@@ -1,4 +1,4 @@
-"""The names under which something is kept with a trial or a study as an attribute of Optuna's.
+"""Keys of the attributes that this program keeps with Optuna's trials and studies.
 
 Notebooks and optuna-dashboard show the user attributes among them.
 """

@@ -1,4 +1,4 @@
-"""A command of a person or a schedule to the control plane."""
+"""Commands from people and schedules to the control plane."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Command:
-    """What somebody wants of the control plane, and nobody has applied yet."""
+    """A command that the control plane has not applied yet."""
 
     id: int
     key: str

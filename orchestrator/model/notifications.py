@@ -10,8 +10,8 @@ from orchestrator.spec.notify import NotifyTable
 
 
 class DeliveryState(NamedTuple):
-    """What has become of a note: ``owed`` while it is still to be told, ``delivered``, ``failed`` when that was given
-    up, or ``superseded`` where a newer one says more. ``detail`` is one line about the last try, at the time ``at``."""
+    """The state of a notification: ``owed`` until it is sent, ``delivered``, ``failed`` after the last try, or
+    ``superseded`` by a newer one. ``detail`` is one line about the last try, at the time ``at``."""
 
     state: Literal["owed", "delivered", "failed", "superseded"]
     tries: int
@@ -21,7 +21,7 @@ class DeliveryState(NamedTuple):
 
 @dataclass(frozen=True)
 class PendingNotification:
-    """A note that somebody is to be told, of the study of that name; ``notify`` says whom."""
+    """A notification that is still to be sent, of the study of that name; ``notify`` names the recipients."""
 
     study: str
     note: NoteRow

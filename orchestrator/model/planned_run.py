@@ -1,4 +1,4 @@
-"""The times that a schedule names, and what became of each: one row for one time, whoever asks for it how often."""
+"""Planned runs of schedules: one row for each planned time, however often it is requested."""
 
 from __future__ import annotations
 
@@ -14,34 +14,34 @@ from orchestrator.spec import Spec
 from orchestrator.spec.schedule import ScheduleTable
 
 PlannedRunState = Literal["waiting", "running", "ended", "skipped", "missed", "refused", "deleting", "deleted"]
-"""Waits for an earlier run to end. Its study was made; it has ended, and what was to be done about that is done. An
-earlier run went on; nobody was there in time; it cannot be run. More than enough newer ones are there: its study is
-being deleted; it is gone."""
+"""``waiting`` for an earlier run to end; ``running`` as a study; ``ended``, with its report and cleanup done;
+``skipped`` because an earlier run went on; ``missed`` because no control plane was up in time; ``refused`` because it
+cannot be run; ``deleting`` and ``deleted``: its study, because enough newer runs are kept."""
 
 OPEN: Final = ("waiting", "running", "deleting")
-"""States in which something is still to be done."""
+"""States in which the control plane still has work to do."""
 
 OPERATION: Final = "slot"
-"""The command that asks for a run, with an ``Order`` as its payload."""
+"""The command that requests a run; ``order`` makes its payload."""
 
 DEFINE: Final = "define"
-"""The command that says which timetable a schedule has, and since when."""
+"""The command that sets the timetable of a schedule."""
 
 _NAMESPACE: Final = uuid.UUID("6f3a1d52-0f0b-5c1e-9d57-2c9f0f1f8a11")
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """A row.
+    """A planned run, as its row stores it.
 
     Attributes:
         planned: Seconds since the epoch.
-        study: What its study is called, or would be.
+        study: The name of its study, also where that was not created.
         decided: When this state was entered, in seconds since the epoch.
-        manual: Whether a person wanted it, beside the timetable.
-        reason: Why it is so, or what is to be known of it; empty where nothing is.
-        report: Where its report is, or why there is none.
-        spec: Of one that waits: the stored form of its search.
+        manual: Whether a person requested it, beside the timetable.
+        reason: The cause of the state; may be empty.
+        report: The path of its report, or why there is none.
+        spec: The stored form of its search while it waits.
     """
 
     schedule: str
@@ -57,7 +57,7 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class StudyRun:
-    """A slot with its study, as it stands in the database; ``study_state`` is ``None`` where there is no such study."""
+    """A planned run with the state and the stored spec of its study; both are ``None`` where there is no such study."""
 
     slot: PlannedRun
     study_state: str | None
@@ -65,12 +65,12 @@ class StudyRun:
 
     @property
     def goes_on(self) -> bool:
-        """Whether its study is there and not at rest."""
+        """Whether its study exists and has not ended."""
         return self.study_state is not None and self.study_state not in ENDED
 
     @cached_property
     def spec(self) -> Spec | None:
-        """The search that its study is; ``None`` where there is none, or none that this version can read."""
+        """The search of its study; ``None`` where there is none that this version can read."""
         try:
             return Spec.from_json(json.loads(self.stored or "null"))
         except (BadInput, ValueError, RecursionError):
@@ -78,18 +78,18 @@ class StudyRun:
 
     @property
     def table(self) -> ScheduleTable | None:
-        """The [schedule] that it was made by."""
+        """The ``[schedule]`` table of its spec."""
         return None if self.spec is None else self.spec.schedule
 
     @property
     def is_own(self) -> bool:
-        """Whether its study is the one that was made for it, and not another one of that name."""
+        """Whether its study was created for it, and is not another one of that name."""
         made = None if self.spec is None else self.spec.run
         return made is not None and (made.schedule, made.slot) == (self.slot.schedule, self.slot.planned)
 
 
 class ScheduleProgress(NamedTuple):
-    """What the database says of a schedule: its timetable, since when, and the last slot of it that was decided on."""
+    """The timetable of a schedule, since when it holds, and the newest planned time that was decided."""
 
     definition: str
     since: int
@@ -97,10 +97,10 @@ class ScheduleProgress(NamedTuple):
 
 
 def key_of(operation: str, schedule: str, *parts: object) -> str:
-    """Returns the idempotency key of a command about a schedule: the same for everybody who means the same."""
+    """Returns the idempotency key of a command about a schedule: equal for equal arguments, in every process."""
     return str(uuid.uuid5(_NAMESPACE, json.dumps([operation, schedule, *parts])))
 
 
 def order(spec: Spec, planned: int, *, manual: bool = False) -> dict[str, Any]:
-    """Returns the payload of a command that asks for a run."""
+    """Returns the payload of the command that requests a run."""
     return {"schedule": spec.name, "planned": planned, "manual": manual, "spec": spec.to_json()}

@@ -1,4 +1,4 @@
-"""What the control plane tells whoever watches: enough for a live view, nothing that has to arrive."""
+"""Progress events for live views. Their delivery is not guaranteed."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ class Optimum(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
-    """What one slot is doing. ``epochs`` is how far it is trained, ``step`` the last one reported.
+    """The work of one slot. ``epochs`` is how far its trial is trained, ``step`` the last one reported.
 
-    ``silent`` is for how many seconds nothing has been heard of its trial, where that is far longer than ``pace``, the
-    usual pause between two reports; else both are ``None``.
+    ``silent`` are the seconds since the trial's last report where they far exceed ``pace``, its usual pause between two
+    reports; else both are ``None``.
     """
 
     slot: str
@@ -44,7 +44,7 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
-    """Where a study stands.
+    """The progress of a study.
 
     ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known; ``paused`` are trials
     that wait at a rung to be promoted. Of several objectives there is no ``best``, but a Pareto front of ``front``

@@ -1,6 +1,6 @@
-"""Which completed trial is the best, of one objective: the answer of Optuna's ``Study.best_trial``. Pure.
+"""Ranking of completed trials by one objective, with the best one of Optuna's ``Study.best_trial``. Pure.
 
-Where a whole study is in memory, ``optima`` asks Optuna itself. A test holds all of them to the same answers.
+``sampling.best_trials`` asks Optuna itself about a study in memory. A test holds both to the same answers.
 """
 
 from __future__ import annotations

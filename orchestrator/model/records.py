@@ -1,4 +1,4 @@
-"""What a look into the database finds, as values: one trial with all that was kept of it, or a study's history."""
+"""Records read from the database: one trial with everything stored of it, or a study's history."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class StudyFacts:
     """A study as a whole.
 
     Attributes:
-        spec: As it is stored; None for a study that Optuna made and this program never trained.
+        spec: The stored form; None for a study of Optuna's that this program never ran.
         trials: How many trials there are, in whatever state.
         completed: Final value by trial, of those that are COMPLETE; empty where there are several objectives.
         constraints: By trial, of those that have any.

@@ -1,4 +1,4 @@
-"""How a search ended, as values."""
+"""Summary of a search: trials, epochs, latencies, and the value of its rules."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Epochs(msgspec.Struct, frozen=True, kw_only=True):
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
     """What became of the condemned trials that were let run on.
 
-    ``better`` counts those that ended better than the median of the completed trials that nobody had condemned:
+    ``better`` counts those that ended better than the median of the completed trials that were not condemned:
     wrongly condemned. ``best`` counts those that ended better than all of these.
     """
 

@@ -1,4 +1,4 @@
-"""Trials that have been silent for far longer than their own pace."""
+"""Silence of trials: no report for far longer than the trial's own pace."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a study stands. ``docs/lifecycle.md`` says what leads from one to the other."""
+"""States of studies. ``docs/lifecycle.md`` draws the transitions."""
 
 from __future__ import annotations
 
@@ -10,4 +10,4 @@ OPTUNAS: Final = "optuna"
 """Shown in the place of a state for a study that Optuna has made and this program has never run."""
 
 ENDED: Final[frozenset[StudyState]] = frozenset({"finished", "failed", "stopped"})
-"""Nobody trains for it any more, and nothing is asked for, unless its spec is run again."""
+"""States in which no trial trains and none is asked for, unless the spec is run again."""

@@ -1,4 +1,4 @@
-"""Where studies stand, as a look into the database finds it: what ``ls``, ``status`` and ``watch`` show."""
+"""Status of studies, read from the database for ``ls``, ``status`` and ``watch``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from orchestrator.model.progress_events import Progress
 from orchestrator.model.suspension import Suspension
 
 PACE_TRIALS = 20
-"""How fast a study goes is measured since the first of so many trials that ended last."""
+"""Number of newest ended trials over which the pace of a study is measured."""
 
 
 class NotificationStatus(NamedTuple):
@@ -25,8 +25,8 @@ class NotificationStatus(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What one trial has cost and brought: ``spells`` are its attempts that started, each from when to when in seconds
-    since the epoch, ``None`` while it is at work; ``epochs`` are those that it reported in all of them."""
+    """The work on one trial: ``spells`` are (start, end) of its started attempts in seconds since the epoch, the end
+    ``None`` while one runs; ``epochs`` were reported in all of them."""
 
     epochs: int
     spells: tuple[tuple[float, float | None], ...]
@@ -37,17 +37,17 @@ class Overview:
     """One study.
 
     Attributes:
-        progress: What the control plane would tell of it.
+        progress: As the control plane publishes it.
         created, changed: When the study was made, and when its state last changed; seconds since the epoch. Of a study
             that only Optuna has run: when its first trial began, and when its latest one did or ended; ``None`` where
             it has none.
         ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch. Of a study
-            that is running only those since it began to: a night in which nobody worked at it says nothing of its pace.
+            that is running only those since it began to: a night without workers says nothing of its pace.
         work: Of the trials that were at work since the first of ``ends``; where there are too few, since a study that
             is running began to, or at any time.
-        notes: Who was told what, oldest first.
-        flagged: In what it is worse than the last run of its schedule; empty where it is not.
-        suspended: Why nothing is done for it, where that is so.
+        notes: Its notifications, oldest first.
+        flagged: The regression against the last run of its schedule; empty where there is none.
+        suspended: The cause, where it is suspended.
     """
 
     progress: Progress

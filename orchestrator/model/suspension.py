@@ -1,4 +1,4 @@
-"""Suspended studies: what could not be done for one of them, as it is kept and shown."""
+"""Suspensions of studies: the cause, as it is stored and shown."""
 
 from __future__ import annotations
 

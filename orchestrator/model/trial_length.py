@@ -1,4 +1,4 @@
-"""How far a trial was trained, in the unit of ``max_steps``, and what pruning saved: one count for all who show it."""
+"""Lengths of trials in the unit of ``max_steps``, and the epochs that pruning saved."""
 
 from __future__ import annotations
 

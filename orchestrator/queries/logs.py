@@ -1,4 +1,4 @@
-"""A trial's log file: what its objective has printed, and where it is when it is not here."""
+"""Log files of trials: finding, printing and following what an objective printed."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from tasks.trial_files import open_regular, trial_log
 _ENDED: Final = frozenset({"COMPLETE", "PRUNED", "FAIL"})
 _LIVE: Final = frozenset({AttemptState.RUNNING, AttemptState.STOPPING})
 LOOK_SECONDS: Final = 1.0
-"""How often the database is asked whether the trial has ended."""
+"""Poll interval of the trial's state in the database."""
 
 PAUSE_SECONDS: Final = 0.2
-"""How often is looked for more."""
+"""Poll interval of the file."""
 
 _CHUNK: Final = 1 << 16
 _SHOWN: Final = frozenset("\n\t")

@@ -1,4 +1,4 @@
-"""Where studies stand, by counting in the database, without reading their trials."""
+"""Status of studies, counted by the database without reading their trials."""
 
 from __future__ import annotations
 

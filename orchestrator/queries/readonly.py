@@ -1,4 +1,4 @@
-"""Opening a database for a look: nothing is made, nothing is changed, and what is missing is said."""
+"""Opens a database read-only: creates nothing, changes nothing, and names what is missing."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class NothingThere(BadInput):
 
 @contextmanager
 def open_study_reader(url: str) -> Iterator[StudyReader]:
-    """Opens the database for a look: one transaction, in which nothing changes.
+    """Opens the database in one read-only transaction, a snapshot.
 
     Raises:
         BadInput: there is none, it cannot be reached, it holds no studies, or it is of another version.
@@ -39,7 +39,7 @@ def open_study_reader(url: str) -> Iterator[StudyReader]:
 
 @contextmanager
 def open_connection(url: str) -> Iterator[Connection]:
-    """Opens the database for a look, of whatever version its tables are.
+    """Opens the database in one read-only transaction, whatever version its tables are of.
 
     Raises:
         NothingThere: there is none, or it holds no studies.
@@ -67,7 +67,7 @@ def open_connection(url: str) -> Iterator[Connection]:
 
 
 def _check_file(url: str, where: str) -> None:
-    """A look must not make a file, nor change one that is something else."""
+    """Refuses a file that is missing or no SQLite database: opening it would create or change it."""
     try:
         parsed = sqlalchemy.make_url(url)
     except exc.ArgumentError as error:

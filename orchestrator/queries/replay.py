@@ -1,4 +1,4 @@
-"""Another rule over recorded learning curves: what it would have saved, and whether it would have killed the winner.
+"""Replays recorded learning curves through other pruning rules: epochs saved, and whether the winner was pruned.
 
 The order of the reports is that of their recording. When a trial ended, relative to the reports of others, is known
 less well: ends have a time, reports have none. What is known bounds it: a report comes after its trial's start and

@@ -1,4 +1,4 @@
-"""Where a paused trial stands at its rung: the study's own rule, rebuilt from what is stored, is asked."""
+"""The rank of a paused trial at its rung, by the study's own rule rebuilt from stored reports."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _ENDED = ("COMPLETE", "PRUNED", "FAIL")
 def standing(
     recording: Recording, attributes: Mapping[int, Mapping[str, Any]], paused: Set[int], trial: int
 ) -> Decision | None:
-    """Returns the decision that the trial would end with now; None where its study promotes nobody.
+    """Returns the decision that the trial would end with now; None where the study's rule does not promote.
 
     Args:
         recording: Of the study.

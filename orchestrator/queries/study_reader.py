@@ -1,4 +1,4 @@
-"""Looking back: what is stored of one trial, or of all of a study's learning curves. Reads, and makes nothing."""
+"""Reads what is stored of studies and trials, in the caller's read-only transaction."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ _OF_A_REPORT = ("keep", "prune", "audit", "shadow")
 
 
 class StudyReader:
-    """What is stored.
+    """Reads studies from one database.
 
     Args:
         connection: A transaction.
-        ours: Whether the database has our tables beside Optuna's.
+        ours: Whether the database has this program's tables beside Optuna's.
     """
 
     def __init__(self, connection: Connection, ours: bool) -> None:

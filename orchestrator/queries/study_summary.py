@@ -1,4 +1,4 @@
-"""What came of a search, read from the database."""
+"""Summarizes a search from the database."""
 
 from __future__ import annotations
 

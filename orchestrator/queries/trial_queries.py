@@ -1,4 +1,4 @@
-"""A study's trials as rows: in a few queries, and however many there are, never more than some hundred at once."""
+"""A study's trials as rows, read in a few queries and in chunks of some hundred."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 CHUNK = 500
-"""Trials that are held at once."""
+"""Trials in memory at once."""
 
 _REPORTS = 10_000
 
@@ -39,7 +39,7 @@ class StudyTrials:
         connection: A transaction.
         study_id: Optuna's id of the study.
         directions: One for each objective.
-        ours: Whether the database has our tables beside Optuna's.
+        ours: Whether the database has this program's tables beside Optuna's.
     """
 
     def __init__(self, connection: Connection, study_id: int, directions: Sequence[str], ours: bool) -> None:

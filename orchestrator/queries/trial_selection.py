@@ -1,4 +1,4 @@
-"""Which of a study's trials a list shows, and in which order."""
+"""Selection and order of the trials in a list."""
 
 from __future__ import annotations
 

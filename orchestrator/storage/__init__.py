@@ -1,1 +1,1 @@
-"""The only place that knows Optuna's tables and ours."""
+"""The write half of the database: tables, migrations, lease, batch writer, study loader."""

@@ -1,4 +1,4 @@
-"""From changes to rows: everything one batch writes, in one transaction on one connection."""
+"""Writes a batch of changes as rows, in one transaction on one connection."""
 
 from __future__ import annotations
 
@@ -47,11 +47,10 @@ class BatchWriter:
         self.new_ids: dict[int, int] = {}
 
     def write(self, changes: Changes) -> None:
-        """Writes all of it. What meets its own earlier self changes nothing: the answer to a commit may have been
-        lost on the way, and the batch comes again.
+        """Writes all changes. Idempotent: a batch may be written twice if the commit's reply was lost.
 
         Raises:
-            ForeignWrite: a trial was ended, or its number taken, by somebody else.
+            ForeignWrite: another process has ended a trial or taken its number.
         """
         self._new_trials(changes)
         self._check_open(changes)
@@ -84,7 +83,7 @@ class BatchWriter:
 
     def _new_trials(self, changes: Changes) -> None:
         for number, at in sorted(changes.new_trials.items()):
-            # There already when the answer to an earlier commit of this very batch was lost on the way.
+            # It exists already where this batch was committed and the commit's reply was lost.
             known = self._connection.scalar(
                 select(TRIALS.c.trial_id).where(TRIALS.c.study_id == self._study_id, TRIALS.c.number == number)
             )
@@ -107,7 +106,7 @@ class BatchWriter:
             raise ForeignWrite(f"trial {number} was made by another process")
 
     def _check_open(self, changes: Changes) -> None:
-        """Raises where something is to be written to a trial that has ended, unless by this very batch."""
+        """Raises where a change concerns a trial that has ended, unless this very batch ended it."""
         named = {*changes.starts, *changes.ends}
         named |= {param[0] for param in changes.params} | {value[0] for value in changes.values}
         named |= {number for number, _ in (*changes.user_attrs, *changes.system_attrs)}

@@ -1,4 +1,4 @@
-"""The best of a study, found in the database without reading what its trials reported."""
+"""Queries for the best trials of a study, without reading the trials' reports."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from orchestrator.storage.optuna_tables import SYSTEM_ATTRS, TRIALS, VALUES, fro
 from tasks.constraints import KEY, PREFIX, constraints_of, is_feasible
 
 _FIRST, _MOST = 10, 10_000
-"""So many trials are asked for their constraints at first, and at a time: mostly the first of them is the best."""
+"""Chunk sizes, first and largest, in which constraints are read: mostly the first trial is feasible."""
 
 
 def read_constraints(

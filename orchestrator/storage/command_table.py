@@ -1,4 +1,4 @@
-"""The commands that people and beats give the control plane: a row each, and its answer."""
+"""The table of commands to the control plane, and of their answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from orchestrator.storage.sql_dialects import insert_or_ignore
 
 
 class CommandTable:
-    """Whoever may write to a database may issue commands; the right to write studies has nothing to do with it.
+    """Adds commands and reads answers. It needs the right to write to the database, not the writer's lease.
 
     Args:
         database: Prepared tables.
@@ -30,7 +30,7 @@ class CommandTable:
         self.issue_all(issuer, [Command(0, key, operation, study, dict(payload))])
 
     def issue_all(self, issuer: str, orders: Iterable[Command]) -> None:
-        """Adds commands: all of them, or none. One whose key is there already is left out; their ids do not count."""
+        """Adds all commands or none. A key that exists is left out; the ids of ``orders`` are ignored."""
         statement = insert_or_ignore(self._database.dialect, commands)
         with self._database.write() as connection:
             for each in orders:

@@ -34,12 +34,12 @@ from tasks.server_errors import Contact, unavailable
 log = logging.getLogger(__name__)
 
 BUSY_SECONDS = 60
-"""How long a SQLite writer waits for another process that holds the file."""
+"""Wait of an SQLite writer for another process that holds the file."""
 
 MAKE_ATTEMPTS = 6
 _NOT_ALLOWED = "42501"
 _READ_ONLY = "25006"
-"""PostgreSQL's words for a role that lacks a right, and for a transaction that may only read."""
+"""PostgreSQL's SQLSTATE for a role that lacks a right, and for a read-only transaction."""
 
 _READ_ONLY_CLIENT = text(
     "SELECT count(*) FROM pg_settings WHERE name = 'default_transaction_read_only' AND setting = 'on'"
@@ -63,7 +63,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         },
     },
 }
-"""What an engine is made with, by the kind of database."""
+"""Arguments of ``create_engine`` by dialect."""
 
 
 class Database:
@@ -71,8 +71,8 @@ class Database:
 
     Args:
         url: An SQLAlchemy URL, as Optuna takes it.
-        busy: How long a SQLite writer waits for another process that holds the file, in seconds.
-        look: Nothing is written to it, not even SQLite's journal mode.
+        busy: Wait of an SQLite writer for another process that holds the file, in seconds.
+        look: Read-only: not even SQLite's journal mode is set.
 
     Raises:
         BadInput: the URL is of no kind that is known here, or its folder cannot be made.
@@ -160,7 +160,7 @@ class Database:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         for attempt in range(MAKE_ATTEMPTS):
             try:
-                # Without a pool: where its constructor raises, there is nobody to close what a pool would keep.
+                # Without a pool: a constructor that raises would leave the pool's connections open.
                 theirs = RDBStorage(self.url, engine_kwargs=self.options | {"poolclass": NullPool})
                 theirs.remove_session()
                 theirs.engine.dispose()
@@ -170,7 +170,7 @@ class Database:
                     log.warning("%s", done, extra={"action": "upgraded"})
                 return
             except (exc.DatabaseError, optuna.exceptions.StorageInternalError) as error:
-                # Processes that start together make the same tables; whoever comes second looks again.
+                # Processes that start together make the same tables; the second one retries.
                 if attempt + 1 == MAKE_ATTEMPTS or not _MET.search(str(error.__cause__ or "") + str(error)):
                     # Optuna's words for whatever went wrong hide the database's.
                     wrapped = isinstance(error, optuna.exceptions.StorageInternalError)
@@ -232,7 +232,7 @@ class Database:
         self.engine.dispose()
 
     def _is_not_allowed(self, error: exc.DBAPIError) -> bool:
-        """Whether it is this client that lacks a right, whatever time it is."""
+        """Whether this client lacks a right permanently, and the server is not only read-only for a while."""
         code = getattr(error.orig, "sqlstate", None)
         if code != _READ_ONLY:
             return bool(code == _NOT_ALLOWED)

@@ -1,4 +1,4 @@
-"""One writer: a row that names who may write, until when by the database's own clock."""
+"""The writer's lease: a row that names the one writer, until when by the database's clock, and its term."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ _END_BACKEND = text("SELECT pg_terminate_backend(:pid) WHERE :pid <> pg_backend_
 
 @dataclass(frozen=True)
 class Held:
-    """Who else holds the lease, and for how many more seconds."""
+    """Another holder of the lease, and the seconds until it expires."""
 
     holder: str
     seconds: float
 
 
 class WriterLease:
-    """The right to write.
+    """The right to write studies.
 
     Every transaction calls ``check`` first, which fails when the term is not ours any more. A writer that was frozen
     therefore finds out before it changes anything, whatever it believes. ``renew`` keeps the lease from ending.
@@ -75,7 +75,7 @@ class WriterLease:
             if (held := self._held(row, holder, now)) is not None:
                 return held
             if row.backend and row.holder:
-                # A frozen predecessor may sit in a transaction and hold locks that nobody else would release.
+                # A frozen predecessor may hold locks in an open transaction; only ending its session releases them.
                 connection.execute(_END_BACKEND, {"pid": row.backend})
             row = connection.execute(select(writer).where(writer.c.id == 1).with_for_update()).one()
             if (held := self._held(row, holder, now)) is not None:

@@ -1,4 +1,4 @@
-"""How Optuna stores single things, read back: parameters, final values, moments."""
+"""Decodes values as Optuna stores them: parameters, final values, times."""
 
 from __future__ import annotations
 

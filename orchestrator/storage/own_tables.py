@@ -44,7 +44,7 @@ writer = Table(
     Column("backend", BigInteger),
     Column("expires", Float(53), nullable=False),
 )
-"""One row: who may write, until when by the database's clock, and in which term."""
+"""One row: the writer, the end of its lease by the database's clock, and its term."""
 
 studies = Table(
     "orchestrator_studies",
@@ -103,7 +103,7 @@ Index(
 
 
 def _grounds() -> tuple[Column[Any], ...]:
-    """The columns of a decision; see ``changes.DecisionRow``."""
+    """The columns of a decision; see ``changeset.DecisionRow``."""
     return (
         Column("trial", Integer, nullable=False),
         Column("action", String(16), nullable=False),
@@ -149,7 +149,7 @@ checkpoints = Table(
     Column("at", Float(53), nullable=False),
     UniqueConstraint("study_id", "location"),
 )
-"""Checkpoints that a trial may go on from; a row is gone when nobody needs the file any more."""
+"""Checkpoints that a trial may resume from; a row is deleted when its file is no longer needed."""
 
 redone = Table(
     "orchestrator_redone",
@@ -178,7 +178,7 @@ commands = Table(
     Column("created", Float(53), nullable=False),
     Column("answer", Text),
 )
-"""What people want of the control plane. ``answer`` is null until the command was applied."""
+"""Commands to the control plane. ``answer`` is null until the command was applied."""
 
 notes = Table(
     "orchestrator_notes",
@@ -195,9 +195,9 @@ notes = Table(
     Column("detail", Text, nullable=False),
     Column("changed", Float(53), nullable=False),
 )
-"""What somebody is, or was, to be told; see ``changeset.NoteRow`` and ``notifications.DeliveryState``."""
+"""Notifications, sent or still to be sent; see ``changeset.NoteRow`` and ``notifications.DeliveryState``."""
 
-# -- schedules: these two tables are not of one study, and outlive those that they speak of
+# -- schedules: the rows of these two tables belong to no study, and outlive the studies that they name
 
 schedules = Table(
     "orchestrator_schedules",
@@ -206,7 +206,7 @@ schedules = Table(
     Column("definition", Text, nullable=False),
     Column("since", BigInteger, nullable=False),
 )
-"""Which timetable a schedule has, and since when: nothing that it names before that was ever missed."""
+"""The timetable of each schedule, and since when it holds: no earlier time counts as missed."""
 
 slots = Table(
     "orchestrator_slots",
@@ -223,7 +223,7 @@ slots = Table(
     Column("spec", Text),
     UniqueConstraint("schedule", "planned"),
 )
-"""What became of each time that a schedule named, and of each run that a person began; see ``schedule.slot.Slot``."""
+"""Planned runs, by timetable or by a person; see ``planned_run.PlannedRun``."""
 
 _open = _in_state(OPEN)
 Index("orchestrator_open_slots", slots.c.schedule, sqlite_where=_open, postgresql_where=_open)

@@ -1,4 +1,4 @@
-"""Schedules and their slots in the database: what a beat asks of it, and what the one writer writes."""
+"""Schedules and their planned runs in the database: queries of the beat, writes of the control plane."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class Calendar:
 
 
 def put_slots(connection: Connection, rows: Iterable[PlannedRun]) -> None:
-    """Writes slots within a transaction of the writer's."""
+    """Writes planned runs within a transaction of the writer."""
     statement = insert_or_update(connection.dialect.name, slots, ("schedule", "planned"), _COLUMNS)
     for row in rows:
         values = {name: getattr(row, name) for name in (*_COLUMNS, "schedule", "planned")}
@@ -113,7 +113,7 @@ def put_slots(connection: Connection, rows: Iterable[PlannedRun]) -> None:
 
 
 def read_known(connection: Connection, names: Iterable[str]) -> dict[str, ScheduleProgress]:
-    """Returns what is known of these schedules, by name; what a person began beside the timetable is not counted."""
+    """Returns the progress of these schedules by name; runs that a person requested do not count."""
     listed = list(names)
     newest = func.max(slots.c.planned).label("newest")
     defined = connection.execute(select(schedules).where(schedules.c.name.in_(listed))).all()
@@ -123,13 +123,13 @@ def read_known(connection: Connection, names: Iterable[str]) -> dict[str, Schedu
 
 
 def read_slots(connection: Connection, schedule: str, most: int) -> list[PlannedRun]:
-    """Returns a schedule's last slots, at most so many, the latest first."""
+    """Returns a schedule's last planned runs, at most ``most``, the latest first."""
     query = select(slots).where(slots.c.schedule == schedule).order_by(slots.c.planned.desc()).limit(most)
     return [_slot(row) for row in connection.execute(query)]
 
 
 def select_runs() -> Select[Any]:
-    """Selects slots with the state and the search of their studies."""
+    """Selects planned runs with the state and the spec of their studies."""
     return (
         select(slots, own_tables.studies.c.state.label("study_state"), own_tables.studies.c.spec.label("stored"))
         .outerjoin(STUDIES, STUDIES.c.study_name == slots.c.study)
@@ -148,7 +148,7 @@ def _slot(row: Any) -> PlannedRun:
 
 
 def _spec_of(row: Any) -> dict[str, Any] | None:
-    """Returns the search that a slot waits with; an empty one, which is refused, where it cannot be read."""
+    """Returns the stored spec of a planned run; an empty one, which is refused later, where it cannot be read."""
     if row.spec is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the two dialects spell in different ways: inserts that may meet what is there already, and the time.
+"""Statements that SQLite and PostgreSQL spell in different ways: upserts, and the current time.
 
 An insert is made once: putting a statement together costs more than the database takes to run it.
 """

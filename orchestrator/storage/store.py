@@ -1,4 +1,4 @@
-"""What the control plane and the command line ask of the database."""
+"""Studies in the database, as the control plane writes them and the command line reads them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from tasks.redis_keys import is_name
 
 
 class _Known(NamedTuple):
-    """A study that was read: Optuna's id of it, ours, and Optuna's ids of its trials by number."""
+    """The ids of a study that was read: Optuna's, this program's, and Optuna's of its trials by number."""
 
     study_id: int
     uid: str
@@ -70,7 +70,7 @@ class Store:
         answers: Mapping[int, str] | None = None,
         notes: Mapping[str, DeliveryState] | None = None,
     ) -> None:
-        """Writes the changes of several studies, the answers to commands, and what has become of notes, in one
+        """Writes the changes of several studies, the answers to commands and the states of notifications in one
         transaction.
 
         With nothing to write it renews the lease.
@@ -98,7 +98,7 @@ class Store:
             for command, answer in (answers or {}).items():
                 connection.execute(_ANSWER, {"the_command": command, "the_answer": answer})
             settle(connection, notes or {})
-        # Only now: ids of a transaction that did not commit belong to nobody.
+        # Only now: a transaction that did not commit has no ids.
         for name, new_ids in made:
             self._known[name].trials.update(new_ids)
 
@@ -123,7 +123,7 @@ class Store:
         try:
             study_id = self._optuna.create_new_study(_directions(spec), spec.name)
         except StorageInternalError as error:
-            # Optuna's words for whatever went wrong; a server that is away is to be waited for as one.
+            # Optuna wraps the database's error; the caller waits for a server that is away.
             raise error.__cause__ or error from None
         except DuplicatedStudyError:
             if self.state(spec.name) is not None:
@@ -188,7 +188,7 @@ class Store:
     def unsettled(self) -> list[str]:
         """Returns the names of the studies that have not ended, or of which attempts have not; oldest first.
 
-        A control plane may die when the last trial is decided and whoever trains it has not been told.
+        A control plane may die after the last trial is decided and before its worker is told.
         """
         live = select(own_tables.attempts.c.study_id).where(own_tables.attempts.c.state.in_(sorted(LIVE)))
         unsettled = own_tables.studies.c.state.not_in(sorted(ENDED)) | own_tables.studies.c.study_id.in_(live)
@@ -197,24 +197,24 @@ class Store:
             return [row.study_name for row in connection.execute(query)]
 
     def pending_notifications(self) -> list[PendingNotification]:
-        """Returns the notes that are still to be told, oldest first."""
+        """Returns the notifications that are still to be sent, oldest first."""
         with self._database.read() as connection:
             return read_pending(connection)
 
     def suspend(self, name: str, suspension: Suspension) -> None:
-        """Writes why nothing is done for a study; where there is no such study, nothing."""
+        """Stores the suspension of a study; does nothing where there is no such study."""
         with self._database.write() as connection:
             self._writers_lease().check(connection)
             write_suspension(connection, name, suspension)
 
     def release(self, name: str) -> None:
-        """Deletes what ``suspend`` has written of a study."""
+        """Deletes the suspension of a study."""
         with self._database.write() as connection:
             self._writers_lease().check(connection)
             delete_suspension(connection, name)
 
     def suspended(self) -> dict[str, Suspension]:
-        """Returns why nothing is done for which studies, by name."""
+        """Returns the suspended studies' suspensions, by name."""
         with self._database.read() as connection:
             return dict(read_suspensions(connection).values())
 
@@ -226,14 +226,14 @@ class Store:
             return list(connection.scalars(query))
 
     def names(self) -> dict[str, str]:
-        """Returns what the studies of ours are called now, by their unique id."""
+        """Returns the current names of this program's studies, by unique id."""
         with self._database.read() as connection:
             return {row.uid: row.study_name for row in connection.execute(_select_ours(*_IDENTITY))}
 
-    # -- everybody ----------------------------------------------------------------------------------------------
+    # -- without the lease ------------------------------------------------------------------------------------------
 
     def state(self, name: str) -> str | None:
-        """Returns the state of a study of ours, or ``None`` where there is none of that name."""
+        """Returns the state of a study of this program; ``None`` where there is none of that name."""
         with self._database.read() as connection:
             row = connection.execute(_select_ours().where(STUDIES.c.study_name == name)).one_or_none()
             return None if row is None else str(row.state)
@@ -250,7 +250,7 @@ class Store:
         return latencies, [row.gap for row in rows if row.gap is not None]
 
     def notification_statuses(self, name: str) -> tuple[NotificationStatus, ...]:
-        """Returns the notes of a study, oldest first."""
+        """Returns the notifications of a study, oldest first."""
         with self._database.read() as connection:
             study = connection.scalars(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name)).one()
             return read_statuses(connection, [study]).get(study, ())
@@ -267,7 +267,7 @@ class Store:
                 "was started as another search: " + "; ".join(changed),
                 "take another name, or put it back",
             )
-        # Whose run it is, it stays.
+        # It stays the run of the same schedule.
         spec = spec.model_copy(update={"run": snapshot.spec.run})
         with self._database.write() as connection:
             self._writers_lease().check(connection)

@@ -1,4 +1,4 @@
-"""A whole study in one transaction: its trials as Optuna has them, its attempts, what was decided."""
+"""Loads a study in one transaction: Optuna's trials, attempts, decisions."""
 
 from __future__ import annotations
 

@@ -1,5 +1,4 @@
-"""Suspended studies, as a system attribute of Optuna's: an old database needs no new table for it, a deleted study
-takes it along, and a version that knows nothing of it reads past it."""
+"""Suspensions of studies, stored as a system attribute of Optuna's study, which a deleted study takes along."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ _OF_THIS_KEY = STUDY_SYSTEM_ATTRS.c.key == SUSPENDED
 
 
 def write_suspension(connection: Connection, name: str, suspension: Suspension) -> None:
-    """Writes why nothing is done for a study; where there is no such study, nothing."""
+    """Stores the suspension of a study; does nothing where there is no such study."""
     study = connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
     if study is not None:
         delete_suspension(connection, name)
@@ -26,17 +25,17 @@ def write_suspension(connection: Connection, name: str, suspension: Suspension) 
 
 
 def delete_suspension(connection: Connection, name: str) -> None:
-    """Deletes what was written of a study."""
+    """Deletes the suspension of a study."""
     study = select(STUDIES.c.study_id).where(STUDIES.c.study_name == name).scalar_subquery()
     connection.execute(delete(STUDY_SYSTEM_ATTRS).where(_OF_THIS_KEY, STUDY_SYSTEM_ATTRS.c.study_id == study))
 
 
 def read_suspensions(connection: Connection, ids: Collection[int] | None = None) -> dict[int, tuple[str, Suspension]]:
-    """Returns name and suspension of studies that are suspended, by Optuna's id of the study.
+    """Returns (name, suspension) of the suspended studies, by Optuna's id of the study.
 
     Args:
         connection: A transaction.
-        ids: Of the studies to look at; all of them by default.
+        ids: Optuna's ids of the studies; all by default.
     """
     query = (
         select(STUDIES.c.study_id, STUDIES.c.study_name, STUDY_SYSTEM_ATTRS.c.value_json)

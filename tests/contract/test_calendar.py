@@ -141,7 +141,7 @@ def test_a_timetable_counts_from_when_it_was_first_told(shelf: Shelf) -> None:
     assert desk.known(["nightly"])[1] == {"nightly": ScheduleProgress("0 2 * * * UTC", 100, slot(1).planned)}
     calendar.define("nightly", "0 3 * * * UTC", 400)
     calendar.define("other", "", 0)
-    calendar.define("nobody", "", 0)
+    calendar.define("unknown", "", 0)
     assert desk.known(["nightly", "other"])[1] == {"nightly": ScheduleProgress("0 3 * * * UTC", 400, slot(1).planned)}
 
 
@@ -154,7 +154,7 @@ def test_commands_of_many_are_one_each(shelf: Shelf) -> None:
 
 
 def test_two_beats_at_the_same_instant(shelf: Shelf) -> None:
-    """None of them fails, whoever comes first."""
+    """None of them fails, in whichever order they come."""
     books, _ = shelf.writer()
     failed: list[Exception] = []
     ready = threading.Barrier(4)
@@ -243,7 +243,7 @@ def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
 
 
 def _as_the_control_plane(write: Callable[[], object]) -> None:
-    """Whoever takes over ends the connection of whoever had it, who tries once more over a new one."""
+    """A new writer ends the connection of the old one, which tries once more over another."""
     with contextlib.suppress(exc.OperationalError):
         write()
     write()
@@ -303,7 +303,7 @@ def test_what_nobody_has_asked_for_is_found_when_it_is_later_than_it_may_be(book
             return list(read_overdue(connection, now))
 
     calendar.define("nightly", "0 * * * * UTC", begun)
-    # Of a run that never was, nobody knows how late it may be: not before the next one is due.
+    # How late a first run may be is not known: it is overdue when the next one is due.
     assert overdue(begun + 7_100) == []
     assert overdue(begun + 7_300) == [Overdue("nightly", 1, 100.0)]
     books.store.create(make_spec(name="nightly-0", schedule=hourly), NOW, slot=slot(planned=begun + 3_600))

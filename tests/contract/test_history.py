@@ -210,7 +210,7 @@ def test_a_look_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_a_server_that_is_not_there() -> None:
-    url = "postgresql://nobody:secret@127.0.0.1:1/none"
+    url = "postgresql://user:secret@127.0.0.1:1/none"
     with pytest.raises(BadInput, match="the database cannot be reached") as caught, open_study_reader(url):
         pass
     assert "secret" not in str(caught.value)

@@ -162,7 +162,7 @@ class Pair:
         return written
 
     def look(self) -> None:
-        """Everybody can look, whatever was written."""
+        """Every command can read, whatever was written."""
         steps = self.books.load("good").trials[0].intermediate_values
         assert list(steps.values()) == [0.125] * self.count
         with open_study_reader(self.books.url) as history:

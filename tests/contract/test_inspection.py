@@ -52,7 +52,7 @@ def change(url: str, statement: str) -> None:
 
 @contextmanager
 def in_the_way(books: Books) -> Iterator[None]:
-    """Somebody else has begun to write, and does not come to an end."""
+    """Another process has begun to write, and does not end."""
     engine = sqlalchemy.create_engine(books.url, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
@@ -130,7 +130,7 @@ def test_what_has_not_ended(books: Books) -> None:
     books.commit(changes)
     books.orders.issue("key", "me", "pause", "study", {})
     begun = time.time()
-    found = inspect(books.url, ["token-0-1", "token-3-1", "nobody's"]).books
+    found = inspect(books.url, ["token-0-1", "token-3-1", "unknown"]).books
     returned = time.time()
     assert found is not None
     (study,) = found.studies
@@ -170,7 +170,7 @@ def test_a_trial_that_a_notebook_asked_for(books: Books) -> None:
     books.commit(Changes(study_state=("stopped", "", NOW)))
     stopped = inspect(books.url).books
     assert stopped is not None
-    assert stopped.unattended == (), "at rest, nobody has to see to it"
+    assert stopped.unattended == (), "a stopped study needs no attention"
 
 
 def test_a_spec_that_cannot_be_read(on_sqlite: Books) -> None:
@@ -281,7 +281,7 @@ def test_what_is_not_there_or_not_to_be_reached(tmp_path: Path) -> None:
         assert found.error
     assert not (tmp_path / "missing.db").exists()
     assert (tmp_path / "empty.db").stat().st_size == 0
-    away = inspect("postgresql://nobody:secret@127.0.0.1:1/none")
+    away = inspect("postgresql://user:secret@127.0.0.1:1/none")
     assert (away.missing, "cannot be reached" in away.error) == (False, True)
     assert "secret" not in repr(away)
 

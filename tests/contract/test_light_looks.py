@@ -1,4 +1,4 @@
-"""Whoever looks at a study need not wait for Optuna's import, which is half of what a short command would take."""
+"""Commands that read do not import Optuna, which would double the time of a short command."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 
 @dataclass
 class Shelf:
-    """A database with the ways of everybody else to it."""
+    """A database, and the ways of other processes to it."""
 
     writer: Callable[[], StudyRepository]
     issue: Callable[[str, str, str, dict[str, Any]], None]
@@ -58,7 +58,7 @@ def real_shelf(url: str, closing: ExitStack) -> Shelf:
 
     def issue(key: str, operation: str, study: str, payload: dict[str, Any]) -> None:
         database = Database(url)
-        CommandTable(database).issue(key, "somebody", operation, study, payload)
+        CommandTable(database).issue(key, "a user", operation, study, payload)
         database.close()
 
     def end_elsewhere(number: int) -> None:
@@ -218,7 +218,7 @@ def test_notes_are_owed_until_they_are_settled(shelf: Shelf) -> None:
 
 
 def _as_the_control_plane(write: Callable[[], object]) -> None:
-    """Whoever takes over ends the connection of whoever had it, who tries once more over a new one."""
+    """A new writer ends the connection of the old one, which tries once more over another."""
     with contextlib.suppress(exc.OperationalError):
         write()
     write()

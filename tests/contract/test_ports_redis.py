@@ -251,7 +251,7 @@ def test_confirmations_replies_answers_and_dead_letters_arrive(bus: Bus) -> None
     stream.confirm({"t": Confirmation(runner="r", seq=1), "u": Confirmation(runner="", seq=0)})
     stream.confirm({"t": Confirmation(runner="r", seq=2, verdict=Verdict(cause="pruned", step=3))})
     assert bus.confirmation("t") == Confirmation(runner="r", seq=2, verdict=Verdict(cause="pruned", step=3))
-    assert bus.confirmation("nobody") is None
+    assert bus.confirmation("unknown") is None
     replies = [Reply(runner="r", seq=seq, name="x", value=0.5) for seq in (1, 2)]
     stream.reply(replies)
     assert [bus.take_reply("r"), bus.take_reply("r"), bus.take_reply("r")] == [*replies, None]
@@ -297,4 +297,4 @@ def test_a_task_that_is_sent_twice_is_there_twice(bus: Bus) -> None:
 
 
 def test_what_nobody_runs_can_be_revoked(bus: Bus) -> None:
-    bus.broker().revoke("nobody")
+    bus.broker().revoke("unknown")

@@ -28,7 +28,7 @@ def test_preparing_what_is_prepared_changes_nothing(books: Books) -> None:
     assert books.rows() == before
 
 
-@pytest.mark.parametrize("url", ["postgresql://nobody:secret@127.0.0.1:1/none", "sqlite:////proc/none/study.db"])
+@pytest.mark.parametrize("url", ["postgresql://user:secret@127.0.0.1:1/none", "sqlite:////proc/none/study.db"])
 def test_a_database_that_is_not_there_is_one_clear_line(url: str) -> None:
     with pytest.raises(BadInput) as caught:
         Database(url).prepare()

@@ -115,7 +115,7 @@ def test_optuna_sees_what_its_own_storage_would_have(books: Books) -> None:
 
 
 def test_committing_the_same_batch_twice_changes_nothing(books: Books) -> None:
-    """The answer to a commit was lost on the way; nobody knows whether it was done."""
+    """The answer to a commit was lost on the way; whether it was done is unknown."""
     books.create()
     books.commit(everything())
     before = books.rows()
@@ -189,7 +189,7 @@ def test_a_batch_is_written_whole_or_not_at_all(books: Books) -> None:
     assert books.rows() == before
     fresh = Changes(new_trials={0: NOW}, attempts={"another": attempt(0, token="another")})
     books.store.commit({"two": fresh})
-    assert len(books.optuna_trials("two")) == 1, "ids of what was rolled back belong to nobody"
+    assert len(books.optuna_trials("two")) == 1, "ids of a rolled-back transaction are not kept"
 
 
 def test_studies_do_not_mix(books: Books) -> None:

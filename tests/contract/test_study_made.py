@@ -1,4 +1,4 @@
-"""A study is made once, whoever began it, goes on with what may change, and has nothing of one before it."""
+"""A study is created once, by this program or by Optuna, and has no rows of an earlier one."""
 
 from __future__ import annotations
 

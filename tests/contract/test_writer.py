@@ -1,4 +1,4 @@
-"""There is one writer: whoever lost its lease writes nothing, and what others wrote is noticed."""
+"""There is one writer: without the lease it writes nothing, and it notices what others wrote."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ STRANGER = "another-host:1:1"
 
 
 def held_by(books: Books, holder: str, seconds: float) -> None:
-    """Somebody else has the lease for that many more seconds, in the next term."""
+    """Another process has the lease for that many more seconds, in the next term."""
     with books.database.write() as connection:
         now = float(connection.scalar(text(f"SELECT {_now(books)}")) or 0.0)
         term = connection.scalar(writer.select().with_only_columns(writer.c.term))
@@ -45,7 +45,7 @@ def _now(books: Books) -> str:
 
 
 def persistently(write: Callable[[Books], object], books: Books) -> None:
-    """Tries again where a connection broke: whoever takes over ends the old holder's."""
+    """Tries again where a connection broke: a new holder ends the old one's."""
     try:
         write(books)
     except OperationalError:
@@ -121,7 +121,7 @@ def test_giving_back_what_another_holds_does_nothing(books: Books) -> None:
 
 
 def test_after_giving_it_back_nothing_can_be_written(books: Books) -> None:
-    """Unless nobody else came: then the term is still ours, and the lease is renewed."""
+    """Unless no other writer came: then the term is the same, and the lease is renewed."""
     books.create()
     books.lease.release()
     other = books.another()
@@ -234,7 +234,7 @@ def wait_for_a_lock(books: Books) -> None:
             if connection.scalar(query):
                 return
         time.sleep(0.01)
-    raise AssertionError("nobody waits for a lock")
+    raise AssertionError("no session waits for a lock")
 
 
 class Acquiring(threading.Thread):

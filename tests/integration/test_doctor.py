@@ -137,7 +137,7 @@ def test_what_the_world_and_the_database_disagree_about(fleet: Fleet, tmp_path: 
     assert (set(wrong), code) == ({"dead-letters"}, 0)
     letters = "\n".join(wrong["dead-letters"]["details"])
     assert "poison" in letters, "what is no event is kept by serve"
-    assert "a task that nobody waits for" in letters, "and what was no task by doctor"
+    assert "a task without an attempt" in letters, "and what was no task by doctor"
     assert {sign["slot"].partition("@")[0] for sign in answer["facts"]["workers"]["signs"]} == {"w"}
     (worker,) = answer["facts"]["workers"]["workers"]
     assert (worker["slots"], worker["queues"], abs(worker["clock"]["offset"]) < 5) == (2, ["trials"], True)

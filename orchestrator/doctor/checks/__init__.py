@@ -1,4 +1,4 @@
-"""From facts to findings: a module for each group. Pure: no server, no clock, no file."""
+"""Checks that turn facts into findings, one module for each group. Pure: no server, no clock, no file."""
 
 from __future__ import annotations
 

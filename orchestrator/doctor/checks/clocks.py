@@ -1,4 +1,4 @@
-"""Clocks that differ. No lease ends by that, but every time that is shown or compared does."""
+"""Checks of the clocks. A difference ends no lease, but falsifies every time that is shown or compared."""
 
 from __future__ import annotations
 

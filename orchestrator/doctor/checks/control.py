@@ -1,4 +1,4 @@
-"""The control plane: who writes, who stands by, and whether commands are answered."""
+"""Checks of the control plane: its lease, its standbys, its answers to commands, its schedules."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             Severity.NOTE,
             writer.holder,
             "ended on this host without giving the writer's lease back",
-            "whoever leads next takes it at once; there is nothing to wait for",
+            "the next control plane takes it at once; there is nothing to wait for",
             repair=FreeLease(writer.holder),
         )
 
@@ -41,7 +41,7 @@ def _standbys(facts: Facts, writer: Writer) -> str:
     if facts.setup.alone or not facts.redis.looked_at or connected is None:
         return ""
     others = [name for name in connected if name != writer.holder]
-    return f", {len(others)} stand{'s' if len(others) == 1 else ''} by" if others else ", nobody stands by"
+    return f", {len(others)} stand{'s' if len(others) == 1 else ''} by" if others else ", no standby"
 
 
 def _missing(facts: Facts) -> Finding:
@@ -84,9 +84,9 @@ def _schedules(facts: Facts) -> Iterator[Finding]:
         runs = "the run" if each.slots == 1 else f"the first of {each.slots} runs"
         yield Finding(
             Code.SCHEDULE_OVERDUE,
-            # Of one whose spec was taken away while no beat looked, nobody has told the database.
+            # The database does not learn of a spec that was removed while no beat looked.
             Severity.NOTE,
             each.schedule,
-            f"nobody has asked for {runs} that {'was' if each.slots == 1 else 'were'} due {duration(each.late)} ago",
+            f"no beat has asked for {runs} that {'was' if each.slots == 1 else 'were'} due {duration(each.late)} ago",
             "orchestrator beat --studies DIR, with its spec in DIR; where that is gone for good, nothing",
         )

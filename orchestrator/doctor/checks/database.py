@@ -1,4 +1,4 @@
-"""The study database: whether it is there, of the right version, and open to its writer."""
+"""Checks of the study database: reachable, of the right version, writable."""
 
 from __future__ import annotations
 
@@ -121,6 +121,6 @@ def _state(facts: Facts) -> Iterator[Finding]:
             Severity.WARNING,
             database.where,
             f"its journal mode is {database.journal}, although a control plane has it open: the file system cannot do "
-            "WAL, and whoever reads keeps the writer waiting",
+            "WAL, and readers keep the writer waiting",
             "keep it on a disk of this machine, or take PostgreSQL",
         )

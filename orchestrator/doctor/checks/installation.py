@@ -1,4 +1,4 @@
-"""What is installed on this host, and the room it has."""
+"""Checks of this host: installed packages, CUDA, free disk space."""
 
 from __future__ import annotations
 

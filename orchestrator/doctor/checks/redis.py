@@ -1,4 +1,4 @@
-"""The Redis server: whether it is there, and whether it keeps what it is given."""
+"""Checks of the Redis server: reachable, new enough, and set up to keep its data."""
 
 from __future__ import annotations
 

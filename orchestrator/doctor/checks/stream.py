@@ -1,4 +1,4 @@
-"""The queues and the stream: what waits, for whom, and what nobody will ever take."""
+"""Checks of the queues and of the event stream: backlog, lost items, dead letters."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def _priorities(queue: Queue) -> str:
 
 def _unserved(facts: Facts, queue: Queue) -> Iterator[Finding]:
     workers = facts.workers
-    nobody = not workers.workers and not workers.signs
+    no_worker = not workers.workers and not workers.signs
     studies = [each.name for each in facts.books.waiting if each.queue == queue.name]
-    if workers.error or nobody or workers.serving(queue.name) or not (studies or sum(queue.waiting)):
+    if workers.error or no_worker or workers.serving(queue.name) or not (studies or sum(queue.waiting)):
         return
     yield Finding(
         Code.QUEUE_UNSERVED,
@@ -104,7 +104,7 @@ def check_stream(facts: Facts) -> Iterator[Finding]:
                 Code.STREAM_STRANDED,
                 Severity.WARNING if each.pending else Severity.NOTE,
                 f"consumer {each.name}",
-                f"is not the control plane's, and was given {count(each.pending, 'event')} that nobody else reads",
+                f"is not the control plane's, and was given {count(each.pending, 'event')} that are not recorded",
                 "find out who reads from orchestrator:events by this group",
                 repair=TakeOver(each.name),
             )
@@ -133,7 +133,7 @@ def _behind(facts: Facts) -> Iterator[Finding]:
         return
     waits = f"{count(stream.length, 'event')} not recorded yet, the oldest {duration(stream.oldest)} old"
     if not facts.active:
-        text, remedy = waits, "nobody records them; serve does when it starts"
+        text, remedy = waits, "no control plane records them; serve does when it starts"
     else:
         text = f"the control plane does not keep up: {waits}"
         remedy = "its log says what keeps it: a database that is slow or away, or another Redis than this one"

@@ -1,4 +1,4 @@
-"""The studies: where the database and the world disagree. What is said here stood so during the whole look."""
+"""Checks of the studies: where the database disagrees with Redis and the workers during the whole look."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
         Code.STUDY_IDLE,
         Severity.NOTE if alone else Severity.PROBLEM,
         f"study {study.name}",
-        f"is {study.state} with {study.trials} of {study.budget} trials, and nobody asks for the next one",
+        f"is {study.state} with {study.trials} of {study.budget} trials, and no control plane asks for the next one",
         "orchestrator run SPEC goes on with it"
         if alone
         else "the control plane's log says why it does not take it up, or that it was started with --study for another",
@@ -212,7 +212,7 @@ def _untold(facts: Facts) -> Iterator[Finding]:
             Code.NOTE_FAILED,
             Severity.NOTE,
             f"study {each.study}",
-            f"nobody was told that it has '{each.event}': the {each.kind} was given up {duration(each.age)} ago after "
+            f"notification '{each.event}' failed: the {each.kind} was given up {duration(each.age)} ago after "
             f"{count(each.tries, 'attempt')}: {each.detail}",
             "see [notify] in its spec, and whether the control plane reaches what is named there"
             if each.kind == "post"

@@ -1,4 +1,4 @@
-"""The workers: who answers, whose slots give signs of life, and whether everybody speaks the same language."""
+"""Checks of the workers: replies, heartbeats of their slots, versions of the protocol."""
 
 from __future__ import annotations
 
@@ -122,7 +122,7 @@ def _protocol(facts: Facts) -> Iterator[Finding]:
     for queue in facts.redis.queues:
         for item in queue.items:
             if item.version is not None:
-                spoken[item.version].add(f"whoever sent to queue {queue.name}")
+                spoken[item.version].add(f"the sender to queue {queue.name}")
     for version, who in sorted(spoken.items()):
         if version == ours:
             continue

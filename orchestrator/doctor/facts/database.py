@@ -1,4 +1,4 @@
-"""The study database."""
+"""Facts of the study database."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 
 @dataclass(frozen=True)
 class Blocked:
-    """A session of this program that waits for a lock, and who holds it."""
+    """A session of this program that waits for a lock, and the session that holds it."""
 
     seconds: float
     pid: int
@@ -25,13 +25,13 @@ class Database:
 
     Attributes:
         where: Its URL; empty where none is configured.
-        error: Why it cannot be looked at, with what would be right as ``remedy``.
-        missing: Whether that is because there is none, or none of its tables.
-        url: As a command may name it.
+        error: Why it cannot be read; ``remedy`` is what the user can do.
+        missing: Whether the database or its tables do not exist.
+        url: The URL that a command in a remedy may show.
         version: The server's, or SQLite's.
         journal: SQLite's journal mode.
         connections: (open, most) of PostgreSQL.
-        locked: Whether another process keeps everybody from writing to an SQLite file.
+        locked: Whether another process holds the write lock of an SQLite file.
     """
 
     where: str = ""

@@ -1,4 +1,4 @@
-"""This host: what is configured, and what is installed."""
+"""Facts of this host: its settings and its installed packages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Redis server, and what is in it."""
+"""Facts of the Redis server and of the data in it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What our tables say."""
+"""Facts from this program's own tables."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Study:
 
     @property
     def open(self) -> bool:
-        """Whether somebody has to see to it that it goes on."""
+        """Whether a control plane has to work for it."""
         return self.state in ("running", "ending") or self.live > 0
 
 
@@ -91,7 +91,7 @@ class Known:
 
 @dataclass(frozen=True)
 class Command:
-    """A command that nobody has answered yet."""
+    """A command without an answer."""
 
     operation: str
     study: str
@@ -112,7 +112,7 @@ class FailedNotification:
 
 @dataclass(frozen=True)
 class Overdue:
-    """A schedule that nobody asks for: ``slots`` of its times have passed, the first one ``late`` seconds ago."""
+    """A schedule without a beat: ``slots`` of its planned times have passed, the first one ``late`` seconds ago."""
 
     schedule: str
     slots: int
@@ -124,7 +124,7 @@ class TableFacts:
     """What our tables say.
 
     Attributes:
-        writer: ``None`` where nobody ever wrote.
+        writer: ``None`` where there never was one.
         ended: Number of studies that are at rest.
         unattended: (study, trial) of trials that run without a live attempt.
         known: By token, of the attempts that were asked about, those that are in the table.

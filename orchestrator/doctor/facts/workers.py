@@ -1,4 +1,4 @@
-"""The workers, as they can be heard."""
+"""Facts of the workers, by remote control and by heartbeats."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Workers:
     """Who answers, and whose signs of life were heard.
 
     Attributes:
-        error: Why nobody could be asked.
+        error: Why no worker could be queried.
         listened: How long the stream was followed.
         enough: Whether that was long enough for silence to mean something.
     """
@@ -66,11 +66,11 @@ class Workers:
     signs: tuple[Sign, ...] = ()
 
     def serving(self, queue: str) -> bool:
-        """Whether anybody takes tasks from ``queue``."""
+        """Whether a worker consumes ``queue``."""
         return queue in self.queues
 
     @property
     def queues(self) -> set[str]:
-        """All queues that somebody takes tasks from."""
+        """All queues that workers consume."""
         answered = {queue for each in self.workers for queue in each.queues}
         return answered.union(*(sign.queues for sign in self.signs))

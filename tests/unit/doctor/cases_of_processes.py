@@ -10,7 +10,7 @@ from worlds import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, work
 from orchestrator.doctor.facts import Command, Item, Overdue, Queue, Sign, Workers, Writer
 from orchestrator.doctor.finding import Code, FreeLease, Ring
 
-NOBODY = Workers(listened=3.0)
+NO_WORKERS = Workers(listened=3.0)
 CASES = [
     # -- control plane
     Case(
@@ -69,11 +69,11 @@ CASES = [
     Case(
         Code.WORKER_MISSING,
         PROBLEM,
-        replace(books(attempts=(SENT,)), workers=NOBODY),
+        replace(books(attempts=(SENT,)), workers=NO_WORKERS),
         "nothing trains for search",
         "orchestrator worker",
     ),
-    Case(Code.WORKER_MISSING, NOTE, replace(books(idle(), studies=()), workers=NOBODY), "no worker answers"),
+    Case(Code.WORKER_MISSING, NOTE, replace(books(idle(), studies=()), workers=NO_WORKERS), "no worker answers"),
     Case(Code.WORKER_SILENT, WARNING, workers(workers=()), "main process does not answer, although 2 slots", "restart"),
     Case(Code.WORKER_TWICE, WARNING, worker(twice=True), "two workers answer", "--name"),
     Case(Code.WORKER_VERSION, NOTE, worker(celery="5.6.0"), "runs Celery 5.6.0, here it is 5.7.0", "everywhere"),

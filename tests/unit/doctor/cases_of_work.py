@@ -43,10 +43,10 @@ CASES = [
     Case(
         Code.QUEUE_UNKNOWN,
         WARNING,
-        queue(Item("nobody's", 4)),
+        queue(Item("unknown", 4)),
         "does not know: 1",
         "own database number",
-        ClearQueue("trials", frozenset({"nobody's"})),
+        ClearQueue("trials", frozenset({"unknown"})),
     ),
     Case(
         Code.QUEUE_ENDED,
@@ -80,7 +80,7 @@ CASES = [
         WARNING,
         stream(leaderless(), length=3, oldest=900.0),
         "the oldest 15m 00s old",
-        "nobody records them",
+        "no control plane records them",
         None,
         {Code.CONTROL_PLANE_MISSING},
     ),
@@ -111,7 +111,7 @@ CASES = [
         "'orchestrator resume search' takes it up again",
     ),
     Case(Code.STUDY_IDLE, PROBLEM, idle(), "running with 2 of 10 trials", "--study", Reconcile("search")),
-    Case(Code.STUDY_IDLE, NOTE, alone(idle()), "nobody asks", "orchestrator run SPEC"),
+    Case(Code.STUDY_IDLE, NOTE, alone(idle()), "no control plane asks", "orchestrator run SPEC"),
     Case(
         Code.TRIAL_UNATTENDED,
         WARNING,
@@ -170,7 +170,7 @@ CASES = [
         Code.NOTE_FAILED,
         NOTE,
         books(untold=(FailedNotification("search", "failed", "command", 1, "ended with exit code 3", 60.0),)),
-        "told that it has 'failed': the command was given up",
+        "notification 'failed' failed: the command was given up",
         "log",
     ),
 ]

@@ -131,7 +131,7 @@ def test_this_installation_is_held_against_what_it_asks_for(tmp_path: Path) -> N
     packages = {package.name: package for package in found.packages}
     assert packages["celery"].found == metadata.version("celery")
     assert all(package.fits for package in found.packages), "this is the environment that the tests run in"
-    assert "pytest" not in packages, "extras are nobody's need"
+    assert "pytest" not in packages, "extras are not needed"
     assert found.disk_free
 
 

@@ -46,7 +46,7 @@ def test_it_is_found_and_nothing_else(case: Case) -> None:
     assert (finding.severity, finding.repair) == (case.severity, case.repair)
     assert case.says in finding.text
     assert case.remedy in finding.remedy
-    assert finding.remedy, "a finding without a remedy helps nobody"
+    assert finding.remedy, "a finding without a remedy is no help"
 
 
 def test_there_is_a_case_for_every_code() -> None:
@@ -108,7 +108,7 @@ BESIDE_THE_POINT = {
     "snapshots instead of an append-only file": redis(aof=False, snapshots=True),
     "an odd version": redis(version="Redis 255.255.255"),
     "a later version": redis(version="Valkey 9.1.2"),
-    "another journal mode while nobody writes": database(leaderless(books(idle(), studies=())), journal="delete"),
+    "another journal mode without a writer": database(leaderless(books(idle(), studies=())), journal="delete"),
     "a command just issued": books(commands=(Command("pause", "search", 1.0),)),
     "heartbeats that are too long to be waited for": workers(enough=False, signs=(IDLE,)),
     "a paused study with nothing underway": books(study(state="paused", live=0), attempts=()),

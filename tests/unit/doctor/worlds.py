@@ -133,7 +133,7 @@ def worker(**changes: Any) -> Facts:
 
 
 def leaderless(facts: Facts = WELL, **changes: Any) -> Facts:
-    """Nobody writes: the lease ran out a minute ago."""
+    """Without a writer: the lease ran out a minute ago."""
     return books(facts, writer=replace(Writer("host:1:2", 3, -60.0), **changes))
 
 

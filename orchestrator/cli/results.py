@@ -12,7 +12,7 @@ import click
 from orchestrator.cli.options import json_option, study_argument
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import READS_DATABASE, load_settings, open_reader
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, reason_of
 from orchestrator.export import FORMATS
 
 
@@ -32,11 +32,12 @@ def report(study: str, output: Path | None, as_json: bool) -> None:
     saved, failures, the best trials. STUDY may still be running. Prints the path of the page.
     """
     from orchestrator.common.data_folder import folder_of
-    from orchestrator.report.write_files import check_installed, write
+    from orchestrator.common.extras import require
+    from orchestrator.report.write_files import write
     from orchestrator.terminal.progress_bar import waiting
 
     settings = load_settings()
-    check_installed()
+    require("report", "report", "plotly", "jinja2")
     from orchestrator.report.all_plots import COUNT
     from orchestrator.report.load import read
 
@@ -81,11 +82,13 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
     orchestrator export digits --epochs -o curves.parquet
     """
     from orchestrator.common.atomic_write import replacing
+    from orchestrator.common.extras import require
     from orchestrator.export.rows import epoch_rows, trial_rows
-    from orchestrator.export.writers import check_installed, write
+    from orchestrator.export.writers import write
 
     form = form or _format_of(output)
-    check_installed(form)
+    if form == "parquet":
+        require("export as parquet", "export", "pyarrow")
     if spreadsheet and form != "csv":
         raise BadInput("--spreadsheet", f"is for CSV, and {form} holds texts as they are", "leave it out")
     if output is None and form == "parquet" and sys.stdout.isatty():
@@ -100,9 +103,8 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
             with replacing(output.resolve()) as file:
                 write(table, form, file, for_spreadsheets=spreadsheet)
         except OSError as error:
-            raise BadInput(
-                str(output), f"cannot be written: {error.strerror or error}", "choose another file"
-            ) from None
+            problem = f"cannot be written: {reason_of(error)}"
+            raise BadInput(str(output), problem, "choose another file") from None
 
 
 def _format_of(output: Path | None) -> str:

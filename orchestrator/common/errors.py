@@ -65,6 +65,11 @@ class StudyFailed(OrchestratorError):
     """A search that ended without being able to do its work."""
 
 
+def reason_of(error: Exception) -> str:
+    """Returns what an error says: of the operating system's its words alone, without number and file."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns ``did you mean 'x'?`` for the nearest known name, or the list of known names."""
     names = sorted(known)

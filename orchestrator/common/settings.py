@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
 
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, reason_of
 from orchestrator.common.faults import Fault
 from orchestrator.common.urls import check_folder, check_redis, check_storage, check_store
 from tasks.metrics_endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
@@ -237,15 +237,11 @@ def ensure_data_dir(path: Path) -> Path:
     except (FileExistsError, NotADirectoryError):
         raise BadInput(where, "is not a folder, or lies below a file", remedy) from None
     except (OSError, ValueError) as error:
-        raise BadInput(where, f"cannot be created: {_reason(error)}", remedy) from None
+        raise BadInput(where, f"cannot be created: {reason_of(error)}", remedy) from None
     try:
         # Only trying tells: root passes every permission check, and a file system may be read-only or full.
         with tempfile.NamedTemporaryFile(dir=path, prefix=".probe-"):
             pass
     except OSError as error:
-        raise BadInput(where, f"takes no files: {_reason(error)}", remedy) from None
+        raise BadInput(where, f"takes no files: {reason_of(error)}", remedy) from None
     return path.resolve()
-
-
-def _reason(error: Exception) -> str:
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -1,4 +1,4 @@
-"""What is exported: columns that are known beforehand, and rows that come one by one.
+"""The exported table: its columns are known beforehand, its rows come one by one.
 
 Names are those of Optuna's ``trials_dataframe``: ``value`` or ``values_0``, ``params_lr``, ``user_attrs_note``.
 """
@@ -19,17 +19,17 @@ from orchestrator.model.records import ListedTrial
 from orchestrator.queries.trial_queries import StudyTrials
 
 Kind = Literal["integer", "float", "boolean", "text", "time", "json"]
-"""What all values of a column are. ``json``: of several kinds, or lists and tables; written as JSON where a column has
-to have one kind. Any value may be missing."""
+"""The kind of all values of a column; any value may be missing. ``json`` is for values of several kinds, for lists and
+for tables, which are written as JSON where a column needs one kind."""
 
 _EXACT: Final = 2**53
-"""Up to here every integer is a float."""
+"""Up to here a float holds every integer."""
 
 _LARGEST: Final = 2**63
 
 
 class _Nothing(Enum):
-    """What a trial has that has not ended, or was not asked for a parameter. ``None`` is a value."""
+    """Stands for a missing value, such as a parameter that a trial does not have. ``None`` is a value."""
 
     NOTHING = "nothing"
 
@@ -39,7 +39,7 @@ NOTHING: Final = _Nothing.NOTHING
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its name, and what its values are."""
+    """A column: its name and the kind of its values."""
 
     name: str
     kind: Kind
@@ -119,7 +119,7 @@ def _given(value: Any) -> Any:
 
 
 def lossless(value: Any) -> Any:
-    """Returns the value as JSON can hold it, numbers that it lacks as the text that Python and JavaScript read back."""
+    """Returns the value as JSON can hold it: NaN and infinities as text that Python and JavaScript read back."""
     if isinstance(value, float) and not math.isfinite(value):
         return special(value)
     if isinstance(value, dict):
@@ -130,12 +130,12 @@ def lossless(value: Any) -> Any:
 
 
 def special(value: float) -> str:
-    """Returns the name of what is no finite number."""
+    """Returns the name of NaN or an infinity."""
     return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
 
 
 def kind_of_parameter(found: Iterable[BaseDistribution]) -> Kind:
-    """Returns what the values of a parameter are that has had these distributions."""
+    """Returns the kind of the values of a parameter that has had these distributions."""
     kinds: set[str] = set()
     for each in found:
         if isinstance(each, FloatDistribution):
@@ -148,7 +148,7 @@ def kind_of_parameter(found: Iterable[BaseDistribution]) -> Kind:
 
 
 def kinds_of_attributes(attributes: Iterable[tuple[str, Any]]) -> dict[str, Kind]:
-    """Returns what the values of each attribute are."""
+    """Returns the kind of the values of each attribute."""
     kinds: dict[str, set[str]] = {}
     for key, value in attributes:
         kinds.setdefault(key, set()).add(_kind(value))
@@ -166,7 +166,7 @@ def _kind(value: Any) -> str:
 
 
 def _one(kinds: set[str]) -> Kind:
-    """Returns the one kind that can hold values of all these."""
+    """Returns the one kind that holds values of all these."""
     left = kinds - {"null"}
     if left <= {"integer", "long"} and left:
         return "integer"

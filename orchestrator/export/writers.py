@@ -1,4 +1,4 @@
-"""Rows as text, or as Parquet. Nothing is lost: a number is read back as it was, one that is not finite by its name."""
+"""Writes rows as CSV, JSON or Parquet without loss: a number is read back as it was, NaN and infinities by name."""
 
 from __future__ import annotations
 
@@ -7,31 +7,17 @@ import io
 import json
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from importlib.util import find_spec
 from itertools import islice
 from typing import IO, Any, Final
 
-from orchestrator.common.errors import BadInput
 from orchestrator.common.json_text import json_list
 from orchestrator.export.rows import NOTHING, Column, Kind, Rows, lossless, special
 
-INSTALL: Final = "pip install 'trial-orchestrator[export]'"
-
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the full-width ones, too
-"""What a text begins with that Excel, LibreOffice or Google Sheets may take for a formula."""
+"""Beginnings of a text that Excel, LibreOffice or Google Sheets may take for a formula."""
 
 _GROUP: Final = 5_000
-"""Rows that Parquet takes at once."""
-
-
-def check_installed(form: str) -> None:
-    """Looks for what a format needs.
-
-    Raises:
-        BadInput: it is not installed.
-    """
-    if form == "parquet" and find_spec("pyarrow") is None:
-        raise BadInput("export as parquet", "needs pyarrow, which is not installed", INSTALL)
+"""Rows of a group of Parquet."""
 
 
 def write(table: Rows, form: str, file: IO[bytes], *, for_spreadsheets: bool = False) -> None:
@@ -40,13 +26,13 @@ def write(table: Rows, form: str, file: IO[bytes], *, for_spreadsheets: bool = F
     Args:
         table: The rows.
         form: The format.
-        file: Takes them.
-        for_spreadsheets: Of CSV, whether a text that a spreadsheet would take for a formula begins with an apostrophe.
+        file: The file.
+        for_spreadsheets: Whether, in CSV, an apostrophe precedes a text that a spreadsheet would take for a formula.
     """
     if form == "parquet":
         _write_parquet(table, file)
         return
-    # What UTF-8 cannot hold, half of a surrogate pair, is escaped.
+    # Half of a surrogate pair, which UTF-8 cannot hold, is escaped.
     text = io.TextIOWrapper(file, encoding="utf-8", errors="backslashreplace", newline="")
     try:
         if form == "csv":
@@ -65,7 +51,7 @@ def _write_csv(table: Rows, file: IO[str], guard: Callable[[str], str]) -> None:
 
 
 def _harmless(text: str) -> str:
-    """Numbers do not come here: of a text alone a spreadsheet may make a formula."""
+    """Returns a text that no spreadsheet takes for a formula; numbers need no change."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from orchestrator.common.errors import reason_of
 from tasks.trial_files import open_log, open_regular
 
 STOP_SECONDS = 15.0
@@ -75,7 +76,7 @@ class Child:
             with os.fdopen(open_regular(self.log), errors="replace") as file:
                 text = file.read()
         except OSError as error:
-            return f"its log cannot be read: {error.strerror}"
+            return f"its log cannot be read: {reason_of(error)}"
         return last_words(text)
 
     def stop(self, seconds: float = STOP_SECONDS) -> None:

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Mapping
 from typing import IO, Final
 
+from orchestrator.common.errors import reason_of
 from orchestrator.model.notifications import PendingNotification
 from orchestrator.notify.webhook import DeliveryAttempt
 
@@ -58,8 +59,7 @@ class CommandRunner:
             try:
                 process = self._start(owed, told, output)
             except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) else error
-                return DeliveryAttempt(False, False, f"cannot be started: {reason}")
+                return DeliveryAttempt(False, False, f"cannot be started: {reason_of(error)}")
             how = self._await(process)
             size = output.seek(0, os.SEEK_END)
             output.seek(max(0, size - OUTPUT_KEPT))

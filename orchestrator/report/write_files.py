@@ -5,15 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 from orchestrator.common.atomic_write import replacing
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, reason_of
+from orchestrator.common.extras import install, is_installed
 from orchestrator.report.facts import Facts
 
 PAGE = "report.html"
-INSTALL = "pip install 'trial-orchestrator[report]'"
 _NAMED = re.compile(r"[a-z]+(-[0-9]+)?\.png")
 
 
@@ -24,17 +23,6 @@ class Written:
     html: Path
     png: Sequence[Path]
     missing: str = ""
-
-
-def check_installed() -> None:
-    """Checks that the packages of a report are installed.
-
-    Raises:
-        BadInput: one is not.
-    """
-    for package in ("plotly", "jinja2"):
-        if find_spec(package) is None:
-            raise BadInput("report", f"needs {package}, which is not installed", INSTALL)
 
 
 def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written:
@@ -48,8 +36,8 @@ def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written
     drawn = all_plots.draw(facts, advance)
     missing = ""
     images: dict[str, bytes] = {}
-    if find_spec("matplotlib") is None:
-        missing = f"no PNG files: matplotlib is not installed; {INSTALL}"
+    if not is_installed("matplotlib"):
+        missing = f"no PNG files: matplotlib is not installed; {install('report')}"
     else:
         from orchestrator.report import png
 
@@ -69,7 +57,7 @@ def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written
         if not images:
             pictures.rmdir()
     except OSError as error:
-        raise BadInput(str(folder), f"takes no files: {error.strerror}", "choose another folder with -o") from None
+        raise BadInput(str(folder), f"takes no files: {reason_of(error)}", "choose another folder with -o") from None
     return Written(html, written, missing)
 
 

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, reason_of
 from orchestrator.spec import Spec, parse
 from orchestrator.spec.load import printable, read
 from orchestrator.spec.schedule import ScheduleTable
@@ -60,7 +60,7 @@ class Folder:
         try:
             names = sorted(os.listdir(self.path))
         except OSError as error:
-            problem = f"cannot be read: {error.strerror}"
+            problem = f"cannot be read: {reason_of(error)}"
             raise BadInput(printable(self.path), problem, "name the folder of the specs with --studies") from None
         known, self._known = self._known, {}
         contents = Contents({}, {})

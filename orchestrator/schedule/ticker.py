@@ -196,7 +196,7 @@ class Ticker:
                 commands.append(_define(each.schedule.name, each.schedule.table.definition, each.since))
             slots, more = each.due_by(now, after)
             if more:
-                told = "schedule %s: it has missed more runs than %d; only the last of them are considered"
+                told = "schedule %s: of the runs it has missed only the last %d are considered"
                 log.warning(told, each.schedule.name, MOST_MISSED, extra={"action": "slots_missed"})
             commands += [_order(each.schedule, planned) for planned in slots]
             reached.append((each, slots[-1] if slots else after))

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, reason_of
 from orchestrator.common.settings import bad_settings_are_bad_input, ensure_data_dir
 from tasks.metrics_endpoint import is_loopback, read_secret
 
@@ -119,7 +119,7 @@ def generated(data_dir: Path) -> Login:
             raise BadInput(str(path), "holds a password and can be read by others", f"chmod 600 {path}")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        problem = f"a password cannot be kept there: {error.strerror}"
+        problem = f"a password cannot be kept there: {reason_of(error)}"
         raise BadInput(str(path), problem, "set one, or choose another ORCHESTRATOR_DATA_DIR") from None
     found = _parse(text.strip(), str(path), str(path))
     return replace(found, generated=True)
@@ -133,7 +133,7 @@ def check_free(address: str, port: int, option: str) -> None:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(place)
     except OSError as error:
-        problem = f"nothing can listen there: {error.strerror or error}"
+        problem = f"nothing can listen there: {reason_of(error)}"
         raise BadInput(f"{address}:{port}", problem, f"choose another --port or {option}") from None
 
 

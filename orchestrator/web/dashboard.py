@@ -5,11 +5,10 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from typing import Any
 
 from orchestrator.common.data_folder import storage_url_of
-from orchestrator.common.errors import BadInput
+from orchestrator.common.extras import require
 from orchestrator.common.settings import Settings
 from orchestrator.common.signals import insist_on_ending
 from orchestrator.common.urls import redact
@@ -19,8 +18,6 @@ from tasks.metrics_endpoint import LOOPBACK
 
 PORT = 8080
 THREADS = 8
-_PROGRAMS = ("optuna_dashboard", "waitress")
-_INSTALL = "pip install 'trial-orchestrator[dashboard]'"
 
 
 def run(settings: Settings, page: PageOptions, write: bool, say: Callable[[str], None]) -> None:
@@ -36,9 +33,7 @@ def run(settings: Settings, page: PageOptions, write: bool, say: Callable[[str],
         BadInput: a package is not installed, there is no database, the login cannot be used (see ``choose``), or the
             port is taken.
     """
-    if missing := [program for program in _PROGRAMS if find_spec(program) is None]:
-        name = missing[0].replace("_", "-")
-        raise BadInput("dashboard", f"needs {name}, which is not installed", _INSTALL)
+    require("dashboard", "dashboard", "optuna_dashboard", "waitress")
     url = storage_url_of(settings)
     with open_study_reader(url):
         pass  # raises where there is no such database

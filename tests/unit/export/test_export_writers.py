@@ -10,9 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pyarrow import parquet
 
+from orchestrator.cli import cli
+from orchestrator.common import extras
 from orchestrator.common.errors import BadInput
 from orchestrator.export import FORMATS, writers
 from orchestrator.export.rows import NOTHING, Column, Rows, kind_of_parameter, kinds_of_attributes
@@ -113,10 +116,12 @@ def test_parquet_comes_in_groups(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_without_pyarrow_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writers, "find_spec", lambda _: None)
-    with pytest.raises(BadInput, match=r"needs pyarrow.*pip install 'trial-orchestrator\[export\]'"):
-        writers.check_installed("parquet")
-    writers.check_installed("csv")
+    monkeypatch.setattr(extras, "find_spec", lambda _: None)
+    done = CliRunner().invoke(cli, ["export", "any", "--format", "parquet"])
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception) == (
+        "export as parquet: needs pyarrow, which is not installed; pip install 'trial-orchestrator[export]'"
+    )
 
 
 @pytest.mark.parametrize(

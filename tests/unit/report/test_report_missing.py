@@ -6,22 +6,25 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from made_facts import ordinary
 
+from orchestrator.cli import cli
+from orchestrator.common import extras
 from orchestrator.common.errors import BadInput
 from orchestrator.report import write_files
 
 
 def without(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(write_files, "find_spec", lambda name: None if name == package else find_spec(name))
+    monkeypatch.setattr(extras, "find_spec", lambda name: None if name == package else find_spec(name))
 
 
 @pytest.mark.parametrize("package", ["plotly", "jinja2"])
 def test_without_plots_or_a_page_there_is_no_report(package: str, monkeypatch: pytest.MonkeyPatch) -> None:
     without(package, monkeypatch)
-    with pytest.raises(BadInput) as caught:
-        write_files.check_installed()
-    assert str(caught.value) == (
+    done = CliRunner().invoke(cli, ["report", "any"])
+    assert isinstance(done.exception, BadInput)
+    assert str(done.exception) == (
         f"report: needs {package}, which is not installed; pip install 'trial-orchestrator[report]'"
     )
 

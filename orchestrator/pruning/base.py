@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
@@ -51,58 +51,14 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     peers: int
 
 
-class Rule(Protocol):
-    """What the engine asks of a rule.
-
-    The caller guarantees that each (trial, step) is observed once, that ``finish`` is called once a trial, and that no
-    report of a trial is observed after it.
-    """
-
-    name: str
-
-    def observe(self, trial: int, step: int, value: float) -> Decision:
-        """Takes in one report and decides."""
-
-    def result(self, trial: int, value: float) -> None:
-        """Takes in the final value of a trial, before its ``finish`` or ``restore`` as complete.
-
-        Only a rule that runs a pruner of Optuna's kind on a study of its own uses it. Without it such a rule takes the
-        last report for the final value.
-        """
-
-    def finish(self, trial: int, state: Outcome) -> None:
-        """Takes in the end of a trial, whether or not it ever reported."""
-
-    def attributes(self, trial: int) -> dict[str, Any]:
-        """Returns the system attributes to store with the trial, in the transaction that records its reports.
-
-        Complete at any time, also after the trial's end: the caller asks once a batch and stores what is new.
-        """
-
-    def study_attributes(self) -> dict[str, Any]:
-        """Returns the system attributes to store with the study: what was settled once for all trials."""
-
-    def restore_study(self, attributes: Mapping[str, Any]) -> None:
-        """Takes back ``study_attributes`` from the study's system attributes; before ``restore``."""
-
-    def restore(
-        self, trial: int, values: Mapping[int, float], state: Outcome | None, attributes: Mapping[str, Any]
-    ) -> None:
-        """Takes in a recorded trial without deciding.
-
-        Args:
-            trial: Its number. Trials may be restored in any order.
-            values: Value by step, in the order in which they were recorded.
-            state: How it ended; None while it runs.
-            attributes: Its system attributes; the rule ignores those that are not its own.
-        """
-
-
 class RuleBase(ABC):
     """A rule in two halves: ``record`` takes in a report, ``judge`` decides on what was taken in.
 
     They are apart because deciding may leave a trace (asha enters the trial into a rung), and a rule around another one
     asks it only now and then, yet must tell it every report.
+
+    The caller guarantees that each (trial, step) is observed once, that ``finish`` is called once a trial, and that no
+    report of a trial is observed after it.
 
     Args:
         name: The rule's name, for its decisions.
@@ -112,6 +68,7 @@ class RuleBase(ABC):
         self.name = name
 
     def observe(self, trial: int, step: int, value: float) -> Decision:
+        """Takes in one report and decides."""
         self.record(trial, step, value)
         return self.judge(trial)
 
@@ -124,20 +81,29 @@ class RuleBase(ABC):
         """Decides on a running trial that has reported; called at most once a report."""
 
     def result(self, trial: int, value: float) -> None:  # noqa: B027
-        """See ``Rule``."""
+        """Takes in the final value of a trial, before its ``finish`` or ``restore`` as complete.
+
+        Only a rule that runs a pruner of Optuna's kind on a study of its own uses it. Without it such a rule takes the
+        last report for the final value.
+        """
 
     @abstractmethod
     def finish(self, trial: int, state: Outcome) -> None:
-        """See ``Rule``."""
+        """Takes in the end of a trial, whether or not it ever reported."""
 
     def attributes(self, trial: int) -> dict[str, Any]:  # noqa: ARG002
+        """Returns the system attributes to store with the trial, in the transaction that records its reports.
+
+        Complete at any time, also after the trial's end: the caller asks once a batch and stores what is new.
+        """
         return {}
 
     def study_attributes(self) -> dict[str, Any]:
+        """Returns the system attributes to store with the study: what was settled once for all trials."""
         return {}
 
     def restore_study(self, attributes: Mapping[str, Any]) -> None:  # noqa: B027
-        """See ``Rule``; most rules settle nothing for the study."""
+        """Takes back ``study_attributes`` from the study's system attributes; before ``restore``."""
 
     def adopt(self, trial: int, attributes: Mapping[str, Any]) -> None:  # noqa: B027
         """Takes back ``attributes(trial)``, after the trial's values and before its end."""
@@ -145,6 +111,14 @@ class RuleBase(ABC):
     def restore(
         self, trial: int, values: Mapping[int, float], state: Outcome | None, attributes: Mapping[str, Any]
     ) -> None:
+        """Takes in a recorded trial without deciding.
+
+        Args:
+            trial: Its number. Trials may be restored in any order.
+            values: Value by step, in the order in which they were recorded.
+            state: How it ended; None while it runs.
+            attributes: Its system attributes; the rule ignores those that are not its own.
+        """
         for step, value in values.items():
             self.record(trial, step, value)
         self.adopt(trial, attributes)

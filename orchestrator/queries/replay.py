@@ -20,7 +20,7 @@ from typing import Any, cast
 from orchestrator.common.errors import BadInput
 from orchestrator.model.records import Recording
 from orchestrator.model.trial_length import Lengths
-from orchestrator.pruning import Outcome, Rule
+from orchestrator.pruning import Outcome, RuleBase
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.sampling import rules
 
@@ -118,7 +118,7 @@ def compare(recording: Recording, candidates: Sequence[Candidate], advance: Adva
 
 
 def fold(
-    rule: Rule, recording: Recording, ends: dict[int, list[int]], advance: Advance = lambda _: None
+    rule: RuleBase, recording: Recording, ends: dict[int, list[int]], advance: Advance = lambda _: None
 ) -> tuple[int, dict[int, int]]:
     """Tells a rule everything in order; a trial that it prunes has ended for it.
 
@@ -171,7 +171,7 @@ def place_ends(recording: Recording) -> dict[int, list[int]]:
     return ends
 
 
-def _build(recording: Recording, candidate: Candidate) -> Rule:
+def _build(recording: Recording, candidate: Candidate) -> RuleBase:
     study = recording.study
     trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
     try:

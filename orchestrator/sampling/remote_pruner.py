@@ -119,7 +119,7 @@ class RemoteRule(RuleBase):
     """
 
     def __init__(self, remote: Remote, target: str, name: str) -> None:
-        self.name = name
+        super().__init__(name)
         self._remote = remote
         self._target = target
         self._kept: dict[int, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""Why a trial is where it is, for programs: what ``why --json`` prints."""
+"""The object that ``orchestrator why --json`` prints: what became of a trial, and why."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from orchestrator.model.changeset import AttemptRow, DecisionRow
 from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import TrialFacts
 from orchestrator.terminal.why_text import Explanation, explain
+
+_OF_AN_ATTEMPT = (
+    *("number", "state", "cause", "verdict", "verdict_step"),
+    *("host", "slot", "device", "started", "ended"),
+)
 
 
 def to_json(trial: TrialFacts) -> dict[str, Any]:
@@ -34,7 +39,7 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
         **{each.name: trial.measured.get(each.name) for each in MEASUREMENTS},
         "retry_of": trial.retry_of,
         "retries": list(trial.retries),
-        "latency_ms": None if stopped is None or stopped.latency is None else round(stopped.latency * 1000, 2),
+        "latency_ms": None if stopped is None else _milliseconds(stopped.latency),
         "text": explain(trial),
     }
 
@@ -46,29 +51,15 @@ def _finite(value: float | None) -> float | None:
 def _row(row: DecisionRow | None) -> dict[str, Any] | None:
     if row is None:
         return None
-    return {
-        "action": row.action,
-        "rule": row.rule,
-        "step": row.step,
-        "value": _finite(row.value),
-        "threshold": _finite(row.threshold),
-        "peers": row.peers,
-        "at": row.at,
-    }
+    found = row._asdict() | {"value": _finite(row.value), "threshold": _finite(row.threshold)}
+    del found["trial"]
+    return found
 
 
 def _attempt(row: AttemptRow) -> dict[str, Any]:
-    return {
-        "number": row.number,
-        "state": row.state,
-        "cause": row.cause,
-        "verdict": row.verdict,
-        "verdict_step": row.verdict_step,
-        "host": row.host,
-        "slot": row.slot,
-        "device": row.device,
-        "started": row.started,
-        "ended": row.ended,
-        "latency_ms": None if row.latency is None else round(row.latency * 1000, 2),
-        "signal_latency_ms": None if row.signal_latency is None else round(row.signal_latency * 1000, 2),
-    }
+    latencies = {"latency_ms": _milliseconds(row.latency), "signal_latency_ms": _milliseconds(row.signal_latency)}
+    return {name: getattr(row, name) for name in _OF_AN_ATTEMPT} | latencies
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 2)

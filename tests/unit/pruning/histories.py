@@ -10,8 +10,7 @@ from typing import Any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from orchestrator.pruning import Direction, Outcome, Rule
-from orchestrator.pruning.base import RuleBase
+from orchestrator.pruning import Direction, Outcome, RuleBase
 from orchestrator.pruning.patient import PatientArguments, PatientRule
 from tests.unit.pruning.built_rules import build
 
@@ -62,7 +61,7 @@ class Case:
         return build(self.name, self.arguments, self.direction, study_name=STUDY_NAME)
 
 
-def tell(rule: Rule, event: Event) -> Any:
+def tell(rule: RuleBase, event: Event) -> Any:
     """Returns the rule's decision, or None at a trial's end."""
     if isinstance(event, Report):
         return rule.observe(event.trial, event.step, event.value)

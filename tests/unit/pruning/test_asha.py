@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from orchestrator.pruning import Decision, Direction, Rule
+from orchestrator.pruning import Decision, Direction, RuleBase
 from tests.unit.pruning.built_rules import build
 
 
-def asha(direction: Direction = "minimize", **arguments: Any) -> Rule:
+def asha(direction: Direction = "minimize", **arguments: Any) -> RuleBase:
     return build("asha", {"min_resource": 1} | arguments, direction)
 
 
-def complete(rule: Rule, trial: int, last_step: int) -> None:
+def complete(rule: RuleBase, trial: int, last_step: int) -> None:
     rule.observe(trial, last_step, 0.0)
     rule.finish(trial, "COMPLETE")
 
@@ -122,7 +122,7 @@ def test_the_study_attribute_is_what_keeps_a_rebuilt_rule_on_course() -> None:
     steady.observe(1, 1, 0.0)  # settles on 2
     complete(steady, 2, 800)
 
-    def rebuilt(study: dict[str, Any]) -> Rule:
+    def rebuilt(study: dict[str, Any]) -> RuleBase:
         rule = asha(min_resource="auto")
         rule.restore_study(study)
         for trial, last_step in ((0, 200), (2, 800)):

@@ -6,19 +6,19 @@ import math
 
 import pytest
 
-from orchestrator.pruning import Decision, Rule
+from orchestrator.pruning import Decision, RuleBase
 from tests.unit.pruning.built_rules import build
 
 NAN, INF = math.nan, math.inf
 
 
-def complete(rule: Rule, trial: int, *values: float) -> None:
+def complete(rule: RuleBase, trial: int, *values: float) -> None:
     for step, value in enumerate(values):
         rule.observe(trial, step, value)
     rule.finish(trial, "COMPLETE")
 
 
-def median(direction: str = "minimize", **arguments: int) -> Rule:
+def median(direction: str = "minimize", **arguments: int) -> RuleBase:
     return build("median", {"n_startup_trials": 1} | arguments, direction)  # type: ignore[arg-type]
 
 

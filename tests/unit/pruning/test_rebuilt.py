@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.pruning import Decision, Outcome, Rule
+from orchestrator.pruning import Decision, Outcome, RuleBase
 from tests.unit.pruning.histories import Case, Event, Report, cases, tell, tried
 from tests.unit.pruning.optuna_side import OptunaSide, pruner
 
 
-def rebuilt(case: Case, events: list[Event], recorded: Rule, *, newest_first: bool) -> Rule:
+def rebuilt(case: Case, events: list[Event], recorded: RuleBase, *, newest_first: bool) -> RuleBase:
     """A new rule that knows only what a database would: values, states and stored attributes."""
     values: dict[int, dict[int, float]] = {}
     states: dict[int, Outcome] = {}

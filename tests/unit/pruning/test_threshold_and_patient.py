@@ -5,17 +5,17 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from orchestrator.pruning import Decision, Rule
+from orchestrator.pruning import Decision, RuleBase
 from tests.unit.pruning.built_rules import build
 
 NAN = math.nan
 
 
-def patient(**arguments: Any) -> Rule:
+def patient(**arguments: Any) -> RuleBase:
     return build("patient", arguments, "minimize")
 
 
-def pruned_steps(rule: Rule, *values: float) -> list[int]:
+def pruned_steps(rule: RuleBase, *values: float) -> list[int]:
     return [step for step, value in enumerate(values) if rule.observe(0, step, value).prune]
 
 

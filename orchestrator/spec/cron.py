@@ -1,9 +1,9 @@
-"""When a schedule is due: cron expressions in a time zone, as moments in UTC. Pure; nothing here looks at a clock.
+"""Cron expressions in a time zone, as moments in UTC. Pure; nothing here reads a clock.
 
-An expression that names hours of the day means times on the wall: each of them comes once a day. One that the clocks
+An expression that names hours of the day means local time: each of its times comes once a day. A time that the clocks
 skip in spring comes at the first moment after the gap, one that they repeat in autumn comes the first time. An
 expression with every hour in it means elapsed time: it comes at every moment whose local time it matches, so that it
-neither loses an hour in autumn nor has two runs for one.
+neither misses an hour in autumn nor runs twice in one.
 """
 
 from __future__ import annotations
@@ -20,11 +20,15 @@ from zoneinfo import ZoneInfo
 
 from cronsim import CronSim, CronSimError
 
+from orchestrator.common.faults import Fault, show
+from orchestrator.common.formatting import count
+
 LONGEST = 256
 """Characters that an expression may have."""
 
+_REMEDY = "write minute, hour, day of the month, month and day of the week, such as '0 2 * * *'"
 _EVERY_HOUR = frozenset(range(24))
-_SOME_DAY = datetime(2024, 1, 1)  # noqa: DTZ001  # on the wall, wherever that is
+_SOME_DAY = datetime(2024, 1, 1)  # noqa: DTZ001  # in no time zone
 _FIRST_WINDOW = 3_600
 _WALKED = 1_500
 """More than a day of minutes."""
@@ -32,17 +36,13 @@ _WALKED = 1_500
 _RANGE_OF_ONE = re.compile(r"\b0*([0-9A-Z]+)-0*\1/[0-9]+", re.IGNORECASE | re.ASCII)
 
 
-class BadCron(ValueError):
-    """The text is no cron expression, or one that never comes; the message says which, and reads on after a key."""
-
-
 @dataclass(frozen=True)
 class Timetable:
-    """When a schedule is due. Moments are whole seconds since the epoch.
+    """The moments at which a schedule is due, in whole seconds since the epoch.
 
     Attributes:
         cron: Minute, hour, day of the month, month, day of the week.
-        zone: Whose wall the times hang on.
+        zone: The time zone of the expression.
     """
 
     cron: str
@@ -50,7 +50,7 @@ class Timetable:
 
     def slots(self, after: int, until: int) -> Iterator[int]:
         """Yields the moments in (``after``, ``until``], in order, each once."""
-        found = self._elapsed(after) if _every_hour(self.cron) else self._on_the_wall(after)
+        found = self._elapsed(after) if _every_hour(self.cron) else self._local_times(after)
         last = after
         for moment in found:
             if moment > until:
@@ -66,7 +66,7 @@ class Timetable:
     def newest(self, after: int, until: int, most: int) -> tuple[list[int], bool]:
         """Returns the last ``most`` moments in (``after``, ``until``], in order, and whether there are earlier ones.
 
-        However long that is: years of minutes are not walked through.
+        Its time does not grow with the interval: it looks back from ``until`` in growing windows.
         """
         window = _FIRST_WINDOW
         while True:
@@ -77,17 +77,17 @@ class Timetable:
             window *= 4
 
     def local(self, moment: int) -> datetime:
-        """Returns a moment as the wall shows it."""
+        """Returns a moment in local time."""
         return datetime.fromtimestamp(moment, self.zone)
 
-    def _on_the_wall(self, after: int) -> Iterator[int]:
-        # No time before this one on the wall can belong to a later moment. Times that are repeated come again here, and
-        # are what has been already.
+    def _local_times(self, after: int) -> Iterator[int]:
+        # No local time before this one can belong to a later moment. Times that are repeated come again here; the
+        # caller drops them as past.
         for time in _walk(self.cron, self.local(after).replace(tzinfo=None, fold=0)):
             yield self._first(time)
 
     def _first(self, time: datetime) -> int:
-        """Returns the first moment at which the wall shows this time, or else the first one after the gap it is in."""
+        """Returns the first moment of a local time, or the first moment after the gap that the time is in."""
         while not _exists(time, self.zone):
             time += timedelta(minutes=1)
         return int(time.replace(tzinfo=self.zone).timestamp())
@@ -103,29 +103,30 @@ def check_cron(text: str) -> str:
     """Returns the expression with single blanks.
 
     Raises:
-        BadCron: it is none.
+        Fault: it is no cron expression, or one that is never due.
     """
+    shown = f"is {show(text)}, which " if len(text) <= 60 else ""
     if len(text) > LONGEST:
-        raise BadCron(f"has {len(text)} characters, more than {LONGEST}")
+        raise Fault(f"has {len(text)} characters, more than {LONGEST}", _REMEDY)
     fields = text.split()
     if len(fields) != 5:
-        raise BadCron(f"has {len(fields)} {'field' if len(fields) == 1 else 'fields'}")
+        raise Fault(f"{shown}has {count(len(fields), 'field')}", _REMEDY)
     cron = " ".join(fields)
     if found := _RANGE_OF_ONE.search(cron):
-        # Read by some as that one, by others as all from there.
-        raise BadCron(f"has a range of one with a step ({found[0]})")
+        # Some programs read it as that one, others as all from there.
+        raise Fault(f"{shown}has a range of one with a step ({found[0]})", _REMEDY)
     try:
         first = next(CronSim(cron, _SOME_DAY), None)
     except CronSimError as error:
         field = str(error).removeprefix("Bad ")
-        raise BadCron(f"has an impossible {field}") from None
+        raise Fault(f"{shown}has an impossible {field}", _REMEDY) from None
     if first is None:
-        raise BadCron("never comes")
+        raise Fault(f"{shown}never comes", _REMEDY)
     return cron
 
 
 def shortest(cron: str) -> float:
-    """Returns how many seconds lie between two times on the wall, at the least."""
+    """Returns the smallest number of seconds between two local times."""
     walk = islice(_walk(cron, _SOME_DAY), _WALKED)
     return min(((later - earlier).total_seconds() for earlier, later in pairwise(walk)), default=math.inf)
 

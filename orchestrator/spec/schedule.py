@@ -1,4 +1,4 @@
-"""[schedule]: when a search is run again and again, and what is done with its runs; and which run a study is."""
+"""The table [schedule]: when a search runs again, and what happens with its runs; and which run a study is."""
 
 from __future__ import annotations
 
@@ -11,29 +11,17 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 from orchestrator.common.faults import Fault, got, nearest, show
 from orchestrator.common.field_types import Count, Name, check_duration, check_text, kind
 from orchestrator.common.table import Table
-from orchestrator.spec.cron import BadCron, Timetable, check_cron, run_name, shortest
+from orchestrator.spec.cron import Timetable, check_cron, run_name, shortest
 from tasks.redis_keys import NAME_LENGTH
 
 LONGEST_NAME = NAME_LENGTH - len(run_name("", 0))
-"""Characters that the name of a scheduled search may have: its runs are called after it."""
+"""Characters that the name of a scheduled search may have: the names of its runs begin with it."""
 
 LONGEST_JITTER = 86_400.0
 """Seconds. A day: long beyond use, and a run is still of the day that it was planned for."""
 
 MOST_WARM = 100
 _PERCENT = re.compile(r"([0-9]{1,6}(?:\.[0-9]{1,9})?) ?%", re.ASCII)
-
-
-def _check_cron(text: str) -> str:
-    check_text(text)
-    try:
-        return check_cron(text)
-    except BadCron as error:
-        problem = str(error)
-        if len(text) <= 60:
-            problem = f"is {show(text)}, which {problem}"
-        remedy = "write minute, hour, day of the month, month and day of the week, such as '0 2 * * *'"
-        raise Fault(problem, remedy) from None
 
 
 def _check_zone(text: str) -> str:
@@ -54,7 +42,7 @@ def _check_warm(value: Any) -> Any:
 
 
 def _check_margin(value: Any) -> Any:
-    """An absolute margin as a number, or one in percent as it stands."""
+    """Returns an absolute margin as a number, and one in percent unchanged."""
     remedy = 'write a number in the unit of the objective, or a share of the last best value such as "5%"'
     if value is None:
         return value
@@ -70,19 +58,19 @@ def _check_margin(value: Any) -> Any:
 
 
 class ScheduleTable(Table):
-    """When ``orchestrator beat`` runs the search, each time as a study of its own, and what is done with these runs;
-    [schedules.md](schedules.md) tells it exactly.
+    """When ``orchestrator beat`` runs the search, each time as a study of its own, and what happens with these runs;
+    [schedules.md](schedules.md) has the details.
 
     Attributes:
         cron: Minute, hour, day of the month, month, day of the week, as in a crontab.
-        timezone: Whose wall the times hang on.
-        jitter: A run begins up to so long after its planned time; it must be shorter than the runs are apart.
-        catch_up: Which missed runs are made up for.
-        overlap: What becomes of a run that is due while an earlier one goes on.
-        keep: Of so many last runs the studies are kept, older ones are deleted with their files; all are kept where it
+        timezone: The time zone of the expression.
+        jitter: A run begins up to so long after its planned time; it must be shorter than the time between two runs.
+        catch_up: Which missed runs are run later.
+        overlap: What happens with a run that is due while an earlier one still runs.
+        keep: The studies of so many last runs are kept, older ones are deleted with their files; all are kept where it
             is not set.
         warm_start: So many of the best configurations of the run before are tried first; ``true`` is one.
-        report: A report is written when a run has ended.
+        report: Whether a report is written when a run has ended.
         flag_worse_by: By how much the best value may be worse than the last run's before the run is flagged, in its
             unit or, as ``"5%"``, as a share; nothing is compared where it is not set.
 
@@ -95,7 +83,7 @@ class ScheduleTable(Table):
         flag_worse_by = 0.01
     """
 
-    cron: Annotated[str, AfterValidator(_check_cron), kind("cron expression")]
+    cron: Annotated[str, AfterValidator(check_text), AfterValidator(check_cron), kind("cron expression")]
     timezone: Annotated[str, AfterValidator(_check_zone), kind("time zone")] = "UTC"
     jitter: Annotated[float, BeforeValidator(check_duration), Field(ge=0, le=LONGEST_JITTER), kind("duration")] = 0.0
     catch_up: Literal["none", "last", "all"] = "last"
@@ -114,12 +102,12 @@ class ScheduleTable(Table):
 
     @property
     def timetable(self) -> Timetable:
-        """When it is due."""
+        """The times at which it is due."""
         return Timetable(self.cron, zoneinfo.ZoneInfo(self.timezone))
 
     @property
     def definition(self) -> str:
-        """What makes two timetables the same one."""
+        """Equal for two schedules that are due at the same times."""
         return f"{self.cron} {self.timezone}"
 
     def margin(self, last: float) -> float | None:
@@ -130,17 +118,17 @@ class ScheduleTable(Table):
 
 
 class LastRun(Table):
-    """The run that another one is held against: the name of its study, and its best value."""
+    """The run that another one is compared with: the name of its study, and its best value."""
 
     study: Name
     value: float
 
 
 class RunTable(Table):
-    """Which run of a schedule a study is. No file says so; the control plane does when it makes the study.
+    """Which run of a schedule a study is. The control plane writes it when it creates the study; no file has it.
 
     Attributes:
-        slot: When it was planned for, in seconds since the epoch.
+        slot: The planned time, in seconds since the epoch.
         last: The last finished run before it, where there is one.
     """
 

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from orchestrator.spec.cron import LONGEST, BadCron, Timetable, check_cron, delay, run_name, shortest
+from orchestrator.common.faults import Fault
+from orchestrator.spec.cron import LONGEST, Timetable, check_cron, delay, run_name, shortest
 
 BERLIN = ZoneInfo("Europe/Berlin")
 NIGHTS = {
@@ -206,7 +207,7 @@ def test_the_calendar_ends() -> None:
     ],
 )
 def test_what_is_no_expression(text: str, problem: str) -> None:
-    with pytest.raises(BadCron, match=problem):
+    with pytest.raises(Fault, match=problem):
         check_cron(text)
 
 
@@ -214,7 +215,7 @@ def test_what_is_no_expression(text: str, problem: str) -> None:
 def test_any_text_is_taken_or_refused(text: str) -> None:
     try:
         cron = check_cron(text)
-    except BadCron:
+    except Fault:
         return
     next(iter(Timetable(cron, BERLIN).slots(0, at("2000-01-01T00:00"))), None)
 

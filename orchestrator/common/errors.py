@@ -1,11 +1,11 @@
-"""Every error a user can meet: one base class, fields, and a message that says what would be right."""
+"""Errors that a user can meet: one base class, with fields and a message that says what would be right."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
 
-# What Optuna, Ray Tune and the papers call what has another name here.
+# Names in Optuna, Ray Tune and the papers, and the names here.
 _ELSEWHERE = {
     "eta": "reduction_factor",
     "grace_period": "min_resource",

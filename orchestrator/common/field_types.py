@@ -1,4 +1,4 @@
-"""The kinds of value that several tables of a spec share."""
+"""Types of fields that several tables of a spec share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from tasks.redis_keys import CELERYS_OWN, NAME_LENGTH, is_name
 REFERENCE_LENGTH = 512
 NESTING = 32
 LARGEST_INTEGER = 2**31 - 1
-"""What an INTEGER column and every worker's platform can hold."""
+"""The largest integer of an INTEGER column and of every worker's platform."""
 
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?) ?([smhd])", re.ASCII)
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def check_name(text: str) -> str:
-    """Names become Redis keys, Celery queues, folders and lines of a table: one harmless alphabet for all.
+    """Returns a name that can be a Redis key, a Celery queue, a folder and a cell of a table.
 
     Raises:
         Fault: the text cannot be a name.
@@ -52,11 +52,11 @@ def split_reference(
 
     Args:
         reference: The text.
-        form: What the form is called in a message.
-        example: A text that has it.
+        form: The form's name in messages.
+        example: A text of that form.
 
     Raises:
-        Fault: the text does not have that form.
+        Fault: the text is not of that form.
     """
     module, colon, function = reference.partition(":")
     remedy = f"write it as '{form}', for example '{example}'"
@@ -89,7 +89,7 @@ def _check_class_name(text: str) -> str:
 
 
 def check_text(text: str, key: tuple[str | int, ...] = ()) -> str:
-    """Refuses what a database column or a message cannot carry: NUL and lone surrogates."""
+    """Refuses characters that a database column or a message cannot carry: NUL and lone surrogates."""
     if "\0" in text:
         raise Fault("contains a NUL character", "take it out", key)
     if any("\ud800" <= character <= "\udfff" for character in text):
@@ -106,7 +106,7 @@ def check_json(value: Any, key: tuple[str | int, ...] = (), *, null: bool = Fals
         null: Whether it may hold nulls, which TOML does not have.
 
     Raises:
-        Fault: with the key of the part that they do not.
+        Fault: with the key of the part that they change or refuse.
     """
     if len(key) > NESTING:
         raise Fault(f"is nested more than {NESTING} deep", "flatten it", key[:3])
@@ -144,7 +144,7 @@ def check_scalar(value: Any, key: tuple[str | int, ...] = ()) -> Any:
 
 
 def _check_arguments(value: Any) -> Any:
-    """Fixed keyword arguments: names that a function can have, values that JSON carries."""
+    """Checks fixed keyword arguments: names that a function can have, values that JSON carries."""
     if not isinstance(value, dict):
         return value
     for name in value:
@@ -164,12 +164,12 @@ def check_duration(value: Any) -> Any:
 
 
 def kind(words: str) -> Any:
-    """What a value is called in the reference, where its Python type says too little."""
+    """Names a value's type in the reference, where its Python type says too little."""
     return Field(json_schema_extra={"format": words})
 
 
 def entries(most: int) -> Any:
-    """Bounds an array or a table. What an earlier version has stored with more entries is still read."""
+    """Bounds the entries of an array or a table; one that an earlier version stored with more is still read."""
 
     def check(value: Any, info: ValidationInfo) -> Any:
         if isinstance(value, list | tuple | dict) and len(value) > most and not is_stored(info):
@@ -189,4 +189,4 @@ Json = Annotated[Any, BeforeValidator(check_json)]
 # Thirty days: long beyond use, and short of what the platform's timers refuse.
 Duration = Annotated[float, BeforeValidator(check_duration), Field(gt=0, le=30 * 86_400), kind("duration")]
 Count = Annotated[int, Field(ge=1, le=LARGEST_INTEGER)]
-CountOrNone = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]
+CountOrZero = Annotated[int, Field(ge=0, le=LARGEST_INTEGER)]

@@ -18,7 +18,7 @@ ALSO_CALLED: Final = {"successive_halving": "asha", "sha": "asha", "nop": "none"
 
 
 class ForeignArguments(RuleArguments):
-    """A pruner of Optuna's, or of your own: its name or ``module:Class``, and beside it whatever it takes.
+    """A pruner of Optuna's, or of your own: its name or ``module:Class``, and beside it the arguments that it takes.
 
     Attributes:
         name: ``"wilcoxon"``, or any subclass of ``optuna.pruners.BasePruner`` that can be imported where the search

@@ -11,7 +11,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import BeforeValidator, Field
 
 from orchestrator.common.faults import Fault, got, show
-from orchestrator.common.field_types import LARGEST_INTEGER, CountOrNone, kind
+from orchestrator.common.field_types import LARGEST_INTEGER, CountOrZero, kind
 from orchestrator.common.formatting import count, number
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
@@ -89,7 +89,7 @@ class RungArguments(RuleArguments):
     """
 
     reduction_factor: Factor
-    bootstrap_count: CountOrNone = 0
+    bootstrap_count: CountOrZero = 0
 
     def _check_bootstrap(self, resource: str) -> None:
         """Refuses ``bootstrap_count`` beside an automatic resource; ``resource`` is its key."""

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, SerializeAsAny
 
 from orchestrator.common.faults import Fault
-from orchestrator.common.field_types import CountOrNone
+from orchestrator.common.field_types import CountOrZero
 from orchestrator.common.formatting import count, number
 from orchestrator.pruning.arguments import RuleArguments, Search
 from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
@@ -67,7 +67,7 @@ class PatientArguments(RuleArguments):
     words = PatientWords
 
     name: Literal["patient"] = "patient"
-    patience: CountOrNone
+    patience: CountOrZero
     min_delta: Annotated[float, Field(ge=0)] = 0.0
     wrapped: Annotated[SerializeAsAny[RuleArguments], AfterValidator(_check_wrapped)] | None = None
 

@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from orchestrator.common.field_types import Count, CountOrNone
+from orchestrator.common.field_types import Count, CountOrZero
 from orchestrator.common.formatting import count, number
 from orchestrator.pruning.arguments import Search
 from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
@@ -64,7 +64,7 @@ class _PeerArguments(IntervalArguments):
         n_min_trials: A step is not judged before so many completed trials have reported it; a NaN is a report.
     """
 
-    n_startup_trials: CountOrNone = 5
+    n_startup_trials: CountOrZero = 5
     n_min_trials: Count = 1
 
 

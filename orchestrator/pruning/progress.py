@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from orchestrator.common.field_types import Count, CountOrNone
+from orchestrator.common.field_types import Count, CountOrZero
 from orchestrator.pruning.arguments import RuleArguments
 
 
@@ -35,7 +35,7 @@ class IntervalArguments(RuleArguments):
         interval_steps: From there on, a check every so many steps.
     """
 
-    n_warmup_steps: CountOrNone = 0
+    n_warmup_steps: CountOrZero = 0
     interval_steps: Count = 1
 
 

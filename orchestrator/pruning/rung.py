@@ -11,9 +11,9 @@ from orchestrator.pruning.base import Direction
 class Rung:
     """The results of one rung: all of them in order, and those that wait for a promotion.
 
-    Entries are (score, trial) with the best first: a score is the value, its sign turned to maximize, and equal ones
-    are told apart by the number, so the order does not depend on who came first. A NaN is worse than anything and
-    never goes on: it counts, but has no entry.
+    Entries are (score, trial) with the best first. A score is the value, with its sign turned to maximize; equal scores
+    are ordered by the trial's number, so the order does not depend on which came first. A NaN never goes on: it counts
+    as a result, but has no entry.
     """
 
     def __init__(self, direction: Direction, step: int) -> None:
@@ -41,11 +41,11 @@ class Rung:
             _discard(self._order, (self._sign * self.results.pop(trial), trial))
 
     def settle(self, trial: int) -> None:
-        """Leaves a trial's result standing, but not the trial waiting."""
+        """Keeps a trial's result, but takes the trial out of those that wait."""
         _discard(self._waiting, (self._sign * self.results[trial], trial))
 
     def best(self, share: int) -> int | None:
-        """Returns the best of those who wait, if it is among the best ``share`` of all."""
+        """Returns the best of the trials that wait, if it is among the best ``share`` of all."""
         if self._waiting and bisect_left(self._order, self._waiting[0]) < share:
             return self._waiting[0][1]
         return None

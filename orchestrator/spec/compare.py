@@ -1,4 +1,4 @@
-"""When two specs are one search."""
+"""Whether two specs are one search, and in which words they are not."""
 
 from __future__ import annotations
 
@@ -12,25 +12,21 @@ from orchestrator.spec.model import Spec
 def differences(old: Spec, new: Spec) -> list[str]:
     """Returns, in words, why the two are different searches; an empty list if ``new`` continues ``old``.
 
-    A study is one table of values and its best trial. What makes those values incomparable makes another
-    search:
+    A study is one table of values and its best trial. These make the values incomparable, and so another search:
 
     - ``objective`` and its directions: other values, or another best.
-    - ``args``: they reach the objective. Some are harmless (a number of loader workers), others decide what
-      the value means (epochs, a data set), and nobody but the user knows which; a new name costs one word,
-      a best trial picked from two different measurements costs the search.
-    - ``space``: Optuna refuses other choices or another kind under the same name half-way through, grid and
-      brute force count on one space, and importances and the best parameters speak of one space. Declaring
-      one where there was none counts as well: the objective's own ranges are not known here.
+    - ``args``: they reach the objective. Some are harmless (a number of loader workers), others decide what the value
+      means (epochs, a data set), and only the user knows which.
+    - ``space``: Optuna refuses other choices or another kind under the same name, grid and brute force count on one
+      space, and importances are of one space. Declaring a space where there was none counts as well: the objective's
+      own ranges are not known here.
 
-    Everything else changes how the search goes on, not what was measured, and is free. ``trials``,
-    ``parallel``, ``queue``, ``grace``, ``retry`` and so on are operations. ``sampler``, ``pruner``, ``shadow``,
-    ``audit`` and ``seed`` steer where to look and when to give up: Optuna lets them change between runs, finished
-    trials stay as they were decided, and changing them is what a person does after a look at the first results.
-    What it costs is the exact repetition of the whole search from one seed. ``max_steps`` is a figure for budgets;
-    the epochs themselves come from ``args`` or the objective. The name is how the caller found ``old``.
+    All other keys change how the search goes on, not what was measured. ``trials``, ``parallel``, ``queue``, ``grace``
+    and ``retry`` are operations. ``sampler``, ``pruner``, ``shadow``, ``audit`` and ``seed`` may change between the
+    runs of an Optuna study; finished trials stay as they were decided, and only the exact repetition from one seed is
+    lost. ``max_steps`` is a figure for budgets.
 
-    The exception is a pruner that promotes: its rungs, and so ``max_steps``, are where trials are paused.
+    The exception is a pruner that promotes: trials are paused at its rungs, which end at ``max_steps``.
     """
     phrases = []
     for key, before, after in (
@@ -56,7 +52,7 @@ def differences(old: Spec, new: Spec) -> list[str]:
 
 
 def _rungs(old: Spec, new: Spec) -> list[str]:
-    """What differs about where trials pause, if they do before or after."""
+    """Returns what differs about the rungs, if either spec pauses trials there."""
     if not old.pruner.promotes and not new.pruner.promotes:
         return []
     was, now = ({**spec.to_json()["pruner"], "max_steps": spec.max_steps} for spec in (old, new))
@@ -75,7 +71,7 @@ def _rungs(old: Spec, new: Spec) -> list[str]:
 
 
 def _tables(prefix: str, old: dict[str, Any], new: dict[str, Any]) -> list[str]:
-    """The keys in which two tables differ."""
+    """Returns in words the keys in which two tables differ."""
     phrases = []
     for name in _keys(old, new):
         key = f"{prefix}.{dotted((name,))}"
@@ -95,7 +91,7 @@ def _keys(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
 
 
 def _text(value: Any) -> str:
-    """As JSON, because Python calls 1, 1.0 and True equal and an objective need not."""
+    """Returns JSON, because Python calls 1, 1.0 and True equal and an objective need not."""
     return json.dumps(value, sort_keys=True)
 
 

@@ -1,4 +1,4 @@
-"""A configuration that a person enqueues: values for some of the parameters, to be tried before any is sampled."""
+"""A configuration that a user enqueues: values for some parameters, tried before any configuration is sampled."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def check_configuration(spec: Spec, params: Any, where: str) -> None:
-    """Checks what can be told before the objective asks for it: everything where there is a [space].
+    """Checks a configuration as far as it can be checked before the objective runs; with a [space], completely.
 
     Args:
         spec: The search.
@@ -26,7 +26,7 @@ def check_configuration(spec: Spec, params: Any, where: str) -> None:
         where: Begins the message.
 
     Raises:
-        BadInput: a value is none, or [space] has no such parameter or no such value.
+        BadInput: a value cannot be stored, or [space] has no such parameter or no such value.
     """
     try:
         check_values(params, spec.distributions())
@@ -35,10 +35,10 @@ def check_configuration(spec: Spec, params: Any, where: str) -> None:
 
 
 def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
-    """Does the same under the key of each value.
+    """Checks the values of a configuration; see ``check_configuration``.
 
     Raises:
-        Fault: as above.
+        Fault: with the key of the value.
     """
     if not isinstance(params, dict) or not params:
         raise Fault("a configuration holds no values", "give some, as in lr=0.001")
@@ -49,7 +49,7 @@ def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
         if isinstance(value, float) and not math.isfinite(value):
             raise Fault(got(value), "it must be a finite number", (str(name),))
         if isinstance(value, list | dict):
-            # Choices of an objective's own may be lists and tables; those of a [space] are not, as is said below.
+            # Choices that an objective suggests may be lists and tables; those of a [space] are not.
             check_json(value, (str(name),), null=True)
         if not space:
             continue
@@ -72,12 +72,12 @@ def check_structured(params: Mapping[str, Any], known: Mapping[str, Sequence[Bas
 
 
 def doubts(params: Mapping[str, Any], known: Mapping[str, Sequence[BaseDistribution]], study: str) -> Iterator[str]:
-    """Yields what looks wrong about values for an objective that suggests for itself. None of it is an error: it may
-    ask in a branch that no trial has taken yet, or may have been changed.
+    """Yields warnings about values for an objective that suggests for itself. None is an error: the objective may ask
+    in a branch that no trial has taken yet, or may have been changed.
 
     Args:
         params: Value by name.
-        known: The distributions that each parameter has had; where there are none, nothing can be told.
+        known: The distributions that each parameter has had; without any there are no warnings.
         study: Its name.
     """
     for name, value in params.items() if known else ():
@@ -110,8 +110,10 @@ def read_configuration(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def can_be(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether a parameter can have this value at all: a choice that there is, a number where it is one. Like Optuna's,
-    a number that somebody gives may lie outside of the range that is searched."""
+    """Whether a parameter can have this value: one of its choices, or a number where it is one.
+
+    As in Optuna, a number that a user gives may lie outside of the range that is searched.
+    """
     try:
         distribution.to_internal_repr(value)
     except (ValueError, TypeError):
@@ -120,7 +122,7 @@ def can_be(distribution: BaseDistribution, value: Any) -> bool:
 
 
 def contains(distribution: BaseDistribution, value: Any) -> bool:
-    """Whether the sampler could come upon this value."""
+    """Whether the sampler could draw this value."""
     return can_be(distribution, value) and bool(distribution._contains(distribution.to_internal_repr(value)))
 
 

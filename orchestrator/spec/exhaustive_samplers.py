@@ -1,7 +1,7 @@
-"""Samplers that try everything: how they see the study, and when nothing is left to try.
+"""Samplers that try every combination: how they see the study, and when none is left.
 
-Leans on two private names of Optuna's brute force sampler, its tree and how it is filled, and on four of its grid
-sampler, what it makes of its arguments; the engine's tests of these samplers fail when they change.
+They use private names of Optuna's brute force sampler (its tree, and how it is filled) and of its grid sampler (what it
+makes of its arguments); the engine's tests of these samplers fail when these change.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def _check_size(name: str, distribution: BaseDistribution) -> None:
 
 
 class BruteForce(BruteForceSampler):
-    """Optuna's, on what has been tried."""
+    """Optuna's brute force sampler, on the combinations that have been tried."""
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: BaseDistribution
@@ -42,11 +42,11 @@ class BruteForce(BruteForceSampler):
         return super().sample_independent(_Tried(study), trial, param_name, param_distribution)  # type: ignore[arg-type]
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Nothing: whether anything is left is asked before each ask, and has to survive a restart."""
+        """Does nothing: the engine checks before each ask whether a combination is left, also after a restart."""
 
 
 class _Tried:
-    """As much of a study as the sampler reads."""
+    """The part of a study that the sampler reads."""
 
     def __init__(self, study: optuna.Study) -> None:
         self._whole: BaseStorage = study._storage
@@ -60,23 +60,25 @@ class _Tried:
 def leaves_nothing(trials: list[FrozenTrial]) -> bool:
     """Whether every combination has been tried, is being tried, or is going to be by a trial that is on its way.
 
-    What nobody has asked for yet is not known to be there: while the first trials have asked for nothing, they may be
-    more than there are combinations.
+    Combinations are known only once a trial has asked for their parameters: before that, more trials may be underway
+    than there are combinations.
     """
     tree = _TreeNode()
     begun = _tried([trial for trial in trials if trial.state is not TrialState.WAITING])
     try:
         BruteForceSampler._populate_tree(tree, [trial for trial in begun if trial.params], {})
     except ValueError:
-        # Ranges that change from trial to trial; the sampler says so when it is asked.
+        # Ranges that change from trial to trial; the sampler reports them when it is asked.
         return False
     promised = sum(not trial.state.is_finished() and _goes_on(tree, trial) for trial in begun)
     return tree.children is not None and tree.count_unexpanded(exclude_running=True) <= promised
 
 
 def _tried(trials: list[FrozenTrial]) -> list[FrozenTrial]:
-    """Leaves out trials that ended before they had asked for all that others ask for: they have tried nothing, and
-    Optuna would refuse a tree in which a branch is a leaf."""
+    """Leaves out trials that ended before they had asked for all parameters that others ask for.
+
+    They have tried no combination, and Optuna refuses a tree in which a branch is a leaf.
+    """
     inside = {()} | {path[:depth] for path in map(_path, trials) for depth in range(len(path))}
     return [trial for trial in trials if not trial.state.is_finished() or _path(trial) not in inside]
 
@@ -86,7 +88,7 @@ def _path(trial: FrozenTrial) -> tuple[tuple[str, Any], ...]:
 
 
 def _goes_on(tree: _TreeNode, trial: FrozenTrial) -> bool:
-    """Whether the trial is where others went on: it will take one of the combinations from there."""
+    """Whether other trials took a further parameter from here: this one will take one of the combinations from here."""
     node: Any = tree
     for name, distribution in trial.distributions.items():
         value = trial.params[name]
@@ -97,10 +99,10 @@ def _goes_on(tree: _TreeNode, trial: FrozenTrial) -> bool:
 
 
 class Grid(GridSampler):
-    """Optuna's, on the cells that have been dealt by any grid.
+    """Optuna's grid sampler, on the cells that any grid has dealt.
 
-    Optuna tells cells by their numbers, and these depend on the seed of the sampler that dealt them: a study that was
-    begun with another one would get some cells twice and others never. Here a cell is what its trial was given.
+    Optuna tells cells by their numbers, which depend on the sampler's seed: a study that began with another seed would
+    get some cells twice and others never. Here the parameters of its trial are the cell.
     """
 
     def before_trial(self, study: optuna.Study, trial: FrozenTrial) -> None:
@@ -116,7 +118,7 @@ class Grid(GridSampler):
         storage.set_trial_system_attr(number, "grid_id", cell)
 
     def after_trial(self, study: optuna.Study, trial: FrozenTrial, state: TrialState, values: Any) -> None:
-        """Nothing: whether anything is left is asked before each ask, and has to survive a restart."""
+        """Does nothing: the engine checks before each ask whether a combination is left, also after a restart."""
 
 
 def cells_taken(trials: list[FrozenTrial], space: Mapping[str, Sequence[Any]]) -> bool:
@@ -129,7 +131,7 @@ def cells_taken(trials: list[FrozenTrial], space: Mapping[str, Sequence[Any]]) -
 
 
 def _dealt(trials: Iterable[FrozenTrial], names: Sequence[str]) -> set[tuple[Any, ...]]:
-    """Returns the cells of the trials that a grid dealt; one that has not got all of its parameters is in none."""
+    """Returns the cells of the trials that a grid dealt, as far as they have all of their parameters."""
     return {
         _cell(trial.params[name] for name in names)
         for trial in trials
@@ -138,13 +140,13 @@ def _dealt(trials: Iterable[FrozenTrial], names: Sequence[str]) -> set[tuple[Any
 
 
 def _cell(values: Iterable[Any]) -> tuple[Any, ...]:
-    """Returns values that are equal where a person would say so."""
+    """Returns the values in a form that compares as a person would."""
     return tuple(map(_value, values))
 
 
 @functools.lru_cache(maxsize=10_000, typed=True)
 def _value(value: Any) -> tuple[str, Any]:
-    """Returns what a value is called in a cell: ``0.1 + 0.2`` is 0.3, and true is not 1."""
+    """Returns a value in the form that cells compare: ``0.1 + 0.2`` is 0.3, and true is not 1."""
     if isinstance(value, bool | str) or value is None:
         return type(value).__name__, value
     return "number", float(f"{value:.12g}")

@@ -25,7 +25,7 @@ def read_pruner(text: str, where: str) -> RuleArguments:
     Args:
         text: The path of a spec, whose [pruner] is taken; or a rule's name, followed by arguments as ``key=value``
             with values as TOML writes them, parted by spaces or commas. ``wrapped.name="median"`` reaches inside.
-        where: What to call the option in a message.
+        where: The option's name in messages.
 
     Raises:
         BadInput: it is neither.

@@ -1,4 +1,4 @@
-"""From a file to a spec."""
+"""Reads a spec from a TOML file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from orchestrator.spec.model import Spec, validate
 LARGEST_FILE = 1 << 20
 
 DEEPEST_KEY = NESTING + 8
-"""Parts of a dotted key; ``tomllib`` needs time in the square of them. No table that is allowed lies deeper."""
+"""Most parts of a dotted key, beyond the depth of every table: the time of ``tomllib`` grows with their square."""
 
 _TOKEN = re.compile(
-    # An end that is missing is passed over, so that no text is read twice.
+    # A missing end is accepted, so that no text is read twice.
     r"""\"{3}(?:[^"\\]|\\.|"{1,2}(?!"))*(?:"{3})?|'{3}(?:[^']|'{1,2}(?!'))*(?:'{3})?|\#[^\n]*"""
     r"""|(?P<part>"(?:[^"\\\n]|\\.)*"?|'[^'\n]*'?|[A-Za-z0-9_-]+)|(?P<dot>[ \t]*\.[ \t]*)|[ \t]+|.""",
     re.DOTALL,
@@ -37,7 +37,7 @@ def load(path: Path) -> Spec:
 
 
 def read(path: Path) -> str:
-    """Returns what is in a spec file.
+    """Returns the text of a spec file.
 
     Raises:
         BadInput: it cannot be read.
@@ -70,7 +70,7 @@ def parse(text: str, source: str) -> Spec:
 
     Args:
         text: The TOML.
-        source: What to call it in a message.
+        source: Its name in messages.
 
     Raises:
         BadInput: it is no TOML or no spec.

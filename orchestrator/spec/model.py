@@ -43,7 +43,7 @@ MOST_EXPECTED = 1_000
 """Exceptions in ``catch``."""
 
 LARGEST_LOOKAHEAD = 1_000
-"""Trials that wait in the queue are sampled in one round of the control plane, for which other studies wait."""
+"""The control plane samples all trials that wait in the queue in one round, and other studies wait for it."""
 
 MOST_ENQUEUED = 1_000
 """Enqueued configurations are trials that wait in the queue, too."""
@@ -58,39 +58,40 @@ Lookahead = Annotated[int, Field(ge=1, le=LARGEST_LOOKAHEAD), BeforeValidator(_l
 
 
 class Spec(Table):
-    """One search. Frozen; tables inside ``args`` are to be left alone too.
+    """One search. It is frozen; callers do not change tables inside ``args`` either.
 
     Attributes:
-        name: What the study is called: in the database, in every command, in the names of folders.
-        objective: The function that is given an Optuna trial, found as Python finds its module.
+        name: The study's name: in the database, in every command, in the names of folders.
+        objective: The function that takes an Optuna trial, found as Python finds its module.
         direction: Whether the smallest or the largest value is the best.
         directions: Two to ten, one for each value that the objective returns; then without ``direction``.
         trials: The budget: completed, pruned and failed trials together are exactly so many.
-        timeout: So long after its first trial began, a search starts no more; what runs may end. Pauses count.
+        timeout: So long after its first trial began, a search starts no more trials; those that run may end. Pauses
+            count.
         target: When a trial completes with this value or a better one, no more are started.
         patience: When so many trials after the best one have completed or were pruned, no more are started.
-        max_total_steps: When so many epochs or steps are trained, by all trials together, no more are started.
+        max_total_steps: When all trials together have trained so many epochs or steps, no more are started.
         max_steps: Epochs or steps of a full trial, where known: for progress, savings, and the rungs of promotion.
         parallel: At most so many trials are underway at once; as many as there are slots where it is not set.
-        lookahead: So many trials are sampled ahead and wait in the queue; none with promotion, whatever stands here.
+        lookahead: So many trials are sampled ahead and wait in the queue; with promotion none are, in any case.
         seed: Of the sampler, and of the audit's draw. With one slot, a search of the same seed repeats exactly.
-        queue: The Celery queue; workers serve the queues that they are told with ``--queues``.
-        priority: The higher, the sooner its trials begin: 7 to 9 go before 4 to 6, these before 1 to 3, 0 last. What is
-            attempted again, or was enqueued by a person, goes with the first.
+        queue: The Celery queue; workers serve the queues that ``--queues`` names.
+        priority: The higher, the sooner its trials begin: 7 to 9 go before 4 to 6, these before 1 to 3, 0 last. Trials
+            that are attempted again, or that a user enqueued, go with the first.
         catch: Exceptions that are expected: they fail their trial, but do not end a study whose first trials all fail.
-        grace: Seconds that a trial is given to leave after a stop, before its process is killed.
-        stall_timeout: Without a report or a checkpoint for so long, an attempt is given up; never where it is not set.
+        grace: Seconds that a trial has to end after a stop, before its process is killed.
+        stall_timeout: An attempt that sends no report or checkpoint for so long is ended; never where it is not set.
         keep_models: Of so many best trials the models are kept; of all where it is not set.
         args: Fixed keyword arguments of the objective: anything that JSON carries.
         sampler: Which sampler proposes parameters.
         pruner: Which rule stops trials early.
         shadow: A second rule that only records what it would have done, written like ``[pruner]``.
-        audit: Share of the condemned trials that run on, so that wrong prunes are measured.
+        audit: Share of the condemned trials that run on, to measure how many prunes are wrong.
         space: Parameters declared ahead, by their names, 1000 at most and with 10000 choices in all; without it the
             objective suggests for itself.
         enqueue: Up to 1000 configurations that are tried before anything is sampled, once each, within the budget.
         retry: How often a trial is attempted.
-        notify: Who is told what becomes of the search.
+        notify: Which notifications a search sends.
         schedule: When ``orchestrator beat`` runs the search again.
 
     Example:
@@ -151,7 +152,7 @@ class Spec(Table):
     @model_validator(mode="before")
     @classmethod
     def _check_directions(cls, data: Any) -> Any:
-        """Takes one of ``directions`` for ``direction``, and refuses several with what cannot be had of them."""
+        """Takes a single one of ``directions`` for ``direction``, and refuses keys that several cannot go with."""
         if not isinstance(data, dict) or not isinstance(data.get("directions"), list | tuple):
             return data
         directions = data["directions"]
@@ -198,11 +199,11 @@ class Spec(Table):
         return self.directions or (self.direction,)
 
     def budget(self, extra: int, there: int) -> int:
-        """Returns how many trials there are to be in all.
+        """Returns the number of trials that the study is to have.
 
         Args:
-            extra: Trials that people have added, which are beside ``trials``.
-            there: Trials that there are. With a budget that was lowered these may be more than it says, and stay.
+            extra: Trials that users have added besides ``trials``.
+            there: Trials that exist. They may be more than a budget that was lowered, and stay.
         """
         return max(self.trials + extra, there)
 
@@ -221,7 +222,7 @@ class Spec(Table):
         return data
 
     def shown(self) -> dict[str, Any]:
-        """Returns what anybody may be shown: as ``to_json``, with what may be a secret masked."""
+        """Returns ``to_json`` with secrets masked, to show to any user."""
         data = self.to_json()
         if self.notify.url is not None:
             data["notify"]["url"] = redact_webhook(self.notify.url)
@@ -229,7 +230,7 @@ class Spec(Table):
 
     @classmethod
     def from_json(cls, data: Any) -> Spec:
-        """The inverse of ``to_json``.
+        """Returns the spec that ``to_json`` wrote.
 
         Raises:
             BadInput: it was not written by ``to_json``, or by one of another version.
@@ -247,10 +248,15 @@ class Spec(Table):
 
 
 def validate(data: dict[str, Any], source: str, *, stored: bool = False) -> Spec:
-    """Returns the spec, or says what is wrong under the name of its source; ``stored`` is one that this program wrote.
+    """Returns the spec that ``data`` holds.
+
+    Args:
+        data: As parsed from TOML or JSON.
+        source: Names the file or the study, for messages.
+        stored: Whether this program wrote it, perhaps in an earlier version.
 
     Raises:
-        BadInput: with the key of the first fault.
+        BadInput: with the key of the first thing that is wrong.
     """
     try:
         return Spec.read(data, {STORED: stored})

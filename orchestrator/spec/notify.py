@@ -1,4 +1,4 @@
-"""[notify]: who is told when a search has ended, or has found a better trial."""
+"""The table [notify]: notifications when a search has ended, or has found a better trial."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Event = Literal["finished", "failed", "best"]
 
 
 def check_webhook(url: str) -> str:
-    """Returns a URL that may be posted to. No fault shows more of it than its host.
+    """Returns a URL that takes a POST. No message shows more of it than its host.
 
     Raises:
-        Fault: it is none.
+        Fault: it is not such a URL.
     """
     if len(url) > URL_LENGTH:
         raise Fault(f"has {len(url)} characters, more than {URL_LENGTH}", _REMEDY)
@@ -45,7 +45,7 @@ def check_webhook(url: str) -> str:
 
 
 def redact_webhook(url: str) -> str:
-    """Returns the URL without what may be a secret: all that follows its host."""
+    """Returns the URL up to its host; what follows may be a secret."""
     found = re.match(r"[a-z]+://[^/?#]*", url)
     head = found[0] if found else ""
     return url if url[len(head) :] in ("", "/") else head + "/***"
@@ -76,16 +76,15 @@ def _check_no_url(name: Any) -> Any:
 
 
 class NotifyTable(Table):
-    """Who is told what becomes of a search.
+    """Notifications that a search sends.
 
     Attributes:
-        url: Takes a POST with a small JSON object at each event of ``on``. It is stored with the study, where whoever
-            reads the database reads it, and shown nowhere.
-        endpoint: In place of a URL that is itself a secret, its name in ``ORCHESTRATOR_NOTIFY_URLS``.
+        url: Takes a POST with a small JSON object at each event of ``on``. It is stored in the database with the study,
+            readable to all who can read that, and no command shows it.
+        endpoint: The name of a URL in ``ORCHESTRATOR_NOTIFY_URLS``, in place of a URL that is itself a secret.
         on: ``"finished"``: the search has ended, or was stopped; ``"failed"``; ``"best"``: a trial is better than all
             before.
-        command: Is run by the control plane when the search has ended, however that was; its words are given to no
-            shell.
+        command: The control plane runs it when the search has ended in any way; no shell interprets its words.
 
     Example:
         [notify]
@@ -110,14 +109,14 @@ class NotifyTable(Table):
         if self.url is not None and self.endpoint is not None:
             raise Fault("stands beside 'url'", "give one of them", ("endpoint",))
         if "on" in self.model_fields_set and not self.posts and self.on != NotifyTable.model_fields["on"].default:
-            raise Fault("says when, and nobody is named who is to be told", "give 'url' or 'endpoint'", ("on",))
+            raise Fault("names events, and there is no URL to post them to", "give 'url' or 'endpoint'", ("on",))
         return self
 
     @property
     def posts(self) -> bool:
-        """Whether anything is posted."""
+        """Whether events are posted to a URL."""
         return self.url is not None or self.endpoint is not None
 
     def shown(self) -> str:
-        """Returns who is posted to, as anybody may read it."""
+        """Returns the endpoint, or the URL with secrets masked, to show to any user."""
         return self.endpoint or ("" if self.url is None else redact_webhook(self.url))

@@ -1,5 +1,5 @@
-"""Is the objective there? Answered from its source, without running a line of it: an import may take seconds,
-claim a GPU or print. The training process imports it in earnest."""
+"""Checks that the objective exists, from its source, without running it: an import may take seconds, claim a GPU or
+print. The training process is the one that imports it."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _NO_CALLABLE: dict[type[ast.expr], str] = {
 def check_objective(reference: str, search_path: Sequence[Path] = ()) -> None:
     """Checks that ``module:function`` leads to something that can be called with a trial.
 
-    What cannot be told without running it (a star import, a compiled module, a computed value) passes.
+    An objective that only running the module could find (a star import, a compiled module, a computed value) passes.
 
     Args:
         reference: As in the spec.
@@ -77,7 +77,7 @@ def check_objective(reference: str, search_path: Sequence[Path] = ()) -> None:
 
 @dataclass
 class _Names:
-    """What a module binds at its top level: for each name and binding why it is no objective, or ''."""
+    """The names that a module binds at its top level; for each binding why it is no objective, or ''."""
 
     bound: dict[str, list[str]] = field(default_factory=dict)
     main_only: set[str] = field(default_factory=set)
@@ -125,7 +125,7 @@ def _find(module: str, search_path: Sequence[Path], where: str) -> Path | None:
 
 def _ask_finders(name: str, folders: list[str] | None, here: list[str]) -> ModuleSpec | None:
     for finder in sys.meta_path:
-        # A foreign import hook may do anything; the import itself will tell.
+        # A foreign import hook may raise; the import itself will show.
         with contextlib.suppress(Exception):
             if finder is PathFinder:
                 # A file is looked up by the last part anyway, and by it alone a namespace package in another
@@ -148,7 +148,7 @@ def _source(spec: ModuleSpec) -> Path | None:
 
 
 def _builds_its_path(source: Path) -> bool:
-    """Whether a package, or a module that poses as one, says itself where its modules are."""
+    """Whether a package, or a module that acts as one, sets its own search path."""
     try:
         text = source.read_bytes()
     except OSError:
@@ -166,7 +166,7 @@ def _module_remedy(name: str, folders: list[str] | None, here: list[str]) -> str
 
 
 def _nearest(name: str, known: Sequence[str], keys: Sequence[str] = ()) -> str:
-    """Did you mean; or, with nothing near, some of what is known. ``keys``: what to compare with."""
+    """Returns ``did you mean``, or some of the known names; ``keys`` are compared in their place."""
     by_key = dict(zip(keys or known, known, strict=True))
     close = difflib.get_close_matches(name[:100], by_key, n=1)
     if close:
@@ -259,7 +259,7 @@ def _block(statement: ast.stmt, names: _Names) -> None:
 
 
 def _expressions(statement: ast.stmt, names: _Names) -> None:
-    """Bindings inside expressions: ``(name := …)`` and calls that may bind anything."""
+    """Collects bindings inside expressions: ``(name := …)`` and calls that may bind any name."""
     for child in ast.iter_child_nodes(statement):
         if not isinstance(child, ast.expr):
             continue
@@ -281,7 +281,7 @@ def _target(target: ast.expr, value: ast.expr | None, names: _Names) -> None:
 
 
 def _kind(value: ast.expr | None) -> str:
-    """Why an assigned value cannot be an objective; empty if it may be one."""
+    """Returns why an assigned value cannot be an objective; empty if it may be one."""
     if isinstance(value, ast.UnaryOp):
         value = value.operand
     if isinstance(value, ast.Constant):
@@ -291,7 +291,7 @@ def _kind(value: ast.expr | None) -> str:
 
 
 def _objection(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
-    """Why a function cannot be an objective; empty if it may be one, as with any decorator."""
+    """Returns why a function cannot be an objective; empty if it may be one, as with any decorator."""
     if function.decorator_list:
         return ""
     if isinstance(function, ast.AsyncFunctionDef):
@@ -305,7 +305,7 @@ def _objection(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
 
 
 def _own_nodes(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """The nodes of a function's body without those of functions and classes inside it."""
+    """Yields the nodes of a function's body without those of functions and classes inside it."""
     waiting: list[ast.AST] = list(function.body)
     while waiting:
         node = waiting.pop()

@@ -43,7 +43,7 @@ def build_pruner(name: str, arguments: Mapping[str, Any], key: str = "pruner") -
     Args:
         name: One of ``OPTUNAS``, or ``module:Class``.
         arguments: Its keyword arguments.
-        key: Where the table stands, for messages.
+        key: The table's key, for messages.
 
     Raises:
         BadInput: as ``check_pruner``.

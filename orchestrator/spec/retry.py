@@ -1,4 +1,4 @@
-"""[retry]: how many attempts a trial may have, by what ended the last one."""
+"""The table [retry]: how many attempts a trial may have, by what ended the last one."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from orchestrator.common.table import Table
 from tasks.contract import FailureCause
 
 _OF_THE_ATTEMPT: Final = ("died", "lost", "out_of_memory", "stalled")
-"""Causes that another attempt may well not meet."""
+"""Causes that another attempt may avoid."""
 
 
 class RetryTable(Table):
     """How often a trial is attempted.
 
-    What befalls an attempt is tried again; what the objective itself has done fails the trial at once, as in Optuna. A
-    number under the name of a cause takes the place of both. Attempts are counted together, whatever ended them, except
-    those that were handed back by a worker that shut down.
+    A trial is attempted again when its process, its worker or its memory failed. An error of the objective itself fails
+    the trial at once, as in Optuna. A number under the name of a cause replaces both defaults. All attempts count,
+    except those that a worker handed back when it shut down.
 
     Attributes:
         max_attempts: Attempts of a trial that died, was lost, stalled, or ran out of memory.
         died: Its process has ended.
-        lost: Its worker or host gave no sign of life for a lease.
-        out_of_memory: On the GPU or in Python.
-        stalled: It came to ``stall_timeout``.
+        lost: Its worker or host sent no heartbeat for a lease.
+        out_of_memory: Memory of the GPU or of the process ran out.
+        stalled: It reached ``stall_timeout``.
         exception: The objective raised; 1 where it is not set.
-        nan: The objective returned NaN; likewise.
-        value: The objective returned what is no value, or a wrong number of them; likewise.
+        nan: The objective returned NaN; 1 where it is not set.
+        value: The objective returned something that is not a value, or a wrong number of values; 1 where it is not set.
 
     Example:
         [retry]
@@ -46,7 +46,7 @@ class RetryTable(Table):
     value: Count | None = None
 
     def attempts(self, cause: FailureCause) -> int:
-        """Returns after how many attempts a trial fails when its last one ended for ``cause``."""
+        """Returns the number of attempts after which a trial fails whose last one ended for ``cause``."""
         given: int | None = getattr(self, cause, None)
         if given is not None:
             return given

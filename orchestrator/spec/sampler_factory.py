@@ -1,4 +1,4 @@
-"""The Optuna sampler that a spec asks for. Optuna is imported when a function here is called, not before."""
+"""The Optuna sampler that a spec asks for. Functions here import Optuna when they are called, not before."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _PACKAGES = {"cmaes": ("cmaes",), "gp": ("torch", "scipy"), "qmc": ("scipy",)}
 _NOT_FROM_A_SPEC = {"seed", "search_space"}
 
 _WITHOUT_EFFECT = {"restart_strategy", "inc_popsize"}
-"""Optuna takes these and does nothing with them; to pass them on would be to ignore the user."""
+"""Optuna takes these and does nothing with them; passing them on would ignore the user's wish."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "n_startup_trials": (0, 2**31 - 1),
@@ -54,7 +54,7 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "swapping_prob": (0, 1),
     "dividing_parameter": (1, 100),
 }
-"""What Optuna itself finds out only in the middle of a search, or never."""
+"""Bounds that Optuna itself checks only in the middle of a search, or never."""
 
 LARGEST_FRONT = 100_000
 """Reference points that NSGA-III spreads over the objectives, all in memory."""
@@ -78,10 +78,10 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
 
     Args:
         spec: Names the sampler and its arguments.
-        seed: For this instance, which may serve one trial only. Grid and quasi-random sampling walk through
-            one sequence with the whole study, which a seed that changes from trial to trial would shuffle
-            under their feet. They take one that stays instead: grid a fixed one, since every cell comes
-            in any case and the cells' numbers are stored with the trials; qmc the spec's.
+        seed: For this instance, which may serve one trial only. Grid and quasi-random sampling walk through one
+            sequence with the whole study, which a seed that changes from trial to trial would shuffle. They take a
+            constant one instead: grid 0, since every cell comes in any case and the cells' numbers are stored with the
+            trials; qmc the spec's.
 
     Raises:
         BadInput: as ``check_sampler``.
@@ -108,7 +108,7 @@ def build_sampler(spec: Spec, seed: int | None) -> BaseSampler:
     else:
         arguments |= {"seed": seed}
     with warnings.catch_warnings():
-        # Experimental and ageing arguments work on this Optuna; a warning for every trial helps nobody.
+        # Experimental and ageing arguments work on this Optuna; a warning for every trial would not help the user.
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         warnings.simplefilter("ignore", FutureWarning)
         try:

@@ -1,4 +1,4 @@
-"""[sampler]: which sampler proposes parameters, chosen by its name."""
+"""The table [sampler]: which sampler proposes parameters, chosen by its name."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LARGEST_CANDIDATES = 10_000
 
 
 class SamplerTable(Table):
-    """Its name, and beside it whatever that sampler takes. The seed stands at the top of the spec.
+    """The sampler's name, and beside it the arguments that it takes. The seed stands at the top of the spec.
 
     Attributes:
         name: One of those below, or ``module:Class``, any subclass of ``optuna.samplers.BaseSampler`` that can be
@@ -33,7 +33,7 @@ class SamplerTable(Table):
         n_startup_trials = 5
     """
 
-    # The arguments are checked by ``orchestrator.spec.sampler_factory``, which needs Optuna for it.
+    # ``orchestrator.spec.sampler_factory`` checks the arguments; it needs Optuna for that.
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, Json] = Field(init=False)
 

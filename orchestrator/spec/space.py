@@ -1,4 +1,4 @@
-"""[space]: parameters declared ahead, as Optuna's distributions."""
+"""The table [space]: parameters declared ahead, as Optuna's distributions."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
 EXACT = 2**53 - 1
-"""Optuna stores every parameter as a double: the largest integer it keeps apart from its neighbours."""
+"""The largest integer that a double, as which Optuna stores every parameter, tells from its neighbours."""
 
 PARAMETER_LENGTH = 512
-"""The width of Optuna's column for a parameter's name."""
+"""Width of Optuna's column for a parameter's name, in characters."""
 
 LARGEST_FLOAT = 1e300
 """Samplers widen a range by some steps and take differences; nearer to the largest double that overflows."""
@@ -197,8 +197,8 @@ Space = Annotated[
 def distributions(space: dict[str, FloatRange | IntRange | Choices]) -> dict[str, BaseDistribution]:
     """Returns Optuna's distributions, in the order of the spec.
 
-    Where (high - low) is no multiple of the step, Optuna lowers ``high`` and warns each time; the warning is
-    kept back, since the same lowering happens to a plain ``suggest_float`` with these arguments.
+    Where (high - low) is no multiple of the step, Optuna lowers ``high`` and warns each time. The warning is
+    suppressed, since a plain ``suggest_float`` with these arguments lowers it too.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)

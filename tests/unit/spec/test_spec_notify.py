@@ -57,7 +57,7 @@ def test_what_it_takes() -> None:
         ("url = 'https://h/hush'\non = []", ("notify.on: is empty", "finished, failed or best")),
         ("url = 'https://h/hush'\non = ['finshed']", ("notify.on[0]: is 'finshed'", "did you mean 'finished'?")),
         ("url = 'https://h/hush'\non = ['best', 'best']", ("notify.on: names an event twice",)),
-        ("on = ['best']", ("notify.on: says when, and nobody is named",)),
+        ("on = ['best']", ("notify.on: names events, and there is no URL",)),
         ("command = 'rm -rf hush'", ("notify.command: is a string", '["sh", "-c", "…"]')),
         ("command = [3]", ("notify.command[0]: is an integer (3)",)),
         ("command = ['', 'hush']", ("notify.command: begins with an empty word",)),

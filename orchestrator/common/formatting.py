@@ -73,6 +73,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}h {minutes % 60:02d}m"
 
 
+def percentiles(measured: Mapping[str, float]) -> str:
+    """Returns ``12.30 ms (median), 45.60 ms (99th percentile)``."""
+    return f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"
+
+
 def silence(seconds: float, pace: float) -> str:
     """Returns ``last report 20m 00s ago, usually every 0.30s``."""
     return f"last report {duration(seconds)} ago, usually every {duration(pace)}"

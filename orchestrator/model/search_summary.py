@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from orchestrator.common.formatting import count, percent
 from orchestrator.model.progress_events import Best, Optimum
 
 
@@ -45,6 +46,14 @@ class Audit(msgspec.Struct, frozen=True, kw_only=True):
     better: int
     best: int
 
+    def lines(self) -> list[str]:
+        """Returns the figures in words: one line, and a second one if a trial completed."""
+        lines = [f"{count(self.condemned, 'condemned trial')} ran on, {self.completed} completed"]
+        if self.completed:
+            share = percent(self.better, self.completed)
+            lines.append(f"{self.better} ({share}) ended better than the median trial, {self.best} as the best")
+        return lines
+
 
 class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     """What the shadow rule would have done. ``saved`` counts epochs; ``winner`` says whether it would have pruned the
@@ -54,6 +63,11 @@ class Shadow(msgspec.Struct, frozen=True, kw_only=True):
     pruned: int
     saved: int
     winner: bool
+
+    def lines(self) -> list[str]:
+        """Returns the figures in words: two lines."""
+        saved = f"{self.rule} would have pruned {count(self.pruned, 'trial')}: {count(self.saved, 'epoch')} less"
+        return [saved, "the winner among them" if self.winner else "the winner not among them"]
 
 
 class Model(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,7 +17,7 @@ from optuna.trial import FrozenTrial, TrialState
 from plotly.offline import get_plotlyjs
 
 from orchestrator.common import formatting
-from orchestrator.common.formatting import count, cut, duration, one_line, percent
+from orchestrator.common.formatting import cut, duration, one_line, percent, percentiles
 from orchestrator.engine.artifacts import KEPT, RECORD, filename_of, kept_of
 from orchestrator.report.facts import Facts
 from orchestrator.report.outcome_plots import cause_of, failure_of
@@ -131,18 +131,13 @@ def _figures(facts: Facts) -> Iterator[tuple[str, str]]:
     yield "epochs", f"{epochs.trained} trained{share}"
     for name, measured in (("prune latency", summary.prune_latency_ms), ("slot gap", summary.slot_gap_ms)):
         if measured is not None:
-            yield name, f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"
+            yield name, percentiles(measured)
     if summary.wall_s:
         yield "first start to last end", duration(summary.wall_s)
-    if (audit := summary.audit) is not None:
-        yield "audit", f"{count(audit.condemned, 'condemned trial')} ran on, {audit.completed} completed"
-        if audit.completed:
-            better = f"{audit.better} ({percent(audit.better, audit.completed)}) ended better than the median trial"
-            yield "wrong prunes", f"{better}, {audit.best} as the best"
-    if (shadow := summary.shadow) is not None:
-        pruned = f"{_line(shadow.rule)} would have pruned {count(shadow.pruned, 'trial')}"
-        among = "among them" if shadow.winner else "not among them"
-        yield "shadow rule", f"{pruned}: {count(shadow.saved, 'epoch')} less; the winner {among}"
+    if summary.audit is not None:
+        yield from zip(("audit", "wrong prunes"), summary.audit.lines(), strict=False)
+    if summary.shadow is not None:
+        yield "shadow rule", _line("; ".join(summary.shadow.lines()))
 
 
 def _origin(facts: Facts) -> Iterator[tuple[str, str]]:

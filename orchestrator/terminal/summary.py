@@ -10,10 +10,20 @@ from typing import Any
 import msgspec
 from rich.cells import cell_len, set_cell_size
 
-from orchestrator.common.formatting import NONE_FEASIBLE, count, duration, number, numbers, one_line, params, percent
+from orchestrator.common.formatting import (
+    NONE_FEASIBLE,
+    count,
+    duration,
+    number,
+    numbers,
+    one_line,
+    params,
+    percent,
+    percentiles,
+)
 from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Optimum
-from orchestrator.model.search_summary import Audit, Epochs, NotStored, Shadow, Summary
+from orchestrator.model.search_summary import Epochs, NotStored, Summary
 
 WIDEST = 80
 MOST_OPTIMA = 10
@@ -67,8 +77,8 @@ def render_summary(summary: Summary, width: int) -> str:
         *_lines("trials", [f"{trials.ended} ended: {split}"], room),
         *_lines("epochs", [_epochs(summary.epochs)], room),
         *_lines("rungs", _rungs(summary.rungs), room),
-        *_lines("audit", _audit(summary.audit), room),
-        *_lines("shadow", _shadow(summary.shadow), room),
+        *_lines("audit", summary.audit.lines() if summary.audit else [], room),
+        *_lines("shadow", summary.shadow.lines() if summary.shadow else [], room),
         *_lines("prune latency", _times(summary.prune_latency_ms), room),
         *_lines("slot gap", _times(summary.slot_gap_ms), room),
         *_lines("wall time", [duration(summary.wall_s)], room),
@@ -131,27 +141,8 @@ def _rungs(rungs: Sequence[tuple[int, int]]) -> list[str]:
     ]
 
 
-def _audit(audit: Audit | None) -> list[str]:
-    if audit is None:
-        return []
-    lines = [f"{count(audit.condemned, 'condemned trial')} ran on, {audit.completed} completed"]
-    if audit.completed:
-        share = percent(audit.better, audit.completed)
-        lines.append(f"{audit.better} ({share}) ended better than the median trial, {audit.best} as the best")
-    return lines
-
-
-def _shadow(shadow: Shadow | None) -> list[str]:
-    if shadow is None:
-        return []
-    saved = f"{shadow.rule} would have pruned {count(shadow.pruned, 'trial')}: {count(shadow.saved, 'epoch')} less"
-    return [saved, "the winner among them" if shadow.winner else "the winner not among them"]
-
-
 def _times(measured: dict[str, float] | None) -> list[str]:
-    if measured is None:
-        return []
-    return [f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"]
+    return [] if measured is None else [percentiles(measured)]
 
 
 def _pack(items: Iterable[str], room: int, gap: str) -> list[str]:

@@ -171,8 +171,8 @@ def test_without_servers_it_is_kept_for_the_next_run(alone: Fleet, tmp_path: Pat
 
     kept = alone.call("enqueue", "two", "size=3", "rate=0.125")
     assert (kept.returncode, kept.stdout) == (0, "")
-    assert kept.stderr.startswith("kept: ")
-    assert alone.call("retry", "two", "0").stderr.startswith("kept: ")
+    assert kept.stderr.startswith("stored: ")
+    assert alone.call("retry", "two", "0").stderr.startswith("stored: ")
     second = alone.call("run", str(spec), "--slots", "1", "--json")
     assert second.returncode == 0, second.stderr
     assert json.loads(second.stdout.splitlines()[-1])["trials"] == {"complete": 4, "pruned": 0, "failed": 0}

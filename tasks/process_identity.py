@@ -1,10 +1,12 @@
-"""Which processes can look each other up by their ids: those of one boot of one kernel, in one PID namespace.
+"""Identity of processes: their PID namespace, start time and children.
 
-Two containers may have the same host name, and the same ids in them; what one finds of an id says nothing of the other.
+Process ids have a meaning within one PID namespace of one boot alone: two containers may have the same host name, and
+use the same ids.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from hashlib import blake2b
@@ -13,23 +15,25 @@ from typing import Final
 
 _SEPARATOR: Final = "."
 _ENDED: Final = ("Z", "X")
-"""States of a process that has ended; its parent, or the system's first process, may take its time to wait for it."""
+"""States of a process that has ended and was not waited for."""
 
 
 @functools.cache
 def pid_namespace() -> str:
-    """Returns a short name of this process's PID namespace, the same for all that are in it; empty if not known."""
+    """Returns a short name of this process's PID namespace; empty where it cannot be read."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text()
-        # This link tells the namespace of the process, whatever /proc is mounted.
+        # This link names the namespace of the process, whatever /proc is mounted.
         return blake2b((boot + os.readlink("/proc/self/ns/pid")).encode(), digest_size=6).hexdigest()
     except OSError:
         return ""
 
 
 def start_time(pid: int) -> str:
-    """Returns when a process of this namespace was started, in the kernel's words; empty where there is none such, and
-    where that cannot be known. One that has ended and was not waited for yet is none."""
+    """Returns the start time of a process in this namespace, in clock ticks since the boot, as text.
+
+    Empty where it cannot be read, and where the process has ended, waited for or not.
+    """
     try:
         # From the third field on; the second one may itself contain blanks and brackets.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -39,7 +43,7 @@ def start_time(pid: int) -> str:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether there is no such process in this namespace any more; ``False`` where that cannot be known."""
+    """Whether this namespace has no such process any more; ``False`` where that cannot be read."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
@@ -50,7 +54,7 @@ def has_ended(pid: int) -> bool:
 
 
 def proc_is_ours() -> bool:
-    """Whether /proc shows this namespace: one that was made with another process's /proc shows that one's."""
+    """Whether /proc shows this namespace: it may have been mounted in another one."""
     try:
         return os.readlink("/proc/self") == str(os.getpid())
     except OSError:
@@ -58,10 +62,19 @@ def proc_is_ours() -> bool:
 
 
 def with_namespace(name: str) -> str:
-    """Returns a name with the namespace of this process behind it, where that is known."""
+    """Returns a name with the namespace of this process appended, where that is known."""
     return f"{name}{_SEPARATOR}{pid_namespace()}" if pid_namespace() else name
 
 
 def has_our_namespace(name: str) -> bool:
-    """Whether ``with_namespace`` has made the name in this namespace."""
+    """Whether ``with_namespace`` made the name in this namespace."""
     return bool(pid_namespace()) and name.rpartition(_SEPARATOR)[2] == pid_namespace()
+
+
+def children_of(pid: int | str = "self") -> list[int]:
+    """Returns the child processes of a process; none where there is no such process."""
+    found: list[int] = []
+    for task in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, task.read_text().split())
+    return found

@@ -1,4 +1,4 @@
-"""Which accelerators a worker may use, found without importing torch, and which of them a slot sees."""
+"""Accelerators of a worker, found without importing torch, and the environment of each slot's trainer."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from tasks.objective_allowlist import OBJECTIVES
 from tasks.objective_path import OBJECTIVE_PATH
 
 CHECKPOINT_URL = "ORCHESTRATOR_CHECKPOINT_URL"
-"""Variable that says where checkpoints are kept."""
+"""Variable with the URL of the store for checkpoints."""
 
 ARTIFACT_URL = "ORCHESTRATOR_ARTIFACT_URL"
-"""Variable that says where models and other files of trials are kept."""
+"""Variable with the URL of the store for models and other files of trials."""
 
 _OURS = "ORCHESTRATOR_"
 _SHOWN = (OBJECTIVE_PATH, OBJECTIVES, "ORCHESTRATOR_DATA_DIR")
-"""The only ones of our variables that a trainer sees: what will be added later may be anything."""
+"""The only variables of this program that a trainer sees; later ones may hold secrets."""
 
 _HIDDEN = ("CELERY_", "FLOWER_", "REDISCLI_AUTH", "PGPASS")
-"""How the others begin that may hold a password of ours."""
+"""Prefixes of other variables that may hold a password."""
 
 _CREDENTIALS = {
     "s3": "AWS_",
@@ -33,7 +33,7 @@ _CREDENTIALS = {
     "abfss": "AZURE_",
     "adl": "AZURE_",
 }
-"""How the variables begin that open a store, by the scheme of its URL."""
+"""Prefixes of the variables with a store's credentials, by the scheme of its URL."""
 
 _GPU_NODE = re.compile(r"nvidia\d+$")
 
@@ -53,10 +53,10 @@ def visible_gpus(environ: Mapping[str, str], dev: Path = Path("/dev")) -> tuple[
 
 
 def grouped(gpus: Sequence[str], per_trial: int) -> tuple[str, ...]:
-    """Returns what each trial sees: ``per_trial`` neighbouring GPUs, written as ``CUDA_VISIBLE_DEVICES`` has them.
+    """Returns the GPUs of each slot: ``per_trial`` neighbouring ones, written as ``CUDA_VISIBLE_DEVICES`` has them.
 
     Raises:
-        ValueError: they cannot be shared out so that none is left over.
+        ValueError: they cannot be shared out without a remainder.
     """
     if per_trial < 1:
         raise ValueError(f"is {per_trial}; it must be at least 1")
@@ -69,7 +69,7 @@ def grouped(gpus: Sequence[str], per_trial: int) -> tuple[str, ...]:
 
 def cpu_count() -> int:
     """Returns the number of cores this process may run on."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return len(os.sched_getaffinity(0))
 
 
 def slot_count(gpus: Sequence[str], per_gpu: int) -> int:

@@ -1,4 +1,4 @@
-"""Where a keeper puts what it cannot keep in memory: records in a file, first in, first out."""
+"""Queue of records in a file, first in, first out, for what does not fit into memory."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Final
 
 _LENGTH: Final = struct.Struct("<I")
 _REWIND: Final = 1 << 20
-"""Bytes that were taken before the place of an emptied file is used again."""
+"""Bytes taken from a file after which it is truncated when it is empty."""
 
 
 class DiskQueue:
     """A queue of byte strings on disk.
 
-    The file has no name: it goes with the process, however that ends. Nothing is lost by it that would be of use, for
-    when a keeper dies, its runner is superseded, and what it has not handed on is trained again.
+    The file has no name: it goes with the process, however that ends. When a keeper dies, its runner is superseded and
+    what it has not sent is trained again, so the records would be of no use.
 
     Args:
-        folder: On whose disk the file is.
+        folder: Folder on the disk that takes the file.
     """
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        # Unbuffered: what could not be written is known at once, and known to be this record.
+        # Unbuffered: an error belongs to the record that is being written.
         self._file = tempfile.TemporaryFile(dir=folder, buffering=0)  # noqa: SIM115
         self._count = 0
         self._begin = 0
@@ -42,18 +42,18 @@ class DiskQueue:
         """Adds a record.
 
         Raises:
-            OSError: it could not be written, and is not there.
+            OSError: it could not be written, and was not added.
         """
         data = _LENGTH.pack(len(record)) + record
         self._file.seek(self._end)
-        # Only part of it may fit on the disk; the next record will be written over that.
+        # A part of it may fit on the disk; the next record overwrites that.
         if self._file.write(data) != len(data):
             raise OSError("the disk is full")
         self._end += len(data)
         self._count += 1
 
     def take(self, most: int) -> list[bytes]:
-        """Returns up to so many records, oldest first, and forgets them."""
+        """Removes and returns up to ``most`` records, oldest first."""
         self._file.seek(self._begin)
         found = []
         for _ in range(min(most, self._count)):
@@ -67,5 +67,5 @@ class DiskQueue:
         return found
 
     def close(self) -> None:
-        """Gives the disk back."""
+        """Frees the disk."""
         self._file.close()

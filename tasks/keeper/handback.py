@@ -1,4 +1,4 @@
-"""Failures that are not the trial's: its training process was told to end, or its host is in trouble."""
+"""Policy for failures that are not the trial's: its process was told to end, or its host is in trouble."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from tasks.keeper.slot import Slot, SlotTable
 log = logging.getLogger(__name__)
 
 MOST_HANDED_BACK: Final = 10
-"""Attempts of a trial up to which such a failure is excused; an objective that ends itself so fails after these."""
+"""Most attempts of a trial that are handed back; an objective that ends itself in such a way fails after them."""
 
 TOLD_SECONDS: Final = 1.0
-"""How long a worker may be told to stop after its training process was, for both to count as one."""
+"""Longest time between the stop of a training process and that of its worker for both to count as one."""
 
 _TOLD: Final = frozenset(-number for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT))
 _OF_THE_PROCESS: Final = frozenset({"died", "exception", "import", "out_of_memory"})
 
 
 class HandbackPolicy:
-    """Tells which failures of a slot's attempts are handed back instead, so that they cost the trial no attempt.
+    """Decides which failures of a slot are handed back, so that they cost the trial no attempt.
 
     Args:
-        slot, slots: The slot, and what its worker's processes share.
+        slot, slots: The slot, and the memory that its worker's processes share.
         is_handing_back: Whether the keeper or its worker was told to stop.
-        wait: Waits at most so many seconds for that to change.
+        wait: Waits at most that many seconds for ``is_handing_back`` to change.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class HandbackPolicy:
         return Released()
 
     def judge_error(self, job: Job, error: Exception) -> Outcome:
-        """Returns the outcome of an attempt in whose keeper something was raised."""
+        """Returns the outcome of an attempt whose keeper has raised an error."""
         if is_host_trouble(error):
             self._close_host(describe_error(error))
             return Released()
@@ -61,14 +61,14 @@ class HandbackPolicy:
 
     def _was_told_to_stop(self, failed: Failed) -> bool:
         if failed.error in ("SystemExit", "KeyboardInterrupt"):
-            # Perhaps by the objective's own handler of a signal that comes to the worker's other processes as well.
+            # The objective's own signal handler may have raised it, at a signal to all processes of the worker.
             deadline = time.monotonic() + TOLD_SECONDS
             while not self._is_handing_back() and (left := deadline - time.monotonic()) > 0:
                 self._wait(left)
         return self._is_handing_back()
 
     def may_train(self) -> bool:
-        """Whether a trial may begin: its host is in no trouble, and no disk is full."""
+        """Whether a trial may begin: its host has no trouble, and no disk is full."""
         return not self._slots.trouble and not (may_be_full(self._slot.folders) and self._has_no_room())
 
     def _has_no_room(self) -> bool:
@@ -77,7 +77,7 @@ class HandbackPolicy:
         return bool(trouble)
 
     def _close_host(self, trouble: str) -> None:
-        """Has the worker take no more trials until there is room again."""
+        """Stops the worker from taking trials until there is room again."""
         if not self._slots.trouble:
             log.error("this host can train nothing for now: %s", trouble, extra={"action": "no_room"})
         self._slots.trouble = trouble

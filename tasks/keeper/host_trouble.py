@@ -1,4 +1,4 @@
-"""Whether this host has room for a trial: on its disks, in its tables of processes and of open files."""
+"""Checks whether this host can train: room on its disks, for processes and for open files."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 
 _BYTES: Final = 1 << 20
-"""Size of the file that is written to see whether a disk takes more: more than a file system keeps beside a file's
-name, and nothing that a trial would miss."""
+"""Size of the test file: more than a file system stores inline, and too little for a trial to miss."""
 
 _ERRORS: Final = frozenset(
     {
@@ -26,11 +25,11 @@ _ERRORS: Final = frozenset(
         errno.EAGAIN,
     }
 )
-"""What the system answers where the host, and no single trial, is in trouble."""
+"""Errors of the system that concern the host, not a single trial."""
 
 
 def is_host_trouble(error: BaseException) -> bool:
-    """Whether an error says that the host can train nothing for now, whatever the trial."""
+    """Whether an error says that the host can train no trial for now."""
     if isinstance(error, OSError):
         return error.errno in _ERRORS
     return isinstance(error, MemoryError) or (isinstance(error, RuntimeError) and "new thread" in str(error))
@@ -44,16 +43,16 @@ def describe_error(error: BaseException) -> str:
 
 
 def disk_trouble(folders: Iterable[Path]) -> str:
-    """Returns why nothing can be trained here for now; empty where something can.
+    """Returns why the disks take no trial for now; empty where they do.
 
     Args:
-        folders: What a trial's files are written to; made where they are missing.
+        folders: Folders that a trial's files are written to; made where they are missing.
     """
     for folder in folders:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder, buffering=0) as file:
-                # Random, for a disk that compresses takes any number of zeros.
+                # Random: a disk that compresses takes any number of zeros.
                 if file.write(os.urandom(_BYTES)) != _BYTES:
                     return f"{os.strerror(errno.ENOSPC)}: {folder}"
         except OSError as error:
@@ -62,7 +61,7 @@ def disk_trouble(folders: Iterable[Path]) -> str:
 
 
 def may_be_full(folders: Iterable[Path]) -> bool:
-    """Whether a disk counts so little room that ``disk_trouble`` should try; costs microseconds."""
+    """Whether a disk reports so little room that ``disk_trouble`` should try; takes microseconds."""
     for folder in folders:
         try:
             disk = os.statvfs(folder)
@@ -74,7 +73,7 @@ def may_be_full(folders: Iterable[Path]) -> bool:
 
 
 def process_trouble() -> str:
-    """Returns why no process can be started here for now; empty where one can."""
+    """Returns why no process can be started for now; empty where one can."""
     try:
         subprocess.run(["true"], stdin=subprocess.DEVNULL, check=False)
     except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tasks.contract import PEAK_MEMORY
+from tasks.process_identity import children_of
 
 SAMPLE_SECONDS: Final = 1.0
 """Time between two samples. Peaks of the training process itself that fall between are not missed: the kernel keeps
@@ -68,11 +69,9 @@ class PeakMemory(threading.Thread):
 
 
 def _descendants(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            for child in map(int, task.read_text().split()):
-                yield child
-                yield from _descendants(child)
+    for child in children_of(pid):
+        yield child
+        yield from _descendants(child)
 
 
 def _resident(pid: int) -> int:

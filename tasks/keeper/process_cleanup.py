@@ -1,4 +1,4 @@
-"""Ending what a trainer has left behind: every process that it ever started, in whatever session it is by now."""
+"""Ends every process that a trainer has ever started, in whatever session it is by now."""
 
 from __future__ import annotations
 
@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import Final
 
 from tasks.process_guards import adopts_orphans
+from tasks.process_identity import children_of
 
 MARK: Final = "ORCHESTRATOR_TRAINER"
-"""Environment variable that the trainers of a slot have for themselves, and all that they start inherits."""
+"""Environment variable of a slot's trainers, which all that they start inherits."""
 
 _ROUNDS: Final = 10
-"""How often is looked again: a process may fork just before it is ended, or become another program."""
+"""Most scans: a process may fork just before it is killed, or become another program."""
 
 _PAUSE_SECONDS: Final = 0.005
-"""Between two looks, where there is only to wait: for one to become another program, or to be gone."""
+"""Pause between two scans that found nothing new."""
 
 
 def end_marked(mark: str) -> int:
@@ -35,13 +36,13 @@ def end_marked(mark: str) -> int:
         if not ended.issuperset(found):
             ended.update(found)
         else:
-            # Nothing new: what is there has been told, or cannot be known yet.
+            # Nothing new: all have been killed, or their environment cannot be read yet.
             time.sleep(_PAUSE_SECONDS)
     return len(ended)
 
 
 def _look_for(mark: str) -> tuple[list[int], bool]:
-    """Returns the processes with this mark, and whether there are some of which it cannot be said."""
+    """Returns the processes with this mark, and whether the environment of others cannot be read yet."""
     wanted = f"{MARK}={mark}".encode()
     below = wanted + b"/"
     found, unknown = [], False
@@ -51,8 +52,8 @@ def _look_for(mark: str) -> tuple[list[int], bool]:
             if any(each == wanted or each.startswith(below) for each in environment.split(b"\0")):
                 found.append(int(path.parent.name))
             elif not environment:
-                # It is in the middle of an exec, and has no environment before that is over. What never has one, a
-                # zombie or a thread of the kernel, has no program either, and reading its name is an error.
+                # In the middle of an exec a process has no environment. Zombies and kernel threads never have one;
+                # they have no program either, and reading its name raises.
                 unknown = bool((path.parent / "exe").readlink()) or unknown
     return found, unknown
 
@@ -60,15 +61,15 @@ def _look_for(mark: str) -> tuple[list[int], bool]:
 def end_orphans(ours: Collection[int] = ()) -> int:
     """Ends the processes that this one has adopted, and those that they leave to it; returns how many there were.
 
-    They are what a trainer has started, also with an environment and a session of its own. What this process has
-    started itself is in its own session, or among ``ours``. A process that adopts no orphans ends none.
+    A trainer has started them, perhaps with an environment and a session of their own. Processes that this one has
+    started are in its session, or among ``ours``. A process that adopts no orphans ends none.
     """
     ended: set[int] = set()
     if not adopts_orphans():
         return 0
     session = os.getsid(0)
     for _ in range(_ROUNDS * _ROUNDS):
-        adopted = [pid for pid in _children() if pid not in ours and _session(pid) not in (None, session)]
+        adopted = [pid for pid in children_of() if pid not in ours and _session(pid) not in (None, session)]
         if not adopted:
             break
         for pid in adopted:
@@ -80,14 +81,6 @@ def end_orphans(ours: Collection[int] = ()) -> int:
             time.sleep(_PAUSE_SECONDS)
         ended.update(adopted)
     return len(ended)
-
-
-def _children() -> list[int]:
-    found: list[int] = []
-    for task in Path("/proc/self/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            found += map(int, task.read_text().split())
-    return found
 
 
 def _session(pid: int) -> int | None:

@@ -1,7 +1,7 @@
-"""The keeper's voice: events to the stream in order, kept until they are confirmed, sent again until they are.
+"""Publishes a keeper's events to the stream, in order, and sends them again until they are confirmed.
 
 One thread owns the Redis connection, so that the training loop, whose report ends in the keeper's socket, never waits
-for the network. Every round trip adds what is new and reads back what is committed.
+for the network. Every round trip adds new events and reads the confirmations.
 """
 
 from __future__ import annotations
@@ -25,26 +25,25 @@ from tasks.signing import UNSIGNED, Keyring, Purpose
 log = logging.getLogger(__name__)
 
 RETRYABLE = (redis.ConnectionError, redis.TimeoutError, redis.exceptions.ResponseError)
-"""A server that is away, slow, loading, read-only or full: what was to be sent is kept and tried again."""
+"""Errors of a server that is away, slow, loading, read-only or full: the events are kept and sent again."""
 
 SEND_AT_ONCE = 500
-"""Events in one round trip, so that a long outage ends in bounded requests."""
+"""Most events in one round trip, so that requests stay bounded after a long outage."""
 
 FULL_SECONDS = 0.01
-"""How long a runner of which all has been sent that may be waits before it asks what has been committed; twice as long
-each time that this was nothing, up to a heartbeat."""
+"""Poll delay while the send window of a runner is full; doubles up to one heartbeat."""
 
 
 class Publisher(threading.Thread):
-    """Sends events, heartbeats and re-sends; tells ``on_confirmation`` what came back.
+    """Sends events and heartbeats, sends unconfirmed events again, and passes confirmations to ``on_confirmation``.
 
     Args:
         client: A Redis client of this thread's own, with finite socket timeouts.
-        folder: Takes files with what does not fit into memory.
-        heartbeat: Seconds between two signs of life.
+        folder: Folder for events that do not fit into memory.
+        heartbeat: Seconds between two heartbeats.
         alive: Makes the heartbeat's body; called in this thread.
         on_confirmation: Called in this thread with every confirmation that was read.
-        keyring: Signs what is sent, and verifies what is read.
+        keyring: Signs events, and verifies confirmations.
     """
 
     def __init__(
@@ -74,15 +73,15 @@ class Publisher(threading.Thread):
         self._stopping = False
 
     def begin(self, token: str, runner: str) -> None:
-        """Opens the numbering of a new runner."""
+        """Begins to number the events of a new runner."""
         with self._lock:
             self._outboxes[runner] = Outbox(token, runner, self._folder, time.monotonic())
             self._current = (token, runner)
 
     def publish(self, runner: str, body: Body) -> int:
-        """Queues an event of ``runner`` and returns its sequence number; drops what comes behind its last word.
+        """Queues an event of ``runner`` and returns its sequence number; drops events behind its outcome.
 
-        One that cannot be encoded raises, and takes no number.
+        An event that cannot be encoded raises, and takes no number.
         """
         with self._lock:
             outbox = self._outboxes.get(runner)
@@ -97,15 +96,12 @@ class Publisher(threading.Thread):
         return outbox.last
 
     def await_answer(self, runner: str, timeout: float) -> None:
-        """Waits until the first events of ``runner`` went out and what is committed of its attempt was passed on.
-
-        Does not wait while the server is away.
-        """
+        """Waits until the first events of ``runner`` are sent and confirmations were read; not while Redis is away."""
         if not self._away:
-            self._outboxes[runner].carried.wait(timeout)
+            self._outboxes[runner].answered.wait(timeout)
 
     def end(self, runner: str) -> None:
-        """Says that no more events of ``runner`` will come; what is unconfirmed is still sent again until it is."""
+        """Ends the events of ``runner``; unconfirmed ones are still sent again."""
         with self._lock:
             if runner in self._outboxes:
                 self._outboxes[runner].closed = True
@@ -113,32 +109,32 @@ class Publisher(threading.Thread):
                 self._current = ("", "")
 
     def ask(self) -> None:
-        """Reads the confirmations now: the doorbell rang."""
+        """Reads the confirmations now."""
         self._ask = True
         self._wake.set()
 
     def unconfirmed(self) -> int:
-        """Returns the number of events that are not known to be committed."""
+        """Returns the number of unconfirmed events."""
         with self._lock:
             return sum(map(len, self._outboxes.values()))
 
     def in_memory(self) -> int:
-        """Returns the number of these that are kept in memory."""
+        """Returns the number of unconfirmed events in memory."""
         with self._lock:
             return sum(outbox.in_memory for outbox in self._outboxes.values())
 
     def spilled(self) -> int:
-        """Returns the bytes of these that are on disk."""
+        """Returns the bytes of unconfirmed events on disk."""
         with self._lock:
             return sum(outbox.spilled for outbox in self._outboxes.values())
 
     @property
     def away(self) -> bool:
-        """Whether the server could not be reached the last time."""
+        """Whether the last round trip failed."""
         return self._away
 
     def close(self, timeout: float) -> None:
-        """Stops, after giving what is unconfirmed ``timeout`` seconds to be confirmed."""
+        """Stops; waits at most ``timeout`` seconds for confirmations."""
         deadline = time.monotonic() + timeout
         while self.unconfirmed() and (left := deadline - time.monotonic()) > 0:
             self.ask()
@@ -180,7 +176,7 @@ class Publisher(threading.Thread):
                 self._wake.set()
 
     def _round(self, now: float, beating: bool) -> bool:
-        """One round trip. Returns whether there is more to send."""
+        """Makes one round trip; returns whether there is more to send."""
         self._ask, asked = False, self._ask
         with self._lock:
             batches = [
@@ -188,14 +184,14 @@ class Publisher(threading.Thread):
                 for outbox in self._outboxes.values()
                 if (entries := self._due(outbox, now, beating)) or asked or beating
             ]
-            speaking = self._speaking()
+            runners = self._alive_runners()
         pipe = self._client.pipeline(transaction=False)
         for _, entries in batches:
             for _, data in entries:
                 pipe.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: data})
         if beating:
             body = self._alive()
-            for token, runner in speaking:
+            for token, runner in runners:
                 alive = self._signed(Event(token=token, runner=runner, seq=0, body=body))
                 pipe.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: alive})
         sent = len(pipe)
@@ -213,9 +209,9 @@ class Publisher(threading.Thread):
                 self._confirmed(outbox, answer, now)
         for outbox, entries in batches:
             if entries:
-                outbox.carried.set()
+                outbox.answered.set()
         with self._lock:
-            # Now that some are confirmed, others may follow them.
+            # Confirmations make room in the send window.
             return any(outbox.unsent(1) for outbox, _ in batches)
 
     def _signed(self, event: Event) -> bytes:
@@ -225,8 +221,8 @@ class Publisher(threading.Thread):
         with self._lock:
             return any(outbox.full for outbox in self._outboxes.values())
 
-    def _speaking(self) -> list[tuple[str, str]]:
-        """Returns whom a sign of life is for: the job at hand, and those whose last word waits for an upload."""
+    def _alive_runners(self) -> list[tuple[str, str]]:
+        """Returns (token, runner) of each heartbeat: the current job, and those whose outcome waits for an upload."""
         waiting = [
             (outbox.token, outbox.runner)
             for outbox in self._outboxes.values()
@@ -245,7 +241,7 @@ class Publisher(threading.Thread):
             if confirmation.runner == outbox.runner:
                 outbox.confirm(confirmation.seq, now)
             elif confirmation.runner or confirmation.verdict is not None:
-                # Another start of this attempt was bound first, or none ever will be: nobody wants to hear this one.
+                # Another runner was bound first, or none ever will be: the events of this one are not wanted.
                 outbox.clear()
             if outbox.closed and not outbox:
                 self._outboxes.pop(outbox.runner, None)
@@ -253,9 +249,9 @@ class Publisher(threading.Thread):
             self._on_confirmation(outbox.runner, confirmation)
 
     def _due(self, outbox: Outbox, now: float, beating: bool) -> list[tuple[int, bytes]]:
-        """Returns what is to be sent of a runner, the oldest of it once more where nothing has been confirmed for long.
+        """Returns the events of a runner to send now, and again its oldest one where none was confirmed for long.
 
-        Only that: with nobody there to read it, the stream would grow for ever.
+        Only the oldest: while no control plane reads the stream, it must not grow.
         """
         entries = outbox.unsent(SEND_AT_ONCE)
         if not outbox:
@@ -267,8 +263,8 @@ class Publisher(threading.Thread):
         return entries
 
     def _forget_sent(self) -> None:
-        # A request that failed may have arrived or not; the receiver drops what it has already seen.
+        # A request that failed may have arrived; the receiver drops duplicates.
         with self._lock:
             for outbox in self._outboxes.values():
                 outbox.forget_sent()
-                outbox.carried.set()
+                outbox.answered.set()

@@ -1,4 +1,4 @@
-"""Waiting for the control plane's answer to a ``suggest``, beside everything else a keeper waits for."""
+"""Waits for the control plane's replies to questions, in a thread beside the keeper's other waits."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from tasks.signing import UNSIGNED, Keyring, Purpose
 
 
 class ReplyWaiter:
-    """Takes replies from a runner's list in a thread that lives as long as somebody waits.
+    """Reads replies from a runner's list in Redis, in a thread.
 
     Args:
         connect: Makes the thread's Redis client.
         heartbeat: Longest wait of one blocking read, in seconds.
-        ring: Called when a reply is there to be taken.
-        keyring: Verifies what is read.
+        wake: Called when a reply has come.
+        keyring: Verifies replies.
     """
 
     def __init__(
         self,
         connect: Callable[[], redis.Redis],
         heartbeat: float,
-        ring: Callable[[], None],
+        wake: Callable[[], None],
         keyring: Keyring = UNSIGNED,
     ) -> None:
         self._connect = connect
         self._heartbeat = heartbeat
-        self._ring = ring
+        self._wake = wake
         self._keyring = keyring
         self._client: redis.Redis | None = None
         self._found: deque[Reply] = deque()
@@ -53,12 +53,12 @@ class ReplyWaiter:
             self._wanted.notify()
 
     def stop(self) -> None:
-        """Nobody waits any more."""
+        """Ends the wait."""
         with self._wanted:
             self._runner = ""
 
     def take(self) -> list[Reply]:
-        """Returns the replies that have come."""
+        """Removes and returns the replies that have come."""
         found = []
         with contextlib.suppress(IndexError):
             while True:
@@ -76,7 +76,7 @@ class ReplyWaiter:
                 with self._wanted:
                     if self._runner == runner:
                         self._runner = ""
-                self._ring()
+                self._wake()
 
     def _read(self, runner: str) -> Reply | None:
         try:
@@ -86,6 +86,6 @@ class ReplyWaiter:
         except Malformed:
             return None
         except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
-            # The list may be gone with the server; the suggest is sent again until it is answered.
+            # The list may be gone with the server; the question is sent again until it is answered.
             threading.Event().wait(0.1)
             return None

@@ -1,4 +1,4 @@
-"""A keeper's folder for what is on its way to or from a store, which does not outlive the keeper."""
+"""Folder of a keeper for files on their way to or from a store; it does not outlive the keeper."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from typing import Any
 
 
 class ScratchFolder:
-    """A folder of this keeper's own below ``root``, locked as long as it lives; those of dead keepers are removed.
+    """A folder below ``root``, locked as long as this keeper lives; removes the folders of dead keepers.
 
-    Where it cannot be made now, or has been removed, it is made when it is asked for.
+    One that cannot be made now, or has been removed, is made when it is asked for.
     """
 
     def __init__(self, root: Path) -> None:
@@ -40,7 +40,7 @@ class ScratchFolder:
     def _make(self) -> None:
         root = self._root
         root.mkdir(parents=True, exist_ok=True)
-        # Under one lock, so that nobody's folder is taken for a dead keeper's before it is locked.
+        # Under one lock: a folder that is made but not locked yet would be taken for a dead keeper's.
         with _locked(root):
             for each in root.iterdir():
                 if each.is_dir() and (fd := _lock(each)) is not None:
@@ -72,7 +72,7 @@ def _locked(folder: Path) -> Any:
 
 def _lock(folder: Path) -> int | None:
     try:
-        # What is no folder any more may be a named pipe, whose opening waits.
+        # O_DIRECTORY: to open a named pipe in its place would wait.
         fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return None

@@ -1,4 +1,4 @@
-"""The trainer as its keeper sees it: a process of its own session, a wire, and an exit code."""
+"""The process of a trainer, in a session of its own, and the socket to it."""
 
 from __future__ import annotations
 
@@ -20,28 +20,28 @@ from tasks.trial_files import open_log
 
 
 class TrainerProcess:
-    """A started ``python -m tasks.trainer``.
+    """A running ``python -m tasks.trainer``.
 
     It is started by exec in a new session: user code may use DataLoader workers, signals and CUDA as it likes, and
     all that it ever started can be ended together.
 
     Args:
         environment: Its whole environment.
-        mark: What it and all that it starts are known by.
-        log: File that takes its output while it trains nothing.
+        mark: Identifies it and all that it starts.
+        log: File for its output while it trains nothing.
         preload: Objective to import at once, or empty.
 
     Attributes:
         ready: Whether it waits for a job.
-        preparing: Whether a job is to wait until it has imported its objective.
-        imported: Whether code of the user's was imported, which may have begun what this process finishes at its end.
+        preparing: Whether the next job must wait until it has imported its objective.
+        imported: Whether it has imported user code, which may have work to finish at the end of the process.
     """
 
     living: ClassVar[set[int]] = set()
-    """Process ids of those that were started here and have not been collected."""
+    """Ids of the processes that were started here and have not been waited for."""
 
     _changing: ClassVar[threading.RLock] = threading.RLock()
-    """Held while one is started, which until then nothing tells from what another one has left."""
+    """Held while one is started: until it is in ``living`` it looks like an orphan of another trainer."""
 
     def __init__(self, environment: Mapping[str, str], mark: str, log: Path, preload: str = "") -> None:
         self._mark = mark
@@ -76,42 +76,41 @@ class TrainerProcess:
         return self._process.poll() is not None
 
     def send(self, message: ToTrainer) -> None:
-        """Sends a frame; a trainer that is gone is found by reading, so nothing is raised here."""
+        """Sends a message; raises nothing, for reading shows that a trainer is gone."""
         with contextlib.suppress(SocketClosed):
             self.wire.send(message)
 
     def end(self, seconds: float) -> int:
-        """Has a process that waits for a job end as any program does, and ends it after ``seconds`` if it has not;
-        returns the exit code. What it has started ends with it."""
+        """Tells a process that waits for a job to end; kills it after ``seconds``. Returns the exit code."""
         self.send(Shutdown())
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(seconds)
         return self.kill()
 
     def kill(self) -> int:
-        """Ends the process and everything it started; returns the exit code (negative: the signal)."""
+        """Kills the process and everything it started; returns the exit code (negative: the signal)."""
         self.end_group()
         return self.wait()
 
     def end_group(self) -> None:
-        """Ends its process group, as a signal handler may do."""
+        """Kills its process group. A signal handler may call it."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Collects a process that has closed its wire, and ends what it left behind."""
+        """Waits for a process that has closed its socket, and kills what it left behind; returns the exit code."""
         try:
             code = self._process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             code = None
-        # Also after its leader has ended: the group lives on in DataLoader workers that nobody would end otherwise.
+        # Also after its leader has ended: the group lives on in DataLoader workers.
         self.end_group()
-        # What has left the group has kept the mark.
+        # Processes that have left the group have kept the mark.
         end_marked(self._mark)
         code = self._process.wait() if code is None else code
         with self._changing:
             self.living.discard(self._process.pid)
-            # And what has another environment, too, is this process's child by now.
+            # Those with another environment are children of this process by now.
             end_orphans(self.living)
         self.wire.close()
         return code

@@ -1,4 +1,4 @@
-"""Other processes than the one that runs the objective: those it forks, and those that it sends a copy of its trial."""
+"""Guards for processes that the objective forks, or that it sends a copy of its trial: they cannot use the trial."""
 
 from __future__ import annotations
 
@@ -16,12 +16,17 @@ REFUSAL = (
 
 
 class ChildProcessStub:
-    """Takes the trainer's place in a trial that was pickled: what is known of the trial can be read, and no more."""
+    """Replaces the channel in a trial that was pickled: the trial can be read there, and raises for anything else."""
 
     @property
     def stopping(self) -> bool:
-        """What a trial asks to say whether it is to be pruned."""
+        """Read by ``should_prune``."""
         refuse_in_child()
+
+    def __enter__(self) -> NoReturn:
+        refuse_in_child()
+
+    def __exit__(self, *_: object) -> None: ...
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -30,16 +35,16 @@ class ChildProcessStub:
 
 
 def refuse_in_child(*_: object) -> NoReturn:
-    """Raises what a trial says to everybody who speaks to it in another process."""
+    """Raises the error of a trial that is used in another process."""
     raise RuntimeError(REFUSAL)
 
 
 @contextlib.contextmanager
 def exit_forked_children(pid: int) -> Iterator[None]:
-    """The objective's call: only process ``pid`` comes back from it.
+    """Wraps the call of the objective, from which only process ``pid`` returns.
 
-    A child that the objective forked and that returns or raises instead of exiting is ended as Python ends a process,
-    so that it never runs the trainer's loop.
+    A child that the objective forked, and that returns or raises instead of exiting, ends here as Python ends a
+    process, so that it never runs the trainer's loop.
     """
     try:
         yield

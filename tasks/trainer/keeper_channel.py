@@ -1,4 +1,4 @@
-"""What an objective says of its trial and asks about it, from any of its threads at once."""
+"""The channel of an attempt to its keeper, for all threads of the objective at once."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from tasks.trainer.interrupt import Interrupter
 from tasks.trainer_messages import FromTrainer, Question, StudyReply, SuggestReply
 
 _numbers: Final = itertools.count(1)
-"""Of the questions of this process: the answer to one of an earlier attempt is never taken for another's."""
+"""Ids of the questions of this process: unique over attempts, so that a late answer matches no other question."""
 
 
 class KeeperChannel:
-    """The way of one attempt to the keeper.
+    """Sends messages of one attempt to its keeper, and waits for answers.
 
-    Each thread is told the answer to its own question. What one thread does to the trial and says of it, it does and
-    says before another one does. Once the attempt has ended, threads that it left behind speak for no other attempt.
+    As a context manager it excludes other threads and defers a stop, so that a thread changes the trial and sends that
+    in one step. Each thread gets the answer to its own question. Threads that outlive the attempt can send nothing.
 
     Args:
-        send: Writes a frame to the keeper; call it while speaking.
-        interrupter: Holds the stop that may have been asked for: every thread meets it when it speaks or waits.
-        number: The trial's.
+        write: Writes a message to the keeper; call it while this is entered.
+        interrupter: Raises the stop of the attempt in every thread that sends or waits.
+        number: Number of the trial.
     """
 
-    def __init__(self, send: Callable[[FromTrainer], None], interrupter: Interrupter, number: int = 0) -> None:
-        self.send = send
+    def __init__(self, write: Callable[[FromTrainer], None], interrupter: Interrupter, number: int = 0) -> None:
+        self.write = write
         self._interrupter = interrupter
         self._number = number
         self._pid = os.getpid()
@@ -52,17 +52,9 @@ class KeeperChannel:
         """Whether the attempt was told to stop."""
         return self._interrupter.stopping
 
-    def speaking(self) -> Self:
-        """The span in which a thread changes the trial and says so: no other thread does meanwhile, no stop comes.
-
-        Raises:
-            TrialStopped: the attempt was told to stop.
-            UpdateFinishedTrialError: the attempt has ended.
-        """
-        return self
-
     # Not a generator: every report of a trial goes through here.
     def __enter__(self) -> Self:
+        """Enters. Raises TrialStopped where the attempt was told to stop, UpdateFinishedTrialError after its end."""
         self._check_process()
         self._interrupter.defer()
         self._lock.acquire()
@@ -77,48 +69,44 @@ class KeeperChannel:
         if kind is None:
             self._interrupter.check()
 
-    def say(self, frame: FromTrainer) -> None:
-        """Passes a frame on to the keeper."""
+    def send(self, frame: FromTrainer) -> None:
+        """Sends a message to the keeper."""
         with self:
-            self.send(frame)
+            self.write(frame)
 
     @contextlib.contextmanager
-    def turn(self, name: str) -> Iterator[None]:
-        """The span in which a thread finds out the value of a parameter; one that wants the same one waits for it."""
+    def suggesting(self, name: str) -> Iterator[None]:
+        """Excludes other threads that ask for the same parameter."""
         self._check_process()
         with self._turns.setdefault(name, threading.RLock()):
             yield
 
     def suggest(self, question: Suggest) -> SuggestReply:
-        """Asks for the value of a parameter, and waits for it."""
+        """Asks for the value of a parameter and waits for it."""
         answer = self._ask(question)
         assert isinstance(answer, SuggestReply)
         return answer
 
-    def look(self) -> StudyView:
-        """Asks for the study's trials, and waits for them.
-
-        Raises:
-            RuntimeError: they cannot be shown.
-        """
+    def read_study(self) -> StudyView:
+        """Asks for the trials of the study and waits for them. Raises RuntimeError where they cannot be sent."""
         answer = self._ask(ReadStudy())
         assert isinstance(answer, StudyReply)
         if answer.error:
             raise RuntimeError(f"trial.study: {answer.error}")
         return answer.study
 
-    def hear(self, answer: SuggestReply | StudyReply) -> None:
-        """Takes an answer from the thread that reads what the keeper says."""
+    def deliver(self, answer: SuggestReply | StudyReply) -> None:
+        """Delivers an answer to the thread that waits for it."""
         if waiting := self._waiting.pop(answer.id, None):
             waiting.put(answer)
 
     def wake(self) -> None:
-        """Has all that wait look whether they are to stop. Any thread may call it."""
+        """Wakes all waiting threads, so that they stop. Any thread may call it."""
         for waiting in list(self._waiting.values()):
             waiting.put(None)
 
     def end(self) -> None:
-        """Nothing more is said for the attempt."""
+        """Ends the attempt: nothing more is sent for it."""
         with self._lock:
             self._over = True
         self.wake()
@@ -129,8 +117,8 @@ class KeeperChannel:
         try:
             with self:
                 self._waiting[number] = waiting
-                self.send(Question(id=number, question=question))
-            # Outside: it may take long, the control plane may be away, and a stop is to interrupt it.
+                self.write(Question(id=number, question=question))
+            # Not entered: this may take long, the control plane may be away, and a stop must interrupt it.
             return waiting.get() or self._leave()
         finally:
             self._waiting.pop(number, None)
@@ -140,6 +128,6 @@ class KeeperChannel:
         raise UpdateFinishedTrialError(f"Trial#{self._number} has already finished and can not be updated.")
 
     def _check_process(self) -> None:
-        # Before any lock is taken: in a child that was forked, the thread that holds it is not there.
+        # Before any lock is taken: a forked child has not the thread that may hold it.
         if os.getpid() != self._pid:
             refuse_in_child()

@@ -1,7 +1,7 @@
-"""What a trial has left running, threads and processes: ended where that harms nothing, named where it cannot be.
+"""Ends the threads and processes that a trial has left running, or names those that cannot be ended.
 
-The library that started them is asked where there is one, for it may want to start them again: what is left of
-PyTorch's DataLoader, joblib and multiprocessing is as good for the next trial as it was for this one.
+Work of PyTorch's DataLoader, joblib and multiprocessing is ended by the library's own means, so that the next trial can
+use the library again.
 """
 
 from __future__ import annotations
@@ -23,11 +23,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from tasks.process_identity import children_of
+
 POLITE_SECONDS: Final = 0.5
-"""How long a child process has between SIGTERM and SIGKILL."""
+"""Time between SIGTERM and SIGKILL for a child process."""
 
 PATIENCE_SECONDS: Final = 3.0
-"""How long is waited, in all, for threads and child processes that were told to end, or end by themselves."""
+"""Longest wait, in all, for threads and child processes to end."""
 
 _PAUSE_SECONDS: Final = 0.002
 
@@ -35,7 +37,7 @@ _WAITING: Final = (
     concurrent.futures.thread._worker.__code__,
     multiprocessing.queues.Queue._feed.__code__,  # type: ignore[attr-defined]
 )
-"""Functions in which a helper waits for work, and in nothing that they call but a lock."""
+"""Functions in which an idle helper thread waits for work."""
 
 _HOLDERS: Final[tuple[tuple[str, str, Callable[[Any], set[int]]], ...]] = (
     ("multiprocessing.pool", "Pool", lambda pool: {each.pid for each in pool._pool} if pool._state == "RUN" else set()),
@@ -43,30 +45,30 @@ _HOLDERS: Final[tuple[tuple[str, str, Callable[[Any], set[int]]], ...]] = (
     ("concurrent.futures.process", "ProcessPoolExecutor", lambda pool: set(pool._processes or ())),
     ("subprocess", "Popen", lambda process: set() if process in subprocess._active else {process.pid}),  # type: ignore
 )
-"""Module and name of what has processes of its own, and what tells which. Of what was dropped, subprocess itself keeps
-the processes that still run."""
+"""Classes that hold processes, by module and name, and a function that returns the process ids of an object. Processes
+of dropped ``Popen`` objects are in ``subprocess._active``."""
 
 
 @dataclass(frozen=True)
 class RunningWork:
-    """The threads and child processes that there are."""
+    """The threads and child processes at one time."""
 
     threads: frozenset[threading.Thread]
     children: frozenset[int]
 
 
 def snapshot() -> RunningWork:
-    """Returns what runs now."""
+    """Returns the threads and child processes that run now."""
     return RunningWork(frozenset(threading.enumerate()), frozenset(_children()))
 
 
 def end_new_work(before: RunningWork) -> str:
-    """Ends what has been started since; returns what is still there, or nothing."""
+    """Ends what was started since ``before``; returns what cannot be ended, in words, or nothing."""
     if not _threads(before) and not _new(before):
         return ""
-    # Before garbage is collected: the queues would go first, and the workers never hear of their end.
+    # Before garbage is collected: that would delete the queues by which the workers are told to end.
     _end_loaders()
-    # Pools and executors that are garbage end by themselves.
+    # Pools and executors that are garbage end when they are collected.
     gc.collect()
     _end_joblib()
     _end_forkserver()
@@ -81,13 +83,13 @@ def end_new_work(before: RunningWork) -> str:
 
 
 def _threads(before: RunningWork) -> list[threading.Thread]:
-    """Returns the threads that have been started since and do something."""
+    """Returns the threads that were started since and are not idle helpers."""
     new = [thread for thread in threading.enumerate() if thread not in before.threads]
     return [thread for thread in new if not _idles(thread)] if new else new
 
 
 def _idles(thread: threading.Thread) -> bool:
-    """Whether it is a helper that a library keeps on purpose: tqdm's, or one of a pool or queue that waits for work."""
+    """Whether it is an idle helper of a library: the monitor of tqdm, or a worker thread of a pool or queue."""
     if thread.name == "tqdm_monitor":
         return True
     frame = sys._current_frames().get(thread.ident or 0)
@@ -97,21 +99,19 @@ def _idles(thread: threading.Thread) -> bool:
 
 
 def _new(before: RunningWork) -> list[int]:
-    """Returns the child processes that have been started since, without the helpers that Python keeps on purpose."""
+    """Returns the child processes that were started since, without the helpers of libraries."""
     helpers = set(_helpers())
     return [pid for pid in _children() if pid not in before.children and pid not in helpers]
 
 
 def _children() -> list[int]:
-    """Returns the child processes that still run; those that have ended are collected."""
-    while found := [
-        int(pid) for task in Path("/proc/self/task").glob("*/children") for pid in task.read_text().split()
-    ]:
-        # It collects its own, and takes them for alive for ever if other code does.
+    """Returns the child processes that still run; waits for those that have ended."""
+    while found := children_of():
+        # multiprocessing waits for its own, and believes them alive for ever if other code does.
         known = {process.pid for process in multiprocessing.active_children()}
         if left := [pid for pid in found if pid in known or not _collect(pid)]:
             return left
-        # Those that have just ended may have left us children of theirs.
+        # Those that have just ended may have left orphans, which are our children now.
     return []
 
 
@@ -123,7 +123,7 @@ def _collect(pid: int) -> bool:
 
 
 def _helpers() -> Iterator[int]:
-    """Yields the processes that watch over named semaphores and shared memory, and PyTorch's that compile."""
+    """Yields the resource trackers of multiprocessing and joblib, and PyTorch's compile workers."""
     for name in ("multiprocessing.resource_tracker", "joblib.externals.loky.backend.resource_tracker"):
         with contextlib.suppress(AttributeError):
             yield sys.modules[name]._resource_tracker._pid if name in sys.modules else 0
@@ -139,15 +139,15 @@ def _end_loaders() -> None:
     if module is None:
         return
     kind = module._MultiProcessingDataLoaderIter
-    # Its handler of SIGCHLD has been taken away with the trial's others; the next loader sets it again.
+    # Its SIGCHLD handler is gone with the trial's others; by this flag the next loader sets it again.
     module._utils.signal_handling._SIGCHLD_handler_set = False
     for iterator in _objects(kind):
         with contextlib.suppress(Exception):
-            # Where an exception has cut it short, it did not come as far as to its queues.
+            # A shutdown that an exception has cut short did not close the queues.
             iterator._shutdown &= all(queue._closed for queue in iterator._index_queues)
             iterator._shutdown_workers()
         if iterator._persistent_workers:
-            # Its loader keeps it, and would have workers go on that are no more.
+            # Its loader keeps it, and would use the ended workers again.
             iterator._reset = functools.partial(_begin_again, iterator)
         else:
             iterator._next_data = _ended
@@ -163,24 +163,24 @@ def _ended() -> None:
 
 
 def _end_joblib() -> None:
-    """Ends the pool that joblib keeps for its next call, which makes another one."""
+    """Ends the pool that joblib keeps; its next call makes another one."""
     module = sys.modules.get("joblib.externals.loky.reusable_executor")
     if module is not None and module._executor is not None:
         module._executor.shutdown(wait=True, kill_workers=True)
 
 
 def _end_forkserver() -> None:
-    """Ends the process of multiprocessing from which others are forked, which then are children of this one."""
+    """Ends the fork server of multiprocessing; the processes that it forked become children of this one."""
     module = sys.modules.get("multiprocessing.forkserver")
     if module is not None and (pid := module._forkserver._forkserver_pid) is not None:
         with contextlib.suppress(OSError):
-            # It would live as long as one of them does.
+            # It would live as long as a process that it forked.
             os.kill(pid, signal.SIGKILL)
             module._forkserver._stop()
 
 
 def _held(before: RunningWork) -> str:
-    """Returns what something still holds that would notice the end of its processes, or nothing."""
+    """Returns an object, in words, that is still referred to and holds new processes, or nothing."""
     new = set(_new(before))
     for module, name, processes_of in _HOLDERS:
         kind = getattr(sys.modules.get(module), name, None)
@@ -191,12 +191,12 @@ def _held(before: RunningWork) -> str:
 
 
 def _objects(kind: type) -> list[Any]:
-    """Returns the objects of a kind; not by ``isinstance``, which some answer themselves."""
+    """Returns the objects of a class; not by ``isinstance``, which an object can override."""
     return [each for each in gc.get_objects() if issubclass(type(each), kind)]
 
 
 def _end_children(before: RunningWork, deadline: float) -> list[int]:
-    """Ends child processes and what they leave; returns those that are still there at the deadline."""
+    """Ends child processes and their orphans; returns those that still run at the deadline."""
     told: dict[int, float] = {}
     while (left := _new(before)) and (now := time.monotonic()) < deadline:
         for pid in left:

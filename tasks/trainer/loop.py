@@ -53,7 +53,7 @@ class Trainer:
         self._admission = admission
         self._sources = SourceTracker(admission.folders)
         self._jobs: queue.SimpleQueue[TrainJob | None] = queue.SimpleQueue()
-        self._talk: KeeperChannel | None = None
+        self._channel: KeeperChannel | None = None
         self._interrupter = Interrupter()
         self._garbage = GarbageCollector()
         self._loaded: dict[str, str] = {}
@@ -130,11 +130,11 @@ class Trainer:
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
         artifacts = ArtifactWriter(Path(run.artifacts))
-        talk = self._talk = KeeperChannel(self._send, self._interrupter, job.trial)
-        trial = WorkerTrial(job, talk, files, artifacts)
+        channel = self._channel = KeeperChannel(self._send, self._interrupter, job.trial)
+        trial = WorkerTrial(job, channel, files, artifacts)
         outcome = objective_runner.run(job.objective, trial, job.args, self._interrupter, job.token, self._admission)
-        talk.end()
-        self._talk = None
+        channel.end()
+        self._channel = None
         stdio_redirect.restore()
         measured = health.peak_gpu_memory()
         left = TrialLeft(token=job.token) if outcome is None else outcome
@@ -167,11 +167,11 @@ class Trainer:
                             self._jobs.put(None)
                         case Stop(token=token):
                             self._interrupter.stop(token)
-                            if (talk := self._talk) and self._interrupter.stopping:
-                                talk.wake()
+                            if (channel := self._channel) and self._interrupter.stopping:
+                                channel.wake()
                         case SuggestReply() | StudyReply() as answer:
-                            if talk := self._talk:
-                                talk.hear(answer)
+                            if channel := self._channel:
+                                channel.deliver(answer)
         _end_session()
 
 

@@ -1,15 +1,17 @@
-"""The storage of a trial on a worker: Optuna's interface, with the wire to the keeper in the place of a database.
+"""Storage of a trial on a worker: Optuna's interface, with the channel to the keeper in the place of a database.
 
-So Optuna's own code, and that of the libraries that are written for it, answers what an objective asks. What is set is
-checked here, before it is sent; what is read of other trials is asked for anew each time.
+So an objective calls Optuna's own code, and that of libraries for Optuna. What it sets is checked here, before it is
+sent; other trials are read anew each time.
 """
 
 # ruff: noqa: ARG002 - the arguments are those of Optuna's interface, used or not
 
 from __future__ import annotations
 
+import copy
 import json
-from collections.abc import Callable, Container, Sequence
+import operator
+from collections.abc import Container, Sequence
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from optuna.distributions import BaseDistribution
@@ -40,38 +42,38 @@ if TYPE_CHECKING:
     from tasks.trainer.trial import WorkerTrial
 
 ARTIFACT: Final = "artifacts:"
-"""How the keys begin under which Optuna keeps records of artifacts."""
+"""Prefix of the keys of Optuna's artifact records."""
 
 FIXED: Final = "fixed_params"
-"""Where it keeps the parameters of a trial that was enqueued."""
+"""Key of the parameters of an enqueued trial."""
 
 _STUDY: Final = 0
-"""The id of the only study there is here."""
+"""Id of the only study of this storage."""
 
 _USER, _SYSTEM = 0, 1
 
 
 class WorkerStorage(BaseStorage):
-    """What one attempt knows of its study and its trial, and may say of them.
+    """What one attempt knows of its study and its trial, and may set.
 
     Args:
         job: The attempt.
         own: The trial; kept up to date.
-        talk: The way to the keeper.
+        channel: The channel to the keeper.
     """
 
-    def __init__(self, job: Job, own: FrozenTrial, talk: KeeperChannel) -> None:
+    def __init__(self, job: Job, own: FrozenTrial, channel: KeeperChannel) -> None:
         self._name = job.study
         self._directions = [StudyDirection[direction.upper()] for direction in job.directions]
         self._study_attrs: tuple[dict[str, Any], dict[str, Any]] = (dict(job.study_attrs), dict(job.study_system_attrs))
         self._own = own
-        self._talk = talk
+        self._channel = channel
         self._room = AttributeBudget("the trial", own.user_attrs, own.system_attrs)
         self._study_room = AttributeBudget("the study", *self._study_attrs)
         self.trial: WorkerTrial | None = None
 
-    def __reduce__(self) -> tuple[Callable[[WorkerTrial], WorkerStorage], tuple[WorkerTrial | None]]:
-        return _of_trial, (self.trial,)
+    def __reduce__(self) -> tuple[Any, tuple[WorkerTrial | None]]:
+        return operator.attrgetter("storage"), (self.trial,)
 
     # -- the study
 
@@ -108,9 +110,9 @@ class WorkerStorage(BaseStorage):
         if name.startswith(OURS):
             raise ValueError(f"{where}: '{name}' begins with '{OURS}', as the search's own names do; choose another")
         text = as_json(where, name, value)
-        with self._talk.speaking():
+        with self._channel:
             self._study_room.take(where, kind, name, text)
-            self._talk.send(StudyAttribute(key=name, value=text, kind="user" if kind == _USER else "system"))
+            self._channel.write(StudyAttribute(key=name, value=text, kind="user" if kind == _USER else "system"))
             self._study_attrs[kind][name] = json.loads(text)
 
     # -- its trials
@@ -127,8 +129,8 @@ class WorkerStorage(BaseStorage):
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
     ) -> list[FrozenTrial]:
-        # Each time anew, so that there is nothing to be copied.
-        trials = frozen_trials(self._talk.look(), states)
+        # Read anew each time, so there is nothing to copy.
+        trials = frozen_trials(self._channel.read_study(), states)
         for trial in trials:
             if trial.number == self._own.number:
                 trial._trial_id = self._own._trial_id
@@ -141,22 +143,22 @@ class WorkerStorage(BaseStorage):
             refuse_to("add a trial that has ended", "study.enqueue_trial adds one that is to be tried")
         where = "study.enqueue_trial"
         given = [template_trial.system_attrs.get(FIXED, {}), template_trial.user_attrs]
-        # As JSON has them: a number that is a key is text then.
+        # As JSON has them: a key that is a number becomes text.
         params, user_attrs = json.loads(as_json(where, "params", given))
         for name in (*params, *user_attrs):
             check_name(where, name)
         if reserved := RESERVED & user_attrs.keys():
             raise ValueError(f"{where}: '{min(reserved)}' is set by the search alone; choose another name")
-        self._talk.say(EnqueueTrial(params=json.dumps(params), user_attrs=json.dumps(user_attrs)))
-        # It has none yet. Optuna makes no use of it where a trial was enqueued.
+        self._channel.send(EnqueueTrial(params=json.dumps(params), user_attrs=json.dumps(user_attrs)))
+        # It has no id yet. Optuna does not use the id of an enqueued trial.
         return _UNKNOWN
 
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         self._check_own(trial_id)
         if not 0 <= step <= MAX_STEP:
             raise ValueError(f"report: step is {step}, but must be 0 to {MAX_STEP}")
-        with self._talk.speaking():
-            self._talk.send(Epoch(step=step, value=intermediate_value))
+        with self._channel:
+            self._channel.write(Epoch(step=step, value=intermediate_value))
             self._own.intermediate_values[step] = intermediate_value
 
     def set_trial_user_attr(self, trial_id: int, key: str, value: Any) -> None:
@@ -165,10 +167,10 @@ class WorkerStorage(BaseStorage):
         if name in RESERVED:
             raise ValueError(f"set_user_attr: '{name}' is set by the search alone; choose another name")
         text = as_json("set_user_attr", name, value)
-        with self._talk.speaking():
+        with self._channel:
             self._room.take("set_user_attr", _USER, name, text)
-            self._talk.send(Attribute(key=name, value=text))
-            # As a new dictionary: another thread may be reading the old one.
+            self._channel.write(Attribute(key=name, value=text))
+            # A new dictionary: another thread may be reading the old one.
             self._own.user_attrs = {**self._own.user_attrs, name: value}
 
     def set_trial_system_attr(self, trial_id: int, key: str, value: Any) -> None:
@@ -187,9 +189,9 @@ class WorkerStorage(BaseStorage):
             frame = Attribute(key=short, value=text, kind="constraint")
         else:
             frame = Attribute(key=name, value=text, kind="system")
-        with self._talk.speaking():
+        with self._channel:
             self._room.take(where, _SYSTEM, name, text)
-            self._talk.send(frame)
+            self._channel.write(frame)
             self._own.system_attrs = {**self._own.system_attrs, name: json.loads(text)}
 
     def _check_own(self, trial_id: int) -> None:
@@ -216,37 +218,23 @@ class WorkerStorage(BaseStorage):
 _UNKNOWN: Final = -(2**31)
 
 
-def _of_trial(trial: WorkerTrial) -> WorkerStorage:
-    return trial.storage  # type: ignore[return-value]
-
-
 ASKS: Final = "the search does it; study.enqueue_trial names one that is tried next"
 
 
 def refuse_to(what: str, remedy: str) -> NoReturn:
-    """Raises what is said to an objective that wants what only the control plane does."""
+    """Raises the error for an operation that only the control plane does."""
     raise RuntimeError(f"on a worker an objective cannot {what}" + (f": {remedy}" if remedy else ""))
 
 
 def _copy(trial: FrozenTrial) -> FrozenTrial:
-    """Returns the trial as it is now."""
-    return FrozenTrial(
-        number=trial.number,
-        state=trial.state,
-        value=None,
-        datetime_start=trial.datetime_start,
-        datetime_complete=None,
-        params=dict(trial.params),
-        distributions=dict(trial.distributions),
-        user_attrs=dict(trial.user_attrs),
-        system_attrs=dict(trial.system_attrs),
-        intermediate_values=dict(trial.intermediate_values),
-        trial_id=trial._trial_id,
-    )
+    """Returns the trial as it is now, with dictionaries of its own."""
+    copied = copy.copy(trial)
+    vars(copied).update({name: dict(value) for name, value in vars(trial).items() if isinstance(value, dict)})
+    return copied
 
 
 def _artifact(key: str, value: Any) -> ArtifactRef:
-    """Reads the record of a file that ``optuna.artifacts.upload_artifact`` has put into the objective's own store."""
+    """Reads the record that ``optuna.artifacts.upload_artifact`` made of a file in the objective's own store."""
     try:
         record = json.loads(value)
         ref = ArtifactRef(

@@ -1,7 +1,8 @@
-"""The study an objective sees on a worker: an ``optuna.Study`` whose storage is the wire to the keeper."""
+"""The study of an objective on a worker: an ``optuna.Study`` whose storage is the channel to the keeper."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -22,39 +23,39 @@ if TYPE_CHECKING:
 class WorkerStudy(optuna.study.Study):
     """``optuna.Study`` without a database; all but the following is Optuna's own code.
 
-    Name, directions and attributes are those of the moment at which the trial was sent, and what the trial has set
-    since. ``trials`` and what is made of them, as ``best_trial``, are those of the moment at which they are read.
+    Name, directions and attributes are those at the time when the trial was sent, and what the trial has set since.
+    ``trials`` and what is derived from them, such as ``best_trial``, are read at the time of the call.
 
     Args:
-        name: Of the study.
-        storage: The trial's.
-        talk: The way to the keeper.
-        due: Whether the search wants the trial to leave.
+        name: Name of the study.
+        storage: Storage of the trial.
+        channel: The channel to the keeper.
+        due: Whether the trial must leave.
     """
 
-    def __init__(self, name: str, storage: WorkerStorage, talk: KeeperChannel, due: Callable[[], bool]) -> None:
+    def __init__(self, name: str, storage: WorkerStorage, channel: KeeperChannel, due: Callable[[], bool]) -> None:
         super().__init__(name, storage, _Sampler(), _Pruner(due))
-        self._talk = talk
+        self._channel = channel
         # Inside an objective, ``optimize`` is refused.
         self._thread_local.in_optimize_loop = True
 
-    def __reduce__(self) -> tuple[Callable[[WorkerTrial], WorkerStudy], tuple[WorkerTrial | None]]:
+    def __reduce__(self) -> tuple[Any, tuple[WorkerTrial | None]]:
         storage = self._storage
-        return _of_trial, (storage.trial if isinstance(storage, WorkerStorage) else None,)
+        return operator.attrgetter("study"), (storage.trial if isinstance(storage, WorkerStorage) else None,)
 
     def ask(self, fixed_distributions: dict[str, BaseDistribution] | None = None) -> NoReturn:
-        """Refuses: trials are asked for in the control plane."""
+        """Raises: only the control plane asks for trials."""
         del fixed_distributions
         refuse_to("ask for a trial", ASKS)
 
     def stop(self) -> None:
-        """Ends the study when the trials that run now have ended."""
+        """Ends the study when the trials that run have ended."""
         self._stop_flag = True
-        self._talk.say(StudyStop())
+        self._channel.send(StudyStop())
 
 
 class _Pruner(BasePruner):
-    """Stands for the search's own, which works in the control plane: says what that has decided."""
+    """Answers what the pruner of the control plane has decided."""
 
     def __init__(self, due: Callable[[], bool]) -> None:
         self._due = due
@@ -65,7 +66,7 @@ class _Pruner(BasePruner):
 
 
 class _Sampler(BaseSampler):
-    """Stands for the search's own, which works in the control plane; ``suggest_*`` asks there."""
+    """Samples nothing: ``suggest_*`` asks the sampler of the control plane."""
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
         del study, trial
@@ -82,7 +83,3 @@ class _Sampler(BaseSampler):
     ) -> NoReturn:
         del study, trial, param_distribution
         raise RuntimeError(f"on a worker an objective samples nothing itself: trial.suggest_* asks for '{param_name}'")
-
-
-def _of_trial(trial: WorkerTrial) -> WorkerStudy:
-    return trial.study  # type: ignore[return-value]

@@ -36,7 +36,7 @@ class WorkerTrial(optuna.trial.Trial):
 
     Args:
         job: The attempt.
-        talk: Says to the keeper what any thread of the objective does, and asks what it asks.
+        channel: Says to the keeper what any thread of the objective does, and asks what it asks.
         files: Writes and reads its checkpoints.
         artifacts: Writes its models, and holds the folder for other files.
         known: What is known of the trial, where this is a copy in another process.
@@ -45,23 +45,23 @@ class WorkerTrial(optuna.trial.Trial):
     def __init__(
         self,
         job: Job,
-        talk: KeeperChannel,
+        channel: KeeperChannel,
         files: CheckpointWriter,
         artifacts: ArtifactWriter,
         known: FrozenTrial | None = None,
     ) -> None:
         own = known or _begun(job)
         self._job = job
-        self._talk = talk
+        self._channel = channel
         self._files = files
         self._artifacts = artifacts
         self.slicing = SliceTracker(job.slice)
         self._ahead = job.ahead
-        storage = WorkerStorage(job, own, talk)
+        storage = WorkerStorage(job, own, channel)
         storage.trial = self
         # Not Trial.__init__: that tells a sampler that a trial begins. These are the fields that its methods use.
         self.storage = storage
-        self.study = WorkerStudy(job.study, storage, talk, self._is_to_leave)
+        self.study = WorkerStudy(job.study, storage, channel, self._is_to_leave)
         self._trial_id = own._trial_id
         self._cached_frozen_trial = own
         self._fixed_params = own.system_attrs.get(FIXED, {})
@@ -84,14 +84,14 @@ class WorkerTrial(optuna.trial.Trial):
 
     def report(self, value: float, step: int) -> None:
         """Reports an intermediate value. Costs one write to a local socket; see ``optuna.trial.Trial.report``."""
-        with self._talk.speaking():
+        with self._channel:
             super().report(value, step)
             self.slicing.reported(int(step))
         self.slicing.check()
 
     def _is_to_leave(self) -> bool:
         """Whether the search wants this trial to leave, for good or for now; answers at once."""
-        return self._talk.stopping or self.slicing.over
+        return self._channel.stopping or self.slicing.over
 
     def save_checkpoint(self, state: object, step: int) -> None:
         """Saves what the trial needs to go on after ``step``, should it be cut off or paused.
@@ -107,14 +107,14 @@ class WorkerTrial(optuna.trial.Trial):
             TypeError: the state holds something else, which could not be loaded again.
         """
         at = _check_step("save_checkpoint", step)
-        with self._talk.speaking():
+        with self._channel:
             try:
                 saved = self._files.save(state, at)
             except OSError as error:
                 log_to_trial(f"the checkpoint of step {at} could not be written, training goes on: {error}")
                 self.slicing.not_saved()
             else:
-                self._talk.say(saved)
+                self._channel.send(saved)
                 self.slicing.saved(at)
         self.slicing.check()
 
@@ -135,7 +135,7 @@ class WorkerTrial(optuna.trial.Trial):
         Raises:
             OSError: it cannot be made.
         """
-        with self._talk.speaking():
+        with self._channel:
             return self._artifacts.folder
 
     def save_model(self, state: object, name: str = "model.pt") -> None:
@@ -153,7 +153,7 @@ class WorkerTrial(optuna.trial.Trial):
             FileNotFoundError: there is no file at the path.
             ValueError: the name is none.
         """
-        with self._talk.speaking():
+        with self._channel:
             try:
                 saved = self._artifacts.save(state, name)
             except FileNotFoundError:
@@ -161,17 +161,17 @@ class WorkerTrial(optuna.trial.Trial):
             except OSError as error:
                 log_to_trial(f"the model '{name}' could not be written, training goes on: {error}")
             else:
-                self._talk.say(saved)
+                self._channel.send(saved)
 
     def set_constraint(self, key: str, value: float) -> None:
         """Sets a constraint value; the first one counts. See ``optuna.trial.Trial.set_constraint``."""
-        with self._talk.speaking():
+        with self._channel:
             super().set_constraint(key, value)
 
     def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
         known = self._cached_frozen_trial
         if name not in known.distributions:
-            with self._talk.turn(name):
+            with self._channel.suggesting(name):
                 if name not in known.distributions:
                     return self._take(name, distribution)
         check_distribution_compatibility(known.distributions[name], distribution)
@@ -190,7 +190,7 @@ class WorkerTrial(optuna.trial.Trial):
         known = self._cached_frozen_trial
         # The value first, for a thread that finds the distribution takes it; and as new dictionaries, for another
         # thread may be reading the old ones.
-        with self._talk.speaking():
+        with self._channel:
             known.params = {**known.params, name: value}
             known.distributions = {**known.distributions, name: distribution}
         return value
@@ -198,9 +198,9 @@ class WorkerTrial(optuna.trial.Trial):
     def _find_out(self, name: str, distribution: BaseDistribution, wanted: str) -> float:
         ahead = self._ahead.get(name)
         if ahead is not None and json_to_distribution(ahead.distribution) == distribution:
-            self._talk.say(Suggest(name=name, distribution=wanted, used=True))
+            self._channel.send(Suggest(name=name, distribution=wanted, used=True))
             return ahead.value
-        answer = self._talk.suggest(Suggest(name=name, distribution=wanted))
+        answer = self._channel.suggest(Suggest(name=name, distribution=wanted))
         if answer.error:
             kind, _, text = answer.error.partition(": ")
             raise _RAISED.get(kind, ValueError)(text if kind in _RAISED else answer.error)

@@ -88,7 +88,7 @@ class Cluster:
         assert self.slots.busy() == 0
         assert self.slots.runner(0) is None
         publisher: Any = self.keeper._publisher
-        assert publisher._speaking() == [("", "")], "a sign of life would be sent for a job that is over"
+        assert publisher._alive_runners() == [("", "")], "a sign of life would be sent for a job that is over"
         deadline, pause = time.monotonic() + PATIENCE, Pause()
         while publisher._outboxes and any(outbox.unsent(1) for outbox in publisher._outboxes.values()):
             assert time.monotonic() < deadline, "what was said is not sent"

@@ -198,7 +198,7 @@ class Desk:
             else:
                 answer = SuggestReply(id=asked.id, name=asked.question.name, value=float(asked.question.name[1:]))
             for _ in range(self._random.randint(1, 2)):
-                self.talk.hear(answer)
+                self.talk.deliver(answer)
 
     def close(self) -> None:
         with self._asked:
@@ -222,7 +222,7 @@ def test_each_thread_is_told_the_answer_to_its_own_question(seed: int) -> None:
             if found != number or trial.params[f"p{number}"] != number:
                 wrong.append((number, found))
             if chance.random() < 0.2:
-                desk.talk.look()
+                desk.talk.read_study()
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(THREADS)]
     for each in threads:
@@ -265,7 +265,7 @@ def test_nothing_is_said_when_it_is_over() -> None:
     talk = KeeperChannel(said.append, Interrupter(), 4)
     talk.end()
     with pytest.raises(UpdateFinishedTrialError, match="Trial#4 has already finished"):
-        talk.say(Epoch(step=1, value=0.5))
+        talk.send(Epoch(step=1, value=0.5))
     with pytest.raises(UpdateFinishedTrialError):
-        talk.look()
+        talk.read_study()
     assert said == []

@@ -72,7 +72,7 @@ class Looking(KeeperChannel):
         super().__init__(said.append, Interrupter())
         self._storage = storage
 
-    def look(self) -> StudyView:
+    def read_study(self) -> StudyView:
         reply = decode_reply(encode(study_view.view(self._storage, "r", 5)))
         assert (reply.runner, reply.seq, reply.name, reply.error) == ("r", 5, "", "")
         assert reply.study is not None

@@ -40,7 +40,7 @@ class Wire:
         def send(frame: FromTrainer) -> None:
             if isinstance(frame, Question):
                 self.said.append(frame.question)
-                talk.hear(msgspec.structs.replace(self.answers.pop(0), id=frame.id))
+                talk.deliver(msgspec.structs.replace(self.answers.pop(0), id=frame.id))
             else:
                 self.said.append(frame)
 

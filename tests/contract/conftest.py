@@ -11,7 +11,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from books import Books
+from leased_store import LeasedStore
 from made_databases import make_database, run, url_of
 
 from orchestrator.storage.database import Database
@@ -61,8 +61,8 @@ def url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def books(url: str) -> Iterator[Books]:
+def leased(url: str) -> Iterator[LeasedStore]:
     """A store that may write, over an empty database."""
-    made = Books(url)
+    made = LeasedStore(url)
     yield made
     made.close()

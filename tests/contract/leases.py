@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from books import Books
+from leased_store import LeasedStore
 from sqlalchemy import text, update
 from sqlalchemy.exc import OperationalError
 
@@ -13,24 +13,24 @@ from orchestrator.storage.own_tables import writer
 STRANGER = "another-host:1:1"
 
 
-def held_by(books: Books, holder: str, seconds: float) -> None:
+def held_by(leased: LeasedStore, holder: str, seconds: float) -> None:
     """Another process has the lease for that many more seconds, in the next term."""
-    with books.database.write() as connection:
-        now = float(connection.scalar(text(f"SELECT {now_in(books)}")) or 0.0)
+    with leased.database.write() as connection:
+        now = float(connection.scalar(text(f"SELECT {now_in(leased)}")) or 0.0)
         term = connection.scalar(writer.select().with_only_columns(writer.c.term))
         assert term is not None
         connection.execute(update(writer).values(term=term + 1, holder=holder, expires=now + seconds, backend=None))
 
 
-def now_in(books: Books) -> str:
-    if books.database.dialect == "sqlite":
+def now_in(leased: LeasedStore) -> str:
+    if leased.database.dialect == "sqlite":
         return "(julianday('now') - 2440587.5) * 86400.0"
     return "extract(epoch from clock_timestamp())"
 
 
-def persistently(write: Callable[[Books], object], books: Books) -> None:
+def persistently(write: Callable[[LeasedStore], object], leased: LeasedStore) -> None:
     """Tries again where a connection broke: a new holder ends the old one's."""
     try:
-        write(books)
+        write(leased)
     except OperationalError:
-        write(books)
+        write(leased)

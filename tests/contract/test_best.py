@@ -10,9 +10,9 @@ from typing import Any
 
 import optuna
 import pytest
-from books import NOW, Books, make_spec
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from leased_store import NOW, LeasedStore, make_spec
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 from sqlalchemy import insert, select
@@ -50,10 +50,10 @@ def studies(draw: st.DrawFn) -> tuple[list[str], list[FrozenTrial]]:
     return directions, trials
 
 
-def store(books: Books, directions: Sequence[str], trials: Sequence[FrozenTrial]) -> str:
+def store(leased: LeasedStore, directions: Sequence[str], trials: Sequence[FrozenTrial]) -> str:
     """Writes a study as Optuna does, in a fraction of the time."""
     name = uuid.uuid4().hex
-    with books.database.write() as connection:
+    with leased.database.write() as connection:
 
         def add(table: Any, **row: Any) -> int:
             return int(connection.execute(insert(table).values(**row)).inserted_primary_key[0])
@@ -74,9 +74,9 @@ def store(books: Books, directions: Sequence[str], trials: Sequence[FrozenTrial]
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.filterwarnings("ignore:Overwrite an old format constraint")
 @given(studies())
-def test_the_best_is_the_one_that_optuna_names(books: Books, drawn: tuple[list[str], list[FrozenTrial]]) -> None:
+def test_the_best_is_the_one_that_optuna_names(leased: LeasedStore, drawn: tuple[list[str], list[FrozenTrial]]) -> None:
     directions, trials = drawn
-    name = store(books, directions, trials)
+    name = store(leased, directions, trials)
     study = in_memory(trials, directions)
     if len(directions) > 1:
         expected = [each.number for each in front_of(study) or ()]
@@ -92,7 +92,7 @@ def test_the_best_is_the_one_that_optuna_names(books: Books, drawn: tuple[list[s
         assert [trial.number for trial in good[:1]] == expected
         complete = [trial.number for trial in study.get_trials(states=(TrialState.COMPLETE,))]
         assert sorted(trial.number for trial in (*good, *others)) == complete
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         listing = history.trials(name)
         assert listing.best() == expected
         feasible = [all(value <= 0 for value in trial.constraints.values()) for trial in study.trials]
@@ -112,44 +112,44 @@ def test_constraints_are_those_that_optuna_reads(attributes: Mapping[str, Any]) 
 
 
 @pytest.mark.parametrize("odd", [5, "text", {"a": 1}, ["x", None, 1.0], [10**400], [[1]], True])
-def test_what_is_no_list_of_numbers_ends_nothing(books: Books, odd: Any) -> None:
+def test_what_is_no_list_of_numbers_ends_nothing(leased: LeasedStore, odd: Any) -> None:
     trials = [create_trial(value=float(number), system_attrs={"constraints": odd}) for number in range(2)]
-    name = store(books, ["minimize"], trials)
+    name = store(leased, ["minimize"], trials)
     best_of(in_memory(trials, ["minimize"]))
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         history.trials(name).best()
         assert len(history.trials(name).heads()) == 2
 
 
 @pytest.mark.parametrize("direction", [StudyDirection.MINIMIZE, StudyDirection.MAXIMIZE])
-def test_the_best_of_many_that_violate(books: Books, direction: StudyDirection) -> None:
+def test_the_best_of_many_that_violate(leased: LeasedStore, direction: StudyDirection) -> None:
     """More than are read at once stand before it."""
     values = [create_trial(value=float(n), system_attrs={"constraints": [30.0 - n]}) for n in range(60)]
     turned = values if direction is StudyDirection.MINIMIZE else values[::-1]
-    name = store(books, [direction.name.lower()], turned)
-    with open_study_reader(books.url) as history:
+    name = store(leased, [direction.name.lower()], turned)
+    with open_study_reader(leased.url) as history:
         listing = history.trials(name)
         (best,) = listing.best()
-    study = optuna.load_study(study_name=name, storage=books.url)
+    study = optuna.load_study(study_name=name, storage=leased.url)
     assert best == study.best_trial.number
     study._storage.remove_session()
     study._storage._backend.engine.dispose()
 
 
-def test_without_a_feasible_trial_there_is_no_best_and_it_is_said(books: Books) -> None:
+def test_without_a_feasible_trial_there_is_no_best_and_it_is_said(leased: LeasedStore) -> None:
     from rich.console import Console
 
     from orchestrator.terminal.overview import render_status
 
-    books.store.create(make_spec(), NOW)
-    with books.database.write() as connection:
+    leased.store.create(make_spec(), NOW)
+    with leased.database.write() as connection:
         study_id = connection.scalar(select(STUDIES.c.study_id))
         id = connection.execute(
             insert(TRIALS).values(number=0, study_id=study_id, state="COMPLETE")
         ).inserted_primary_key[0]
         connection.execute(insert(VALUES).values(trial_id=id, objective=0, value=1.0, value_type="FINITE"))
         connection.execute(insert(SYSTEM_ATTRS).values(trial_id=id, key="constraints", value_json="[0.5]"))
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         overview = history.overview("study")
         assert history.trials("study").best() == []
         from orchestrator.terminal.why_text import explain

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy
-from books import NOW, Books, X, a_trial, everything, make_spec
+from leased_store import NOW, LeasedStore, X, a_trial, everything, make_spec
 from sqlalchemy import exc
 
 from orchestrator.common.errors import BadInput, NotTheWriter
@@ -48,8 +48,8 @@ def memory_shelf() -> Shelf:
     database = MemoryDatabase()
 
     def writer() -> tuple[Any, CalendarPort]:
-        books = MemoryBooks(database)
-        return books, MemoryCalendar(database, books)
+        leased = MemoryBooks(database)
+        return leased, MemoryCalendar(database, leased)
 
     return Shelf(writer, lambda: MemoryDesk(database, lambda: NOW))
 
@@ -90,17 +90,17 @@ def slot(number: int = 0, **changes: Any) -> PlannedRun:
 
 
 def test_a_slot_is_written_with_its_study_or_not_at_all(shelf: Shelf) -> None:
-    books, calendar = shelf.writer()
-    made = books.create(make_spec(name="nightly-0"), NOW, slot=slot())
+    leased, calendar = shelf.writer()
+    made = leased.create(make_spec(name="nightly-0"), NOW, slot=slot())
     assert made.spec.name == "nightly-0"
     assert calendar.find("nightly", [PLANNED, PLANNED + 3_600]) == {PLANNED: slot()}
     assert calendar.find("other", [PLANNED]) == {}
     (run,) = calendar.open()
     assert (run.slot, run.study_state, run.goes_on) == (slot(), "running", True)
     assert run.spec == make_spec(name="nightly-0")
-    books.create(make_spec(name="nightly-1"), NOW)
+    leased.create(make_spec(name="nightly-1"), NOW)
     with pytest.raises(BadInput, match="is there already"):
-        books.create(make_spec(name="nightly-1"), NOW, slot=slot(1))
+        leased.create(make_spec(name="nightly-1"), NOW, slot=slot(1))
     assert calendar.find("nightly", [slot(1).planned]) == {}
 
 
@@ -115,11 +115,11 @@ def test_what_became_of_a_slot_takes_the_place_of_what_was(shelf: Shelf) -> None
 
 
 def test_which_slots_are_still_to_be_seen_to(shelf: Shelf) -> None:
-    books, calendar = shelf.writer()
+    leased, calendar = shelf.writer()
     states = ("ended", "waiting", "skipped", "deleting", "missed", "refused", "deleted")
     calendar.put(*(slot(number, state=state) for number, state in enumerate(states, 1)))
     calendar.put(slot(0, schedule="other", state="waiting", study="other-0"))
-    books.create(make_spec(name="nightly-9"), NOW, slot=slot(9))
+    leased.create(make_spec(name="nightly-9"), NOW, slot=slot(9))
     assert [(run.slot.study, run.study_state) for run in calendar.open()] == [
         ("other-0", None),
         ("nightly-2", None),
@@ -146,16 +146,16 @@ def test_a_timetable_counts_from_when_it_was_first_told(shelf: Shelf) -> None:
 
 
 def test_commands_of_many_are_one_each(shelf: Shelf) -> None:
-    books, _ = shelf.writer()
+    leased, _ = shelf.writer()
     first, second = Command(0, "a", "slot", "x", {"n": 1}), Command(0, "b", "slot", "x", {"n": 2})
     shelf.desk().issue([first])
     shelf.desk().issue([first, second, second])
-    assert [(each.key, each.payload) for each in books.pending_commands()] == [("a", {"n": 1}), ("b", {"n": 2})]
+    assert [(each.key, each.payload) for each in leased.pending_commands()] == [("a", {"n": 1}), ("b", {"n": 2})]
 
 
 def test_two_beats_at_the_same_instant(shelf: Shelf) -> None:
     """None of them fails, in whichever order they come."""
-    books, _ = shelf.writer()
+    leased, _ = shelf.writer()
     failed: list[Exception] = []
     ready = threading.Barrier(4)
 
@@ -173,51 +173,51 @@ def test_two_beats_at_the_same_instant(shelf: Shelf) -> None:
     for thread in threads:
         thread.join()
     assert not failed
-    assert sorted(each.key for each in books.pending_commands()) == [f"{a}-{b}" for a in range(10) for b in range(3)]
+    assert sorted(each.key for each in leased.pending_commands()) == [f"{a}-{b}" for a in range(10) for b in range(3)]
 
 
 def test_the_best_trials_of_a_run(shelf: Shelf) -> None:
-    books, calendar = shelf.writer()
+    leased, calendar = shelf.writer()
     assert calendar.bests("study", 3) == []
-    books.create(make_spec(direction="maximize"), NOW)
+    leased.create(make_spec(direction="maximize"), NOW)
     values = [0.5, 2.0, None, 2.0, 1.0]
     for number, value in enumerate(values):
         changes = a_trial(number, params=[(number, "x", number / 10, X)])
         changes.ends = {number: TrialEnd("FAIL" if value is None else "COMPLETE", value and (value,), NOW + 1)}
         changes.attempts[f"token-{number}-1"].state = "done"
-        books.commit({"study": changes})
+        leased.commit({"study": changes})
     assert [(each.number, each.value) for each in calendar.bests("study", 3)] == [(1, 2.0), (3, 2.0), (4, 1.0)]
     assert calendar.bests("study", 1)[0].params == {"x": 0.1}
 
 
 def test_of_several_objectives_the_best_are_the_front(shelf: Shelf) -> None:
-    books, calendar = shelf.writer()
+    leased, calendar = shelf.writer()
     spec = make_spec(directions=["minimize", "minimize"])
-    books.create(spec, NOW)
+    leased.create(spec, NOW)
     for number, values in enumerate([(3.0, 1.0), (2.0, 2.0), (4.0, 4.0), (1.0, 3.0)]):
         changes = a_trial(number)
         changes.ends = {number: TrialEnd("COMPLETE", values, NOW + 1)}
         changes.attempts[f"token-{number}-1"].state = "done"
-        books.commit({"study": changes})
+        leased.commit({"study": changes})
     assert [each.number for each in calendar.bests("study", 9)] == [3, 1, 0]
 
 
 def test_a_study_is_thrown_away_with_its_slot_written(shelf: Shelf) -> None:
-    books, calendar = shelf.writer()
-    books.create(make_spec(name="nightly-0"), NOW, slot=slot(state="ended"))
-    books.create(make_spec(name="nightly-1"), NOW, slot=slot(1))
+    leased, calendar = shelf.writer()
+    leased.create(make_spec(name="nightly-0"), NOW, slot=slot(state="ended"))
+    leased.create(make_spec(name="nightly-1"), NOW, slot=slot(1))
     for name in ("nightly-0", "nightly-1"):
-        books.commit({name: Changes(new_trials={0: NOW}, attempts=_named(a_trial(), name))})
+        leased.commit({name: Changes(new_trials={0: NOW}, attempts=_named(a_trial(), name))})
     uid, tokens = calendar.attempts_of("nightly-0")
-    assert (uid, tokens) == (books.load("nightly-0").uid, ["token-of-nightly-0"])
+    assert (uid, tokens) == (leased.load("nightly-0").uid, ["token-of-nightly-0"])
     for _ in range(2):
         calendar.throw_study(slot(state="deleted"))
     with pytest.raises(BadInput, match="none of that name"):
-        books.load("nightly-0")
+        leased.load("nightly-0")
     with pytest.raises(BadInput, match="none of that name"):
         calendar.attempts_of("nightly-0")
     assert [run.slot.study for run in calendar.runs("nightly")] == ["nightly-1"]
-    assert [trial.number for trial in books.load("nightly-1").trials] == [0]
+    assert [trial.number for trial in leased.load("nightly-1").trials] == [0]
 
 
 def _named(changes: Changes, name: str) -> Any:
@@ -227,9 +227,9 @@ def _named(changes: Changes, name: str) -> Any:
 
 
 def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
-    books, old = shelf.writer()
-    books.create(make_spec(name="nightly-0"), NOW, slot=slot())
-    books, new = shelf.writer()
+    leased, old = shelf.writer()
+    leased.create(make_spec(name="nightly-0"), NOW, slot=slot())
+    leased, new = shelf.writer()
     for write in (
         lambda: old.put(slot(1)),
         lambda: old.define("nightly", "0 2 * * * UTC", 1),
@@ -239,7 +239,7 @@ def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
             _as_the_control_plane(write)
     assert [run.slot for run in new.open()] == [slot()]
     assert shelf.desk().known(["nightly"])[1] == {}
-    assert books.load("nightly-0").state == "running"
+    assert leased.load("nightly-0").state == "running"
 
 
 def _as_the_control_plane(write: Callable[[], object]) -> None:
@@ -252,38 +252,38 @@ def _as_the_control_plane(write: Callable[[], object]) -> None:
 # -- what only a real database has
 
 
-def test_nothing_is_left_of_a_study_that_was_thrown_away(books: Books) -> None:
-    books.create(name="other")
-    empty = books.rows()
-    books.create()
-    books.commit(everything())
-    calendar = Calendar(books.database, books.lease)
+def test_nothing_is_left_of_a_study_that_was_thrown_away(leased: LeasedStore) -> None:
+    leased.create(name="other")
+    empty = leased.rows()
+    leased.create()
+    leased.commit(everything())
+    calendar = Calendar(leased.database, leased.lease)
     calendar.throw_study(slot(study="study", state="deleted"))
-    left = books.rows()
+    left = leased.rows()
     written = left.pop("orchestrator_slots")
     empty.pop("orchestrator_slots")
     assert len(written) == 1
     assert left == empty
-    books.create()
-    assert books.load().trials == []
+    leased.create()
+    assert leased.load().trials == []
 
 
 @pytest.mark.parametrize("stored", ["{", "[1]", "7", ""])
-def test_a_slot_whose_search_cannot_be_read_is_there_without_it(books: Books, stored: str) -> None:
-    calendar = Calendar(books.database, books.lease)
+def test_a_slot_whose_search_cannot_be_read_is_there_without_it(leased: LeasedStore, stored: str) -> None:
+    calendar = Calendar(leased.database, leased.lease)
     calendar.put(slot(0, state="waiting", spec={"name": "x"}), slot(1, state="waiting", spec={"name": "x"}))
-    with books.database.write() as connection:
+    with leased.database.write() as connection:
         change = sqlalchemy.update(own_tables.slots).where(own_tables.slots.c.planned == slot(0).planned)
         connection.execute(change.values(spec=stored))
     assert [run.slot.spec for run in calendar.open()] == [{}, {"name": "x"}]
 
 
-def test_the_last_slots_come_with_where_their_studies_stand(books: Books) -> None:
-    books.store.create(make_spec(name="nightly-0"), NOW, slot=slot(state="ended"))
-    books.commit(Changes(study_user_attrs={"orchestrator_flagged": "worse"}), "nightly-0")
-    calendar = Calendar(books.database, books.lease)
+def test_the_last_slots_come_with_where_their_studies_stand(leased: LeasedStore) -> None:
+    leased.store.create(make_spec(name="nightly-0"), NOW, slot=slot(state="ended"))
+    leased.commit(Changes(study_user_attrs={"orchestrator_flagged": "worse"}), "nightly-0")
+    calendar = Calendar(leased.database, leased.lease)
     calendar.put(slot(1, state="skipped"), slot(2, schedule="other"))
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         found = history.slots("nightly", 5)
         assert [each.study for each, _ in history.slots("nightly", 1)] == ["nightly-1"]
     assert [(each.study, overview and overview.flagged) for each, overview in found] == [
@@ -292,21 +292,21 @@ def test_the_last_slots_come_with_where_their_studies_stand(books: Books) -> Non
     ]
 
 
-def test_what_nobody_has_asked_for_is_found_when_it_is_later_than_it_may_be(books: Books) -> None:
+def test_what_nobody_has_asked_for_is_found_when_it_is_later_than_it_may_be(leased: LeasedStore) -> None:
     hourly = {"cron": "0 * * * *", "jitter": "20m"}
-    calendar = Calendar(books.database, books.lease)
+    calendar = Calendar(leased.database, leased.lease)
     # On the hour.
     begun = PLANNED - PLANNED % 3_600
 
     def overdue(now: float) -> list[Overdue]:
-        with books.database.read() as connection:
+        with leased.database.read() as connection:
             return list(read_overdue(connection, now))
 
     calendar.define("nightly", "0 * * * * UTC", begun)
     # How late a first run may be is not known: it is overdue when the next one is due.
     assert overdue(begun + 7_100) == []
     assert overdue(begun + 7_300) == [Overdue("nightly", 1, 100.0)]
-    books.store.create(make_spec(name="nightly-0", schedule=hourly), NOW, slot=slot(planned=begun + 3_600))
+    leased.store.create(make_spec(name="nightly-0", schedule=hourly), NOW, slot=slot(planned=begun + 3_600))
     lateness = delay("nightly", begun + 7_200, 1_200.0)
     assert 0.0 < lateness < 1_200.0
     assert overdue(begun + 7_200 + lateness + 59) == []

@@ -9,8 +9,8 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
-from books import NOW, Books, everything, make_spec, optuna_storage
 from every_command import invoke
+from leased_store import NOW, LeasedStore, everything, make_spec, optuna_storage
 from sqlalchemy import func, select
 
 from orchestrator.model.planned_run import PlannedRun
@@ -20,11 +20,11 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.schedule_store import put_slots
 
 
-def run_by_us(books: Books, name: str = "study") -> int:
+def run_by_us(leased: LeasedStore, name: str = "study") -> int:
     """Makes a study with rows in every table of ours; returns Optuna's id of it."""
-    books.store.create(make_spec(name=name, max_steps=27, pruner={"name": "median"}), NOW)
-    books.commit(everything(), name)
-    with optuna_storage(books.url) as storage:
+    leased.store.create(make_spec(name=name, max_steps=27, pruner={"name": "median"}), NOW)
+    leased.commit(everything(), name)
+    with optuna_storage(leased.url) as storage:
         return storage.get_study_id_from_name(name)
 
 
@@ -38,8 +38,8 @@ def run_by_optuna(url: str, name: str) -> int:
         return study._study_id
 
 
-def of_ours(books: Books) -> dict[str, int]:
-    with books.database.read() as connection:
+def of_ours(leased: LeasedStore) -> dict[str, int]:
+    with leased.database.read() as connection:
         return {
             table.name: connection.scalar(select(func.count()).select_from(table)) or 0
             for table in own_tables.OF_A_STUDY
@@ -47,14 +47,16 @@ def of_ours(books: Books) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("name", ["study", "another"])
-def test_a_study_that_gets_its_id_has_nothing_of_it(books: Books, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = run_by_us(books)
-    assert all(of_ours(books).values()), "something in every table"
-    after = run_by_optuna(books.url, name)
-    if books.database.dialect == "sqlite":
+def test_a_study_that_gets_its_id_has_nothing_of_it(
+    leased: LeasedStore, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = run_by_us(leased)
+    assert all(of_ours(leased).values()), "something in every table"
+    after = run_by_optuna(leased.url, name)
+    if leased.database.dialect == "sqlite":
         assert before == after
-    assert not any(of_ours(books).values())
-    monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", books.url)
+    assert not any(of_ours(leased).values())
+    monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", leased.url)
     (listed,) = json.loads(invoke("ls", "--json").stdout)
     assert (listed["study"], listed["state"], listed["complete"]) == (name, "optuna", 2)
     assert listed | {"eta_s": 0} == json.loads(invoke("status", name, "--json").stdout) | {"eta_s": 0}
@@ -62,47 +64,47 @@ def test_a_study_that_gets_its_id_has_nothing_of_it(books: Books, name: str, mon
         assert (row["attempts"], row["host"], row["epochs_trained_again"]) == (0, "", 0)
     why = json.loads(invoke("why", name, "1", "--json").stdout)
     assert (why["attempts"], why["decision"], why["closest"]) == ([], None, None)
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         assert not history.recording(name).moments
-    assert books.store.unsettled() == []
-    assert books.store.pending_notifications() == []
-    found = books.store.create(make_spec(name=name), NOW + 9)
+    assert leased.store.unsettled() == []
+    assert leased.store.pending_notifications() == []
+    found = leased.store.create(make_spec(name=name), NOW + 9)
     assert (len(found.trials), found.attempts, found.checkpoints, found.closest) == (2, [], [], [])
 
 
-def test_a_slot_whose_study_is_gone_is_not_one_of_optunas(books: Books) -> None:
-    run_by_us(books, "nightly-1")
-    with books.database.write() as connection:
+def test_a_slot_whose_study_is_gone_is_not_one_of_optunas(leased: LeasedStore) -> None:
+    run_by_us(leased, "nightly-1")
+    with leased.database.write() as connection:
         slot = PlannedRun("nightly", 1, "running", "nightly-1", NOW)
         put_slots(connection, [slot])
-    run_by_optuna(books.url, "nightly-1")
-    with open_study_reader(books.url) as history:
+    run_by_optuna(leased.url, "nightly-1")
+    with open_study_reader(leased.url) as history:
         assert [(slot.study, study) for slot, study in history.slots("nightly", 5)] == [("nightly-1", None)]
 
 
-def test_what_an_older_version_left_behind_goes_when_the_database_is_prepared(books: Books) -> None:
-    if books.database.dialect != "sqlite":
+def test_what_an_older_version_left_behind_goes_when_the_database_is_prepared(leased: LeasedStore) -> None:
+    if leased.database.dialect != "sqlite":
         pytest.skip("a server heeds its foreign keys")
-    run_by_us(books)
-    with closing(books.database.engine.raw_connection()) as connection:
+    run_by_us(leased)
+    with closing(leased.database.engine.raw_connection()) as connection:
         connection.execute("DROP TRIGGER orchestrator_forgets")
-    with optuna_storage(books.url) as storage:
+    with optuna_storage(leased.url) as storage:
         optuna.delete_study(study_name="study", storage=storage)
-    assert any(of_ours(books).values())
-    database = Database(books.url)
+    assert any(of_ours(leased).values())
+    database = Database(leased.url)
     database.prepare()
     database.close()
-    assert not any(of_ours(books).values())
+    assert not any(of_ours(leased).values())
 
 
-def test_other_studies_keep_what_is_theirs(books: Books) -> None:
-    run_by_us(books)
-    books.store.create(make_spec(name="other"), NOW)
-    before: dict[str, Any] = books.rows()
-    with optuna_storage(books.url) as storage:
+def test_other_studies_keep_what_is_theirs(leased: LeasedStore) -> None:
+    run_by_us(leased)
+    leased.store.create(make_spec(name="other"), NOW)
+    before: dict[str, Any] = leased.rows()
+    with optuna_storage(leased.url) as storage:
         optuna.delete_study(study_name="other", storage=storage)
-    after = books.rows()
+    after = leased.rows()
     assert after["orchestrator_attempts"] == before["orchestrator_attempts"]
     assert len(after["orchestrator_studies"]) == 1
-    with books.database.read() as connection:
+    with leased.database.read() as connection:
         assert not sqlalchemy.inspect(connection).has_table("orchestrator_forgets")

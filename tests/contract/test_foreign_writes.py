@@ -6,18 +6,18 @@ from dataclasses import replace
 
 import optuna
 import pytest
-from books import NOW, Books, X, a_trial, attempt, optuna_storage
+from leased_store import NOW, LeasedStore, X, a_trial, attempt, optuna_storage
 from optuna.trial import TrialState
 
 from orchestrator.common.errors import ForeignWrite
 from orchestrator.model.changeset import Changes, TrialEnd
 
 
-def told_by_optuna(books: Books, state: TrialState = TrialState.FAIL) -> None:
-    books.create()
+def told_by_optuna(leased: LeasedStore, state: TrialState = TrialState.FAIL) -> None:
+    leased.create()
     row = replace(attempt(0), state="running", runner="r")
-    books.commit(Changes(new_trials={0: NOW}, attempts={row.token: row}))
-    with optuna_storage(books.url) as storage:
+    leased.commit(Changes(new_trials={0: NOW}, attempts={row.token: row}))
+    with optuna_storage(leased.url) as storage:
         study = optuna.load_study(study_name="study", storage=storage)
         study.tell(0, 0.75 if state is TrialState.COMPLETE else None, state)
 
@@ -37,41 +37,41 @@ def told_by_optuna(books: Books, state: TrialState = TrialState.FAIL) -> None:
     ids=["complete", "fail", "start", "start and end", "value", "parameter", "attribute"],
 )
 def test_a_trial_that_was_ended_by_another_process_is_not_written(
-    books: Books, changes: Changes, state: TrialState
+    leased: LeasedStore, changes: Changes, state: TrialState
 ) -> None:
-    told_by_optuna(books, state)
-    before = books.rows()
+    told_by_optuna(leased, state)
+    before = leased.rows()
     with pytest.raises(ForeignWrite, match="trial 0"):
-        books.commit(changes)
-    assert books.rows() == before
+        leased.commit(changes)
+    assert leased.rows() == before
 
 
-def test_the_rest_of_the_batch_is_not_written_either(books: Books) -> None:
-    told_by_optuna(books)
-    before = books.rows()
+def test_the_rest_of_the_batch_is_not_written_either(leased: LeasedStore) -> None:
+    told_by_optuna(leased)
+    before = leased.rows()
     batch = a_trial(1, ends={0: TrialEnd("FAIL", None, NOW)}, study_state=("paused", "", NOW))
     with pytest.raises(ForeignWrite):
-        books.commit(batch)
-    assert books.rows() == before
-    books.load()
-    books.commit(a_trial(1))
-    assert len(books.optuna_trials()) == 2
+        leased.commit(batch)
+    assert leased.rows() == before
+    leased.load()
+    leased.commit(a_trial(1))
+    assert len(leased.optuna_trials()) == 2
 
 
-def test_an_attempt_of_such_a_trial_can_still_be_told_to_stop(books: Books) -> None:
-    told_by_optuna(books)
+def test_an_attempt_of_such_a_trial_can_still_be_told_to_stop(leased: LeasedStore) -> None:
+    told_by_optuna(leased)
     row = attempt(0, state="stopping", runner="r", verdict="ended elsewhere")
-    books.commit(Changes(attempts={row.token: row}))
-    assert books.load().attempts[0].verdict == "ended elsewhere"
+    leased.commit(Changes(attempts={row.token: row}))
+    assert leased.load().attempts[0].verdict == "ended elsewhere"
 
 
-def test_a_trial_that_another_process_asked_for_is_not_taken_for_ours(books: Books) -> None:
+def test_a_trial_that_another_process_asked_for_is_not_taken_for_ours(leased: LeasedStore) -> None:
     """A notebook calls ``study.ask()`` on a study that is being served: the number is taken."""
-    books.create()
-    with optuna_storage(books.url) as storage:
+    leased.create()
+    with optuna_storage(leased.url) as storage:
         optuna.load_study(study_name="study", storage=storage).ask()
-    before = books.rows()
+    before = leased.rows()
     with pytest.raises(ForeignWrite):
-        books.commit(a_trial(0, params=[(0, "x", 0.5, X)]))
-    assert books.rows() == before
-    assert [trial.number for trial in books.load().trials] == [0]
+        leased.commit(a_trial(0, params=[(0, "x", 0.5, X)]))
+    assert leased.rows() == before
+    assert [trial.number for trial in leased.load().trials] == [0]

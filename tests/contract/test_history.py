@@ -13,7 +13,7 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy
-from books import KIND, NOW, Books, X, a_trial, attempt, everything, optuna_storage
+from leased_store import KIND, NOW, LeasedStore, X, a_trial, attempt, everything, optuna_storage
 from sqlalchemy import insert
 
 from orchestrator.common.errors import BadInput
@@ -27,17 +27,17 @@ from orchestrator.terminal.why_text import explain
 
 
 @pytest.fixture
-def history(books: Books) -> Iterator[StudyReader]:
+def history(leased: LeasedStore) -> Iterator[StudyReader]:
     """Whatever is written before its first use is found."""
-    books.create(max_steps=27, pruner={"name": "median"})
-    books.commit(everything())
-    with open_study_reader(books.url) as found:
+    leased.create(max_steps=27, pruner={"name": "median"})
+    leased.commit(everything())
+    with open_study_reader(leased.url) as found:
         yield found
 
 
-def test_a_trial_is_read_with_all_that_was_kept(books: Books) -> None:
-    books.create(max_steps=27, pruner={"name": "median"})
-    books.commit(
+def test_a_trial_is_read_with_all_that_was_kept(leased: LeasedStore) -> None:
+    leased.create(max_steps=27, pruner={"name": "median"})
+    leased.commit(
         a_trial(
             values=[(0, 2, 0.75), (0, 1, math.nan), (0, 3, -math.inf)],
             params=[(0, "x", 0.1, X), (0, "kind", 1, KIND)],
@@ -52,8 +52,8 @@ def test_a_trial_is_read_with_all_that_was_kept(books: Books) -> None:
         )
     )
     done = attempt(0, state="done", ended=NOW + 3, verdict="pruned", verdict_step=3, latency=0.01)
-    books.commit(Changes(attempts={done.token: done}))
-    with open_study_reader(books.url) as found:
+    leased.commit(Changes(attempts={done.token: done}))
+    with open_study_reader(leased.url) as found:
         trial = found.trial("study", "0")
     assert (trial.number, trial.state, trial.values) == (0, "PRUNED", (-math.inf,))
     assert trial.params == {"x": 0.1, "kind": "b"}
@@ -86,14 +86,14 @@ def test_the_completed_are_known_to_each(history: StudyReader) -> None:
     assert (study.completed, study.trials, study.state, study.reason) == ({0: -0.5}, 4, "paused", "because")
 
 
-def test_reports_come_in_the_order_of_their_recording(books: Books) -> None:
-    books.create()
-    books.commit(Changes(new_trials={0: NOW, 1: NOW + 1}))
+def test_reports_come_in_the_order_of_their_recording(leased: LeasedStore) -> None:
+    leased.create()
+    leased.commit(Changes(new_trials={0: NOW, 1: NOW + 1}))
     order = [(1, 0, 0.5), (0, 3, 0.25), (0, 1, 0.125), (1, 1, math.inf), (0, 2, 1.0)]
     for start in range(0, 4, 2):
-        books.commit(Changes(values=order[start : start + 2]))
-    books.commit(Changes(values=order[4:], ends={0: TrialEnd("COMPLETE", (1.0,), NOW + 5)}))
-    with open_study_reader(books.url) as found:
+        leased.commit(Changes(values=order[start : start + 2]))
+    leased.commit(Changes(values=order[4:], ends={0: TrialEnd("COMPLETE", (1.0,), NOW + 5)}))
+    with open_study_reader(leased.url) as found:
         recording = found.recording("study")
     assert list(recording.reports) == order
     assert [(each.state, each.value, each.started, each.ended) for each in recording.trials.values()] == [
@@ -102,24 +102,24 @@ def test_reports_come_in_the_order_of_their_recording(books: Books) -> None:
     ]
 
 
-def test_only_decisions_made_at_a_report_give_its_time(books: Books) -> None:
-    books.create()
+def test_only_decisions_made_at_a_report_give_its_time(leased: LeasedStore) -> None:
+    leased.create()
     rows = [
         DecisionRow(0, action, "asha", step, 0.5, 0.5, 1, NOW + step)
         for step, action in enumerate(("prune", "audit", "shadow", "promote", "end"))
     ]
-    books.commit(a_trial(decisions=rows, closest={0: DecisionRow(0, "keep", "asha", 9, 0.5, 0.4, 3, NOW)}))  # type: ignore[arg-type]
-    with open_study_reader(books.url) as found:
+    leased.commit(a_trial(decisions=rows, closest={0: DecisionRow(0, "keep", "asha", 9, 0.5, 0.4, 3, NOW)}))  # type: ignore[arg-type]
+    with open_study_reader(leased.url) as found:
         assert found.recording("study").moments == {(0, 0): NOW, (0, 1): NOW + 1, (0, 2): NOW + 2, (0, 9): NOW}
 
 
-def test_a_paused_trial_is_told_where_it_stands(books: Books) -> None:
+def test_a_paused_trial_is_told_where_it_stands(leased: LeasedStore) -> None:
     pruner = {"name": "asha", "mode": "promotion", "min_resource": 1, "reduction_factor": 3}
-    books.create(max_steps=9, direction="maximize", pruner=pruner, trials=20)
+    leased.create(max_steps=9, direction="maximize", pruner=pruner, trials=20)
     for number, value in enumerate((0.75, 0.70, 0.60)):
         row = attempt(number, state="paused")
-        books.commit(Changes(new_trials={number: NOW}, values=[(number, 1, value)], attempts={row.token: row}))
-    with open_study_reader(books.url) as found:
+        leased.commit(Changes(new_trials={number: NOW}, values=[(number, 1, value)], attempts={row.token: row}))
+    with open_study_reader(leased.url) as found:
         assert [explain(found.trial("study", str(number))) for number in range(2)] == [
             "trial 0 is paused at epoch 1 with 0.75: within the best 1/3 of 3 trials, and no slot was free for it yet",
             "trial 1 is paused at epoch 1 with 0.7: of 3 trials there the best 1 goes on, which has 0.75",
@@ -145,25 +145,25 @@ def test_what_is_not_there_is_one_line(history: StudyReader, study: str, trial: 
     assert str(caught.value) == message
 
 
-def test_a_study_without_trials_and_a_database_without_studies(books: Books) -> None:
-    with open_study_reader(books.url) as found, pytest.raises(BadInput, match="it holds no studies yet"):
+def test_a_study_without_trials_and_a_database_without_studies(leased: LeasedStore) -> None:
+    with open_study_reader(leased.url) as found, pytest.raises(BadInput, match="it holds no studies yet"):
         found.trial("study", "0")
-    books.create()
-    with open_study_reader(books.url) as found:
+    leased.create()
+    with open_study_reader(leased.url) as found:
         with pytest.raises(BadInput, match="study 'study' has no trials yet"):
             found.trial("study", "0")
         assert found.recording("study").reports == []
 
 
-def test_a_study_of_plain_optuna_can_be_replayed_and_says_what_is_known(books: Books) -> None:
-    with optuna_storage(books.url) as storage:
+def test_a_study_of_plain_optuna_can_be_replayed_and_says_what_is_known(leased: LeasedStore) -> None:
+    with optuna_storage(leased.url) as storage:
         study = optuna.create_study(study_name="plain", storage=storage, direction="maximize")
         for value in (0.9, 0.8, 0.1):
             trial = study.ask()
             for step in range(3):
                 trial.report(value, step)
             study.tell(trial, value)
-    with open_study_reader(books.url) as found:
+    with open_study_reader(leased.url) as found:
         said = explain(found.trial("plain", "2"))
         recording = found.recording("plain")
     (_, median) = compare(recording, [Candidate("median", read_pruner("median n_startup_trials=2", "here"))])
@@ -171,10 +171,10 @@ def test_a_study_of_plain_optuna_can_be_replayed_and_says_what_is_known(books: B
     assert said.startswith("trial 2 completed with 0.1 after 3 epochs, the 3rd best of 3 completed trials; trial 0 is")
 
 
-def test_several_objectives_are_refused(books: Books) -> None:
-    with optuna_storage(books.url) as storage:
+def test_several_objectives_are_refused(leased: LeasedStore) -> None:
+    with optuna_storage(leased.url) as storage:
         optuna.create_study(study_name="two", storage=storage, directions=["minimize", "maximize"])
-    with open_study_reader(books.url) as found, pytest.raises(BadInput, match="study 'two': has 2 objectives"):
+    with open_study_reader(leased.url) as found, pytest.raises(BadInput, match="study 'two': has 2 objectives"):
         found.recording("two")
 
 
@@ -217,23 +217,23 @@ def test_a_server_that_is_not_there() -> None:
     assert "\n" not in str(caught.value)
 
 
-def test_a_look_changes_nothing(books: Books) -> None:
-    books.create()
-    books.commit(everything())
-    before = books.rows()
-    with open_study_reader(books.url) as found:
+def test_a_look_changes_nothing(leased: LeasedStore) -> None:
+    leased.create()
+    leased.commit(everything())
+    before = leased.rows()
+    with open_study_reader(leased.url) as found:
         found.recording("study")
         found.trial("study", "1")
-    assert books.rows() == before
+    assert leased.rows() == before
 
 
-def test_ten_thousand_trials_are_read_in_seconds(books: Books) -> None:
+def test_ten_thousand_trials_are_read_in_seconds(leased: LeasedStore) -> None:
     """Rows are written past the store, which would take its time."""
-    books.create(trials=10_000, max_steps=27)
+    leased.create(trials=10_000, max_steps=27)
     metadata = sqlalchemy.MetaData()
-    metadata.reflect(books.database.engine, only=["trials", "trial_intermediate_values", "trial_values"])
+    metadata.reflect(leased.database.engine, only=["trials", "trial_intermediate_values", "trial_values"])
     trials, steps = metadata.tables["trials"], metadata.tables["trial_intermediate_values"]
-    with books.database.write() as connection:
+    with leased.database.write() as connection:
         study_id = connection.scalar(sqlalchemy.select(own_tables.studies.c.study_id))
         rows = [{"trial_id": n, "number": n, "study_id": study_id, "state": "COMPLETE"} for n in range(10_000)]
         connection.execute(insert(trials), rows)
@@ -245,7 +245,7 @@ def test_ten_thousand_trials_are_read_in_seconds(books: Books) -> None:
             ]
             connection.execute(insert(steps), batch)
     begun = time.perf_counter()
-    with open_study_reader(books.url) as found:
+    with open_study_reader(leased.url) as found:
         recording = found.recording("study")
     assert len(recording.reports) == 270_000
     assert time.perf_counter() - begun < 20, "a second or two is what it takes"

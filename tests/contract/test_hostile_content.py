@@ -9,9 +9,9 @@ from dataclasses import fields, replace
 from typing import Any
 
 import pytest
-from books import NOW, Books, attempt
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from leased_store import NOW, LeasedStore, attempt
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.commit import Committer, Written
@@ -136,17 +136,17 @@ class Settled(NullNotifier):
 class Pair:
     """Two studies that are written in one transaction; the bad one is another each time."""
 
-    def __init__(self, books: Books) -> None:
-        self.books = books
+    def __init__(self, leased: LeasedStore) -> None:
+        self.leased = leased
         self.notifier = Settled()
-        self.committer = Committer(books.store, self.notifier, Outages(log).database, Clock(), 1e9)
+        self.committer = Committer(leased.store, self.notifier, Outages(log).database, Clock(), 1e9)
         self.count = 0
         self._create("good")
 
     def _create(self, name: str) -> None:
-        self.books.create(name=name)
+        self.leased.create(name=name)
         row = attempt(0, token=name)
-        self.books.commit(Changes(new_trials={0: NOW}, attempts={name: row}), name)
+        self.leased.commit(Changes(new_trials={0: NOW}, attempts={name: row}), name)
 
     def write(self, changes: Changes) -> Written:
         """Writes changes of a fresh study beside others of the good one; returns what has become of both."""
@@ -163,16 +163,16 @@ class Pair:
 
     def look(self) -> None:
         """Every command can read, whatever was written."""
-        steps = self.books.load("good").trials[0].intermediate_values
+        steps = self.leased.load("good").trials[0].intermediate_values
         assert list(steps.values()) == [0.125] * self.count
-        with open_study_reader(self.books.url) as history:
+        with open_study_reader(self.leased.url) as history:
             assert len(history.overviews()) == self.count + 1
-        assert inspect(self.books.url).books is not None
+        assert inspect(self.leased.url).books is not None
 
 
 @pytest.fixture
-def pair(books: Books) -> Iterator[Pair]:
-    return Pair(books)
+def pair(leased: LeasedStore) -> Iterator[Pair]:
+    return Pair(leased)
 
 
 @settings(

@@ -14,7 +14,7 @@ from pathlib import Path
 import optuna
 import pytest
 import sqlalchemy
-from books import NOW, Books, a_trial, attempt, everything
+from leased_store import NOW, LeasedStore, a_trial, attempt, everything
 from optuna.storages import RDBStorage
 
 from orchestrator.doctor.database_probe import inspect
@@ -29,9 +29,9 @@ PATIENCE = 30.0
 
 
 @pytest.fixture
-def on_sqlite(sqlite: str) -> Iterator[Books]:
+def on_sqlite(sqlite: str) -> Iterator[LeasedStore]:
     """For what is the same on both kinds of database."""
-    made = Books(sqlite)
+    made = LeasedStore(sqlite)
     yield made
     made.close()
 
@@ -51,9 +51,9 @@ def change(url: str, statement: str) -> None:
 
 
 @contextmanager
-def in_the_way(books: Books) -> Iterator[None]:
+def in_the_way(leased: LeasedStore) -> Iterator[None]:
     """Another process has begun to write, and does not end."""
-    engine = sqlalchemy.create_engine(books.url, poolclass=sqlalchemy.NullPool)
+    engine = sqlalchemy.create_engine(leased.url, poolclass=sqlalchemy.NullPool)
     with engine.connect() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -64,14 +64,14 @@ def in_the_way(books: Books) -> Iterator[None]:
     engine.dispose()
 
 
-def test_a_database_that_is_well(books: Books) -> None:
-    found = inspect(books.url)
+def test_a_database_that_is_well(leased: LeasedStore) -> None:
+    found = inspect(leased.url)
     assert (found.error, found.missing, found.read_only, found.locked, found.blocked) == ("", False, False, False, ())
     assert found.optuna is not None
     assert found.ours is not None
     assert (found.optuna.refusal(found.url), found.ours.refusal()) == (None, None)
-    assert found.url == books.url
-    if books.url.startswith("sqlite"):
+    assert found.url == leased.url
+    if leased.url.startswith("sqlite"):
         assert (found.version.split()[0], found.journal, found.connections) == ("SQLite", "wal", None)
     else:
         assert found.version.split()[0] == "PostgreSQL"
@@ -81,7 +81,7 @@ def test_a_database_that_is_well(books: Books) -> None:
         assert abs(found.clock.offset) - found.clock.within < 1.0, "it is this very host"
 
 
-def test_it_changes_nothing(on_sqlite: Books) -> None:
+def test_it_changes_nothing(on_sqlite: LeasedStore) -> None:
     on_sqlite.create()
     on_sqlite.commit(everything())
     before = on_sqlite.rows()
@@ -89,7 +89,7 @@ def test_it_changes_nothing(on_sqlite: Books) -> None:
     assert on_sqlite.rows() == before
 
 
-def test_who_writes(on_sqlite: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_writes(on_sqlite: LeasedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     found = inspect(on_sqlite.url).books
     assert found is not None
     assert found.active
@@ -102,7 +102,7 @@ def test_who_writes(on_sqlite: Books, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (gone.active, gone.writer.gone, gone.writer.left > 0) == (False, True, True)
 
 
-def test_a_lease_that_was_given_back_and_one_that_ran_out(on_sqlite: Books) -> None:
+def test_a_lease_that_was_given_back_and_one_that_ran_out(on_sqlite: LeasedStore) -> None:
     on_sqlite.lease.release()
     found = inspect(on_sqlite.url).books
     assert found is not None
@@ -116,10 +116,10 @@ def test_a_lease_that_was_given_back_and_one_that_ran_out(on_sqlite: Books) -> N
     assert ran_out.writer.left < 0
 
 
-def test_what_has_not_ended(books: Books) -> None:
-    books.create(name="over")
-    books.commit(Changes(study_state=("finished", "", NOW)), "over")
-    books.create(name="study", queue="gpu", grace=3.0)
+def test_what_has_not_ended(leased: LeasedStore) -> None:
+    leased.create(name="over")
+    leased.commit(Changes(study_state=("finished", "", NOW)), "over")
+    leased.create(name="study", queue="gpu", grace=3.0)
     changes = Changes()
     for number, state, runner in ((0, "running", "r"), (1, "sent", ""), (2, "stopping", "r"), (3, "done", "r")):
         row = attempt(number, state=state, runner=runner, sent=NOW + 1, started=NOW + 2 if runner else None)
@@ -127,10 +127,10 @@ def test_what_has_not_ended(books: Books) -> None:
         changes.new_trials[number], changes.attempts[row.token] = NOW, row
     changes.ends[2] = TrialEnd("PRUNED", (0.5,), NOW + 4)
     changes.system_attrs[0, "orchestrator:extra"] = True
-    books.commit(changes)
-    books.orders.issue("key", "me", "pause", "study", {})
+    leased.commit(changes)
+    leased.orders.issue("key", "me", "pause", "study", {})
     begun = time.time()
-    found = inspect(books.url, ["token-0-1", "token-3-1", "unknown"]).books
+    found = inspect(leased.url, ["token-0-1", "token-3-1", "unknown"]).books
     returned = time.time()
     assert found is not None
     (study,) = found.studies
@@ -157,23 +157,23 @@ def test_what_has_not_ended(books: Books) -> None:
     assert begun - 1e-3 <= NOW + 3 + ended <= returned + 1e-3
 
 
-def test_a_trial_that_a_notebook_asked_for(books: Books) -> None:
-    books.create()
-    books.commit(a_trial())
-    storage = RDBStorage(books.url)
+def test_a_trial_that_a_notebook_asked_for(leased: LeasedStore) -> None:
+    leased.create()
+    leased.commit(a_trial())
+    storage = RDBStorage(leased.url)
     optuna.load_study(study_name="study", storage=storage).ask()
     storage.remove_session()
     storage.engine.dispose()
-    found = inspect(books.url).books
+    found = inspect(leased.url).books
     assert found is not None
     assert found.unattended == (("study", 1),)
-    books.commit(Changes(study_state=("stopped", "", NOW)))
-    stopped = inspect(books.url).books
+    leased.commit(Changes(study_state=("stopped", "", NOW)))
+    stopped = inspect(leased.url).books
     assert stopped is not None
     assert stopped.unattended == (), "a stopped study needs no attention"
 
 
-def test_a_spec_that_cannot_be_read(on_sqlite: Books) -> None:
+def test_a_spec_that_cannot_be_read(on_sqlite: LeasedStore) -> None:
     on_sqlite.create()
     with on_sqlite.database.write() as connection:
         connection.execute(sqlalchemy.update(own_tables.studies).values(spec='{"format": 99}'))
@@ -183,16 +183,16 @@ def test_a_spec_that_cannot_be_read(on_sqlite: Books) -> None:
     assert found.studies[0].error
 
 
-def test_more_attempts_are_asked_about_than_one_statement_takes(books: Books) -> None:
-    books.create()
-    books.commit(a_trial())
-    found = inspect(books.url, [*map(str, range(2_500)), "token-0-1"]).books
+def test_more_attempts_are_asked_about_than_one_statement_takes(leased: LeasedStore) -> None:
+    leased.create()
+    leased.commit(a_trial())
+    found = inspect(leased.url, [*map(str, range(2_500)), "token-0-1"]).books
     assert found is not None
     assert found.known == {"token-0-1": Known("queued")}
 
 
 @pytest.mark.parametrize("whose", ["older", "newer", "ours"])
-def test_another_version_is_named_and_nothing_is_read(on_sqlite: Books, whose: str) -> None:
+def test_another_version_is_named_and_nothing_is_read(on_sqlite: LeasedStore, whose: str) -> None:
     with on_sqlite.database.write() as connection:
         if whose == "ours":
             connection.exec_driver_sql("UPDATE orchestrator_alembic_version SET version_num = '0001'")
@@ -253,9 +253,9 @@ def test_a_file_that_cannot_even_be_read_is_not_waited_for(tmp_path: Path) -> No
 
 
 def test_whoever_keeps_the_writer_waiting_is_named(postgresql: str) -> None:
-    books = Books(postgresql)
-    with in_the_way(books):
-        waiting = threading.Thread(target=books.store.commit, args=({},))
+    leased = LeasedStore(postgresql)
+    with in_the_way(leased):
+        waiting = threading.Thread(target=leased.store.commit, args=({},))
         waiting.start()
         found = waited_for(lambda looked: looked.blocked, postgresql)
     waiting.join(PATIENCE)
@@ -264,7 +264,7 @@ def test_whoever_keeps_the_writer_waiting_is_named(postgresql: str) -> None:
     assert blocked.pid > 0
     assert blocked.seconds >= 0
     assert not inspect(postgresql).blocked
-    books.close()
+    leased.close()
 
 
 def test_a_database_that_takes_no_writes(postgresql: str) -> None:
@@ -291,14 +291,14 @@ def test_an_empty_server_database(postgresql: str) -> None:
     assert inspect(postgresql).missing
 
 
-def test_who_was_not_told_of_late_is_found(books: Books) -> None:
-    books.create(notify={"command": ["x"]})
+def test_who_was_not_told_of_late_is_found(leased: LeasedStore) -> None:
+    leased.create(notify={"command": ["x"]})
     rows = [NoteRow(key, "finished", "command", "{}", NOW) for key in ("long ago", "of late", "owed")]
-    books.commit(Changes(notes=rows))
+    leased.commit(Changes(notes=rows))
     moments = {"long ago": time.time() - 90_000, "of late": time.time() - 60}
     states = {key: DeliveryState("failed", 1, "ended with exit code 3", at) for key, at in moments.items()}
-    books.store.commit({}, {}, states)
-    found = inspect(books.url).books
+    leased.store.commit({}, {}, states)
+    found = inspect(leased.url).books
     assert found is not None
     (untold,) = found.untold
     assert (untold.study, untold.event, untold.kind, untold.tries) == ("study", "finished", "command", 1)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 
 import pytest
-from books import Books, a_trial, make_spec
+from leased_store import LeasedStore, a_trial, make_spec
 from leases import STRANGER, held_by, now_in, persistently
 from sqlalchemy import text, update
 
@@ -23,32 +23,32 @@ from tasks.process_identity import pid_namespace
 @pytest.mark.parametrize(
     "write",
     [
-        lambda books: books.commit(Changes(values=[(0, 0, 1.0)])),
-        lambda books: books.store.commit({}),
-        lambda books: books.store.commit({}, {1: "{}"}),
-        lambda books: books.create(trials=99),
-        lambda books: books.create(name="another"),
+        lambda leased: leased.commit(Changes(values=[(0, 0, 1.0)])),
+        lambda leased: leased.store.commit({}),
+        lambda leased: leased.store.commit({}, {1: "{}"}),
+        lambda leased: leased.create(trials=99),
+        lambda leased: leased.create(name="another"),
     ],
     ids=["batch", "renewal", "answer", "continue", "create"],
 )
-def test_the_old_writer_writes_nothing(books: Books, write: Callable[[Books], object]) -> None:
-    books.create()
-    books.commit(a_trial())
-    books.orders.issue("key", "me", "pause", "study", {})
-    new = books.another()
-    assert new.lease.term == books.lease.term + 1
+def test_the_old_writer_writes_nothing(leased: LeasedStore, write: Callable[[LeasedStore], object]) -> None:
+    leased.create()
+    leased.commit(a_trial())
+    leased.orders.issue("key", "me", "pause", "study", {})
+    new = leased.another()
+    assert new.lease.term == leased.lease.term + 1
     before = new.rows()
     with pytest.raises(NotTheWriter):
-        persistently(write, books)
+        persistently(write, leased)
     assert new.rows() == before
     new.load()
     new.commit(Changes(values=[(0, 0, 2.0)]))
-    assert books.optuna_trials()[0].intermediate_values == {0: 2.0}
+    assert leased.optuna_trials()[0].intermediate_values == {0: 2.0}
 
 
-def test_a_store_without_a_lease_cannot_write(books: Books) -> None:
-    books.create()
-    reader = Store(books.database)
+def test_a_store_without_a_lease_cannot_write(leased: LeasedStore) -> None:
+    leased.create()
+    reader = Store(leased.database)
     try:
         assert reader.load("study").spec == make_spec()
         with pytest.raises(RuntimeError, match="without the right"):
@@ -57,60 +57,60 @@ def test_a_store_without_a_lease_cannot_write(books: Books) -> None:
         reader.close()
 
 
-def test_a_second_writer_is_told_who_holds_it_and_for_how_long(books: Books) -> None:
-    held_by(books, STRANGER, 30.0)
-    held = WriterLease(books.database, 60.0).acquire()
+def test_a_second_writer_is_told_who_holds_it_and_for_how_long(leased: LeasedStore) -> None:
+    held_by(leased, STRANGER, 30.0)
+    held = WriterLease(leased.database, 60.0).acquire()
     assert held is not None
     assert held.holder == STRANGER
     assert 25.0 < held.seconds <= 30.0
     with pytest.raises(NotTheWriter):
-        books.store.commit({})
+        leased.store.commit({})
 
 
-def test_a_lease_that_has_run_out_is_taken_over(books: Books) -> None:
-    held_by(books, STRANGER, -0.1)
-    lease = WriterLease(books.database, 60.0)
+def test_a_lease_that_has_run_out_is_taken_over(leased: LeasedStore) -> None:
+    held_by(leased, STRANGER, -0.1)
+    lease = WriterLease(leased.database, 60.0)
     assert lease.acquire() is None
-    assert lease.term == books.lease.term + 2
+    assert lease.term == leased.lease.term + 2
 
 
-def test_a_lease_that_was_given_back_is_free_at_once(books: Books) -> None:
-    held_by(books, STRANGER, 30.0)
-    stranger = WriterLease(books.database, 60.0)
-    stranger.term = books.lease.term + 1
+def test_a_lease_that_was_given_back_is_free_at_once(leased: LeasedStore) -> None:
+    held_by(leased, STRANGER, 30.0)
+    stranger = WriterLease(leased.database, 60.0)
+    stranger.term = leased.lease.term + 1
     stranger.release()
-    assert WriterLease(books.database, 60.0).acquire() is None
+    assert WriterLease(leased.database, 60.0).acquire() is None
 
 
-def test_giving_back_what_another_holds_does_nothing(books: Books) -> None:
-    held_by(books, STRANGER, 30.0)
-    books.lease.release()
-    assert WriterLease(books.database, 60.0).acquire() is not None
+def test_giving_back_what_another_holds_does_nothing(leased: LeasedStore) -> None:
+    held_by(leased, STRANGER, 30.0)
+    leased.lease.release()
+    assert WriterLease(leased.database, 60.0).acquire() is not None
 
 
-def test_after_giving_it_back_nothing_can_be_written(books: Books) -> None:
+def test_after_giving_it_back_nothing_can_be_written(leased: LeasedStore) -> None:
     """Unless no other writer came: then the term is the same, and the lease is renewed."""
-    books.create()
-    books.lease.release()
-    other = books.another()
+    leased.create()
+    leased.lease.release()
+    other = leased.another()
     with pytest.raises(NotTheWriter):
-        persistently(lambda it: it.store.commit({}), books)
+        persistently(lambda it: it.store.commit({}), leased)
     other.store.commit({})
 
 
 HERE = f"{socket.gethostname()}/{pid_namespace()}"
 
 
-def test_the_lease_of_a_process_that_is_gone_on_this_host_is_free(books: Books) -> None:
+def test_the_lease_of_a_process_that_is_gone_on_this_host_is_free(leased: LeasedStore) -> None:
     with subprocess.Popen([sys.executable, "-c", "pass"]) as process:
         process.wait()
-    held_by(books, f"{HERE}:{process.pid}:12345", 30.0)
-    assert WriterLease(books.database, 60.0).acquire() is None
+    held_by(leased, f"{HERE}:{process.pid}:12345", 30.0)
+    assert WriterLease(leased.database, 60.0).acquire() is None
 
 
-def test_the_process_id_of_a_gone_holder_may_have_been_taken_since(books: Books) -> None:
-    held_by(books, f"{HERE}:1:999999999999", 30.0)
-    assert WriterLease(books.database, 60.0).acquire() is None
+def test_the_process_id_of_a_gone_holder_may_have_been_taken_since(leased: LeasedStore) -> None:
+    held_by(leased, f"{HERE}:1:999999999999", 30.0)
+    assert WriterLease(leased.database, 60.0).acquire() is None
 
 
 @pytest.mark.parametrize(
@@ -121,48 +121,48 @@ def test_the_process_id_of_a_gone_holder_may_have_been_taken_since(books: Books)
         *(f"{socket.gethostname()}/0123456789ab:999999:1", f"{socket.gethostname()}:999999:1"),
     ],
 )
-def test_of_a_holder_that_says_nothing_we_wait_for_the_end(books: Books, holder: str) -> None:
-    held_by(books, holder, 30.0)
-    assert WriterLease(books.database, 60.0).acquire() is not None
+def test_of_a_holder_that_says_nothing_we_wait_for_the_end(leased: LeasedStore, holder: str) -> None:
+    held_by(leased, holder, 30.0)
+    assert WriterLease(leased.database, 60.0).acquire() is not None
 
 
-def stranger_of(books: Books, seconds: float) -> WriterLease:
+def stranger_of(leased: LeasedStore, seconds: float) -> WriterLease:
     """The lease of another control plane, which holds it."""
-    held_by(books, STRANGER, 0.5)
-    stranger = WriterLease(books.database, seconds)
-    stranger.term = books.lease.term + 1
+    held_by(leased, STRANGER, 0.5)
+    stranger = WriterLease(leased.database, seconds)
+    stranger.term = leased.lease.term + 1
     return stranger
 
 
-def held_by_at(books: Books, seconds: float) -> None:
+def held_by_at(leased: LeasedStore, seconds: float) -> None:
     """The holder has renewed its lease, which ends in so many seconds by the database's clock."""
-    with books.database.write() as connection:
-        now = float(connection.scalar(text(f"SELECT {now_in(books)}")) or 0.0)
+    with leased.database.write() as connection:
+        now = float(connection.scalar(text(f"SELECT {now_in(leased)}")) or 0.0)
         connection.execute(update(writer).values(holder=STRANGER, expires=now + seconds))
 
 
-def test_a_lease_is_renewed(books: Books) -> None:
-    stranger = stranger_of(books, 30.0)
-    stranger.renew(books.database)
-    held = WriterLease(books.database, 60.0).acquire()
+def test_a_lease_is_renewed(leased: LeasedStore) -> None:
+    stranger = stranger_of(leased, 30.0)
+    stranger.renew(leased.database)
+    held = WriterLease(leased.database, 60.0).acquire()
     assert held is not None
     assert held.seconds > 20.0
 
 
-def test_a_lease_that_another_has_taken_is_not_renewed(books: Books) -> None:
-    held_by(books, STRANGER, 30.0)
+def test_a_lease_that_another_has_taken_is_not_renewed(leased: LeasedStore) -> None:
+    held_by(leased, STRANGER, 30.0)
     with pytest.raises(NotTheWriter):
-        books.lease.renew(books.database)
+        leased.lease.renew(leased.database)
 
 
-def test_a_lease_that_is_renewed_does_not_end_when_the_clock_is_set_forward(books: Books) -> None:
+def test_a_lease_that_is_renewed_does_not_end_when_the_clock_is_set_forward(leased: LeasedStore) -> None:
     """The database's clock is an hour ahead from one look to the next: by it the lease ended long ago."""
     now = 100.0
-    held_by(books, STRANGER, 6.0)
-    standby = WriterLease(books.database, 6.0, monotonic=lambda: now)
+    held_by(leased, STRANGER, 6.0)
+    standby = WriterLease(leased.database, 6.0, monotonic=lambda: now)
     assert standby.acquire() is not None
     now += 1.0
-    held_by_at(books, -3600.0)
+    held_by_at(leased, -3600.0)
     assert standby.acquire() is not None, "it was renewed since the last look"
     now += 2.9
     assert standby.acquire() is not None
@@ -170,20 +170,20 @@ def test_a_lease_that_is_renewed_does_not_end_when_the_clock_is_set_forward(book
     assert standby.acquire() is None, "it was not renewed for half a lease"
 
 
-def test_a_lease_that_is_not_renewed_ends_although_the_clock_was_set_back(books: Books) -> None:
+def test_a_lease_that_is_not_renewed_ends_although_the_clock_was_set_back(leased: LeasedStore) -> None:
     now = 100.0
-    held_by(books, STRANGER, 3600.0)
-    standby = WriterLease(books.database, 6.0, monotonic=lambda: now)
+    held_by(leased, STRANGER, 3600.0)
+    standby = WriterLease(leased.database, 6.0, monotonic=lambda: now)
     for _ in range(7):
         assert standby.acquire() is not None
         now += 1.0
     assert standby.acquire() is None
 
 
-def test_a_lease_that_is_renewed_stays_held_although_the_clock_was_set_back(books: Books) -> None:
+def test_a_lease_that_is_renewed_stays_held_although_the_clock_was_set_back(leased: LeasedStore) -> None:
     now = 100.0
-    standby = WriterLease(books.database, 6.0, monotonic=lambda: now)
+    standby = WriterLease(leased.database, 6.0, monotonic=lambda: now)
     for renewal in range(20):
-        held_by_at(books, 3600.0 + renewal)
+        held_by_at(leased, 3600.0 + renewal)
         assert standby.acquire() is not None
         now += 2.0

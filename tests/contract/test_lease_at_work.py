@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import pytest
-from books import Books
+from leased_store import LeasedStore
 from leases import STRANGER, held_by, now_in
 from sqlalchemy import select, text
 
@@ -17,13 +17,13 @@ from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.own_tables import writer
 
 
-def wait_for_a_lock(books: Books) -> None:
+def wait_for_a_lock(leased: LeasedStore) -> None:
     """Returns when some other connection of this database waits for a lock."""
     query = text(
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )
     for _ in range(500):
-        with books.database.read() as connection:
+        with leased.database.read() as connection:
             if connection.scalar(query):
                 return
         time.sleep(0.01)
@@ -48,7 +48,7 @@ class Acquiring(threading.Thread):
 
 
 def test_two_that_start_together_on_an_empty_database_both_get_an_answer(postgresql: str) -> None:
-    first = Books(postgresql, acquire=False)
+    first = LeasedStore(postgresql, acquire=False)
     with first.database.write() as connection:
         connection.execute(writer.insert().values(id=1, term=1, holder=STRANGER, expires=0.0))
         second = Acquiring(postgresql)
@@ -63,7 +63,7 @@ def test_two_that_start_together_on_an_empty_database_both_get_an_answer(postgre
 
 def test_a_writer_frozen_inside_a_transaction_holds_up_no_other(postgresql: str) -> None:
     """It was stopped between its first statement and its commit, and its lease has run out."""
-    frozen = Books(postgresql, seconds=-1.0)
+    frozen = LeasedStore(postgresql, seconds=-1.0)
     connection = frozen.database.engine.connect()
     connection.begin()
     frozen.lease.check(connection)
@@ -82,7 +82,7 @@ def test_a_writer_frozen_inside_a_transaction_holds_up_no_other(postgresql: str)
 
 def test_a_transaction_that_is_longer_than_the_lease_does_not_end_it(postgresql: str) -> None:
     """The lease is renewed beside it."""
-    leader = Books(postgresql, seconds=0.5)
+    leader = LeasedStore(postgresql, seconds=0.5)
     beside = Database(postgresql)
     with leader.database.write() as connection:
         leader.lease.check(connection)
@@ -96,7 +96,7 @@ def test_a_transaction_that_is_longer_than_the_lease_does_not_end_it(postgresql:
 
 
 def test_a_writer_frozen_in_a_connection_that_is_new_holds_up_no_other(postgresql: str) -> None:
-    frozen = Books(postgresql, seconds=-1.0)
+    frozen = LeasedStore(postgresql, seconds=-1.0)
     frozen.database.engine.dispose()
     with frozen.database.write() as connection:
         frozen.lease.check(connection)
@@ -114,8 +114,8 @@ def test_a_writer_frozen_in_a_connection_that_is_new_holds_up_no_other(postgresq
     assert took_over
 
 
-def expires(books: Books) -> float:
-    with books.database.read() as connection:
+def expires(leased: LeasedStore) -> float:
+    with leased.database.read() as connection:
         return float(connection.scalar(select(writer.c.expires)) or 0.0)
 
 
@@ -126,48 +126,48 @@ def until(condition: Callable[[], object], what: str) -> None:
         time.sleep(0.01)
 
 
-def is_renewed(books: Books) -> None:
+def is_renewed(leased: LeasedStore) -> None:
     """Waits until the lease is renewed."""
-    before = expires(books)
-    until(lambda: expires(books) > before, "it is not renewed")
+    before = expires(leased)
+    until(lambda: expires(leased) > before, "it is not renewed")
 
 
 def threads() -> list[str]:
     return [thread.name for thread in threading.enumerate() if thread.name == "renewal"]
 
 
-def test_the_lease_is_renewed_while_the_loop_is_busy(books: Books) -> None:
-    with Renewal(books.lease, books.url, every=0.02, limit=60.0):
-        is_renewed(books)
-        is_renewed(books)
+def test_the_lease_is_renewed_while_the_loop_is_busy(leased: LeasedStore) -> None:
+    with Renewal(leased.lease, leased.url, every=0.02, limit=60.0):
+        is_renewed(leased)
+        is_renewed(leased)
     assert threads() == []
 
 
 def test_a_loop_that_hangs_loses_its_lease_and_one_that_goes_on_keeps_it(
-    books: Books, caplog: pytest.LogCaptureFixture
+    leased: LeasedStore, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with Renewal(books.lease, books.url, every=0.02, limit=0.2) as renewal:
+    with Renewal(leased.lease, leased.url, every=0.02, limit=0.2) as renewal:
         until(lambda: "loop_hangs" in [getattr(record, "action", "") for record in caplog.records], "nothing is said")
-        left = expires(books)
+        left = expires(leased)
         time.sleep(0.2)
-        assert expires(books) == left
+        assert expires(leased) == left
         renewal.progress()
-        is_renewed(books)
+        is_renewed(leased)
 
 
-def test_a_lease_that_another_has_taken_ends_the_renewal(books: Books) -> None:
-    with Renewal(books.lease, books.url, every=0.02, limit=60.0):
-        held_by(books, STRANGER, 30.0)
+def test_a_lease_that_another_has_taken_ends_the_renewal(leased: LeasedStore) -> None:
+    with Renewal(leased.lease, leased.url, every=0.02, limit=60.0):
+        held_by(leased, STRANGER, 30.0)
         until(lambda: threads() == [], "it goes on")
-        left = expires(books)
-    assert expires(books) == left
+        left = expires(leased)
+    assert expires(leased) == left
 
 
 def test_the_lease_in_a_locked_file_is_renewed_when_the_lock_is_gone(sqlite: str) -> None:
-    books = Books(sqlite)
-    with Renewal(books.lease, books.url, every=0.02, limit=60.0):
-        with books.database.write():
+    leased = LeasedStore(sqlite)
+    with Renewal(leased.lease, leased.url, every=0.02, limit=60.0):
+        with leased.database.write():
             time.sleep(0.1)
-        is_renewed(books)
-    books.close()
+        is_renewed(leased)
+    leased.close()
     assert threads() == []

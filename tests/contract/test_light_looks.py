@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from books import Books, everything
+from leased_store import LeasedStore, everything
 
 LOOK = """
 import sys
@@ -25,10 +25,10 @@ print(sorted({"optuna", "sqlalchemy.orm", "celery", "numpy", "torch"} & sys.modu
 def environment(tmp_path_factory: pytest.TempPathFactory, original: Path) -> dict[str, str]:
     path = tmp_path_factory.mktemp("looks") / "studies.db"
     path.write_bytes(original.read_bytes())
-    books = Books(f"sqlite:///{path}")
-    books.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
-    books.commit(everything())
-    books.close()
+    leased = LeasedStore(f"sqlite:///{path}")
+    leased.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
+    leased.commit(everything())
+    leased.close()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("ORCHESTRATOR_")}
     return kept | {"ORCHESTRATOR_DATA_DIR": str(path.parent)}
 

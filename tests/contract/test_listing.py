@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
-from books import NOW, Books, a_trial, everything, make_spec, optuna_storage
+from leased_store import NOW, LeasedStore, a_trial, everything, make_spec, optuna_storage
 from optuna.trial import FrozenTrial
 from pyarrow import parquet
 
@@ -26,27 +26,27 @@ from orchestrator.queries.readonly import open_study_reader
 
 
 @pytest.fixture
-def full(books: Books) -> Books:
+def full(leased: LeasedStore) -> LeasedStore:
     """A study with something of every kind in it."""
-    books.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
-    books.commit(everything())
+    leased.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
+    leased.commit(everything())
     changes = a_trial(4)
     changes.ends[4] = TrialEnd("COMPLETE", (math.inf,), NOW + 9)
     changes.system_attrs[4, "constraints:memory"] = 0.5
     changes.user_attrs[4, "retry_of"] = 3
-    books.commit(changes)
-    return books
+    leased.commit(changes)
+    return leased
 
 
-def read(books: Books, name: str = "study") -> list[ListedTrial]:
-    with open_study_reader(books.url) as history:
+def read(leased: LeasedStore, name: str = "study") -> list[ListedTrial]:
+    with open_study_reader(leased.url) as history:
         found = history.trials(name)
         return list(found.trials(found.heads()))
 
 
-def exported(books: Books, form: str, name: str = "study", *, epochs: bool = False) -> Any:
+def exported(leased: LeasedStore, form: str, name: str = "study", *, epochs: bool = False) -> Any:
     file = io.BytesIO()
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         found = history.trials(name)
         writers.write(epoch_rows(found) if epochs else trial_rows(found), form, file)
     file.seek(0)
@@ -75,7 +75,7 @@ def same(one: ListedTrial, other: FrozenTrial) -> None:
 
 
 @pytest.mark.parametrize("chunk", [1, 2, 500])
-def test_it_is_what_optuna_reads(full: Books, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_what_optuna_reads(full: LeasedStore, chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trial_queries, "CHUNK", chunk)
     found, expected = read(full), full.optuna_trials()
     assert len(found) == len(expected) == 5
@@ -83,7 +83,7 @@ def test_it_is_what_optuna_reads(full: Books, chunk: int, monkeypatch: pytest.Mo
         same(one, other)
 
 
-def test_what_is_ours(full: Books) -> None:
+def test_what_is_ours(full: LeasedStore) -> None:
     found = read(full)
     assert [each.head.live for each in found] == ["", "stopping", "queued", "", "queued"]
     assert [each.head.attempts for each in found] == [1, 1, 2, 1, 1]
@@ -97,7 +97,7 @@ def test_what_is_ours(full: Books) -> None:
         assert (history.trial("study", "3").retries, history.trial("study", "4").retry_of) == ([4], 3)
 
 
-def test_some_of_them_in_any_order(full: Books) -> None:
+def test_some_of_them_in_any_order(full: LeasedStore) -> None:
     with open_study_reader(full.url) as history:
         found = history.trials("study")
         heads = found.heads()
@@ -105,8 +105,8 @@ def test_some_of_them_in_any_order(full: Books) -> None:
         assert list(found.trials([])) == []
 
 
-def test_several_objectives(books: Books) -> None:
-    books.store.create(make_spec(directions=["maximize", "minimize"], name="two"), NOW)
+def test_several_objectives(leased: LeasedStore) -> None:
+    leased.store.create(make_spec(directions=["maximize", "minimize"], name="two"), NOW)
     values = [(1.0, 5.0), (2.0, 5.0), (0.5, 1.0), (2.0, 6.0), (9.0, 0.0)]
     changes = Changes()
     for number, both in enumerate(values):
@@ -115,17 +115,17 @@ def test_several_objectives(books: Books) -> None:
     changes.system_attrs[4, "constraints:memory"] = 1.0
     for number in range(4):
         changes.system_attrs[number, "constraints:memory"] = 0.0
-    books.commit(changes, "two")
-    with optuna_storage(books.url) as storage:
+    leased.commit(changes, "two")
+    with optuna_storage(leased.url) as storage:
         front = {each.number for each in optuna.load_study(study_name="two", storage=storage).best_trials}
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         assert history.trials("two").best() == [1, 2]
         assert history.overview("two").progress.front == len(front) == 2
-    assert [(row["values_0"], row["values_1"]) for row in exported(books, "json", "two")] == values
+    assert [(row["values_0"], row["values_1"]) for row in exported(leased, "json", "two")] == values
 
 
-def test_a_study_that_optuna_made(books: Books) -> None:
-    with optuna_storage(books.url) as storage:
+def test_a_study_that_optuna_made(leased: LeasedStore) -> None:
+    with optuna_storage(leased.url) as storage:
         study = optuna.create_study(storage=storage, study_name="theirs")
         for number in range(3):
             trial = study.ask()
@@ -134,26 +134,26 @@ def test_a_study_that_optuna_made(books: Books) -> None:
             study.tell(trial, float(number))
         study.ask()
         expected = study.trials
-    found = read(books, "theirs")
+    found = read(leased, "theirs")
     for one, other in zip(found, expected, strict=True):
         same(one, other)
     assert [(each.head.attempts, each.last) for each in found] == [(0, None)] * 4
-    assert [row["params_n"] for row in exported(books, "json", "theirs")[:3]] == [
+    assert [row["params_n"] for row in exported(leased, "json", "theirs")[:3]] == [
         each.params["n"] for each in expected[:3]
     ]
 
 
-def test_a_study_without_trials(books: Books) -> None:
-    books.create()
-    assert read(books) == []
+def test_a_study_without_trials(leased: LeasedStore) -> None:
+    leased.create()
+    assert read(leased) == []
     for form in FORMATS:
-        assert exported(books, form) == []
-    with pytest.raises(BadInput, match="there is none of that name"), open_study_reader(books.url) as history:
+        assert exported(leased, form) == []
+    with pytest.raises(BadInput, match="there is none of that name"), open_study_reader(leased.url) as history:
         history.trials("studdy")
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_is_exported_is_what_optuna_reads(full: Books, form: str) -> None:
+def test_what_is_exported_is_what_optuna_reads(full: LeasedStore, form: str) -> None:
     def number(text: Any) -> float | None:
         return None if text in ("", None) else float(text)
 
@@ -179,7 +179,7 @@ def test_what_is_exported_is_what_optuna_reads(full: Books, form: str) -> None:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_epochs_are_exported_as_optuna_reads_them(full: Books, form: str) -> None:
+def test_epochs_are_exported_as_optuna_reads_them(full: LeasedStore, form: str) -> None:
     rows = exported(full, form, epochs=True)
     expected = [
         (trial.number, step, repr(value))
@@ -189,7 +189,7 @@ def test_epochs_are_exported_as_optuna_reads_them(full: Books, form: str) -> Non
     assert [(int(row["number"]), int(row["step"]), repr(float(row["value"]))) for row in rows] == expected
 
 
-def test_the_names_that_a_shell_completes(full: Books, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_names_that_a_shell_completes(full: LeasedStore, monkeypatch: pytest.MonkeyPatch) -> None:
     with optuna_storage(full.url) as storage:
         optuna.create_study(storage=storage, study_name="theirs")
         expected = optuna.get_all_study_names(storage)

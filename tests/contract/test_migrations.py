@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import sqlalchemy
 from alembic.script import ScriptDirectory
-from books import Books, optuna_storage
 from every_command import invoke
+from leased_store import LeasedStore, optuna_storage
 from made_databases import make_database, run, url_of
 from sqlalchemy import Connection, inspect
 
@@ -137,11 +137,11 @@ def test_an_old_database_is_upgraded_and_keeps_every_row(old_url: str, url_of_ne
     assert schema.found == HEAD
     assert (VERSION_TABLE in after) == (found.found != HEAD)
     database.close()
-    books = Books(old_url)
-    snapshot = books.load("kept")
+    leased = LeasedStore(old_url)
+    snapshot = leased.load("kept")
     assert [trial.state.name for trial in snapshot.trials] == ["COMPLETE", "PRUNED", "RUNNING", "FAIL"]
-    assert [command.operation for command in books.store.pending_commands()] == ["stop"]
-    books.close()
+    assert [command.operation for command in leased.store.pending_commands()] == ["stop"]
+    leased.close()
     with open_study_reader(old_url) as history:
         assert history.trial("kept", "0").state == "COMPLETE"
     with optuna_storage(old_url) as storage:
@@ -263,15 +263,15 @@ def test_the_file_of_run_is_upgraded_without_a_url(tmp_path: Path, monkeypatch: 
     assert "kept" in invoke("ls").stdout
 
 
-def test_a_database_of_a_newer_version_is_refused_in_one_line(books: Books) -> None:
-    with books.database.write() as connection:
+def test_a_database_of_a_newer_version_is_refused_in_one_line(leased: LeasedStore) -> None:
+    with leased.database.write() as connection:
         connection.exec_driver_sql(f"UPDATE {VERSION_TABLE} SET version_num = '9999'")
-    before = books.rows()
+    before = leased.rows()
     with pytest.raises(BadInput) as caught:
-        books.database.prepare()
+        leased.database.prepare()
     (line,) = str(caught.value).splitlines()
     assert "of revision 9999" in line
     assert line.endswith("a newer version wrote them: pip install --upgrade trial-orchestrator")
-    with pytest.raises(BadInput, match="of revision 9999"), open_study_reader(books.url):
+    with pytest.raises(BadInput, match="of revision 9999"), open_study_reader(leased.url):
         pass
-    assert books.rows() == before
+    assert leased.rows() == before

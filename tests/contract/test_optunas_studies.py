@@ -11,8 +11,8 @@ from typing import Any
 import optuna
 import pytest
 import sqlalchemy
-from books import NOW, Books, make_spec, optuna_storage
 from every_command import invoke, looking
+from leased_store import NOW, LeasedStore, make_spec, optuna_storage
 from made_databases import make_database, run, url_of
 from optuna.trial import TrialState
 
@@ -181,9 +181,9 @@ def test_beside_studies_of_ours_they_are_told_apart(optunas_file: Path, tmp_path
     database = Database(url)
     database.prepare()
     database.close()
-    books = Books(url)
-    books.store.create(make_spec(name="ours"), NOW)
-    books.close()
+    leased = LeasedStore(url)
+    leased.store.create(make_spec(name="ours"), NOW)
+    leased.close()
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", url)
     states = {each["study"]: each["state"] for each in json.loads(invoke("ls", "--json").stdout)}
     assert (states.pop("ours"), set(states.values())) == ("running", {"optuna"})

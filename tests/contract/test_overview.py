@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import pytest
-from books import NOW, Books, attempt, everything
+from leased_store import NOW, LeasedStore, attempt, everything
 from rich.console import Console
 
 from orchestrator.engine.study import StudyEngine
@@ -19,12 +19,12 @@ from orchestrator.queries.study_summary import summary_of
 from orchestrator.terminal.overview import render_status, to_json
 
 
-def test_it_is_what_the_engine_says(books: Books) -> None:
-    books.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
-    books.commit(everything())
-    with open_study_reader(books.url) as history:
+def test_it_is_what_the_engine_says(leased: LeasedStore) -> None:
+    leased.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
+    leased.commit(everything())
+    with open_study_reader(leased.url) as history:
         found = history.overview("study")
-    expected = StudyEngine(books.load(), NOW).progress()
+    expected = StudyEngine(leased.load(), NOW).progress()
     assert (found.progress.complete, found.progress.pruned, found.progress.failed) == (1, 1, 1)
     for name in ("study", "state", "reason", "budget", "epochs", "max_steps", "epochs_saved", "best", "slots", "front"):
         assert getattr(found.progress, name) == getattr(expected, name), name
@@ -32,18 +32,18 @@ def test_it_is_what_the_engine_says(books: Books) -> None:
     assert len(found.ends) == 3
 
 
-def test_a_lowered_budget_is_what_there_is(books: Books) -> None:
-    books.create(trials=2, max_steps=27)
-    books.commit(everything())
-    with open_study_reader(books.url) as history:
+def test_a_lowered_budget_is_what_there_is(leased: LeasedStore) -> None:
+    leased.create(trials=2, max_steps=27)
+    leased.commit(everything())
+    with open_study_reader(leased.url) as history:
         found = history.overview("study")
     assert (found.ended, found.progress.budget) == (3, 4)
-    assert StudyEngine(books.load(), NOW).progress().budget == 4
+    assert StudyEngine(leased.load(), NOW).progress().budget == 4
 
 
-def test_what_was_at_work_lately(books: Books) -> None:
+def test_what_was_at_work_lately(leased: LeasedStore) -> None:
     """A trial a second, and three more: one that runs, one that ran before, one that was at work before and since."""
-    books.create(trials=40)
+    leased.create(trials=40)
     count, last = PACE_TRIALS, PACE_TRIALS + 1
     rows = [attempt(n, state="done", started=NOW + n - 1, ended=NOW + n + 0.5) for n in range(count + 1)]
     rows += [
@@ -52,7 +52,7 @@ def test_what_was_at_work_lately(books: Books) -> None:
         attempt(last + 2, state="done", started=NOW - 7, ended=NOW - 6),
         attempt(last + 2, 2, state="running", started=NOW + 9),
     ]
-    books.commit(
+    leased.commit(
         Changes(
             new_trials=dict.fromkeys(range(last + 3), NOW),
             attempts={row.token: row for row in rows},
@@ -60,7 +60,7 @@ def test_what_was_at_work_lately(books: Books) -> None:
             values=[(n, step, 0.5) for n in (1, last, last + 1) for step in range(n)],
         )
     )
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         found = history.overview("study")
     assert found.ends == tuple(NOW + n for n in range(1, count + 1))
     assert found.work == (
@@ -70,13 +70,13 @@ def test_what_was_at_work_lately(books: Books) -> None:
     )
 
 
-def test_the_pace_of_a_study_that_goes_on_is_that_of_now(books: Books) -> None:
+def test_the_pace_of_a_study_that_goes_on_is_that_of_now(leased: LeasedStore) -> None:
     """Twenty trials in the evening; in the morning it goes on, and three more have ended."""
-    books.create(trials=40)
+    leased.create(trials=40)
     night = NOW + 30_000
     times = [(n, NOW + 10 * n) for n in range(20)] + [(20 + n, night + 10 + n) for n in range(3)]
     rows = [attempt(n, state="done", started=at, ended=at + 9) for n, at in times]
-    books.commit(
+    leased.commit(
         Changes(
             new_trials=dict.fromkeys(range(23), NOW),
             attempts={row.token: row for row in rows},
@@ -85,40 +85,40 @@ def test_the_pace_of_a_study_that_goes_on_is_that_of_now(books: Books) -> None:
             study_state=("running", "", night),
         )
     )
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         found = history.overview("study")
     assert found.ends == tuple(at + 9 for n, at in times if n >= 20)
     assert len(found.work) == 2, "those that were at work since the first of these ended"
     assert found.rate == 1.0
-    books.commit(Changes(study_state=("running", "", night + 30)))
-    with open_study_reader(books.url) as history:
+    leased.commit(Changes(study_state=("running", "", night + 30)))
+    with open_study_reader(leased.url) as history:
         again = history.overview("study")
     assert (again.ends, again.work, again.rate, again.eta(night + 31)) == ((), (), None, None)
 
 
-def test_a_study_without_trials(books: Books) -> None:
-    books.create()
-    with open_study_reader(books.url) as history:
+def test_a_study_without_trials(leased: LeasedStore) -> None:
+    leased.create()
+    with open_study_reader(leased.url) as history:
         (found,) = history.overviews()
         assert history.ended("study", 5) == []
     assert (found.progress.best, found.progress.epochs, found.ended, found.rate) == (None, 0, 0, None)
     assert found.eta(NOW) is None
 
 
-def test_studies_are_counted_apart(books: Books) -> None:
-    books.create(name="study")
-    books.create(name="other")
-    books.commit(everything(), "other")
-    with open_study_reader(books.url) as history:
+def test_studies_are_counted_apart(leased: LeasedStore) -> None:
+    leased.create(name="study")
+    leased.create(name="other")
+    leased.commit(everything(), "other")
+    with open_study_reader(leased.url) as history:
         found = {each.progress.study: each for each in history.overviews()}
     assert (found["study"].progress.epochs, found["other"].progress.epochs) == (0, 6)
     assert (found["study"].ended, found["other"].ended) == (0, 3)
 
 
-def test_what_ended_last_comes_last(books: Books) -> None:
-    books.create(max_steps=27, pruner={"name": "median"})
-    books.commit(everything())
-    with open_study_reader(books.url) as history:
+def test_what_ended_last_comes_last(leased: LeasedStore) -> None:
+    leased.create(max_steps=27, pruner={"name": "median"})
+    leased.commit(everything())
+    with open_study_reader(leased.url) as history:
         ended = history.ended("study", 2)
     assert all(isinstance(each, TrialEnded) for each in ended)
     assert [(each.number, each.state) for each in ended] == [(1, "PRUNED"), (3, "FAIL")]
@@ -130,24 +130,24 @@ def a_note(key: str, event: str = "finished") -> NoteRow:
     return NoteRow(key, event, "post", "{}", NOW)
 
 
-def test_who_could_not_be_told_is_shown(books: Books) -> None:
-    books.create(notify={"url": "https://h/x"})
-    books.commit(Changes(notes=[a_note("a", "best"), a_note("b", "best"), a_note("c"), a_note("d", "failed")]))
+def test_who_could_not_be_told_is_shown(leased: LeasedStore) -> None:
+    leased.create(notify={"url": "https://h/x"})
+    leased.commit(Changes(notes=[a_note("a", "best"), a_note("b", "best"), a_note("c"), a_note("d", "failed")]))
     states = {
         "a": DeliveryState("superseded", 0, "", NOW),
         "b": DeliveryState("delivered", 2, "HTTP 204", NOW + 1),
         "c": DeliveryState("owed", 3, "Connection refused", NOW + 2),
         "d": DeliveryState("failed", 1, "HTTP 404\nnot found", NOW + 3),
     }
-    books.store.commit({}, {}, states)
+    leased.store.commit({}, {}, states)
     told = (
         NotificationStatus("best", "post", "delivered", 2, "HTTP 204", NOW + 1),
         NotificationStatus("finished", "post", "owed", 3, "Connection refused", NOW + 2),
         NotificationStatus("failed", "post", "failed", 1, "HTTP 404\nnot found", NOW + 3),
     )
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         found = history.overview("study")
-    assert found.notes == books.store.notification_statuses("study") == told
+    assert found.notes == leased.store.notification_statuses("study") == told
     assert [note["state"] for note in to_json(found, NOW)["notes"]] == ["delivered", "owed", "failed"]
     console = Console(width=200)
     with console.capture() as captured:
@@ -159,12 +159,12 @@ def test_who_could_not_be_told_is_shown(books: Books) -> None:
 
 
 @pytest.mark.parametrize("steps", [range(0, 100_000, 10_000), range(10_000, 60_000, 10_000), range(5), range(1, 6), ()])
-def test_one_study_has_one_figure_of_what_was_trained_and_saved(books: Books, steps: Sequence[int]) -> None:
+def test_one_study_has_one_figure_of_what_was_trained_and_saved(leased: LeasedStore, steps: Sequence[int]) -> None:
     """Whether steps are epochs or ten thousands of frames, and whatever the first one is."""
     full = 100_000
-    books.create(max_steps=full, pruner={"name": "median"})
+    leased.create(max_steps=full, pruner={"name": "median"})
     rows = [attempt(0, state="done"), attempt(1, state="running")]
-    books.commit(
+    leased.commit(
         Changes(
             new_trials=dict.fromkeys(range(2), NOW),
             attempts={row.token: row for row in rows},
@@ -173,14 +173,14 @@ def test_one_study_has_one_figure_of_what_was_trained_and_saved(books: Books, st
         )
     )
     each = max(len(steps), *steps) if steps else 0
-    with open_study_reader(books.url) as history:
+    with open_study_reader(leased.url) as history:
         found = history.overview("study").progress
         facts, recording = history.trial("study", "0"), history.recording("study")
-    summary = summary_of(books.load(), [], [], books.url, "", 1.0)
+    summary = summary_of(leased.load(), [], [], leased.url, "", 1.0)
     replayed = compare(recording, [])[0]
     assert (found.epochs, found.epochs_saved) == (2 * each, full - each)
     assert (summary.epochs.trained, summary.epochs.saved) == (found.epochs, found.epochs_saved)
-    assert StudyEngine(books.load(), NOW).progress().epochs_saved == found.epochs_saved
-    assert StudyEngine(books.load(), NOW).progress().epochs == found.epochs
+    assert StudyEngine(leased.load(), NOW).progress().epochs_saved == found.epochs_saved
+    assert StudyEngine(leased.load(), NOW).progress().epochs == found.epochs
     assert [slot.epochs for slot in found.slots] == [each]
     assert (facts.trained, replayed.trained) == (each, found.epochs)

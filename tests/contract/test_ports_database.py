@@ -11,7 +11,7 @@ from typing import Any
 
 import optuna
 import pytest
-from books import NOW, a_trial, attempt, everything, make_spec
+from leased_store import NOW, a_trial, attempt, everything, make_spec
 from sqlalchemy import exc
 
 from orchestrator.common.errors import BadInput, ForeignWrite, NotTheWriter
@@ -82,9 +82,9 @@ def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
         yield real_shelf(request.getfixturevalue(request.param), closing)
 
 
-def told(books: StudyRepository) -> tuple[object, ...]:
+def told(leased: StudyRepository) -> tuple[object, ...]:
     """What an engine would be given, in a form that can be compared."""
-    found = books.load("study")
+    found = leased.load("study")
     trials = [
         (
             trial.number,
@@ -105,46 +105,46 @@ def told(books: StudyRepository) -> tuple[object, ...]:
 
 
 def test_a_study_is_made_once_and_read_again(shelf: Shelf) -> None:
-    books = shelf.writer()
-    made = books.create(make_spec(), NOW)
+    leased = shelf.writer()
+    made = leased.create(make_spec(), NOW)
     assert (made.state, made.trials, made.attempts) == ("running", [], [])
-    again = books.create(make_spec(trials=9), NOW + 1)
+    again = leased.create(make_spec(trials=9), NOW + 1)
     assert (again.uid, again.seed, again.spec.trials) == (made.uid, made.seed, 6)
-    assert books.load("study").spec.trials == 9
+    assert leased.load("study").spec.trials == 9
     with pytest.raises(BadInput, match="another search"):
-        books.create(make_spec(objective="elsewhere:objective"), NOW)
+        leased.create(make_spec(objective="elsewhere:objective"), NOW)
     with pytest.raises(BadInput, match="none of that name"):
-        books.load("other")
+        leased.load("other")
 
 
 def test_optunas_id_of_a_trial_is_known_once_it_is_written(shelf: Shelf) -> None:
-    books = shelf.writer()
+    leased = shelf.writer()
     for name in ("other", "study"):
-        books.create(make_spec(name=name), NOW)
-        assert books.trial_id(name, 0) is None
-        books.commit({name: Changes(new_trials={0: NOW}, attempts={name: attempt(0, token=name)})})
-        assert isinstance(books.trial_id(name, 0), int)
-    assert books.trial_id("no such study", 0) is None
+        leased.create(make_spec(name=name), NOW)
+        assert leased.trial_id(name, 0) is None
+        leased.commit({name: Changes(new_trials={0: NOW}, attempts={name: attempt(0, token=name)})})
+        assert isinstance(leased.trial_id(name, 0), int)
+    assert leased.trial_id("no such study", 0) is None
 
 
 def test_studies_are_unsettled_until_their_last_attempt_has_ended(shelf: Shelf) -> None:
-    books = shelf.writer()
+    leased = shelf.writer()
     for count, name in enumerate(("study", "b", "a")):
-        books.create(make_spec(name=name), NOW + count)
-    assert books.unsettled() == ["study", "b", "a"]
+        leased.create(make_spec(name=name), NOW + count)
+    assert leased.unsettled() == ["study", "b", "a"]
     row = attempt(0, state="stopping")
     over = {0: TrialEnd("PRUNED", (0.5,), NOW + 5)}
     ended = ("finished", "", NOW + 5)
-    books.commit({"b": Changes(new_trials={0: NOW}, attempts={row.token: row}, ends=over, study_state=ended)})
-    books.commit({"a": Changes(study_state=("ending", "", NOW + 5)), "study": Changes(study_state=ended)})
-    assert books.unsettled() == ["b", "a"]
+    leased.commit({"b": Changes(new_trials={0: NOW}, attempts={row.token: row}, ends=over, study_state=ended)})
+    leased.commit({"a": Changes(study_state=("ending", "", NOW + 5)), "study": Changes(study_state=ended)})
+    assert leased.unsettled() == ["b", "a"]
     row = attempt(0, state="done")
-    books.commit({"b": Changes(attempts={row.token: row})})
-    assert books.unsettled() == ["a"]
+    leased.commit({"b": Changes(attempts={row.token: row})})
+    assert leased.unsettled() == ["a"]
 
 
 def test_everything_is_read_as_it_was_written(shelf: Shelf) -> None:
-    books, reference = shelf.writer(), memory_shelf().writer()
+    leased, reference = shelf.writer(), memory_shelf().writer()
     changes = everything()
     # What simulations refuse because no core would write it.
     changes.attempts = {
@@ -152,23 +152,23 @@ def test_everything_is_read_as_it_was_written(shelf: Shelf) -> None:
     }
     changes.ends.pop(1)
     changes.decisions = []
-    for each in (books, reference):
+    for each in (leased, reference):
         each.create(make_spec(), NOW)
         each.commit({"study": copy.deepcopy(changes)})
-    assert told(books) == told(reference)
+    assert told(leased) == told(reference)
 
 
 def test_one_batch_is_written_whole_or_not_at_all(shelf: Shelf) -> None:
-    books = shelf.writer()
-    books.create(make_spec(), NOW)
-    books.create(make_spec(name="other"), NOW)
-    books.commit({"study": a_trial(), "other": Changes()})
+    leased = shelf.writer()
+    leased.create(make_spec(), NOW)
+    leased.create(make_spec(name="other"), NOW)
+    leased.commit({"study": a_trial(), "other": Changes()})
     shelf.end_elsewhere(0)
     new = Changes(study_state=("paused", "because", NOW))
     late = Changes(values=[(0, 1, 0.5)])
     with pytest.raises(ForeignWrite):
-        books.commit({"other": new, "study": late}, {})
-    assert books.load("other").state == "running"
+        leased.commit({"other": new, "study": late}, {})
+    assert leased.load("other").state == "running"
 
 
 def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
@@ -193,28 +193,30 @@ def a_note(key: str, event: str = "finished") -> NoteRow:
 
 
 def test_notes_are_owed_until_they_are_settled(shelf: Shelf) -> None:
-    books = shelf.writer()
+    leased = shelf.writer()
     table = {"url": "https://h/x", "on": ["best"]}
     for name in ("study", "other"):
-        books.create(make_spec(name=name, notify=table if name == "study" else {"command": ["x"]}), NOW)
-    assert books.pending_notifications() == []
-    books.commit({"study": Changes(notes=[a_note("a"), a_note("b", "best")]), "other": Changes(notes=[a_note("c")])})
+        leased.create(make_spec(name=name, notify=table if name == "study" else {"command": ["x"]}), NOW)
+    assert leased.pending_notifications() == []
+    leased.commit({"study": Changes(notes=[a_note("a"), a_note("b", "best")]), "other": Changes(notes=[a_note("c")])})
     # The answer to a commit may have been lost on its way.
-    books.commit({"study": Changes(notes=[a_note("a")])})
-    first, second, third = books.pending_notifications()
+    leased.commit({"study": Changes(notes=[a_note("a")])})
+    first, second, third = leased.pending_notifications()
     assert first == PendingNotification("study", a_note("a"), make_spec(notify=table).notify)
     assert (second.note, third.study, third.notify.command) == (a_note("b", "best"), "other", ("x",))
-    books.commit(
+    leased.commit(
         {}, {}, {"a": DeliveryState("owed", 1, "HTTP 500", NOW + 1), "b": DeliveryState("superseded", 0, "", NOW)}
     )
-    assert [(owed.note.key, owed.tries) for owed in books.pending_notifications()] == [("a", 1), ("c", 0)]
-    old, books = books, shelf.writer()
+    assert [(owed.note.key, owed.tries) for owed in leased.pending_notifications()] == [("a", 1), ("c", 0)]
+    old, leased = leased, shelf.writer()
     with pytest.raises(NotTheWriter):
         _as_the_control_plane(lambda: old.commit({}, {}, {"a": DeliveryState("failed", 2, "HTTP 404", NOW + 2)}))
-    books.create(make_spec(trials=9, notify={"endpoint": "team"}), NOW)
-    assert books.pending_notifications()[0].notify.endpoint == "team", "whom the spec names now"
-    books.commit({"study": Changes(notes=[a_note("d")])}, {}, {"a": DeliveryState("delivered", 2, "HTTP 204", NOW + 2)})
-    assert [owed.note.key for owed in books.pending_notifications()] == ["c", "d"]
+    leased.create(make_spec(trials=9, notify={"endpoint": "team"}), NOW)
+    assert leased.pending_notifications()[0].notify.endpoint == "team", "whom the spec names now"
+    leased.commit(
+        {"study": Changes(notes=[a_note("d")])}, {}, {"a": DeliveryState("delivered", 2, "HTTP 204", NOW + 2)}
+    )
+    assert [owed.note.key for owed in leased.pending_notifications()] == ["c", "d"]
 
 
 def _as_the_control_plane(write: Callable[[], object]) -> None:
@@ -225,9 +227,9 @@ def _as_the_control_plane(write: Callable[[], object]) -> None:
 
 
 def test_an_ended_trial_is_not_written_to(shelf: Shelf) -> None:
-    books = shelf.writer()
-    books.create(make_spec(), NOW)
-    books.commit({"study": a_trial()})
+    leased = shelf.writer()
+    leased.create(make_spec(), NOW)
+    leased.commit({"study": a_trial()})
     shelf.end_elsewhere(0)
     for changes in (
         Changes(values=[(0, 0, 0.5)]),
@@ -236,20 +238,20 @@ def test_an_ended_trial_is_not_written_to(shelf: Shelf) -> None:
         Changes(user_attrs={(0, "a"): 1}),
     ):
         with pytest.raises(ForeignWrite):
-            books.commit({"study": changes})
+            leased.commit({"study": changes})
     row = attempt(0, state="done", ended=NOW + 9)
-    books.commit({"study": Changes(attempts={row.token: row})})
-    assert [str(row.state) for row in books.load("study").attempts] == ["done"]
+    leased.commit({"study": Changes(attempts={row.token: row})})
+    assert [str(row.state) for row in leased.load("study").attempts] == ["done"]
 
 
 def test_commands_wait_until_they_are_answered(shelf: Shelf) -> None:
-    books = shelf.writer()
-    assert books.pending_commands() == []
+    leased = shelf.writer()
+    assert leased.pending_commands() == []
     for key in ("one", "two", "one"):
         shelf.issue(key, "pause", "study", {"for": [key, None]})
-    first, second = books.pending_commands()
+    first, second = leased.pending_commands()
     assert [first.key, second.key] == ["one", "two"]
     assert (first.operation, first.study, first.payload) == ("pause", "study", {"for": ["one", None]})
-    books.commit({}, {first.id: "done"})
-    assert books.pending_commands() == [second]
+    leased.commit({}, {first.id: "done"})
+    assert leased.pending_commands() == [second]
     assert isinstance(second, Command)

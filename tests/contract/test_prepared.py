@@ -5,27 +5,27 @@ from __future__ import annotations
 import gc
 
 import pytest
-from books import Books, everything
+from leased_store import LeasedStore, everything
 
 from orchestrator.common.errors import BadInput
 from orchestrator.storage.database import Database
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-def test_a_database_of_another_optuna_is_refused(books: Books) -> None:
-    with books.database.write() as connection:
+def test_a_database_of_another_optuna_is_refused(leased: LeasedStore) -> None:
+    with leased.database.write() as connection:
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
     with pytest.raises(BadInput, match="then migrate it: optuna storage upgrade --storage "):
-        books.database.prepare()
+        leased.database.prepare()
     gc.collect()  # Optuna's constructor raised, so that its connection was not closed
 
 
-def test_preparing_what_is_prepared_changes_nothing(books: Books) -> None:
-    books.create()
-    books.commit(everything())
-    before = books.rows()
-    books.database.prepare()
-    assert books.rows() == before
+def test_preparing_what_is_prepared_changes_nothing(leased: LeasedStore) -> None:
+    leased.create()
+    leased.commit(everything())
+    before = leased.rows()
+    leased.database.prepare()
+    assert leased.rows() == before
 
 
 @pytest.mark.parametrize("url", ["postgresql://user:secret@127.0.0.1:1/none", "sqlite:////proc/none/study.db"])

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import optuna
 import pytest
-from books import Books, everything
+from leased_store import LeasedStore, everything
 from optuna.distributions import FloatDistribution
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, RDBStorage
@@ -81,13 +81,13 @@ def test_it_writes_where_that_was_asked_for(url: str, study: RDBStorage) -> None
     assert study.get_study_user_attrs(1) == {"key": "value"}
 
 
-def test_it_shows_a_search_of_ours(books: Books) -> None:
-    books.create()
-    books.commit(everything())
-    with opened(books.url, write=False) as storage:
+def test_it_shows_a_search_of_ours(leased: LeasedStore) -> None:
+    leased.create()
+    leased.commit(everything())
+    with opened(leased.url, write=False) as storage:
         trials = storage.get_all_trials(1)
     # Compared as text, as NaN is not equal to itself.
-    assert repr(trials) == repr(books.optuna_trials())
+    assert repr(trials) == repr(leased.optuna_trials())
 
 
 def test_studies_come_in_order(url: str, study: RDBStorage) -> None:

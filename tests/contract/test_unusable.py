@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 import optuna
 import pytest
-from books import optuna_storage
 from every_command import PROCESSES, invoke, looking
+from leased_store import optuna_storage
 
 from orchestrator.common.errors import BadInput
 from orchestrator.doctor.database_probe import inspect

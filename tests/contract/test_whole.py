@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from books import Books, everything
+from leased_store import LeasedStore, everything
 
 from orchestrator.queries.readonly import open_study_reader
 
@@ -24,14 +24,14 @@ def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Ite
 
 
 @pytest.mark.usefixtures("zone")
-def test_it_is_what_optuna_reads_and_what_was_written(books: Books) -> None:
-    made = books.create(max_steps=27, pruner={"name": "median"})
+def test_it_is_what_optuna_reads_and_what_was_written(leased: LeasedStore) -> None:
+    made = leased.create(max_steps=27, pruner={"name": "median"})
     written = everything()
-    books.commit(written)
-    with open_study_reader(books.url) as history:
+    leased.commit(written)
+    with open_study_reader(leased.url) as history:
         found = history.whole("study")
     snapshot = found.snapshot
-    for ours, theirs in zip(snapshot.trials, books.optuna_trials(), strict=True):
+    for ours, theirs in zip(snapshot.trials, leased.optuna_trials(), strict=True):
         for name in ("number", "state", "values", "datetime_start", "datetime_complete", "params", "distributions"):
             assert repr(getattr(ours, name)) == repr(getattr(theirs, name)), (ours.number, name)
         for name in ("user_attrs", "system_attrs", "intermediate_values"):

@@ -127,7 +127,7 @@ def optuna_storage(url: str) -> Iterator[RDBStorage]:
         storage.engine.dispose()
 
 
-class Books:
+class LeasedStore:
     """A writing store.
 
     Args:
@@ -148,9 +148,9 @@ class Books:
         if acquire:
             assert self.lease.acquire() is None
 
-    def another(self, seconds: float = 60.0) -> Books:
+    def another(self, seconds: float = 60.0) -> LeasedStore:
         """Takes the lease over: this one is the old one now."""
-        made = Books(self.url, seconds)
+        made = LeasedStore(self.url, seconds)
         self._closing.callback(made.close)
         return made
 

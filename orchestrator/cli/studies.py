@@ -64,8 +64,7 @@ def watch(study: str, as_json: bool) -> None:
     ORCHESTRATOR_REDIS_URL it is a study of the `run` that works in ORCHESTRATOR_DATA_DIR. Ctrl-C ends the watching and
     nothing else.
     """
-    from orchestrator.terminal.json_lines import JsonView
-    from orchestrator.terminal.views import make_view
+    from orchestrator.terminal.views import JsonView, make_view
     from orchestrator.terminal.watch import RECENT
     from orchestrator.terminal.watch import watch as watch_study
 

@@ -72,6 +72,7 @@ def _split(url: str, remedy: str) -> tuple[str, str]:
 
 
 def check_storage(url: str) -> str:
+    """Returns the URL of a study database; raises a ``Fault`` for any other."""
     scheme, rest = _split(url, _STORAGE_REMEDY)
     if scheme in ("journal", "file") or scheme.startswith("journal+"):
         raise Fault(f"{_shown(url)} is a file, not a database", _STORAGE_REMEDY)
@@ -114,6 +115,7 @@ def _check_postgresql(url: str, rest: str) -> None:
 
 
 def check_redis(url: str) -> str:
+    """Returns the URL of a Redis; raises a ``Fault`` for any other."""
     scheme, rest = _split(url, _REDIS_REMEDY)
     if scheme not in ("redis", "rediss", "unix"):
         raise Fault(f"{_shown(url)} is not a Redis URL", _REDIS_REMEDY)
@@ -180,6 +182,7 @@ def _check_port(url: str, host: str, remedy: str) -> None:
 
 
 def check_folder(path: Path) -> Path:
+    """Returns the path of a folder with its home directory expanded; raises a ``Fault`` where that cannot be."""
     if "\0" in str(path):
         raise Fault("contains a NUL character", "give the path of a folder")
     try:

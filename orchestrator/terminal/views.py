@@ -1,10 +1,14 @@
-"""The views of a study, and the one that suits a stream."""
+"""The views of a study: which one suits a stream, and the one for programs."""
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Protocol, TextIO
+from typing import Any, Protocol, TextIO
 
+import msgspec
+
+from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Notice
 
 DRAWN = "━─…–"
@@ -22,6 +26,29 @@ class View(Protocol):
 
     def close(self) -> None:
         """Shows what is still held back and leaves the stream as it was; a second call does nothing."""
+
+
+class JsonView:
+    """Writes each notice as a line of JSON, whose ``type`` is ``progress``, ``ended`` or ``other_source``."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def show(self, notice: Notice, now: float) -> None:
+        """Takes a notice; see ``View.show``."""
+        del now
+        self._write(plain(msgspec.to_builtins(notice)))
+
+    def say(self, text: str) -> None:
+        """Writes a message."""
+        self._write({"type": "message", "text": text})
+
+    def close(self) -> None:
+        """Nothing is held back."""
+
+    def _write(self, data: dict[str, Any]) -> None:
+        self._stream.write(json.dumps(data) + "\n")
+        self._stream.flush()
 
 
 def make_view(stream: TextIO) -> View:

@@ -200,7 +200,7 @@ def _read(file: Path, where: str) -> _Names:
     # A module that puts something else in its place has names of its own.
     names = _Names(open=b"sys.modules" in raw)
     try:
-        _statements(tree.body, names)
+        _collect(tree.body, names)
     except RecursionError:
         # A thousand elifs are odd, but no fault.
         names.open = True
@@ -212,72 +212,49 @@ def _read(file: Path, where: str) -> _Names:
     return names
 
 
-def _statements(body: Iterable[ast.stmt], names: _Names) -> None:
-    """Collects what these statements bind, blocks of if, try, for and with included: any of them may run."""
-    for statement in body:
-        match statement:
+def _collect(nodes: Iterable[ast.AST], names: _Names) -> None:
+    """Collects what these nodes bind, blocks of if, try, for, with and match included: any of them may run."""
+    for node in nodes:
+        inside: Iterable[ast.AST] = ast.iter_child_nodes(node)
+        match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef():
-                names.bind(statement.name, _objection(statement))
-                names.open |= statement.name == "__getattr__"
+                names.bind(node.name, _objection(node))
+                names.open |= node.name == "__getattr__"
+                inside = ()
             case ast.ClassDef():
-                names.bind(statement.name)
+                names.bind(node.name)
+                inside = ()
             case ast.Import():
-                for alias in statement.names:
+                for alias in node.names:
                     names.bind(alias.asname or alias.name.partition(".")[0], "is a module")
             case ast.ImportFrom():
-                for alias in statement.names:
+                for alias in node.names:
                     names.open |= alias.name == "*"
                     names.bind(alias.asname or alias.name)
             case ast.Assign(targets=targets, value=value):
-                for target in targets:
-                    _target(target, value, names)
-            case ast.AnnAssign(target=target, value=value) if value is not None:
-                _target(target, value, names)
+                plain = [target for target in targets if isinstance(target, ast.Name)]
+                for target in plain:
+                    names.bind(target.id, _kind(value))
+                inside = [each for each in (*targets, value) if each not in plain]
+            case ast.AnnAssign(target=ast.Name(name), value=value):
+                if value is not None:
+                    names.bind(name, _kind(value))
+                inside = () if value is None else (value,)
             case ast.If(test=test) if _is_main(test):
-                inside = _Names()
-                _statements(statement.body, inside)
-                names.main_only |= inside.bound.keys()
-                _statements(statement.orelse, names)
+                main = _Names()
+                _collect(node.body, main)
+                names.main_only |= main.bound.keys()
+                inside = node.orelse
             case ast.If(test=ast.Name("TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
-                _statements(statement.orelse, names)
-            case _:
-                _block(statement, names)
-        _expressions(statement, names)
-
-
-def _block(statement: ast.stmt, names: _Names) -> None:
-    if isinstance(statement, ast.For | ast.AsyncFor):
-        _target(statement.target, None, names)
-    if isinstance(statement, ast.With | ast.AsyncWith):
-        for item in statement.items:
-            if item.optional_vars is not None:
-                _target(item.optional_vars, None, names)
-    for part in ("body", "orelse", "finalbody"):
-        _statements(getattr(statement, part, []), names)
-    for handler in [*getattr(statement, "handlers", []), *getattr(statement, "cases", [])]:
-        _statements(handler.body, names)
-
-
-def _expressions(statement: ast.stmt, names: _Names) -> None:
-    """Collects bindings inside expressions: ``(name := …)`` and calls that may bind any name."""
-    for child in ast.iter_child_nodes(statement):
-        if not isinstance(child, ast.expr):
-            continue
-        for node in ast.walk(child):
-            if isinstance(node, ast.NamedExpr):
-                names.bind(node.target.id)
-            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _CANNOT_TELL:
+                inside = node.orelse
+            case ast.comprehension():
+                # Its variables are its own.
+                inside = (node.iter, *node.ifs)
+            case ast.Name(name, ctx=ast.Store()):
+                names.bind(name)
+            case ast.Call(func=ast.Name(name)) if name in _CANNOT_TELL:
                 names.open = True
-
-
-def _target(target: ast.expr, value: ast.expr | None, names: _Names) -> None:
-    """Binds what an assignment binds; ``value`` is None where it is not plain to see."""
-    if isinstance(target, ast.Name):
-        names.bind(target.id, _kind(value))
-    else:
-        for node in ast.walk(target):
-            if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
-                names.bind(node.id)
+        _collect(inside, names)
 
 
 def _kind(value: ast.expr | None) -> str:

@@ -1,4 +1,4 @@
-"""Where one running trial stands, and whether it is due for a check."""
+"""The progress of one running trial, and whether it is due for a check."""
 
 from __future__ import annotations
 

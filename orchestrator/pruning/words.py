@@ -1,4 +1,4 @@
-"""What a rule compared with what, as sentences for a person."""
+"""The words of a rule: what it compared with what, as sentences for a person."""
 
 from __future__ import annotations
 

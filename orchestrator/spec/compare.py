@@ -1,4 +1,4 @@
-"""Whether two specs are one search, and in which words they are not."""
+"""Compares two specs: are they one search, and if not, why."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is searched: a classifier of handwritten digits, trained epoch by epoch. Replace it with your own training."""
+"""A classifier of handwritten digits, trained epoch by epoch. Replace it with your own training."""
 
 from __future__ import annotations
 

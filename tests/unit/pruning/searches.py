@@ -21,7 +21,7 @@ VALUES = (0.0, 1.0, 1.0, 2.0, 3.0, -0.0, math.nan, math.inf, -math.inf)
 
 @dataclass(frozen=True)
 class Search:
-    """Slots that train made-up configurations; whoever finishes next is drawn by the seed."""
+    """Slots that train made-up configurations; the seed draws which of them finishes next."""
 
     direction: Direction
     r: int
@@ -33,7 +33,7 @@ class Search:
     seed: int
     value: Callable[[int, int], float]
     configurations: int = 27
-    calm: bool = False  # all report at every step, and nobody fails
+    calm: bool = False  # all report at every step, and none fails
     rebuilds: bool = False  # now and then the rule is made anew from what was stored
 
     def rule(self) -> PromotionRule:

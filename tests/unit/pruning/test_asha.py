@@ -33,7 +33,7 @@ def test_the_same_the_other_way_round() -> None:
     assert not rule.observe(2, 1, 2.0).prune
 
 
-def test_between_rungs_nobody_is_compared() -> None:
+def test_between_rungs_no_trial_is_compared() -> None:
     rule = asha()
     rule.observe(0, 1, 0.0)
     rule.observe(1, 0, 9.0)
@@ -51,7 +51,7 @@ def test_values_stay_in_a_rung_whatever_becomes_of_the_trial() -> None:
 
 def test_a_gap_takes_a_trial_up_several_rungs_at_once() -> None:
     rule = asha()
-    assert rule.observe(0, 20, 0.5) == Decision(False, "asha", 20, 0.5, None, 1), "nobody to be compared with"
+    assert rule.observe(0, 20, 0.5) == Decision(False, "asha", 20, 0.5, None, 1), "no other trial to be compared with"
     assert rule.attributes(0) == {"completed_rung_0": 0.5, "completed_rung_1": 0.5, "completed_rung_2": 0.5}
     assert rule.observe(1, 20, 0.6).prune
     assert rule.attributes(1) == {"completed_rung_0": 0.6}
@@ -69,7 +69,7 @@ def test_min_early_stopping_rate_moves_the_first_rung() -> None:
     assert [rule.observe(1, step, 1.0).prune for step in (3, 4, 5, 6)] == [False, False, False, True]
 
 
-def test_a_rung_lets_nobody_pass_before_it_has_enough_values() -> None:
+def test_a_rung_lets_no_trial_pass_before_it_has_enough_values() -> None:
     rule = asha(bootstrap_count=2)
     assert rule.observe(0, 1, 2.0) == Decision(True, "asha", 1, 2.0, None, 1)
     assert rule.observe(1, 1, 1.0) == Decision(True, "asha", 1, 1.0, None, 2)

@@ -1,4 +1,4 @@
-"""What a decision says of itself, threshold and number of peers, against a plain computation of both."""
+"""Threshold and number of peers of a decision, against a plain computation of both."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_a_completed_trial_counts_at_start_up_even_if_it_never_reported() -> Non
     assert rule.observe(3, 0, 2.0).prune
 
 
-def test_without_any_completed_trial_nobody_is_pruned() -> None:
+def test_without_any_completed_trial_none_is_pruned() -> None:
     assert not median(n_startup_trials=0).observe(0, 0, NAN).prune
 
 
@@ -117,7 +117,7 @@ def test_nan_peers_are_left_out_of_the_median_but_make_up_the_minimum() -> None:
     assert rule.observe(9, 0, 9.0) == Decision(True, "median", 0, 9.0, 2.0, 2)
 
 
-def test_among_equal_infinities_the_median_is_nan_and_nobody_is_pruned() -> None:
+def test_among_equal_infinities_the_median_is_nan_and_none_is_pruned() -> None:
     rule = median()
     complete(rule, 0, -INF)
     assert rule.observe(1, 0, 9.0) == Decision(False, "median", 0, 9.0, None, 1)

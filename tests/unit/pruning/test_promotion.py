@@ -262,7 +262,7 @@ def test_many_trials() -> None:
     run(rule, [draw.random() for _ in range(12_000)])
     held = sizes(rule)
     assert held[0] == 12_000
-    assert all(above >= below // 3 for below, above in pairwise(held)), "whoever could go on did"
+    assert all(above >= below // 3 for below, above in pairwise(held)), "every trial that could go on did"
 
 
 @tried(400)

@@ -66,7 +66,7 @@ class Fed:
 
 
 class StagedStorageed:
-    """The rule beside the engine's mirror, which somebody else fills."""
+    """The rule on a study that the caller fills, as the engine does."""
 
     def __init__(self, case: Case) -> None:
         self.case = case
@@ -247,7 +247,7 @@ def test_what_is_no_error_passes() -> None:
 
 
 @pytest.mark.parametrize(("direction", "worst"), [("minimize", math.inf), ("maximize", -math.inf)])
-def test_a_value_that_nobody_told_is_the_last_reported_number(direction: Direction, worst: float) -> None:
+def test_a_final_value_that_was_not_told_is_the_last_reported_number(direction: Direction, worst: float) -> None:
     rule = fed(False, direction)
     for trial, reports in enumerate([{0: 1.0, 5: 2.0, 3: 9.0}, {0: 1.0, 1: math.nan}, {}, {0: math.nan}]):
         for step, value in reports.items():

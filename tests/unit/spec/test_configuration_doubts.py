@@ -1,4 +1,4 @@
-"""What looks wrong about values that a person gives for an objective that suggests for itself."""
+"""Warnings about values that a user gives for an objective that suggests for itself."""
 
 from __future__ import annotations
 

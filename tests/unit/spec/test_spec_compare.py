@@ -1,4 +1,4 @@
-"""When two specs are one search."""
+"""Two specs are one search, or the differences are named."""
 
 from __future__ import annotations
 

@@ -65,7 +65,7 @@ def test_a_spec_lends_its_pruner(tmp_path: Path) -> None:
         read_pruner("none.toml", "--pruner")
 
 
-def test_a_folder_of_that_name_is_in_nobodys_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_that_name_is_no_hindrance(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("median").mkdir()
     assert read_pruner("median", "--pruner").name == "median"

@@ -1,4 +1,4 @@
-"""When schedules are due, held against a walk through every minute of both nights, in zones of all kinds."""
+"""The moments of schedules, against a walk through every minute of both nights, in zones of all kinds."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NIGHTS = {
     "Pacific/Apia": ("2011-12-30T10:00",),
     "UTC": ("2026-03-29T01:00",),
 }
-"""When the clocks change, in UTC."""
+"""The moments, in UTC, at which the clocks change."""
 
 CHANGES = [(zone, night) for zone, nights in NIGHTS.items() for night in nights]
 

@@ -20,7 +20,7 @@ from orchestrator.cli.shared import (
     open_reader,
     terminal_width,
 )
-from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
 
 NEXT = 3
 """Upcoming runs that are shown of each schedule."""
@@ -98,7 +98,6 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
 
     Beside its timetable, and subject to its `overlap`. Prints the name of the study.
     """
-    from orchestrator.common.faults import nearest
     from orchestrator.schedule.folder import Folder
 
     studies = folder or studies
@@ -106,7 +105,7 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
     if name not in contents.schedules:
         for problem in contents.problems.values():
             click.echo(f"note: {problem}", err=True)
-        remedy = nearest(name, contents.schedules) if contents.schedules else "no spec there has a [schedule]"
+        remedy = did_you_mean(name, contents.schedules) if contents.schedules else "no spec there has a [schedule]"
         raise BadInput(f"schedule '{name}'", f"there is none of that name in {studies}", remedy)
     settings = load_settings()
     search = load_spec(contents.schedules[name].path, settings)

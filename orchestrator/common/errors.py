@@ -74,7 +74,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns ``did you mean 'x'?`` for the nearest known name, or the list of known names."""
     names = sorted(known)
     elsewhere = _ELSEWHERE.get(name)
-    close = [elsewhere] if elsewhere in names else difflib.get_close_matches(name, names, n=1)
+    # The search is quadratic in the length of the text, and no known name is long.
+    close = [elsewhere] if elsewhere in names else difflib.get_close_matches(name[:100], names, n=1)
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(names)
 
 

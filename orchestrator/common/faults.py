@@ -90,7 +90,7 @@ def first_fault(error: ValidationError) -> Fault:
     if kind == "literal_error":
         known = re.findall(r"'([^']*)'", context["expected"])
         if isinstance(value, str):
-            return Fault(f"is {show(value)}", nearest(value, known), key)
+            return Fault(f"is {show(value)}", did_you_mean(value, known), key)
         return Fault(got(value), "it must be a string, one of " + ", ".join(known), key)
     return Fault(f"{got(value)}: {first['msg']}", "", key)
 
@@ -124,8 +124,3 @@ def dotted(key: Iterable[str | int]) -> str:
         else:
             text += ("." if text else "") + (part if _BARE_KEY.fullmatch(part) else show(part))
     return text
-
-
-def nearest(name: str, known: Iterable[str]) -> str:
-    """Returns ``did_you_mean`` for text of any length: the search is quadratic, and no known name is long."""
-    return did_you_mean(name[:100], known)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from orchestrator.common.errors import BadInput, did_you_mean
-from orchestrator.common.faults import Fault, beneath, dotted, got, nearest, show
+from orchestrator.common.faults import Fault, beneath, dotted, got, show
 from orchestrator.common.field_types import split_reference
 
 _NAMED = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
@@ -81,7 +81,7 @@ def find(reference: str, wanted: type, word: str, where: str) -> Any:
     names = [each for each, item in vars(found).items() if isinstance(item, type) and issubclass(item, wanted)]
     for part in path.split("."):
         if not hasattr(found, part):
-            remedy = nearest(part, names) if names else f"it defines no {word}"
+            remedy = did_you_mean(part, names) if names else f"it defines no {word}"
             raise BadInput(where, f"'{module}' has no '{path}'", remedy)
         found = getattr(found, part)
     if not isinstance(found, type) or not issubclass(found, wanted):
@@ -141,7 +141,9 @@ def _check_arguments(
             if wanted := kinds(known[each]):
                 check_kind(where, value, wanted)
         elif not takes_any:
-            raise BadInput(where, f"'{name}' has no such argument", nearest(each, known) if known else "it takes none")
+            raise BadInput(
+                where, f"'{name}' has no such argument", did_you_mean(each, known) if known else "it takes none"
+            )
     for each, parameter in known.items():
         if parameter.default is inspect.Parameter.empty and each not in arguments:
             raise BadInput(f"{key}.{each}", "required key missing", f"'{name}' needs it")

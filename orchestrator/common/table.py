@@ -7,7 +7,8 @@ from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, ValidationInfo, model_validator
 
-from orchestrator.common.faults import Fault, first_fault, got, nearest, show
+from orchestrator.common.errors import did_you_mean
+from orchestrator.common.faults import Fault, first_fault, got, show
 
 STORED = "stored"
 """The validation context's key that says whether this program wrote what is read."""
@@ -49,7 +50,7 @@ class Table(BaseModel):
         known = cls.model_fields.keys() - (frozenset() if is_stored(info) else cls.internal)
         for key in data:
             if key not in known:
-                raise Fault("unknown key", nearest(str(key), known), (str(key),))
+                raise Fault("unknown key", did_you_mean(str(key), known), (str(key),))
         return data
 
 
@@ -87,7 +88,7 @@ def check_tag(
         raise Fault(got(name), "it must be a string, one of " + ", ".join(names), (tag,))
     if name not in names:
         if otherwise is None:
-            raise Fault(f"there is no {show(name)}", nearest(name, names), (tag,))
+            raise Fault(f"there is no {show(name)}", did_you_mean(name, names), (tag,))
         otherwise(name)
     return value
 

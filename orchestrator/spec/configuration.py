@@ -7,8 +7,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import Fault, got, nearest, show
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.faults import Fault, got, show
 from orchestrator.common.field_types import check_json, check_text
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
         if not space:
             continue
         if name not in space:
-            raise Fault("there is no such parameter in [space]", nearest(str(name), space), (str(name),))
+            raise Fault("there is no such parameter in [space]", did_you_mean(str(name), space), (str(name),))
         if not contains(space[name], value):
             raise Fault(f"is {show(value)}", f"it must be a value of {space[name]}", (str(name),))
 
@@ -82,7 +82,7 @@ def doubts(params: Mapping[str, Any], known: Mapping[str, Sequence[BaseDistribut
     """
     for name, value in params.items() if known else ():
         if name not in known:
-            yield f"no trial of '{study}' has had a parameter '{name}' yet; {nearest(name, known)}"
+            yield f"no trial of '{study}' has had a parameter '{name}' yet; {did_you_mean(name, known)}"
         elif not any(contains(each, value) for each in known[name]):
             text = f"trials of '{study}' have had {name} {' or '.join(map(_in_words, known[name]))}, not {show(value)}"
             tried = any(can_be(each, value) for each in known[name])

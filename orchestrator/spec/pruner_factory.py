@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import nearest, show
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.faults import show
 from orchestrator.common.foreign_classes import find, make
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.pruning.foreign import OPTUNAS, ForeignArguments
@@ -59,7 +59,7 @@ def pruner_class(name: str, key: str = "pruner") -> type[BasePruner]:
     reference = name
     if ":" not in name:
         if name not in OPTUNAS:
-            raise BadInput(f"{key}.name", f"there is no {show(name)}", nearest(name, OPTUNAS))
+            raise BadInput(f"{key}.name", f"there is no {show(name)}", did_you_mean(name, OPTUNAS))
         reference = "optuna.pruners:" + "".join(part.capitalize() for part in name.split("_")) + "Pruner"
     maker: type[BasePruner] = find(reference, optuna.pruners.BasePruner, "pruner", f"{key}.name")
     return maker

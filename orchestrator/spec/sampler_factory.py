@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import dotted, nearest, show
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.faults import dotted, show
 from orchestrator.common.foreign_classes import check_kind, find, kinds, make, takes
 from orchestrator.spec.sampler_table import LARGEST_CANDIDATES
 from orchestrator.spec.space import Choices, FloatRange, IntRange
@@ -168,7 +168,7 @@ def _check_arguments(name: str, arguments: Mapping[str, Any], parameters: Mappin
         if key in _WITHOUT_EFFECT and key in parameters:
             raise BadInput(where, "has no effect in this Optuna", "take it out")
         if key not in parameters:
-            remedy = nearest(key, known) if known else "it takes none"
+            remedy = did_you_mean(key, known) if known else "it takes none"
             raise BadInput(where, f"'{name}' has no such argument", remedy)
         wanted = kinds(parameters[key])
         if not wanted:

@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from orchestrator.common.faults import Fault, got, nearest, show
+from orchestrator.common.errors import did_you_mean
+from orchestrator.common.faults import Fault, got, show
 from orchestrator.common.field_types import Count, Name, check_duration, check_text, kind
 from orchestrator.common.table import Table
 from orchestrator.spec.cron import Timetable, check_cron, run_name, shortest
@@ -33,7 +34,7 @@ def _check_zone(text: str) -> str:
 
 
 def _zone_like(text: str) -> str:
-    remedy = nearest(text, zoneinfo.available_timezones())
+    remedy = did_you_mean(text, zoneinfo.available_timezones())
     return remedy if remedy.startswith("did") else "write a name such as 'Europe/Berlin' or 'UTC'"
 
 

@@ -37,7 +37,7 @@ def report(study: str, output: Path | None, as_json: bool) -> None:
     from orchestrator.terminal.progress_bar import waiting
 
     settings = load_settings()
-    require("report", "report", "plotly", "jinja2")
+    require("report", "plotly", "jinja2")
     from orchestrator.report.all_plots import COUNT
     from orchestrator.report.load import read
 
@@ -88,7 +88,7 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
 
     form = form or _format_of(output)
     if form == "parquet":
-        require("export as parquet", "export", "pyarrow")
+        require("export as parquet", "pyarrow")
     if spreadsheet and form != "csv":
         raise BadInput("--spreadsheet", f"is for CSV, and {form} holds texts as they are", "leave it out")
     if output is None and form == "parquet" and sys.stdout.isatty():

@@ -1,4 +1,4 @@
-"""The optional packages of the distribution's extras."""
+"""Packages that this program can do without, and that single commands need."""
 
 from __future__ import annotations
 
@@ -12,17 +12,19 @@ def is_installed(package: str) -> bool:
     return find_spec(package) is not None
 
 
-def install(extra: str) -> str:
-    """Returns the command that installs an extra."""
-    return f"pip install 'trial-orchestrator[{extra}]'"
+def install(*packages: str) -> str:
+    """Returns the command that installs packages, from the names under which they are imported."""
+    return " ".join(["pip install", *(package.replace("_", "-") for package in packages)])
 
 
-def require(what: str, extra: str, *packages: str) -> None:
-    """Checks that packages of an extra are installed.
+def require(what: str, *packages: str) -> None:
+    """Checks that packages are installed.
 
     Raises:
-        BadInput: one is not, so that ``what`` cannot work.
+        BadInput: some are not, so that ``what`` cannot work.
     """
-    for package in packages:
-        if not is_installed(package):
-            raise BadInput(what, f"needs {package.replace('_', '-')}, which is not installed", install(extra))
+    missing = [package for package in packages if not is_installed(package)]
+    if missing:
+        named = " and ".join(package.replace("_", "-") for package in missing)
+        problem = f"needs {named}, which {'is' if len(missing) == 1 else 'are'} not installed"
+        raise BadInput(what, problem, install(*missing))

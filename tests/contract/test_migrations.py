@@ -271,7 +271,7 @@ def test_a_database_of_a_newer_version_is_refused_in_one_line(leased: LeasedStor
         leased.database.prepare()
     (line,) = str(caught.value).splitlines()
     assert "of revision 9999" in line
-    assert line.endswith("a newer version wrote them: pip install --upgrade trial-orchestrator")
+    assert line.endswith("a newer version wrote them: install that version of trial-orchestrator")
     with pytest.raises(BadInput, match="of revision 9999"), open_study_reader(leased.url):
         pass
     assert leased.rows() == before

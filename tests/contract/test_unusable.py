@@ -70,14 +70,14 @@ class Cause(NamedTuple):
 
 
 UPGRADE = "then migrate it: optuna storage upgrade --storage sqlite:///"
-NEWER = "a newer version wrote them: pip install --upgrade trial-orchestrator"
+NEWER = "a newer version wrote them: install that version of trial-orchestrator"
 RENAME = "ALTER TABLE trial_values RENAME COLUMN value_type TO kind"
 STUDIES = "CREATE TABLE studies (study_id INTEGER PRIMARY KEY, study_name TEXT)"
 CAUSES = {
     "older": Cause(of_schema("v2.4.0.a", RENAME), UPGRADE, UPGRADE),
     "oldest": Cause(of_schema("v0.9.0.a", "DROP TABLE study_directions"), UPGRADE, UPGRADE),
     "before versions": Cause(of_schema(OPTUNA_HEAD, "DROP TABLE alembic_version"), UPGRADE, UPGRADE),
-    "newer": Cause(of_schema("v9.0.0.a"), f"{NEWER} optuna", f"{NEWER} optuna"),
+    "newer": Cause(of_schema("v9.0.0.a"), f"{NEWER}, and its Optuna", f"{NEWER}, and its Optuna"),
     "ours newer": Cause(of_schema(OPTUNA_HEAD, f"UPDATE {VERSION_TABLE} SET version_num = '0099'"), NEWER, NEWER),
     "text": Cause(lambda path: path.write_text("no database"), *["is not an SQLite database; name another file"] * 2),
     "damaged": Cause(damage, *["is damaged: database disk image is malformed; take the last backup"] * 2),

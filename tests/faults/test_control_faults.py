@@ -138,9 +138,9 @@ def state_of(pid: int) -> str:
 @pytest.mark.parametrize(
     ("whose", "remedy"),
     [
-        ("a newer version", "pip install --upgrade trial-orchestrator"),
+        ("a newer version", "install that version of trial-orchestrator"),
         ("an older optuna", "optuna storage upgrade --storage sqlite:///"),
-        ("a newer optuna", "pip install --upgrade trial-orchestrator optuna"),
+        ("a newer optuna", "install that version of trial-orchestrator, and its Optuna"),
     ],
 )
 def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str, remedy: str) -> None:

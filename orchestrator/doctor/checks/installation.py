@@ -33,7 +33,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             Severity.NOTE,
             f"Python {here.python}",
             "trial-orchestrator is not installed as a package, so versions could not be compared",
-            "pip install trial-orchestrator",
+            "pip install . in its checkout, or a wheel that `make dist` builds there",
         )
     else:
         yield from _packages(here)

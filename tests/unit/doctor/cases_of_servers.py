@@ -94,7 +94,7 @@ CASES = [
         PROBLEM,
         database(optuna=OptunaSchema("v9.0.0.a", "v3.2.0.a", known=False, library="9.0"), books=None),
         "v9.0.0.a",
-        "pip install --upgrade trial-orchestrator optuna",
+        "install that version of trial-orchestrator, and its Optuna",
     ),
     Case(
         Code.TABLES_VERSION,
@@ -108,7 +108,7 @@ CASES = [
         PROBLEM,
         database(ours=OwnSchema("9999", "0004", known=False), books=None),
         "of revision 9999",
-        "--upgrade",
+        "install that version",
     ),
     Case(Code.DATABASE_ABSENT, NOTE, database(ours=None, books=None), "none of this program's", "when they start"),
     Case(Code.DATABASE_ABSENT, NOTE, database(error="there is no such database", missing=True), "no such", "serve"),

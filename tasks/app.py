@@ -25,7 +25,7 @@ SIGNATURE: Final = "signature"
 """Header of the task that holds the job's signature, in hexadecimal digits, where jobs are signed."""
 
 STOP_SIGNAL: Final = "SIGUSR2"
-"""Rings a keeper. Billiard installs no handler of its own for it in a pool process."""
+"""Signal that wakes a keeper. Billiard installs no handler of its own for it in a pool process."""
 
 SOCKET_TIMEOUT: Final = 5.0
 """Seconds until a half-open connection is given up; without it a worker may hang for minutes."""
@@ -36,7 +36,7 @@ _FOREIGN = ("CELERY_BROKER_URL", "CELERY_BROKER_READ_URL", "CELERY_BROKER_WRITE_
 def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.Celery:
     """Returns a Celery application on the broker at ``redis_url``, consuming ``queues``."""
     for variable in _FOREIGN:
-        # Celery would believe these rather than what it is told; they are there for another application's sake.
+        # Celery would prefer these to its arguments; they are meant for another application.
         os.environ.pop(variable, None)
     make_queue: Any = Queue  # kombu has no types
     app = celery.Celery("trial-orchestrator", broker=broker_url(redis_url), set_as_current=False)
@@ -49,7 +49,7 @@ def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": SOCKET_TIMEOUT,
             "socket_keepalive": True,
-            # A connection that carries nothing any more is found after twice this, and given up a timeout later.
+            # A dead connection is found after twice this, and given up a timeout later.
             "health_check_interval": 3,
             "queue_order_strategy": "round_robin",
         },
@@ -76,8 +76,8 @@ def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.
 def broker_url(redis_url: str) -> str:
     """Returns a Redis URL as Celery spells it.
 
-    That differs for unix sockets: another scheme, another name for db. Of a server with TLS Celery verifies nothing
-    unless it is told to.
+    Unix sockets have another scheme, and another name for db. Celery verifies a TLS certificate only where it is told
+    to.
     """
     if redis_url.startswith("rediss://") and "ssl_cert_reqs" not in tls_options(redis_url):
         return f"{redis_url}{'&' if '?' in redis_url else '?'}ssl_cert_reqs=required"
@@ -91,17 +91,17 @@ def broker_url(redis_url: str) -> str:
 
 
 def tls_options(redis_url: str) -> dict[str, Any]:
-    """Returns how connections are encrypted, in the words of redis-py; nothing where they are not."""
+    """Returns the TLS options of a URL as redis-py names them; empty without TLS."""
     parse: Any = parse_url  # it has no types
     return {name: value for name, value in parse(redis_url).items() if name.startswith("ssl_")}
 
 
 def connect(redis_url: str) -> redis.Redis:
-    """Returns a client that answers or fails within seconds and never retries behind its caller's back.
+    """Returns a client that answers or fails within seconds and never retries by itself.
 
-    A retried XADD would add its entry twice; whoever sends decides what is sent again.
+    A retried XADD would add its entry twice; the caller decides what is sent again.
     """
-    # A connection within one machine needs no signs of life, and redis-py takes none for it.
+    # redis-py has no keep-alive option for unix sockets.
     options = {} if redis_url.startswith("unix://") else {"socket_keepalive": True}
     return redis.Redis.from_url(
         redis_url,
@@ -114,7 +114,7 @@ def connect(redis_url: str) -> redis.Redis:
 
 
 def as_bytes(answer: object) -> bytes:
-    """Returns an answer of a ``connect`` client as what it is. It never decodes, but its types cannot say so."""
+    """Returns an answer of a ``connect`` client, which never decodes, as bytes; its types cannot say so."""
     if not isinstance(answer, bytes):
         raise TypeError(f"expected bytes of Redis, got {type(answer).__name__}")
     return answer

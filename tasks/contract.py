@@ -1,6 +1,6 @@
-"""What crosses the wire: the job a worker is given, the events it sends, the answers it gets.
+"""The wire contract: jobs for workers, events from them, answers to them.
 
-Everything is a frozen msgspec struct. Events travel as msgpack (NaN and infinities included, 0.2 us to encode); the
+Every message is a frozen msgspec struct. Events travel as msgpack (NaN and infinities included, 0.2 us to encode); the
 job is JSON, because a Celery message must be readable in Flower. Fields are only ever added, with a default, and
 ``VERSION`` rises when an old reader could misunderstand a new writer. Both sides read one version back.
 """
@@ -13,20 +13,20 @@ import msgspec
 
 VERSION: Final = 4
 OLDEST: Final = VERSION - 1
-"""The oldest version that is still read. So a control plane that has been upgraded takes what the workers of before
-say until their trials have ended, and new workers take what still waits in a queue."""
+"""The oldest version that is read: an upgraded control plane reads events of earlier workers until their trials have
+ended, and new workers read jobs that still wait in a queue."""
 
 MAX_EVENT_BYTES: Final = 1 << 20
 MAX_FRAME_BYTES: Final = 64 << 20
-"""Of one message between a keeper and its trainer."""
+"""Longest message between a keeper and its trainer."""
 MAX_SHOWN_BYTES: Final = MAX_FRAME_BYTES // 2
-"""Of a study that an objective looks at; it becomes such a message."""
+"""Largest study that an objective can read; it becomes such a message."""
 MAX_NAME: Final = 512
 MAX_ID: Final = 64
-"""Characters that the columns for names, and for tokens and runners, hold."""
+"""Characters in the columns for names, and for tokens and runners."""
 MAX_LOCATION: Final = 512
 MAX_FILENAME: Final = 400
-"""Characters of an artifact's name or id, which with a prefix has to fit into an attribute's key."""
+"""Characters of an artifact's name or id, which with a prefix must fit into an attribute's key."""
 MAX_DIGEST: Final = 128
 MAX_STEP: Final = 2**31 - 1
 
@@ -43,10 +43,10 @@ class Parameter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckpointRef(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkpoint that is safely written.
+    """A checkpoint in the store.
 
-    ``location`` is relative to what ``ORCHESTRATOR_CHECKPOINT_URL`` names, so that hosts may reach it by different
-    ways; ``digest`` is the file's BLAKE2b (32 bytes, hex); ``size`` is in bytes.
+    ``location`` is relative to ``ORCHESTRATOR_CHECKPOINT_URL``, which may differ between hosts; ``digest`` is the
+    file's BLAKE2b (32 bytes, hex); ``size`` is in bytes.
     """
 
     step: int
@@ -56,12 +56,12 @@ class CheckpointRef(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
-    """The part of a trial that a job is to train, where a trial is paused and promoted.
+    """The part of a trial that a job trains, where trials are paused and promoted.
 
-    The trainer ends the slice by itself, at the first moment at which a report and a checkpoint at or after
-    ``until_step`` have both been made. Where none has been saved at all when ``checkpoint_by`` is reported, the
-    objective cannot be paused: the attempt fails with the cause ``checkpoint``. With ``restart`` the report alone ends
-    the slice, and a trial without a checkpoint begins again when it is promoted.
+    The trainer ends the slice as soon as both a report and a checkpoint at or after ``until_step`` have been made.
+    Without any checkpoint by the report of ``checkpoint_by`` the objective cannot be paused: the attempt fails with the
+    cause ``checkpoint``. With ``restart`` the report alone ends the slice, and a trial without a checkpoint begins
+    again when it is promoted.
     """
 
     until_step: int
@@ -70,11 +70,11 @@ class Slice(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
-    """A file of a trial that is safely in the artifact store.
+    """A file of a trial in the artifact store.
 
-    ``id`` is its name there, ``filename`` what it was called, ``size`` in bytes. ``kind`` is ``model`` for what
-    ``trial.save_model`` saved, ``file`` for what lay in ``trial.artifact_dir``; their ids are made by
-    ``artifact_id``. With ``elsewhere`` the objective has put it into a store of its own, under an id of its own.
+    ``id`` is its name there, ``filename`` its name for people, ``size`` in bytes. ``kind`` is ``model`` for the files
+    of ``trial.save_model``, ``file`` for those in ``trial.artifact_dir``; ``artifact_id`` makes their ids. With
+    ``elsewhere`` the objective has put it into a store of its own, under an id of its own.
     """
 
     id: str
@@ -88,9 +88,8 @@ class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
 class TrialView(msgspec.Struct, frozen=True, array_like=True):
     """One trial of a study as an objective may read it.
 
-    ``state`` is the name of Optuna's; ``params`` are (internal value, index of the distribution in the view); the
-    times are seconds since the epoch. ``system_attrs`` are those that Optuna and its companions keep, constraints among
-    them.
+    ``state`` is the name of Optuna's state; ``params`` are (internal value, index of the distribution in the view);
+    times are seconds since the epoch. ``system_attrs`` are those of Optuna and its companions, constraints among them.
     """
 
     state: str
@@ -105,7 +104,7 @@ class TrialView(msgspec.Struct, frozen=True, array_like=True):
 
 
 class StudyView(msgspec.Struct, frozen=True, kw_only=True):
-    """A study at one place in the order of events: its trials by number, and the distributions they name."""
+    """A study at one place in the order of events: its trials by number, and their distributions."""
 
     distributions: tuple[str, ...] = ()
     trials: tuple[TrialView, ...] = ()
@@ -114,14 +113,14 @@ class StudyView(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """All that a worker needs to train one attempt of one trial.
 
-    ``params`` are stored already; ``ahead`` were sampled ahead and become the trial's when the objective asks for
-    them. ``user_attrs`` and ``system_attrs`` are the trial's, ``study_attrs`` and ``study_system_attrs`` the study's.
-    ``id`` is Optuna's for the trial in its database. ``started`` is when its first attempt began, in seconds since the
-    epoch; ``None`` where this is the first one. ``attempt`` counts from 1. ``token`` is the attempt's identity and the
-    Celery task id. ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first: the
-    first one that can be read is where it goes on. Without a ``slice`` the trial runs to its end. An attempt that
-    neither reports nor saves a checkpoint for ``stall`` seconds is ended, and killed ``grace`` seconds later. ``again``
-    says that it was sent before, and that the keeper that took it then may be about to begin.
+    ``params`` are stored already; ``ahead`` were sampled ahead, and are stored when the objective asks for them.
+    ``user_attrs`` and ``system_attrs`` are the trial's, ``study_attrs`` and ``study_system_attrs`` the study's. ``id``
+    is the trial's id in Optuna's database. ``started`` is the start of its first attempt, in seconds since the epoch;
+    ``None`` in the first attempt. ``attempt`` counts from 1. ``token`` identifies the attempt and is the Celery task
+    id. ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first; it goes on from the
+    first one that can be read. Without a ``slice`` the trial runs to its end. An attempt that neither reports nor saves
+    a checkpoint for ``stall`` seconds is stopped, and killed ``grace`` seconds later. ``again`` says that the job was
+    sent before, and that another keeper may be about to begin it.
     """
 
     study: str
@@ -169,7 +168,7 @@ class Epoch(msgspec.Struct, frozen=True, kw_only=True, tag="epoch"):
 
 
 class Suggest(msgspec.Struct, frozen=True, kw_only=True, tag="suggest"):
-    """The objective asked for a parameter: one sampled ahead (``used``, nobody waits) or one it now waits for."""
+    """The objective asked for a parameter: one that was sampled ahead (``used``), or one that it waits for."""
 
     name: str
     distribution: str
@@ -187,8 +186,8 @@ class Imported(msgspec.Struct, frozen=True, kw_only=True, tag="imported"):
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, tag="artifact"):
-    """``trial.save_model``, a file in ``trial.artifact_dir``, or ``optuna.artifacts.upload_artifact``: it is in the
-    store."""
+    """A file is in the store: of ``trial.save_model``, ``trial.artifact_dir`` or
+    ``optuna.artifacts.upload_artifact``."""
 
     ref: ArtifactRef
 
@@ -238,11 +237,11 @@ FailureCause = Literal[
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
     """The attempt failed.
 
-    ``cause``: the objective raised (``exception``), for want of memory (``out_of_memory``), returned NaN (``nan``) or
+    ``cause``: the objective raised (``exception``), ran out of memory (``out_of_memory``), returned NaN (``nan``) or
     something that is no value (``value``), could not be imported (``import``), saves no checkpoint although its trials
-    are to be paused (``checkpoint``), reported nothing for too long (``stalled``), or its process ended (``died``: then
-    ``exit_code``, negative for a signal). The control plane's own words are ``lost``, for an attempt that went silent,
-    and ``revoked``, for a trial that a person stopped.
+    are paused (``checkpoint``), reported nothing for too long (``stalled``), or its process ended (``died``: then
+    ``exit_code``, negative for a signal). Only the control plane sets ``lost``, for an attempt that went silent, and
+    ``revoked``, for a trial that a person stopped.
     """
 
     cause: FailureCause
@@ -254,10 +253,10 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
 
 class Stopped(msgspec.Struct, frozen=True, kw_only=True, tag="stopped"):
-    """A verdict was obeyed. Times in seconds, all from the worker's one monotonic clock.
+    """The attempt was stopped by a verdict. Times in seconds, by the monotonic clock of the worker.
 
-    ``latency``: from the report of the step that the verdict is about until the training code was left.
-    ``signal_latency``: from the doorbell until then. ``killed``: the grace period ran out.
+    ``latency``: from the report of the verdict's step until the training code was left. ``signal_latency``: from the
+    signal until then. ``killed``: the grace period ran out.
     """
 
     latency: float | None = None
@@ -273,7 +272,7 @@ class Released(msgspec.Struct, frozen=True, kw_only=True, tag="released"):
 
 
 class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, tag="checkpoint"):
-    """``trial.save_checkpoint``: the file is safely where every worker finds it."""
+    """``trial.save_checkpoint``: the file is in the store, where every worker can read it."""
 
     ref: CheckpointRef
 
@@ -290,13 +289,13 @@ class StudyStop(msgspec.Struct, frozen=True, kw_only=True, tag="study_stop"):
 
 
 class Revoked(msgspec.Struct, frozen=True, kw_only=True, tag="revoked"):
-    """Celery says that the task was revoked, by us or by a person; sent by the worker's main process."""
+    """Celery reports that the task was revoked; sent by the worker's main process."""
 
     running: bool
 
 
 class Unreadable(msgspec.Struct, frozen=True, kw_only=True, tag="unreadable"):
-    """What stands in the place of an event that could not be read, so that those behind it need not wait for it."""
+    """Replaces an event that could not be read, so that later events of the runner need not wait for it."""
 
     reason: str
 
@@ -308,12 +307,10 @@ class Lost(msgspec.Struct, frozen=True, kw_only=True, tag="lost"):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True, tag="alive"):
-    """Heartbeat of a keeper, idle ones too; ``queues`` are those it serves.
+    """Heartbeat of a keeper, also of an idle one; ``queues`` are the queues of its worker.
 
-    With ``trouble`` its host can train nothing for now, and takes no trials.
-
-    ``quiet`` is how many seconds ago its trial has reported or saved something last, ``None`` where nothing is
-    expected of it; ``pace`` the median of the last pauses between two of its reports.
+    With ``trouble`` its host cannot train for now, and takes no trials. ``quiet``: seconds since its trial has reported
+    or saved something, ``None`` where it need not; ``pace``: median of the latest gaps between its reports, in seconds.
     """
 
     host: str
@@ -358,9 +355,8 @@ TERMINAL = (Finished, Failed, Stopped, Paused, Released)
 class Event(msgspec.Struct, frozen=True, kw_only=True):
     """One entry of the stream.
 
-    ``token`` names the attempt, ``runner`` the one start of it that speaks, ``seq`` counts that runner's events from
-    1 without gaps. ``seq`` 0 stands outside the numbering (``alive``, ``revoked``, ``lost``): it is never confirmed or
-    re-sent.
+    ``token`` identifies the attempt, ``runner`` the start of it that sent this; ``seq`` numbers the runner's events
+    from 1 without gaps. Events with ``seq`` 0 (``alive``, ``revoked``, ``lost``) are never confirmed or sent again.
     """
 
     token: str
@@ -371,20 +367,20 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """What the active control plane says of itself: the version that its jobs are of."""
+    """Announcement of the active control plane: the version of its jobs."""
 
     version: int = VERSION
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """What the control plane decided about an attempt: stop it, because of ``cause``, decided at ``step``."""
+    """Decision of the control plane to stop an attempt, for ``cause``, at ``step``."""
 
     cause: str
     step: int | None = None
 
 
 class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
-    """What is committed of an attempt: the runner bound to it, its highest contiguous event, and the verdict."""
+    """The committed state of an attempt: the runner bound to it, its highest contiguous event, and the verdict."""
 
     runner: str
     seq: int
@@ -392,7 +388,7 @@ class Confirmation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
-    """Answer to a ``suggest`` that waits, or to a ``look``. ``error`` instead of a value where there is none."""
+    """Answer to a ``suggest`` or a ``look``; with ``error`` there is no value."""
 
     runner: str
     seq: int

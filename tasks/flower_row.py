@@ -1,4 +1,4 @@
-"""What a training task's row in Flower says: the trial and its parameters, how far it is, how it ended."""
+"""Text in the row of a training task in Flower: trial and parameters, progress, result."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from tasks.contract import Epoch, Failed, Finished, Job, Outcome, Parameter, Paused, Released, Stopped
 
 LONGEST_CHOICE = 60
-"""Characters of a categorical choice."""
+"""Most characters of a categorical choice."""
 
 LONGEST_FAILURE = 200
-"""Characters of the words that say why a trial failed."""
+"""Most characters of the reason of a failure."""
 
 _WHY_STOPPED = {
     "pruned": "pruned",
@@ -21,11 +21,11 @@ _WHY_STOPPED = {
     "lost": "given up: another attempt has taken the trial over",
     **dict.fromkeys(("finished", "failed", "stopped"), "stopped with its study"),
 }
-"""By the cause of the verdict; what is none of these is its own explanation."""
+"""Reasons by the cause of the verdict; any other cause is shown as it is."""
 
 
 def arguments(job: Job, values: Mapping[str, str]) -> str:
-    """Returns ``digits trial 3: lr=0.02, kind=fancy``; ``values`` are what ``value`` gives."""
+    """Returns ``digits trial 3: lr=0.02, kind=fancy``; ``values`` are texts of ``value``."""
     attempt = f" attempt {job.attempt}" if job.attempt > 1 else ""
     text = ", ".join(f"{name}={shown}" for name, shown in values.items())
     return f"{job.study} trial {job.trial}{attempt}" + (f": {text}" if text else "")
@@ -37,10 +37,7 @@ def values(job: Job) -> dict[str, str]:
 
 
 def value(parameter: Parameter) -> str:
-    """Returns a value as the objective sees it, short.
-
-    It does without Optuna, which a worker's own processes need not import.
-    """
+    """Returns a value as the objective sees it, short. Done without Optuna, which keepers do not import."""
     with contextlib.suppress(ValueError, LookupError, TypeError):
         distribution = json.loads(parameter.distribution)
         match distribution["name"]:
@@ -52,25 +49,25 @@ def value(parameter: Parameter) -> str:
 
 
 def progress(epoch: Epoch, job: Job) -> str:
-    """Returns ``epoch 5 of 27: 0.1069``, or ``epoch 5: 0.1069`` where nobody knows how many there will be."""
+    """Returns ``epoch 5 of 27: 0.1069``, or ``epoch 5: 0.1069`` where the number of epochs is unknown."""
     of = "" if job.max_steps is None else f" of {job.max_steps}"
     return f"epoch {epoch.step}{of}: {epoch.value:.4g}"
 
 
 @dataclass(frozen=True)
 class TaskResult:
-    """How a task ended: ``text`` is its result. With ``revoked`` somebody ended it before it had come to one."""
+    """Result of a task, as text; ``revoked`` where the task was ended before it had one."""
 
     text: str
     revoked: bool = False
 
 
 def task_result(outcome: Outcome, cause: str, last: str) -> TaskResult:
-    """Returns how an attempt's task ended.
+    """Returns the result of an attempt's task.
 
     Args:
-        outcome: How the attempt ended.
-        cause: That of the verdict about it; empty where there was none.
+        outcome: Outcome of the attempt.
+        cause: Cause of its verdict; empty where there was none.
         last: Its last progress; empty where nothing was reported.
     """
     match outcome:

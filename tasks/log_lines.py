@@ -1,11 +1,11 @@
-"""A process's own log: lines of text, or one JSON object each. A line about a trial says so in fields of its own.
+"""The log of a process: lines of text, or one JSON object each. A line about a trial has fields that name it.
 
-A line carries ``study``, ``trial``, ``attempt`` (the attempt's number) and ``token`` (its id, which is Celery's task
-id) where
+These are ``study``, ``trial``, ``attempt`` (the attempt's number) and ``token`` (its id, which is Celery's task id). A
+line has them where
 
-- whoever logs says so by ``extra``, the token alone being enough for a job that this process has seen;
-- it is logged while a job is at hand, in its thread;
-- it is Celery's, about a task that this process has seen.
+- its ``extra`` has them; the token alone is enough for a job that this process has seen;
+- its thread is in a ``job_context``;
+- it is a line of Celery's about a task that this process has seen.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ LOG_FORMAT: Final = "ORCHESTRATOR_LOG_FORMAT"
 FORMATS: Final = ("text", "json")
 
 _REMEMBERED = 4_096
-"""Jobs whose token is enough to know them: more than can wait in one process."""
+"""Jobs that are remembered by their token: more than can wait in one process."""
 
 
 class Subject(NamedTuple):
-    """What a line is about: an attempt of a trial."""
+    """The attempt of a trial that a line is about."""
 
     study: str
     trial: int
@@ -48,7 +48,7 @@ _lock = threading.Lock()
 
 
 def remember(job: Job) -> Subject:
-    """Remembers a job, so that its token is enough to say what a line is about."""
+    """Remembers a job by its token."""
     subject = Subject(job.study, job.trial, job.attempt, job.token)
     with _lock:
         _seen[job.token] = subject
@@ -60,7 +60,7 @@ def remember(job: Job) -> Subject:
 
 @contextlib.contextmanager
 def job_context(job: Job) -> Iterator[None]:
-    """What this thread logs meanwhile is about this job."""
+    """Marks the lines of this thread as lines about this job."""
     before = _at_hand.set(remember(job))
     try:
         yield
@@ -69,7 +69,7 @@ def job_context(job: Job) -> Iterator[None]:
 
 
 class SubjectFilter(logging.Filter):
-    """Lets every line pass, and puts into it what it is about, if that is known and it does not say so itself."""
+    """Adds the subject to lines that have none, where it is known; lets every line pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if "study" not in record.__dict__ and (subject := _subject_of(record)) is not None:
@@ -82,7 +82,7 @@ class JsonFormatter(logging.Formatter):
     there is one, ``action``, what the line is about, and the ``exception`` with its traceback.
 
     Args:
-        process: What kind of process this is.
+        process: Kind of the process.
     """
 
     def __init__(self, process: str) -> None:
@@ -102,13 +102,13 @@ class JsonFormatter(logging.Formatter):
         fields["message"] = record.getMessage()
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        # In ASCII: what else ends a line for one reader or another, and what is no character, is escaped.
+        # In ASCII: other line ends and lone surrogates are escaped.
         return json.dumps(fields, default=str)
 
 
 class TextFormatter(logging.Formatter):
-    """A line of text; a traceback follows indented. What a user's text holds of control characters, ends of lines and
-    marks that turn the direction of text is escaped, so that it can neither move a cursor nor look like a line."""
+    """A line of text; a traceback follows indented. Control characters, line ends and direction marks are escaped, so
+    that a user's text can neither move the cursor nor look like another line."""
 
     def __init__(self, process: str) -> None:
         super().__init__(f"%(asctime)s %(levelname)s {process} %(message)s")
@@ -126,7 +126,7 @@ class TextFormatter(logging.Formatter):
 
 
 def escape(text: str) -> str:
-    """Returns text with all that is no visible character written as in Python: ``\\x1b``, ``\\n``, ``\\u202e``."""
+    """Returns text with invisible characters escaped as in Python: ``\\x1b``, ``\\n``, ``\\u202e``."""
     if text.isprintable():
         return text
     return "".join(
@@ -135,12 +135,12 @@ def escape(text: str) -> str:
 
 
 def set_up(process: str, form: str, level: str | int = logging.INFO) -> None:
-    """Sends everything that is logged to stderr.
+    """Sends the log to stderr.
 
     Args:
-        process: What kind of process this is.
-        form: One of ``FORMATS``. With ``json`` warnings and exceptions that nobody has caught are lines, too.
-        level: What is below it is left out.
+        process: Kind of the process.
+        form: One of ``FORMATS``. With ``json`` warnings and uncaught exceptions are lines, too.
+        level: Lowest level that is written.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.addFilter(SubjectFilter())
@@ -155,7 +155,7 @@ def set_up(process: str, form: str, level: str | int = logging.INFO) -> None:
 
 
 def say_from_a_signal_handler(process: str, message: str) -> None:
-    """Writes a JSON line past the logging, whose stream may be in use by whatever the signal has interrupted."""
+    """Writes a JSON line without the logging module: the signal may have interrupted a write to its stream."""
     line = JsonFormatter(process).format(logging.makeLogRecord({"name": __name__, "levelname": "INFO", "msg": message}))
     with contextlib.suppress(OSError):
         os.write(2, f"{line}\n".encode())
@@ -173,7 +173,7 @@ def _subject_of(record: logging.LogRecord) -> Subject | None:
         return _seen.get(token)
     if (at_hand := _at_hand.get()) is not None:
         return at_hand
-    # Celery names a task by its id, among the arguments of a line or in the one mapping that they are.
+    # Celery names a task by its id, among the arguments of a line, or in the mapping that they are.
     values = record.args.values() if isinstance(record.args, Mapping) else record.args or ()
     found = (_seen.get(value) for value in values if isinstance(value, str))
     return next((subject for subject in found if subject is not None), None)

@@ -51,7 +51,7 @@ def read_secret(variable: str, value: str, file: str) -> str:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where metrics are shown. Whoever asks from another machine needs the password; the user's name does not matter.
+    """Address of the metrics. Clients on other machines need the password; any user name will do.
 
     Raises:
         BadSetting: there is no such port, or others could ask without a password.

@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: shown under one path of a port, and counted where that is the same for every process."""
+"""Server of a process's metrics for Prometheus, and the metrics that every process has."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tasks.metrics_endpoint import ADDRESS, PORT, BadSetting, Endpoint
 log = logging.getLogger(__name__)
 
 PATIENCE: Final = 10.0
-"""Seconds that somebody who asks may take to do so."""
+"""Seconds that a client may take for its request."""
 
 
 class MetricsServer:
@@ -66,8 +66,8 @@ class MetricsServer:
 
 
 def make_registry() -> CollectorRegistry:
-    """Returns what every process shows: its CPU time, memory and descriptors, and how often its log has warned."""
-    # When a counter was made nobody wants to know, and it would be a series more for each.
+    """Returns the metrics of every process: CPU time, memory, descriptors, and the warnings in its log."""
+    # The time at which a counter was made would be one more series for each counter.
     disable_created_metrics()  # type: ignore[no-untyped-call]
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
@@ -84,14 +84,14 @@ class _LineCounter(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         if os.getpid() != self._process:
-            # In a process that was forked the counter's lock may be held for ever, by a thread that is not there.
+            # In a forked process the counter's lock may be held by a thread that exists in the parent alone.
             return
         self._counter.labels(record.levelname.lower(), record.__dict__.get("action", "")).inc()
 
 
 class _Server(ThreadingWSGIServer):
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Whoever asks may go away at any moment."""
+        """Logs at debug level: a client may disconnect at any moment."""
         del request
         log.debug("a request for metrics from %s was broken off", client_address, exc_info=True)
 
@@ -100,7 +100,7 @@ class _Handler(WSGIRequestHandler):
     timeout = PATIENCE
 
     def log_message(self, format: str, *arguments: Any) -> None:
-        """Says nothing."""
+        """Logs nothing."""
 
 
 _App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]

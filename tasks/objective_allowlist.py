@@ -1,7 +1,7 @@
-"""What a worker agrees to run. Whoever can write to the queue names an objective; what is admitted, its owner says.
+"""The objectives that a worker admits: any client of the queue can name one, the worker's owner decides.
 
-A reference is looked at twice: by its name, before anything is imported, for an import runs code; and once it is
-resolved, for a module may hold what was defined elsewhere (``from os import system``).
+A reference is checked twice: by its name, before the import, because an import runs code; and by what it resolves to,
+because a module may hold names that were defined elsewhere (``from os import system``).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from tasks.code_path import REMEDY, name_conflict
 from tasks.objective_path import OBJECTIVE_PATH, OBJECTIVES_OF_OURS, code_folders, is_ours, within
 
 OBJECTIVES = "ORCHESTRATOR_OBJECTIVES"
-"""Variable that lists what a worker admits."""
+"""Variable with the list of admitted objectives."""
 
 EVERYTHING = "*"
 _MOST_WRAPPED = 100
 
 
 class BadAllowlist(ValueError):
-    """The list cannot be used; the message is one line."""
+    """The list is invalid; the message is one line."""
 
 
 def split_list(text: str) -> tuple[str, ...]:
@@ -48,19 +48,19 @@ def split_list(text: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Allowlist:
-    """What one worker admits.
+    """The objectives that one worker admits.
 
     Attributes:
-        entries: Of the list. A module's name admits that module and those below it. A reference admits just this one,
-            whatever it leads to.
-        folders: Without a list, modules that are found in these are admitted, and the ready objectives.
+        entries: Entries of the list. A module's name admits that module and those below it; a reference admits this one
+            objective, wherever it is defined.
+        folders: Without a list, modules in these folders are admitted, and the ready objectives.
         named: References that the worker's owner has named beside the list.
     """
 
     entries: tuple[str, ...] = ()
     folders: tuple[Path, ...] = ()
     named: tuple[str, ...] = ()
-    # A module that was found is not looked for again: what its import gives is judged by its own file.
+    # A module that was found is not searched again; after its import its own file is checked.
     _found: set[str] = field(default_factory=set, init=False, repr=False, compare=False)
 
     @classmethod
@@ -70,7 +70,7 @@ class Allowlist:
         return cls(entries, code_folders(environ.get(OBJECTIVE_PATH, "")), tuple(filter(None, named)))
 
     def refuse(self, reference: str) -> str:
-        """Returns why ``reference`` must not even be imported, in one line, or nothing. Imports nothing itself."""
+        """Returns in one line why ``reference`` must not be imported, or nothing. Imports nothing itself."""
         module, _, attribute = reference.partition(":")
         if problem := name_conflict(module, self.folders):
             return f"{reference:.200}: {problem}; {REMEDY}"
@@ -85,7 +85,7 @@ class Allowlist:
         return "" if admitted else f"{reference:.200}: this worker does not admit '{module:.200}'; {self._rule(module)}"
 
     def resolve(self, reference: str, module: ModuleType) -> Any:
-        """Returns what the reference's attribute leads to, ``None`` where it leads nowhere.
+        """Returns the object of the reference's attribute, ``None`` where there is none.
 
         Raises:
             NotAdmitted: it leads through, or to, what is not admitted.
@@ -97,7 +97,7 @@ class Allowlist:
                 found = getattr(found, part, None)
             return found
         for part in attribute.split("."):
-            # Looking an attribute up may run code too: a property's, or a module's own.
+            # Access to an attribute may run code, too: of a property, or of the module.
             home = _home(found)
             if not self._admits(home):
                 raise NotAdmitted(f"{reference}: it leads through '{home}'; {self._rule(home)}")
@@ -119,7 +119,7 @@ class Allowlist:
                 raise NotAdmitted(f"{reference}: it is defined in {where}; {remedy}{self._rule(home)}")
 
     def _admits(self, module: str) -> bool:
-        """Whether what an imported module defines may be run."""
+        """Whether objects of an imported module may be run."""
         if self.entries:
             return any(within(module, entry) for entry in self.entries)
         if within(module, OBJECTIVES_OF_OURS):
@@ -131,7 +131,7 @@ class Allowlist:
         return bool(places) and _is_the_users(module) and any(self._is_found_at(module, place) for place in places)
 
     def _finds(self, module: str) -> bool:
-        """Whether the import would find the module in one of the folders."""
+        """Whether an import would find the module in one of the folders."""
         if module in self._found:
             return True
         if not _is_the_users(module):
@@ -141,7 +141,7 @@ class Allowlist:
         name = ""
         for part in module.split("."):
             name = f"{name}.{part}" if name else part
-            # A file is looked up by the last part anyway; by the whole name its parents would have to be imported.
+            # By its last part alone: for the whole name its parents would have to be imported.
             spec = PathFinder.find_spec(part, path)
             if spec is None:
                 return False
@@ -153,9 +153,9 @@ class Allowlist:
         return True
 
     def _is_found_at(self, module: str, place: str) -> bool:
-        """Whether this is where the module is if it is looked up from one of the folders.
+        """Whether ``place`` is the file of the module in one of the folders.
 
-        To lie somewhere below is not enough: the working directory may hold what is installed, or half the disk.
+        A file anywhere below a folder is not enough: the working directory may hold installed packages.
         """
         for folder in self.folders:
             whole = str(folder.joinpath(*module.split(".")))
@@ -174,7 +174,7 @@ class Allowlist:
 
 
 class NotAdmitted(Exception):
-    """The objective was found, and is not to be run here; the message is one line."""
+    """The objective was found, and is not admitted here; the message is one line."""
 
 
 ALLOW_ALL = Allowlist((EVERYTHING,))
@@ -190,17 +190,17 @@ def _is_the_users(module: str) -> bool:
 
 
 def _home(holder: object) -> str:
-    """Returns the module that answers for looking an attribute of ``holder`` up."""
+    """Returns the module whose code runs at an access to an attribute of ``holder``."""
     if isinstance(holder, ModuleType):
         return holder.__name__
     return str((holder if isinstance(holder, type) else type(holder)).__module__)
 
 
 def _homes(found: Any) -> list[str]:
-    """Returns the modules that define what a call runs; empty names where that cannot be told.
+    """Returns the modules of the code that a call runs; an empty name where it cannot be found.
 
-    A decorator of another package is what the user has chosen: by ``functools.wraps`` its wrapper has the name of the
-    wrapped function's module, and what it wraps is looked at as well.
+    A decorator of another package is the user's choice: by ``functools.wraps`` its wrapper has the module of the
+    wrapped function, which is checked as well.
     """
     homes = []
     for _ in range(_MOST_WRAPPED):
@@ -213,7 +213,7 @@ def _homes(found: Any) -> list[str]:
             homes.append(str(getattr(found, "__module__", None) or ""))
             wrapped = getattr(found, "__wrapped__", None)
             if wrapped is None:
-                # What it says of itself can be set; where its names are looked up cannot.
+                # ``__module__`` can be set; the globals of a function cannot.
                 homes.append(str(found.__globals__.get("__name__", "")))
                 return homes
             found = wrapped
@@ -223,7 +223,7 @@ def _homes(found: Any) -> list[str]:
 
 
 def _wraps(found: object) -> bool:
-    """Whether it is a wrapper that is no function, such as that of ``functools.lru_cache``."""
+    """Whether it is a wrapper that is no function, such as one of ``functools.lru_cache``."""
     return not isinstance(found, type) and callable(getattr(found, "__wrapped__", None))
 
 

@@ -1,8 +1,8 @@
-"""Signatures of what crosses Redis: whoever can write there and has no key can lose messages, but make none.
+"""Signatures of messages in Redis: a client without a key can delete messages there, but forge none.
 
-Everything that is acted upon is signed: jobs, events, confirmations with their verdicts, and replies. A signature is
-keyed BLAKE2b over the bytes as they are sent. It is made for one purpose, so that no job passes for an event, and, of
-what does not itself name its attempt, for one subject. Without keys nothing is signed, and nothing has to be.
+Jobs, events, confirmations with their verdicts, replies and announcements are signed. A signature is keyed BLAKE2b over
+the bytes as they are sent. It is made for one purpose, so that no job passes for an event, and for one subject where
+the message does not name its attempt itself. Without keys nothing is signed or verified.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from tasks.codec import Malformed
 from tasks.metrics_endpoint import BadSetting, read_secret
 
 SIGNING_KEY: Final = "ORCHESTRATOR_SIGNING_KEY"
-"""Variable that holds the keys, separated by blanks or commas: the first one signs, all of them verify. With _FILE
-behind it, the one that names a file with them."""
+"""Variable with the keys, separated by blanks or commas: the first one signs, all of them verify. With the suffix
+_FILE, the variable that names a file with them."""
 
 SHORTEST: Final = 32
-"""Characters of a key: 128 bits where they are hexadecimal digits."""
+"""Fewest characters of a key: 128 bits in hexadecimal digits."""
 
 FEWEST_DISTINCT: Final = 8
-"""Different characters in a key. A random one has more; what a person repeats to make up the length has not."""
+"""Fewest different characters in a key: a random key has more, a repeated word has not."""
 
 _MOST_KEYS: Final = 10
 _SIZE: Final = 16
-# No msgpack message begins so: what is signed can be told from what is not, with and without a key.
+# No msgpack message begins with this byte, so signed messages can be told from unsigned ones without a key.
 _MARK: Final = b"\xc1"
 _BEGINS: Final = len(_MARK) + _SIZE
 
 
 class Purpose(Enum):
-    """What a signature is for. The value goes into the hash, 16 bytes at the most."""
+    """Purpose of a signature. The value is hashed with the message, 16 bytes at most."""
 
     JOB = b"job"
     EVENT = b"event"
@@ -45,20 +45,20 @@ class Purpose(Enum):
 
 
 class Unsigned(Malformed):
-    """Not signed, or not by anybody who holds a key of ours."""
+    """A message is not signed, or with a key that is not known here."""
 
 
 class Keyring:
-    """The keys of one process. It shows none of them.
+    """The keys of one process.
 
     Args:
-        keys: The first one signs, all of them verify; none for what is neither signed nor verified.
+        keys: The first one signs, all of them verify; without keys messages are neither signed nor verified.
     """
 
     def __init__(self, keys: Sequence[str] = ()) -> None:
         # BLAKE2b takes keys of 64 bytes at the most.
         secrets = [blake2b(key.encode()).digest() for key in keys]
-        # Copied for each message, which is quicker than to take the key in again.
+        # Copied for each message, which is faster than to hash the key again.
         self._states = {
             purpose: [blake2b(key=secret, digest_size=_SIZE, person=purpose.value) for secret in secrets]
             for purpose in Purpose
@@ -66,7 +66,7 @@ class Keyring:
 
     @classmethod
     def of(cls, environ: Mapping[str, str]) -> Keyring:
-        """Reads the keys that the environment holds, or names the file of. Raises BadSetting."""
+        """Reads the keys from the environment, or from the file that it names. Raises BadSetting."""
         return cls(read_keys(environ.get(SIGNING_KEY, ""), environ.get(f"{SIGNING_KEY}_FILE", "")))
 
     def __bool__(self) -> bool:
@@ -88,19 +88,19 @@ class Keyring:
         raise Unsigned("signed with no key that is known here" if signature else "not signed")
 
     def seal(self, purpose: Purpose, data: bytes, subject: str = "") -> bytes:
-        """Returns ``data`` with its signature before it; as it is where there is no key.
+        """Returns ``data`` with its signature before it; without a key ``data`` alone.
 
         Args:
-            purpose: What it is for.
+            purpose: Purpose of the message.
             data: A msgpack message.
-            subject: Whose it is, where the message does not say so itself.
+            subject: Token of its attempt, where the message does not name it.
         """
         if not self:
             return data
         return b"".join((_MARK, self.sign(purpose, _about(subject, data)), data))
 
     def open(self, purpose: Purpose, sealed: bytes, subject: str = "") -> bytes:
-        """Returns what ``seal`` was given.
+        """Returns the message that ``seal`` was given.
 
         Raises:
             Unsigned: there is a key, and no signature by it; or a signature, and no key.
@@ -118,19 +118,18 @@ class Keyring:
 
 
 UNSIGNED: Final = Keyring()
-"""No keys: nothing is signed, and nothing has to be."""
+"""No keys: messages are neither signed nor verified."""
 
 
 def read_keys(text: str, file: str) -> tuple[str, ...]:
-    """Returns the keys that one of the two variables gives; none where both are empty.
+    """Returns the keys of one of the two variables; none where both are empty.
 
     Args:
-        text: What ``ORCHESTRATOR_SIGNING_KEY`` holds.
-        file: What ``ORCHESTRATOR_SIGNING_KEY_FILE`` names.
+        text: Value of ``ORCHESTRATOR_SIGNING_KEY``.
+        file: Value of ``ORCHESTRATOR_SIGNING_KEY_FILE``.
 
     Raises:
-        BadSetting: both are given, the file cannot be read or is empty, or a key is too weak. It says nothing of what
-            the key is.
+        BadSetting: both are given, the file cannot be read or is empty, or a key is too weak. The message shows no key.
     """
     variable = f"{SIGNING_KEY}_FILE" if file.strip() else SIGNING_KEY
     found = read_secret(SIGNING_KEY, text.strip(" \t\r\n,"), file.strip())
@@ -148,5 +147,5 @@ def read_keys(text: str, file: str) -> tuple[str, ...]:
 
 
 def _about(subject: str, data: bytes) -> bytes:
-    # What is signed by itself begins with a byte that begins no msgpack message, so neither passes for the other.
+    # A signed message without a subject begins as msgpack does, so neither form passes for the other.
     return data if not subject else b"".join((_MARK, subject.encode(), b"\0", data))

@@ -1,6 +1,6 @@
-"""What a keeper and its trainer say to each other over their socket, beside the events that are passed on as they are.
+"""Messages between a keeper and its trainer, beside the events that the keeper passes on as they are.
 
-Both are of one version: the keeper starts the trainer from its own installation.
+Both have one version: the keeper starts the trainer from its own installation.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from tasks.contract import (
 
 
 class TrainJob(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
-    """Keeper to trainer: train this.
+    """Keeper to trainer: train this job.
 
-    ``log`` is the file that takes the objective's output. ``checkpoints`` are the job's, in its order, as local paths;
-    an empty one could not be fetched. New ones go into the folder ``scratch``, models and other files into folders
-    below ``artifacts``.
+    ``log`` is the file for the objective's output. ``checkpoints`` are those of the job, in its order, as local paths;
+    an empty one could not be fetched. New ones go into the folder ``scratch``, models and other files below
+    ``artifacts``.
     """
 
     job: Job
@@ -47,18 +47,18 @@ class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):
 
 
 class Shutdown(msgspec.Struct, frozen=True, kw_only=True, tag="end"):
-    """Keeper to trainer: no more jobs; end as a program ends."""
+    """Keeper to trainer: there are no more jobs; end as a program ends."""
 
 
 class Question(msgspec.Struct, frozen=True, kw_only=True, tag="asked"):
-    """Trainer to keeper: a thread of the objective waits for the answer, which is to have the same ``id``."""
+    """Trainer to keeper: a thread of the objective waits for the answer, which has the same ``id``."""
 
     id: int
     question: Suggest | ReadStudy
 
 
 class SuggestReply(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
-    """Keeper to trainer: the value that question ``id`` is about."""
+    """Keeper to trainer: the answer to question ``id``."""
 
     id: int
     name: str
@@ -67,8 +67,7 @@ class SuggestReply(msgspec.Struct, frozen=True, kw_only=True, tag="suggested"):
 
 
 class StudyReply(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
-    """Keeper to trainer: the study's trials, which question ``id`` is about, or ``error`` where they cannot be
-    shown."""
+    """Keeper to trainer: the study's trials, for question ``id``; ``error`` where they cannot be sent."""
 
     id: int
     study: StudyView = StudyView()
@@ -76,20 +75,20 @@ class StudyReply(msgspec.Struct, frozen=True, kw_only=True, tag="shown"):
 
 
 class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready"):
-    """Trainer to keeper: free for the next job. Unless ``healthy``, it asks to be replaced and ``why`` says why."""
+    """Trainer to keeper: ready for the next job; unless ``healthy``, replace me for the reason ``why``."""
 
     healthy: bool = True
     why: str = ""
 
 
 class Stale(msgspec.Struct, frozen=True, kw_only=True, tag="stale"):
-    """Trainer to keeper: nothing of the job has been run, for ``why``. A fresh process is to have it."""
+    """Trainer to keeper: none of the job was run, for the reason ``why``; give it to a fresh process."""
 
     why: str
 
 
 class Preloaded(msgspec.Struct, frozen=True, kw_only=True, tag="preloaded"):
-    """Trainer to keeper: the objective named at its start was imported, or ``error`` says why not."""
+    """Trainer to keeper: the objective of the preload was imported, or ``error`` says why not."""
 
     objective: str
     error: str = ""

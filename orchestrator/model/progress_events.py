@@ -54,17 +54,17 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     study: str
     state: str
     reason: str
-    budget: int
-    complete: int
-    pruned: int
-    failed: int
-    running: int
-    waiting: int
-    epochs: int
-    max_steps: int | None
-    epochs_saved: int
-    best: Best | None
-    slots: tuple[SlotLine, ...]
+    budget: int = 0
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    running: int = 0
+    waiting: int = 0
+    epochs: int = 0
+    max_steps: int | None = None
+    epochs_saved: int = 0
+    best: Best | None = None
+    slots: tuple[SlotLine, ...] = ()
     paused: int = 0
     front: int | None = None
 

@@ -115,11 +115,8 @@ def _optunas(connection: Connection, row: Any) -> Overview:
         running=states["RUNNING"],
         waiting=states["WAITING"],
         epochs=connection.scalar(epochs) or 0,
-        max_steps=None,
-        epochs_saved=0,
         best=None if several else read_best(connection, row.study_id, maximize=directions[0] == "maximize"),
         front=len(read_front(connection, row.study_id, directions)) if several else None,
-        slots=(),
     )
     return Overview(
         progress=progress,
@@ -241,22 +238,7 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
 
 def _unreadable(row: Any, error: Exception) -> Overview:
     """What there is to show of a study that cannot be read, beside the others."""
-    progress = Progress(
-        study=row.study_name,
-        state=row.state,
-        reason=f"cannot be read: {describe(error)}",
-        budget=0,
-        complete=0,
-        pruned=0,
-        failed=0,
-        running=0,
-        waiting=0,
-        epochs=0,
-        max_steps=None,
-        epochs_saved=0,
-        best=None,
-        slots=(),
-    )
+    progress = Progress(study=row.study_name, state=row.state, reason=f"cannot be read: {describe(error)}")
     return Overview(progress=progress, created=row.created, changed=row.changed)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import sqlalchemy
@@ -132,10 +132,9 @@ class StudyReader:
         )
         if study.spec is None:
             return plain
-        attempts = [
-            AttemptRow(**{each.name: row[each.name] for each in fields(AttemptRow)})
-            for row in self._of_trial(own_tables.attempts, study_id, number, own_tables.attempts.c.number)
-        ]
+        columns = own_tables.attempts.c
+        query = select(*own_tables.ATTEMPT_COLUMNS).where(columns.study_id == study_id, columns.trial == number)
+        attempts = [AttemptRow(*row) for row in self._connection.execute(query.order_by(columns.number))]
         closest = [
             _decision(row) for row in self._of_trial(own_tables.closest, study_id, number, own_tables.closest.c.id)
         ]

@@ -6,7 +6,6 @@ import functools
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -189,12 +188,9 @@ class StudyTrials:
         if not self._ours:
             return {}, {}
         attempts, redone = own_tables.attempts.c, own_tables.redone.c
-        query = select(own_tables.attempts).where(attempts.study_id == self._study_id, attempts.trial.in_(numbers))
-        names = [each.name for each in fields(AttemptRow)]
-        last = {
-            row["trial"]: AttemptRow(**{name: row[name] for name in names})
-            for row in self._connection.execute(query.order_by(attempts.number)).mappings()
-        }
+        of_trials = attempts.study_id == self._study_id, attempts.trial.in_(numbers)
+        query = select(*own_tables.ATTEMPT_COLUMNS).where(*of_trials).order_by(attempts.number)
+        last = {row.trial: AttemptRow(*row) for row in self._connection.execute(query)}
         again = (
             select(redone.trial, func.count(redone.step.distinct()))
             .where(redone.study_id == self._study_id, redone.trial.in_(numbers))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -224,7 +223,6 @@ class BatchWriter:
         return self.new_ids[number] if number in self.new_ids else self._known[number]
 
 
-_ATTEMPT = tuple(each.name for each in fields(AttemptRow))
 _ENDED_TRIALS = select(TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_complete).where(
     TRIALS.c.trial_id.in_(bindparam("the_trials", expanding=True)), TRIALS.c.state.not_in(_UNFINISHED)
 )
@@ -239,7 +237,7 @@ _END_TRIAL = (
 
 
 def _fields(row: AttemptRow) -> dict[str, Any]:
-    return {name: getattr(row, name) for name in _ATTEMPT}
+    return {column.name: getattr(row, column.name) for column in own_tables.ATTEMPT_COLUMNS}
 
 
 def _one_or_many(rows: Sequence[Mapping[str, Any]]) -> Any:

@@ -6,6 +6,7 @@ They are made and changed by ``migrations`` alone; a test holds both to each oth
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import (
@@ -25,6 +26,7 @@ from sqlalchemy import (
     text,
 )
 
+from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.model.planned_run import OPEN
 
@@ -85,6 +87,9 @@ attempts = Table(
     Column("signal_latency", Float(53)),
     UniqueConstraint("study_id", "trial", "number"),
 )
+
+ATTEMPT_COLUMNS = tuple(attempts.c[each.name] for each in fields(AttemptRow))
+"""The columns of an ``AttemptRow``, in the order of its fields."""
 
 
 def _in_state(states: Iterable[str]) -> TextClause:

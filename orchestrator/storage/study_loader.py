@@ -6,7 +6,6 @@ import functools
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import fields
 from typing import Any, NamedTuple
 
 from optuna.distributions import BaseDistribution, json_to_distribution
@@ -45,10 +44,9 @@ class LoadedStudy(NamedTuple):
 def load_study(connection: Connection, study_id: int) -> LoadedStudy:
     """Reads a study of ours; ``study_id`` is Optuna's."""
     row = connection.execute(select(own_tables.studies).where(own_tables.studies.c.study_id == study_id)).one()
-    attempts = _ours(
-        connection, own_tables.attempts, study_id, own_tables.attempts.c.trial, own_tables.attempts.c.number
-    )
-    names = [each.name for each in fields(AttemptRow)]
+    of_study = own_tables.attempts.c.study_id == study_id
+    attempts = select(*own_tables.ATTEMPT_COLUMNS).where(of_study)
+    attempts = attempts.order_by(own_tables.attempts.c.trial, own_tables.attempts.c.number)
     epochs = select(own_tables.redone.c.trial, own_tables.redone.c.step).where(own_tables.redone.c.study_id == study_id)
     redone = select(func.count()).select_from(epochs.distinct().subquery())
     snapshot = Snapshot(
@@ -58,7 +56,7 @@ def load_study(connection: Connection, study_id: int) -> LoadedStudy:
         state=row.state,
         reason=row.reason,
         trials=read_trials(connection, study_id),
-        attempts=[AttemptRow(**{name: each[name] for name in names}) for each in attempts],
+        attempts=[AttemptRow(*each) for each in connection.execute(attempts)],
         closest=[
             DecisionRow(*(each[name] for name in DecisionRow._fields))
             for each in _ours(connection, own_tables.closest, study_id, own_tables.closest.c.id)

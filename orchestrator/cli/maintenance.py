@@ -18,15 +18,14 @@ SHELLS: Final[dict[str, type[ShellComplete]]] = {"bash": BashComplete, "zsh": Zs
 
 
 @cli.command()
-@click.option("--repair", "mends", is_flag=True, help="Mend what is safe to mend, and say what was done.")
+@click.option("--repair", "repairs", is_flag=True, help="Repair what is safe to repair, and say what was done.")
 @json_option("one JSON object")
-def doctor(mends: bool, as_json: bool) -> None:
+def doctor(repairs: bool, as_json: bool) -> None:
     """Look for trouble, and say what helps.
 
-    Looks at the installation, the servers, and all that database, queue, stream and workers disagree about; each
-    finding comes with its remedy. Looks where the two URLs point, or else at the `run` that works in
-    ORCHESTRATOR_DATA_DIR, for a few seconds, and changes nothing without --repair. Ends with 1 where something is a
-    problem.
+    Checks the installation, the servers, and that database, queue, stream and workers agree; each finding has a
+    remedy. Checks the servers of the two URLs, or else the `run` that works in ORCHESTRATOR_DATA_DIR, for a few
+    seconds, and changes nothing without --repair. The exit code is 1 if it finds a problem.
     """
     settings = load_settings()
     from orchestrator.doctor.checks import findings
@@ -37,7 +36,7 @@ def doctor(mends: bool, as_json: bool) -> None:
     facts = gather(settings)
     found = findings(facts)
     done: list[str] | None = None
-    if mends:
+    if repairs:
         done = list(apply_repairs(settings, found))
         if done:
             facts = gather(settings)

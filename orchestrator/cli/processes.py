@@ -33,8 +33,8 @@ class PassThrough(click.Command):
 
 
 @cli.command()
-@click.option("--study", default="", help="Look after this study alone [default: after all].")
-@click.option("--journal", type=click.Path(path_type=Path), help="Record everything the core is fed in this file.")
+@click.option("--study", default="", help="Handle this study alone [default: all studies].")
+@click.option("--journal", type=click.Path(path_type=Path), help="Record all inputs of the engine in this file.")
 @metrics_port_option
 @log_format_option
 @click.option("--commands-of", default="", hidden=True)
@@ -49,7 +49,7 @@ def serve(
 ) -> None:
     """Run the control plane of a fleet.
 
-    It asks for trials, records what workers report, and prunes. One is active; any number may stand by. Needs
+    It asks for trials, records the reports of workers, and prunes. One is active; any number may stand by. Needs
     ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL. Ctrl-C or SIGTERM ends it; the next one goes on.
     """
     if parent:
@@ -88,8 +88,8 @@ def worker(context: click.Context, /, **_: object) -> None:
     """Train trials from the queue: one on every machine with GPUs.
 
     Needs ORCHESTRATOR_REDIS_URL and nothing else; a worker never sees the database. SIGTERM makes it hand its trials
-    back and leave, a second one ends it at once. What it may run is said by ORCHESTRATOR_OBJECTIVES and
-    ORCHESTRATOR_OBJECTIVE_PATH.
+    back and end, a second one ends it at once. ORCHESTRATOR_OBJECTIVES and ORCHESTRATOR_OBJECTIVE_PATH say what it may
+    run.
     """
     if load_settings().redis_url is None:
         raise BadInput("ORCHESTRATOR_REDIS_URL", "is not set", "a worker needs the URL of the Redis it serves")

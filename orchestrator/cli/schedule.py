@@ -64,7 +64,7 @@ def beat(studies: Path, log_format: str | None) -> None:
     type=click.IntRange(min=0),
     default=5,
     show_default=True,
-    help="So many of the last runs of each.",
+    help="Number of the last runs of each.",
 )
 @json_option("one JSON object")
 @click.pass_context

@@ -1,4 +1,4 @@
-"""What several commands need: settings, specs, the database, the control plane, and printing."""
+"""Access to settings, specs, database and control plane, and printing, for all commands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.spec import Spec
 
 ANSWER_SECONDS = 10.0
-"""How long a command waits for the control plane's answer."""
+"""Time that a command waits for the control plane's answer."""
 
 READS_DATABASE = (
     "Reads the database of ORCHESTRATOR_STORAGE_URL; without it, the one that `orchestrator run` keeps in "
@@ -72,7 +72,7 @@ def open_reader() -> AbstractContextManager[StudyReader]:
 
 
 def has_control_plane(settings: Settings) -> bool:
-    """Whether a control plane can be reached: a fleet is configured, or a `run` works in the data folder."""
+    """Returns whether a control plane can be reached: a fleet is configured, or a `run` works in the data folder."""
     from orchestrator.common.file_lock import is_locked
 
     return settings.redis_url is not None or is_locked(settings.data_dir)

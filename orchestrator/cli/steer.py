@@ -17,7 +17,7 @@ _CONTINUE = {
     "failed": "run or submit its spec again",
     "finished": "it has reached a limit of its spec: raise that, and run or submit it again",
 }
-"""What a user has to do, by the study's state, before a trial that was added is run."""
+"""The user's next step, by the state of the study, so that an added trial is run."""
 
 
 @cli.command()
@@ -35,8 +35,8 @@ def pause(study: str) -> None:
 def resume(study: str) -> None:
     """Go on after `pause`, or take up a suspended study.
 
-    Whatever kept the control plane from handling STUDY is tried again; if it is still there, the study is suspended
-    again, and `status` shows the cause.
+    The control plane handles STUDY again; if the cause of its suspension remains, the study is suspended again, and
+    `status` shows the cause.
     """
     _command("resume", study)
 
@@ -61,8 +61,8 @@ def retry(study: str, trial: str) -> None:
     Makes a new trial of STUDY with the parameters of TRIAL, which has ended and stays as it is. The new one is the next
     that runs, and adds to the budget; its user attribute `retry_of` names the old one. Prints its number.
 
-    A trial that failed is what this is for: a lost host, a full disk, a bug that is mended. One that was pruned is
-    judged by the same rule again; one that completed shows how much of its value is chance.
+    Use it for a trial that failed: its host was lost, the disk was full, or you have mended a bug. The same rule judges
+    a pruned trial again; a completed one shows how much of its value is chance.
     """
     from orchestrator.control.command_handler import check_retry
 
@@ -82,8 +82,7 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
     """Add a trial with known-good parameters.
 
     It is the next one of STUDY that runs, and adds to the budget; a study that was finished goes on for it. Parameters
-    that are not given are sampled. VALUE is JSON, such as a number, true, null or a list, or else
-    a string.
+    that are not given are sampled. VALUE is JSON, such as a number, true, null or a list; any other text is a string.
 
     \b
     orchestrator enqueue digits lr=0.003 optimizer=adam 'layers=[64, 64]'

@@ -95,13 +95,13 @@ def watch(study: str, as_json: bool) -> None:
     show_default=True,
     help="By number the oldest first; by value the best, by anything else the most.",
 )
-@click.option("-r", "--reverse", is_flag=True, help="The other way round.")
+@click.option("-r", "--reverse", is_flag=True, help="Reverse the order.")
 @click.option(
     "-n",
     "--limit",
     metavar="N",
     type=click.IntRange(min=0),
-    help=f"At the most so many, the newest ones by number; 0 for all [default: {SHOWN}; with --json all].",
+    help=f"Show at most N trials, by number the newest; 0 for all [default: {SHOWN}; with --json all].",
 )
 @json_option("a JSON list with everything that is known of each trial")
 def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit: int | None, as_json: bool) -> None:
@@ -172,14 +172,14 @@ def why(study: str, trial: str, as_json: bool) -> None:
     "--lines",
     metavar="N",
     type=click.IntRange(min=0),
-    help="Begin with so many lines from the end [default: all].",
+    help="Begin N lines before the end [default: all].",
 )
 @json_option("a JSON object for each line")
 def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool) -> None:
     """Show what the objective printed in a trial.
 
-    The log of TRIAL of STUDY is kept in ORCHESTRATOR_DATA_DIR of the worker that trained it; where that is another
-    host, its name is told.
+    The log of TRIAL of STUDY is kept in ORCHESTRATOR_DATA_DIR of the worker that trained it; if that is another host,
+    its name is shown.
     """
     from orchestrator.queries.logs import show as show_log
     from orchestrator.queries.logs import standard_output

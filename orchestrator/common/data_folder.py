@@ -1,4 +1,4 @@
-"""Where things lie in the data folder."""
+"""The places of files in the data folder."""
 
 from __future__ import annotations
 

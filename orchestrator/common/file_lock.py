@@ -37,7 +37,7 @@ def data_lock(folder: Path) -> Iterator[int]:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a run works in the folder, or a process that it started still lives."""
+    """Returns whether a run works in the folder, or a process that it started still lives."""
     try:
         fd = os.open(folder / "lock", os.O_RDWR)
     except OSError:

@@ -1,1 +1,1 @@
-"""What people see in a terminal, and the same as JSON."""
+"""The output of commands: text for a terminal, and the same as JSON."""

@@ -26,7 +26,7 @@ class SlotView:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast trials end, measured since the view began.
+    """The rate at which trials end, measured since the view began.
 
     Attributes:
         base: Trials that had ended when measuring began.

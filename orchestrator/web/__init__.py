@@ -1,1 +1,1 @@
-"""Pages in a browser: Flower and optuna-dashboard, on loopback and behind a password unless told otherwise."""
+"""Pages in a browser: Flower and optuna-dashboard, by default on loopback and behind a password."""

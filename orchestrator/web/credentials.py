@@ -24,7 +24,7 @@ _REMEDY = "write user:password, in printable characters without blanks or accent
 
 @dataclass(frozen=True)
 class Login:
-    """What a page asks for. ``source`` is the setting or file that holds it, ``generated`` whether it was made here."""
+    """The login of a page. ``source`` is the setting or file that holds it, ``generated`` whether it was made here."""
 
     user: str
     password: str = field(repr=False)

@@ -249,7 +249,7 @@ class Fleet(RuleBasedStateMachine):
         """From now on nothing goes wrong any more: the search comes to its end, and it is the right one."""
         if not hasattr(self, "world"):
             return
-        self.command("resume")
+        self.command(inputs.StudyResumed())
         self.world.count()
         self.commit()
         for _ in range(ROUNDS):

@@ -1,7 +1,7 @@
-"""The user's folders on the import path, where no file of theirs takes the place of what this program is made of.
+"""Puts the user's folders on the import path, so that none of their files replaces a module of this program.
 
-A folder that people work in may hold a ``tasks.py``, a ``celery.py`` or a ``random.py``. Code in that folder is to find
-them, as under ``python train.py``; libraries and this program are to find their own.
+A folder of the user's may hold a ``tasks.py``, a ``celery.py`` or a ``random.py``. Code in that folder imports them, as
+under ``python train.py``; libraries and this program import their own modules.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _OURS = ("tasks", "orchestrator")
 
 
 def add_code_folders(folders: Iterable[str | Path]) -> None:
-    """Puts folders of the user's code first on the import path, for this process.
+    """Puts folders of user code first on the import path of this process.
 
-    Start the process with ``python -P``: otherwise Python has put the working directory there before anything could
-    keep its files from being taken for modules of the standard library.
+    Start the process with ``python -P``: otherwise Python puts the working directory there first, and imports its files
+    in the place of standard modules.
     """
     added = [str(folder) for folder in folders]
     sys.path[:] = [*added, *(entry for entry in sys.path if entry not in added)]
@@ -39,11 +39,11 @@ def add_code_folders(folders: Iterable[str | Path]) -> None:
 
 
 def name_conflict(module: str, folders: Sequence[str | Path]) -> str:
-    """Returns in words whose name a module of the user's has taken, so that it cannot be imported; empty where it can.
+    """Returns which other module has the name of a user module, in words; empty where it can be imported.
 
     Args:
-        module: Its dotted name.
-        folders: Where the user's code is looked for.
+        module: Dotted name of the user module.
+        folders: Folders of user code.
     """
     name = module.partition(".")[0]
     places = [os.path.join(folder, name) for folder in folders]
@@ -55,18 +55,17 @@ def name_conflict(module: str, folders: Sequence[str | Path]) -> str:
     elif name in _OURS:
         whose = "" if _is_this_program(name, folders) else "a part of this program"
     else:
-        # What is installed is asked last, for that takes a moment.
+        # Last, for a search of the installed packages takes a moment.
         needed = _outside(name, map(str, folders)) is not None and name in _needed()
         whose = "a package that this program needs" if needed else ""
     return whose and f"'{name}' is also the name of {whose}, which is imported in its place"
 
 
 class _EnvironmentFirst:
-    """A finder before all others: a module that neither the user's code nor this program's request for it asks for is
-    looked for outside of the user's folders first.
+    """Finder before all others: imports that are not in user code, and do not ask for user code, skip its folders.
 
     Args:
-        folders: The user's.
+        folders: Folders of user code.
     """
 
     def __init__(self, folders: list[str]) -> None:
@@ -83,7 +82,7 @@ class _EnvironmentFirst:
         return _outside(name, self.folders)
 
     def _asked_for_the_users(self) -> bool:
-        """Whether the import stands in the user's code, or is the one by which this program loads that."""
+        """Whether the import is in user code, or is the one by which this program loads user code."""
         frame = sys._getframe(2)
         by_name = False
         while frame is not None and frame.f_code.co_filename.startswith(_IMPORTLIB):
@@ -99,13 +98,13 @@ class _EnvironmentFirst:
 
 
 def _outside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
-    """Finds a module elsewhere than in the user's folders."""
+    """Finds a module outside of the user's folders."""
     without = {*folders, "", os.curdir}
     path = [entry for entry in sys.path if entry not in without]
     for finder in sys.meta_path:
         if isinstance(finder, _EnvironmentFirst):
             continue
-        # An editable installation has a finder of its own. One that is broken is met again by the import itself.
+        # An editable installation has a finder of its own. The import itself reports a broken one.
         with contextlib.suppress(Exception):
             if (spec := finder.find_spec(name, path if finder is PathFinder else None)) is not None:
                 return spec
@@ -113,13 +112,13 @@ def _outside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
 
 
 def _is_this_program(name: str, folders: Sequence[str | Path]) -> bool:
-    """Whether the folder is the one that this program itself lies in."""
+    """Whether one of the folders holds this program itself."""
     file = getattr(sys.modules.get(name) or importlib.import_module(name), "__file__", None)
     return file is not None and any(holds(os.path.abspath(folder), file) for folder in folders)
 
 
 def _needed() -> frozenset[str]:
-    """Returns the names of the modules of the distributions that this program requires, directly or not."""
+    """Returns the modules of all distributions that this program requires, directly or not."""
     from importlib.metadata import PackageNotFoundError, packages_distributions, requires
 
     from packaging.requirements import Requirement

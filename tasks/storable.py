@@ -1,8 +1,8 @@
-"""What of a user's data can be stored and sent: names, and values as JSON. It is refused where it is set, in one line.
+"""Checks of user data, names and JSON values, where they are set: data that cannot be stored or sent is refused.
 
-Optuna stores more than every part of the way from a worker to a reader takes. What is refused here would be lost on
-the way, or would end the process that meets it: a text that is no Unicode can be shown nowhere, PostgreSQL holds no
-NUL in a name, a deeply nested value ends each reader that goes down into it.
+Optuna accepts more than every part between a worker and a reader does. Data that is refused here would be lost, or
+would end the process that reads it: lone surrogates cannot be encoded, PostgreSQL stores no NUL in a name, a deeply
+nested value overflows the stack of a reader.
 """
 
 from __future__ import annotations
@@ -15,20 +15,19 @@ from typing import Any, Final
 from tasks.contract import MAX_EVENT_BYTES, MAX_NAME
 
 MAX_VALUE: Final = MAX_EVENT_BYTES - 4_096
-"""Bytes of one value as JSON."""
+"""Most bytes of one value as JSON."""
 
 MAX_ATTRIBUTES: Final = 16 << 20
-"""Bytes that the attributes of one trial, or those of its study, take as JSON, with their names: each attempt is sent
-all of them."""
+"""Most bytes of the attributes of one trial or study as JSON, with their names: each job carries all of them."""
 
 MAX_DEPTH: Final = 100
-"""How deep lists and dictionaries may be nested."""
+"""Deepest nesting of lists and dictionaries."""
 
 RESERVED: Final = frozenset({"audited", "retry_of", "shadow_pruned_by"})
-"""User attributes of a trial that the control plane alone sets."""
+"""User attributes of a trial that only the control plane sets."""
 
 OURS: Final = "orchestrator"
-"""How the names begin under which the control plane keeps its own attributes of trials and studies."""
+"""Prefix of the control plane's own attributes of trials and studies."""
 
 _UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 _TEXTS = re.compile(r'"(?:[^"\\]|\\.)*"')
@@ -36,7 +35,7 @@ _REMEDY = "keep it as a file: trial.artifact_dir, trial.save_model"
 
 
 class NotStorable(ValueError):
-    """It can be stored or sent by no means; the message is one line that names it, and says what would be right."""
+    """Data that cannot be stored or sent; the message is one line that names it and what helps."""
 
 
 def check_name(where: str, name: object, longest: int = MAX_NAME) -> str:
@@ -44,8 +43,8 @@ def check_name(where: str, name: object, longest: int = MAX_NAME) -> str:
 
     Args:
         where: Begins the message.
-        name: Of a parameter, an attribute, a constraint.
-        longest: Its characters at the most.
+        name: Name of a parameter, an attribute or a constraint.
+        longest: Most characters.
 
     Raises:
         TypeError: it is no text.
@@ -62,7 +61,7 @@ def check_name(where: str, name: object, longest: int = MAX_NAME) -> str:
             f"{where}: the name {name!r:.80} has the character {odd[0]!a}; control characters, line separators and "
             "lone surrogates cannot be stored"
         )
-    # Of a subclass, as an enum's member, the text alone.
+    # Of a subclass, such as a member of an enum, the text alone.
     return str.__str__(name)
 
 
@@ -71,8 +70,8 @@ def as_json(where: str, name: str, value: Any) -> str:
 
     Args:
         where: Begins the message.
-        name: What the value is called.
-        value: Anything.
+        name: Name of the value.
+        value: The value.
 
     Raises:
         TypeError, ValueError: it is no JSON, as Optuna says it.
@@ -87,7 +86,7 @@ def as_json(where: str, name: str, value: Any) -> str:
 
 
 def check_json(where: str, name: str, text: str) -> None:
-    """Checks a value that is JSON already, as ``json.dumps`` writes it.
+    """Checks a value that is JSON text of ``json.dumps``.
 
     Raises:
         NotStorable: as above.
@@ -105,7 +104,7 @@ def check_json(where: str, name: str, text: str) -> None:
 
 
 def check_extent(where: str, name: str, text: str) -> None:
-    """Checks how large and how deep such a value is.
+    """Checks the size and depth of a value that is JSON text.
 
     Raises:
         NotStorable: as above.
@@ -117,11 +116,11 @@ def check_extent(where: str, name: str, text: str) -> None:
 
 
 class AttributeBudget:
-    """How much the attributes of one trial or study take, of what they may.
+    """The bytes that the attributes of one trial or study take, against ``MAX_ATTRIBUTES``.
 
     Args:
-        of_what: Names them in the message.
-        attributes: Those that are there already.
+        of_what: Names the trial or study in the message.
+        attributes: The present attributes, one mapping for each kind.
     """
 
     def __init__(self, of_what: str, *attributes: Mapping[str, Any]) -> None:
@@ -132,16 +131,16 @@ class AttributeBudget:
         self._all = sum(self._sizes.values())
 
     def take(self, where: str, kind: int, key: str, text: str) -> None:
-        """Counts an attribute, in place of the one of its name.
+        """Counts an attribute, in the place of one with the same name.
 
         Args:
             where: Begins the message.
-            kind: The place of its kind among ``attributes``.
-            key: Its name.
-            text: Its value as JSON.
+            kind: Index of its kind among ``attributes``.
+            key: Name of the attribute.
+            text: Value as JSON.
 
         Raises:
-            NotStorable: there is no room for it.
+            NotStorable: the budget is used up.
         """
         new = size(key, text)
         total = self._all + new - self._sizes.get((kind, key), 0)
@@ -155,7 +154,7 @@ class AttributeBudget:
 
 
 def size(key: str, text: str) -> int:
-    """Returns how many bytes an attribute takes where attributes are sent."""
+    """Returns the bytes that an attribute takes in a message."""
     return len(key.encode(errors="surrogatepass")) + len(text) + 8
 
 

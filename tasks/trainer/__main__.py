@@ -13,19 +13,19 @@ from tasks.process_guards import Interrupted, adopt_orphans, die_with_parent, in
 
 
 def main() -> None:
-    """Serves jobs until the keeper is gone. Heavy imports come after the promise to die with it."""
+    """Serves jobs until the keeper is gone. Heavy imports come after the call that binds this process to it."""
     if len(sys.argv) < 3:
         sys.exit("tasks.trainer is started by a worker, which gives it a way to talk; nothing else can start it")
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
     preload = sys.argv[3] if len(sys.argv) > 3 else ""
     die_with_parent(parent)
-    # Celery's pool ignores it, which is inherited over exec, and on to what the objective starts. A terminal's Ctrl-C
-    # does not come here, for this is a session of its own.
+    # Celery's pool ignores SIGINT, which is inherited over exec, also by processes of the objective. A terminal's
+    # Ctrl-C does not arrive here, for this is a session of its own.
     signal.signal(signal.SIGINT, interrupt)
     # Celery's pool blocks nothing, but a signal mask is inherited over exec and would hide the stop signal.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2, signal.SIGTERM, signal.SIGCHLD})
     signal.signal(signal.SIGUSR2, signal.SIG_IGN)
-    # Not the interpreter's child processes': it would stay open when this process has died.
+    # Child processes must not inherit it: it would stay open when this process has died.
     os.set_inheritable(fd, False)
     adopt_orphans()
 
@@ -45,7 +45,7 @@ if __name__ == "__main__":
     try:
         main()
     except Interrupted:
-        # Met outside of an objective. This process ends as Python ends by a SIGINT that nothing handles, so that its
-        # keeper can tell that from a failure of the trial's.
+        # It came outside of an objective. The process ends by SIGINT itself, so that its keeper can tell that from a
+        # failure of the trial.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         os.kill(os.getpid(), signal.SIGINT)

@@ -1,4 +1,4 @@
-"""The trials of a study as the control plane shows them, made what Optuna hands out."""
+"""Converts the study view of the control plane to Optuna's frozen trials."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def frozen_trials(view: StudyView, states: Container[TrialState] | None = None) 
 
     @functools.cache
     def distribution(index: int) -> BaseDistribution:
-        # Only of what is shown: Optuna warns of odd choices where it reads them.
+        # Only those that are used: Optuna warns of odd choices when it reads them.
         return json_to_distribution(view.distributions[index])
 
     return [
@@ -32,14 +32,14 @@ def frozen_trials(view: StudyView, states: Container[TrialState] | None = None) 
 
 
 def number_of(trial_id: int) -> int:
-    """Returns the number of a trial that was shown under this id."""
+    """Returns the number of the trial with this id."""
     return -1 - trial_id
 
 
 def _frozen(number: int, trial: TrialView, distribution: Callable[[int], BaseDistribution]) -> FrozenTrial:
     started = local_time(trial.started)
     if started is None and trial.state != "WAITING":
-        # Asked for and sent, and not begun yet; Optuna has no running trial without a time.
+        # Sent and not begun yet; Optuna has no running trial without a start time.
         started = datetime.datetime.now()  # noqa: DTZ005
     own = {name: distribution(index) for name, (_, index) in trial.params.items()}
     constraints = {PREFIX + key: value for key, value in trial.constraints.items()}
@@ -53,7 +53,7 @@ def _frozen(number: int, trial: TrialView, distribution: Callable[[int], BaseDis
         params={name: own[name].to_external_repr(value) for name, (value, _) in trial.params.items()},
         distributions=own,
         user_attrs=trial.user_attrs,
-        # Those of a control plane one version behind are constraints alone.
+        # A control plane one version behind sends constraints alone.
         system_attrs=trial.system_attrs or constraints,
         intermediate_values=trial.steps,
         trial_id=-1 - number,
@@ -61,5 +61,5 @@ def _frozen(number: int, trial: TrialView, distribution: Callable[[int], BaseDis
 
 
 def local_time(seconds: float | None) -> datetime.datetime | None:
-    """Returns naive local time, as every FrozenTrial has it."""
+    """Returns naive local time, as in every FrozenTrial."""
     return None if seconds is None else datetime.datetime.fromtimestamp(seconds)  # noqa: DTZ006

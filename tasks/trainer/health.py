@@ -1,4 +1,4 @@
-"""Is this process fit for another trial? Asked after each one; when in doubt the answer is no."""
+"""Checks after each trial whether the process is fit for another one; when in doubt it is replaced."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ GPU_SLACK_BYTES = 64 << 20
 
 @dataclass(frozen=True)
 class Baseline:
-    """What a trial may leave behind: nothing beside this."""
+    """The state before a trial, to which it must return."""
 
     running: leftovers.RunningWork
     traces: process_state.ProcessState

@@ -1,4 +1,4 @@
-"""Leaving the user's code from outside: an exception raised in the main thread, in the middle of an epoch."""
+"""Stops user code from outside: raises an exception in the main thread, in the middle of an epoch."""
 
 from __future__ import annotations
 
@@ -12,45 +12,44 @@ from types import FrameType
 import optuna
 
 RETRY_SECONDS = 0.05
-"""How often the signal is sent again until it has done its work.
+"""Interval at which the signal is sent again until the exception was raised.
 
-It may come where it must not fire, in the instant before a blocking call begins, which it then does not interrupt, or
-in a finalizer, out of which no exception comes.
+It may come where it must not raise, just before a blocking call, which it then does not interrupt, or in a finalizer,
+whose exceptions are dropped.
 """
 
 MOST_SPARED = 20
-"""How often delicate code is spared. It is through in microseconds, unless it waits for something that never comes."""
+"""Most signals for which delicate code is spared. It takes microseconds, unless it waits for ever."""
 
 DELICATE = frozenset({"__enter__", "__exit__", "acquire", "release"})
-"""Functions that take or give back a lock: left in their middle, they leave it taken for ever."""
+"""Functions that acquire or release a lock: an exception in their middle would leave it locked for ever."""
 
 FINALIZERS = frozenset({"__del__", "_shutdown_workers"})
-"""Functions that end what would be left otherwise: any object's, and that of a DataLoader, which is called directly,
-too. Neither is called again."""
+"""Finalizers of any object, and of a DataLoader, which is called directly, too. An interrupted one is not run again."""
 
 
 class TrialStopped(optuna.TrialPruned):
-    """The search decided that this trial goes no further.
+    """The control plane has stopped this trial.
 
     It is a ``TrialPruned``, so that code which cleans up on pruning does so here too.
     """
 
 
 class _Deferred(threading.local):
-    """How deep a thread is in our own code."""
+    """Depth of nested ``defer`` calls in a thread."""
 
     depth = 0
 
 
 class Interrupter:
-    """Raises ``TrialStopped`` in the main thread, at once if it may, otherwise as soon as it may.
+    """Raises ``TrialStopped`` in the main thread, as soon as that is safe.
 
-    A signal is used because it also interrupts a blocking call. It must not fire while modules are being imported
-    (a half-imported module would poison the next trial) or inside our own code between objective and wire; there it
-    is deferred. So it is, for a while, in finalizers and where a lock is taken or given back: a loop over a DataLoader
-    is full of both, and one that was left with its queue's lock taken waits for ever when it is cleaned up. Where it
-    came upon a finalizer all the same, the interpreter drops it, and it is raised again. Code that swallows it meets it
-    again at its next report, and so does code in any other thread.
+    A signal is used because it also interrupts a blocking call. It must not raise during an import (a half-imported
+    module would break the next trial) or in our own code between objective and socket; there it is deferred. For a
+    while it is deferred in finalizers and around locks, too: a loop over a DataLoader is full of both, and one that was
+    left with its queue's lock held hangs when it is cleaned up. An exception in a finalizer is dropped by the
+    interpreter, and raised again. Code that swallows it gets it again at its next report, and so does code in any other
+    thread.
     """
 
     def __init__(self) -> None:
@@ -61,16 +60,16 @@ class Interrupter:
         self._met = False
         self._spared = 0
         self._asked = threading.Event()
-        # It lives as long as the process: one that came and went with a trial could not be told from the trial's own.
-        threading.Thread(target=self._ring, name="interrupter", daemon=True).start()
+        # It lives as long as the process: otherwise it would look like a thread of the trial.
+        threading.Thread(target=self._signal_main_thread, name="interrupter", daemon=True).start()
 
     def install(self) -> None:
-        """Takes the signal; call it in the main thread before every trial, user code may have taken it."""
+        """Sets the signal handler. Call it in the main thread before every trial: user code may have replaced it."""
         signal.signal(signal.SIGUSR2, self._on_signal)
 
     @property
     def stopping(self) -> bool:
-        """Whether the trial at hand was told to stop."""
+        """Whether the current trial was told to stop."""
         return bool(self._token) and self._stop == self._token
 
     def has_stopped(self, token: str) -> bool:
@@ -79,7 +78,7 @@ class Interrupter:
 
     @contextlib.contextmanager
     def running(self, token: str) -> Iterator[None]:
-        """The span in which the exception may be raised: the user's objective, for attempt ``token``."""
+        """Wraps the call of the objective in attempt ``token``: only within it the exception is raised."""
         self._raised = self._met = False
         self._spared = 0
         self._token = token
@@ -102,15 +101,15 @@ class Interrupter:
             sys.unraisablehook = others
 
     def defer(self) -> None:
-        """Begins our own code on behalf of the objective, in this thread: a stop waits until that is done."""
+        """Defers a stop in this thread, until ``undefer``."""
         self._deferred.depth += 1
 
     def undefer(self) -> None:
-        """Ends it; ``check`` raises what has come meanwhile."""
+        """Ends the deferral; ``check`` raises a stop that came meanwhile."""
         self._deferred.depth -= 1
 
     def check(self) -> None:
-        """Raises where a stop is due; in another thread than the main one, that one is still to be told."""
+        """Raises where a stop is due. In another thread the main thread is interrupted all the same."""
         if not self.stopping or self._deferred.depth:
             return
         if threading.current_thread() is threading.main_thread():
@@ -123,7 +122,7 @@ class Interrupter:
         self._stop = token
         self._asked.set()
 
-    def _ring(self) -> None:
+    def _signal_main_thread(self) -> None:
         while True:
             self._asked.wait(RETRY_SECONDS if self.stopping else None)
             self._asked.clear()

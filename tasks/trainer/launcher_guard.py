@@ -1,4 +1,4 @@
-"""What a script sees of the process that runs its objective: it is to look like a program of its own."""
+"""Makes the trainer look like a program of its own to a script, and refuses launchers that would start it again."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Final
 from tasks.trainer.source_digest import file_of
 
 RANKS: Final = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "WORLD_SIZE")
-"""Variables by which a launcher tells a process which of several it is; the next trial's is another launcher."""
+"""Variables by which a launcher numbers its processes; they are restored after each trial."""
 
 HELP: Final = (
     "use one device, or a strategy that starts functions and not programs, such as Lightning's 'ddp_spawn' or "
@@ -21,7 +21,7 @@ HELP: Final = (
 
 
 class StartedAgain(RuntimeError):
-    """The objective starts the program again that runs it, which here is no program of its own."""
+    """The objective starts its own program again, which on a worker is the trainer."""
 
 
 def set_script_name(reference: str) -> None:
@@ -30,10 +30,10 @@ def set_script_name(reference: str) -> None:
 
 
 def refuse_relaunch() -> None:
-    """Refuses from here on what would start or replace this process as if it were a script; in this process alone.
+    """Refuses, in this process alone, to start or replace this process as if it were a script.
 
-    A launcher that starts the program again for each rank would start a training process that has no keeper, and
-    wait for it; one that replaces the process would end the trial without a word.
+    A launcher that starts the program again for each rank would start a trainer without a keeper, and wait for it; one
+    that replaces the process would end the trial without a message.
     """
     own = os.getpid()
 
@@ -55,12 +55,12 @@ def refuse_relaunch() -> None:
 
 
 def launcher_variables() -> dict[str, str]:
-    """Returns the variables of a launcher, as they are."""
+    """Returns the variables of a launcher."""
     return {name: os.environ[name] for name in RANKS if name in os.environ}
 
 
 def restore_launcher_variables(before: Mapping[str, str]) -> None:
-    """Puts the variables of a launcher back."""
+    """Restores the variables of a launcher."""
     for name in RANKS:
         os.environ.pop(name, None)
     os.environ.update(before)

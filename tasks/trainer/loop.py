@@ -1,4 +1,4 @@
-"""The trainer's main loop: one job after the other in the main thread, stop orders in a thread beside it."""
+"""The trainer's main loop: runs jobs in the main thread, and reads messages of the keeper in another one."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ class Trainer:
     """Serves one keeper.
 
     Args:
-        wire: The way to the keeper; when it closes, this process and all it started ends.
-        admission: What may be run.
+        wire: The socket to the keeper; when it closes, this process and all that it started end.
+        admission: The admitted objectives.
     """
 
     def __init__(self, wire: FramedSocket, admission: Allowlist) -> None:
@@ -59,20 +59,20 @@ class Trainer:
         self._loaded: dict[str, str] = {}
         self._studies: set[str] = set()
         self._pid = os.getpid()
-        # Else a child would hold the way to the keeper open when this process has died, and nobody would notice.
+        # Otherwise a forked child would keep the socket open after this process has died.
         os.register_at_fork(after_in_child=wire.close)
 
     def __reduce__(self) -> tuple[type[ChildProcessStub], tuple[()]]:
         return ChildProcessStub, ()
 
     def serve(self, preload: str = "") -> None:
-        """Trains what comes, until the keeper has no more; then the process ends as any program does."""
+        """Trains jobs until the keeper has no more; then the process ends as any program does."""
         threading.Thread(target=self._listen, name="keeper", daemon=True).start()
         if preload:
             self._send(self._preload(preload))
         while run := self._jobs.get():
             self._train(run)
-        # Else what is out of the collector's sight is never finalized: the files of a module would not be written out.
+        # Frozen objects are never finalized: the files of a module would not be flushed.
         gc.unfreeze()
 
     def _preload(self, reference: str) -> Preloaded:
@@ -86,13 +86,13 @@ class Trainer:
     def _load(self, reference: str) -> None:
         """Imports an objective.
 
-        What the first import leaves in memory is taken out of the collector's sight before the first trial begins:
-        with torch among it a collection takes over 100 ms, nearly all of it for modules that never die, and after each
-        trial the slot would idle for it. Later on, what trials have left would be taken out of its sight, too.
+        The objects of the first import are frozen: with torch among them a collection takes over 100 ms, nearly all of
+        it for modules that never die, while the slot idles after each trial. To freeze again later would keep the
+        garbage of trials, too.
         """
         if reference not in self._loaded:
             first = not self._loaded
-            # Its module may have been written since this process began.
+            # Its file may have been written since this process began.
             importlib.invalidate_caches()
             objective_runner.load(reference, self._admission)
             self._loaded[reference] = self._sources.take(reference.partition(":")[0])
@@ -101,9 +101,9 @@ class Trainer:
                 gc.freeze()
 
     def _changed(self, uid: str) -> str:
-        """Returns why this process is not to train the study, or nothing.
+        """Returns why this process must not train the study, or nothing.
 
-        A study that it has trained before goes on with the code that it began with.
+        A study that it has trained before goes on with the same code.
         """
         if uid in self._studies:
             return ""
@@ -121,10 +121,10 @@ class Trainer:
         stdio_redirect.redirect(run.log)
         set_script_name(job.objective)
         self._interrupter.install()
-        with contextlib.suppress(objective_runner.ObjectiveMissing):  # said by what runs it, below
+        with contextlib.suppress(objective_runner.ObjectiveMissing):  # reported by the run, below
             self._load(job.objective)
             self._send(Imported(digest=self._loaded[job.objective]))
-        # Behind the import: what that leaves is there for all trials.
+        # After the import: threads and processes that it starts stay for all trials.
         before = health.take_baseline()
         files = CheckpointWriter(
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
@@ -140,7 +140,7 @@ class Trainer:
         left = TrialLeft(token=job.token) if outcome is None else outcome
         self._send(msgspec.structs.replace(left, measured=measured) if measured else left)
         del trial
-        # What the objective has imported as it went: the nearer to the import, the surer is what was imported.
+        # Modules that the objective has imported meanwhile: their files may change at any time.
         self._sources.watch()
         imported = isinstance(outcome, Failed) and outcome.cause == "import"
         why = "its objective could not be imported" if imported else health.find_problem(before)
@@ -176,7 +176,7 @@ class Trainer:
 
 
 def _end_session() -> None:
-    """Ends this process and all that the objective started: there is nobody left to report to."""
+    """Kills this process and all that the objective started: the keeper is gone."""
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(0, signal.SIGKILL)
     os._exit(1)

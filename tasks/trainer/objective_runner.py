@@ -1,4 +1,4 @@
-"""Finding the objective and running it once: whatever it does, the answer is one of the outcomes."""
+"""Imports an objective and runs it once; whatever it does, the result is an outcome."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def run(
     token: str,
     admission: Allowlist = ALLOW_ALL,
 ) -> Finished | Failed | Paused | None:
-    """Runs the objective to its end, or to that of its slice; ``None`` when it left because it was told to stop."""
+    """Runs the objective to its end or that of its slice; returns ``None`` where it was told to stop."""
     try:
         objective = load(reference, admission)
     except ObjectiveMissing as error:
@@ -81,11 +81,11 @@ def run(
     except TrialStopped:
         return None
     except optuna.TrialPruned:
-        # Also where the objective has turned a pause into a TrialPruned of its own.
+        # The objective may have turned a pause into a TrialPruned of its own.
         return Paused(step=trial.slicing.last_report) if trial.slicing.over else Finished(pruned=True)
     except BaseException as error:  # sys.exit, KeyboardInterrupt and asyncio's cancellation end the trial, not us
         if interrupter.has_stopped(token):
-            # C++ that called back into Python makes an exception of its own out of any other.
+            # C++ code that calls back into Python may turn the stop into another exception.
             return None
         if isinstance(error, Interrupted):
             return Failed(cause="died", error="KeyboardInterrupt", message="SIGINT", exit_code=-signal.SIGINT)
@@ -99,7 +99,7 @@ def run(
 
 
 def judge(result: object, objectives: int) -> Finished | Failed:
-    """Applies Optuna's rules for what an objective may return: a number, or as many as there are objectives."""
+    """Applies Optuna's rules for the return value of an objective: one number for each objective."""
     try:
         raw = list(result) if isinstance(result, Sequence) and not isinstance(result, str) else [result]
     except Exception as error:  # it may be a class of the objective's own
@@ -122,13 +122,13 @@ def judge(result: object, objectives: int) -> Finished | Failed:
 
 
 def cause_of(error: BaseException) -> FailureCause:
-    """Returns what kind of failure an exception is. Torch, which may not be there, is known by its names."""
+    """Returns the cause of a failure by its exception. Torch, which may not be installed, is matched by name."""
     if isinstance(error, CheckpointMissing):
         return "checkpoint"
     names = {f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in type(error).__mro__}
     if names & {"builtins.MemoryError", "torch.OutOfMemoryError"}:
         return "out_of_memory"
-    # Libraries on the GPU say it in words only.
+    # GPU libraries have no class of their own for it.
     if isinstance(error, RuntimeError) and "out of memory" in _message(error).lower():
         return "out_of_memory"
     return "exception"
@@ -150,7 +150,7 @@ def _message(error: BaseException) -> str:
 
 
 def _text(raw: str) -> str:
-    # What can be encoded and stored: an exception may quote anything.
+    # An exception may quote text that cannot be encoded or stored.
     return raw.replace("\0", "\\0").encode(errors="replace").decode()
 
 

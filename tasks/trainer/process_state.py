@@ -1,4 +1,4 @@
-"""Settings of the process that an objective may change, and that the next trial must find as they were."""
+"""Settings of the process that an objective may change; they are restored before the next trial."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIMITS: Final = tuple(value for name, value in sorted(vars(resource).items()) i
 
 @dataclass(frozen=True)
 class ProcessState:
-    """How everything stood."""
+    """The settings at one time."""
 
     handlers: tuple[object, ...]
     blocked: frozenset[int]
@@ -58,9 +58,9 @@ def snapshot() -> ProcessState:
 
 
 def restore(before: ProcessState) -> str:
-    """Puts back what was changed; returns what cannot be, or nothing."""
+    """Restores the settings; returns in words what cannot be restored, or nothing."""
     for timer in _TIMERS:
-        # One that is still to ring would end the next trial.
+        # A pending timer would end the next trial.
         signal.setitimer(timer, 0)
     with contextlib.suppress(ValueError):
         signal.set_wakeup_fd(-1)
@@ -76,7 +76,7 @@ def restore(before: ProcessState) -> str:
     os.umask(before.umask)
     locale.setlocale(locale.LC_ALL, before.locale)
     for name in ("last_exc", "last_type", "last_value", "last_traceback"):
-        # An exception holds the frames that it came through, and they hold the model.
+        # An exception holds its frames, and they hold the model.
         vars(sys).pop(name, None)
     sys.settrace(None)
     sys.setprofile(None)

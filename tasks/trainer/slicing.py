@@ -1,4 +1,4 @@
-"""When a trial is to be paused: the end of its slice, told from what the objective has reported and saved."""
+"""Tracks the slice of a trial: its end follows from what the objective has reported and saved."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from tasks.contract import Slice
 
 
 class TrialPaused(optuna.TrialPruned):
-    """The slice is trained; the trial may go on later, elsewhere.
+    """The slice is trained; the trial may go on later, on any worker.
 
     It is a ``TrialPruned``, so that code which cleans up on pruning does so here too.
     """
 
 
 class CheckpointMissing(RuntimeError):
-    """The objective was to be paused and has saved nothing that it could go on from."""
+    """The objective cannot be paused: it has saved no checkpoint."""
 
 
 class SliceTracker:
-    """Follows one trial through its slice; see ``contract.Slice`` for where it ends.
+    """Tracks one trial through its slice; ``contract.Slice`` says where it ends.
 
-    A checkpoint that the trial went on from counts like one that it saved: of a slice whose end was lost with its
-    worker, the first report that is made again then ends it.
+    A checkpoint that the trial was resumed from counts like one that it saved: a slice whose end was lost with its
+    worker then ends at the first report that is made again.
 
     Args:
         plan: The slice; ``None`` for a trial that runs to its end.
@@ -37,7 +37,7 @@ class SliceTracker:
 
     @property
     def over(self) -> bool:
-        """Whether the trial is to leave now."""
+        """Whether the slice is over and the trial must leave."""
         plan = self._plan
         if plan is None or self._reported < plan.until_step:
             return False
@@ -45,7 +45,7 @@ class SliceTracker:
 
     @property
     def refused(self) -> bool:
-        """Whether the objective cannot be paused: it does not even try to save a checkpoint."""
+        """Whether the objective cannot be paused: it has not tried to save a checkpoint."""
         plan = self._plan
         if plan is None or plan.restart:
             return False
@@ -56,16 +56,16 @@ class SliceTracker:
         self._reported = max(self._reported, step)
 
     def saved(self, step: int) -> None:
-        """A checkpoint was saved, or the trial goes on from one."""
+        """Notes a checkpoint that was saved, or that the trial was resumed from."""
         self._tries += 1
         self._saved = max(self._saved, step)
 
     def not_saved(self) -> None:
-        """A checkpoint could not be written. That is the disk's fault, so the objective is not refused for it."""
+        """Notes a failed write of a checkpoint: the disk failed, so the objective is not refused for it."""
         self._tries += 1
 
     def check(self) -> None:
-        """Raises what is due.
+        """Raises where the trial must leave.
 
         Raises:
             TrialPaused: the slice is over.

@@ -1,9 +1,8 @@
-"""The source of the user's code in this process: what an objective is made of, and whether it has changed since.
+"""Digest of an objective's source, and detection of changes to user code in this process.
 
-Two questions, two sets of modules. *What is it made of* is answered from the source alone: the objective's module and
-all of the user's modules that its import statements lead to, those inside functions too. So the digest depends on
-nothing that this process did before, and is the same in every trainer that finds the same files. *Has it changed* is
-asked about every module of the user's that was imported, by whatever means.
+The digest covers the objective's module and all user modules that its import statements lead to, those inside functions
+too. It is read from the files alone, so every trainer that finds the same files has the same digest. Changes are
+detected in every user module that was imported, by whatever means.
 
 The user's modules are those in the folders of the objective path and in the working directory, those beside an
 objective, and those of its top-level package; installed packages are not, unless the objective lives in one.
@@ -28,7 +27,7 @@ DIGEST_BYTES = 32
 
 @dataclass(slots=True)
 class _Seen:
-    """A file as it was when its module was found to be imported."""
+    """The state of a file when the import of its module was noticed."""
 
     path: str
     stamp: tuple[int, ...]
@@ -36,10 +35,10 @@ class _Seen:
 
 
 class SourceTracker:
-    """The user's code in this process.
+    """Tracks the user modules of this process.
 
     Args:
-        folders: Where the user's code is.
+        folders: Folders of user code.
     """
 
     def __init__(self, folders: Sequence[Path]) -> None:
@@ -51,8 +50,7 @@ class SourceTracker:
     def take(self, module: str) -> str:
         """Returns the digest (BLAKE2b, hex) of the source of the objective in ``module``, which was just imported.
 
-        It is over the names and the bytes of its modules, in the order of their names. A module that cannot be read
-        counts with no bytes.
+        It covers the names and bytes of its modules, sorted by name. A module that cannot be read has no bytes.
         """
         self._belongs(module)
         self.watch()
@@ -64,7 +62,7 @@ class SourceTracker:
         return result.hexdigest()
 
     def watch(self) -> None:
-        """Takes note of the modules that have been imported since the last call."""
+        """Notes the modules that were imported since the last call."""
         new = sys.modules.keys() - self._known
         self._known |= new
         for name in new:
@@ -73,7 +71,7 @@ class SourceTracker:
                 self._seen[name] = seen
 
     def changed(self) -> str:
-        """Returns the name of a module whose file is not what was imported any more, or nothing.
+        """Returns the name of a module whose file differs from what was imported, or nothing.
 
         A file is read only where its times, its size or its inode have changed.
         """
@@ -91,7 +89,7 @@ class SourceTracker:
         return len(self._seen)
 
     def _belongs(self, module: str) -> None:
-        """The objective's package is the user's wherever it lies, and so is what lies beside it if not installed."""
+        """Counts the objective's package as user code, and the modules beside it unless it is installed."""
         top = OBJECTIVES_OF_OURS if within(module, OBJECTIVES_OF_OURS) else module.partition(".")[0]
         if top in self._packages:
             return
@@ -101,7 +99,7 @@ class SourceTracker:
             folder = Path(file).parent.parent if Path(file).stem == "__init__" else Path(file).parent
             if holds(str(folder.parent), str(folder)) and str(folder) not in (*self._folders, *_STANDARD):
                 self._folders.append(str(folder))
-        # What was imported before it belonged to anybody.
+        # Modules that were imported before count as well.
         self._known -= {name for name in self._known if name not in self._seen}
 
     def _is_the_users(self, module: str, path: str) -> bool:
@@ -112,7 +110,7 @@ class SourceTracker:
         return any(holds(folder, path) for folder in self._folders)
 
     def _closure(self, module: str) -> dict[str, str]:
-        """Returns the path by name of the user's modules that the import statements lead to from ``module``."""
+        """Returns the user modules, as name and path, that the import statements of ``module`` lead to."""
         found: dict[str, str] = {}
         waiting = [module]
         looked = set()
@@ -125,7 +123,7 @@ class SourceTracker:
             if path is None or not self._is_the_users(name, path):
                 continue
             found[name] = path
-            # Its parents are imported, too.
+            # An import runs the parent packages, too.
             waiting += [parent for parent, dot, _ in [name.rpartition(".")] if dot]
             if path.endswith(".py"):
                 waiting += _imports(name, path)
@@ -136,10 +134,10 @@ _STANDARD = (os.path.dirname(os.__file__),)
 
 
 def _imports(module: str, path: str) -> Iterator[str]:
-    """Yields the names that may be modules of all import statements in the file; none where it cannot be parsed."""
+    """Yields the possible module names of all import statements in a file; none where it cannot be parsed."""
     try:
         with warnings.catch_warnings():
-            # Of its author's, and given before at the import.
+            # The import has given these warnings already.
             warnings.simplefilter("ignore")
             tree = ast.parse(_read(path) or b"")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -170,7 +168,7 @@ def _with_parents(name: str) -> Iterator[str]:
 
 
 def file_of(module: str) -> str | None:
-    """Returns the file of a module, which need not be imported; ``None`` where there is none."""
+    """Returns the file of a module, imported or not; ``None`` where there is none."""
     loaded = sys.modules.get(module)
     if loaded is not None:
         path = getattr(loaded, "__file__", None)
@@ -196,7 +194,7 @@ def _spec(module: str) -> ModuleSpec | None:
 
 
 def _look(path: str) -> _Seen | None:
-    # The stamp first: a file that changes in between is read again at the next look.
+    # The stamp first: a file that changes in between is read again by the next check.
     stamp, source = _stamp(path), _read(path)
     return None if source is None else _Seen(path, stamp, blake2b(source, digest_size=DIGEST_BYTES).digest())
 
@@ -206,7 +204,7 @@ def _stamp(path: str) -> tuple[int, ...]:
         found = os.stat(path)
     except OSError:
         return ()
-    # The time of the last change too: what copies a file may set the other back.
+    # With ctime: a copy may set the modification time back.
     return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
 
 

@@ -1,4 +1,4 @@
-"""Standard output and error of a trial: its log file, for child processes and C code too."""
+"""Redirects standard output and error to the trial's log, those of child processes and C code too."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def redirect(path: str) -> None:
 
 
 def restore() -> None:
-    """Writes what is buffered, and puts back the streams that the objective has replaced or closed."""
+    """Flushes the streams, and restores those that the objective has replaced or closed."""
     for name, fd in (("stdin", 0), ("stdout", 1), ("stderr", 2)):
         _flush(getattr(sys, name))
         _open(fd)
         stream = getattr(sys, f"__{name}__")
         if stream is None or stream.closed:
-            # Closed with the object is only the object: the descriptor is the process's.
+            # Only the Python object is closed here: the descriptor is opened above.
             mode, errors = ("w", "backslashreplace") if fd else ("r", "surrogateescape")
             stream = open(fd, mode, 1, encoding="utf-8", errors=errors, closefd=False)  # noqa: SIM115
             setattr(sys, f"__{name}__", stream)
@@ -34,13 +34,13 @@ def restore() -> None:
 
 
 def _flush(stream: object) -> None:
-    # Whatever the objective has put there may raise anything.
+    # The objective may have put any object there.
     with contextlib.suppress(Exception):
         stream.flush()  # type: ignore[attr-defined]
 
 
 def _open(fd: int) -> None:
-    """Opens a standard descriptor that is closed, else the next file that is opened would take its place."""
+    """Opens a closed standard descriptor on /dev/null; otherwise the next file that is opened would get its number."""
     try:
         os.fstat(fd)
     except OSError:

@@ -1,4 +1,4 @@
-"""The trial an objective is given on a worker: an ``optuna.trial.Trial`` whose storage is the wire to the keeper."""
+"""The trial of an objective on a worker: an ``optuna.trial.Trial`` whose storage is the channel to the keeper."""
 
 from __future__ import annotations
 
@@ -31,15 +31,15 @@ from tasks.trainer.study import WorkerStudy
 class WorkerTrial(optuna.trial.Trial):
     """``optuna.trial.Trial`` without a database.
 
-    Suggestions, reports and attributes go to the keeper; all checks and warnings of the public methods are Optuna's
-    own, because they are inherited. ``report`` never waits; ``should_prune`` says what is known already.
+    Suggestions, reports and attributes go to the keeper; the public methods inherit all checks and warnings of
+    Optuna's. ``report`` never waits; ``should_prune`` answers at once.
 
     Args:
         job: The attempt.
         channel: Says to the keeper what any thread of the objective does, and asks what it asks.
         files: Writes and reads its checkpoints.
         artifacts: Writes its models, and holds the folder for other files.
-        known: What is known of the trial, where this is a copy in another process.
+        known: The state of the trial, where this is a copy in another process.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class WorkerTrial(optuna.trial.Trial):
         self._ahead = job.ahead
         storage = WorkerStorage(job, own, channel)
         storage.trial = self
-        # Not Trial.__init__: that tells a sampler that a trial begins. These are the fields that its methods use.
+        # Not Trial.__init__, which calls the sampler. These are the fields that its methods use.
         self.storage = storage
         self.study = WorkerStudy(job.study, storage, channel, self._is_to_leave)
         self._trial_id = own._trial_id
@@ -79,7 +79,7 @@ class WorkerTrial(optuna.trial.Trial):
 
     @property
     def relative_params(self) -> dict[str, Any]:
-        """The parameters that were sampled ahead for this trial, whether it asks for them or not."""
+        """The parameters that were sampled ahead for this trial, asked for or not."""
         return _read(self._ahead)[0]
 
     def report(self, value: float, step: int) -> None:
@@ -90,14 +90,13 @@ class WorkerTrial(optuna.trial.Trial):
         self.slicing.check()
 
     def _is_to_leave(self) -> bool:
-        """Whether the search wants this trial to leave, for good or for now; answers at once."""
+        """Whether this trial must leave, for good or for now."""
         return self._channel.stopping or self.slicing.over
 
     def save_checkpoint(self, state: object, step: int) -> None:
-        """Saves what the trial needs to go on after ``step``, should it be cut off or paused.
+        """Saves the state from which the trial goes on after ``step`` when it was cut off or paused.
 
-        Where the disk does not take it, that is said in the trial's log, the checkpoint before stays, and training
-        goes on.
+        Where it cannot be written, the trial's log says so, the checkpoint before stays, and training goes on.
 
         Args:
             state: Tensors and plain data, nested as you like: ``state_dict()`` of model and optimizer, for instance.
@@ -178,18 +177,18 @@ class WorkerTrial(optuna.trial.Trial):
         return known.params[name]
 
     def _take(self, name: str, distribution: BaseDistribution) -> Any:
-        """Finds out the value of a parameter, which is the trial's from now on."""
+        """Gets the value of a new parameter of the trial."""
         sent = check_name("suggest", name)
         wanted = distribution_to_json(distribution)
         check_json("suggest", name, wanted)
-        # Both are Optuna's own, and say what is wrong with the value that a person gave, or with the range.
+        # Optuna's own checks of an enqueued value, and of the range.
         fixed = self._is_fixed_param(name, distribution)
         distribution.single()
         found = self._find_out(sent, distribution, wanted)
         value = self._fixed_params[name] if fixed else distribution.to_external_repr(found)
         known = self._cached_frozen_trial
-        # The value first, for a thread that finds the distribution takes it; and as new dictionaries, for another
-        # thread may be reading the old ones.
+        # The value first: a thread that finds the distribution takes it. New dictionaries: another thread may be
+        # reading the old ones.
         with self._channel:
             known.params = {**known.params, name: value}
             known.distributions = {**known.distributions, name: distribution}
@@ -210,14 +209,14 @@ class WorkerTrial(optuna.trial.Trial):
 _RAISED: Final[Mapping[str, type[Exception]]] = {
     each.__name__: each for each in (ValueError, TypeError, RuntimeError, NotImplementedError, OverflowError)
 }
-"""What a sampler may raise in the control plane and is raised here as it is, by name."""
+"""Exceptions of a sampler in the control plane that are raised here, by name."""
 
 _here: Final[weakref.WeakValueDictionary[str, WorkerTrial]] = weakref.WeakValueDictionary()
-"""The trials of this process, by their attempts' tokens."""
+"""The trials of this process, by token."""
 
 
 def _revive(job: Job, known: FrozenTrial) -> WorkerTrial:
-    """Returns the trial of which a copy was pickled: itself where it is trained, or what was known of it elsewhere."""
+    """Returns a pickled trial: the original in the process that trains it, in another process a copy."""
     here = _here.get(job.token)
     if here is not None:
         return here
@@ -226,7 +225,7 @@ def _revive(job: Job, known: FrozenTrial) -> WorkerTrial:
 
 
 def _begun(job: Job) -> FrozenTrial:
-    """Returns the trial as it is when the attempt begins."""
+    """Returns the trial at the start of the attempt."""
     params, distributions = _read(job.params)
     return FrozenTrial(
         number=job.trial,

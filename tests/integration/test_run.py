@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -19,8 +20,10 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.control import journal
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.migrations import HEAD
 from orchestrator.storage.store import Store
 
+ROOT = Path(__file__).parents[2]
 SPEC = """
 name = "one"
 objective = "objectives:steady"
@@ -215,6 +218,23 @@ def test_a_broken_objective_stops_the_search_and_says_so(alone: Fleet) -> None:
     assert "Traceback" in done.stderr
     assert "objectives.py" in done.stderr
     assert nothing_left(alone)
+
+
+def test_a_file_of_an_earlier_version_is_copied_and_upgraded(alone: Fleet) -> None:
+    path = alone.folder / "data" / "studies.db"
+    path.parent.mkdir(exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.executescript((ROOT / "tests" / "contract" / "databases" / "0001-sqlite.sql").read_text())
+    spec = alone.write_spec(SPEC.replace("trials = 16", "trials = 2"))
+    done = alone.call("run", str(spec), "--slots", "1", "--json")
+    assert done.returncode == 0, done.stderr
+    copy = f"{path.name}.before-{HEAD}"
+    (line,) = [line for line in done.stderr.splitlines() if "upgraded its tables from revision 0001" in line]
+    assert line.endswith(copy)
+    with contextlib.closing(sqlite3.connect(path.with_name(copy))) as connection:
+        assert connection.execute("SELECT schema_version FROM orchestrator_meta").fetchall() == [(1,)]
+    listed = json.loads(alone.call("ls", "--json").stdout)
+    assert {"kept", "ended", "plain", "one"} == {study["study"] for study in listed}
 
 
 def test_run_works_on_configured_servers(running: Fleet) -> None:

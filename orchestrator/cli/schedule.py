@@ -81,7 +81,7 @@ def schedule(context: click.Context, studies: Path, last: int, as_json: bool) ->
     from orchestrator.schedule.schedule_status import read_statuses
     from orchestrator.terminal.schedule_table import render, to_json
 
-    contents = Folder(studies).look()
+    contents = Folder(studies).read()
     problems, now = contents.problems, time.time()
     with open_reader() as reader:
         known = reader.schedules(contents.schedules)
@@ -101,7 +101,7 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
     from orchestrator.schedule.folder import Folder
 
     studies = folder or studies
-    contents = Folder(studies).look()
+    contents = Folder(studies).read()
     if name not in contents.schedules:
         for problem in contents.problems.values():
             click.echo(f"note: {problem}", err=True)

@@ -34,7 +34,7 @@ def last_words(text: str) -> str:
     return lines[-1].strip() if lines else ""
 
 
-class Child:
+class ChildProcess:
     """A child process, in a session of its own so that Ctrl-C reaches only its parent.
 
     Args:

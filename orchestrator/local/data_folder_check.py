@@ -19,7 +19,7 @@ class DataDeleted(OrchestratorError):
         )
 
 
-class Originals:
+class WatchedFiles:
     """The files that a run works on.
 
     Args:

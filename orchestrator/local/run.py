@@ -21,8 +21,8 @@ from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.file_lock import data_lock
 from orchestrator.common.settings import Settings, ensure_data_dir, without_secrets
 from orchestrator.common.signals import ending_signals
-from orchestrator.local.child_process import Child
-from orchestrator.local.data_folder_check import Originals
+from orchestrator.local.child_process import ChildProcess
+from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.messaging.dispatch import queue_names
@@ -135,17 +135,17 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         stack.callback(server.stop)
         stack.callback(worker.stop, DRAIN_SECONDS)
         files = [folder, folder / "lock", *([] if settings.storage_url else [database_file(settings)])]
-        originals = Originals(files)
+        watched = WatchedFiles(files)
 
         def end_at_once() -> None:
             # Without a database they have nothing to hand over.
             for child in (worker, server):
                 child.stop(0.0)
 
-        stack.enter_context(originals.explaining(end_at_once))
+        stack.enter_context(watched.explaining(end_at_once))
 
         def check() -> None:
-            originals.check()
+            watched.check()
             _check(worker, server, interrupted)
 
         retry = ServerRetry(check)
@@ -160,7 +160,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             with suppress(NoAnswer, BadInput):
                 issuer.command("pause", spec.name, PAUSE_SECONDS)
             raise
-        originals.check()
+        watched.check()
         summary = retry(lambda: summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun))
         show(summary)
         if spec.notify.posts or spec.notify.command:
@@ -181,7 +181,7 @@ def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
     return server.url
 
 
-def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: int) -> Child:
+def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: int) -> ChildProcess:
     name = f"run-{os.getpid()}"
     arguments = [
         "-m",
@@ -199,16 +199,16 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
     if port := plan.settings.metrics_port:
         # The control plane uses the port itself.
         workers[PORT] = str(port + 1)
-    return Child("worker", arguments, workers, folder / "logs" / "worker.log", lock)
+    return ChildProcess("worker", arguments, workers, folder / "logs" / "worker.log", lock)
 
 
-def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], folder: Path, lock: int) -> Child:
+def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], folder: Path, lock: int) -> ChildProcess:
     # Running a spec here allows its command here; the commands of other studies in the database stay forbidden.
     arguments = ["-m", "orchestrator", "serve", "--commands-of", spec.name]
     if settings.storage_url is None:
         # The folder's own database may hold other searches, which must not go on now.
         arguments += ["--study", spec.name]
-    return Child("serve", arguments, environment, folder / "logs" / "serve.log", lock)
+    return ChildProcess("serve", arguments, environment, folder / "logs" / "serve.log", lock)
 
 
 def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], retry: ServerRetry) -> None:
@@ -227,7 +227,7 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None],
 
 def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], retry: ServerRetry) -> None:
     """Waits until the notifications about the end are delivered, or cannot be for now; says what went wrong."""
-    from orchestrator.terminal.overview import note_trouble
+    from orchestrator.terminal.overview import delivery_failure
 
     def told() -> tuple[NotificationStatus, ...]:
         return retry(lambda: store.notification_statuses(name))
@@ -235,7 +235,7 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None],
     while any(each.state == "owed" and (each.kind == "command" or each.tries < POSTS) for each in told()):
         check()
         time.sleep(POLL_SECONDS)
-    for trouble in filter(None, map(note_trouble, told())):
+    for trouble in filter(None, map(delivery_failure, told())):
         view.say(trouble)
 
 
@@ -250,7 +250,7 @@ def _has_ended(store: Store, name: str) -> bool:
     return state in ENDED
 
 
-def _check(worker: Child, server: Child, interrupted: threading.Event) -> None:
+def _check(worker: ChildProcess, server: ChildProcess, interrupted: threading.Event) -> None:
     if interrupted.is_set():
         raise Interrupted("interrupted")
     for child in (worker, server):

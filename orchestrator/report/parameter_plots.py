@@ -9,7 +9,6 @@ from importlib.util import find_spec
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 from plotly.colors import sample_colorscale
 
@@ -205,54 +204,48 @@ def _study(facts: Facts, trials: Sequence[FrozenTrial]) -> tuple[optuna.Study, d
         # Two long names may begin alike.
         shown[name] = text if text not in shown.values() else f"{text} {len(shown)}"
     columns = {name: Column(name, trials, lambda text: label(text, 24)) for name in shown}
-    made = [
-        _renumbered(
-            trial,
-            index,
-            {shown[name]: columns[name].shown(value) for name, value in trial.params.items()},
-            {shown[name]: columns[name].kind for name in trial.params},
-        )
-        for index, trial in enumerate(trials)
-    ]
-    return in_memory(made, facts.spec.objectives), shown
+    return _rebuilt(facts, trials, columns, shown, own=False), shown
 
 
 def _study_for_evaluators(facts: Facts) -> optuna.Study:
     """Returns the completed trials as a study; only parameters that no evaluator accepts are changed."""
     columns = {name: Column(name, facts.completed) for name in names_of(facts)}
+    return _rebuilt(facts, facts.completed, columns, {name: name for name in columns}, own=True)
+
+
+def _rebuilt(
+    facts: Facts, trials: Sequence[FrozenTrial], columns: Mapping[str, Column], names: Mapping[str, str], *, own: bool
+) -> optuna.Study:
+    """Returns trials as a study, numbered anew.
+
+    Args:
+        facts: Their objectives.
+        trials: The trials.
+        columns: Their parameters.
+        names: New names of the parameters.
+        own: Whether a parameter keeps the distribution of its trial, if that holds all values.
+    """
     made = [
-        _renumbered(
-            trial,
-            index,
-            {name: columns[name].shown(value) for name, value in trial.params.items()},
-            {
-                name: kind if columns[name].is_own else columns[name].kind
-                for name, kind in trial.distributions.items()
-                if name in trial.params
+        FrozenTrial(
+            number=index,
+            trial_id=index,
+            state=trial.state,
+            value=None,
+            values=trial.values,
+            datetime_start=trial.datetime_start,
+            datetime_complete=trial.datetime_complete,
+            params={names[name]: columns[name].shown(value) for name, value in trial.params.items()},
+            distributions={
+                names[name]: trial.distributions[name] if own and columns[name].is_own else columns[name].kind
+                for name in trial.params
             },
+            user_attrs={},
+            system_attrs={key: kept for key, kept in trial.system_attrs.items() if key.startswith("constraints")},
+            intermediate_values={},
         )
-        for index, trial in enumerate(facts.completed)
+        for index, trial in enumerate(trials)
     ]
     return in_memory(made, facts.spec.objectives)
-
-
-def _renumbered(
-    trial: FrozenTrial, index: int, params: dict[str, Any], distributions: dict[str, BaseDistribution]
-) -> FrozenTrial:
-    return FrozenTrial(
-        number=index,
-        trial_id=index,
-        state=trial.state,
-        value=None,
-        values=trial.values,
-        datetime_start=trial.datetime_start,
-        datetime_complete=trial.datetime_complete,
-        params=params,
-        distributions=distributions,
-        user_attrs={},
-        system_attrs={key: kept for key, kept in trial.system_attrs.items() if key.startswith("constraints")},
-        intermediate_values={},
-    )
 
 
 def _target(index: int, facts: Facts) -> Any:

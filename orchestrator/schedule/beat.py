@@ -91,7 +91,7 @@ def beat(
         BadInput: the folder or the database cannot be read, or the database is of another version.
     """
     folder = Folder(studies)
-    folder.look()
+    folder.read()
     database = Database(storage_url)
     # Before Celery handles signals: until then a signal ends this process at once.
     await_servers(database.prepare, Outages(log), _pause)

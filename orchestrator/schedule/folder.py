@@ -51,7 +51,7 @@ class Folder:
         self.path = path
         self._known: dict[Path, tuple[str, Schedule | None]] = {}
 
-    def look(self) -> Contents:
+    def read(self) -> Contents:
         """Reads the folder. A file that has not changed is not parsed again.
 
         Raises:

@@ -140,7 +140,7 @@ class Ticker:
         # A timetable that is new here came after the last look.
         since = int(now if self._looked_at is None else self._looked_at)
         try:
-            contents = self._folder.look()
+            contents = self._folder.read()
         except BadInput as error:
             # A file system may be away for a moment; the schedules that are known stay.
             self._name_problems({self._folder.path: str(error)})

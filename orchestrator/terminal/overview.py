@@ -65,7 +65,7 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     if overview.flagged:
         parts.append(Text(f"flagged: {one_line(overview.flagged)}", style="bold yellow"))
     parts.append(Text(_history(overview, now), style="dim"))
-    parts += [Text(words, style="yellow") for words in filter(None, map(note_trouble, overview.notes))]
+    parts += [Text(words, style="yellow") for words in filter(None, map(delivery_failure, overview.notes))]
     parts += silent_lines(progress)
     if progress.slots:
         slots = [SlotView(line) for line in progress.slots]
@@ -122,7 +122,7 @@ def _eta(overview: Overview, now: float) -> str:
     return NOTHING if eta is None else clock(eta)
 
 
-def note_trouble(note: NotificationStatus) -> str:
+def delivery_failure(note: NotificationStatus) -> str:
     """Returns the line about a notification whose delivery failed; empty for one that was delivered or never tried."""
     if note.state == "delivered" or not note.tries:
         return ""

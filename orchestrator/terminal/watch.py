@@ -34,7 +34,7 @@ RECENT = 10
 def watch(
     settings: Settings,
     study: str,
-    history: Callable[[], AbstractContextManager[StudyReader]],
+    open_reader: Callable[[], AbstractContextManager[StudyReader]],
     view: View,
     recent: int = RECENT,
 ) -> None:
@@ -43,7 +43,7 @@ def watch(
     Args:
         settings: Where Redis is, or the data folder that a `run` works in.
         study: Name of the study.
-        history: Opens the database for a look.
+        open_reader: Opens the database.
         view: Shows the notices.
         recent: Number of trials that had ended before which are shown first.
 
@@ -51,13 +51,13 @@ def watch(
         BadInput: there is no such study, or no control plane that sends notices about it.
     """
 
-    def look() -> Progress:
-        with history() as it:
-            return it.overview(study).progress
+    def current() -> Progress:
+        with open_reader() as reader:
+            return reader.overview(study).progress
 
-    with history() as it:
-        it.spec(study)  # raises for a study that only Optuna has run: it has no notices
-        progress, ended = it.overview(study).progress, it.ended(study, recent)
+    with open_reader() as reader:
+        reader.spec(study)  # raises for a study that only Optuna has run: it has no notices
+        progress, ended = reader.overview(study).progress, reader.ended(study, recent)
     url = redis_url_of(settings)
     client = None if url is None else connect(url)
     since = b"0-0"
@@ -77,8 +77,8 @@ def watch(
     if client is None:
         problem = f"is {progress.state}, but no `run` works in {settings.data_dir}"
         raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'orchestrator run' its spec")
-    follow(client, study, since, view, lambda: None, lambda: look().state in ENDED)
-    view.show(look(), time.monotonic())
+    follow(client, study, since, view, lambda: None, lambda: current().state in ENDED)
+    view.show(current(), time.monotonic())
 
 
 def newest(client: redis.Redis, study: str) -> bytes:

@@ -25,7 +25,7 @@ def test_only_specs_with_a_schedule_are_schedules(tmp_path: Path) -> None:
     write(tmp_path, "c.toml.bak", "old")
     (tmp_path / "below").mkdir()
     write(tmp_path / "below", "d.toml", "below")
-    contents = Folder(tmp_path).look()
+    contents = Folder(tmp_path).read()
     assert ([*contents.schedules], contents.problems) == (["one"], {})
     assert contents.schedules["one"].path == tmp_path / "a.toml"
 
@@ -38,7 +38,7 @@ def test_what_is_wrong_is_named_by_file(tmp_path: Path) -> None:
     (tmp_path / "e.toml").mkdir()
     (tmp_path / "f.toml").symlink_to(tmp_path / "nowhere")
     (tmp_path / "g.toml").touch()
-    contents = Folder(tmp_path).look()
+    contents = Folder(tmp_path).read()
     assert [*contents.schedules] == ["one"]
     said = {path.name: problem.removeprefix(f"{tmp_path}/") for path, problem in contents.problems.items()}
     assert said == {
@@ -60,18 +60,18 @@ def test_a_change_is_seen_even_where_size_and_time_are_the_same(
     monkeypatch.setattr(module, "parse", lambda text, source: parsed.append(source) or parse(text, source))
     folder = Folder(tmp_path)
     for _ in range(3):
-        folder.look()
+        folder.read()
     assert len(parsed) == 1
     write(tmp_path, "a.toml", "two")
-    assert [*folder.look().schedules] == ["two"]
+    assert [*folder.read().schedules] == ["two"]
     (tmp_path / "a.toml").unlink()
-    assert folder.look().schedules == {}
+    assert folder.read().schedules == {}
     assert len(parsed) == 2
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"cannot be read: No such file.*--studies"):
-        Folder(tmp_path / "nowhere").look()
+        Folder(tmp_path / "nowhere").read()
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="Not a directory"):
-        Folder(tmp_path / "file").look()
+        Folder(tmp_path / "file").read()

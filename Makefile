@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-# Processes that run tests, each the files that it is dealt: fixtures are shared within a file. Tests of real processes
-# wait a good part of their time, so that there may be more of them than cores; the longest files come first.
+# Processes that run tests. Each takes whole files, because the tests of a file share fixtures. Tests of real processes
+# wait much of their time, and so more processes run than there are cores. Files start in the order of TESTS, in which
+# those of the pure core come last: they leave no long file that runs alone at the end.
 BESIDE := --numprocesses 2 --dist loadfile
 AMONG := --numprocesses 4 --dist loadfile --no-loadscope-reorder
+TESTS := tests/faults tests/integration tests/contract tests/unit
 # Hundreds of processes are started: each would compile the program anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Python compiles what is imported when it first is; all there is at once would take a third of the installation.
@@ -31,11 +33,11 @@ LOWEST := .venv-lowest
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types                  ## what has to hold; tests that wait leave the cores to tests that reckon
-	$(BIN)/pytest $(AMONG) -m 'not long' tests/faults tests/integration tests/unit tests/contract
+test: lint types                  ## every check but the longest: ten minutes on two cores
+	$(BIN)/pytest $(AMONG) -m 'not long' $(TESTS)
 
-test-all: lint types              ## besides: every library, the measurements, all of the docs, the oldest dependencies
-	$(BIN)/pytest $(AMONG) tests/faults tests/integration tests/unit tests/contract
+test-all: lint types              ## besides: a soak, every library, measurements, all of the docs, oldest dependencies
+	$(BIN)/pytest $(AMONG) $(TESTS)
 	$(MAKE) lowest
 
 lowest: $(LOWEST)/.installed      ## what has to hold with the oldest versions that pyproject.toml allows

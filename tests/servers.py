@@ -192,7 +192,8 @@ class PostgreSQL(Server):
 
     def _command(self) -> list[str]:
         options = [f"-p{self.port}", "-h127.0.0.1", f"-k{self._data}", "-D", str(self._data)]
-        return [str(self._programs / "postgres"), *options]
+        # A killed server loses nothing without fsync, which protects from a crash of the machine alone.
+        return [str(self._programs / "postgres"), *options, "-cfsync=off"]
 
     @property
     def _process_options(self) -> dict[str, Any]:

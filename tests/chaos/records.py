@@ -14,7 +14,8 @@ from sqlalchemy import exc, text
 
 from tests.chaos.objective import value_of
 
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.05
+"""Pause between two looks at the database; an epoch of a soak takes as long."""
 
 
 class Row(NamedTuple):

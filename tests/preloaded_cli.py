@@ -1,7 +1,7 @@
 """Runs commands of ``orchestrator`` in forks of a server process that has imported the command line already.
 
-Imports are most of what a short command costs. A test of the command itself starts a new interpreter; a test that needs
-the command only as a step, such as ``submit``, calls ``run`` here.
+Imports are most of what a short command costs. A test of what a command prints or does calls ``run`` here; a test of
+how it starts, or of a command that runs other processes, starts a new interpreter.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from pathlib import Path
 PRELOADED = (
     "orchestrator.cli",
     "orchestrator.messaging.command_client",
+    "orchestrator.queries.readonly",
+    "orchestrator.queries.replay",
     "orchestrator.spec.objective_check",
     "orchestrator.spec.sampler_factory",
 )

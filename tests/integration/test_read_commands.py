@@ -21,6 +21,7 @@ from orchestrator.spec.model import validate
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
+from tests import preloaded_cli
 
 AT = 1_700_000_000.0
 ASHA = "asha mode='promotion'"
@@ -59,16 +60,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def call(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
-    return subprocess.run(
-        [sys.executable, "-m", "orchestrator", *arguments],
-        env=clean | {"ORCHESTRATOR_DATA_DIR": "data"} | environment,
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    settings = clean | {"ORCHESTRATOR_DATA_DIR": "data"} | environment
+    return preloaded_cli.run(*arguments, environment=settings, folder=folder, seconds=PATIENCE)
 
 
 def test_why(folder: Path) -> None:

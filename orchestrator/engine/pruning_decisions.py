@@ -28,7 +28,7 @@ from orchestrator.spec import Spec
 _PREFIX = "shadow:"
 
 
-class Rules:
+class PruningDecisions:
     """Asks the rules, and stages what is to be kept of their answers.
 
     A trial that is condemned and audited has ended for the rule, which is told no more of it: an audit must not change

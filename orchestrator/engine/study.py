@@ -6,7 +6,7 @@ import math
 from typing import assert_never
 
 from orchestrator.engine import inputs, notifications, user_commands
-from orchestrator.engine.annotations import annotate_study, note_measured
+from orchestrator.engine.annotations import annotate, annotate_study, note_measured
 from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch, Revoke
 from orchestrator.engine.scheduling import advance
@@ -132,7 +132,7 @@ class StudyEngine(Study):
         return True
 
     def _take_answer(self, answer: Answer, at: float) -> None:
-        number, decision = self.trials.take_answer(answer, at)
+        number, decision = self.trials.decisions.take_answer(answer, at)
         row = self.attempts.live(number)
         if row is not None and decision is not None:
             self._decide(row, decision, at)
@@ -218,7 +218,7 @@ class StudyEngine(Study):
                 if not self.artifacts.add(row, body.ref, at):
                     self.counts["unreadable"] += 1
             case Attribute():
-                if self._runs_or_counts_late(row) and not self.trials.annotate(row.trial, body):
+                if self._runs_or_counts_late(row) and not annotate(self.storage, row.trial, body):
                     self.counts["unreadable"] += 1
             case StudyAttribute():
                 if self._runs_or_counts_late(row) and not annotate_study(self.storage, body):

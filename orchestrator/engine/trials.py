@@ -11,9 +11,9 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.engine.annotations import Sources, annotate, failure_attribute
+from orchestrator.engine.annotations import Sources, failure_attribute
 from orchestrator.engine.explanations import attribute, describe
-from orchestrator.engine.pruning_decisions import Rules
+from orchestrator.engine.pruning_decisions import PruningDecisions
 from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE, WITHIN
 from orchestrator.model.changeset import DecisionRow
 from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
@@ -22,11 +22,11 @@ from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.pruning.asha import AshaArguments
 from orchestrator.sampling.best_trials import best_of, front_of
 from orchestrator.sampling.pruner_host import has_own_class
-from orchestrator.sampling.remote_pruner import Answer, Remote, ReplicatedStorage
+from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.trial_sampler import SamplerFailed, TrialSampler
 from orchestrator.spec import Spec
-from tasks.contract import Attribute, EnqueueTrial, Failed, Slice
+from tasks.contract import EnqueueTrial, Failed, Slice
 from tasks.storable import RESERVED, check_extent, check_name
 
 _OF_THE_OBJECTIVE = ("exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint")
@@ -53,6 +53,7 @@ class Trials:
         enqueued: Numbers of the trials that a person enqueued and that wait to be asked for.
         within: Numbers of those that an objective enqueued and that wait for room in the budget.
         paused: Numbers of the trials that wait at a rung to be promoted.
+        decisions: Asks the rules.
         remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
         trouble: How the sampler or a pruner has failed, which ends the study; empty as long as none has.
     """
@@ -73,7 +74,7 @@ class Trials:
         self.paused: set[int] = set()
         self._max_steps = spec.max_steps
         self._restarts = isinstance(spec.pruner, AshaArguments) and spec.pruner.restart
-        self._rules = Rules(spec, seed, self.storage, self.sampler.study, self.remote)
+        self.decisions = PruningDecisions(spec, seed, self.storage, self.sampler.study, self.remote)
         self._notices: list[TrialEnded | OtherSource | TakenUp] = []
         self._taken_up: TakenUp | None = None
         self._sources = Sources(self.storage)
@@ -95,7 +96,7 @@ class Trials:
         with self.storage.loading():
             for key, value in study_attributes.items():
                 self.storage.set_study_system_attr(0, key, value)
-            self._rules.restore_study(study_attributes, closest)
+            self.decisions.restore_study(study_attributes, closest)
             for trial in trials:
                 self.storage.create_new_trial(0, trial)
                 self.extra += EXTRA in trial.system_attrs
@@ -117,7 +118,7 @@ class Trials:
                     failure = trial.user_attrs.get(FAILURE)
                     if isinstance(failure, dict) and failure.get("cause") in _OF_THE_OBJECTIVE:
                         errors.append(str(failure.get("error", "")))
-                self._rules.restore(trial, outcome)
+                self.decisions.restore(trial, outcome)
         self._deal_brackets()
         return errors
 
@@ -241,20 +242,12 @@ class Trials:
         self.storage.set_trial_intermediate_value(number, step, value)
         self.lengths.add(number, step)
         try:
-            decision = self._rules.observe(number, step, value, at)
+            decision = self.decisions.observe(number, step, value, at)
         except RuleFailed as error:
             self.trouble = f"the pruner failed: {error}"
             return None
         self._deal_brackets()
         return decision
-
-    def take_answer(self, answer: Answer, at: float) -> tuple[int, Decision | None]:
-        """Takes in what the rules in another process say of the last report; see ``Rules.take_answer``."""
-        return self._rules.take_answer(answer, at)
-
-    def annotate(self, number: int, body: Attribute) -> bool:
-        """Sets what the objective set; returns whether that could be set."""
-        return annotate(self.storage, number, body)
 
     def note_source(self, number: int, digest: str) -> None:
         """Keeps which source the objective had."""
@@ -264,17 +257,17 @@ class Trials:
     def prune(self, number: int, decision: Decision, at: float) -> None:
         """Ends a trial by a rule's decision, which is kept with it."""
         self.storage.set_trial_user_attr(number, DECISION, attribute(decision))
-        self._rules.stage(number, "prune", decision, at)
+        self.decisions.stage(number, "prune", decision, at)
         self.end_pruned(number, describe(decision), at)
 
     @property
     def promotes(self) -> bool:
         """Whether trials are paused at rungs and promoted."""
-        return self._rules.promotion is not None
+        return self.decisions.promotion is not None
 
     def slice(self, number: int) -> Slice | None:
         """Returns the part of the trial that is to be trained next; ``None`` where it runs to its end."""
-        rule = self._rules.promotion
+        rule = self.decisions.promotion
         until = None if rule is None else rule.until(number)
         beyond = None if rule is None else rule.beyond(number)
         if until is None or beyond is None:
@@ -283,17 +276,17 @@ class Trials:
 
     def pause(self, number: int) -> None:
         """Pauses the trial at its rung; to the sampler it looks as if it had been pruned there."""
-        self._rules.pause(number)
+        self.decisions.pause(number)
         self.paused.add(number)
         self.storage.show_pruned(number, True)
 
     def may_promote(self) -> bool:
         """Whether a trial would be promoted if a slot were free."""
-        return self._rules.promotion is not None and self._rules.promotion.may_promote()
+        return self.decisions.promotion is not None and self.decisions.promotion.may_promote()
 
     def promote(self, at: float) -> int | None:
         """Chooses the trial that goes on, if one may; it is as good as running then."""
-        number = self._rules.promote(at)
+        number = self.decisions.promote(at)
         if number is not None:
             self.paused.discard(number)
             self.storage.show_pruned(number, False)
@@ -301,17 +294,13 @@ class Trials:
 
     def expect_configurations(self, count: int) -> None:
         """Says how many trials there will be, which is the size of a table of configurations."""
-        rule = self._rules.promotion
+        rule = self.decisions.promotion
         if rule is not None and rule.table is not None:
             rule.table = count
 
-    def held(self) -> list[tuple[int, int]]:
-        """Returns (step, number of trials that reached it) for each rung."""
-        return [] if self._rules.promotion is None else self._rules.promotion.held()
-
     def end_paused(self, number: int, at: float) -> None:
         """Ends as pruned a trial that was not promoted."""
-        rule = self._rules.promotion
+        rule = self.decisions.promotion
         self.paused.discard(number)
         self.storage.show_pruned(number, False)
         if rule is None:
@@ -319,7 +308,7 @@ class Trials:
             return
         decision = rule.standing(number)
         self.storage.set_trial_user_attr(number, DECISION, attribute(decision))
-        self._rules.stage(number, "end", decision, at)
+        self.decisions.stage(number, "end", decision, at)
         self.end_pruned(number, f"not promoted: {describe(decision)}", at)
 
     def end_pruned(self, number: int, detail: str, at: float) -> None:
@@ -371,7 +360,7 @@ class Trials:
             insort(self._judged, number)
         self._just_ended.append(number)
         try:
-            self._rules.finish(number, outcome, values[0] if values else None)
+            self.decisions.finish(number, outcome, values[0] if values else None)
         except RuleFailed as error:
             self.trouble = f"the pruner failed: {error}"
 
@@ -379,6 +368,6 @@ class Trials:
         self.epochs_saved += saved(self._max_steps, {self.lengths.of(trial.number): 1})
 
     def _deal_brackets(self) -> None:
-        if not self._dealt and (brackets := self._rules.brackets()) is not None:
+        if not self._dealt and (brackets := self.decisions.brackets()) is not None:
             self._dealt = True
             self.sampler.deal_brackets(*brackets)

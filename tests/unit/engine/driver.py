@@ -297,5 +297,11 @@ class World:
         trial_of = {run.job.token: run.job.trial for run in self.runs}
         return [(trial_of[event.token], event.body.step) for event in self.events if isinstance(event.body, Epoch)]
 
+    def held(self) -> list[tuple[int, int]]:
+        """(step, number of trials that reached it) for each rung of a search with promotion."""
+        promotion = self.engine.trials.decisions.promotion
+        assert promotion is not None
+        return promotion.held()
+
     def values(self, number: int) -> list[float]:
         return list(self.ledger.trials[number].steps.values())

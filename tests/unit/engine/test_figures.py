@@ -94,7 +94,7 @@ def test_rungs_are_read_from_the_rows_at_any_time(slots: int, pruner: dict[str, 
     world = World(make_spec(**LADDER | {"pruner": pruner}), saving(mixed), slots, shuffle=6)
     assert study_summary.rungs(world.ledger.snapshot()) == ((1, 0), (3, 0), (9, 0), (27, 0))
     while world.step():
-        assert list(study_summary.rungs(world.ledger.snapshot())) == world.engine.trials.held()
+        assert list(study_summary.rungs(world.ledger.snapshot())) == world.held()
     assert world.state == "finished"
 
 

@@ -35,7 +35,7 @@ def actions(world: World) -> Counter[str]:
 
 
 def held(world: World) -> list[tuple[int, int]]:
-    return world.engine.trials.held()
+    return world.held()
 
 
 def promoted(world: World) -> list[tuple[int, int]]:

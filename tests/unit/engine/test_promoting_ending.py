@@ -77,13 +77,13 @@ def test_more_trials_after_the_end_leave_the_ended_ones_alone(pruner: dict[str, 
     """The first nine are the better ones, so that none of the new ones would be promoted before them."""
     changes = LADDER | {"trials": 9, "max_steps": 9, "pruner": pruner}
     world = World(make_spec(**changes), saving(number, epochs=9), rebuild=rebuild).run()
-    assert world.engine.trials.held() == [(1, 9), (3, 3), (9, 1)]
+    assert world.held() == [(1, 9), (3, 3), (9, 1)]
     before = repr(world.ledger.trials)
     world.extend(make_spec(**changes | {"trials": 18}))
     world.run()
     assert world.state == "finished"
     assert repr({n: row for n, row in world.ledger.trials.items() if n < 9}) == before
-    assert world.engine.trials.held()[0] == (1, 18)
+    assert world.held()[0] == (1, 18)
     assert sum(world.counts.values()) == 18
 
 
@@ -126,7 +126,7 @@ def test_a_broken_objective_ends_the_study_but_not_while_others_wait_at_a_rung()
     world = World(make_spec(**LADDER), breaks_later).run()
     assert world.state == "finished"
     assert world.counts["FAIL"] >= 3
-    assert follow(world).held() == world.engine.trials.held()
+    assert follow(world).held() == world.held()
 
 
 @pytest.mark.parametrize("state", ["COMPLETE", "FAIL"])

@@ -50,7 +50,7 @@ def test_a_slice_that_is_cut_off_goes_on_from_the_last_checkpoint(every: int) ->
     assert again.checkpoints[0].step == 4
     world.run()
     assert world.ledger.redone == [(0, 5, 0.0), *undisturbed.ledger.redone]
-    assert world.engine.trials.held() == undisturbed.engine.trials.held()
+    assert world.held() == undisturbed.held()
     assert world.ledger.trials[0].steps == undisturbed.ledger.trials[0].steps
 
 
@@ -64,7 +64,7 @@ def test_a_runner_lost_after_its_last_checkpoint_has_trained_its_slice() -> None
     assert [event.body.step for event in run.said if isinstance(event.body, Epoch)] == [4]
     assert jobs(world, 0)[-1] == (3, [3, 2])
     world.run()
-    assert world.engine.trials.held() == [(1, 27), (3, 9), (9, 3), (27, 1)]
+    assert world.held() == [(1, 27), (3, 9), (9, 3), (27, 1)]
     [at_three] = [row for row in world.ledger.of(0) if row.step == 3]
     assert (at_three.action, at_three.value) == ("promote", 0.03)
     assert world.ledger.redone == [(0, 4, 0.04)], "the report beyond the rung was made without a checkpoint"
@@ -79,7 +79,7 @@ def test_a_paused_message_that_comes_too_late_is_dropped() -> None:
     assert world.ledger.attempts_of(0)[0].state == "lost"
     assert world.ledger.attempts_of(0)[1].state in ("sent", "running")
     world.run()
-    assert world.engine.trials.held() == [(1, 27), (3, 9), (9, 3), (27, 1)]
+    assert world.held() == [(1, 27), (3, 9), (9, 3), (27, 1)]
 
 
 SMALL = LADDER | {"trials": 12, "max_steps": 9}
@@ -101,7 +101,7 @@ def test_an_engine_made_anew_after_every_batch_goes_on_as_the_old_one(search: st
     restarted = World(make_spec(**changes), objective, slots, shuffle=5, rebuild=True).run()
     assert steady.state == "finished"
     assert restarted.ledger.rows() == steady.ledger.rows()
-    assert restarted.engine.trials.held() == steady.engine.trials.held()
+    assert restarted.held() == steady.held()
 
 
 def eventful(**changes: Any) -> World:
@@ -164,7 +164,7 @@ def test_restart_trains_again_and_the_first_values_stand() -> None:
 
     world = World(make_spec(**LADDER | {"pruner": RESTART}), saving(value, save="never")).run()
     assert (world.state, world.counts) == ("finished", {"COMPLETE": 1, "PRUNED": 26})
-    assert world.engine.trials.held() == [(1, 27), (3, 9), (9, 3), (27, 1)]
+    assert world.held() == [(1, 27), (3, 9), (9, 3), (27, 1)]
     assert len(world.epochs) == 27 + 9 * 3 + 3 * 9 + 27
     assert len(world.ledger.redone) == 9 * 1 + 3 * 3 + 9
     for n, row in world.ledger.trials.items():

@@ -31,7 +31,7 @@ def advance(study: Study, at: float) -> None:
         return
     while study.attempts.held and _may_send(study):
         study.send(min(study.attempts.held.values(), key=lambda row: (row.number == 1, row.trial)), at)
-    if _nobody_goes_on(study) and (study.state == "ending" or _is_spent(study)):
+    if _no_trial_goes_on(study) and (study.state == "ending" or _is_spent(study)):
         study.end_paused(at)
         study.set_state("finished", study.reason, at)
 
@@ -80,7 +80,7 @@ def _may_send(study: Study) -> bool:
     return study.spec.parallel is None or busy < study.spec.parallel
 
 
-def _nobody_goes_on(study: Study) -> bool:
+def _no_trial_goes_on(study: Study) -> bool:
     waiting = len(study.trials.paused) + (len(study.trials.enqueued) if study.state == "ending" else 0)
     if sum(study.trials.ended.values()) + waiting < study.trials.taken:
         return False

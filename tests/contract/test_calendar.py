@@ -226,7 +226,7 @@ def _named(changes: Changes, name: str) -> Any:
     return {row.token: row}
 
 
-def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
+def test_a_control_plane_that_was_replaced_writes_nothing(shelf: Shelf) -> None:
     leased, old = shelf.writer()
     leased.create(make_spec(name="nightly-0"), NOW, slot=slot())
     leased, new = shelf.writer()
@@ -292,7 +292,7 @@ def test_the_last_slots_come_with_where_their_studies_stand(leased: LeasedStore)
     ]
 
 
-def test_what_nobody_has_asked_for_is_found_when_it_is_later_than_it_may_be(leased: LeasedStore) -> None:
+def test_a_planned_run_that_no_beat_issued_is_overdue(leased: LeasedStore) -> None:
     hourly = {"cron": "0 * * * *", "jitter": "20m"}
     calendar = Calendar(leased.database, leased.lease)
     # On the hour.

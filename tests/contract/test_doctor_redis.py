@@ -210,7 +210,7 @@ def test_signs_of_life_are_heard_beside_the_group_that_deletes_them(server: Serv
     assert listener.listen(WAIT, lambda signs: signs == expected) < WAIT, "it ends when it has heard enough"
 
 
-def test_a_stream_that_nobody_made_is_listened_to(server: Server, client: redis.Redis) -> None:
+def test_a_stream_that_does_not_exist_yet_is_listened_to(server: Server, client: redis.Redis) -> None:
     listener = Listener(connect(server.url))
     listener.start()
     client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(ALIVE)})

@@ -234,7 +234,7 @@ def test_optunas_tables_alone(tmp_path: Path) -> None:
     assert (found.error, found.ours, found.books, found.journal) == ("", None, None, "delete")
 
 
-def test_whoever_keeps_sqlite_from_being_written_to_is_noticed(tmp_path: Path, sqlite: str) -> None:
+def test_a_process_that_locks_sqlite_is_noticed(tmp_path: Path, sqlite: str) -> None:
     with closing(sqlite3.connect(tmp_path / "study.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         found = inspect(sqlite)
@@ -252,7 +252,7 @@ def test_a_file_that_cannot_even_be_read_is_not_waited_for(tmp_path: Path) -> No
     assert (found.locked, found.error) == (True, "another process has locked the file")
 
 
-def test_whoever_keeps_the_writer_waiting_is_named(postgresql: str) -> None:
+def test_a_client_that_keeps_the_writer_waiting_is_named(postgresql: str) -> None:
     leased = LeasedStore(postgresql)
     with in_the_way(leased):
         waiting = threading.Thread(target=leased.store.commit, args=({},))

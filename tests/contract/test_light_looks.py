@@ -59,6 +59,6 @@ def test_a_look_does_without_optuna(environment: dict[str, str], arguments: tupl
     assert done.stderr.splitlines()[-1] == "[]"
 
 
-def test_so_does_whoever_steers() -> None:
+def test_steering_a_study_does_not_import_optuna() -> None:
     code = "import sys, orchestrator.messaging.command_client; assert 'optuna' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=100)

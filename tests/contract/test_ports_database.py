@@ -171,7 +171,7 @@ def test_one_batch_is_written_whole_or_not_at_all(shelf: Shelf) -> None:
     assert leased.load("other").state == "running"
 
 
-def test_whoever_was_replaced_writes_nothing(shelf: Shelf) -> None:
+def test_a_control_plane_that_was_replaced_writes_nothing(shelf: Shelf) -> None:
     old = shelf.writer()
     old.create(make_spec(), NOW)
     new = shelf.writer()

@@ -296,5 +296,5 @@ def test_a_task_that_is_sent_twice_is_there_twice(bus: Bus) -> None:
     assert [bus.take_job("trials"), bus.take_job("trials"), bus.take_job("trials")] == [a_job("a"), a_job("a"), None]
 
 
-def test_what_nobody_runs_can_be_revoked(bus: Bus) -> None:
+def test_a_task_that_no_worker_runs_can_be_revoked(bus: Bus) -> None:
     bus.broker().revoke("unknown")

@@ -26,7 +26,7 @@ def test_what_the_spec_leaves_open_is_drawn_once(leased: LeasedStore) -> None:
     assert (leased.load("one").uid, leased.load("one").seed) == (first.uid, first.seed)
 
 
-def test_a_study_nobody_made_cannot_be_loaded(leased: LeasedStore) -> None:
+def test_a_study_that_does_not_exist_cannot_be_loaded(leased: LeasedStore) -> None:
     with pytest.raises(BadInput, match="study 'nothing': there is none of that name"):
         leased.load("nothing")
 

@@ -207,7 +207,7 @@ def test_a_job_of_the_version_before_is_taken(worker: Worker) -> None:
 
 
 @pytest.mark.parametrize("version", [VERSION - 2, VERSION + 1, 10**400])
-def test_a_job_of_another_version_that_nobody_has_announced_is_kept_aside(worker: Worker, version: int) -> None:
+def test_a_job_of_another_version_that_was_not_announced_is_set_aside(worker: Worker, version: int) -> None:
     EventStream(worker.client).prepare()
     worker.send(UNSIGNED, a_job(version=version))
     assert worker.work(UNSIGNED) == 0

@@ -93,7 +93,7 @@ def test_bash_completes(folder: Path) -> None:
     "setting",
     [
         {"ORCHESTRATOR_DATA_DIR": "nowhere"},
-        {"ORCHESTRATOR_STORAGE_URL": "postgresql://nobody@127.0.0.1:1/none"},
+        {"ORCHESTRATOR_STORAGE_URL": "postgresql://unknown@127.0.0.1:1/none"},
         {"ORCHESTRATOR_STORAGE_URL": "nonsense"},
         {"ORCHESTRATOR_LEAS": "3"},
     ],

@@ -130,7 +130,7 @@ def test_no_password_is_in_the_file() -> None:
     assert {"/.env", "/secrets/"} <= set(ignored)
 
 
-def test_redis_keeps_what_it_is_given_and_lets_nobody_in_who_has_no_role() -> None:
+def test_redis_keeps_its_data_and_refuses_clients_without_a_role() -> None:
     shell, option, script = service("redis")["command"]
     assert (shell, option) == ("sh", "-euc")
     umask, users, start, *lines, end = script.splitlines()

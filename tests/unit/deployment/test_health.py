@@ -38,7 +38,7 @@ class Answering:
         return True
 
 
-def test_serve_is_healthy_while_somebody_holds_the_lease(
+def test_serve_is_healthy_while_a_control_plane_holds_the_lease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
@@ -58,7 +58,7 @@ def test_serve_is_healthy_while_somebody_holds_the_lease(
 
 
 def test_without_redis_nothing_is_healthy(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    # Port 1 is nobody's: it refuses at once.
+    # No process listens on port 1: it refuses at once.
     monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://127.0.0.1:1/0")
     health = load(DOCKER / "health.py")
     for check in ("serve", "worker", "flower"):

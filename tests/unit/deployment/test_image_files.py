@@ -46,7 +46,7 @@ def test_what_an_image_copies_is_there_and_secrets_stay_out(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
-def test_an_image_is_pinned_and_runs_as_nobody_special(name: str) -> None:
+def test_an_image_is_pinned_and_runs_as_an_unprivileged_user(name: str) -> None:
     instructions = dockerfile(name)
     for each in instructions:
         if each.name == "FROM":

@@ -69,7 +69,7 @@ def test_what_is_no_task_is_said_to_be_none(data: bytes) -> None:
     assert (item.token, bool(item.wrong)) == ("", True)
 
 
-def test_a_task_that_nobody_signed_is_none_where_tasks_are_signed() -> None:
+def test_an_unsigned_task_is_none_where_tasks_are_signed() -> None:
     keyring, payload = Keyring(["0123456789abcdef" * 2]), job_to_payload(JOB)
     signature = keyring.sign(Purpose.JOB, signable(payload)).hex()
     signed = message(payload, headers={"task": "train", "id": "t", "signature": signature})

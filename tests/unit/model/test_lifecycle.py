@@ -63,7 +63,7 @@ def test_an_attempt_is_live_until_it_has_ended() -> None:
     assert frozenset(AttemptState) - {"done", "lost"} == LIVE
 
 
-def test_whoever_can_be_sent_waits_for_a_runner() -> None:
+def test_an_attempt_that_can_be_sent_waits_for_a_runner() -> None:
     assert {state for state, event in TRANSITIONS if event == "send"} == WAITING
 
 
@@ -75,7 +75,7 @@ def test_every_live_state_can_end_and_is_reached_from_the_first() -> None:
     assert reached == set(AttemptState)
 
 
-def test_whoever_has_paused_can_be_told_nothing_and_be_lost_no_more() -> None:
+def test_a_paused_attempt_takes_no_verdict_and_cannot_be_lost() -> None:
     """No runner is bound to it in any sense that matters: the slot trains something else by now."""
     assert {event for state, event in TRANSITIONS if state == "paused"} == {"end", "promote"}
     assert {state for state, event in TRANSITIONS if event == "pause"} == {"running"}

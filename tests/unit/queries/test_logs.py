@@ -110,7 +110,7 @@ def test_where_it_is_when_it_is_not_here(tmp_path: Path) -> None:
     assert "look for logs/studies/s/trial-00003.log in the data folder there" in text
 
 
-def test_one_that_nobody_has_begun_has_none(tmp_path: Path) -> None:
+def test_a_trial_that_has_not_begun_has_no_log(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no worker has begun it, so there is no log yet"):
         shown(tmp_path, facts(attempt(host="", state="sent"), state="RUNNING"))
 
@@ -153,7 +153,7 @@ def test_it_is_followed_until_the_trial_has_ended_and_its_process_has_left(tmp_p
 
 
 @pytest.mark.usefixtures("quick")
-def test_nobody_waits_for_what_will_not_come(tmp_path: Path) -> None:
+def test_following_ends_where_no_more_output_can_come(tmp_path: Path) -> None:
     for trial in (facts(attempt(host="box1", state="running"), state="RUNNING"), facts(attempt(host="box1"))):
         with pytest.raises(BadInput, match="is not on this host"):
             show(tmp_path, lambda trial=trial: trial, Printer(io.BytesIO(), False), follow=True)  # type: ignore[misc]

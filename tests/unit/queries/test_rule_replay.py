@@ -67,14 +67,14 @@ def test_larger_is_better_where_the_study_says_so() -> None:
     assert (median.pruned, median.winner, median.best) == ({}, 1, 1)
 
 
-def test_a_trial_that_the_replay_prunes_is_nobodys_peer() -> None:
+def test_a_trial_that_the_replay_prunes_is_no_peer() -> None:
     """The third is worse than the first alone, and better than the median of the first two."""
     found = recording([[0.2, 0.2, 0.2], [0.9, 0.9, 0.9], [0.5, 0.5, 0.5]])
     (_, median) = compare(found, [candidate("median n_startup_trials=1")])
     assert median.pruned == {1: 0, 2: 0}
 
 
-def test_a_trial_that_the_recording_pruned_is_cut_off_and_nobodys_peer() -> None:
+def test_a_trial_that_the_recording_pruned_is_cut_off_and_no_peer() -> None:
     found = recording([GOOD, BAD[:1], [0.9]], states="CP")
     recorded, none, median = compare(found, [candidate("none"), candidate("median n_startup_trials=1")])
     assert (recorded.pruned, recorded.cut) == ({1: 0}, 0)

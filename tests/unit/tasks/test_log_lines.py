@@ -1,4 +1,4 @@
-"""A process's log as JSON: one object a line, and a line about a trial says which, whoever has logged it."""
+"""A process's log as JSON: one object a line, and a line about a trial names it, whichever logger wrote it."""
 
 from __future__ import annotations
 
@@ -94,14 +94,14 @@ def test_what_is_logged_while_a_job_is_at_hand_is_about_it(lines: Any) -> None:
 def test_a_token_is_enough(lines: Any) -> None:
     log_lines.remember(job())
     log.info("a", extra={"token": "t"})
-    log.info("b", extra={"token": "nobody's"})
+    log.info("b", extra={"token": "unknown"})
     # As Celery does.
     log.info("Task %(name)s[%(id)s] received", {"name": "train", "id": "t"})
     log.info("Terminating %s (%s)", "t", 12)
-    log.info("Terminating %s", "nobody's")
+    log.info("Terminating %s", "unknown")
     a, b, c, d, e = lines()
     assert about(a) == about(c) == about(d) == ABOUT
-    assert about(b) == {"token": "nobody's"}
+    assert about(b) == {"token": "unknown"}
     assert about(e) == {}
 
 
@@ -114,7 +114,7 @@ def test_no_more_jobs_are_remembered_than_can_matter(lines: Any, monkeypatch: py
     assert [len(about(line)) for line in lines()] == [4, 1, 4]
 
 
-def test_what_nobody_has_caught_is_a_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_uncaught_exception_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     root = logging.getLogger()
     monkeypatch.setattr(root, "handlers", [])
     monkeypatch.setattr(root, "level", root.level)

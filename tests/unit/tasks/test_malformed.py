@@ -145,7 +145,7 @@ BAD_REFS: list[dict[str, Any]] = [
 
 @pytest.mark.parametrize("change", BAD_REFS)
 def test_a_checkpoint_that_might_be_elsewhere_or_cannot_be_stored_is_malformed(change: dict[str, Any]) -> None:
-    """It is opened by whoever goes on with the trial, and deleted by the control plane."""
+    """The next attempt of the trial opens it, and the control plane deletes it."""
     with pytest.raises(Malformed):
         decode_event(event(body={"type": "checkpoint", "ref": REF | change}))
     with pytest.raises(Malformed):

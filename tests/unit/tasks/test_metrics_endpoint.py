@@ -1,4 +1,4 @@
-"""Where metrics are shown: in the text format, to nobody who may not ask, and what of its settings is refused."""
+"""Where metrics are shown: in the text format, with a password where one is set; and which settings are refused."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_the_password_is_wanted() -> None:
         for credentials in (None, b"", b"x:", b"x:hush", b"hush \xc3\xbc", b"\xff:\xff"):
             assert ask(url, credentials)[0] == 401, credentials
         assert ask(url, b"x:hush \xc3\xbc", "Bearer")[0] == 401
-        assert ask(url, b"anybody:hush \xc3\xbc")[0] == 200
+        assert ask(url, b"any:hush \xc3\xbc")[0] == 200
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """What earlier versions have said is understood as it was meant: messages that they wrote, read by today's code.
 
-Whoever raises the version records what the one before says, as ``protocol/4.json`` does: one message of each kind with
-all its fields, and what it is taken for.
+A change that raises the version records the messages of the one before, as ``protocol/4.json`` does: one of each kind,
+with all its fields, and what it is taken for.
 """
 
 from __future__ import annotations

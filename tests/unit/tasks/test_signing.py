@@ -71,7 +71,7 @@ def test_a_signature_is_about_one_subject(subject: str) -> None:
         keyring.open(Purpose.CONFIRMATION, keyring.seal(Purpose.CONFIRMATION, b"\x80", "attempt"), subject)
 
 
-def test_a_key_is_replaced_without_a_moment_at_which_anybody_is_refused() -> None:
+def test_a_key_is_replaced_while_every_message_is_accepted() -> None:
     steps = [[OLD], [OLD, NEW], [NEW, OLD], [NEW]]
     for before, after in itertools.pairwise(steps):
         # While one side has taken the step and the other has not.
@@ -163,7 +163,7 @@ def announced(keys: tuple[str, ...] = (), version: int = Announcement().version)
 def test_a_worker_fits_a_control_plane_of_its_version_with_a_key_in_common() -> None:
     assert version_mismatch(None, UNSIGNED) == version_mismatch(announced(), UNSIGNED) == ""
     assert version_mismatch(announced((NEW, OLD)), Keyring([OLD, NEW])) == ""
-    assert version_mismatch(b"\xff\xff", UNSIGNED) == ""  # what nobody can read says nothing
+    assert version_mismatch(b"\xff\xff", UNSIGNED) == ""  # an unreadable message proves nothing
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def forged(event: Event, keyring: Keyring = UNSIGNED) -> dict[bytes, bytes]:
     return {redis_keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(event))}
 
 
-def test_events_that_nobody_signed_change_nothing_and_are_kept() -> None:
+def test_unsigned_events_change_nothing_and_are_kept() -> None:
     undisturbed = Simulation(SEARCH, keyring=Keyring([OLD])).run_to_end()
     disturbed = Simulation(SEARCH, keyring=Keyring([OLD]))
     disturbed.start()

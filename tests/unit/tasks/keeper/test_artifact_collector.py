@@ -400,7 +400,7 @@ def test_a_keeper_that_ends_says_the_last_word_without_the_upload(
     assert not voice.refs()
 
 
-def test_a_file_that_is_gone_holds_nobody_up(far: Desk, voice: Voice, log: Path) -> None:
+def test_a_file_that_is_gone_delays_no_other_file(far: Desk, voice: Voice, log: Path) -> None:
     vanish: list[Callable[[], None]] = []
     Cloud.gate.clear()
     far.begin()

@@ -234,7 +234,7 @@ def test_the_end_of_a_trial_waits_for_no_upload(far: CheckpointStore, voice: Voi
     assert [voice.short(body) for _, body in voice.said] == [type(outcome).__name__, "NoneType"]
     Cloud.gate.set()
     far.close(PATIENCE)
-    assert len(voice.said) == 2, "what was on its way is announced to nobody"
+    assert len(voice.said) == 2, "a checkpoint that was on its way is not announced"
 
 
 def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: CheckpointStore, voice: Voice) -> None:
@@ -249,7 +249,7 @@ def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: Checkpoin
     assert len(voice.said) == 2
 
 
-def test_a_local_file_that_is_gone_holds_nobody_up(
+def test_a_local_file_that_is_gone_delays_no_other_file(
     far: CheckpointStore, voice: Voice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_queue, "GIVE_UP_SECONDS", 0.05)
@@ -270,7 +270,7 @@ def flip(content: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
-def test_a_path_that_the_objective_has_replaced_holds_nobody_up(
+def test_a_path_that_the_objective_has_replaced_delays_no_other_file(
     far: CheckpointStore, voice: Voice, tmp_path: Path, kind: str
 ) -> None:
     folder = far.begin(job(), "one")

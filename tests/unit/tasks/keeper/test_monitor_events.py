@@ -189,7 +189,7 @@ def test_an_ending_is_told_again_until_it_could_be(monitor: Monitor, herald: Mon
     assert [monitor.next()[1] for _ in range(3)] == ["token-0", "token-1", "token-2"]
 
 
-def test_nobody_waits_for_a_broker_that_is_away(monitor: Monitor, herald: MonitorEvents) -> None:
+def test_the_keeper_does_not_wait_for_a_broker_that_is_away(monitor: Monitor, herald: MonitorEvents) -> None:
     monitor.hold.clear()
     for trial in range(2 * MOST_KEPT):
         herald.begin(job(f"token-{trial}", trial))

@@ -1,4 +1,4 @@
-"""What a runner has said and nobody has confirmed."""
+"""The outbox: events of a runner that the control plane has not confirmed."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_what_does_not_fit_into_memory_comes_back_from_the_disk_in_order(tmp_pat
     assert box.in_memory == 0
 
 
-def test_the_file_has_no_name_that_anybody_would_have_to_clean_up(tmp_path: Path) -> None:
+def test_the_file_has_no_name_and_leaves_nothing_to_clean_up(tmp_path: Path) -> None:
     box = outbox(LARGE, tmp_path)
     assert box.in_memory < len(box)
     assert list(tmp_path.iterdir()) == []
@@ -121,7 +121,7 @@ def test_a_full_disk_is_said_once_and_loses_nothing(
     assert drain(box) == [(seq, b"%d" % seq) for seq in range(1, LARGE + 1)]
 
 
-def test_what_nobody_wants_to_hear_is_forgotten_on_disk_too(tmp_path: Path) -> None:
+def test_events_that_are_dropped_leave_the_disk_too(tmp_path: Path) -> None:
     box = outbox(LARGE, tmp_path)
     box.clear()
     assert (len(box), box.in_memory, box.unsent(5)) == (0, 0, [])

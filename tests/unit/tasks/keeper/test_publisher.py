@@ -153,7 +153,7 @@ def stalled(desk: Desk) -> None:
     assert desk.server.take() == [2]
 
 
-def test_where_nobody_listens_one_event_is_sent_once_in_a_while(desk: Desk) -> None:
+def test_without_a_listener_one_event_is_sent_now_and_then(desk: Desk) -> None:
     stalled(desk)
     desk.round(beating=True, later=HEARTBEAT)
     assert desk.server.take() == []
@@ -245,7 +245,7 @@ def test_what_a_runner_says_that_is_not_the_bound_one_is_dropped(desk: Desk, con
     assert desk.heard == [("runner", confirmation)]
 
 
-def test_an_attempt_nobody_is_bound_to_yet_keeps_everything(desk: Desk) -> None:
+def test_an_attempt_without_a_bound_runner_keeps_everything(desk: Desk) -> None:
     desk.say(3)
     desk.server.confirm("token", "", 0)
     desk.round()
@@ -328,7 +328,7 @@ class TestAwaitingTheAnswer:
 
 
 def test_what_a_confirmation_makes_room_for_is_sent_at_once(desk: Desk) -> None:
-    """Nobody may publish any more who would wake the thread: the trial has ended, and its events are still to come."""
+    """No publish wakes the thread any more: the trial has ended, and its events are not sent yet."""
     desk.say(SENT_AHEAD + 1)
     while desk.round():
         pass

@@ -137,7 +137,7 @@ def test_weights_that_cannot_be_had_are_answered_with_where_they_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # nobody listens there
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")  # no process listens there
     monkeypatch.setattr(urllib.request, "_opener", None)
     with pytest.raises(FileNotFoundError) as raised:
         build(SMALL, 2)

@@ -103,7 +103,7 @@ def bare(data: Path, params: dict[str, Any] = PARAMS, **kwargs: Any) -> list[flo
 # -- repeatability
 
 
-def test_the_same_parameters_and_seed_give_the_same_weights_whoever_prepares_the_images(
+def test_the_same_parameters_and_seed_give_the_same_weights_with_any_number_of_loaders(
     data: Path, tmp_path: Path
 ) -> None:
     first, second, third = (Trial(tmp_path / name, PARAMS) for name in "abc")

@@ -172,7 +172,7 @@ def some_ref(step: int) -> CheckpointRef:
 
 
 def test_code_in_a_file_is_not_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Somebody who can write to the folder and to the database can fake a digest; a checkpoint stays data."""
+    """A user who can write to the folder and to the database can fake a digest; a checkpoint stays data."""
     torch.save({"x": Bomb(tmp_path / "went off")}, tmp_path / "b.pt")
     saved = CheckpointSaved(
         step=1, file="b.pt", digest=file_digest(tmp_path / "b.pt"), size=(tmp_path / "b.pt").stat().st_size

@@ -44,7 +44,7 @@ def test_a_blocking_call_is_left_at_once(interrupter: Interrupter) -> None:
 
 def test_a_stop_for_another_attempt_is_ignored(interrupter: Interrupter) -> None:
     with interrupter.running("t"):
-        interrupter.stop("somebody else")
+        interrupter.stop("another trial")
         assert not interrupter.stopping
 
 
@@ -100,7 +100,7 @@ def test_a_stop_that_comes_upon_a_finalizer_is_raised_again_behind_it(interrupte
     with pytest.raises(TrialStopped), interrupter.running("t"):
         Finalized(reached)
         threading.Event().wait(LONG)
-        pytest.fail("nobody rang again")
+        pytest.fail("the signal did not come again")
     assert sys.unraisablehook is hook
 
 
@@ -128,7 +128,7 @@ class Guarded:
 
 
 def ring_here() -> None:
-    """As if the signal had come upon whoever calls this one's caller."""
+    """Raises as if the signal had interrupted the caller's caller."""
     frame = sys._getframe(2)
     handler = signal.getsignal(signal.SIGUSR2)
     assert callable(handler)

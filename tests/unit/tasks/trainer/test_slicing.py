@@ -77,7 +77,7 @@ def test_a_checkpoint_from_before_the_end_is_no_end() -> None:
     assert end_of(PLAN, "s2 r3 s3") == ("over", 3)
 
 
-def test_whoever_swallows_it_meets_it_again() -> None:
+def test_an_objective_that_swallows_it_meets_it_again() -> None:
     slicing = SliceTracker(PLAN)
     slicing.reported(3)
     slicing.saved(3)

@@ -24,7 +24,7 @@ SUBSCRIBE_SECONDS = 0.05
 _AWAY = (kombu.exceptions.OperationalError, redis.RedisError, OSError)
 
 
-def call_roll(redis_url: str) -> tuple[tuple[Worker, ...], str]:
+def query_workers(redis_url: str) -> tuple[tuple[Worker, ...], str]:
     """Returns the workers whose main process replies, and the broker's error; empty where there was none."""
     app = create_app(redis_url)
     try:

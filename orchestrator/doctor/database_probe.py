@@ -75,7 +75,7 @@ _CONNECTIONS = text(
 )
 
 
-def inspect(url: str, tokens: Collection[str] = ()) -> Database:
+def read_database(url: str, tokens: Collection[str] = ()) -> Database:
     """Reads the facts of a database.
 
     Args:
@@ -97,14 +97,14 @@ def inspect(url: str, tokens: Collection[str] = ()) -> Database:
         pass  # what it is, the proper connection will say
     try:
         with open_connection(url) as connection:
-            return _inspect(connection, url, journal, tokens, locked=locked)
+            return _read_facts(connection, url, journal, tokens, locked=locked)
     except NothingThere as error:
         return Database(where, error=error.problem, missing=True)
     except BadInput as error:
         return Database(where, error=error.problem, remedy=error.remedy)
 
 
-def _inspect(connection: Connection, url: str, journal: str, tokens: Collection[str], *, locked: bool) -> Database:
+def _read_facts(connection: Connection, url: str, journal: str, tokens: Collection[str], *, locked: bool) -> Database:
     optuna, ours = optuna_schema(connection), own_schema(connection)
     usable = ours is not None and ours.refusal() is None and optuna is not None and optuna.refusal(url) is None
     before = time.time()

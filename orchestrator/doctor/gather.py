@@ -9,16 +9,16 @@ from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.file_lock import is_locked
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
-from orchestrator.doctor.celery_probe import call_roll
+from orchestrator.doctor.celery_probe import query_workers
 from orchestrator.doctor.facts import Facts, Redis, Setup, Sign, TableFacts, Workers, steady
 from orchestrator.doctor.heartbeat_listener import Listener
-from orchestrator.doctor.host_probe import look_here
-from orchestrator.doctor.queue_probe import look_into
+from orchestrator.doctor.host_probe import read_installation
+from orchestrator.doctor.queue_probe import read_queue
 from orchestrator.doctor.redis_probe import (
     WrongKeys,
-    look_at_dead_letters,
-    look_at_server,
-    look_at_stream,
+    read_dead_letters,
+    read_server,
+    read_stream,
     without_confirmation,
 )
 from orchestrator.model.lifecycle import AttemptState
@@ -43,7 +43,7 @@ QUEUE = "trials"
 def gather(settings: Settings) -> Facts:
     """Returns the facts of everything that can be reached. Changes nothing."""
     from orchestrator.common.data_folder import storage_url_of
-    from orchestrator.doctor.database_probe import inspect
+    from orchestrator.doctor.database_probe import read_database
 
     storage_url, redis_url = storage_url_of(settings), redis_url_of(settings)
     setup = Setup(
@@ -54,14 +54,14 @@ def gather(settings: Settings) -> Facts:
         heartbeat=settings.heartbeat,
         lease=settings.lease,
     )
-    database = inspect(storage_url)
+    database = read_database(storage_url)
     redis, workers = _around_redis(redis_url, database.books or TableFacts(), setup, settings.keyring())
     if redis.looked_at and database.books is not None:
         tokens = {sign.token for sign in workers.signs} | {item.token for queue in redis.queues for item in queue.items}
-        first, database = database.books, inspect(storage_url, tokens - {""})
+        first, database = database.books, read_database(storage_url, tokens - {""})
         if database.books is not None:
             database = replace(database, books=steady(first, database.books))
-    return Facts(setup, look_here(settings.data_dir), redis, database, workers)
+    return Facts(setup, read_installation(settings.data_dir), redis, database, workers)
 
 
 def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Keyring) -> tuple[Redis, Workers]:
@@ -72,7 +72,7 @@ def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Key
 
     client = connect(url)
     try:
-        server = look_at_server(client, redact(url))
+        server = read_server(client, redact(url))
         if server.error:
             return server, Workers()
         workers = _listen(url, books, setup, keyring)
@@ -87,7 +87,7 @@ def _listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Work
     """Collects heartbeats until all known slots were heard, or the time is up."""
     listener = Listener(connect(url), keyring)
     listener.start()
-    answered, error = call_roll(url)
+    answered, error = query_workers(url)
     slots = sum(each.slots or 0 for each in answered)
     training = {
         (each.token, each.runner)
@@ -114,13 +114,13 @@ def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: Ta
     training = [each.token for each in books.attempts if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)]
     wrong = WrongKeys()
     with wrong.passing_over(redis_keys.EVENTS, "stream"):
-        server = replace(server, stream=look_at_stream(client))
+        server = replace(server, stream=read_stream(client))
     with wrong.passing_over(redis_keys.DEAD_LETTERS, "stream"):
-        dead, newest = look_at_dead_letters(client)
+        dead, newest = read_dead_letters(client)
         server = replace(server, dead=dead, newest_dead=newest)
     return replace(
         server,
-        queues=tuple(look_into(client, name, keyring, wrong) for name in sorted(names)),
+        queues=tuple(read_queue(client, name, keyring, wrong) for name in sorted(names)),
         unconfirmed=without_confirmation(client, training),
         wrong_keys=tuple(wrong.found),
     )

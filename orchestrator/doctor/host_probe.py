@@ -17,7 +17,7 @@ from tasks.contract import VERSION
 DISTRIBUTION = "trial-orchestrator"
 
 
-def look_here(data_dir: Path) -> Installation:
+def read_installation(data_dir: Path) -> Installation:
     """Returns what there is on this host.
 
     Args:

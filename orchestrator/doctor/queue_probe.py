@@ -22,7 +22,7 @@ CHUNK = 200
 """Items in one answer of Redis."""
 
 
-def look_into(client: redis.Redis, queue: str, keyring: Keyring = UNSIGNED, wrong: WrongKeys | None = None) -> Queue:
+def read_queue(client: redis.Redis, queue: str, keyring: Keyring = UNSIGNED, wrong: WrongKeys | None = None) -> Queue:
     """Returns how much waits in a queue, and what it is; ``wrong`` takes its keys that are no lists."""
     wrong = wrong or WrongKeys()
     waiting: list[int] = []

@@ -22,7 +22,7 @@ LETTER_WIDTH = 80
 """Characters of each."""
 
 
-def look_at_server(client: redis.Redis, where: str) -> Redis:
+def read_server(client: redis.Redis, where: str) -> Redis:
     """Returns what the server is and how it stands; with its ``error`` where it does not answer."""
     hidden: list[str] = []
 
@@ -88,7 +88,7 @@ def describe_stream(client: redis.Redis) -> Any:
         return None
 
 
-def look_at_stream(client: redis.Redis) -> Stream:
+def read_stream(client: redis.Redis) -> Stream:
     """Returns what is in the stream, and who reads it."""
     found = describe_stream(client)
     if found is None:
@@ -106,7 +106,7 @@ def look_at_stream(client: redis.Redis) -> Stream:
     )
 
 
-def look_at_dead_letters(client: redis.Redis) -> tuple[int, tuple[DeadLetter, ...]]:
+def read_dead_letters(client: redis.Redis) -> tuple[int, tuple[DeadLetter, ...]]:
     """Returns how many there are, and the newest of them, the newest first."""
     found: Any = client.xrevrange(redis_keys.DEAD_LETTERS, count=LETTERS)
     now = _now(client)

@@ -47,7 +47,7 @@ def open_connection(url: str) -> Iterator[Connection]:
     """
     where = redact(url)
     _check_file(url, where)
-    database = Database(url, look=True)
+    database = Database(url, read_only=True)
     try:
         with database.read() as connection:
             if database.dialect == "postgresql":

@@ -177,19 +177,19 @@ class StudyReader:
         directions = [each.lower() for each in self._directions(study_id)]
         return StudyTrials(self._connection, study_id, directions, self._ours)
 
-    def whole(self, name: str) -> LoadedStudy:
+    def load(self, name: str) -> LoadedStudy:
         """Reads a study with everything that is stored of it; also of one that Optuna made.
 
         Raises:
             BadInput: no such study.
         """
         # All that Optuna and the core are made of, which no other look needs.
-        from orchestrator.storage.study_loader import load_study, read_optunas_whole
+        from orchestrator.storage.study_loader import load_optunas_study, load_study
 
         study_id, study = self._study(name)
         if study.spec is None:
             directions = [each.lower() for each in self._directions(study_id)]
-            return read_optunas_whole(self._connection, study_id, name, directions)
+            return load_optunas_study(self._connection, study_id, name, directions)
         return load_study(self._connection, study_id)
 
     def recording(self, name: str) -> Recording:

@@ -27,7 +27,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     url = storage_url_of(settings)
     artifacts = settings.artifact_url or str(settings.data_dir.resolve() / "artifacts")
     with open_study_reader(url) as history:
-        whole = history.whole(name)
+        whole = history.load(name)
     attempts = whole.snapshot.attempts
     latencies = [row.latency for row in attempts if row.latency is not None and row.verdict == "pruned"]
     gaps = [row.gap for row in attempts if row.gap is not None]

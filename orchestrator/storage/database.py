@@ -26,7 +26,7 @@ from orchestrator.storage.sqlite_files import (
     check_writable,
     copy_database,
     path_of,
-    uri_for_a_look,
+    read_only_uri,
 )
 from tasks.process_identity import pid_namespace, proc_is_ours, start_time
 from tasks.server_errors import Contact, unavailable
@@ -72,13 +72,13 @@ class Database:
     Args:
         url: An SQLAlchemy URL, as Optuna takes it.
         busy: Wait of an SQLite writer for another process that holds the file, in seconds.
-        look: Read-only: not even SQLite's journal mode is set.
+        read_only: Nothing is written: not even SQLite's journal mode is set.
 
     Raises:
         BadInput: the URL is of no kind that is known here, or its folder cannot be made.
     """
 
-    def __init__(self, url: str, busy: float = BUSY_SECONDS, *, look: bool = False) -> None:
+    def __init__(self, url: str, busy: float = BUSY_SECONDS, *, read_only: bool = False) -> None:
         self.url = url
         try:
             parsed = sqlalchemy.make_url(url)
@@ -87,8 +87,8 @@ class Database:
             if self.dialect == "sqlite":
                 self.options = {"connect_args": {"timeout": busy}}
             self._file = path_of(parsed)
-            if self._file is not None and look:
-                parsed = parsed.set(database=uri_for_a_look(self._file), query={"uri": "true"})
+            if self._file is not None and read_only:
+                parsed = parsed.set(database=read_only_uri(self._file), query={"uri": "true"})
             elif self._file is not None:
                 self._file.parent.mkdir(parents=True, exist_ok=True)
             self.engine: Engine = sqlalchemy.create_engine(parsed, **self.options)
@@ -98,7 +98,7 @@ class Database:
         except (exc.ArgumentError, exc.NoSuchModuleError, ImportError) as error:
             raise BadInput(redact(url), str(error), "use a sqlite or postgresql URL") from None
         if self.dialect == "sqlite":
-            event.listen(self.engine, "connect", _on_sqlite_look if look else _on_sqlite_connect)
+            event.listen(self.engine, "connect", _on_sqlite_read_only if read_only else _on_sqlite_connect)
             event.listen(self.engine, "begin", _on_sqlite_begin)
 
     def prepare(self) -> None:
@@ -135,7 +135,7 @@ class Database:
         """Refuses tables of another Optuna before anything is added to them."""
         if self._file is not None and not self._file.exists():
             return
-        database = Database(self.url, look=True)
+        database = Database(self.url, read_only=True)
         try:
             for attempt in range(MAKE_ATTEMPTS):
                 with database.read() as connection:
@@ -299,7 +299,7 @@ def _on_sqlite_connect(connection: Any, record: Any) -> None:
     connection.execute("PRAGMA foreign_keys = ON")
 
 
-def _on_sqlite_look(connection: Any, record: Any) -> None:
+def _on_sqlite_read_only(connection: Any, record: Any) -> None:
     del record
     connection.isolation_level = None
     connection.text_factory = _decode

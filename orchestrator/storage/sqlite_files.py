@@ -41,7 +41,7 @@ def tables_in(path: Path, where: str) -> frozenset[str]:
     if not os.access(path, os.R_OK):
         raise BadInput(where, "cannot be read: Permission denied", PERMISSIONS)
     try:
-        with closing(sqlite3.connect(uri_for_a_look(path), uri=True)) as connection:
+        with closing(sqlite3.connect(read_only_uri(path), uri=True)) as connection:
             return frozenset(name for (name,) in connection.execute("SELECT name FROM sqlite_master"))
     except sqlite3.OperationalError:
         return frozenset()  # what it is, the proper connection will say
@@ -73,7 +73,7 @@ def copy_database(path: Path, suffix: str, where: str) -> Path:
     try:
         partial.unlink(missing_ok=True)
         with (
-            closing(sqlite3.connect(uri_for_a_look(path), uri=True)) as source,
+            closing(sqlite3.connect(read_only_uri(path), uri=True)) as source,
             closing(sqlite3.connect(partial)) as target,
         ):
             source.backup(target)
@@ -87,7 +87,7 @@ def copy_database(path: Path, suffix: str, where: str) -> Path:
     return copy
 
 
-def uri_for_a_look(path: Path) -> str:
+def read_only_uri(path: Path) -> str:
     """Returns the URI by which SQLite opens the file for one who only reads it.
 
     Where a file is in WAL mode, SQLite makes two files beside it even for that, and removes them only where it may

@@ -79,7 +79,7 @@ def load_study(connection: Connection, study_id: int) -> LoadedStudy:
     return LoadedStudy(snapshot, decisions, connection.scalar(redone) or 0)
 
 
-def read_optunas_whole(connection: Connection, study_id: int, name: str, directions: Sequence[str]) -> LoadedStudy:
+def load_optunas_study(connection: Connection, study_id: int, name: str, directions: Sequence[str]) -> LoadedStudy:
     """Reads a study that Optuna has made and this program has never run; its spec says no more than is known."""
     trials = read_trials(connection, study_id)
     # Not checked: Optuna takes names that a spec does not.

@@ -16,11 +16,11 @@ from orchestrator.doctor.facts import Consumer, Sign
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
 from orchestrator.doctor.gather import gather
 from orchestrator.doctor.heartbeat_listener import Listener
-from orchestrator.doctor.queue_probe import look_into
+from orchestrator.doctor.queue_probe import read_queue
 from orchestrator.doctor.redis_probe import (
-    look_at_dead_letters,
-    look_at_server,
-    look_at_stream,
+    read_dead_letters,
+    read_server,
+    read_stream,
     without_confirmation,
 )
 from orchestrator.doctor.repair import apply_repairs
@@ -65,7 +65,7 @@ def job(token: str) -> Job:
 
 
 def test_a_server_that_is_well(client: redis.Redis) -> None:
-    found = look_at_server(client, "where")
+    found = read_server(client, "where")
     assert found.version.startswith(("Redis ", "Valkey "))
     assert (found.error, found.hidden, found.failing, found.replica_of) == ("", (), "", "")
     assert (found.policy, found.aof, found.snapshots, found.maxmemory) == ("noeviction", True, False, 0)
@@ -80,7 +80,7 @@ def test_settings_are_read(client: redis.Redis) -> None:
     client.config_set("save", "900 1")
     client.config_set("maxmemory", "123mb")
     try:
-        found = look_at_server(client, "where")
+        found = read_server(client, "where")
         assert (found.policy, found.snapshots, found.maxmemory) == ("allkeys-lru", True, 123 * 2**20)
     finally:
         client.config_set("maxmemory-policy", "noeviction")
@@ -102,13 +102,13 @@ def test_what_this_user_may_not_ask_is_said(
 ) -> None:
     client.execute_command("ACL", "SETUSER", "some", "reset", "on", ">pass", "~*", "&*", "+@all", *forbidden)
     with contextlib.closing(connect(server.url.replace("redis://", "redis://some:pass@"))) as theirs:
-        found = look_at_server(theirs, "where")
+        found = read_server(theirs, "where")
     assert (found.error, found.hidden, found.policy) == ("", hidden, policy)
     assert (found.control_planes is None) is ("CLIENT LIST" in hidden)
 
 
 def test_a_server_that_is_not_there() -> None:
-    found = look_at_server(connect("redis://127.0.0.1:1/0"), "where")
+    found = read_server(connect("redis://127.0.0.1:1/0"), "where")
     assert found.where == "where"
     assert found.error
     assert not found.looked_at
@@ -118,7 +118,7 @@ def test_a_replica(tmp_path: Path, server: Server) -> None:
     other = Server(tmp_path, "--replicaof", "127.0.0.1", str(server.port))
     other.start()
     try:
-        assert look_at_server(connect(other.url), "where").replica_of == f"127.0.0.1:{server.port}"
+        assert read_server(connect(other.url), "where").replica_of == f"127.0.0.1:{server.port}"
     finally:
         other.close()
 
@@ -128,28 +128,28 @@ def test_a_server_that_cannot_write_to_its_disk(client: redis.Redis, server: Ser
     in_the_way.mkdir()
     client.bgsave()
     deadline = time.monotonic() + WAIT
-    while look_at_server(client, "where").failing != "its snapshots":
+    while read_server(client, "where").failing != "its snapshots":
         assert time.monotonic() < deadline
         time.sleep(0.02)
     in_the_way.rmdir()
     client.save()
-    assert not look_at_server(client, "where").failing
+    assert not read_server(client, "where").failing
 
 
 def test_control_planes_are_known_by_their_connections(server: Server, client: redis.Redis) -> None:
     with contextlib.closing(connect(server.url)) as one, contextlib.closing(connect(server.url)) as two:
         introduce(one, "host:1:2")
         introduce(two, "host:3:4")
-        assert look_at_server(client, "where").control_planes == ("host:1:2", "host:3:4")
+        assert read_server(client, "where").control_planes == ("host:1:2", "host:3:4")
 
 
 # -- the stream
 
 
 def test_the_stream(client: redis.Redis) -> None:
-    assert not look_at_stream(client).group
+    assert not read_stream(client).group
     EventStream(client).prepare()
-    empty = look_at_stream(client)
+    empty = read_stream(client)
     assert (empty.group, empty.length, empty.oldest) == (True, 0, None)
     minutes_ago = int((time.time() - 120) * 1000)
 
@@ -162,21 +162,21 @@ def test_the_stream(client: redis.Redis) -> None:
     EventStream(client).read_pending_again()
     client.xreadgroup(redis_keys.GROUP, "redis-cli", {redis_keys.EVENTS: ">"}, count=1)
     begun = time.time()
-    found = look_at_stream(client)
+    found = read_stream(client)
     assert is_from_then(found.oldest, begun)
     assert (found.length, found.pending, found.consumers) == (2, 1, (Consumer("redis-cli", 1, ours=False),))
     client.xgroup_destroy(redis_keys.EVENTS, redis_keys.GROUP)
     begun = time.time()
-    gone = look_at_stream(client)
+    gone = read_stream(client)
     assert is_from_then(gone.oldest, begun)
     assert (gone.group, gone.length) == (False, 2)
 
 
 def test_dead_letters(client: redis.Redis) -> None:
-    assert look_at_dead_letters(client) == (0, ())
+    assert read_dead_letters(client) == (0, ())
     for number in range(9):
         EventStream(client).dead_letter(b"\xff\x00" + str(number).encode() * 100, f"reason {number}\n\x1b[2J")
-    count, newest = look_at_dead_letters(client)
+    count, newest = read_dead_letters(client)
     assert (count, len(newest)) == (9, 5)
     assert newest[0].reason == "reason 8 �[2J"
     assert newest[0].data.startswith("\\xff\\x008888")
@@ -242,7 +242,7 @@ def test_a_queue_is_looked_into_and_cleared(server: Server, client: redis.Redis)
         dispatcher.send(job(token), "trials", priority=5)
     dispatcher.close()
     client.rpush("trials", b"{")
-    found = look_into(client, "trials")
+    found = read_queue(client, "trials")
     assert found.waiting == (2, 3, 0, 0)
     assert sorted(item.token for item in found.items) == ["", "a", "b", "c", "first"]
     assert {item.version for item in found.items if item.token} == {VERSION}
@@ -251,8 +251,8 @@ def test_a_queue_is_looked_into_and_cleared(server: Server, client: redis.Redis)
         "took 1 item out of queue trials (no task), kept in orchestrator:dead",
         "took 2 items out of queue trials (a task without an attempt), kept in orchestrator:dead",
     ]
-    assert sorted(item.token for item in look_into(client, "trials").items) == ["b", "c"]
-    count, newest = look_at_dead_letters(client)
+    assert sorted(item.token for item in read_queue(client, "trials").items) == ["b", "c"]
+    count, newest = read_dead_letters(client)
     assert count == 3
     assert newest[2].data == "{"
     assert newest[2].reason == "queue trials: no task, taken out by doctor"
@@ -260,7 +260,7 @@ def test_a_queue_is_looked_into_and_cleared(server: Server, client: redis.Redis)
 
 def test_a_long_queue_is_read_in_pieces(client: redis.Redis) -> None:
     client.rpush("trials", *(str(number) for number in range(450)))
-    assert look_into(client, "trials").waiting == (450, 0, 0, 0)
+    assert read_queue(client, "trials").waiting == (450, 0, 0, 0)
 
 
 # -- what is mended
@@ -282,7 +282,7 @@ def test_what_another_consumer_was_given_comes_to_the_control_plane(server: Serv
     client.xreadgroup(redis_keys.GROUP, "another", {redis_keys.EVENTS: ">"}, count=1_200)
     (line,) = mend(server, TakeOver("another"))
     assert line == "gave 1200 events of consumer another to the control plane, and dropped the consumer"
-    assert look_at_stream(client).consumers == (Consumer("writer", 1_200),)
+    assert read_stream(client).consumers == (Consumer("writer", 1_200),)
     got: list[bytes] = []
     while entries := events.read(0.01):
         got += [fields[redis_keys.EVENT_FIELD] for _, fields in entries]

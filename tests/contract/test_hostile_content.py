@@ -15,7 +15,7 @@ from leased_store import NOW, LeasedStore, attempt
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.commit import Committer, Written
-from orchestrator.doctor.database_probe import inspect
+from orchestrator.doctor.database_probe import read_database
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.model.notifications import DeliveryState
@@ -167,7 +167,7 @@ class Pair:
         assert list(steps.values()) == [0.125] * self.count
         with open_study_reader(self.leased.url) as history:
             assert len(history.overviews()) == self.count + 1
-        assert inspect(self.leased.url).books is not None
+        assert read_database(self.leased.url).books is not None
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ import sqlalchemy
 from leased_store import NOW, LeasedStore, a_trial, attempt, everything
 from optuna.storages import RDBStorage
 
-from orchestrator.doctor.database_probe import inspect
+from orchestrator.doctor.database_probe import read_database
 from orchestrator.doctor.facts import Database, Known, Study
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
 from orchestrator.model.notifications import DeliveryState
@@ -39,7 +39,7 @@ def on_sqlite(sqlite: str) -> Iterator[LeasedStore]:
 def waited_for(condition: Callable[[Database], object], url: str) -> Database:
     """Looks until something is found."""
     deadline = time.monotonic() + PATIENCE
-    while not condition(found := inspect(url)):
+    while not condition(found := read_database(url)):
         assert time.monotonic() < deadline, found
     return found
 
@@ -65,7 +65,7 @@ def in_the_way(leased: LeasedStore) -> Iterator[None]:
 
 
 def test_a_database_that_is_well(leased: LeasedStore) -> None:
-    found = inspect(leased.url)
+    found = read_database(leased.url)
     assert (found.error, found.missing, found.read_only, found.locked, found.blocked) == ("", False, False, False, ())
     assert found.optuna is not None
     assert found.ours is not None
@@ -85,18 +85,18 @@ def test_it_changes_nothing(on_sqlite: LeasedStore) -> None:
     on_sqlite.create()
     on_sqlite.commit(everything())
     before = on_sqlite.rows()
-    inspect(on_sqlite.url, ["token-0-1"])
+    read_database(on_sqlite.url, ["token-0-1"])
     assert on_sqlite.rows() == before
 
 
 def test_who_writes(on_sqlite: LeasedStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = inspect(on_sqlite.url).books
+    found = read_database(on_sqlite.url).books
     assert found is not None
     assert found.active
     assert found.writer is not None
     assert 0 < found.writer.left <= 60
     monkeypatch.setattr(storage_database, "start_time", lambda pid: f"{pid} is gone")
-    gone = inspect(on_sqlite.url).books
+    gone = read_database(on_sqlite.url).books
     assert gone is not None
     assert gone.writer is not None
     assert (gone.active, gone.writer.gone, gone.writer.left > 0) == (False, True, True)
@@ -104,7 +104,7 @@ def test_who_writes(on_sqlite: LeasedStore, monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_a_lease_that_was_given_back_and_one_that_ran_out(on_sqlite: LeasedStore) -> None:
     on_sqlite.lease.release()
-    found = inspect(on_sqlite.url).books
+    found = read_database(on_sqlite.url).books
     assert found is not None
     assert found.writer is not None
     assert (found.writer.holder, found.active) == ("", False)
@@ -130,7 +130,7 @@ def test_what_has_not_ended(leased: LeasedStore) -> None:
     leased.commit(changes)
     leased.orders.issue("key", "me", "pause", "study", {})
     begun = time.time()
-    found = inspect(leased.url, ["token-0-1", "token-3-1", "unknown"]).books
+    found = read_database(leased.url, ["token-0-1", "token-3-1", "unknown"]).books
     returned = time.time()
     assert found is not None
     (study,) = found.studies
@@ -164,11 +164,11 @@ def test_a_trial_that_a_notebook_asked_for(leased: LeasedStore) -> None:
     optuna.load_study(study_name="study", storage=storage).ask()
     storage.remove_session()
     storage.engine.dispose()
-    found = inspect(leased.url).books
+    found = read_database(leased.url).books
     assert found is not None
     assert found.unattended == (("study", 1),)
     leased.commit(Changes(study_state=("stopped", "", NOW)))
-    stopped = inspect(leased.url).books
+    stopped = read_database(leased.url).books
     assert stopped is not None
     assert stopped.unattended == (), "a stopped study needs no attention"
 
@@ -177,7 +177,7 @@ def test_a_spec_that_cannot_be_read(on_sqlite: LeasedStore) -> None:
     on_sqlite.create()
     with on_sqlite.database.write() as connection:
         connection.execute(sqlalchemy.update(own_tables.studies).values(spec='{"format": 99}'))
-    found = inspect(on_sqlite.url).books
+    found = read_database(on_sqlite.url).books
     assert found is not None
     assert found.studies[0].name == "study"
     assert found.studies[0].error
@@ -186,7 +186,7 @@ def test_a_spec_that_cannot_be_read(on_sqlite: LeasedStore) -> None:
 def test_more_attempts_are_asked_about_than_one_statement_takes(leased: LeasedStore) -> None:
     leased.create()
     leased.commit(a_trial())
-    found = inspect(leased.url, [*map(str, range(2_500)), "token-0-1"]).books
+    found = read_database(leased.url, [*map(str, range(2_500)), "token-0-1"]).books
     assert found is not None
     assert found.known == {"token-0-1": Known("queued")}
 
@@ -199,7 +199,7 @@ def test_another_version_is_named_and_nothing_is_read(on_sqlite: LeasedStore, wh
         else:
             version = "v3.0.0.d" if whose == "older" else "v99.0.0.a"
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
-    found = inspect(on_sqlite.url)
+    found = read_database(on_sqlite.url)
     assert (found.error, found.books) == ("", None)
     assert found.optuna is not None
     assert found.ours is not None
@@ -212,14 +212,14 @@ def test_the_command_that_the_remedy_names_migrates_the_tables(tmp_path: Path, s
     with closing(sqlite3.connect(tmp_path / "study.db")) as connection:
         connection.execute("UPDATE alembic_version SET version_num = 'v3.0.0.d'")
         connection.commit()
-    found = inspect(sqlite)
+    found = read_database(sqlite)
     assert found.optuna is not None
     refusal = found.optuna.refusal(found.url)
     assert refusal is not None
     command = refusal.remedy.rpartition(": optuna ")[2].split()
     optuna_program = Path(sys.executable).with_name("optuna")
     subprocess.run([optuna_program, *command], check=True, capture_output=True, timeout=60)
-    migrated = inspect(sqlite)
+    migrated = read_database(sqlite)
     assert migrated.optuna is not None
     assert migrated.optuna.refusal(migrated.url) is None
     assert migrated.books is not None
@@ -230,25 +230,25 @@ def test_optunas_tables_alone(tmp_path: Path) -> None:
     storage = RDBStorage(url)
     storage.remove_session()
     storage.engine.dispose()
-    found = inspect(url)
+    found = read_database(url)
     assert (found.error, found.ours, found.books, found.journal) == ("", None, None, "delete")
 
 
 def test_a_process_that_locks_sqlite_is_noticed(tmp_path: Path, sqlite: str) -> None:
     with closing(sqlite3.connect(tmp_path / "study.db", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        found = inspect(sqlite)
+        found = read_database(sqlite)
         assert found.locked
         assert found.books is not None, "reading goes on"
         other.execute("ROLLBACK")
-    assert not inspect(sqlite).locked
+    assert not read_database(sqlite).locked
 
 
 def test_a_file_that_cannot_even_be_read_is_not_waited_for(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "plain.db", isolation_level=None)) as other:
         other.execute("CREATE TABLE studies (study_id INTEGER)")
         other.execute("BEGIN EXCLUSIVE")
-        found = inspect(f"sqlite:///{tmp_path}/plain.db")
+        found = read_database(f"sqlite:///{tmp_path}/plain.db")
     assert (found.locked, found.error) == (True, "another process has locked the file")
 
 
@@ -263,32 +263,32 @@ def test_a_client_that_keeps_the_writer_waiting_is_named(postgresql: str) -> Non
     assert (blocked.state, blocked.application) == ("idle in transaction", "")
     assert blocked.pid > 0
     assert blocked.seconds >= 0
-    assert not inspect(postgresql).blocked
+    assert not read_database(postgresql).blocked
     leased.close()
 
 
 def test_a_database_that_takes_no_writes(postgresql: str) -> None:
     name = sqlalchemy.make_url(postgresql).database
     change(postgresql, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
-    assert inspect(postgresql).read_only
+    assert read_database(postgresql).read_only
 
 
 def test_what_is_not_there_or_not_to_be_reached(tmp_path: Path) -> None:
     (tmp_path / "empty.db").touch()
     for name in ("missing.db", "empty.db"):
-        found = inspect(f"sqlite:///{tmp_path}/{name}")
+        found = read_database(f"sqlite:///{tmp_path}/{name}")
         assert found.missing
         assert found.error
     assert not (tmp_path / "missing.db").exists()
     assert (tmp_path / "empty.db").stat().st_size == 0
-    away = inspect("postgresql://user:secret@127.0.0.1:1/none")
+    away = read_database("postgresql://user:secret@127.0.0.1:1/none")
     assert (away.missing, "cannot be reached" in away.error) == (False, True)
     assert "secret" not in repr(away)
 
 
 def test_an_empty_server_database(postgresql: str) -> None:
     change(postgresql, "DROP SCHEMA public CASCADE")
-    assert inspect(postgresql).missing
+    assert read_database(postgresql).missing
 
 
 def test_who_was_not_told_of_late_is_found(leased: LeasedStore) -> None:
@@ -298,7 +298,7 @@ def test_who_was_not_told_of_late_is_found(leased: LeasedStore) -> None:
     moments = {"long ago": time.time() - 90_000, "of late": time.time() - 60}
     states = {key: DeliveryState("failed", 1, "ended with exit code 3", at) for key, at in moments.items()}
     leased.store.commit({}, {}, states)
-    found = inspect(leased.url).books
+    found = read_database(leased.url).books
     assert found is not None
     (untold,) = found.untold
     assert (untold.study, untold.event, untold.kind, untold.tries) == ("study", "finished", "command", 1)

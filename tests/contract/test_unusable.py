@@ -17,7 +17,7 @@ from every_command import PROCESSES, invoke, looking
 from leased_store import optuna_storage
 
 from orchestrator.common.errors import BadInput
-from orchestrator.doctor.database_probe import inspect
+from orchestrator.doctor.database_probe import read_database
 from orchestrator.storage.database import Database
 from orchestrator.storage.migrations import VERSION_TABLE
 from orchestrator.storage.schema_check import OPTUNA_HEAD
@@ -259,7 +259,9 @@ connection.close()
 """
 
 
-@pytest.mark.parametrize("look", [lambda database: database.prepare(), lambda database: inspect(database.url, ())])
+@pytest.mark.parametrize(
+    "look", [lambda database: database.prepare(), lambda database: read_database(database.url, ())]
+)
 def test_a_look_costs_no_connection_of_the_same_process_its_locks(
     look: Callable[[Database], object], stored: Path
 ) -> None:

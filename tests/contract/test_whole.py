@@ -29,7 +29,7 @@ def test_it_is_what_optuna_reads_and_what_was_written(leased: LeasedStore) -> No
     written = everything()
     leased.commit(written)
     with open_study_reader(leased.url) as history:
-        found = history.whole("study")
+        found = history.load("study")
     snapshot = found.snapshot
     for ours, theirs in zip(snapshot.trials, leased.optuna_trials(), strict=True):
         for name in ("number", "state", "values", "datetime_start", "datetime_complete", "params", "distributions"):

@@ -15,7 +15,7 @@ from worlds import RUNNING, SENT, WELL
 
 from orchestrator.doctor.facts import Item, Sign, Study, TableFacts, steady
 from orchestrator.doctor.heartbeat_listener import read_sign
-from orchestrator.doctor.host_probe import look_here
+from orchestrator.doctor.host_probe import read_installation
 from orchestrator.doctor.queue_probe import read_item
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import VERSION, Epoch, Event, Heartbeat, Job
@@ -126,7 +126,7 @@ def test_a_task_that_was_sent_again_meanwhile_did_not_stand_still() -> None:
 
 
 def test_this_installation_is_held_against_what_it_asks_for(tmp_path: Path) -> None:
-    found = look_here(tmp_path / "not" / "there")
+    found = read_installation(tmp_path / "not" / "there")
     assert (found.version, found.python_fits) == (metadata.version("trial-orchestrator"), True)
     packages = {package.name: package for package in found.packages}
     assert packages["celery"].found == metadata.version("celery")

@@ -72,7 +72,7 @@ def policy_of(settings: Settings, commands_of: str = "") -> Policy:
     try:
         return Policy(_read_urls(urls), key, settings.notify_commands, commands_of)
     except Fault as fault:
-        raise BadInput(URLS, fault.problem, fault.remedy) from None
+        raise fault.blame(URLS) from None
 
 
 def _read_urls(text: str) -> dict[str, str]:

@@ -12,13 +12,13 @@ import copy
 import json
 import operator
 from collections.abc import Container, Sequence
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from optuna.distributions import BaseDistribution
 from optuna.storages import BaseStorage
 from optuna.study import StudyDirection
 from optuna.study._frozen import FrozenStudy
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tasks.codec import is_location
 from tasks.constraints import PREFIX
@@ -37,9 +37,6 @@ from tasks.contract import (
 from tasks.storable import OURS, RESERVED, AttributeBudget, as_json, check_name
 from tasks.trainer.frozen_trials import frozen_trials, number_of
 from tasks.trainer.keeper_channel import KeeperChannel
-
-if TYPE_CHECKING:
-    from tasks.trainer.trial import WorkerTrial
 
 ARTIFACT: Final = "artifacts:"
 """Prefix of the keys of Optuna's artifact records."""
@@ -70,9 +67,9 @@ class WorkerStorage(BaseStorage):
         self._channel = channel
         self._room = AttributeBudget("the trial", own.user_attrs, own.system_attrs)
         self._study_room = AttributeBudget("the study", *self._study_attrs)
-        self.trial: WorkerTrial | None = None
+        self.trial: Trial | None = None
 
-    def __reduce__(self) -> tuple[Any, tuple[WorkerTrial | None]]:
+    def __reduce__(self) -> tuple[Any, tuple[Trial | None]]:
         return operator.attrgetter("storage"), (self.trial,)
 
     # -- the study

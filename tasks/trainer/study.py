@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import optuna
 from optuna.distributions import BaseDistribution
 from optuna.pruners import BasePruner
 from optuna.samplers import BaseSampler
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, Trial
 
 from tasks.contract import StudyStop
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.storage import ASKS, WorkerStorage, refuse_to
-
-if TYPE_CHECKING:
-    from tasks.trainer.trial import WorkerTrial
 
 
 class WorkerStudy(optuna.study.Study):
@@ -39,7 +36,7 @@ class WorkerStudy(optuna.study.Study):
         # Inside an objective, ``optimize`` is refused.
         self._thread_local.in_optimize_loop = True
 
-    def __reduce__(self) -> tuple[Any, tuple[WorkerTrial | None]]:
+    def __reduce__(self) -> tuple[Any, tuple[Trial | None]]:
         storage = self._storage
         return operator.attrgetter("study"), (storage.trial if isinstance(storage, WorkerStorage) else None,)
 

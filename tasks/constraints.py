@@ -1,7 +1,6 @@
-"""How Optuna keeps the constraints of a trial: among its system attributes, in one of two ways.
+"""Constraints of a trial in Optuna's system attributes, which hold them in one of two forms.
 
-Spelled here and not taken from Optuna, where it is private and importing it takes half a second. A test holds both to
-the same answers.
+Optuna's own code for it is private, and its import takes half a second. A test compares both.
 """
 
 from __future__ import annotations
@@ -11,14 +10,14 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 KEY: Final = "constraints"
-"""Holds a list: what the ``constraints_func`` of a sampler returned."""
+"""Key of the list that the ``constraints_func`` of a sampler returned."""
 
 PREFIX: Final = f"{KEY}:"
-"""Begins the keys that hold one value each: what ``set_constraint`` set."""
+"""Prefix of the keys with one value each, of ``set_constraint``."""
 
 
 def constraints_of(system_attrs: Mapping[str, Any]) -> dict[str, float]:
-    """Returns the constraints by name; those of a list are named by their places. What is no number is left out."""
+    """Returns the constraints by name; those of a list have their index as name. Skips values that are no numbers."""
     listed = system_attrs.get(KEY)
     found = dict(enumerate(listed)) if isinstance(listed, list | tuple) else {}
     named = {str(place): value for place, value in found.items()}

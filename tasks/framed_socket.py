@@ -1,4 +1,4 @@
-"""Frames over the socket pair between keeper and trainer: four bytes of length, then a msgpack message."""
+"""Messages over the socket pair between keeper and trainer: four bytes of length, then msgpack."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class SocketClosed(ConnectionError):
 
 
 class FrameTooLarge(ValueError):
-    """A message that the other end would not take; nothing of it was sent."""
+    """A message is too large for the other end; none of it was sent."""
 
 
 class FramedSocket:
@@ -35,11 +35,11 @@ class FramedSocket:
         return self._socket.fileno()
 
     def send(self, message: msgspec.Struct) -> None:
-        """Writes one frame.
+        """Writes one message.
 
         Raises:
-            Closed: the other end is gone.
-            TooLarge: it is more than the other end takes.
+            SocketClosed: the other end is gone.
+            FrameTooLarge: the message is larger than ``MAX_FRAME_BYTES``.
         """
         data = encode(message)
         if len(data) > MAX_FRAME_BYTES:
@@ -54,10 +54,10 @@ class FramedSocket:
             raise SocketClosed(str(error)) from None
 
     def receive(self) -> list[bytes]:
-        """Reads what is there, waiting for at least some bytes; returns the frames that are complete.
+        """Waits for bytes and reads them; returns the messages that are complete.
 
         Raises:
-            Closed: the other end is gone and every frame it sent has been returned.
+            SocketClosed: the other end is gone, and all its messages have been returned.
         """
         try:
             chunk = self._socket.recv(1 << 16)

@@ -1,4 +1,4 @@
-"""Folders that objectives come from: those of ``ORCHESTRATOR_OBJECTIVE_PATH``, and the working directory."""
+"""Folders of user code: those of ``ORCHESTRATOR_OBJECTIVE_PATH``, and the working directory."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import os
 from pathlib import Path
 
 OBJECTIVE_PATH = "ORCHESTRATOR_OBJECTIVE_PATH"
-"""Variable that names folders of the user's own code, separated as in ``PATH``."""
+"""Variable with the folders of user code, separated as in ``PATH``."""
 
 _INSTALLED = ("site-packages", "dist-packages")
 _OURS = ("tasks", "orchestrator")
 OBJECTIVES_OF_OURS = "tasks.objectives"
-"""Package of the ready objectives, the one part of this program that is treated as an objective's code."""
+"""Package of the ready objectives, the only part of this program that counts as user code."""
 
 
 class NoFolder(ValueError):
-    """A folder that objectives should come from is none; the message is one line."""
+    """A folder of user code does not exist; the message is one line."""
 
 
 def split_path(text: str) -> tuple[Path, ...]:
-    """Returns the folders as absolute paths, in order; whether they exist is not looked at."""
+    """Returns the folders as absolute paths, in order, whether they exist or not."""
     named = (entry.strip() for entry in text.split(os.pathsep))
     return tuple(Path(os.path.abspath(os.path.expanduser(entry))) for entry in named if entry)
 
@@ -33,7 +33,7 @@ def check_folders(folders: tuple[Path, ...]) -> None:
 
 
 def code_folders(text: str) -> tuple[Path, ...]:
-    """Returns the folders that ``text`` names and, behind them, the working directory."""
+    """Returns the folders in ``text``, then the working directory."""
     folders = split_path(text)
     # It may have been deleted.
     with contextlib.suppress(OSError):
@@ -48,7 +48,7 @@ def holds(folder: str, file: str) -> bool:
 
 
 def is_ours(module: str) -> bool:
-    """Whether the module is part of this program, which may be run from the folder it lies in."""
+    """Whether the module is part of this program and no ready objective."""
     return module.partition(".")[0] in _OURS and not within(module, OBJECTIVES_OF_OURS)
 
 

@@ -1,7 +1,7 @@
-"""Which errors say that a server is not available now, however a library has wrapped them; and one line of log for it.
+"""Recognizes errors of a server that is not available, however a library has wrapped them, and logs each outage once.
 
-SQLAlchemy, Optuna, psycopg, kombu and Celery are recognised by what their errors carry, never imported: a worker has no
-database, and short commands must not load what they do not need.
+Errors of SQLAlchemy, Optuna, psycopg, kombu and Celery are recognized by their attributes; these libraries are not
+imported, for a worker has no database, and short commands must start fast.
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ import redis
 Server = Literal["redis", "database"]
 
 MOST_LETTERS: Final = 200
-"""Of a reason, so that it fits into a line."""
+"""Longest reason, so that it fits into a line."""
 
 
 class Contact(Enum):
-    """How far a client came."""
+    """How far a client got."""
 
     REFUSED = "refused"
-    """The server, or its certificate, refuses this client: its user, password, right or database is wrong."""
+    """The server or its certificate refuses this client: the user, password, right or database is wrong."""
     NOT_REACHED = "not reached"
-    """There is no connection, or it ended."""
+    """There is no connection, or it was closed."""
     NOT_NOW = "not now"
-    """The server is there, and does not do it at the moment."""
+    """The server answers, and cannot do it at the moment."""
 
 
 @dataclass(frozen=True)
 class Unavailable:
     """Why a server is not available now.
 
-    ``full`` says that Redis has reached its ``maxmemory``, where what frees memory still works.
+    ``full``: Redis has reached its ``maxmemory``; commands that free memory still work.
     """
 
     server: Server
@@ -53,11 +53,11 @@ _REDIS: Final = re.compile(
     # A blocking read is ended when its server becomes a replica.
     r"|UNBLOCKED .*instance state changed"
 )
-"""What an error of Redis begins with where it may go by."""
+"""Beginning of a Redis error that may pass."""
 
 _REDIS_REFUSES: Final = re.compile(r"(?:NOAUTH|WRONGPASS|NOPERM)(?= )|ERR (?:invalid password|AUTH )")
 _PIPELINE: Final = "of pipeline caused error: "
-"""redis-py puts the number and the command before what the server said."""
+"""redis-py puts the number and the command before the server's message."""
 
 _SQLSTATE: Final = re.compile(
     "08|53"  # connection lost; out of connections, disk or memory
@@ -72,7 +72,7 @@ _POSTGRESQL_REFUSES: Final = re.compile(
     r"authentication failed|no password supplied|no pg_hba\.conf entry"
     r"|(?:database|role) \"[^\"]*\" (?:does not exist|is not permitted to log in)|certificate verify failed"
 )
-"""What libpq says where a connection could not be made; such an error has no SQLSTATE."""
+"""Messages of libpq where no connection could be made; such an error has no SQLSTATE."""
 _POSTGRESQL_ANSWERS: Final = re.compile(
     r"FATAL:|too many (?:clients|connections)|remaining connection slots|(?:starting up|shutting down|in recovery mode)"
     r"|terminating connection|server closed the connection|the connection is (?:closed|lost)"
@@ -91,19 +91,19 @@ _DATABASE_LIBRARIES: Final = frozenset({"optuna", "psycopg", "sqlalchemy"})
 
 
 def unavailable(error: BaseException | None) -> Unavailable | None:
-    """Returns which server is not available now by this error, ``None`` where it says nothing of the kind.
+    """Returns which server is not available according to this error; ``None`` for any other error.
 
-    Looks at all that the error was raised from and that libraries keep in it.
+    Checks the whole chain: causes, and errors that libraries keep in the error.
     """
     chain = list(_chain(error))
     libraries = {_library(each) for each in chain}
     found = [judged for each in chain if (judged := _judge(each, libraries)) is not None]
-    # A wrapper knows less than what it wraps: the innermost error says it best.
+    # The innermost error has the most precise reason.
     return found[-1] if found else None
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    """Yields an error, then what it wraps, outermost first."""
+    """Yields an error and those that it wraps, outermost first."""
     waiting, seen = [error], set[int]()
     while waiting:
         each = waiting.pop(0)
@@ -113,18 +113,18 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
         yield each
         waiting += [each.__cause__, getattr(each, "orig", None), *each.args]
         if _library(each):
-            # Only there: code of ours that fails while it handles an outage is another error.
+            # Not for errors of our own code, which may fail while it handles an outage.
             waiting.append(each.__context__)
 
 
 def _library(error: BaseException) -> str:
-    """Returns the library that an error's class is of, or that one of its bases is of; empty for any other."""
+    """Returns the library of an error's class or of one of its bases; empty for any other."""
     roots = (base.__module__.partition(".")[0] for base in type(error).__mro__)
     return next((root for root in roots if root in _LIBRARIES), "")
 
 
 def _judge(error: BaseException, around: set[str]) -> Unavailable | None:
-    """Judges one error of a chain; ``around`` are the libraries that the chain's errors are of."""
+    """Judges one error of a chain; ``around`` are the libraries of the chain's errors."""
     if isinstance(error, redis.RedisError):
         return _judge_redis(error)
     kinds = {base.__name__ for base in type(error).__mro__}
@@ -135,7 +135,7 @@ def _judge(error: BaseException, around: set[str]) -> Unavailable | None:
         return _judge_sqlite(error)
     if library == "sqlalchemy" and getattr(error, "connection_invalidated", False) is True:
         return Unavailable("database", Contact.NOT_REACHED, _line(error))
-    # One of Python's own says nothing by itself: code of the user may have raised it.
+    # Alone, an error of Python's own may come from user code.
     plain = isinstance(error, ConnectionError | TimeoutError) and around != {""}
     if plain or (library == "kombu" and "OperationalError" in kinds):
         server: Server = "database" if around & _DATABASE_LIBRARIES else "redis"
@@ -145,7 +145,7 @@ def _judge(error: BaseException, around: set[str]) -> Unavailable | None:
 
 def _judge_redis(error: redis.RedisError) -> Unavailable | None:
     text = _line(error).rpartition(_PIPELINE)[2]
-    # The class of an error that redis-py knows stands for its first word.
+    # redis-py replaces the first word of some errors by their class.
     code = getattr(error, "status_code", None) or ""
     said = text if not code or text.startswith(f"{code} ") else f"{code} {text}"
     untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
@@ -199,33 +199,33 @@ def _judge_sqlite(error: BaseException) -> Unavailable | None:
 
 
 def _line(error: BaseException) -> str:
-    """Returns the first line of what an error says, its class where it says nothing."""
+    """Returns the first line of an error's message; its class where it has none."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     return lines[0][:MOST_LETTERS]
 
 
 def is_wrong_type(error: BaseException | None) -> bool:
-    """Whether Redis holds something else under a key than what belongs there, whatever the error is wrapped in."""
+    """Whether a key in Redis holds a value of the wrong type, whatever the error is wrapped in."""
     while error is not None and not (isinstance(error, redis.ResponseError) and "WRONGTYPE" in str(error)):
         error = error.__cause__ or error.__context__
     return error is not None
 
 
 def wrong_type(key: str, kind: str) -> str:
-    """Returns what to do about a key that holds something else."""
-    # As a shell takes it.
+    """Returns what to do about a key with a value of the wrong type."""
+    # Quoted for a shell.
     shown = key if key.isprintable() else f"${key!r}"
     return f"redis key {shown} holds something that is no {kind}; 'redis-cli DEL {shown}' helps, nothing is lost by it"
 
 
 class Outage:
-    """One line when a server is not available, and one when it is again, however often it is tried in between.
+    """Logs one line when a server becomes unavailable, and one when it is back.
 
     Args:
-        log: Takes both lines.
-        server: Which server; its lines have the actions ``redis_away`` and ``redis_back``, or those of the database.
-        meanwhile: What goes on while it is away, said in the first line; may be empty.
-        monotonic: Time in seconds.
+        log: Logger of both lines.
+        server: The server; its lines have the actions ``redis_away`` and ``redis_back``, or those of the database.
+        meanwhile: What goes on while it is away, for the first line; may be empty.
+        monotonic: Returns the time in seconds.
     """
 
     def __init__(
@@ -244,11 +244,11 @@ class Outage:
 
     @property
     def lasts(self) -> bool:
-        """Whether the server has been found unavailable, and not been found back."""
+        """Whether the server is unavailable, as far as is known."""
         return self._since is not None
 
     def begin(self, found: Unavailable) -> None:
-        """Notes that the server is not available; the first time in a row a line says so."""
+        """Notes that the server is not available; logs it the first time."""
         if self._since is not None:
             return
         self._since = self._monotonic()
@@ -259,7 +259,7 @@ class Outage:
             self._say(logging.WARNING, f"{self._name} is not available{self._meanwhile}: %s", found.reason, "away")
 
     def end(self) -> None:
-        """Notes that the server does all it has to do; where it did not, a line says so."""
+        """Notes that the server is available; logs it after an outage."""
         if self._since is not None:
             seconds = self._monotonic() - self._since
             self._since = None
@@ -274,7 +274,7 @@ class Outages:
     """The outages of both servers, as one process sees them.
 
     Args:
-        log, meanwhile, monotonic: As for an ``Outage``; what goes on meanwhile is said of Redis.
+        log, meanwhile, monotonic: As for an ``Outage``; ``meanwhile`` is for Redis.
     """
 
     def __init__(
@@ -284,5 +284,5 @@ class Outages:
         self.database = Outage(log, "database", monotonic=monotonic)
 
     def begin(self, found: Unavailable) -> None:
-        """Notes that one of them is not available."""
+        """Notes that one of the servers is not available."""
         (self.redis if found.server == "redis" else self.database).begin(found)

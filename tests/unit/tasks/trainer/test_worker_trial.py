@@ -48,7 +48,7 @@ class Wire:
         return WorkerTrial(made, talk, *NOWHERE)
 
 
-def test_it_is_a_trial_to_everybody() -> None:
+def test_it_is_an_optuna_trial() -> None:
     wire = Wire()
     trial = wire.trial(user_attrs={"a": 1})
     assert isinstance(trial, optuna.Trial)

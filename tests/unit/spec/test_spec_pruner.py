@@ -161,7 +161,7 @@ def test_every_pruner_of_optuna_has_a_name() -> None:
     classes = {getattr(optuna.pruners, name) for name in optuna.pruners.__all__} - {optuna.pruners.BasePruner}
     names = {re.sub(r"(?<=[a-z])(?=[A-Z])", "_", each.__name__).lower().removesuffix("_pruner") for each in classes}
     ours = {"successive_halving": "asha", "nop": "none"}
-    assert {ours.get(name, name) for name in names} == set(registry.all_names())
+    assert {ours.get(name, name) for name in names} <= set(registry.all_names())
 
 
 # What is refused: the text after the required keys, and pieces of the message in their order.
@@ -171,7 +171,10 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ("[pruner]\nname = 'asha'\neta = 3", ("pruner.eta: unknown key", "did you mean 'reduction_factor'?")),
     ("[pruner]\nname = 'medain'", ("pruner.name: there is no 'medain'", "did you mean 'median'?")),
     ("[pruner]\nname = []", ("pruner.name: is an array", "must be a string")),
-    ("[pruner]\nname = 'zzz'", ("pruner.name: there is no 'zzz'", "known: asha, hyper", "wilcoxon, or 'module:Class'")),
+    (
+        "[pruner]\nname = 'zzz'",
+        ("pruner.name: there is no 'zzz'", "known: asha, ", "hyperband, ", "wilcoxon, or 'module:Class'"),
+    ),
     ("[pruner]\nname = ''", ("pruner.name: there is no ''", "known: asha", "'module:Class'")),
     ("[pruner]\nname = 'Median'", ("pruner.name: there is no 'Median'", "here it is called 'median'")),
     ("[pruner]\nname = 'MedianPruner'", ("pruner.name: there is no", "here it is called 'median'")),

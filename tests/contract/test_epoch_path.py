@@ -29,7 +29,7 @@ from tasks.codec import encode
 from tasks.contract import Epoch, Event, Started
 from tests.servers import Redis
 from tests.simulated.course import Files
-from tests.simulated.simulation import MemoryFiles
+from tests.simulated.memory_files import MemoryFiles
 
 ROOT = Path(orchestrator.__file__).parents[1]
 PRODUCT = tuple(str(ROOT / folder) for folder in ("orchestrator", "tasks"))

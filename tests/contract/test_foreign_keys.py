@@ -27,7 +27,7 @@ from tasks.contract import Epoch, Event, Finished, Started, Suggest
 from tasks.server_errors import wrong_type
 from tests.servers import Redis
 from tests.simulated.course import Files
-from tests.simulated.simulation import MemoryFiles
+from tests.simulated.memory_files import MemoryFiles
 
 SEARCH: dict[str, Any] = {
     "objective": "somewhere:objective",

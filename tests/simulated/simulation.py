@@ -16,7 +16,6 @@ from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
 from orchestrator.control.ports import Hooks, Notifier, Phase, Ports, RoundHook, StudyRepository, no_hook
-from orchestrator.engine.outputs import Sweep
 from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec import Spec
 from tasks.contract import (
@@ -41,6 +40,7 @@ from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 from tests.simulated.memory_calendar import MemoryCalendar
+from tests.simulated.memory_files import MemoryFiles, MemoryReports
 
 LEASE = 6.0
 HEARTBEAT = 2.0
@@ -51,56 +51,6 @@ NO_PROCESS = 2**31 - 2
 
 class Died(BaseException):
     """The control plane was killed; nothing in it can catch this."""
-
-
-class MemoryFiles:
-    """Both stores. Deleting a second time is harmless here, as it is in a real store."""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-
-    def delete(self, location: str) -> None:
-        self._files.there.discard(location)
-        self._files.artifacts.discard(location)
-
-    def delete_folder(self, location: str) -> None:
-        del location
-
-    def sweep(self, sweep: Sweep) -> None:
-        self._files.drop_artifacts([], sweep)
-
-    @property
-    def idle(self) -> bool:
-        return True
-
-    def close(self) -> None:
-        pass
-
-
-class Reports:
-    """What is asked for is written at once, if it can be: ``unwritable`` are studies of which it cannot."""
-
-    def __init__(self) -> None:
-        self.written: list[str] = []
-        self.deleted: list[str] = []
-        self.unwritable: set[str] = set()
-        self.idle = True
-
-    def ask(self, study: str) -> str | None:
-        if study in self.unwritable:
-            return "failed: somehow"
-        self.written.append(study)
-        return f"reports/{study}/report.html"
-
-    def delete(self, study: str) -> None:
-        self.deleted.append(study)
-
-    @property
-    def has_news(self) -> bool:
-        return False
-
-    def close(self) -> None:
-        pass
 
 
 class Simulation:
@@ -161,7 +111,7 @@ class Simulation:
         self._beat_at = 0.0
         self._back_at: dict[str, float] = {}
         self._armed: Callable[[Phase], bool] | None = None
-        self.reports = Reports()
+        self.reports = MemoryReports()
         self.record: Journal | None = None
         self.notifier: Notifier | None = None
         self._store = store

@@ -28,7 +28,8 @@ from tests.simulated.course import Course, Talk
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryStream
 from tests.simulated.memory_books import MemoryBooks
-from tests.simulated.simulation import LEASE, MemoryFiles, Simulation
+from tests.simulated.memory_files import MemoryFiles
+from tests.simulated.simulation import LEASE, Simulation
 
 SEARCH: dict[str, Any] = {
     "name": "good",

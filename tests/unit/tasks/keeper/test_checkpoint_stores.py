@@ -22,7 +22,7 @@ from tasks.trial_files import file_digest
 PATIENCE = 20.0
 
 
-class Voice:
+class RecordingSink:
     """Keeps what is said; ``wait`` waits for a runner's end."""
 
     def __init__(self) -> None:
@@ -81,14 +81,14 @@ def write(folder: Path, step: int, text: str = "state") -> CheckpointSaved:
 
 
 @pytest.fixture
-def voice() -> Voice:
-    return Voice()
+def sink() -> RecordingSink:
+    return RecordingSink()
 
 
 @pytest.fixture(params=["folder", "memory", "cloud"])
-def store(request: pytest.FixtureRequest, tmp_path: Path, voice: Voice) -> Iterator[CheckpointStore]:
+def store(request: pytest.FixtureRequest, tmp_path: Path, sink: RecordingSink) -> Iterator[CheckpointStore]:
     url = {"folder": str(tmp_path / "kept"), "memory": f"memory://{tmp_path}/kept", "cloud": "cloud://bucket/prefix"}
-    it = open_store(url[request.param], tmp_path / "scratch", voice)
+    it = open_store(url[request.param], tmp_path / "scratch", sink)
     yield it
     it.close(PATIENCE)
     it.close(PATIENCE)
@@ -96,22 +96,22 @@ def store(request: pytest.FixtureRequest, tmp_path: Path, voice: Voice) -> Itera
     assert not list((tmp_path / "scratch").glob("*")), "nothing is left behind"
 
 
-def refs_of(voice: Voice) -> list[CheckpointRef]:
-    return [body.ref for _, body in voice.said if isinstance(body, Checkpoint)]
+def refs_of(sink: RecordingSink) -> list[CheckpointRef]:
+    return [body.ref for _, body in sink.said if isinstance(body, Checkpoint)]
 
 
 # -- every store
 
 
-def test_what_is_kept_is_fetched_wherever_the_trial_goes_on(store: CheckpointStore, voice: Voice) -> None:
+def test_what_is_kept_is_fetched_wherever_the_trial_goes_on(store: CheckpointStore, sink: RecordingSink) -> None:
     folder = store.begin(job(), "one")
     for step in (1, 2):
         store.keep(job(), "one", write(folder, step))
         while store.pending:
             threading.Event().wait(0.005)
     store.finish("one", Paused(step=2))
-    assert voice.wait("one") == ["checkpoint 1", "checkpoint 2", "Paused", "NoneType"]
-    refs = tuple(reversed(refs_of(voice)))
+    assert sink.wait("one") == ["checkpoint 1", "checkpoint 2", "Paused", "NoneType"]
+    refs = tuple(reversed(refs_of(sink)))
     assert [ref.location for ref in refs] == ["uid/00007/t-2.pt", "uid/00007/t-1.pt"]
 
     again = job(*refs, token="u")
@@ -119,41 +119,41 @@ def test_what_is_kept_is_fetched_wherever_the_trial_goes_on(store: CheckpointSto
     newest = store.fetch(again, "two")[0]
     assert Path(newest).read_text() == "state 2"
     store.finish("two", Released())
-    assert voice.wait("two") == ["Released", "NoneType"]
+    assert sink.wait("two") == ["Released", "NoneType"]
 
 
 @pytest.mark.parametrize("outcome", [Finished(values=(1.0,)), Stopped(), Failed(cause="died", error="E", message="m")])
-def test_the_last_word_comes_last(store: CheckpointStore, voice: Voice, outcome: Outcome) -> None:
+def test_the_last_word_comes_last(store: CheckpointStore, sink: RecordingSink, outcome: Outcome) -> None:
     folder = store.begin(job(), "one")
     for step in range(5):
         store.keep(job(), "one", write(folder, step))
     store.finish("one", outcome)
-    assert voice.wait("one")[-2:] == [type(outcome).__name__, "NoneType"]
-    assert len([said for said in voice.said if said == ("one", None)]) == 1
+    assert sink.wait("one")[-2:] == [type(outcome).__name__, "NoneType"]
+    assert len([said for said in sink.said if said == ("one", None)]) == 1
 
 
 @pytest.mark.parametrize("name", ["../x.pt", "a/b.pt", "", "..", "é.pt", "x" * 600])
-def test_a_name_that_is_none_of_ours_is_not_published(store: CheckpointStore, voice: Voice, name: str) -> None:
+def test_a_name_that_is_none_of_ours_is_not_published(store: CheckpointStore, sink: RecordingSink, name: str) -> None:
     store.begin(job(), "one")
     store.keep(job(), "one", CheckpointSaved(step=1, file=name, digest="0", size=1))
     store.finish("one", Released())
-    assert voice.wait("one") == ["Released", "NoneType"]
+    assert sink.wait("one") == ["Released", "NoneType"]
 
 
-def test_one_that_is_gone_is_nowhere(store: CheckpointStore, voice: Voice) -> None:
+def test_one_that_is_gone_is_nowhere(store: CheckpointStore, sink: RecordingSink) -> None:
     gone = CheckpointRef(step=1, location="uid/00007/t-1.pt", digest="0", size=1)
     store.begin(job(gone), "one")
     (path,) = store.fetch(job(gone), "one")
     assert not path or not Path(path).exists()
     store.finish("one", Released())
-    voice.wait("one")
+    sink.wait("one")
 
 
 # -- a folder
 
 
-def test_what_a_killed_trainer_left_is_removed_when_the_trial_goes_on(tmp_path: Path, voice: Voice) -> None:
-    store = FolderStore(tmp_path, voice)
+def test_what_a_killed_trainer_left_is_removed_when_the_trial_goes_on(tmp_path: Path, sink: RecordingSink) -> None:
+    store = FolderStore(tmp_path, sink)
     folder = store.begin(job(), "one")
     assert folder == tmp_path / "uid" / "00007"
     saved = write(folder, 1)
@@ -166,34 +166,34 @@ def test_what_a_killed_trainer_left_is_removed_when_the_trial_goes_on(tmp_path: 
 
 
 @pytest.fixture
-def far(tmp_path: Path, voice: Voice) -> Iterator[CheckpointStore]:
-    it = open_store("cloud://bucket/prefix", tmp_path / "scratch", voice)
+def far(tmp_path: Path, sink: RecordingSink) -> Iterator[CheckpointStore]:
+    it = open_store("cloud://bucket/prefix", tmp_path / "scratch", sink)
     yield it
     Cloud.gate.set()
     it.close(PATIENCE)
 
 
-def test_a_store_that_comes_back_gets_it_after_all(far: CheckpointStore, voice: Voice) -> None:
+def test_a_store_that_comes_back_gets_it_after_all(far: CheckpointStore, sink: RecordingSink) -> None:
     Cloud.away = 3
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
     far.finish("one", Paused(step=1))
-    assert voice.wait("one") == ["checkpoint 1", "Paused", "NoneType"]
+    assert sink.wait("one") == ["checkpoint 1", "Paused", "NoneType"]
     assert list(Cloud.store) == ["/bucket/prefix/uid/00007/t-1.pt"]
 
 
 def test_after_long_enough_the_trial_goes_without_it(
-    far: CheckpointStore, voice: Voice, monkeypatch: pytest.MonkeyPatch
+    far: CheckpointStore, sink: RecordingSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_queue, "GIVE_UP_SECONDS", 0.05)
     Cloud.away = 1_000_000
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
     far.finish("one", Paused(step=1))
-    assert voice.wait("one") == ["Paused", "NoneType"]
+    assert sink.wait("one") == ["Paused", "NoneType"]
 
 
-def test_the_slot_is_free_while_the_last_checkpoint_is_on_its_way(far: CheckpointStore, voice: Voice) -> None:
+def test_the_slot_is_free_while_the_last_checkpoint_is_on_its_way(far: CheckpointStore, sink: RecordingSink) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
@@ -201,17 +201,17 @@ def test_the_slot_is_free_while_the_last_checkpoint_is_on_its_way(far: Checkpoin
     other = far.begin(job(trial=8), "two")
     far.keep(job(trial=8), "two", write(other, 1))
     far.finish("two", Released())
-    assert voice.said == []
+    assert sink.said == []
     assert far.pending
     Cloud.gate.set()
-    voice.wait("two")
-    assert [f"{who} {voice.short(body)}" for who, body in voice.said] == [
+    sink.wait("two")
+    assert [f"{who} {sink.short(body)}" for who, body in sink.said] == [
         *("one checkpoint 1", "one Paused", "one NoneType"),
         *("two checkpoint 1", "two Released", "two NoneType"),
     ]
 
 
-def test_where_uploads_are_slower_than_saves_the_newest_is_sent(far: CheckpointStore, voice: Voice) -> None:
+def test_where_uploads_are_slower_than_saves_the_newest_is_sent(far: CheckpointStore, sink: RecordingSink) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
@@ -220,37 +220,37 @@ def test_where_uploads_are_slower_than_saves_the_newest_is_sent(far: CheckpointS
         far.keep(job(), "one", write(folder, step))
     far.finish("one", Paused(step=29))
     Cloud.gate.set()
-    assert voice.wait("one") == ["checkpoint 1", "checkpoint 29", "Paused", "NoneType"]
+    assert sink.wait("one") == ["checkpoint 1", "checkpoint 29", "Paused", "NoneType"]
 
 
 @pytest.mark.parametrize("outcome", [Finished(values=(1.0,)), Stopped()])
-def test_the_end_of_a_trial_waits_for_no_upload(far: CheckpointStore, voice: Voice, outcome: Outcome) -> None:
+def test_the_end_of_a_trial_waits_for_no_upload(far: CheckpointStore, sink: RecordingSink, outcome: Outcome) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     for step in (1, 2):
         far.keep(job(), "one", write(folder, step))
     assert Cloud.entered.wait(PATIENCE)
     far.finish("one", outcome)
-    assert [voice.short(body) for _, body in voice.said] == [type(outcome).__name__, "NoneType"]
+    assert [sink.short(body) for _, body in sink.said] == [type(outcome).__name__, "NoneType"]
     Cloud.gate.set()
     far.close(PATIENCE)
-    assert len(voice.said) == 2, "a checkpoint that was on its way is not announced"
+    assert len(sink.said) == 2, "a checkpoint that was on its way is not announced"
 
 
-def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: CheckpointStore, voice: Voice) -> None:
+def test_a_keeper_that_ends_says_the_last_word_without_the_upload(far: CheckpointStore, sink: RecordingSink) -> None:
     Cloud.gate.clear()
     folder = far.begin(job(), "one")
     far.keep(job(), "one", write(folder, 1))
     far.finish("one", Released())
     far.close(0.05)
-    assert voice.wait("one") == ["Released", "NoneType"]
+    assert sink.wait("one") == ["Released", "NoneType"]
     Cloud.gate.set()
     far.close(PATIENCE)
-    assert len(voice.said) == 2
+    assert len(sink.said) == 2
 
 
 def test_a_local_file_that_is_gone_delays_no_other_file(
-    far: CheckpointStore, voice: Voice, monkeypatch: pytest.MonkeyPatch
+    far: CheckpointStore, sink: RecordingSink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(upload_queue, "GIVE_UP_SECONDS", 0.05)
     folder = far.begin(job(), "one")
@@ -258,7 +258,7 @@ def test_a_local_file_that_is_gone_delays_no_other_file(
     (folder / saved.file).unlink()
     far.keep(job(), "one", saved)
     far.finish("one", Released())
-    assert voice.wait("one") == ["Released", "NoneType"]
+    assert sink.wait("one") == ["Released", "NoneType"]
 
 
 def cut(content: bytes) -> bytes:
@@ -271,7 +271,7 @@ def flip(content: bytes) -> bytes:
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
 def test_a_path_that_the_objective_has_replaced_delays_no_other_file(
-    far: CheckpointStore, voice: Voice, tmp_path: Path, kind: str
+    far: CheckpointStore, sink: RecordingSink, tmp_path: Path, kind: str
 ) -> None:
     folder = far.begin(job(), "one")
     saved = write(folder, 1)
@@ -285,19 +285,19 @@ def test_a_path_that_the_objective_has_replaced_delays_no_other_file(
         path.symlink_to(write(tmp_path, 2).file)
     far.keep(job(), "one", saved)
     far.finish("one", Paused(step=1))
-    assert voice.wait("one") == ["Paused", "NoneType"]
+    assert sink.wait("one") == ["Paused", "NoneType"]
 
 
 @pytest.mark.parametrize("damage", [cut, flip])
 def test_only_a_whole_one_is_fetched_and_then_none_before_it(
-    far: CheckpointStore, voice: Voice, damage: Callable[[bytes], bytes]
+    far: CheckpointStore, sink: RecordingSink, damage: Callable[[bytes], bytes]
 ) -> None:
     folder = far.begin(job(), "one")
     for step in (1, 2, 3):
         far.keep(job(), "one", write(folder, step))
         while far.pending:
             threading.Event().wait(0.005)
-    refs = tuple(reversed(refs_of(voice)))
+    refs = tuple(reversed(refs_of(sink)))
     files = Cloud()
     path = f"/bucket/prefix/{refs[0].location}"
     files.pipe_file(path, damage(files.cat_file(path)))
@@ -307,8 +307,8 @@ def test_only_a_whole_one_is_fetched_and_then_none_before_it(
     assert Path(paths[1]).read_text() == "state 2"
 
 
-def test_a_store_that_cannot_be_reached_gives_nothing(tmp_path: Path, voice: Voice) -> None:
-    store = open_store("nosuch://x", tmp_path / "scratch", voice)
+def test_a_store_that_cannot_be_reached_gives_nothing(tmp_path: Path, sink: RecordingSink) -> None:
+    store = open_store("nosuch://x", tmp_path / "scratch", sink)
     ref = CheckpointRef(step=1, location="uid/00007/t-1.pt", digest="0", size=1)
     assert store.fetch(job(ref), "one") == ("",)
     store.close(1.0)
@@ -325,7 +325,9 @@ sys.stdin.read()
 """
 
 
-def test_scratch_folders_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path: Path, voice: Voice) -> None:
+def test_scratch_folders_of_the_dead_are_removed_and_those_of_the_living_are_not(
+    tmp_path: Path, sink: RecordingSink
+) -> None:
     others = [
         subprocess.Popen(
             [sys.executable, "-c", HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -335,7 +337,7 @@ def test_scratch_folders_of_the_dead_are_removed_and_those_of_the_living_are_not
     folders = [Path(other.stdout.readline().strip()) for other in others if other.stdout]
     others[0].kill()
     others[0].wait()
-    store = open_store("cloud://bucket/prefix", tmp_path, voice)
+    store = open_store("cloud://bucket/prefix", tmp_path, sink)
     assert not folders[0].exists()
     assert (folders[1] / "t-1.pt").exists()
     for other in others:

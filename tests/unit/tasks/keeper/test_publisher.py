@@ -65,7 +65,7 @@ class Server:
         return found
 
 
-class Desk:
+class PublisherHarness:
     """A publisher whose rounds are made by hand."""
 
     def __init__(self, folder: Path, keyring: Keyring = UNSIGNED) -> None:
@@ -92,140 +92,140 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Desk:
-    return Desk(tmp_path)
+def harness(tmp_path: Path) -> PublisherHarness:
+    return PublisherHarness(tmp_path)
 
 
-def test_events_are_numbered_from_one_without_gaps(desk: Desk) -> None:
-    assert [desk.publisher.publish("runner", Released()) for _ in range(3)] == [1, 2, 3]
-    desk.round()
-    assert [(event.token, event.runner, event.seq) for event in desk.server.stream] == [
+def test_events_are_numbered_from_one_without_gaps(harness: PublisherHarness) -> None:
+    assert [harness.publisher.publish("runner", Released()) for _ in range(3)] == [1, 2, 3]
+    harness.round()
+    assert [(event.token, event.runner, event.seq) for event in harness.server.stream] == [
         ("token", "runner", seq) for seq in (1, 2, 3)
     ]
 
 
-def test_what_was_sent_is_not_sent_again_at_once(desk: Desk) -> None:
-    desk.say(2)
-    desk.round()
-    assert desk.server.take() == [1, 2]
-    desk.say()
-    desk.round()
-    assert desk.server.take() == [3]
-    assert desk.publisher.unconfirmed() == 3
+def test_what_was_sent_is_not_sent_again_at_once(harness: PublisherHarness) -> None:
+    harness.say(2)
+    harness.round()
+    assert harness.server.take() == [1, 2]
+    harness.say()
+    harness.round()
+    assert harness.server.take() == [3]
+    assert harness.publisher.unconfirmed() == 3
 
 
-def test_a_round_without_anything_to_do_does_not_ask_the_server(desk: Desk) -> None:
-    desk.server.away = True
-    assert not desk.round()
+def test_a_round_without_anything_to_do_does_not_ask_the_server(harness: PublisherHarness) -> None:
+    harness.server.away = True
+    assert not harness.round()
 
 
-def test_a_sign_of_life_stands_outside_the_numbering_and_names_the_job_at_hand(desk: Desk) -> None:
-    desk.round(beating=True)
-    desk.publisher.end("runner")
-    desk.round(beating=True)
-    assert [(event.token, event.runner, event.seq) for event in desk.server.stream] == [
+def test_a_sign_of_life_stands_outside_the_numbering_and_names_the_job_at_hand(harness: PublisherHarness) -> None:
+    harness.round(beating=True)
+    harness.publisher.end("runner")
+    harness.round(beating=True)
+    assert [(event.token, event.runner, event.seq) for event in harness.server.stream] == [
         ("token", "runner", 0),
         ("", "", 0),
     ]
 
 
-def test_what_is_confirmed_is_forgotten_and_passed_on(desk: Desk) -> None:
-    desk.say(3)
-    desk.round()
+def test_what_is_confirmed_is_forgotten_and_passed_on(harness: PublisherHarness) -> None:
+    harness.say(3)
+    harness.round()
     verdict = Verdict(cause="pruned", step=0)
-    desk.server.confirm("token", "runner", 2, verdict)
-    desk.publisher.ask()
-    desk.round()
-    assert desk.publisher.unconfirmed() == 1
-    assert desk.heard == [("runner", Confirmation(runner="runner", seq=2, verdict=verdict))]
+    harness.server.confirm("token", "runner", 2, verdict)
+    harness.publisher.ask()
+    harness.round()
+    assert harness.publisher.unconfirmed() == 1
+    assert harness.heard == [("runner", Confirmation(runner="runner", seq=2, verdict=verdict))]
 
 
-def stalled(desk: Desk) -> None:
+def stalled(harness: PublisherHarness) -> None:
     """Of four events one is confirmed, and then nothing for long: the next one is sent once more."""
-    desk.say(4)
-    desk.round()
-    desk.server.confirm("token", "runner", 1)
-    desk.round(beating=True)
-    desk.server.take()
-    desk.round(beating=True, later=2 * HEARTBEAT)
-    assert desk.server.take() == []
-    desk.round(beating=True, later=0.1)
-    assert desk.server.take() == [2]
+    harness.say(4)
+    harness.round()
+    harness.server.confirm("token", "runner", 1)
+    harness.round(beating=True)
+    harness.server.take()
+    harness.round(beating=True, later=2 * HEARTBEAT)
+    assert harness.server.take() == []
+    harness.round(beating=True, later=0.1)
+    assert harness.server.take() == [2]
 
 
-def test_without_a_listener_one_event_is_sent_now_and_then(desk: Desk) -> None:
-    stalled(desk)
-    desk.round(beating=True, later=HEARTBEAT)
-    assert desk.server.take() == []
-    desk.round(beating=True, later=HEARTBEAT + 0.1)
-    assert desk.server.take() == [2]
-    desk.say()
-    desk.round()
-    assert desk.server.take() == [5], "what is new goes out as ever"
+def test_without_a_listener_one_event_is_sent_now_and_then(harness: PublisherHarness) -> None:
+    stalled(harness)
+    harness.round(beating=True, later=HEARTBEAT)
+    assert harness.server.take() == []
+    harness.round(beating=True, later=HEARTBEAT + 0.1)
+    assert harness.server.take() == [2]
+    harness.say()
+    harness.round()
+    assert harness.server.take() == [5], "what is new goes out as ever"
 
 
-def test_what_was_lost_is_sent_again_in_order(desk: Desk) -> None:
-    stalled(desk)
-    desk.server.confirm("token", "runner", 2)
-    desk.round(beating=True, later=HEARTBEAT)
-    desk.round()
-    assert desk.server.take() == [3, 4]
+def test_what_was_lost_is_sent_again_in_order(harness: PublisherHarness) -> None:
+    stalled(harness)
+    harness.server.confirm("token", "runner", 2)
+    harness.round(beating=True, later=HEARTBEAT)
+    harness.round()
+    assert harness.server.take() == [3, 4]
 
 
-def test_what_was_only_late_is_not_sent_again(desk: Desk) -> None:
-    stalled(desk)
-    desk.server.confirm("token", "runner", 3)
-    desk.round(beating=True, later=HEARTBEAT)
-    desk.round()
-    assert desk.server.take() == []
+def test_what_was_only_late_is_not_sent_again(harness: PublisherHarness) -> None:
+    stalled(harness)
+    harness.server.confirm("token", "runner", 3)
+    harness.round(beating=True, later=HEARTBEAT)
+    harness.round()
+    assert harness.server.take() == []
 
 
-def test_what_advances_is_not_sent_again(desk: Desk) -> None:
-    desk.say(9)
-    desk.round()
-    desk.server.take()
+def test_what_advances_is_not_sent_again(harness: PublisherHarness) -> None:
+    harness.say(9)
+    harness.round()
+    harness.server.take()
     for seq in range(1, 9):
-        desk.server.confirm("token", "runner", seq)
-        desk.round(beating=True, later=1.5 * HEARTBEAT)
-        assert desk.server.take() == []
+        harness.server.confirm("token", "runner", seq)
+        harness.round(beating=True, later=1.5 * HEARTBEAT)
+        assert harness.server.take() == []
 
 
-def test_after_an_outage_everything_unconfirmed_comes_again(desk: Desk) -> None:
-    desk.say(3)
-    desk.round()
-    desk.server.confirm("token", "runner", 1)
-    desk.round(beating=True)
-    desk.server.take()
-    desk.server.away = True
-    desk.say()
+def test_after_an_outage_everything_unconfirmed_comes_again(harness: PublisherHarness) -> None:
+    harness.say(3)
+    harness.round()
+    harness.server.confirm("token", "runner", 1)
+    harness.round(beating=True)
+    harness.server.take()
+    harness.server.away = True
+    harness.say()
     with pytest.raises(redis.ConnectionError):
-        desk.round()
-    desk.publisher._forget_sent()
-    desk.server.away = False
-    desk.round()
-    assert desk.server.take() == [2, 3, 4]
+        harness.round()
+    harness.publisher._forget_sent()
+    harness.server.away = False
+    harness.round()
+    assert harness.server.take() == [2, 3, 4]
 
 
-def test_a_long_backlog_goes_out_in_portions(desk: Desk) -> None:
-    desk.say(2 * SEND_AT_ONCE + 1)
-    assert desk.round()
-    assert len(desk.server.take()) == SEND_AT_ONCE
-    assert desk.round()
-    assert not desk.round()
-    assert desk.server.take()[-1] == 2 * SEND_AT_ONCE + 1
+def test_a_long_backlog_goes_out_in_portions(harness: PublisherHarness) -> None:
+    harness.say(2 * SEND_AT_ONCE + 1)
+    assert harness.round()
+    assert len(harness.server.take()) == SEND_AT_ONCE
+    assert harness.round()
+    assert not harness.round()
+    assert harness.server.take()[-1] == 2 * SEND_AT_ONCE + 1
 
 
-def test_a_last_word_is_sent_until_it_is_confirmed_while_the_next_job_runs(desk: Desk) -> None:
-    desk.publisher.publish("runner", Finished(values=(0.5,)))
-    desk.publisher.end("runner")
-    desk.publisher.begin("next", "next-runner")
-    desk.round()
-    desk.server.take()
-    desk.round(beating=True, later=3 * HEARTBEAT)
-    assert desk.server.take() == [1]
-    desk.server.confirm("token", "runner", 1)
-    desk.round(beating=True)
-    assert list(desk.publisher._outboxes) == ["next-runner"]
+def test_a_last_word_is_sent_until_it_is_confirmed_while_the_next_job_runs(harness: PublisherHarness) -> None:
+    harness.publisher.publish("runner", Finished(values=(0.5,)))
+    harness.publisher.end("runner")
+    harness.publisher.begin("next", "next-runner")
+    harness.round()
+    harness.server.take()
+    harness.round(beating=True, later=3 * HEARTBEAT)
+    assert harness.server.take() == [1]
+    harness.server.confirm("token", "runner", 1)
+    harness.round(beating=True)
+    assert list(harness.publisher._outboxes) == ["next-runner"]
 
 
 @pytest.mark.parametrize(
@@ -236,124 +236,130 @@ def test_a_last_word_is_sent_until_it_is_confirmed_while_the_next_job_runs(desk:
         Confirmation(runner="", seq=0, verdict=Verdict(cause="not started")),
     ],
 )
-def test_what_a_runner_says_that_is_not_the_bound_one_is_dropped(desk: Desk, confirmation: Confirmation) -> None:
-    desk.say(3)
-    desk.publisher.end("runner")
-    desk.server.values[redis_keys.confirmation("token")] = encode(confirmation)
-    desk.round()
-    assert desk.publisher.unconfirmed() == 0
-    assert desk.heard == [("runner", confirmation)]
+def test_what_a_runner_says_that_is_not_the_bound_one_is_dropped(
+    harness: PublisherHarness, confirmation: Confirmation
+) -> None:
+    harness.say(3)
+    harness.publisher.end("runner")
+    harness.server.values[redis_keys.confirmation("token")] = encode(confirmation)
+    harness.round()
+    assert harness.publisher.unconfirmed() == 0
+    assert harness.heard == [("runner", confirmation)]
 
 
-def test_an_attempt_without_a_bound_runner_keeps_everything(desk: Desk) -> None:
-    desk.say(3)
-    desk.server.confirm("token", "", 0)
-    desk.round()
-    assert desk.publisher.unconfirmed() == 3
+def test_an_attempt_without_a_bound_runner_keeps_everything(harness: PublisherHarness) -> None:
+    harness.say(3)
+    harness.server.confirm("token", "", 0)
+    harness.round()
+    assert harness.publisher.unconfirmed() == 3
 
 
 @pytest.mark.parametrize("value", [b"", b"\xc1", b"null", b"\x80"])
-def test_an_unreadable_confirmation_changes_nothing(desk: Desk, value: bytes) -> None:
-    desk.say(2)
-    desk.server.values[redis_keys.confirmation("token")] = value
-    desk.round()
-    assert desk.publisher.unconfirmed() == 2
-    assert desk.heard == []
+def test_an_unreadable_confirmation_changes_nothing(harness: PublisherHarness, value: bytes) -> None:
+    harness.say(2)
+    harness.server.values[redis_keys.confirmation("token")] = value
+    harness.round()
+    assert harness.publisher.unconfirmed() == 2
+    assert harness.heard == []
 
 
-def test_a_runner_that_is_confirmed_in_everything_goes_on(desk: Desk) -> None:
-    desk.say(2)
-    desk.round()
-    desk.server.confirm("token", "runner", 2)
-    desk.round(beating=True)
-    desk.server.take()
-    assert desk.publisher.publish("runner", Epoch(step=1, value=0.5)) == 3
-    desk.round()
-    assert desk.server.take() == [3]
+def test_a_runner_that_is_confirmed_in_everything_goes_on(harness: PublisherHarness) -> None:
+    harness.say(2)
+    harness.round()
+    harness.server.confirm("token", "runner", 2)
+    harness.round(beating=True)
+    harness.server.take()
+    assert harness.publisher.publish("runner", Epoch(step=1, value=0.5)) == 3
+    harness.round()
+    assert harness.server.take() == [3]
 
 
-def test_a_runner_whose_last_word_waits_for_an_upload_is_still_alive(desk: Desk) -> None:
+def test_a_runner_whose_last_word_waits_for_an_upload_is_still_alive(harness: PublisherHarness) -> None:
     """The slot has its next job; without a sign of life the one before would count as lost."""
-    desk.publisher.begin("next", "next-runner")
-    desk.round(beating=True)
-    assert sorted((event.token, event.seq) for event in desk.server.stream) == [("next", 0), ("token", 0)]
-    desk.publisher.publish("runner", Released())
-    desk.publisher.end("runner")
-    desk.server.take()
-    desk.round(beating=True)
-    assert [(event.token, event.runner) for event in desk.server.stream if not event.seq] == [("next", "next-runner")]
+    harness.publisher.begin("next", "next-runner")
+    harness.round(beating=True)
+    assert sorted((event.token, event.seq) for event in harness.server.stream) == [("next", 0), ("token", 0)]
+    harness.publisher.publish("runner", Released())
+    harness.publisher.end("runner")
+    harness.server.take()
+    harness.round(beating=True)
+    assert [(event.token, event.runner) for event in harness.server.stream if not event.seq] == [
+        ("next", "next-runner")
+    ]
 
 
 class TestAwaitingTheAnswer:
     """The start of a job: what is known of its attempt comes with the round trip that says so."""
 
     @pytest.fixture
-    def desk(self, tmp_path: Path) -> Iterator[Desk]:
-        it = Desk(tmp_path)
+    def harness(self, tmp_path: Path) -> Iterator[PublisherHarness]:
+        it = PublisherHarness(tmp_path)
         it.publisher.start()
         yield it
         it.publisher.close(0.0)
 
-    def test_the_answer_has_been_passed_on_when_it_returns(self, desk: Desk) -> None:
-        desk.server.confirm("token", "another", 3)
-        desk.say()
-        desk.publisher.await_answer("runner", PATIENCE)
-        assert desk.heard[-1] == ("runner", Confirmation(runner="another", seq=3))
+    def test_the_answer_has_been_passed_on_when_it_returns(self, harness: PublisherHarness) -> None:
+        harness.server.confirm("token", "another", 3)
+        harness.say()
+        harness.publisher.await_answer("runner", PATIENCE)
+        assert harness.heard[-1] == ("runner", Confirmation(runner="another", seq=3))
 
-    def test_each_runner_waits_for_its_own(self, desk: Desk) -> None:
+    def test_each_runner_waits_for_its_own(self, harness: PublisherHarness) -> None:
         for number in range(50):
-            desk.server.confirm(f"token-{number}", "another", number)
-            desk.publisher.begin(f"token-{number}", f"runner-{number}")
-            desk.publisher.publish(f"runner-{number}", Released())
-            desk.publisher.await_answer(f"runner-{number}", PATIENCE)
-            assert (f"runner-{number}", Confirmation(runner="another", seq=number)) in desk.heard
+            harness.server.confirm(f"token-{number}", "another", number)
+            harness.publisher.begin(f"token-{number}", f"runner-{number}")
+            harness.publisher.publish(f"runner-{number}", Released())
+            harness.publisher.await_answer(f"runner-{number}", PATIENCE)
+            assert (f"runner-{number}", Confirmation(runner="another", seq=number)) in harness.heard
 
-    def test_a_server_that_is_away_is_not_waited_for(self, desk: Desk) -> None:
+    def test_a_server_that_is_away_is_not_waited_for(self, harness: PublisherHarness) -> None:
         begun = time.monotonic()
         for _ in range(3):  # the first round finds out, the others know
-            desk.server.away = True
-            desk.publisher.begin("token", "runner")
-            desk.say()
-            desk.publisher.await_answer("runner", PATIENCE)
+            harness.server.away = True
+            harness.publisher.begin("token", "runner")
+            harness.say()
+            harness.publisher.await_answer("runner", PATIENCE)
         assert time.monotonic() - begun < PATIENCE / 4
-        assert desk.publisher.unconfirmed() == 1
+        assert harness.publisher.unconfirmed() == 1
 
-    def test_a_server_that_does_not_answer_is_waited_for_within_bounds(self, desk: Desk) -> None:
-        desk.server.hold.clear()
-        desk.say()
+    def test_a_server_that_does_not_answer_is_waited_for_within_bounds(self, harness: PublisherHarness) -> None:
+        harness.server.hold.clear()
+        harness.say()
         begun = time.monotonic()
-        desk.publisher.await_answer("runner", 0.05)
+        harness.publisher.await_answer("runner", 0.05)
         assert 0.05 <= time.monotonic() - begun < PATIENCE / 4
-        desk.server.hold.set()
+        harness.server.hold.set()
 
 
-def test_what_a_confirmation_makes_room_for_is_sent_at_once(desk: Desk) -> None:
+def test_what_a_confirmation_makes_room_for_is_sent_at_once(harness: PublisherHarness) -> None:
     """No publish wakes the thread any more: the trial has ended, and its events are not sent yet."""
-    desk.say(SENT_AHEAD + 1)
-    while desk.round():
+    harness.say(SENT_AHEAD + 1)
+    while harness.round():
         pass
-    assert desk.server.take() == list(range(1, SENT_AHEAD + 1))
-    desk.server.confirm("token", "runner", SENT_AHEAD)
-    desk.publisher.ask()
-    assert desk.round(), "there is more to send"
-    desk.round()
-    assert desk.server.take() == [SENT_AHEAD + 1]
+    assert harness.server.take() == list(range(1, SENT_AHEAD + 1))
+    harness.server.confirm("token", "runner", SENT_AHEAD)
+    harness.publisher.ask()
+    assert harness.round(), "there is more to send"
+    harness.round()
+    assert harness.server.take() == [SENT_AHEAD + 1]
 
 
 def test_what_was_signed_for_one_attempt_says_nothing_of_another(tmp_path: Path) -> None:
     keyring = Keyring(["0123456789abcdef" * 2])
-    desk = Desk(tmp_path, keyring)
-    desk.say(2)
-    desk.round()
-    assert desk.server.take() == [1, 2]
+    harness = PublisherHarness(tmp_path, keyring)
+    harness.say(2)
+    harness.round()
+    assert harness.server.take() == [1, 2]
 
     def confirmed(keyring: Keyring, token: str) -> int:
         confirmation = encode(Confirmation(runner="runner", seq=2, verdict=Verdict(cause="pruned", step=0)))
-        desk.server.values[redis_keys.confirmation("token")] = keyring.seal(Purpose.CONFIRMATION, confirmation, token)
-        desk.round(beating=True)
-        return len(desk.heard)
+        harness.server.values[redis_keys.confirmation("token")] = keyring.seal(
+            Purpose.CONFIRMATION, confirmation, token
+        )
+        harness.round(beating=True)
+        return len(harness.heard)
 
     assert confirmed(UNSIGNED, "token") == confirmed(keyring, "another") == 0
-    assert desk.publisher.unconfirmed() == 2
+    assert harness.publisher.unconfirmed() == 2
     assert confirmed(keyring, "token") == 1
-    assert desk.publisher.unconfirmed() == 0
+    assert harness.publisher.unconfirmed() == 0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from played import Played, played
+from trainer_harness import TrainerHarness, running_trainer
 
 from tasks.contract import Attribute, Failed, Finished
 from tasks.trainer_messages import Ready
@@ -100,19 +100,19 @@ if __name__ == "__main__":
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerHarness]:
     folder = tmp_path_factory.mktemp("surroundings")
     (folder / "lone.py").write_text("import sys\nassert len(sys.argv) == 1, sys.argv\n")
-    with played(folder, SOURCE, preload="train:options") as it:
+    with running_trainer(folder, SOURCE, preload="train:options") as it:
         yield it
 
 
-def works(process: Played, objective: str, **args: Any) -> None:
+def works(process: TrainerHarness, objective: str, **args: Any) -> None:
     assert process.train(objective, **args) == Ready()
     assert isinstance(process.outcome, Finished), process.outcome
 
 
-def refusal(process: Played, objective: str, **args: Any) -> str:
+def refusal(process: TrainerHarness, objective: str, **args: Any) -> str:
     assert process.train(objective, **args) == Ready(), "the process is as good as before"
     outcome = process.outcome
     assert isinstance(outcome, Failed)
@@ -121,7 +121,7 @@ def refusal(process: Played, objective: str, **args: Any) -> str:
     return outcome.message
 
 
-def test_its_command_line_is_its_file_without_arguments(process: Played) -> None:
+def test_its_command_line_is_its_file_without_arguments(process: TrainerHarness) -> None:
     for _ in range(2):
         works(process, "options")
         said = {each.key: each.value for each in process.of(Attribute)}
@@ -129,16 +129,16 @@ def test_its_command_line_is_its_file_without_arguments(process: Played) -> None
 
 
 @pytest.mark.parametrize("objective", ["spawns", "starts_functions", "starts_others"])
-def test_what_starts_functions_or_other_programs_works(process: Played, objective: str) -> None:
+def test_what_starts_functions_or_other_programs_works(process: TrainerHarness, objective: str) -> None:
     works(process, objective)
 
 
-def test_its_file_is_a_script_as_ever(process: Played) -> None:
+def test_its_file_is_a_script_as_ever(process: TrainerHarness) -> None:
     works(process, "starts_its_file", ranked=False)
     assert [each.value for each in process.of(Attribute)] == ['"as a script\\n"']
 
 
-def test_a_launcher_that_starts_the_program_for_each_rank_is_named(process: Played) -> None:
+def test_a_launcher_that_starts_the_program_for_each_rank_is_named(process: TrainerHarness) -> None:
     for objective, args in (("starts_what_it_is", {}), ("starts_its_file", {"ranked": True})):
         text = refusal(process, objective, **args)
         assert text.startswith("the objective starts this program again, as a strategy does")
@@ -147,11 +147,11 @@ def test_a_launcher_that_starts_the_program_for_each_rank_is_named(process: Play
 
 
 @pytest.mark.skipif(importlib.util.find_spec("lightning") is None, reason="lightning is not installed")
-def test_lightnings_ddp_is_named(process: Played) -> None:
+def test_lightnings_ddp_is_named(process: TrainerHarness) -> None:
     assert "such as Lightning's 'ddp_spawn'" in refusal(process, "lightning")
 
 
-def test_one_that_replaces_itself_is_told_what_it_may_do(process: Played) -> None:
+def test_one_that_replaces_itself_is_told_what_it_may_do(process: TrainerHarness) -> None:
     text = refusal(process, "replaces_itself")
     assert text.startswith("os.exec would replace the training process by '")
     assert text.endswith("start that with subprocess")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from played import Played, played
+from trainer_harness import TrainerHarness, running_trainer
 
 from tasks.contract import Attribute, Finished
 from tasks.trainer_messages import Ready, TrialLeft
@@ -206,8 +206,8 @@ REPLACED = {
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    with played(tmp_path_factory.mktemp("remains"), SOURCE, preload="train:known") as it:
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerHarness]:
+    with running_trainer(tmp_path_factory.mktemp("remains"), SOURCE, preload="train:known") as it:
         yield it
 
 
@@ -219,7 +219,7 @@ def alive(pid: int) -> bool:
 
 
 @pytest.mark.parametrize("name", STAY)
-def test_the_process_stays_and_nothing_of_the_trial_does(process: Played, name: str) -> None:
+def test_the_process_stays_and_nothing_of_the_trial_does(process: TrainerHarness, name: str) -> None:
     args, stop_at = STAY[name]
     if stop_at is not None:
         args = args | {"hold": stop_at}
@@ -234,7 +234,7 @@ def test_the_process_stays_and_nothing_of_the_trial_does(process: Played, name: 
     assert all("resource_tracker" in each for each in helpers), helpers
 
 
-def test_one_that_goes_on_with_an_iterator_of_another_trial_is_told(process: Played) -> None:
+def test_one_that_goes_on_with_an_iterator_of_another_trial_is_told(process: TrainerHarness) -> None:
     process.train("held_in_mid_epoch", persistent=False)
     process.train("goes_on_with_it")
     assert "iterate it anew" in getattr(process.outcome, "message", "")
@@ -243,7 +243,7 @@ def test_one_that_goes_on_with_an_iterator_of_another_trial_is_told(process: Pla
 @pytest.mark.parametrize("objective", REPLACED)
 def test_what_cannot_be_ended_is_named(tmp_path: Path, objective: str) -> None:
     lean = SOURCE.replace("import torch\nfrom torch.utils.data import DataLoader\n", "").replace("kept =", "#")
-    with played(tmp_path, lean) as it:
+    with running_trainer(tmp_path, lean) as it:
         ready = it.train(objective)
         assert isinstance(ready, Ready)
         assert not ready.healthy
@@ -291,7 +291,7 @@ def objective(trial, way):
 def test_memory_stays_level_whatever_a_trial_leaves(tmp_path: Path) -> None:
     """Each leaves a model in a global and one in a cycle, of 4 MB, and ends in every way that there is."""
     ways = ("returns", "prunes", "is stopped", "raises")
-    with played(tmp_path, CYCLES) as it:
+    with running_trainer(tmp_path, CYCLES) as it:
         found = []
         for number in range(60):
             way = ways[number % 4]
@@ -311,7 +311,7 @@ thread.start()
 def objective(trial):
     return float(helper.poll() is None and thread.is_alive())
 """
-    with played(tmp_path, source) as it:
+    with running_trainer(tmp_path, source) as it:
         for _ in range(2):
             assert it.train() == Ready()
             assert it.outcome == Finished(values=(1.0,))

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from optuna.exceptions import UpdateFinishedTrialError
-from played import Played, played
+from trainer_harness import TrainerHarness, running_trainer
 
 from tasks.contract import Attribute, Epoch, Finished, Job, ReadStudy, StudyView, Suggest
 from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
@@ -114,12 +114,12 @@ def hears_of_it(trial):
 
 
 @pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    with played(tmp_path_factory.mktemp("threads"), SOURCE) as it:
+def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TrainerHarness]:
+    with running_trainer(tmp_path_factory.mktemp("threads"), SOURCE) as it:
         yield it
 
 
-def test_a_pool_of_threads_suggests_and_reports(process: Played) -> None:
+def test_a_pool_of_threads_suggests_and_reports(process: TrainerHarness) -> None:
     assert process.train("folds") == Ready()
     assert process.outcome == Finished(values=(4.0,))
     asked = Counter(each.question.name for each in process.of(Question) if isinstance(each.question, Suggest))
@@ -132,31 +132,31 @@ def test_a_pool_of_threads_suggests_and_reports(process: Played) -> None:
         assert own == sorted(own)
 
 
-def test_coroutines_do_too(process: Played) -> None:
+def test_coroutines_do_too(process: TrainerHarness) -> None:
     assert process.train("coroutines") == Ready()
     assert process.outcome == Finished(values=(6.0,))
     assert sorted(each.step for each in process.of(Epoch)) == list(range(6))
 
 
-def test_a_stop_reaches_the_main_thread_and_every_thread_that_reports(process: Played) -> None:
+def test_a_stop_reaches_the_main_thread_and_every_thread_that_reports(process: TrainerHarness) -> None:
     process.train("endless", stop_at=100)
     assert isinstance(process.outcome, TrialLeft)
     assert "met [0, 1, 2, 3]" in process.log
 
 
 def test_threads_that_wait_for_an_answer_meet_a_stop(tmp_path: Path) -> None:
-    with played(tmp_path, SOURCE) as it:
+    with running_trainer(tmp_path, SOURCE) as it:
         it._answer_to = lambda number, _: SuggestReply(id=-number, name="another", value=0.5)  # type: ignore[method-assign]
         it.train("waits_for_ever", stop_at=1)
         assert isinstance(it.outcome, TrialLeft)
 
 
-def test_a_stop_that_a_thread_met_and_the_objective_translates_is_a_stop(process: Played) -> None:
+def test_a_stop_that_a_thread_met_and_the_objective_translates_is_a_stop(process: TrainerHarness) -> None:
     process.train("translated", stop_at=20)
     assert isinstance(process.outcome, TrialLeft)
 
 
-def test_a_thread_that_outlives_its_trial_speaks_for_no_other_one(process: Played) -> None:
+def test_a_thread_that_outlives_its_trial_speaks_for_no_other_one(process: TrainerHarness) -> None:
     assert process.train("leaves_one_that_speaks").healthy is False
     process.train("hears_of_it")
     assert [each.value for each in process.of(Attribute)] == ['["UpdateFinishedTrialError"]']

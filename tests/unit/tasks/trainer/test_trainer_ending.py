@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from played import played
+from trainer_harness import running_trainer
 
 from tasks.codec import decode_from_trainer
 from tasks.contract import Finished, Job
@@ -65,7 +65,7 @@ def dies(trial):
 
 
 def test_buffers_are_written_and_what_was_registered_runs(tmp_path: Path) -> None:
-    with played(tmp_path, SOURCE) as it:
+    with running_trainer(tmp_path, SOURCE) as it:
         for _ in range(5):
             assert it.train() == Ready()
         assert it.process.end(60.0) == 0
@@ -75,7 +75,7 @@ def test_buffers_are_written_and_what_was_registered_runs(tmp_path: Path) -> Non
 
 
 def test_its_threads_are_waited_for(tmp_path: Path) -> None:
-    with played(tmp_path, SOURCE) as it:
+    with running_trainer(tmp_path, SOURCE) as it:
         it.send("waited_for")
         for frame in it.frames():
             if isinstance(frame, Finished):
@@ -85,7 +85,7 @@ def test_its_threads_are_waited_for(tmp_path: Path) -> None:
 
 
 def test_one_that_does_not_end_is_ended(tmp_path: Path) -> None:
-    with played(tmp_path, SOURCE) as it:
+    with running_trainer(tmp_path, SOURCE) as it:
         assert it.train("endless") == Ready(healthy=False, why="the trial left threads behind: endless")
         assert it.process.end(0.5) == -signal.SIGKILL
 

@@ -12,7 +12,7 @@ import pytest
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.exceptions import ExperimentalWarning
 from optuna.trial import FrozenTrial, TrialState, create_trial
-from played import played
+from trainer_harness import running_trainer
 
 from orchestrator.engine import study_view
 from orchestrator.sampling.staged_storage import StagedStorage
@@ -223,7 +223,7 @@ def test_ten_thousand_trials_are_shown(tmp_path: Path) -> None:
     assert one is not None
     shown = StudyView(distributions=one.distributions, trials=one.trials * 10_000)
     source = "def objective(trial):\n    return len(trial.study.trials)\n"
-    with played(tmp_path, source, shown=shown) as it:
+    with running_trainer(tmp_path, source, shown=shown) as it:
         assert it.train() == Ready()
         assert it.outcome == Finished(values=(10_000.0,))
 

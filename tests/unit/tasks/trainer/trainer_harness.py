@@ -1,4 +1,4 @@
-"""A real training process, and a keeper that a test plays: it sends jobs, hears what is said, and answers at once."""
+"""A real training process, driven by a test instead of a keeper: it gets jobs, and its questions are answered."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tasks.objective_path import OBJECTIVE_PATH
 from tasks.trainer_messages import FromTrainer, Question, Ready, Stale, Stop, StudyReply, SuggestReply, TrainJob
 
 
-class Played:
+class TrainerHarness:
     """One training process.
 
     Args:
@@ -121,9 +121,9 @@ class Played:
 
 
 @contextlib.contextmanager
-def played(folder: Path, source: str, **more: Any) -> Iterator[Played]:
+def running_trainer(folder: Path, source: str, **more: Any) -> Iterator[TrainerHarness]:
     """A training process for the span of a test."""
-    made = Played(folder, source, **more)
+    made = TrainerHarness(folder, source, **more)
     try:
         yield made
     finally:

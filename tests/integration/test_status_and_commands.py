@@ -71,6 +71,7 @@ def test_a_fleet_is_looked_at_and_steered(running: Fleet, tmp_path: Path) -> Non
         1,
         *[listed[1][k] for k in ("params", "value")],
     )
+    assert all(each["peak_memory_bytes"] > 1 << 20 for each in listed), "workers measure every trial"
     unknown = running.call("pause", "sss")
     assert (unknown.returncode, "did you mean 's'" in unknown.stderr or "known: s" in unknown.stderr) == (2, True)
 

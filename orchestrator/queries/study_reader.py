@@ -97,7 +97,7 @@ class StudyReader:
 
     def slots(self, schedule: str, most: int) -> list[tuple[PlannedRun, Overview | None]]:
         """Returns a schedule's last slots, the latest first, each with where its study stands, where there is one."""
-        found = read_slots(self._connection, schedule, most)
+        found = read_slots(self._connection, schedule, most) if self._ours else []
         if not found:
             return []
         studies = {
@@ -107,7 +107,7 @@ class StudyReader:
 
     def schedules(self, names: Iterable[str]) -> dict[str, ScheduleProgress]:
         """Returns what is known of schedules, by name."""
-        return read_known(self._connection, names)
+        return read_known(self._connection, names) if self._ours else {}
 
     def ended(self, name: str, most: int) -> list[TrialEnded]:
         """Returns the trials of a study that ended last, at most so many, oldest first."""

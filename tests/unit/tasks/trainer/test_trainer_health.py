@@ -13,7 +13,7 @@ from tasks.process_guards import adopt_orphans
 from tasks.trainer import health
 
 adopt_orphans()
-before = health.baseline()
+before = health.take_baseline()
 for round in range({ROUNDS}):
     reading, writing = os.pipe()
     if os.fork() == 0:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,10 +27,11 @@ for line in sys.stdin:
     elif what == "hold":
         held = hold(int(mib))
     else:
+        parent = os.getpid()
         for _ in range(3):
             if not os.fork():
                 sys.stdin.close()
-                while os.getppid() != 1:
+                while os.getppid() == parent:
                     import time; time.sleep(0.05)
                 os._exit(0)
     print("done", flush=True)
@@ -52,7 +56,8 @@ class Program:
 def program() -> Iterator[Program]:
     it = Program()
     yield it
-    subprocess.run(["kill", "-9", f"-{it.process.pid}"], check=False)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(it.process.pid, signal.SIGKILL)
     it.process.communicate()
 
 

@@ -28,7 +28,7 @@ for round in range({ROUNDS}):
         os._exit(0)
     daemon = int(os.read(reading, 32))
     os.close(reading), os.close(writing)
-    assert health.trouble(before) == "", round
+    assert health.find_problem(before) == "", round
     try:
         os.kill(daemon, 0)
     except ProcessLookupError:

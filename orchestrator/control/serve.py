@@ -6,12 +6,10 @@ import logging
 import os
 import signal
 import ssl
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import optuna
 import redis
@@ -20,7 +18,7 @@ from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
 from orchestrator.common.settings import Settings
-from orchestrator.common.signals import ending_signals
+from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.common.urls import redact
 from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.file_deleter import FileDeleter
@@ -137,7 +135,7 @@ def check_redis(client: redis.Redis, url: str) -> None:
         raise kind(redact(url), f"Redis cannot be reached: {error}", remedy) from None
 
 
-def _await_lease(lease: WriterLease, stop: threading.Event, outage: Outage) -> bool:
+def _await_lease(lease: WriterLease, stop: StopRequest, outage: Outage) -> bool:
     said = False
     while not stop.is_set():
         held = lease.acquire()
@@ -169,7 +167,7 @@ class _Leader:
     client: redis.Redis
     database: Database
     outages: Outages
-    stop: threading.Event
+    stop: StopRequest
     only: str
     record: Path | None
     policy: Policy
@@ -236,21 +234,14 @@ def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], A
 
 
 @contextmanager
-def _stop_signals(bell: redis.Redis) -> Iterator[threading.Event]:
-    """Yields an event that SIGTERM, SIGINT and SIGHUP set; the bell ends the loop's wait on the stream."""
-    stop = threading.Event()
+def _stop_signals(bell: redis.Redis) -> Iterator[StopRequest]:
+    """Yields a request that SIGTERM, SIGINT and SIGHUP make; the bell ends the loop's wait on the stream."""
 
-    def on_signal(signum: int, frame: FrameType | None) -> None:
-        del signum, frame
+    def on_signal(signum: signal.Signals, stop: StopRequest) -> None:
+        del signum
         stop.set()
-        try:
+        with suppress(redis.RedisError):
             ring(bell)
-        except redis.RedisError:
-            return
 
-    before = {number: signal.signal(number, on_signal) for number in ending_signals()}
-    try:
+    with handled_endings(on_signal) as stop:
         yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import redis
@@ -20,7 +18,7 @@ from orchestrator.common.data_folder import database_file, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.file_lock import data_lock
 from orchestrator.common.settings import Settings, ensure_data_dir, without_secrets
-from orchestrator.common.signals import ending_signals
+from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.local.child_process import ChildProcess
 from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
@@ -87,7 +85,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         raise BadInput(OBJECTIVE_PATH, str(error), "name folders that exist") from None
     folder = ensure_data_dir(settings.data_dir).resolve()
     storage_url = storage_url_of(settings)
-    with _interrupts() as interrupted, ExitStack() as stack:
+    with handled_endings(_on_signal) as interrupted, ExitStack() as stack:
         lock = stack.enter_context(data_lock(folder))
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
@@ -250,7 +248,7 @@ def _has_ended(store: Store, name: str) -> bool:
     return state in ENDED
 
 
-def _check(worker: ChildProcess, server: ChildProcess, interrupted: threading.Event) -> None:
+def _check(worker: ChildProcess, server: ChildProcess, interrupted: StopRequest) -> None:
     if interrupted.is_set():
         raise Interrupted("interrupted")
     for child in (worker, server):
@@ -259,25 +257,13 @@ def _check(worker: ChildProcess, server: ChildProcess, interrupted: threading.Ev
             raise StudyFailed(f"{problem} (its log: {child.log})")
 
 
-@contextmanager
-def _interrupts() -> Iterator[threading.Event]:
-    """Yields an event that the first Ctrl-C, SIGTERM or SIGHUP sets; a second Ctrl-C or SIGTERM ends this process at
-    once. A terminal that is closed sends SIGHUP more than once."""
-    interrupted = threading.Event()
-
-    def on_signal(signum: int, frame: FrameType | None) -> None:
-        del frame
-        if interrupted.is_set() and signum != signal.SIGHUP:
-            # The kernel ends the children with us.
-            with suppress(OSError):
-                sys.stderr.write("\nended at once\n")
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-        interrupted.set()
-
-    before = {number: signal.signal(number, on_signal) for number in ending_signals()}
-    try:
-        yield interrupted
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+def _on_signal(signum: signal.Signals, interrupted: StopRequest) -> None:
+    """Interrupts the search at the first Ctrl-C, SIGTERM or SIGHUP, and ends this process at a second Ctrl-C or
+    SIGTERM. A terminal that is closed sends SIGHUP more than once."""
+    if interrupted.is_set() and signum != signal.SIGHUP:
+        # The kernel ends the children with us.
+        with suppress(OSError):
+            sys.stderr.write("\nended at once\n")
+        signal.signal(signum, signal.SIG_DFL)
+        os.kill(os.getpid(), signum)
+    interrupted.set()

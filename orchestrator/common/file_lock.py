@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from orchestrator.common.errors import BadInput
+from tasks.process_identity import has_ended
 
 WAIT_SECONDS = 10.0
 """Time that the processes of a killed run have to end."""
@@ -60,20 +61,10 @@ def _wait_for(fd: int, folder: Path) -> None:
         except BlockingIOError:
             holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
             # A run that lives is refused at once; one that was killed leaves processes that end within moments.
-            if (holder.isdigit() and _alive(int(holder))) or time.monotonic() > deadline:
+            if (holder.isdigit() and not has_ended(int(holder))) or time.monotonic() > deadline:
                 raise BadInput(
                     str(folder),
                     f"another run is using this data folder (process {holder or 'unknown'})",
                     "wait for it, stop it, or set ORCHESTRATOR_DATA_DIR to another folder",
                 ) from None
             time.sleep(0.05)
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(eq=False)
 class Effects:
-    """Keeps what is to be done over a broken connection, for all of it can be done twice.
+    """Effects of committed batches. They outlive a broken connection, for each of them can be done twice.
 
     Attributes:
         confirmations: What the keepers of the studies at hand are told, by attempt.

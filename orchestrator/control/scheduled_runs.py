@@ -49,7 +49,7 @@ class _Order:
         return self.planned + (0.0 if self.manual else delay(self.schedule, self.planned, self.table.jitter))
 
     def slot(self, state: PlannedRunState, now: float, reason: str = "") -> PlannedRun:
-        """Returns what is to be written."""
+        """Returns the row of this run in a state."""
         name = run_name(self.schedule, self.planned)
         return PlannedRun(self.schedule, self.planned, state, name, now, self.manual, reason)
 

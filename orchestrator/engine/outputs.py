@@ -1,4 +1,4 @@
-"""The outputs of an engine, as values: rows to commit, and what is to be done after the commit."""
+"""The outputs of an engine, as values: rows to commit, and effects to have after the commit."""
 
 from __future__ import annotations
 

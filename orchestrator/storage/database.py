@@ -37,6 +37,8 @@ BUSY_SECONDS = 60
 """Wait of an SQLite writer for another process that holds the file."""
 
 MAKE_ATTEMPTS = 6
+LOOKS_AT_MAKING = 16
+"""Looks at tables that another process makes: over 6 s, for Optuna takes long on a busy machine."""
 _NOT_ALLOWED = "42501"
 _READ_ONLY = "25006"
 """PostgreSQL's SQLSTATE for a role that lacks a right, and for a read-only transaction."""
@@ -137,9 +139,9 @@ class Database:
             return
         database = Database(self.url, read_only=True)
         try:
-            for attempt in range(MAKE_ATTEMPTS):
+            for attempt in range(LOOKS_AT_MAKING):
                 with database.read() as connection:
-                    if attempt + 1 < MAKE_ATTEMPTS and is_being_made(connection):
+                    if attempt + 1 < LOOKS_AT_MAKING and is_being_made(connection):
                         pause = 0.05 * (attempt + 1)
                     else:
                         refusal = optuna_refusal(connection, shown(self.url))

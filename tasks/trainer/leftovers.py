@@ -165,8 +165,9 @@ def _ended() -> None:
 def _end_joblib() -> None:
     """Ends the pool that joblib keeps; its next call makes another one."""
     module = sys.modules.get("joblib.externals.loky.reusable_executor")
-    if module is not None and module._executor is not None:
-        module._executor.shutdown(wait=True, kill_workers=True)
+    if module is not None and (executor := module._executor) is not None:
+        # joblib kills its workers by the program pgrep. A pool that does nothing ends without it.
+        executor.shutdown(wait=True, kill_workers=bool(executor._pending_work_items))
 
 
 def _end_forkserver() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 ELSEWHERE = """
 import os, platform, runpy, sys
-import click  # a real Windows has what click needs there
+import click, shutil  # a real Windows has what these need there
 sys.platform, platform.system = {platform!r}, lambda: {system!r}
 sys.modules["fcntl"] = None
 del os.fork

@@ -26,6 +26,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::RuntimeWarning:optuna"),
     pytest.mark.filterwarnings("ignore::UserWarning:optuna"),
     pytest.mark.filterwarnings("ignore::UserWarning:optuna_side"),
+    # From Python 3.12 on Optuna's warnings name the module that calls Optuna.
+    pytest.mark.filterwarnings("ignore:The best trial has no intermediate values:UserWarning"),
 ]
 
 ARGUMENTS_OF = ARGUMENTS | {

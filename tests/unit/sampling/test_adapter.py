@@ -27,7 +27,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::UserWarning:optuna"),
     pytest.mark.filterwarnings("ignore::UserWarning:optuna_side"),
     # From Python 3.12 on Optuna's warnings name the module that calls Optuna.
-    pytest.mark.filterwarnings("ignore:(The best trial has|WilcoxonPruner finds):UserWarning"),
+    pytest.mark.filterwarnings(
+        "ignore:(The best trial has|WilcoxonPruner finds|The intermediate values of):UserWarning"
+    ),
 ]
 
 ARGUMENTS_OF = ARGUMENTS | {

@@ -17,7 +17,7 @@ from orchestrator.spec.notify import Event
 
 
 def notes(study: Study, ends: Mapping[int, TrialEnd], state: tuple[str, str, float] | None) -> list[NoteRow]:
-    """Returns what is to be told of a batch, of several bests in it the last one.
+    """Returns the notifications that follow from a batch; of several bests in it, the last one.
 
     Args:
         study: The study, as it is behind the batch.

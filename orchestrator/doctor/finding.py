@@ -28,88 +28,106 @@ class Group(StrEnum):
 
 
 class Code(StrEnum):
-    """The kind of a finding. ``docs/operations.md`` has a paragraph on each; a test holds the two together."""
+    """The kind of a finding, its section and its usual severity.
+
+    ``docs/operations.md`` has a paragraph on each; a test holds the two together.
+    """
 
     group: Group
+    severity: Severity
 
-    def __new__(cls, code: str, group: Group) -> Code:
+    def __new__(cls, code: str, group: Group, severity: Severity) -> Code:
         made = str.__new__(cls, code)
         made._value_ = code
         made.group = group
+        made.severity = severity
         return made
 
-    PACKAGES = "packages", Group.INSTALLATION
-    NOT_INSTALLED = "not-installed", Group.INSTALLATION
-    PYTHON_VERSION = "python-version", Group.INSTALLATION
-    PACKAGE_MISSING = "package-missing", Group.INSTALLATION
-    PACKAGE_VERSION = "package-version", Group.INSTALLATION
-    CUDA_MISSING = "cuda-missing", Group.INSTALLATION
-    DISK_FULL = "disk-full", Group.INSTALLATION
-    CLOCKS = "clocks", Group.INSTALLATION
-    CLOCK_APART = "clock-apart", Group.INSTALLATION
+    def finding(
+        self,
+        about: str,
+        text: str,
+        remedy: str = "",
+        *,
+        severity: Severity | None = None,
+        details: tuple[str, ...] = (),
+        repair: Repair | None = None,
+    ) -> Finding:
+        """Returns a finding of this kind, of its usual severity unless another one is given."""
+        return Finding(self, severity or self.severity, about, text, remedy, details, repair)
 
-    REDIS = "redis", Group.REDIS
-    REDIS_ABSENT = "redis-absent", Group.REDIS
-    REDIS_UNREACHABLE = "redis-unreachable", Group.REDIS
-    REDIS_VERSION = "redis-version", Group.REDIS
-    REDIS_EVICTION = "redis-eviction", Group.REDIS
-    REDIS_MEMORY = "redis-memory", Group.REDIS
-    REDIS_PERSISTENCE = "redis-persistence", Group.REDIS
-    REDIS_DISK = "redis-disk", Group.REDIS
-    REDIS_REPLICA = "redis-replica", Group.REDIS
-    REDIS_HIDDEN = "redis-hidden", Group.REDIS
-    REDIS_KEY = "redis-key", Group.REDIS
+    PACKAGES = "packages", Group.INSTALLATION, Severity.OK
+    NOT_INSTALLED = "not-installed", Group.INSTALLATION, Severity.NOTE
+    PYTHON_VERSION = "python-version", Group.INSTALLATION, Severity.PROBLEM
+    PACKAGE_MISSING = "package-missing", Group.INSTALLATION, Severity.PROBLEM
+    PACKAGE_VERSION = "package-version", Group.INSTALLATION, Severity.WARNING
+    CUDA_MISSING = "cuda-missing", Group.INSTALLATION, Severity.WARNING
+    DISK_FULL = "disk-full", Group.INSTALLATION, Severity.PROBLEM
+    CLOCKS = "clocks", Group.INSTALLATION, Severity.OK
+    CLOCK_APART = "clock-apart", Group.INSTALLATION, Severity.WARNING
 
-    DATABASE = "database", Group.DATABASE
-    DATABASE_ABSENT = "database-absent", Group.DATABASE
-    DATABASE_UNREACHABLE = "database-unreachable", Group.DATABASE
-    OPTUNA_SCHEMA = "optuna-schema", Group.DATABASE
-    TABLES_VERSION = "tables-version", Group.DATABASE
-    DATABASE_READ_ONLY = "database-read-only", Group.DATABASE
-    DATABASE_CONNECTIONS = "database-connections", Group.DATABASE
-    DATABASE_LOCKED = "database-locked", Group.DATABASE
-    SQLITE_JOURNAL = "sqlite-journal", Group.DATABASE
+    REDIS = "redis", Group.REDIS, Severity.OK
+    REDIS_ABSENT = "redis-absent", Group.REDIS, Severity.PROBLEM
+    REDIS_UNREACHABLE = "redis-unreachable", Group.REDIS, Severity.PROBLEM
+    REDIS_VERSION = "redis-version", Group.REDIS, Severity.PROBLEM
+    REDIS_EVICTION = "redis-eviction", Group.REDIS, Severity.PROBLEM
+    REDIS_MEMORY = "redis-memory", Group.REDIS, Severity.PROBLEM
+    REDIS_PERSISTENCE = "redis-persistence", Group.REDIS, Severity.WARNING
+    REDIS_DISK = "redis-disk", Group.REDIS, Severity.PROBLEM
+    REDIS_REPLICA = "redis-replica", Group.REDIS, Severity.PROBLEM
+    REDIS_HIDDEN = "redis-hidden", Group.REDIS, Severity.NOTE
+    REDIS_KEY = "redis-key", Group.REDIS, Severity.PROBLEM
 
-    CONTROL_PLANE = "control-plane", Group.CONTROL_PLANE
-    CONTROL_PLANE_MISSING = "control-plane-missing", Group.CONTROL_PLANE
-    LEASE_LEFT = "lease-left", Group.CONTROL_PLANE
-    COMMAND_UNANSWERED = "command-unanswered", Group.CONTROL_PLANE
-    SCHEDULE_OVERDUE = "schedule-overdue", Group.CONTROL_PLANE
+    DATABASE = "database", Group.DATABASE, Severity.OK
+    DATABASE_ABSENT = "database-absent", Group.DATABASE, Severity.NOTE
+    DATABASE_UNREACHABLE = "database-unreachable", Group.DATABASE, Severity.PROBLEM
+    OPTUNA_SCHEMA = "optuna-schema", Group.DATABASE, Severity.PROBLEM
+    TABLES_VERSION = "tables-version", Group.DATABASE, Severity.PROBLEM
+    DATABASE_READ_ONLY = "database-read-only", Group.DATABASE, Severity.PROBLEM
+    DATABASE_CONNECTIONS = "database-connections", Group.DATABASE, Severity.PROBLEM
+    DATABASE_LOCKED = "database-locked", Group.DATABASE, Severity.PROBLEM
+    SQLITE_JOURNAL = "sqlite-journal", Group.DATABASE, Severity.WARNING
 
-    WORKERS = "workers", Group.WORKERS
-    WORKERS_UNKNOWN = "workers-unknown", Group.WORKERS
-    WORKER_MISSING = "worker-missing", Group.WORKERS
-    WORKER_SILENT = "worker-silent", Group.WORKERS
-    WORKER_TWICE = "worker-twice", Group.WORKERS
-    WORKER_VERSION = "worker-version", Group.WORKERS
-    HOST_WITHOUT_ROOM = "host-without-room", Group.WORKERS
-    SLOT_SILENT = "slot-silent", Group.WORKERS
-    PROTOCOL_VERSION = "protocol-version", Group.WORKERS
+    CONTROL_PLANE = "control-plane", Group.CONTROL_PLANE, Severity.OK
+    CONTROL_PLANE_MISSING = "control-plane-missing", Group.CONTROL_PLANE, Severity.PROBLEM
+    LEASE_LEFT = "lease-left", Group.CONTROL_PLANE, Severity.NOTE
+    COMMAND_UNANSWERED = "command-unanswered", Group.CONTROL_PLANE, Severity.NOTE
+    SCHEDULE_OVERDUE = "schedule-overdue", Group.CONTROL_PLANE, Severity.NOTE
 
-    QUEUES = "queues", Group.QUEUE_AND_STREAM
-    QUEUE_UNSERVED = "queue-unserved", Group.QUEUE_AND_STREAM
-    QUEUE_MALFORMED = "queue-malformed", Group.QUEUE_AND_STREAM
-    QUEUE_UNKNOWN = "queue-unknown", Group.QUEUE_AND_STREAM
-    QUEUE_ENDED = "queue-ended", Group.QUEUE_AND_STREAM
-    STREAM = "stream", Group.QUEUE_AND_STREAM
-    GROUP_MISSING = "group-missing", Group.QUEUE_AND_STREAM
-    STREAM_BEHIND = "stream-behind", Group.QUEUE_AND_STREAM
-    STREAM_STRANDED = "stream-stranded", Group.QUEUE_AND_STREAM
-    DEAD_LETTERS = "dead-letters", Group.QUEUE_AND_STREAM
+    WORKERS = "workers", Group.WORKERS, Severity.OK
+    WORKERS_UNKNOWN = "workers-unknown", Group.WORKERS, Severity.NOTE
+    WORKER_MISSING = "worker-missing", Group.WORKERS, Severity.PROBLEM
+    WORKER_SILENT = "worker-silent", Group.WORKERS, Severity.WARNING
+    WORKER_TWICE = "worker-twice", Group.WORKERS, Severity.WARNING
+    WORKER_VERSION = "worker-version", Group.WORKERS, Severity.NOTE
+    HOST_WITHOUT_ROOM = "host-without-room", Group.WORKERS, Severity.PROBLEM
+    SLOT_SILENT = "slot-silent", Group.WORKERS, Severity.WARNING
+    PROTOCOL_VERSION = "protocol-version", Group.WORKERS, Severity.PROBLEM
 
-    STUDIES = "studies", Group.STUDIES
-    STUDY_UNREADABLE = "study-unreadable", Group.STUDIES
-    STUDY_SUSPENDED = "study-suspended", Group.STUDIES
-    STUDY_IDLE = "study-idle", Group.STUDIES
-    TRIAL_UNATTENDED = "trial-unattended", Group.STUDIES
-    ATTEMPT_UNSENT = "attempt-unsent", Group.STUDIES
-    TRIAL_SILENT = "trial-silent", Group.STUDIES
-    ATTEMPT_SILENT = "attempt-silent", Group.STUDIES
-    ATTEMPT_OVERTAKEN = "attempt-overtaken", Group.STUDIES
-    ATTEMPT_FENCED = "attempt-fenced", Group.STUDIES
-    CONFIRMATION_MISSING = "confirmation-missing", Group.STUDIES
-    VERDICT_IGNORED = "verdict-ignored", Group.STUDIES
-    NOTE_FAILED = "note-failed", Group.STUDIES
+    QUEUES = "queues", Group.QUEUE_AND_STREAM, Severity.OK
+    QUEUE_UNSERVED = "queue-unserved", Group.QUEUE_AND_STREAM, Severity.PROBLEM
+    QUEUE_MALFORMED = "queue-malformed", Group.QUEUE_AND_STREAM, Severity.WARNING
+    QUEUE_UNKNOWN = "queue-unknown", Group.QUEUE_AND_STREAM, Severity.WARNING
+    QUEUE_ENDED = "queue-ended", Group.QUEUE_AND_STREAM, Severity.NOTE
+    STREAM = "stream", Group.QUEUE_AND_STREAM, Severity.OK
+    GROUP_MISSING = "group-missing", Group.QUEUE_AND_STREAM, Severity.WARNING
+    STREAM_BEHIND = "stream-behind", Group.QUEUE_AND_STREAM, Severity.PROBLEM
+    STREAM_STRANDED = "stream-stranded", Group.QUEUE_AND_STREAM, Severity.WARNING
+    DEAD_LETTERS = "dead-letters", Group.QUEUE_AND_STREAM, Severity.WARNING
+
+    STUDIES = "studies", Group.STUDIES, Severity.OK
+    STUDY_UNREADABLE = "study-unreadable", Group.STUDIES, Severity.PROBLEM
+    STUDY_SUSPENDED = "study-suspended", Group.STUDIES, Severity.PROBLEM
+    STUDY_IDLE = "study-idle", Group.STUDIES, Severity.NOTE
+    TRIAL_UNATTENDED = "trial-unattended", Group.STUDIES, Severity.WARNING
+    ATTEMPT_UNSENT = "attempt-unsent", Group.STUDIES, Severity.WARNING
+    TRIAL_SILENT = "trial-silent", Group.STUDIES, Severity.WARNING
+    ATTEMPT_SILENT = "attempt-silent", Group.STUDIES, Severity.WARNING
+    ATTEMPT_OVERTAKEN = "attempt-overtaken", Group.STUDIES, Severity.WARNING
+    ATTEMPT_FENCED = "attempt-fenced", Group.STUDIES, Severity.NOTE
+    CONFIRMATION_MISSING = "confirmation-missing", Group.STUDIES, Severity.WARNING
+    VERDICT_IGNORED = "verdict-ignored", Group.STUDIES, Severity.WARNING
+    NOTE_FAILED = "note-failed", Group.STUDIES, Severity.NOTE
 
 
 @dataclass(frozen=True)

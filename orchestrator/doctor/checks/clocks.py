@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from orchestrator.common.formatting import duration, listed
 from orchestrator.doctor.facts import Facts
-from orchestrator.doctor.finding import Code, Finding, Severity
+from orchestrator.doctor.finding import Code, Finding
 
 APART = 5.0
 """Seconds."""
@@ -20,13 +20,11 @@ def check(facts: Facts) -> Iterator[Finding]:
     apart = {name: clock for name, clock in known.items() if abs(clock.offset) - clock.within > APART}
     for name, clock in apart.items():
         direction = "ahead of" if clock.offset > 0 else "behind"
-        yield Finding(
-            Code.CLOCK_APART,
-            Severity.WARNING,
+        yield Code.CLOCK_APART.finding(
             name,
             f"its clock is {duration(abs(clock.offset))} {direction} this host's; no lease ends by that, but the times "
             "of trials and the ages shown here are wrong by as much",
             "set both by NTP: timedatectl set-ntp true",
         )
     if alike := [name for name in known if name not in apart]:
-        yield Finding(Code.CLOCKS, Severity.OK, "clocks", f"within {APART:g} s of this host's: {listed(alike)}")
+        yield Code.CLOCKS.finding("clocks", f"within {APART:g} s of this host's: {listed(alike)}")

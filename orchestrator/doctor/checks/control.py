@@ -15,20 +15,13 @@ def check(facts: Facts) -> Iterator[Finding]:
         return
     writer = facts.books.writer
     if writer is not None and writer.active:
-        yield Finding(
-            Code.CONTROL_PLANE,
-            Severity.OK,
-            writer.holder,
-            f"writes in term {writer.term}{_standbys(facts, writer)}",
-        )
+        yield Code.CONTROL_PLANE.finding(writer.holder, f"writes in term {writer.term}{_standbys(facts, writer)}")
         yield from _commands(facts)
         yield from _schedules(facts)
         return
     yield _missing(facts)
     if writer is not None and writer.holder and writer.gone:
-        yield Finding(
-            Code.LEASE_LEFT,
-            Severity.NOTE,
+        yield Code.LEASE_LEFT.finding(
             writer.holder,
             "ended on this host without giving the writer's lease back",
             "the next control plane takes it at once; there is nothing to wait for",
@@ -61,20 +54,19 @@ def _missing(facts: Facts) -> Finding:
     if setup.alone:
         severity = Severity.WARNING if setup.running else Severity.NOTE
         remedy = f"see {setup.data_dir}/logs/serve.log" if setup.running else "orchestrator run SPEC brings one"
-    return Finding(Code.CONTROL_PLANE_MISSING, severity, "", "; ".join(said), remedy)
+    return Code.CONTROL_PLANE_MISSING.finding("", "; ".join(said), remedy, severity=severity)
 
 
 def _commands(facts: Facts) -> Iterator[Finding]:
     late = [each for each in facts.books.commands if each.age > 2 * facts.setup.lease]
     for each in late:
-        yield Finding(
-            Code.COMMAND_UNANSWERED,
-            # A `run` looks after one study, and leaves the others' commands to theirs.
-            Severity.NOTE if facts.setup.alone else Severity.WARNING,
+        yield Code.COMMAND_UNANSWERED.finding(
             f"{each.operation} {each.study}",
             f"was issued {duration(each.age)} ago and is not answered",
             "the control plane looks for commands every lease; its log says what keeps it, or that it was started "
             "with --study for another one",
+            # A `run` looks after one study, and leaves the others' commands to theirs.
+            severity=Severity.NOTE if facts.setup.alone else Severity.WARNING,
             repair=Ring(),
         )
 
@@ -82,10 +74,8 @@ def _commands(facts: Facts) -> Iterator[Finding]:
 def _schedules(facts: Facts) -> Iterator[Finding]:
     for each in facts.books.overdue:
         runs = "the run" if each.slots == 1 else f"the first of {each.slots} runs"
-        yield Finding(
-            Code.SCHEDULE_OVERDUE,
-            # The database does not learn of a spec that was removed while no beat looked.
-            Severity.NOTE,
+        # Only a note: the database does not learn of a spec that was removed while no beat looked.
+        yield Code.SCHEDULE_OVERDUE.finding(
             each.schedule,
             f"no beat has asked for {runs} that {'was' if each.slots == 1 else 'were'} due {duration(each.late)} ago",
             "orchestrator beat --studies DIR, with its spec in DIR; where that is gone for good, nothing",

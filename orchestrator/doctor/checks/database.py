@@ -31,12 +31,10 @@ def check(facts: Facts) -> Iterator[Finding]:
         said.append(f"tables of revision {database.ours.found}")
     if database.connections is not None:
         said.append("{} of {} connections".format(*database.connections))
-    yield Finding(Code.DATABASE, Severity.OK, database.where, ", ".join(said))
+    yield Code.DATABASE.finding(database.where, ", ".join(said))
     yield from refusals
     if database.ours is None:
-        yield Finding(
-            Code.DATABASE_ABSENT,
-            Severity.NOTE,
+        yield Code.DATABASE_ABSENT.finding(
             database.where,
             "holds Optuna's studies and none of this program's yet",
             "serve or run make the tables when they start",
@@ -47,22 +45,18 @@ def check(facts: Facts) -> Iterator[Finding]:
 def _absent(facts: Facts) -> Finding:
     setup, database = facts.setup, facts.database
     if setup.redis and not setup.storage:
-        return Finding(
-            Code.DATABASE_ABSENT,
-            Severity.NOTE,
+        return Code.DATABASE_ABSENT.finding(
             "ORCHESTRATOR_STORAGE_URL",
             "is not set, so no study could be looked at; on a machine that only trains that is right",
             "elsewhere set it to the URL that serve has",
         )
     remedy = "orchestrator serve makes the tables" if setup.storage else "orchestrator run SPEC makes it"
-    return Finding(Code.DATABASE_ABSENT, Severity.NOTE, database.where, database.error, remedy)
+    return Code.DATABASE_ABSENT.finding(database.where, database.error, remedy)
 
 
 def _unreachable(database: Database) -> Finding:
     remedy = database.remedy or "start it, or mend ORCHESTRATOR_STORAGE_URL"
-    return Finding(
-        Code.DATABASE_UNREACHABLE,
-        Severity.PROBLEM,
+    return Code.DATABASE_UNREACHABLE.finding(
         database.where,
         f"{database.error}; no study could be looked at",
         f"{remedy}; training goes on meanwhile, and nothing is lost",
@@ -70,9 +64,7 @@ def _unreachable(database: Database) -> Finding:
 
 
 def _locked(database: Database) -> Finding:
-    return Finding(
-        Code.DATABASE_LOCKED,
-        Severity.PROBLEM,
+    return Code.DATABASE_LOCKED.finding(
         database.where,
         "another process holds the file's write lock, so nothing can be recorded",
         f"find out which, and end its transaction: fuser {database.url.removeprefix('sqlite:///')}",
@@ -81,17 +73,15 @@ def _locked(database: Database) -> Finding:
 
 def _versions(database: Database) -> Iterator[Finding]:
     if database.optuna is not None and (refusal := database.optuna.refusal(database.url)):
-        yield Finding(Code.OPTUNA_SCHEMA, Severity.PROBLEM, database.where, refusal.problem, refusal.remedy)
+        yield Code.OPTUNA_SCHEMA.finding(database.where, refusal.problem, refusal.remedy)
     if database.ours is not None and (refusal := database.ours.refusal()):
-        yield Finding(Code.TABLES_VERSION, Severity.PROBLEM, database.where, refusal.problem, refusal.remedy)
+        yield Code.TABLES_VERSION.finding(database.where, refusal.problem, refusal.remedy)
 
 
 def _state(facts: Facts) -> Iterator[Finding]:
     database = facts.database
     if database.read_only:
-        yield Finding(
-            Code.DATABASE_READ_ONLY,
-            Severity.PROBLEM,
+        yield Code.DATABASE_READ_ONLY.finding(
             database.where,
             "takes no writes: it is a standby, or set to read-only",
             "name the primary in ORCHESTRATOR_STORAGE_URL",
@@ -99,26 +89,21 @@ def _state(facts: Facts) -> Iterator[Finding]:
     if database.connections is not None:
         used, most = database.connections
         if used >= CROWDED * most:
-            yield Finding(
-                Code.DATABASE_CONNECTIONS,
-                Severity.PROBLEM if used >= FULL * most else Severity.WARNING,
+            yield Code.DATABASE_CONNECTIONS.finding(
                 "max_connections",
                 f"{used} of {most} connections are open; a control plane that cannot connect records nothing",
                 "raise max_connections, or end idle sessions: SELECT * FROM pg_stat_activity",
+                severity=Severity.PROBLEM if used >= FULL * most else Severity.WARNING,
             )
     for blocked in database.blocked:
-        yield Finding(
-            Code.DATABASE_LOCKED,
-            Severity.PROBLEM,
+        yield Code.DATABASE_LOCKED.finding(
             database.where,
             f"a session of this program has waited for {duration(blocked.seconds)} for a lock of session {blocked.pid} "
             f"({blocked.application or 'unnamed'}, {blocked.state})",
             f"end that transaction, or: SELECT pg_terminate_backend({blocked.pid})",
         )
     if database.journal not in ("", "wal") and facts.active:
-        yield Finding(
-            Code.SQLITE_JOURNAL,
-            Severity.WARNING,
+        yield Code.SQLITE_JOURNAL.finding(
             database.where,
             f"its journal mode is {database.journal}, although a control plane has it open: the file system cannot do "
             "WAL, and readers keep the writer waiting",

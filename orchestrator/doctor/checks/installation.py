@@ -20,17 +20,13 @@ def check(facts: Facts) -> Iterator[Finding]:
     """Yields what there is to say of the installation."""
     here = facts.installation
     if not here.python_fits:
-        yield Finding(
-            Code.PYTHON_VERSION,
-            Severity.PROBLEM,
+        yield Code.PYTHON_VERSION.finding(
             f"Python {here.python}",
             f"this program needs {here.python_wanted}",
             "make the virtual environment anew with a newer one",
         )
     if not here.version:
-        yield Finding(
-            Code.NOT_INSTALLED,
-            Severity.NOTE,
+        yield Code.NOT_INSTALLED.finding(
             f"Python {here.python}",
             "trial-orchestrator is not installed as a package, so versions could not be compared",
             "pip install . in its checkout, or a wheel that `make dist` builds there",
@@ -39,58 +35,44 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _packages(here)
     yield from _cuda(here)
     if here.disk_free is not None and here.disk_free < DISK_LOW:
-        yield Finding(
-            Code.DISK_FULL,
-            Severity.PROBLEM if here.disk_free < DISK_FULL else Severity.WARNING,
+        yield Code.DISK_FULL.finding(
             facts.setup.data_dir,
             f"{here.disk_free / 10**6:.0f} MB are free on its disk; checkpoints, models and logs go there",
             "make room, or set ORCHESTRATOR_DATA_DIR to another disk",
+            severity=Severity.PROBLEM if here.disk_free < DISK_FULL else Severity.WARNING,
         )
 
 
 def _packages(here: Installation) -> Iterator[Finding]:
     wrong = [package for package in here.packages if not package.fits]
     right = count(len(here.packages) - len(wrong), "package")
-    yield Finding(
-        Code.PACKAGES,
-        Severity.OK,
+    yield Code.PACKAGES.finding(
         f"trial-orchestrator {here.version}",
         f"Python {here.python}, {right} as required" + (f", {count(here.gpus, 'GPU')}" if here.gpus else ""),
     )
     for package in wrong:
         required = f"{package.name}{package.wanted}"
         if package.found is not None:
-            yield Finding(
-                Code.PACKAGE_VERSION,
-                Severity.WARNING,
+            yield Code.PACKAGE_VERSION.finding(
                 f"{package.name} {package.found}",
                 f"this program was made for {package.wanted}",
                 f"pip install '{required}'",
             )
         elif package.name in FOR_TRAINING:
-            yield Finding(
-                Code.PACKAGE_MISSING,
-                Severity.NOTE,
+            yield Code.PACKAGE_MISSING.finding(
                 package.name,
                 "is not installed; a host on which nothing is trained can do without",
                 f"where trials train: pip install '{required}'",
+                severity=Severity.NOTE,
             )
         else:
-            yield Finding(
-                Code.PACKAGE_MISSING,
-                Severity.PROBLEM,
-                package.name,
-                "is not installed",
-                f"pip install '{required}'",
-            )
+            yield Code.PACKAGE_MISSING.finding(package.name, "is not installed", f"pip install '{required}'")
 
 
 def _cuda(here: Installation) -> Iterator[Finding]:
     torch = next((package.found for package in here.packages if package.name == "torch"), None)
     if here.gpus and torch is not None and torch.endswith("+cpu"):
-        yield Finding(
-            Code.CUDA_MISSING,
-            Severity.WARNING,
+        yield Code.CUDA_MISSING.finding(
             f"torch {torch}",
             f"cannot use this host's {count(here.gpus, 'GPU')}: it was built for the CPU alone",
             "install the build with CUDA: pip install --force-reinstall torch torchvision",

@@ -22,9 +22,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield _absent(facts)
         return
     if redis.error:
-        yield Finding(
-            Code.REDIS_UNREACHABLE,
-            Severity.PROBLEM,
+        yield Code.REDIS_UNREACHABLE.finding(
             redis.where,
             f"Redis cannot be reached: {redis.error}; queue, stream and workers could not be looked at",
             "start it, or mend ORCHESTRATOR_REDIS_URL; training goes on meanwhile, and nothing is lost",
@@ -40,22 +38,19 @@ def check(facts: Facts) -> Iterator[Finding]:
     if redis.used is not None:
         said.append(f"{redis.used / 10**6:.1f} MB used")
     said.append(f"answers in {redis.seconds * 1000:.1f} ms")
-    yield Finding(Code.REDIS, Severity.OK, redis.where, ", ".join(said))
+    yield Code.REDIS.finding(redis.where, ", ".join(said))
     yield from troubles
 
 
 def _absent(facts: Facts) -> Finding:
     if facts.setup.alone:
-        return Finding(
-            Code.REDIS_ABSENT,
-            Severity.NOTE,
+        return Code.REDIS_ABSENT.finding(
             facts.setup.data_dir,
             "no `run` works in this folder, and no fleet is configured: there are no queue, stream and workers",
             "orchestrator run SPEC; for a fleet set ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL",
+            severity=Severity.NOTE,
         )
-    return Finding(
-        Code.REDIS_ABSENT,
-        Severity.PROBLEM,
+    return Code.REDIS_ABSENT.finding(
         "ORCHESTRATOR_REDIS_URL",
         "is not set, so queue, stream and workers could not be looked at",
         "set it to the URL that serve and the workers have",
@@ -64,37 +59,28 @@ def _absent(facts: Facts) -> Finding:
 
 def _settings(redis: Redis) -> Iterator[Finding]:
     if redis.version and _number(redis.version) < OLDEST:
-        yield Finding(
-            Code.REDIS_VERSION,
-            Severity.PROBLEM,
-            redis.version,
-            "is older than 6.2, whose streams are needed",
-            "install Redis 6.2 or later, or Valkey",
+        yield Code.REDIS_VERSION.finding(
+            redis.version, "is older than 6.2, whose streams are needed", "install Redis 6.2 or later, or Valkey"
         )
     if redis.policy not in (None, "", "noeviction"):
         everything = str(redis.policy).startswith("allkeys")
         thrown = "queues and events" if everything else "verdicts and confirmations"
-        yield Finding(
-            Code.REDIS_EVICTION,
-            Severity.PROBLEM if everything else Severity.WARNING,
+        yield Code.REDIS_EVICTION.finding(
             "maxmemory-policy",
             f"is {redis.policy}: once memory is full it throws away {thrown}",
             "redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its configuration file; where other "
             "programs need the policy, give this one a server of its own",
+            severity=Severity.PROBLEM if everything else Severity.WARNING,
         )
     if redis.aof is False and redis.snapshots is False:
-        yield Finding(
-            Code.REDIS_PERSISTENCE,
-            Severity.WARNING,
+        yield Code.REDIS_PERSISTENCE.finding(
             "appendonly",
             "is off, and no snapshots are made: after a restart the queue is made again from the database, and workers "
             "send again what was not recorded, which costs time",
             "redis-cli CONFIG SET appendonly yes, and the same in its configuration file",
         )
     if redis.hidden:
-        yield Finding(
-            Code.REDIS_HIDDEN,
-            Severity.NOTE,
+        yield Code.REDIS_HIDDEN.finding(
             " and ".join(redis.hidden),
             "may not be called by this user, so not everything could be looked at",
             "look at maxmemory-policy (noeviction) and appendonly (yes) yourself, or allow it: ACL SETUSER … "
@@ -104,30 +90,25 @@ def _settings(redis: Redis) -> Iterator[Finding]:
 
 def _state(redis: Redis) -> Iterator[Finding]:
     if redis.replica_of:
-        yield Finding(
-            Code.REDIS_REPLICA,
-            Severity.PROBLEM,
+        yield Code.REDIS_REPLICA.finding(
             redis.where,
             f"is a replica of {redis.replica_of}: it takes nothing, or loses what it takes",
             "name its master in ORCHESTRATOR_REDIS_URL, or promote it: redis-cli REPLICAOF NO ONE",
         )
     if redis.maxmemory and redis.used is not None and redis.used > FILLING * redis.maxmemory:
         full = redis.used > FULL * redis.maxmemory
-        yield Finding(
-            Code.REDIS_MEMORY,
-            Severity.PROBLEM if full else Severity.WARNING,
+        yield Code.REDIS_MEMORY.finding(
             "maxmemory",
             f"{percent(redis.used, redis.maxmemory)} of {redis.maxmemory / 10**6:.0f} MB are used; when it is full "
             "nothing is lost, but workers hold what they report and no task is sent",
             "raise maxmemory, or find out what fills it: redis-cli --bigkeys",
+            severity=Severity.PROBLEM if full else Severity.WARNING,
         )
     for each in redis.wrong_keys:
         problem, _, remedy = each.text.partition("; ")
-        yield Finding(Code.REDIS_KEY, Severity.PROBLEM, redis.where, problem, remedy)
+        yield Code.REDIS_KEY.finding(redis.where, problem, remedy)
     if redis.failing:
-        yield Finding(
-            Code.REDIS_DISK,
-            Severity.PROBLEM,
+        yield Code.REDIS_DISK.finding(
             redis.where,
             f"cannot write {redis.failing}, and may refuse whatever is sent to it",
             "make room on its disk, and look into its log",

@@ -22,7 +22,7 @@ def check_queues(facts: Facts) -> Iterator[Finding]:
     if not facts.redis.looked_at:
         return
     full = [f"{queue.name} {sum(queue.waiting)}{_priorities(queue)}" for queue in facts.redis.queues]
-    yield Finding(Code.QUEUES, Severity.OK, "tasks that wait", listed(full) or "none")
+    yield Code.QUEUES.finding("tasks that wait", listed(full) or "none")
     for queue in facts.redis.queues:
         yield from _unserved(facts, queue)
         yield from _items(facts, queue)
@@ -39,22 +39,19 @@ def _unserved(facts: Facts, queue: Queue) -> Iterator[Finding]:
     studies = [each.name for each in facts.books.waiting if each.queue == queue.name]
     if workers.error or no_worker or workers.serving(queue.name) or not (studies or sum(queue.waiting)):
         return
-    yield Finding(
-        Code.QUEUE_UNSERVED,
-        Severity.PROBLEM if studies else Severity.WARNING,
+    yield Code.QUEUE_UNSERVED.finding(
         f"queue {queue.name}",
         f"no worker serves it; tasks in it: {sum(queue.waiting)}"
         + (f"; studies that need it: {listed(studies)}" if studies else ""),
         f"orchestrator worker --queues {queue.name}; served now: {listed(sorted(workers.queues))}",
+        severity=Severity.PROBLEM if studies else Severity.WARNING,
     )
 
 
 def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
     wrong = [item.wrong for item in queue.items if not item.token]
     if wrong:
-        yield Finding(
-            Code.QUEUE_MALFORMED,
-            Severity.WARNING,
+        yield Code.QUEUE_MALFORMED.finding(
             f"queue {queue.name}",
             f"items in it that are no tasks: {len(wrong)}, the first for {wrong[0]}",
             "the next worker that comes upon them keeps them aside, in orchestrator:dead; find out who sends them",
@@ -65,9 +62,7 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
     known = facts.books.known
     tokens = {item.token for item in queue.items if item.token}
     if unknown := frozenset(tokens - known.keys()):
-        yield Finding(
-            Code.QUEUE_UNKNOWN,
-            Severity.WARNING,
+        yield Code.QUEUE_UNKNOWN.finding(
             f"queue {queue.name}",
             f"tasks in it of attempts that the database does not know: {len(unknown)}; their study was deleted, or is "
             "in another database",
@@ -75,9 +70,7 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
             repair=ClearQueue(queue.name, unknown),
         )
     if over := frozenset(token for token in tokens & known.keys() if known[token].state not in LIVE):
-        yield Finding(
-            Code.QUEUE_ENDED,
-            Severity.NOTE,
+        yield Code.QUEUE_ENDED.finding(
             f"queue {queue.name}",
             f"tasks in it of attempts that are over: {len(over)}",
             "nothing has to be done: a worker that takes one is told so at once",
@@ -94,19 +87,18 @@ def check_stream(facts: Facts) -> Iterator[Finding]:
         pass  # there is no stream, which the finding about its key says
     elif stream.group:
         text = f"{count(stream.length, 'event')} not recorded yet, {stream.pending} of them in work"
-        yield Finding(Code.STREAM, Severity.OK, "stream", text)
+        yield Code.STREAM.finding("stream", text)
     else:
         yield _no_group(facts)
     yield from _behind(facts)
     for each in stream.consumers:
         if not each.ours:
-            yield Finding(
-                Code.STREAM_STRANDED,
-                Severity.WARNING if each.pending else Severity.NOTE,
+            yield Code.STREAM_STRANDED.finding(
                 f"consumer {each.name}",
                 f"is not the control plane's, and was given {count(each.pending, 'event')} that are not recorded",
                 "find out who reads from orchestrator:events by this group",
                 repair=TakeOver(each.name),
+                severity=Severity.WARNING if each.pending else Severity.NOTE,
             )
     yield from _dead_letters(facts)
 
@@ -114,9 +106,7 @@ def check_stream(facts: Facts) -> Iterator[Finding]:
 def _no_group(facts: Facts) -> Finding:
     stream = facts.redis.stream
     needed = facts.active or stream.length or facts.books.waiting
-    return Finding(
-        Code.GROUP_MISSING,
-        Severity.WARNING if needed else Severity.NOTE,
+    return Code.GROUP_MISSING.finding(
         "stream",
         "the control plane's group is not there: this Redis was emptied, or no control plane has used it yet"
         + (f"; events in the stream: {stream.length}" if stream.length else ""),
@@ -124,6 +114,7 @@ def _no_group(facts: Facts) -> Finding:
         if facts.active
         else "serve makes it when it starts",
         repair=MakeGroup(),
+        severity=Severity.WARNING if needed else Severity.NOTE,
     )
 
 
@@ -138,7 +129,7 @@ def _behind(facts: Facts) -> Iterator[Finding]:
         text = f"the control plane does not keep up: {waits}"
         remedy = "its log says what keeps it: a database that is slow or away, or another Redis than this one"
     far = facts.active and stream.oldest > FAR_BEHIND * lease
-    yield Finding(Code.STREAM_BEHIND, Severity.PROBLEM if far else Severity.WARNING, "stream", text, remedy)
+    yield Code.STREAM_BEHIND.finding("stream", text, remedy, severity=Severity.PROBLEM if far else Severity.WARNING)
 
 
 def _dead_letters(facts: Facts) -> Iterator[Finding]:
@@ -146,11 +137,10 @@ def _dead_letters(facts: Facts) -> Iterator[Finding]:
     if not redis.dead:
         return
     newest = min((letter.age for letter in redis.newest_dead), default=FRESH)
-    yield Finding(
-        Code.DEAD_LETTERS,
-        Severity.WARNING if newest < FRESH else Severity.NOTE,
+    yield Code.DEAD_LETTERS.finding(
         "dead letters",
         f"{redis.dead} kept aside because they are no event or no task, the newest {duration(newest)} ago",
         "redis-cli XRANGE orchestrator:dead - + shows them, DEL orchestrator:dead forgets them",
         details=tuple(f"{duration(each.age)} ago: {each.reason}: {each.data}" for each in redis.newest_dead),
+        severity=Severity.WARNING if newest < FRESH else Severity.NOTE,
     )

@@ -21,21 +21,15 @@ def check(facts: Facts) -> Iterator[Finding]:
     yield _standing(facts)
     for study in facts.books.studies:
         if study.suspended:
-            yield Finding(
-                Code.STUDY_SUSPENDED,
-                Severity.PROBLEM,
+            yield Code.STUDY_SUSPENDED.finding(
                 f"study {study.name}",
                 f"is suspended: {study.suspended}",
                 f"{remedy(study.name)}; the control plane's log has more; deleting it with Optuna frees its slots",
             )
             continue
         if study.error:
-            yield Finding(
-                Code.STUDY_UNREADABLE,
-                Severity.PROBLEM,
-                f"study {study.name}",
-                f"its spec cannot be read: {study.error}",
-                "use the program version that made it",
+            yield Code.STUDY_UNREADABLE.finding(
+                f"study {study.name}", f"its spec cannot be read: {study.error}", "use the program version that made it"
             )
             continue
         yield from _idle(facts, study)
@@ -57,9 +51,7 @@ def _standing(facts: Facts) -> Finding:
     trains = sum(each.state in _TRAINING for each in books.attempts)
     waits = sum(each.state in (AttemptState.QUEUED, AttemptState.SENT) for each in books.attempts)
     names = listed(f"{each.name} ({each.state})" for each in books.studies)
-    return Finding(
-        Code.STUDIES,
-        Severity.OK,
+    return Code.STUDIES.finding(
         f"{len(books.studies)} underway, {books.ended} at rest",
         f"attempts that train: {trains}, that wait: {waits}" + (f"; {names}" if names else ""),
     )
@@ -82,7 +74,7 @@ def _finding(
     code: Code, study: Study, attempts: Sequence[Attempt], text: str, remedy: str, mend: Reconcile | None
 ) -> Finding:
     about = f"study {study.name}, trial{'s' if len(attempts) > 1 else ''} {_trials(attempts)}"
-    return Finding(code, Severity.WARNING, about, text, remedy, repair=mend)
+    return code.finding(about, text, remedy, repair=mend)
 
 
 def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
@@ -91,24 +83,21 @@ def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
         return
     # A `run` looks after one study; the others wait for theirs.
     alone = facts.setup.alone
-    yield Finding(
-        Code.STUDY_IDLE,
-        Severity.NOTE if alone else Severity.PROBLEM,
+    yield Code.STUDY_IDLE.finding(
         f"study {study.name}",
         f"is {study.state} with {study.trials} of {study.budget} trials, and no control plane asks for the next one",
         "orchestrator run SPEC goes on with it"
         if alone
         else "the control plane's log says why it does not take it up, or that it was started with --study for another",
         repair=None if alone else Reconcile(study.name),
+        severity=Severity.NOTE if alone else Severity.PROBLEM,
     )
 
 
 def _unattended(facts: Facts, study: Study) -> Iterator[Finding]:
     trials = [trial for name, trial in facts.books.unattended if name == study.name]
     if trials:
-        yield Finding(
-            Code.TRIAL_UNATTENDED,
-            Severity.WARNING,
+        yield Code.TRIAL_UNATTENDED.finding(
             f"study {study.name}, trial{'s' if len(trials) > 1 else ''} {listed(trials)}",
             "RUNNING in Optuna's table, and no attempt of it: another program has asked for it",
             _by_serve(facts, "where no notebook trains it, --repair has it attempted here"),
@@ -195,9 +184,7 @@ def _fenced(facts: Facts) -> Iterator[Finding]:
         known = books.known.get(sign.token)
         over = known is not None and known.state not in LIVE and (known.ended or 0.0) > since
         if known is None or over or bound.get(sign.token, sign.runner) != sign.runner:
-            yield Finding(
-                Code.ATTEMPT_FENCED,
-                Severity.NOTE,
+            yield Code.ATTEMPT_FENCED.finding(
                 sign.slot or "a slot",
                 "trains an attempt that is over, or that another runner has: what it says is dropped",
                 "it is told so with its next sign of life"
@@ -208,9 +195,7 @@ def _fenced(facts: Facts) -> Iterator[Finding]:
 
 def _untold(facts: Facts) -> Iterator[Finding]:
     for each in facts.books.untold:
-        yield Finding(
-            Code.NOTE_FAILED,
-            Severity.NOTE,
+        yield Code.NOTE_FAILED.finding(
             f"study {each.study}",
             f"notification '{each.event}' failed: the {each.kind} was given up {duration(each.age)} ago after "
             f"{count(each.tries, 'attempt')}: {each.detail}",

@@ -15,9 +15,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     if not facts.redis.looked_at:
         return
     if facts.workers.error:
-        yield Finding(
-            Code.WORKERS_UNKNOWN,
-            Severity.NOTE,
+        yield Code.WORKERS_UNKNOWN.finding(
             "",
             f"could not be asked: {facts.workers.error}",
             "allow this user the channels of Celery's remote control: ACL SETUSER … allchannels",
@@ -34,13 +32,12 @@ def check(facts: Facts) -> Iterator[Finding]:
 
 def _missing(facts: Facts) -> Finding:
     waiting = [each.name for each in facts.books.waiting]
-    return Finding(
-        Code.WORKER_MISSING,
-        Severity.PROBLEM if waiting else Severity.NOTE,
+    return Code.WORKER_MISSING.finding(
         "",
         "no worker answers, and no slot gives a sign of life"
         + (f"; nothing trains for {listed(waiting)}" if waiting else ""),
         "start one on every machine that trains, with the same ORCHESTRATOR_REDIS_URL: orchestrator worker",
+        severity=Severity.PROBLEM if waiting else Severity.NOTE,
     )
 
 
@@ -50,15 +47,13 @@ def _answer(facts: Facts) -> Finding:
     busy = {sign.slot for sign in workers.signs if sign.token}
     names = {each.name for each in workers.workers} | {sign.worker for sign in workers.signs if sign.worker}
     text = f"{count(len(slots), 'slot')}, {len(busy)} busy"
-    return Finding(Code.WORKERS, Severity.OK, count(len(names), "worker"), f"{text}: {listed(sorted(names))}")
+    return Code.WORKERS.finding(count(len(names), "worker"), f"{text}: {listed(sorted(names))}")
 
 
 def _without_room(facts: Facts) -> Iterator[Finding]:
     troubles = {(sign.host, sign.trouble) for sign in facts.workers.signs if sign.trouble}
     for host, trouble in sorted(troubles):
-        yield Finding(
-            Code.HOST_WITHOUT_ROOM,
-            Severity.PROBLEM,
+        yield Code.HOST_WITHOUT_ROOM.finding(
             host,
             f"can train nothing for now, and takes no trials: {trouble}",
             "make room there; its workers look once a second, and go on by themselves",
@@ -73,9 +68,7 @@ def _silent(facts: Facts) -> Iterator[Finding]:
             heard[sign.worker].add(sign.slot)
     answered = {each.name for each in workers.workers}
     for name in sorted(heard.keys() - answered) if not workers.error else ():
-        yield Finding(
-            Code.WORKER_SILENT,
-            Severity.WARNING,
+        yield Code.WORKER_SILENT.finding(
             name,
             f"its main process does not answer, although {count(len(heard[name]), 'slot')} of it can be heard: it may "
             "take no more tasks",
@@ -83,9 +76,7 @@ def _silent(facts: Facts) -> Iterator[Finding]:
         )
     for each in workers.workers:
         if workers.enough and each.slots is not None and not each.twice and len(heard[each.name]) < each.slots:
-            yield Finding(
-                Code.SLOT_SILENT,
-                Severity.WARNING,
+            yield Code.SLOT_SILENT.finding(
                 each.name,
                 f"of its {count(each.slots, 'slot')} {each.slots - len(heard[each.name])} gave no sign of life in "
                 f"{duration(workers.listened)}",
@@ -97,17 +88,13 @@ def _names_and_versions(facts: Facts) -> Iterator[Finding]:
     celery = next((each.found for each in facts.installation.packages if each.name == "celery"), None)
     for each in facts.workers.workers:
         if each.twice:
-            yield Finding(
-                Code.WORKER_TWICE,
-                Severity.WARNING,
+            yield Code.WORKER_TWICE.finding(
                 each.name,
                 "two workers answer by this name: their slots are counted once, and one may be meant for the other",
                 "start each with a --name of its own",
             )
         if celery and each.celery and each.celery != celery:
-            yield Finding(
-                Code.WORKER_VERSION,
-                Severity.NOTE,
+            yield Code.WORKER_VERSION.finding(
                 each.name,
                 f"runs Celery {each.celery}, here it is {celery}",
                 "install the same version of trial-orchestrator everywhere",
@@ -126,9 +113,7 @@ def _protocol(facts: Facts) -> Iterator[Finding]:
     for version, who in sorted(spoken.items()):
         if version == ours:
             continue
-        yield Finding(
-            Code.PROTOCOL_VERSION,
-            Severity.PROBLEM,
+        yield Code.PROTOCOL_VERSION.finding(
             listed(sorted(who)),
             f"speaks protocol version {version}, this installation version {ours}: a worker that is behind takes no "
             "more tasks, and what one says that is ahead is set aside",

@@ -20,12 +20,10 @@ from sqlalchemy import Connection, and_, func, select, text
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.urls import redact
-from orchestrator.doctor.facts import (
+from orchestrator.doctor.facts import Blocked, Clock, Database
+from orchestrator.doctor.table_facts import (
     Attempt,
-    Blocked,
-    Clock,
     Command,
-    Database,
     FailedNotification,
     Known,
     Overdue,

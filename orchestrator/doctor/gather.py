@@ -10,7 +10,7 @@ from orchestrator.common.file_lock import is_locked
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.doctor.celery_probe import query_workers
-from orchestrator.doctor.facts import Facts, Redis, Setup, Sign, TableFacts, Workers, steady
+from orchestrator.doctor.facts import Facts, Redis, Setup, Sign, Workers
 from orchestrator.doctor.heartbeat_listener import Listener
 from orchestrator.doctor.host_probe import read_installation
 from orchestrator.doctor.queue_probe import read_queue
@@ -21,6 +21,7 @@ from orchestrator.doctor.redis_probe import (
     read_stream,
     without_confirmation,
 )
+from orchestrator.doctor.table_facts import TableFacts, steady
 from orchestrator.model.lifecycle import AttemptState
 from tasks import redis_keys
 from tasks.app import connect

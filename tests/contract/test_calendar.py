@@ -17,7 +17,7 @@ from sqlalchemy import exc
 from orchestrator.common.errors import BadInput, NotTheWriter
 from orchestrator.control.ports import Calendar as CalendarPort
 from orchestrator.doctor.database_probe import read_overdue
-from orchestrator.doctor.facts import Overdue
+from orchestrator.doctor.table_facts import Overdue
 from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import PlannedRun, ScheduleProgress

@@ -18,7 +18,8 @@ from leased_store import NOW, LeasedStore, a_trial, attempt, everything
 from optuna.storages import RDBStorage
 
 from orchestrator.doctor.database_probe import read_database
-from orchestrator.doctor.facts import Database, Known, Study
+from orchestrator.doctor.facts import Database
+from orchestrator.doctor.table_facts import Known, Study
 from orchestrator.model.changeset import Changes, NoteRow, TrialEnd
 from orchestrator.model.notifications import DeliveryState
 from orchestrator.storage import database as storage_database

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.common.formatting import duration, listed
-from orchestrator.doctor.facts import Facts, Writer
+from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, FreeLease, Ring, Severity
+from orchestrator.doctor.table_facts import Writer
 
 
 def check(facts: Facts) -> Iterator[Finding]:

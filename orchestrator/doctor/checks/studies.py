@@ -6,8 +6,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.common.formatting import count, duration, listed, silence
-from orchestrator.doctor.facts import Attempt, Facts, Study
+from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
+from orchestrator.doctor.table_facts import Attempt, Study
 from orchestrator.model.lifecycle import LIVE, AttemptState
 from orchestrator.model.suspension import remedy
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 from cases import NOTE, PROBLEM, WARNING, Case
 from worlds import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, worker, workers
 
-from orchestrator.doctor.facts import Command, Item, Overdue, Queue, Sign, Workers, Writer
+from orchestrator.doctor.facts import Item, Queue, Sign, Workers
 from orchestrator.doctor.finding import Code, FreeLease, Ring
+from orchestrator.doctor.table_facts import Command, Overdue, Writer
 
 NO_WORKERS = Workers(listened=3.0)
 CASES = [

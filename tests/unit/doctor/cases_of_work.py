@@ -7,8 +7,9 @@ from dataclasses import replace
 from cases import NOTE, PROBLEM, WARNING, Case
 from worlds import EMPTY, IDLE, SIGN, WELL, alone, attempt, books, idle, leaderless, redis, stream, study, workers
 
-from orchestrator.doctor.facts import Consumer, DeadLetter, Facts, FailedNotification, Item, Known, Queue, Stream
+from orchestrator.doctor.facts import Consumer, DeadLetter, Facts, Item, Queue, Stream
 from orchestrator.doctor.finding import ClearQueue, Code, MakeGroup, Reconcile, TakeOver
+from orchestrator.doctor.table_facts import FailedNotification, Known
 
 
 def queue(*items: Item) -> Facts:

@@ -13,10 +13,11 @@ import msgspec
 import pytest
 from worlds import RUNNING, SENT, WELL
 
-from orchestrator.doctor.facts import Item, Sign, Study, TableFacts, steady
+from orchestrator.doctor.facts import Item, Sign
 from orchestrator.doctor.heartbeat_listener import read_sign
 from orchestrator.doctor.host_probe import read_installation
 from orchestrator.doctor.queue_probe import read_item
+from orchestrator.doctor.table_facts import Study, TableFacts, steady
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import VERSION, Epoch, Event, Heartbeat, Job
 from tasks.signing import Keyring, Purpose

@@ -28,8 +28,9 @@ from worlds import (
 )
 
 from orchestrator.doctor.checks import findings
-from orchestrator.doctor.facts import Clock, Command, Facts, Item, Known, Queue, Redis, Stream, Workers
+from orchestrator.doctor.facts import Clock, Facts, Item, Queue, Redis, Stream, Workers
 from orchestrator.doctor.finding import Code, Finding, Group, Severity
+from orchestrator.doctor.table_facts import Command, Known
 
 CASES = [*cases_of_servers.CASES, *cases_of_processes.CASES, *cases_of_work.CASES]
 

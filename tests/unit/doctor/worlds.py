@@ -6,26 +6,22 @@ from dataclasses import replace
 from typing import Any
 
 from orchestrator.doctor.facts import (
-    Attempt,
     Clock,
     Consumer,
     Database,
     Facts,
     Installation,
     Item,
-    Known,
     Package,
     Queue,
     Redis,
     Setup,
     Sign,
     Stream,
-    Study,
-    TableFacts,
     Worker,
     Workers,
-    Writer,
 )
+from orchestrator.doctor.table_facts import Attempt, Known, Study, TableFacts, Writer
 from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 
 RUNNING = Attempt("token-0", "search", 0, "running", runner="r0", slot="w@host/0", sent=1.0, age=60.0)

@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.common.errors import BadInput, reason_of
 from orchestrator.common.faults import Fault
@@ -38,7 +37,7 @@ def _check_objectives(text: str) -> str:
         raise Fault(str(error), "write names of modules, separated by commas, or * for everything") from None
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """The settings of a process. ``load_settings`` makes them; ``Settings()`` holds the defaults.
 
     Attributes:
@@ -70,9 +69,7 @@ class Settings(BaseSettings):
         notify_commands: Whether the commands of specs are run.
     """
 
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True)
 
     # These may hold a password, and a settings object ends up in logs.
     storage_url: Annotated[str, AfterValidator(check_storage)] | None = Field(default=None, repr=False)
@@ -136,18 +133,6 @@ class Settings(BaseSettings):
             password = read_secret(METRICS_PASSWORD, self.metrics_password, self.metrics_password_file)
             return Endpoint(chosen, self.metrics_address, password)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],  # noqa: ARG003
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        # The environment comes in through load_settings alone, which takes any mapping.
-        return (init_settings,)
-
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Reads the settings. An empty variable counts as unset, a foreign ``ORCHESTRATOR_*`` one is left alone.
@@ -159,13 +144,13 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
         BadInput: a variable is wrong or nearly named like a known one; passwords are masked in the message.
     """
     given = os.environ if environ is None else environ
-    names = {PREFIX + field.upper() for field in Settings.model_fields}
+    fields = {PREFIX + field.upper(): field for field in Settings.model_fields}
     for name in given:
-        _check_name(name, names)
-    source = EnvSettingsSource(Settings)
-    source.env_vars = {name.lower(): given[name].strip() for name in names if given.get(name, "").strip()}
+        _check_name(name, set(fields))
     try:
-        return Settings(**source())
+        return Settings.model_validate(
+            {field: text for name, field in fields.items() if (text := given.get(name, "").strip())}
+        )
     except ValidationError as error:
         raise _bad_input(error) from None
 

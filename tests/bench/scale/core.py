@@ -1,0 +1,159 @@
+"""The cost of the pure core by what is live, and of a commit by the studies that it touches; no process beside this."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+
+from orchestrator.engine.inputs import EventReceived, SlotsCounted
+from orchestrator.engine.outputs import Batch
+from orchestrator.engine.state import Snapshot
+from orchestrator.engine.study import StudyEngine
+from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.store import Store
+from tasks.contract import Body, Epoch, Event, Finished, Job, Paused, Started
+from tests.bench.figures import number
+from tests.bench.scale.loads import Line, Size
+from tests.bench.scale.stand import spec_of, stand
+
+ROUND = 500
+"""Events between two batches that are taken from the engine."""
+
+
+class Runners:
+    """What the runners of an engine say, in their order."""
+
+    def __init__(self) -> None:
+        self._spoken: dict[str, int] = {}
+
+    def say(self, token: str, body: Body) -> EventReceived:
+        seq = self._spoken[token] = self._spoken.get(token, 0) + 1
+        return EventReceived(Event(token=token, runner=f"r-{token}", seq=seq, body=body))
+
+    def start(self, job: Job) -> EventReceived:
+        return self.say(job.token, Started(host="scale", pid=0, slot=f"slot-{job.trial}"))
+
+
+def per_event(folder: Path, size: Size) -> Iterator[Line]:
+    """CPU of an epoch in the engine, with few and many live attempts."""
+    del folder
+    lives = (5, 20) if size.quick else (20, 1_000, 3_000)
+    costs = [1e6 * live_cost(live, size.quick) for live in lives]
+    yield Line(
+        "CPU per event in the engine with " + " / ".join(map(str, lives)) + " live attempts",
+        "14 / 74 / 164 µs",
+        "15 µs, whatever is live",
+        " / ".join(map(number, costs)) + " µs",
+        f"epochs, median rule, a batch taken every {ROUND}",
+    )
+    trials = 100 if size.quick else 10_000
+    yield Line(
+        f"CPU per event with promotion and {trials} trials",
+        "2 400 µs",
+        "15 µs",
+        f"{number(1e6 * promotion_cost(trials))} µs",
+        "starts, epochs and pauses; 64 slots",
+    )
+
+
+def live_cost(live: int, quick: bool) -> float:
+    """Returns the seconds of CPU that one epoch takes with so many live attempts."""
+    spec = spec_of("live", 1_000_000, epochs=10, lookahead=min(1000, live))
+    engine, runners = StudyEngine(Snapshot(spec=spec, uid="live", seed=1), 0.0), Runners()
+    jobs: list[Job] = []
+    while len(jobs) < live + 1:
+        for send in engine.take().sends:
+            jobs.append(send.job)
+            engine.apply(runners.start(send.job), 0.0)
+    example, rest = jobs[0], jobs[1 : live + 1]
+    for step in range(1, 6):
+        engine.apply(runners.say(example.token, Epoch(step=step, value=0.5)), 0.0)
+    engine.apply(runners.say(example.token, Finished(values=(0.5,))), 0.0)
+    engine.take()
+    steps = max(2, (2_000 if quick else 30_000) // live)
+    inputs = [runners.say(job.token, Epoch(step=s, value=1.0)) for s in range(1, steps + 1) for job in rest]
+    return _cpu(engine, inputs) / len(inputs)
+
+
+def promotion_cost(trials: int) -> float:
+    """Returns the seconds of CPU that one event takes on average in a study of so many trials that pause at rungs."""
+    pruner = {"name": "asha", "mode": "promotion", "min_resource": 1, "reduction_factor": 3, "restart": True}
+    spec = spec_of("promotion", trials, pruner=pruner, max_steps=9)
+    engine, runners = StudyEngine(Snapshot(spec=spec, uid="promotion", seed=1), 0.0), Runners()
+    engine.apply(SlotsCounted(64), 0.0)
+    count, begun = 0, time.process_time()
+    while sends := engine.take().sends:
+        for send in sends:
+            for said in _train(runners, send.job):
+                engine.apply(said, 0.0)
+                count += 1
+    return (time.process_time() - begun) / count
+
+
+def _train(runners: Runners, job: Job) -> Iterator[EventReceived]:
+    yield runners.start(job)
+    last = 9 if job.slice is None else job.slice.until_step
+    value = (job.trial * 0.6180339887) % 1.0
+    for step in range(1, last + 1):
+        yield runners.say(job.token, Epoch(step=step, value=value))
+    yield runners.say(job.token, Finished(values=(value,)) if job.slice is None else Paused(step=last))
+
+
+def _cpu(engine: StudyEngine, inputs: list[EventReceived]) -> float:
+    begun = time.process_time()
+    for index, each in enumerate(inputs, 1):
+        engine.apply(each, 0.0)
+        if index % ROUND == 0:
+            engine.take()
+    return time.process_time() - begun
+
+
+def commit(folder: Path, size: Size) -> Iterator[Line]:
+    """Statements and CPU of one commit that touches many studies."""
+    with stand(folder) as it:
+        lease = WriterLease(it.database, 60.0)
+        lease.acquire()
+        store = Store(it.database, lease)
+        engines: dict[str, StudyEngine] = {}
+        runners = Runners()
+        for index in range(size.studies):
+            snapshot = store.create(spec_of(f"commit-{index}", 1_000), time.time())
+            engines[snapshot.spec.name] = StudyEngine(snapshot, time.time())
+        batches = _take(engines)
+        store.commit({name: batch.changes for name, batch in batches.items()})
+        jobs = {name: batch.sends[0].job for name, batch in batches.items()}
+        statements: list[str] = []
+
+        def note(*arguments: Any) -> None:
+            statements.append(str(arguments[2]))
+
+        costs = []
+        for step in range(6):
+            for name, engine in engines.items():
+                job = jobs[name]
+                if step == 0:
+                    engine.apply(runners.start(job), time.time())
+                engine.apply(runners.say(job.token, Epoch(step=step + 1, value=0.5)), time.time())
+            changes = {name: batch.changes for name, batch in _take(engines).items()}
+            event.listen(it.database.engine, "before_cursor_execute", note)
+            statements.clear()
+            begun = time.process_time()
+            store.commit(changes)
+            costs.append(time.process_time() - begun)
+            event.remove(it.database.engine, "before_cursor_execute", note)
+        store.close()
+        yield Line(
+            f"a commit that touches {size.studies} studies",
+            "301 statements, 45 ms of CPU",
+            "a constant number of statements",
+            f"{len(statements)} statements, {1e3 * sorted(costs[1:])[2]:.1f} ms of CPU",
+            "an epoch of each",
+        )
+
+
+def _take(engines: dict[str, StudyEngine]) -> dict[str, Batch]:
+    return {name: engine.take() for name, engine in engines.items()}

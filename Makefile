@@ -28,7 +28,7 @@ REMOVE_HALVES := for each in $(VENV)/lib/python3*/site-packages/*.dist-info; do 
 # The oldest versions that pyproject.toml allows, in an environment of their own.
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-all lowest lint types unit processes faults chaos bench dist clean unsound
+.PHONY: demo test test-all lowest lint types unit processes faults chaos bench bench-scale dist clean unsound
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
@@ -66,6 +66,9 @@ chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for fiv
 
 bench: $(VENV)/.installed-dev     ## measures, and writes docs/bench.md
 	$(BIN)/python -m tests.bench
+
+bench-scale: $(VENV)/.installed-dev ## loads a control plane with a thousand simulated slots, and writes docs/scale.md
+	$(BIN)/python -m tests.bench.scale
 
 dist:                             ## a wheel, in dist/
 	@rm -rf build dist

@@ -1,17 +1,19 @@
-"""Writes a batch of changes as rows, in one transaction on one connection."""
+"""Writes the changes of studies as rows, in one transaction on one connection."""
 
 from __future__ import annotations
 
+import functools
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, not_, or_, select
 
 from orchestrator.common.errors import ForeignWrite
-from orchestrator.model.changeset import AttemptRow, Changes
+from orchestrator.model.changeset import AttemptRow, Changes, DecisionRow
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.storage import own_tables
 from orchestrator.storage.optuna_tables import (
@@ -23,226 +25,333 @@ from orchestrator.storage.optuna_tables import (
     TRIALS,
     USER_ATTRS,
     VALUES,
-    to_stored,
+    Kind,
 )
-from orchestrator.storage.sql_dialects import insert_or_ignore, insert_or_update
+from orchestrator.storage.sql_dialects import (
+    Row,
+    delete_rows,
+    insert_new_rows,
+    insert_rows,
+    integers,
+    is_among,
+    replace_rows,
+    update_rows,
+)
 
-_UNFINISHED = ("RUNNING", "WAITING")
+_UNFINISHED = or_(TRIALS.c.state == "RUNNING", TRIALS.c.state == "WAITING")
+
+
+@dataclass(eq=False)
+class StudyBatch:
+    """The changes of one study.
+
+    Attributes:
+        study_id: Optuna's id of the study.
+        trial_ids: Optuna's id by trial number, as far as known before this batch; they grow with the number.
+        changes: What is to be written.
+        new_ids: Optuna's ids of the trials that the batch makes, once they are written.
+    """
+
+    study_id: int
+    trial_ids: dict[int, int]
+    changes: Changes
+    new_ids: dict[int, int] = field(default_factory=dict)
+
+    def trial_id(self, number: int) -> int:
+        """Returns Optuna's id of a trial that is there, or was just made."""
+        return self.new_ids[number] if number in self.new_ids else self.trial_ids[number]
 
 
 class BatchWriter:
-    """Writes the changes of one study.
+    """Writes the changes of several studies. The number of statements does not grow with that of studies or rows.
 
     Args:
         connection: A transaction that has checked the writer's lease.
-        study_id: Optuna's id of the study.
-        trial_ids: Optuna's id by trial number, as far as known before this batch.
+        batches: What is to be written, study by study.
     """
 
-    def __init__(self, connection: Connection, study_id: int, trial_ids: Mapping[int, int]) -> None:
+    def __init__(self, connection: Connection, batches: Sequence[StudyBatch]) -> None:
         self._connection = connection
-        self._study_id = study_id
-        self._known = trial_ids
-        self.new_ids: dict[int, int] = {}
+        self._dialect = connection.dialect.name
+        self._batches = batches
 
-    def write(self, changes: Changes) -> None:
+    def write(self) -> None:
         """Writes all changes. Idempotent: a batch may be written twice if the commit's reply was lost.
 
         Raises:
             ForeignWrite: another process has ended a trial or taken its number.
         """
-        self._new_trials(changes)
-        self._check_open(changes)
-        for number, at in changes.starts.items():
-            self._connection.execute(
-                update(TRIALS)
-                .where(TRIALS.c.trial_id == self._id(number))
-                .values(state="RUNNING", datetime_start=_utc(at))
+        self._add_trials()
+        self._check_open()
+        update_rows(
+            self._connection,
+            TRIALS,
+            ("trial_id",),
+            [
+                {"trial_id": batch.trial_id(number), "state": "RUNNING", "datetime_start": _utc(at)}
+                for batch in self._batches
+                for number, at in batch.changes.starts.items()
+            ],
+        )
+        self._write_reports()
+        self._write_attributes()
+        self._end_trials()
+        self._write_decisions()
+        self._write_checkpoints()
+        self._write_attempts_and_states()
+
+    # -- Optuna's tables
+
+    def _add_trials(self) -> None:
+        growing = [batch for batch in self._batches if batch.changes.new_trials]
+        if not growing:
+            return
+        # They are there already where this batch was committed and the commit's reply was lost.
+        for batch in growing:
+            known = batch.trial_ids.keys() & batch.changes.new_trials.keys()
+            batch.new_ids.update((number, batch.trial_ids[number]) for number in known)
+        self._find_added(growing)
+        self._check_ours(growing)
+        rows = []
+        for batch in growing:
+            for number, at in sorted(batch.changes.new_trials.items()):
+                if number not in batch.new_ids:
+                    waits = number in batch.changes.enqueued
+                    rows.append(
+                        {
+                            "study_id": batch.study_id,
+                            "number": number,
+                            "state": "WAITING" if waits else "RUNNING",
+                            "datetime_start": None if waits else _utc(at),
+                        }
+                    )
+        insert_rows(self._connection, TRIALS, rows)
+        if rows:
+            self._find_added(growing)
+
+    def _find_added(self, growing: Sequence[StudyBatch]) -> None:
+        """Takes in the ids of new trials that are in the database.
+
+        Who adds a trial to a study holds its row, so that ids grow with the numbers: those that are not known yet lie
+        beyond those that are. There is no index by which Optuna's trials could be found by number.
+        """
+        for fresh in (False, True):
+            batches = {batch.study_id: batch for batch in growing if fresh is not bool(batch.trial_ids)}
+            if not batches:
+                continue
+            newest = min(next(reversed(batch.trial_ids.values()), -1) for batch in batches.values())
+            found = self._connection.execute(
+                _beyond(self._dialect), {"newest": newest, "studies": integers(self._dialect, batches)}
             )
-        self._ignore(
+            for row in found:
+                batch = batches[row.study_id]
+                if row.number in batch.changes.new_trials:
+                    batch.new_ids[row.number] = row.trial_id
+
+    def _check_ours(self, growing: Sequence[StudyBatch]) -> None:
+        """Raises where a new trial is there that has no attempt: another process has made it."""
+        there = {(batch.study_id, number) for batch in growing for number in batch.new_ids}
+        if not there:
+            return
+        studies, numbers = ({pair[place] for pair in there} for place in (0, 1))
+        found = self._connection.execute(
+            _attempted(self._dialect),
+            {"studies": integers(self._dialect, studies), "numbers": integers(self._dialect, numbers)},
+        )
+        for _, number in sorted(there - {(row.study_id, row.trial) for row in found}):
+            raise ForeignWrite(f"trial {number} was made by another process")
+
+    def _check_open(self) -> None:
+        """Raises where a change concerns a trial that has ended, unless this very batch ended it."""
+        named = {batch.trial_id(number): (batch, number) for batch in self._batches for number in _named(batch.changes)}
+        if not named:
+            return
+        for row in self._connection.execute(_ended(self._dialect), {"trials": integers(self._dialect, named)}):
+            batch, number = named[row.trial_id]
+            end = batch.changes.ends.get(number)
+            if end is None or row.state != end.state or row.datetime_complete != _utc(end.at):
+                raise ForeignWrite(f"trial {number} was ended by another process")
+
+    def _write_reports(self) -> None:
+        insert_new_rows(
+            self._connection,
             PARAMS,
             [
                 {
-                    "trial_id": self._id(number),
+                    "trial_id": batch.trial_id(number),
                     "param_name": name,
                     "param_value": value,
                     "distribution_json": distribution,
                 }
-                for number, name, value, distribution in changes.params
+                for batch in self._batches
+                for number, name, value, distribution in batch.changes.params
             ],
         )
-        self._ignore(STEPS, [self._step_row(*value) for value in changes.values])
-        self._attrs(USER_ATTRS, changes.user_attrs)
-        self._attrs(SYSTEM_ATTRS, changes.system_attrs)
-        self._records(changes.records)
-        self._study_attrs(STUDY_USER_ATTRS, changes.study_user_attrs)
-        self._study_attrs(STUDY_SYSTEM_ATTRS, changes.study_system_attrs)
-        self._ends(changes)
-        self._ours(changes)
-
-    def _new_trials(self, changes: Changes) -> None:
-        for number, at in sorted(changes.new_trials.items()):
-            # It exists already where this batch was committed and the commit's reply was lost.
-            known = self._connection.scalar(
-                select(TRIALS.c.trial_id).where(TRIALS.c.study_id == self._study_id, TRIALS.c.number == number)
-            )
-            if known is not None:
-                self._check_ours(number)
-                self.new_ids[number] = known
-                continue
-            begun: dict[str, Any] = {"state": "RUNNING", "datetime_start": _utc(at)}
-            if number in changes.enqueued:
-                begun = {"state": "WAITING"}
-            self.new_ids[number] = self._connection.execute(
-                insert(TRIALS).values(number=number, study_id=self._study_id, **begun).returning(TRIALS.c.trial_id)
-            ).scalar_one()
-
-    def _check_ours(self, number: int) -> None:
-        attempt = select(own_tables.attempts.c.token).where(
-            own_tables.attempts.c.study_id == self._study_id, own_tables.attempts.c.trial == number
-        )
-        if self._connection.scalar(attempt.limit(1)) is None:
-            raise ForeignWrite(f"trial {number} was made by another process")
-
-    def _check_open(self, changes: Changes) -> None:
-        """Raises where a change concerns a trial that has ended, unless this very batch ended it."""
-        named = {*changes.starts, *changes.ends}
-        named |= {param[0] for param in changes.params} | {value[0] for value in changes.values}
-        named |= {number for number, _ in (*changes.user_attrs, *changes.system_attrs)}
-        if not named:
-            return
-        numbers = {self._id(number): number for number in named}
-        found = self._connection.execute(_ENDED_TRIALS, {"the_trials": list(numbers)}).all()
-        for row in found:
-            end = changes.ends.get(numbers[row.trial_id])
-            if end is None or row.state != end.state or row.datetime_complete != _utc(end.at):
-                raise ForeignWrite(f"trial {numbers[row.trial_id]} was ended by another process")
-
-    def _ends(self, changes: Changes) -> None:
-        values = []
-        for number, end in changes.ends.items():
-            self._connection.execute(
-                _END_TRIAL,
-                {"the_trial": self._id(number), "the_state": end.state, "the_time": _utc(end.at)},
-            )
-            for objective, value in enumerate(end.values or ()):
+        steps = []
+        for batch in self._batches:
+            for number, step, value in batch.changes.values:
                 stored, kind = to_stored(value)
-                values.append(
+                steps.append(
                     {
-                        "trial_id": self._id(number),
-                        "objective": objective,
-                        "value": stored,
-                        "value_type": kind,
+                        "trial_id": batch.trial_id(number),
+                        "step": step,
+                        "intermediate_value": stored,
+                        "intermediate_value_type": kind,
                     }
                 )
-        self._ignore(VALUES, values)
+        insert_new_rows(self._connection, STEPS, steps)
 
-    def _ours(self, changes: Changes) -> None:
-        study = {"study_id": self._study_id}
-        self._ignore(
+    def _write_attributes(self) -> None:
+        user: list[Row] = []
+        system: list[Row] = []
+        gone: list[Row] = []
+        of_study_user: list[Row] = []
+        of_study_system: list[Row] = []
+        for batch in self._batches:
+            changes = batch.changes
+            kept = {key: value for key, value in changes.records.items() if value is not None}
+            user += _trial_attributes(batch, changes.user_attrs)
+            system += _trial_attributes(batch, changes.system_attrs | kept)
+            removed = changes.records.keys() - kept.keys()
+            gone += ({"trial_id": batch.trial_id(number), "key": key} for number, key in removed)
+            of_study_user += _study_attributes(batch, changes.study_user_attrs)
+            of_study_system += _study_attributes(batch, changes.study_system_attrs)
+        replace_rows(self._connection, USER_ATTRS, ("trial_id", "key"), user)
+        replace_rows(self._connection, SYSTEM_ATTRS, ("trial_id", "key"), system)
+        delete_rows(self._connection, SYSTEM_ATTRS, gone)
+        replace_rows(self._connection, STUDY_USER_ATTRS, ("study_id", "key"), of_study_user)
+        replace_rows(self._connection, STUDY_SYSTEM_ATTRS, ("study_id", "key"), of_study_system)
+
+    def _end_trials(self) -> None:
+        ends, values = [], []
+        for batch in self._batches:
+            for number, end in batch.changes.ends.items():
+                trial = {"trial_id": batch.trial_id(number)}
+                ends.append(trial | {"state": end.state, "datetime_complete": _utc(end.at)})
+                for objective, value in enumerate(end.values or ()):
+                    stored, kind = to_stored(value)
+                    values.append(trial | {"objective": objective, "value": stored, "value_type": kind})
+        update_rows(self._connection, TRIALS, ("trial_id",), ends, _UNFINISHED)
+        insert_new_rows(self._connection, VALUES, values)
+
+    # -- this program's tables
+
+    def _write_decisions(self) -> None:
+        insert_new_rows(
+            self._connection,
             own_tables.decisions,
-            [
-                study | row._asdict() | {"value": _number(row.value), "threshold": _number(row.threshold)}
-                for row in changes.decisions
-            ],
+            [_decision(batch, row) for batch in self._batches for row in batch.changes.decisions],
         )
-        self._upsert(
+        replace_rows(
+            self._connection,
             own_tables.closest,
             ("study_id", "trial"),
+            [_decision(batch, row) for batch in self._batches for row in batch.changes.closest.values()],
+        )
+        insert_new_rows(
+            self._connection,
+            own_tables.redone,
             [
-                study | row._asdict() | {"value": _number(row.value), "threshold": _number(row.threshold)}
-                for row in changes.closest.values()
+                {"study_id": batch.study_id, "trial": number, "step": step, "value": repr(float(value))}
+                for batch in self._batches
+                for number, step, value in batch.changes.redone
             ],
         )
-        # The same location again is the same file, saved anew.
-        rows = {row.location: study | row._asdict() for row in changes.checkpoints}
-        self._upsert(own_tables.checkpoints, ("study_id", "location"), list(rows.values()))
-        for number, location in changes.discarded:
-            self._connection.execute(
-                delete(own_tables.checkpoints).where(
-                    own_tables.checkpoints.c.study_id == self._study_id,
-                    own_tables.checkpoints.c.trial == number,
-                    own_tables.checkpoints.c.location == location,
-                )
-            )
-        if changes.redone:
-            redone = [study | {"trial": n, "step": s, "value": repr(float(v))} for n, s, v in changes.redone]
-            self._ignore(own_tables.redone, redone)
-        fresh = {"state": "owed", "tries": 0, "detail": ""}
-        self._ignore(own_tables.notes, [study | row._asdict() | fresh | {"changed": row.at} for row in changes.notes])
-        # Those that end go first: a trial's next attempt must not meet its predecessor alive in the unique index.
-        attempts = sorted(changes.attempts.values(), key=lambda row: (row.state in LIVE, row.number))
-        self._upsert(own_tables.attempts, ("token",), [study | _fields(row) for row in attempts])
-        if changes.study_state:
-            state, reason, at = changes.study_state
-            self._connection.execute(
-                update(own_tables.studies)
-                .where(own_tables.studies.c.study_id == self._study_id)
-                .values(state=state, reason=reason, changed=at)
-            )
 
-    def _attrs(self, table: Table, attrs: Mapping[tuple[int, str], Any]) -> None:
-        rows = [
-            {"trial_id": self._id(number), "key": key, "value_json": json.dumps(value)}
-            for (number, key), value in attrs.items()
-        ]
-        self._upsert(table, ("trial_id", "key"), rows)
-
-    def _records(self, records: Mapping[tuple[int, str], Any]) -> None:
-        self._attrs(SYSTEM_ATTRS, {key: value for key, value in records.items() if value is not None})
-        for (number, key), value in records.items():
-            if value is None:
-                self._connection.execute(_NO_RECORD, {"the_trial": self._id(number), "the_key": key})
-
-    def _study_attrs(self, table: Table, attrs: Mapping[str, Any]) -> None:
-        rows = [
-            {"study_id": self._study_id, "key": key, "value_json": json.dumps(value)} for key, value in attrs.items()
-        ]
-        self._upsert(table, ("study_id", "key"), rows)
-
-    def _step_row(self, number: int, step: int, value: float) -> dict[str, Any]:
-        stored, kind = to_stored(value)
-        return {
-            "trial_id": self._id(number),
-            "step": step,
-            "intermediate_value": stored,
-            "intermediate_value_type": kind,
+    def _write_checkpoints(self) -> None:
+        rows = {
+            # The same location again is the same file, saved anew.
+            (batch.study_id, row.location): {"study_id": batch.study_id} | row._asdict()
+            for batch in self._batches
+            for row in batch.changes.checkpoints
         }
+        replace_rows(self._connection, own_tables.checkpoints, ("study_id", "location"), list(rows.values()))
+        delete_rows(
+            self._connection,
+            own_tables.checkpoints,
+            [
+                {"study_id": batch.study_id, "trial": number, "location": location}
+                for batch in self._batches
+                for number, location in batch.changes.discarded
+            ],
+        )
 
-    def _ignore(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows:
-            self._connection.execute(insert_or_ignore(self._connection.dialect.name, table), _one_or_many(rows))
-
-    def _upsert(self, table: Table, keys: tuple[str, ...], rows: Sequence[Mapping[str, Any]]) -> None:
-        if rows:
-            columns = tuple(name for name in rows[0] if name not in keys)
-            statement = insert_or_update(self._connection.dialect.name, table, keys, columns)
-            self._connection.execute(statement, _one_or_many(rows))
-
-    def _id(self, number: int) -> int:
-        return self.new_ids[number] if number in self.new_ids else self._known[number]
-
-
-_ENDED_TRIALS = select(TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_complete).where(
-    TRIALS.c.trial_id.in_(bindparam("the_trials", expanding=True)), TRIALS.c.state.not_in(_UNFINISHED)
-)
-_NO_RECORD = delete(SYSTEM_ATTRS).where(
-    SYSTEM_ATTRS.c.trial_id == bindparam("the_trial"), SYSTEM_ATTRS.c.key == bindparam("the_key")
-)
-_END_TRIAL = (
-    update(TRIALS)
-    .where(TRIALS.c.trial_id == bindparam("the_trial"), TRIALS.c.state.in_(_UNFINISHED))
-    .values(state=bindparam("the_state"), datetime_complete=bindparam("the_time"))
-)
-
-
-def _fields(row: AttemptRow) -> dict[str, Any]:
-    return {column.name: getattr(row, column.name) for column in own_tables.ATTEMPT_COLUMNS}
+    def _write_attempts_and_states(self) -> None:
+        fresh = {"state": "owed", "tries": 0, "detail": ""}
+        notes: list[dict[str, Any]] = []
+        attempts: list[tuple[int, AttemptRow]] = []
+        states = []
+        for batch in self._batches:
+            changes, study = batch.changes, {"study_id": batch.study_id}
+            notes += (study | row._asdict() | fresh | {"changed": row.at} for row in changes.notes)
+            attempts += ((batch.study_id, row) for row in changes.attempts.values())
+            if changes.study_state:
+                state, reason, at = changes.study_state
+                states.append(study | {"state": state, "reason": reason, "changed": at})
+        # Those that end go first: a trial's next attempt must not meet its predecessor alive in the unique index.
+        attempts.sort(key=lambda each: (each[1].state in LIVE, each[1].number))
+        insert_new_rows(self._connection, own_tables.notes, notes)
+        replace_rows(self._connection, own_tables.attempts, ("token",), list(_attempt_rows(attempts)))
+        update_rows(self._connection, own_tables.studies, ("study_id",), states)
 
 
-def _one_or_many(rows: Sequence[Mapping[str, Any]]) -> Any:
-    # The drivers' way for many rows costs more round trips than the one for a single row, and most batches are small.
-    return rows[0] if len(rows) == 1 else rows
+def to_stored(value: float) -> tuple[float | None, Kind]:
+    """Returns a number as Optuna stores it: in its column, and what it is."""
+    if math.isnan(value):
+        return None, "NAN"
+    if math.isinf(value):
+        return None, "INF_POS" if value > 0 else "INF_NEG"
+    return value, "FINITE"
+
+
+@functools.cache
+def _beyond(dialect: str) -> Any:
+    return select(TRIALS.c.study_id, TRIALS.c.number, TRIALS.c.trial_id).where(
+        TRIALS.c.trial_id > bindparam("newest"), is_among(dialect, TRIALS.c.study_id, "studies")
+    )
+
+
+@functools.cache
+def _attempted(dialect: str) -> Any:
+    attempts = own_tables.attempts.c
+    return select(attempts.study_id, attempts.trial).where(
+        is_among(dialect, attempts.study_id, "studies"), is_among(dialect, attempts.trial, "numbers")
+    )
+
+
+@functools.cache
+def _ended(dialect: str) -> Any:
+    return select(TRIALS.c.trial_id, TRIALS.c.state, TRIALS.c.datetime_complete).where(
+        is_among(dialect, TRIALS.c.trial_id, "trials"), not_(_UNFINISHED)
+    )
+
+
+def _named(changes: Changes) -> set[int]:
+    """Returns the numbers of the trials that are changed as only one that has not ended may be."""
+    named = {*changes.starts, *changes.ends}
+    named |= {param[0] for param in changes.params} | {value[0] for value in changes.values}
+    return named | {number for number, _ in (*changes.user_attrs, *changes.system_attrs)}
+
+
+def _trial_attributes(batch: StudyBatch, attrs: Mapping[tuple[int, str], Any]) -> Iterator[Row]:
+    for (number, key), value in attrs.items():
+        yield {"trial_id": batch.trial_id(number), "key": key, "value_json": json.dumps(value)}
+
+
+def _study_attributes(batch: StudyBatch, attrs: Mapping[str, Any]) -> Iterator[Row]:
+    for key, value in attrs.items():
+        yield {"study_id": batch.study_id, "key": key, "value_json": json.dumps(value)}
+
+
+def _decision(batch: StudyBatch, row: DecisionRow) -> dict[str, Any]:
+    numbers = {"value": _number(row.value), "threshold": _number(row.threshold)}
+    return {"study_id": batch.study_id} | row._asdict() | numbers
+
+
+def _attempt_rows(attempts: Iterable[tuple[int, AttemptRow]]) -> Iterator[dict[str, Any]]:
+    names = [column.name for column in own_tables.ATTEMPT_COLUMNS]
+    for study_id, row in attempts:
+        yield {"study_id": study_id} | {name: getattr(row, name) for name in names}
 
 
 def _utc(at: float) -> datetime:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select, update
 
 from orchestrator.model.commands import Command
+from orchestrator.model.planned_run import OPERATION
 from orchestrator.storage.database import Database
 from orchestrator.storage.own_tables import commands
-from orchestrator.storage.sql_dialects import insert_or_ignore
+from orchestrator.storage.sql_dialects import insert_new_rows, integers, is_among, update_rows
 
 
 class CommandTable:
@@ -31,20 +33,37 @@ class CommandTable:
 
     def issue_all(self, issuer: str, orders: Iterable[Command]) -> None:
         """Adds all commands or none. A key that exists is left out; the ids of ``orders`` are ignored."""
-        statement = insert_or_ignore(self._database.dialect, commands)
+        rows = [
+            {
+                "key": each.key,
+                "issuer": issuer,
+                "operation": each.operation,
+                "study": each.study,
+                "payload": json.dumps(each.payload),
+                "created": time.time(),
+            }
+            for each in orders
+        ]
         with self._database.write() as connection:
-            for each in orders:
-                row = {
-                    "key": each.key,
-                    "issuer": issuer,
-                    "operation": each.operation,
-                    "study": each.study,
-                    "payload": json.dumps(each.payload),
-                    "created": time.time(),
-                }
-                connection.execute(statement, row)
+            insert_new_rows(connection, commands, rows)
 
     def answer(self, key: str) -> str | None:
         """Returns the answer to a command, or ``None`` while there is none."""
         with self._database.read() as connection:
             return connection.scalar(select(commands.c.answer).where(commands.c.key == key))
+
+
+def write_answers(connection: Connection, answers: Mapping[int, str]) -> None:
+    """Writes the answers to commands, by their id."""
+    if not answers:
+        return
+    update_rows(connection, commands, ("id",), [{"id": id, "answer": answer} for id, answer in answers.items()])
+    # A schedule asks for ever: its orders are as long as its spec, which is written down with the study.
+    dialect = connection.dialect.name
+    connection.execute(_without_payload(dialect), {"answered": integers(dialect, answers)})
+
+
+@functools.cache
+def _without_payload(dialect: str) -> Any:
+    answered = is_among(dialect, commands.c.id, "answered")
+    return update(commands).where(commands.c.operation == OPERATION, answered).values(payload="{}")

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Float, bindparam, select, text, update
 from orchestrator.common.errors import NotTheWriter
 from orchestrator.storage.database import Database, is_gone, process_name
 from orchestrator.storage.own_tables import writer
-from orchestrator.storage.sql_dialects import current_time, insert_or_ignore
+from orchestrator.storage.sql_dialects import current_time, insert_new_rows
 
 _HOLD = text(
     "SELECT backend = pg_backend_pid() AS is_this FROM orchestrator_writer WHERE id = 1 AND term = :the_term"
@@ -70,7 +70,7 @@ class WriterLease:
             if row is None:
                 # Another that starts at the same time may be making the row, too.
                 first = {"id": 1, "term": 0, "holder": "", "expires": 0.0}
-                connection.execute(insert_or_ignore(self._database.dialect, writer), first)
+                insert_new_rows(connection, writer, [first])
                 row = connection.execute(select(writer).where(writer.c.id == 1)).one()
             if (held := self._held(row, holder, now)) is not None:
                 return held

@@ -7,7 +7,7 @@ import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, select
 
 from orchestrator.common.errors import BadInput
 from orchestrator.model.changeset import NoteRow
@@ -16,13 +16,16 @@ from orchestrator.model.study_status import NotificationStatus
 from orchestrator.spec import Spec
 from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.own_tables import notes, studies
+from orchestrator.storage.sql_dialects import update_rows
 
 
 def settle(connection: Connection, states: Mapping[str, DeliveryState]) -> None:
     """Writes what became of notifications, by their key."""
-    for key, (state, tries, detail, at) in states.items():
-        values = {"state": state, "tries": tries, "detail": detail, "changed": at}
-        connection.execute(update(notes).where(notes.c.key == key).values(values))
+    rows = [
+        {"key": key, "state": state, "tries": tries, "detail": detail, "changed": at}
+        for key, (state, tries, detail, at) in states.items()
+    ]
+    update_rows(connection, notes, ("key",), rows)
 
 
 def read_pending(connection: Connection) -> list[PendingNotification]:

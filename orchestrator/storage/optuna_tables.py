@@ -114,17 +114,8 @@ USER_ATTRS: Final = _attributes("trial_user_attributes", "trial_user_attribute",
 SYSTEM_ATTRS: Final = _attributes("trial_system_attributes", "trial_system_attribute", "trial")
 
 
-def to_stored(value: float) -> tuple[float | None, Kind]:
-    """Returns a number as it is stored: in its column, and what it is."""
-    if math.isnan(value):
-        return None, "NAN"
-    if math.isinf(value):
-        return None, "INF_POS" if value > 0 else "INF_NEG"
-    return value, "FINITE"
-
-
 def from_stored(value: float | None, kind: Kind) -> float:
-    """Returns the number that was stored so."""
+    """Returns the number that was stored so, by ``batch_writer.to_stored`` or by Optuna."""
     return _OTHERS[kind] if value is None else value
 
 

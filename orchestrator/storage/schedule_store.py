@@ -18,7 +18,7 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.optuna_tables import STUDIES, delete_study
 from orchestrator.storage.own_tables import schedules, slots
-from orchestrator.storage.sql_dialects import insert_or_update
+from orchestrator.storage.sql_dialects import replace_rows
 
 _COLUMNS = tuple(name for name in PlannedRun.__dataclass_fields__ if name not in ("schedule", "planned"))
 _WITH_STUDY = ("waiting", "running", "ended")
@@ -44,8 +44,8 @@ class Calendar:
             if not definition:
                 connection.execute(delete(schedules).where(schedules.c.name == schedule))
             elif known != definition:
-                statement = insert_or_update(self._database.dialect, schedules, ("name",), ("definition", "since"))
-                connection.execute(statement, {"name": schedule, "definition": definition, "since": since})
+                row = {"name": schedule, "definition": definition, "since": since}
+                replace_rows(connection, schedules, ("name",), [row])
 
     def put(self, *rows: PlannedRun) -> None:
         """Writes slots, in place of what was written of them before."""
@@ -106,10 +106,14 @@ class Calendar:
 
 def put_slots(connection: Connection, rows: Iterable[PlannedRun]) -> None:
     """Writes planned runs within a transaction of the writer."""
-    statement = insert_or_update(connection.dialect.name, slots, ("schedule", "planned"), _COLUMNS)
-    for row in rows:
-        values = {name: getattr(row, name) for name in (*_COLUMNS, "schedule", "planned")}
-        connection.execute(statement, values | {"spec": None if row.spec is None else json.dumps(row.spec)})
+    # Of a run that is named twice the last is what holds.
+    last = {(row.schedule, row.planned): row for row in rows}
+    values = [
+        {name: getattr(row, name) for name in (*_COLUMNS, "schedule", "planned")}
+        | {"spec": None if row.spec is None else json.dumps(row.spec)}
+        for row in last.values()
+    ]
+    replace_rows(connection, slots, ("schedule", "planned"), values)
 
 
 def read_known(connection: Connection, names: Iterable[str]) -> dict[str, ScheduleProgress]:

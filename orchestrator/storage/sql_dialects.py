@@ -1,15 +1,40 @@
-"""Statements that SQLite and PostgreSQL spell in different ways: upserts, and the current time.
+"""Statements that SQLite and PostgreSQL spell in different ways: many rows at once, upserts, and the current time.
 
-An insert is made once: putting a statement together costs more than the database takes to run it.
+However many rows are written, it is one statement: PostgreSQL gets one array a column and unnests them, SQLite has
+``executemany``. A statement is made once: putting one together costs more than the database takes to run it.
 """
 
 from __future__ import annotations
 
 import functools
+import json
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Float, Table, literal_column
+from sqlalchemy import (
+    ARRAY,
+    Column,
+    ColumnElement,
+    Connection,
+    Enum,
+    Float,
+    String,
+    Table,
+    any_,
+    bindparam,
+    cast,
+    delete,
+    func,
+    insert,
+    literal_column,
+    select,
+    true,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
+
+Row = Mapping[str, Any]
 
 _dialects: dict[str, Any] = {"postgresql": postgresql, "sqlite": sqlite}
 
@@ -24,15 +49,117 @@ def current_time(dialect: str) -> ColumnElement[float]:
     return literal_column(_NOW[dialect], Float)
 
 
-@functools.cache
-def insert_or_ignore(dialect: str, table: Table) -> Any:
-    """Returns an insert that leaves alone what is there."""
-    return _dialects[dialect].insert(table).on_conflict_do_nothing()
+def insert_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Inserts rows, which all have the same columns."""
+    _execute(connection, _insert, table, rows, None)
+
+
+def insert_new_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Inserts the rows that are not there yet, and leaves alone those that are."""
+    _execute(connection, _insert, table, rows, ())
+
+
+def replace_rows(connection: Connection, table: Table, keys: tuple[str, ...], rows: Sequence[Row]) -> None:
+    """Inserts rows, in place of those that have the same ``keys``. No two of them may have the same."""
+    _execute(connection, _insert, table, rows, keys)
+
+
+def update_rows(
+    connection: Connection,
+    table: Table,
+    keys: tuple[str, ...],
+    rows: Sequence[Row],
+    only: ColumnElement[bool] | None = None,
+) -> None:
+    """Sets the other columns of each row in the one that has the same ``keys``, if ``only`` holds there."""
+    _execute(connection, _update, table, rows, keys, only)
+
+
+def delete_rows(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Deletes the rows that have these values."""
+    _execute(connection, _delete, table, rows)
+
+
+def is_among(dialect: str, column: Column[int], name: str) -> ColumnElement[bool]:
+    """Returns the condition that ``column`` is one of the integers bound as ``name``, in the form of ``integers``."""
+    if dialect == "postgresql":
+        return column == any_(bindparam(name, type_=ARRAY(column.type)))
+    listed = func.json_each(bindparam(name)).table_valued("value")
+    return column.in_(select(listed.c.value))
+
+
+def integers(dialect: str, values: Collection[int]) -> Any:
+    """Returns what is bound for ``is_among``; however many there are, it is one parameter."""
+    return list(values) if dialect == "postgresql" else json.dumps(list(values))
+
+
+def _execute(connection: Connection, make: Any, table: Table, rows: Sequence[Row], *how: Any) -> None:
+    if not rows:
+        return
+    columns = tuple(rows[0])
+    dialect = connection.dialect.name
+    statement = make(dialect, table, columns, *how)
+    if dialect == "postgresql":
+        connection.execute(statement, {_name(column): _array(table, column, rows) for column in columns})
+    else:
+        connection.execute(statement, [{_name(column): row[column] for column in columns} for row in rows])
 
 
 @functools.cache
-def insert_or_update(dialect: str, table: Table, keys: tuple[str, ...], columns: tuple[str, ...]) -> Any:
-    """Returns an insert that replaces ``columns`` where a row with the same ``keys`` is there."""
-    statement = _dialects[dialect].insert(table)
-    changed = {name: statement.excluded[name] for name in columns}
-    return statement.on_conflict_do_update(index_elements=keys, set_=changed)
+def _insert(dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...] | None) -> Any:
+    statement: Any = (insert if keys is None else _dialects[dialect].insert)(table)
+    if dialect == "postgresql":
+        statement = statement.from_select(columns, select(*_values(dialect, table, columns).values()))
+    else:
+        statement = statement.values(_values(dialect, table, columns))
+    if keys is None:
+        return statement
+    if not keys:
+        return statement.on_conflict_do_nothing()
+    replaced = {name: statement.excluded[name] for name in columns if name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=replaced)
+
+
+@functools.cache
+def _update(
+    dialect: str, table: Table, columns: tuple[str, ...], keys: tuple[str, ...], only: ColumnElement[bool] | None
+) -> Any:
+    values = _values(dialect, table, columns)
+    found = [table.c[key] == values.pop(key) for key in keys]
+    return update(table).where(*found, true() if only is None else only).values(values)
+
+
+@functools.cache
+def _delete(dialect: str, table: Table, columns: tuple[str, ...]) -> Any:
+    return delete(table).where(*(table.c[name] == value for name, value in _values(dialect, table, columns).items()))
+
+
+def _values(dialect: str, table: Table, columns: tuple[str, ...]) -> dict[str, Any]:
+    """Returns by column what stands for the value of a row."""
+    if dialect != "postgresql":
+        return {name: bindparam(_name(name), type_=table.c[name].type) for name in columns}
+    arrays = (cast(bindparam(_name(name)), ARRAY(_element(table, name))) for name in columns)
+    rows = func.unnest(*arrays).table_valued(*columns, name="added").render_derived()
+    return {
+        name: cast(rows.c[name], table.c[name].type) if isinstance(table.c[name].type, Enum) else rows.c[name]
+        for name in columns
+    }
+
+
+def _element(table: Table, name: str) -> TypeEngine[Any]:
+    kind = table.c[name].type
+    # A cast to a length would cut off what is too long; the insert refuses it.
+    return String() if isinstance(kind, String) else kind
+
+
+def _array(table: Table, name: str, rows: Sequence[Row]) -> list[Any]:
+    values = [row[name] for row in rows]
+    if isinstance(table.c[name].type, Float):
+        # The elements of an array are of one type.
+        return [float(value) if type(value) is int else value for value in values]
+    return values
+
+
+def _name(column: str) -> str:
+    # An update has its columns' names for itself.
+    return f"the_{column}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, NamedTuple
 import optuna
 from optuna.exceptions import DuplicatedStudyError, StorageInternalError
 from optuna.storages import RDBStorage
-from sqlalchemy import Column, Connection, Select, bindparam, case, delete, insert, select, update
+from sqlalchemy import Column, Connection, Select, delete, insert, select, update
 
 from orchestrator.common.errors import BadInput, StudyGone
 from orchestrator.engine.state import Snapshot
@@ -18,18 +19,20 @@ from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.model.notifications import DeliveryState, PendingNotification
-from orchestrator.model.planned_run import OPERATION, PlannedRun
+from orchestrator.model.planned_run import PlannedRun
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.study_status import NotificationStatus
 from orchestrator.model.suspension import Suspension, describe
 from orchestrator.spec import Spec, differences
 from orchestrator.storage import own_tables
-from orchestrator.storage.batch_writer import BatchWriter
+from orchestrator.storage.batch_writer import BatchWriter, StudyBatch
+from orchestrator.storage.command_table import write_answers
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.notification_table import read_pending, read_statuses, settle
 from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.schedule_store import put_slots
+from orchestrator.storage.sql_dialects import integers, is_among
 from orchestrator.storage.study_loader import load_study
 from orchestrator.storage.suspension_store import delete_suspension, read_suspensions, write_suspension
 from tasks.redis_keys import is_name
@@ -80,27 +83,26 @@ class Store:
             ForeignWrite: another process has ended a trial; nothing was written.
             StudyGone: another process has deleted or renamed a study; nothing was written.
         """
-        changed = {name: changes for name, changes in batches.items() if changes}
-        made: list[tuple[str, dict[int, int]]] = []
+        changed = {
+            name: StudyBatch(self._known[name].study_id, self._known[name].trials, changes)
+            for name, changes in batches.items()
+            if changes
+        }
+        dialect = self._database.dialect
         with self._database.write() as connection:
             self._writers_lease().check(connection)
             if changed:
                 self._check_there(connection, changed)
-            growing = [self._known[name].study_id for name, changes in changed.items() if changes.new_trials]
+            growing = [batch.study_id for batch in changed.values() if batch.changes.new_trials]
             if growing:
                 # As Optuna does it: two that ask at the same time must not both take the next number.
-                connection.execute(_LOCKED, {"the_studies": growing})
-            for name, changes in changed.items():
-                known = self._known[name]
-                writer = BatchWriter(connection, known.study_id, known.trials)
-                writer.write(changes)
-                made.append((name, writer.new_ids))
-            for command, answer in (answers or {}).items():
-                connection.execute(_ANSWER, {"the_command": command, "the_answer": answer})
+                connection.execute(_locked(dialect), {"the_studies": integers(dialect, growing)})
+            BatchWriter(connection, list(changed.values())).write()
+            write_answers(connection, answers or {})
             settle(connection, notes or {})
         # Only now: a transaction that did not commit has no ids.
-        for name, new_ids in made:
-            self._known[name].trials.update(new_ids)
+        for name, batch in changed.items():
+            self._known[name].trials.update(sorted(batch.new_ids.items()))
 
     def trial_id(self, study: str, number: int) -> int | None:
         """Returns Optuna's id of a trial that was written or read here."""
@@ -281,7 +283,9 @@ class Store:
     def _check_there(self, connection: Connection, names: Collection[str]) -> None:
         """Raises where another process has deleted or renamed a study: what has its id now may be another one."""
         ids = [self._known[name].study_id for name in names]
-        there = {row.study_id: row for row in connection.execute(_THERE, {"the_studies": ids})}
+        dialect = self._database.dialect
+        found = connection.execute(_there(dialect), {"the_studies": integers(dialect, ids)})
+        there = {row.study_id: row for row in found}
         for name in names:
             study_id, uid, _ = self._known[name]
             row = there.get(study_id)
@@ -306,24 +310,10 @@ class Store:
         return self._lease
 
 
-_COMMAND = own_tables.commands.c
-# A schedule asks for ever: its orders are as long as its spec, which is written down with the study.
-_ANSWER = (
-    update(own_tables.commands)
-    .where(_COMMAND.id == bindparam("the_command"))
-    .values(
-        answer=bindparam("the_answer"),
-        payload=case((_COMMAND.operation == OPERATION, "{}"), else_=_COMMAND.payload),
-    )
-)
-
-
-_LOCKED = (
-    select(STUDIES.c.study_id)
-    .where(STUDIES.c.study_id.in_(bindparam("the_studies", expanding=True)))
-    .order_by(STUDIES.c.study_id)
-    .with_for_update()
-)
+@functools.cache
+def _locked(dialect: str) -> Select[Any]:
+    query = select(STUDIES.c.study_id).where(is_among(dialect, STUDIES.c.study_id, "the_studies"))
+    return query.order_by(STUDIES.c.study_id).with_for_update()
 
 
 def _select_ours(*columns: Column[Any]) -> Select[Any]:
@@ -333,7 +323,11 @@ def _select_ours(*columns: Column[Any]) -> Select[Any]:
 
 
 _IDENTITY = own_tables.studies.c.study_id, own_tables.studies.c.uid
-_THERE = _select_ours(*_IDENTITY).where(own_tables.studies.c.study_id.in_(bindparam("the_studies", expanding=True)))
+
+
+@functools.cache
+def _there(dialect: str) -> Select[Any]:
+    return _select_ours(*_IDENTITY).where(is_among(dialect, own_tables.studies.c.study_id, "the_studies"))
 
 
 def _command(row: Any) -> Command:

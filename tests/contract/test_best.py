@@ -19,8 +19,9 @@ from sqlalchemy import insert, select
 
 from orchestrator.queries.readonly import open_study_reader
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
+from orchestrator.storage.batch_writer import to_stored
 from orchestrator.storage.best_trial_queries import read_bests
-from orchestrator.storage.optuna_tables import DIRECTIONS, STUDIES, SYSTEM_ATTRS, TRIALS, VALUES, to_stored
+from orchestrator.storage.optuna_tables import DIRECTIONS, STUDIES, SYSTEM_ATTRS, TRIALS, VALUES
 from tasks.constraints import constraints_of
 
 NUMBERS = st.sampled_from([0.0, 1.0, -1.0, 0.5, math.inf, -math.inf])

@@ -16,9 +16,10 @@ from optuna.distributions import (
 from optuna.storages._rdb import models
 from sqlalchemy import Column, Connection
 
+from orchestrator.storage.batch_writer import to_stored
 from orchestrator.storage.database import Database
 from orchestrator.storage.optuna_decoding import decoder
-from orchestrator.storage.optuna_tables import from_stored, metadata, to_stored
+from orchestrator.storage.optuna_tables import from_stored, metadata
 
 Value, Step = models.TrialValueModel, models.TrialIntermediateValueModel
 NUMBERS = (0.0, -0.0, 0.1, -1e308, 5e-324, math.inf, -math.inf)

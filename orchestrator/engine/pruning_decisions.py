@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import optuna
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.engine.explanations import attribute
 from orchestrator.model.attribute_keys import AUDITED, SHADOW
@@ -16,7 +16,7 @@ from orchestrator.pruning import Decision, Outcome
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.pruning.base import RuleBase
 from orchestrator.pruning.hyperband import HyperbandRule
-from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.pruning.pausing import PausingRule
 from orchestrator.sampling import rules
 from orchestrator.sampling.pruner_host import RULE
 from orchestrator.sampling.pruner_host import SHADOW as SHADOW_RULE
@@ -55,7 +55,7 @@ class PruningDecisions:
         # A pruner of Optuna's looks at the whole study; where trials are audited it must not see those go on.
         self._remote = remote
         self._rule = _build(spec, spec.pruner, RULE, None if spec.audit else study, remote)
-        self.promotion = self._rule if isinstance(self._rule, PromotionRule) else None
+        self.promotion = self._rule if isinstance(self._rule, PausingRule) else None
         self._shadow = None if spec.shadow.name == "none" else _build(spec, spec.shadow, SHADOW_RULE, None, remote)
         self._audited: set[int] = set()
         self._shadowed: set[int] = set()
@@ -75,6 +75,8 @@ class PruningDecisions:
     def restore(self, trial: FrozenTrial, outcome: Outcome | None) -> None:
         """Takes in a stored trial without deciding anything."""
         number, values, attributes = trial.number, trial.intermediate_values, trial.system_attrs
+        if trial.state is TrialState.RUNNING:
+            self.start(number)
         result = trial.values[0] if outcome == "COMPLETE" and trial.values else None
         audited = condemned(trial, AUDITED)
         if audited is None:
@@ -221,6 +223,11 @@ class PruningDecisions:
         return attributes
 
     # -- promotion
+
+    def start(self, number: int) -> None:
+        """The trial has been asked for."""
+        if self.promotion is not None:
+            self.promotion.start(number)
 
     def pause(self, number: int) -> None:
         """The trial's slice is over."""

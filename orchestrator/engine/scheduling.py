@@ -13,9 +13,12 @@ def advance(study: Study, at: float) -> None:
     """Asks, promotes, sends and ends, as far as the state now allows. Changes nothing when nothing is due."""
     if study.trials.trouble:
         study.end("failed", study.trials.trouble, at)
-    if study.trials.promotes and _is_spent(study):
-        # The trials there are is all there will be, as far as is known.
-        study.trials.expect_configurations(study.trials.taken)
+    if study.trials.promotes:
+        spent = _is_spent(study)
+        study.trials.expect_new(not spent)
+        if spent:
+            # The trials there are is all there will be, as far as is known.
+            study.trials.expect_configurations(study.trials.taken)
     if study.state == "running" and (limit := _limit_reached(study, at)):
         study.stop_starting_trials(limit, at)
     if study.state not in ("running", "ending"):

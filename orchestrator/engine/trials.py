@@ -19,7 +19,6 @@ from orchestrator.model.changeset import DecisionRow
 from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, Outcome, RuleFailed
-from orchestrator.pruning.asha import AshaArguments
 from orchestrator.sampling.best_trials import best_of, front_of
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
@@ -73,7 +72,7 @@ class Trials:
         self.extra = 0
         self.paused: set[int] = set()
         self._max_steps = spec.max_steps
-        self._restarts = isinstance(spec.pruner, AshaArguments) and spec.pruner.restart
+        self._restarts = spec.pruner.restarts
         self.decisions = PruningDecisions(spec, seed, self.storage, self.sampler.study, self.remote)
         self._notices: list[TrialEnded | OtherSource | TakenUp] = []
         self._taken_up: TakenUp | None = None
@@ -191,6 +190,7 @@ class Trials:
         number = self.sampler.ask(min(self.enqueued or self.within, default=None))
         self.enqueued.discard(number)
         self.within.discard(number)
+        self.decisions.start(number)
         return number
 
     def best(self) -> tuple[Best | None, int | None]:
@@ -297,6 +297,11 @@ class Trials:
         rule = self.decisions.promotion
         if rule is not None and rule.table is not None:
             rule.table = count
+
+    def expect_new(self, more: bool) -> None:
+        """Says whether new trials may still start."""
+        if self.decisions.promotion is not None:
+            self.decisions.promotion.expect_new(more)
 
     def end_paused(self, number: int, at: float) -> None:
         """Ends as pruned a trial that was not promoted."""

@@ -13,6 +13,7 @@ from orchestrator.model.lifecycle import WAITING
 from orchestrator.model.ranking import ranked
 from orchestrator.model.trial_length import length
 from orchestrator.pruning import Decision, Direction
+from orchestrator.pruning.expectations import Expectation
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,8 @@ class TrialFacts:
     ``standing`` is where a trial that is paused at a rung stands there now. ``failure`` is how it failed, as the engine
     keeps it. ``redone`` counts epochs that were trained again after a loss. ``source`` is the digest of its objective's
     source; ``first_source`` is the number of the study's first trial that has one, and that digest. ``retry_of`` is the
-    trial whose parameters it was made with, ``retries`` are those that were made with its own.
+    trial whose parameters it was made with, ``retries`` are those that were made with its own. ``expectations`` are how
+    the study's rule expected it to end.
     """
 
     study: StudyFacts
@@ -76,6 +78,7 @@ class TrialFacts:
     retry_of: int | None = None
     retries: Sequence[int] = ()
     measured: Mapping[str, int] = field(default_factory=dict)
+    expectations: Sequence[Expectation] = ()
 
     @property
     def trained(self) -> int:

@@ -41,15 +41,22 @@ class RuleArguments(Table):
     Attributes:
         name: The rule's name.
         words: How the rule's decisions read.
+        rung_keys: The keys that say where its rungs are; trials that pause there must find them again.
     """
 
     words: ClassVar[type[RuleWords]] = RuleWords
+    rung_keys: ClassVar[tuple[str, ...]] = ()
 
     name: str
 
     @property
     def promotes(self) -> bool:
         """Whether trials pause and the best go on, instead of being stopped."""
+        return False
+
+    @property
+    def restarts(self) -> bool:
+        """Whether a trial that goes on is trained from its first step again, not from a checkpoint."""
         return False
 
     @property

@@ -71,6 +71,7 @@ class AshaArguments(RungArguments):
     """
 
     words = AshaWords
+    rung_keys = ("min_resource", "reduction_factor", "min_early_stopping_rate")
 
     name: Literal["asha"] = "asha"
     min_resource: Resource = "auto"
@@ -105,6 +106,10 @@ class AshaArguments(RungArguments):
     @property
     def promotes(self) -> bool:
         return self.mode != "stopping"
+
+    @property
+    def restarts(self) -> bool:
+        return self.restart
 
     def first_rung(self, min_resource: int) -> int:
         """Returns the step of the first rung."""

@@ -12,27 +12,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
+from orchestrator.pruning.base import Decision, Direction, Outcome
+from orchestrator.pruning.pausing import PausingRule, Promotion
 from orchestrator.pruning.progress import Progress
 from orchestrator.pruning.rung import Rung
 
 RUNG = "asha:rung"
-
-
-@dataclass(frozen=True, slots=True)
-class Promotion:
-    """A trial that goes on, and why.
-
-    Attributes:
-        trial: Its number.
-        rung: Index of the rung that it is headed for now.
-        decision: At the rung that it leaves: ``step`` of that rung, the trial's ``value`` there, as ``threshold`` the
-            worst value that goes on, ``peers`` results in all.
-    """
-
-    trial: int
-    rung: int
-    decision: Decision
 
 
 @dataclass(slots=True)
@@ -50,7 +35,7 @@ class _Climber(Progress):
         return self.at[rung][1] if rung < len(self.at) else math.nan
 
 
-class PromotionRule(RuleBase):
+class PromotionRule(PausingRule):
     """Trials run to a rung and pause there; the best ``1 / reduction_factor`` of a rung are promoted to the next.
 
     Rung k lies at step ``first * reduction_factor**k``, as far as that is within ``max_resource``; in the last, the top

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, SerializeAsAny, ValidationInfo
@@ -13,8 +13,10 @@ from orchestrator.common.table import check_tag
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.pruning.asha import AshaArguments
 from orchestrator.pruning.base import Direction
+from orchestrator.pruning.expectations import Expectation
 from orchestrator.pruning.foreign import ALSO_CALLED, OPTUNAS, ForeignArguments
 from orchestrator.pruning.hyperband import HyperbandArguments
+from orchestrator.pruning.index import IndexArguments
 from orchestrator.pruning.none import NoArguments
 from orchestrator.pruning.patient import PatientArguments
 from orchestrator.pruning.percentile import MedianArguments, PercentileArguments
@@ -26,6 +28,7 @@ RULES: tuple[type[RuleArguments], ...] = (
     PercentileArguments,
     AshaArguments,
     HyperbandArguments,
+    IndexArguments,
     ThresholdArguments,
     PatientArguments,
     NoArguments,
@@ -68,7 +71,9 @@ def read(value: Any, context: Any = None) -> RuleArguments:
     return model.read(table, context)
 
 
-def words(rule: str, table: Mapping[str, Any], direction: Direction) -> RuleWords:
+def words(
+    rule: str, table: Mapping[str, Any], direction: Direction, expectations: Sequence[Expectation] = ()
+) -> RuleWords:
     """Returns the words for decisions of a rule.
 
     Args:
@@ -76,11 +81,12 @@ def words(rule: str, table: Mapping[str, Any], direction: Direction) -> RuleWord
         table: The stored [pruner] or [shadow] of the study. A patient rule hands on the decisions of the rule inside
             it, and the study's rule may have been another one at the time.
         direction: Which way is better.
+        expectations: How the trial was expected to end, where its rule predicts that.
     """
     inside = table.get("wrapped")
     if table.get("name") != rule and isinstance(inside, Mapping):
         table = inside
-    return find(rule).words(table if table.get("name") == rule else {}, direction)
+    return find(rule).words(table if table.get("name") == rule else {}, direction, expectations)
 
 
 def _check_class(name: str) -> None:

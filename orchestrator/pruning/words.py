@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator.common.formatting import count, number
 from orchestrator.pruning.base import Decision, Direction
+from orchestrator.pruning.expectations import Expectation
 
 
 class RuleWords:
@@ -17,10 +18,14 @@ class RuleWords:
         table: The rule's table of the spec as it is stored; empty where the spec names another rule by now. What it
             does not say is left out of the words.
         direction: Which way is better.
+        expectations: How the trial was expected to end, where its rule predicts that.
     """
 
-    def __init__(self, table: Mapping[str, Any], direction: Direction) -> None:
+    def __init__(
+        self, table: Mapping[str, Any], direction: Direction, expectations: Sequence[Expectation] = ()
+    ) -> None:
         self._table = table
+        self.expectations = expectations
         self._maximize = direction == "maximize"
 
     def place(self, decision: Decision) -> str:

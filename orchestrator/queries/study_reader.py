@@ -19,7 +19,8 @@ from orchestrator.model.planned_run import PlannedRun, ScheduleProgress
 from orchestrator.model.progress_events import TrialEnded
 from orchestrator.model.records import RecordedTrial, Recording, StudyFacts, TrialFacts
 from orchestrator.model.study_status import Overview
-from orchestrator.pruning import Decision, Direction
+from orchestrator.pruning import Decision, Direction, expectations
+from orchestrator.pruning.expectations import EXPECTED
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
 from orchestrator.queries.trial_queries import StudyTrials
 from orchestrator.spec import Spec
@@ -30,6 +31,7 @@ from orchestrator.storage.optuna_tables import (
     DIRECTIONS,
     STEPS,
     STUDIES,
+    STUDY_SYSTEM_ATTRS,
     SYSTEM_ATTRS,
     TRIALS,
     USER_ATTRS,
@@ -141,9 +143,14 @@ class StudyReader:
         failure = self._connection.scalar(
             select(USER_ATTRS.c.value_json).where(USER_ATTRS.c.trial_id == found.trial_id, USER_ATTRS.c.key == FAILURE)
         )
-        measured = select(SYSTEM_ATTRS.c.value_json).where(
-            SYSTEM_ATTRS.c.trial_id == found.trial_id, SYSTEM_ATTRS.c.key == MEASURED
-        )
+        kept = {
+            row.key: row.value_json
+            for row in self._connection.execute(
+                select(SYSTEM_ATTRS.c.key, SYSTEM_ATTRS.c.value_json).where(
+                    SYSTEM_ATTRS.c.trial_id == found.trial_id, SYSTEM_ATTRS.c.key.in_([MEASURED, EXPECTED])
+                )
+            )
+        }
         sources = self._attribute(study_id, SOURCE)
         retries = self._attribute(study_id, RETRY_OF)
         redone = select(func.count(own_tables.redone.c.step.distinct())).where(
@@ -151,7 +158,7 @@ class StudyReader:
         )
         return replace(
             plain,
-            failure=kept if isinstance(kept := json.loads(failure or "{}"), dict) else {},
+            failure=cause if isinstance(cause := json.loads(failure or "{}"), dict) else {},
             decisions=[
                 _decision(row)
                 for row in self._of_trial(own_tables.decisions, study_id, number, own_tables.decisions.c.id)
@@ -164,7 +171,8 @@ class StudyReader:
             first_source=next(((first, str(digest)) for first, digest in sources.items()), None),
             retry_of=retries.get(number),
             retries=[each for each, old in retries.items() if old == number],
-            measured=read_measured(self._connection.scalar(measured)),
+            measured=read_measured(kept.get(MEASURED)),
+            expectations=expectations.read({EXPECTED: json.loads(kept.get(EXPECTED, "[]"))}),
         )
 
     def trials(self, name: str) -> StudyTrials:
@@ -313,7 +321,10 @@ class StudyReader:
         attributes = (
             select(TRIALS.c.number, SYSTEM_ATTRS.c.key, SYSTEM_ATTRS.c.value_json)
             .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRS.c.trial_id)
-            .where(TRIALS.c.study_id == study_id, SYSTEM_ATTRS.c.key.like("asha:%"))
+            .where(TRIALS.c.study_id == study_id, _is_of_a_rule(SYSTEM_ATTRS.c.key))
+        )
+        settled = select(STUDY_SYSTEM_ATTRS.c.key, STUDY_SYSTEM_ATTRS.c.value_json).where(
+            STUDY_SYSTEM_ATTRS.c.study_id == study_id, _is_of_a_rule(STUDY_SYSTEM_ATTRS.c.key)
         )
         kept: dict[int, dict[str, Any]] = {}
         for row in self._connection.execute(attributes):
@@ -321,7 +332,18 @@ class StudyReader:
         paused = select(own_tables.attempts.c.trial).where(
             own_tables.attempts.c.study_id == study_id, own_tables.attempts.c.state == "paused"
         )
-        return standing(self._recording(study_id, study), kept, set(self._connection.scalars(paused)), number)
+        return standing(
+            self._recording(study_id, study),
+            {row.key: json.loads(row.value_json) for row in self._connection.execute(settled)},
+            kept,
+            set(self._connection.scalars(paused)),
+            number,
+        )
+
+
+def _is_of_a_rule(key: Any) -> Any:
+    """Returns the condition that an attribute was kept by a rule that pauses trials."""
+    return sqlalchemy.or_(key.like("asha:%"), key.like("index:%"))
 
 
 def _select_trials() -> Any:

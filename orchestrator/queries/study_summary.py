@@ -19,7 +19,7 @@ from orchestrator.model.progress_events import Best
 from orchestrator.model.search_summary import Audit, Epochs, Model, NotStored, Shadow, Summary, Trials, percentiles
 from orchestrator.model.trial_length import length, saved
 from orchestrator.pruning import Outcome
-from orchestrator.pruning.promotion import PromotionRule
+from orchestrator.pruning.pausing import PausingRule
 from orchestrator.sampling import rules
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
 from orchestrator.storage.store import Store
@@ -112,7 +112,7 @@ def rungs(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
     if not spec.pruner.promotes:
         return ()
     rule = rules.of_spec(spec, spec.pruner)
-    if not isinstance(rule, PromotionRule):
+    if not isinstance(rule, PausingRule):
         return ()
     for trial in snapshot.trials:
         rule.restore(trial.number, trial.intermediate_values, _OUTCOMES.get(trial.state), trial.system_attrs)

@@ -61,8 +61,7 @@ def _rungs(old: Spec, new: Spec) -> list[str]:
     elif was["mode"] != now["mode"]:
         differing = ["mode"]
     else:
-        rungs = ("min_resource", "reduction_factor", "min_early_stopping_rate", "max_steps")
-        differing = [key for key in rungs if was[key] != now[key]]
+        differing = [key for key in (*new.pruner.rung_keys, "max_steps") if was[key] != now[key]]
     why = "trials paused at a rung would have nowhere to go"
     if not old.pruner.promotes:
         why = "trials that were stopped cannot be promoted"

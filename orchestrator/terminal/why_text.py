@@ -243,7 +243,7 @@ class Explanation:
             yield f"{count(self._trial.redone, 'epoch')} {were} trained again; the first values stand"
 
     def _words(self, rule: str) -> RuleWords:
-        return registry.words(rule, self._pruner, self._direction)
+        return registry.words(rule, self._pruner, self._direction, self._trial.expectations)
 
     def _latest(self) -> tuple[int, float]:
         step = max(self._trial.steps)

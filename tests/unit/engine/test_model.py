@@ -29,6 +29,8 @@ RULES: dict[str, dict[str, Any]] = {
     "audited": {"pruner": MEDIAN, "audit": 0.5},
     "promotion": {"pruner": ASHA | {"mode": "promotion"}},
     "sync": {"pruner": ASHA | {"mode": "sync"}},
+    "index": {"pruner": {"name": "index"}},
+    "index, stopping": {"pruner": {"name": "index", "mode": "stopping"}},
     "restart": {"pruner": ASHA | {"mode": "promotion", "restart": True}},
 }
 LIMITS: list[dict[str, Any]] = [{}, {"target": 0.3}, {"patience": 2}, {"max_total_steps": 6}, {"timeout": 60}]

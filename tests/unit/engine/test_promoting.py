@@ -13,6 +13,7 @@ from programs import LADDER, PROMOTION, SYNC, mixed, number, saving
 from reference import follow
 
 from orchestrator.engine import inputs
+from orchestrator.pruning.expectations import EXPECTED, read
 from tasks.contract import Epoch, Finished
 from tests.simulated.ledger import Ledger, TrialRow
 
@@ -240,3 +241,17 @@ def test_a_trial_that_prunes_itself_leaves_its_result() -> None:
     assert not world.ledger.of(0), "no rule had a say in it"
     assert held(world)[0] == (1, 27)
     assert follow(world).held() == held(world)
+
+
+def test_the_index_rule_finds_the_best_and_keeps_what_it_expected() -> None:
+    spec = make_spec(trials=24, max_steps=27, pruner={"name": "index"})
+    world = World(spec, saving(lambda course, step: (course.number * 7 % 24) / 24 + 0.5**step), slots=3).run()
+    assert (world.state, world.ledger.reason) == ("finished", "")
+    assert world.counts["COMPLETE"] >= 1
+    assert len(world.epochs) == len(set(world.epochs)) < 24 * 27 / 2
+    assert world.ledger.trials[0].state == "COMPLETE", "which is the best"
+    assert actions(world)["promote"] > 0
+    assert held(world)[0] == (1, 24)
+    expected = read({EXPECTED: json.loads(world.ledger.trials[0].system_attrs[EXPECTED])})
+    assert [each.step for each in expected] == [1, 2, 3, 4, 7, 10, 15, 27]
+    assert "index:learned" in world.ledger.study_system_attrs

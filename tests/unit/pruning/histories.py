@@ -15,6 +15,7 @@ from orchestrator.pruning.patient import PatientArguments, PatientRule
 from tests.unit.pruning.built_rules import build
 
 STUDY_NAME = "history"
+MAX_STEPS = 12
 DIRECTIONS: tuple[Direction, ...] = ("minimize", "maximize")
 OUTCOMES: tuple[Outcome, ...] = ("COMPLETE", "COMPLETE", "COMPLETE", "PRUNED", "FAIL")
 # Few values, so that they tie; two whose difference overflows; and those that are no numbers at all.
@@ -58,7 +59,7 @@ class Case:
             arguments, table = PatientArguments.model_construct(**self.arguments), self.arguments["wrapped"]
             inside = None if table is None else Case(table["name"], table, self.direction, []).rule()
             return PatientRule(arguments, inside, self.direction)
-        return build(self.name, self.arguments, self.direction, study_name=STUDY_NAME)
+        return build(self.name, self.arguments, self.direction, study_name=STUDY_NAME, max_steps=MAX_STEPS)
 
 
 def tell(rule: RuleBase, event: Event) -> Any:
@@ -124,6 +125,9 @@ ARGUMENTS: dict[str, st.SearchStrategy[dict[str, Any]]] = {
     | st.fixed_dictionaries(
         {"min_resource": st.integers(1, 2), "max_resource": st.integers(2, 40)},
         optional={"reduction_factor": st.integers(2, 4), "bootstrap_count": st.integers(0, 3)},
+    ),
+    "index": st.fixed_dictionaries(
+        {"mode": st.just("stopping")}, optional={"min_resource": st.integers(1, 3), "spacing": st.floats(1.1, 4)}
     ),
     "threshold": st.fixed_dictionaries({"lower": _bounds}, optional=_checks)
     | st.fixed_dictionaries({"upper": _bounds, "lower": st.none()}, optional=_checks)

@@ -23,14 +23,23 @@ def refused(name: str, **arguments: Any) -> str:
 
 
 def test_every_rule_is_known_by_name() -> None:
-    assert set(registry.names()) >= {"asha", "hyperband", "median", "none", "patient", "percentile", "threshold"}
+    assert set(registry.names()) >= {
+        "asha",
+        "hyperband",
+        "index",
+        "median",
+        "none",
+        "patient",
+        "percentile",
+        "threshold",
+    }
     needed: dict[str, dict[str, Any]] = {
         "percentile": {"percentile": 25},
         "threshold": {"upper": 1},
         "patient": {"patience": 1},
     }
     for name in registry.names():
-        assert build(name, needed.get(name, {}), "maximize").name == name
+        assert build(name, needed.get(name, {}), "maximize", max_steps=9).name == name
 
 
 @pytest.mark.parametrize("name", sorted(_PRUNERS))

@@ -52,6 +52,7 @@ def alike(one: Decision | None, other: Decision | None) -> bool:
         ("percentile", 400),
         ("asha", 800),
         ("hyperband", 700),
+        ("index", 200),
         ("threshold", 200),
         ("patient", 700),
     ],

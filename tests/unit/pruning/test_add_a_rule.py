@@ -14,9 +14,9 @@ from orchestrator.queries.replay import Candidate, compare
 from orchestrator.spec import Spec
 from orchestrator.spec.inline_pruner import read_pruner
 from orchestrator.spec.model import validate
-from orchestrator.spec.reference import reference
 from orchestrator.terminal.why_text import explain
 from tests.simulated.simulation import Simulation
+from tests.spec_reference import reference
 from tests.unit.control.measured import SEARCH, metrics, objective, samples
 from tests.unit.pruning.hurdle import HurdleArguments
 from tests.unit.queries.test_rule_replay import BAD, GOOD, recording

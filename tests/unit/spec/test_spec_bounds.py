@@ -20,9 +20,9 @@ from orchestrator.spec.inline_pruner import read_pruner
 from orchestrator.spec.load import DEEPEST_KEY
 from orchestrator.spec.model import LARGEST_LOOKAHEAD, validate
 from orchestrator.spec.pruner_factory import check_pruner
-from orchestrator.spec.reference import keys, sections
 from orchestrator.spec.sampler_factory import allowed_arguments, build_sampler, check_sampler, sampler_class
 from orchestrator.spec.sampler_table import LARGEST_CANDIDATES, SAMPLERS
+from tests.spec_reference import keys, sections
 
 pytestmark = pytest.mark.timeout(60)
 

@@ -9,8 +9,8 @@ from spec_text import BASE
 
 from orchestrator.spec import parse
 from orchestrator.spec.pruner_factory import check_pruner
-from orchestrator.spec.reference import COMMAND, Section, keys, meanings, reference, sections
 from orchestrator.spec.sampler_factory import check_sampler
+from tests.spec_reference import COMMAND, Section, keys, meanings, reference, sections
 
 PAGE = Path(__file__).parents[3] / "docs" / "spec.md"
 EXAMPLES = {section.name: section.example for section in sections()}

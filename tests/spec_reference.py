@@ -1,6 +1,6 @@
 """The page docs/spec.md, made of the model: every table and key of a spec, with type, bounds, default and meaning.
 
-``python -m orchestrator.spec.reference > docs/spec.md`` writes it anew; a test holds the page to the model. The
+``python -m tests.spec_reference > docs/spec.md`` writes it anew; a test holds the page to the model. The
 docstring of a table says what the table is for, what each key means under ``Attributes``, and gives TOML under
 ``Example``.
 """
@@ -26,7 +26,7 @@ from orchestrator.spec.pruner_factory import pruner_class
 from orchestrator.spec.sampler_factory import BOUNDS, allowed_arguments, sampler_class
 from orchestrator.spec.sampler_table import SAMPLERS, SamplerTable
 
-COMMAND: Final = "python -m orchestrator.spec.reference > docs/spec.md"
+COMMAND: Final = "python -m tests.spec_reference > docs/spec.md"
 
 _HEAD: Final = f"""\
 # The spec

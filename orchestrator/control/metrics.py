@@ -51,10 +51,11 @@ class Standing:
     suspended: int = 0
 
 
-class ControlMetrics:
+class ControlMetrics(Collector):
     """Everything that a control plane shows; one that stands by shows that it does.
 
-    The loop calls ``observe``, a scrape reads ``registry``; they meet in single values only.
+    The loop calls ``observe``, a scrape reads ``registry``; they meet in single values only. What is not counted but
+    looked up, ``collect`` shows.
 
     Args:
         client: Redis, for this alone.
@@ -62,12 +63,25 @@ class ControlMetrics:
 
     def __init__(self, client: redis.Redis) -> None:
         self.registry = registry = make_registry()
+        self._client = client
+        self._lock = threading.Lock()
+        self._waiting: tuple[Backlog, dict[str, int]] | None = None
+        self._ask_at = 0.0
         self._standing: Standing | None = None
         self._look_at = 0.0
+
+        def counter(name: str, words: str, label: str, values: Iterable[str]) -> Counter:
+            """Returns a counter that shows each value of its label from the start."""
+            made = Counter(name, words, [label], registry=registry)
+            for value in values:
+                made.labels(value)
+            return made
+
+        histogram = functools.partial(Histogram, registry=registry)
         self._leader = Gauge("orchestrator_leader", "Whether this control plane is the active one.", registry=registry)
         build = Gauge("orchestrator_build_info", "The version that runs.", ["version"], registry=registry)
         build.labels(_version()).set(1)
-        ended = Counter("orchestrator_trials_ended", "Trials that have ended.", ["state"], registry=registry)
+        ended = counter("orchestrator_trials_ended", "Trials that have ended.", "state", _STATES.values())
         # Found once: a label costs more to find than to count.
         self._ended_as = {state: ended.labels(label) for state, label in _STATES.items()}
         self._epochs = Counter("orchestrator_epochs", "Epochs that were recorded.", registry=registry)
@@ -80,48 +94,47 @@ class ControlMetrics:
         self._decision = functools.cache(
             lambda rule, action: decisions.labels(rule if rule in names() else "other", action)
         )
-        self._retries = Counter("orchestrator_retries", "Further attempts of trials.", ["cause"], registry=registry)
-        for cause in (*get_args(FailureCause), "released"):
-            self._retries.labels(cause)
+        causes = (*get_args(FailureCause), "released")
+        self._retries = counter("orchestrator_retries", "Further attempts of trials.", "cause", causes)
         self._events = Counter("orchestrator_events", "Entries of the stream that were read.", registry=registry)
-        self._dropped = Counter(
-            "orchestrator_events_dropped", "Events that were not recorded.", ["reason"], registry=registry
-        )
-        for reason in ("stale", "duplicate", "gap", "late", "unexpected", "unreadable"):
-            self._dropped.labels(reason)
-        self._notes = Counter(
-            "orchestrator_notes", "Attempts to tell what becomes of a study.", ["result"], registry=registry
-        )
-        for result in ("delivered", "retried", "failed", "superseded"):
-            self._notes.labels(result)
-        self._latency = Histogram(
+        reasons = ("stale", "duplicate", "gap", "late", "unexpected", "unreadable")
+        self._dropped = counter("orchestrator_events_dropped", "Events that were not recorded.", "reason", reasons)
+        results = ("delivered", "retried", "failed", "superseded")
+        self._notes = counter("orchestrator_notes", "Attempts to tell what becomes of a study.", "result", results)
+        self._latency = histogram(
             "orchestrator_prune_latency_seconds",
             "From the report that a trial is pruned for until its training code was left.",
             buckets=_LATENCIES,
-            registry=registry,
         )
-        self._gap = Histogram(
-            "orchestrator_slot_gap_seconds",
-            "How long a slot was idle between two attempts.",
-            buckets=_GAPS,
-            registry=registry,
+        self._gap = histogram(
+            "orchestrator_slot_gap_seconds", "How long a slot was idle between two attempts.", buckets=_GAPS
         )
-        self._commit = Histogram(
-            "orchestrator_commit_duration_seconds", "Commits of the loop.", buckets=_COMMITS, registry=registry
+        self._commit = histogram("orchestrator_commit_duration_seconds", "Commits of the loop.", buckets=_COMMITS)
+        self._batch = histogram(
+            "orchestrator_commit_events", "Entries of the stream that one commit has recorded.", buckets=_BATCHES
         )
-        self._batch = Histogram(
-            "orchestrator_commit_events",
-            "Entries of the stream that one commit has recorded.",
-            buckets=_BATCHES,
-            registry=registry,
-        )
-        registry.register(_StandingCollector(self))
-        registry.register(_BacklogCollector(self, client))
+        registry.register(self)
 
-    @property
-    def standing(self) -> Standing | None:
-        """The studies and slots a moment ago; ``None`` while this control plane stands by."""
-        return self._standing
+    def collect(self) -> Iterator[Metric]:
+        """Yields where studies and slots stand, and of the active control plane what waits in Redis.
+
+        A study that has ended is not shown any more. What all control planes share is shown by one. A scrape asks Redis
+        for it, but not more than once in ``LOOK_SECONDS``.
+        """
+        standing = self._standing
+        yield from _families(standing or Standing())
+        if standing is None:
+            return
+        with self._lock:
+            if (now := time.monotonic()) >= self._ask_at:
+                self._ask_at = now + LOOK_SECONDS
+                try:
+                    self._waiting = backlog(self._client), queue_lengths(self._client, standing.queues)
+                except redis.RedisError as error:
+                    log.debug("redis was not asked: %s", error)
+                    self._waiting = None
+            waiting = self._waiting
+        yield from _waiting_families(waiting)
 
     @contextlib.contextmanager
     def leading(self) -> Iterator[RoundHook]:
@@ -184,16 +197,6 @@ def _version() -> str:
         return "unknown"
 
 
-class _StandingCollector(Collector):
-    """Shows where the studies and the slots stand. A study that has ended is not shown any more."""
-
-    def __init__(self, metrics: ControlMetrics) -> None:
-        self._metrics = metrics
-
-    def collect(self) -> Iterator[Metric]:
-        return iter(_families(self._metrics.standing or Standing()))
-
-
 def _families(standing: Standing) -> Iterable[Metric]:
     studies = GaugeMetricFamily("orchestrator_studies", "Studies that have not ended.", labels=["state"])
     for state in ("running", "paused", "ending"):
@@ -216,37 +219,7 @@ def _families(standing: Standing) -> Iterable[Metric]:
     return studies, slots, trials, budget, epochs, best
 
 
-class _BacklogCollector(Collector):
-    """Shows what waits in Redis; a scrape asks for it, but not more than once in ``LOOK_SECONDS``."""
-
-    def __init__(self, metrics: ControlMetrics, client: redis.Redis) -> None:
-        self._metrics = metrics
-        self._client = client
-        self._lock = threading.Lock()
-        self._known: tuple[Backlog, dict[str, int]] | None = None
-        self._look_at = 0.0
-
-    def describe(self) -> Iterable[Metric]:
-        """Returns the families for the registration, without asking Redis."""
-        return _waiting(None)
-
-    def collect(self) -> Iterator[Metric]:
-        standing = self._metrics.standing
-        if standing is None:
-            # What everybody shares is shown by one.
-            return iter(())
-        with self._lock:
-            if (now := time.monotonic()) >= self._look_at:
-                self._look_at = now + LOOK_SECONDS
-                try:
-                    self._known = backlog(self._client), queue_lengths(self._client, standing.queues)
-                except redis.RedisError as error:
-                    log.debug("redis was not asked: %s", error)
-                    self._known = None
-            return iter(_waiting(self._known))
-
-
-def _waiting(known: tuple[Backlog, dict[str, int]] | None) -> Iterable[Metric]:
+def _waiting_families(known: tuple[Backlog, dict[str, int]] | None) -> Iterable[Metric]:
     up = GaugeMetricFamily("orchestrator_redis_up", "Whether Redis answers.", value=float(known is not None))
     entries = GaugeMetricFamily("orchestrator_stream_lag_entries", "Entries of the stream that are not committed.")
     seconds = GaugeMetricFamily("orchestrator_stream_lag_seconds", "The age of the oldest of them.")

@@ -3,46 +3,16 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import msgspec
 
 from tasks.constraints import PREFIX
-from tasks.contract import (
-    MAX_DIGEST,
-    MAX_EVENT_BYTES,
-    MAX_FILENAME,
-    MAX_ID,
-    MAX_LOCATION,
-    MAX_NAME,
-    MAX_STEP,
-    OLDEST,
-    VERSION,
-    Announcement,
-    Artifact,
-    ArtifactRef,
-    Attribute,
-    Checkpoint,
-    CheckpointRef,
-    Confirmation,
-    Epoch,
-    Event,
-    Imported,
-    Job,
-    Paused,
-    Reply,
-    Started,
-    StudyAttribute,
-    Suggest,
-    Unreadable,
-)
+from tasks.contract import OLDEST, VERSION, Announcement, Attribute, Confirmation, Event, Job, Reply, Unreadable
+from tasks.limits import MAX_EVENT_BYTES, MAX_INTEGER, MAX_NAME, Id, Location, Size
 from tasks.redis_keys import is_name
 from tasks.trainer_messages import FromTrainer, ToTrainer
-
-_LARGEST: Final = 2**63 - 1
-_LOCATION: Final = re.compile(r"[A-Za-z0-9._-]+(/[A-Za-z0-9._-]+)*")
 
 
 class Malformed(ValueError):
@@ -56,9 +26,9 @@ class OtherVersion(Malformed):
 class _Head(msgspec.Struct, frozen=True, kw_only=True):
     """An event without its body."""
 
-    token: str
-    runner: str
-    seq: int
+    token: Id
+    runner: Id
+    seq: Size
     version: int = 1
 
 
@@ -141,27 +111,13 @@ def decode_event(data: bytes) -> Event:
         raise Malformed(f"an event of {len(data)} bytes (the limit is {MAX_EVENT_BYTES})")
     event = _read_event(data)
     _check_version("an event", event.version)
-    if not 0 <= event.seq <= _LARGEST:
-        raise Malformed(f"sequence number {event.seq}")
     for value in (event.token, event.runner, *msgspec.structs.astuple(event.body)):
         # Checked here: what no column can hold would fail the transaction of other events, too.
-        if (type(value) is str and "\0" in value) or (type(value) is int and not -_LARGEST <= value <= _LARGEST):
+        if (type(value) is str and "\0" in value) or (type(value) is int and abs(value) > MAX_INTEGER):
             raise Malformed(f"a field that cannot be stored: {value!r:.100}")
     body = event.body
-    if type(body) is Checkpoint:
-        _check_checkpoint(body.ref)
-    if type(body) is Artifact:
-        _check_artifact(body.ref)
-    if type(body) is Imported and len(body.digest) > MAX_DIGEST:
-        raise Malformed(f"a digest of {len(body.digest)} characters")
-    if type(body) is Epoch or type(body) is Paused:
-        _check_step(body.step)
-    if type(body) is Started and body.resume_step is not None:
-        _check_step(body.resume_step)
-    name = body.name if type(body) is Suggest else body.key if isinstance(body, Attribute | StudyAttribute) else ""
-    longest = MAX_NAME - len(PREFIX) if type(body) is Attribute and body.kind == "constraint" else MAX_NAME
-    if len(event.token) > MAX_ID or len(event.runner) > MAX_ID or len(name) > longest:
-        raise Malformed(f"a name that is too long to be stored: {name or event.token!r:.100}")
+    if type(body) is Attribute and body.kind == "constraint" and len(body.key) > MAX_NAME - len(PREFIX):
+        raise Malformed(f"a name that is too long to be stored: {body.key!r:.100}")
     return event
 
 
@@ -174,8 +130,7 @@ def salvage(data: bytes, reason: str) -> Event | None:
         head = _read_head(data)
     except Malformed:
         return None
-    known = OLDEST <= head.version <= VERSION and 0 < head.seq <= _LARGEST
-    if not known or len(head.token) > MAX_ID or len(head.runner) > MAX_ID:
+    if not OLDEST <= head.version <= VERSION or not head.seq:
         return None
     return Event(token=head.token, runner=head.runner, seq=head.seq, body=Unreadable(reason=reason[:MAX_NAME]))
 
@@ -202,14 +157,9 @@ def job_from_payload(payload: object) -> Job:
     except (msgspec.ValidationError, RecursionError) as error:
         raise Malformed(str(error)) from None
     _check_version("a job", job.version)
-    # These become names of folders and files.
+    # It becomes the name of a folder.
     if not is_name(job.study):
         raise Malformed(f"a study that cannot be called {job.study!r:.100}")
-    for part in (job.uid, job.token):
-        if not is_location(part) or "/" in part:
-            raise Malformed(f"an identity that names no file: {part!r:.100}")
-    for ref in job.checkpoints:
-        _check_checkpoint(ref)
     return job
 
 
@@ -233,40 +183,14 @@ def is_checkpoint_of(token: str, location: str) -> bool:
 
 
 def is_location(text: str) -> bool:
-    """Whether ``text`` is a path below a folder, in characters that every kind of store takes."""
-    return (
-        len(text) <= MAX_LOCATION
-        and _LOCATION.fullmatch(text) is not None
-        and not {".", ".."}.intersection(text.split("/"))
-    )
-
-
-def _check_checkpoint(ref: CheckpointRef) -> None:
-    _check_step(ref.step)
-    if not is_location(ref.location):
-        raise Malformed(f"a checkpoint at {ref.location!r:.100}, which is no relative path")
-    if len(ref.digest) > MAX_DIGEST or "\0" in ref.digest:
-        raise Malformed(f"a checkpoint with the digest {ref.digest!r:.100}")
-    if not 0 <= ref.size <= _LARGEST:
-        raise Malformed(f"a checkpoint of {ref.size} bytes")
-
-
-def _check_artifact(ref: ArtifactRef) -> None:
-    if not is_location(ref.id) or "/" in ref.id:
-        raise Malformed(f"an artifact that names no file: {ref.id!r:.100}")
-    texts = (ref.id, ref.filename, ref.mimetype, ref.encoding or "")
-    if any("\0" in text or len(text) > MAX_FILENAME for text in texts) or not 0 <= ref.size <= _LARGEST:
-        raise Malformed(f"an artifact that cannot be described: {ref.filename!r:.100}")
-    if ref.filename.startswith("/") or ".." in ref.filename.split("/"):
-        # It may be downloaded under that name.
-        raise Malformed(f"an artifact whose name leads out of a folder: {ref.filename!r:.100}")
+    """Whether ``text`` is a ``Location``."""
+    try:
+        msgspec.convert(text, Location)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _check_version(what: str, version: int) -> None:
     if not OLDEST <= version <= VERSION:
         raise OtherVersion(f"{what} of protocol version {version} (versions {OLDEST} and {VERSION} are read here)")
-
-
-def _check_step(step: int) -> None:
-    if not 0 <= step <= MAX_STEP:
-        raise Malformed(f"step {step} (a step is 0 to {MAX_STEP})")

@@ -11,24 +11,12 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from tasks.limits import Digest, FileName, Id, Label, Location, MimeType, Name, Size, Step
+
 VERSION: Final = 4
 OLDEST: Final = VERSION - 1
 """The oldest version that is read: an upgraded control plane reads events of earlier workers until their trials have
 ended, and new workers read jobs that still wait in a queue."""
-
-MAX_EVENT_BYTES: Final = 1 << 20
-MAX_FRAME_BYTES: Final = 64 << 20
-"""Longest message between a keeper and its trainer."""
-MAX_SHOWN_BYTES: Final = MAX_FRAME_BYTES // 2
-"""Largest study that an objective can read; it becomes such a message."""
-MAX_NAME: Final = 512
-MAX_ID: Final = 64
-"""Characters in the columns for names, and for tokens and runners."""
-MAX_LOCATION: Final = 512
-MAX_FILENAME: Final = 400
-"""Characters of an artifact's name or id, which with a prefix must fit into an attribute's key."""
-MAX_DIGEST: Final = 128
-MAX_STEP: Final = 2**31 - 1
 
 
 class Parameter(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,10 +37,10 @@ class CheckpointRef(msgspec.Struct, frozen=True, kw_only=True):
     file's BLAKE2b (32 bytes, hex); ``size`` is in bytes.
     """
 
-    step: int
-    location: str
-    digest: str
-    size: int = 0
+    step: Step
+    location: Location
+    digest: Digest
+    size: Size = 0
 
 
 class Slice(msgspec.Struct, frozen=True, kw_only=True):
@@ -77,11 +65,11 @@ class ArtifactRef(msgspec.Struct, frozen=True, kw_only=True):
     ``elsewhere`` the objective has put it into a store of its own, under an id of its own.
     """
 
-    id: str
-    filename: str
-    mimetype: str
-    encoding: str | None = None
-    size: int = 0
+    id: FileName
+    filename: Label
+    mimetype: MimeType
+    encoding: MimeType | None = None
+    size: Size = 0
     kind: Literal["file", "model", "elsewhere"] = "file"
 
 
@@ -124,9 +112,9 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     study: str
-    uid: str
+    uid: FileName
     trial: int
-    token: str
+    token: FileName
     attempt: int
     objective: str
     directions: tuple[str, ...]
@@ -157,20 +145,20 @@ class Started(msgspec.Struct, frozen=True, kw_only=True, tag="started"):
     slot: str
     device: str = "cpu"
     gap: float | None = None
-    resume_step: int | None = None
+    resume_step: Step | None = None
 
 
 class Epoch(msgspec.Struct, frozen=True, kw_only=True, tag="epoch"):
     """``trial.report(value, step)``."""
 
-    step: int
+    step: Step
     value: float
 
 
 class Suggest(msgspec.Struct, frozen=True, kw_only=True, tag="suggest"):
     """The objective asked for a parameter: one that was sampled ahead (``used``), or one that it waits for."""
 
-    name: str
+    name: Name
     distribution: str
     used: bool = False
 
@@ -182,7 +170,7 @@ class ReadStudy(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
 class Imported(msgspec.Struct, frozen=True, kw_only=True, tag="imported"):
     """The objective was imported; ``digest`` is that of its source (BLAKE2b, hex)."""
 
-    digest: str
+    digest: Digest
 
 
 class Artifact(msgspec.Struct, frozen=True, kw_only=True, tag="artifact"):
@@ -196,7 +184,7 @@ class Attribute(msgspec.Struct, frozen=True, kw_only=True, tag="attr"):
     """An attribute of the trial, its value as JSON: ``set_user_attr`` (``kind="user"``), ``set_constraint``
     (``kind="constraint"``), or what a library keeps with the trial (``kind="system"``)."""
 
-    key: str
+    key: Name
     value: str
     kind: Literal["user", "constraint", "system"] = "user"
 
@@ -205,7 +193,7 @@ class StudyAttribute(msgspec.Struct, frozen=True, kw_only=True, tag="study_attr"
     """An attribute of the study, its value as JSON: ``trial.study.set_user_attr`` (``kind="user"``), or what a library
     keeps with the study (``kind="system"``)."""
 
-    key: str
+    key: Name
     value: str
     kind: Literal["user", "system"] = "user"
 
@@ -280,7 +268,7 @@ class Checkpoint(msgspec.Struct, frozen=True, kw_only=True, tag="checkpoint"):
 class Paused(msgspec.Struct, frozen=True, kw_only=True, tag="paused"):
     """The job's slice has been trained. ``step`` is that of the last report; the trial may go on later, elsewhere."""
 
-    step: int
+    step: Step
     measured: dict[str, float] = {}
 
 
@@ -359,9 +347,9 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     from 1 without gaps. Events with ``seq`` 0 (``alive``, ``revoked``, ``lost``) are never confirmed or sent again.
     """
 
-    token: str
-    runner: str
-    seq: int
+    token: Id
+    runner: Id
+    seq: Size
     body: Body
     version: int = VERSION
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from tasks.codec import encode
-from tasks.contract import MAX_FRAME_BYTES
+from tasks.limits import MAX_FRAME_BYTES
 
 _LENGTH = struct.Struct("!I")
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from tasks.contract import MAX_EVENT_BYTES, MAX_NAME
+from tasks.limits import MAX_EVENT_BYTES, MAX_NAME
 
 MAX_VALUE: Final = MAX_EVENT_BYTES - 4_096
 """Most bytes of one value as JSON."""

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial
 from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import encode
 from tasks.constraints import constraints_of
-from tasks.contract import MAX_SHOWN_BYTES, Reply, StudyView, TrialView
+from tasks.contract import Reply, StudyView, TrialView
+from tasks.limits import MAX_SHOWN_BYTES
 from tasks.storable import OURS
 
 MOST_VALUES = 1_000_000

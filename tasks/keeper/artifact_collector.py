@@ -23,10 +23,11 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.codec import artifact_id, is_location
-from tasks.contract import MAX_FILENAME, Artifact, ArtifactRef, Attribute, Job, Outcome
+from tasks.contract import Artifact, ArtifactRef, Attribute, Job, Outcome
 from tasks.keeper.file_store import FolderFiles, RemoteFiles, local_folder
 from tasks.keeper.scratch import ScratchFolder
 from tasks.keeper.upload_queue import EventSink, RunnerEnd, Upload, UploadQueue, publish_end
+from tasks.limits import MAX_FILENAME
 from tasks.trainer_messages import ModelSaved
 from tasks.trial_files import FILES, MODELS, NOT_KEPT, open_log
 

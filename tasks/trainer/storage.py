@@ -22,18 +22,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from tasks.codec import is_location
 from tasks.constraints import PREFIX
-from tasks.contract import (
-    MAX_FILENAME,
-    MAX_NAME,
-    MAX_STEP,
-    Artifact,
-    ArtifactRef,
-    Attribute,
-    EnqueueTrial,
-    Epoch,
-    Job,
-    StudyAttribute,
-)
+from tasks.contract import Artifact, ArtifactRef, Attribute, EnqueueTrial, Epoch, Job, StudyAttribute
+from tasks.limits import MAX_FILENAME, MAX_NAME, MAX_STEP
 from tasks.storable import OURS, RESERVED, AttributeBudget, as_json, check_name
 from tasks.trainer.frozen_trials import frozen_trials, number_of
 from tasks.trainer.keeper_channel import KeeperChannel

@@ -17,7 +17,8 @@ from optuna.distributions import (
 )
 from optuna.trial import FrozenTrial, TrialState
 
-from tasks.contract import MAX_STEP, Job, Parameter, Suggest
+from tasks.contract import Job, Parameter, Suggest
+from tasks.limits import MAX_STEP
 from tasks.storable import check_json, check_name
 from tasks.trainer.file_writers import ArtifactWriter, Checkpoint, CheckpointWriter, log_to_trial
 from tasks.trainer.fork_guard import ChildProcessStub

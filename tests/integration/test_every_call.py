@@ -17,7 +17,7 @@ import pytest
 from fleet import ROOT, Fleet
 from optuna.storages import RDBStorage
 
-from tasks.contract import MAX_NAME, MAX_STEP
+from tasks.limits import MAX_NAME, MAX_STEP
 from tasks.storable import MAX_ATTRIBUTES, MAX_DEPTH, MAX_VALUE, RESERVED
 
 PAGE = ROOT / "docs" / "objectives.md"

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from tasks.codec import Malformed, decode_event, encode, is_location, job_from_payload, job_to_payload, salvage
-from tasks.contract import MAX_EVENT_BYTES, VERSION, Attribute, Checkpoint, CheckpointRef, Epoch, Event, Job, Unreadable
+from tasks.contract import VERSION, Attribute, Checkpoint, CheckpointRef, Epoch, Event, Job, Unreadable
+from tasks.limits import MAX_EVENT_BYTES
 
 EVENT = {"token": "t", "runner": "r", "seq": 1, "body": {"type": "epoch", "step": 1, "value": 0.5}, "version": VERSION}
 JOB = Job(study="s", uid="u", trial=0, token="t", attempt=1, objective="m:f", directions=("minimize",))

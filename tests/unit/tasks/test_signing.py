@@ -236,7 +236,7 @@ def test_an_event_that_was_signed_and_cannot_be_read_does_not_hold_up_those_behi
     broken = run.event(Epoch(step=-1, value=0.5))
     simulation.redis.add(forged(broken, Keyring([OLD])))
     simulation.run_to_end()
-    assert "step -1" in simulation.redis.dead[0][1]
+    assert "$.body.step" in simulation.redis.dead[0][1]
     assert {trial.state for trial in simulation.ledger.trials.values()} == {"COMPLETE"}
 
 

@@ -17,8 +17,9 @@ from trainer_harness import running_trainer
 from orchestrator.engine import study_view
 from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import decode_reply, encode
-from tasks.contract import MAX_FRAME_BYTES, EnqueueTrial, Finished, Job, StudyAttribute, StudyStop, StudyView
+from tasks.contract import EnqueueTrial, Finished, Job, StudyAttribute, StudyStop, StudyView
 from tasks.framed_socket import FramedSocket, FrameTooLarge
+from tasks.limits import MAX_FRAME_BYTES
 from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel

@@ -193,8 +193,8 @@ class EngineRegistry:
             self.record.write(Record(name, at, opened))
         engine = self._engines[name] = StudyEngine(snapshot, at)
         self.progress()
-        for row in engine.attempts:
-            self._study_of[row.token] = name
+        for token in engine.attempts.take_made():
+            self._study_of[token] = name
         log.info(
             "study %s: %d of %d trials there",
             name,
@@ -237,8 +237,8 @@ class EngineRegistry:
             self.record.write(Record(engine.name, at, input))
         engine.apply(input, at)
         self.progress()
-        for token in engine.attempts.touched:
-            self._study_of.setdefault(token, engine.name)
+        for token in engine.attempts.take_made():
+            self._study_of[token] = engine.name
         if (question := engine.take_question()) is not None:
             self.pruners.ask(engine.name, question)
 

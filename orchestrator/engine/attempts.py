@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.engine.outputs import Figures, Retry
 from orchestrator.model.changeset import AttemptRow
@@ -25,8 +25,10 @@ class Attempts:
     def __init__(self, uid: str, rows: Iterable[AttemptRow] = ()) -> None:
         self._uid = uid
         self._rows: dict[str, AttemptRow] = {}
-        self._live: dict[int, AttemptRow] = {}
-        self._made: dict[int, int] = {}
+        self._of_trial: dict[int, list[AttemptRow]] = {}
+        # The live ones by state, each by its trial: an event must not cost more where more trials run.
+        self._live: dict[str, dict[int, AttemptRow]] = {state: {} for state in LIVE}
+        self._made: list[str] = []
         self.touched: set[str] = set()
         self.held: dict[str, AttemptRow] = {}
         self.began: float | None = None
@@ -45,19 +47,25 @@ class Attempts:
 
     def live(self, trial: int) -> AttemptRow | None:
         """Returns the trial's live attempt."""
-        return self._live.get(trial)
+        made = self._of_trial.get(trial, ())
+        return next((row for row in reversed(made) if row.state in LIVE), None)
+
+    def of(self, trial: int) -> Sequence[AttemptRow]:
+        """Returns the trial's attempts, oldest first."""
+        return self._of_trial.get(trial, ())
 
     def in_state(self, *states: AttemptState) -> list[AttemptRow]:
         """Returns the live attempts that stand in one of ``states``, oldest trial first."""
-        return sorted((row for row in self._live.values() if row.state in states), key=lambda row: row.trial)
+        rows = [row for state in states if state in LIVE for row in self._live[state].values()]
+        return sorted(rows, key=lambda row: row.trial)
 
     def count(self, *states: AttemptState) -> int:
         """Returns the number of live attempts in ``states``."""
-        return sum(row.state in states for row in self._live.values())
+        return sum(len(self._live[state]) for state in states if state in LIVE)
 
     def create(self, trial: int, at: float, again: str = "") -> AttemptRow:
         """Makes the trial's next attempt; it waits to be sent. ``again`` is the cause where it is a repetition."""
-        number = self._made.get(trial, 0) + 1
+        number = max((row.number for row in self.of(trial)), default=0) + 1
         digest = hashlib.blake2b(f"{self._uid}/{trial}/{number}".encode(), digest_size=16).digest()
         row = AttemptRow(str(uuid.UUID(bytes=digest)), trial, number, AttemptState.QUEUED, at)
         self._add(row)
@@ -71,11 +79,13 @@ class Attempts:
         state = after(AttemptState(row.state), event, row)
         if state is None:
             return False
+        if row.state in LIVE:
+            self._live[row.state].pop(row.trial, None)
         row.state = state
+        if state in LIVE:
+            self._live[state][row.trial] = row
         if event is AttemptEvent.SEND:
             row.sent = at
-        if state not in LIVE:
-            self._live.pop(row.trial, None)
         if (state not in LIVE or state == AttemptState.PAUSED) and row.ended is None:
             row.ended = at
         if state not in WAITING or event is AttemptEvent.SEND:
@@ -124,6 +134,11 @@ class Attempts:
         touched, self.touched = self.touched, set()
         return {token: self._rows[token] for token in sorted(touched)}
 
+    def take_made(self) -> list[str]:
+        """Returns the tokens of the attempts that were made since the last call."""
+        made, self._made = self._made, []
+        return made
+
     def take_figures(self) -> Figures:
         """Returns what was measured since the last call."""
         figures, self._figures = self._figures, Figures()
@@ -134,9 +149,10 @@ class Attempts:
 
     def _add(self, row: AttemptRow) -> None:
         self._rows[row.token] = row
-        self._made[row.trial] = max(row.number, self._made.get(row.trial, 0))
+        self._made.append(row.token)
+        self._of_trial.setdefault(row.trial, []).append(row)
         if row.state in LIVE:
-            self._live[row.trial] = row
+            self._live[row.state][row.trial] = row
         if row.started is not None:
             self._note_start(row.started)
         if row.state == AttemptState.QUEUED:

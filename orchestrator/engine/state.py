@@ -136,7 +136,7 @@ class Study:
         """Makes the trial's next attempt. With a ``failure`` only if it has not used up those it may have for that."""
         if not self.trials.is_open(row.trial) or self.state in ENDED:
             return
-        spoiled = sum(each.trial == row.trial and each.cause not in _NOT_SPOILED for each in self.attempts)
+        spoiled = sum(each.cause not in _NOT_SPOILED for each in self.attempts.of(row.trial))
         if failure is None or spoiled < self.spec.retry.attempts(failure.cause):
             self.attempts.create(row.trial, at, row.cause if failure is None else failure.cause)
             return

@@ -19,7 +19,7 @@ from orchestrator.model.changeset import DecisionRow
 from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, Outcome, RuleFailed
-from orchestrator.sampling.best_trials import best_of, front_of
+from orchestrator.sampling.best_trials import BestTrials
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
 from orchestrator.sampling.staged_storage import StagedStorage
@@ -79,8 +79,7 @@ class Trials:
         self._sources = Sources(self.storage)
         self._just_ended: list[int] = []
         self._dealt = False
-        # For how many completed trials it was found out.
-        self._best: tuple[int, Best | None, int | None] = (-1, None, None)
+        self._best = BestTrials(self.sampler.study)
         # Numbers of those that have completed or were pruned, sorted.
         self._judged: list[int] = []
 
@@ -111,6 +110,8 @@ class Trials:
                     self.ended[outcome] += 1
                 if outcome == "PRUNED":
                     self._count_saved(trial)
+                if outcome == "COMPLETE":
+                    self._best.add(self.storage.get_trial(trial.number))
                 if outcome in ("COMPLETE", "PRUNED"):
                     insort(self._judged, trial.number)
                 if outcome == "FAIL":
@@ -195,11 +196,7 @@ class Trials:
 
     def best(self) -> tuple[Best | None, int | None]:
         """Returns the best trial, and the size of the Pareto front where there are several objectives."""
-        complete = self.ended["COMPLETE"]
-        if complete != self._best[0]:
-            front = front_of(self.sampler.study)
-            self._best = complete, best_of(self.sampler.study), None if front is None else len(front)
-        return self._best[1:]
+        return self._best.read()
 
     def ended_after(self, number: int) -> int:
         """Returns how many trials with a higher number have completed or were pruned."""
@@ -361,6 +358,8 @@ class Trials:
             self.trouble = f"the sampler failed: {error}"
         outcome = _OUTCOMES[state]
         self.ended[outcome] += 1
+        if outcome == "COMPLETE":
+            self._best.add(self.storage.get_trial(number))
         if outcome != "FAIL":
             insort(self._judged, number)
         self._just_ended.append(number)

@@ -10,7 +10,73 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.model.progress_events import Best, Optimum
 from orchestrator.model.ranking import ranked
 from orchestrator.sampling.staged_storage import StagedStorage
-from tasks.constraints import constraints_of
+from tasks.constraints import KEY, PREFIX, constraints_of, is_feasible
+
+
+class BestTrials:
+    """The best completed trial of a study, or the size of its Pareto front, kept up to date trial by trial.
+
+    Equal to ``best_of`` and ``front_of``, which read the whole study. They are asked where a trial has constraints or
+    values of which their order of comparisons decides: what is no number, or NaN.
+
+    Args:
+        study: The study, for those cases.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+        self._signs = [-1.0 if each is optuna.study.StudyDirection.MAXIMIZE else 1.0 for each in study.directions]
+        self._best: FrozenTrial | None = None
+        self._front: list[tuple[float, ...]] = []
+        self._odd = False
+        self._read: tuple[Best | None, int | None] | None = None
+
+    def add(self, trial: FrozenTrial) -> None:
+        """Takes in a trial that has completed; in any order."""
+        self._read = None
+        values = trial.values or ()
+        if len(values) != len(self._signs) or _is_odd(trial):
+            self._odd = True
+        elif is_feasible(constraints_of(trial.system_attrs).values()):
+            scores = tuple(sign * value for sign, value in zip(self._signs, values, strict=True))
+            if len(scores) > 1:
+                self._add_to_front(scores)
+            elif self._best is None or (scores[0], trial.number) < (
+                self._signs[0] * self._best.values[0],
+                self._best.number,
+            ):
+                self._best = trial
+
+    def read(self) -> tuple[Best | None, int | None]:
+        """Returns the best trial, and the size of the Pareto front where there are several objectives."""
+        if self._read is None:
+            self._read = self._found()
+        return self._read
+
+    def _found(self) -> tuple[Best | None, int | None]:
+        if self._odd:
+            front = front_of(self._study)
+            return best_of(self._study), None if front is None else len(front)
+        if len(self._signs) > 1:
+            return None, len(self._front)
+        best = self._best
+        return None if best is None else Best(number=best.number, value=best.values[0], params=best.params), None
+
+    def _add_to_front(self, scores: tuple[float, ...]) -> None:
+        if not any(_dominates(other, scores) for other in self._front):
+            self._front = [other for other in self._front if not _dominates(scores, other)]
+            self._front.append(scores)
+
+
+def _dominates(one: tuple[float, ...], other: tuple[float, ...]) -> bool:
+    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+
+
+def _is_odd(trial: FrozenTrial) -> bool:
+    listed = trial.system_attrs.get(KEY, [])
+    found = list(listed) if isinstance(listed, list | tuple) else [None]
+    found += [value for key, value in trial.system_attrs.items() if key.startswith(PREFIX)]
+    return not all(isinstance(value, int | float) and value == value for value in (*trial.values, *found))
 
 
 def best_of(study: optuna.Study) -> Best | None:

@@ -124,6 +124,10 @@ class StagedStorage(InMemoryStorage):
             trials = [trial for trial in trials if trial.state in states]
         return copy.deepcopy(trials) if deepcopy else trials
 
+    def get_n_trials(self, study_id: int, state: tuple[TrialState, ...] | TrialState | None = None) -> int:
+        # Optuna's counts a copy of the list, and the engine asks at every event.
+        return len(self._studies[study_id].trials) if state is None else super().get_n_trials(study_id, state)
+
     def get_best_trial(self, study_id: int) -> FrozenTrial:
         """Of equally good trials the first one, whichever ended first: a storage that is loaded anew must agree."""
         best = super().get_best_trial(study_id)

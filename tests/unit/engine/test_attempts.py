@@ -7,10 +7,14 @@ import json
 import msgspec
 import pytest
 from driver import Run, World, make_spec
+from hypothesis import given
+from hypothesis import strategies as st
 from programs import silent
 
 from orchestrator.engine import inputs
 from orchestrator.engine.attempts import Attempts
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import LIVE, AttemptEvent, AttemptState
 from tasks.contract import Epoch, Event, Failed, Finished, Released, Revoked, Started, Stopped, Verdict
 
 DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9", exit_code=-9)
@@ -268,3 +272,33 @@ def test_a_job_says_all_that_a_worker_needs() -> None:
     assert (job.study, job.objective, job.args) == ("search", "somewhere:objective", {"epochs": 3})
     assert (job.directions, job.max_steps, job.grace, job.attempt) == (("maximize",), 4, 4.0, 1)
     assert world.batches[0].sends[0].queue == "gpu"
+
+
+STATES = tuple(AttemptState)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["create", *AttemptEvent]), st.integers(0, 4)), max_size=40))
+def test_what_is_counted_as_it_changes_is_what_a_scan_finds(steps: list[tuple[str, int]]) -> None:
+    attempts = Attempts("uid")
+    made: list[AttemptRow] = []
+    for step, pick in steps:
+        if step == "create":
+            if attempts.live(pick) is None:
+                made.append(attempts.create(pick, 0.0))
+        elif made:
+            attempts.move(made[pick % len(made)], AttemptEvent(step), 0.0)
+        rows = list(attempts)
+        assert rows == made
+        for state in STATES:
+            found = [row for row in rows if row.state == state and state in LIVE]
+            assert attempts.count(state) == len(found)
+            assert attempts.in_state(state) == sorted(found, key=lambda row: row.trial)
+        assert attempts.count(*STATES) == len(attempts.in_state(*STATES)) == sum(row.state in LIVE for row in rows)
+        for trial in range(5):
+            of_trial = [row for row in rows if row.trial == trial]
+            assert list(attempts.of(trial)) == of_trial
+            assert attempts.live(trial) == next((row for row in of_trial if row.state in LIVE), None)
+            assert [row.number for row in of_trial] == list(range(1, len(of_trial) + 1))
+    assert attempts.take_made() == [row.token for row in made]
+    again = Attempts("uid", made)
+    assert [again.count(state) for state in STATES] == [attempts.count(state) for state in STATES]

@@ -7,7 +7,7 @@ else.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
@@ -53,6 +53,8 @@ class EngineRegistry:
     _held: dict[str, list[Input]] = field(default_factory=dict, init=False)
     _engines: dict[str, StudyEngine] = field(default_factory=dict, init=False)
     _study_of: dict[str, str] = field(default_factory=dict, init=False)
+    # Those of them for which something has come since their batches were taken.
+    _stirred: set[str] = field(default_factory=set, init=False)
     suspended: dict[str, Suspension] = field(default_factory=dict, init=False)
     # Those of them of which it is not in the database yet.
     _unwritten: set[str] = field(default_factory=set, init=False)
@@ -168,6 +170,7 @@ class EngineRegistry:
     def _drop(self, name: str) -> StudyEngine | None:
         self._held.pop(name, None)
         self.pruners.close(name)
+        self._stirred.discard(name)
         return self._engines.pop(name, None)
 
     def take_up(self, name: str) -> None:
@@ -192,6 +195,7 @@ class EngineRegistry:
             opened = Opened(snapshot.spec.to_json(), snapshot.uid, snapshot.seed, answered=True)
             self.record.write(Record(name, at, opened))
         engine = self._engines[name] = StudyEngine(snapshot, at)
+        self._stirred.add(name)
         self.progress()
         for token in engine.attempts.take_made():
             self._study_of[token] = name
@@ -235,6 +239,7 @@ class EngineRegistry:
         at = self.clock.wall()
         if self.record:
             self.record.write(Record(engine.name, at, input))
+        self._stirred.add(engine.name)
         engine.apply(input, at)
         self.progress()
         for token in engine.attempts.take_made():
@@ -262,19 +267,20 @@ class EngineRegistry:
         return [row for engine in self for row in engine.attempts.in_state(*states)]
 
     def take(self) -> dict[str, Batch]:
-        """Returns what has come of the inputs since the last call, by study."""
+        """Returns what has come of the inputs since the last call, by study; nothing of one without any."""
         batches = {}
-        for engine in self:
-            if not engine.waits:
-                with self.guarded(engine.name):
-                    batches[engine.name] = engine.take()
+        for engine in [each for each in self._engines.values() if each.name in self._stirred and not each.waits]:
+            self._stirred.discard(engine.name)
+            with self.guarded(engine.name):
+                batches[engine.name] = engine.take()
         return batches
 
-    def close_ended(self) -> list[StudyEngine]:
-        """Lets go of the studies that have ended and have no live attempt; returns them."""
+    def close_ended(self, names: Iterable[str]) -> list[StudyEngine]:
+        """Lets go of those of these studies that have ended and have no live attempt; returns them."""
+        at_hand = [self._engines[name] for name in names if name in self._engines]
         over = [
             engine
-            for engine in self
+            for engine in at_hand
             if engine.state in ENDED and not engine.waits and not engine.attempts.count(*AttemptState)
         ]
         for engine in over:
@@ -284,11 +290,11 @@ class EngineRegistry:
         return over
 
     def standing(self) -> list[tuple[progress_events.Progress, str]]:
-        """Returns where the studies at hand stand, each with its queue."""
+        """Returns where the studies at hand stand, without their slots, each with its queue."""
         found = []
         for engine in self:
             with self.guarded(engine.name):
-                found.append((engine.progress(), engine.spec.queue))
+                found.append((engine.progress(()), engine.spec.queue))
         return found
 
     def close(self) -> None:

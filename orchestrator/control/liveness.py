@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -134,6 +135,7 @@ class SlotTracker:
     def __init__(self, heartbeats: HeartbeatTracker) -> None:
         self._heartbeats = heartbeats
         self._heard: dict[str, tuple[float, Heartbeat]] = {}
+        self._by_queue: Counter[str] = Counter()
 
     def hear(self, body: Heartbeat, now: float) -> None:
         """A keeper gave a sign of life."""
@@ -141,6 +143,9 @@ class SlotTracker:
         if body.trouble and (before is None or not before[1].trouble):
             about = {"action": "host_without_room"}
             log.warning("slot %s of %s takes no trials for now: %s", body.slot, body.host, body.trouble, extra=about)
+        if before is None or before[1].queues != body.queues:
+            self._by_queue.subtract(() if before is None else set(before[1].queues))
+            self._by_queue.update(set(body.queues))
         self._heard[body.slot] = (self._heartbeats.at(now), body)
 
     def forget_silent(self) -> None:
@@ -148,11 +153,11 @@ class SlotTracker:
         for slot in [
             slot for slot, (heard, _) in self._heard.items() if self._heartbeats.silence(heard) > self._heartbeats.lease
         ]:
-            del self._heard[slot]
+            self._by_queue.subtract(set(self._heard.pop(slot)[1].queues))
 
     def count(self, queue: str) -> int:
         """Returns how many slots take tasks from ``queue``."""
-        return sum(queue in body.queues for _, body in self._heard.values())
+        return self._by_queue[queue]
 
     def busy_and_idle(self) -> tuple[int, int]:
         """Returns how many slots have something to do, and how many have not."""

@@ -16,7 +16,7 @@ from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
 from orchestrator.model.notifications import DeliveryState, PendingNotification
 from orchestrator.model.planned_run import PlannedRun, StudyRun
-from orchestrator.model.progress_events import Best, Notice, Progress
+from orchestrator.model.progress_events import Best, Progress, Sent
 from orchestrator.model.suspension import Suspension
 from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec import Spec
@@ -142,7 +142,7 @@ class Stream(Protocol):
     def answer(self, command: str, answer: str) -> None:
         """Tells the process that issued a command how it went."""
 
-    def notify(self, study: str, notices: Iterable[Notice]) -> None:
+    def notify(self, study: str, notices: Iterable[Sent]) -> None:
         """Tells the watchers of a study."""
 
     def probe(self) -> None:

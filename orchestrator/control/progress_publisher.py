@@ -9,9 +9,20 @@ from dataclasses import dataclass, field
 from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Stream
 from orchestrator.engine.outputs import Batch
+from orchestrator.engine.study import StudyEngine
+from orchestrator.model.attribute_keys import SILENT
+from orchestrator.model.lifecycle import AttemptState
+from orchestrator.model.progress_events import Sent
 
 PROGRESS_SECONDS = 0.1
 """Between two tellings of how far a study is, at the least, where nothing else is to be told."""
+
+FEW = 16
+"""Slots whose lines are all told each time; of more, those that changed are."""
+
+LINES_PER_SECOND = 100
+"""Of more slots all lines are told now and then, so many a second on average: to a watcher that missed some, and to
+one of an earlier version."""
 
 
 @dataclass(eq=False)
@@ -20,25 +31,42 @@ class ProgressPublisher:
 
     events: Stream
     studies: EngineRegistry
-    _owed: set[str] = field(default_factory=set, init=False)
+    # By study: the trials whose lines may have changed since they were told.
+    _owed: dict[str, set[int]] = field(default_factory=dict, init=False)
     _told: dict[str, float] = field(default_factory=dict, init=False)
+    _all_told: dict[str, float] = field(default_factory=dict, init=False)
 
     def tell(self, batches: Mapping[str, Batch], at: float) -> None:
         """Tells what a committed round has brought, ``at`` being the time."""
         for name, batch in batches.items():
             if batch.changes:
-                self._owed.add(name)
-            due = at - self._told.get(name, 0.0) >= PROGRESS_SECONDS
+                owed = self._owed.setdefault(name, set())
+                owed.update(row.trial for row in batch.changes.attempts.values())
+                owed.update(trial for trial, key in batch.changes.system_attrs if key == SILENT)
+        for name in {**batches, **self._owed}:
             if name not in self.studies:
+                self._owed.pop(name, None)
                 continue
-            if batch.notices or batch.changes.study_state or (due and name in self._owed):
-                with self.studies.guarded(name):
-                    self.events.notify(name, [*batch.notices, self.studies[name].progress()])
-                self._told[name] = at
-                self._owed.discard(name)
+            with self.studies.guarded(name):
+                if notices := self._due(self.studies[name], batches.get(name), at):
+                    self.events.notify(name, notices)
         for words in self.studies.take_last_words():
             self.events.notify(words.study, [words])
-            self._owed.discard(words.study)
+            self._owed.pop(words.study, None)
+
+    def _due(self, engine: StudyEngine, batch: Batch | None, at: float) -> list[Sent]:
+        name, running = engine.name, engine.attempts.count(AttemptState.RUNNING)
+        notices: list[Sent] = [] if batch is None else list(batch.notices)
+        changed = batch is not None and batch.changes.study_state is not None
+        due = name in self._owed and at - self._told.get(name, 0.0) >= PROGRESS_SECONDS
+        if not (changed or due or (notices and running <= FEW)):
+            return notices
+        self._told[name] = at
+        owed = self._owed.pop(name, set())
+        if changed or running <= FEW or at - self._all_told.get(name, 0.0) >= running / LINES_PER_SECOND:
+            self._all_told[name] = at
+            return [*notices, engine.progress()]
+        return [*notices, engine.progress_change(owed)]
 
     @property
     def patience(self) -> float:

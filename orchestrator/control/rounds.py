@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.common.clock import Clock
@@ -65,7 +65,8 @@ class Rounds:
         for name, error in written.refused.items():
             del batches[name]
             self.foreign.give_up(name, error)
-        self.effects.withdraw_confirmations(self.studies.suspended)
+        if self.studies.suspended:
+            self.effects.withdraw_confirmations(self.studies.suspended)
         for name, batch in batches.items():
             with self.studies.guarded(name):
                 self.effects.add(name, batch)
@@ -78,7 +79,7 @@ class Rounds:
         for name, batch in batches.items():
             with self.studies.guarded(name):
                 log_batch(name, batch)
-        self._close_ended()
+        self._close_ended(batches)
         self.bell.rung |= bool(written.refused)
         self._measure(written, batches)
         self.folded = 0
@@ -113,9 +114,9 @@ class Rounds:
         except Exception as error:
             self.lose_redis(error)
 
-    def _close_ended(self) -> None:
-        """Lets go of the studies that have ended, and has what is left of their files deleted."""
-        for engine in self.studies.close_ended():
+    def _close_ended(self, names: Iterable[str]) -> None:
+        """Lets go of those of these studies that have ended, and has what is left of their files deleted."""
+        for engine in self.studies.close_ended(names):
             with self.studies.guarded(engine.name):
                 self.heartbeats.forget(row.token for row in engine.attempts)
                 self.ports.checkpoints.delete_folder(engine.uid)

@@ -13,6 +13,9 @@ from orchestrator.control.recovery import Recovery
 from orchestrator.engine.inputs import SlotsCounted, TimePassed
 from orchestrator.model.lifecycle import AttemptState
 
+LOOKS = 8
+"""So often in a heartbeat it is looked which runners and slots are silent."""
+
 
 @dataclass(eq=False)
 class Supervisor:
@@ -27,6 +30,7 @@ class Supervisor:
     bell: Bell
     clock: Clock
     heartbeat: float
+    _look_at: float = field(default=0.0, init=False)
     _probe_at: float = field(default=0.0, init=False)
     _tidy_at: float = field(default=0.0, init=False)
 
@@ -37,17 +41,11 @@ class Supervisor:
     def tend(self) -> None:
         """Does what is due."""
         now = self.clock.monotonic()
-        running = self.studies.live(AttemptState.RUNNING, AttemptState.STOPPING)
-        if self.heartbeats.doubtful(running, now):
-            if now >= self._probe_at:
-                # A runner that cannot be heard is not dead: a server that is full still answers, and takes nothing.
-                self._probe_at = now + self.heartbeat
-                self.events.probe()
-            if not self.events.drained and self.heartbeats.wants_end and (end := self.events.end()) is not None:
-                # There is more to read than is read at once. What a runner has said until now is in front of this.
-                self.heartbeats.note_end(end, now)
-        for row in self.heartbeats.silent(running):
-            self.studies.lose(row, f"no sign of life from {row.slot}")
+        if now >= self._look_at:
+            # All runners and slots are looked at: not at every event.
+            self._look_at = now + self.heartbeat / LOOKS
+            self._look_for_silence(now)
+            self.slots.forget_silent()
         self._count_slots()
         self._end_in_time()
         if now >= self._tidy_at:
@@ -59,18 +57,31 @@ class Supervisor:
                 lease = self.heartbeats.lease
                 self.recovery.resend_missing(lambda sent: self.heartbeats.silence(sent) > lease)
 
+    def _look_for_silence(self, now: float) -> None:
+        """Finds the runners that are silent, where they could be heard."""
+        running = self.studies.live(AttemptState.RUNNING, AttemptState.STOPPING)
+        if self.heartbeats.doubtful(running, now):
+            if now >= self._probe_at:
+                # A runner that cannot be heard is not dead: a server that is full still answers, and takes nothing.
+                self._probe_at = now + self.heartbeat
+                self.events.probe()
+            if not self.events.drained and self.heartbeats.wants_end and (end := self.events.end()) is not None:
+                # There is more to read than is read at once. What a runner has said until now is in front of this.
+                self.heartbeats.note_end(end, now)
+        for row in self.heartbeats.silent(running):
+            self.studies.lose(row, f"no sign of life from {row.slot}")
+
     def _count_slots(self) -> None:
         """Tells the studies that promote trials how many slots there are."""
-        self.slots.forget_silent()
         for engine in self.studies:
-            with self.studies.guarded(engine.name):
-                if engine.trials.promotes and (slots := self.slots.count(engine.spec.queue)) != engine.slots:
+            if engine.trials.promotes and (slots := self.slots.count(engine.spec.queue)) != engine.slots:
+                with self.studies.guarded(engine.name):
                     self.studies.apply(engine, SlotsCounted(slots))
 
     def _end_in_time(self) -> None:
         """Tells the studies with a timeout that it is over."""
         wall = self.clock.wall()
         for engine in self.studies:
-            with self.studies.guarded(engine.name):
-                if engine.deadline is not None and wall >= engine.deadline:
+            if engine.deadline is not None and wall >= engine.deadline:
+                with self.studies.guarded(engine.name):
                     self.studies.apply(engine, TimePassed())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +19,7 @@ from orchestrator.engine.trials import Trials
 from orchestrator.model.attribute_keys import FLAGGED, SILENT
 from orchestrator.model.changeset import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.model.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState
-from orchestrator.model.progress_events import Progress, SlotLine
+from orchestrator.model.progress_events import Progress, ProgressChange, SlotLine, change
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.spec import Spec
@@ -257,10 +258,10 @@ class Study:
         ended = frozenset(row.token for row in self.attempts if row.state not in LIVE)
         return Sweep(ended, self.artifacts.ids())
 
-    def progress(self) -> Progress:
-        """Returns where the study stands; costs as much as there are live attempts."""
-        running = self.attempts.in_state(AttemptState.RUNNING)
+    def progress(self, rows: Iterable[AttemptRow] | None = None) -> Progress:
+        """Returns where the study stands, with a line for each of these attempts, which run; by default for all."""
         best, front = self.trials.best()
+        rows = self.attempts.in_state(AttemptState.RUNNING) if rows is None else rows
         return Progress(
             study=self.name,
             state=self.state,
@@ -269,7 +270,7 @@ class Study:
             complete=self.trials.ended["COMPLETE"],
             pruned=self.trials.ended["PRUNED"],
             failed=self.trials.ended["FAIL"],
-            running=len(running),
+            running=self.attempts.count(AttemptState.RUNNING),
             waiting=self.attempts.count(*WAITING),
             paused=len(self.trials.paused),
             epochs=self.trials.epochs,
@@ -277,21 +278,28 @@ class Study:
             epochs_saved=self.trials.epochs_saved,
             best=best,
             front=front,
-            slots=tuple(
-                SlotLine(
-                    slot=row.slot,
-                    device=row.device,
-                    trial=row.trial,
-                    attempt=row.number,
-                    epochs=self.trials.lengths.of(row.trial),
-                    step=next(reversed(values), None),
-                    value=values[next(reversed(values))] if values else None,
-                    silent=None if (silence := self.silence(row.trial)) is None else self.storage.now - silence.since,
-                    pace=None if silence is None else silence.pace,
-                )
-                for row in running
-                if (values := self.storage.get_trial(row.trial).intermediate_values) is not None
-            ),
+            slots=tuple(map(self._line, rows)),
+        )
+
+    def progress_change(self, trials: Iterable[int]) -> ProgressChange:
+        """Returns where the study stands, with lines for these trials alone; costs as much as there are of them."""
+        rows = {trial: self.attempts.live(trial) for trial in sorted(trials)}
+        runs = [row for row in rows.values() if row is not None and row.state == AttemptState.RUNNING]
+        return change(self.progress(runs), rows.keys() - {row.trial for row in runs})
+
+    def _line(self, row: AttemptRow) -> SlotLine:
+        values, silence = self.storage.get_trial(row.trial).intermediate_values, self.silence(row.trial)
+        step = next(reversed(values), None)
+        return SlotLine(
+            slot=row.slot,
+            device=row.device,
+            trial=row.trial,
+            attempt=row.number,
+            epochs=self.trials.lengths.of(row.trial),
+            step=step,
+            value=None if step is None else values[step],
+            silent=None if silence is None else self.storage.now - silence.since,
+            pace=None if silence is None else silence.pace,
         )
 
 

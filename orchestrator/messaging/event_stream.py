@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import redis
 
 from orchestrator.common.errors import ConsumerGroupMissing
-from orchestrator.model.progress_events import Notice
+from orchestrator.model.progress_events import Sent
 from orchestrator.model.progress_events import encode as encode_notice
 from orchestrator.model.suspension import describe
 from tasks import redis_keys
@@ -23,6 +24,9 @@ from tasks.signing import UNSIGNED, Keyring, Purpose
 log = logging.getLogger(__name__)
 
 NOTICES_KEPT = 2_000
+NOTICE_BYTES_KEPT = 2_000_000
+"""Of a study's notices so many are kept, and no more bytes than this: of a large fleet, what a second brings."""
+
 SECONDS_KEPT = 86_400
 
 CLIENT_NAME = "control-plane:"
@@ -59,6 +63,7 @@ class EventStream:
         self.drained = False
         # What was said of keys that hold something else, and of studies whose notices cannot be encoded.
         self._said: set[str] = set()
+        self._notices: dict[str, _Kept] = {}
 
     def read_pending_again(self) -> None:
         """The next read begins with what was delivered and never acknowledged."""
@@ -159,16 +164,17 @@ class EventStream:
         """Tells the process that issued a command how it went; the answer is in the database too."""
         self._push([(redis_keys.answer(command), answer)])
 
-    def notify(self, study: str, notices: Iterable[Notice]) -> None:
+    def notify(self, study: str, notices: Iterable[Sent]) -> None:
         """Tells the views that watch, as far as it can be told: a notice is worth nothing that would cost a study."""
         pipe = self._client.pipeline(transaction=False)
+        kept = self._notices.setdefault(study, _Kept())
         for notice in notices:
             try:
                 data = encode_notice(notice)
             except Exception as error:
                 self._say_once(study, f"study {study}: a notice is dropped: {describe(error)}")
                 continue
-            pipe.xadd(redis_keys.notices(study), {"n": data}, maxlen=NOTICES_KEPT, approximate=True)
+            pipe.xadd(redis_keys.notices(study), {"n": data}, maxlen=kept.add(len(data)), approximate=True)
         if len(pipe):
             pipe.expire(redis_keys.notices(study), SECONDS_KEPT)
             with self._passing_over(redis_keys.notices(study), "stream"):
@@ -217,6 +223,26 @@ class EventStream:
             if is_wrong_type(error):
                 raise WrongKey from None
             raise
+
+
+class _Kept:
+    """The sizes of a study's newest notices, as far as they were written here."""
+
+    def __init__(self) -> None:
+        self._sizes: deque[int] = deque(maxlen=NOTICES_KEPT)
+        self._bytes = 0
+
+    def add(self, size: int) -> int:
+        """Takes in a notice; returns how many are to be kept, this one included."""
+        if len(self._sizes) == NOTICES_KEPT:
+            self._bytes -= self._sizes[0]
+        self._sizes.append(size)
+        self._bytes += size
+        if self._bytes <= NOTICE_BYTES_KEPT:
+            return NOTICES_KEPT
+        while self._bytes > NOTICE_BYTES_KEPT and len(self._sizes) > 1:
+            self._bytes -= self._sizes.popleft()
+        return len(self._sizes)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -43,8 +44,8 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
     pace: float | None = None
 
 
-class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
-    """The progress of a study.
+class _Totals(msgspec.Struct, frozen=True, kw_only=True):
+    """The progress of a study as a whole.
 
     ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known; ``paused`` are trials
     that wait at a rung to be promoted. Of several objectives there is no ``best``, but a Pareto front of ``front``
@@ -64,7 +65,6 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     max_steps: int | None = None
     epochs_saved: int = 0
     best: Best | None = None
-    slots: tuple[SlotLine, ...] = ()
     paused: int = 0
     front: int | None = None
 
@@ -72,6 +72,41 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True, tag="progress"):
     def ended(self) -> int:
         """Trials that have ended."""
         return self.complete + self.pruned + self.failed
+
+
+class Progress(_Totals, frozen=True, kw_only=True, tag="progress"):
+    """The progress of a study, with the work of every slot."""
+
+    slots: tuple[SlotLine, ...] = ()
+
+
+class _ShortLine(SlotLine, frozen=True, kw_only=True, array_like=True):
+    """A ``SlotLine`` in half the bytes."""
+
+
+class ProgressChange(_Totals, frozen=True, kw_only=True, tag="progress_change"):
+    """The progress of a study with many slots: only the lines that changed since the notice before.
+
+    ``left``: the trials that have no slot any more. Readers of earlier versions pass over it: they wait for the next
+    ``Progress``, which comes now and then.
+    """
+
+    changed: tuple[_ShortLine, ...] = ()
+    left: tuple[int, ...] = ()
+
+    def applied_to(self, before: Progress) -> Progress:
+        """Returns the whole progress after this change."""
+        lines = {line.trial: line for line in before.slots if line.trial not in self.left}
+        lines |= {each.trial: SlotLine(**msgspec.structs.asdict(each)) for each in self.changed}
+        totals = {name: getattr(self, name) for name in _Totals.__struct_fields__}
+        return Progress(**totals, slots=tuple(lines[trial] for trial in sorted(lines)))
+
+
+def change(progress: Progress, left: Iterable[int]) -> ProgressChange:
+    """Returns a progress that holds only the lines that changed as a change; ``left``: the trials without a slot."""
+    totals = {name: getattr(progress, name) for name in _Totals.__struct_fields__}
+    changed = tuple(_ShortLine(**msgspec.structs.asdict(line)) for line in progress.slots)
+    return ProgressChange(**totals, changed=changed, left=tuple(sorted(left)))
 
 
 class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
@@ -129,17 +164,21 @@ class TakenUp(msgspec.Struct, frozen=True, kw_only=True, tag="taken_up"):
 _LISTED = 10
 
 Notice = Progress | TrialEnded | OtherSource | TakenUp
+"""What a view shows."""
+
+Sent = Notice | ProgressChange
+"""What the control plane sends."""
 
 
-def encode(notice: Notice) -> bytes:
+def encode(notice: Sent) -> bytes:
     """Returns a notice as bytes; raises where a value in it has no form there."""
     return codec.encode(notice)
 
 
-_decoder = msgspec.msgpack.Decoder(Notice, ext_hook=codec.decode_extension)
+_decoder = msgspec.msgpack.Decoder(Sent, ext_hook=codec.decode_extension)
 
 
-def decode(data: bytes) -> Notice:
+def decode(data: bytes) -> Sent:
     """Reads a notice; raises ``msgspec.DecodeError`` where it is none."""
-    notice: Notice = _decoder.decode(data)
+    notice: Sent = _decoder.decode(data)
     return notice

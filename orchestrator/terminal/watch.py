@@ -14,7 +14,7 @@ from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
-from orchestrator.model.progress_events import Notice, Progress, decode
+from orchestrator.model.progress_events import Progress, ProgressChange, Sent, decode
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.views import View
 from tasks import redis_keys
@@ -57,17 +57,19 @@ def watch(
 
     with open_reader() as reader:
         reader.spec(study)  # raises for a study that only Optuna has run: it has no notices
+        state = reader.overview(study).progress.state
+        url = redis_url_of(settings)
+        client = None if url is None else connect(url)
+        since = b"0-0"
+        if client is not None and state not in ENDED:
+            try:
+                since = newest(client, study)
+            except redis.RedisError as error:
+                raise BadInput(
+                    redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
+                ) from None
+        # Read behind that place, so that no change between the two is missed.
         progress, ended = reader.overview(study).progress, reader.ended(study, recent)
-    url = redis_url_of(settings)
-    client = None if url is None else connect(url)
-    since = b"0-0"
-    if client is not None and progress.state not in ENDED:
-        try:
-            since = newest(client, study)
-        except redis.RedisError as error:
-            raise BadInput(
-                redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
-            ) from None
     now = time.monotonic()
     for notice in ended:
         view.show(notice, now)
@@ -77,7 +79,7 @@ def watch(
     if client is None:
         problem = f"is {progress.state}, but no `run` works in {settings.data_dir}"
         raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'orchestrator run' its spec")
-    follow(client, study, since, view, lambda: None, lambda: current().state in ENDED)
+    follow(client, study, since, view, lambda: None, lambda: current().state in ENDED, progress)
     view.show(current(), time.monotonic())
 
 
@@ -98,6 +100,7 @@ def follow(
     view: View,
     check: Callable[[], None],
     has_ended: Callable[[], bool],
+    progress: Progress | None = None,
 ) -> None:
     """Shows what happens to ``study`` until it has ended.
 
@@ -108,6 +111,7 @@ def follow(
         view: Takes the notices.
         check: Called between notices; what it raises ends the following.
         has_ended: Asks the database, since notices may be lost with the server.
+        progress: Where the study stood at that place or later.
     """
     heard = time.monotonic()
     while True:
@@ -117,10 +121,15 @@ def follow(
             since = entry
             heard = time.monotonic()
             notice = _notice(fields)
+            if isinstance(notice, ProgressChange):
+                # Without the progress before it, the next whole one is waited for.
+                notice = None if progress is None else notice.applied_to(progress)
             if notice is not None:
                 view.show(notice, heard)
-            if isinstance(notice, Progress) and notice.state in ENDED:
-                return
+            if isinstance(notice, Progress):
+                progress = notice
+                if notice.state in ENDED:
+                    return
         if time.monotonic() - heard > SILENT_SECONDS:
             heard = time.monotonic()
             if has_ended():
@@ -140,7 +149,7 @@ def _read(client: redis.Redis, study: str, since: bytes) -> list[tuple[bytes, di
     return []
 
 
-def _notice(fields: dict[bytes, bytes]) -> Notice | None:
+def _notice(fields: dict[bytes, bytes]) -> Sent | None:
     try:
         return decode(fields.get(b"n", b""))
     except msgspec.DecodeError:

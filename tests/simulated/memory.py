@@ -13,7 +13,7 @@ from orchestrator.common.clock import Clock
 from orchestrator.common.errors import ConsumerGroupMissing
 from orchestrator.messaging.dispatch import step_of
 from orchestrator.messaging.event_stream import BATCH, Entry
-from orchestrator.model.progress_events import Notice
+from orchestrator.model.progress_events import Sent
 from orchestrator.model.progress_events import encode as encode_notice
 from tasks import redis_keys
 from tasks.codec import decode_confirmation, encode
@@ -149,7 +149,7 @@ class MemoryStream:
         self._server.check()
         self._server.answers[command].append(answer)
 
-    def notify(self, study: str, notices: Iterable[Notice]) -> None:
+    def notify(self, study: str, notices: Iterable[Sent]) -> None:
         self._server.check()
         for notice in notices:
             with contextlib.suppress(Exception):

@@ -20,6 +20,7 @@ from typing import Any
 
 from tasks.code_path import REMEDY, name_conflict
 from tasks.objective_path import OBJECTIVE_PATH, OBJECTIVES_OF_OURS, code_folders, is_ours, within
+from tasks.program.command import OBJECTIVE as PROGRAM_OBJECTIVE
 
 OBJECTIVES = "ORCHESTRATOR_OBJECTIVES"
 """Variable with the list of admitted objectives."""
@@ -107,7 +108,9 @@ class Allowlist:
         return found
 
     def _by_name(self, reference: str) -> bool:
-        return EVERYTHING in self.entries or reference in self.entries or reference in self.named
+        # Programs have a list of their own.
+        named = (*self.entries, *self.named, PROGRAM_OBJECTIVE)
+        return EVERYTHING in self.entries or reference in named
 
     def _check_callable(self, reference: str, found: Any) -> None:
         if isinstance(found, type):

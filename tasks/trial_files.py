@@ -15,7 +15,9 @@ UNFINISHED: Final = ".tmp"
 
 MODELS: Final = "models"
 FILES: Final = "files"
-"""Folders within that of an attempt: for the files of ``trial.save_model``, and for ``trial.artifact_dir``."""
+PROGRAM: Final = "program"
+"""Folders within that of an attempt: for the files of ``trial.save_model``, for ``trial.artifact_dir``, and for what a
+program is given and keeps while it runs."""
 
 NOT_KEPT: Final = "orchestrator_not_kept"
 """User attribute of a trial: the models that it saved and that could not be stored, each with the reason."""

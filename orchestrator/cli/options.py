@@ -124,4 +124,4 @@ def _specs(incomplete: str) -> Iterator[str]:
 
 def _is_spec(path: Path) -> bool:
     with path.open("rb") as file:
-        return any(line.startswith(b"objective") for line in file.read(_BYTES_READ).splitlines())
+        return any(line.startswith((b"objective", b"[command]")) for line in file.read(_BYTES_READ).splitlines())

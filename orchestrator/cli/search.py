@@ -52,7 +52,7 @@ def validate(spec: Path, as_json: bool) -> None:
         click.echo(json.dumps({"spec": str(spec), **search.shown()}))
         return
     pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
-    click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.objective}")
+    click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.trained}")
     click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
     if search.schedule is not None:
         from orchestrator.terminal.schedule_table import describe

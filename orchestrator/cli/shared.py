@@ -99,13 +99,13 @@ def command_client(settings: Settings, *, prepare: bool = False) -> Iterator[Com
 
 
 def load_spec(path: Path, settings: Settings, name: str | None = None, trials: int | None = None) -> Spec:
-    """Returns the spec, with the given name and number of trials; its objective is found, but not imported.
+    """Returns the spec, with the given name and number of trials; its objective or program is found, but not run.
 
     Raises:
-        BadInput: the spec is wrong, or its objective is not there.
+        BadInput: the spec is wrong, or its objective or program is not there.
     """
     from orchestrator.spec import load
-    from orchestrator.spec.objective_check import check_objective
+    from orchestrator.spec.objective_check import check_objective, check_program
     from tasks.objective_path import split_path
 
     spec = load(path)
@@ -116,7 +116,10 @@ def load_spec(path: Path, settings: Settings, name: str | None = None, trials: i
         data = {key: value for key, value in spec.to_json().items() if key != "format"}
         spec = validate(data | changed, "--name" if name is not None else "--trials")
     try:
-        check_objective(spec.objective, split_path(settings.objective_path))
+        if spec.command is None:
+            check_objective(spec.objective, split_path(settings.objective_path))
+        else:
+            check_program(spec.command.run[0])
     except BadInput as error:
         raise error.within(str(path)) from None
     return spec

@@ -34,6 +34,7 @@ from tasks.app import as_bytes, connect
 from tasks.codec import decode_from_trainer
 from tasks.metrics_endpoint import PORT
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
+from tasks.program.allowlist import COMMANDS, entry_of
 from tasks.trainer_messages import Preloaded
 
 if TYPE_CHECKING:
@@ -105,6 +106,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             "ORCHESTRATOR_ARTIFACT_URL": artifact_url,
             "ORCHESTRATOR_DATA_DIR": str(folder),
             OBJECTIVE_PATH: settings.objective_path,
+            COMMANDS: _admitted(plan),
             "ORCHESTRATOR_HEARTBEAT": str(settings.heartbeat),
             "ORCHESTRATOR_LEASE": str(settings.lease),
         }
@@ -179,6 +181,13 @@ def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
     return server.url
 
 
+def _admitted(plan: Plan) -> str:
+    """Returns the list of the commands that the worker runs: the user's own, and the spec's."""
+    listed = plan.environment.get(COMMANDS, "")
+    command = plan.spec.command
+    return listed if command is None else f"{listed}\n{entry_of(command.command())}"
+
+
 def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: int) -> ChildProcess:
     name = f"run-{os.getpid()}"
     arguments = [
@@ -189,7 +198,7 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
         "--queues",
         plan.spec.queue,
         "--preload",
-        plan.spec.objective,
+        plan.spec.reference,
     ]
     if plan.slots is not None:
         arguments += ["--slots", str(plan.slots)]

@@ -15,8 +15,8 @@ def differences(old: Spec, new: Spec) -> list[str]:
     A study is one table of values and its best trial. These make the values incomparable, and so another search:
 
     - ``objective`` and its directions: other values, or another best.
-    - ``args``: they reach the objective. Some are harmless (a number of loader workers), others decide what the value
-      means (epochs, a data set), and only the user knows which.
+    - ``args`` and ``command``: they reach the objective. Some are harmless (a number of loader workers), others decide
+      what the value means (epochs, a data set), and only the user knows which.
     - ``space``: Optuna refuses other choices or another kind under the same name, grid and brute force count on one
       space, and importances are of one space. Declaring a space where there was none counts as well: the objective's
       own ranges are not known here.
@@ -29,13 +29,15 @@ def differences(old: Spec, new: Spec) -> list[str]:
     The exception is a pruner that promotes: trials are paused at its rungs, which end at ``max_steps``.
     """
     phrases = []
+    was, now = old.to_json(), new.to_json()
+    if old.command is not None and new.command is not None:
+        phrases += _tables("command", was["command"], now["command"])
     for key, before, after in (
-        ("objective", old.objective, new.objective),
+        ("objective", old.reference, new.reference),
         ("direction", ", ".join(old.objectives), ", ".join(new.objectives)),
     ):
         if before != after:
             phrases.append(f"{key} was '{before}' and is '{after}'")
-    was, now = old.to_json(), new.to_json()
     phrases += _tables("args", was["args"], now["args"])
     for name in _keys(was["space"], now["space"]):
         before, after = was["space"].get(name), now["space"].get(name)

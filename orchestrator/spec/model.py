@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import TYPE_CHECKING, Annotated, Any
 
+import msgspec
 from pydantic import BeforeValidator, Field, Strict, ValidationInfo, model_validator
 
 from orchestrator.common.errors import BadInput
@@ -23,12 +25,14 @@ from orchestrator.common.table import STORED, Table, is_stored
 from orchestrator.pruning import Direction
 from orchestrator.pruning.none import NoArguments
 from orchestrator.pruning.registry import Pruner
+from orchestrator.spec.command import CommandTable
 from orchestrator.spec.configuration import check_values
 from orchestrator.spec.notify import NotifyTable, redact_webhook
 from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler_table import Sampler, SamplerTable
 from orchestrator.spec.schedule import LONGEST_NAME, RunTable, ScheduleTable
 from orchestrator.spec.space import FloatRange, Space, distributions
+from tasks.program.command import OBJECTIVE as PROGRAM
 
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
@@ -62,7 +66,8 @@ class Spec(Table):
 
     Attributes:
         name: The study's name: in the database, in every command, in the names of folders.
-        objective: The function that takes an Optuna trial, found as Python finds its module.
+        objective: The function that takes an Optuna trial, found as Python finds its module. A spec has this or
+            [command].
         direction: Whether the smallest or the largest value is the best.
         directions: Two to ten, one for each value that the objective returns; then without ``direction``.
         trials: The budget: completed, pruned and failed trials together are exactly so many.
@@ -83,6 +88,7 @@ class Spec(Table):
         stall_timeout: An attempt that sends no report or checkpoint for so long is ended; never where it is not set.
         keep_models: Of so many best trials the models are kept; of all where it is not set.
         args: Fixed keyword arguments of the objective: anything that JSON carries.
+        command: A program that is run for each trial, in place of ``objective``.
         sampler: Which sampler proposes parameters.
         pruner: Which rule stops trials early.
         shadow: A second rule that only records what it would have done, written like ``[pruner]``.
@@ -117,7 +123,7 @@ class Spec(Table):
     internal = frozenset({"run"})
 
     name: Name
-    objective: Reference
+    objective: Reference = ""
     direction: Direction = "minimize"
     directions: Annotated[tuple[Direction, ...], Strict(False), entries(MOST_OBJECTIVES)] = ()
     trials: Count
@@ -138,6 +144,7 @@ class Spec(Table):
     stall_timeout: Duration | None = None
     keep_models: Count | None = None
     args: Arguments = Field(default_factory=dict)
+    command: CommandTable | None = None
     sampler: Sampler = SamplerTable()
     pruner: Pruner = NoArguments()
     shadow: Pruner = NoArguments()
@@ -187,6 +194,7 @@ class Spec(Table):
 
     @model_validator(mode="after")
     def _check_together(self) -> Spec:
+        _check_trained(self)
         _check_rules(self)
         _check_enumerable(self)
         _check_enqueued(self)
@@ -197,6 +205,26 @@ class Spec(Table):
     def objectives(self) -> tuple[Direction, ...]:
         """The direction of each value that the objective returns."""
         return self.directions or (self.direction,)
+
+    @property
+    def reference(self) -> str:
+        """The objective that workers call."""
+        return self.objective if self.command is None else PROGRAM
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The keyword arguments that workers call it with."""
+        if self.command is None:
+            return self.args
+        from optuna.distributions import distribution_to_json
+
+        space = {name: distribution_to_json(each) for name, each in self.distributions().items()}
+        return {"command": msgspec.to_builtins(self.command.command()), "space": space, "grace": self.grace}
+
+    @property
+    def trained(self) -> str:
+        """What its trials run, in words: the objective, or the command as one would type it."""
+        return self.objective if self.command is None else shlex.join(self.command.run)
 
     def budget(self, extra: int, there: int) -> int:
         """Returns the number of trials that the study is to have.
@@ -216,9 +244,10 @@ class Spec(Table):
         version with other defaults still reads the same search."""
         data = {"format": FORMAT, **self.model_dump(mode="json")}
         del data["direction" if self.directions else "directions"]
-        if self.run is None:
-            # Of no schedule; a person's file does not have the key either.
-            del data["run"]
+        # A person's file does not have these keys either: of no schedule, with the other one of the two.
+        absent = {"run": self.run, "command": self.command, "objective": self.objective or None}
+        for key in (key for key, value in absent.items() if value is None):
+            del data[key]
         return data
 
     def shown(self) -> dict[str, Any]:
@@ -262,6 +291,23 @@ def validate(data: dict[str, Any], source: str, *, stored: bool = False) -> Spec
         return Spec.read(data, {STORED: stored})
     except Fault as fault:
         raise fault.blame(source) from None
+
+
+def _check_trained(spec: Spec) -> None:
+    if spec.command is None:
+        if not spec.objective:
+            problem = "required key missing"
+            raise Fault(problem, "name a function as 'module:function', or give a table [command]", ("objective",))
+        return
+    if spec.objective:
+        raise Fault("stands beside [command]", "give one of them", ("objective",))
+    if spec.args:
+        raise Fault("are the objective's, and a program takes none", "write them into 'run' of [command]", ("args",))
+    if len(spec.command.metric) != len(spec.objectives):
+        problem = f"names {len(spec.command.metric)} for {len(spec.objectives)} directions"
+        raise Fault(problem, "name one metric for each", ("command", "metric"))
+    with beneath("command"):
+        spec.command.check_placeholders(spec.space)
 
 
 def _check_rules(spec: Spec) -> None:

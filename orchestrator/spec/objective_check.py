@@ -7,6 +7,7 @@ import ast
 import contextlib
 import difflib
 import importlib
+import os
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +20,7 @@ from orchestrator.common.faults import Fault, got, show
 from orchestrator.common.field_types import split_reference
 from tasks.code_path import REMEDY, name_conflict
 from tasks.objective_path import code_folders
+from tasks.program.process import ProgramMissing, find_program
 
 _CANNOT_TELL = frozenset({"globals", "vars", "exec", "setattr", "locals"})
 """Calls at the top level that may bind any name."""
@@ -34,6 +36,19 @@ _NO_CALLABLE: dict[type[ast.expr], str] = {
     ast.GeneratorExp: "a generator",
     ast.JoinedStr: "a string",
 }
+
+
+def check_program(name: str) -> None:
+    """Checks that the program of a command is found here.
+
+    Raises:
+        BadInput: it is not.
+    """
+    try:
+        find_program(name, os.environ)
+    except ProgramMissing as error:
+        remedy = "install it, or give its path; a worker looks beside its own Python and then on its PATH"
+        raise BadInput("command.run", str(error), remedy) from None
 
 
 def check_objective(reference: str, search_path: Sequence[Path] = ()) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from tasks.objective_allowlist import OBJECTIVES
 from tasks.objective_path import OBJECTIVE_PATH
+from tasks.program.allowlist import COMMANDS
 
 CHECKPOINT_URL = "ORCHESTRATOR_CHECKPOINT_URL"
 """Variable with the URL of the store for checkpoints."""
@@ -17,7 +18,7 @@ ARTIFACT_URL = "ORCHESTRATOR_ARTIFACT_URL"
 """Variable with the URL of the store for models and other files of trials."""
 
 _OURS = "ORCHESTRATOR_"
-_SHOWN = (OBJECTIVE_PATH, OBJECTIVES, "ORCHESTRATOR_DATA_DIR")
+_SHOWN = (OBJECTIVE_PATH, OBJECTIVES, COMMANDS, "ORCHESTRATOR_DATA_DIR")
 """The only variables of this program that a trainer sees; later ones may hold secrets."""
 
 _HIDDEN = ("CELERY_", "FLOWER_", "REDISCLI_AUTH", "PGPASS")

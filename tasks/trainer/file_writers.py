@@ -20,6 +20,7 @@ from typing import IO, Any, BinaryIO, NamedTuple, cast
 import optuna
 
 from tasks.contract import CheckpointRef
+from tasks.trainer import checkpoint_folder
 from tasks.trainer_messages import CheckpointSaved, ModelSaved
 from tasks.trial_files import FILES, MODELS, UNFINISHED, file_digest, new_digest
 
@@ -28,7 +29,10 @@ _ALLOWED = "a checkpoint holds tensors and plain data: dict, list, tuple, str, b
 
 
 class Checkpoint(NamedTuple):
-    """Result of ``trial.load_checkpoint()``: the state as it was saved, tensors on the CPU, and its step."""
+    """Result of ``trial.load_checkpoint()``: the state as it was saved, tensors on the CPU, and its step.
+
+    The state of a folder is the path of a copy, which the objective may move.
+    """
 
     state: Any
     step: int
@@ -54,17 +58,12 @@ class CheckpointWriter:
 
         Raises:
             TypeError: the state holds what could not be loaded again.
-            OSError: it cannot be written; what was there before is untouched.
+            OSError: it cannot be written, or is a folder that changes meanwhile; what was there before is untouched.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         draft = self._folder / f"{self._token}-{step}-{uuid.uuid4().hex[:8]}{UNFINISHED}"
         with _removed_on_error(draft):
-            with draft.open("xb") as file:
-                writer = CheckedWriter(file)
-                _torch_save(state, writer, "save_checkpoint", _ALLOWED)
-                writer.check()
-                os.fsync(file.fileno())
-            _check_loadable(draft)
+            writer = _write_folder(state, draft) if isinstance(state, Path) else _write_state(state, draft)
             name = self._free_name(step)
             os.replace(draft, self._folder / name)
             _sync_folder(self._folder)
@@ -75,13 +74,23 @@ class CheckpointWriter:
         """Returns the newest checkpoint that can be read; logs why a newer one cannot."""
         for ref, path in self._given:
             try:
-                return Checkpoint(_read(ref, path), ref.step)
+                return Checkpoint(self._read(ref, path), ref.step)
             except optuna.TrialPruned:
                 # A stop that came while it was read.
                 raise
             except Exception as error:  # a file from elsewhere may break a reader in any way
                 log_to_trial(f"the checkpoint of step {ref.step} is left out: {' '.join(str(error).split()):.300}")
         return None
+
+    def _read(self, ref: CheckpointRef, path: str) -> Any:
+        _check_file(ref, path)
+        if checkpoint_folder.is_packed(Path(path)):
+            folder = self._folder / f"{self._token}-resumed-{uuid.uuid4().hex[:8]}"
+            checkpoint_folder.unpack(Path(path), folder)
+            return folder
+        import torch
+
+        return torch.load(path, map_location="cpu", weights_only=True)
 
     def _free_name(self, step: int) -> str:
         # A step that is saved again makes another file: the digest of the first one may be published already.
@@ -233,6 +242,32 @@ def _write_model(state: object, path: Path) -> None:
         writer.check()
 
 
+def _write_state(state: object, path: Path) -> CheckedWriter:
+    with path.open("xb") as file:
+        writer = CheckedWriter(file)
+        _torch_save(state, writer, "save_checkpoint", _ALLOWED)
+        writer.check()
+        os.fsync(file.fileno())
+    _check_loadable(path)
+    return writer
+
+
+def _write_folder(folder: Path, path: Path) -> CheckedWriter:
+    for tries_left in reversed(range(checkpoint_folder.TRIES)):
+        with path.open("wb") as file:
+            writer = CheckedWriter(file)
+            try:
+                checkpoint_folder.pack(folder, writer)
+            except checkpoint_folder.FolderChanged:
+                if not tries_left:
+                    raise
+                continue
+            writer.check()
+            os.fsync(file.fileno())
+        break
+    return writer
+
+
 def _check_loadable(path: Path) -> None:
     """Raises TypeError now for a checkpoint that could not be loaded when the trial is to go on."""
     import torch
@@ -253,7 +288,7 @@ def _check_loadable(path: Path) -> None:
     raise TypeError(f"save_checkpoint: the state holds {', '.join(names[:3])}; {remedy}{_ALLOWED}")
 
 
-def _read(ref: CheckpointRef, path: str) -> Any:
+def _check_file(ref: CheckpointRef, path: str) -> None:
     if not path:
         raise FileNotFoundError("it could not be fetched")
     file = Path(path)
@@ -263,6 +298,3 @@ def _read(ref: CheckpointRef, path: str) -> Any:
         raise ValueError(f"{file} has {size} bytes instead of {ref.size}")
     if file_digest(file) != ref.digest:
         raise ValueError(f"{file} is not what was saved: its digest differs")
-    import torch
-
-    return torch.load(file, map_location="cpu", weights_only=True)

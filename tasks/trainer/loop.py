@@ -14,10 +14,11 @@ from pathlib import Path
 import msgspec
 
 from tasks.codec import decode_to_trainer
-from tasks.contract import Failed, Imported
+from tasks.contract import Failed, Imported, Job
 from tasks.framed_socket import FramedSocket, SocketClosed
 from tasks.gc_tuning import GarbageCollector
 from tasks.objective_allowlist import Allowlist
+from tasks.program import objective as program
 from tasks.trainer import health, objective_runner, stdio_redirect
 from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter, log_to_trial
 from tasks.trainer.fork_guard import ChildProcessStub, refuse_in_child
@@ -100,6 +101,10 @@ class Trainer:
                 gc.collect()
                 gc.freeze()
 
+    def _digest(self, job: Job) -> str:
+        """Returns the digest of what the trial trains by: the objective's source, or the files of its program."""
+        return program.digest(job.args) if job.objective == program.OBJECTIVE else self._loaded[job.objective]
+
     def _changed(self, uid: str) -> str:
         """Returns why this process must not train the study, or nothing.
 
@@ -123,7 +128,7 @@ class Trainer:
         self._interrupter.install()
         with contextlib.suppress(objective_runner.ObjectiveMissing):  # reported by the run, below
             self._load(job.objective)
-            self._send(Imported(digest=self._loaded[job.objective]))
+            self._send(Imported(digest=self._digest(job)))
         # After the import: threads and processes that it starts stay for all trials.
         before = health.take_baseline()
         files = CheckpointWriter(

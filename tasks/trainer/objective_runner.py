@@ -17,6 +17,9 @@ from tasks.contract import Failed, FailureCause, Finished, Paused
 from tasks.gc_tuning import rare_collections
 from tasks.objective_allowlist import ALLOW_ALL, Allowlist, NotAdmitted
 from tasks.process_guards import Interrupted
+from tasks.program import command
+from tasks.program import objective as program
+from tasks.program.process import ProgramDied, ProgramMissing
 from tasks.trainer.fork_guard import exit_forked_children
 from tasks.trainer.interrupt import Interrupter, TrialStopped
 from tasks.trainer.slicing import CheckpointMissing
@@ -75,6 +78,8 @@ def run(
     except ObjectiveMissing as error:
         cause = error.__cause__ or error
         return Failed(cause="import", error=_name(cause), message=_message(error), traceback=_tail(cause))
+    if reference == command.OBJECTIVE and (refusal := program.refusal(args)):
+        return Failed(cause="import", error=NotAdmitted.__name__, message=refusal)
     try:
         with interrupter.running(token), exit_forked_children(os.getpid()):
             result = objective(trial, **args)
@@ -94,6 +99,7 @@ def run(
             error=_name(error),
             message=_message(error),
             traceback=_tail(error),
+            exit_code=error.exit_code if isinstance(error, ProgramDied) else None,
         )
     return judge(result, len(trial.study.directions))
 
@@ -125,6 +131,10 @@ def cause_of(error: BaseException) -> FailureCause:
     """Returns the cause of a failure by its exception. Torch, which may not be installed, is matched by name."""
     if isinstance(error, CheckpointMissing):
         return "checkpoint"
+    if isinstance(error, ProgramMissing):
+        return "import"
+    if isinstance(error, ProgramDied):
+        return "died"
     names = {f"{each.__module__.partition('.')[0]}.{each.__name__}" for each in type(error).__mro__}
     if names & {"builtins.MemoryError", "torch.OutOfMemoryError"}:
         return "out_of_memory"

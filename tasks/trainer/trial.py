@@ -100,7 +100,8 @@ class WorkerTrial(optuna.trial.Trial):
         Where it cannot be written, the trial's log says so, the checkpoint before stays, and training goes on.
 
         Args:
-            state: Tensors and plain data, nested as you like: ``state_dict()`` of model and optimizer, for instance.
+            state: Tensors and plain data, nested as you like: ``state_dict()`` of model and optimizer, for instance. Or
+                a ``pathlib.Path`` of a folder, whose files are packed; ``load_checkpoint`` gives the path of a copy.
             step: The step that was trained last, as in ``report``.
 
         Raises:

@@ -16,6 +16,7 @@ from tasks.keeper.file_store import BadStoreUrl, check_url
 from tasks.metrics_endpoint import BadSetting
 from tasks.objective_allowlist import OBJECTIVES, Allowlist, BadAllowlist
 from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
+from tasks.program.allowlist import COMMANDS, BadCommandList, CommandAllowlist
 from tasks.signing import Keyring
 from tasks.worker.compatibility import refusal
 
@@ -76,11 +77,14 @@ def read_config(options: argparse.Namespace) -> WorkerConfig:
         # Absolute, so that an objective may change the working directory.
         os.environ[OBJECTIVE_PATH] = os.pathsep.join(map(str, folders))
         allowlist = Allowlist.of(os.environ, options.preload)
+        CommandAllowlist.of(os.environ)
         keyring = Keyring.of(os.environ)
     except NoFolder as error:
         raise StartupRefused(f"{OBJECTIVE_PATH}: {error}") from None
     except BadAllowlist as error:
         raise StartupRefused(f"{OBJECTIVES}: {error}") from None
+    except BadCommandList as error:
+        raise StartupRefused(f"{COMMANDS}: {error}") from None
     except BadSetting as error:
         raise StartupRefused(str(error)) from None
     queues = tuple(options.queues.split(","))

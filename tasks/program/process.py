@@ -1,0 +1,198 @@
+"""The process of a program: started in a group of its own, read while it runs, ended with all that it started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+REPORT_FD: Final = "ORCHESTRATOR_REPORT_FD"
+CHUNK = 1 << 16
+TAIL_BYTES = 16 << 10
+TAIL_LINES = 20
+_SHELLS_SIGNALS = 128
+"""A shell gives this plus the number of a signal as its exit code when that ended its command."""
+
+
+class ProgramMissing(RuntimeError):
+    """The program cannot be started."""
+
+
+class ProgramFailed(RuntimeError):
+    """The program ended with an exit code that is not 0."""
+
+
+class ProgramDied(RuntimeError):
+    """A signal ended the program.
+
+    Attributes:
+        exit_code: Minus the number of the signal.
+    """
+
+    def __init__(self, signum: int, last: str) -> None:
+        super().__init__(f"ended by {_name(signum)}{last}")
+        self.exit_code = -signum
+
+
+def search_path(environ: Mapping[str, str]) -> str:
+    """Returns the PATH on which programs are found: that of this process behind the scripts of its own Python."""
+    return os.pathsep.join(filter(None, [os.path.dirname(sys.executable), environ.get("PATH", os.defpath)]))
+
+
+def find_program(name: str, environ: Mapping[str, str]) -> str:
+    """Returns the path of a program, ``python`` being this one's own.
+
+    Raises:
+        ProgramMissing: there is none, or it cannot be run.
+    """
+    found = shutil.which(name, path=search_path(environ))
+    if found is None:
+        where = "is no file that can be run" if "/" in name else "is on no folder of the PATH"
+        raise ProgramMissing(f"the program '{name:.200}' {where}")
+    return found
+
+
+class ProgramProcess:
+    """A running program, with a pipe for its reports and, where its output is read, one for that.
+
+    Args:
+        words: The program and its arguments.
+        environment: Its whole environment.
+        read_output: Whether its output is read here, or goes to where this process's own goes.
+
+    Raises:
+        ProgramMissing: it cannot be started.
+    """
+
+    def __init__(self, words: Sequence[str], environment: Mapping[str, str], *, read_output: bool) -> None:
+        self._log_start = _log_size()
+        with contextlib.ExitStack() as undo:
+            self._reports, theirs = os.pipe()
+            undo.callback(os.close, self._reports)
+            self._output = output = -1
+            if read_output:
+                self._output, output = os.pipe()
+                undo.callback(os.close, self._output)
+            try:
+                self._process = subprocess.Popen(
+                    [find_program(words[0], environment), *words[1:]],
+                    env={**environment, "PATH": search_path(environment), REPORT_FD: str(theirs)},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output if read_output else None,
+                    stderr=output if read_output else None,
+                    pass_fds=(theirs,),
+                    process_group=0,
+                )
+            except OSError as error:
+                raise ProgramMissing(f"'{words[0]:.200}' cannot be started: {error.strerror or error}") from None
+            finally:
+                os.close(theirs)
+                if read_output:
+                    os.close(output)
+            self._ended = os.pidfd_open(self._process.pid)
+            undo.pop_all()
+
+    def read(self, on_report: Callable[[bytes], None], on_output: Callable[[bytes], None]) -> None:
+        """Passes on what the program writes, until it has ended and all that it has written is read."""
+        with selectors.DefaultSelector() as selector:
+            for descriptor, handle in ((self._reports, on_report), (self._output, on_output)):
+                if descriptor >= 0:
+                    os.set_blocking(descriptor, False)
+                    selector.register(descriptor, selectors.EVENT_READ, handle)
+            selector.register(self._ended, selectors.EVENT_READ)
+            over = False
+            while not over:
+                ready = [key for key, _ in selector.select()]
+                # What it has written before it ended comes first. Its children may hold the pipes open for ever.
+                over = any(key.fd == self._ended for key in ready)
+                for key in list(selector.get_map().values()) if over else ready:
+                    if key.fd != self._ended and not _pass_on(key.fd, key.data, to_the_end=over):
+                        selector.unregister(key.fd)
+
+    def end(self, grace: float) -> None:
+        """Ends the program and its process group: SIGTERM, and SIGKILL where it is still there after ``grace`` seconds.
+
+        Where the program has ended by itself, what it has left in its group is killed.
+        """
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._ended, selectors.EVENT_READ)
+            if not selector.select(0):
+                self._signal(signal.SIGTERM)
+                selector.select(grace)
+        # Its process id is taken as long as it was not waited for.
+        self._signal(signal.SIGKILL)
+        self._process.wait()
+        for descriptor in (self._reports, self._output, self._ended):
+            if descriptor >= 0:
+                os.close(descriptor)
+
+    def check(self) -> None:
+        """Checks the exit code of a program that has ended by itself.
+
+        Raises:
+            ProgramFailed: it is not 0.
+            ProgramDied: a signal has ended it, or the last command of a shell.
+        """
+        code = self._process.returncode
+        if code == 0:
+            return
+        lines = [line for line in _log_tail(self._log_start).splitlines() if line.strip()][-TAIL_LINES:]
+        last = f": {lines[-1].strip():.500}" if lines else ""
+        if code < 0 or code == _SHELLS_SIGNALS + signal.SIGKILL:
+            raise ProgramDied(-code if code < 0 else signal.SIGKILL, last)
+        error = ProgramFailed(f"exit code {code}{last}")
+        error.add_note("the last lines of its output:\n" + "\n".join(lines))
+        raise error
+
+    def _signal(self, signum: signal.Signals) -> None:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signum)
+
+
+def _pass_on(descriptor: int, handle: Callable[[bytes], None], *, to_the_end: bool) -> bool:
+    """Passes on what can be read; returns whether more may come."""
+    for data in _available(descriptor):
+        if not data:
+            return False
+        handle(data)
+        if not to_the_end:
+            return True
+    return True
+
+
+def _available(descriptor: int) -> Iterator[bytes]:
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            data = os.read(descriptor, CHUNK)
+            yield data
+            if not data:
+                return
+
+
+def _log_size() -> int:
+    """Returns the size of the trial's log, which is this process's standard error."""
+    with contextlib.suppress(OSError):
+        return os.fstat(2).st_size
+    return 0
+
+
+def _log_tail(start: int) -> str:
+    """Returns the end of what was written to the trial's log behind ``start``; nothing where that cannot be read."""
+    with contextlib.suppress(OSError), Path("/proc/self/fd/2").open("rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        file.seek(max(start, size - TAIL_BYTES))
+        return file.read(TAIL_BYTES).decode(errors="replace")
+    return ""
+
+
+def _name(signum: int) -> str:
+    with contextlib.suppress(ValueError):
+        return signal.Signals(signum).name
+    return f"signal {signum}"

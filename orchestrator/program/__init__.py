@@ -31,12 +31,12 @@ params = _read_params()
 
 
 def report(*, step: int | None = None, checkpoint: bool = False, **metrics: float) -> None:
-    """Reports metrics. It does not wait: a trial that is to stop gets SIGTERM.
+    """Reports metrics. A trial that is to stop gets SIGTERM.
 
     Args:
         step: The epoch or step that they belong to; without one, each report counts as one.
-        checkpoint: Whether the files in ``checkpoint_dir`` are those to go on from after this step. Leave them as they
-            are for a moment: write the next ones under other names and rename them.
+        checkpoint: Whether the files in ``checkpoint_dir`` are those to go on from after this step. Then the call waits
+            until they are taken.
         **metrics: Numbers, tensors or arrays of one element, by the names of the metrics.
 
     Raises:
@@ -53,6 +53,8 @@ def report(*, step: int | None = None, checkpoint: bool = False, **metrics: floa
         # A pipe takes up to 4096 bytes in one piece, so that processes and threads that report do not mix their lines.
         while data:
             data = data[os.write(int(descriptor), data) :]
+        if checkpoint:
+            os.read(int(os.environ["ORCHESTRATOR_TAKEN_FD"]), 1)
 
 
 def checkpoint_dir() -> Path | None:

@@ -104,7 +104,7 @@ class _Run:
 
     def run(self, grace: float) -> float | tuple[float, ...]:
         environment, words = self._prepare()
-        process = ProgramProcess(words, environment, read_output=bool(self._command.patterns))
+        process = self._process = ProgramProcess(words, environment, read_output=bool(self._command.patterns))
         try:
             process.read(self._on_reports, self._on_output)
             for line in self._reports.end():
@@ -114,7 +114,7 @@ class _Run:
         except CheckpointMissing:
             raise CheckpointMissing(
                 "trials of this study are paused and go on later, but the program has saved no checkpoint: it has to "
-                f'write its state to the folder {CHECKPOINTS} names, report "checkpoint": true, and go on from there '
+                f'write its state to the folder that {CHECKPOINTS} names, report "checkpoint": true, and go on from it '
                 "when it is started again; or set restart = true in [pruner] to train promoted trials from the "
                 "beginning"
             ) from None
@@ -190,6 +190,7 @@ class _Run:
             trial.report(judged, max(self._step, 0))
         if report.checkpoint:
             trial.save_checkpoint(self._checkpoints, max(self._step, 0))
+            self._process.tell_taken()
         if judged is not None and len(command.metric) == 1 and trial.should_prune():
             raise optuna.TrialPruned
 

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import selectors
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 REPORT_FD: Final = "ORCHESTRATOR_REPORT_FD"
+TAKEN_FD: Final = "ORCHESTRATOR_TAKEN_FD"
+"""Variables with the numbers of the descriptors that a program reports on, and on which it gets an empty line when a
+checkpoint that it has reported is taken."""
+
+_REPORTS, _TAKEN, _FIRST_FREE = 3, 4, 10
 CHUNK = 1 << 16
 TAIL_BYTES = 16 << 10
 TAIL_LINES = 20
@@ -60,7 +65,9 @@ def find_program(name: str, environ: Mapping[str, str]) -> str:
 
 
 class ProgramProcess:
-    """A running program, with a pipe for its reports and, where its output is read, one for that.
+    """A running program, with a pipe for its reports, one for what it is told, and one for its output if that is read.
+
+    It has the first two as descriptors 3 and 4: a plain shell redirects to descriptors of one digit alone.
 
     Args:
         words: The program and its arguments.
@@ -73,38 +80,50 @@ class ProgramProcess:
 
     def __init__(self, words: Sequence[str], environment: Mapping[str, str], *, read_output: bool) -> None:
         self._log_start = _log_size()
-        with contextlib.ExitStack() as undo:
-            self._reports, theirs = os.pipe()
-            undo.callback(os.close, self._reports)
-            self._output = output = -1
+        self._exit_code: int | None = None
+        variables = {"PATH": search_path(environment), REPORT_FD: str(_REPORTS), TAKEN_FD: str(_TAKEN)}
+        with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+            self._reports, report = _pipe(ours, theirs)
+            told, self._taken = _pipe(theirs, ours)
+            inherited = [(report, _REPORTS), (told, _TAKEN)]
+            self._output = -1
             if read_output:
-                self._output, output = os.pipe()
-                undo.callback(os.close, self._output)
+                self._output, output = _pipe(ours, theirs)
+                inherited += [(output, 1), (output, 2)]
+            for own in (self._reports, self._taken, self._output):
+                if own >= 0:
+                    os.set_blocking(own, False)
+            actions: list[tuple[Any, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]
+            actions += [(os.POSIX_SPAWN_DUP2, descriptor, number) for descriptor, number in inherited]
             try:
-                self._process = subprocess.Popen(
-                    [find_program(words[0], environment), *words[1:]],
-                    env={**environment, "PATH": search_path(environment), REPORT_FD: str(theirs)},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output if read_output else None,
-                    stderr=output if read_output else None,
-                    pass_fds=(theirs,),
-                    process_group=0,
+                self._pid = os.posix_spawn(
+                    find_program(words[0], environment),
+                    words,
+                    {**environment, **variables},
+                    file_actions=actions,
+                    setpgroup=0,
+                    setsigmask=(),
+                    # What this process ignores, or its interpreter does.
+                    setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGUSR2),
                 )
-            except OSError as error:
-                raise ProgramMissing(f"'{words[0]:.200}' cannot be started: {error.strerror or error}") from None
-            finally:
-                os.close(theirs)
-                if read_output:
-                    os.close(output)
-            self._ended = os.pidfd_open(self._process.pid)
-            undo.pop_all()
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) else str(error)
+                raise ProgramMissing(f"'{words[0]:.200}' cannot be started: {reason}") from None
+            self._ended = os.pidfd_open(self._pid)
+            ours.callback(os.close, self._ended)
+            self._close = ours.pop_all().close
+
+    def tell_taken(self) -> None:
+        """Tells the program that its checkpoint is taken and may be overwritten."""
+        # One that never reads this is not waited for.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._taken, b"\n")
 
     def read(self, on_report: Callable[[bytes], None], on_output: Callable[[bytes], None]) -> None:
         """Passes on what the program writes, until it has ended and all that it has written is read."""
         with selectors.DefaultSelector() as selector:
             for descriptor, handle in ((self._reports, on_report), (self._output, on_output)):
                 if descriptor >= 0:
-                    os.set_blocking(descriptor, False)
                     selector.register(descriptor, selectors.EVENT_READ, handle)
             selector.register(self._ended, selectors.EVENT_READ)
             over = False
@@ -128,10 +147,8 @@ class ProgramProcess:
                 selector.select(grace)
         # Its process id is taken as long as it was not waited for.
         self._signal(signal.SIGKILL)
-        self._process.wait()
-        for descriptor in (self._reports, self._output, self._ended):
-            if descriptor >= 0:
-                os.close(descriptor)
+        self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        self._close()
 
     def check(self) -> None:
         """Checks the exit code of a program that has ended by itself.
@@ -140,7 +157,7 @@ class ProgramProcess:
             ProgramFailed: it is not 0.
             ProgramDied: a signal has ended it, or the last command of a shell.
         """
-        code = self._process.returncode
+        code = self._exit_code or 0
         if code == 0:
             return
         lines = [line for line in _log_tail(self._log_start).splitlines() if line.strip()][-TAIL_LINES:]
@@ -153,7 +170,18 @@ class ProgramProcess:
 
     def _signal(self, signum: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signum)
+            os.killpg(self._pid, signum)
+
+
+def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:
+    """Returns the two ends of a pipe, each closed by its stack. They are above the numbers that a program gets."""
+    ends = []
+    for end, stack in zip(os.pipe(), (reader, writer), strict=True):
+        moved = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+        os.close(end)
+        stack.callback(os.close, moved)
+        ends.append(moved)
+    return ends[0], ends[1]
 
 
 def _pass_on(descriptor: int, handle: Callable[[bytes], None], *, to_the_end: bool) -> bool:

@@ -6,7 +6,7 @@ import contextlib
 import os
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ class TrainerHarness:
         preload: Objective to import at once, or empty.
         answer: Gives the value of a parameter; 0.5 unless given.
         shown: The study that its objectives see; one without trials unless given.
+        variables: Set in its environment.
 
     Attributes:
         heard: What the training process has said.
+        job: Fields of the jobs that are sent next.
     """
 
     def __init__(
@@ -40,15 +42,17 @@ class TrainerHarness:
         preload: str = "",
         answer: Callable[[Suggest], float] = lambda _: 0.5,
         shown: StudyView | None = None,
+        variables: Mapping[str, str] = {},
     ) -> None:
         self.folder = folder
         self.heard: list[FromTrainer] = []
+        self.job: dict[str, Any] = {}
         self._answer = answer
         self._study = shown or StudyView()
         self._count = 0
         (folder / "train.py").write_text(source)
         kept = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
-        environment = kept | {OBJECTIVE_PATH: str(folder)}
+        environment = kept | {OBJECTIVE_PATH: str(folder), **variables}
         before = os.getcwd()
         os.chdir(folder)
         try:
@@ -75,19 +79,25 @@ class TrainerHarness:
     def send(self, objective: str, **args: Any) -> None:
         """Sends a job."""
         self._count += 1
-        job = Job(
-            study="s",
-            uid="u",
-            trial=self._count,
-            token=f"t{self._count}",
-            attempt=1,
-            objective=f"train:{objective}",
-            directions=("minimize",),
-            args=args,
+        job = msgspec.structs.replace(
+            Job(
+                study="s",
+                uid="u",
+                trial=self._count,
+                token=f"t{self._count}",
+                attempt=1,
+                objective=objective if ":" in objective else f"train:{objective}",
+                directions=("minimize",),
+                args=args,
+            ),
+            **self.job,
         )
         log = self.folder / f"trial-{self._count}.log"
-        scratch, artifacts = self.folder / "scratch", self.folder / "artifacts"
-        self.process.send(TrainJob(job=job, log=str(log), scratch=str(scratch), artifacts=str(artifacts)))
+        scratch, artifacts = self.folder / "scratch", self.folder / f"artifacts-{self._count}"
+        fetched = tuple(str(scratch / each.location) for each in job.checkpoints)
+        self.process.send(
+            TrainJob(job=job, log=str(log), scratch=str(scratch), artifacts=str(artifacts), checkpoints=fetched)
+        )
 
     def frames(self) -> Iterator[FromTrainer]:
         """Yields what is said, until the process has ended; questions are answered."""

@@ -113,6 +113,9 @@ class CommandTable(Table):
         [command.metrics]
         epoch = 'epoch (\\d+)'
         val_acc = 'val_acc=([\\d.]+)'
+
+        [space]
+        lr = { type = "float", low = 1e-4, high = 1e-1, log = true }
     """
 
     run: Annotated[

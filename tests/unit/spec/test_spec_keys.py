@@ -277,7 +277,8 @@ def test_bad_references(reference: str, piece: str) -> None:
 @pytest.mark.parametrize("key", ["name", "objective", "trials"])
 def test_required_keys(key: str) -> None:
     lines = [line for line in BASE.splitlines() if not line.startswith(key)]
-    assert refusal("\n".join(lines)) == f"s.toml: {key}: required key missing"
+    remedy = "; name a function as 'module:function', or give a table [command]" if key == "objective" else ""
+    assert refusal("\n".join(lines)) == f"s.toml: {key}: required key missing{remedy}"
 
 
 def test_a_misspelt_required_key_is_not_called_missing() -> None:

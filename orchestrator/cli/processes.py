@@ -88,8 +88,8 @@ def worker(context: click.Context, /, **_: object) -> None:
     """Train trials from the queue: one on every machine with GPUs.
 
     Needs ORCHESTRATOR_REDIS_URL and nothing else; a worker never sees the database. SIGTERM makes it hand its trials
-    back and end, a second one ends it at once. ORCHESTRATOR_OBJECTIVES and ORCHESTRATOR_OBJECTIVE_PATH say what it may
-    run.
+    back and end, a second one ends it at once. ORCHESTRATOR_OBJECTIVES, ORCHESTRATOR_OBJECTIVE_PATH and
+    ORCHESTRATOR_COMMANDS say what it may run.
     """
     if load_settings().redis_url is None:
         raise BadInput("ORCHESTRATOR_REDIS_URL", "is not set", "a worker needs the URL of the Redis it serves")

@@ -98,7 +98,7 @@ class ProgramProcess:
             try:
                 self._pid = os.posix_spawn(
                     find_program(words[0], environment),
-                    words,
+                    list(words),
                     {**environment, **variables},
                     file_actions=actions,
                     setpgroup=0,

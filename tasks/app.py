@@ -113,6 +113,14 @@ def connect(redis_url: str) -> redis.Redis:
     )
 
 
+def stream_entries(answer: Any) -> list[tuple[bytes, dict[bytes, bytes]]]:
+    """Returns the entries, as (id, fields), of the one stream that XREAD or XREADGROUP was asked for."""
+    for _, entries in answer.items() if isinstance(answer, dict) else answer or []:
+        # RESP3 answers with one list of entries for each stream inside another list.
+        return list(entries[0] if entries and isinstance(entries[0], list) else entries)
+    return []
+
+
 def as_bytes(answer: object) -> bytes:
     """Returns an answer of a ``connect`` client, which never decodes, as bytes; its types cannot say so."""
     if not isinstance(answer, bytes):

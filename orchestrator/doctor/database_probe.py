@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -42,11 +41,13 @@ from orchestrator.spec.cron import Timetable, delay, shortest
 from orchestrator.spec.schedule import LONGEST_JITTER
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import is_gone
+from orchestrator.storage.optuna_decoding import seconds
 from orchestrator.storage.optuna_tables import STUDIES, SYSTEM_ATTRS, TRIALS
 from orchestrator.storage.own_tables import notes, schedules, slots
 from orchestrator.storage.schedule_store import read_known, select_runs
 from orchestrator.storage.schema_check import optuna_schema, own_schema, shown
 from orchestrator.storage.sql_dialects import current_time
+from orchestrator.storage.sqlite_files import path_of
 from orchestrator.storage.suspension_store import read_suspensions
 
 LOCK_SECONDS = 1.0
@@ -158,8 +159,8 @@ def _file_of(url: str) -> Path | None:
         parsed = sqlalchemy.make_url(url)
     except sqlalchemy.exc.ArgumentError:
         return None
-    path = Path((parsed.database or "").removeprefix("file:"))
-    return path if parsed.get_backend_name() == "sqlite" and path.is_file() else None
+    path = path_of(parsed)
+    return path if path is not None and path.is_file() else None
 
 
 def _books(connection: Connection, now: float, tokens: Collection[str]) -> TableFacts:
@@ -232,7 +233,7 @@ def _attempts(connection: Connection, now: float) -> Iterator[Attempt]:
         .order_by(attempts.study_id, attempts.trial)
     )
     for row in connection.execute(query):
-        ended = row.datetime_complete
+        ended = seconds(row.datetime_complete)
         yield Attempt(
             token=row.token,
             study=row.study_name,
@@ -242,7 +243,7 @@ def _attempts(connection: Connection, now: float) -> Iterator[Attempt]:
             slot=row.slot,
             sent=row.sent,
             age=now - next(at for at in (row.started, row.sent, row.created) if at is not None),
-            ended=None if ended is None else now - _seconds(ended),
+            ended=None if ended is None else now - ended,
             silent=None if (silence := Silence.read(json.loads(row.silent or "null"))) is None else now - silence.since,
             pace=None if silence is None else silence.pace,
         )
@@ -282,11 +283,6 @@ def _known(connection: Connection, tokens: Sequence[str]) -> dict[str, Known]:
         for row in connection.execute(query):
             found[row.token] = Known(row.state, None if row.ended is None else now - row.ended)
     return found
-
-
-def _seconds(at: datetime) -> float:
-    """Of a time as Optuna stores it, which is UTC and does not say so."""
-    return at.replace(tzinfo=UTC).timestamp()
 
 
 def read_failed(connection: Connection, since: float, now: float) -> list[FailedNotification]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
 
 import msgspec
 import redis
@@ -13,6 +12,7 @@ import redis
 from orchestrator.doctor.facts import Sign
 from orchestrator.doctor.redis_probe import describe_stream
 from tasks import redis_keys
+from tasks.app import stream_entries
 from tasks.codec import Malformed, decode_event
 from tasks.contract import VERSION, Heartbeat
 from tasks.server_errors import is_wrong_type, wrong_type
@@ -66,15 +66,13 @@ class Listener(threading.Thread):
     def run(self) -> None:
         while not self._end.is_set():
             try:
-                found: Any = self._client.xread({redis_keys.EVENTS: self._since}, count=MOST, block=WAIT_MILLISECONDS)
+                found = self._client.xread({redis_keys.EVENTS: self._since}, count=MOST, block=WAIT_MILLISECONDS)
             except redis.RedisError as error:
                 self.error = wrong_type(redis_keys.EVENTS, "stream") if is_wrong_type(error) else str(error)
                 return
-            for _, entries in found.items() if isinstance(found, dict) else found or []:
-                # RESP3 answers with one list of entries for each stream inside another list.
-                for entry, fields in entries[0] if entries and isinstance(entries[0], list) else entries:
-                    self._since = entry
-                    self._take(fields.get(redis_keys.EVENT_FIELD))
+            for entry, fields in stream_entries(found):
+                self._since = entry
+                self._take(fields.get(redis_keys.EVENT_FIELD))
 
     def _newest(self) -> bytes:
         try:

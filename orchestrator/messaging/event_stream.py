@@ -15,7 +15,7 @@ from orchestrator.model.progress_events import Sent
 from orchestrator.model.progress_events import encode as encode_notice
 from orchestrator.model.suspension import describe
 from tasks import redis_keys
-from tasks.app import as_bytes
+from tasks.app import as_bytes, stream_entries
 from tasks.codec import encode
 from tasks.contract import Announcement, Confirmation, Reply
 from tasks.server_errors import is_wrong_type, unavailable, wrong_type
@@ -104,12 +104,7 @@ class EventStream:
             if unavailable(error) or not str(error).startswith(("NOGROUP", "UNBLOCKED")):
                 raise
             raise ConsumerGroupMissing(str(error)) from None
-        streams = found.items() if isinstance(found, dict) else found or []
-        for _, entries in streams:
-            # RESP3 answers with one list of entries for each stream inside another list.
-            flat = entries[0] if entries and isinstance(entries[0], list) else entries
-            return list(flat)
-        return []
+        return [*stream_entries(found)]
 
     def prepare(self) -> None:
         """Makes the group where it is missing, and says who reads it."""

@@ -18,7 +18,7 @@ from orchestrator.model.progress_events import Progress, ProgressChange, Sent, d
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.views import View
 from tasks import redis_keys
-from tasks.app import as_bytes, connect
+from tasks.app import as_bytes, connect, stream_entries
 
 if TYPE_CHECKING:
     from orchestrator.queries.study_reader import StudyReader
@@ -138,15 +138,10 @@ def follow(
 
 def _read(client: redis.Redis, study: str, since: bytes) -> list[tuple[bytes, dict[bytes, bytes]]]:
     try:
-        found = client.xread({redis_keys.notices(study): since}, count=200, block=WAIT_MILLISECONDS)
+        return stream_entries(client.xread({redis_keys.notices(study): since}, count=200, block=WAIT_MILLISECONDS))
     except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError):
         time.sleep(0.2)
         return []
-    streams = found.items() if isinstance(found, dict) else found or []
-    for _, entries in streams:
-        # RESP3 answers with one list of entries for each stream inside another list.
-        return list(entries[0] if entries and isinstance(entries[0], list) else entries)
-    return []
 
 
 def _notice(fields: dict[bytes, bytes]) -> Sent | None:

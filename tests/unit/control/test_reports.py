@@ -9,19 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.control import report_requests
 from orchestrator.control.report_requests import Reports
 
 SECONDS = 30.0
 
 
 class Writer:
-    """Reports by a program of a test's; ``now`` is its time, where a test drives it."""
+    """Reports by a program of a test's."""
 
-    def __init__(self, folder: Path, program: str) -> None:
-        self.now = 0.0
-        command = (sys.executable, "-c", program)
-        self.reports = Reports(folder, {"FOLDER": str(folder)}, lambda: self.now, command)
+    def __init__(self, folder: Path, *command: str, longest: float = SECONDS) -> None:
+        self.reports = Reports(folder, {"FOLDER": str(folder)}, command, longest)
 
     def wait_for(self, study: str) -> str:
         begun = time.monotonic()
@@ -34,7 +31,7 @@ class Writer:
 @pytest.fixture
 def writer(tmp_path: Path) -> Iterator[Writer]:
     program = "import os, sys; print('drawing'); print(os.environ['FOLDER'], sys.argv[1], flush=True)"
-    made = Writer(tmp_path, program)
+    made = Writer(tmp_path, sys.executable, "-c", program)
     yield made
     made.reports.close()
 
@@ -68,28 +65,25 @@ def test_news_are_there_until_they_are_asked_for(writer: Writer) -> None:
     ],
 )
 def test_what_goes_wrong_is_said(tmp_path: Path, program: str, said: str) -> None:
-    writer = Writer(tmp_path, program)
+    writer = Writer(tmp_path, sys.executable, "-c", program)
     assert writer.wait_for("a") == said
     writer.reports.close()
 
 
 def test_one_that_takes_too_long_is_given_up(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, "import time; time.sleep(60)")
-    assert writer.reports.ask("a") is None
-    writer.now = report_requests.LONGEST_SECONDS + 1
-    assert writer.wait_for("a") == "failed: not written within 600 s"
+    writer = Writer(tmp_path, sys.executable, "-c", "import time; time.sleep(60)", longest=0.1)
+    assert writer.wait_for("a") == "failed: not written within 0.1 s"
     writer.reports.close()
 
 
 def test_a_program_that_is_not_there_is_said(tmp_path: Path) -> None:
-    made = Reports(tmp_path, {}, command=(str(tmp_path / "nothing"),))
-    assert made.ask("a") is None
-    assert made.ask("a") == "failed: No such file or directory"
-    made.close()
+    writer = Writer(tmp_path, str(tmp_path / "nothing"))
+    assert writer.wait_for("a") == "failed: No such file or directory"
+    writer.reports.close()
 
 
 def test_a_leader_that_leaves_ends_what_it_began(tmp_path: Path) -> None:
-    writer = Writer(tmp_path, "import time; time.sleep(60)")
+    writer = Writer(tmp_path, sys.executable, "-c", "import time; time.sleep(60)")
     writer.reports.ask("a")
     begun = time.monotonic()
     writer.reports.close()

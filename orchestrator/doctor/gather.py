@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ from orchestrator.common.file_lock import is_locked
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.doctor.celery_probe import query_workers
-from orchestrator.doctor.facts import Facts, Redis, Setup, Sign, Workers
+from orchestrator.doctor.facts import Facts, Redis, Setup, Workers
 from orchestrator.doctor.heartbeat_listener import Listener
 from orchestrator.doctor.host_probe import read_installation
 from orchestrator.doctor.queue_probe import read_queue
@@ -85,28 +87,29 @@ def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Key
 
 
 def _listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Workers:
-    """Collects heartbeats until all known slots were heard, or the time is up."""
-    listener = Listener(connect(url), keyring)
-    listener.start()
-    answered, error = query_workers(url)
-    slots = sum(each.slots or 0 for each in answered)
+    """Collects heartbeats until all known slots were heard, or the time is up; queries the workers meanwhile."""
     training = {
         (each.token, each.runner)
         for each in books.attempts
         if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)
     }
+    with closing(connect(url)) as client, ThreadPoolExecutor(1) as beside:
+        listener = Listener(client, keyring)
+        asked = beside.submit(query_workers, url)
 
-    def satisfied(signs: set[Sign]) -> bool:
-        heard = {(sign.token, sign.runner) for sign in signs}
-        return bool(slots) and len({sign.slot for sign in signs}) >= slots and training <= heard
+        def satisfied() -> bool:
+            slots = sum(each.slots or 0 for each in asked.result()[0]) if asked.done() else 0
+            heard = {(sign.token, sign.runner) for sign in listener.signs}
+            return bool(slots) and len({sign.slot for sign in listener.signs}) >= slots and training <= heard
 
-    listened = listener.listen(min(BEATS * setup.heartbeat, LONGEST), satisfied)
+        listened = listener.listen(min(BEATS * setup.heartbeat, LONGEST), satisfied)
+        answered, error = asked.result()
     return Workers(
         error=error or listener.error,
         listened=listened,
         enough=BEATS * setup.heartbeat <= LONGEST and not listener.error,
         workers=answered,
-        signs=tuple(sorted(listener.signs(), key=lambda sign: (sign.slot, sign.token, sign.runner))),
+        signs=tuple(sorted(listener.signs, key=lambda sign: (sign.slot, sign.token, sign.runner))),
     )
 
 

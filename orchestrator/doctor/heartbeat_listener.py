@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 
@@ -23,56 +22,44 @@ MOST = 500
 """Entries of one answer."""
 
 
-class Listener(threading.Thread):
+class Listener:
     """Follows the stream by itself and beside its group, from where it stands when it is made.
 
     Redis serves all who wait for an entry before the group's consumer can delete it. An entry that comes while this one
     does not wait, and is deleted before it does so again, is missed; the next heartbeat is another chance.
 
     Args:
-        client: A Redis client of this thread's own, which it closes.
+        client: Redis.
         keyring: Verifies what is heard.
+
+    Attributes:
+        signs: What was heard so far.
+        error: Why nothing could be heard, or not all of it; empty where all could.
     """
 
     def __init__(self, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
-        super().__init__(name="listener", daemon=True)
         self._client = client
         self._keyring = keyring
-        self._lock = threading.Lock()
-        self._signs: set[Sign] = set()
-        self._end = threading.Event()
-        self._begun = time.monotonic()
         self._since = self._newest()
+        self.signs: set[Sign] = set()
         self.error = ""
 
-    def signs(self) -> set[Sign]:
-        """Returns what was heard so far."""
-        with self._lock:
-            return set(self._signs)
-
-    def listen(self, seconds: float, satisfied: Callable[[set[Sign]], bool]) -> float:
-        """Waits until so many seconds have gone by since it began, or what was heard is enough; then ends.
+    def listen(self, seconds: float, satisfied: Callable[[], bool]) -> float:
+        """Listens until so many seconds have gone by, what was heard is enough, or nothing can be heard.
 
         Returns how long it has listened.
         """
-        while (left := self._begun + seconds - time.monotonic()) > 0 and not satisfied(self.signs()):
-            self._end.wait(min(left, WAIT_MILLISECONDS / 1000))
-        listened = time.monotonic() - self._begun
-        self._end.set()
-        self.join()
-        self._client.close()
-        return listened
-
-    def run(self) -> None:
-        while not self._end.is_set():
+        begun = time.monotonic()
+        while time.monotonic() < begun + seconds and not satisfied():
             try:
                 found = self._client.xread({redis_keys.EVENTS: self._since}, count=MOST, block=WAIT_MILLISECONDS)
             except redis.RedisError as error:
                 self.error = wrong_type(redis_keys.EVENTS, "stream") if is_wrong_type(error) else str(error)
-                return
+                break
             for entry, fields in stream_entries(found):
                 self._since = entry
                 self._take(fields.get(redis_keys.EVENT_FIELD))
+        return time.monotonic() - begun
 
     def _newest(self) -> bytes:
         try:
@@ -80,7 +67,7 @@ class Listener(threading.Thread):
         except redis.ResponseError as error:
             if not is_wrong_type(error):
                 raise
-            # The thread's first read meets the same key and keeps the error.
+            # The first read meets the same key and keeps the error.
             found = None
         return b"0-0" if found is None else bytes(found["last-generated-id"])
 
@@ -94,8 +81,7 @@ class Listener(threading.Thread):
             self.error = f"what is heard is {error}"
             return
         if sign is not None:
-            with self._lock:
-                self._signs.add(sign)
+            self.signs.add(sign)
 
 
 def read_sign(data: bytes) -> Sign | None:

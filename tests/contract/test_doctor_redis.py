@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -194,12 +195,12 @@ def test_signs_of_life_are_heard_beside_the_group_that_deletes_them(server: Serv
     events = EventStream(client)
     events.prepare()
     listener = Listener(connect(server.url))
-    listener.start()
     slots = [f"w@h/{number}" for number in range(20)]
     expected = {Sign(slot, "h", "cpu", ("trials",), "t", "r", VERSION) for slot in slots}
-    with contextlib.closing(connect(server.url)) as keeper:
+    with contextlib.closing(connect(server.url)) as keeper, ThreadPoolExecutor(1) as beside:
+        listened = beside.submit(listener.listen, WAIT, lambda: listener.signs == expected)
         # As keepers do, again and again: what comes while the listener is kept from waiting for it may be missed.
-        while listener.signs() != expected:
+        while not listened.done():
             for slot in slots:
                 body = Heartbeat(host="h", slot=slot, queues=("trials",))
                 keeper.xadd(
@@ -207,15 +208,14 @@ def test_signs_of_life_are_heard_beside_the_group_that_deletes_them(server: Serv
                 )
                 events.acknowledge(entry for entry, _ in events.read(1.0))
     assert client.xlen(redis_keys.EVENTS) == 0
-    assert listener.listen(WAIT, lambda signs: signs == expected) < WAIT, "it ends when it has heard enough"
+    assert listened.result() < WAIT, "it ends when it has heard enough"
 
 
 def test_a_stream_that_does_not_exist_yet_is_listened_to(server: Server, client: redis.Redis) -> None:
     listener = Listener(connect(server.url))
-    listener.start()
     client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(ALIVE)})
-    listener.listen(WAIT, bool)
-    assert len(listener.signs()) == 1
+    listener.listen(WAIT, lambda: bool(listener.signs))
+    assert len(listener.signs) == 1
 
 
 def test_what_is_signed_is_heard_with_the_key_and_without_it_the_lack_is_told(
@@ -223,12 +223,10 @@ def test_what_is_signed_is_heard_with_the_key_and_without_it_the_lack_is_told(
 ) -> None:
     keyring = Keyring(["0123456789abcdef" * 2])
     heard, deaf = Listener(connect(server.url), keyring), Listener(connect(server.url))
-    for listener in (heard, deaf):
-        listener.start()
     client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(ALIVE))})
-    heard.listen(WAIT, bool)
-    deaf.listen(WAIT, lambda _: bool(deaf.error))
-    assert (len(heard.signs()), heard.error, len(deaf.signs())) == (1, "", 0)
+    heard.listen(WAIT, lambda: bool(heard.signs))
+    deaf.listen(WAIT, lambda: bool(deaf.error))
+    assert (len(heard.signs), heard.error, len(deaf.signs)) == (1, "", 0)
     assert "there is no key here: set ORCHESTRATOR_SIGNING_KEY" in deaf.error
 
 

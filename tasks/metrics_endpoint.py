@@ -19,11 +19,11 @@ class BadSetting(Exception):
 
     Args:
         variable: The setting that is wrong.
-        problem, remedy: What is wrong with it, and what would be right.
+        problem, remedy: What is wrong with it, and what would be right, where the problem does not say so itself.
     """
 
-    def __init__(self, variable: str, problem: str, remedy: str) -> None:
-        super().__init__(f"{variable}: {problem}; {remedy}")
+    def __init__(self, variable: str, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{variable}: {problem}" + (f"; {remedy}" if remedy else ""))
         self.variable = variable
         self.problem = problem
         self.remedy = remedy

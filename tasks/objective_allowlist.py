@@ -19,6 +19,7 @@ from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
 from tasks.code_path import REMEDY, name_conflict
+from tasks.metrics_endpoint import BadSetting
 from tasks.objective_path import OBJECTIVE_PATH, OBJECTIVES_OF_OURS, code_folders, is_ours, within
 from tasks.program.command import OBJECTIVE as PROGRAM_OBJECTIVE
 
@@ -29,21 +30,19 @@ EVERYTHING = "*"
 _MOST_WRAPPED = 100
 
 
-class BadAllowlist(ValueError):
-    """The list is invalid; the message is one line."""
-
-
 def split_list(text: str) -> tuple[str, ...]:
     """Returns the entries of the list: names of modules, references (``module:function``), or ``*``.
 
     Raises:
-        NotAList: an entry is none of these.
+        BadSetting: an entry is none of these.
     """
     entries = tuple(re.split(r"[\s,]+", text.strip(" \t\r\n,"))) if text.strip(" \t\r\n,") else ()
     for entry in entries:
         if entry != EVERYTHING and not all(_is_dotted(part) for part in entry.split(":", 1)):
-            remedy = f"; write '{entry[:-2]}', which admits all below it" if entry.endswith(".*") else ""
-            raise BadAllowlist(f"'{entry:.100}' is neither a module's name nor module:function nor *{remedy}")
+            remedy = "write names of modules, separated by commas, or * for everything"
+            if entry.endswith(".*"):
+                remedy = f"write '{entry[:-2]}', which admits all below it"
+            raise BadSetting(OBJECTIVES, f"'{entry:.100}' is neither a module's name nor module:function nor *", remedy)
     return entries
 
 
@@ -66,7 +65,7 @@ class Allowlist:
 
     @classmethod
     def of(cls, environ: Mapping[str, str], *named: str) -> Allowlist:
-        """Reads the list and the folders from the environment. Raises NotAList."""
+        """Reads the list and the folders from the environment. Raises BadSetting."""
         entries = split_list(environ.get(OBJECTIVES, ""))
         return cls(entries, code_folders(environ.get(OBJECTIVE_PATH, "")), tuple(filter(None, named)))
 

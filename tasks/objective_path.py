@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+from tasks.metrics_endpoint import BadSetting
+
 OBJECTIVE_PATH = "ORCHESTRATOR_OBJECTIVE_PATH"
 """Variable with the folders of user code, separated as in ``PATH``."""
 
@@ -15,10 +17,6 @@ OBJECTIVES_OF_OURS = "tasks.objectives"
 """Package of the ready objectives, the only part of this program that counts as user code."""
 
 
-class NoFolder(ValueError):
-    """A folder of user code does not exist; the message is one line."""
-
-
 def split_path(text: str) -> tuple[Path, ...]:
     """Returns the folders as absolute paths, in order, whether they exist or not."""
     named = (entry.strip() for entry in text.split(os.pathsep))
@@ -26,10 +24,11 @@ def split_path(text: str) -> tuple[Path, ...]:
 
 
 def check_folders(folders: tuple[Path, ...]) -> None:
-    """Raises NoFolder for the first one that is not there."""
+    """Raises BadSetting for the first one that is not there."""
     for folder in folders:
         if not folder.is_dir():
-            raise NoFolder(f"'{folder}' {'is not a folder' if folder.exists() else 'does not exist'}")
+            problem = f"'{folder}' {'is not a folder' if folder.exists() else 'does not exist'}"
+            raise BadSetting(OBJECTIVE_PATH, problem, "name folders that exist")
 
 
 def code_folders(text: str) -> tuple[Path, ...]:

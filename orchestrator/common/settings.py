@@ -17,7 +17,7 @@ from orchestrator.common.faults import Fault
 from orchestrator.common.urls import check_folder, check_redis, check_storage, check_store
 from tasks.metrics_endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
 from tasks.metrics_endpoint import PASSWORD as METRICS_PASSWORD
-from tasks.objective_allowlist import BadAllowlist, split_list
+from tasks.objective_allowlist import split_list
 from tasks.objective_path import split_path
 from tasks.signing import Keyring, read_keys
 
@@ -31,10 +31,7 @@ def _check_objective_path(text: str) -> str:
 
 
 def _check_objectives(text: str) -> str:
-    try:
-        return ",".join(split_list(text))
-    except BadAllowlist as error:
-        raise Fault(str(error), "write names of modules, separated by commas, or * for everything") from None
+    return ",".join(split_list(text))
 
 
 class Settings(BaseModel):
@@ -111,10 +108,7 @@ class Settings(BaseModel):
 
     @model_validator(mode="after")
     def _check_keys(self) -> Settings:
-        try:
-            read_keys(self.signing_key, self.signing_key_file)
-        except BadSetting as error:
-            raise Fault(error.problem, error.remedy, (error.variable.removeprefix(PREFIX).lower(),)) from None
+        read_keys(self.signing_key, self.signing_key_file)
         return self
 
     def keyring(self) -> Keyring:
@@ -147,10 +141,10 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     fields = {PREFIX + field.upper(): field for field in Settings.model_fields}
     for name in given:
         _check_name(name, set(fields))
+    values = {field: text for name, field in fields.items() if (text := given.get(name, "").strip())}
     try:
-        return Settings.model_validate(
-            {field: text for name, field in fields.items() if (text := given.get(name, "").strip())}
-        )
+        with bad_settings_are_bad_input():
+            return Settings.model_validate(values)
     except ValidationError as error:
         raise _bad_input(error) from None
 

@@ -17,7 +17,7 @@ import redis
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput, NotReached, NotTheWriter
 from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
-from orchestrator.common.settings import Settings
+from orchestrator.common.settings import Settings, bad_settings_are_bad_input
 from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.common.urls import redact
 from orchestrator.control.assembly import Options, make_controller
@@ -36,7 +36,7 @@ from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.schedule_store import Calendar
 from orchestrator.storage.store import Store
 from tasks.app import connect
-from tasks.metrics_endpoint import BadSetting, Endpoint
+from tasks.metrics_endpoint import Endpoint
 from tasks.server_errors import Contact, Outage, Outages, unavailable
 
 log = logging.getLogger(__name__)
@@ -222,10 +222,8 @@ def _shown(endpoint: Endpoint | None, redis_url: str) -> Iterator[Callable[[], A
     from tasks.metrics_server import MetricsServer
 
     metrics = ControlMetrics(connect(redis_url))
-    try:
+    with bad_settings_are_bad_input():
         exposition = MetricsServer(endpoint, metrics.registry)
-    except BadSetting as error:
-        raise BadInput(error.variable, error.problem, error.remedy) from None
     exposition.start()
     try:
         yield metrics.leading

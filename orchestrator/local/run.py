@@ -17,7 +17,7 @@ import redis
 from orchestrator.common.data_folder import database_file, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.file_lock import data_lock
-from orchestrator.common.settings import Settings, ensure_data_dir, without_secrets
+from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.local.child_process import ChildProcess
 from orchestrator.local.data_folder_check import WatchedFiles
@@ -33,7 +33,7 @@ from tasks import redis_keys
 from tasks.app import as_bytes, connect
 from tasks.codec import decode_from_trainer
 from tasks.metrics_endpoint import PORT
-from tasks.objective_path import OBJECTIVE_PATH, NoFolder, check_folders, split_path
+from tasks.objective_path import OBJECTIVE_PATH, check_folders, split_path
 from tasks.program.allowlist import COMMANDS, entry_of
 from tasks.trainer_messages import Preloaded
 
@@ -80,10 +80,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     """
     begun = time.monotonic()
     settings, spec = plan.settings, plan.spec
-    try:
+    with bad_settings_are_bad_input():
         check_folders(split_path(settings.objective_path))
-    except NoFolder as error:
-        raise BadInput(OBJECTIVE_PATH, str(error), "name folders that exist") from None
     folder = ensure_data_dir(settings.data_dir).resolve()
     storage_url = storage_url_of(settings)
     with handled_endings(_on_signal) as interrupted, ExitStack() as stack:

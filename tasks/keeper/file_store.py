@@ -10,11 +10,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tasks.metrics_endpoint import BadSetting
 from tasks.trial_files import UNFINISHED, open_regular
-
-
-class BadStoreUrl(Exception):
-    """Files cannot be kept at this URL; the message is one line."""
 
 
 def local_folder(url: str) -> Path | None:
@@ -25,11 +22,11 @@ def local_folder(url: str) -> Path | None:
     return Path(rest) if scheme.lower() in ("file", "local") else None
 
 
-def check_url(url: str) -> None:
+def check_url(variable: str, url: str) -> None:
     """Finds out early whether files can be kept at ``url``, as far as that can be told without the network.
 
     Raises:
-        Unusable: they cannot.
+        BadSetting: they cannot; ``variable`` is the setting that holds the URL.
     """
     folder = local_folder(url)
     if folder is None:
@@ -39,14 +36,14 @@ def check_url(url: str) -> None:
         try:
             fsspec.get_filesystem_class(scheme)
         except (ImportError, ValueError) as error:
-            raise BadStoreUrl(f"'{scheme}://' cannot be used: {' '.join(str(error).split()):.200}") from None
+            raise BadSetting(variable, f"'{scheme}://' cannot be used: {' '.join(str(error).split()):.200}") from None
         return
     if not folder.is_absolute():
-        raise BadStoreUrl(f"'{url}' names a host; a path comes after three slashes: file:///path")
+        raise BadSetting(variable, f"'{url}' names a host", "a path comes after three slashes: file:///path")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise BadStoreUrl(f"'{folder}' cannot be created: {error.strerror or error}") from None
+        raise BadSetting(variable, f"'{folder}' cannot be created: {error.strerror or error}") from None
 
 
 class RemoteFiles:

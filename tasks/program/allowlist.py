@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from tasks.metrics_endpoint import BadSetting
 from tasks.program.command import Command
 
 COMMANDS: Final = "ORCHESTRATOR_COMMANDS"
@@ -17,10 +18,6 @@ COMMANDS: Final = "ORCHESTRATOR_COMMANDS"
 _EVERYTHING = "*"
 _SEPARATORS = ";\n"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*=")
-
-
-class BadCommandList(ValueError):
-    """The list cannot be read; the message is one line."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ class CommandAllowlist:
         """Reads the list.
 
         Raises:
-            BadCommandList: an entry is no command.
+            BadSetting: an entry is no command.
         """
         commands = _split(environ.get(COMMANDS, ""))
         if [_EVERYTHING] in commands:
@@ -79,7 +76,7 @@ def _split(text: str) -> list[list[str]]:
     try:
         words = list(lexer)
     except ValueError as error:
-        raise BadCommandList(f"'{text:.200}' cannot be read: {str(error).lower()}") from None
+        raise BadSetting(COMMANDS, f"'{text:.200}' cannot be read: {str(error).lower()}") from None
     groups = itertools.groupby(words, lambda word: bool(word) and not word.strip(_SEPARATORS))
     return [list(group) for separator, group in groups if not separator]
 
@@ -87,5 +84,5 @@ def _split(text: str) -> list[list[str]]:
 def _entry(words: list[str]) -> _Entry:
     count = next((index for index, word in enumerate(words) if not _VARIABLE.fullmatch(word)), len(words))
     if count == len(words):
-        raise BadCommandList(f"'{shlex.join(words):.200}' names no program")
+        raise BadSetting(COMMANDS, f"'{shlex.join(words):.200}' names no program")
     return _Entry(frozenset(word[:-1] for word in words[:count]), tuple(words[count:]))

@@ -47,7 +47,7 @@ def refusal(arguments: Mapping[str, Any]) -> str:
     """Returns in one line why this worker does not run the command of these arguments, or nothing.
 
     Raises:
-        BadCommandList: the worker's list cannot be read.
+        BadSetting: the worker's list cannot be read.
     """
     return CommandAllowlist.of(os.environ).refuse(msgspec.convert(arguments["command"], Command))
 

@@ -27,7 +27,7 @@ from tasks.worker.consume_gate import ConsumeGate, GateStep
 from tasks.worker.metrics import make_worker_registry
 from tasks.worker.options import parse
 from tasks.worker.pool import KeeperOptions, Pool, Shared
-from tasks.worker.startup_checks import StartupRefused, find_gpus, read_config
+from tasks.worker.startup_checks import find_gpus, read_config
 
 LAST_RESULT_TENTHS = 20
 """Tenths of a second for which a pool process that ends waits until Celery's main process has taken the results of its
@@ -46,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         gpus = find_gpus(options)
         config = read_config(options)
-    except StartupRefused as error:
+    except BadSetting as error:
         print(error, file=sys.stderr)
         return 2
     _set_up_log(options.log_format, options.loglevel)

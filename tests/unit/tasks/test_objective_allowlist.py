@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tasks.objective_allowlist import ALLOW_ALL, Allowlist, BadAllowlist, split_list
-from tasks.objective_path import NoFolder, check_folders, split_path
+from tasks.metrics_endpoint import BadSetting
+from tasks.objective_allowlist import ALLOW_ALL, Allowlist, split_list
+from tasks.objective_path import check_folders, split_path
 from tasks.trainer.objective_runner import ObjectiveMissing, load
 
 MINE = """
@@ -277,7 +278,7 @@ def test_a_list_is_separated_by_commas_or_blanks(text: str, entries: tuple[str, 
 
 @pytest.mark.parametrize("text", ["a.*", "a/b", "a:", ":f", "a.b.", "**", "1a", "a:b:c"])
 def test_a_list_with_anything_else_is_refused(text: str) -> None:
-    with pytest.raises(BadAllowlist, match="neither a module's name"):
+    with pytest.raises(BadSetting, match="neither a module's name"):
         split_list(f"fine,{text}")
 
 
@@ -290,5 +291,5 @@ def test_folders_are_absolute_and_have_to_be_there(tmp_path: Path, monkeypatch: 
     assert folders == (tmp_path / "a", tmp_path / "a", tmp_path.parent / "x", Path("/b"))
     check_folders(folders[:2])
     for bad, words in (("nowhere", "does not exist"), ("file", "is not a folder")):
-        with pytest.raises(NoFolder, match=f"{bad}' {words}"):
+        with pytest.raises(BadSetting, match=f"{bad}' {words}"):
             check_folders(split_path(f"a:{bad}"))

@@ -15,7 +15,8 @@ from cloud import Cloud, opened
 from tasks.contract import Body, Checkpoint, CheckpointRef, Failed, Finished, Job, Outcome, Paused, Released, Stopped
 from tasks.keeper import upload_queue
 from tasks.keeper.checkpoint_stores import CheckpointStore, FolderStore, open_store
-from tasks.keeper.file_store import BadStoreUrl, check_url, local_folder
+from tasks.keeper.file_store import check_url, local_folder
+from tasks.metrics_endpoint import BadSetting
 from tasks.trainer_messages import CheckpointSaved
 from tasks.trial_files import file_digest
 
@@ -359,9 +360,9 @@ def test_which_urls_are_folders(url: str, folder: str | None, monkeypatch: pytes
 
 
 def test_a_url_that_cannot_work_is_refused_early(tmp_path: Path) -> None:
-    check_url(str(tmp_path / "a" / "b"))
-    check_url(f"file://{tmp_path}/c")
-    check_url("memory://x")
+    check_url("URL", str(tmp_path / "a" / "b"))
+    check_url("URL", f"file://{tmp_path}/c")
+    check_url("URL", "memory://x")
     assert (tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").touch()
     for url, words in {
@@ -370,7 +371,7 @@ def test_a_url_that_cannot_work_is_refused_early(tmp_path: Path) -> None:
         "file://host/x": "three slashes",
         str(tmp_path / "file" / "x"): "cannot be created: Not a directory",
     }.items():
-        with pytest.raises(BadStoreUrl) as caught:
-            check_url(url)
+        with pytest.raises(BadSetting) as caught:
+            check_url("URL", url)
         assert words in str(caught.value)
         assert "\n" not in str(caught.value)

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.program.allowlist import COMMANDS, BadCommandList, CommandAllowlist, entry_of
+from tasks.metrics_endpoint import BadSetting
+from tasks.program.allowlist import COMMANDS, CommandAllowlist, entry_of
 from tasks.program.command import BadPlaceholder, Command, fill, placeholders
 
 WORDS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=20)
@@ -98,7 +99,7 @@ def test_the_entry_of_a_command_admits_it_and_no_other(run: list[str], env: dict
     ("listed", "problem"), [("python 'train.py", "no closing quotation"), ("LR= ; x", "names no program")]
 )
 def test_a_list_that_cannot_be_read_is_refused(listed: str, problem: str) -> None:
-    with pytest.raises(BadCommandList, match=problem):
+    with pytest.raises(BadSetting, match=problem):
         admitted(listed)
 
 

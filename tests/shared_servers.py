@@ -12,6 +12,7 @@ import functools
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import redis
@@ -30,6 +31,7 @@ passed_over: list[str] = []
 """What a variable names and what cannot be used, with the reason; the end of the run shows it."""
 
 _own: list[Server] = []
+_before_close: list[Callable[[], None]] = []
 
 
 @functools.cache
@@ -83,8 +85,15 @@ def _without_driver(url: str) -> str:
     return sqlalchemy.make_url(url).set(drivername="postgresql").render_as_string(hide_password=False)
 
 
+def before_close(remove: Callable[[], None]) -> None:
+    """Has ``remove`` called at the end of the run, while the servers are still there."""
+    _before_close.append(remove)
+
+
 def close() -> None:
-    """Ends the servers that were started here."""
+    """Removes what was left for the end of the run; ends the servers that were started here."""
+    while _before_close:
+        _before_close.pop()()
     while _own:
         server = _own.pop()
         server.close()

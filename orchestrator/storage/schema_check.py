@@ -53,6 +53,11 @@ def optuna_refusal(connection: Connection, url: str) -> Refusal | None:
     return foreign_refusal(connection) if schema is None else schema.refusal(url)
 
 
+def optuna_is_current(connection: Connection) -> bool:
+    """Whether Optuna's tables are made, and of the version that this program knows."""
+    return _found(connection) == OPTUNA_HEAD
+
+
 def is_being_made(connection: Connection) -> bool:
     """Whether Optuna's tables are there and their version is not: Optuna commits it after them."""
     return sqlalchemy.inspect(connection).has_table("studies") and _found(connection) is None

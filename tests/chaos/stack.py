@@ -6,7 +6,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +13,7 @@ from pathlib import Path
 
 import sqlalchemy
 
-from tests import preloaded_cli
+from tests import preloaded
 from tests.servers import PostgreSQL, Redis
 
 ROOT = Path(__file__).parents[2]
@@ -34,7 +33,7 @@ class Stack:
     folder: Path
     redis: Redis
     postgresql: PostgreSQL
-    running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    running: dict[str, preloaded.Process] = field(default_factory=dict)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -73,20 +72,15 @@ class Stack:
         if name in WORKERS:
             arguments = ["worker", "--slots", str(SLOTS), "--name", name]
         with (self.folder / f"{name}.log").open("ab") as log:
-            self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", "orchestrator", *arguments],
-                env=self.environment_of(name),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
+            self.running[name] = preloaded.start(
+                arguments, environment=self.environment_of(name), folder=self.folder, stdout=log, stderr=log
             )
 
     def submit(self, spec: Path, seconds: float = 240.0) -> None:
         """Submits a search; tries again while no control plane answers."""
         deadline = time.monotonic() + seconds
         while True:
-            done = preloaded_cli.run(
+            done = preloaded.run(
                 "submit", str(spec), environment=self.environment, folder=self.folder, seconds=2 * seconds
             )
             if done.returncode == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,46 +11,22 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from leased_store import LeasedStore
-from made_databases import make_database, run, url_of
 
-from orchestrator.storage.database import Database
-
-
-def prepared(url: str) -> str:
-    database = Database(url)
-    database.prepare()
-    database.close()
-    return url
-
-
-@pytest.fixture(scope="session")
-def template() -> Iterator[str]:
-    """The name of a PostgreSQL database with all tables, to be copied."""
-    name = make_database()
-    prepared(url_of(name))
-    yield name
-    run(f'DROP DATABASE "{name}" WITH (FORCE)')
+from tests import prepared_databases
 
 
 @pytest.fixture
-def postgresql(template: str) -> Iterator[str]:
+def postgresql() -> Iterator[str]:
     """The URL of a PostgreSQL database with all tables and nothing in them."""
-    name = make_database(template)
-    yield url_of(name)
-    run(f'DROP DATABASE "{name}" WITH (FORCE)')
-
-
-@pytest.fixture(scope="session")
-def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An SQLite file with all tables, to be copied."""
-    path = tmp_path_factory.mktemp("original") / "study.db"
-    prepared(f"sqlite:///{path}")
-    return path
+    name = prepared_databases.postgresql()
+    yield prepared_databases.url_of(name)
+    prepared_databases.drop_database(name)
 
 
 @pytest.fixture
-def sqlite(original: Path, tmp_path: Path) -> str:
-    return f"sqlite:///{shutil.copy(original, tmp_path)}"
+def sqlite(tmp_path: Path) -> str:
+    """The URL of such an SQLite file."""
+    return prepared_databases.sqlite(tmp_path / "study.db")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

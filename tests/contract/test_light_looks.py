@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from leased_store import LeasedStore, everything
+
+from tests import prepared_databases
 
 LOOK = """
 import sys
@@ -22,10 +23,9 @@ print(sorted({"optuna", "sqlalchemy.orm", "celery", "numpy", "torch"} & sys.modu
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory: pytest.TempPathFactory, original: Path) -> dict[str, str]:
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     path = tmp_path_factory.mktemp("looks") / "studies.db"
-    path.write_bytes(original.read_bytes())
-    leased = LeasedStore(f"sqlite:///{path}")
+    leased = LeasedStore(prepared_databases.sqlite(path))
     leased.create(max_steps=27, pruner={"name": "median"}, direction="maximize")
     leased.commit(everything())
     leased.close()

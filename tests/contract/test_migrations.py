@@ -19,7 +19,6 @@ import sqlalchemy
 from alembic.script import ScriptDirectory
 from every_command import invoke
 from leased_store import LeasedStore, optuna_storage
-from made_databases import make_database, run, url_of
 from sqlalchemy import Connection, inspect
 
 from orchestrator.common.errors import BadInput
@@ -28,6 +27,7 @@ from orchestrator.storage import migrations, own_tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.migrations import HEAD, REVISIONS, VERSION_TABLE
 from orchestrator.storage.schema_check import own_schema
+from tests.prepared_databases import drop_database, make_database, url_of
 
 STORED = Path(__file__).with_name("databases")
 KINDS = ("sqlite", "postgresql")
@@ -51,7 +51,7 @@ def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         cursor = connection.connection.cursor()
         cursor.execute(dump)
     yield url_of(name)
-    run(f'DROP DATABASE "{name}" WITH (FORCE)')
+    drop_database(name)
 
 
 def rows(url: str) -> dict[str, list[dict[str, Any]]]:

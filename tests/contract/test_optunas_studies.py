@@ -13,11 +13,11 @@ import pytest
 import sqlalchemy
 from every_command import invoke, looking
 from leased_store import NOW, LeasedStore, make_spec, optuna_storage
-from made_databases import make_database, run, url_of
 from optuna.trial import TrialState
 
 from orchestrator.common.errors import BadInput
 from orchestrator.storage.database import Database
+from tests.prepared_databases import drop_database, make_database, url_of
 
 SHOWS = {"ls", "status", "trials", "why", "replay", "report", "export", "doctor", "schedule"}
 """Commands that do the same for a study that only Optuna has run; the others say what helps."""
@@ -67,12 +67,11 @@ def optunas_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def optunas_server(template: str) -> Iterator[str]:
-    del template  # without a server it skips
+def optunas_server() -> Iterator[str]:
     name = make_database()
     fill(url_of(name))
     yield url_of(name)
-    run(f'DROP DATABASE "{name}" WITH (FORCE)')
+    drop_database(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

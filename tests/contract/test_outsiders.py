@@ -19,6 +19,7 @@ from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
+from tests import prepared_databases
 from tests.simulated.course import Run
 from tests.simulated.simulation import LEASE, Simulation
 
@@ -101,12 +102,11 @@ def world(url: str) -> Iterator[World]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(original: Any, tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Any, ...]]:
     """What the other study comes to where nothing happens."""
-    path = tmp_path_factory.mktemp("undisturbed") / "study.db"
-    path.write_bytes(original.read_bytes())
+    url = prepared_databases.sqlite(tmp_path_factory.mktemp("undisturbed") / "study.db")
     with ExitStack() as closing:
-        world = World(f"sqlite:///{path}", closing)
+        world = World(url, closing)
         world.end("study", "other")
         assert results(world.study("other")) == results(world.study())
         return results(world.study("other"))

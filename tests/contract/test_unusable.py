@@ -21,6 +21,7 @@ from orchestrator.doctor.database_probe import read_database
 from orchestrator.storage.database import Database
 from orchestrator.storage.migrations import VERSION_TABLE
 from orchestrator.storage.schema_check import OPTUNA_HEAD
+from tests import prepared_databases
 from tests.servers import Redis
 
 SPEC = 'name = "plain"\nobjective = "train:objective"\ntrials = 1\n'
@@ -96,16 +97,16 @@ CAUSES = {
 
 
 @pytest.fixture
-def stored(original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A database with tables of ours and Optuna's, and all else that commands ask for before they look at it."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "database" / "studies.db"
     path.parent.mkdir()
-    path.write_bytes(original.read_bytes())
+    url = prepared_databases.sqlite(path)
     (tmp_path / "studies").mkdir()
     (tmp_path / "studies" / "spec.toml").write_text(SPEC + "[schedule]\ncron = '0 0 1 1 *'\ntimezone = 'UTC'\n")
     (tmp_path / "train.py").write_text("def objective(trial):\n    return 1.0\n")
-    for name, value in {"STORAGE_URL": f"sqlite:///{path}", "DATA_DIR": str(tmp_path / "data")}.items():
+    for name, value in {"STORAGE_URL": url, "DATA_DIR": str(tmp_path / "data")}.items():
         monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
     monkeypatch.delenv("ORCHESTRATOR_REDIS_URL", raising=False)
     return path

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import optuna
 import pytest
@@ -20,7 +20,7 @@ from optuna.storages import RDBStorage
 from orchestrator.model.progress_events import Notice, Progress, decode
 from tasks import redis_keys
 from tasks.app import connect
-from tests import preloaded_cli
+from tests import preloaded
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -56,7 +56,7 @@ class Servers:
 class Process:
     """A process under test."""
 
-    popen: subprocess.Popen[bytes]
+    popen: subprocess.Popen[bytes] | preloaded.Process
     log: Path
 
     @property
@@ -99,35 +99,33 @@ class Fleet:
 
     def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
         """Starts ``orchestrator`` with these arguments."""
-        return self.launch([sys.executable, "-m", "orchestrator", *arguments], arguments[0], environment)
+
+        def start(output: BinaryIO) -> preloaded.Process:
+            environ = environment or self.environment()
+            return preloaded.start(arguments, environment=environ, folder=self.folder, stdout=output, stderr=output)
+
+        return self._add(arguments[0], start)
 
     def launch(self, command: Sequence[str], name: str, environment: Mapping[str, str] | None = None) -> Process:
         """Starts a program; its log is named after ``name``."""
+
+        def start(output: BinaryIO) -> subprocess.Popen[bytes]:
+            environ = dict(environment or self.environment())
+            return subprocess.Popen(
+                command, env=environ, cwd=self.folder, stdin=subprocess.DEVNULL, stdout=output, stderr=output
+            )
+
+        return self._add(name, start)
+
+    def _add(self, name: str, start: Callable[[BinaryIO], preloaded.Process | subprocess.Popen[bytes]]) -> Process:
         log = self.folder / f"{len(self.processes)}-{name}.log"
         with log.open("wb") as output:
-            popen = subprocess.Popen(
-                command,
-                env=dict(environment or self.environment()),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-            )
-        self.processes.append(Process(popen, log))
+            self.processes.append(Process(start(output), log))
         return self.processes[-1]
 
     def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs ``orchestrator`` with these arguments to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            env=self.environment(),
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=2 * PATIENCE,
-            check=False,
-        )
+        return preloaded.run(*arguments, environment=self.environment(), folder=self.folder, seconds=2 * PATIENCE)
 
     def write_spec(self, text: str, name: str = "spec.toml") -> Path:
         path = self.folder / name
@@ -138,9 +136,7 @@ class Fleet:
         """Hands over a spec; again where the control plane needs longer to start than ``submit`` waits for it."""
         deadline = time.monotonic() + PATIENCE
         while True:
-            done = preloaded_cli.run(
-                "submit", str(spec), environment=self.environment(), folder=self.folder, seconds=PATIENCE
-            )
+            done = self.call("submit", str(spec))
             if done.returncode == 0:
                 return done.stdout.strip()
             # Or it is at making the tables.

@@ -20,7 +20,7 @@ from optuna.trial import TrialState
 
 from orchestrator.web.credentials import GENERATED
 from orchestrator.web.flower import COLUMNS
-from tests import preloaded_cli
+from tests import preloaded
 from tests.browser import PROGRAMS, Browser
 from tests.installed import NotInstalled, program
 from tests.servers import free_port
@@ -155,9 +155,7 @@ class Search:
         """Ends it, so that the slots are free for another one."""
         if sum(state.is_finished() for state in self.states().values()) < len(self.parts):
             it = self.flower.it
-            done = preloaded_cli.run(
-                "stop", self.name, environment=it.environment(), folder=it.folder, seconds=PATIENCE
-            )
+            done = preloaded.run("stop", self.name, environment=it.environment(), folder=it.folder, seconds=PATIENCE)
             assert done.returncode == 0, done.stderr
         self.end()
 

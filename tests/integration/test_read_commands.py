@@ -21,7 +21,7 @@ from orchestrator.spec.model import validate
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
-from tests import preloaded_cli
+from tests import preloaded, prepared_databases
 
 AT = 1_700_000_000.0
 ASHA = "asha mode='promotion'"
@@ -39,8 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A data folder as `run` leaves it: two trials that completed, and one that the median pruned."""
     made = tmp_path_factory.mktemp("looking") / "data"
     made.mkdir()
-    database = Database(f"sqlite:///{made}/studies.db")
-    database.prepare()
+    database = Database(prepared_databases.sqlite(made / "studies.db"))
     lease = WriterLease(database, 60.0)
     assert lease.acquire() is None
     store = Store(database, lease)
@@ -61,7 +60,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def call(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     clean = {key: value for key, value in os.environ.items() if not key.startswith("ORCHESTRATOR_")}
     settings = clean | {"ORCHESTRATOR_DATA_DIR": "data"} | environment
-    return preloaded_cli.run(*arguments, environment=settings, folder=folder, seconds=PATIENCE)
+    return preloaded.run(*arguments, environment=settings, folder=folder, seconds=PATIENCE)
 
 
 def test_why(folder: Path) -> None:

@@ -13,6 +13,7 @@ import pytest
 
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
+from tests import prepared_databases
 from tests.deployment import DOCKER, WORKERS, dockerfile, healthcheck, load, service
 
 CHECKS = {name: name for name in ("serve", "beat", "flower", "dashboard")} | dict.fromkeys(WORKERS, "worker")
@@ -41,13 +42,12 @@ class Answering:
 def test_serve_is_healthy_while_a_control_plane_holds_the_lease(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    url = f"sqlite:///{tmp_path / 'studies.db'}"
+    url = prepared_databases.sqlite(tmp_path / "studies.db")
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", url)
     monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", "redis://localhost:1/0")
     monkeypatch.setattr("tasks.app.connect", lambda _: Answering())
     health = load(DOCKER / "health.py")
     database = Database(url)
-    database.prepare()
     assert health.main(["serve", str(os.getpid())]) == 1
     assert "no control plane holds the writer's lease" in capsys.readouterr().err
     WriterLease(database, 60).acquire()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 from collections import Counter
 from collections.abc import Generator
 
@@ -24,10 +25,9 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
 
-from tests import shared_servers  # noqa: E402 (it reads the environment)
-
 # How long an example takes on a busy machine says nothing of it. A profile of the command line wins.
 settings.register_profile("everyday", deadline=None)
+settings.register_profile("thorough", deadline=None)
 settings.load_profile("everyday")
 
 PASSED_OVER = pytest.StashKey[set[str]]()
@@ -56,14 +56,18 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None, None, None]:
-    shared_servers.close()
+    # Importing it takes longer than a small test; a run that did not, has started no server.
+    servers = sys.modules.get("tests.shared_servers")
+    passed_over: list[str] = [] if servers is None else servers.passed_over
+    if servers is not None:
+        servers.close()
     config = session.config
     if hasattr(config, "workeroutput"):
-        config.workeroutput["passed_over"] = shared_servers.passed_over
+        config.workeroutput["passed_over"] = passed_over
     yield
     terminal = config.pluginmanager.get_plugin("terminalreporter")
     if terminal is not None and not hasattr(config, "workeroutput"):
-        for line in sorted(config.stash.setdefault(PASSED_OVER, set()).union(shared_servers.passed_over)):
+        for line in sorted(config.stash.setdefault(PASSED_OVER, set()).union(passed_over)):
             terminal.write_line(f"a server of the tests' own was used: {line}")
         # Skipped steps of a test stand among what pytest does not count, unless it is told to show each step.
         reports = [*terminal.stats.get("skipped", []), *terminal.stats.get("", [])]

@@ -77,14 +77,13 @@ def test_it_does_so_for_tests_beside_each_other(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("options", [(), ("-q",), ("-v",), ("--numprocesses", "1")], ids=" ".join)
 def test_a_step_that_is_skipped_is_counted_and_the_next_one_is_run(tmp_path: Path, options: tuple[str, ...]) -> None:
-    done = run(tmp_path, *options, tests=STEPS)
-    assert done.returncode == 0, done.stdout
-    assert done.stdout.splitlines()[-1] == "skipped: 2 (A browser is not installed)"
-    failed = run(tmp_path, *options, tests=f"{STEPS}            assert name != 'sh', 'it is here'\n")
-    assert failed.returncode == 1, failed.stdout
-    assert "[sh]" in failed.stdout
-    assert "AssertionError: it is here" in failed.stdout
-    assert failed.stdout.splitlines()[-1] == "skipped: 2 (A browser is not installed)"
+    failing = STEPS.partition("def ")[2].replace("test_steps", "test_failing")
+    done = run(tmp_path, *options, tests=f"{STEPS}def {failing}            assert name != 'sh', 'it is here'\n")
+    assert done.returncode == 1, done.stdout
+    assert "[sh]" in done.stdout
+    assert "AssertionError: it is here" in done.stdout
+    assert "2 failed, 1 passed" in done.stdout, "the step, its test, and the test that has only skipped steps"
+    assert done.stdout.splitlines()[-1] == "skipped: 4 (A browser is not installed)"
 
 
 def test_tests_see_nothing_of_the_callers_environment(tmp_path: Path) -> None:

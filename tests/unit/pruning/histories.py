@@ -23,9 +23,12 @@ VALUES = (0.0, 1.0, 2.0, 3.0, 0.1, -0.0, 1e308, -1e308, math.nan, math.nan, math
 
 
 def tried(count: int) -> settings:
-    """Returns the settings of a test that tries so many histories; a quarter of them where they are the same each time,
-    as in the profile ``ci``."""
-    return settings(max_examples=count // (4 if settings.get_current_profile_name() == "ci" else 1), deadline=None)
+    """Returns the settings of a test that tries so many histories in the profile ``thorough``, otherwise a quarter.
+
+    Each run draws histories of its own, so that the runs of ``make test`` try together what a longer one would.
+    """
+    share = 1 if settings.get_current_profile_name() == "thorough" else 4
+    return settings(max_examples=count // share, deadline=None)
 
 
 @dataclass(frozen=True)

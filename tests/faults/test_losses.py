@@ -50,7 +50,15 @@ def wait_for_epochs(servers: Servers, count: int) -> None:
 
 
 def trainer_of(worker: Process) -> int:
-    return next(pid for pid in descendants(worker.pid) if "tasks.trainer" in command_line(pid))
+    """Waits for a worker's trainer, which starts after the worker says that it is ready; returns its process id."""
+    found: list[int] = []
+
+    def look() -> bool:
+        found[:] = [pid for pid in descendants(worker.pid) if "tasks.trainer" in command_line(pid)]
+        return bool(found)
+
+    wait_for(look, "the worker has a trainer")
+    return found[0]
 
 
 def keeper_of(worker: Process) -> int:

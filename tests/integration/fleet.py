@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -105,6 +106,11 @@ class Fleet:
             return preloaded.start(arguments, environment=environ, folder=self.folder, stdout=output, stderr=output)
 
         return self._add(arguments[0], start)
+
+    def start_fresh(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
+        """Starts ``orchestrator`` with these arguments in a new interpreter: for tests of how a process starts and
+        ends, and of what it holds."""
+        return self.launch([sys.executable, "-m", "orchestrator", *arguments], arguments[0], environment)
 
     def launch(self, command: Sequence[str], name: str, environment: Mapping[str, str] | None = None) -> Process:
         """Starts a program; its log is named after ``name``."""

@@ -148,7 +148,7 @@ class Secured:
         credentials = {"ORCHESTRATOR_FLOWER_AUTH": f"admin:{self.others['flower']}"}
         environment = self.environment("flower", **credentials)
         port = f"--port={self.flower_port}"
-        self.fleet.start("flower", port, "--", "--inspect_timeout=2000", environment=environment)
+        self.fleet.start_fresh("flower", port, "--", "--inspect_timeout=2000", environment=environment)
 
     def flower(self, path: str) -> str:
         """Returns a page of Flower; nothing while there is none."""
@@ -225,8 +225,8 @@ def _run(it: Secured) -> None:
         # Nothing listens on that port.
         "ORCHESTRATOR_NOTIFY_URLS": f"team=http://127.0.0.1:1/{it.others['webhook']}",
     }
-    it.fleet.start("serve", environment=it.environment("control", "writer", **more))
-    it.fleet.start("worker", "--slots", "1", "--name", "one", environment=it.environment("worker"))
+    it.fleet.start_fresh("serve", environment=it.environment("control", "writer", **more))
+    it.fleet.start_fresh("worker", "--slots", "1", "--name", "one", environment=it.environment("worker"))
     wait_for(lambda: "one@" in it.flower("/api/workers?refresh=1"), "Flower has found the worker")
     assert it.call("submit", "spec.toml", environment=it.environment("control", "writer")).returncode == 0
     watched = it.call("watch", STUDY, environment=it.environment("viewer", "reader"))

@@ -127,7 +127,7 @@ def test_workers_know_no_database_and_trainers_know_no_server(running: Fleet, tm
     servers = running.servers
     assert servers is not None
     running.start("serve")
-    worker = running.start("worker", "--slots", "2")
+    worker = running.start_fresh("worker", "--slots", "2")
     running.submit(
         running.write_spec(f'name = "w"\nobjective = "objectives:waits"\ntrials = 2\n[args]\nfolder = "{tmp_path}"\n')
     )

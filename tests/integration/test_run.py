@@ -41,7 +41,7 @@ n_warmup_steps = 1
 
 
 def start_run(it: Fleet, *arguments: str) -> Process:
-    return it.start("run", str(it.write_spec(SPEC)), "--slots", "1", *arguments)
+    return it.start_fresh("run", str(it.write_spec(SPEC)), "--slots", "1", *arguments)
 
 
 def finish_run(it: Fleet) -> dict[str, Any]:

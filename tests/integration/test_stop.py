@@ -29,8 +29,8 @@ def test_a_trial_is_left_in_the_middle_of_a_20_s_epoch(running: Fleet, tmp_path:
     assert servers is not None
     notes = tmp_path / "notes"
     notes.mkdir()
-    running.start("serve")
-    running.start("worker", "--slots", "1")
+    running.start_fresh("serve")
+    running.start_fresh("worker", "--slots", "1")
     running.submit(running.write_spec(SPEC.format(folder=notes)))
 
     end = follow_to_end(servers.client(), "long")

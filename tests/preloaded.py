@@ -6,6 +6,7 @@ here; a test of how it starts runs a new interpreter.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import json
@@ -106,10 +107,17 @@ class ForkServer:
             raise RuntimeError("the process that forks others has ended; its traceback is on stderr")
         return Process(arguments, int(answer), read)
 
+    def close(self) -> None:
+        """Ends the process that forks; those that it has forked go on."""
+        self._channel.close()
+        self._process.wait()
+
 
 @functools.cache
 def _server(program: str) -> ForkServer:
-    return ForkServer(program)
+    server = ForkServer(program)
+    atexit.register(server.close)
+    return server
 
 
 def start(

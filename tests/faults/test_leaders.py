@@ -68,7 +68,7 @@ def test_reading_studies_for_longer_than_the_lease_keeps_the_leader(running: Fle
 
 
 def test_a_control_plane_whose_loop_hangs_gives_way(running: Fleet, tmp_path: Path) -> None:
-    limited = running.environment() | {"ORCHESTRATOR_LOOP_LIMIT": "1"}
+    limited = running.environment() | {"ORCHESTRATOR_LOOP_LIMIT": "4"}
     hanging = running.launch([sys.executable, "-m", "tests.faults.odd_serve", "hangs"], "hangs", limited)
     wait_for(lambda: leads(hanging), "it does not lead")
     standby = running.start("serve")

@@ -48,7 +48,7 @@ def test_a_trial_is_left_in_the_middle_of_a_20_s_epoch(running: Fleet, tmp_path:
     # itself takes; the others may have met a busy machine.
     delays = sorted(left[number]["left"] - decided[number] for number in pruned)
     assert delays[-1] < 5.0
-    assert delays[0] < 0.1
+    assert delays[0] < 1.0
     for number in pruned:
         assert attempts[number].verdict == "pruned"
         assert attempts[number].cause == "obeyed"

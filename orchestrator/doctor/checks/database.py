@@ -66,7 +66,7 @@ def _unreachable(database: Database) -> Finding:
 def _locked(database: Database) -> Finding:
     return Code.DATABASE_LOCKED.finding(
         database.where,
-        "another process holds the file's write lock, so nothing can be recorded",
+        "another process holds the file's write lock, so the control plane can record nothing",
         f"find out which, and end its transaction: fuser {database.url.removeprefix('sqlite:///')}",
     )
 

@@ -82,7 +82,7 @@ def _settings(redis: Redis) -> Iterator[Finding]:
     if redis.hidden:
         yield Code.REDIS_HIDDEN.finding(
             " and ".join(redis.hidden),
-            "may not be called by this user, so not everything could be looked at",
+            "this user may not call it, so some checks could not be made",
             "look at maxmemory-policy (noeviction) and appendonly (yes) yourself, or allow it: ACL SETUSER … "
             + " ".join(f"+{command.lower().replace(' ', '|')}" for command in redis.hidden),
         )

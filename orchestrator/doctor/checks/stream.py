@@ -54,7 +54,7 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
         yield Code.QUEUE_MALFORMED.finding(
             f"queue {queue.name}",
             f"items in it that are no tasks: {len(wrong)}, the first for {wrong[0]}",
-            "the next worker that comes upon them keeps them aside, in orchestrator:dead; find out who sends them",
+            "the next worker that takes them sets them aside in orchestrator:dead; find the program that sends them",
             repair=ClearQueue(queue.name),
         )
     if facts.database.books is None:
@@ -72,8 +72,8 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
     if over := frozenset(token for token in tokens & known.keys() if known[token].state not in LIVE):
         yield Code.QUEUE_ENDED.finding(
             f"queue {queue.name}",
-            f"tasks in it of attempts that are over: {len(over)}",
-            "nothing has to be done: a worker that takes one is told so at once",
+            f"tasks in it of attempts that have ended: {len(over)}",
+            "nothing: a worker that takes one drops it at once",
             repair=ClearQueue(queue.name, over),
         )
 
@@ -86,7 +86,7 @@ def check_stream(facts: Facts) -> Iterator[Finding]:
     if any(each.key == redis_keys.EVENTS for each in facts.redis.wrong_keys):
         pass  # there is no stream, which the finding about its key says
     elif stream.group:
-        text = f"{count(stream.length, 'event')} not recorded yet, {stream.pending} of them in work"
+        text = f"{count(stream.length, 'event')} not recorded yet, {stream.pending} of them being processed"
         yield Code.STREAM.finding("stream", text)
     else:
         yield _no_group(facts)
@@ -96,7 +96,7 @@ def check_stream(facts: Facts) -> Iterator[Finding]:
             yield Code.STREAM_STRANDED.finding(
                 f"consumer {each.name}",
                 f"is not the control plane's, and was given {count(each.pending, 'event')} that are not recorded",
-                "find out who reads from orchestrator:events by this group",
+                "find the program that reads orchestrator:events by this group",
                 repair=TakeOver(each.name),
                 severity=Severity.WARNING if each.pending else Severity.NOTE,
             )
@@ -139,7 +139,7 @@ def _dead_letters(facts: Facts) -> Iterator[Finding]:
     newest = min((letter.age for letter in redis.newest_dead), default=FRESH)
     yield Code.DEAD_LETTERS.finding(
         "dead letters",
-        f"{redis.dead} kept aside because they are no event or no task, the newest {duration(newest)} ago",
+        f"{redis.dead} set aside, which are neither events nor tasks, the newest {duration(newest)} ago",
         "redis-cli XRANGE orchestrator:dead - + shows them, DEL orchestrator:dead forgets them",
         details=tuple(f"{duration(each.age)} ago: {each.reason}: {each.data}" for each in redis.newest_dead),
         severity=Severity.WARNING if newest < FRESH else Severity.NOTE,

@@ -53,8 +53,8 @@ def _standing(facts: Facts) -> Finding:
     waits = sum(each.state in (AttemptState.QUEUED, AttemptState.SENT) for each in books.attempts)
     names = listed(f"{each.name} ({each.state})" for each in books.studies)
     return Code.STUDIES.finding(
-        f"{len(books.studies)} underway, {books.ended} at rest",
-        f"attempts that train: {trains}, that wait: {waits}" + (f"; {names}" if names else ""),
+        f"{len(books.studies)} underway, {books.ended} ended",
+        f"attempts: {trains} training, {waits} waiting" + (f"; {names}" if names else ""),
     )
 
 
@@ -100,7 +100,7 @@ def _unattended(facts: Facts, study: Study) -> Iterator[Finding]:
     if trials:
         yield Code.TRIAL_UNATTENDED.finding(
             f"study {study.name}, trial{'s' if len(trials) > 1 else ''} {listed(trials)}",
-            "RUNNING in Optuna's table, and no attempt of it: another program has asked for it",
+            "RUNNING in Optuna's table without an attempt: another program has asked for it",
             _by_serve(facts, "where no notebook trains it, --repair has it attempted here"),
             repair=_mend(facts, study),
         )
@@ -110,7 +110,7 @@ def _overtaken(facts: Facts, study: Study) -> Iterator[Finding]:
     states = (AttemptState.QUEUED, AttemptState.SENT, AttemptState.RUNNING, AttemptState.PAUSED)
     found = [each for each in facts.books.of(study.name, *states) if each.ended is not None]
     if found:
-        text = "the trial has ended, by another program's word, and an attempt of it is not told so"
+        text = "another program has ended the trial, and its attempt does not know it yet"
         remedy = _by_serve(facts, "--repair has it stopped")
         yield _finding(Code.ATTEMPT_OVERTAKEN, study, found, text, remedy, _mend(facts, study))
 
@@ -140,7 +140,7 @@ def _unsent(facts: Facts, study: Study) -> Iterator[Finding]:
 def _confirmations(facts: Facts, study: Study) -> Iterator[Finding]:
     found = [each for each in facts.books.of(study.name, *_TRAINING) if each.token in facts.redis.unconfirmed]
     if found:
-        text = "Redis does not have what is recorded of it, so its worker sends everything again, and hears no verdict"
+        text = "Redis lacks its confirmation, so its worker sends every event again and gets no verdict"
         remedy = _by_serve(facts, "see whether Redis evicts keys; the next event brings it back")
         yield _finding(Code.CONFIRMATION_MISSING, study, found, text, remedy, _mend(facts, study))
 
@@ -152,7 +152,7 @@ def _silent(facts: Facts, study: Study) -> Iterator[Finding]:
     found = [each for each in facts.books.of(study.name, *_TRAINING) if (each.token, each.runner) not in heard]
     if found:
         slots = listed(sorted({each.slot or "an unknown slot" for each in found}))
-        text = f"no sign of life of it from {slots} in {duration(facts.workers.listened)}"
+        text = f"no heartbeat for it from {slots} in {duration(facts.workers.listened)}"
         lost = f"after {duration(facts.setup.lease)} of silence it is attempted again"
         remedy = lost if facts.active else f"{lost}, once there is a control plane"
         yield _finding(Code.ATTEMPT_SILENT, study, found, text, remedy, None)
@@ -171,7 +171,7 @@ def _ignored(facts: Facts, study: Study) -> Iterator[Finding]:
     patience = study.grace + facts.setup.lease
     for each in facts.books.of(study.name, AttemptState.STOPPING):
         if each.ended is not None and each.ended > patience and (each.token, each.runner) in heard:
-            text = f"was told {duration(each.ended)} ago to stop, with {study.grace:g} s of grace, and trains on"
+            text = f"was told to stop {duration(each.ended)} ago, with {study.grace:g} s of grace, and still trains"
             remedy = f"orchestrator logs {study.name} {each.trial}; restart the worker of {each.slot}"
             yield _finding(Code.VERDICT_IGNORED, study, [each], text, remedy, _mend(facts, study))
 
@@ -187,10 +187,10 @@ def _fenced(facts: Facts) -> Iterator[Finding]:
         if known is None or over or bound.get(sign.token, sign.runner) != sign.runner:
             yield Code.ATTEMPT_FENCED.finding(
                 sign.slot or "a slot",
-                "trains an attempt that is over, or that another runner has: what it says is dropped",
-                "it is told so with its next sign of life"
+                "trains an attempt that has ended, or that another runner has taken over: its reports are dropped",
+                "the control plane stops it at its next heartbeat"
                 if facts.active
-                else "it is told so once there is a control plane",
+                else "a control plane stops it once there is one",
             )
 
 

@@ -17,7 +17,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     if facts.workers.error:
         yield Code.WORKERS_UNKNOWN.finding(
             "",
-            f"could not be asked: {facts.workers.error}",
+            f"could not be queried: {facts.workers.error}",
             "allow this user the channels of Celery's remote control: ACL SETUSER … allchannels",
         )
     if facts.workers.workers or facts.workers.signs:
@@ -34,7 +34,7 @@ def _missing(facts: Facts) -> Finding:
     waiting = [each.name for each in facts.books.waiting]
     return Code.WORKER_MISSING.finding(
         "",
-        "no worker answers, and no slot gives a sign of life"
+        "no worker answers, and no slot sends heartbeats"
         + (f"; nothing trains for {listed(waiting)}" if waiting else ""),
         "start one on every machine that trains, with the same ORCHESTRATOR_REDIS_URL: orchestrator worker",
         severity=Severity.PROBLEM if waiting else Severity.NOTE,
@@ -55,8 +55,8 @@ def _without_room(facts: Facts) -> Iterator[Finding]:
     for host, trouble in sorted(troubles):
         yield Code.HOST_WITHOUT_ROOM.finding(
             host,
-            f"can train nothing for now, and takes no trials: {trouble}",
-            "make room there; its workers look once a second, and go on by themselves",
+            f"cannot train now, and takes no trials: {trouble}",
+            "make room there; its workers check once a second, and go on by themselves",
         )
 
 
@@ -70,17 +70,17 @@ def _silent(facts: Facts) -> Iterator[Finding]:
     for name in sorted(heard.keys() - answered) if not workers.error else ():
         yield Code.WORKER_SILENT.finding(
             name,
-            f"its main process does not answer, although {count(len(heard[name]), 'slot')} of it can be heard: it may "
-            "take no more tasks",
-            "look into its log; restart it where it stands still",
+            f"its main process does not answer, although {count(len(heard[name]), 'slot')} of it "
+            "can be heard; it may take no more tasks",
+            "read its log; restart it if it takes no task",
         )
     for each in workers.workers:
         if workers.enough and each.slots is not None and not each.twice and len(heard[each.name]) < each.slots:
             yield Code.SLOT_SILENT.finding(
                 each.name,
-                f"of its {count(each.slots, 'slot')} {each.slots - len(heard[each.name])} gave no sign of life in "
+                f"{each.slots - len(heard[each.name])} of its {count(each.slots, 'slot')} sent no heartbeat in "
                 f"{duration(workers.listened)}",
-                "where ORCHESTRATOR_HEARTBEAT is longer there than here that means nothing; else look into its log",
+                "read its log, unless ORCHESTRATOR_HEARTBEAT is longer there than here",
             )
 
 
@@ -90,7 +90,7 @@ def _names_and_versions(facts: Facts) -> Iterator[Finding]:
         if each.twice:
             yield Code.WORKER_TWICE.finding(
                 each.name,
-                "two workers answer by this name: their slots are counted once, and one may be meant for the other",
+                "two workers have this name: their slots are counted once, and a command for one may reach the other",
                 "start each with a --name of its own",
             )
         if celery and each.celery and each.celery != celery:
@@ -115,7 +115,7 @@ def _protocol(facts: Facts) -> Iterator[Finding]:
             continue
         yield Code.PROTOCOL_VERSION.finding(
             listed(sorted(who)),
-            f"speaks protocol version {version}, this installation version {ours}: a worker that is behind takes no "
-            "more tasks, and what one says that is ahead is set aside",
+            f"speaks protocol version {version}, this installation version {ours}: an older worker takes no more "
+            "tasks, and messages of a newer one are set aside",
             "install the same version of trial-orchestrator on the control plane and on every worker, and restart them",
         )

@@ -76,7 +76,7 @@ CASES = [
     ),
     Case(Code.WORKER_MISSING, NOTE, replace(books(idle(), studies=()), workers=NO_WORKERS), "no worker answers"),
     Case(Code.WORKER_SILENT, WARNING, workers(workers=()), "main process does not answer, although 2 slots", "restart"),
-    Case(Code.WORKER_TWICE, WARNING, worker(twice=True), "two workers answer", "--name"),
+    Case(Code.WORKER_TWICE, WARNING, worker(twice=True), "two workers have this name", "--name"),
     Case(Code.WORKER_VERSION, NOTE, worker(celery="5.6.0"), "runs Celery 5.6.0, here it is 5.7.0", "everywhere"),
     Case(
         Code.HOST_WITHOUT_ROOM,
@@ -85,7 +85,7 @@ CASES = [
         "takes no trials: No space left on device: /data",
         "make room there",
     ),
-    Case(Code.SLOT_SILENT, WARNING, workers(signs=(SIGN,)), "of its 2 slots 1 gave no sign of life", "log"),
+    Case(Code.SLOT_SILENT, WARNING, workers(signs=(SIGN,)), "1 of its 2 slots sent no heartbeat", "log"),
     Case(
         Code.PROTOCOL_VERSION,
         PROBLEM,

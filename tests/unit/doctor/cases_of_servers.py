@@ -57,7 +57,7 @@ CASES = [
         Code.REDIS_HIDDEN,
         NOTE,
         redis(hidden=("CONFIG GET",), policy=None, aof=None, snapshots=None),
-        "may not be called",
+        "may not call it",
         "+config|get",
     ),
     Case(

@@ -40,29 +40,29 @@ for queue in $queues; do
     lists="$lists ~$queue ~$queue$separator*"
 done
 
-# An exit in a substitution would end that alone.
+# An exit inside a command substitution would end only the subshell.
 control=$(hash_of control)
 worker=$(hash_of worker)
 viewer=$(hash_of viewer)
 flower=$(hash_of flower)
 
-# What any client says of itself. Tracking would tell it the names of keys.
+# Commands that every client sends about itself. Tracking is not among them: it would show the names of keys.
 connecting="+@connection -@dangerous -@admin -client|tracking -client|caching"
 scripts="+script|load +script|exists"
 transactions="+multi +exec +discard +unwatch +time"
-# Celery's tables of who listens to what, with the two scripts that keep them, and the lock of the lists below.
+# Celery's binding tables, the two scripts that keep them, and the lock of the lists below.
 routing="(~_kombu.binding* +sadd +srem +smembers +exists +del +zadd +zrem +zrangebyscore +evalsha)"
-# Tasks that were taken and have not begun.
+# Tasks that a worker has taken and not begun.
 unacked="(~unacked ~unacked_index ~unacked_mutex +hset +hget +hdel +zadd +zrem +zrange +watch +set +get +del +evalsha)"
 
 # Lists that answers to remote control come by, and Celery's queues that are none but channels.
 pidboxes="~*.celery.pidbox ~*.celery.pidbox$separator*"
 hearing="~celeryev* ~*.celeryev*"
 
-# Who comes without a name may do nothing.
+# A client without a user name may do nothing.
 echo "user default off resetpass -@all"
 
-# The control plane, submit, run and whatever else steers. It may use any queue that a spec names.
+# The control plane, submit, run and the other commands that change a study. It may use any queue that a spec names.
 echo "user control on $control ~* &* +@all -@dangerous -@scripting +info +client|list +evalsha $scripts"
 
 # A worker takes from its queues and puts back; it adds to the events and to what is kept aside, and reads neither; it

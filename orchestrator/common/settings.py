@@ -54,6 +54,9 @@ class Settings(BaseModel):
         heartbeat: Seconds between two heartbeats.
         lease: Seconds without a heartbeat after which an attempt counts as lost.
         loop_limit: Seconds without progress after which the control plane leaves its lease to end.
+        samplers: Processes of the control plane that run samplers, beside those of the user's own classes; 0 for as
+            many as there are cores.
+        sampler_limit: Seconds that a sampler may take for one answer.
         log_format: How ``serve`` and workers write their logs.
         metrics_port: Port of the metrics for Prometheus; 0 for none.
         metrics_address: Address of that port.
@@ -85,6 +88,8 @@ class Settings(BaseModel):
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0
     loop_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
+    samplers: Annotated[int, Field(ge=0, le=1_024)] = 0
+    sampler_limit: Annotated[float, Field(gt=0, le=86_400)] = 600.0
     log_format: Literal["text", "json"] = "text"
     metrics_port: Annotated[int, Field(ge=0, le=65_535)] = 0
     metrics_address: str = LOOPBACK

@@ -194,8 +194,9 @@ class CommandHandler:
 
     def _submit(self, name: str, spec: Spec) -> None:
         # Here too: whether a class can be imported is a question of this host.
-        check_sampler(spec, f"study '{name}'")
-        if not self.ports.pruners.check(spec):
+        if ":" not in spec.sampler.name:
+            check_sampler(spec, f"study '{name}'")
+        if not all([self.ports.samplers.check(spec), self.ports.pruners.check(spec)]):
             raise _Later
         self.ports.notifier.check(spec)
         known = self.studies[name].spec if name in self.studies else None

@@ -17,9 +17,19 @@ from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.journal import Journal, Opened, Record
-from orchestrator.control.ports import ProgressHook, Pruners, StudyRepository, no_hook
+from orchestrator.control.ports import ProgressHook, StudyRepository, no_hook
+from orchestrator.control.process_ports import Pruners, Samplers
+from orchestrator.control.sampler_processes import NotAnswered
+from orchestrator.control.sampling_pace import SamplingPace
 from orchestrator.control.study_boundary import is_of_the_study
-from orchestrator.engine.inputs import AttemptLost, EventReceived, Input, PrunerAnswered
+from orchestrator.engine.inputs import (
+    AttemptLost,
+    EventReceived,
+    Input,
+    LookaheadChanged,
+    PrunerAnswered,
+    SamplerAnswered,
+)
 from orchestrator.engine.outputs import Batch, Send
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
@@ -28,6 +38,7 @@ from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.suspension import Suspension, describe, refusal, remedy
+from orchestrator.sampling.questions import Answer as SamplerAnswer
 from orchestrator.sampling.remote_pruner import Answer
 
 log = logging.getLogger(__name__)
@@ -48,9 +59,11 @@ class EngineRegistry:
     record: Journal | None
     clock: Clock
     pruners: Pruners
+    samplers: Samplers
     progress: ProgressHook = no_hook
     # By study: what came while its pruner was asked, and is put in behind the answer.
     _held: dict[str, list[Input]] = field(default_factory=dict, init=False)
+    _paces: dict[str, SamplingPace] = field(default_factory=dict, init=False)
     _engines: dict[str, StudyEngine] = field(default_factory=dict, init=False)
     _study_of: dict[str, str] = field(default_factory=dict, init=False)
     # Those of them for which something has come since their batches were taken.
@@ -169,8 +182,10 @@ class EngineRegistry:
 
     def _drop(self, name: str) -> StudyEngine | None:
         self._held.pop(name, None)
+        self._paces.pop(name, None)
         self.pruners.close(name)
         self._stirred.discard(name)
+        self.samplers.close(name)
         return self._engines.pop(name, None)
 
     def take_up(self, name: str) -> None:
@@ -191,8 +206,9 @@ class EngineRegistry:
         name, at = snapshot.spec.name, self.clock.wall()
         self._held.pop(name, None)
         self.pruners.open(snapshot.spec)
+        self.samplers.open(snapshot.spec, snapshot.seed)
         if self.record:
-            opened = Opened(snapshot.spec.to_json(), snapshot.uid, snapshot.seed, answered=True)
+            opened = Opened(snapshot.spec.to_json(), snapshot.uid, snapshot.seed, answered=True, sampled=True)
             self.record.write(Record(name, at, opened))
         engine = self._engines[name] = StudyEngine(snapshot, at)
         self._stirred.add(name)
@@ -212,13 +228,18 @@ class EngineRegistry:
         if engine.waits:
             held = self._held.setdefault(engine.name, [])
             # What is due is said again at every look; of events, the keepers have those that find no room.
-            if len(held) < MOST_HELD and (isinstance(input, EventReceived) or input not in held):
+            fits = len(held) < MOST_HELD and (isinstance(input, EventReceived) or input not in held)
+            if fits or isinstance(input, SamplerAnswered):
                 held.append(input)
             return
         self._apply(engine, input)
 
     def take_answers(self) -> None:
-        """Puts in what pruners of the user's own have answered, and then what came meanwhile."""
+        """Puts in what samplers have answered; what pruners of the user's own have, and then what came meanwhile."""
+        for name, sampled in self.samplers.take():
+            if (engine := self._engines.get(name)) is not None:
+                with self.guarded(name):
+                    self._take_sampled(engine, sampled)
         for name, result in self.pruners.take():
             engine = self._engines.get(name)
             if engine is not None and engine.waits:
@@ -234,6 +255,36 @@ class EngineRegistry:
             self._apply(engine, held.pop(0))
         if held:
             self._held[engine.name] = held
+
+    def _take_sampled(self, engine: StudyEngine, result: SamplerAnswer | Exception) -> None:
+        if isinstance(result, NotAnswered):
+            self.samplers.ask(engine.name, engine.trials.sampler.unanswered(), engine.trials.sampler.copy)
+            return
+        if isinstance(result, Exception):
+            raise result
+        self.apply(engine, SamplerAnswered(result))
+        if result.kind == "trial" and engine.spec.lookahead == "auto":
+            self._look_further(engine, result.trial)
+
+    def _look_further(self, engine: StudyEngine, trial: int) -> None:
+        """Lets as many trials wait as slots come free while one is sampled."""
+        pace = self._paces[engine.name]
+        pace.answered(trial, self.clock.monotonic())
+        wanted = pace.lookahead(engine.attempts.count(AttemptState.RUNNING), engine.lookahead)
+        if wanted != engine.lookahead:
+            self.apply(engine, LookaheadChanged(wanted))
+
+    def ask_samplers(self, name: str, batch: Batch) -> None:
+        """Hands over what was committed of a study, and asks what it wants to know."""
+        engine = self._engines[name]
+        self.samplers.feed(name, batch.changes)
+        if not batch.questions:
+            return
+        self.samplers.ask(name, batch.questions, engine.trials.sampler.copy)
+        pace, now = self._paces.setdefault(name, SamplingPace()), self.clock.monotonic()
+        for question in batch.questions:
+            if question.kind == "trial":
+                pace.asked(question.trial, now)
 
     def _apply(self, engine: StudyEngine, input: Input) -> None:
         at = self.clock.wall()
@@ -281,7 +332,7 @@ class EngineRegistry:
         over = [
             engine
             for engine in at_hand
-            if engine.state in ENDED and not engine.waits and not engine.attempts.count(*AttemptState)
+            if engine.state in ENDED and not engine.awaits_any and not engine.attempts.count(*AttemptState)
         ]
         for engine in over:
             self.forget(engine.name)
@@ -300,5 +351,6 @@ class EngineRegistry:
     def close(self) -> None:
         """Ends the recording, and the pruners of the user's own."""
         self.pruners.close()
+        self.samplers.close()
         if self.record:
             self.record.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.silence import Silence
 from orchestrator.sampling.pruner_host import Judge, has_own_class
+from orchestrator.sampling.questions import Question, feed_of
 from orchestrator.sampling.remote_pruner import Answer
+from orchestrator.sampling.sampler_replica import Replica
 from orchestrator.spec import Spec
 from tasks.contract import Event
 
@@ -23,14 +26,15 @@ from tasks.contract import Event
 class Opened(msgspec.Struct, frozen=True, tag=True, tag_field="kind", omit_defaults=True):
     """A study was read from the database, and its engine made.
 
-    ``answered``: the answers of the user's own pruner are recorded, too. Without it, in a recording of an earlier
-    version, a replay asks the pruner again.
+    ``answered``: the answers of the user's own pruner are recorded, too, ``sampled``: those of the sampler. Without
+    these, in recordings of earlier versions, a replay asks again.
     """
 
     spec: dict[str, Any]
     uid: str
     seed: int
     answered: bool = False
+    sampled: bool = False
 
 
 class Record(msgspec.Struct, frozen=True):
@@ -87,6 +91,7 @@ def replay(records: Iterator[Record], sink: Callable[[Record, Batch], None]) -> 
     """Feeds the records to new engines; hands what comes of each record to ``sink``; returns the engines."""
     engines: dict[str, StudyEngine] = {}
     judges: dict[str, Judge] = {}
+    replicas: dict[str, Replica] = {}
     for record in records:
         opened = record.input
         if not isinstance(opened, Opened):
@@ -96,12 +101,35 @@ def replay(records: Iterator[Record], sink: Callable[[Record, Batch], None]) -> 
             engines[record.study] = StudyEngine(Snapshot(spec=spec, uid=opened.uid, seed=opened.seed), record.at)
             if not opened.answered and has_own_class(spec):
                 judges[record.study] = Judge(spec)
+            if not opened.sampled:
+                replicas[record.study] = Replica(spec, opened.seed)
         engine = engines[record.study]
         if (question := engine.take_question()) is not None and record.study in judges:
             engine.apply(inputs.PrunerAnswered(judges[record.study].answer(question)), record.at)
         if not engine.waits:
-            sink(record, engine.take())
+            _take(record, engine, replicas.get(record.study), sink)
     return engines
+
+
+def _take(record: Record, engine: StudyEngine, replica: Replica | None, sink: Callable[[Record, Batch], None]) -> None:
+    """Hands out what comes of a record; where a replica is given, it answers at once."""
+    questions = _hand_out(record, engine, replica, sink)
+    while replica is not None and questions:
+        answer = replica.answer(questions.pop(0))
+        answered = inputs.SamplerAnswered(answer)
+        engine.apply(answered, record.at)
+        questions += _hand_out(Record(record.study, record.at, answered), engine, replica, sink)
+
+
+def _hand_out(
+    record: Record, engine: StudyEngine, replica: Replica | None, sink: Callable[[Record, Batch], None]
+) -> list[Question]:
+    batch = engine.take()
+    sink(record, batch)
+    if replica is not None and (feed := feed_of(batch.changes)) is not None:
+        # Nothing may be shared with what is handed out.
+        replica.apply(copy.deepcopy(feed))
+    return list(batch.questions)
 
 
 def _frames(path: Path) -> Iterator[bytes]:

@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from orchestrator.control.process_ports import Pruners, Samplers
 from orchestrator.control.pruner_process import PrunerProcesses
+from orchestrator.control.sampler_processes import SamplerProcesses
 from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
@@ -25,7 +27,6 @@ from tasks.contract import Confirmation, Job, Reply
 if TYPE_CHECKING:
     from orchestrator.engine.outputs import Batch, Sweep
     from orchestrator.engine.state import Snapshot
-    from orchestrator.sampling.remote_pruner import Answer, Question
 
 
 class Phase(StrEnum):
@@ -322,29 +323,6 @@ class Deleter(Protocol):
         """Ends in order."""
 
 
-class Pruners(Protocol):
-    """The processes of the user's own pruner classes, which may hang, crash or eat memory."""
-
-    def check(self, spec: Spec) -> bool:
-        """Makes sure that a search's own pruner can be had; returns whether that is known yet.
-
-        Raises:
-            BadInput: it cannot.
-        """
-
-    def open(self, spec: Spec) -> None:
-        """Begins anew for a study that was just read."""
-
-    def ask(self, study: str, question: Question) -> None:
-        """Hands a question over, and returns at once."""
-
-    def take(self) -> Iterable[tuple[str, Answer | Exception]]:
-        """Returns what has come since the last call, by study: answers, or why there is none."""
-
-    def close(self, study: str | None = None) -> None:
-        """Ends what runs for a study, or for all of them."""
-
-
 @dataclass(frozen=True)
 class Ports:
     """The world of one control plane.
@@ -363,6 +341,7 @@ class Ports:
     reports: Reports | None = None
     pruners: Pruners = field(default_factory=PrunerProcesses)
     notifier: Notifier = field(default_factory=NullNotifier)
+    samplers: Samplers = field(default_factory=SamplerProcesses)
 
     def close(self) -> None:
         """Ends all that works in the background; the database has everything."""

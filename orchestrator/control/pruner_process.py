@@ -6,54 +6,32 @@ the answer as long as the limits allow, and wakes the loop.
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import queue
-import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
-from multiprocessing.connection import Connection, Pipe
-from pathlib import Path
-from typing import Any
+from multiprocessing.connection import Connection
 
 import msgspec
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.settings import PREFIX
+from orchestrator.control.watched_process import (
+    ExecutedProcess,
+    Limits,
+    ProcessFailed,
+    explained,
+    memory_of,
+    receive,
+)
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Answer, Question
 from orchestrator.spec import Spec
 
 log = logging.getLogger(__name__)
 
-LOOK_SECONDS = 0.2
-"""Time between two looks at the memory of a pruner that is at work."""
-
 _RULES = ("pruner", "shadow", "audit", "objectives", "max_steps", "trials")
 """Keys of a spec from which the process is made."""
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Limits of one study's pruner.
-
-    Attributes:
-        start_seconds: Time until its class is imported and made.
-        answer_seconds: Time for one answer.
-        memory: Bytes beyond those it had when it was ready.
-    """
-
-    start_seconds: float = 120.0
-    answer_seconds: float = 10.0
-    memory: int = 2 << 30
-
-
-class PrunerFailed(Exception):
-    """A pruner of the user's own could not answer; the message is one line."""
 
 
 class PrunerProcess:
@@ -72,22 +50,10 @@ class PrunerProcess:
         self._limits = limits
         self._questions: queue.SimpleQueue[Question | None] = queue.SimpleQueue()
         self._results: queue.SimpleQueue[Answer | Exception] = queue.SimpleQueue()
-        self._killing = threading.Lock()
         self._ended = False
         self.ready = False
         self.refused: BadInput | None = None
-        self._pipe, theirs = Pipe()
-        with theirs:
-            descriptor = theirs.fileno()
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "orchestrator.control.pruner_server", str(descriptor), str(os.getpid())],
-                pass_fds=[descriptor],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                stderr=subprocess.DEVNULL,
-                env={name: value for name, value in os.environ.items() if not name.startswith(PREFIX)},
-                start_new_session=True,
-            )
+        self._process = ExecutedProcess("orchestrator.control.pruner_server")
         self._thread = threading.Thread(target=self._serve, name=f"pruner-{spec.name}", daemon=True)
         self._thread.start()
 
@@ -106,79 +72,41 @@ class PrunerProcess:
         """Ends the process."""
         self._ended = True
         self._questions.put(None)
-        self._kill()
+        self._process.end()
         self._thread.join()
 
     def _serve(self) -> None:
         decoder = msgspec.msgpack.Decoder(Answer)
-        with self._pipe as pipe:
+        with self._process.pipe as pipe:
             try:
                 self._start(pipe)
-                baseline = self._memory()
+                most = memory_of(self._process.pid) + self._limits.memory
                 while (question := self._questions.get()) is not None:
                     pipe.send(question)
-                    kind, content = self._receive(pipe, self._limits.answer_seconds, baseline)
+                    kind, content = receive(pipe, self._process, self._name, self._limits.answer_seconds, most)
                     if kind == "failed":
-                        raise PrunerFailed(content)
+                        raise ProcessFailed(content)
                     if kind == "unstorable":
-                        raise PrunerFailed(f"what {self._name} wrote to its study cannot be stored: {content}")
+                        raise ProcessFailed(f"what {self._name} wrote to its study cannot be stored: {content}")
                     self._put(decoder.decode(content))
-            except (OSError, EOFError, PrunerFailed, BadInput) as error:
-                self._put(self._explained(error))
+            except (OSError, EOFError, ProcessFailed, BadInput) as error:
+                self._put(explained(error, self._process, self._name))
             finally:
-                self._kill()
+                self._process.end()
 
     def _start(self, pipe: Connection) -> None:
         pipe.send((self.spec.to_json(), sys.path))
-        kind, content = self._receive(pipe, self._limits.start_seconds, None)
+        kind, content = receive(pipe, self._process, self._name, self._limits.start_seconds)
         if kind == "refused":
             self.refused = BadInput(*content)
             raise self.refused
         self.ready = True
         self._wake()
 
-    def _receive(self, pipe: Connection, seconds: float, baseline: int | None) -> Any:
-        """Waits for a message.
-
-        Raises:
-            PrunerFailed: the pruner took too long or too much memory.
-        """
-        looks = max(1, round(seconds / LOOK_SECONDS))
-        for _ in range(looks):
-            if pipe.poll(seconds / looks):
-                return pipe.recv()
-            if baseline is not None and (grown := self._memory() - baseline) > self._limits.memory:
-                raise PrunerFailed(f"{self._name} took {grown >> 20} MiB of memory for one answer")
-        raise PrunerFailed(f"{self._name} did not answer within {seconds:g} s")
-
-    def _explained(self, error: Exception) -> Exception:
-        if isinstance(error, PrunerFailed | BadInput):
-            return error
-        with self._killing:
-            code = self._process.wait()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return PrunerFailed(f"the process of {self._name} ended with {how}")
-
     def _put(self, result: Answer | Exception) -> None:
         if not self._ended:
             self._results.put(result)
             self._wake()
-
-    def _kill(self) -> None:
-        """Ends the process and what it started in its session."""
-        with self._killing:
-            # A process that was waited for has no number of its own any more.
-            if self._process.returncode is None:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-
-    def _memory(self) -> int:
-        """Returns the bytes of memory that the process holds; 0 where that cannot be known."""
-        try:
-            return int(Path(f"/proc/{self._process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-        except (OSError, IndexError):
-            return 0
 
 
 class PrunerProcesses:

@@ -69,6 +69,7 @@ class Rounds:
             self.effects.withdraw_confirmations(self.studies.suspended)
         for name, batch in batches.items():
             with self.studies.guarded(name):
+                self.studies.ask_samplers(name, batch)
                 self.effects.add(name, batch)
                 if batch.changes.notes:
                     notify = self.studies[name].spec.notify

@@ -7,7 +7,7 @@ import os
 import signal
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,8 +25,11 @@ from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.control.journal import Journal
 from orchestrator.control.lease_renewal import Renewal
 from orchestrator.control.ports import Hooks, Phase, PhaseHook, Ports, RoundHook, no_hook
+from orchestrator.control.process_template import ProcessTemplate
 from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.report_requests import Reports
+from orchestrator.control.sampler_processes import SamplerProcesses
+from orchestrator.control.watched_process import Limits
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import EventStream, introduce, ring, wake
 from orchestrator.notify.notifier import Notifier
@@ -89,13 +92,25 @@ def serve(
         database.prepare()
         database.check_writable()
 
-    with _stop_signals(connect(redis_url)) as stop:
+    # Before there is a second thread: what is forked has but the one that forks.
+    template = ProcessTemplate()
+    with closing(template), _stop_signals(connect(redis_url)) as stop:
         for step in (meet_redis, meet_database):
             if not await_servers(step, outages, stop.wait):
                 database.close()
                 return
         leader = _Leader(
-            settings, redis_url, client, database, outages, stop, only, record, policy or Policy(), clock or Clock()
+            settings,
+            redis_url,
+            client,
+            database,
+            outages,
+            stop,
+            only,
+            record,
+            policy or Policy(),
+            clock or Clock(),
+            template,
         )
         with _shown(metrics, redis_url) as observed:
             while not stop.is_set():
@@ -172,6 +187,7 @@ class _Leader:
     record: Path | None
     policy: Policy
     clock: Clock
+    template: ProcessTemplate
 
     def lead(self, lease: WriterLease, hooks: Hooks) -> None:
         """Runs the loop until this process is told to stop."""
@@ -182,6 +198,9 @@ class _Leader:
         store = Store(self.database, lease)
         dispatcher = Dispatcher(self.redis_url, client, keyring)
         notifier = Notifier(self.policy, os.environ)
+        limits = Limits(answer_seconds=settings.sampler_limit)
+        samplers = SamplerProcesses(lambda: wake(client), limits, settings.samplers, self.template.start)
+        samplers.warm_up()
         ports = Ports(
             store,
             EventStream(client, keyring),
@@ -192,6 +211,7 @@ class _Leader:
             Reports(data_dir, os.environ | storage),
             PrunerProcesses(lambda: wake(client)),
             notifier,
+            samplers,
         )
         record = Journal(self.record) if self.record else None
         options = Options(settings.lease, settings.heartbeat, self.only, keyring, record)

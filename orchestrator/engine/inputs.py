@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.model.silence import Silence
+from orchestrator.sampling import questions
 from orchestrator.sampling.remote_pruner import Answer
 from tasks.contract import Event
 
@@ -25,6 +26,18 @@ class PrunerAnswered(_Input, frozen=True):
     """The process of the user's own pruner has answered the question that the study waits for."""
 
     answer: Answer
+
+
+class SamplerAnswered(_Input, frozen=True):
+    """The sampler's process has answered a question of the study."""
+
+    answer: questions.Answer
+
+
+class LookaheadChanged(_Input, frozen=True):
+    """So many sampled trials are to wait for slots, where the spec leaves it to the control plane."""
+
+    trials: int
 
 
 class AttemptLost(_Input, frozen=True):
@@ -92,6 +105,8 @@ class StudyStopped(_Input, frozen=True):
 Input = (
     EventReceived
     | PrunerAnswered
+    | SamplerAnswered
+    | LookaheadChanged
     | AttemptLost
     | SilenceChanged
     | TaskMissing

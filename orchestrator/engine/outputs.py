@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from orchestrator.model.changeset import Changes
 from orchestrator.model.progress_events import OtherSource, TakenUp, TrialEnded
+from orchestrator.sampling.questions import Question
 from tasks.contract import Confirmation, Job, Reply
 
 
@@ -67,8 +68,9 @@ class Figures:
 class Batch:
     """Everything that came of some events: rows to commit first, then what to do and to tell.
 
-    ``replies`` go to runners that wait for a parameter, or for the study that they want to read.
-    ``discards`` are locations of checkpoints that may be deleted, ``artifact_discards`` ids of artifacts.
+    ``replies`` go to runners that wait for a parameter, or for the study that they want to read. ``questions`` go to
+    the study's sampler, in this order. ``discards`` are locations of checkpoints, ``artifact_discards``
+    ids of artifacts, that may be deleted.
     """
 
     changes: Changes
@@ -80,4 +82,5 @@ class Batch:
     sweep: Sweep | None = None
     confirmations: dict[str, Confirmation] = field(default_factory=dict)
     notices: list[TrialEnded | OtherSource | TakenUp] = field(default_factory=list)
+    questions: list[Question] = field(default_factory=list)
     figures: Figures = field(default_factory=Figures)

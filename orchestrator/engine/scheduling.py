@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.engine.state import Study
+from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import WAITING, AttemptEvent, AttemptState
-from orchestrator.sampling.trial_sampler import SamplerFailed
 
 _OCCUPYING = (AttemptState.QUEUED, AttemptState.SENT, AttemptState.RUNNING, AttemptState.STOPPING)
 
@@ -13,6 +13,9 @@ def advance(study: Study, at: float) -> None:
     """Asks, promotes, sends and ends, as far as the state now allows. Changes nothing when nothing is due."""
     if study.trials.trouble:
         study.end("failed", study.trials.trouble, at)
+    if study.trials.sampler.awaits_end:
+        # Whether the last trial that ended is the best is not known yet.
+        return
     if study.trials.promotes:
         spent = _is_spent(study)
         study.trials.expect_new(not spent)
@@ -23,17 +26,13 @@ def advance(study: Study, at: float) -> None:
         study.stop_starting_trials(limit, at)
     if study.state not in ("running", "ending"):
         return
-    try:
-        if study.trials.promotes:
-            _fill_slots(study, at)
-        else:
-            while _may_ask(study):
-                study.attempts.create(study.trials.ask(), at)
-    except SamplerFailed as error:
-        study.end("failed", f"the sampler failed: {error}", at)
-        return
-    while study.attempts.held and _may_send(study):
-        study.send(min(study.attempts.held.values(), key=lambda row: (row.number == 1, row.trial)), at)
+    if study.trials.promotes:
+        _fill_slots(study, at)
+    else:
+        while _may_ask(study):
+            study.attempts.create(study.trials.ask(), at)
+    while (row := _next_to_send(study)) is not None:
+        study.send(row, at)
     if _no_trial_goes_on(study) and (study.state == "ending" or _is_spent(study)):
         study.end_paused(at)
         study.set_state("finished", study.reason, at)
@@ -42,7 +41,7 @@ def advance(study: Study, at: float) -> None:
 def _may_ask(study: Study) -> bool:
     """Whether another trial is to be asked for now: that many wait to be started, and not one more, unless it was
     enqueued."""
-    wanted = bool(study.trials.enqueued or study.trials.within) or study.attempts.count(*WAITING) < study.spec.lookahead
+    wanted = bool(study.trials.enqueued or study.trials.within) or study.attempts.count(*WAITING) < study.lookahead
     return wanted and _wants_more(study)
 
 
@@ -66,7 +65,7 @@ def _fill_slots(study: Study, at: float) -> None:
 
 
 def _wants_more(study: Study) -> bool:
-    if study.state == "ending":
+    if study.state == "ending" or (study.trials.sampler.one_at_a_time and study.trials.sampler.awaits_any):
         return False
     return bool(study.trials.enqueued) or not _is_spent(study)
 
@@ -78,9 +77,15 @@ def _is_spent(study: Study) -> bool:
     return not study.trials.within and study.trials.sampler.is_exhausted()
 
 
-def _may_send(study: Study) -> bool:
+def _next_to_send(study: Study) -> AttemptRow | None:
+    """Returns the attempt that is to be sent now: one of a trial that goes on, or of the oldest that is sampled."""
+    ready = [row for row in study.attempts.held.values() if not study.trials.sampler.awaits(row.trial)]
+    if not ready:
+        return None
     busy = study.attempts.count(AttemptState.SENT, AttemptState.RUNNING)
-    return study.spec.parallel is None or busy < study.spec.parallel
+    if study.spec.parallel is not None and busy >= study.spec.parallel:
+        return None
+    return min(ready, key=lambda row: (row.number == 1, row.trial))
 
 
 def _no_trial_goes_on(study: Study) -> bool:

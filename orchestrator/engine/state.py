@@ -23,7 +23,7 @@ from orchestrator.model.progress_events import Progress, ProgressChange, SlotLin
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.spec import Spec
-from tasks.contract import Failed, Job, Reply
+from tasks.contract import Failed, Job, Reply, Suggest
 
 FIRST_TRIALS = 3
 """Number of ended trials after which the objective, not the trial, is to blame if all of them failed alike."""
@@ -71,6 +71,7 @@ class Study:
         self.state: StudyState = snapshot.state
         self.reason = snapshot.reason
         self.slots = 0
+        self._lookahead = 1
         self.counts: Counter[str] = Counter()
         self._counted: Counter[str] = Counter()
         self.attempts = Attempts(snapshot.uid, snapshot.attempts)
@@ -86,6 +87,8 @@ class Study:
         self.sends: list[Send] = []
         self.revokes: list[Revoke] = []
         self.replies: list[Reply] = []
+        # By trial and parameter that the sampler is asked for: the attempts that wait, with number and question.
+        self.suggested: dict[tuple[int, str], dict[str, tuple[int, Suggest]]] = {}
         for row in self.attempts.in_state(AttemptState.PAUSED):
             if self.trials.is_open(row.trial):
                 self.trials.pause(row.trial)
@@ -107,9 +110,23 @@ class Study:
         return None if self.state != "running" or began is None or timeout is None else began + timeout
 
     @property
+    def lookahead(self) -> int:
+        """Number of sampled trials that are to wait for slots."""
+        return self._lookahead if self.spec.lookahead == "auto" else self.spec.lookahead
+
+    def set_lookahead(self, trials: int) -> None:
+        """Sets how many trials wait where the spec leaves it to the control plane."""
+        self._lookahead = trials
+
+    @property
     def waits(self) -> bool:
         """Whether a rule is asked in another process: until its answer, no other input may be put in."""
         return self.trials.remote is not None and self.trials.remote.asked is not None
+
+    @property
+    def awaits_any(self) -> bool:
+        """Whether an answer of a rule or of the sampler is still to come."""
+        return self.waits or self.trials.sampler.awaits_any
 
     def silence(self, trial: int) -> Silence | None:
         """Returns since when a trial is silent, if it is shown as such."""
@@ -129,6 +146,9 @@ class Study:
 
     def withdraw(self, row: AttemptRow, at: float) -> None:
         """Takes back an attempt that has no runner. A trial that never started ends with it."""
+        if self.trials.sampler.awaits(row.trial):
+            # Its row must not depend on how long the sampler takes: it ends when the answer is there.
+            return
         self.stop_attempt(row, "not started", None, at)
         self.end_attempt(row, "not started", at)
         self.trials.withdraw(row.trial, "not started", at)
@@ -216,8 +236,8 @@ class Study:
                 self.stop_attempt(row, state, None, at)
         self.end_paused(at)
         for number in self.trials.running():
-            # Also one that the sampler left half made, and for which there is no attempt.
-            self.trials.withdraw(number, f"study {state}", at)
+            if not self.trials.sampler.awaits(number):
+                self.trials.withdraw(number, f"study {state}", at)
 
     def stop_starting_trials(self, reason: str, at: float) -> None:
         """Ends the study by letting what runs end: nothing new is started."""
@@ -252,6 +272,12 @@ class Study:
     def runs(self, row: AttemptRow) -> bool:
         """Whether what this attempt says of its trial counts."""
         return row.state == AttemptState.RUNNING and self.trials.is_open(row.trial)
+
+    def runs_or_counts_late(self, row: AttemptRow) -> bool:
+        """Whether what this attempt says of its trial counts; if not, it is counted as late."""
+        runs = self.runs(row)
+        self.counts["late"] += not runs
+        return runs
 
     def sweep(self) -> Sweep:
         """Returns what may be deleted of the artifacts without having been recorded."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
-from orchestrator.engine import inputs, notifications, user_commands
+from orchestrator.engine import inputs, notifications, sampled, user_commands
 from orchestrator.engine.annotations import annotate, annotate_study, note_measured
 from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch, Revoke
@@ -18,7 +18,6 @@ from orchestrator.model.lifecycle import AttemptEvent, AttemptState
 from orchestrator.model.study_states import ENDED
 from orchestrator.pruning import Decision
 from orchestrator.sampling.remote_pruner import Answer, Question
-from orchestrator.sampling.trial_sampler import SamplerFailed
 from orchestrator.spec import Spec
 from tasks.codec import is_checkpoint_of
 from tasks.contract import (
@@ -38,7 +37,6 @@ from tasks.contract import (
     Paused,
     ReadStudy,
     Released,
-    Reply,
     Revoked,
     Started,
     Stopped,
@@ -99,6 +97,10 @@ class StudyEngine(Study):
                 return self._fold(input.event, at)
             case inputs.PrunerAnswered():
                 self._take_answer(input.answer, at)
+            case inputs.SamplerAnswered():
+                sampled.take(self, input.answer, at)
+            case inputs.LookaheadChanged():
+                self.set_lookahead(input.trials)
             case inputs.AttemptLost():
                 return self._lose(input.token, input.cause, at)
             case inputs.SilenceChanged():
@@ -180,7 +182,7 @@ class StudyEngine(Study):
         elif event.seq <= row.acknowledged:
             self.counts["duplicate"] += 1
             if isinstance(body, Suggest) and not body.used:
-                self._suggest(row, event.seq, body)
+                sampled.suggest(self, row, event.seq, body)
             elif isinstance(body, ReadStudy):
                 self._look(row, event.seq)
         elif row.state not in (AttemptState.RUNNING, AttemptState.STOPPING):
@@ -207,24 +209,24 @@ class StudyEngine(Study):
             case Epoch():
                 self._epoch(row, body, at)
             case Suggest():
-                self._suggest(row, event.seq, body)
+                sampled.suggest(self, row, event.seq, body)
             case ReadStudy():
                 self._look(row, event.seq)
             case Imported():
-                if self._runs_or_counts_late(row):
+                if self.runs_or_counts_late(row):
                     self.trials.note_source(row.trial, body.digest)
             case Artifact():
                 # Also of a trial that has ended: what it had to show when it was stopped is still to come then.
                 if not self.artifacts.add(row, body.ref, at):
                     self.counts["unreadable"] += 1
             case Attribute():
-                if self._runs_or_counts_late(row) and not annotate(self.storage, row.trial, body):
+                if self.runs_or_counts_late(row) and not annotate(self.storage, row.trial, body):
                     self.counts["unreadable"] += 1
             case StudyAttribute():
-                if self._runs_or_counts_late(row) and not annotate_study(self.storage, body):
+                if self.runs_or_counts_late(row) and not annotate_study(self.storage, body):
                     self.counts["unreadable"] += 1
             case EnqueueTrial():
-                if self._runs_or_counts_late(row) and not self.trials.enqueue_within(body):
+                if self.runs_or_counts_late(row) and not self.trials.enqueue_within(body):
                     self.counts["unreadable"] += 1
             case Checkpoint():
                 self._checkpoint(row, body, at)
@@ -249,7 +251,7 @@ class StudyEngine(Study):
                 assert_never(body)
 
     def _epoch(self, row: AttemptRow, body: Epoch, at: float) -> None:
-        if self._runs_or_counts_late(row):
+        if self.runs_or_counts_late(row):
             decision = self.trials.report(row.trial, body.step, body.value, at)
             if decision is not None:
                 self._decide(row, decision, at)
@@ -260,26 +262,15 @@ class StudyEngine(Study):
             self.trials.prune(row.trial, decision, at)
             self.stop_attempt(row, "pruned", decision.step, at)
 
-    def _suggest(self, row: AttemptRow, seq: int, body: Suggest) -> None:
-        if not self._runs_or_counts_late(row):
-            return
-        try:
-            value = self.trials.sampler.suggest(row.trial, body.name, body.distribution)
-            reply = Reply(runner=row.runner, seq=seq, name=body.name, value=value)
-        except SamplerFailed as error:
-            reply = Reply(runner=row.runner, seq=seq, name=body.name, error=str(error))
-        if not body.used:
-            self.replies.append(reply)
-
     def _look(self, row: AttemptRow, seq: int) -> None:
         """Shows the study as it is at this place in the order of events."""
-        if self._runs_or_counts_late(row):
+        if self.runs_or_counts_late(row):
             self.replies.append(view(self.storage, row.runner, seq))
 
     def _checkpoint(self, row: AttemptRow, body: Checkpoint, at: float) -> None:
         if not is_checkpoint_of(row.token, body.ref.location):
             self.counts["foreign"] += 1
-        elif self._runs_or_counts_late(row):
+        elif self.runs_or_counts_late(row):
             self.checkpoints.add(row.trial, body.ref, at)
         elif not self.trials.is_open(row.trial):
             self.checkpoints.refuse(row.trial, body.ref)
@@ -338,11 +329,6 @@ class StudyEngine(Study):
         message = "stopped by a person: its task was revoked"
         self.trials.fail(row.trial, Failed(cause="revoked", error="Revoked", message=message), at)
 
-    def _runs_or_counts_late(self, row: AttemptRow) -> bool:
-        runs = self.runs(row)
-        self.counts["late"] += not runs
-        return runs
-
     # -- outputs
 
     def take_question(self) -> Question | None:
@@ -355,10 +341,11 @@ class StudyEngine(Study):
         for number in self.trials.take_ended():
             self.checkpoints.forget(number)
             self.artifacts.unsettle()
-        self.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
+        if not self.trials.sampler.awaits_end:
+            self.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
         changes = self.storage.take_changes()
         changes.set_attempts(touched)
-        changes.add_notes(notifications.notes(self, changes.ends, changes.study_state))
+        changes.add_notes(notifications.notes(self, self.trials.take_judged(changes.ends), changes.study_state))
         # A control plane that held the study before may have died before it had deleted everything.
         sweep, self._swept = None if self._swept else self.sweep(), True
         batch = Batch(
@@ -371,6 +358,7 @@ class StudyEngine(Study):
             sweep,
             {token: self.attempts.confirmation(token) for token in touched},
             self.trials.take_notices(),
+            self.trials.sampler.take_questions(),
             self.take_figures(),
         )
         self.sends, self.revokes, self.replies = [], [], []

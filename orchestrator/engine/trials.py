@@ -9,13 +9,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.engine.annotations import Sources, failure_attribute
 from orchestrator.engine.explanations import attribute, describe
 from orchestrator.engine.pruning_decisions import PruningDecisions
+from orchestrator.engine.sampling_questions import SamplingQuestions
 from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE, WITHIN
-from orchestrator.model.changeset import DecisionRow
+from orchestrator.model.changeset import DecisionRow, TrialEnd
 from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, Outcome, RuleFailed
@@ -23,7 +25,6 @@ from orchestrator.sampling.best_trials import BestTrials
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
 from orchestrator.sampling.staged_storage import StagedStorage
-from orchestrator.sampling.trial_sampler import SamplerFailed, TrialSampler
 from orchestrator.spec import Spec
 from tasks.contract import EnqueueTrial, Failed, Slice
 from tasks.storable import RESERVED, check_extent, check_name
@@ -54,6 +55,8 @@ class Trials:
         paused: Numbers of the trials that wait at a rung to be promoted.
         decisions: Asks the rules.
         remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
+        sampler: Asks the sampler, and takes its answers in.
+        study: The study as Optuna's own code reads it.
         trouble: How the sampler or a pruner has failed, which ends the study; empty as long as none has.
     """
 
@@ -62,7 +65,11 @@ class Trials:
         self.storage = StagedStorage() if self.remote is None else ReplicatedStorage(self.remote)
         with self.storage.loading():
             self.storage.create_study(spec.name, spec.objectives)
-        self.sampler = TrialSampler(spec.model_copy(update={"seed": seed}), seed, self.storage)
+        self.paused: set[int] = set()
+        self.sampler = SamplingQuestions(spec, self.storage, lambda: self.paused)
+        self.study = optuna.study.Study(
+            spec.name, self.storage, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
+        )
         self.ended: Counter[str] = Counter()
         self.lengths = Lengths(spec.max_steps)
         self.epochs_saved = 0
@@ -70,16 +77,15 @@ class Trials:
         self.enqueued: set[int] = set()
         self.within: set[int] = set()
         self.extra = 0
-        self.paused: set[int] = set()
         self._max_steps = spec.max_steps
         self._restarts = spec.pruner.restarts
-        self.decisions = PruningDecisions(spec, seed, self.storage, self.sampler.study, self.remote)
+        self.decisions = PruningDecisions(spec, seed, self.storage, self.study, self.remote)
         self._notices: list[TrialEnded | OtherSource | TakenUp] = []
         self._taken_up: TakenUp | None = None
         self._sources = Sources(self.storage)
         self._just_ended: list[int] = []
-        self._dealt = False
-        self._best = BestTrials(self.sampler.study)
+        self._heard: list[int] = []
+        self._best = BestTrials(self.study)
         # Numbers of those that have completed or were pruned, sorted.
         self._judged: list[int] = []
 
@@ -104,13 +110,12 @@ class Trials:
                 outcome = _OUTCOMES.get(trial.state)
                 if trial.state is TrialState.WAITING:
                     (self.within if WITHIN in trial.system_attrs else self.enqueued).add(trial.number)
-                elif outcome is None:
-                    self.sampler.restore_ahead(trial)
-                else:
+                elif outcome is not None:
                     self.ended[outcome] += 1
+                self.sampler.restore(trial)
                 if outcome == "PRUNED":
                     self._count_saved(trial)
-                if outcome == "COMPLETE":
+                if outcome == "COMPLETE" and not self.sampler.awaits_end_of(trial.number):
                     self._best.add(self.storage.get_trial(trial.number))
                 if outcome in ("COMPLETE", "PRUNED"):
                     insort(self._judged, trial.number)
@@ -152,6 +157,7 @@ class Trials:
             self.storage.set_trial_system_attr(number, EXTRA, True)
             self.extra += 1
         self.enqueued.add(number)
+        self.sampler.note_waiting(number)
         return number
 
     def enqueue_within(self, body: EnqueueTrial) -> bool:
@@ -186,7 +192,7 @@ class Trials:
         return FIXED in self.storage.get_trial(number).system_attrs
 
     def ask(self) -> int:
-        """Asks for the next trial; returns its number. Raises as ``TrialSampler.ask`` does."""
+        """Asks for the next trial; returns its number."""
         # What a person enqueued goes before what an objective did, and has its place beside the budget.
         number = self.sampler.ask(min(self.enqueued or self.within, default=None))
         self.enqueued.discard(number)
@@ -221,6 +227,24 @@ class Trials:
         """Returns the ends, the news of other source, and of trials that were taken up, since the last call."""
         notices, self._notices = self._notices, []
         return notices
+
+    def heard(self, number: int) -> None:
+        """The sampler has been heard about a trial that has ended: it may be the best now, or no longer."""
+        trial = self.storage.get_trial(number)
+        if trial.state is TrialState.COMPLETE:
+            self._best.add(trial)
+        self._heard.append(number)
+
+    def take_judged(self, ends: Mapping[int, TrialEnd]) -> dict[int, TrialEnd]:
+        """Returns the ends that may be told since the last call: of these the ones of which the sampler has not to be
+        heard, and those of which it has been."""
+        heard, self._heard = self._heard, []
+        found = {number: end for number, end in ends.items() if not self.sampler.awaits_end_of(number)}
+        for number in heard:
+            trial = self.storage.get_trial(number)
+            at = 0.0 if trial.datetime_complete is None else trial.datetime_complete.timestamp()
+            found[number] = TrialEnd(trial.state.name, None if trial.values is None else tuple(trial.values), at)
+        return found
 
     def take_ended(self) -> list[int]:
         """Returns the numbers of the trials that have ended since the last call."""
@@ -352,13 +376,10 @@ class Trials:
                 traceback=traceback,
             )
         )
-        try:
-            self.sampler.finish(number, state, values)
-        except SamplerFailed as error:
-            self.trouble = f"the sampler failed: {error}"
+        self.sampler.finish(number, state, values)
         outcome = _OUTCOMES[state]
         self.ended[outcome] += 1
-        if outcome == "COMPLETE":
+        if outcome == "COMPLETE" and not self.sampler.awaits_end_of(number):
             self._best.add(self.storage.get_trial(number))
         if outcome != "FAIL":
             insort(self._judged, number)
@@ -372,6 +393,5 @@ class Trials:
         self.epochs_saved += saved(self._max_steps, {self.lengths.of(trial.number): 1})
 
     def _deal_brackets(self) -> None:
-        if not self._dealt and (brackets := self.decisions.brackets()) is not None:
-            self._dealt = True
-            self.sampler.deal_brackets(*brackets)
+        if self.sampler.brackets is None:
+            self.sampler.brackets = self.decisions.brackets()

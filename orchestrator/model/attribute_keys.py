@@ -24,6 +24,16 @@ WITHIN = "orchestrator:within"
 """System attributes of a trial: where Optuna keeps an enqueued one's parameters, that it is beside the budget, and that
 an objective has enqueued it, so that it waits until the budget has room for it."""
 
+AHEAD = "orchestrator:ahead"
+RELATIVE = "orchestrator:relative"
+"""System attributes of a trial, as {name: [internal value, distribution]}: parameters that were sampled ahead for it,
+and those that the sampler draws together, of which the objective may take some later. Drawn once, they are the same
+after a restart, when the sampler would know more and draw others."""
+
+ASKED = "orchestrator:asked"
+"""System attribute of a trial for which the sampler has not answered yet: the place of the fold that its answer depends
+on; see ``questions.Horizon``. It is removed with the answer."""
+
 MEASURED = "orchestrator:measured"
 """System attribute of a trial: what its workers measured, the highest value of its attempts by name; see
 ``measurements.Measurement``. It may change after the trial has ended, when its last attempt does."""

@@ -92,9 +92,10 @@ class Changes:
 
     ``enqueued`` are those of ``new_trials`` that wait to be asked for. ``values`` holds (trial, step, value) in the
     order of recording. Attributes are values still to be made JSON. ``records`` are system attributes, too: of files,
-    set or, where ``None``, removed, whether or not the trial has ended. ``closest`` holds, by trial, the decision that
-    came closest to ending a trial that went on. ``discarded`` holds (trial, location) of checkpoints that are no longer
-    needed. ``notes`` are the notifications that the spec asks for.
+    set or, where ``None``, removed, whether or not the trial has ended; ``late_user_attrs`` are user attributes of
+    trials that have. ``closest`` holds, by trial, the decision that came closest to ending a trial that went on.
+    ``discarded`` holds (trial, location) of checkpoints that are no longer needed. ``notes`` are the notifications that
+    the spec asks for.
     """
 
     new_trials: dict[int, float] = field(default_factory=dict)
@@ -106,6 +107,7 @@ class Changes:
     user_attrs: dict[tuple[int, str], Any] = field(default_factory=dict)
     system_attrs: dict[tuple[int, str], Any] = field(default_factory=dict)
     records: dict[tuple[int, str], Any] = field(default_factory=dict)
+    late_user_attrs: dict[tuple[int, str], Any] = field(default_factory=dict)
     study_user_attrs: dict[str, Any] = field(default_factory=dict)
     study_system_attrs: dict[str, Any] = field(default_factory=dict)
     attempts: dict[str, AttemptRow] = field(default_factory=dict)
@@ -149,10 +151,20 @@ class Changes:
 
     def set_system_attr(self, trial: int, key: str, value: Any) -> None:
         self.system_attrs[trial, key] = value
+        self.records.pop((trial, key), None)
 
     def set_record(self, trial: int, key: str, value: Any | None) -> None:
         """Sets, or with ``None`` removes, the record of a file."""
         self.records[trial, key] = value
+
+    def set_late_user_attr(self, trial: int, key: str, value: Any) -> None:
+        """Sets a user attribute of a trial that has ended."""
+        self.late_user_attrs[trial, key] = value
+
+    def clear_mark(self, trial: int, key: str) -> None:
+        """Removes a system attribute; one that was set since the last batch leaves no trace."""
+        if self.system_attrs.pop((trial, key), None) is None or trial not in self.new_trials:
+            self.records[trial, key] = None
 
     def set_study_user_attr(self, key: str, value: Any) -> None:
         self.study_user_attrs[key] = value

@@ -202,5 +202,6 @@ for _method in (
     "set_trial_state_values",
     "set_trial_intermediate_value",
     "start_trial",
+    "clear_mark",
 ):
     setattr(ReplicatedStorage, _method, _replicated(_method))

@@ -209,6 +209,38 @@ class StagedStorage(InMemoryStorage):
         self._set_trial(trial_id, trial)
         self.changes.set_record(trial_id, key, value)
 
+    def has_ended(self, trial_id: int) -> bool:
+        """Whether the trial is in a terminal state."""
+        return self._get_trial(trial_id).state.is_finished()
+
+    def set_late_system_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Sets a system attribute of a trial, whether or not it has ended."""
+        if self.has_ended(trial_id):
+            self.set_record(trial_id, key, value)
+        else:
+            self.set_trial_system_attr(trial_id, key, value)
+
+    def set_late_user_attr(self, trial_id: int, key: str, value: Any) -> None:
+        """Sets a user attribute of a trial, whether or not it has ended."""
+        if not self.has_ended(trial_id):
+            self.set_trial_user_attr(trial_id, key, value)
+            return
+        trial = copy.copy(self._get_trial(trial_id))
+        trial.user_attrs = trial.user_attrs | {key: value}
+        self._set_trial(trial_id, trial)
+        self.changes.set_late_user_attr(trial_id, key, value)
+
+    def clear_mark(self, trial_id: int, key: str) -> None:
+        """Removes a system attribute that stood there for a while, whether or not the trial has ended."""
+        trial = copy.copy(self._get_trial(trial_id))
+        trial.system_attrs = {name: kept for name, kept in trial.system_attrs.items() if name != key}
+        self._set_trial(trial_id, trial)
+        self.changes.clear_mark(trial_id, key)
+
+    def stored_trials(self) -> list[FrozenTrial]:
+        """Returns all trials as they are stored, those that wait at a rung too."""
+        return super().get_all_trials(0, deepcopy=False)
+
     def start_trial(self, trial_id: int) -> None:
         """Notes that the trial's first attempt has begun."""
         self._get_trial(trial_id).datetime_start = self._datetime()

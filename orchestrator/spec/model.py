@@ -9,7 +9,7 @@ import msgspec
 from pydantic import BeforeValidator, Field, Strict, ValidationInfo, model_validator
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import Fault, beneath, show
+from orchestrator.common.faults import Fault, beneath, got, show
 from orchestrator.common.field_types import (
     Arguments,
     ClassName,
@@ -20,6 +20,7 @@ from orchestrator.common.field_types import (
     Queue,
     Reference,
     entries,
+    kind,
 )
 from orchestrator.common.table import STORED, Table, is_stored
 from orchestrator.pruning import Direction
@@ -58,7 +59,25 @@ def _lower_stored(value: Any, info: ValidationInfo) -> Any:
     return min(value, LARGEST_LOOKAHEAD) if is_stored(info) and type(value) is int else value
 
 
-Lookahead = Annotated[int, Field(ge=1, le=LARGEST_LOOKAHEAD), BeforeValidator(_lower_stored)]
+def _check_lookahead(value: Any, info: ValidationInfo) -> Any:
+    value = _lower_stored(value, info)
+    right = "it must be 'auto' or an integer of at least 1"
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise Fault(got(value), right)
+    if isinstance(value, str) and value != "auto":
+        raise Fault(f"is {show(value)}", right)
+    if isinstance(value, int) and value < 1:
+        raise Fault(f"is {show(value)}", right)
+    if isinstance(value, int) and value > LARGEST_LOOKAHEAD:
+        raise Fault(f"is {show(value)}", f"it must be at most {LARGEST_LOOKAHEAD}")
+    return value
+
+
+Lookahead = Annotated[
+    Any,
+    BeforeValidator(_check_lookahead),
+    kind(f'`"auto"`, or integer, at least 1, at most {LARGEST_LOOKAHEAD}'),
+]
 
 
 class Spec(Table):
@@ -79,6 +98,7 @@ class Spec(Table):
         max_steps: Epochs or steps of a full trial, where known: for progress, savings, and the rungs of promotion.
         parallel: At most so many trials are underway at once; as many as there are slots where it is not set.
         lookahead: So many trials are sampled ahead and wait in the queue; with promotion none are, in any case.
+            ``"auto"`` is as many as slots are expected to come free while one is sampled: 1 with one slot.
         seed: Of the sampler, and of the audit's draw. With one slot, a search of the same seed repeats exactly.
         queue: The Celery queue; workers serve the queues that ``--queues`` names.
         priority: The higher, the sooner its trials begin: 7 to 9 go before 4 to 6, these before 1 to 3, 0 last. Trials
@@ -133,7 +153,7 @@ class Spec(Table):
     max_total_steps: Count | None = None
     max_steps: Count | None = None
     parallel: Count | None = None
-    lookahead: Lookahead = 1
+    lookahead: Lookahead = "auto"
     # numpy's generators take 32 bits.
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     queue: Queue = "trials"

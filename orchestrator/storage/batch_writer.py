@@ -210,7 +210,7 @@ class BatchWriter:
         for batch in self._batches:
             changes = batch.changes
             kept = {key: value for key, value in changes.records.items() if value is not None}
-            user += _trial_attributes(batch, changes.user_attrs)
+            user += _trial_attributes(batch, changes.user_attrs | changes.late_user_attrs)
             system += _trial_attributes(batch, changes.system_attrs | kept)
             removed = changes.records.keys() - kept.keys()
             gone += ({"trial_id": batch.trial_id(number), "key": key} for number, key in removed)

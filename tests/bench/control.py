@@ -11,11 +11,12 @@ from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.control.metrics import ControlMetrics
 from orchestrator.control.ports import Hooks, Ports, Round
-from orchestrator.engine.inputs import EventReceived
+from orchestrator.engine.inputs import EventReceived, SamplerAnswered
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import BATCH, EventStream
+from orchestrator.sampling.sampler_replica import Replica
 from orchestrator.spec import Spec
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
@@ -81,6 +82,8 @@ class Plane:
         options = Options(lease=60.0, heartbeat=2.0, only=self.spec.name)
         self.controller = make_controller(ports, options, Hooks(round=self._observe))
         self.controller.start()
+        while self.controller.studies[self.spec.name].trials.sampler.awaits_any:
+            self.controller.run_once()
         attempts = self._store.load(self.spec.name).attempts
         self.keepers = Keepers([row.token for row in sorted(attempts, key=lambda row: row.trial)])
 
@@ -191,6 +194,7 @@ def _plane(place: Place, trials: int) -> Iterator[Plane]:
 def _engine(steps: int) -> tuple[int, float]:
     spec = _spec(21)
     engine = StudyEngine(Snapshot(spec=spec, uid="bench", seed=1), 0.0)
+    _answer_all(engine)
     keepers = Keepers([row.token for row in sorted(engine.attempts, key=lambda row: row.trial)])
     for event in [*keepers.start(), *keepers.example(steps, 1.0)]:
         engine.apply(EventReceived(event), 0.0)
@@ -202,6 +206,14 @@ def _engine(steps: int) -> tuple[int, float]:
         if index % BATCH == 0:
             engine.take()
     return len(events), time.perf_counter() - begun
+
+
+def _answer_all(engine: StudyEngine) -> None:
+    engine.take()
+    replica = Replica(engine.spec, 1)
+    replica.load(engine.trials.sampler.copy())
+    for question in engine.trials.sampler.unanswered():
+        engine.apply(SamplerAnswered(replica.answer(question)), 0.0)
 
 
 def _spec(trials: int) -> Spec:

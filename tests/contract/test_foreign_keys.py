@@ -11,6 +11,7 @@ import pytest
 import redis
 import sqlalchemy
 
+from orchestrator.common.clock import Clock
 from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.ports import Ports
 from orchestrator.messaging.dispatch import Dispatcher, queue_names
@@ -27,6 +28,7 @@ from tasks.contract import Epoch, Event, Finished, Started, Suggest
 from tasks.server_errors import wrong_type
 from tests.servers import Redis
 from tests.simulated.course import Files
+from tests.simulated.direct_samplers import DirectSamplers
 from tests.simulated.memory_files import MemoryFiles
 
 SEARCH: dict[str, Any] = {
@@ -55,12 +57,14 @@ class World:
         bins = MemoryFiles(Files())
         broker = Dispatcher(redis_url, client)
         closing.callback(broker.close)
-        self.plane = make_controller(Ports(self.store, EventStream(client), broker, bins, bins), Options(6.0, 0.1))
+        samplers = DirectSamplers(Clock())
+        ports = Ports(self.store, EventStream(client), broker, bins, bins, samplers=samplers)
+        self.plane = make_controller(ports, Options(6.0, 0.1))
 
-    def say(self, study: str, *bodies: Any) -> None:
+    def say(self, study: str, *bodies: Any, first: int = 1) -> None:
         """Says this of the first attempt of a study, as its keeper would."""
         (token,) = [row.token for row in self.store.load(study).attempts if row.trial == 0]
-        for seq, body in enumerate(bodies, 1):
+        for seq, body in enumerate(bodies, first):
             event = Event(token=token, runner=f"runner-of-{study}", seq=seq, body=body)
             self.client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: encode(event)})
 
@@ -76,8 +80,9 @@ class World:
 
     def train(self, study: str, value: float) -> None:
         """Lets the first trial of a study train to its end."""
-        said = Started(host="h", pid=1, slot="s"), Suggest(name="x", distribution=FLOAT), Epoch(step=0, value=value)
-        self.say(study, *said, Finished(values=(value,)))
+        self.say(study, Started(host="h", pid=1, slot="s"), Suggest(name="x", distribution=FLOAT))
+        self.go_on(lambda: "x" in self.trial(study).params, f"{study} is given a parameter")
+        self.say(study, Epoch(step=0, value=value), Finished(values=(value,)), first=3)
         self.go_on(lambda: self.trial(study).state.name == "COMPLETE", f"{study} has trained")
 
 
@@ -152,6 +157,8 @@ def test_a_queue_of_another_type_stops_the_studies_that_use_it_alone(
     break_key(world.client, key)
     world.plane.start()
     world.train("other", 0.25)
+    # What waits nowhere is looked for once in a while.
+    world.plane.recovery.reconcile()
     assert world.store.suspended() == {}
     assert len(said(caplog, wrong_type(key, "list"))) == 1
     world.client.delete(key)

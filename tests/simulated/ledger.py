@@ -78,7 +78,7 @@ class Ledger:
             assert number not in ended_before, f"trial {number} reports after its end"
             assert step not in self.trials[number].steps, f"step {step} of trial {number} is written again"
             self.trials[number].steps[step] = value
-        for (number, key), value in changes.user_attrs.items():
+        for (number, key), value in (changes.user_attrs | changes.late_user_attrs).items():
             self.trials[number].user_attrs[key] = json.dumps(value)
         for (number, key), value in changes.system_attrs.items():
             self.trials[number].system_attrs[key] = json.dumps(value)

@@ -36,6 +36,7 @@ from tasks.server_errors import unavailable
 from tasks.signing import UNSIGNED, Keyring
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
 from tests.simulated.direct_pruners import DirectPruners
+from tests.simulated.direct_samplers import DirectSamplers
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
@@ -62,6 +63,7 @@ class Simulation:
         slots: How many.
         observer: Told of each round.
         created: Whether its study is there from the beginning.
+        slow_sampler: Seconds that a sampler takes for an answer.
         slow_pruner: Seconds that a pruner of the user's own takes for an answer.
         store: Opens a real database, as its writer, where that takes the place of the one in memory; schedules have
             none.
@@ -88,6 +90,7 @@ class Simulation:
         *,
         created: bool = True,
         slow_pruner: float = 0.0,
+        slow_sampler: float = 0.0,
         store: Callable[[], StudyRepository] | None = None,
     ) -> None:
         self.now = 1_700_000_000.0
@@ -118,6 +121,7 @@ class Simulation:
         if created:
             self._open().create(spec, self.now)
         self.slow_pruner = slow_pruner
+        self.slow_sampler = slow_sampler
         self.controller: Controller | None = None
 
     @property
@@ -146,6 +150,7 @@ class Simulation:
             self.reports,
             DirectPruners(self.clock, self.slow_pruner),
             self.notifier or NullNotifier(),
+            DirectSamplers(self.clock, self.slow_sampler),
         )
         options = Options(LEASE, HEARTBEAT, keyring=self.keyring, record=self.record)
         hooks = Hooks(phase=self._pass, round=self.observer)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.pruner_process import Limits, PrunerFailed, PrunerProcesses
+from orchestrator.control.pruner_process import PrunerProcesses
+from orchestrator.control.watched_process import Limits, ProcessFailed
 from orchestrator.sampling.remote_pruner import Answer, Operation, Question
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
@@ -121,7 +122,7 @@ def test_it_answers_question_after_question(module: str, asking: Asking) -> None
     ("name", "message"),
     [
         ("Hangs", "did not answer within 1 s"),
-        ("Eats", "MiB of memory for one answer"),
+        ("Eats", "took more memory than it may for one answer"),
         ("Exits", "ended with exit code 3"),
         ("Leaves", "ended with exit code 4"),
         ("Raises", "ValueError: two lines"),
@@ -132,7 +133,7 @@ def test_one_that_misbehaves_is_ended_and_named(module: str, asking: Asking, nam
     asking.pruners.open(search(f"{module}:{name}"))
     asking.pruners.ask("s", report(0, 0, new=True))
     result = asking.result()
-    assert isinstance(result, PrunerFailed)
+    assert isinstance(result, ProcessFailed)
     assert f"{module}:{name}" in str(result)
     assert message in str(result)
     assert "\n" not in str(result)

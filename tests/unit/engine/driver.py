@@ -6,7 +6,7 @@ import copy
 import itertools
 import pickle
 from random import Random
-from typing import Any
+from typing import Any, TypeVar, cast
 
 from orchestrator.control.journal import Opened, Record
 from orchestrator.engine import inputs
@@ -15,6 +15,8 @@ from orchestrator.engine.outputs import Batch
 from orchestrator.engine.state import SOONEST
 from orchestrator.engine.study import StudyEngine
 from orchestrator.sampling.pruner_host import Judge
+from orchestrator.sampling.questions import Question, feed_of
+from orchestrator.sampling.sampler_replica import Replica
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 from tasks.contract import (
@@ -34,9 +36,26 @@ from tasks.contract import (
 from tests.simulated.course import Course, Files, Objective, Run, Slot, Talk, learning
 from tests.simulated.ledger import Ledger
 
-__all__ = ["SPACE", "Course", "Objective", "Run", "Slot", "Talk", "World", "learning", "make_spec"]
+__all__ = ["SPACE", "Course", "Objective", "Run", "Slot", "Talk", "World", "answer_all", "learning", "make_spec"]
+
+
+def as_sent(value: T) -> T:
+    """The value as another process gets it: nothing of it is shared."""
+    return cast(T, pickle.loads(pickle.dumps(value)))
+
+
+def answer_all(engine: StudyEngine, seed: int) -> None:
+    """Lets a sampler answer what an engine asks, until it asks for nothing more."""
+    engine.take()
+    while questions := engine.trials.sampler.unanswered():
+        replica = Replica(engine.spec, seed)
+        replica.load(as_sent(engine.trials.sampler.copy()))
+        engine.apply(inputs.SamplerAnswered(replica.answer(questions[0])), engine.storage.now)
+        engine.take()
+
 
 SPACE = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
+T = TypeVar("T")
 MANY_STEPS = 50_000
 
 
@@ -104,6 +123,9 @@ class World:
         snapshot = self.ledger.snapshot()
         self.engine = StudyEngine(snapshot, self.at)
         self.judge = Judge(snapshot.spec)
+        self.replica: Replica | None = None
+        self._replica_of: StudyEngine | None = None
+        self.questions: list[Question] = []
 
     # -- towards the engine ---------------------------------------------------------------------------------------
 
@@ -127,16 +149,51 @@ class World:
         self.feed(inputs.SpecChanged(spec.to_json()))
 
     def commit(self) -> Batch:
-        """Commits, then acts."""
-        batch = self._commit()
+        """Commits, then acts; the sampler's answers are batches of their own. Returns the first one, with the tasks
+        that all of them send."""
+        before = len(self.batches)
+        batch = copy.copy(self._commit())
         if self.rebuild_always:
             self.rebuild()
+        self.answer()
+        batch.sends = [send for each in self.batches[before:] for send in each.sends]
         return batch
+
+    def answer(self) -> None:
+        """Lets the sampler answer everything that it is asked."""
+        while self.questions:
+            self.answer_one()
+
+    def make_replica(self) -> None:
+        """Gives the sampler the study as it is now."""
+        self._replica_of = self.engine
+        self.replica = Replica(self.engine.spec, self.ledger.seed)
+        self.replica.load(as_sent(self.engine.trials.sampler.copy()))
+
+    def answer_one(self) -> None:
+        """Lets the sampler answer its oldest question."""
+        if self.replica is None or self._replica_of is not self.engine:
+            self.make_replica()
+        assert self.replica is not None
+        question = self.questions.pop(0)
+        answer = inputs.SamplerAnswered(as_sent(self.replica.answer(as_sent(question))))
+        self.records.append(Record(self.engine.name, self.at, answer))
+        self.engine.apply(answer, self.at)
+        self._commit()
+        if self.rebuild_always:
+            self.rebuild()
 
     def rebuild(self) -> None:
         """The control plane dies and starts again; what was not committed is gone. It knows of no slots then, until
         they are counted."""
         self._open()
+        self._commit()
+        for slot in self.slots:
+            if (run := slot.run) is not None and run.waiting and run.runner not in self.replies:
+                # Its keeper asks again.
+                again = inputs.EventReceived(run.said[-1])
+                self.records.append(Record(self.engine.name, self.at, again))
+                self.engine.apply(again, self.at)
         self._commit()
         self.count()
 
@@ -148,6 +205,7 @@ class World:
             self.engine.apply(counted, self.at)
             if not self.hold:
                 self._commit()
+                self.answer()
 
     def _commit(self) -> Batch:
         batch = copy.deepcopy(self.engine.take())
@@ -155,6 +213,10 @@ class World:
         self.files.drop(batch.discards)
         self.files.drop_artifacts(batch.artifact_discards, batch.sweep)
         self.batches.append(batch)
+        feed = feed_of(batch.changes)
+        if self.replica is not None and self._replica_of is self.engine and feed is not None:
+            self.replica.apply(as_sent(feed))
+        self.questions += batch.questions
         self.confirmations |= batch.confirmations
         self.revoked += [revoke.token for revoke in batch.revokes]
         for reply in batch.replies:
@@ -288,7 +350,7 @@ class World:
 
     def opening(self, spec: Spec, *, answered: bool = False) -> Record:
         """The record of how this world began, with ``spec``."""
-        opened = Opened(spec.to_json(), self.ledger.uid, self.ledger.seed, answered)
+        opened = Opened(spec.to_json(), self.ledger.uid, self.ledger.seed, answered, sampled=True)
         return Record(spec.name, 1_700_000_000.0, opened)
 
     @property

@@ -271,7 +271,7 @@ def test_a_job_says_all_that_a_worker_needs() -> None:
     job = world.sent[0]
     assert (job.study, job.objective, job.args) == ("search", "somewhere:objective", {"epochs": 3})
     assert (job.directions, job.max_steps, job.grace, job.attempt) == (("maximize",), 4, 4.0, 1)
-    assert world.batches[0].sends[0].queue == "gpu"
+    assert world.batches[1].sends[0].queue == "gpu"
 
 
 STATES = tuple(AttemptState)

@@ -19,7 +19,13 @@ TPE = {"name": "tpe", "n_startup_trials": 2}
 
 
 def study(world: World) -> optuna.Study:
-    return world.engine.trials.sampler.study
+    """The study that the sampler is given at the engine's place of the fold."""
+    if world.replica is None or world._replica_of is not world.engine:
+        world.make_replica()
+    assert world.replica is not None
+    sampler = world.replica._sampler
+    sampler.deal_brackets(world.engine.trials.sampler.brackets)
+    return sampler._study
 
 
 def seen_with(world: World, trial: int) -> set[int]:

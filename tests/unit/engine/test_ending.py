@@ -239,8 +239,7 @@ def test_a_sampler_that_raises_ends_the_search_and_leaves_no_trial_open(
 ) -> None:
     monkeypatch.setattr(BadSampler, "where", where)
     monkeypatch.setattr(BadSampler, "first", first)
-    monkeypatch.setattr(trial_sampler, "build_sampler", BadSampler)
-    world = World(make_spec(trials=8), slots=2).run()
+    world = World(make_spec(trials=8, sampler={"name": f"{__name__}:BadSampler"}), slots=2).run()
     assert world.state == "failed"
     assert world.ledger.reason == f"the sampler failed: RuntimeError: in {where}, no value"
     assert not {"RUNNING", "WAITING"} & set(world.counts)

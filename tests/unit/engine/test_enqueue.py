@@ -14,6 +14,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.engine import inputs
 from orchestrator.spec.configuration import check_configuration, check_structured, read_configuration
 from tasks.contract import StudyStop
+from tests.simulated.course import Course, Talk
 
 GOOD = {"x": 0.75}
 BETTER = {"x": 0.125}
@@ -142,12 +143,16 @@ def test_a_choice_that_is_a_list_is_enqueued(rebuild: bool) -> None:
     choices: Any = [[32], [64, 64], {"a": None}]
     kind = optuna.distributions.CategoricalDistribution(choices)
     params = read_configuration(["layers=[64, 64]"])
-    world = World(make_spec(trials=1, space=None), learning, rebuild=rebuild)
+
+    def objective(course: Course) -> Talk:
+        yield from course.suggest("layers", kind)
+        return 1.0
+
+    world = World(make_spec(trials=1, space=None), objective, rebuild=rebuild)
     check_configuration(world.engine.spec, params, "study 's'")
-    trials = world.engine.trials
-    number = trials.enqueue(params, extra=True)
-    assert trials.ask() == number
-    assert trials.sampler.suggest(number, "layers", optuna.distributions.distribution_to_json(kind)) == 1.0
+    world.feed(inputs.TrialEnqueued(params))
+    world.run()
+    assert world.ledger.trials[1].params["layers"][0] == 1.0
 
 
 def test_a_list_is_refused_where_the_parameter_has_been_a_number() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import optuna
 import pytest
-from driver import World, make_spec
+from driver import World, answer_all, make_spec
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.engine import inputs
@@ -53,22 +53,29 @@ def every() -> set[tuple[Any, ...]]:
     return {cell(dict(zip(VALUES, values, strict=True))) for values in itertools.product(*VALUES.values())}
 
 
+def answering(snapshot: Snapshot) -> StudyEngine:
+    engine = StudyEngine(snapshot, 1.0)
+    answer_all(engine, snapshot.seed)
+    return engine
+
+
 def search() -> Spec:
     return make_spec(trials=CELLS, sampler={"name": "grid"}, space=SPACE)
 
 
 def asked(trials: list[FrozenTrial], *, rebuild: bool = False) -> list[FrozenTrial]:
     """Goes on until nothing is left to ask for; returns all trials."""
-    engine = StudyEngine(Snapshot(spec=search(), uid="u", seed=3, trials=trials), 1.0)
+    engine = answering(Snapshot(spec=search(), uid="u", seed=3, trials=trials))
     for _ in range(CELLS):
         for row in engine.attempts.in_state("sent"):
             engine.trials.complete(row.trial, [0.0], 1.0)
             engine.end_attempt(row, "finished", 1.0)
         if rebuild:
             found = engine.storage.get_all_trials(0, deepcopy=True)
-            engine = StudyEngine(Snapshot(spec=search(), uid="u", seed=3, trials=found), 1.0)
+            engine = answering(Snapshot(spec=search(), uid="u", seed=3, trials=found))
         else:
             engine.apply(inputs.TimePassed(), 1.0)
+            answer_all(engine, 3)
     return engine.storage.get_all_trials(0)
 
 
@@ -102,12 +109,13 @@ def test_a_trial_that_failed_before_it_had_asked_has_tried_nothing() -> None:
         intermediate_values={},
     )
     spec = search().model_copy(update={"trials": CELLS + 9})
-    engine = StudyEngine(Snapshot(spec=spec, uid="u", seed=3, trials=trials), 1.0)
+    engine = answering(Snapshot(spec=spec, uid="u", seed=3, trials=trials))
     for _ in range(CELLS + 9):
         for row in engine.attempts.in_state("sent"):
             engine.trials.complete(row.trial, [0.0], 1.0)
             engine.end_attempt(row, "finished", 1.0)
         engine.apply(inputs.TimePassed(), 1.0)
+        answer_all(engine, 3)
     complete = engine.storage.get_all_trials(0, states=(TrialState.COMPLETE,))
     assert sorted(cell(trial.params) for trial in complete) == sorted(every())
 

@@ -39,7 +39,7 @@ def test_every_key_arrives() -> None:
 
 def test_defaults() -> None:
     spec = made()
-    assert (spec.direction, spec.max_steps, spec.parallel, spec.lookahead) == ("minimize", None, None, 1)
+    assert (spec.direction, spec.max_steps, spec.parallel, spec.lookahead) == ("minimize", None, None, "auto")
     assert (spec.timeout, spec.target, spec.patience, spec.max_total_steps) == (None, None, None, None)
     assert (spec.seed, spec.queue, spec.priority, spec.catch, spec.grace) == (None, "trials", 5, (), 10.0)
     assert (spec.args, spec.space, spec.distributions()) == ({}, {}, {})

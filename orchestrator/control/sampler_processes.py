@@ -1,0 +1,397 @@
+"""Samplers in processes beside the loop: a few warm ones that many studies share, and one for each class of the user's.
+
+The loop never waits for a sampler. A thread a process hands questions over, waits for the answers as long as the limits
+allow, and wakes the loop. A process may be ended at any time: its studies are given to another one, as they are then.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import os
+import pickle
+import queue
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import NamedTuple, Protocol
+
+import msgspec
+
+from orchestrator.common.errors import BadInput
+from orchestrator.control.sampler_server import ASK, CLOSE, FEED, OPEN
+from orchestrator.control.watched_process import (
+    ExecutedProcess,
+    Handle,
+    Limits,
+    ProcessFailed,
+    explained,
+    memory_of,
+    receive,
+)
+from orchestrator.model.changeset import Changes
+from orchestrator.sampling.questions import Answer, Question, feed_of
+from orchestrator.sampling.sampler_replica import StudyCopy
+from orchestrator.spec import Spec
+
+log = logging.getLogger(__name__)
+
+MOST_REPLICAS = 64
+"""Studies that one process holds; the least recently used of which nothing is awaited is given up."""
+
+MOST_TRIALS = 300_000
+"""Trials of all replicas of one process, likewise."""
+
+
+class ProcessHandle(Handle, Protocol):
+    """A sampler process that was started, with this end of its pipe."""
+
+    pipe: Connection
+
+
+Start = Callable[[], ProcessHandle]
+
+
+def execute() -> ProcessHandle:
+    """Starts a process with a new interpreter."""
+    return ExecutedProcess("orchestrator.control.sampler_server")
+
+
+class NotAnswered(Exception):
+    """The process of a study's sampler is gone, for no fault of the study: what is unanswered has to be asked again."""
+
+
+class _Request(NamedTuple):
+    """A message to a process; ``study`` is the number of the study's replica."""
+
+    kind: int
+    study: int
+    data: bytes
+
+
+class _Result(NamedTuple):
+    process: SamplerProcess
+    study: int
+    content: Answer | Exception | None
+
+
+class SamplerProcess:
+    """One process, and the thread that talks to it.
+
+    Args:
+        start: Starts the process.
+        results: Takes what it says: answers; ``None`` when a study's replica is made; why it failed.
+        wake: Called from another thread when there is something to take.
+        limits: What it may take.
+
+    Attributes:
+        replicas: Number of trials by study, the least recently used one first.
+        unanswered: Number of unanswered questions by study.
+        failed: Whether it has ended.
+    """
+
+    def __init__(
+        self, start: Start, results: queue.SimpleQueue[_Result], wake: Callable[[], None], limits: Limits
+    ) -> None:
+        self.replicas: OrderedDict[int, int] = OrderedDict()
+        self.unanswered: dict[int, int] = {}
+        self.failed = False
+        self._results = results
+        self._wake = wake
+        self._limits = limits
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._closed = False
+        self._process = start()
+        self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def open(self, study: int, spec: Spec, seed: int, held: StudyCopy) -> None:
+        """Makes a replica of a study, as it is now."""
+        self._put(OPEN, study, (spec.to_json(), seed, held))
+        self.replicas[study] = len(held.trials)
+        self._give_up_old()
+
+    def feed(self, study: int, changes: Changes) -> None:
+        """Hands over what was committed of a study."""
+        if (feed := feed_of(changes)) is not None:
+            self._put(FEED, study, feed)
+            self.replicas[study] += len(changes.new_trials)
+
+    def ask(self, study: int, question: Question) -> None:
+        """Asks a question about a study; returns at once."""
+        self.replicas.move_to_end(study)
+        self.unanswered[study] = self.unanswered.get(study, 0) + 1
+        self._put(ASK, study, question)
+
+    def drop(self, study: int) -> None:
+        """Gives a study up."""
+        if self.replicas.pop(study, None) is not None:
+            self._put(CLOSE, study, None)
+        self.unanswered.pop(study, None)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._closed = True
+        self._requests.put(None)
+        self._process.end()
+        self._thread.join()
+
+    def note_answer(self, study: int) -> None:
+        """Counts an answer."""
+        if study in self.unanswered:
+            self.unanswered[study] -= 1
+            if not self.unanswered[study]:
+                del self.unanswered[study]
+
+    def _put(self, kind: int, study: int, content: object) -> None:
+        # Here, not in the thread: the study changes meanwhile.
+        self._requests.put(_Request(kind, study, pickle.dumps((kind, study, content), pickle.HIGHEST_PROTOCOL)))
+
+    def _give_up_old(self) -> None:
+        for study in list(self.replicas)[:-1]:
+            if len(self.replicas) <= MOST_REPLICAS and sum(self.replicas.values()) <= MOST_TRIALS:
+                return
+            if study not in self.unanswered:
+                self.drop(study)
+
+    def _serve(self) -> None:
+        request: _Request | None = None
+        decoder = msgspec.msgpack.Decoder(Answer)
+        with self._process.pipe as pipe:
+            try:
+                pipe.send(sys.path)
+                receive(pipe, self._process, "a sampler", self._limits.start_seconds)
+                while (request := self._requests.get()) is not None:
+                    pipe.send_bytes(request.data)
+                    if request.kind in (OPEN, ASK):
+                        self._say(request.study, self._reply(pipe, decoder))
+            except Exception as error:
+                self.failed = True
+                why = explained(error, self._process, "the sampler")
+                self._say(-1 if request is None else request.study, why)
+            finally:
+                self._process.end()
+
+    def _reply(self, pipe: Connection, decoder: msgspec.msgpack.Decoder[Answer]) -> Answer | Exception | None:
+        most = memory_of(self._process.pid) + self._limits.memory
+        kind, content = receive(pipe, self._process, "the sampler", self._limits.answer_seconds, most)
+        if kind == "answer":
+            return decoder.decode(content)
+        if kind == "refused":
+            return BadInput(*content)
+        if kind == "opened":
+            return None
+        if kind == "unstorable":
+            return ProcessFailed(f"what the sampler wrote to its study cannot be stored: {content}")
+        return ProcessFailed(f"the sampler failed: {content}")
+
+    def _say(self, study: int, content: Answer | Exception | None) -> None:
+        if not self._closed:
+            self._results.put(_Result(self, study, content))
+            self._wake()
+
+
+@dataclass(eq=False)
+class _Held:
+    """A study that has a sampler: the number of its replica, and where that is."""
+
+    spec: Spec
+    seed: int
+    number: int
+    process: SamplerProcess | None = None
+    checked: bool = False
+    refused: BadInput | None = None
+    used: bool = field(default=False)
+
+
+class SamplerProcesses:
+    """The samplers of all studies.
+
+    Args:
+        wake: Called from another thread when there is something to take.
+        limits: What a process may take.
+        most: Number of processes that studies share; 0 for the number of cores.
+        start: Starts one of these.
+    """
+
+    def __init__(
+        self,
+        wake: Callable[[], None] = lambda: None,
+        limits: Limits | None = None,
+        most: int = 0,
+        start: Start = execute,
+    ) -> None:
+        self._wake = wake
+        self._limits = limits or Limits(answer_seconds=600.0)
+        self._most = most or len(os.sched_getaffinity(0))
+        self._start = start
+        self._shared: list[SamplerProcess] = []
+        self._studies: dict[str, _Held] = {}
+        self._names: dict[int, str] = {}
+        self._numbers = itertools.count()
+        self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
+        self._lost: list[tuple[str, Answer | Exception]] = []
+
+    def warm_up(self) -> None:
+        """Starts a process before there is something to ask."""
+        if not self._shared:
+            self._add_shared()
+
+    def check(self, spec: Spec) -> bool:
+        """Makes sure that a class of the user's own can be had; returns whether that is known yet.
+
+        Raises:
+            BadInput: it cannot.
+        """
+        if ":" not in spec.sampler.name:
+            return True
+        known = self._studies.get(spec.name)
+        if known is None or known.spec.sampler != spec.sampler:
+            if known is not None and known.used:
+                # The study at hand goes on with its own until it is opened anew.
+                return True
+            known = self._hold(spec, spec.seed or 0)
+            self._give_process(known, StudyCopy((), {}, {}, {}))
+        self._take_results()
+        if known.refused is not None:
+            self.close(spec.name)
+            raise known.refused
+        return known.checked
+
+    def open(self, spec: Spec, seed: int) -> None:
+        """Begins anew for a study that was just read."""
+        self._hold(spec, seed).used = True
+
+    def feed(self, study: str, changes: Changes) -> None:
+        """Hands over what was committed of a study."""
+        held = self._studies[study]
+        if held.process is not None:
+            if held.number in held.process.replicas:
+                held.process.feed(held.number, changes)
+            else:
+                held.process = None
+
+    def ask(self, study: str, questions: Iterable[Question], copy: Callable[[], StudyCopy]) -> None:
+        """Asks about a study, and returns at once.
+
+        Args:
+            study: Its name.
+            questions: In the order of the fold.
+            copy: Returns the study as it is now; used where no process holds it.
+        """
+        held = self._studies[study]
+        if held.process is None or held.number not in held.process.replicas:
+            self._renumber(held)
+            self._give_process(held, copy())
+        for question in questions:
+            if held.process is not None:
+                # One that has just ended answers nothing: the study is told to ask again.
+                held.process.ask(held.number, question)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there is something to take."""
+        return not self._results.empty() or bool(self._lost)
+
+    def take(self) -> list[tuple[str, Answer | Exception]]:
+        """Returns what has come since the last call, by study: answers, or why there is none. ``NotAnswered`` where the
+        study has to ask again."""
+        return self._take_results()
+
+    def close(self, study: str | None = None) -> None:
+        """Lets go of a study, or ends all processes."""
+        for name in list(self._studies) if study is None else [study]:
+            if (held := self._studies.pop(name, None)) is not None:
+                self._names.pop(held.number, None)
+                self._leave(held)
+        if study is None:
+            for process in self._shared:
+                process.close()
+            self._shared.clear()
+
+    def _take_results(self) -> list[tuple[str, Answer | Exception]]:
+        while True:
+            try:
+                process, number, content = self._results.get_nowait()
+            except queue.Empty:
+                break
+            name = self._names.get(number)
+            if name is not None and self._studies[name].process is process:
+                self._note(self._studies[name], name, content)
+            if process.failed:
+                self._bury(process, number)
+        lost, self._lost = self._lost, []
+        return lost
+
+    def _note(self, held: _Held, name: str, content: Answer | Exception | None) -> None:
+        if content is None:
+            held.checked = True
+            return
+        if held.process is not None:
+            held.process.note_answer(held.number)
+        if isinstance(content, BadInput) and not held.used:
+            held.refused = content
+        else:
+            self._lost.append((name, content))
+
+    def _bury(self, process: SamplerProcess, culprit: int) -> None:
+        """Lets go of a process that has ended; the studies that it held, but the one to blame, ask again."""
+        if process in self._shared:
+            self._shared.remove(process)
+        for name, held in self._studies.items():
+            if held.process is process:
+                held.process = None
+                if held.number != culprit and process.unanswered.get(held.number):
+                    self._lost.append((name, NotAnswered()))
+        process.close()
+
+    def _hold(self, spec: Spec, seed: int) -> _Held:
+        """Begins with a study; a class of its own that was checked is used."""
+        known = self._studies.get(spec.name)
+        if known is not None:
+            self.close(spec.name)
+        number = next(self._numbers)
+        held = self._studies[spec.name] = _Held(spec, seed, number)
+        self._names[number] = spec.name
+        return held
+
+    def _renumber(self, held: _Held) -> None:
+        """Gives a study another number: what is still said of the replica before is not meant any more."""
+        self._leave(held)
+        del self._names[held.number]
+        held.number = next(self._numbers)
+        self._names[held.number] = held.spec.name
+
+    def _leave(self, held: _Held) -> None:
+        process, held.process = held.process, None
+        if process is not None and process not in self._shared:
+            process.close()
+        elif process is not None and not process.failed:
+            process.drop(held.number)
+
+    def _give_process(self, held: _Held, copy: StudyCopy) -> None:
+        if ":" in held.spec.sampler.name:
+            process = SamplerProcess(execute, self._results, self._wake, self._limits)
+        else:
+            process = self._least_busy()
+        held.process = process
+        process.open(held.number, held.spec, held.seed, copy)
+
+    def _least_busy(self) -> SamplerProcess:
+        usable = [process for process in self._shared if not process.failed]
+        best = min(usable, key=lambda each: (sum(each.unanswered.values()), len(each.replicas)), default=None)
+        if best is None or (best.replicas and len(usable) < self._most):
+            best = self._add_shared()
+        return best
+
+    def _add_shared(self) -> SamplerProcess:
+        made = SamplerProcess(self._start, self._results, self._wake, self._limits)
+        self._shared.append(made)
+        return made

@@ -1,0 +1,280 @@
+"""The engine's end of the sampler: what it asks, what it waits for, and what it takes in from an answer.
+
+A sampler never runs here. A question goes out with the batch that stages it, after the commit, and names its place of
+the fold. So the study goes on meanwhile, and the answer is the same whenever it is given.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import optuna
+from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.model.attribute_keys import AHEAD, ASKED
+from orchestrator.sampling import questions
+from orchestrator.sampling.questions import Answer, Horizon, OpenTrial, Question, Sampled
+from orchestrator.sampling.sampler_replica import StudyCopy
+from orchestrator.sampling.staged_storage import StagedStorage
+from orchestrator.sampling.trial_sampler import SamplerFailed
+from orchestrator.spec import Spec
+from orchestrator.spec.exhaustive_samplers import cells_taken, leaves_nothing
+from orchestrator.spec.sampler_factory import grid
+from tasks.contract import Parameter
+
+_EXHAUSTIVE = ("grid", "brute_force")
+
+
+class SamplingQuestions:
+    """Asks for trials and parameters, and writes the answers to the storage.
+
+    Args:
+        spec: The search.
+        storage: The study.
+        paused: Returns the numbers of the trials that wait at a rung.
+
+    Attributes:
+        brackets: Hyperband's (min_resource, max_resource, reduction_factor), once they are settled.
+    """
+
+    def __init__(self, spec: Spec, storage: StagedStorage, paused: Callable[[], set[int]]) -> None:
+        self._name = spec.sampler.name
+        self._storage = storage
+        self._paused = paused
+        self._own_class = ":" in self._name
+        # Without them a draw of random parameters depends on nothing that other trials did.
+        self._looks_back = self._name != "random" or not spec.space
+        self._grid: dict[str, list[Any]] = grid(spec) if self._name == "grid" else {}
+        self.brackets: tuple[int, int, int] | None = None
+        self._open: set[int] = set()
+        self._waiting: set[int] = set()
+        self._turn = 0
+        self._stopped = False
+        self._pending: dict[tuple[questions.Kind, int, str], Question] = {}
+        self._staged: list[Question] = []
+
+    # -- what is asked
+
+    @property
+    def one_at_a_time(self) -> bool:
+        """Whether the next trial may only be asked for when everything is answered: what is left to try, or whether the
+        sampler has ended the study, is not known before."""
+        return self._own_class or self._name in _EXHAUSTIVE
+
+    def awaits(self, number: int) -> bool:
+        """Whether a trial was asked for and the sampler has not answered yet."""
+        return ("trial", number, "") in self._pending
+
+    @property
+    def awaits_end(self) -> bool:
+        """Whether a sampler of the user's own has still to be heard about a trial that has ended: only then is known
+        whether it satisfies its constraints."""
+        return any(kind == "end" for kind, _, _ in self._pending)
+
+    def awaits_end_of(self, number: int) -> bool:
+        """Whether that is so of this trial."""
+        return ("end", number, "") in self._pending
+
+    @property
+    def awaits_any(self) -> bool:
+        """Whether anything is still to be answered."""
+        return bool(self._pending)
+
+    def is_exhausted(self) -> bool:
+        """Whether nothing is left to try: what can be counted is, a sampler of the user's has to say so."""
+        if self._name == "grid":
+            return cells_taken(self._storage.get_all_trials(0, deepcopy=False), self._grid)
+        if self._name == "brute_force":
+            return leaves_nothing(self._storage.get_all_trials(0, deepcopy=False))
+        return self._stopped
+
+    def ask(self, waiting: int | None = None) -> int:
+        """Creates the next trial, or takes the one that is ``waiting``, and asks for its parameters; returns its
+        number."""
+        if waiting is None:
+            number = self._storage.create_new_trial(0)
+        else:
+            number = waiting
+            self._storage.set_trial_state_values(number, TrialState.RUNNING)
+            self._waiting.discard(number)
+        horizon = self._horizon()
+        self._turn += 1
+        self._open.add(number)
+        self._storage.set_trial_system_attr(number, ASKED, msgspec.to_builtins(horizon))
+        self._put(Question("trial", number, horizon))
+        return number
+
+    def suggest(self, number: int, name: str, distribution_json: str) -> float | None:
+        """Returns the internal value of a parameter for a trial that runs: the stored one, or the one sampled ahead if
+        the distribution is the same. ``None`` where the sampler is asked for it.
+
+        Raises:
+            SamplerFailed: the distribution does not fit what was stored.
+        """
+        try:
+            distribution = json_to_distribution(distribution_json)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+            raise SamplerFailed(f"parameter '{name}': unreadable distribution: {error}") from None
+        if name in self._storage.ahead(number):
+            if self._storage.ahead(number)[name] == distribution:
+                return self._storage.use_ahead(number, name)
+            self._storage.drop_ahead(number, [name])
+        stored = self._storage.get_trial(number).distributions.get(name)
+        if stored is None:
+            if ("parameter", number, name) not in self._pending:
+                horizon = self._horizon()
+                self._put(Question("parameter", number, horizon, name, distribution_to_json(distribution)))
+            return None
+        _check_compatible(stored, distribution)
+        return self._storage.get_trial_param(number, name)
+
+    def finish(self, number: int, state: TrialState, values: list[float] | None) -> None:
+        """Ends a trial in the storage; a sampler of the user's own is told so, and may write what it likes then."""
+        if self._own_class:
+            horizon = self._horizon()
+            self._put(Question("end", number, horizon, state=state.name, values=values))
+            self._storage.set_trial_system_attr(number, ASKED, msgspec.to_builtins(horizon))
+        self._open.discard(number)
+        self._storage.drop_ahead(number)
+        self._storage.set_trial_state_values(number, state, values)
+
+    def note_waiting(self, number: int) -> None:
+        """Notes that a trial was enqueued."""
+        self._waiting.add(number)
+
+    def take_questions(self) -> list[Question]:
+        """Returns what is to be asked since the last call, in order."""
+        staged, self._staged = self._staged, []
+        return staged
+
+    def unanswered(self) -> list[Question]:
+        """Returns everything that is still to be answered, in order: for a sampler that was started anew."""
+        return sorted(self._pending.values(), key=lambda question: question.horizon.turn)
+
+    def copy(self) -> StudyCopy:
+        """Returns the study for a new replica; call it before the next input."""
+        return StudyCopy(
+            [
+                _without_asked(trial) if ASKED in trial.system_attrs else trial
+                for trial in self._storage.stored_trials()
+            ],
+            {number: tuple(names) for number in self._open if (names := self._storage.ahead(number))},
+            self._storage.get_study_user_attrs(0),
+            self._storage.get_study_system_attrs(0),
+        )
+
+    # -- what is answered
+
+    def take_answer(self, answer: Answer) -> bool:
+        """Writes an answer to the storage, unless its trial has ended; returns whether it was waited for."""
+        if self._pending.pop((answer.kind, answer.trial, answer.name), None) is None:
+            return False
+        storage, number = self._storage, answer.trial
+        self._stopped = answer.stopped
+        if answer.kind != "parameter":
+            storage.clear_mark(number, ASKED)
+        if answer.kind != "end" and storage.has_ended(number):
+            return True
+        for each in answer.params:
+            self._set(number, each)
+        with storage.sampling_ahead():
+            for each in answer.ahead:
+                self._set(number, each)
+        for trial, key, value in answer.user_attrs:
+            storage.set_late_user_attr(trial, key, value)
+        for trial, key, value in answer.system_attrs:
+            storage.set_late_system_attr(trial, key, value)
+        for key, value in answer.study_user_attrs.items():
+            storage.set_study_user_attr(0, key, value)
+        for key, value in answer.study_system_attrs.items():
+            storage.set_study_system_attr(0, key, value)
+        return True
+
+    def restore(self, trial: FrozenTrial) -> None:
+        """Takes in a trial that was just put into the storage: what was sampled ahead, what is unanswered."""
+        number = trial.number
+        if trial.state is TrialState.WAITING:
+            self._waiting.add(number)
+        elif trial.state is TrialState.RUNNING:
+            self._open.add(number)
+            for name, (internal, text) in trial.system_attrs.get(AHEAD, {}).items():
+                if name not in trial.distributions:
+                    with self._storage.sampling_ahead():
+                        self._set(number, Sampled(name, internal, text))
+        if ASKED in trial.system_attrs:
+            horizon = msgspec.convert(trial.system_attrs[ASKED], Horizon)
+            if trial.state is TrialState.RUNNING:
+                self._put(Question("trial", number, horizon))
+            elif self._own_class and trial.state.is_finished():
+                self._put(Question("end", number, horizon, state=trial.state.name, values=trial.values))
+            self._turn = max(self._turn, horizon.turn + 1)
+            self._staged.sort(key=lambda question: question.horizon.turn)
+
+    # -- parameters of a job
+
+    def params(self, number: int) -> dict[str, Parameter]:
+        """Returns the parameters that are the trial's own."""
+        return self._parameters(number, ahead=False)
+
+    def ahead(self, number: int) -> dict[str, Parameter]:
+        """Returns the parameters that were sampled ahead for it."""
+        return self._parameters(number, ahead=True)
+
+    def _parameters(self, number: int, *, ahead: bool) -> dict[str, Parameter]:
+        waiting = self._storage.ahead(number)
+        return {
+            name: Parameter(
+                value=self._storage.get_trial_param(number, name),
+                distribution=distribution_to_json(distribution),
+            )
+            for name, distribution in self._storage.get_trial(number).distributions.items()
+            if (name in waiting) is ahead
+        }
+
+    def _put(self, question: Question) -> None:
+        self._pending[question.kind, question.trial, question.name] = question
+        self._staged.append(question)
+
+    def _set(self, number: int, sampled: Sampled) -> None:
+        self._storage.set_trial_param(number, sampled.name, sampled.value, json_to_distribution(sampled.distribution))
+
+    def _horizon(self) -> Horizon:
+        """Returns the place of the fold at which the study is now."""
+        count = self._storage.get_n_trials(0)
+        if not self._looks_back:
+            return Horizon(self._turn, count, (), self.brackets)
+        paused = self._paused()
+        return Horizon(
+            self._turn,
+            count,
+            tuple(
+                [self._open_trial(number, paused) for number in sorted(self._open)]
+                + [OpenTrial(number, questions.WAITING) for number in sorted(self._waiting)]
+            ),
+            self.brackets,
+        )
+
+    def _open_trial(self, number: int, paused: set[int]) -> OpenTrial:
+        if self.awaits(number):
+            return OpenTrial(number, 0, questions.ALL)
+        trial = self._storage.get_trial(number)
+        first = trial.system_attrs.get(AHEAD, ())
+        others = len(trial.distributions) if not first else sum(name not in first for name in trial.distributions)
+        return OpenTrial(number, len(trial.intermediate_values), others, number in paused)
+
+
+def _check_compatible(stored: BaseDistribution, asked: BaseDistribution) -> None:
+    try:
+        optuna.distributions.check_distribution_compatibility(stored, asked)
+    except ValueError as error:
+        raise SamplerFailed(f"ValueError: {' '.join(str(error).split())}") from None
+
+
+def _without_asked(trial: FrozenTrial) -> FrozenTrial:
+    trial = copy.copy(trial)
+    trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if key != ASKED}
+    return trial

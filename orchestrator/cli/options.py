@@ -32,6 +32,13 @@ def study_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("study", shell_complete=_complete_study)(command)
 
 
+def studies_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the argument STUDY, of which there may be several."""
+    return click.argument("studies", metavar="STUDY...", nargs=-1, required=True, shell_complete=_complete_study)(
+        command
+    )
+
+
 def trial_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     """Adds the argument TRIAL, as text: the error about a wrong number lists the trials of the study."""
     return click.argument("trial")(command)

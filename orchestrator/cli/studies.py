@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import complete_rule, json_option, study_argument, trial_argument
+from orchestrator.cli.options import complete_rule, json_option, studies_argument, study_argument, trial_argument
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_reader, show, terminal_width
 from orchestrator.queries.trial_selection import SORTS, STATES, choose
@@ -195,7 +195,7 @@ def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool)
 
 
 @cli.command(epilog=READS_DATABASE)
-@study_argument
+@studies_argument
 @click.option(
     "--pruner",
     "pruners",
@@ -205,28 +205,36 @@ def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool)
     shell_complete=complete_rule,
     help="A rule such as 'median n_startup_trials=2', or a spec whose [pruner] is taken. May be given several times.",
 )
-@json_option("a JSON list: what was recorded, then an object for each rule")
-def replay(study: str, pruners: tuple[str, ...], as_json: bool) -> None:
+@json_option("a JSON list: what was recorded, then an object for each rule; of several studies an object")
+def replay(studies: tuple[str, ...], pruners: tuple[str, ...], as_json: bool) -> None:
     """Try other pruning rules on what was recorded.
 
-    Runs them over the learning curves of STUDY, trains nothing, and says what each would have saved, and whether it
-    would have pruned the trial that won.
+    Runs them over the learning curves of each STUDY, trains nothing, and says what each would have saved, and whether
+    it would have pruned the trial that won. A rule that promotes searches among the recorded trials; what it would
+    have asked for after the last of them is not known.
 
     \b
     orchestrator replay digits --pruner asha --pruner "median n_startup_trials=2"
     """
-    from orchestrator.queries.replay import Candidate, check, compare
+    from orchestrator.queries.replay import Candidate, compare, together
     from orchestrator.spec.inline_pruner import read_pruner
     from orchestrator.terminal.progress_bar import waiting
-    from orchestrator.terminal.replay_table import render
+    from orchestrator.terminal.replay_table import render, render_together
 
     candidates = [Candidate(text, read_pruner(text, "--pruner")) for text in pruners]
-    check(candidates)
     with open_reader() as reader:
-        recording = reader.recording(study)
-    with waiting("replaying", len(candidates) * len(recording.reports), sys.stderr) as advance:
-        results = compare(recording, candidates, advance)
-    if as_json:
-        click.echo(json.dumps([each.to_json() for each in results]))
+        recordings = [reader.recording(study) for study in dict.fromkeys(studies)]
+    reports = sum(len(recording.reports) for recording in recordings)
+    with waiting("replaying", len(candidates) * reports, sys.stderr) as advance:
+        results = [compare(recording, candidates, advance) for recording in recordings]
+    tables = [[each.to_json() for each in found] for found in results]
+    if as_json and len(recordings) == 1:
+        click.echo(json.dumps(tables[0]))
+    elif as_json:
+        found = [{"study": each.study.name, "rules": table} for each, table in zip(recordings, tables, strict=True)]
+        click.echo(json.dumps({"studies": found, "together": [each.to_json() for each in together(results)]}))
     else:
-        show(*render(recording, results, terminal_width()))
+        for recording, found_here in zip(recordings, results, strict=True):
+            show(*render(recording, found_here, terminal_width()), *([""] if len(recordings) > 1 else []))
+        if len(recordings) > 1:
+            show(*render_together(together(results), terminal_width()))

@@ -55,6 +55,11 @@ class RuleArguments(Table):
         return False
 
     @property
+    def needs_max_steps(self) -> bool:
+        """Whether the rule has to know how long a full trial is."""
+        return self.promotes
+
+    @property
     def restarts(self) -> bool:
         """Whether a trial that goes on is trained from its first step again, not from a checkpoint."""
         return False

@@ -96,6 +96,10 @@ class IndexArguments(RuleArguments):
         return self.mode == "promotion"
 
     @property
+    def needs_max_steps(self) -> bool:
+        return True
+
+    @property
     def restarts(self) -> bool:
         return self.restart
 

@@ -6,22 +6,30 @@ before its end, and a few have a time of their own, because a decision was kept.
 as early as it may be, at the soonest right after the trial's last report, since training code usually returns at once
 after it. With one slot that is exact. With several, an end may be placed some reports of others too early, where an
 objective goes on working after its last report.
+
+A rule that promotes chooses itself which trial goes on when a slot is free. So its replay is a search of its own over
+the recorded curves, in the order in which the trials began and with as many slots as trained side by side. After the
+last of them it would have asked for new trials, of which nothing is known.
 """
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, cast
 
 from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import Fault
 from orchestrator.model.records import Recording
 from orchestrator.model.trial_length import Lengths
 from orchestrator.pruning import Outcome, RuleBase
 from orchestrator.pruning.arguments import RuleArguments
+from orchestrator.pruning.pausing import PausingRule
+from orchestrator.queries.curve_loop import Curve, CurveLoop
 from orchestrator.sampling import rules
 
 Advance = Callable[[int], None]
@@ -53,6 +61,7 @@ class Result:
         cut: Trials that the recording pruned and this rule lets go on: their curves end before their training would.
         unknown: How many epochs these would have been trained further at the most; None where that cannot be said.
         best: The best completed trial that is left, with its value and its rank among all that completed.
+        promotes: Whether the rule would have asked for other trials than the recorded ones in the end.
         winner: The best of all that completed and satisfy their constraints; ``winner_pruned`` the epoch at which this
             rule prunes it.
     """
@@ -70,6 +79,7 @@ class Result:
     rank: int | None
     winner: int | None
     winner_pruned: int | None
+    promotes: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Returns the object that ``replay --json`` prints for this rule."""
@@ -86,35 +96,123 @@ class Result:
             "best": None if self.best is None else {"number": self.best, "value": value, "rank": self.rank},
             "winner": self.winner,
             "winner_pruned_at": self.winner_pruned,
+            "next_unknown": self.promotes,
         }
-
-
-def check(candidates: Sequence[Candidate]) -> None:
-    """Refuses what cannot be replayed.
-
-    Raises:
-        BadInput: a rule pauses trials and promotes them, instead of stopping them.
-    """
-    for each in candidates:
-        if each.table.promotes:
-            problem = "promotes trials: which ones go on depends on the slots that are free, which no recording has"
-            raise BadInput(f"--pruner '{each.label}'", problem, "a replay runs rules that stop trials")
 
 
 def compare(recording: Recording, candidates: Sequence[Candidate], advance: Advance = lambda _: None) -> list[Result]:
     """Returns what was recorded, and then what each rule would have made of it.
 
     Raises:
-        BadInput: a rule cannot be made of its arguments.
+        BadInput: a rule cannot be made of its arguments, or not for this study.
     """
-    check(candidates)
     rules = [_build(recording, each) for each in candidates]
     ends = place_ends(recording)
     results = [_as_recorded(recording)]
     for each, rule in zip(candidates, rules, strict=True):
-        trained, pruned = fold(rule, recording, ends, advance)
-        results.append(_result(recording, each.label, each.table.name, trained, pruned))
+        if isinstance(rule, PausingRule):
+            trained, pruned = fold_pausing(rule, recording, advance)
+        else:
+            trained, pruned = fold(rule, recording, ends, advance)
+        results.append(_result(recording, each.label, each.table, trained, pruned))
     return results
+
+
+@dataclass(frozen=True)
+class Together:
+    """What one rule makes of several recordings.
+
+    Attributes:
+        label: The rule as the user wrote it.
+        studies: How many there are.
+        trained: Epochs that are trained, in all of them.
+        recorded: Epochs that were recorded.
+        kept: In how many the winner is kept, among those that have one.
+        winners: How many have one.
+        cut: Trials that the recordings pruned and this rule lets go on.
+    """
+
+    label: str
+    studies: int
+    trained: int
+    recorded: int
+    kept: int
+    winners: int
+    cut: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the object that ``replay --json`` prints for this rule."""
+        return {
+            "pruner": self.label,
+            "studies": self.studies,
+            "epochs_trained": self.trained,
+            "epochs_recorded": self.recorded,
+            "winners_kept": self.kept,
+            "winners": self.winners,
+            "cut_off": self.cut,
+        }
+
+
+def together(results: Sequence[Sequence[Result]]) -> list[Together]:
+    """Returns the sums over studies; ``results`` are those of ``compare``, for each study, of the same rules."""
+    found = []
+    for each in zip(*results, strict=True):
+        won = [result for result in each if result.winner is not None]
+        found.append(
+            Together(
+                label=each[0].label,
+                studies=len(each),
+                trained=sum(result.trained for result in each),
+                recorded=sum(result.trained + result.saved for result in each),
+                kept=sum(result.winner_pruned is None for result in won),
+                winners=len(won),
+                cut=sum(result.cut for result in each),
+            )
+        )
+    return found
+
+
+def curves(recording: Recording) -> list[Curve]:
+    """Returns the trials that have reported, in the order of their first reports."""
+    reports: dict[int, list[tuple[int, float]]] = {}
+    for trial, step, value in recording.reports:
+        reports.setdefault(trial, []).append((step, value))
+    found = []
+    for trial, made in reports.items():
+        state = recording.trials[trial].state
+        outcome = cast(Outcome, state) if state in _ENDED else "PRUNED"
+        found.append(Curve(trial, made, outcome, recording.study.completed.get(trial)))
+    return found
+
+
+def side_by_side(recording: Recording) -> int:
+    """Returns how many trials were trained at once: the most that had begun to report and had not ended, at any
+    report. Where trials were paused in between, those count too."""
+    left = Counter(trial for trial, _, _ in recording.reports)
+    running: set[int] = set()
+    most = 1
+    for trial, _, _ in recording.reports:
+        running.add(trial)
+        most = max(most, len(running))
+        left[trial] -= 1
+        if not left[trial]:
+            running.remove(trial)
+    return most
+
+
+def fold_pausing(
+    rule: PausingRule, recording: Recording, advance: Advance = lambda _: None
+) -> tuple[int, dict[int, int]]:
+    """Lets a rule that promotes search among the recorded curves; returns as ``fold`` does.
+
+    A trial that is paused at the end counts as pruned there.
+    """
+    lengths = Lengths(recording.study.max_steps)
+    loop = CurveLoop(rule, curves(recording), side_by_side(recording))
+    for epoch in loop.run():
+        lengths.add(epoch.trial, epoch.step)
+    advance(len(recording.reports))
+    return lengths.total, loop.stopped
 
 
 def fold(
@@ -175,6 +273,8 @@ def _build(recording: Recording, candidate: Candidate) -> RuleBase:
     study = recording.study
     trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
     try:
+        if candidate.table.needs_max_steps:
+            candidate.table.check_steps(study.max_steps, ())
         return rules.build(
             candidate.table,
             study.direction,
@@ -182,6 +282,8 @@ def _build(recording: Recording, candidate: Candidate) -> RuleBase:
             max_steps=study.max_steps,
             trials=trials,
         )
+    except Fault as fault:
+        raise fault.blame(f"--pruner '{candidate.label}', for study '{study.name}'") from None
     except BadInput as error:
         raise error.within(f"--pruner '{candidate.label}'") from None
 
@@ -192,7 +294,7 @@ def _as_recorded(recording: Recording) -> Result:
         last[trial] = max(step, last.get(trial, step))
     pruned = {number: last.get(number, -1) for number, each in recording.trials.items() if each.state == "PRUNED"}
     rule = "" if recording.study.spec is None else str((recording.study.spec.get("pruner") or {}).get("name", ""))
-    return _result(recording, "as recorded", rule, _lengths(recording).total, pruned, recorded=True)
+    return _result(recording, "as recorded", None, _lengths(recording).total, pruned, rule)
 
 
 def _lengths(recording: Recording) -> Lengths:
@@ -203,8 +305,14 @@ def _lengths(recording: Recording) -> Lengths:
 
 
 def _result(
-    recording: Recording, label: str, rule: str, trained: int, pruned: dict[int, int], *, recorded: bool = False
+    recording: Recording,
+    label: str,
+    table: RuleArguments | None,
+    trained: int,
+    pruned: dict[int, int],
+    recorded: str = "",
 ) -> Result:
+    """Returns what a rule makes of a recording; without a table it is what the rule named ``recorded`` has made."""
     study, whole = recording.study, _lengths(recording)
     order = study.ranking
     left = next((rank for rank, number in enumerate(order, 1) if number not in pruned), None)
@@ -215,8 +323,9 @@ def _result(
         unknown = max(0, len(cut) * (study.max_steps or 0) - sum(map(whole.of, cut)))
     return Result(
         label=label,
-        rule=rule,
-        recorded=recorded,
+        rule=recorded if table is None else table.name,
+        recorded=table is None,
+        promotes=table is not None and table.promotes,
         trained=trained,
         saved=whole.total - trained,
         pruned=pruned,

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 from rich.text import Text
 
-from orchestrator.common.formatting import NOTHING, aligned, count, cut, number, one_line
+from orchestrator.common.formatting import NOTHING, aligned, count, cut, number, one_line, percent
 from orchestrator.model.records import Recording
-from orchestrator.queries.replay import Result
+from orchestrator.queries.replay import Result, Together, side_by_side
 from orchestrator.terminal.table_layout import Column, lay_out, no_room
 
 _BAR = 16
@@ -46,13 +46,32 @@ def render(recording: Recording, results: Sequence[Result], width: int) -> list[
     return [head, Text(), *lines, *([Text()] if notes else []), *map(Text, notes)]
 
 
+def render_together(sums: Sequence[Together], width: int) -> list[Text]:
+    """Returns the table of several studies, in lines of at most ``width`` cells."""
+    most = max((each.trained for each in sums), default=0)
+    columns = [
+        Column("rule", [(cut(one_line(each.label), _LONGEST), "") for each in sums], False, 0, _LEAST["rule"]),
+        Column("", [(_bar(each.trained, most), "") for each in sums], False, 4),
+        Column("epochs", [(f"{'≥ ' if each.cut else ''}{each.trained}", "") for each in sums], True, 0),
+        Column("of recorded", [(percent(each.trained, each.recorded), "") for each in sums], True, 1),
+        Column("winners kept", [(f"{each.kept} of {each.winners}", "") for each in sums], True, 0),
+    ]
+    lines, left_out = lay_out(columns, width)
+    head = Text(f"{sums[0].studies} studies together")
+    return [head, Text(), *lines, *([Text(), Text(no_room(left_out))] if left_out else [])]
+
+
+def _bar(trained: int, most: int) -> str:
+    full = round(_BAR * trained / most) if most else 0
+    return "━" * full + "─" * (_BAR - full)
+
+
 def _winner(recording: Recording, results: Sequence[Result]) -> str:
     winner = results[0].winner
     return "" if winner is None else f"; winner trial {winner} with {number(recording.study.completed[winner])}"
 
 
 def _row(result: Result, most: int) -> tuple[str, ...]:
-    full = round(_BAR * result.trained / most) if most else 0
     # A trial that was cut off would have been trained further; it is not known how far.
     least, at_most = ("≥ ", "≤ ") if result.cut else ("", "")
     winner = NOTHING if result.winner is None else "kept"
@@ -60,7 +79,7 @@ def _row(result: Result, most: int) -> tuple[str, ...]:
         winner = f"pruned at epoch {result.winner_pruned}"
     return (
         cut(one_line(result.label), _LONGEST),
-        "━" * full + "─" * (_BAR - full),
+        _bar(result.trained, most),
         f"{least}{result.trained}",
         NOTHING if result.recorded else f"{at_most}{result.saved}",
         str(len(result.pruned)),
@@ -79,6 +98,11 @@ def _notes(recording: Recording, results: Sequence[Result]) -> list[str]:
         notes.append(
             f"The recording pruned {count(pruned, 'trial')}, whose curves end there. Those that a rule lets go on are "
             "counted as cut off: what they would have come to is not known, and here they end as pruned."
+        )
+    if promoting := [each.label for each in results if each.promotes]:
+        notes.append(
+            f"{', '.join(map(one_line, promoting))}: searched among the recorded curves, with "
+            f"{count(side_by_side(recording), 'slot')}; what it would have asked for after the last one is not known."
         )
     if running:
         notes.append(f"{count(running, 'trial')} still {'runs' if running == 1 else 'run'}: taken as far as reported.")

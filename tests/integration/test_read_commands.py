@@ -24,7 +24,7 @@ from orchestrator.storage.store import Store
 from tests import preloaded, prepared_databases
 
 AT = 1_700_000_000.0
-ASHA = "asha mode='promotion'"
+ASHA = "asha mode='promotion' reduction_factor=3"
 SPEC = {
     "name": "search",
     "objective": "objectives:steady",
@@ -102,6 +102,20 @@ def test_replay_of_a_specs_pruner_for_programs(folder: Path) -> None:
     assert threshold["best"] == {"number": 0, "value": 0.2, "rank": 2}
 
 
+def test_replay_of_rules_that_promote_and_of_several_studies(folder: Path) -> None:
+    rules = ["--pruner", ASHA, "--pruner", "index"]
+    done = call(folder, "replay", "search", *rules)
+    assert (done.returncode, done.stderr) == (0, "")
+    remark = " ".join(done.stdout.split())
+    assert f"{ASHA}, index: searched among the recorded curves, with 1 slot; what it would have asked for" in remark
+    _, asha, index = json.loads(call(folder, "replay", "search", *rules, "--json").stdout)
+    # Rungs at 1 and 3: one of three goes on from epoch 1, where the winner is level with the first.
+    assert (asha["next_unknown"], asha["pruned"], asha["winner_pruned_at"]) == (True, 2, 1)
+    assert index["next_unknown"]
+    both = call(folder, "replay", "search", "search", "--pruner", "none", "--json")
+    assert len(json.loads(both.stdout)) == 2, "one study, named twice"
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -112,7 +126,7 @@ def test_replay_of_a_specs_pruner_for_programs(folder: Path) -> None:
         (["replay", "search"], "Missing option '--pruner'"),
         (["replay", "search", "--pruner", "medain"], "did you mean 'median'?"),
         (["replay", "search", "--pruner", "median n_startup=2"], "n_startup_trials"),
-        (["replay", "search", "--pruner", ASHA], "promotes trials"),
+        (["replay", "search", "--pruner", "index min_resource=9"], "min_resource: is 9, and max_steps is 3"),
         (["replay", "search", "--pruner", "nowhere.toml"], "nowhere.toml: there is no such file"),
     ],
     ids=lambda value: value[-1] if isinstance(value, list) else "",

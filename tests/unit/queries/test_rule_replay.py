@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from orchestrator.common.errors import BadInput
 from orchestrator.model.records import RecordedTrial, Recording, StudyFacts
 from orchestrator.queries.replay import Candidate, Result, compare, place_ends
 from orchestrator.spec.inline_pruner import read_pruner
@@ -102,12 +101,6 @@ def test_next_to_nothing_recorded(curves: list[list[float]]) -> None:
     assert all(each.best is None and each.winner is None for each in results)
     assert text(found, results).count("\n") == 5
     json.dumps([each.to_json() for each in results], allow_nan=False)
-
-
-@pytest.mark.parametrize("mode", ["promotion", "sync"])
-def test_rules_that_promote_are_refused(mode: str) -> None:
-    with pytest.raises(BadInput, match=r"--pruner 'asha mode=.*promotes trials: .*; a replay runs rules that stop"):
-        compare(recording([GOOD]), [candidate(f'asha mode="{mode}"')])
 
 
 def test_a_pruner_of_optunas_own() -> None:

@@ -28,7 +28,7 @@ REMOVE_HALVES := for each in $(VENV)/lib/python3*/site-packages/*.dist-info; do 
 # The oldest versions that pyproject.toml allows, in an environment of their own.
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-all lowest lint types unit processes faults chaos bench bench-scale dist clean unsound
+.PHONY: demo test test-all lowest lint types unit processes faults chaos bench bench-scale bench-search dist clean unsound
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
@@ -60,6 +60,9 @@ processes: $(VENV)/.installed-dev ## real processes on real servers, and everyth
 
 faults: $(VENV)/.installed-dev    ## what may happen to them alone
 	$(BIN)/pytest $(AMONG) tests/faults
+
+bench-search: $(VENV)/.installed-dev ## compares pruning rules on recorded curves, and writes docs/search.md
+	$(BIN)/python -m tests.bench.search
 
 chaos: $(VENV)/.installed-dev     ## kills whatever there is, at random, for five minutes, and prints an account
 	$(BIN)/python -m tests.chaos

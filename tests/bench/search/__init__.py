@@ -1,0 +1,1 @@
+"""How few epochs each pruning rule needs to a good configuration, on recorded learning curves."""

@@ -1,0 +1,113 @@
+"""The page of what the comparison has found, and its plot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from tests.bench.search.loop import Outcome, Setting
+from tests.bench.search.tables import FAMILIES, Table
+
+Found = Mapping[tuple[str, Setting], Mapping[str, Sequence[Outcome]]]
+
+_HOW = """How few epochs each pruning rule needs to a good configuration. Written by `make bench-search`: nothing is
+trained, the rules run in the loop over learning curves that were recorded before.
+
+- **Tables.** {tables}
+- **Search.** Configurations start in a random order, {seeds} orders a table, the same for all rules; no sampler learns.
+  Slots run in step, and each epoch costs 1.
+- **Regret** after so many epochs: distance of the best value seen so far, at any epoch, to the best of the table, in
+  units of best − median of the final values. Means over tables and orders.
+- **Best 1 %**: epochs until a value is seen that only the best 1 % of the configurations end with; the median, and how
+  often it was reached at all.
+- **Lost**: of the best 1 % that had started, how many were stopped, or paused at the end; the mean of a search.
+- **Halves.** The parameters of `index` were chosen before, in experiments on 46 tables of LCBench and TaskSet, these
+  among them; none was tuned on the figures of this page. Its last lines show every second table apart from the
+  others, so that a rule that fits only some of them would show.
+"""
+
+
+def write(tables: Sequence[Table], found: Found, marks: Sequence[int], seeds: int, missing: Sequence[str]) -> str:
+    """Returns the page in Markdown."""
+    families = [family for family in FAMILIES if any(table.family == family for table in tables)]
+    about = ", ".join(_about([table for table in tables if table.family == family]) for family in families)
+    lines = ["# Search quality", "", _HOW.format(tables=f"Recorded curves of {about}.", seeds=seeds)]
+    if missing:
+        lines += [f"Left out, as their curves were not there: {', '.join(FAMILIES[each] for each in missing)}.", ""]
+    lines += ["![Regret over epochs, by family](search.png)", ""]
+    settings = list(dict.fromkeys(setting for _, setting in found))
+    for family in families:
+        names = [table.name for table in tables if table.family == family]
+        lines += [f"## {FAMILIES[family]}", ""]
+        for setting in settings:
+            rows = _rows(found, setting, names)
+            if rows:
+                lines += [f"### {_title(setting)}", "", *_table(rows, marks, len(names) * seeds), ""]
+                if setting == settings[0] and len(names) > 1:
+                    halves = [
+                        (f"index, half {half + 1}", _of(found, ("index", setting), names[half::2])) for half in (0, 1)
+                    ]
+                    lines += [*_table(halves, marks, 0), ""]
+    return "\n".join(lines)
+
+
+def draw(tables: Sequence[Table], found: Found, marks: Sequence[int], path: Path) -> None:
+    """Draws regret over epochs for each family in the first setting."""
+    families = [family for family in FAMILIES if any(table.family == family for table in tables)]
+    setting = next(iter(found))[1]
+    sheet = Figure(figsize=(3.6 * len(families), 3.4), dpi=90, layout="constrained")
+    FigureCanvasAgg(sheet)
+    for place, family in enumerate(families, 1):
+        axes = sheet.add_subplot(1, len(families), place)
+        names = [table.name for table in tables if table.family == family]
+        for label, outcomes in _rows(found, setting, names):
+            regret = np.mean([each.regret for each in outcomes], axis=0)
+            axes.plot(marks, np.maximum(regret, 1e-3), label=label, linewidth=2.4 if label == "index" else 1.2)
+        axes.set(title=f"{FAMILIES[family]}, {_title(setting)}", xscale="log", yscale="log", xlabel="epochs")
+        if place == 1:
+            axes.set_ylabel("regret")
+        if place == len(families):
+            axes.legend(fontsize=6)
+    sheet.savefig(path, format="png", metadata={"Software": None})
+
+
+def _about(tables: Sequence[Table]) -> str:
+    configurations, epochs = tables[0].curves.shape
+    count = f"{len(tables)} tasks" if len(tables) > 1 else "one task"
+    return f"{FAMILIES[tables[0].family]} ({count}, {configurations} configurations of {epochs} epochs)"
+
+
+def _title(setting: Setting) -> str:
+    slots = f"{setting.slots} slots" if setting.slots > 1 else "1 slot"
+    noise = f", noise of {setting.noise:g}" if setting.noise else ""
+    resume = f", {setting.resume} epoch to resume" if setting.resume else ""
+    return slots + noise + resume
+
+
+def _rows(found: Found, setting: Setting, names: Sequence[str]) -> list[tuple[str, list[Outcome]]]:
+    rows = [(key[0], _of(found, key, names)) for key in found if key[1] == setting]
+    return [(label, outcomes) for label, outcomes in rows if outcomes]
+
+
+def _of(found: Found, key: tuple[str, Setting], names: Sequence[str]) -> list[Outcome]:
+    return [outcome for name in names for outcome in found[key].get(name, ())]
+
+
+def _table(rows: Sequence[tuple[str, Sequence[Outcome]]], marks: Sequence[int], whole: int) -> list[str]:
+    lines = [f"| | {' | '.join(map(str, marks))} | best 1 % | reached | lost |", "|---" * (len(marks) + 4) + "|"]
+    for label, outcomes in rows:
+        regret = np.mean([each.regret for each in outcomes], axis=0)
+        reached = [each.reached for each in outcomes if each.reached is not None]
+        lost = np.mean([each.lost for each in outcomes])
+        # A rule that was not run on all tables of the family cannot be compared with the others.
+        some = "" if not whole or len(outcomes) == whole else f" ({len(outcomes)} of {whole} searches)"
+        cells = [f"{each:.3f}" for each in regret]
+        share = f"{100 * len(reached) / len(outcomes):.0f} %"
+        middle = f"{median(reached):.0f}" if reached else "–"
+        lines.append(f"| {label}{some} | {' | '.join(cells)} | {middle} | {share} | {lost:.1f} |")
+    return lines

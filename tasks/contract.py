@@ -107,7 +107,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     ``None`` in the first attempt. ``attempt`` counts from 1. ``token`` identifies the attempt and is the Celery task
     id. ``uid`` is unique to the study for all time. ``checkpoints`` are the trial's, newest first; it goes on from the
     first one that can be read. Without a ``slice`` the trial runs to its end. An attempt that neither reports nor saves
-    a checkpoint for ``stall`` seconds is stopped, and killed ``grace`` seconds later. ``again`` says that the job was
+    a checkpoint for ``stall`` seconds, or trains for more than ``limit`` seconds, is stopped, and killed ``grace``
+    seconds later. ``again`` says that the job was
     sent before, and that another keeper may be about to begin it.
     """
 
@@ -130,6 +131,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     max_steps: int | None = None
     grace: float = 10.0
     stall: float | None = None
+    limit: float | None = None
     checkpoints: tuple[CheckpointRef, ...] = ()
     slice: Slice | None = None
     again: bool = False
@@ -218,7 +220,7 @@ PEAK_GPU_MEMORY: Final = "peak_gpu_memory_bytes"
 """Measurements of an attempt: the most that its processes held at once, and that PyTorch held on its GPUs."""
 
 FailureCause = Literal[
-    "exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "checkpoint", "revoked"
+    "exception", "nan", "value", "out_of_memory", "import", "died", "lost", "stalled", "time", "checkpoint", "revoked"
 ]
 
 
@@ -227,9 +229,9 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed"):
 
     ``cause``: the objective raised (``exception``), ran out of memory (``out_of_memory``), returned NaN (``nan``) or
     something that is no value (``value``), could not be imported (``import``), saves no checkpoint although its trials
-    are paused (``checkpoint``), reported nothing for too long (``stalled``), or its process ended (``died``: then
-    ``exit_code``, negative for a signal). Only the control plane sets ``lost``, for an attempt that went silent, and
-    ``revoked``, for a trial that a person stopped.
+    are paused (``checkpoint``), reported nothing for too long (``stalled``), trained for longer than a trial may
+    (``time``), or its process ended (``died``: then ``exit_code``, negative for a signal). Only the control plane
+    sets ``lost``, for an attempt that went silent, and ``revoked``, for a trial that a person stopped.
     """
 
     cause: FailureCause

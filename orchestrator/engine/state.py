@@ -196,12 +196,21 @@ class Study:
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,
             stall=self.spec.stall_timeout,
+            limit=self._time_left(row.trial),
             checkpoints=self.checkpoints.of(row.trial),
             slice=self.trials.slice(row.trial),
             again=again,
         )
         soon = row.number > 1 or self.trials.is_fixed(row.trial)
         self.sends.append(Send(job, self.spec.queue, SOONEST if soon else self.spec.priority))
+
+    def _time_left(self, trial: int) -> float | None:
+        """Returns the seconds that the trial may still train, for its attempts together; ``None`` without a limit."""
+        if self.spec.max_trial_time is None:
+            return None
+        spans = [(row.started, row.ended) for row in self.attempts if row.trial == trial]
+        trained = sum(ended - started for started, ended in spans if started is not None and ended is not None)
+        return max(0.0, self.spec.max_trial_time - trained)
 
     # -- trials and the study
 

@@ -300,6 +300,9 @@ class StudyEngine(Study):
         self.end_attempt(row, f"{body.cause}: {body.error}", at)
         if not self.trials.is_open(row.trial):
             return
+        pruned = body.cause == "time" and self.spec.timed_out == "pruned"
+        if pruned and self.trials.end_out_of_time(row.trial, self.spec.direction, at):
+            return
         self.retry_attempt(row, at, body)
         if body.cause in _ENDS_THE_STUDY:
             self.end("failed", body.message, at)

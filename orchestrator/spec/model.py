@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 from pydantic import BeforeValidator, Field, Strict, ValidationInfo, model_validator
@@ -106,6 +106,9 @@ class Spec(Table):
         catch: Exceptions that are expected: they fail their trial, but do not end a study whose first trials all fail.
         grace: Seconds that a trial has to end after a stop, before its process is killed.
         stall_timeout: An attempt that sends no report or checkpoint for so long is ended; never where it is not set.
+        max_trial_time: A trial that has trained for so long is ended: its time on slots, over all of its attempts.
+        timed_out: What such a trial is: ``"pruned"``, with the best value that it has reported, or ``"failed"``. One
+            that has reported nothing has failed.
         keep_models: Of so many best trials the models are kept; of all where it is not set.
         args: Fixed keyword arguments of the objective: anything that JSON carries.
         command: A program that is run for each trial, in place of ``objective``.
@@ -136,6 +139,7 @@ class Spec(Table):
         priority = 7
         catch = ["ValueError", "torch.cuda.OutOfMemoryError"]
         stall_timeout = "10m"
+        max_trial_time = "2h"
         keep_models = 3
         enqueue = [{ lr = 0.01, optimizer = "adam" }]
     """
@@ -162,6 +166,8 @@ class Spec(Table):
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0
     stall_timeout: Duration | None = None
+    max_trial_time: Duration | None = None
+    timed_out: Literal["pruned", "failed"] = "pruned"
     keep_models: Count | None = None
     args: Arguments = Field(default_factory=dict)
     command: CommandTable | None = None

@@ -120,7 +120,8 @@ class JobRun:
         self._reported: dict[int, float] = {}
         self._verdict: Verdict | None = None
         self._fenced = False
-        self._stalled = False
+        self._stalled = self._out_of_time = False
+        self._began = time.monotonic()
         self._active_at = time.monotonic()
         self._imported = False
         self._report_gaps: deque[float] = deque(maxlen=REPORT_GAPS_KEPT)
@@ -191,12 +192,16 @@ class JobRun:
         return max(0.0, min(due) - time.monotonic()) if due else None
 
     def check_deadlines(self) -> None:
-        """Kills a trainer whose grace period is over, asks unanswered questions again, stops a stalled objective."""
+        """Kills a trainer whose grace period is over, asks unanswered questions again, stops an objective that is
+        stalled or has used up its time."""
         if self.outcome is not None:
             return
         now = time.monotonic()
         if self._stop_sent is None:
-            if self._questions:
+            if self.job.limit is not None and now >= self._began + self.job.limit:
+                self._out_of_time = True
+                self._stop()
+            elif self._questions:
                 for seq, waiting in list(self._questions.items()):
                     if now >= waiting.since + self._ask_again:
                         # The answer may be lost with the server; asking again gives the same value.
@@ -289,6 +294,8 @@ class JobRun:
         if self._stop_sent is not None:
             return [self._kill_at(self._stop_sent)]
         due = [] if self._leaving_since is None else [self._leaving_since + self.job.grace / 2]
+        if self.job.limit is not None:
+            due.append(self._began + self.job.limit)
         if self._questions:
             due.append(min(waiting.since for waiting in self._questions.values()) + self._ask_again)
         elif self.job.stall is not None:
@@ -348,6 +355,8 @@ class JobRun:
 
     def _stop_outcome(self, *, killed: bool) -> Outcome:
         if not self._must_stop:
+            if self._out_of_time:
+                return Failed(cause="time", error="OutOfTime", message="it has trained for as long as a trial may")
             if self._stalled:
                 return Failed(cause="stalled", error="Stalled", message=f"no report for {self.job.stall:g} s")
             return Released()

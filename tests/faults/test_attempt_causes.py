@@ -19,9 +19,11 @@ def first_time(trial, folder, what):
     return True
 
 def objective(trial, folder):
-    trial.report(0.5, 1)
-    what = ["stalls", "swallows", "memory", "raises", "nan", "fine"][trial.number]
+    what = ["stalls", "swallows", "memory", "raises", "nan", "fine", "slow", "silent"][trial.number]
     trial.set_user_attr("what", what)
+    if what == "silent":
+        time.sleep(600)
+    trial.report(0.5, 1)
     if first_time(trial, folder, what):
         if what == "stalls":
             time.sleep(600)
@@ -39,14 +41,19 @@ def objective(trial, folder):
             raise KeyError("once")
         if what == "nan":
             return float("nan")
+        if what == "slow":
+            for step in range(2, 6000):
+                trial.report(0.25 if step == 4 else 0.75, step)
+                time.sleep(0.1)
     trial.report(1.0, 2)
     return 1.0
 """
 SPEC = """
 name = "s"
 objective = "causes:objective"
-trials = 6
+trials = 8
 stall_timeout = 4
+max_trial_time = 10
 grace = 1
 [args]
 folder = "{folder}"
@@ -79,7 +86,7 @@ def test_attempts_end_for_causes_that_are_told_apart(running_embedded: Fleet, tm
 
     trials: dict[str, FrozenTrial] = {each.user_attrs["what"]: each for each in servers.study("s").get_trials()}
     failed = {what for what, each in trials.items() if each.state is TrialState.FAIL}
-    assert (end.complete, failed) == (5, {"nan"}), running_embedded.logs()
+    assert (end.complete, end.pruned, failed) == (5, 1, {"nan", "silent"}), running_embedded.logs()
     assert trials["nan"].user_attrs["failure"]["cause"] == "nan"
     causes = {}
     for what, each in trials.items():
@@ -89,4 +96,7 @@ def test_attempts_end_for_causes_that_are_told_apart(running_embedded: Fleet, tm
     assert "stalled" in causes["swallows"]
     assert "out_of_memory" in causes["memory"]
     assert "exception" in causes["raises"]
+    assert (trials["slow"].state, trials["slow"].value) == (TrialState.PRUNED, 0.25)
+    assert "has trained for as long as a trial may" in causes["slow"]
+    assert trials["silent"].user_attrs["failure"]["cause"] in ("time", "stalled")
     assert not sleepers(), "what a killed objective had started is gone with it"

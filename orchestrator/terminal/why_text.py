@@ -83,6 +83,8 @@ class Explanation:
             )
         elif self._last is not None and self._last.cause == "finished":
             yield f"was pruned by the objective itself{self._at_last_epoch()}"
+        elif self._last is not None and self._last.cause.startswith("time: "):
+            yield f"was pruned{self._at_last_epoch()} with its best value: it has trained for as long as a trial may"
         else:
             yield f"was ended as pruned{self._at_last_epoch()} by another program, on what grounds was not recorded"
         details = [each for each in (self._stopped() if pruned is not None else "", self._untrained()) if each]

@@ -97,6 +97,6 @@ def test_attempts_end_for_causes_that_are_told_apart(running_embedded: Fleet, tm
     assert "out_of_memory" in causes["memory"]
     assert "exception" in causes["raises"]
     assert (trials["slow"].state, trials["slow"].value) == (TrialState.PRUNED, 0.25)
-    assert "has trained for as long as a trial may" in causes["slow"]
+    assert "with its best value: it has trained for as long as a trial may" in causes["slow"]
     assert trials["silent"].user_attrs["failure"]["cause"] in ("time", "stalled")
     assert not sleepers(), "what a killed objective had started is gone with it"

@@ -300,9 +300,12 @@ class StudyEngine(Study):
         self.end_attempt(row, f"{body.cause}: {body.error}", at)
         if not self.trials.is_open(row.trial):
             return
-        pruned = body.cause == "time" and self.spec.timed_out == "pruned"
-        if pruned and self.trials.end_out_of_time(row.trial, self.spec.direction, at):
-            return
+        if body.cause == "time" and self.spec.timed_out == "pruned":
+            reported = self.storage.get_trial(row.trial).intermediate_values.values()
+            if values := [value for value in reported if not math.isnan(value)]:
+                best = max(values) if self.spec.direction == "maximize" else min(values)
+                self.trials.end_pruned(row.trial, "it has trained for as long as a trial may", at, best)
+                return
         self.retry_attempt(row, at, body)
         if body.cause in _ENDS_THE_STUDY:
             self.end("failed", body.message, at)

@@ -20,7 +20,7 @@ from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, R
 from orchestrator.model.changeset import DecisionRow, TrialEnd
 from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
-from orchestrator.pruning import Decision, Direction, Outcome, RuleFailed
+from orchestrator.pruning import Decision, Outcome, RuleFailed
 from orchestrator.sampling.best_trials import BestTrials
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
@@ -348,26 +348,13 @@ class Trials:
         self.decisions.stage(number, "end", decision, at)
         self.end_pruned(number, f"not promoted: {describe(decision)}", at)
 
-    def end_pruned(self, number: int, detail: str, at: float) -> None:
-        """Ends a trial as pruned, with the value that Optuna would store: the last one reported, unless NaN."""
+    def end_pruned(self, number: int, detail: str, at: float, value: float | None = None) -> None:
+        """Ends a trial as pruned, with this value or, as Optuna would, with the last one reported, unless that is NaN."""
         trial = self.storage.get_trial(number)
         self._count_saved(trial)
-        value = math.nan if trial.last_step is None else trial.intermediate_values[trial.last_step]
+        if value is None:
+            value = math.nan if trial.last_step is None else trial.intermediate_values[trial.last_step]
         self._end(number, TrialState.PRUNED, None if math.isnan(value) else [value], detail, at)
-
-    def end_out_of_time(self, number: int, direction: Direction, at: float) -> bool:
-        """Ends a trial that has used up its time as pruned, with the best value that it has reported.
-
-        Returns whether it has reported any; a trial of several objectives has not.
-        """
-        trial = self.storage.get_trial(number)
-        values = [value for value in trial.intermediate_values.values() if not math.isnan(value)]
-        if not values:
-            return False
-        self._count_saved(trial)
-        best = max(values) if direction == "maximize" else min(values)
-        self._end(number, TrialState.PRUNED, [best], "it has trained for as long as a trial may", at)
-        return True
 
     def complete(self, number: int, values: list[float], at: float) -> None:
         """Ends a trial with its values."""

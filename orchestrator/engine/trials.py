@@ -349,7 +349,7 @@ class Trials:
         self.end_pruned(number, f"not promoted: {describe(decision)}", at)
 
     def end_pruned(self, number: int, detail: str, at: float, value: float | None = None) -> None:
-        """Ends a trial as pruned, with this value or, as Optuna would, with the last one reported, unless that is NaN."""
+        """Ends a trial as pruned, with this value or, as Optuna does, with the last one reported unless that is NaN."""
         trial = self.storage.get_trial(number)
         self._count_saved(trial)
         if value is None:

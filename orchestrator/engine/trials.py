@@ -7,7 +7,7 @@ import math
 from bisect import bisect_right, insort
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
@@ -26,21 +26,10 @@ from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
-from tasks.contract import EnqueueTrial, Failed, Slice
+from tasks.contract import EnqueueTrial, Failed, FailureCause, Slice
 from tasks.storable import RESERVED, check_extent, check_name
 
-_OF_THE_OBJECTIVE = (
-    "exception",
-    "nan",
-    "value",
-    "out_of_memory",
-    "import",
-    "died",
-    "lost",
-    "stalled",
-    "time",
-    "checkpoint",
-)
+_OF_THE_OBJECTIVE = frozenset(get_args(FailureCause)) - {"revoked"}
 
 _OUTCOMES: Mapping[TrialState, Outcome] = {
     TrialState.COMPLETE: "COMPLETE",

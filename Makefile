@@ -28,20 +28,25 @@ REMOVE_HALVES := for each in $(VENV)/lib/python3*/site-packages/*.dist-info; do 
 # The oldest versions that pyproject.toml allows, in an environment of their own.
 LOWEST := .venv-lowest
 
-.PHONY: demo test test-all lowest lint types unit processes faults chaos bench bench-scale bench-search dist clean unsound
+.PHONY: demo test test-all checks lowest lint types unit processes faults chaos bench bench-scale bench-search dist clean \
+	unsound
 
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: lint types                  ## every check but the longest: ten minutes on two cores
+test: checks                      ## every check but the longest: ten minutes on two cores
 	$(BIN)/pytest $(AMONG) -m 'not long' $(TESTS)
 
-test-all: lint types              ## besides: a soak, every library, measurements, all of the docs, oldest dependencies
-	$(BIN)/pytest $(AMONG) $(TESTS)
+test-all: checks                  ## besides: a soak, every library, measurements, all of the docs, oldest dependencies
+	$(BIN)/pytest $(AMONG) --hypothesis-profile=thorough $(TESTS)
 	$(MAKE) lowest
 
 lowest: $(LOWEST)/.installed      ## what has to hold with the oldest versions that pyproject.toml allows
 	$(LOWEST)/bin/pytest $(BESIDE) tests/unit tests/contract tests/integration/test_run.py
+
+# Both at once: mypy uses one core.
+checks: $(VENV)/.installed-dev
+	@$(MAKE) --no-print-directory --jobs=2 lint types
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ class Shelf:
     """A database with its writers and its beats."""
 
     writer: Callable[[], tuple[Any, CalendarPort]]
-    desk: Callable[[], BeatDatabase]
+    beat_database: Callable[[], BeatDatabase]
 
 
 def memory_shelf() -> Shelf:
@@ -68,10 +68,10 @@ def real_shelf(url: str, closing: ExitStack) -> Shelf:
         closing.callback(store.close)
         return store, Calendar(database, lease)
 
-    def desk() -> BeatDatabase:
+    def beat_database() -> BeatDatabase:
         return SqlBeatDatabase(opened())
 
-    return Shelf(writer, desk)
+    return Shelf(writer, beat_database)
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
@@ -131,25 +131,27 @@ def test_which_slots_are_still_to_be_seen_to(shelf: Shelf) -> None:
 
 def test_a_timetable_counts_from_when_it_was_first_told(shelf: Shelf) -> None:
     _, calendar = shelf.writer()
-    desk = shelf.desk()
-    assert desk.known(["nightly"])[1] == {}
+    beat_database = shelf.beat_database()
+    assert beat_database.known(["nightly"])[1] == {}
     calendar.define("nightly", "0 2 * * * UTC", 100)
     calendar.define("nightly", "0 2 * * * UTC", 200)
     calendar.define("other", "0 2 * * * UTC", 300)
-    assert desk.known(["nightly"])[1] == {"nightly": ScheduleProgress("0 2 * * * UTC", 100, 0)}
+    assert beat_database.known(["nightly"])[1] == {"nightly": ScheduleProgress("0 2 * * * UTC", 100, 0)}
     calendar.put(slot(0, state="missed"), slot(1, state="skipped"), slot(2, manual=True), slot(9, schedule="other"))
-    assert desk.known(["nightly"])[1] == {"nightly": ScheduleProgress("0 2 * * * UTC", 100, slot(1).planned)}
+    assert beat_database.known(["nightly"])[1] == {"nightly": ScheduleProgress("0 2 * * * UTC", 100, slot(1).planned)}
     calendar.define("nightly", "0 3 * * * UTC", 400)
     calendar.define("other", "", 0)
     calendar.define("unknown", "", 0)
-    assert desk.known(["nightly", "other"])[1] == {"nightly": ScheduleProgress("0 3 * * * UTC", 400, slot(1).planned)}
+    assert beat_database.known(["nightly", "other"])[1] == {
+        "nightly": ScheduleProgress("0 3 * * * UTC", 400, slot(1).planned)
+    }
 
 
 def test_commands_of_many_are_one_each(shelf: Shelf) -> None:
     leased, _ = shelf.writer()
     first, second = Command(0, "a", "slot", "x", {"n": 1}), Command(0, "b", "slot", "x", {"n": 2})
-    shelf.desk().issue([first])
-    shelf.desk().issue([first, second, second])
+    shelf.beat_database().issue([first])
+    shelf.beat_database().issue([first, second, second])
     assert [(each.key, each.payload) for each in leased.pending_commands()] == [("a", {"n": 1}), ("b", {"n": 2})]
 
 
@@ -159,15 +161,15 @@ def test_two_beats_at_the_same_instant(shelf: Shelf) -> None:
     failed: list[Exception] = []
     ready = threading.Barrier(4)
 
-    def issue(desk: BeatDatabase) -> None:
+    def issue(beat_database: BeatDatabase) -> None:
         try:
             for round in range(10):
                 ready.wait(30)
-                desk.issue([Command(0, f"{round}-{each}", "slot", "x", {}) for each in range(3)])
+                beat_database.issue([Command(0, f"{round}-{each}", "slot", "x", {}) for each in range(3)])
         except Exception as error:
             failed.append(error)
 
-    threads = [threading.Thread(target=issue, args=(shelf.desk(),)) for _ in range(4)]
+    threads = [threading.Thread(target=issue, args=(shelf.beat_database(),)) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -238,7 +240,7 @@ def test_a_control_plane_that_was_replaced_writes_nothing(shelf: Shelf) -> None:
         with pytest.raises(NotTheWriter):
             _as_the_control_plane(write)
     assert [run.slot for run in new.open()] == [slot()]
-    assert shelf.desk().known(["nightly"])[1] == {}
+    assert shelf.beat_database().known(["nightly"])[1] == {}
     assert leased.load("nightly-0").state == "running"
 
 

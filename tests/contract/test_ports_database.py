@@ -82,7 +82,7 @@ def shelf(request: pytest.FixtureRequest) -> Iterator[Shelf]:
         yield real_shelf(request.getfixturevalue(request.param), closing)
 
 
-def told(leased: StudyRepository) -> tuple[object, ...]:
+def loaded_study(leased: StudyRepository) -> tuple[object, ...]:
     """What an engine would be given, in a form that can be compared."""
     found = leased.load("study")
     trials = [
@@ -155,7 +155,7 @@ def test_everything_is_read_as_it_was_written(shelf: Shelf) -> None:
     for each in (leased, reference):
         each.create(make_spec(), NOW)
         each.commit({"study": copy.deepcopy(changes)})
-    assert told(leased) == told(reference)
+    assert loaded_study(leased) == loaded_study(reference)
 
 
 def test_one_batch_is_written_whole_or_not_at_all(shelf: Shelf) -> None:

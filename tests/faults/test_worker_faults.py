@@ -100,7 +100,8 @@ def test_a_worker_whose_clock_is_an_hour_ahead_is_not_taken_for_dead(cluster: Cl
 
 def test_a_task_revoked_through_celery_counts_as_a_users_stop(cluster: Cluster) -> None:
     search = cluster.submit("revoked", trials=6, epochs=40)
-    search.underway()
+    # The trials stand still, so that the rows are true until both tasks are revoked.
+    search.ready()
     victim = search.victim()
     with cluster.stack.database() as connection:
         tokens = {
@@ -115,6 +116,8 @@ def test_a_task_revoked_through_celery_counts_as_a_users_stop(cluster: Cluster) 
         # With the signal that Flower asks for, at which a keeper would hand its trial back.
         app.control.revoke(token, terminate=True, signal="SIGTERM")
     app.close()
+    search.until(search.records.failures)
+    search.let_go()
     search.until(lambda: len(search.records.ended) == 6 and search.records.state == "finished")
     attempts, failures = search.records.attempts(), search.records.failures()
     search.records.close()

@@ -173,12 +173,12 @@ class Caller:
 
 
 @pytest.fixture
-def told(folder: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Caller:
+def run_command(folder: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]) -> Caller:
     return Caller(folder, monkeypatch, capfdbinary)
 
 
-def test_trials(told: Caller) -> None:
-    code, out, err = told("trials", "search", "--sort", "value")
+def test_trials(run_command: Caller) -> None:
+    code, out, err = run_command("trials", "search", "--sort", "value")
     assert (code, err) == (0, "")
     assert [line.split()[:4] for line in out.splitlines()] == [
         ["trial", "state", "value", "epochs"],
@@ -188,37 +188,37 @@ def test_trials(told: Caller) -> None:
         [],
         ["*", "the", "best", "trial"],
     ]
-    assert told("trials", "search", "--state", "fail")[1] == "no trials that are fail\n"
-    assert told("trials", "search", "-n", "1")[1].splitlines()[1].split()[0] == "2"
-    code, out, _ = told("trials", "search", "--json", "--state", "COMPLETE", "--reverse")
+    assert run_command("trials", "search", "--state", "fail")[1] == "no trials that are fail\n"
+    assert run_command("trials", "search", "-n", "1")[1].splitlines()[1].split()[0] == "2"
+    code, out, _ = run_command("trials", "search", "--json", "--state", "COMPLETE", "--reverse")
     assert [(each["number"], each["best"], each["values"]) for each in json.loads(out)] == [
         (1, True, [0.1]),
         (0, False, [0.2]),
     ]
 
 
-def test_export(told: Caller, tmp_path: Path) -> None:
-    code, out, err = told("export", "search")
+def test_export(run_command: Caller, tmp_path: Path) -> None:
+    code, out, err = run_command("export", "search")
     assert (code, err) == (0, "")
     assert [(row["number"], row["state"], row["value"]) for row in csv.DictReader(io.StringIO(out))] == [
         ("0", "COMPLETE", "0.2"),
         ("1", "COMPLETE", "0.1"),
         ("2", "PRUNED", "0.9"),
     ]
-    assert len(told("export", "search", "--epochs")[1].splitlines()) == 1 + 7
+    assert len(run_command("export", "search", "--epochs")[1].splitlines()) == 1 + 7
     for name in ("trials.csv", "trials.json", "trials.parquet", "named"):
-        assert told("export", "search", "-o", str(tmp_path / name)) == (0, "", "")
+        assert run_command("export", "search", "-o", str(tmp_path / name)) == (0, "", "")
     assert (tmp_path / "named").read_text() == (tmp_path / "trials.csv").read_text() == out
     assert len(json.loads((tmp_path / "trials.json").read_text())) == 3
     assert (tmp_path / "trials.parquet").read_bytes()[:4] == b"PAR1"
     (tmp_path / "link.csv").symlink_to(tmp_path / "trials.csv")
-    assert told("export", "search", "--epochs", "-o", str(tmp_path / "link.csv"))[0] == 0
+    assert run_command("export", "search", "--epochs", "-o", str(tmp_path / "link.csv"))[0] == 0
     assert (tmp_path / "link.csv").is_symlink()
     assert (tmp_path / "trials.csv").read_text().startswith("number,step,value\n"), "what it leads to is replaced"
-    code, out, err = told("export", "search", "-o", str(tmp_path / "trials.xlsx"))
+    code, out, err = run_command("export", "search", "-o", str(tmp_path / "trials.xlsx"))
     assert (code, out, err.count("\n")) == (2, "", 1)
     assert "ends with none of .csv, .json, .parquet" in err
-    code, out, err = told("export", "search", "-o", str(tmp_path / "nowhere" / "trials.csv"))
+    code, out, err = run_command("export", "search", "-o", str(tmp_path / "nowhere" / "trials.csv"))
     assert (code, err.count("\n"), "cannot be written: No such file or directory" in err) == (2, 1, True)
     assert {each.name for each in tmp_path.iterdir()} == {
         *("trials.csv", "trials.json", "trials.parquet"),
@@ -227,16 +227,16 @@ def test_export(told: Caller, tmp_path: Path) -> None:
     }
 
 
-def test_retry_refuses_what_cannot_be_retried(told: Caller) -> None:
-    assert told("retry", "search", "7")[2].startswith("orchestrator: trial 7: there is no such trial")
-    assert told("retry", "serach", "0")[2].endswith("did you mean 'search'?\n")
+def test_retry_refuses_what_cannot_be_retried(run_command: Caller) -> None:
+    assert run_command("retry", "search", "7")[2].startswith("orchestrator: trial 7: there is no such trial")
+    assert run_command("retry", "serach", "0")[2].endswith("did you mean 'search'?\n")
 
 
-def test_a_log_for_programs(told: Caller, folder: Path) -> None:
+def test_a_log_for_programs(run_command: Caller, folder: Path) -> None:
     log = folder / "data" / "logs" / "studies" / "search" / "trial-00002.log"
     log.parent.mkdir(parents=True)
     log.write_bytes(b"epoch 1\r\n\xff\x1b[31m\nno end")
-    _, out, _ = told("logs", "search", "2", "--json")
+    _, out, _ = run_command("logs", "search", "2", "--json")
     assert [json.loads(line) for line in out.splitlines()] == [
         {"line": "epoch 1"},
         {"line": "\\xff\x1b[31m"},
@@ -244,10 +244,10 @@ def test_a_log_for_programs(told: Caller, folder: Path) -> None:
     ]
 
 
-def test_validate_for_programs(told: Caller, folder: Path) -> None:
+def test_validate_for_programs(run_command: Caller, folder: Path) -> None:
     (folder / "valid.toml").write_text('name = "n"\nobjective = "theirs:f"\ntrials = 9\n')
     (folder / "theirs.py").write_text("def f(trial):\n    return 0.0\n")
-    code, out, _ = told("validate", "valid.toml", "--json")
+    code, out, _ = run_command("validate", "valid.toml", "--json")
     found = json.loads(out)
     assert (code, found["spec"], found["name"], found["trials"]) == (0, "valid.toml", "n", 9)
     assert found["pruner"]["name"]

@@ -51,7 +51,7 @@ def search(**changes: Any) -> Simulation:
     return made
 
 
-def told(simulation: Simulation) -> list[tuple[str, str, Any]]:
+def notifications(simulation: Simulation) -> list[tuple[str, str, Any]]:
     """Who is owed what, without when: the end once, and the better trials."""
     notes = [(note.event, note.kind, json.loads(note.body)) for _, note, _ in simulation.database.notes.values()]
     assert [(event, kind) for event, kind, _ in notes if event != "best"] == [
@@ -92,7 +92,7 @@ def test_dying_at_a_step_changes_nothing(step: Phase, pruner: str) -> None:
         assert disturbed.deaths == [step]
         assert rows(disturbed) == rows(undisturbed), f"at {step} {nth}"
         assert disturbed.database.answers == undisturbed.database.answers
-        assert told(disturbed) == told(undisturbed)
+        assert notifications(disturbed) == notifications(undisturbed)
 
 
 def search_on_one_host(step: Phase | None = None, nth: int = 0) -> Simulation:
@@ -136,4 +136,4 @@ def test_dying_at_every_step_in_turn_changes_nothing(pruner: str) -> None:
     assert len(disturbed.deaths) > 10
     assert len(set(disturbed.deaths)) > 2
     assert rows(disturbed) == rows(undisturbed)
-    assert told(disturbed) == told(undisturbed)
+    assert notifications(disturbed) == notifications(undisturbed)

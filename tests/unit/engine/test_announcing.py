@@ -28,18 +28,18 @@ def returning(*values: float) -> Any:
     return objective
 
 
-def told(world: World) -> list[NoteRow]:
+def notes_of(world: World) -> list[NoteRow]:
     return [note for batch in world.batches for note in batch.changes.notes]
 
 
 def bodies(world: World) -> list[dict[str, Any]]:
-    return [json.loads(note.body) for note in told(world)]
+    return [json.loads(note.body) for note in notes_of(world)]
 
 
 def test_the_end_is_told_once_with_what_came_of_it() -> None:
     spec = make_spec(trials=3, direction="maximize", notify={"url": URL, "on": ["finished"], "command": ["true"]})
     world = World(spec, returning(1.0, 3.0, 2.0)).run()
-    post, command = told(world)
+    post, command = notes_of(world)
     assert (post.event, post.kind, command.event, command.kind) == ("finished", "post", "finished", "command")
     assert command.key == f"{post.key}:command"
     body = json.loads(post.body)
@@ -66,7 +66,7 @@ def test_each_better_trial_is_told_and_no_other(rebuild: bool) -> None:
     assert [body["event"] for body in bodies(world)] == ["best"] * 3
     assert [body["best"]["number"] for body in bodies(world)] == [0, 1, 4]
     assert bodies(world)[1]["trials"] == {"complete": 2, "pruned": 0, "failed": 0}
-    assert len({note.key for note in told(world)}) == 3
+    assert len({note.key for note in notes_of(world)}) == 3
 
 
 def test_of_several_better_ones_in_one_batch_the_last_is_told() -> None:
@@ -93,9 +93,9 @@ def test_a_failure_is_told_with_all_that_ended_by_it() -> None:
 def test_only_what_is_wanted_is_told() -> None:
     for notify in (None, {"url": URL, "on": ["failed"]}, {"url": URL, "on": ["failed", "best"]}):
         world = World(make_spec(trials=1, notify=notify), returning(math.nan)).run()
-        assert [note.event for note in told(world)] == (["failed"] if notify else [])
+        assert [note.event for note in notes_of(world)] == (["failed"] if notify else [])
     world = World(make_spec(trials=1, notify={"command": ["true"]}), returning(1.0)).run()
-    assert [(note.event, note.kind) for note in told(world)] == [("finished", "command")]
+    assert [(note.event, note.kind) for note in notes_of(world)] == [("finished", "command")]
 
 
 def test_a_search_that_a_person_stops_has_ended() -> None:
@@ -111,7 +111,7 @@ def test_a_search_that_goes_on_ends_again() -> None:
     world = World(make_spec(trials=2, notify=notify), returning(*map(float, range(9)))).run()
     world.extend(make_spec(trials=4, notify=notify))
     world.run()
-    first, second = told(world)
+    first, second = notes_of(world)
     assert first.key != second.key
     assert [body["trials"]["complete"] for body in bodies(world)] == [2, 4]
 
@@ -130,6 +130,6 @@ def test_several_objectives_have_a_front_and_no_best() -> None:
 
 def test_what_json_has_no_number_for_is_null() -> None:
     world = World(make_spec(trials=1, notify={"url": URL}), returning(math.inf)).run()
-    (note,) = told(world)
+    (note,) = notes_of(world)
     assert "Infinity" not in note.body
     assert json.loads(note.body)["best"]["value"] is None

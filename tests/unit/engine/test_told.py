@@ -27,7 +27,7 @@ def setting(course: Course) -> Talk:
     return (yield from learning(course))
 
 
-def told(job: Job) -> list[dict[str, Any]]:
+def attributes_of(job: Job) -> list[dict[str, Any]]:
     return [job.user_attrs, job.system_attrs, job.study_attrs, job.study_system_attrs]
 
 
@@ -58,7 +58,7 @@ def test_what_is_set_of_the_study_is_a_row_and_told_to_later_trials(rebuild: boo
     world = World(make_spec(trials=3), setting, rebuild=rebuild).run()
     assert json.loads(world.ledger.study_user_attrs["owner"]) == {"name": "me"}
     assert json.loads(world.ledger.study_system_attrs["study:metric_names"]) == ["loss"]
-    assert told(world.sent[-1])[2:] == [{"owner": {"name": "me"}}, {"study:metric_names": ["loss"]}]
+    assert attributes_of(world.sent[-1])[2:] == [{"owner": {"name": "me"}}, {"study:metric_names": ["loss"]}]
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def program() -> Iterator[Program]:
     it.process.communicate()
 
 
-def measured(meter: PeakMemory) -> float:
+def peak_mib(meter: PeakMemory) -> float:
     return meter.end()[PEAK_MEMORY] / MIB
 
 
@@ -65,7 +65,7 @@ def test_a_peak_between_two_samples_is_not_missed(program: Program) -> None:
     meter = PeakMemory()  # not started: it samples nothing
     meter.begin(program.process.pid)
     program.does("briefly", 100)
-    assert 100 < measured(meter) < 160
+    assert 100 < peak_mib(meter) < 160
 
 
 def test_each_measurement_begins_anew(program: Program) -> None:
@@ -73,7 +73,7 @@ def test_each_measurement_begins_anew(program: Program) -> None:
     meter = PeakMemory()
     meter.begin(program.process.pid)
     program.does("briefly", 50)
-    assert 50 < measured(meter) < 110
+    assert 50 < peak_mib(meter) < 110
 
 
 def test_memory_that_processes_share_counts_once(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,7 +84,7 @@ def test_memory_that_processes_share_counts_once(program: Program, monkeypatch: 
     meter.start()
     meter.begin(program.process.pid)
     program.does("briefly", 100)
-    assert 200 < measured(meter) < 290, "four processes hold the first half"
+    assert 200 < peak_mib(meter) < 290, "four processes hold the first half"
 
 
 def test_a_process_that_has_ended_measures_what_was_sampled(program: Program) -> None:

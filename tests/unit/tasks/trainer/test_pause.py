@@ -28,7 +28,7 @@ PLAN = Slice(until_step=3, checkpoint_by=5)
 Objective = Callable[[WorkerTrial], Any]
 
 
-class Desk:
+class Attempts:
     """One trial's folder; runs attempts of it one after the other, each from what the one before has saved."""
 
     def __init__(self, folder: Path) -> None:
@@ -80,9 +80,9 @@ class Desk:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Iterator[Desk]:
+def attempts(tmp_path: Path) -> Iterator[Attempts]:
     before = signal.getsignal(signal.SIGUSR2)
-    yield Desk(tmp_path)
+    yield Attempts(tmp_path)
     signal.signal(signal.SIGUSR2, before)
 
 
@@ -100,43 +100,43 @@ def steps(trial: WorkerTrial, *, save_first: bool = False, last: int = 9) -> flo
 
 
 @pytest.mark.parametrize("save_first", [False, True])
-def test_a_trial_is_trained_in_slices_and_no_step_is_trained_twice(desk: Desk, save_first: bool) -> None:
+def test_a_trial_is_trained_in_slices_and_no_step_is_trained_twice(attempts: Attempts, save_first: bool) -> None:
     def run(plan: Slice | None) -> Any:
-        return desk.run(lambda trial: steps(trial, save_first=save_first), plan)
+        return attempts.run(lambda trial: steps(trial, save_first=save_first), plan)
 
     assert run(PLAN) == Paused(step=3)
     assert run(Slice(until_step=6, checkpoint_by=8)) == Paused(step=6)
     assert run(None) == Finished(values=(9.0,))
-    assert desk.reported == desk.saved == list(range(1, 10))
+    assert attempts.reported == attempts.saved == list(range(1, 10))
 
 
-def test_a_retry_of_a_slice_whose_end_was_lost_ends_with_its_first_report(desk: Desk) -> None:
-    assert desk.run(steps) == Paused(step=3)
-    assert desk.run(steps) == Paused(step=4)
-    assert desk.reported == [1, 2, 3, 4]
+def test_a_retry_of_a_slice_whose_end_was_lost_ends_with_its_first_report(attempts: Attempts) -> None:
+    assert attempts.run(steps) == Paused(step=3)
+    assert attempts.run(steps) == Paused(step=4)
+    assert attempts.reported == [1, 2, 3, 4]
 
 
-def test_an_objective_that_saves_nothing_is_refused(desk: Desk) -> None:
+def test_an_objective_that_saves_nothing_is_refused(attempts: Attempts) -> None:
     def saves_nothing(trial: WorkerTrial) -> float:
         for step in range(1, 10):
             trial.report(0.5, step)
         return 0.5
 
-    outcome = desk.run(saves_nothing)
+    outcome = attempts.run(saves_nothing)
     assert isinstance(outcome, Failed)
     assert (outcome.cause, outcome.error) == ("checkpoint", "CheckpointMissing")
     assert outcome.message.startswith("trials of this study are paused at step 3 and go on later")
-    assert desk.reported == [1, 2, 3, 4, 5]
-    assert desk.run(saves_nothing, None) == Finished(values=(0.5,))
-    assert desk.run(saves_nothing, Slice(until_step=3, checkpoint_by=5, restart=True)) == Paused(step=3)
+    assert attempts.reported == [1, 2, 3, 4, 5]
+    assert attempts.run(saves_nothing, None) == Finished(values=(0.5,))
+    assert attempts.run(saves_nothing, Slice(until_step=3, checkpoint_by=5, restart=True)) == Paused(step=3)
 
 
-def test_an_objective_that_returns_in_time_has_finished(desk: Desk) -> None:
-    assert desk.run(lambda trial: steps(trial, last=2)) == Finished(values=(2.0,))
-    assert desk.run(lambda trial: steps(trial, last=2)) == Finished(values=(2.0,)), "there is nothing left to train"
+def test_an_objective_that_returns_in_time_has_finished(attempts: Attempts) -> None:
+    assert attempts.run(lambda trial: steps(trial, last=2)) == Finished(values=(2.0,))
+    assert attempts.run(lambda trial: steps(trial, last=2)) == Finished(values=(2.0,)), "there is nothing left to train"
 
 
-def test_a_swallowed_pause_comes_again_and_should_prune_says_so(desk: Desk) -> None:
+def test_a_swallowed_pause_comes_again_and_should_prune_says_so(attempts: Attempts) -> None:
     def stubborn(trial: WorkerTrial) -> float:
         assert not trial.should_prune()
         for step in range(1, 6):
@@ -149,45 +149,45 @@ def test_a_swallowed_pause_comes_again_and_should_prune_says_so(desk: Desk) -> N
             trial.save_checkpoint(6, 6)
         raise optuna.TrialPruned("its own words")
 
-    assert desk.run(stubborn) == Paused(step=5)
-    assert desk.reported == [1, 2, 3, 4, 5]
+    assert attempts.run(stubborn) == Paused(step=5)
+    assert attempts.reported == [1, 2, 3, 4, 5]
 
 
-def test_one_that_swallows_it_and_returns_has_finished(desk: Desk) -> None:
+def test_one_that_swallows_it_and_returns_has_finished(attempts: Attempts) -> None:
     def deaf(trial: WorkerTrial) -> float:
         try:
             return steps(trial)
         except optuna.TrialPruned:
             return 0.5
 
-    assert desk.run(deaf) == Finished(values=(0.5,))
+    assert attempts.run(deaf) == Finished(values=(0.5,))
 
 
-def test_pruning_itself_is_no_pause(desk: Desk) -> None:
+def test_pruning_itself_is_no_pause(attempts: Attempts) -> None:
     def gives_up(trial: WorkerTrial) -> float:
         trial.report(0.0, 1)
         raise optuna.TrialPruned
 
-    assert desk.run(gives_up) == Finished(pruned=True)
+    assert attempts.run(gives_up) == Finished(pruned=True)
 
 
 @pytest.mark.parametrize(
     ("step", "error"), [(-1, ValueError), (2**31, ValueError), (None, TypeError), ("x", TypeError)]
 )
-def test_steps_are_those_that_can_be_reported(desk: Desk, step: Any, error: type[Exception]) -> None:
+def test_steps_are_those_that_can_be_reported(attempts: Attempts, step: Any, error: type[Exception]) -> None:
     with pytest.raises(error, match="save_checkpoint: step is"):
-        desk.trial().save_checkpoint(0, step)
-    assert desk.said == []
+        attempts.trial().save_checkpoint(0, step)
+    assert attempts.said == []
 
 
-def test_what_cannot_be_saved_is_the_objectives_error(desk: Desk) -> None:
-    outcome = desk.run(lambda trial: trial.save_checkpoint({"model": torch.nn.Linear(1, 1)}, 1))
+def test_what_cannot_be_saved_is_the_objectives_error(attempts: Attempts) -> None:
+    outcome = attempts.run(lambda trial: trial.save_checkpoint({"model": torch.nn.Linear(1, 1)}, 1))
     assert isinstance(outcome, Failed)
     assert (outcome.cause, outcome.error) == ("exception", "TypeError")
     assert "save its state_dict()" in outcome.message
 
 
-def test_a_full_disk_is_said_and_training_goes_on(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_full_disk_is_said_and_training_goes_on(attempts: Attempts, capsys: pytest.CaptureFixture[str]) -> None:
     """Not even a slice is refused for it: the objective does what it can."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -200,38 +200,38 @@ def test_a_full_disk_is_said_and_training_goes_on(desk: Desk, capsys: pytest.Cap
         return 0.0
 
     try:
-        assert desk.run(big) == Paused(step=8)
+        assert attempts.run(big) == Paused(step=8)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
-    assert desk.saved == [8]
+    assert attempts.saved == [8]
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 7
     assert lines[0].startswith("the checkpoint of step 1 could not be written, training goes on: ")
-    assert os.listdir(desk.folder) == ["t1-8.pt"]
+    assert os.listdir(attempts.folder) == ["t1-8.pt"]
 
 
-def test_a_stop_waits_until_the_checkpoint_is_written(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stop_waits_until_the_checkpoint_is_written(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
     write = file_writers._torch_save
 
     def slowly(*arguments: Any) -> None:
-        desk.interrupter.stop("t")
+        attempts.interrupter.stop("t")
         threading.Event().wait(0.12)  # longer than until the signal is sent again
         write(*arguments)
 
     monkeypatch.setattr(file_writers, "_torch_save", slowly)
-    assert desk.run(lambda trial: steps(trial)) is None
-    assert (desk.reported, desk.saved) == ([1], [1])
-    assert CheckpointWriter.load(desk.files()) == ({"step": 1}, 1)
+    assert attempts.run(lambda trial: steps(trial)) is None
+    assert (attempts.reported, attempts.saved) == ([1], [1])
+    assert CheckpointWriter.load(attempts.files()) == ({"step": 1}, 1)
 
 
-def test_a_stop_while_one_is_read_is_no_damage(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert desk.run(steps) == Paused(step=3)
+def test_a_stop_while_one_is_read_is_no_damage(attempts: Attempts, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert attempts.run(steps) == Paused(step=3)
 
     def slowly(*_: Any, **__: Any) -> None:
-        desk.interrupter.stop("t")
+        attempts.interrupter.stop("t")
         threading.Event().wait(30)
 
     monkeypatch.setattr(torch, "load", slowly)
-    assert desk.run(steps) is None
-    assert desk.reported == [1, 2, 3]
+    assert attempts.run(steps) is None
+    assert attempts.reported == [1, 2, 3]

@@ -163,7 +163,7 @@ def test_a_thread_that_outlives_its_trial_speaks_for_no_other_one(process: Train
     assert process.of(Epoch) == []
 
 
-class Desk:
+class LateKeeper:
     """Answers from a thread of its own, in any order and late, and again what was answered before."""
 
     def __init__(self, seed: int) -> None:
@@ -209,9 +209,9 @@ class Desk:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_each_thread_is_told_the_answer_to_its_own_question(seed: int) -> None:
-    desk = Desk(seed)
+    keeper = LateKeeper(seed)
     made = Job(study="s", uid="u", trial=3, token="t", attempt=1, objective="m:f", directions=("minimize",))
-    trial = WorkerTrial(made, desk.talk, CheckpointWriter(Path("/nowhere"), "t"), ArtifactWriter(Path("/nowhere")))
+    trial = WorkerTrial(made, keeper.talk, CheckpointWriter(Path("/nowhere"), "t"), ArtifactWriter(Path("/nowhere")))
     wrong: list[object] = []
 
     def work(thread: int) -> None:
@@ -222,17 +222,17 @@ def test_each_thread_is_told_the_answer_to_its_own_question(seed: int) -> None:
             if found != number or trial.params[f"p{number}"] != number:
                 wrong.append((number, found))
             if chance.random() < 0.2:
-                desk.talk.read_study()
+                keeper.talk.read_study()
 
     threads = [threading.Thread(target=work, args=(thread,)) for thread in range(THREADS)]
     for each in threads:
         each.start()
     for each in threads:
         each.join()
-    desk.close()
+    keeper.close()
     assert wrong == []
     names = [
-        each.question.name for each in desk.said if isinstance(each, Question) if isinstance(each.question, Suggest)
+        each.question.name for each in keeper.said if isinstance(each, Question) if isinstance(each.question, Suggest)
     ]
     assert len(names) == len(set(names)), "what is known is not asked again"
 

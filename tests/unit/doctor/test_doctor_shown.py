@@ -7,8 +7,8 @@ import json
 import re
 from pathlib import Path
 
+from made_facts import WELL, leaderless, redis
 from rich.console import Console
-from worlds import WELL, leaderless, redis
 
 from orchestrator.doctor.checks import findings
 from orchestrator.doctor.facts import DeadLetter, Facts, Stream

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from worlds import RUNNING, SENT, WELL
+from made_facts import RUNNING, SENT, WELL
 
 from orchestrator.doctor.facts import Item, Sign
 from orchestrator.doctor.heartbeat_listener import read_sign

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import cases_of_processes
-import cases_of_servers
-import cases_of_work
+import process_findings
 import pytest
+import server_findings
+import work_findings
 from cases import Case
-from worlds import (
+from made_facts import (
     EMPTY,
     IDLE,
     RUNNING,
@@ -32,7 +32,7 @@ from orchestrator.doctor.facts import Clock, Facts, Item, Queue, Redis, Stream, 
 from orchestrator.doctor.finding import Code, Finding, Group, Severity
 from orchestrator.doctor.table_facts import Command, Known
 
-CASES = [*cases_of_servers.CASES, *cases_of_processes.CASES, *cases_of_work.CASES]
+CASES = [*server_findings.CASES, *process_findings.CASES, *work_findings.CASES]
 
 
 def wrong(facts: Facts) -> list[Finding]:

@@ -21,7 +21,7 @@ from tests.unit.control.measured import SEARCH, metrics, objective, samples
 from tests.unit.pruning.hurdle import HurdleArguments
 from tests.unit.queries.test_rule_replay import BAD, GOOD, recording
 from tests.unit.spec.spec_text import BASE, made, refusal
-from tests.unit.terminal.stories import facts, row
+from tests.unit.terminal.recorded_trials import facts, row
 
 TABLE = {"name": "hurdle", "height": 0.5, "by_step": 2}
 

@@ -6,7 +6,7 @@ import json
 import math
 
 import pytest
-from stories import AT, FAILURE, PROMOTED, attempt, facts, row
+from recorded_trials import AT, FAILURE, PROMOTED, attempt, facts, row
 
 from orchestrator.terminal.why_json import to_json
 from orchestrator.terminal.why_text import explain

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from stories import ASHA, FAILURE, attempt, facts, row
+from recorded_trials import ASHA, FAILURE, attempt, facts, row
 
 from orchestrator.terminal.why_json import to_json
 from orchestrator.terminal.why_text import explain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from stories import PROMOTED, PROMOTION, attempt, facts, row
+from recorded_trials import PROMOTED, PROMOTION, attempt, facts, row
 
 from orchestrator.pruning import Decision
 from orchestrator.terminal.why_text import explain

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from stories import ASHA, MEDIAN, attempt, facts, row
+from recorded_trials import ASHA, MEDIAN, attempt, facts, row
 
 from orchestrator.terminal.why_text import explain
 

@@ -42,6 +42,7 @@ class ProgressPublisher:
             if batch.changes:
                 owed = self._owed.setdefault(name, set())
                 owed.update(row.trial for row in batch.changes.attempts.values())
+                owed.update(row.trial for row in batch.changes.acknowledged.values())
                 owed.update(trial for trial, key in batch.changes.system_attrs if key == SILENT)
         for name in {**batches, **self._owed}:
             if name not in self.studies:

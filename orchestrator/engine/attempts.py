@@ -30,6 +30,8 @@ class Attempts:
         self._live: dict[str, dict[int, AttemptRow]] = {state: {} for state in LIVE}
         self._made: list[str] = []
         self.touched: set[str] = set()
+        # Those of them of which more than the number of the last event has changed.
+        self._changed: set[str] = set()
         self.held: dict[str, AttemptRow] = {}
         self.began: float | None = None
         self._figures = Figures()
@@ -69,7 +71,7 @@ class Attempts:
         digest = hashlib.blake2b(f"{self._uid}/{trial}/{number}".encode(), digest_size=16).digest()
         row = AttemptRow(str(uuid.UUID(bytes=digest)), trial, number, AttemptState.QUEUED, at)
         self._add(row)
-        self.touched.add(row.token)
+        self._change(row)
         if again:
             self._figures.retries.append(Retry(row.token, trial, number, again))
         return row
@@ -90,7 +92,7 @@ class Attempts:
             row.ended = at
         if state not in WAITING or event is AttemptEvent.SEND:
             self.held.pop(row.token, None)
-        self.touched.add(row.token)
+        self._change(row)
         return True
 
     def bind(self, row: AttemptRow, runner: str, body: Started, at: float) -> bool:
@@ -113,6 +115,7 @@ class Attempts:
     def record_stop(self, row: AttemptRow, body: Stopped) -> None:
         """Records how long it took until the training code was left."""
         row.latency, row.signal_latency = body.latency, body.signal_latency
+        self._change(row)
         if row.verdict == "pruned" and body.latency is not None:
             self._figures.latencies.append(body.latency)
 
@@ -129,10 +132,14 @@ class Attempts:
         verdict = Verdict(cause=row.verdict, step=row.verdict_step) if row.verdict else None
         return Confirmation(runner=row.runner, seq=row.acknowledged, verdict=verdict)
 
-    def take_touched(self) -> dict[str, AttemptRow]:
-        """Returns the attempts that changed since the last call."""
-        touched, self.touched = self.touched, set()
-        return {token: self._rows[token] for token in sorted(touched)}
+    def take_touched(self) -> tuple[dict[str, AttemptRow], dict[str, AttemptRow]]:
+        """Returns the attempts that changed since the last call, and those of which only ``acknowledged`` did."""
+        touched, self.touched = sorted(self.touched), set()
+        changed, self._changed = self._changed, set()
+        return (
+            {token: self._rows[token] for token in touched if token in changed},
+            {token: self._rows[token] for token in touched if token not in changed},
+        )
 
     def take_made(self) -> list[str]:
         """Returns the tokens of the attempts that were made since the last call."""
@@ -143,6 +150,10 @@ class Attempts:
         """Returns what was measured since the last call."""
         figures, self._figures = self._figures, Figures()
         return figures
+
+    def _change(self, row: AttemptRow) -> None:
+        self.touched.add(row.token)
+        self._changed.add(row.token)
 
     def _note_start(self, at: float) -> None:
         self.began = at if self.began is None else min(self.began, at)

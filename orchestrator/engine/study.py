@@ -343,14 +343,14 @@ class StudyEngine(Study):
 
     def take(self) -> Batch:
         """Returns what has come of the inputs since the last call."""
-        touched = self.attempts.take_touched()
+        changed, acknowledged = self.attempts.take_touched()
         for number in self.trials.take_ended():
             self.checkpoints.forget(number)
             self.artifacts.unsettle()
         if not self.trials.sampler.awaits_end:
             self.artifacts.settle(self.spec.keep_models, maximize=self.spec.direction == "maximize")
         changes = self.storage.take_changes()
-        changes.set_attempts(touched)
+        changes.set_attempts(changed, acknowledged)
         changes.add_notes(notifications.notes(self, self.trials.take_judged(changes.ends), changes.study_state))
         # A control plane that held the study before may have died before it had deleted everything.
         sweep, self._swept = None if self._swept else self.sweep(), True
@@ -362,7 +362,7 @@ class StudyEngine(Study):
             self.checkpoints.take_discarded(),
             self.artifacts.take_discarded(),
             sweep,
-            {token: self.attempts.confirmation(token) for token in touched},
+            {token: self.attempts.confirmation(token) for token in (*changed, *acknowledged)},
             self.trials.take_notices(),
             self.trials.sampler.take_questions(),
             self.take_figures(),

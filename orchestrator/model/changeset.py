@@ -91,11 +91,11 @@ class Changes:
     The core changes it through its methods alone; the writer reads its fields.
 
     ``enqueued`` are those of ``new_trials`` that wait to be asked for. ``values`` holds (trial, step, value) in the
-    order of recording. Attributes are values still to be made JSON. ``records`` are system attributes, too: of files,
-    set or, where ``None``, removed, whether or not the trial has ended; ``late_user_attrs`` are user attributes of
-    trials that have. ``closest`` holds, by trial, the decision that came closest to ending a trial that went on.
-    ``discarded`` holds (trial, location) of checkpoints that are no longer needed. ``notes`` are the notifications that
-    the spec asks for.
+    order of recording. ``acknowledged`` holds the attempts of which nothing but that number has changed: most of them.
+    Attributes are values still to be made JSON. ``records`` are system attributes, too: of files, set or, where
+    ``None``, removed, whether or not the trial has ended; ``late_user_attrs`` are user attributes of trials that have.
+    ``closest`` holds, by trial, the decision that came closest to ending a trial that went on. ``discarded`` holds
+    (trial, location) of checkpoints that are no longer needed. ``notes`` are the notifications that the spec asks for.
     """
 
     new_trials: dict[int, float] = field(default_factory=dict)
@@ -111,6 +111,7 @@ class Changes:
     study_user_attrs: dict[str, Any] = field(default_factory=dict)
     study_system_attrs: dict[str, Any] = field(default_factory=dict)
     attempts: dict[str, AttemptRow] = field(default_factory=dict)
+    acknowledged: dict[str, AttemptRow] = field(default_factory=dict)
     decisions: list[DecisionRow] = field(default_factory=list)
     closest: dict[int, DecisionRow] = field(default_factory=dict)
     redone: list[tuple[int, int, float]] = field(default_factory=list)
@@ -175,9 +176,9 @@ class Changes:
     def set_study_state(self, state: str, reason: str, at: float) -> None:
         self.study_state = state, reason, at
 
-    def set_attempts(self, rows: Mapping[str, AttemptRow]) -> None:
-        """Sets the attempts that have changed, by their token."""
-        self.attempts = dict(rows)
+    def set_attempts(self, rows: Mapping[str, AttemptRow], acknowledged: Mapping[str, AttemptRow]) -> None:
+        """Sets the attempts that have changed, by their token, and those of which only ``acknowledged`` has."""
+        self.attempts, self.acknowledged = dict(rows), dict(acknowledged)
 
     def add_decision(self, row: DecisionRow) -> None:
         """Adds a decision that did something."""

@@ -280,11 +280,15 @@ class BatchWriter:
         fresh = {"state": "owed", "tries": 0, "detail": ""}
         notes: list[dict[str, Any]] = []
         attempts: list[tuple[int, AttemptRow]] = []
+        acknowledged: list[dict[str, Any]] = []
         states = []
         for batch in self._batches:
             changes, study = batch.changes, {"study_id": batch.study_id}
             notes += (study | row._asdict() | fresh | {"changed": row.at} for row in changes.notes)
             attempts += ((batch.study_id, row) for row in changes.attempts.values())
+            acknowledged += (
+                {"token": token, "acknowledged": row.acknowledged} for token, row in changes.acknowledged.items()
+            )
             if changes.study_state:
                 state, reason, at = changes.study_state
                 states.append(study | {"state": state, "reason": reason, "changed": at})
@@ -292,6 +296,7 @@ class BatchWriter:
         attempts.sort(key=lambda each: (each[1].state in LIVE, each[1].number))
         insert_new_rows(self._connection, own_tables.notes, notes)
         replace_rows(self._connection, own_tables.attempts, ("token",), list(_attempt_rows(attempts)))
+        update_rows(self._connection, own_tables.attempts, ("token",), acknowledged)
         update_rows(self._connection, own_tables.studies, ("study_id",), states)
 
 

@@ -6,7 +6,7 @@ import copy
 import json
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -104,6 +104,9 @@ class Ledger:
         for token, attempt in changes.attempts.items():
             before = self.attempts.get(token)
             assert before is None or before.state in LIVE or attempt.state == before.state
+            self.attempts[token] = copy.copy(attempt)
+        for token, attempt in changes.acknowledged.items():
+            assert attempt == replace(self.attempts[token], acknowledged=attempt.acknowledged), "more has changed"
             self.attempts[token] = copy.copy(attempt)
         if changes.study_state:
             self.state, self.reason, _ = changes.study_state

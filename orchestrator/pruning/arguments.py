@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from orchestrator.common.field_types import Count, CountOrZero
 from orchestrator.common.table import Table
 from orchestrator.pruning.base import Direction, RuleBase
 from orchestrator.pruning.words import RuleWords
@@ -83,3 +84,15 @@ class RuleArguments(Table):
         Raises:
             Fault: with the key from the top of the spec.
         """
+
+
+class IntervalArguments(RuleArguments):
+    """When a rule checks a trial.
+
+    Attributes:
+        n_warmup_steps: No trial is stopped before this step.
+        interval_steps: From there on, a check every so many steps.
+    """
+
+    n_warmup_steps: CountOrZero = 0
+    interval_steps: Count = 1

@@ -9,8 +9,10 @@ A trial is named by its *number* in the study, not by a storage's row id: Hyperb
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -49,6 +51,35 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     value: float
     threshold: float | None
     peers: int
+
+
+@dataclass(slots=True)
+class Progress:
+    """The two largest steps of a trial (-1: none yet) and the value at the largest.
+
+    Reports may come late: rules look at the largest step, not at the one reported last.
+    """
+
+    last: int = -1
+    previous: int = -1
+    value: float = math.nan
+
+    def add(self, step: int, value: float) -> None:
+        if step > self.last:
+            self.previous, self.last, self.value = self.last, step, value
+        elif step > self.previous:
+            self.previous = step
+
+
+def due(progress: Progress, n_warmup_steps: int, interval_steps: int) -> bool:
+    """Whether the trial's last step is its first one in the current interval.
+
+    Intervals start at ``n_warmup_steps``. A check that falls into a gap of the steps is made at the next report.
+    """
+    since = progress.last - n_warmup_steps
+    if since < 0:
+        return False
+    return progress.previous < progress.last - since % interval_steps
 
 
 class RuleBase(ABC):

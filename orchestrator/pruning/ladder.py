@@ -14,8 +14,7 @@ from orchestrator.common.faults import Fault, got, show
 from orchestrator.common.field_types import LARGEST_INTEGER, CountOrZero, kind
 from orchestrator.common.formatting import count, number
 from orchestrator.pruning.arguments import RuleArguments
-from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
-from orchestrator.pruning.progress import Progress
+from orchestrator.pruning.base import Decision, Direction, Outcome, Progress, RuleBase
 from orchestrator.pruning.words import RuleWords
 
 

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 from orchestrator.pruning.arguments import RuleArguments, Search
-from orchestrator.pruning.base import Decision, Outcome, RuleBase
-from orchestrator.pruning.progress import Progress
+from orchestrator.pruning.base import Decision, Outcome, Progress, RuleBase
 
 
 class NoArguments(RuleArguments):

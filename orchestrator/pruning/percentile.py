@@ -20,9 +20,8 @@ from pydantic import Field
 
 from orchestrator.common.field_types import Count, CountOrZero
 from orchestrator.common.formatting import count, number
-from orchestrator.pruning.arguments import Search
-from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
-from orchestrator.pruning.progress import IntervalArguments, Progress, due
+from orchestrator.pruning.arguments import IntervalArguments, Search
+from orchestrator.pruning.base import Decision, Direction, Outcome, Progress, RuleBase, due
 from orchestrator.pruning.words import RuleWords
 
 

@@ -12,9 +12,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.pruning.base import Decision, Direction, Outcome
+from orchestrator.pruning.base import Decision, Direction, Outcome, Progress
 from orchestrator.pruning.pausing import PausingRule, Promotion
-from orchestrator.pruning.progress import Progress
 from orchestrator.pruning.rung import Rung
 
 RUNG = "asha:rung"

@@ -9,9 +9,8 @@ from pydantic import model_validator
 
 from orchestrator.common.faults import Fault
 from orchestrator.common.formatting import number
-from orchestrator.pruning.arguments import Search
-from orchestrator.pruning.base import Decision, Outcome, RuleBase
-from orchestrator.pruning.progress import IntervalArguments, Progress, due
+from orchestrator.pruning.arguments import IntervalArguments, Search
+from orchestrator.pruning.base import Decision, Outcome, Progress, RuleBase, due
 from orchestrator.pruning.words import RuleWords
 
 

@@ -71,7 +71,7 @@ def make_controller(
     heartbeats = HeartbeatTracker(options.lease, options.heartbeat)
     slots = SlotTracker(heartbeats)
     studies = EngineRegistry(ports.store, options.record, clock, ports.pruners, ports.samplers, hooks.progress)
-    effects = Effects(ports, studies, heartbeats, clock, hooks.phase)
+    effects = Effects(ports, studies, heartbeats, slots, clock, hooks.phase)
     recovery = Recovery(ports, studies, effects, heartbeats, clock, only)
     router = EventRouter(
         ports.events, studies, heartbeats, slots, effects, bell, only, clock, options.keyring, hooks.phase

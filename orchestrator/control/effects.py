@@ -9,10 +9,13 @@ from typing import TypeVar
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.liveness import HeartbeatTracker
+from orchestrator.control.liveness import HeartbeatTracker, SlotTracker
 from orchestrator.control.ports import Phase, PhaseHook, Ports
+from orchestrator.control.send_window import SendWindow
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.outputs import Batch, Revoke, Send
+from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.lifecycle import AttemptState
 from tasks.contract import Confirmation, Reply
 from tasks.server_errors import is_wrong_type, unavailable
 
@@ -27,18 +30,21 @@ class Effects:
         confirmations: What the keepers of the studies at hand are told, by attempt.
         strangers: What those of other attempts are told, of which nothing has to be committed.
         acknowledge: Entries of the stream that may be dropped, each with the study that it is about.
-        sent: When this control plane has sent a task, by its token.
+        sent: When this control plane has sent a task, by its token, until the task was taken.
+        window: The tasks that wait for their study's turn.
     """
 
     ports: Ports
     studies: EngineRegistry
     heartbeats: HeartbeatTracker
+    slots: SlotTracker
     clock: Clock
     phase: PhaseHook
     sent: dict[str, float] = field(default_factory=dict, init=False)
     confirmations: dict[str, Confirmation] = field(default_factory=dict, init=False)
     strangers: dict[str, Confirmation] = field(default_factory=dict, init=False)
     acknowledge: dict[bytes, str] = field(default_factory=dict, init=False)
+    window: SendWindow = field(default_factory=SendWindow, init=False)
     _revokes: list[Revoke] = field(default_factory=list, init=False)
     _replies: list[tuple[str, Reply]] = field(default_factory=list, init=False)
     _sends: list[Send] = field(default_factory=list, init=False)
@@ -54,6 +60,7 @@ class Effects:
         self.confirmations |= batch.confirmations
         self._revokes += batch.revokes
         self._replies += ((study, reply) for reply in batch.replies)
+        self._note_taken(study, batch.changes.attempts)
         self._sends += (self.studies.addressed(study, send) for send in batch.sends)
         for location in batch.discards:
             self.ports.checkpoints.delete(location)
@@ -79,7 +86,19 @@ class Effects:
 
     def on_its_way(self) -> set[str]:
         """Returns the tokens whose tasks are still to be sent."""
-        return {send.job.token for send in self._sends}
+        return {send.job.token for send in self._sends} | self.window.tokens()
+
+    def _note_taken(self, study: str, attempts: Mapping[str, AttemptRow]) -> None:
+        """Takes note of tasks that wait no more, whether a slot took them or their attempt has ended."""
+        taken = 0
+        for token, row in attempts.items():
+            if row.state != AttemptState.SENT:
+                self.window.drop(token)
+                if self.sent.pop(token, None) is not None and row.state == AttemptState.RUNNING:
+                    taken += 1
+                    self.slots.take(row.slot)
+        if taken:
+            self.window.note_taken(self.studies[study].spec.queue, taken, self.clock.monotonic())
 
     def stop(self, confirmations: Mapping[str, Confirmation]) -> None:
         """Takes verdicts on attempts whose study is no more."""
@@ -136,25 +155,56 @@ class Effects:
             )
             self._replies = []
             self.phase(Phase.REPLIED)
-        blocked = []
-        while self._sends and not self._holds_sends:
-            send = self._sends[0]
-            with self.studies.guarded(send.job.study):
-                try:
-                    self.ports.broker.send(send.job, send.queue, priority=send.priority)
-                except Exception as error:
-                    if not is_wrong_type(error):
-                        raise
-                    # It waits until the key is deleted; the tasks of other queues do not.
-                    blocked.append(send)
-            self._sends.pop(0)
-            self.sent[send.job.token] = self.now()
-            self.phase(Phase.ENQUEUED)
-        self._sends = blocked + self._sends
+        if not self._holds_sends:
+            self._send_tasks()
         while self._results:
             self.ports.events.answer(*self._results[0])
             self._results.pop(0)
             self.phase(Phase.ANSWERED)
+
+    def _send_tasks(self) -> None:
+        blocked = []
+        while self._sends:
+            send = self._sends[0]
+            if send.weight is not None:
+                self.window.add(send, send.weight)
+            elif not self._send(send):
+                blocked.append(send)
+            self._sends.pop(0)
+        self._sends = blocked
+        for queue in self.window.queues():
+            lengths = self._lengths(queue)
+            most = self.window.size(queue, self.clock.monotonic()) + self.slots.idle(queue)
+            while (due := self.window.due(queue, lengths, most)) is not None:
+                # A study that is not at hand any more has its tasks sent again when it is taken up.
+                if due.job.study in self.studies and not self._send(due):
+                    break
+                self.window.sent(due, lengths)
+
+    def _lengths(self, queue: str) -> list[int] | None:
+        """Returns how many tasks wait with the broker, by class of priority; ``None`` where they may all wait there,
+        because one study alone has the queue, or no slot takes from it."""
+        running = {engine.name for engine in self.studies if engine.spec.queue == queue and engine.state == "running"}
+        if len(running | self.window.studies(queue)) <= 1 or not self.slots.count(queue):
+            return None
+        lengths = self.ports.broker.lengths(queue)
+        ours = any((engine := self.studies.of(token)) and engine.spec.queue == queue for token in self.sent)
+        # Another control plane may use the same queue, and be always there before this one.
+        return lengths if ours else [0] * len(lengths)
+
+    def _send(self, send: Send) -> bool:
+        """Sends a task; returns whether its queue could take one."""
+        with self.studies.guarded(send.job.study):
+            try:
+                self.ports.broker.send(send.job, send.queue, priority=send.priority)
+            except Exception as error:
+                if not is_wrong_type(error):
+                    raise
+                # It waits until the key is deleted; the tasks of other queues do not.
+                return False
+        self.sent[send.job.token] = self.now()
+        self.phase(Phase.ENQUEUED)
+        return True
 
     def _for_each(
         self, items: Collection[T], study_of: Callable[[T], str], tell: Callable[[Collection[T]], None]

@@ -136,6 +136,8 @@ class SlotTracker:
         self._heartbeats = heartbeats
         self._heard: dict[str, tuple[float, Heartbeat]] = {}
         self._by_queue: Counter[str] = Counter()
+        # What idle slots take tasks from.
+        self._idle: dict[str, tuple[str, ...]] = {}
 
     def hear(self, body: Heartbeat, now: float) -> None:
         """A keeper gave a sign of life."""
@@ -147,6 +149,14 @@ class SlotTracker:
             self._by_queue.subtract(() if before is None else set(before[1].queues))
             self._by_queue.update(set(body.queues))
         self._heard[body.slot] = (self._heartbeats.at(now), body)
+        if body.busy or body.trouble:
+            self.take(body.slot)
+        else:
+            self._idle[body.slot] = body.queues
+
+    def take(self, slot: str) -> None:
+        """A slot has begun a trial."""
+        self._idle.pop(slot, None)
 
     def forget_silent(self) -> None:
         """Drops the slots that have been silent for longer than the lease."""
@@ -154,10 +164,15 @@ class SlotTracker:
             slot for slot, (heard, _) in self._heard.items() if self._heartbeats.silence(heard) > self._heartbeats.lease
         ]:
             self._by_queue.subtract(set(self._heard.pop(slot)[1].queues))
+            self.take(slot)
 
     def count(self, queue: str) -> int:
         """Returns how many slots take tasks from ``queue``."""
         return self._by_queue[queue]
+
+    def idle(self, queue: str) -> int:
+        """Returns how many slots that take tasks from ``queue`` have nothing to do, and have begun nothing since."""
+        return sum(queue in queues for queues in self._idle.values())
 
     def busy_and_idle(self) -> tuple[int, int]:
         """Returns how many slots have something to do, and how many have not."""

@@ -163,6 +163,9 @@ class Broker(Protocol):
     def waiting(self, queues: Iterable[str]) -> set[str]:
         """Returns the attempts whose tasks wait in these queues."""
 
+    def lengths(self, queue: str) -> list[int]:
+        """Returns how many tasks wait in a queue, by class of priority, the soonest first."""
+
 
 class StudyRepository(Protocol):
     """The database, as its one writer uses it."""

@@ -78,13 +78,15 @@ class Recovery:
         times = self.effects.sent
         for token in times.keys() - {row.token for row in rows}:
             del times[token]
-        sent = [row for row in rows if row.token not in times or overdue(times[row.token])]
         on_its_way = self.effects.on_its_way()
+        sent = [
+            row for row in rows if row.token not in on_its_way and (row.token not in times or overdue(times[row.token]))
+        ]
         if not sent:
             return
         waiting = self.ports.broker.waiting({engine.spec.queue for engine in self.studies})
         for row in sorted(sent, key=lambda row: (row.number == 1, row.trial)):
             engine = self.studies.of(row.token)
-            if engine is not None and row.token not in waiting and row.token not in on_its_way:
+            if engine is not None and row.token not in waiting:
                 with self.studies.guarded(engine.name):
                     self.studies.apply(engine, TaskMissing(row.token))

@@ -62,6 +62,7 @@ class Rounds:
         written = self.committer.commit(batches, answers)
         if written.seconds is not None:
             self.hooks.phase(Phase.COMMITTED)
+            self.effects.window.note_commit(written.seconds)
         for name, error in written.refused.items():
             del batches[name]
             self.foreign.give_up(name, error)

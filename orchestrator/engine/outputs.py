@@ -14,11 +14,16 @@ from tasks.contract import Confirmation, Job, Reply
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Put this job into a queue. ``priority``: 0 to 9, the higher the sooner."""
+    """Put this job into a queue.
+
+    ``priority`` is 0 to 9, the higher the sooner. ``weight`` is the study's share of the queue; without one the job
+    does not wait for its study's turn.
+    """
 
     job: Job
     queue: str
     priority: int
+    weight: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,7 +202,8 @@ class Study:
             again=again,
         )
         soon = row.number > 1 or self.trials.is_fixed(row.trial)
-        self.sends.append(Send(job, self.spec.queue, SOONEST if soon else self.spec.priority))
+        priority, weight = (SOONEST, None) if soon else (self.spec.priority, self.spec.weight)
+        self.sends.append(Send(job, self.spec.queue, priority, weight))
 
     def _time_left(self, trial: int) -> float | None:
         """Returns the seconds that the trial may still train, for its attempts together; ``None`` without a limit."""

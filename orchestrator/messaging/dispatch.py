@@ -73,6 +73,17 @@ class Dispatcher:
                         continue
         return found
 
+    def lengths(self, queue: str) -> list[int]:
+        """Returns how many tasks wait in a queue, by class of priority, the soonest first."""
+        pipe = self._client.pipeline(transaction=False)
+        for name in queue_names(queue):
+            pipe.llen(name)
+        found = pipe.execute(raise_on_error=False)
+        for error in found:
+            if isinstance(error, Exception) and not is_wrong_type(error):
+                raise error
+        return [0 if isinstance(length, Exception) else length for length in found]
+
     def _items(self, name: str) -> list[bytes | str]:
         try:
             return list(self._client.lrange(name, 0, -1))
@@ -91,6 +102,11 @@ class Dispatcher:
 def step_of(priority: int) -> int:
     """Returns to which of a queue's lists a priority belongs: 7 to 9 to the first, 0 to the last."""
     return max(step for step in _STEPS if step <= _STEPS[-1] - priority)
+
+
+def class_of(step: int) -> int:
+    """Returns the place of one of a queue's lists among them: 0 is taken from first."""
+    return _STEPS.index(step)
 
 
 def queue_names(queue: str) -> list[str]:

@@ -13,7 +13,7 @@ class AttemptState(StrEnum):
     QUEUED = "queued"
     """Committed; its task is not known to have been sent."""
     SENT = "sent"
-    """Its task was sent; no runner is bound to it."""
+    """Its task was sent, or waits for its study's turn to be sent; no runner is bound to it."""
     RUNNING = "running"
     """A runner is bound to it and trains."""
     STOPPING = "stopping"

@@ -103,6 +103,8 @@ class Spec(Table):
         queue: The Celery queue; workers serve the queues that ``--queues`` names.
         priority: The higher, the sooner its trials begin: 7 to 9 go before 4 to 6, these before 1 to 3, 0 last. Trials
             that are attempted again, or that a user enqueued, go with the first.
+        weight: Share of the slots, where several studies of one priority use a queue: with 2.0 a study begins twice as
+            many trials as one with 1.0.
         catch: Exceptions that are expected: they fail their trial, but do not end a study whose first trials all fail.
         grace: Seconds that a trial has to end after a stop, before its process is killed.
         stall_timeout: An attempt that sends no report or checkpoint for so long is ended; never where it is not set.
@@ -137,6 +139,7 @@ class Spec(Table):
         seed = 7
         queue = "gpu"
         priority = 7
+        weight = 2.0
         catch = ["ValueError", "torch.cuda.OutOfMemoryError"]
         stall_timeout = "10m"
         max_trial_time = "2h"
@@ -162,6 +165,7 @@ class Spec(Table):
     seed: Annotated[int, Field(ge=0, le=2**32 - 1)] | None = None
     queue: Queue = "trials"
     priority: Annotated[int, Field(ge=0, le=9)] = 5
+    weight: Annotated[float, Field(ge=0.01, le=100)] = 1.0
     catch: Annotated[tuple[ClassName, ...], Strict(False), entries(MOST_EXPECTED)] = ()
     # A day: long beyond use, and short of what the platform's timers refuse.
     grace: Annotated[float, Field(gt=0, le=86_400)] = 10.0

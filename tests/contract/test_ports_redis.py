@@ -288,6 +288,17 @@ def test_priorities_are_of_four_classes(bus: Bus) -> None:
     assert [job and job.token for job in taken] == list("7984651320")
 
 
+def test_the_length_of_a_queue_is_told_by_class_of_priority(bus: Bus) -> None:
+    broker = bus.broker()
+    assert broker.lengths("trials") == [0, 0, 0, 0]
+    for priority in (0, 4, 1, 7, 6, 9, 3, 5, 8, 2):
+        broker.send(a_job(str(priority)), "trials", priority=priority)
+    broker.send(a_job("other"), "other", priority=5)
+    assert broker.lengths("trials") == [3, 3, 3, 1]
+    bus.take_job("trials")
+    assert broker.lengths("trials") == [2, 3, 3, 1]
+
+
 def test_a_task_that_is_sent_twice_is_there_twice(bus: Bus) -> None:
     broker = bus.broker()
     broker.send(a_job("a"), "trials", priority=5)

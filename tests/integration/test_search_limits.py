@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
+import pytest
 from fleet import Fleet, follow_to_end, notices, real_servers_only, wait_for
 
 from orchestrator.messaging.dispatch import queue_lengths
@@ -77,3 +79,29 @@ def test_the_search_of_the_higher_priority_goes_first(running: Fleet) -> None:
         follow_to_end(client, name)
         begun += [(trial.datetime_start, name) for trial in running.servers.study(name).trials]
     assert [name for _, name in sorted(begun)] == ["high"] * 3 + ["usual"] * 3 + ["low"] * 3
+
+
+@real_servers_only
+def test_searches_that_share_a_queue_begin_trials_in_proportion_to_their_weights(running: Fleet) -> None:
+    assert running.servers is not None
+    running.start("serve")
+    names = {"single": 1.0, "double": 2.0, "late": 1.0}
+    running.start("worker", "--slots", "2")
+    for name, weight in names.items():
+        text = STEADY.format(name=name, trials=30, more=f"weight = {weight}").replace("lookahead = 30", "lookahead = 6")
+        running.submit(running.write_spec(text, f"{name}.toml"))
+    follow_to_end(running.servers.client(), "double")
+    follow_to_end(running.servers.client(), "single")
+    begun = sorted(
+        (trial.datetime_start, name)
+        for name in names
+        for trial in running.servers.study(name).trials
+        if trial.datetime_start
+    )
+    began = [name for _, name in begun]
+    # While all three have trials left. What waited with the broker when the others came was sent before its turn.
+    since = max(began.index(name) for name in names) + 7
+    until = len(began) - began[::-1].index("double")
+    counts = Counter(began[since:until])
+    assert counts["double"] == pytest.approx(counts["single"] + counts["late"], abs=4), began
+    assert counts["single"] == pytest.approx(counts["late"], abs=3), began

@@ -179,3 +179,8 @@ class MemoryBroker:
     def waiting(self, queues: Iterable[str]) -> set[str]:
         self._server.check(write=False)
         return {job.token for queue in queues for job in self._server.queues[queue]}
+
+    def lengths(self, queue: str) -> list[int]:
+        self._server.check(write=False)
+        steps = [self._server.steps[job.token] for job in self._server.queues[queue]]
+        return [steps.count(step) for step in (0, 3, 6, 9)]

@@ -157,7 +157,7 @@ CAUSES: dict[str, Callable[[], Fault]] = {
     "open": lambda: Fault(StudyEngine, "__init__", lambda _, snapshot, __: snapshot.spec.name == "bad"),
     "fold": lambda: Fault(StudyEngine, "apply", given(EventReceived), error=RecursionError("too deep")),
     "lose": lambda: Fault(StudyEngine, "apply", given(AttemptLost), kill_a_keeper, KeyError("token")),
-    "resend": lambda: Fault(StudyEngine, "apply", given(TaskMissing), lose_tasks),
+    "resend": lambda: Fault(StudyEngine, "apply", given(TaskMissing), lose_tasks, changes={"timeout": 1000.0}),
     "count slots": lambda: Fault(
         StudyEngine, "apply", given(SlotsCounted), error=ConnectionError("of the user's code")
     ),

@@ -22,6 +22,7 @@ from orchestrator.model.lifecycle import LIVE, WAITING, AttemptEvent, AttemptSta
 from orchestrator.model.progress_events import Progress, ProgressChange, SlotLine, change
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
+from orchestrator.pruning.expectations import newest
 from orchestrator.spec import Spec
 from tasks.contract import Failed, Job, Reply, Suggest
 
@@ -324,7 +325,8 @@ class Study:
         return change(self.progress(runs), rows.keys() - {row.trial for row in runs})
 
     def _line(self, row: AttemptRow) -> SlotLine:
-        values, silence = self.storage.get_trial(row.trial).intermediate_values, self.silence(row.trial)
+        trial, silence = self.storage.get_trial(row.trial), self.silence(row.trial)
+        values, expected = trial.intermediate_values, newest(trial.system_attrs)
         step = next(reversed(values), None)
         return SlotLine(
             slot=row.slot,
@@ -336,6 +338,8 @@ class Study:
             value=None if step is None else values[step],
             silent=None if silence is None else self.storage.now - silence.since,
             pace=None if silence is None else silence.pace,
+            expected=None if expected is None else expected.end,
+            spread=None if expected is None else expected.spread,
         )
 
 

@@ -30,7 +30,8 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
     """The work of one slot. ``epochs`` is how far its trial is trained, ``step`` the last one reported.
 
     ``silent`` are the seconds since the trial's last report where they far exceed ``pace``, its usual pause between two
-    reports; else both are ``None``.
+    reports; else both are ``None``. ``expected`` is how its trial is expected to end, ``spread`` the standard
+    deviation of that, where the rule predicts it.
     """
 
     slot: str
@@ -42,6 +43,8 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
     value: float | None = None
     silent: float | None = None
     pace: float | None = None
+    expected: float | None = None
+    spread: float | None = None
 
 
 class _Totals(msgspec.Struct, frozen=True, kw_only=True):

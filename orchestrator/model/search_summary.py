@@ -9,6 +9,7 @@ import msgspec
 
 from orchestrator.common.formatting import count, percent
 from orchestrator.model.progress_events import Best, Optimum
+from orchestrator.pruning.expectations import Calibration
 
 
 class Trials(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,7 +91,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     """A search that is over. ``storage`` shows no password; the times are what ``percentiles`` returns.
 
     Of several objectives there is no ``best``, but the Pareto ``front``, by first value. ``rungs`` holds (step, number
-    of trials that reached it) where trials are promoted.
+    of trials that reached it) where trials are promoted; ``calibration`` says how far predicted ends came true, where
+    the rule predicts them.
     """
 
     study: str
@@ -108,6 +110,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     rungs: tuple[tuple[int, int], ...] = ()
     audit: Audit | None = None
     shadow: Shadow | None = None
+    calibration: Calibration | None = None
     wall_s: float = 0.0
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from orchestrator.common.formatting import count, percent
+
 EXPECTED = "index:expected"
 """System attribute of a trial: a list of (step, next step, end, spread), one for each rung that it has reached."""
 
@@ -40,6 +42,14 @@ def read(attributes: Mapping[str, Any]) -> list[Expectation]:
     return found if all(math.isfinite(each.end) and math.isfinite(each.spread) for each in found) else []
 
 
+def newest(attributes: Mapping[str, Any]) -> Expectation | None:
+    """Returns what the end of a trial is expected to be as of the last rung that it has reached."""
+    kept = attributes.get(EXPECTED)
+    # The last one alone: this is asked of every slot at every notice.
+    found = read({EXPECTED: kept[-1:]}) if isinstance(kept, list) else []
+    return found[0] if found else None
+
+
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     """How many ends lay within the bands that were predicted.
 
@@ -53,6 +63,14 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True):
     within_50: int
     within_90: int
 
+    def text(self) -> str:
+        """Returns the figures in words."""
+        within = (
+            f"{percent(held, self.predictions)} in the {band} % band"
+            for band, held in ((50, self.within_50), (90, self.within_90))
+        )
+        return f"of {count(self.predictions, 'predicted end')} {', '.join(within)}"
+
 
 def calibrate(ended: Iterable[tuple[Mapping[str, Any], float]]) -> Calibration | None:
     """Compares predictions with ends; ``None`` where there is no prediction.
@@ -61,7 +79,7 @@ def calibrate(ended: Iterable[tuple[Mapping[str, Any], float]]) -> Calibration |
         ended: System attributes and last reported value of the trials that were trained to their end. That value is
             the end only of a trial that did not come to the last rung: there, the end is the mean of the later reports.
     """
-    count, within = 0, dict.fromkeys(BANDS, 0)
+    predictions, within = 0, dict.fromkeys(BANDS, 0)
     for attributes, last in ended:
         expected = read(attributes)
         end = last
@@ -69,7 +87,7 @@ def calibrate(ended: Iterable[tuple[Mapping[str, Any], float]]) -> Calibration |
             end = expected.pop().end
         for each in expected:
             if math.isfinite(end):
-                count += 1
+                predictions += 1
                 for band, width in BANDS.items():
                     within[band] += abs(end - each.end) <= width * each.spread
-    return Calibration(predictions=count, within_50=within[50], within_90=within[90]) if count else None
+    return Calibration(predictions=predictions, within_50=within[50], within_90=within[90]) if predictions else None

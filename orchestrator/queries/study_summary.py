@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
@@ -19,6 +20,7 @@ from orchestrator.model.progress_events import Best
 from orchestrator.model.search_summary import Audit, Epochs, Model, NotStored, Shadow, Summary, Trials, percentiles
 from orchestrator.model.trial_length import length, saved
 from orchestrator.pruning import Outcome
+from orchestrator.pruning.expectations import calibrate
 from orchestrator.pruning.pausing import PausingRule
 from orchestrator.sampling import rules
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
@@ -74,8 +76,16 @@ def summary_of(
         rungs=rungs(snapshot),
         audit=audit(snapshot.trials, maximize=spec.direction == "maximize"),
         shadow=None if spec.shadow.name == "none" else shadow(spec.shadow.name, snapshot.trials, best, spec.max_steps),
+        calibration=calibrate(_trained_to_the_end(snapshot.trials)),
         wall_s=wall,
     )
+
+
+def _trained_to_the_end(trials: Iterable[FrozenTrial]) -> Iterator[tuple[dict[str, Any], float]]:
+    """Yields what the rule has kept of each complete trial, and its last report."""
+    for trial in trials:
+        if trial.state is TrialState.COMPLETE and trial.intermediate_values:
+            yield trial.system_attrs, trial.intermediate_values[max(trial.intermediate_values)]
 
 
 def model(trial: FrozenTrial, artifact_url: str) -> Model | None:

@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.common.formatting import count
+from orchestrator.pruning.expectations import BANDS, Expectation, newest
 from orchestrator.report.facts import Facts
 from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, figure, limit, spread
 
@@ -64,6 +65,14 @@ def curves(facts: Facts) -> Plot:
                 hovertemplate="%{text} pruned at epoch %{x}: %{y}<extra></extra>",
             )
         )
+    expected = [
+        (trial, end)
+        for trial in drawn
+        if trial.state is not TrialState.COMPLETE and (end := newest(trial.system_attrs)) is not None
+    ]
+    if expected and facts.spec.max_steps is not None:
+        says += " Dots are the ends that the rule expects, with the band that holds 90 % of them if it is right."
+        traces += _expected(expected, facts.spec.max_steps)
     if best and best[0].intermediate_values and facts.single:
         points = _points(best[0])
         traces.append(
@@ -77,6 +86,34 @@ def curves(facts: Facts) -> Plot:
         )
     made = figure(*traces, height=460, xaxis_title="epoch", yaxis_title="reported value")
     return Plot("curves", title, says, (made,))
+
+
+def _expected(expected: list[tuple[FrozenTrial, Expectation]], end: int) -> list[go.Scatter]:
+    """Returns the expected ends of trials that were not trained to their end, and their bands, side by side."""
+    places = [end + place / len(expected) for place in range(len(expected))]
+    bands: list[float | None] = []
+    for _, each in expected:
+        half = BANDS[90] * each.spread
+        bands += [each.end - half, each.end + half, None]
+    return [
+        go.Scatter(
+            x=[x for place in places for x in (place, place, None)],
+            y=bands,
+            mode="lines",
+            showlegend=False,
+            hoverinfo="skip",
+            line={"color": GREY, "width": 1},
+        ),
+        go.Scatter(
+            x=places,
+            y=[each.end for _, each in expected],
+            text=[f"trial {trial.number}, from epoch {each.step}" for trial, each in expected],
+            mode="markers",
+            name="expected end",
+            marker={"color": GREY, "symbol": "circle-open", "size": 6},
+            hovertemplate="%{text}: expected to end at %{y}<extra></extra>",
+        ),
+    ]
 
 
 def _points(trial: FrozenTrial) -> list[tuple[int, float | None]]:

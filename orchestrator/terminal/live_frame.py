@@ -158,6 +158,8 @@ def slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: fl
     shown = slots if len(slots) <= rows else slots[: rows - 1]
     names = short_names([slot.line.slot for slot in slots])
     table = _table(("slot", "left"), ("device", "left"), ("trial", "right"), ("epoch", "left"), ("value", "right"))
+    if any(slot.line.expected is not None for slot in shown):
+        table.add_column("expected end", no_wrap=True)
     for slot in shown:
         bar = 40 if width > WIDE else 16
         table.add_row(names[slot.line.slot], *_slot_row(slot, now, progress.max_steps, bar))
@@ -192,7 +194,10 @@ def _slot_row(slot: SlotView, now: float, max_steps: int | None, bar: int) -> li
     if max_steps:
         of = f" {line.epochs:>{len(str(max_steps))}}/{max_steps}"
         epoch = Text.assemble(_segments([(line.epochs, "cyan")], max_steps, bar), of)
-    return [device, trial, epoch, Text(aligned(line.value))]
+    row = [device, trial, epoch, Text(aligned(line.value))]
+    if line.expected is not None and line.spread is not None:
+        row.append(Text(f"{number(line.expected)} ± {number(line.spread)}"))
+    return row
 
 
 def short_names(slots: Sequence[str]) -> dict[str, str]:

@@ -53,7 +53,11 @@ def to_json(summary: Summary) -> dict[str, Any]:
         result["best_trials"] = [msgspec.structs.asdict(each) for each in summary.front]
     if summary.rungs:
         result["rungs"] = [{"step": step, "trials": held} for step, held in summary.rungs]
-    for key, measured in (("audit", summary.audit), ("shadow", summary.shadow)):
+    for key, measured in (
+        ("audit", summary.audit),
+        ("shadow", summary.shadow),
+        ("calibration", summary.calibration),
+    ):
         if measured is not None:
             result[key] = msgspec.structs.asdict(measured)
     if summary.reason:
@@ -78,6 +82,7 @@ def render_summary(summary: Summary, width: int) -> str:
         *_lines("epochs", [_epochs(summary.epochs)], room),
         *_lines("rungs", _rungs(summary.rungs), room),
         *_lines("audit", summary.audit.lines() if summary.audit else [], room),
+        *_lines("predictions", [summary.calibration.text()] if summary.calibration else [], room),
         *_lines("shadow", summary.shadow.lines() if summary.shadow else [], room),
         *_lines("prune latency", _times(summary.prune_latency_ms), room),
         *_lines("slot gap", _times(summary.slot_gap_ms), room),

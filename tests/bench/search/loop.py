@@ -32,8 +32,8 @@ class Outcome:
     """What a search came to.
 
     Attributes:
-        regret: At each mark, distance of the best value seen so far to the best of the table, in its scale. With noise
-            it is the true value of the report that looked best.
+        regret: At each mark, distance of the best value seen so far to the best final value, in the table's scale.
+            With noise it is the true value of the report that looked best.
         reached: Epochs to a value that only the best 1 % of the configurations end with; ``None``: not reached.
         lost: How many of the best 1 % had started and were stopped, or paused at the last mark.
     """
@@ -57,7 +57,7 @@ def search(table: Table, rule: RuleBase, setting: Setting, seed: int, marks: Seq
     for epoch in loop.run():
         spent += 1 + (setting.resume if epoch.resumed else 0)
         while left and spent > left[0]:
-            regret.append((table.best - best) / table.scale)
+            regret.append(_regret(table, best))
             left.pop(0)
         if not left:
             break
@@ -65,9 +65,14 @@ def search(table: Table, rule: RuleBase, setting: Setting, seed: int, marks: Seq
             looks, best = epoch.value, float(values[epoch.trial, epoch.step - 1])
             if reached is None and best >= table.good:
                 reached = spent
-    regret += [(table.best - best) / table.scale] * len(left)
+    regret += [_regret(table, best)] * len(left)
     good = [trial for trial in loop.stopped if values[trial, -1] >= table.good]
     return Outcome(tuple(regret), reached, len(good))
+
+
+def _regret(table: Table, best: float) -> float:
+    """Returns how far a value is from the best final one; 0 if it is better, as a value in between may be."""
+    return max(0.0, table.best - best) / table.scale
 
 
 def _curve(trial: int, values: list[float]) -> Curve:

@@ -21,8 +21,8 @@ trained, the rules run in the loop over learning curves that were recorded befor
 - **Tables.** {tables}
 - **Search.** Configurations start in a random order, {seeds} orders a table, the same for all rules; no sampler learns.
   Slots run in step, and each epoch costs 1.
-- **Regret** after so many epochs: distance of the best value seen so far, at any epoch, to the best of the table, in
-  units of best − median of the final values. Means over tables and orders.
+- **Regret** after so many epochs: distance of the best value seen so far, at any epoch, to the best final value of the
+  table, in units of best − median of the final values. Means over tables and orders.
 - **Best 1 %**: epochs until a value is seen that only the best 1 % of the configurations end with; the median, and how
   often it was reached at all.
 - **Lost**: of the best 1 % that had started, how many were stopped, or paused at the end; the mean of a search.

@@ -38,8 +38,8 @@ class Table:
 
     @cached_property
     def best(self) -> float:
-        """The best value at any epoch."""
-        return float(np.nanmax(self.curves))
+        """The best final value."""
+        return float(np.nanmax(self.curves[:, -1]))
 
     @cached_property
     def scale(self) -> float:

@@ -15,6 +15,7 @@ from optuna.distributions import CategoricalDistribution, FloatDistribution
 from orchestrator.report import png
 from orchestrator.report.all_plots import draw
 from orchestrator.report.contour_plots import ticks
+from orchestrator.report.curve_plots import curves
 from orchestrator.report.facts import PAUSED, RETRIED, RUNNING, Facts
 from orchestrator.report.plot import Plot
 
@@ -66,6 +67,16 @@ def test_a_pruned_curve_ends_at_a_cross() -> None:
     line = next(trace for trace in figure.figures[0].data if trace.name == "pruned")
     assert list(line.y) == [0.3, None, 0.4, None]
     assert "1 report of NaN" in figure.says
+
+
+def test_expected_ends_are_dots_with_a_band_behind_the_last_epoch() -> None:
+    kept = {"index:expected": [[1, 2, 0.5, 0.1], [2, 3, 0.6, 0.1]]}
+    trials = [trial(0, curve=[0.1] * 27, system_attrs=kept), trial(1, PRUNED, curve=[0.2, 0.3], system_attrs=kept)]
+    plot = curves(facts(trials, max_steps=27))
+    dots = next(trace for trace in plot.figures[0].data if trace.name == "expected end")
+    assert (list(dots.x), list(dots.y)) == ([27.0], [0.6]), "of the trial that was cut alone"
+    assert "90 %" in plot.says
+    assert png.render(plot.figures[0], "curves").startswith(b"\x89PNG")
 
 
 def test_the_best_line_follows_the_direction() -> None:

@@ -137,6 +137,13 @@ def test_what_a_frame_shows() -> None:
     assert "12  PRUNED  0.8711       8  3.1s  median at step 8" in shown
 
 
+def test_expected_ends_have_a_column_where_the_rule_predicts_them() -> None:
+    shown = text(progress(slots=(slot(0, expected=0.91234, spread=0.02), slot(1))))
+    assert "expected end" in shown
+    assert "7/27  0.8711  0.9123 ± 0.02" in shown
+    assert "expected" not in text(progress())
+
+
 def test_a_wide_screen_shows_it_all() -> None:
     shown = text(*CASES["normal"], width=200, height=60)
 

@@ -11,6 +11,7 @@ from rich.cells import cell_len
 
 from orchestrator.model.progress_events import Best
 from orchestrator.model.search_summary import Epochs, Model, Summary, Trials, percentiles
+from orchestrator.pruning.expectations import Calibration
 from orchestrator.terminal.summary import render_summary, to_json
 
 SUMMARY = Summary(
@@ -43,6 +44,14 @@ def test_the_json_object() -> None:
         "slot_gap_ms": {"p50": 1.5, "p99": 4.0},
         "wall_s": 72.346,
     }
+
+
+def test_how_far_predictions_came_true() -> None:
+    calibrated = Calibration(predictions=240, within_50=118, within_90=221)
+    summary = msgspec.structs.replace(SUMMARY, calibration=calibrated)
+    assert to_json(summary)["calibration"] == {"predictions": 240, "within_50": 118, "within_90": 221}
+    said = "predictions    of 240 predicted ends 49% in the 50 % band, 92% in the 90 % band"
+    assert said in render_summary(summary, 80).splitlines()
 
 
 def test_the_json_object_with_nothing_in_it() -> None:

@@ -283,11 +283,10 @@ def test_an_objective_that_saves_checkpoints_comes_to_its_next_one_before_its_wo
     end = follow_to_end(servers.client(), "s")
 
     assert (end.state, end.complete) == ("finished", 1), running_embedded.logs()
-    saved = [line.split() for line in (tmp_path / "saved").read_text().splitlines()]
-    by_the_first = [int(step) for pid, step in saved if pid == saved[0][0]]
-    # The objective waited at epoch 12 until the worker shut down.
-    assert by_the_first[:2] == [10, 20], "it has saved once more"
-    assert len(by_the_first) < 4
+    begun = [int(step) for step in (tmp_path / "begun").read_text().splitlines()]
+    # The objective waited at epoch 12, behind its checkpoint of epoch 10, until the worker shut down. A worker that
+    # hears the signal late lets it come to one more.
+    assert begun in ([0, 20], [0, 30]), "the first attempt has saved once more, and no more than that"
     with open_study_reader(servers.storage_url) as history:
         causes = [row.cause for row in history.trial("s", "0").attempts]
     assert causes == ["released", "finished"]

@@ -60,7 +60,6 @@ def create_app(redis_url: str, queues: tuple[str, ...] = ("trials",)) -> celery.
         task_send_sent_event=True,
         worker_send_task_events=True,
         worker_prefetch_multiplier=1,
-        worker_disable_prefetch=True,
         worker_consumer="tasks.worker.consumer:Consumer",
         worker_enable_remote_control=True,
         worker_hijack_root_logger=False,

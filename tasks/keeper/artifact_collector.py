@@ -128,6 +128,11 @@ class ArtifactCollector:
             return
         self._add(attempt, attempt.folder / MODELS / saved.file, saved.name, "model")
 
+    @property
+    def has_files(self) -> bool:
+        """Whether the attempt has left files, or some of it wait for the store."""
+        return self.pending or (self._attempt is not None and self._attempt.folder.exists())
+
     def finish(self, runner: str, outcome: Outcome) -> None:
         """Stores the files that the attempt has left in its folder, then passes its outcome on."""
         attempt, self._attempt = self._attempt, None

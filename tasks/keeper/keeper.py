@@ -28,6 +28,7 @@ from tasks.keeper.checkpoint_stores import open_store
 from tasks.keeper.handback import HandbackPolicy
 from tasks.keeper.job_run import JobRun
 from tasks.keeper.monitor_events import MonitorEvents, Send
+from tasks.keeper.next_task import NextTask, NoNextTask
 from tasks.keeper.peak_memory import PeakMemory
 from tasks.keeper.publisher import FULL_SECONDS, Publisher
 from tasks.keeper.replies import ReplyWaiter
@@ -42,6 +43,9 @@ log = logging.getLogger(__name__)
 
 MOST_IN_MEMORY = 50_000
 """Events in memory, where the disk takes no more, above which the objective waits in ``report``."""
+
+DECLINE_SECONDS = 0.05
+"""Seconds between two looks for a next task that is to be given back, while a trainer ends."""
 
 DRAIN_SECONDS = 5.0
 """Seconds for which a keeper that ends waits for its last uploads and confirmations."""
@@ -61,6 +65,9 @@ class Keeper:
         slots: Memory that the worker's processes share.
         on_preload: Called with the result of importing the objective named at start.
         keyring: Signs events, and verifies the messages of the control plane.
+
+    Attributes:
+        next_task: Brings the next task while the one before ends.
     """
 
     def __init__(
@@ -74,6 +81,7 @@ class Keeper:
         on_preload: Callable[[Preloaded], None] = lambda _: None,
         keyring: Keyring = UNSIGNED,
     ) -> None:
+        self.next_task: NextTask = NoNextTask()
         self._slot = slot
         self._slots = slots
         self._counts = slots.counts(slot.index)
@@ -186,6 +194,9 @@ class Keeper:
 
     def _publish(self, job_run: JobRun, outcome: Outcome) -> None:
         """Publishes a runner's outcome, behind its files."""
+        if self._artifacts.has_files:
+            # To store them may take long.
+            self.next_task.decline()
         try:
             self._artifacts.finish(job_run.runner, outcome)
         except Exception:  # the files of a trial may be anything
@@ -249,7 +260,7 @@ class Keeper:
 
     def _publish_started(self, job_run: JobRun) -> None:
         given = job_run.job.checkpoints
-        self._publisher.publish(
+        self._publisher.publish_now(
             job_run.runner,
             Started(
                 host=self._host,
@@ -269,6 +280,8 @@ class Keeper:
             if self._hurried or self._slots.hurrying:
                 job_run.kill_now()
                 break
+            if job_run.stopping and not self._handing_back:
+                self.next_task.expect()
             for frame in self._wait(job_run.seconds_until_due()):
                 self._handle(job_run, order, frame)
             job_run.check_deadlines()
@@ -298,7 +311,11 @@ class Keeper:
     def _wait(self, timeout: float | None) -> list[FromTrainer | None]:
         """Waits for the trainer, a wake-up or the timeout; returns messages, ``None`` for the trainer's end."""
         frames: list[FromTrainer | None] = []
+        if (left := self.next_task.seconds_left()) is not None:
+            timeout = left if timeout is None else min(timeout, left)
         with selectors.DefaultSelector() as selector:
+            if self.next_task.declined:
+                selector.register(self.next_task, selectors.EVENT_READ)
             if self._full:
                 timeout = FULL_SECONDS if timeout is None else min(timeout, FULL_SECONDS)
             else:
@@ -310,10 +327,13 @@ class Keeper:
                         # Not in the signal handler, which may run while this thread holds the publisher's lock.
                         self._publisher.ask()
                     continue
+                if key.fileobj is self.next_task:
+                    continue
                 try:
                     frames.extend(decode_from_trainer(data) for data in self._trainers.current.wire.receive())
                 except (SocketClosed, Malformed):
                     frames.append(None)
+        self.next_task.decline_overdue()
         return frames
 
     @property
@@ -326,14 +346,21 @@ class Keeper:
         """Waits until the trainer is fit for the next job; replaces it where it is not, or does not answer."""
         self._replies.stop()
         began = time.monotonic()
+        if self._trainers.keeps_its_process and not self._handing_back:
+            self.next_task.expect()
         while seconds := self._trainers.seconds_to_wait(grace, leaving=self._handing_back):
+            if not self._trainers.keeps_its_process:
+                self.next_task.decline()
             left = began + seconds - time.monotonic()
             if left <= 0 or self._hurried or self._slots.hurrying:
                 self._trainers.give_up(leaving=self._handing_back)
                 return
             for frame in self._wait(left):
                 self._trainers.handle(frame)
-        self._trainers.await_ended()
+        if not self._trainers.keeps_its_process:
+            self.next_task.decline()
+        while not self._trainers.have_ended(DECLINE_SECONDS):
+            self.next_task.decline()
 
     def _log_file(self, job: Job) -> Path:
         path = trial_log(self._slot.data, job.study, job.trial)

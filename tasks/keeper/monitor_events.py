@@ -12,6 +12,7 @@ from tasks import flower_row
 from tasks.contract import Epoch, Failed, Job, Outcome, Parameter
 from tasks.flower_row import TaskResult
 
+CALM_SECONDS = 0.05
 PAUSE_SECONDS = 1.0
 """Seconds between two progress events of a trial."""
 
@@ -39,12 +40,14 @@ class MonitorEvents(threading.Thread):
     Args:
         send: Called in this thread.
         pause: Seconds between two progress events.
+        calm: Seconds between what happens and the event about it.
     """
 
-    def __init__(self, send: Send, pause: float = PAUSE_SECONDS) -> None:
+    def __init__(self, send: Send, pause: float = PAUSE_SECONDS, calm: float = CALM_SECONDS) -> None:
         super().__init__(name="herald", daemon=True)
         self._send = send
         self._pause = pause
+        self._calm = calm
         self._lock = threading.Lock()
         self._changed = threading.Event()
         self._no_pause = threading.Event()
@@ -54,7 +57,7 @@ class MonitorEvents(threading.Thread):
         self._epoch: Epoch | None = None
         self._unsent = False
         self._finals: deque[tuple[str, str, dict[str, Any]]] = deque()
-        self._closing = False
+        self._closed = threading.Event()
 
     def begin(self, job: Job) -> None:
         """Sets the job that later events are about."""
@@ -112,7 +115,7 @@ class MonitorEvents(threading.Thread):
 
     def close(self, timeout: float) -> None:
         """Stops; waits at most ``timeout`` seconds for events that are not sent."""
-        self._closing = True
+        self._closed.set()
         self._no_pause.set()
         self._changed.set()
         if self.is_alive():
@@ -121,10 +124,13 @@ class MonitorEvents(threading.Thread):
     def run(self) -> None:
         while True:
             self._changed.wait()
+            # What follows an end or a report is urgent: the next trial, or a verdict. This thread would hold the
+            # interpreter's lock meanwhile.
+            self._closed.wait(self._calm)
             self._changed.clear()
             if not self._send_due():
                 self._changed.set()
-            if self._closing:
+            if self._closed.is_set():
                 return
             self._no_pause.wait(self._pause)
             self._no_pause.clear()

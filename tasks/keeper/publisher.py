@@ -1,7 +1,8 @@
 """Publishes a keeper's events to the stream, in order, and sends them again until they are confirmed.
 
-One thread owns the Redis connection, so that the training loop, whose report ends in the keeper's socket, never waits
-for the network. Every round trip adds new events and reads the confirmations.
+A thread makes the round trips to Redis, so that the training loop, whose report ends in the keeper's socket, never
+waits for the network; the start of a runner alone is published by the thread that waits for it. Every round trip adds
+new events and reads the confirmations.
 """
 
 from __future__ import annotations
@@ -38,11 +39,11 @@ class Publisher(threading.Thread):
     """Sends events and heartbeats, sends unconfirmed events again, and passes confirmations to ``on_confirmation``.
 
     Args:
-        client: A Redis client of this thread's own, with finite socket timeouts.
+        client: A Redis client of the publisher's own, with finite socket timeouts.
         folder: Folder for events that do not fit into memory.
         heartbeat: Seconds between two heartbeats.
         alive: Makes the heartbeat's body; called in this thread.
-        on_confirmation: Called in this thread with every confirmation that was read.
+        on_confirmation: Called with every confirmation that was read, in the thread that read it.
         keyring: Signs events, and verifies confirmations.
     """
 
@@ -64,6 +65,7 @@ class Publisher(threading.Thread):
         self._on_confirmation = on_confirmation
         self._keyring = keyring
         self._lock = threading.Lock()
+        self._rounds = threading.Lock()
         self._wake = threading.Event()
         self._outboxes: dict[str, Outbox] = {}
         self._ask = False
@@ -83,17 +85,34 @@ class Publisher(threading.Thread):
 
         An event that cannot be encoded raises, and takes no number.
         """
+        number, full = self._add(runner, body)
+        if not full:
+            self._wake.set()
+        return number
+
+    def publish_now(self, runner: str, body: Body) -> None:
+        """Publishes an event from the calling thread, which so waits for one round trip and for no other thread; not
+        while Redis is away."""
+        self._add(runner, body)
+        if self._away or not self.is_alive():
+            self._wake.set()
+            return
+        with self._rounds, contextlib.suppress(*RETRYABLE):
+            # Where it fails, the thread meets the same error.
+            if not self._round(time.monotonic(), beating=False):
+                return
+        self._wake.set()
+
+    def _add(self, runner: str, body: Body) -> tuple[int, bool]:
+        """Queues an event; returns its number, and whether those before it have used up the send window."""
         with self._lock:
             outbox = self._outboxes.get(runner)
             if outbox is None or outbox.closed:
-                return 0
+                return 0, True
             data = self._signed(Event(token=outbox.token, runner=runner, seq=outbox.last + 1, body=body))
             outbox.last += 1
             outbox.add(data)
-            full = outbox.full
-        if not full:
-            self._wake.set()
-        return outbox.last
+            return outbox.last, outbox.full
 
     def await_answer(self, runner: str, timeout: float) -> None:
         """Waits until the first events of ``runner`` are sent and confirmations were read; not while Redis is away."""
@@ -160,7 +179,8 @@ class Publisher(threading.Thread):
             now = time.monotonic()
             beating = now >= beat_at
             try:
-                more = self._round(now, beating)
+                with self._rounds:
+                    more = self._round(now, beating)
             except RETRYABLE as error:
                 self._outage.begin(unavailable(error) or Unavailable("redis", Contact.NOT_NOW, str(error)))
                 delay = min(1.0, max(0.05, delay * 2))

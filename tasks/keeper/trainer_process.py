@@ -15,6 +15,7 @@ from typing import ClassVar
 
 from tasks.framed_socket import FramedSocket, SocketClosed
 from tasks.keeper.process_cleanup import MARK, end_marked, end_orphans
+from tasks.process_guards import wait_for_exit
 from tasks.trainer_messages import Shutdown, ToTrainer
 from tasks.trial_files import open_log
 
@@ -83,8 +84,7 @@ class TrainerProcess:
     def end(self, seconds: float) -> int:
         """Tells a process that waits for a job to end; kills it after ``seconds``. Returns the exit code."""
         self.send(Shutdown())
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            self._process.wait(seconds)
+        wait_for_exit(self._process, seconds)
         return self.kill()
 
     def kill(self) -> int:
@@ -99,10 +99,7 @@ class TrainerProcess:
 
     def wait(self) -> int:
         """Waits for a process that has closed its socket, and kills what it left behind; returns the exit code."""
-        try:
-            code = self._process.wait(timeout=1.0)
-        except subprocess.TimeoutExpired:
-            code = None
+        code = wait_for_exit(self._process, 1.0)
         # Also after its leader has ended: the group lives on in DataLoader workers.
         self.end_group()
         # Processes that have left the group have kept the mark.

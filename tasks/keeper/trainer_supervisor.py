@@ -44,6 +44,7 @@ class TrainerSupervisor:
         # Left by a keeper of this slot that was killed.
         end_marked(slot.mark)
         self._current: TrainerProcess | None = None
+        self._employed: TrainerProcess | None = None
         self._try_to_start(slot.preload)
 
     @property
@@ -86,6 +87,7 @@ class TrainerSupervisor:
         self.current.ready = self.current.preparing = False
         self.current.imported = True
         self.current.send(run)
+        self._employed = self.current
 
     def handle(self, frame: FromTrainer | None) -> None:
         """Handles a message of the trainer about itself, ``None`` for its end; replaces one that is not healthy."""
@@ -143,11 +145,23 @@ class TrainerSupervisor:
         if wait:
             self.await_ended()
 
+    @property
+    def keeps_its_process(self) -> bool:
+        """Whether the trainer that was given the last job is still in place: one that is fit says so at once."""
+        return self._current is not None and self._current is self._employed
+
     def await_ended(self) -> None:
         """Waits until replaced trainers have ended: they may hold memory and files that the next one needs."""
-        while self._ending:
-            self._ending[-1][0].join()
-            self._ending.pop()
+        while not self.have_ended(None):
+            pass
+
+    def have_ended(self, timeout: float | None) -> bool:
+        """Waits at most ``timeout`` seconds for a replaced trainer to end; returns whether all of them have."""
+        if self._ending:
+            self._ending[-1][0].join(timeout)
+            if not self._ending[-1][0].is_alive():
+                self._ending.pop()
+        return not self._ending
 
     def kill_ending(self) -> None:
         """Kills the trainers that are still ending. A signal handler may call it."""

@@ -59,6 +59,7 @@ class Trainer:
         self._garbage = GarbageCollector()
         self._loaded: dict[str, str] = {}
         self._studies: set[str] = set()
+        self._baseline: health.Baseline | None = None
         self._pid = os.getpid()
         # Otherwise a forked child would keep the socket open after this process has died.
         os.register_at_fork(after_in_child=wire.close)
@@ -126,11 +127,13 @@ class Trainer:
         stdio_redirect.redirect(run.log)
         set_script_name(job.objective)
         self._interrupter.install()
+        if job.objective not in self._loaded:
+            # Threads and processes that the import starts stay for all trials.
+            self._baseline = None
         with contextlib.suppress(objective_runner.ObjectiveMissing):  # reported by the run, below
             self._load(job.objective)
             self._send(Imported(digest=self._digest(job)))
-        # After the import: threads and processes that it starts stay for all trials.
-        before = health.take_baseline()
+        before = self._baseline or health.take_baseline()
         files = CheckpointWriter(
             Path(run.scratch), job.token, tuple(zip(job.checkpoints, run.checkpoints, strict=False))
         )
@@ -151,6 +154,8 @@ class Trainer:
         why = "its objective could not be imported" if imported else health.find_problem(before)
         self._send(Ready(healthy=not why, why=why))
         self._garbage.collect()
+        # For the next trial, while it is on its way.
+        self._baseline = health.take_baseline()
 
     def _send(self, message: FromTrainer) -> None:
         if os.getpid() != self._pid:

@@ -18,4 +18,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    from tasks.process_guards import end_process
+
+    end_process(code)

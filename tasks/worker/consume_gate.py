@@ -14,6 +14,7 @@ from celery.worker.consumer.tasks import Tasks
 
 from tasks.keeper.host_trouble import disk_trouble, process_trouble
 from tasks.keeper.slot import SlotTable
+from tasks.worker.prefetch import KeeperPool
 
 log = logging.getLogger(__name__)
 
@@ -25,10 +26,11 @@ HOST_CHECK_SECONDS: Final = 1.0
 
 
 class ConsumeGate:
-    """Lets the event loop take a task while a keeper is free, its host has no trouble, and the worker is not retired.
+    """Lets the event loop take a task while a slot is free or about to be, its host has no trouble, and the worker is
+    not retired.
 
     Celery counts a slot as free as soon as its task is revoked; a trainer that takes its time to leave would make
-    the next task wait here while a slot elsewhere idles.
+    the next task wait here while a slot elsewhere idles. What counts is what the pool's processes have been sent.
 
     A worker retires when it turns out that it cannot serve the control plane, which may be after an upgrade of the
     control plane. Unlike at a shutdown no trial is handed back: both sides understand what was begun.
@@ -42,16 +44,23 @@ class ConsumeGate:
         self._slots = slots
         self._folders = folders
         self._hub: Any = None
+        self._pool: KeeperPool | None = None
         self._checking: threading.Thread | None = None
         self._retired = False
 
-    def attach(self, hub: Any) -> None:
-        """Sets the event loop of the worker."""
+    def attach(self, hub: Any, pool: KeeperPool) -> None:
+        """Sets the event loop and the pool of the worker."""
         self._hub = hub
+        self._pool = pool
 
     def is_open(self) -> bool:
         """Whether a task may be taken. Never waits for a disk."""
-        return not self._retired and self._slots.busy() < self._slots.count and self._host_is_well()
+        return not self._retired and self._pool is not None and self._pool.vacancies > 0 and self._host_is_well()
+
+    @property
+    def is_for_the_next(self) -> bool:
+        """Whether no slot is free, and a task that is taken now is the next one of a slot that is about to be."""
+        return self._pool is not None and not self._pool.has_free_process
 
     def retire(self, why: str) -> None:
         """Takes no more tasks from here on, and ends when the last trial has. Call it in the event loop."""
@@ -91,7 +100,9 @@ class GateStep(bootsteps.StartStopStep):  # type: ignore[misc]
 
     def start(self, consumer: Any) -> None:
         gate: ConsumeGate = consumer.app.conf.consume_gate
-        gate.attach(consumer.hub)
-        qos = consumer.task_consumer.channel.qos
-        may_consume = qos.can_consume
-        qos.can_consume = lambda: gate.is_open() and may_consume()
+        gate.attach(consumer.hub, consumer.pool._pool)
+        channel = consumer.task_consumer.channel
+        may_consume = channel.qos.can_consume
+        # kombu would leave the answer to a request that is under way unread, with a task in it, until the gate opens
+        # again. It is read, and the task put back.
+        channel.qos.can_consume = lambda: channel.is_asking or (gate.is_open() and may_consume())

@@ -13,9 +13,8 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Callable
 from queue import Empty
-from typing import Any
+from typing import Any, Protocol
 
 import redis
 from kombu.transport import TRANSPORT_ALIASES
@@ -42,8 +41,34 @@ _ODD = ("compression", "eta", "expires")
 kombu: Any = redis_transport  # most of it has no types
 
 
-def _stay(why: str) -> None:
-    del why
+NEXT_SECONDS = 0.05
+"""Longest wait at the broker for the next task of a slot that is about to come free: it may not come free after all."""
+
+
+class Gate(Protocol):
+    """Says whether a task may be taken from the queue."""
+
+    def is_open(self) -> bool:
+        """Whether one may be taken now."""
+
+    @property
+    def is_for_the_next(self) -> bool:
+        """Whether no slot is free, and a task that is taken now is the next one of a slot that is about to be."""
+
+    def retire(self, why: str) -> None:
+        """Has the worker take no more: it does not understand the control plane."""
+
+
+class AlwaysOpen:
+    """The gate of a connection that has no pool behind it."""
+
+    is_for_the_next = False
+
+    def is_open(self) -> bool:
+        return True
+
+    def retire(self, why: str) -> None:
+        """Does nothing."""
 
 
 class Channel(kombu.Channel):  # type: ignore[misc]
@@ -51,9 +76,10 @@ class Channel(kombu.Channel):  # type: ignore[misc]
 
     keyring: Keyring = UNSIGNED
     queues: tuple[str, ...] = ()
-    retire: Callable[[str], None] = staticmethod(_stay)
+    gate: Gate = AlwaysOpen()
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
+        self._poll_client: tuple[Any, int] = (None, 0)
         super().__init__(*arguments, **options)
         try:
             # Before Celery begins its loop: one that could not go on would begin again at once.
@@ -68,6 +94,26 @@ class Channel(kombu.Channel):  # type: ignore[misc]
     def _get_client(self) -> type[PatientClient]:
         super()._get_client()
         return PatientClient
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether a task may arrive that has been asked for."""
+        return bool(self._in_poll)
+
+    def _brpop_start(self, timeout: float | None = None) -> None:
+        connection = self.client.connection
+        if self._poll_client[0] is not connection:
+            connection.send_command("CLIENT", "ID")
+            self._poll_client = (connection, connection.read_response())
+        super()._brpop_start(NEXT_SECONDS if self.gate.is_for_the_next else timeout)
+
+    def close(self) -> None:
+        """Closes; kombu waits for the answer to what was asked last, which is up to a second."""
+        if self._in_poll:
+            # Where the user of Redis may not do this, it is waited for.
+            with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
+                client.client_unblock(self._poll_client[1])
+        super().close()
 
     def _brpop_read(self, **options: Any) -> bool:
         # A copy of kombu's method, but for the last step: there is no other way to the item as it is.
@@ -88,12 +134,17 @@ class Channel(kombu.Channel):  # type: ignore[misc]
             self._flush_brpop_reauth()
 
     def _hand_over(self, place: bytes, queue: str, item: bytes) -> None:
+        if not self.gate.is_open():
+            # It has closed since the task was asked for.
+            self._put_back(place, item)
+            return
         try:
             message = json.loads(item)
             self._check(message)
         except Exception as error:  # whatever a parser may raise, and none of it may end the worker
             if isinstance(error, OtherVersion | Unsigned) and (why := self._misfit()):
-                self._put_back(place, item, why)
+                self.gate.retire(why)
+                self._put_back(place, item)
             else:
                 self._keep_aside(queue, item, f"{type(error).__name__}: {error}")
             return
@@ -132,8 +183,7 @@ class Channel(kombu.Channel):  # type: ignore[misc]
             return version_mismatch(client.get(redis_keys.ANNOUNCEMENT), self.keyring)
         return ""
 
-    def _put_back(self, place: bytes, item: bytes, why: str) -> None:
-        self.retire(why)
+    def _put_back(self, place: bytes, item: bytes) -> None:
         # At the end from which it came. Should this fail: the control plane sends again what has not started.
         with contextlib.suppress(redis.RedisError), self.conn_or_acquire() as client:
             client.rpush(place, item)
@@ -151,16 +201,16 @@ class Transport(kombu.Transport):  # type: ignore[misc]
     Channel = Channel
 
 
-def install(keyring: Keyring, queues: tuple[str, ...], retire: Callable[[str], None]) -> None:
+def install(keyring: Keyring, queues: tuple[str, ...], gate: Gate) -> None:
     """Makes this the transport of every broker connection of this process.
 
     Args:
         keyring: Verifies tasks.
         queues: Queues of this process.
-        retire: Called with the reason when this worker turns out not to understand the control plane.
+        gate: Says whether a task may be taken; retires when this worker turns out not to understand the control plane.
     """
     Channel.keyring = keyring
     Channel.queues = queues
-    Channel.retire = staticmethod(retire)
+    Channel.gate = gate
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:{Transport.__name__}"

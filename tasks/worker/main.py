@@ -27,6 +27,7 @@ from tasks.worker.consume_gate import ConsumeGate, GateStep
 from tasks.worker.metrics import make_worker_registry
 from tasks.worker.options import parse
 from tasks.worker.pool import KeeperOptions, Pool, Shared
+from tasks.worker.prefetch import KeeperTaskPool
 from tasks.worker.startup_checks import find_gpus, read_config
 
 LAST_RESULT_TENTHS = 20
@@ -72,16 +73,18 @@ def main(arguments: list[str] | None = None) -> int:
     pool.attach()
     gate = app.conf.consume_gate = ConsumeGate(slots, pool.folders)
     app.steps["consumer"].add(GateStep)
-    kombu_transport.install(config.keyring, config.queues, gate.retire)
+    kombu_transport.install(config.keyring, config.queues, gate)
     worker = app.Worker(
         hostname=keeper_options.hostname,
-        pool_cls="prefork",
+        pool_cls=KeeperTaskPool,
         concurrency=slots.count,
         loglevel=options.loglevel,
         without_gossip=True,
         without_mingle=True,
         without_heartbeat=False,
         optimization="fair",
+        # The gate counts what the pool's processes have been sent.
+        pool_putlocks=False,
         quiet=True,
     )
     worker.install_platform_tweaks = pool.take_signals

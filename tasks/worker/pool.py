@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 import uuid
@@ -22,12 +23,13 @@ from billiard.process import current_process
 from celery import signals
 from celery.concurrency import asynpool
 
-from tasks import redis_keys
-from tasks.app import STOP_SIGNAL
+from tasks import celery_task, redis_keys
+from tasks.app import STOP_SIGNAL, TRAIN
 from tasks.codec import encode
 from tasks.contract import Body, Event, Lost, Revoked
 from tasks.keeper.devices import device_name, slot_environment
 from tasks.keeper.keeper import ENDING, Keeper
+from tasks.keeper.next_task import NextTask
 from tasks.keeper.process_cleanup import end_orphans
 from tasks.keeper.slot import Slot, SlotTable
 from tasks.keeper.trainer_process import describe_exit
@@ -36,12 +38,16 @@ from tasks.process_guards import adopt_orphans, die_with_parent
 from tasks.signing import Purpose
 from tasks.trainer_messages import Preloaded
 from tasks.worker import remote_control
+from tasks.worker.prefetch import KeeperPool
 from tasks.worker.startup_checks import WorkerConfig
 
 log = logging.getLogger(__name__)
 
 AGAIN_SECONDS = 1.0
 """Pause before a pool process whose keeper could not be set up ends, and Celery starts the next one."""
+
+SWITCH_SECONDS = 0.0005
+"""Longest time for which a thread of a keeper computes while another one could."""
 
 KEEPER_THREADS = ("publisher", "replies", "artifacts", "uploads", "preload")
 """Names of the threads whose failure ends a keeper."""
@@ -100,6 +106,7 @@ class Pool:
         self._options = options
         self._main_pid = os.getpid()
         self._mark = uuid.uuid4().hex
+        self._hub: Any = None
         # Of the main process alone: its loop must not wait for a new connection each time a task is revoked.
         self._client = config.connect()
         # Ignored from the start, as under nohup.
@@ -119,8 +126,7 @@ class Pool:
     def attach(self) -> None:
         """Connects to Celery's signals."""
         remote_control.take_over(self._report_revoked)
-        # Billiard sets handlers of its own after `worker_process_init`.
-        asynpool.AsynPool.Worker = _pool_process(self._take_signals_of_keeper)
+        KeeperPool.Worker = _pool_process(self._begin_loop)
         self._app.conf.pool_processes = list
         for celery_signal, handler in (
             (signals.worker_process_init, self._begin_process),
@@ -135,6 +141,8 @@ class Pool:
         die_with_parent(self._main_pid)
         adopt_orphans()
         threading.excepthook = _end_with_thread
+        # A verdict or the next trial waits for a thread that computes; by default for 5 ms.
+        sys.setswitchinterval(SWITCH_SECONDS)
         try:
             self._make_keeper()
         except Exception:
@@ -162,9 +170,12 @@ class Pool:
             )
         ]
         self._keeper[0].start()
+        celery_task.take_over(self._app.tasks[TRAIN])
 
-    def _take_signals_of_keeper(self) -> None:
+    def _begin_loop(self, next_task: NextTask) -> None:
         if self._keeper:
+            self._keeper[0].next_task = next_task
+            # Billiard sets handlers of its own after `worker_process_init`.
             self._keeper[0].take_signals(ignore=self._ignored)
 
     def _index_of(self, process: Any) -> int:
@@ -219,11 +230,15 @@ class Pool:
 
     def _on_shutting_down(self, **_: Any) -> None:
         self._shared.slots.drain()
+        # A signal does not end the wait of Celery's loop. This takes no lock, which the interrupted code may hold.
+        if self._hub is not None and self._hub._waker is not None:
+            self._hub._waker.wake()
         for process in self._app.conf.pool_processes():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(process, getattr(signal, STOP_SIGNAL))
 
     def _on_ready(self, sender: Any, **_: Any) -> None:
+        self._hub = sender.hub
         pool = sender.controller.pool if hasattr(sender, "controller") else sender.pool
         self._app.conf.pool_processes = lambda: [process.pid for process in pool._pool._pool]
         on_process_down = pool._pool.on_process_down
@@ -245,13 +260,29 @@ def _end_with_thread(arguments: threading.ExceptHookArgs) -> None:
         os._exit(os.EX_SOFTWARE)
 
 
-def _pool_process(begin: Callable[[], None]) -> type[asynpool.Worker]:
+def _pool_process(begin: Callable[[NextTask], None]) -> type[asynpool.Worker]:
     """Returns a class of pool processes that call ``begin`` before their first task."""
 
     class PoolProcess(asynpool.Worker):  # type: ignore[misc]
         def on_loop_start(self, pid: int) -> None:
-            begin()
+            begin(self._next_task)
             super().on_loop_start(pid)
+
+        def _make_recv_method(self, conn: Any) -> Callable[[float], tuple[bool, Any]]:
+            def tell(kind: int, *arguments: int) -> None:
+                self.outq.put((kind, (self.inqW_fd, *arguments)))
+
+            next_task = self._next_task = NextTask(conn._reader.fileno(), conn.get, tell)
+            return lambda _: (True, next_task.take())
+
+        def _do_exit(self, pid: int, exitcode: int | None, exc: BaseException | None = None) -> None:
+            """Ends the process; billiard's waits a second for a signal of the main process before it does."""
+            if exitcode is None:
+                exitcode = os.EX_SOFTWARE if exc else os.EX_OK
+            try:
+                self.on_exit(pid, exitcode)
+            finally:
+                os._exit(exitcode)
 
     return PoolProcess
 

@@ -142,15 +142,18 @@ def _prune(it: Fleet, trials: int, *, burn: bool, heavy: bool = False) -> list[R
     gaps = [row["gap"] for row in rows[it.slots :] if row["gap"] is not None]
     rung = [row["signal_latency"] for row in rows if row["signal_latency"] is not None]
     unrung = f"{len(rows) - len(rung)} of {len(rows)} left before a signal came"
-    follow = [after["began"] - before["left"] for before, after in pairwise(told)] if it.slots == 1 else []
-    next_one = [timing(f"{words}: exception to next objective", follow, where=where, note="what the slot loses")]
+    follow = [
+        after["began"] - before["left"]
+        for slot in sorted({note["pid"] for note in told})
+        for before, after in pairwise(note for note in told if note["pid"] == slot)
+    ]
     return [
         timing(f"{words}: report heard to left", heard, where=where, note="attempts.latency"),
         timing(f"{words}: doorbell to left", rung, where=where, note=f"attempts.signal_latency; {unrung}"),
         timing(f"{words}: report to exception", [note["left"] - note["report"] for note in told], where=where),
         timing(f"{words}: decision to exception", after_decision, where=where, note="from before the commit"),
         timing(f"{words}: gap of the slot after it", gaps, where=where, note="attempts.gap of the next"),
-        *(next_one if follow else []),
+        timing(f"{words}: exception to next objective", follow, where=where, note="what the slot loses"),
     ]
 
 

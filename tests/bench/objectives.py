@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -68,6 +69,7 @@ def condemned(trial: optuna.Trial, *, folder: str, settle: float, burn: bool, he
         return 1.0
     began = time.monotonic()
     note: dict[str, float] = {"number": trial.number, "began": began, "torch": float("torch" in sys.modules)}
+    note["pid"] = os.getpid()
     while _notes:
         path, kept = _notes.pop()
         path.write_text(json.dumps(kept))

@@ -22,7 +22,7 @@ def stamp(step: str) -> None:
     os.write(_file, f"{time.monotonic():.7f} {step}\n".encode())
 
 
-def around(owner: type, name: str, before: str = "", after: str = "", when: Callable[..., bool] | None = None) -> None:
+def around(owner: Any, name: str, before: str = "", after: str = "", when: Callable[..., bool] | None = None) -> None:
     """Wraps ``owner.name`` with stamps. ``when`` is asked with the result (``None`` before) and the arguments."""
     inner = getattr(owner, name)
 
@@ -95,13 +95,73 @@ def trace_worker() -> None:
     around(Keeper, "_confirmed", before="K verdict read", when=has_verdict)
 
 
+def trace_next_task(path: str) -> None:
+    """Wraps what the worker's processes do between two trials, and has trainers traced."""
+    from celery.worker.request import Request
+
+    from tasks.keeper import trainer_process
+    from tasks.keeper.binding import Binding
+    from tasks.keeper.keeper import Keeper
+    from tasks.keeper.next_task import NextTask
+    from tasks.trainer_messages import TrainJob
+    from tasks.worker.kombu_transport import Channel
+    from tasks.worker.prefetch import KeeperPool, ProcessLoads
+
+    around(NextTask, "expect", before="K expects")
+    around(NextTask, "take", before="K takes", after="K taken")
+    around(ProcessLoads, "expect", after="W expects")
+    around(Channel, "_brpop_start", before="W asks")
+    around(Channel, "_hand_over", before="W has it", after="W delivered")
+    around(ProcessLoads, "add", after="W written")
+    around(KeeperPool, "on_job_ready", before="W result")
+    around(Request, "on_accepted", before="W accepted", after="W accepted.")
+    around(Keeper, "_publish_started", before="K start", after="K started")
+    around(Binding, "is_confirmed", after="K confirmed")
+    around(
+        trainer_process.TrainerProcess,
+        "send",
+        before="K sends job",
+        after="K job sent",
+        when=lambda _, __, frame: isinstance(frame, TrainJob),
+    )
+    popen = trainer_process.subprocess.Popen
+
+    def traced(command: list[str], **options: Any) -> Any:
+        at = command.index("tasks.trainer")
+        return popen([*command[:at], "tests.bench.traced", path, "trainer", *command[at + 1 :]], **options)
+
+    trainer_process.subprocess.Popen = traced  # type: ignore[assignment]
+
+
+def trace_trainer() -> None:
+    from tasks.trainer import health, objective_runner, stdio_redirect
+    from tasks.trainer.loop import Trainer
+    from tasks.trainer.objective_runner import judge
+
+    del judge
+    around(Trainer, "_train", before="T job")
+    around(Trainer, "_send", before="T send", after="T sent")
+    around(health, "take_baseline", before="T baseline", after="T baseline.")
+    around(stdio_redirect, "redirect", before="T redirect", after="T redirect.")
+    around(objective_runner, "run", before="T run", after="T ran")
+    around(health, "find_problem", before="T check", after="T checked")
+
+
 def main() -> None:
     """Runs the command under trace."""
     global _file
     path, command, *rest = sys.argv[1:]
     _file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    if command == "trainer":
+        trace_trainer()
+        sys.argv = ["tasks.trainer", *rest]
+        from tasks.trainer.__main__ import main as trainer
+
+        trainer()
+        return
     if command == "worker":
         trace_worker()
+        trace_next_task(path)
         from tasks.worker.main import main as worker
 
         os.environ.pop("ORCHESTRATOR_STORAGE_URL", None)

@@ -41,13 +41,31 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 
 
 @dataclass
+class Gate(kombu_transport.AlwaysOpen):
+    """Takes down why the worker retired."""
+
+    reasons: list[str] = field(default_factory=list)
+    open: bool = True
+
+    def is_open(self) -> bool:
+        return self.open
+
+    def retire(self, why: str) -> None:
+        self.reasons.append(why)
+
+
+@dataclass
 class Worker:
     """A worker's end of the queue; what it was handed, and why it retired."""
 
     client: redis.Redis
     url: str
     taken: list[Any] = field(default_factory=list)
-    reasons: list[str] = field(default_factory=list)
+    gate: Gate = field(default_factory=Gate)
+
+    @property
+    def reasons(self) -> list[str]:
+        return self.gate.reasons
 
     def send(self, keyring: Keyring, job: Job) -> None:
         dispatcher = Dispatcher(self.url, self.client, keyring)
@@ -66,9 +84,13 @@ class Worker:
 
     def work(self, keyring: Keyring) -> int:
         """Takes all that waits, or what comes before it retires; returns how many tasks were handed over."""
+        return self.ask(keyring, once=False)
+
+    def ask(self, keyring: Keyring = UNSIGNED, *, once: bool = True) -> int:
+        """Takes what comes first, or all; returns how many tasks were handed over so far."""
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(kombu_transport.Channel, "keyring", keyring)
-            patch.setattr(kombu_transport.Channel, "retire", staticmethod(self.reasons.append))
+            patch.setattr(kombu_transport.Channel, "gate", self.gate)
             with kombu.Connection(self.url, transport=kombu_transport.Transport) as connection:
                 channel = connection.channel()
                 connection.transport._callbacks[QUEUE] = self.taken.append
@@ -79,6 +101,8 @@ class Worker:
                     while not self.reasons:
                         channel._brpop_start(timeout=0.01)
                         channel._brpop_read()
+                        if once:
+                            break
         return len(self.taken)
 
 
@@ -285,3 +309,17 @@ def test_a_queue_that_becomes_something_else_ends_the_connection_alone(worker: W
     worker.client.delete(QUEUE)
     worker.send(UNSIGNED, a_job())
     assert worker.work(UNSIGNED) == 1
+
+
+def test_a_task_that_comes_to_a_closed_gate_is_still_the_first_of_its_queue(worker: Worker) -> None:
+    for trial in range(2):
+        worker.send(UNSIGNED, a_job(token=f"token-{trial}", trial=trial))
+    (name,) = worker.client.keys(f"{QUEUE}*")
+    before = worker.client.lrange(name, 0, -1)
+    worker.gate.open = False
+    assert worker.ask() == 0
+    assert worker.client.lrange(name, 0, -1) == before
+    assert worker.client.exists("unacked") == 0
+    worker.gate.open = True
+    assert worker.work(UNSIGNED) == 2
+    assert [message["headers"]["id"] for message in worker.taken] == ["token-0", "token-1"]

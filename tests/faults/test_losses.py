@@ -290,3 +290,32 @@ def test_an_objective_that_saves_checkpoints_comes_to_its_next_one_before_its_wo
     with open_study_reader(servers.storage_url) as history:
         causes = [row.cause for row in history.trial("s", "0").attempts]
     assert causes == ["released", "finished"]
+
+
+def test_a_task_that_was_taken_ahead_goes_to_another_worker_where_its_slot_does_not_come_free(
+    running_embedded: Fleet, tmp_path: Path
+) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    first = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    running_embedded.submit(
+        running_embedded.write_spec(
+            'name = "s"\nobjective = "objectives:lingers"\ntrials = 4\ngrace = 200\n'
+            f'[args]\nfolder = "{tmp_path}"\n[pruner]\nname = "threshold"\nupper = 10.0\n'
+        )
+    )
+    wait_for((tmp_path / "leaving").exists, "trial 0 is told to stop")
+    # The next trial was sent when trial 0 began: it waits in the queue, and here for a moment.
+    wait_for(lambda: first.log.read_text().count("] received") >= 2, "the next task is taken ahead")
+    second = running_embedded.start("worker", "--slots", "1", "--name", "second")
+    wait_for(lambda: servers.study("s").get_trials(states=[TrialState.COMPLETE])[2:], "others are trained elsewhere")
+    (tmp_path / "go").touch()
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete, end.pruned) == ("finished", 3, 1), running_embedded.logs()
+    assert second.log.read_text().count("] succeeded") == 3
+    with open_study_reader(servers.storage_url) as history:
+        attempts = [history.trial("s", str(number)).attempts for number in range(4)]
+    assert [[row.cause for row in rows] for rows in attempts] == [["obeyed"], ["finished"], ["finished"], ["finished"]]

@@ -183,6 +183,20 @@ def saves_seldom(trial: optuna.Trial, *, folder: str, epochs: int, every: int, g
     return 1.0
 
 
+def lingers(trial: optuna.Trial, *, folder: str) -> float:
+    """Trial 0 is lost, says that it is being stopped, and leaves once it is let go; the others are quick."""
+    trial.report(100.0 if trial.number == 0 else 0.0, 1)
+    if trial.number:
+        return 0.0
+    try:
+        time.sleep(300.0)
+    finally:
+        Path(folder, "leaving").touch()
+        while not Path(folder, "go").exists():
+            time.sleep(0.01)
+    return 0.0
+
+
 def eventful(trial: optuna.Trial) -> float:
     """Trial 0 is good and leaves a link; 2 dies, 4 raises, and the others are worse and sit in a long epoch."""
     x = trial.suggest_float("x", 0.0, 1.0)

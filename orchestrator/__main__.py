@@ -1,5 +1,5 @@
 """``python -m orchestrator``: the command line."""
 
-from orchestrator.cli import main
+from orchestrator.cli import console
 
-main()
+console()

@@ -2,6 +2,6 @@
 
 # Importing a module registers its commands.
 from orchestrator.cli import maintenance, processes, results, schedule, search, steer, studies  # noqa: F401
-from orchestrator.cli.program import cli, main
+from orchestrator.cli.program import cli, console, main
 
-__all__ = ["cli", "main"]
+__all__ = ["cli", "console", "main"]

@@ -132,7 +132,7 @@ def flower(port: int | None, address: str | None, no_auth: bool, insecure: bool,
 
 def _broker(settings: Settings) -> str:
     from orchestrator.common.data_folder import redis_url_of
-    from orchestrator.control.serve import check_redis
+    from orchestrator.messaging.redis_check import check_redis
     from tasks.app import connect
 
     url = redis_url_of(settings)

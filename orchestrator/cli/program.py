@@ -16,6 +16,7 @@ from orchestrator.common.errors import BadInput, OrchestratorError
 from tasks.code_path import add_code_folders
 from tasks.gc_tuning import RARELY
 from tasks.platform_support import refusal
+from tasks.process_guards import end_process
 
 PROGRAM = "orchestrator"
 
@@ -75,8 +76,23 @@ def cli() -> None:
     warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
 
 
-def main() -> None:
-    """Runs the command line. An error that the user can mend is one line on stderr and an exit code."""
+def console() -> None:
+    """Runs the command line as a process, which ends at once."""
+    code = 0
+    try:
+        main()
+    except SystemExit as ending:
+        if not isinstance(ending.code, int | None):
+            raise
+        code = ending.code or 0
+    end_process(code)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line of this process, or ``arguments``.
+
+    An error that the user can mend is one line on stderr and an exit code.
+    """
     if problem := refusal():
         _fail(f"{PROGRAM}: {problem}", 2)
     # What a command imports stays: looking for garbage in it again and again is a tenth of a short command's time.
@@ -84,9 +100,10 @@ def main() -> None:
     # An objective beside the spec is found from the working directory, which may have been deleted.
     with contextlib.suppress(OSError):
         add_code_folders([Path.cwd()])
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        _check_arguments(sys.argv[1:])
-        cli.main(prog_name=PROGRAM, standalone_mode=False)
+        _check_arguments(arguments)
+        cli.main(list(arguments), prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Exit as error:
         sys.exit(error.exit_code)
     except click.exceptions.NoArgsIsHelpError as error:

@@ -15,7 +15,7 @@ import click
 
 from orchestrator.cli import shared
 from orchestrator.cli.options import json_option, name_option, spec_argument
-from orchestrator.cli.program import PROGRAM, cli
+from orchestrator.cli.program import PROGRAM, cli, main
 from orchestrator.cli.shared import check_sampler_and_pruner, fleet_urls, load_settings, load_spec
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
             click.echo(json.dumps(to_json(summary)))
 
     try:
-        summary = run_search(Plan(search, str(spec), slots, settings, dict(os.environ)), view, show)
+        summary = run_search(Plan(search, str(spec), slots, settings, dict(os.environ), main), view, show)
     finally:
         view.close()
     if summary.state == "failed":
@@ -114,8 +114,8 @@ def submit(spec: Path, name: str | None) -> None:
     settings = load_settings()
     search = load_spec(spec, settings, name)
     redis_url, storage_url = fleet_urls(settings)
-    from orchestrator.control.serve import check_redis
     from orchestrator.messaging.command_client import CommandClient
+    from orchestrator.messaging.redis_check import check_redis
     from orchestrator.storage.command_table import CommandTable
     from orchestrator.storage.database import Database
     from tasks.app import connect

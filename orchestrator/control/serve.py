@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import signal
-import ssl
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -15,11 +14,10 @@ import optuna
 import redis
 
 from orchestrator.common.clock import Clock
-from orchestrator.common.errors import BadInput, NotReached, NotTheWriter
+from orchestrator.common.errors import NotTheWriter
 from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input
 from orchestrator.common.signals import StopRequest, handled_endings
-from orchestrator.common.urls import redact
 from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.control.journal import Journal
@@ -32,6 +30,7 @@ from orchestrator.control.sampler_processes import SamplerProcesses
 from orchestrator.control.watched_process import Limits
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import EventStream, introduce, ring, wake
+from orchestrator.messaging.redis_check import check_redis
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.storage.database import Database, process_name
@@ -40,7 +39,7 @@ from orchestrator.storage.schedule_store import Calendar
 from orchestrator.storage.store import Store
 from tasks.app import connect
 from tasks.metrics_endpoint import Endpoint
-from tasks.server_errors import Contact, Outage, Outages, unavailable
+from tasks.server_errors import Outage, Outages, unavailable
 
 log = logging.getLogger(__name__)
 
@@ -130,24 +129,6 @@ def serve(
                     outages.begin(found)
                     stop.wait(AWAY_SECONDS)
     database.close()
-
-
-def check_redis(client: redis.Redis, url: str) -> None:
-    """Asks the server whether it answers.
-
-    Raises:
-        BadInput: it cannot be reached, or refuses this client. What it cannot do at the moment is raised as it is.
-    """
-    try:
-        client.ping()
-    except redis.RedisError as error:
-        found = unavailable(error)
-        if found is not None and found.contact is Contact.NOT_NOW:
-            raise
-        untrusted = isinstance(error.__context__, ssl.SSLCertVerificationError)
-        remedy = "check ssl_ca_certs in ORCHESTRATOR_REDIS_URL" if untrusted else "check ORCHESTRATOR_REDIS_URL"
-        kind = NotReached if found is not None and found.contact is Contact.NOT_REACHED else BadInput
-        raise kind(redact(url), f"Redis cannot be reached: {error}", remedy) from None
 
 
 def _await_lease(lease: WriterLease, stop: StopRequest, outage: Outage) -> bool:

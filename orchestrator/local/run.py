@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,11 +19,12 @@ from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.file_lock import data_lock
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import StopRequest, handled_endings
-from orchestrator.local.child_process import ChildProcess
+from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
 from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.messaging.dispatch import queue_names
+from orchestrator.messaging.redis_check import check_redis
 from orchestrator.model.search_summary import Summary
 from orchestrator.model.study_states import ENDED
 from orchestrator.spec import Spec
@@ -58,13 +59,15 @@ class Interrupted(OrchestratorError):
 
 @dataclass(frozen=True)
 class Plan:
-    """The arguments of ``run``; ``source`` is the spec's file, for messages."""
+    """The arguments of ``run``; ``source`` is the spec's file, for messages, and ``command_line`` runs a command of
+    ``orchestrator`` in the process that calls it."""
 
     spec: Spec
     source: str
     slots: int | None
     settings: Settings
     environment: dict[str, str]
+    command_line: Callable[[Sequence[str]], object]
 
 
 def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
@@ -88,14 +91,13 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         lock = stack.enter_context(data_lock(folder))
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
-        stack.enter_context(outages_shown(view))
-        from orchestrator.control.serve import check_redis
 
         def check_interrupted() -> None:
             if interrupted.is_set():
                 raise Interrupted("interrupted")
 
-        ServerRetry(check_interrupted)(lambda: check_redis(client, redis_url))
+        with outages_shown(view):
+            ServerRetry(check_interrupted)(lambda: check_redis(client, redis_url))
         artifact_url = settings.artifact_url or str(folder / "artifacts")
         environment = plan.environment | {
             "ORCHESTRATOR_REDIS_URL": redis_url,
@@ -112,7 +114,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         worker = _start_worker(plan, environment, folder, lock)
         stack.callback(worker.stop, DRAIN_SECONDS)
 
-        # Heavy modules, imported while the trainers import theirs.
+        # Heavy modules, imported while the trainers import theirs, for this process and for its fork.
+        import orchestrator.control.serve  # noqa: F401
         from orchestrator.messaging.command_client import CommandClient, NoAnswer
         from orchestrator.queries.study_summary import summarize
         from orchestrator.spec.pruner_factory import check_pruner
@@ -123,15 +126,18 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
 
         check_sampler(spec, plan.source)
         check_pruner(spec, plan.source)
+        stack.enter_context(outages_shown(view))
         database = Database(storage_url)
         stack.callback(database.close)
         ServerRetry(check_interrupted)(database.prepare)
-        store = Store(database)
-        stack.callback(store.close)
-        server = _start_serve(spec, settings, environment, folder, lock)
+        # A fork must not share a connection.
+        database.close()
+        server = _start_serve(plan, environment, folder)
         # The worker is stopped first and ends last: the control plane records what it reports until then.
         stack.callback(server.stop)
         stack.callback(worker.stop, DRAIN_SECONDS)
+        store = Store(database)
+        stack.callback(store.close)
         files = [folder, folder / "lock", *([] if settings.storage_url else [database_file(settings)])]
         watched = WatchedFiles(files)
 
@@ -159,6 +165,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
                 issuer.command("pause", spec.name, PAUSE_SECONDS)
             raise
         watched.check()
+        worker.begin_stop()
         summary = retry(lambda: summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun))
         show(summary)
         if spec.notify.posts or spec.notify.command:
@@ -204,16 +211,17 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
     if port := plan.settings.metrics_port:
         # The control plane uses the port itself.
         workers[PORT] = str(port + 1)
-    return ChildProcess("worker", arguments, workers, folder / "logs" / "worker.log", lock)
+    return SpawnedChild("worker", arguments, workers, folder / "logs" / "worker.log", lock)
 
 
-def _start_serve(spec: Spec, settings: Settings, environment: dict[str, str], folder: Path, lock: int) -> ChildProcess:
+def _start_serve(plan: Plan, environment: dict[str, str], folder: Path) -> ChildProcess:
     # Running a spec here allows its command here; the commands of other studies in the database stay forbidden.
-    arguments = ["-m", "orchestrator", "serve", "--commands-of", spec.name]
-    if settings.storage_url is None:
+    arguments = ["serve", "--commands-of", plan.spec.name]
+    if plan.settings.storage_url is None:
         # The folder's own database may hold other searches, which must not go on now.
-        arguments += ["--study", spec.name]
-    return ChildProcess("serve", arguments, environment, folder / "logs" / "serve.log", lock)
+        arguments += ["--study", plan.spec.name]
+    log = folder / "logs" / "serve.log"
+    return ForkedChild("serve", lambda: plan.command_line(arguments), environment, log)
 
 
 def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], retry: ServerRetry) -> None:
@@ -259,7 +267,7 @@ def _check(worker: ChildProcess, server: ChildProcess, interrupted: StopRequest)
     if interrupted.is_set():
         raise Interrupted("interrupted")
     for child in (worker, server):
-        if (code := child.ended()) is not None:
+        if not child.told and (code := child.ended()) is not None:
             problem = f"the {child.name} process ended with exit code {code}: {child.last_words()}"
             raise StudyFailed(f"{problem} (its log: {child.log})")
 

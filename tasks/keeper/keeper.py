@@ -6,7 +6,6 @@ import contextlib
 import errno
 import logging
 import os
-import selectors
 import signal
 import socket
 import time
@@ -18,10 +17,9 @@ import msgspec
 import redis
 
 from tasks import log_lines
-from tasks.codec import Malformed, decode_from_trainer
 from tasks.contract import Confirmation, Epoch, Failed, Finished, Heartbeat, Job, Outcome, Paused, Released, Started
 from tasks.flower_row import TaskResult
-from tasks.framed_socket import SocketClosed
+from tasks.framed_socket import FramedSocket
 from tasks.keeper.artifact_collector import ArtifactCollector
 from tasks.keeper.binding import Binding
 from tasks.keeper.checkpoint_stores import open_store
@@ -35,6 +33,7 @@ from tasks.keeper.replies import ReplyWaiter
 from tasks.keeper.slot import OUTCOMES, Counter, Runner, Slot, SlotTable, Wakeup
 from tasks.keeper.trainer_supervisor import TrainerSupervisor
 from tasks.keeper.upload_queue import publish_end
+from tasks.keeper.waiting import wait
 from tasks.signing import UNSIGNED, Keyring
 from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Stale, TrainJob
 from tasks.trial_files import open_log, trial_log
@@ -310,31 +309,11 @@ class Keeper:
 
     def _wait(self, timeout: float | None) -> list[FromTrainer | None]:
         """Waits for the trainer, a wake-up or the timeout; returns messages, ``None`` for the trainer's end."""
-        frames: list[FromTrainer | None] = []
-        if (left := self.next_task.seconds_left()) is not None:
-            timeout = left if timeout is None else min(timeout, left)
-        with selectors.DefaultSelector() as selector:
-            if self.next_task.declined:
-                selector.register(self.next_task, selectors.EVENT_READ)
-            if self._full:
-                timeout = FULL_SECONDS if timeout is None else min(timeout, FULL_SECONDS)
-            else:
-                selector.register(self._trainers.current.wire, selectors.EVENT_READ)
-            selector.register(self._wakeup, selectors.EVENT_READ)
-            for key, _ in selector.select(timeout):
-                if key.fileobj is self._wakeup:
-                    if self._wakeup.clear():
-                        # Not in the signal handler, which may run while this thread holds the publisher's lock.
-                        self._publisher.ask()
-                    continue
-                if key.fileobj is self.next_task:
-                    continue
-                try:
-                    frames.extend(decode_from_trainer(data) for data in self._trainers.current.wire.receive())
-                except (SocketClosed, Malformed):
-                    frames.append(None)
-        self.next_task.decline_overdue()
-        return frames
+        wire: FramedSocket | None = self._trainers.current.wire
+        if self._full:
+            wire, timeout = None, FULL_SECONDS if timeout is None else min(timeout, FULL_SECONDS)
+        # The publisher is not asked in the signal handler, which may run while this thread holds its lock.
+        return wait(wire, self._wakeup, self.next_task, timeout, self._publisher.ask)
 
     @property
     def _full(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -49,26 +50,29 @@ def test_it_says_and_makes_the_same_and_ends_alike(code: int, arguments: tuple[s
 
 @pytest.mark.parametrize("command", ["serve", "worker"])
 def test_it_shows_its_own_command_environment_and_folder_and_hears_signals(command: str, tmp_path: Path) -> None:
-    environ = environment(ORCHESTRATOR_REDIS_URL="redis://127.0.0.1:1/0", GIVEN="to it")
-    environ["ORCHESTRATOR_STORAGE_URL"] = f"sqlite:///{tmp_path}/studies.db"
-    with (tmp_path / "log").open("wb") as log:
+    # No answer comes from there, and both wait for it.
+    with socket.create_server(("127.0.0.1", 0)) as silent, (tmp_path / "log").open("wb") as log:
+        environ = environment(ORCHESTRATOR_REDIS_URL=f"redis://127.0.0.1:{silent.getsockname()[1]}/0", GIVEN="to it")
+        environ["ORCHESTRATOR_STORAGE_URL"] = f"sqlite:///{tmp_path}/studies.db"
         process = preloaded.start([command], environment=environ, folder=tmp_path, stdout=log, stderr=log)
-    try:
-        deadline = time.monotonic() + PATIENCE
-        # Both wait for a Redis that is away, and say so.
-        while "redis" not in (tmp_path / "log").read_text().lower():
-            assert process.poll() is None, (tmp_path / "log").read_text()
-            assert time.monotonic() < deadline, (tmp_path / "log").read_text()
-            time.sleep(0.02)
-        shown = Path(f"/proc/{process.pid}")
-        wanted = {"serve": ["-m", "orchestrator", "serve"], "worker": ["-P", "-m", "tasks.worker"]}[command]
-        words = (shown / "cmdline").read_bytes().rstrip(b"\0").decode().split("\0")
-        assert words == [sys.executable, *wanted]
-        given = dict(pair.split("=", 1) for pair in (shown / "environ").read_text().rstrip("\0").split("\0"))
-        secret = {"ORCHESTRATOR_STORAGE_URL"} if command == "worker" else set()
-        assert given == {name: value for name, value in environ.items() if name not in secret}
-        assert (shown / "cwd").resolve() == tmp_path
-        os.kill(process.pid, signal.SIGKILL)
-        assert process.wait(PATIENCE) == -signal.SIGKILL
-    finally:
-        process.kill()
+        try:
+            check_shown(process, command, environ, tmp_path)
+            os.kill(process.pid, signal.SIGKILL)
+            assert process.wait(PATIENCE) == -signal.SIGKILL
+        finally:
+            process.kill()
+
+
+def check_shown(process: preloaded.Process, command: str, environ: dict[str, str], folder: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    shown = Path(f"/proc/{process.pid}")
+    wanted = {"serve": ["-m", "orchestrator", "serve"], "worker": ["-P", "-m", "tasks.worker"]}[command]
+    while (shown / "cmdline").read_bytes().rstrip(b"\0").decode().split("\0") != [sys.executable, *wanted]:
+        # The process shows it shortly after it was forked.
+        assert process.poll() is None, (folder / "log").read_text()
+        assert time.monotonic() < deadline, (shown / "cmdline").read_bytes()
+        time.sleep(0.02)
+    given = dict(pair.split("=", 1) for pair in (shown / "environ").read_text().rstrip("\0").split("\0"))
+    secret = {"ORCHESTRATOR_STORAGE_URL"} if command == "worker" else set()
+    assert given == {name: value for name, value in environ.items() if name not in secret}
+    assert (shown / "cwd").resolve() == folder

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import event
 
-from orchestrator.engine.inputs import EventReceived, SlotsCounted
-from orchestrator.engine.outputs import Batch
+from orchestrator.engine.inputs import EventReceived, Input, SamplerAnswered, SlotsCounted
+from orchestrator.engine.outputs import Batch, Send
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
+from orchestrator.sampling.questions import feed_of
+from orchestrator.sampling.sampler_replica import Replica
+from orchestrator.spec import Spec
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
 from tasks.contract import Body, Epoch, Event, Finished, Job, Paused, Started
@@ -40,6 +43,42 @@ class Runners:
         return self.say(job.token, Started(host="scale", pid=0, slot=f"slot-{job.trial}"))
 
 
+class Sampled:
+    """An engine whose questions are answered at once, in this process.
+
+    Attributes:
+        seconds: CPU that the engine took for what ``apply`` and ``take`` were called for; the sampler's is not in it.
+    """
+
+    def __init__(self, spec: Spec) -> None:
+        self.engine = StudyEngine(Snapshot(spec=spec, uid=spec.name, seed=1), 0.0)
+        self.seconds = 0.0
+        self._replica: Replica | None = None
+
+    def apply(self, inputs: Iterable[Input]) -> None:
+        begun = time.process_time()
+        for each in inputs:
+            self.engine.apply(each, 0.0)
+        self.seconds += time.process_time() - begun
+
+    def take(self) -> list[Send]:
+        """Returns the tasks to be sent, when no question is left."""
+        sends: list[Send] = []
+        while True:
+            begun = time.process_time()
+            batch = self.engine.take()
+            self.seconds += time.process_time() - begun
+            sends += batch.sends
+            if self._replica is None:
+                self._replica = Replica(self.engine.spec, 1)
+                self._replica.load(self.engine.trials.sampler.copy())
+            elif (feed := feed_of(batch.changes)) is not None:
+                self._replica.apply(feed)
+            if not batch.questions:
+                return sends
+            self.apply([SamplerAnswered(self._replica.answer(each)) for each in batch.questions])
+
+
 def per_event(folder: Path, size: Size) -> Iterator[Line]:
     """CPU of an epoch in the engine, with few and many live attempts."""
     del folder
@@ -65,35 +104,37 @@ def per_event(folder: Path, size: Size) -> Iterator[Line]:
 def live_cost(live: int, quick: bool) -> float:
     """Returns the seconds of CPU that one epoch takes with so many live attempts."""
     spec = spec_of("live", 1_000_000, epochs=10, lookahead=min(1000, live))
-    engine, runners = StudyEngine(Snapshot(spec=spec, uid="live", seed=1), 0.0), Runners()
+    study, runners = Sampled(spec), Runners()
     jobs: list[Job] = []
     while len(jobs) < live + 1:
-        for send in engine.take().sends:
-            jobs.append(send.job)
-            engine.apply(runners.start(send.job), 0.0)
+        sends = study.take()
+        jobs += (send.job for send in sends)
+        study.apply(runners.start(send.job) for send in sends)
     example, rest = jobs[0], jobs[1 : live + 1]
-    for step in range(1, 6):
-        engine.apply(runners.say(example.token, Epoch(step=step, value=0.5)), 0.0)
-    engine.apply(runners.say(example.token, Finished(values=(0.5,))), 0.0)
-    engine.take()
+    study.apply(runners.say(example.token, Epoch(step=step, value=0.5)) for step in range(1, 6))
+    study.apply([runners.say(example.token, Finished(values=(0.5,)))])
+    study.take()
     steps = max(2, (2_000 if quick else 30_000) // live)
     inputs = [runners.say(job.token, Epoch(step=s, value=1.0)) for s in range(1, steps + 1) for job in rest]
-    return _cpu(engine, inputs) / len(inputs)
+    study.seconds = 0.0
+    for at in range(0, len(inputs), ROUND):
+        study.apply(inputs[at : at + ROUND])
+        study.take()
+    return study.seconds / len(inputs)
 
 
 def promotion_cost(trials: int) -> float:
     """Returns the seconds of CPU that one event takes on average in a study of so many trials that pause at rungs."""
     pruner = {"name": "asha", "mode": "promotion", "min_resource": 1, "reduction_factor": 3, "restart": True}
     spec = spec_of("promotion", trials, pruner=pruner, max_steps=9)
-    engine, runners = StudyEngine(Snapshot(spec=spec, uid="promotion", seed=1), 0.0), Runners()
-    engine.apply(SlotsCounted(64), 0.0)
-    count, begun = 0, time.process_time()
-    while sends := engine.take().sends:
-        for send in sends:
-            for said in _train(runners, send.job):
-                engine.apply(said, 0.0)
-                count += 1
-    return (time.process_time() - begun) / count
+    study, runners = Sampled(spec), Runners()
+    study.apply([SlotsCounted(64)])
+    count = 0
+    while sends := study.take():
+        said = [each for send in sends for each in _train(runners, send.job)]
+        study.apply(said)
+        count += len(said)
+    return study.seconds / count
 
 
 def _train(runners: Runners, job: Job) -> Iterator[EventReceived]:
@@ -103,15 +144,6 @@ def _train(runners: Runners, job: Job) -> Iterator[EventReceived]:
     for step in range(1, last + 1):
         yield runners.say(job.token, Epoch(step=step, value=value))
     yield runners.say(job.token, Finished(values=(value,)) if job.slice is None else Paused(step=last))
-
-
-def _cpu(engine: StudyEngine, inputs: list[EventReceived]) -> float:
-    begun = time.process_time()
-    for index, each in enumerate(inputs, 1):
-        engine.apply(each, 0.0)
-        if index % ROUND == 0:
-            engine.take()
-    return time.process_time() - begun
 
 
 def whole_loop(folder: Path, size: Size) -> Iterator[Line]:
@@ -150,6 +182,13 @@ def commit(folder: Path, size: Size) -> Iterator[Line]:
         for index in range(size.studies):
             snapshot = store.create(spec_of(f"commit-{index}", 1_000), time.time())
             engines[snapshot.spec.name] = StudyEngine(snapshot, time.time())
+        batches = _take(engines)
+        store.commit({name: batch.changes for name, batch in batches.items()})
+        for name, engine in engines.items():
+            replica = Replica(engine.spec, 1)
+            replica.load(engine.trials.sampler.copy())
+            for question in batches[name].questions:
+                engine.apply(SamplerAnswered(replica.answer(question)), time.time())
         batches = _take(engines)
         store.commit({name: batch.changes for name, batch in batches.items()})
         jobs = {name: batch.sends[0].job for name, batch in batches.items()}

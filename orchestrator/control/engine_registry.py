@@ -16,6 +16,7 @@ from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.batch_log import of_trial
 from orchestrator.control.journal import Journal, Opened, Record
+from orchestrator.control.liveness import SlotTracker
 from orchestrator.control.ports import ProgressHook, StudyRepository, no_hook
 from orchestrator.control.process_ports import Pruners, Samplers
 from orchestrator.control.sampler_processes import NotAnswered
@@ -78,6 +79,7 @@ class EngineRegistry:
     clock: Clock
     pruners: Pruners
     samplers: Samplers
+    slots: SlotTracker
     progress: ProgressHook = no_hook
     # By study: what came while its pruner was asked, and is put in behind the answer.
     _held: dict[str, list[Input]] = field(default_factory=dict, init=False)
@@ -286,7 +288,7 @@ class EngineRegistry:
         """Lets as many trials wait as slots come free while one is sampled."""
         pace = self._paces[engine.name]
         pace.answered(trial, self.clock.monotonic())
-        wanted = pace.lookahead(engine.attempts.count(AttemptState.RUNNING), engine.lookahead)
+        wanted = pace.lookahead(self.slots.count(engine.spec.queue), engine.lookahead)
         if wanted != engine.lookahead:
             self.apply(engine, LookaheadChanged(wanted))
 

@@ -43,7 +43,7 @@ class SamplingPace:
         random times. It changes by a quarter at least.
 
         Args:
-            slots: Number of slots that are busy.
+            slots: Number of slots that take the study's trials, busy or not.
             now: The present number.
         """
         if slots < 2 or self._takes is None or self._between is None:

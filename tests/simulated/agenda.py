@@ -105,9 +105,11 @@ class Agenda:
     def settle(self) -> None:
         """Lets control plane and slot do what there is to do, without any time passing."""
         for _ in range(1_000):
+            answered = self.world.sampler_has_answered
             done = self.world.round()
             spoke = self.working and any(self.world.turn(slot) for slot in self.world.slots)
-            if not done and not spoke and not self.world.round():
+            idle = not answered and not done and not spoke and not self.world.sampler_has_answered
+            if idle and not self.world.round():
                 return
         raise AssertionError("there is no end to it")
 

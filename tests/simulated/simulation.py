@@ -162,6 +162,11 @@ class Simulation:
         except Exception as error:
             self._stand_by(error)
 
+    @property
+    def sampler_has_answered(self) -> bool:
+        """Whether the next round has an answer of a sampler to take in."""
+        return self.controller is not None and self.controller.ports.samplers.has_news
+
     def round(self, *, wait: bool = False) -> int:
         """Lets the control plane do one round; returns what it read. It may die on the way."""
         if self.controller is None:

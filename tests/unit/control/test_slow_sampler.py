@@ -1,0 +1,162 @@
+"""While a sampler works, its study goes on: epochs count, commands are taken, and the rows are the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from orchestrator.control.ports import Phase
+from orchestrator.control.sampling_pace import MOST_AHEAD, SamplingPace
+from orchestrator.model.attribute_keys import ASKED
+from orchestrator.spec import Spec
+from orchestrator.spec.model import validate
+from tests.simulated.course import Course, Talk
+from tests.simulated.simulation import HEARTBEAT, Simulation
+
+SEARCH: dict[str, Any] = {
+    "name": "search",
+    "objective": "somewhere:objective",
+    "trials": 6,
+    "max_steps": 4,
+    "seed": 3,
+    "sampler": {"name": "tpe", "n_startup_trials": 2},
+    "pruner": {"name": "median", "n_startup_trials": 1, "n_warmup_steps": 1},
+    "space": {"x": {"type": "float", "low": 0.0, "high": 1.0}},
+}
+SLOW = 5 * HEARTBEAT
+
+
+def spec(**changes: Any) -> Spec:
+    return validate(SEARCH | changes, "test")
+
+
+def objective(course: Course) -> Talk:
+    x = yield from course.float("x")
+    y = yield from course.float("y")
+    for step in range(1, 5):
+        yield from course.report(step, x + y / step)
+    return x + y
+
+
+def rows(simulation: Simulation) -> list[Any]:
+    return [
+        (row.state, row.params, row.steps, row.values, row.system_attrs) for row in simulation.ledger.trials.values()
+    ]
+
+
+def asked(simulation: Simulation) -> list[int]:
+    return [number for number, row in simulation.ledger.trials.items() if ASKED in row.system_attrs]
+
+
+def until(simulation: Simulation, condition: Callable[[], object]) -> None:
+    for _ in range(500):
+        if condition():
+            return
+        spoke = [simulation.turn(slot) for slot in simulation.slots]
+        simulation.round(wait=not any(spoke))
+    raise AssertionError("it does not come to that")
+
+
+@pytest.mark.parametrize("sampler", [{"name": "tpe", "n_startup_trials": 2}, {"name": "nsgaii", "population_size": 2}])
+def test_a_slow_sampler_gives_the_rows_of_a_fast_one(sampler: dict[str, Any]) -> None:
+    fast = Simulation(spec(sampler=sampler), objective).run_to_end()
+    slow = Simulation(spec(sampler=sampler), objective, slow_sampler=SLOW).run_to_end()
+    assert rows(slow) == rows(fast)
+    assert not asked(slow)
+
+
+def test_the_trial_that_trains_goes_on_and_ends_meanwhile() -> None:
+    def short(course: Course) -> Talk:
+        x = yield from course.float("x")
+        for step in range(1, 5):
+            yield from course.report(step, x)
+        return x
+
+    simulation = Simulation(spec(), short, slow_sampler=SLOW)
+    until(simulation, lambda: asked(simulation) == [1])
+    until(simulation, lambda: simulation.ledger.trials[0].state == "COMPLETE")
+    assert asked(simulation) == [1], "the sampler is still at work"
+    assert len(simulation.ledger.trials[0].steps) == 4
+
+
+@pytest.mark.parametrize("step", [Phase.COMMITTED, Phase.CONFIRMED, Phase.ENQUEUED, Phase.DECIDED])
+def test_dying_while_a_trial_is_asked_for_changes_nothing(step: Phase) -> None:
+    undisturbed = Simulation(spec(), objective, slow_sampler=SLOW).run_to_end()
+    for nth in (1, 2, 4, 7):
+        disturbed = Simulation(spec(), objective, slow_sampler=SLOW)
+        disturbed.kill_when(lambda passing, it=disturbed, nth=nth: passing == step and it.passed.count(step) == nth)  # type: ignore[misc]
+        disturbed.run_to_end()
+        assert rows(disturbed) == rows(undisturbed), f"at {step} {nth}"
+
+
+def test_a_study_is_stopped_in_the_middle_of_an_ask() -> None:
+    simulation = Simulation(spec(), objective, slow_sampler=SLOW)
+    until(simulation, lambda: asked(simulation) == [1])
+    simulation.database.issue("key", "stop", "search", {})
+    simulation.redis.add({b"ring": b"orchestrator:doorbell"})
+    until(simulation, lambda: simulation.ledger.state == "stopped")
+    assert asked(simulation) == [1], "the stop does not wait for the sampler"
+    simulation.run_to_end()
+    assert [row.state for row in simulation.ledger.trials.values()] == ["FAIL", "FAIL"]
+    assert list(simulation.ledger.trials[1].params) == ["x"], "it ended when it was sampled"
+    assert not asked(simulation)
+
+
+def test_a_paused_study_keeps_what_was_sampled_meanwhile() -> None:
+    simulation = Simulation(spec(trials=3), objective, slow_sampler=SLOW)
+    until(simulation, lambda: asked(simulation) == [1])
+    simulation.database.issue("key", "pause", "search", {})
+    simulation.redis.add({b"ring": b"orchestrator:doorbell"})
+    until(simulation, lambda: simulation.ledger.state == "paused" and not asked(simulation))
+    simulation.database.issue("again", "resume", "search", {})
+    simulation.redis.add({b"ring": b"orchestrator:doorbell"})
+    simulation.run_to_end()
+    assert rows(simulation) == rows(Simulation(spec(trials=3), objective).run_to_end())
+
+
+def paced(between: float, takes: float, count: int = 50) -> SamplingPace:
+    pace = SamplingPace()
+    for number in range(count):
+        pace.asked(number, number * between)
+        pace.answered(number, number * between + takes)
+    return pace
+
+
+@pytest.mark.parametrize(
+    ("between", "takes", "slots", "expected"),
+    [
+        (1.0, 0.001, 1000, 1),
+        (0.01, 0.1, 1, 1),
+        (0.01, 0.1, 1000, 13),
+        (0.01, 0.1, 4, 4),
+        (0.001, 10.0, 10_000, MOST_AHEAD),
+    ],
+)
+def test_as_many_trials_wait_as_slots_come_free_while_one_is_sampled(
+    between: float, takes: float, slots: int, expected: int
+) -> None:
+    assert paced(between, takes).lookahead(slots, 1) == expected
+
+
+def test_small_changes_of_the_pace_change_nothing() -> None:
+    assert paced(0.01, 0.1).lookahead(1000, 12) == 12
+    assert SamplingPace().lookahead(1000, 7) == 1
+
+
+def test_many_slots_look_further_ahead_and_one_slot_does_not() -> None:
+    def seen(slots: int) -> set[int]:
+        simulation = Simulation(spec(trials=40, sampler={"name": "random"}), objective, slots, slow_sampler=SLOW)
+        found = set()
+        for _ in range(2_000):
+            spoke = [simulation.turn(slot) for slot in simulation.slots]
+            simulation.round(wait=not any(spoke))
+            if simulation.controller is not None and "search" in simulation.controller.studies:
+                found.add(simulation.controller.studies["search"].lookahead)
+            if simulation.ledger.state == "finished":
+                return found
+        raise AssertionError("it does not end")
+
+    assert seen(1) == {1}
+    assert max(seen(8)) > 1

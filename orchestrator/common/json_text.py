@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 
@@ -17,12 +17,12 @@ def json_list(items: Iterable[Any]) -> Iterator[str]:
     yield "[]\n" if before == "[\n" else "\n]\n"
 
 
-def plain(value: Any) -> Any:
-    """Returns the value as JSON can hold it: no NaN, no infinity, keys that are text."""
+def plain(value: Any, special: Callable[[float], Any] = lambda _: None) -> Any:
+    """Returns the value as JSON can hold it: keys are text, NaN and infinities what ``special`` makes of them."""
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) else special(value)
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): plain(item, special) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [plain(item, special) for item in value]
     return value if value is None or isinstance(value, str | int) else str(value)

@@ -102,7 +102,10 @@ def read_stream(client: redis.Redis) -> Stream:
     return Stream(
         length=found["length"],
         oldest=oldest,
-        consumers=tuple(_consumer(each["name"].decode(errors="replace"), each["pending"]) for each in consumers),
+        consumers=tuple(
+            Consumer(name := each["name"].decode(errors="replace"), each["pending"], ours=name == EventStream.CONSUMER)
+            for each in consumers
+        ),
     )
 
 
@@ -168,7 +171,3 @@ def _yes(setting: str | None) -> bool | None:
 def _control_planes(connections: Any) -> tuple[str, ...]:
     names = {str(each.get("name", "")) for each in connections}
     return tuple(sorted(name.removeprefix(CLIENT_NAME) for name in names if name.startswith(CLIENT_NAME)))
-
-
-def _consumer(name: str, pending: int) -> Consumer:
-    return Consumer(name, pending, ours=name == EventStream.CONSUMER)

@@ -8,11 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any, Final, Literal
 
+from msgspec import UNSET
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 
+from orchestrator.common.json_text import plain
 from orchestrator.engine.explanations import describe_end
 from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import ListedTrial
@@ -28,15 +29,6 @@ _EXACT: Final = 2**53
 _LARGEST: Final = 2**63
 
 
-class _Nothing(Enum):
-    """Stands for a missing value, such as a parameter that a trial does not have. ``None`` is a value."""
-
-    NOTHING = "nothing"
-
-
-NOTHING: Final = _Nothing.NOTHING
-
-
 @dataclass(frozen=True)
 class Column:
     """A column: its name and the kind of its values."""
@@ -47,7 +39,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """A table. Each row has a value for each column, ``NOTHING`` where it has none."""
+    """A table. Each row has a value for each column, ``UNSET`` where it has none; ``None`` is a value."""
 
     columns: Sequence[Column]
     rows: Iterable[Sequence[Any]]
@@ -70,10 +62,10 @@ def trial_rows(listing: StudyTrials) -> Rows:
             found = trial.head.values
             yield [
                 *(_given(get(trial)) for _, _, get in _BEFORE),
-                *(found[index] if index < len(found) else NOTHING for index in range(objectives)),
+                *(found[index] if index < len(found) else UNSET for index in range(objectives)),
                 *(_given(get(trial)) for _, _, get in _AFTER),
-                *(trial.params.get(name, NOTHING) for name in params),
-                *(trial.user_attrs.get(name, NOTHING) for name in attributes),
+                *(trial.params.get(name, UNSET) for name in params),
+                *(trial.user_attrs.get(name, UNSET) for name in attributes),
             ]
 
     return Rows(columns, rows())
@@ -115,18 +107,12 @@ _AFTER: Final[tuple[_Fixed, ...]] = (
 
 
 def _given(value: Any) -> Any:
-    return NOTHING if value is None else value
+    return UNSET if value is None else value
 
 
 def lossless(value: Any) -> Any:
     """Returns the value as JSON can hold it: NaN and infinities as text that Python and JavaScript read back."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return special(value)
-    if isinstance(value, dict):
-        return {str(key): lossless(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [lossless(item) for item in value]
-    return value
+    return plain(value, special)
 
 
 def special(value: float) -> str:

@@ -10,8 +10,10 @@ from datetime import datetime
 from itertools import islice
 from typing import IO, Any, Final
 
+from msgspec import UNSET
+
 from orchestrator.common.json_text import json_list
-from orchestrator.export.rows import NOTHING, Column, Kind, Rows, lossless, special
+from orchestrator.export.rows import Column, Kind, Rows, lossless, special
 
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # the full-width ones, too
 """Beginnings of a text that Excel, LibreOffice or Google Sheets may take for a formula."""
@@ -56,7 +58,7 @@ def _harmless(text: str) -> str:
 
 
 def _text(value: Any) -> str:
-    if value is NOTHING:
+    if value is UNSET:
         return ""
     if isinstance(value, str):
         return value
@@ -72,7 +74,7 @@ def _write_json(table: Rows, file: IO[str]) -> None:
 
     def items() -> Iterator[dict[str, Any]]:
         for row in table.rows:
-            yield {name: _plain(value) for name, value in zip(names, row, strict=True) if value is not NOTHING}
+            yield {name: _plain(value) for name, value in zip(names, row, strict=True) if value is not UNSET}
 
     file.writelines(json_list(items()))
 
@@ -107,7 +109,7 @@ def _write_parquet(table: Rows, file: IO[bytes]) -> None:
 
 
 def _cell(value: Any, column: Column) -> Any:
-    if value is NOTHING or value is None:
+    if value is UNSET or value is None:
         return None
     if column.kind == "json":
         return json.dumps(lossless(value))

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
+from orchestrator.common.json_text import plain
 from orchestrator.model.changeset import AttemptRow, DecisionRow
 from orchestrator.model.measurements import MEASUREMENTS
 from orchestrator.model.records import TrialFacts
@@ -20,12 +20,12 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
     """Returns the answer as one object; NaN and infinities, which JSON lacks, are null."""
     explanation = Explanation(trial)
     stopped = explanation.stopped_attempt()
-    return {
+    answer: dict[str, Any] = {
         "study": trial.study.name,
         "trial": trial.number,
         "state": trial.state,
-        "value": _finite(trial.values[0]) if len(trial.values) == 1 else None,
-        "values": [_finite(value) for value in trial.values],
+        "value": trial.values[0] if len(trial.values) == 1 else None,
+        "values": trial.values,
         "params": dict(trial.params),
         "epochs": len(trial.steps),
         "decision": _row(explanation.first("prune") or explanation.first("end")),
@@ -42,18 +42,12 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
         "latency_ms": None if stopped is None else _milliseconds(stopped.latency),
         "text": explain(trial),
     }
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
+    made: dict[str, Any] = plain(answer)
+    return made
 
 
 def _row(row: DecisionRow | None) -> dict[str, Any] | None:
-    if row is None:
-        return None
-    found = row._asdict() | {"value": _finite(row.value), "threshold": _finite(row.threshold)}
-    del found["trial"]
-    return found
+    return None if row is None else {name: value for name, value in row._asdict().items() if name != "trial"}
 
 
 def _attempt(row: AttemptRow) -> dict[str, Any]:

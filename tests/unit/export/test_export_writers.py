@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from msgspec import UNSET
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from pyarrow import parquet
 
@@ -18,7 +19,7 @@ from orchestrator.cli import cli
 from orchestrator.common import extras
 from orchestrator.common.errors import BadInput
 from orchestrator.export import FORMATS, writers
-from orchestrator.export.rows import NOTHING, Column, Rows, kind_of_parameter, kinds_of_attributes
+from orchestrator.export.rows import Column, Rows, kind_of_parameter, kinds_of_attributes
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 COLUMNS = [
@@ -31,8 +32,8 @@ COLUMNS = [
 ]
 ROWS: list[list[Any]] = [
     [0, 0.1 + 0.2, AT, 'a "b", c', {"ä": [1, None, math.inf]}, True],
-    [1, math.nan, NOTHING, None, "text", False],
-    [2, -math.inf, AT + timedelta(microseconds=1), "line\nbreak", NOTHING, NOTHING],
+    [1, math.nan, UNSET, None, "text", False],
+    [2, -math.inf, AT + timedelta(microseconds=1), "line\nbreak", UNSET, UNSET],
     [3, 5e-324, AT, "\ud800\x00", 2**70, None],
     [4, -0.0, AT, "", 1.5, True],
 ]

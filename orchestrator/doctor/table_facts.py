@@ -150,9 +150,6 @@ class TableFacts:
         """The studies that need a control plane."""
         return [study for study in self.studies if study.open]
 
-    def study(self, name: str) -> Study:
-        return next(study for study in self.studies if study.name == name)
-
     def of(self, study: str, *states: str) -> list[Attempt]:
         """Returns the attempts of a study in these states that stood so during the whole look."""
         return [each for each in self.attempts if each.study == study and each.state in states and each.steady]

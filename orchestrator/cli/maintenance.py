@@ -67,10 +67,12 @@ def prepare() -> None:
     click.echo(f"{redact(url)} has all tables")
 
 
-@cli.command(short_help="Print what makes a shell complete words.")
+@cli.command(short_help="Print a shell's completion script.")
 @click.argument("shell", type=click.Choice(tuple(SHELLS)))
 def completion(shell: str) -> None:
-    """Print what makes SHELL complete commands, options, studies and specs.
+    """Print the completion script of SHELL.
+
+    It completes commands, options, the names of studies and the paths of specs.
 
     \b
     bash  eval "$(orchestrator completion bash)"  in ~/.bashrc

@@ -100,10 +100,10 @@ class ControlMetrics(Collector):
         reasons = ("stale", "duplicate", "gap", "late", "unexpected", "unreadable")
         self._dropped = counter("orchestrator_events_dropped", "Events that were not recorded.", "reason", reasons)
         results = ("delivered", "retried", "failed", "superseded")
-        self._notes = counter("orchestrator_notes", "Attempts to tell what becomes of a study.", "result", results)
+        self._notes = counter("orchestrator_notes", "Attempts to deliver notifications.", "result", results)
         self._latency = histogram(
             "orchestrator_prune_latency_seconds",
-            "From the report that a trial is pruned for until its training code was left.",
+            "From the report that a trial is pruned for until its training code has stopped.",
             buckets=_LATENCIES,
         )
         self._gap = histogram(
@@ -202,7 +202,7 @@ def _families(standing: Standing) -> Iterable[Metric]:
     for state in ("running", "paused", "ending"):
         studies.add_metric([state], sum(each.state == state for each in standing.studies))
     studies.add_metric(["suspended"], standing.suspended)
-    slots = GaugeMetricFamily("orchestrator_slots", "Slots that give signs of life.", labels=["state"])
+    slots = GaugeMetricFamily("orchestrator_slots", "Slots that send heartbeats.", labels=["state"])
     for state, count in zip(("busy", "idle"), standing.slots, strict=True):
         slots.add_metric([state], count)
     trials = GaugeMetricFamily("orchestrator_study_trials", "Trials of a study.", labels=["study", "state"])
@@ -222,8 +222,8 @@ def _families(standing: Standing) -> Iterable[Metric]:
 def _waiting_families(known: tuple[Backlog, dict[str, int]] | None) -> Iterable[Metric]:
     up = GaugeMetricFamily("orchestrator_redis_up", "Whether Redis answers.", value=float(known is not None))
     entries = GaugeMetricFamily("orchestrator_stream_lag_entries", "Entries of the stream that are not committed.")
-    seconds = GaugeMetricFamily("orchestrator_stream_lag_seconds", "The age of the oldest of them.")
-    dead = GaugeMetricFamily("orchestrator_dead_letters", "What was kept aside: no event, or no task.")
+    seconds = GaugeMetricFamily("orchestrator_stream_lag_seconds", "The age of the oldest entry that is not committed.")
+    dead = GaugeMetricFamily("orchestrator_dead_letters", "Messages that were set aside: neither events nor tasks.")
     queues = GaugeMetricFamily("orchestrator_queue_length", "Tasks that wait for a slot.", labels=["queue"])
     if known is not None:
         entries.add_metric([], known[0].entries)

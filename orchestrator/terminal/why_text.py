@@ -86,7 +86,7 @@ class Explanation:
         elif self._last is not None and self._last.cause.startswith("time: "):
             yield f"was pruned{self._at_last_epoch()} with its best value: it has trained for as long as a trial may"
         else:
-            yield f"was ended as pruned{self._at_last_epoch()} by another program, on what grounds was not recorded"
+            yield f"was ended as pruned{self._at_last_epoch()} by another program, which recorded no reason"
         details = [each for each in (self._stopped() if pruned is not None else "", self._untrained()) if each]
         yield f"({'; '.join(details)})" if details else ""
 
@@ -134,7 +134,7 @@ class Explanation:
             reason = study.reason if state == study.state else ""
             yield f"was ended{where} with its study, which {_ended(state, reason)}"
         elif not failure:
-            yield f"was ended as failed{where} by another program, for what reason was not recorded"
+            yield f"was ended as failed{where} by another program, which recorded no reason"
         else:
             yield self._failure(failure, where)
             if kept := str(failure.get("traceback") or "").strip():
@@ -157,7 +157,7 @@ class Explanation:
     def _running(self) -> str:
         last, trained = self._last, self._trial.trained
         if last is None:
-            return "was asked for by another program, and is not known to run"
+            return "was created by another program, and no worker here trains it"
         if last.state == "paused":
             return self._paused()
         if last.state in _WAITING:

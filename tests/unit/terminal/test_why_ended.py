@@ -111,7 +111,7 @@ def test_the_reason_of_a_study_that_ended_is_told() -> None:
         ),
         ("study failed", "failed", "was ended at epoch 8 with its study, which failed"),
         ("study stopped", "finished", "was ended at epoch 8 with its study, which was stopped"),
-        ("", "running", "was ended as failed at epoch 8 by another program, for what reason was not recorded"),
+        ("", "running", "was ended as failed at epoch 8 by another program, which recorded no reason"),
     ],
 )
 def test_failed_without_a_fault_of_its_own(cause: str, study: str, expected: str) -> None:

@@ -24,7 +24,7 @@ from orchestrator.terminal.why_text import explain
             {"attempts": [attempt(state="queued")], "steps": {}, "study": "paused"},
             "has not begun: it waits in the queue, and the study is paused",
         ),
-        ({"attempts": [], "steps": {}}, "was asked for by another program, and is not known to run"),
+        ({"attempts": [], "steps": {}}, "was created by another program, and no worker here trains it"),
     ],
 )
 def test_not_ended(changes: dict[str, Any], expected: str) -> None:

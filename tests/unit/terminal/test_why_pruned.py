@@ -116,7 +116,7 @@ def test_pruned_by_the_objective_itself_or_by_another_program() -> None:
         "trial 9 was pruned by the objective itself at epoch 8\n"
     )
     assert explain(facts(attempts=[])).startswith(
-        "trial 9 was ended as pruned at epoch 8 by another program, on what grounds was not recorded"
+        "trial 9 was ended as pruned at epoch 8 by another program, which recorded no reason"
     )
 
 

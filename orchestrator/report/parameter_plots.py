@@ -226,24 +226,17 @@ def _rebuilt(
         own: Whether a parameter keeps the distribution of its trial, if that holds all values.
     """
     made = [
-        FrozenTrial(
-            number=index,
-            trial_id=index,
+        optuna.trial.create_trial(
             state=trial.state,
-            value=None,
             values=trial.values,
-            datetime_start=trial.datetime_start,
-            datetime_complete=trial.datetime_complete,
             params={names[name]: columns[name].shown(value) for name, value in trial.params.items()},
             distributions={
                 names[name]: trial.distributions[name] if own and columns[name].is_own else columns[name].kind
                 for name in trial.params
             },
-            user_attrs={},
             system_attrs={key: kept for key, kept in trial.system_attrs.items() if key.startswith("constraints")},
-            intermediate_values={},
         )
-        for index, trial in enumerate(trials)
+        for trial in trials
     ]
     return in_memory(made, facts.spec.objectives)
 

@@ -141,6 +141,14 @@ class Consumer(celery.worker.consumer.Consumer):  # type: ignore[misc]
             log.warning("the connection to redis was lost: %r", error, extra={"action": "connection_lost"})
 
 
+def drop_traceback(record: logging.LogRecord) -> bool:
+    """Leaves a line about an answer that passes without its traceback, whichever part of Celery writes it: that of an
+    acknowledgement, say. The filter of a log's handlers; lets every line pass."""
+    if record.exc_info and isinstance(record.exc_info[1], NotNow):
+        record.exc_info = record.exc_text = None
+    return True
+
+
 def _is_not_of_connections(record: logging.LogRecord) -> bool:
     """Keeps back what Celery says of lost connections, at every try."""
     first = record.args[0] if isinstance(record.args, tuple) and record.args else None

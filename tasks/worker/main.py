@@ -24,6 +24,7 @@ from tasks.metrics_server import MetricsServer
 from tasks.process_guards import adopt_orphans, die_with_parent, keep_secrets
 from tasks.worker import kombu_transport
 from tasks.worker.consume_gate import ConsumeGate, GateStep
+from tasks.worker.consumer import drop_traceback
 from tasks.worker.metrics import make_worker_registry
 from tasks.worker.options import parse
 from tasks.worker.pool import KeeperOptions, Pool, Shared
@@ -97,6 +98,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _set_up_log(form: str, level: str) -> None:
     log_lines.set_up("worker", form, level)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(drop_traceback)
 
     def on_setup_logging(**_: Any) -> None:
         # With a receiver of this signal Celery leaves the log alone; the logger of its pool does not propagate.

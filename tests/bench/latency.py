@@ -37,8 +37,8 @@ def measure(place: Place, folder: Path, quick: bool, wanted: set[str]) -> list[S
                 prune += _prune(one, 80 // scale, burn=False)
                 prune += _prune(one, 24 // scale, burn=False, heavy=True)
     if wanted & {"gap", "prune"}:
-        say(f"{place.name}: a fleet of {max(2, cores)} slots")
-        with fleet(place, folder, max(2, cores)) as many:
+        say(f"{place.name}: a fleet of {max(4, cores)} slots")
+        with fleet(place, folder, max(4, cores)) as many:
             if "gap" in wanted:
                 gap += _gap(many, scale)
             if "prune" in wanted:

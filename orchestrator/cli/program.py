@@ -22,7 +22,7 @@ PROGRAM = "orchestrator"
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Running a search": ("init", "validate", "run", "submit"),
-    "Looking": ("ls", "status", "watch", "trials", "why", "logs", "replay", "schedule"),
+    "Looking": ("ls", "status", "watch", "trials", "why", "logs", "replay", "tune-rule", "schedule"),
     "Steering": ("pause", "resume", "stop", "retry", "enqueue"),
     "Results": ("report", "export"),
     "Processes": ("serve", "worker", "beat", "flower", "dashboard"),

@@ -54,6 +54,12 @@ def validate(spec: Path, as_json: bool) -> None:
     pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
     click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.trained}")
     click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
+    if search.pruner.name == "none" and not search.directions:
+        click.echo(
+            "note: no trial is stopped early; [pruner] with name = 'median', or 'index' where the objective saves "
+            "checkpoints, needs fewer epochs",
+            err=True,
+        )
     if search.schedule is not None:
         from orchestrator.terminal.schedule_table import describe
 

@@ -1,4 +1,5 @@
-"""Commands that show studies and their trials and change nothing: ls, status, watch, trials, why, logs, replay."""
+"""Commands that show studies and their trials and change nothing: ls, status, watch, trials, why, logs, replay,
+tune-rule."""
 
 from __future__ import annotations
 
@@ -238,3 +239,30 @@ def replay(studies: tuple[str, ...], pruners: tuple[str, ...], as_json: bool) ->
             show(*render(recording, found_here, terminal_width()), *([""] if len(recordings) > 1 else []))
         if len(recordings) > 1:
             show(*render_together(together(results), terminal_width()))
+
+
+@cli.command(epilog=READS_DATABASE)
+@studies_argument
+@json_option("the answer as one JSON object")
+def tune_rule(studies: tuple[str, ...], as_json: bool) -> None:
+    """Recommend a pruning rule from what was recorded.
+
+    Lets many rules search among the learning curves of each STUDY, in several orders, and names the one that trains the
+    fewest epochs and hardly ever loses the best trial: one for objectives with checkpoints, one for those without.
+    Trains nothing. Studies that were recorded without a pruner tell the most.
+
+    \b
+    orchestrator tune-rule digits
+    """
+    from orchestrator.queries.rule_tuning import RULES, judge
+    from orchestrator.terminal.progress_bar import waiting
+    from orchestrator.terminal.tuning_table import render, to_json
+
+    with open_reader() as reader:
+        recordings = [reader.recording(study) for study in dict.fromkeys(studies)]
+    with waiting("trying rules", len(RULES), sys.stderr) as advance:
+        judged = judge(recordings, advance)
+    if as_json:
+        click.echo(json.dumps(to_json(recordings, judged)))
+    else:
+        show(*render(recordings, judged, terminal_width()))

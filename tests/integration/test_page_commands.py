@@ -52,7 +52,21 @@ n_startup_trials = 4
 """
 
 ORDER = (
-    *("validate", "init", "prepare", "ls", "status", "trials", "why", "logs", "replay", "report", "export", "doctor"),
+    *(
+        "validate",
+        "init",
+        "prepare",
+        "ls",
+        "status",
+        "trials",
+        "why",
+        "logs",
+        "replay",
+        "tune-rule",
+        "report",
+        "export",
+        "doctor",
+    ),
     *("pause", "resume", "enqueue", "retry", "stop", "watch"),
     *("serve", "worker", "beat", "flower", "dashboard"),
     "run",

@@ -23,6 +23,7 @@ LOOKING = (
     "why",
     "logs",
     "replay",
+    "tune-rule",
     "report",
     "validate",
     "run",

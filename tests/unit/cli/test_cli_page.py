@@ -20,7 +20,7 @@ COMMANDS = [name for name in cli.list_commands(click.Context(cli)) if not cli.co
 
 def parts() -> dict[str, str]:
     """Returns the text about each command, in the order of the page."""
-    _, *found = re.split(r"^### `([a-z]+)[^`]*`\n", PAGE.read_text(), flags=re.MULTILINE)
+    _, *found = re.split(r"^### `([a-z-]+)[^`]*`\n", PAGE.read_text(), flags=re.MULTILINE)
     return dict(zip(found[::2], found[1::2], strict=True))
 
 

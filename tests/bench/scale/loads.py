@@ -242,9 +242,9 @@ def take_over(folder: Path, size: Size) -> Iterator[Line]:
 
 
 def _ramp(fleet: Slots, size: Size) -> None:
-    """Waits until all slots are busy, or the ramp is over."""
+    """Waits until all slots are busy; on a machine that is busy otherwise, for four ramps at most."""
     began = time.monotonic()
-    while time.monotonic() - began < size.ramp:
+    while time.monotonic() - began < 4 * size.ramp:
         time.sleep(size.ramp / 15)
         if fleet.take().busy >= fleet.slots:
             time.sleep(min(size.ramp, 5.0))

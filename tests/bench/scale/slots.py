@@ -42,7 +42,7 @@ from tasks.contract import (
 from tests.bench.scale.wire import Connection
 
 HEARTBEAT: Final = 2.0
-WINDOW: Final = 8
+WINDOW: Final = 64
 """Unconfirmed events of a slot that reports as fast as it can."""
 
 FULL_SECONDS: Final = 0.01

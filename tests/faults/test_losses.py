@@ -200,11 +200,15 @@ def test_a_worker_that_is_told_to_stop_while_it_takes_a_task_leaves_as_soon(runn
     assert servers is not None
     running_embedded.start("serve")
     first = running_embedded.start("worker", "--slots", "1", "--name", "first")
-    wait_for(lambda: " ready." in first.log.read_text(), "the worker is there")
+    # A worker takes no task before its keeper is there; this one has trained.
+    before = running_embedded.write_spec(SPEC.replace('"s"', '"before"').replace("trials = 10", "trials = 1"))
+    running_embedded.submit(before)
+    follow_to_end(servers.client(), "before")
+    received = first.log.read_text().count("] received")
     keeper = keeper_of(first)
     os.kill(keeper, signal.SIGSTOP)
     running_embedded.submit(running_embedded.write_spec(SPEC.replace("trials = 10", "trials = 2")))
-    wait_for(lambda: "received" in first.log.read_text(), "it has taken a task")
+    wait_for(lambda: first.log.read_text().count("] received") > received, "it has taken a task")
     first.popen.send_signal(signal.SIGTERM)
     wait_for(lambda: is_pending(keeper, getattr(signal, STOP_SIGNAL)), "it has heard, and told its slot")
     # Long enough to forget it.

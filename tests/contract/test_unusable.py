@@ -21,7 +21,7 @@ from orchestrator.doctor.database_probe import read_database
 from orchestrator.storage.database import Database
 from orchestrator.storage.migrations import VERSION_TABLE
 from orchestrator.storage.schema_check import OPTUNA_HEAD
-from tests import prepared_databases
+from tests import preloaded, prepared_databases
 from tests.servers import Redis
 
 SPEC = 'name = "plain"\nobjective = "train:objective"\ntrials = 1\n'
@@ -167,14 +167,9 @@ def test_each_command_that_prepares_it_ends_with_that_line(command: str, stored:
         "submit": ["studies/spec.toml"],
         "schedule run": ["plain"],
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", *command.split(), *arguments.get(command, [])],
-        env=dict(os.environ) | {"ORCHESTRATOR_REDIS_URL": redis_url, "PYTHONPATH": os.getcwd()},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    environment = dict(os.environ) | {"ORCHESTRATOR_REDIS_URL": redis_url, "PYTHONPATH": os.getcwd()}
+    words = [*command.split(), *arguments.get(command, [])]
+    done = preloaded.run(*words, environment=environment, folder=Path.cwd(), seconds=120.0)
     assert done.returncode == 2, done.stderr
     last = done.stderr.splitlines()[-1]
     assert last.startswith("orchestrator: sqlite:///")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import preloaded
 from tests.chaos.faults import descendants, signal_all
 from tests.chaos.objective import GATE
 from tests.chaos.records import Account, Live, Records, settle
@@ -83,14 +83,7 @@ class Cluster:
 
     def orchestrator(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Runs a command of the command line."""
-        return subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            env=self.stack.environment,
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return preloaded.run(*arguments, environment=self.stack.environment, folder=ROOT, seconds=PATIENCE)
 
     def log(self, name: str) -> str:
         """Returns what a process has said."""

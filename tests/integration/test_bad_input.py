@@ -8,6 +8,8 @@ import sys
 import pytest
 from fleet import PATIENCE, Fleet
 
+from tests import preloaded
+
 GOOD = 'name = "n"\nobjective = "objectives:steady"\ntrials = 2\n'
 
 
@@ -77,15 +79,8 @@ def test_an_objective_whose_import_fails_on_the_worker(alone: Fleet) -> None:
 )
 def test_wrong_settings(alone: Fleet, variable: str, value: str, expected: str) -> None:
     spec = alone.write_spec(GOOD)
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "run", str(spec)],
-        env=alone.environment() | {variable: value},
-        cwd=alone.folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE,
-        check=False,
-    )
+    environment = alone.environment() | {variable: value}
+    done = preloaded.run("run", str(spec), environment=environment, folder=alone.folder, seconds=PATIENCE)
     assert done.returncode == 2, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert expected in last

@@ -107,7 +107,7 @@ class CommandHandler:
             if command.operation == OPERATION:
                 slots.append(command)
                 continue
-            if command.operation == DEFINE and self.scheduled is None:
+            if command.operation == DEFINE and (self.scheduled is None or self.studies.awaited):
                 continue
             try:
                 self._wait_for_pruner(command.study)
@@ -124,7 +124,8 @@ class CommandHandler:
                     raise
                 answer = {"error": str(self._fail(command, error))}
             answers[command] = json.dumps(answer)
-        if self.scheduled is not None:
+        # A schedule may be about any study.
+        if self.scheduled is not None and not self.studies.awaited:
             with contextlib.suppress(Unsettled):
                 answers |= {command: json.dumps(answer) for command, answer in self.scheduled.apply(slots).items()}
                 self.scheduled.tend()
@@ -132,6 +133,9 @@ class CommandHandler:
 
     def _wait_for_pruner(self, study: str) -> None:
         """Puts a command off while its study waits for its own pruner, or an earlier command of it does."""
+        if study in self.studies.awaited:
+            self.recovery.wanted.add(study)
+            raise _Later
         if study in self._deferred or (study in self.studies and self.studies[study].waits):
             raise _Later
 

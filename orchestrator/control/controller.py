@@ -74,7 +74,7 @@ class Controller:
     @property
     def idle(self) -> bool:
         """Whether every study it looks after has ended and no runner trains for one any more."""
-        return not len(self.studies)
+        return not len(self.studies) and not self.studies.awaited
 
     def close(self) -> None:
         """Ends in order; the database has everything."""
@@ -96,6 +96,8 @@ class Controller:
         try:
             events = self._read_all(self._patience() if wait else 0.0)
             self.rounds.folded += events
+            if self.studies.awaited:
+                self._take_up_next()
             self._apply_commands()
             self.supervisor.tend()
         except ConsumerGroupMissing:
@@ -103,6 +105,17 @@ class Controller:
             self.router.connect()
             self.recovery.reconcile()
         return events
+
+    def _take_up_next(self) -> None:
+        """Reads one of the studies that are still to be read, as ``start`` does with those before."""
+        with self.effects.holding_sends():
+            name, entries = self.recovery.take_up_next()
+            self.router.fold(entries)
+            self.recovery.lose_dead()
+            self.recovery.reconcile_study(name)
+            self.rounds.finish()
+        # A command may wait for it.
+        self.bell.rung = True
 
     def _read_all(self, wait: float) -> int:
         """Folds what the stream holds, as far as that takes no longer than ``ROUND_SECONDS``; returns how many entries.
@@ -132,6 +145,6 @@ class Controller:
 
     def _patience(self) -> float:
         """Returns how long the stream may be waited for, in seconds."""
-        if self.bell.rung or self.ports.samplers.has_news:
+        if self.studies.awaited or self.bell.rung or self.ports.samplers.has_news:
             return 0.0
         return max(0.0, min(self.supervisor.due_in(self.clock.monotonic()), self.rounds.patience))

@@ -33,6 +33,7 @@ from orchestrator.engine.inputs import (
 from orchestrator.engine.outputs import Batch, Send
 from orchestrator.engine.state import Snapshot
 from orchestrator.engine.study import StudyEngine
+from orchestrator.messaging.event_stream import Entry
 from orchestrator.model import progress_events
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
@@ -72,6 +73,7 @@ class EngineRegistry:
 
     Attributes:
         suspended: The studies for which nothing is done until they are taken up again, by name.
+        awaited: The studies that are still to be read, by name, each with the entries of the stream that wait for it.
     """
 
     store: StudyRepository
@@ -89,6 +91,7 @@ class EngineRegistry:
     # Those of them for which something has come since their batches were taken.
     _stirred: set[str] = field(default_factory=set, init=False)
     suspended: dict[str, Suspension] = field(default_factory=dict, init=False)
+    awaited: dict[str, dict[bytes, Entry]] = field(default_factory=dict, init=False)
     # Those of them of which it is not in the database yet.
     _unwritten: set[str] = field(default_factory=set, init=False)
     # Those of them whose attempts could not be read.
@@ -119,7 +122,12 @@ class EngineRegistry:
     def is_suspended(self, token: str) -> bool:
         """Whether an attempt belongs to a suspended study, or may do so."""
         name = self._study_of.get(token)
-        return bool(self._unknown) if name is None else name in self.suspended
+        return bool(self._unknown or self.awaited) if name is None else name in self.suspended
+
+    def await_study(self, name: str, tokens: Iterable[str]) -> None:
+        """Leaves a study to be read later; ``tokens`` are its live attempts."""
+        self.awaited[name] = {}
+        self._study_of |= dict.fromkeys(tokens, name)
 
     def guarded(self, name: str) -> Guard:
         """Inside, something is done for one study: an error that is of that study alone suspends it."""
@@ -210,7 +218,8 @@ class EngineRegistry:
         """Reads a study again, whatever is in memory, and whether or not it is suspended."""
         snapshot = self.store.load(name)
         suspended = name in self.suspended
-        self.forget(name)
+        if suspended or name in self:
+            self.forget(name)
         if suspended:
             self.store.release(name)
         self.open(snapshot)

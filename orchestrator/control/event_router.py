@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from orchestrator.common.clock import Clock
@@ -59,9 +59,7 @@ class EventRouter:
         drained = self.events.drained
         if entries:
             self.phase(Phase.READ)
-        for entry in entries:
-            self.effects.acknowledge[entry[0]] = self._take(entry)
-        self.studies.take_answers()
+        self.fold(entries)
         if entries:
             self.phase(Phase.DECIDED)
         if drained:
@@ -69,6 +67,13 @@ class EventRouter:
         elif entries:
             self.heartbeats.read_up_to(entries[-1][0])
         return entries
+
+    def fold(self, entries: Iterable[Entry]) -> None:
+        """Folds entries; those of a study that is still to be read are kept for it, and not acknowledged."""
+        for entry in entries:
+            if (study := self._take(entry)) is not None:
+                self.effects.acknowledge[entry[0]] = study
+        self.studies.take_answers()
 
     def catch_up(self) -> Iterator[list[Entry]]:
         """Folds what the stream holds by now, and yields after each read; what live runners go on to say is left."""
@@ -78,8 +83,9 @@ class EventRouter:
             if end is None or place(entries[-1][0]) >= place(end):
                 return
 
-    def _take(self, entry: Entry) -> str:
-        """Folds one entry; returns the name of the study that it is about, empty where it is about none."""
+    def _take(self, entry: Entry) -> str | None:
+        """Folds one entry; returns the name of the study that it is about, empty where it is about none, ``None`` where
+        it waits for its study to be read."""
         try:
             return self._route(entry)
         except Exception as error:
@@ -89,7 +95,7 @@ class EventRouter:
             self._bury(repr(entry[1])[:LONGEST].encode("utf-8", "backslashreplace"), describe(error))
             return ""
 
-    def _route(self, entry: Entry) -> str:
+    def _route(self, entry: Entry) -> str | None:
         sealed = entry[1].get(redis_keys.EVENT_FIELD)
         if sealed is None:
             if entry[1].get(b"ring") == redis_keys.DOORBELL.encode():
@@ -120,6 +126,10 @@ class EventRouter:
         if engine is not None:
             with self.studies.guarded(engine.name):
                 self._hear(engine, event, data)
+        elif (waiting := self.studies.awaited.get(self.studies.name_of(event.token))) is not None:
+            # It may be delivered again meanwhile.
+            waiting[entry[0]] = entry
+            return None
         elif self.studies.is_suspended(event.token):
             self._pass_over(event)
         else:

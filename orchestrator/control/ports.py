@@ -213,6 +213,9 @@ class StudyRepository(Protocol):
     def unsettled(self) -> list[str]:
         """Returns the names of the studies that have not ended, or of which attempts have not; oldest first."""
 
+    def live_tokens(self) -> dict[str, list[str]]:
+        """Returns the tokens of the live attempts of all studies, by the study's name."""
+
     def pending_notifications(self) -> list[PendingNotification]:
         """Returns the notes that are still to be told, oldest first."""
 

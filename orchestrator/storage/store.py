@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import uuid
+from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -197,6 +198,16 @@ class Store:
         query = _select_ours().where(unsettled).order_by(own_tables.studies.c.created)
         with self._database.read() as connection:
             return [row.study_name for row in connection.execute(query)]
+
+    def live_tokens(self) -> dict[str, list[str]]:
+        """Returns the tokens of the live attempts of all studies, by the study's name."""
+        attempts = own_tables.attempts.c
+        query = select(STUDIES.c.study_name, attempts.token).join(STUDIES, STUDIES.c.study_id == attempts.study_id)
+        found: dict[str, list[str]] = defaultdict(list)
+        with self._database.read() as connection:
+            for name, token in connection.execute(query.where(attempts.state.in_(sorted(LIVE)))):
+                found[name].append(token)
+        return dict(found)
 
     def pending_notifications(self) -> list[PendingNotification]:
         """Returns the notifications that are still to be sent, oldest first."""

@@ -132,6 +132,20 @@ def test_a_trial_of_another_process_is_found_in_a_study_that_has_long_rested(lea
     assert [len(leased.load(name).trials) for name in together] == [6, 1]
 
 
+def test_the_live_attempts_are_told_by_study(leased: LeasedStore) -> None:
+    for name in ("one", "two", "rests"):
+        leased.create(name=name)
+    ended = attempt(0, state="done")
+    leased.commit(
+        Changes(
+            new_trials={0: NOW, 1: NOW}, attempts={"a": replace(ended, token="a"), "b": replace(attempt(1), token="b")}
+        ),
+        "one",
+    )
+    leased.commit(Changes(new_trials={0: NOW}, attempts={"c": replace(attempt(0, state="running"), token="c")}), "two")
+    assert leased.store.live_tokens() == {"one": ["b"], "two": ["c"]}
+
+
 def test_a_commit_whose_reply_was_lost_is_written_again_without_its_ids(leased: LeasedStore) -> None:
     """A store that has not seen the ids is in the place of the one that never got the reply."""
     for name in ("one", "two"):

@@ -129,6 +129,14 @@ class MemoryBooks:
             if ledger.state not in ENDED or any(row.state in LIVE for row in ledger.attempts.values())
         ]
 
+    def live_tokens(self) -> dict[str, list[str]]:
+        self._database.check()
+        live = {
+            name: [row.token for row in ledger.attempts.values() if row.state in LIVE]
+            for name, ledger in self._database.ledgers.items()
+        }
+        return {name: tokens for name, tokens in live.items() if tokens}
+
     def pending_notifications(self) -> list[PendingNotification]:
         self._database.check()
         return [

@@ -17,7 +17,7 @@ NO_DATABASE: Final = ("init", "validate", "worker", "flower", "completion")
 PROCESSES: Final = ("run", "serve", "beat", "submit", "schedule run", "prepare")
 """Commands that prepare it before anything else: all of them by ``Database.prepare``."""
 
-_VALUES: Final = {"study": "plain", "trial": "0", "values": "x=0.5", "pruners": "median"}
+_VALUES: Final = {"study": "plain", "trial": "0", "values": "x=0.5", "pruners": "median", "studies": "plain"}
 
 
 def looking() -> list[tuple[str, list[str]]]:

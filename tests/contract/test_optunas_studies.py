@@ -19,7 +19,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.storage.database import Database
 from tests.prepared_databases import drop_database, make_database, url_of
 
-SHOWS = {"ls", "status", "trials", "why", "replay", "report", "export", "doctor", "schedule"}
+SHOWS = {"ls", "status", "trials", "why", "replay", "tune-rule", "report", "export", "doctor", "schedule"}
 """Commands that do the same for a study that only Optuna has run; the others say what helps."""
 
 ODD: list[Any] = ["text", 5, [], {}, None, {"error": 3, "message": []}, {"rule": None}, {"reports": "x"}]

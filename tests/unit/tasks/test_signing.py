@@ -231,7 +231,9 @@ def test_unsigned_events_change_nothing_and_are_kept() -> None:
 def test_an_event_that_was_signed_and_cannot_be_read_does_not_hold_up_those_behind_it() -> None:
     simulation = Simulation(SEARCH, keyring=Keyring([OLD]))
     simulation.start()
-    simulation.turn(simulation.slots[0])
+    while not simulation.runs:
+        simulation.round()
+        simulation.turn(simulation.slots[0])
     run = simulation.runs[-1]
     broken = run.event(Epoch(step=-1, value=0.5))
     simulation.redis.add(forged(broken, Keyring([OLD])))

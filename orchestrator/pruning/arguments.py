@@ -42,10 +42,12 @@ class RuleArguments(Table):
     Attributes:
         name: The rule's name.
         words: How the rule's decisions read.
+        learns: Whether the rule has to be asked about every report, since it learns from what it decides about.
         rung_keys: The keys that say where its rungs are; trials that pause there must find them again.
     """
 
     words: ClassVar[type[RuleWords]] = RuleWords
+    learns: ClassVar[bool] = False
     rung_keys: ClassVar[tuple[str, ...]] = ()
 
     name: str

@@ -77,6 +77,7 @@ class IndexArguments(RuleArguments):
     """
 
     words = IndexWords
+    learns = True
     rung_keys = ("min_resource", "spacing")
 
     name: Literal["index"] = "index"

@@ -43,6 +43,9 @@ def _check_wrapped(inside: RuleArguments) -> RuleArguments:
     if inside.promotes:
         problem = "pauses trials, and a patient rule can only hold back one that stops them"
         raise Fault(problem, "use 'stopping'", ("mode",))
+    if inside.learns:
+        problem = f"'{inside.name}' learns from every report, and a patient rule asks it about a few"
+        raise Fault(problem, f"use '{inside.name}' by itself, or another rule inside", ("name",))
     return inside
 
 
@@ -52,8 +55,8 @@ class PatientArguments(RuleArguments):
     Attributes:
         patience: Number of reports without improvement that are forgiven.
         min_delta: How much worse still counts as no worse.
-        wrapped: The rule inside, written like ``[pruner]``; any but ``none`` and ``patient``, and none that pauses
-            trials. Without one, a trial that stops improving is stopped.
+        wrapped: The rule inside, written like ``[pruner]``; any but ``none``, ``patient`` and ``index``, and none
+            that pauses trials. Without one, a trial that stops improving is stopped.
 
     Example:
         [pruner]

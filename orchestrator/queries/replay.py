@@ -273,8 +273,7 @@ def _build(recording: Recording, candidate: Candidate) -> RuleBase:
     study = recording.study
     trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
     try:
-        if candidate.table.needs_max_steps:
-            candidate.table.check_steps(study.max_steps, ())
+        candidate.table.check_steps(study.max_steps, ())
         return rules.build(
             candidate.table,
             study.direction,

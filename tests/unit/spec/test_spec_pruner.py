@@ -206,6 +206,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
             "name = 3": "name: is an integer (3)",
             "name = 'none'": "name: 'none' never stops a trial; leave 'wrapped' out",
             "name = 'patient'\npatience = 2": "name: 'patient' cannot stand inside itself",
+            "name = 'index'\nmode = 'stopping'": "name: 'index' learns from every report",
             "name = 'a.b.C'": "name: has no ':'",
             "name = 'median'\nn_min_trials = 0": "n_min_trials: is 0",
             "name = 'median'\nmin_trials = 0": "min_trials: unknown key",

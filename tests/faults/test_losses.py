@@ -322,4 +322,6 @@ def test_a_task_that_was_taken_ahead_goes_to_another_worker_where_its_slot_does_
     assert second.log.read_text().count("] succeeded") == 3
     with open_study_reader(servers.storage_url) as history:
         attempts = [history.trial("s", str(number)).attempts for number in range(4)]
-    assert [[row.cause for row in rows] for rows in attempts] == [["obeyed"], ["finished"], ["finished"], ["finished"]]
+    # Of trial 0, whose study may end before its worker has confirmed the stop, only that it was not tried again.
+    assert [[row.cause for row in rows] for rows in attempts[1:]] == [["finished"]] * 3
+    assert len(attempts[0]) == 1

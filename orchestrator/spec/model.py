@@ -188,6 +188,16 @@ class Spec(Table):
 
     @model_validator(mode="before")
     @classmethod
+    def _check_objective(cls, data: Any) -> Any:
+        """Refuses a table that has neither an objective nor a command, unless something else is to be said first."""
+        said_first = not isinstance(data, dict) or "name" not in data or data.keys() - cls.model_fields.keys()
+        if not said_first and not {"objective", "command"} & data.keys():
+            remedy = "name a function as 'module:function', or give a table [command]"
+            raise Fault("required key missing", remedy, ("objective",))
+        return data
+
+    @model_validator(mode="before")
+    @classmethod
     def _check_directions(cls, data: Any) -> Any:
         """Takes a single one of ``directions`` for ``direction``, and refuses keys that several cannot go with."""
         if not isinstance(data, dict) or not isinstance(data.get("directions"), list | tuple):
@@ -325,9 +335,6 @@ def validate(data: dict[str, Any], source: str, *, stored: bool = False) -> Spec
 
 def _check_trained(spec: Spec) -> None:
     if spec.command is None:
-        if not spec.objective:
-            problem = "required key missing"
-            raise Fault(problem, "name a function as 'module:function', or give a table [command]", ("objective",))
         return
     if spec.objective:
         raise Fault("stands beside [command]", "give one of them", ("objective",))

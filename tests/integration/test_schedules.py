@@ -133,7 +133,8 @@ def test_two_beats_in_the_night_on_which_an_hour_comes_twice(night: Night) -> No
     listed = json.loads(night.fleet.call("schedule", "--json").stdout)
     assert [each["name"] for each in listed["schedules"]] == ["hourly"]
     assert [run["study"] for run in listed["schedules"][0]["runs"]] == names[::-1]
-    assert [each["problem"] for each in listed["problems"]] == ["studies/broken.toml: objective: required key missing"]
+    (problem,) = (each["problem"] for each in listed["problems"])
+    assert problem.startswith("studies/broken.toml: objective: required key missing; ")
     done = night.fleet.call("schedule", "run", "hourly")
     assert done.returncode == 0, done.stderr
     assert night.trials_by_study().keys() >= {done.stdout.strip()}

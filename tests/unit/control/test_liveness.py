@@ -8,6 +8,7 @@ import optuna
 import pytest
 
 from orchestrator.common.clock import Clock
+from orchestrator.control import controller
 from orchestrator.control.ports import Phase
 from orchestrator.messaging.event_stream import BATCH
 from orchestrator.spec.model import validate
@@ -110,7 +111,8 @@ def test_a_backlog_that_is_longer_than_the_lease_loses_no_runner() -> None:
     assert attempts(simulation) == 2 * SLOTS
 
 
-def test_one_that_is_dead_is_found_although_the_stream_is_never_empty() -> None:
+def test_one_that_is_dead_is_found_although_the_stream_is_never_empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "MOST_EVENTS", BATCH)
     simulation = search()
     underway(simulation)
     run = simulation.slots[-1].run

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cases import NOTE, PROBLEM, WARNING, Case
-from made_facts import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, worker, workers
+from doctor_facts import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, worker, workers
 
 from orchestrator.doctor.facts import Item, Queue, Sign, Workers
 from orchestrator.doctor.finding import Code, FreeLease, Ring

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cases import NOTE, PROBLEM, WARNING, Case
-from made_facts import WELL, alone, database, installation, redis, setup, worker
+from doctor_facts import WELL, alone, database, installation, redis, setup, worker
 
 from orchestrator.doctor.facts import Blocked, Clock, Facts, Package, Redis, Workers, WrongKey
 from orchestrator.doctor.finding import Code

@@ -7,7 +7,7 @@ import json
 import re
 from pathlib import Path
 
-from made_facts import WELL, leaderless, redis
+from doctor_facts import WELL, leaderless, redis
 from rich.console import Console
 
 from orchestrator.doctor.checks import findings

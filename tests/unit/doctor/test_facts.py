@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from made_facts import RUNNING, SENT, WELL
+from doctor_facts import RUNNING, SENT, WELL
 
 from orchestrator.doctor.facts import Item, Sign
 from orchestrator.doctor.heartbeat_listener import read_sign

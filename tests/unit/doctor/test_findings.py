@@ -9,7 +9,7 @@ import pytest
 import server_findings
 import work_findings
 from cases import Case
-from made_facts import (
+from doctor_facts import (
     EMPTY,
     IDLE,
     RUNNING,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cases import NOTE, PROBLEM, WARNING, Case
-from made_facts import EMPTY, IDLE, SIGN, WELL, alone, attempt, books, idle, leaderless, redis, stream, study, workers
+from doctor_facts import EMPTY, IDLE, SIGN, WELL, alone, attempt, books, idle, leaderless, redis, stream, study, workers
 
 from orchestrator.doctor.facts import Consumer, DeadLetter, Facts, Item, Queue, Stream
 from orchestrator.doctor.finding import ClearQueue, Code, MakeGroup, Reconcile, TakeOver

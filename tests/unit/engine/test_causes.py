@@ -86,5 +86,5 @@ def test_every_cause_that_a_worker_can_name_has_a_number_of_attempts() -> None:
     retry = make_spec(trials=1).retry
     assert {cause: retry.attempts(cause) for cause in get_args(FailureCause)} == {
         **dict.fromkeys(BEFALLS, 3),
-        **dict.fromkeys((*ITS_OWN, "import", "checkpoint", "revoked"), 1),
+        **dict.fromkeys((*ITS_OWN, "import", "checkpoint", "revoked", "time"), 1),
     }

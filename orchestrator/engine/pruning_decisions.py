@@ -29,7 +29,7 @@ _PREFIX = "shadow:"
 
 
 class PruningDecisions:
-    """Asks the rules, and stages what is to be kept of their answers.
+    """Asks the rules, and stages those parts of their answers that are kept.
 
     A trial that is condemned and audited has ended for the rule, which is told no more of it: an audit must not change
     what is decided about others. In the same way a shadow's trials end where it would have ended them.

@@ -147,7 +147,7 @@ class SamplingQuestions:
         self._waiting.add(number)
 
     def take_questions(self) -> list[Question]:
-        """Returns what is to be asked since the last call, in order."""
+        """Returns the questions that have arisen since the last call, in order."""
         staged, self._staged = self._staged, []
         return staged
 

@@ -48,7 +48,7 @@ class StudyBatch:
     Attributes:
         study_id: Optuna's id of the study.
         trial_ids: Optuna's id by trial number, as far as known before this batch; they grow with the number.
-        changes: What is to be written.
+        changes: The changes to write.
         new_ids: Optuna's ids of the trials that the batch makes, once they are written.
     """
 
@@ -67,7 +67,7 @@ class BatchWriter:
 
     Args:
         connection: A transaction that has checked the writer's lease.
-        batches: What is to be written, study by study.
+        batches: The changes to write, study by study.
     """
 
     def __init__(self, connection: Connection, batches: Sequence[StudyBatch]) -> None:

@@ -181,7 +181,6 @@ class _Leader:
         notifier = Notifier(self.policy, os.environ)
         limits = Limits(answer_seconds=settings.sampler_limit)
         samplers = SamplerProcesses(lambda: wake(client), limits, settings.samplers, self.template.start)
-        samplers.warm_up()
         ports = Ports(
             store,
             EventStream(client, keyring),
@@ -198,6 +197,7 @@ class _Leader:
         options = Options(settings.lease, settings.heartbeat, self.only, keyring, record)
         controller = make_controller(ports, options, hooks, self.clock, self.outages)
         try:
+            samplers.warm_up()
             controller.start()
             while not self.stop.is_set():
                 controller.run_once()

@@ -126,10 +126,11 @@ def feed(changes: Changes) -> Any:
 
 @pytest.fixture
 def asking() -> Iterator[Asking]:
+    before = set(threading.enumerate())
     it = Asking()
     yield it
     it.samplers.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "sampler"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "sampler" and thread not in before]
 
 
 def spec_of(name: str, sampler: str = "random") -> Spec:

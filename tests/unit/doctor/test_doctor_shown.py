@@ -7,6 +7,7 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from doctor_facts import WELL, leaderless, redis
 from rich.console import Console
 
@@ -49,7 +50,11 @@ def test_trouble_says_what_it_is_what_to_do_and_what_is_mended() -> None:
     assert lines[-1] == "1 problem, 1 warning; --repair does what is marked"
 
 
-def test_foreign_text_cannot_move_the_cursor_and_nothing_is_wider_than_the_screen() -> None:
+def test_foreign_text_cannot_move_the_cursor_and_nothing_is_wider_than_the_screen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Colours are for terminals that have them.
+    monkeypatch.setenv("TERM", "xterm-256color")
     letter = DeadLetter(2.0, "\x1b[2Jreason\nof two lines", "data" * 30)
     lines = shown(redis(dead=1, newest_dead=(letter,)), width=60)
     assert not [line for line in lines if "\x1b" in line or len(line) > 60]

@@ -98,9 +98,8 @@ class _Run:
         self._best: float | None = None
         self._reports, self._output = LineReader(), LineReader()
         self._patterns = PatternReader(command.patterns)
-        resumed = self._restore()
-        self._resumed = resumed
-        self._step = -1 if resumed is None else resumed
+        self._resumed = self._restore()
+        self._step = -1 if self._resumed is None else self._resumed
 
     def run(self, grace: float) -> float | tuple[float, ...]:
         environment, words = self._prepare()
@@ -183,15 +182,16 @@ class _Run:
             # It counts no steps: each value is one.
             self._step += 1
         self._latest |= report.metrics
-        judged = metrics.get(command.metric[0])
-        if judged is not None and len(command.metric) == 1:
+        # Of several objectives none is judged before the end.
+        judged = metrics.get(command.metric[0]) if len(command.metric) == 1 else None
+        if judged is not None:
             if not math.isnan(judged):
                 self._best = judged if self._best is None else _better(trial, self._best, judged)
             trial.report(judged, max(self._step, 0))
         if report.checkpoint:
             trial.save_checkpoint(self._checkpoints, max(self._step, 0))
             self._process.tell_taken()
-        if judged is not None and len(command.metric) == 1 and trial.should_prune():
+        if judged is not None and trial.should_prune():
             raise optuna.TrialPruned
 
     def _result(self) -> float | tuple[float, ...]:

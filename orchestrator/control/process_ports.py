@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from orchestrator.sampling.questions import Answer as SamplerAnswer
     from orchestrator.sampling.questions import Question as SamplerQuestion
     from orchestrator.sampling.remote_pruner import Answer, Question
-    from orchestrator.sampling.sampler_replica import StudyCopy
+    from orchestrator.sampling.study_copy import StudyCopy
 
 
 class Pruners(Protocol):

@@ -14,7 +14,8 @@ import socket
 import threading
 from multiprocessing.connection import Connection, Pipe
 
-from orchestrator.control.sampler_processes import ProcessHandle, execute
+from orchestrator.control.sampler_process import ProcessHandle
+from orchestrator.control.sampler_processes import execute
 from tasks.process_guards import die_with_parent
 
 _NUMBER = 8

@@ -9,50 +9,19 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import pickle
 import queue
-import sys
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
-from typing import NamedTuple, Protocol
-
-import msgspec
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.sampler_server import ASK, CLOSE, FEED, OPEN
-from orchestrator.control.watched_process import (
-    ExecutedProcess,
-    Handle,
-    Limits,
-    ProcessFailed,
-    explained,
-    memory_of,
-    receive,
-)
+from orchestrator.control.sampler_process import ProcessHandle, Result, SamplerProcess, Start
+from orchestrator.control.watched_process import ExecutedProcess, Limits
 from orchestrator.model.changeset import Changes
-from orchestrator.sampling.questions import Answer, Question, feed_of
-from orchestrator.sampling.sampler_replica import StudyCopy
+from orchestrator.sampling.questions import Answer, Question
+from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
 log = logging.getLogger(__name__)
-
-MOST_REPLICAS = 64
-"""Studies that one process holds; the least recently used of which nothing is awaited is given up."""
-
-MOST_TRIALS = 300_000
-"""Trials of all replicas of one process, likewise."""
-
-
-class ProcessHandle(Handle, Protocol):
-    """A sampler process that was started, with this end of its pipe."""
-
-    pipe: Connection
-
-
-Start = Callable[[], ProcessHandle]
 
 
 def execute() -> ProcessHandle:
@@ -62,140 +31,6 @@ def execute() -> ProcessHandle:
 
 class NotAnswered(Exception):
     """The process of a study's sampler is gone, for no fault of the study: what is unanswered has to be asked again."""
-
-
-class _Request(NamedTuple):
-    """A message to a process; ``study`` is the number of the study's replica."""
-
-    kind: int
-    study: int
-    data: bytes
-
-
-class _Result(NamedTuple):
-    process: SamplerProcess
-    study: int
-    content: Answer | Exception | None
-
-
-class SamplerProcess:
-    """One process, and the thread that talks to it.
-
-    Args:
-        start: Starts the process.
-        results: Takes what it says: answers; ``None`` when a study's replica is made; why it failed.
-        wake: Called from another thread when there is something to take.
-        limits: What it may take.
-
-    Attributes:
-        replicas: Number of trials by study, the least recently used one first.
-        unanswered: Number of unanswered questions by study.
-        failed: Whether it has ended.
-    """
-
-    def __init__(
-        self, start: Start, results: queue.SimpleQueue[_Result], wake: Callable[[], None], limits: Limits
-    ) -> None:
-        self.replicas: OrderedDict[int, int] = OrderedDict()
-        self.unanswered: dict[int, int] = {}
-        self.failed = False
-        self._results = results
-        self._wake = wake
-        self._limits = limits
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
-        self._closed = False
-        self._process = start()
-        self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
-        self._thread.start()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-    def open(self, study: int, spec: Spec, seed: int, held: StudyCopy) -> None:
-        """Makes a replica of a study, as it is now."""
-        self._put(OPEN, study, (spec.to_json(), seed, held))
-        self.replicas[study] = len(held.trials)
-        self._give_up_old()
-
-    def feed(self, study: int, changes: Changes) -> None:
-        """Hands over what was committed of a study."""
-        if (feed := feed_of(changes)) is not None:
-            self._put(FEED, study, feed)
-            self.replicas[study] += len(changes.new_trials)
-
-    def ask(self, study: int, question: Question) -> None:
-        """Asks a question about a study; returns at once."""
-        self.replicas.move_to_end(study)
-        self.unanswered[study] = self.unanswered.get(study, 0) + 1
-        self._put(ASK, study, question)
-
-    def drop(self, study: int) -> None:
-        """Gives a study up."""
-        if self.replicas.pop(study, None) is not None:
-            self._put(CLOSE, study, None)
-        self.unanswered.pop(study, None)
-
-    def close(self) -> None:
-        """Ends the process."""
-        self._closed = True
-        self._requests.put(None)
-        self._process.end()
-        self._thread.join()
-
-    def note_answer(self, study: int) -> None:
-        """Counts an answer."""
-        if study in self.unanswered:
-            self.unanswered[study] -= 1
-            if not self.unanswered[study]:
-                del self.unanswered[study]
-
-    def _put(self, kind: int, study: int, content: object) -> None:
-        # Here, not in the thread: the study changes meanwhile.
-        self._requests.put(_Request(kind, study, pickle.dumps((kind, study, content), pickle.HIGHEST_PROTOCOL)))
-
-    def _give_up_old(self) -> None:
-        for study in list(self.replicas)[:-1]:
-            if len(self.replicas) <= MOST_REPLICAS and sum(self.replicas.values()) <= MOST_TRIALS:
-                return
-            if study not in self.unanswered:
-                self.drop(study)
-
-    def _serve(self) -> None:
-        request: _Request | None = None
-        decoder = msgspec.msgpack.Decoder(Answer)
-        with self._process.pipe as pipe:
-            try:
-                pipe.send(sys.path)
-                receive(pipe, self._process, "a sampler", self._limits.start_seconds)
-                while (request := self._requests.get()) is not None:
-                    pipe.send_bytes(request.data)
-                    if request.kind in (OPEN, ASK):
-                        self._say(request.study, self._reply(pipe, decoder))
-            except Exception as error:
-                self.failed = True
-                why = explained(error, self._process, "the sampler")
-                self._say(-1 if request is None else request.study, why)
-            finally:
-                self._process.end()
-
-    def _reply(self, pipe: Connection, decoder: msgspec.msgpack.Decoder[Answer]) -> Answer | Exception | None:
-        most = memory_of(self._process.pid) + self._limits.memory
-        kind, content = receive(pipe, self._process, "the sampler", self._limits.answer_seconds, most)
-        if kind == "answer":
-            return decoder.decode(content)
-        if kind == "refused":
-            return BadInput(*content)
-        if kind == "opened":
-            return None
-        if kind == "unstorable":
-            return ProcessFailed(f"what the sampler wrote to its study cannot be stored: {content}")
-        return ProcessFailed(f"the sampler failed: {content}")
-
-    def _say(self, study: int, content: Answer | Exception | None) -> None:
-        if not self._closed:
-            self._results.put(_Result(self, study, content))
-            self._wake()
 
 
 @dataclass(eq=False)
@@ -236,7 +71,7 @@ class SamplerProcesses:
         self._studies: dict[str, _Held] = {}
         self._names: dict[int, str] = {}
         self._numbers = itertools.count()
-        self._results: queue.SimpleQueue[_Result] = queue.SimpleQueue()
+        self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._lost: list[tuple[str, Answer | Exception]] = []
 
     def warm_up(self) -> None:
@@ -290,10 +125,9 @@ class SamplerProcesses:
         if held.process is None or held.number not in held.process.replicas:
             self._renumber(held)
             self._give_process(held, copy())
-        for question in questions:
-            if held.process is not None:
-                # One that has just ended answers nothing: the study is told to ask again.
-                held.process.ask(held.number, question)
+        if held.process is not None:
+            # One that has just ended answers nothing: the study is told to ask again.
+            held.process.ask(held.number, tuple(questions))
 
     @property
     def has_news(self) -> bool:

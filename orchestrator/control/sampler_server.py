@@ -10,7 +10,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import MutableMapping
+import time
+from collections.abc import MutableMapping, Sequence
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -20,8 +21,12 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import PREFIX
 from tasks.process_guards import die_with_parent
 
-OPEN, FEED, ASK, CLOSE = range(4)
-"""Requests: (kind, study, content). A study goes by a number; ``OPEN`` and ``ASK`` are replied to."""
+OPEN, LOAD, READY, FEED, ASK, CLOSE = range(6)
+"""Requests: (kind, study, content). A study goes by a number. A replica is made by ``OPEN``, ``LOAD`` for each piece of
+the study, and ``READY``, to which one result is the reply; ``ASK`` has several questions, and a result for each."""
+
+_TOGETHER_SECONDS = 0.001
+"""Results that come within this time go in one message: each message costs the control plane as much as an answer."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Several processes that each use all cores take many times as long: 22 s for an answer of ``gp`` instead of 2.8."""
@@ -58,34 +63,47 @@ def serve(pipe: Connection) -> None:
 
     logging.disable(logging.CRITICAL)
     replicas: dict[int, Replica] = {}
-    broken: dict[int, str] = {}
+    # By study: the result that stands for all others, as something of it has failed.
+    broken: dict[int, tuple[str, Any]] = {}
     pipe.send(("ready", None))
     while True:
         try:
             kind, study, content = pipe.recv()
         except EOFError:
             return
-        try:
-            if kind == OPEN:
-                spec, seed, held = content
-                replicas[study] = Replica(Spec.from_json(spec), seed)
-                replicas[study].load(held)
-                pipe.send(("opened", None))
-            elif kind == FEED and study in replicas:
-                replicas[study].apply(content)
-            elif kind == ASK:
-                pipe.send(_answer(replicas[study], content) if study not in broken else ("failed", broken[study]))
-            elif kind == CLOSE:
-                replicas.pop(study, None)
-                broken.pop(study, None)
-        except BadInput as error:
-            pipe.send(("refused", (error.where, error.problem, error.remedy)))
-        except Exception as error:
-            text = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            if kind in (OPEN, ASK):
-                pipe.send(("failed", text))
-            else:
-                broken[study] = text
+        if kind == CLOSE:
+            replicas.pop(study, None)
+            broken.pop(study, None)
+        elif kind == ASK:
+            _answer_all(pipe, replicas.get(study), content, broken.get(study))
+        elif study not in broken:
+            try:
+                if kind == OPEN:
+                    spec, seed = content
+                    replicas[study] = Replica(Spec.from_json(spec), seed)
+                elif kind == LOAD:
+                    replicas[study].load(content)
+                elif kind == FEED and study in replicas:
+                    replicas[study].apply(content)
+            except BadInput as error:
+                broken[study] = "refused", (error.where, error.problem, error.remedy)
+            except Exception as error:
+                broken[study] = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+        if kind == READY:
+            pipe.send([broken.get(study, ("opened", None))])
+
+
+def _answer_all(pipe: Connection, replica: Any, questions: Sequence[Any], broken: tuple[str, Any] | None) -> None:
+    """Sends a result for each question, as soon as it is there."""
+    results: list[tuple[str, Any]] = []
+    sent = time.monotonic()
+    for question in questions:
+        results.append(broken or _answer(replica, question))
+        if time.monotonic() - sent > _TOGETHER_SECONDS:
+            pipe.send(results)
+            results, sent = [], time.monotonic()
+    if results:
+        pipe.send(results)
 
 
 def _answer(replica: Any, question: Any) -> tuple[str, Any]:
@@ -94,6 +112,8 @@ def _answer(replica: Any, question: Any) -> tuple[str, Any]:
         return "answer", msgspec.msgpack.encode(replica.answer(question))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return "unstorable", " ".join(str(error).split())
+    except Exception as error:
+        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 if __name__ == "__main__":

@@ -18,8 +18,8 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.model.attribute_keys import AHEAD, ASKED
 from orchestrator.sampling import questions
 from orchestrator.sampling.questions import Answer, Horizon, OpenTrial, Question, Sampled
-from orchestrator.sampling.sampler_replica import StudyCopy
 from orchestrator.sampling.staged_storage import StagedStorage
+from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.sampling.trial_sampler import SamplerFailed
 from orchestrator.spec import Spec
 from orchestrator.spec.exhaustive_samplers import cells_taken, leaves_nothing
@@ -156,12 +156,9 @@ class SamplingQuestions:
         return sorted(self._pending.values(), key=lambda question: question.horizon.turn)
 
     def copy(self) -> StudyCopy:
-        """Returns the study for a new replica; call it before the next input."""
+        """Returns the study for a new replica, as it is now."""
         return StudyCopy(
-            [
-                _without_asked(trial) if ASKED in trial.system_attrs else trial
-                for trial in self._storage.stored_trials()
-            ],
+            [_settled(trial) for trial in self._storage.stored_trials()],
             {number: tuple(names) for number in self._open if (names := self._storage.ahead(number))},
             self._storage.get_study_user_attrs(0),
             self._storage.get_study_system_attrs(0),
@@ -274,7 +271,11 @@ def _check_compatible(stored: BaseDistribution, asked: BaseDistribution) -> None
         raise SamplerFailed(f"ValueError: {' '.join(str(error).split())}") from None
 
 
-def _without_asked(trial: FrozenTrial) -> FrozenTrial:
+def _settled(trial: FrozenTrial) -> FrozenTrial:
+    """Returns a trial as it is, without ``ASKED``: itself where it does not change any more."""
+    if ASKED not in trial.system_attrs and trial.state.is_finished():
+        return trial
     trial = copy.copy(trial)
+    trial.intermediate_values = dict(trial.intermediate_values)
     trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if key != ASKED}
     return trial

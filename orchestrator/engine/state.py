@@ -210,7 +210,7 @@ class Study:
         """Returns the seconds that the trial may still train, for its attempts together; ``None`` without a limit."""
         if self.spec.max_trial_time is None:
             return None
-        spans = [(row.started, row.ended) for row in self.attempts if row.trial == trial]
+        spans = [(row.started, row.ended) for row in self.attempts.of(trial)]
         trained = sum(ended - started for started, ended in spans if started is not None and ended is not None)
         return max(0.0, self.spec.max_trial_time - trained)
 

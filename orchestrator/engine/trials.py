@@ -102,7 +102,7 @@ class Trials:
                 self.storage.set_study_system_attr(0, key, value)
             self.decisions.restore_study(study_attributes, closest)
             for trial in trials:
-                self.storage.create_new_trial(0, trial)
+                self.storage.load_trial(trial)
                 self.extra += EXTRA in trial.system_attrs
                 for step in trial.intermediate_values:
                     self.lengths.add(trial.number, step)

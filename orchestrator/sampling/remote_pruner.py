@@ -196,6 +196,7 @@ def _replicated(method: str) -> Callable[..., Any]:
 for _method in (
     *WRITES,
     "create_new_trial",
+    "load_trial",
     "set_trial_param",
     "use_ahead",
     "drop_ahead",

@@ -10,8 +10,8 @@ from __future__ import annotations
 import contextlib
 import copy
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Container, Iterator, Sequence
+from typing import Any
 
 import msgspec
 from optuna.distributions import distribution_to_json, json_to_distribution
@@ -22,23 +22,9 @@ from orchestrator.model.attribute_keys import AHEAD, ASKED
 from orchestrator.sampling import questions
 from orchestrator.sampling.questions import Answer, Feed, Horizon, OpenTrial, Question, Sampled
 from orchestrator.sampling.staged_storage import StagedStorage
+from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.sampling.trial_sampler import SamplerFailed, TrialSampler
 from orchestrator.spec import Spec
-
-
-class StudyCopy(NamedTuple):
-    """A study as an engine has it, for a new replica.
-
-    Attributes:
-        trials: All of them, by number, without ``ASKED``.
-        ahead: Names of the parameters of each that are only sampled ahead.
-        user_attrs, system_attrs: The study's attributes.
-    """
-
-    trials: Sequence[FrozenTrial]
-    ahead: Mapping[int, Iterable[str]]
-    user_attrs: Mapping[str, Any]
-    system_attrs: Mapping[str, Any]
 
 
 class ReplicaStorage(StagedStorage):
@@ -51,14 +37,14 @@ class ReplicaStorage(StagedStorage):
         self._unconfirmed: dict[int, set[str]] = {}
 
     def load(self, study: StudyCopy) -> None:
-        """Takes in a whole study."""
+        """Takes in a study, or its next piece."""
         with self.loading():
             for key, value in study.user_attrs.items():
                 self.set_study_user_attr(0, key, value)
             for key, value in study.system_attrs.items():
                 self.set_study_system_attr(0, key, value)
-            for trial in study.trials:
-                self.create_new_trial(0, trial)
+        for trial in study.trials:
+            self.load_trial(trial)
         for number, names in study.ahead.items():
             kept = self._get_trial(number).distributions
             self._ahead[number] = {name: kept[name] for name in names}
@@ -238,7 +224,7 @@ class Replica:
         self._sampler = TrialSampler(spec.model_copy(update={"seed": seed}), seed, self._storage)
 
     def load(self, study: StudyCopy) -> None:
-        """Takes in a whole study; call it once, before anything else."""
+        """Takes in a study, or its next piece; before anything else."""
         self._storage.load(study)
 
     def apply(self, feed: Feed) -> None:

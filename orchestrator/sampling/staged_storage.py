@@ -17,7 +17,7 @@ import logging
 import math
 from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from optuna.distributions import BaseDistribution, distribution_to_json
 from optuna.storages import InMemoryStorage
@@ -28,6 +28,16 @@ from orchestrator.model.changeset import Changes
 
 # A study that is made in memory is no news to a user.
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
+
+
+class _Copied:
+    """A trial that Optuna's storage need not copy again, which takes longer than to read it from a database."""
+
+    def __init__(self, trial: FrozenTrial) -> None:
+        self._trial = trial
+
+    def __deepcopy__(self, memo: object) -> FrozenTrial:
+        return self._trial
 
 
 class StagedStorage(InMemoryStorage):
@@ -145,6 +155,12 @@ class StagedStorage(InMemoryStorage):
             waits = template_trial is not None and template_trial.state is TrialState.WAITING
             self.changes.add_trial(trial_id, self.now, waits=waits)
         return trial_id
+
+    def load_trial(self, trial: FrozenTrial) -> None:
+        """Takes in a stored trial, as the next one. Nothing is staged, and the trial given is not changed later."""
+        taken = copy.copy(trial)
+        taken.intermediate_values = dict(trial.intermediate_values)
+        super().create_new_trial(0, cast(FrozenTrial, _Copied(taken)))
 
     def set_trial_param(
         self, trial_id: int, param_name: str, param_value_internal: float, distribution: BaseDistribution

@@ -9,7 +9,8 @@ from typing import Any
 from orchestrator.common.clock import Clock
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.questions import Answer, Question, feed_of
-from orchestrator.sampling.sampler_replica import Replica, StudyCopy
+from orchestrator.sampling.sampler_replica import Replica
+from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from optuna.trial import FrozenTrial
 
 from orchestrator.common.errors import BadInput
 from orchestrator.control.sampler_processes import NotAnswered, SamplerProcesses
 from orchestrator.control.watched_process import Limits, ProcessFailed
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.questions import Answer, Horizon, Question
-from orchestrator.sampling.sampler_replica import Replica, StudyCopy
+from orchestrator.sampling.sampler_replica import Replica
+from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 
@@ -52,6 +54,13 @@ class Exits(Base):
 class Raises(Base):
     def act(self):
         raise ValueError("two\\nlines")
+
+class Pauses(optuna.samplers.RandomSampler):
+    def sample_independent(self, study, trial, name, distribution):
+        while trial.number == 1 and not os.path.exists(os.environ["UNTIL"]):
+            time.sleep(0.01)
+        time.sleep(0.002)
+        return super().sample_independent(study, trial, name, distribution)
 
 class Tells(Base):
     def act(self):
@@ -262,7 +271,7 @@ def test_what_a_closed_study_is_told_late_is_dropped(asking: Asking) -> None:
 def test_the_least_recently_used_replica_is_given_up_and_made_again(
     asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.control.sampler_processes.MOST_REPLICAS", 2)
+    monkeypatch.setattr("orchestrator.control.sampler_process.MOST_REPLICAS", 2)
     for name in ("a", "b", "c"):
         asking.open(spec_of(name))
         asking.ask(name)
@@ -274,3 +283,41 @@ def test_the_least_recently_used_replica_is_given_up_and_made_again(
     assert study == "a"
     assert isinstance(answer, Answer)
     assert answer.params[0].value == expected(1)
+
+
+class Watched(list[FrozenTrial]):
+    """Trials that note which threads go through them."""
+
+    def __init__(self, trials: Iterable[FrozenTrial]) -> None:
+        super().__init__(trials)
+        self.threads: set[str] = set()
+
+    def __iter__(self) -> Iterator[FrozenTrial]:
+        self.threads.add(threading.current_thread().name)
+        return super().__iter__()
+
+
+def test_a_whole_study_is_handed_over_by_the_thread_and_not_by_the_loop(asking: Asking) -> None:
+    asking.open(spec_of("s"))
+    copy = copy_of(200)
+    trials = Watched(copy.trials)
+    question = Question("trial", 199, Horizon(199, 200))
+    asking.samplers.ask("s", [question], lambda: copy._replace(trials=trials))
+    ((_, answer),) = asking.hear()
+    assert isinstance(answer, Answer)
+    assert answer.params[0].value == expected(199)
+    assert trials.threads == {"sampler"}
+
+
+def test_questions_that_go_together_are_answered_in_order_each_when_it_is_there(
+    module: str, asking: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("UNTIL", str(tmp_path / "go-on"))
+    asking.open(spec_of("s", f"{module}:Pauses"))
+    questions = [Question("trial", number, Horizon(number, 3)) for number in range(3)]
+    asking.samplers.ask("s", questions, lambda: copy_of(3))
+    first = asking.hear()
+    assert not asking.samplers.has_news
+    (tmp_path / "go-on").touch()
+    said = [answer for _, answer in first + asking.hear(2) if isinstance(answer, Answer)]
+    assert [answer.trial for answer in said] == [0, 1, 2]

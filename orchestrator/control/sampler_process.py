@@ -1,0 +1,200 @@
+"""One sampler process, and the thread that talks to it.
+
+Nothing that grows with a study is done at once: a study is handed over in pieces, which the thread makes while the loop
+goes on. Several questions go in one message, and answers come back as soon as they are there.
+"""
+
+from __future__ import annotations
+
+import pickle
+import queue
+import sys
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, Protocol
+
+import msgspec
+
+from orchestrator.common.errors import BadInput
+from orchestrator.control.sampler_server import ASK, CLOSE, FEED, LOAD, OPEN, READY
+from orchestrator.control.watched_process import Handle, Limits, ProcessFailed, explained, memory_of, receive
+from orchestrator.model.changeset import Changes
+from orchestrator.sampling.questions import Answer, Question, feed_of
+from orchestrator.sampling.study_copy import StudyCopy
+from orchestrator.spec import Spec
+
+MOST_REPLICAS = 64
+"""Studies that one process holds; the least recently used of which nothing is awaited is given up."""
+
+MOST_TRIALS = 300_000
+"""Trials of all replicas of one process, likewise."""
+
+
+class ProcessHandle(Handle, Protocol):
+    """A sampler process that was started, with this end of its pipe."""
+
+    pipe: Connection
+
+
+Start = Callable[[], ProcessHandle]
+
+
+class _Request(NamedTuple):
+    """Messages to a process, to which so many results are the reply; ``study`` is the number of the study's replica."""
+
+    study: int
+    messages: Iterable[bytes]
+    results: int
+
+
+class Result(NamedTuple):
+    """What a process says: an answer, ``None`` when a study's replica is made, or why it failed."""
+
+    process: SamplerProcess
+    study: int
+    content: Answer | Exception | None
+
+
+class SamplerProcess:
+    """One process, and the thread that talks to it.
+
+    Args:
+        start: Starts the process.
+        results: Takes what it says.
+        wake: Called from another thread when there is something to take.
+        limits: What it may take.
+
+    Attributes:
+        replicas: Number of trials by study, the least recently used one first.
+        unanswered: Number of unanswered questions by study.
+        failed: Whether it has ended.
+    """
+
+    def __init__(
+        self, start: Start, results: queue.SimpleQueue[Result], wake: Callable[[], None], limits: Limits
+    ) -> None:
+        self.replicas: OrderedDict[int, int] = OrderedDict()
+        self.unanswered: dict[int, int] = {}
+        self.failed = False
+        self._results = results
+        self._wake = wake
+        self._limits = limits
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._closed = False
+        self._process = start()
+        self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def open(self, study: int, spec: Spec, seed: int, held: StudyCopy) -> None:
+        """Makes a replica of a study, as it is now."""
+        self.replicas[study] = len(held.trials)
+        self._requests.put(_Request(study, self._opening(study, spec, seed, held), 1))
+        self._give_up_old()
+
+    def feed(self, study: int, changes: Changes) -> None:
+        """Hands over what was committed of a study."""
+        if (feed := feed_of(changes)) is not None:
+            self._put(FEED, study, feed)
+            self.replicas[study] += len(changes.new_trials)
+
+    def ask(self, study: int, questions: Sequence[Question]) -> None:
+        """Asks questions about a study, in their order; returns at once."""
+        self.replicas.move_to_end(study)
+        self.unanswered[study] = self.unanswered.get(study, 0) + len(questions)
+        self._put(ASK, study, questions, len(questions))
+
+    def drop(self, study: int) -> None:
+        """Gives a study up."""
+        if self.replicas.pop(study, None) is not None:
+            self._put(CLOSE, study, None)
+        self.unanswered.pop(study, None)
+
+    def close(self) -> None:
+        """Ends the process."""
+        self._closed = True
+        self._requests.put(None)
+        self._process.end()
+        self._thread.join()
+
+    def note_answer(self, study: int) -> None:
+        """Counts an answer."""
+        if study in self.unanswered:
+            self.unanswered[study] -= 1
+            if not self.unanswered[study]:
+                del self.unanswered[study]
+
+    def _put(self, kind: int, study: int, content: object, results: int = 0) -> None:
+        # Here, not in the thread: the study changes meanwhile.
+        self._requests.put(_Request(study, (_message(kind, study, content),), results))
+
+    def _opening(self, study: int, spec: Spec, seed: int, held: StudyCopy) -> Iterator[bytes]:
+        """Yields the messages that make a replica; the rest of them is not made where it is given up meanwhile."""
+        yield _message(OPEN, study, (spec.to_json(), seed))
+        for piece in held.pieces():
+            if study not in self.replicas:
+                break
+            yield _message(LOAD, study, piece)
+        yield _message(READY, study, None)
+
+    def _give_up_old(self) -> None:
+        for study in list(self.replicas)[:-1]:
+            if len(self.replicas) <= MOST_REPLICAS and sum(self.replicas.values()) <= MOST_TRIALS:
+                return
+            if study not in self.unanswered:
+                self.drop(study)
+
+    def _serve(self) -> None:
+        request: _Request | None = None
+        decoder = msgspec.msgpack.Decoder(Answer)
+        with self._process.pipe as pipe:
+            try:
+                pipe.send(sys.path)
+                receive(pipe, self._process, "a sampler", self._limits.start_seconds)
+                while (request := self._requests.get()) is not None:
+                    for message in request.messages:
+                        pipe.send_bytes(message)
+                    left = request.results
+                    while left > 0:
+                        said = self._receive(pipe)
+                        left -= len(said)
+                        self._say(request.study, *(_content(kind, content, decoder) for kind, content in said))
+            except Exception as error:
+                self.failed = True
+                why = explained(error, self._process, "the sampler")
+                self._say(-1 if request is None else request.study, why)
+            finally:
+                self._process.end()
+
+    def _receive(self, pipe: Connection) -> Sequence[tuple[str, Any]]:
+        most = memory_of(self._process.pid) + self._limits.memory
+        said: Sequence[tuple[str, Any]]
+        said = receive(pipe, self._process, "the sampler", self._limits.answer_seconds, most)
+        return said
+
+    def _say(self, study: int, *contents: Answer | Exception | None) -> None:
+        if not self._closed:
+            for content in contents:
+                self._results.put(Result(self, study, content))
+            self._wake()
+
+
+def _message(kind: int, study: int, content: object) -> bytes:
+    return pickle.dumps((kind, study, content), pickle.HIGHEST_PROTOCOL)
+
+
+def _content(kind: str, content: Any, decoder: msgspec.msgpack.Decoder[Answer]) -> Answer | Exception | None:
+    if kind == "answer":
+        return decoder.decode(content)
+    if kind == "refused":
+        return BadInput(*content)
+    if kind == "opened":
+        return None
+    if kind == "unstorable":
+        return ProcessFailed(f"what the sampler wrote to its study cannot be stored: {content}")
+    return ProcessFailed(f"the sampler failed: {content}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from tasks.trainer.source_digest import file_of
+from tasks.import_statements import file_of
 
 RANKS: Final = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "WORLD_SIZE")
 """Variables by which a launcher numbers its processes; they are restored after each trial."""

@@ -10,16 +10,14 @@ objective, and those of its top-level package; installed packages are not, unles
 
 from __future__ import annotations
 
-import ast
 import os
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
-from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 
+from tasks.import_statements import file_of, imported_modules, package_of, parse_source, read_file
 from tasks.objective_path import OBJECTIVES_OF_OURS, holds, is_ours, within
 
 DIGEST_BYTES = 32
@@ -56,7 +54,7 @@ class SourceTracker:
         self.watch()
         result = blake2b(digest_size=DIGEST_BYTES)
         for name, path in sorted(self._closure(module).items()):
-            source = _read(path) or b""
+            source = read_file(path) or b""
             result.update(f"{name}\0{len(source)}\0".encode())
             result.update(source)
         return result.hexdigest()
@@ -135,67 +133,13 @@ _STANDARD = (os.path.dirname(os.__file__),)
 
 def _imports(module: str, path: str) -> Iterator[str]:
     """Yields the possible module names of all import statements in a file; none where it cannot be parsed."""
-    try:
-        with warnings.catch_warnings():
-            # The import has given these warnings already.
-            warnings.simplefilter("ignore")
-            tree = ast.parse(_read(path) or b"")
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return
-    package = module if os.path.basename(path) == "__init__.py" else module.rpartition(".")[0]
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield from _with_parents(alias.name)
-        elif isinstance(node, ast.ImportFrom):
-            base = _absolute(package, node.level, node.module or "")
-            if base:
-                yield from _with_parents(base)
-                yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
-
-
-def _absolute(package: str, level: int, name: str) -> str:
-    if level == 0:
-        return name
-    parts = package.split(".")
-    kept = parts[: len(parts) - level + 1]
-    return ".".join([*kept, name] if name else kept)
-
-
-def _with_parents(name: str) -> Iterator[str]:
-    parts = name.split(".")
-    return (".".join(parts[: depth + 1]) for depth in range(len(parts)))
-
-
-def file_of(module: str) -> str | None:
-    """Returns the file of a module, imported or not; ``None`` where there is none."""
-    loaded = sys.modules.get(module)
-    if loaded is not None:
-        path = getattr(loaded, "__file__", None)
-        return path if isinstance(path, str) else None
-    spec = _spec(module)
-    return spec.origin if spec is not None and spec.has_location else None
-
-
-def _spec(module: str) -> ModuleSpec | None:
-    """Finds a module without importing it or its parents."""
-    parent, dot, last = module.rpartition(".")
-    folders = None
-    if dot:
-        loaded = sys.modules.get(parent)
-        above = None if loaded is not None else _spec(parent)
-        folders = list(getattr(loaded, "__path__", ())) if above is None else above.submodule_search_locations
-        if not folders:
-            return None
-    try:
-        return PathFinder.find_spec(last, folders)
-    except (ImportError, ValueError, AttributeError):
-        return None
+    if (tree := parse_source(read_file(path) or b"")) is not None:
+        yield from imported_modules(tree, package_of(module, path))
 
 
 def _look(path: str) -> _Seen | None:
     # The stamp first: a file that changes in between is read again by the next check.
-    stamp, source = _stamp(path), _read(path)
+    stamp, source = _stamp(path), read_file(path)
     return None if source is None else _Seen(path, stamp, blake2b(source, digest_size=DIGEST_BYTES).digest())
 
 
@@ -206,11 +150,3 @@ def _stamp(path: str) -> tuple[int, ...]:
         return ()
     # With ctime: a copy may set the modification time back.
     return found.st_mtime_ns, found.st_size, found.st_ino, found.st_ctime_ns
-
-
-def _read(path: str) -> bytes | None:
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError:
-        return None

@@ -1,0 +1,315 @@
+"""The statements of a namespace that a function needs, found from the names that it and they read."""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import os
+import sys
+from collections.abc import Iterable
+from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
+
+from orchestrator.bundling.names import (
+    STAR,
+    annotation_names,
+    bound_names,
+    changed_names,
+    is_conditional,
+    read_names,
+    set_as_global,
+)
+from orchestrator.bundling.sources import Source, Statement, statements_of
+from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import show
+
+_OF_NOTEBOOKS = ("get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit")
+_SEARCHES = ("orchestrator", "optuna")
+"""Packages whose calls at the top level begin a search, or set up the caller's own output."""
+
+_COMMAND_LINE = ("parse_args", "parse_known_args", "parse_intermixed_args")
+
+
+class Selection:
+    """Collects statements.
+
+    Args:
+        where: Begins every message.
+        namespace: The globals of the function.
+        sources: What ran in that namespace.
+
+    Attributes:
+        chosen: Statements that are needed.
+        imports: Lines for modules that are in the namespace and that no statement has imported.
+    """
+
+    def __init__(self, where: str, namespace: dict[str, Any], sources: list[Source]) -> None:
+        self._where = where
+        self._namespace = namespace
+        self._statements = statements_of(sources)
+        self._bound = {each: bound_names(each.node) for each in self._statements if not each.is_main_guard}
+        self._in_guard = {
+            name
+            for each in self._statements
+            if each.is_main_guard
+            for inner in _body(each.node)
+            for name in bound_names(inner)
+        }
+        self._set_in_functions = {name for each in self._bound for name in set_as_global(each.node)}
+        self._bound_anywhere = {name for names in self._bound.values() for name in names}
+        self._known: set[str] = set()
+        self._literals: dict[str, tuple[Statement, Any]] = {}
+        self._entry = ""
+        self.chosen: set[Statement] = set()
+        self.imports: list[str] = []
+
+    @property
+    def statements(self) -> list[Statement]:
+        """The chosen statements, in the order in which they ran."""
+        return [each for each in self._statements if each in self.chosen]
+
+    @property
+    def has_guard(self) -> bool:
+        """Whether there is a main guard, and what runs now, if anything, runs inside it."""
+        guards = [each for each in self._statements if each.is_main_guard]
+        return bool(guards) and not any(each.is_running for each in self._bound)
+
+    def add(self, name: str, by: str = "") -> None:
+        """Adds what binds a name, and all that this needs.
+
+        Args:
+            name: A global name.
+            by: The name whose statement reads it; empty for the objective itself.
+
+        Raises:
+            BadInput: the name has a value that its source does not give.
+        """
+        self._entry = self._entry or name
+        waiting = [(name, by)]
+        while waiting:
+            each, reader = waiting.pop()
+            if each not in self._known:
+                self._known.add(each)
+                waiting += [
+                    (other, each) for statement in self._choose(each, reader) for other in self._needs(statement)
+                ]
+            if not waiting:
+                waiting += [(other, self._entry) for change in self._changes() for other in self._needs(change)]
+
+    def binds(self, name: str) -> bool:
+        """Whether a statement binds the name."""
+        return bool(self._bindings(name))
+
+    def knows(self, name: str) -> bool:
+        """Whether the name is needed."""
+        return name in self._known
+
+    def add_reads(self, node: ast.stmt, by: str, own: Iterable[str] = ()) -> None:
+        """Adds what a statement from elsewhere reads, but the names ``own``."""
+        for name in sorted(read_names(node) - set(own)):
+            self.add(name, by)
+
+    def check_literals(self) -> None:
+        """Refuses constants that are not what their source says. Raises BadInput."""
+        changed = {name for each in self.chosen for name in changed_names(each.node)}
+        for name, (statement, value) in self._literals.items():
+            if name in changed or name not in self._known or name not in self._namespace:
+                continue
+            now = self._namespace[name]
+            if type(now) is not type(value) or (now != value and repr(now) != repr(value)):
+                problem = f"uses '{name}', which is {show(now)} now and {show(value)} in {statement.place}"
+                raise BadInput(self._where, problem, self._by_args(name))
+
+    def _needs(self, statement: Statement) -> list[str]:
+        hints = {name for name in annotation_names(statement.node) if self._bindings(name)}
+        return sorted(read_names(statement.node) | hints)
+
+    def _choose(self, name: str, reader: str) -> list[Statement]:
+        """Chooses the statements that give a name its value; returns those that are new."""
+        bindings = self._bindings(name)
+        if not bindings:
+            return self._choose_unbound(name, reader)
+        new = []
+        for statement in reversed(bindings):
+            self._check(name, statement)
+            if statement not in self.chosen:
+                self.chosen.add(statement)
+                new.append(statement)
+            if not is_conditional(statement.node) and name not in _read_at_once(statement.node):
+                break
+        self._note_literal(name, bindings[-1])
+        return new
+
+    def _bindings(self, name: str) -> list[Statement]:
+        found = [each for each, names in self._bound.items() if name in names]
+        # What has not run yet defines a function that is called later, at the most.
+        return [each for each in found if each.has_run or each.is_running] or (
+            [] if name in self._namespace else [each for each in found if isinstance(each.node, _DEFINITIONS)]
+        )
+
+    def _choose_unbound(self, name: str, reader: str) -> list[Statement]:
+        if name.startswith("__") and name.endswith("__"):
+            # Every module has it: ``__file__``, ``__annotations__``.
+            return []
+        stars = [each for each, names in self._bound.items() if STAR in names and each.has_run]
+        stars = [each for each in stars if name in self._namespace and _exports(each.node, name, self._namespace)]
+        if stars:
+            new = [each for each in stars if each not in self.chosen]
+            self.chosen.update(new)
+            return new
+        used = f"uses '{name}'" if reader in ("", self._entry) else f"uses '{reader}', which uses '{name}'"
+        if name in _OF_NOTEBOOKS and name in self._namespace:
+            problem = f"{used}: a magic or a shell command, which workers do not have"
+            raise BadInput(self._where, problem, "take it out of the function, or hand its result over by args=")
+        if name in self._in_guard:
+            problem = f"{used}, which is set only under if __name__ == '__main__'"
+            raise BadInput(self._where, problem, f"move it above, or {self._by_args(name)}")
+        if name not in self._namespace or name in self._set_in_functions:
+            # A builtin, a name that is missing here as well, or one that the code sets when it runs.
+            return []
+        value = self._namespace[name]
+        if isinstance(value, ModuleType):
+            line = f"import {value.__name__} as {name}"
+            self.imports += [line] if line not in self.imports else []
+            return []
+        if getattr(builtins, name, self) is value:
+            return []
+        raise BadInput(
+            self._where, f"{used}, a {type(value).__name__} whose source cannot be found", self._by_args(name)
+        )
+
+    def _check(self, name: str, statement: Statement) -> None:
+        """Refuses a statement that would not give the same value on a worker."""
+        node = statement.node
+        if statement.is_running and not isinstance(node, _DEFINITIONS):
+            problem = f"uses '{name}', which {statement.place} sets while it starts the search"
+            raise BadInput(self._where, problem, f"set it in a statement of its own before, or {self._by_args(name)}")
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            self._check_unchanged(name, statement)
+            return
+        if isinstance(node, ast.ClassDef | ast.Import | ast.ImportFrom):
+            return
+        for each in ast.walk(node):
+            attribute = each.attr if isinstance(each, ast.Attribute) else ""
+            asked = isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "input"
+            argv = attribute == "argv" and isinstance(each, ast.Attribute) and _is_name(each.value, "sys")
+            if asked or argv or attribute in _COMMAND_LINE:
+                problem = f"uses '{name}', which {statement.place} reads from the command line"
+                raise BadInput(self._where, problem, self._by_args(name))
+            if isinstance(each, ast.Name) and each.id == "get_ipython":
+                problem = f"uses '{name}', which {statement.place} sets by a magic or a shell command"
+                raise BadInput(self._where, problem, self._by_args(name))
+
+    def _check_unchanged(self, name: str, statement: Statement) -> None:
+        """Refuses a function that its source does not give any more."""
+        value = self._namespace.get(name)
+        if not isinstance(value, FunctionType) or value.__name__ != name or not statement.source.file:
+            return
+        code, decorated = value.__code__, bool(getattr(statement.node, "decorator_list", []))
+        if decorated or name != value.__qualname__:
+            return
+        if os.path.abspath(code.co_filename) != os.path.abspath(statement.source.file):
+            raise BadInput(
+                self._where, f"'{name}' was made by exec or eval, and has no source", "write it into the file"
+            )
+        if code.co_firstlineno != statement.first:
+            problem = f"'{name}' is not what stands in {statement.source.title} now"
+            raise BadInput(self._where, problem, "the file was changed since it was loaded: start again")
+
+    def _note_literal(self, name: str, statement: Statement) -> None:
+        node = statement.node
+        targets = (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+        value = getattr(node, "value", None)
+        if len(targets) != 1 or not _is_name(targets[0], name) or value is None:
+            return
+        try:
+            self._literals[name] = statement, ast.literal_eval(value)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            return
+
+    def _changes(self) -> list[Statement]:
+        """Chooses the statements that change objects of chosen names; returns those that are new."""
+        plain = {name for name in self._bound_anywhere if name in self._known or self._is_plain(name)} | set(
+            dir(builtins)
+        )
+        new = []
+        for statement in self._bound:
+            if statement in self.chosen or not statement.has_run or isinstance(statement.node, _DEFINITIONS):
+                continue
+            roots = changed_names(statement.node) & self._known
+            if not roots or any(self._begins_a_search(root) for root in roots):
+                continue
+            read = read_names(statement.node) | bound_names(statement.node)
+            if self._entry in read or read - plain - bound_names(statement.node):
+                continue
+            self.chosen.add(statement)
+            new.append(statement)
+        return new
+
+    def _is_plain(self, name: str) -> bool:
+        """Whether the name is a module or a constant, so that reading it brings nothing else."""
+        bindings = self._bindings(name)
+        for statement in bindings:
+            self._note_literal(name, statement)
+        return bool(bindings) and all(
+            isinstance(each.node, ast.Import | ast.ImportFrom) or name in self._literals for each in bindings
+        )
+
+    def _begins_a_search(self, root: str) -> bool:
+        value = self._namespace.get(root)
+        module = value.__name__ if isinstance(value, ModuleType) else type(value).__module__
+        return module.partition(".")[0] in _SEARCHES
+
+    def _by_args(self, name: str) -> str:
+        return f"give the function a parameter '{name}' and hand the value over by args={{'{name}': …}}"
+
+
+_DEFINITIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.ImportFrom)
+
+
+def module_line(name: str, value: Any) -> str:
+    """Returns the line that imports what a closure holds; empty where it is data."""
+    if isinstance(value, ModuleType):
+        return f"import {value.__name__} as {name}"
+    module, qualified = getattr(value, "__module__", None), getattr(value, "__qualname__", "")
+    if (
+        not isinstance(value, FunctionType | BuiltinFunctionType | type)
+        or not isinstance(module, str)
+        or "." in qualified
+    ):
+        return ""
+    found = getattr(sys.modules.get(module), qualified, None)
+    return f"from {module} import {qualified} as {name}" if found is value else ""
+
+
+def _body(node: ast.stmt) -> list[ast.stmt]:
+    return node.body if isinstance(node, ast.If) else []
+
+
+def _is_name(node: ast.AST, name: str) -> bool:
+    return isinstance(node, ast.Name) and node.id == name
+
+
+def _read_at_once(node: ast.stmt) -> set[str]:
+    """Returns the names that a statement reads when it runs itself."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        outer = [*node.decorator_list, *(node.bases if isinstance(node, ast.ClassDef) else node.args.defaults)]
+        return {each.id for part in outer for each in ast.walk(part) if isinstance(each, ast.Name)}
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+
+
+def _exports(node: ast.stmt, name: str, namespace: dict[str, Any]) -> bool:
+    """Whether a star import brings the name."""
+    if not isinstance(node, ast.ImportFrom):
+        return False
+    module = node.module or ""
+    if node.level:
+        package = str(namespace.get("__package__") or "")
+        module = ".".join(
+            [*package.split(".")[: len(package.split(".")) - node.level + 1], *([module] if module else [])]
+        )
+    return hasattr(sys.modules.get(module), name)

@@ -1,0 +1,56 @@
+"""Each kind of function is carried, and then gives the value that it gives at home; or is refused in one line."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.bundling.kinds import CARRIED, REFUSED, Kind
+
+SERVER = Path(__file__).parent / "bundle_server.py"
+Results = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
+    """What came of each kind: all at once, for imports are most of what one takes."""
+    folder = tmp_path_factory.mktemp("kinds")
+    kinds = [*CARRIED, *REFUSED]
+    cases = json.dumps([kind.as_case(str(folder)) for kind in kinds])
+    command = [sys.executable, "-P", str(SERVER)]
+    done = subprocess.run(command, input=cases, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr
+    return {kind.name: result for kind, result in zip(kinds, json.loads(done.stdout), strict=True)}
+
+
+@pytest.mark.parametrize("kind", CARRIED, ids=lambda kind: kind.name)
+def test_it_gives_the_same_value_from_its_bundle(results: Results, kind: Kind) -> None:
+    result = results[kind.name]
+    assert "value" in result, result.get("refused") or result.get("error")
+    carried = result["carried"]
+    assert carried == {"value": result["value"]}, carried.get("error", "")
+    assert result["value"] is not None
+    files = result["files"]
+    assert set(kind.has) <= files.keys()
+    assert not set(kind.lacks) & files.keys()
+    assert not kind.without or not [name for name, text in files.items() if kind.without in text]
+
+
+@pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.name)
+def test_it_is_refused_in_one_line_that_says_what_to_do(results: Results, kind: Kind) -> None:
+    result = results[kind.name]
+    assert "refused" in result, result
+    assert kind.refused in result["refused"]
+    assert "\n" not in result["refused"]
+    assert result["refused"].startswith("objective '")
+    assert "; " in result["refused"]
+
+
+def test_the_names_of_kinds_differ() -> None:
+    names = [kind.name for kind in (*CARRIED, *REFUSED)]
+    assert len(set(names)) == len(names)

@@ -50,11 +50,15 @@ class _Request(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a process says: an answer, ``None`` when a study's replica is made, or why it failed."""
+    """What a process says: an answer, ``None`` when a study's replica is made, or why it failed.
+
+    ``last`` says that it has ended, so that nothing more comes of it.
+    """
 
     process: SamplerProcess
     study: int
     content: Answer | Exception | None
+    last: bool = False
 
 
 class SamplerProcess:
@@ -167,7 +171,7 @@ class SamplerProcess:
             except Exception as error:
                 self.failed = True
                 why = explained(error, self._process, "the sampler")
-                self._say(-1 if request is None else request.study, why)
+                self._say(-1 if request is None else request.study, why, last=True)
             finally:
                 self._process.end()
 
@@ -177,10 +181,10 @@ class SamplerProcess:
         said = receive(pipe, self._process, "the sampler", self._limits.answer_seconds, most)
         return said
 
-    def _say(self, study: int, *contents: Answer | Exception | None) -> None:
+    def _say(self, study: int, *contents: Answer | Exception | None, last: bool = False) -> None:
         if not self._closed:
             for content in contents:
-                self._results.put(Result(self, study, content))
+                self._results.put(Result(self, study, content, last))
             self._wake()
 
 

@@ -153,13 +153,14 @@ class SamplerProcesses:
     def _take_results(self) -> list[tuple[str, Answer | Exception]]:
         while True:
             try:
-                process, number, content = self._results.get_nowait()
+                process, number, content, last = self._results.get_nowait()
             except queue.Empty:
                 break
             name = self._names.get(number)
             if name is not None and self._studies[name].process is process:
                 self._note(self._studies[name], name, content)
-            if process.failed:
+            # Not where it has merely failed: closing it before it has said why would leave its study waiting for ever.
+            if last:
                 self._bury(process, number)
         lost, self._lost = self._lost, []
         return lost

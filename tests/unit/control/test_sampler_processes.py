@@ -14,7 +14,7 @@ from optuna.trial import FrozenTrial
 
 from orchestrator.common.errors import BadInput
 from orchestrator.control.sampler_processes import NotAnswered, SamplerProcesses
-from orchestrator.control.watched_process import Limits, ProcessFailed
+from orchestrator.control.watched_process import Limits, ProcessFailed, explained
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.questions import Answer, Horizon, Question
 from orchestrator.sampling.sampler_replica import Replica
@@ -186,6 +186,26 @@ def test_one_that_misbehaves_costs_its_study_alone(module: str, asking: Asking, 
     assert isinstance(said["bad"], ProcessFailed)
     assert message in str(said["bad"])
     assert "\n" not in str(said["bad"])
+
+
+def test_what_a_process_said_before_it_ended_does_not_hide_why_it_ended(
+    module: str, asking: Asking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended, looked = threading.Event(), threading.Event()
+
+    def explained_later(*args: Any) -> Exception:
+        ended.set()
+        assert looked.wait(PATIENCE)
+        return explained(*args)
+
+    monkeypatch.setattr("orchestrator.control.sampler_process.explained", explained_later)
+    asking.open(spec_of("bad", f"{module}:Exits"))
+    asking.ask("bad")
+    assert ended.wait(PATIENCE)
+    assert not asking.samplers.take(), "the copy was made, and nothing else is known yet"
+    looked.set()
+    ((_, why),) = asking.hear()
+    assert "ended with exit code 3" in str(why)
 
 
 def test_one_that_raises_says_so_in_its_answer(module: str, asking: Asking) -> None:

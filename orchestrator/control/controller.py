@@ -104,6 +104,8 @@ class Controller:
             log.warning("redis was emptied; rebuilding it from the database", extra={"action": "redis_wiped"})
             self.router.connect()
             self.recovery.reconcile()
+            # Of a command that was issued meanwhile, the ring may be gone too.
+            self.bell.rung = True
         return events
 
     def _take_up_next(self) -> None:

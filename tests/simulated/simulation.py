@@ -380,4 +380,5 @@ class Simulation:
     def over(self) -> bool:
         held = [run for run in self.runs if run.runner not in self.dead and self.unconfirmed(run)]
         busy = any(slot.run for slot in self.slots)
-        return self.controller is not None and self.controller.idle and not held and not busy
+        control = self.controller
+        return control is not None and control.idle and not control.bell.rung and not held and not busy

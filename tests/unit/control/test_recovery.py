@@ -11,8 +11,10 @@ from dataclasses import replace
 from orchestrator.control.liveness import HeartbeatTracker, SlotTracker, dead_here
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
+from orchestrator.spec.model import validate
 from tasks.contract import Heartbeat
 from tasks.process_identity import with_namespace
+from tests.simulated.simulation import Simulation
 
 ROW = AttemptRow("token", 0, 1, AttemptState.RUNNING, 0.0, runner=with_namespace("runner"))
 LEASE = 6.0
@@ -233,3 +235,16 @@ def test_a_process_that_has_ended_is_gone_before_it_is_waited_for() -> None:
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert dead_here(replace(ROW, host=socket.gethostname(), pid=process.pid))
     process.wait()
+
+
+def test_a_command_whose_ring_went_with_redis_is_carried_out_at_once() -> None:
+    table = {"name": "s", "objective": "somewhere:objective", "trials": 2, "sampler": {"name": "random"}}
+    world = Simulation(validate(table, "test"))
+    world.start()
+    for _ in range(5):
+        world.round()
+    world.database.issue("key", "pause", "s")
+    world.redis.wipe()
+    world.round()
+    world.round()
+    assert 1 in world.database.answers

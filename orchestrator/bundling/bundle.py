@@ -105,7 +105,9 @@ def _chosen_text(sources: list[Source], selection: Selection) -> str:
     chosen = selection.statements
     if sources[0].file:
         return _with_blank_lines(sources[0], chosen, selection.imports)
-    parts = [*dict.fromkeys(_text_of(each) for each in chosen if _is_future(each.node)), *selection.imports]
+    # One that ran in any cell counts for the cells after it.
+    futures = (node for source in sources for node in source.tree.body if _is_future(node))
+    parts = [*dict.fromkeys(map(ast.unparse, futures)), *selection.imports]
     for each in chosen:
         if not _is_future(each.node):
             parts.append(f"\n# {each.place}\n{_text_of(each)}")

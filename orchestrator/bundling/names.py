@@ -16,7 +16,7 @@ STAR = "*"
 
 def bound_names(node: ast.AST) -> set[str]:
     """Returns the names that a statement binds in its own scope; ``*`` for a star import."""
-    return {name for each in _own_scope(node) for name in _bound_by(each)}
+    return {name for each in own_scope(node) for name in _bound_by(each)}
 
 
 def read_names(node: ast.stmt) -> set[str]:
@@ -50,7 +50,7 @@ def changed_names(node: ast.stmt) -> set[str]:
     The definition of a function changes nothing.
     """
     roots: set[str] = set()
-    for each in _own_scope(node):
+    for each in own_scope(node):
         targets: list[ast.expr] = []
         if isinstance(each, ast.Assign | ast.Delete):
             targets = list(each.targets)
@@ -72,7 +72,7 @@ def is_conditional(node: ast.stmt) -> bool:
     )
 
 
-def _own_scope(node: ast.AST) -> Iterator[ast.AST]:
+def own_scope(node: ast.AST) -> Iterator[ast.AST]:
     """Yields the nodes of a statement that run in its own scope."""
     waiting = [node]
     while waiting:

@@ -16,6 +16,7 @@ from orchestrator.bundling.names import (
     bound_names,
     changed_names,
     is_conditional,
+    own_scope,
     read_names,
     set_as_global,
 )
@@ -189,6 +190,9 @@ class Selection:
             return
         if isinstance(node, ast.ClassDef | ast.Import | ast.ImportFrom):
             return
+        if any(isinstance(each, ast.Await) for each in own_scope(node)):
+            problem = f"uses '{name}', which {statement.place} sets by an await outside of a function"
+            raise BadInput(self._where, problem, "call asyncio.run there")
         for each in ast.walk(node):
             attribute = each.attr if isinstance(each, ast.Attribute) else ""
             asked = isinstance(each, ast.Call) and isinstance(each.func, ast.Name) and each.func.id == "input"

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.bundling.kinds import CARRIED, REFUSED, Kind
+from tests.unit.bundling.kinds import CARRIED, CELLS_CARRIED, CELLS_REFUSED, REFUSED, Kind
 
+ALL_CARRIED = [*CARRIED, *CELLS_CARRIED]
+ALL_REFUSED = [*REFUSED, *CELLS_REFUSED]
 SERVER = Path(__file__).parent / "bundle_server.py"
 Results = dict[str, dict[str, Any]]
 
@@ -20,7 +22,7 @@ Results = dict[str, dict[str, Any]]
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     """What came of each kind: all at once, for imports are most of what one takes."""
     folder = tmp_path_factory.mktemp("kinds")
-    kinds = [*CARRIED, *REFUSED]
+    kinds = [*ALL_CARRIED, *ALL_REFUSED]
     cases = json.dumps([kind.as_case(str(folder)) for kind in kinds])
     command = [sys.executable, "-P", str(SERVER)]
     done = subprocess.run(command, input=cases, capture_output=True, text=True, timeout=120, check=False)
@@ -28,7 +30,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return {kind.name: result for kind, result in zip(kinds, json.loads(done.stdout), strict=True)}
 
 
-@pytest.mark.parametrize("kind", CARRIED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ALL_CARRIED, ids=lambda kind: kind.name)
 def test_it_gives_the_same_value_from_its_bundle(results: Results, kind: Kind) -> None:
     result = results[kind.name]
     assert "value" in result, result.get("refused") or result.get("error")
@@ -41,7 +43,7 @@ def test_it_gives_the_same_value_from_its_bundle(results: Results, kind: Kind) -
     assert not kind.without or not [name for name, text in files.items() if kind.without in text]
 
 
-@pytest.mark.parametrize("kind", REFUSED, ids=lambda kind: kind.name)
+@pytest.mark.parametrize("kind", ALL_REFUSED, ids=lambda kind: kind.name)
 def test_it_is_refused_in_one_line_that_says_what_to_do(results: Results, kind: Kind) -> None:
     result = results[kind.name]
     assert "refused" in result, result
@@ -52,5 +54,5 @@ def test_it_is_refused_in_one_line_that_says_what_to_do(results: Results, kind: 
 
 
 def test_the_names_of_kinds_differ() -> None:
-    names = [kind.name for kind in (*CARRIED, *REFUSED)]
+    names = [kind.name for kind in (*ALL_CARRIED, *ALL_REFUSED)]
     assert len(set(names)) == len(names)

@@ -15,7 +15,8 @@ import threading
 from types import FrameType
 from typing import Any, NoReturn
 
-_PR_SET_PDEATHSIG = 1
+PDEATHSIG = 1
+"""Option of ``prctl``: the signal that a process gets when the thread that started it ends."""
 _PR_SET_DUMPABLE = 4
 _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
@@ -27,7 +28,7 @@ def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
     Call it first in the child. ``parent`` is the process id that the child expects: where the parent has ended already,
     the child ends here.
     """
-    _prctl(_PR_SET_PDEATHSIG, signum)
+    _prctl(PDEATHSIG, signum)
     if os.getppid() != parent:
         os._exit(1)
 

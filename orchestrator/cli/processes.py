@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator.api.access import fleet_urls
 from orchestrator.cli.options import log_format_option, metrics_port_option
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import fleet_urls, load_settings
+from orchestrator.cli.shared import load_settings
 from orchestrator.common.errors import BadInput
 
 if TYPE_CHECKING:

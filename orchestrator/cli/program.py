@@ -117,14 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except OrchestratorError as error:
         _fail(f"{PROGRAM}: {error}", error.exit_code)
     except Exception as error:
-        from tasks.server_errors import Contact, unavailable
+        from orchestrator.api.access import server_trouble
 
-        if (found := unavailable(error)) is None:
+        if (known := server_trouble(error)) is None:
             raise
-        name = "Redis" if found.server == "redis" else "the database"
-        if found.contact is Contact.REFUSED:
-            _fail(f"{PROGRAM}: {name} refuses this client: {found.reason}; check its URL and the rights there", 2)
-        _fail(f"{PROGRAM}: {name} is not available now: {found.reason}; try again in a moment", 1)
+        _fail(f"{PROGRAM}: {known}", known.exit_code)
 
 
 def _fail(line: str, exit_code: int) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import sys
-import time
 from pathlib import Path
 
 import click
 
 from orchestrator.cli.options import json_option, study_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, load_settings, open_reader
+from orchestrator.cli.shared import READS_DATABASE, fleet, open_reader
 from orchestrator.common.errors import BadInput, reason_of
 from orchestrator.export import FORMATS
 
@@ -31,19 +30,14 @@ def report(study: str, output: Path | None, as_json: bool) -> None:
     One HTML file that needs no network, and its plots as PNG: history, learning curves, importances, what pruning
     saved, failures, the best trials. STUDY may still be running. Prints the path of the page.
     """
-    from orchestrator.common.data_folder import folder_of
     from orchestrator.common.extras import require
-    from orchestrator.report.write_files import write
     from orchestrator.terminal.progress_bar import waiting
 
-    settings = load_settings()
     require("report", "plotly", "jinja2")
     from orchestrator.report.all_plots import COUNT
-    from orchestrator.report.load import read
 
-    facts = read(settings, study, time.time)
-    with waiting("drawing", 2 * COUNT, sys.stderr) as advance:
-        written = write(facts, output or folder_of(settings.data_dir, study), advance)
+    with fleet() as found, waiting("drawing", 2 * COUNT, sys.stderr) as advance:
+        written = found.handle(study).report(output, advance=advance)
     if written.missing:
         click.echo(f"orchestrator: {written.missing}", err=True)
     paths = {"html": str(written.html), "png": [str(path) for path in written.png]}

@@ -7,16 +7,15 @@ from pathlib import Path
 
 import click
 
-from orchestrator.cli import shared
+from orchestrator.api import access
+from orchestrator.api.access import command_client, fleet_urls
+from orchestrator.api.spec_input import load_spec
 from orchestrator.cli.options import json_option, log_format_option
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import (
     READS_DATABASE,
     answer,
-    command_client,
-    fleet_urls,
     load_settings,
-    load_spec,
     open_reader,
     terminal_width,
 )
@@ -112,7 +111,7 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
     # Only a fleet's control plane runs it: that of a `run` handles its own study alone.
     fleet_urls(settings)
     with command_client(settings, prepare=True) as client:
-        reply = client.run_schedule_now(search, int(time.time()), shared.ANSWER_SECONDS)
+        reply = client.run_schedule_now(search, int(time.time()), access.ANSWER_SECONDS)
     if reply["state"] == "refused":
         raise BadInput(f"schedule '{name}'", reply["reason"])
     if reply["state"] not in ("running", "waiting"):

@@ -7,16 +7,15 @@ import os
 import shlex
 import sys
 import time
-from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli import shared
+from orchestrator.api.spec_input import check_sampler_and_pruner, load_spec
 from orchestrator.cli.options import json_option, name_option, spec_argument
 from orchestrator.cli.program import PROGRAM, cli, main
-from orchestrator.cli.shared import check_sampler_and_pruner, fleet_urls, load_settings, load_spec
+from orchestrator.cli.shared import load_settings
 
 if TYPE_CHECKING:
     from orchestrator.model.search_summary import Summary
@@ -47,7 +46,7 @@ def validate(spec: Path, as_json: bool) -> None:
     Runs nothing of it, and imports nothing of the objective. Says in one line what is wrong, or what SPEC is.
     """
     search = load_spec(spec, load_settings())
-    check_sampler_and_pruner(search, spec)
+    check_sampler_and_pruner(search, str(spec))
     if as_json:
         click.echo(json.dumps({"spec": str(spec), **search.shown()}))
         return
@@ -119,18 +118,11 @@ def submit(spec: Path, name: str | None) -> None:
     """
     settings = load_settings()
     search = load_spec(spec, settings, name)
-    redis_url, storage_url = fleet_urls(settings)
-    from orchestrator.messaging.command_client import CommandClient
-    from orchestrator.messaging.redis_check import check_redis
-    from orchestrator.storage.command_table import CommandTable
-    from orchestrator.storage.database import Database
-    from tasks.app import connect
+    from orchestrator.api.fleet import Fleet
+    from orchestrator.api.submission import submit_spec
 
-    check_sampler_and_pruner(search, spec)
-    with closing(connect(redis_url)) as client, closing(Database(storage_url)) as database:
-        check_redis(client, redis_url)
-        database.prepare()
-        CommandClient(CommandTable(database), client).submit(search, lambda: None, shared.ANSWER_SECONDS)
+    with Fleet(settings) as fleet:
+        submit_spec(search, str(spec), fleet)
     if search.schedule is not None:
         click.echo("note: this is one run, now; 'orchestrator beat' runs what a [schedule] says", err=True)
     click.echo(search.name)

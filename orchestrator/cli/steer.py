@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli import shared
 from orchestrator.cli.options import study_argument, trial_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import command_client, has_control_plane, load_settings, open_reader
-from orchestrator.common.errors import BadInput
+from orchestrator.cli.shared import fleet
 
-_CONTINUE = {
-    "stopped": "run or submit its spec again",
-    "failed": "run or submit its spec again",
-    "finished": "it has reached a limit of its spec: raise that, and run or submit it again",
-}
-"""The user's next step, by the state of the study, so that an added trial is run."""
+if TYPE_CHECKING:
+    from orchestrator.api.study_handle import AddedTrial
 
 
 @cli.command()
@@ -27,7 +21,8 @@ def pause(study: str) -> None:
 
     Those of STUDY that run or wait in the queue go on to their end. `resume` undoes it.
     """
-    _command("pause", study)
+    with fleet() as found:
+        click.echo(found.handle(study).pause())
 
 
 @cli.command()
@@ -38,7 +33,8 @@ def resume(study: str) -> None:
     The control plane handles STUDY again; if the cause of its suspension remains, the study is suspended again, and
     `status` shows the cause.
     """
-    _command("resume", study)
+    with fleet() as found:
+        click.echo(found.handle(study).resume())
 
 
 @cli.command()
@@ -49,7 +45,8 @@ def stop(study: str) -> None:
     Trials of STUDY that run are stopped in the middle of their epoch; what they have reported is kept. The same spec,
     run or submitted again, goes on with the trials that are left.
     """
-    _command("stop", study)
+    with fleet() as found:
+        click.echo(found.handle(study).stop())
 
 
 @cli.command()
@@ -64,15 +61,8 @@ def retry(study: str, trial: str) -> None:
     Use it for a trial that failed: its host was lost, the disk was full, or you have mended a bug. The same rule judges
     a pruned trial again; a completed one shows how much of its value is chance.
     """
-    from orchestrator.control.command_handler import check_retry
-
-    with open_reader() as reader:
-        reader.spec(study)
-        found = reader.trial(study, trial)
-    check_retry(study, found.number, found.state)
-    if found.state == "PRUNED":
-        click.echo(f"note: trial {found.number} was pruned; the same rule will judge it again", err=True)
-    _add_trial("retry", study, {"trial": found.number})
+    with fleet() as found:
+        _show(found.handle(study).retry(trial))
 
 
 @cli.command()
@@ -87,47 +77,17 @@ def enqueue(study: str, values: tuple[str, ...]) -> None:
     \b
     orchestrator enqueue digits lr=0.003 optimizer=adam 'layers=[64, 64]'
     """
-    from orchestrator.spec.configuration import (
-        check_configuration,
-        check_structured,
-        doubts,
-        read_configuration,
-    )
+    from orchestrator.spec.configuration import read_configuration
 
     params = read_configuration(values)
-    with open_reader() as reader:
-        # The control plane checks them again; here the error is shown even where no control plane runs.
-        check_configuration(reader.spec(study), params, f"study '{study}'")
-        known = reader.trials(study).parameters()
-    check_structured(params, known, f"study '{study}'")
-    for doubt in doubts(params, known, study):
-        click.echo(f"note: {doubt}", err=True)
-    _add_trial("enqueue", study, {"params": params})
+    with fleet() as found:
+        _show(found.handle(study).enqueue(params))
 
 
-def _command(operation: str, study: str) -> None:
-    settings = load_settings()
-    with open_reader() as reader:
-        reader.spec(study)
-        state = reader.overview(study).progress.state
-    if not has_control_plane(settings):
-        problem = f"is {state}, and no `run` works in {settings.data_dir}"
-        remedy = "'orchestrator run' with its spec goes on with it; a fleet's needs ORCHESTRATOR_REDIS_URL and"
-        raise BadInput(f"study '{study}'", problem, f"{remedy} ORCHESTRATOR_STORAGE_URL")
-    with command_client(settings) as client:
-        click.echo(client.command(operation, study, shared.ANSWER_SECONDS))
-
-
-def _add_trial(operation: str, study: str, payload: dict[str, Any]) -> None:
-    """Asks the control plane to add a trial; where none runs, stores the command for the next one."""
-    settings = load_settings()
-    with command_client(settings) as client:
-        if not has_control_plane(settings):
-            client.enqueue(operation, study, payload)
-            click.echo("stored: 'orchestrator run' begins with it when it goes on with the study", err=True)
-            return
-        added = client.add(operation, study, payload, shared.ANSWER_SECONDS)
-    click.echo(f"trial {added.trial}")
-    if added.study_state in _CONTINUE:
-        how = _CONTINUE[added.study_state]
-        click.echo(f"note: study '{study}' is {added.study_state}; {how}, and it goes on with this trial", err=True)
+def _show(added: AddedTrial) -> None:
+    if added.number is None:
+        click.echo("stored: 'orchestrator run' begins with it when it goes on with the study", err=True)
+    else:
+        click.echo(f"trial {added.number}")
+    for note in added.notes:
+        click.echo(f"note: {note}", err=True)

@@ -14,7 +14,7 @@ import click
 from orchestrator.cli.options import complete_rule, json_option, studies_argument, study_argument, trial_argument
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_reader, show, terminal_width
-from orchestrator.queries.trial_selection import SORTS, STATES, choose
+from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
 
 if TYPE_CHECKING:
     from orchestrator.model.records import TrialFacts
@@ -119,17 +119,7 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     most = SHOWN if limit is None and not as_json else limit or None
     with open_reader() as reader:
         listing = reader.trials(study)
-        best = listing.best()
-        chosen = choose(
-            listing.heads(),
-            states=states,
-            sort=sort,
-            reverse=reverse,
-            limit=most,
-            now=now,
-            best=best,
-            directions=listing.directions,
-        )
+        chosen, best = choose_from(listing, states=states, sort=sort, reverse=reverse, limit=most, now=now)
         if as_json:
             for text in json_list(to_json(each, best, now) for each in listing.trials(chosen.heads)):
                 click.echo(text, nl=False)

@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
@@ -56,7 +57,8 @@ class StopRequest:
 def handled_endings(on_signal: Callable[[signal.Signals, StopRequest], None]) -> Iterator[StopRequest]:
     """Yields a request to stop; inside, each signal that ends a program is handed to ``on_signal`` with it.
 
-    Call it in the main thread. The handlers of before are put back at the end.
+    The handlers of before are put back at the end. Only the main thread is told of signals: in any other one the
+    program handles them as it did.
     """
     request = StopRequest()
 
@@ -64,7 +66,8 @@ def handled_endings(on_signal: Callable[[signal.Signals, StopRequest], None]) ->
         del frame
         on_signal(signal.Signals(signum), request)
 
-    before = {number: signal.signal(number, handle) for number in ending_signals()}
+    in_main = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, handle) for number in ending_signals()} if in_main else {}
     try:
         yield request
     finally:

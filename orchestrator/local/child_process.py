@@ -86,9 +86,13 @@ class ChildProcess(ABC):
         """Sends SIGTERM, and after ``seconds`` SIGKILL to its whole session."""
         self.begin_stop()
         self._wait(seconds)
+        self.kill()
+        self._wait(None)
+
+    def kill(self) -> None:
+        """Sends SIGKILL to its whole session."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
-        self._wait(None)
 
 
 class SpawnedChild(ChildProcess):

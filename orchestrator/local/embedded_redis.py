@@ -9,6 +9,7 @@ import secrets
 import signal
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -16,9 +17,16 @@ import redis
 
 from orchestrator.common.errors import OrchestratorError
 from tasks.app import connect
-from tasks.process_guards import die_with_parent, wait_for_exit
+from tasks.process_guards import PDEATHSIG, wait_for_exit
 
 START_SECONDS = 10.0
+_LAUNCH = f"""
+import ctypes, os, sys
+ctypes.CDLL(None).prctl({PDEATHSIG}, {int(signal.SIGKILL)}, 0, 0, 0)
+if os.getppid() != int(sys.argv[1]):
+    os._exit(1)
+os.execv(sys.argv[2], sys.argv[2:])
+"""
 _CONFIGURATION = """\
 bind 127.0.0.1
 port {port}
@@ -54,9 +62,11 @@ class EmbeddedServer:
         descriptor = os.open(configuration, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
             file.write(_CONFIGURATION.format(port=port, password=self._password))
-        parent = os.getpid()
+        # A function that runs between fork and exec may wait for ever in a process with threads; a short program does
+        # the same: Python without its site packages, which asks for a SIGKILL when this process ends.
+        launch = [sys.executable, "-I", "-S", "-c", _LAUNCH, str(os.getpid()), str(_binary())]
         self._process = subprocess.Popen(
-            [str(_binary()), str(configuration.resolve())],
+            [*launch, str(configuration.resolve())],
             # It keeps its files here; a path in the configuration would have to be quoted.
             cwd=folder,
             stdin=subprocess.DEVNULL,
@@ -64,7 +74,6 @@ class EmbeddedServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
             pass_fds=(inherit,),
-            preexec_fn=lambda: die_with_parent(parent, signal.SIGKILL),
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -52,22 +53,64 @@ POSTS = 3
 
 
 class Interrupted(OrchestratorError):
-    """Ctrl-C."""
+    """A signal has asked for the end of the search; ``signum`` is the first one, such as Ctrl-C's SIGINT."""
 
     exit_code = 130
+
+    def __init__(self, signum: signal.Signals) -> None:
+        super().__init__("interrupted")
+        self.signum = signum
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The arguments of ``run``; ``source`` is the spec's file, for messages, and ``command_line`` runs a command of
-    ``orchestrator`` in the process that calls it."""
+    """The arguments of ``run``.
+
+    Attributes:
+        source: What the spec is called in messages, such as its file.
+        slots: Trials at once; ``None`` for one per GPU.
+        environment: That of this process, from which those of the children are made.
+        command_line: Runs a command of ``orchestrator`` in the process that calls it; the control plane is a fork of
+            this process then. ``None`` in a program of the user's, which may have threads and whatever they hold: the
+            control plane is a new interpreter, and a second Ctrl-C ends the search, not this process.
+    """
 
     spec: Spec
     source: str
     slots: int | None
     settings: Settings
     environment: dict[str, str]
-    command_line: Callable[[Sequence[str]], object]
+    command_line: Callable[[Sequence[str]], object] | None
+
+
+class _Endings:
+    """What a signal does that ends a program: the first one interrupts the search, a later one ends it at once.
+
+    Attributes:
+        children: The processes to end.
+        first: The first signal.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        self._ends_process = plan.command_line is not None
+        self.children: list[ChildProcess] = []
+        self.first = signal.SIGINT
+
+    def __call__(self, signum: signal.Signals, interrupted: StopRequest) -> None:
+        if not interrupted.is_set():
+            self.first = signum
+            interrupted.set()
+            return
+        if signum == signal.SIGHUP:
+            return  # a terminal that is closed sends it more than once
+        with suppress(OSError):
+            sys.stderr.write("\nended at once\n")
+        if self._ends_process:
+            # The kernel ends the children with this process.
+            signal.signal(signum, signal.SIG_DFL)
+            os.kill(os.getpid(), signum)
+        for child in self.children:
+            child.kill()
 
 
 def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
@@ -87,14 +130,15 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         check_folders(split_path(settings.objective_path))
     folder = ensure_data_dir(settings.data_dir).resolve()
     storage_url = storage_url_of(settings)
-    with handled_endings(_on_signal) as interrupted, ExitStack() as stack:
+    endings = _Endings(plan)
+    with handled_endings(endings) as interrupted, ExitStack() as stack:
         lock = stack.enter_context(data_lock(folder))
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
 
         def check_interrupted() -> None:
             if interrupted.is_set():
-                raise Interrupted("interrupted")
+                raise Interrupted(endings.first)
 
         with outages_shown(view):
             ServerRetry(check_interrupted)(lambda: check_redis(client, redis_url))
@@ -112,6 +156,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         }
         view.say(f"starting the workers of '{spec.name}'")
         worker = _start_worker(plan, environment, folder, lock)
+        endings.children.append(worker)
         stack.callback(worker.stop, DRAIN_SECONDS)
 
         # Heavy modules, imported while the trainers import theirs, for this process and for its fork.
@@ -132,7 +177,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         ServerRetry(check_interrupted)(database.prepare)
         # A fork must not share a connection.
         database.close()
-        server = _start_serve(plan, environment, folder)
+        server = _start_serve(plan, environment, folder, lock)
+        endings.children.append(server)
         # The worker is stopped first and ends last: the control plane records what it reports until then.
         stack.callback(server.stop)
         stack.callback(worker.stop, DRAIN_SECONDS)
@@ -150,7 +196,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
 
         def check() -> None:
             watched.check()
-            _check(worker, server, interrupted)
+            check_interrupted()
+            _check_children(worker, server)
 
         retry = ServerRetry(check)
         _await_objective(plan, client, check, retry)
@@ -194,12 +241,11 @@ def _admitted(plan: Plan) -> str:
 
 
 def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: int) -> ChildProcess:
-    name = f"run-{os.getpid()}"
     arguments = [
         "-m",
         "tasks.worker",
         "--name",
-        name,
+        _worker_name(),
         "--queues",
         plan.spec.queue,
         "--preload",
@@ -214,19 +260,27 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
     return SpawnedChild("worker", arguments, workers, folder / "logs" / "worker.log", lock)
 
 
-def _start_serve(plan: Plan, environment: dict[str, str], folder: Path) -> ChildProcess:
+def _worker_name() -> str:
+    """Returns the worker's name; threads of one process may each run a search."""
+    in_main = threading.current_thread() is threading.main_thread()
+    return f"run-{os.getpid()}" if in_main else f"run-{os.getpid()}-{threading.get_native_id()}"
+
+
+def _start_serve(plan: Plan, environment: dict[str, str], folder: Path, lock: int) -> ChildProcess:
     # Running a spec here allows its command here; the commands of other studies in the database stay forbidden.
     arguments = ["serve", "--commands-of", plan.spec.name]
     if plan.settings.storage_url is None:
         # The folder's own database may hold other searches, which must not go on now.
         arguments += ["--study", plan.spec.name]
     log = folder / "logs" / "serve.log"
-    return ForkedChild("serve", lambda: plan.command_line(arguments), environment, log)
+    if (command_line := plan.command_line) is None:
+        return SpawnedChild("serve", ["-m", "orchestrator", *arguments], environment, log, lock)
+    return ForkedChild("serve", lambda: command_line(arguments), environment, log)
 
 
 def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], retry: ServerRetry) -> None:
     """Waits until a slot has imported the objective, which is the real import in the place where it runs."""
-    key = redis_keys.preload(f"run-{os.getpid()}")
+    key = redis_keys.preload(_worker_name())
     while True:
         check()
         found = retry(lambda: client.blpop([key], timeout=POLL_SECONDS))
@@ -263,22 +317,8 @@ def _has_ended(store: Store, name: str) -> bool:
     return state in ENDED
 
 
-def _check(worker: ChildProcess, server: ChildProcess, interrupted: StopRequest) -> None:
-    if interrupted.is_set():
-        raise Interrupted("interrupted")
+def _check_children(worker: ChildProcess, server: ChildProcess) -> None:
     for child in (worker, server):
         if not child.told and (code := child.ended()) is not None:
             problem = f"the {child.name} process ended with exit code {code}: {child.last_words()}"
             raise StudyFailed(f"{problem} (its log: {child.log})")
-
-
-def _on_signal(signum: signal.Signals, interrupted: StopRequest) -> None:
-    """Interrupts the search at the first Ctrl-C, SIGTERM or SIGHUP, and ends this process at a second Ctrl-C or
-    SIGTERM. A terminal that is closed sends SIGHUP more than once."""
-    if interrupted.is_set() and signum != signal.SIGHUP:
-        # The kernel ends the children with us.
-        with suppress(OSError):
-            sys.stderr.write("\nended at once\n")
-        signal.signal(signum, signal.SIG_DFL)
-        os.kill(os.getpid(), signum)
-    interrupted.set()

@@ -54,6 +54,7 @@ class ServerRetry:
 def outages_shown(view: View) -> Iterator[None]:
     """Shows log lines about outages and upgrades in the view, which has the terminal."""
     handler = _ViewHandler(view)
+    before = [(each, each.level, each.propagate) for each in _SHOWN]
     for each in _SHOWN:
         each.addHandler(handler)
         each.setLevel(logging.INFO)
@@ -61,8 +62,10 @@ def outages_shown(view: View) -> Iterator[None]:
     try:
         yield
     finally:
-        for each in _SHOWN:
+        for each, level, propagate in before:
             each.removeHandler(handler)
+            each.setLevel(level)
+            each.propagate = propagate
 
 
 class _ViewHandler(logging.Handler):

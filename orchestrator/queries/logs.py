@@ -50,20 +50,26 @@ class JsonPrinter:
 
     def __init__(self, output: IO[bytes]) -> None:
         self._output = output
-        self._begun = b""
 
     def write(self, blocks: Iterable[bytes]) -> None:
-        for block in blocks:
-            *lines, self._begun = (self._begun + block).split(b"\n")
-            self._write(lines)
-        # The last line may have no end.
-        self._write([self._begun] if self._begun else [])
+        for line in text_lines(blocks):
+            self._output.write(json.dumps({"line": line}).encode() + b"\n")
+            self._output.flush()
 
-    def _write(self, lines: Iterable[bytes]) -> None:
-        for line in lines:
-            text = line.decode(errors="backslashreplace").removesuffix("\r")
-            self._output.write(json.dumps({"line": text}).encode() + b"\n")
-        self._output.flush()
+
+def text_lines(blocks: Iterable[bytes]) -> Iterator[str]:
+    """Yields the lines of a log without their ends; what is no UTF-8 is escaped in them."""
+    begun = b""
+    for block in blocks:
+        *lines, begun = (begun + block).split(b"\n")
+        yield from map(_line, lines)
+    # The last line may have no end.
+    if begun:
+        yield _line(begun)
+
+
+def _line(line: bytes) -> str:
+    return line.decode(errors="backslashreplace").removesuffix("\r")
 
 
 def show(
@@ -90,14 +96,24 @@ def show(
     path = await_file(data, look) if follow else find(data, trial)
     for line in elsewhere(trial):
         print(line, file=sys.stderr)
-    with open(open_regular(path.resolve()), "rb") as file:
-        if lines is not None:
-            last_lines(file, lines)
-        printer.write(following(file, Ended(look)) if follow else rest(file))
+    printer.write(_blocks(path, look, lines, follow))
     if path.stat().st_size == 0:
         print(
             f"trial {trial.number} has printed nothing{'' if follow or has_ended(trial) else ' yet'}", file=sys.stderr
         )
+
+
+def read_lines(data: Path, look: Callable[[], TrialFacts], *, lines: int | None, follow: bool) -> Iterator[str]:
+    """Returns an iterator over the lines of a trial's log, without line ends; arguments and errors as of ``show``."""
+    path = await_file(data, look) if follow else find(data, look())
+    return text_lines(_blocks(path, look, lines, follow))
+
+
+def _blocks(path: Path, look: Callable[[], TrialFacts], lines: int | None, follow: bool) -> Iterator[bytes]:
+    with open(open_regular(path.resolve()), "rb") as file:
+        if lines is not None:
+            last_lines(file, lines)
+        yield from following(file, Ended(look)) if follow else rest(file)
 
 
 def log_file(data: Path, study: str, number: int) -> Path:

@@ -230,10 +230,20 @@ class StudyReader:
             moments |= {(row.trial, row.step): row.at for row in self._connection.execute(query)}
         return Recording(study, trials, self._reports(TRIALS.c.study_id == study_id), moments)
 
+    def missing(self, name: str) -> BadInput | None:
+        """Returns the error about a study that is not there; ``None`` for one that is."""
+        return self._unknown(name) if self._id(name) is None else None
+
+    def _id(self, name: str) -> int | None:
+        return self._connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+
+    def _unknown(self, name: str) -> BadInput:
+        return BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
+
     def _study(self, name: str) -> tuple[int, StudyFacts]:
-        study_id = self._connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
+        study_id = self._id(name)
         if study_id is None:
-            raise BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
+            raise self._unknown(name)
         found = self._directions(study_id)
         direction: Direction = "maximize" if found[0] == "MAXIMIZE" else "minimize"
         row = None

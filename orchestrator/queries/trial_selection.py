@@ -11,6 +11,7 @@ from orchestrator.model.lifecycle import WAITING, AttemptState
 
 if TYPE_CHECKING:
     from orchestrator.model.records import TrialHead
+    from orchestrator.queries.trial_queries import StudyTrials
 
 STATES: Final = ("complete", "pruned", "fail", "running", "queued", "paused", "waiting")
 """Where a trial may be: Optuna's states in lower case, those of a trial that has not ended told apart."""
@@ -32,6 +33,34 @@ def standing(head: TrialHead) -> str:
     if head.live in WAITING:
         return "queued"
     return "paused" if head.live == AttemptState.PAUSED else "running"
+
+
+def choose_from(
+    listing: StudyTrials,
+    *,
+    states: Collection[str],
+    sort: str,
+    reverse: bool,
+    limit: int | None,
+    now: datetime,
+) -> tuple[Chosen, list[int]]:
+    """Chooses trials of a study that is being read; arguments as of ``choose``.
+
+    Returns:
+        The trials, and the numbers of the best ones, in order.
+    """
+    best = listing.best()
+    chosen = choose(
+        listing.heads(),
+        states=states,
+        sort=sort,
+        reverse=reverse,
+        limit=limit,
+        now=now,
+        best=best,
+        directions=listing.directions,
+    )
+    return chosen, best
 
 
 def choose(

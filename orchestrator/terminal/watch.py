@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -14,7 +14,7 @@ from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
-from orchestrator.model.progress_events import Progress, ProgressChange, Sent, decode
+from orchestrator.model.progress_events import Notice, Progress, ProgressChange, Sent, decode
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.views import View
 from tasks import redis_keys
@@ -38,14 +38,26 @@ def watch(
     view: View,
     recent: int = RECENT,
 ) -> None:
-    """Shows the state of a study, and what happens to it until it has ended.
+    """Shows the state of a study, and what happens to it until it has ended; arguments and errors as of ``events``."""
+    for notice in events(settings, study, open_reader, recent):
+        view.show(notice, time.monotonic())
+
+
+def events(
+    settings: Settings,
+    study: str,
+    open_reader: Callable[[], AbstractContextManager[StudyReader]],
+    recent: int = 0,
+    check: Callable[[], None] = lambda: None,
+) -> Iterator[Notice]:
+    """Yields the state of a study, and what happens to it until it has ended.
 
     Args:
         settings: Where Redis is, or the data folder that a `run` works in.
         study: Name of the study.
         open_reader: Opens the database.
-        view: Shows the notices.
-        recent: Number of trials that had ended before which are shown first.
+        recent: Number of trials that had ended before which are yielded first.
+        check: Called between notices; what it raises ends the following.
 
     Raises:
         BadInput: there is no such study, or no control plane that sends notices about it.
@@ -55,32 +67,31 @@ def watch(
         with open_reader() as reader:
             return reader.overview(study).progress
 
-    with open_reader() as reader:
-        reader.spec(study)  # raises for a study that only Optuna has run: it has no notices
-        state = reader.overview(study).progress.state
-        url = redis_url_of(settings)
-        client = None if url is None else connect(url)
-        since = b"0-0"
-        if client is not None and state not in ENDED:
-            try:
-                since = newest(client, study)
-            except redis.RedisError as error:
-                raise BadInput(
-                    redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
-                ) from None
-        # Read behind that place, so that no change between the two is missed.
-        progress, ended = reader.overview(study).progress, reader.ended(study, recent)
-    now = time.monotonic()
-    for notice in ended:
-        view.show(notice, now)
-    view.show(progress, now)
-    if progress.state in ENDED:
-        return
-    if client is None:
-        problem = f"is {progress.state}, but no `run` works in {settings.data_dir}"
-        raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'orchestrator run' its spec")
-    follow(client, study, since, view, lambda: None, lambda: current().state in ENDED, progress)
-    view.show(current(), time.monotonic())
+    with ExitStack() as stack:
+        with open_reader() as reader:
+            reader.spec(study)  # raises for a study that only Optuna has run: it has no notices
+            state = reader.overview(study).progress.state
+            url = redis_url_of(settings)
+            client = None if url is None else stack.enter_context(closing(connect(url)))
+            since = b"0-0"
+            if client is not None and state not in ENDED:
+                try:
+                    since = newest(client, study)
+                except redis.RedisError as error:
+                    raise BadInput(
+                        redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
+                    ) from None
+            # Read behind that place, so that no change between the two is missed.
+            progress, ended = reader.overview(study).progress, reader.ended(study, recent)
+        yield from ended
+        yield progress
+        if progress.state in ENDED:
+            return
+        if client is None:
+            problem = f"is {progress.state}, but no `run` works in {settings.data_dir}"
+            raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'orchestrator run' its spec")
+        yield from _notices(client, study, since, check, lambda: current().state in ENDED, progress)
+        yield current()
 
 
 def newest(client: redis.Redis, study: str) -> bytes:
@@ -100,7 +111,6 @@ def follow(
     view: View,
     check: Callable[[], None],
     has_ended: Callable[[], bool],
-    progress: Progress | None = None,
 ) -> None:
     """Shows what happens to ``study`` until it has ended.
 
@@ -111,6 +121,23 @@ def follow(
         view: Takes the notices.
         check: Called between notices; what it raises ends the following.
         has_ended: Asks the database, since notices may be lost with the server.
+    """
+    for notice in _notices(client, study, since, check, has_ended):
+        view.show(notice, time.monotonic())
+
+
+def _notices(
+    client: redis.Redis,
+    study: str,
+    since: bytes,
+    check: Callable[[], None],
+    has_ended: Callable[[], bool],
+    progress: Progress | None = None,
+) -> Iterator[Notice]:
+    """Yields what happens to ``study`` until it has ended.
+
+    Args:
+        client, study, since, check, has_ended: As of ``follow``.
         progress: Where the study stood at that place or later.
     """
     heard = time.monotonic()
@@ -125,7 +152,7 @@ def follow(
                 # Without the progress before it, the next whole one is waited for.
                 notice = None if progress is None else notice.applied_to(progress)
             if notice is not None:
-                view.show(notice, heard)
+                yield notice
             if isinstance(notice, Progress):
                 progress = notice
                 if notice.state in ENDED:

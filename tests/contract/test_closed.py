@@ -10,7 +10,8 @@ import sqlalchemy
 from click.testing import CliRunner
 from sqlalchemy.pool import Pool
 
-from orchestrator.cli import cli, shared
+from orchestrator.api import access
+from orchestrator.cli import cli
 from tests.shared_servers import redis_url
 
 SPEC = """
@@ -36,7 +37,7 @@ def test_it_closes_what_it_has_opened(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(shared, "ANSWER_SECONDS", 0.05)
+    monkeypatch.setattr(access, "ANSWER_SECONDS", 0.05)
     (tmp_path / "objective.py").write_text("def objective(trial):\n    return trial.params['x']\n")
     (tmp_path / "search.toml").write_text(SPEC.format(name="search", more=""))
     (tmp_path / "nightly.toml").write_text(SPEC.format(name="nightly", more=SCHEDULE))

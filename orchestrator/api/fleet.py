@@ -1,0 +1,213 @@
+"""The studies that there are, by name: of a fleet, or of what `run` keeps on this machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+from orchestrator.api import access
+from orchestrator.api.status import StudyStatus
+from orchestrator.api.study_handle import StudyHandle
+from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.settings import PREFIX, Settings, load_settings
+from orchestrator.common.urls import redact
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.storages import RDBStorage
+
+    from orchestrator.messaging.command_client import CommandClient
+    from orchestrator.queries.study_reader import StudyReader
+
+
+class UnknownStudy(BadInput, KeyError):
+    """There is no study of that name; the message has the nearest one."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class Fleet(Mapping[str, StudyHandle]):
+    """The studies of a database, as a mapping of their names to their handles.
+
+    ``connect`` makes it. Use it in a ``with`` statement, or call ``close``: it closes what was opened through it.
+
+    Args:
+        settings: Where Redis, database and data folder are.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._opened: list[RDBStorage] = []
+        self._closed = False
+
+    def __getitem__(self, name: str) -> StudyHandle:
+        if not isinstance(name, str):
+            raise TypeError(f"a study is found by its name, a string, not {type(name).__name__}")
+        with self.reader() as reader:
+            if problem := reader.missing(name):
+                raise UnknownStudy(problem.where, problem.problem, problem.remedy)
+        return StudyHandle(self, name)
+
+    def handle(self, name: str) -> StudyHandle:
+        """Returns the handle of a study without a look whether it is there; the handle's methods say so."""
+        return StudyHandle(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([each.name for each in self.statuses()])
+
+    def __len__(self) -> int:
+        return len(self.statuses())
+
+    def __contains__(self, name: object) -> bool:
+        if not isinstance(name, str):
+            return False
+        with self.reader() as reader:
+            return reader.missing(name) is None
+
+    def statuses(self) -> list[StudyStatus]:
+        """Returns where each study stands, as `orchestrator ls` shows it; none where there is no database yet."""
+        import time
+
+        from orchestrator.queries.readonly import NothingThere
+
+        try:
+            with self.reader() as reader:
+                found = reader.overviews()
+        except NothingThere:
+            return []
+        now = time.time()
+        return [StudyStatus.of(each, now) for each in found]
+
+    def close(self) -> None:
+        """Closes the connections of all studies that were opened as Optuna's objects, and takes no more calls."""
+        self._closed = True
+        while self._opened:
+            storage = self._opened.pop()
+            storage.remove_session()
+            storage.engine.dispose()
+
+    def reader(self) -> AbstractContextManager[StudyReader]:
+        """Opens the database for reading; see ``access.open_reader``."""
+        self._check_open()
+        return access.open_reader(self.settings)
+
+    def commands(self, *, prepare: bool = False) -> AbstractContextManager[CommandClient]:
+        """Opens the way to the control plane; see ``access.command_client``."""
+        self._check_open()
+        return access.command_client(self.settings, prepare=prepare)
+
+    def open_study(self, name: str) -> optuna.Study:
+        """Returns a study as Optuna's own object; its connection is closed with the fleet.
+
+        Raises:
+            UnknownStudy: there is none of that name.
+        """
+        self[name]
+        study, storage = load_study(name, self.settings)
+        self._opened.append(storage)
+        return study
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise OrchestratorError("the connection to the studies is closed; connect again")
+
+    def __enter__(self) -> Self:
+        self._check_open()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Fleet) and self.settings == other.settings
+
+    def __hash__(self) -> int:
+        return hash((self.settings.storage_url, self.settings.redis_url, self.settings.data_dir))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # What is open stays with this process. The settings may hold passwords, as what is pickled then does.
+        return type(self), (self.settings,)
+
+    def __repr__(self) -> str:
+        from orchestrator.common.data_folder import storage_url_of
+
+        places = [redact(url) for url in (self.settings.redis_url, storage_url_of(self.settings)) if url]
+        return f"<Fleet {' '.join(places)}{' closed' if self._closed else ''}>"
+
+    def _repr_html_(self) -> str:
+        import time
+
+        from orchestrator.api.shown import as_html, as_text
+        from orchestrator.terminal.overview import render_list
+
+        return as_html(as_text(render_list([each.overview for each in self.statuses()], 160, time.time()), width=160))
+
+
+def load_study(name: str, settings: Settings) -> tuple[optuna.Study, RDBStorage]:
+    """Returns a study as Optuna's own object, and the storage that it holds open."""
+    import optuna
+    from optuna.storages import RDBStorage
+
+    from orchestrator.common.data_folder import storage_url_of
+
+    storage = RDBStorage(storage_url_of(settings))
+    return optuna.load_study(study_name=name, storage=storage), storage
+
+
+def connect(
+    redis_url: str | None = None, storage_url: str | None = None, *, data_dir: str | Path | None = None
+) -> Fleet:
+    """Returns the studies that there are, to look at them and to steer them.
+
+    Without arguments they are those of the environment, as for the commands: ``ORCHESTRATOR_REDIS_URL`` and
+    ``ORCHESTRATOR_STORAGE_URL``, or else what `run` keeps in ``ORCHESTRATOR_DATA_DIR``.
+
+    Args:
+        redis_url: The fleet's Redis.
+        storage_url: The fleet's database. Where it is given alone, studies can be looked at and not steered.
+        data_dir: Folder that `run` works in, with its logs and reports.
+
+    Raises:
+        BadInput: a URL or a setting is wrong. Servers are first asked when a study is.
+
+    Example:
+        with connect("redis://host:6379/0", "postgresql://user:password@host/optuna") as fleet:
+            print(fleet["digits"].best)
+    """
+    given = {"redis_url": redis_url, "storage_url": storage_url, "data_dir": data_dir}
+    return Fleet(settings_with("connect", given))
+
+
+def settings_with(source: str, given: Mapping[str, str | Path | None]) -> Settings:
+    """Returns the settings of the environment, with those that are given in their place.
+
+    Where either URL is given, neither is taken from the environment: the two belong together.
+
+    Args:
+        source: Names the function, for messages.
+        given: By the names of ``Settings``; ``None`` where it is not given.
+
+    Raises:
+        BadInput: one of them is wrong.
+    """
+    environ = dict(os.environ)
+    if given.get("redis_url") is not None or given.get("storage_url") is not None:
+        for name in ("REDIS_URL", "STORAGE_URL"):
+            environ.pop(PREFIX + name, None)
+    for name, value in given.items():
+        if value is None:
+            continue
+        if not isinstance(value, str | Path) or not str(value).strip():
+            raise BadInput(f"{source}: {name}", f"is {value!r:.100}", "it must be a string, or left out")
+        environ[PREFIX + name.upper()] = str(value)
+    try:
+        return load_settings(environ)
+    except BadInput as error:
+        name = error.where.removeprefix(PREFIX).lower()
+        if given.get(name) is None:
+            raise
+        raise BadInput(f"{source}: {name}", error.problem, error.remedy) from None

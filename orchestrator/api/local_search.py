@@ -1,0 +1,75 @@
+"""Running a whole search from the user's own process: a script, a REPL or a notebook."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.api.fleet import load_study, settings_with
+from orchestrator.api.views import SilentView, view_here
+from orchestrator.common.errors import BadInput, StudyFailed
+from orchestrator.common.faults import got
+
+if TYPE_CHECKING:
+    import optuna
+
+    from orchestrator.model.search_summary import Summary
+    from orchestrator.spec import Spec
+
+
+def run_here(
+    spec: Spec,
+    source: str,
+    bundle: Any,
+    slots: int | None,
+    data_dir: str | Path | None,
+    progress: bool,
+) -> optuna.Study:
+    """Runs a search; see ``Search.run``."""
+    if slots is not None and (not isinstance(slots, int) or isinstance(slots, bool) or slots < 1):
+        raise BadInput("run: slots", got(slots), "it must be an integer of at least 1")
+    settings = settings_with("run", {"data_dir": data_dir})
+    from orchestrator.local.run import Interrupted, Plan
+    from orchestrator.local.run import run as run_search
+    from orchestrator.terminal.summary import render_summary
+
+    if bundle is not None:
+        path = os.pathsep.join(filter(None, (str(_unpacked(bundle, settings.data_dir)), settings.objective_path)))
+        settings = settings.model_copy(update={"objective_path": path})
+    view = view_here() if progress else SilentView()
+
+    def show(summary: Summary) -> None:
+        view.close()
+        if progress:
+            print(render_summary(summary, 80), flush=True)
+
+    plan = Plan(spec, source, slots, settings, dict(os.environ), None)
+    try:
+        summary = run_search(plan, view, show)
+    except Interrupted as error:
+        view.close()
+        _deliver(error.signum)
+        raise KeyboardInterrupt(f"study '{spec.name}' was interrupted; the same call goes on with it") from None
+    finally:
+        view.close()
+    if summary.state == "failed":
+        raise StudyFailed(f"study '{spec.name}' failed: {summary.reason}")
+    return load_study(spec.name, settings)[0]
+
+
+def _deliver(signum: signal.Signals) -> None:
+    """Hands a signal that has stopped the search on to the program, whose own handlers are in place again."""
+    if signum != signal.SIGINT:
+        signal.raise_signal(signum)
+
+
+def _unpacked(bundle: Any, data_dir: Path) -> Path:
+    """Returns the folder below the data folder that holds the files of a bundle."""
+    folder: Path = data_dir.resolve() / "code" / bundle.digest[:32]
+    for file in bundle.files:
+        path = folder / file.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.data)
+    return folder

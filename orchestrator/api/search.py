@@ -1,0 +1,215 @@
+"""A search, as Python code describes it: what a spec holds, checked alike, and run or submitted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self
+
+from orchestrator.api.objective import read_objective
+from orchestrator.api.spec_input import check_sampler_and_pruner, check_trained, load_spec
+from orchestrator.api.spec_values import spec_table
+from orchestrator.common.settings import load_settings
+from orchestrator.spec.model import Spec, validate
+
+if TYPE_CHECKING:
+    import optuna
+    from optuna.distributions import BaseDistribution
+    from optuna.pruners import BasePruner
+    from optuna.samplers import BaseSampler
+
+    from orchestrator.api.fleet import Fleet
+    from orchestrator.api.study_handle import StudyHandle
+
+Direction = Literal["minimize", "maximize"]
+SOURCE: Final = "Search"
+"""Begins the messages about a search that no file describes."""
+
+
+class Search:
+    """One search: what to train, how often, and how parameters are chosen.
+
+    It takes what a spec takes, under the same names, and refuses what `orchestrator validate` refuses, in the same
+    words. A keyword that is not given, or is ``None``, has the default of [the spec](spec.md).
+
+    Args:
+        objective: The function that takes an Optuna trial, or its name as ``"module:function"``. A function of a
+            script, a notebook or a module beside it goes with its source. A search has this or ``command``.
+        name: The study's name.
+        direction: Whether the smallest or the largest value is the best: ``"minimize"`` (the default) or
+            ``"maximize"``.
+        directions: Two to ten, one for each value that the objective returns; then without ``direction``.
+        trials: The budget: completed, pruned and failed trials together are exactly so many.
+        timeout: So long after its first trial began, a search starts no more trials: seconds, or a text such as
+            ``"2h"``.
+        target: When a trial completes with this value or a better one, no more are started.
+        patience: When so many trials after the best one have completed or were pruned, no more are started.
+        max_total_steps: When all trials together have trained so many epochs or steps, no more are started.
+        max_steps: Epochs or steps of a full trial, where known.
+        parallel: At most so many trials are underway at once.
+        lookahead: So many trials are sampled ahead, or ``"auto"``.
+        seed: Of the sampler. With one slot, a search of the same seed repeats exactly.
+        queue: The Celery queue.
+        priority: The higher, the sooner its trials begin: 0 to 9.
+        weight: Share of the slots, where several studies of one priority use a queue.
+        catch: Exceptions that are expected, as classes or by their names.
+        grace: Seconds that a trial has to end after a stop, before its process is killed.
+        stall_timeout: An attempt that reports nothing for so long is ended.
+        max_trial_time: A trial that has trained for so long is ended.
+        timed_out: What such a trial is: ``"pruned"`` or ``"failed"``.
+        keep_models: Of so many best trials the models are kept.
+        args: Fixed keyword arguments of the objective: anything that JSON carries.
+        command: A program that is run for each trial, as the table [command].
+        sampler: A name such as ``"tpe"``, the table [sampler] as a dictionary, or a sampler of Optuna's.
+        pruner: A rule as ``"median n_startup_trials=2"``, the table [pruner] as a dictionary, or a pruner of Optuna's.
+        shadow: A second rule that only records what it would have done, written like ``pruner``.
+        audit: Share of the condemned trials that run on, to measure how many prunes are wrong.
+        space: Parameters declared ahead: by name a table as in [space], or a distribution of Optuna's.
+        enqueue: Configurations that are tried before anything is sampled.
+        retry: How often a trial is attempted, as the table [retry].
+        notify: Which notifications a search sends, as the table [notify].
+        schedule: When ``orchestrator beat`` runs the search again, as the table [schedule].
+
+    Raises:
+        BadInput: the first thing that is wrong, with what would be right.
+
+    Example:
+        from orchestrator import Search
+
+        def objective(trial):
+            x = trial.suggest_float("x", -10, 10)
+            return (x - 2) ** 2
+
+        study = Search(objective, name="parabola", trials=20).run()
+        print(study.best_params)
+    """
+
+    def __init__(
+        self,
+        objective: Callable[..., Any] | str | None = None,
+        *,
+        name: str | None = None,
+        direction: Direction | None = None,
+        directions: Sequence[Direction] | None = None,
+        trials: int | None = None,
+        timeout: float | str | None = None,
+        target: float | None = None,
+        patience: int | None = None,
+        max_total_steps: int | None = None,
+        max_steps: int | None = None,
+        parallel: int | None = None,
+        lookahead: int | Literal["auto"] | None = None,
+        seed: int | None = None,
+        queue: str | None = None,
+        priority: int | None = None,
+        weight: float | None = None,
+        catch: Sequence[str | type[BaseException]] | None = None,
+        grace: float | None = None,
+        stall_timeout: float | str | None = None,
+        max_trial_time: float | str | None = None,
+        timed_out: Literal["pruned", "failed"] | None = None,
+        keep_models: int | None = None,
+        args: Mapping[str, Any] | None = None,
+        command: Mapping[str, Any] | None = None,
+        sampler: BaseSampler | Mapping[str, Any] | str | None = None,
+        pruner: BasePruner | Mapping[str, Any] | str | None = None,
+        shadow: BasePruner | Mapping[str, Any] | str | None = None,
+        audit: float | None = None,
+        space: Mapping[str, BaseDistribution | Mapping[str, Any]] | None = None,
+        enqueue: Sequence[Mapping[str, Any]] | None = None,
+        retry: Mapping[str, Any] | None = None,
+        notify: Mapping[str, Any] | None = None,
+        schedule: Mapping[str, Any] | None = None,
+        **unknown: Never,
+    ) -> None:
+        given = {key: value for key, value in locals().items() if key not in ("self", "unknown", "objective")}
+        given |= unknown
+        bundle: Any = None
+        if objective is not None:
+            given["objective"], bundle = read_objective(objective)
+        spec = validate(spec_table(given, SOURCE), SOURCE)
+        self._keep(spec, SOURCE, bundle)
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, name: str | None = None, trials: int | None = None) -> Self:
+        """Returns the search of a spec file.
+
+        Args:
+            path: The TOML file.
+            name: Name of the study, instead of the one in the file.
+            trials: Number of trials in all, instead of the one in the file.
+
+        Raises:
+            BadInput: the file cannot be read or is no spec, as `orchestrator validate` says it.
+        """
+        search = cls.__new__(cls)
+        file = Path(path)
+        search._keep(load_spec(file, load_settings(), name, trials), str(file), None, found=True)
+        return search
+
+    def _keep(self, spec: Spec, source: str, bundle: Any, *, found: bool = False) -> None:
+        self._spec, self._source, self._bundle = spec, source, bundle
+        if not found and bundle is None:
+            check_trained(spec, load_settings(), source)
+        # Only Optuna, which takes a second to import, can judge these; a rule of ours was judged with the spec.
+        if spec.sampler != type(spec.sampler)() or spec.pruner.model_extra is not None:
+            check_sampler_and_pruner(spec, source)
+
+    @property
+    def spec(self) -> Spec:
+        """The validated spec."""
+        return self._spec
+
+    @property
+    def name(self) -> str:
+        """Name of the study."""
+        return self._spec.name
+
+    def run(
+        self, *, slots: int | None = None, data_dir: str | Path | None = None, progress: bool = True
+    ) -> optuna.Study:
+        """Runs the whole search on this machine, as `orchestrator run` does, and returns the study.
+
+        It goes on with a study of the same name and returns at once where that has finished. Ctrl-C, or a notebook's
+        stop button, stops the search in order and raises ``KeyboardInterrupt``; a second one ends it at once. The same
+        call goes on with it.
+
+        Args:
+            slots: Trials at once; one per GPU, or 1 to 4 without one, where it is ``None``.
+            data_dir: Folder for the study, models and logs; ``ORCHESTRATOR_DATA_DIR``, or ``.orchestrator`` here,
+                where it is ``None``.
+            progress: Whether to show the search, live in a notebook and on a terminal.
+
+        Returns:
+            The study as Optuna's own object, whose storage stays open.
+
+        Raises:
+            BadInput: something cannot be used; no study was made or changed.
+            StudyFailed: the search failed; the message says why.
+            KeyboardInterrupt: it was interrupted.
+        """
+        from orchestrator.api.local_search import run_here
+
+        return run_here(self._spec, self._source, self._bundle, slots, data_dir, progress)
+
+    def submit(self, fleet: Fleet | None = None) -> StudyHandle:
+        """Hands the search to the control plane of a fleet, and returns a handle of its study at once.
+
+        The same search again goes on with the study.
+
+        Args:
+            fleet: From ``connect``; that of ``ORCHESTRATOR_REDIS_URL`` and ``ORCHESTRATOR_STORAGE_URL`` where it is
+                ``None``.
+
+        Raises:
+            BadInput: something cannot be used, or the control plane refuses it.
+            NoAnswer: no control plane answered within 10 s; it is kept, and applied when there is one.
+        """
+        from orchestrator.api.fleet import connect
+        from orchestrator.api.submission import submit
+
+        return submit(self._spec, self._source, self._bundle, fleet or connect())
+
+    def __repr__(self) -> str:
+        spec = self._spec
+        return f"<Search {spec.name!r}: {spec.trials} trials of {spec.trained}>"

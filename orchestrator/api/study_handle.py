@@ -1,0 +1,334 @@
+"""The handle of a study: what a person asks about it, and what they want done with it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from orchestrator.api import access
+from orchestrator.api.events import Events
+from orchestrator.api.shown import Answer, as_html
+from orchestrator.api.status import StudyStatus
+from orchestrator.common.errors import BadInput, StudyFailed, did_you_mean
+from orchestrator.common.faults import show
+
+if TYPE_CHECKING:
+    import optuna
+
+    from orchestrator.api.fleet import Fleet
+    from orchestrator.model.progress_events import Best, Notice, Optimum
+    from orchestrator.model.records import TrialFacts
+    from orchestrator.report.write_files import Written
+    from orchestrator.spec import Spec
+
+POLL_SECONDS = 0.5
+"""Time between two looks at a study that is waited for."""
+
+_CONTINUE = {
+    "stopped": "run or submit its spec again",
+    "failed": "run or submit its spec again",
+    "finished": "it has reached a limit of its spec: raise that, and run or submit it again",
+}
+"""The user's next step, by the state of the study, so that an added trial is run."""
+
+
+@dataclass(frozen=True)
+class AddedTrial:
+    """A trial that was added to a study.
+
+    Attributes:
+        number: Its number; ``None`` where no control plane runs: it is stored, and the next run of the study adds it.
+        notes: What the user should know, a line each.
+    """
+
+    number: int | None
+    notes: tuple[str, ...] = ()
+
+
+class StudyHandle:
+    """A study of a fleet, or of a `run`. It holds no data: each call reads or asks anew.
+
+    ``Fleet`` and ``Search.submit`` make it. Every method raises ``BadInput`` where the study is gone.
+
+    Attributes:
+        name: Name of the study.
+    """
+
+    def __init__(self, fleet: Fleet, name: str) -> None:
+        self.name = name
+        self._fleet = fleet
+
+    # -- looking
+
+    def status(self) -> StudyStatus:
+        """Returns where the study stands."""
+        with self._fleet.reader() as reader:
+            overview = reader.overview(self.name)
+        return StudyStatus.of(overview, time.time())
+
+    @property
+    def state(self) -> str:
+        """Its state in one word: ``running``, ``paused``, ``finished`` and so on; see docs/lifecycle.md."""
+        return self.status().state
+
+    @property
+    def spec(self) -> Spec:
+        """The spec that it is searched by."""
+        with self._fleet.reader() as reader:
+            return reader.spec(self.name)
+
+    @property
+    def best(self) -> Best | None:
+        """The best completed trial, with ``number``, ``value`` and ``params``; ``None`` while there is none.
+
+        Of several objectives no trial is the best: see ``front``.
+        """
+        return self.status().best
+
+    @property
+    def front(self) -> tuple[Optimum, ...]:
+        """The Pareto front of several objectives: trials with ``number``, ``values`` and ``params``, by number."""
+        from orchestrator.model.progress_events import Optimum
+
+        with self._fleet.reader() as reader:
+            listing = reader.trials(self.name)
+            numbers = set(listing.best()) if len(listing.directions) > 1 else set()
+            heads = [head for head in listing.heads() if head.number in numbers]
+            return tuple(
+                Optimum(number=each.head.number, values=each.head.values, params=dict(each.params))
+                for each in listing.trials(heads)
+            )
+
+    @property
+    def study(self) -> optuna.Study:
+        """The study as Optuna's own object, on a connection that stays open until the fleet is closed."""
+        return self._fleet.open_study(self.name)
+
+    def trials(
+        self,
+        *,
+        states: str | Sequence[str] = (),
+        sort: Literal["number", "value", "duration", "epochs", "attempts"] = "number",
+        reverse: bool = False,
+        limit: int | None = None,
+    ) -> list[dict[str, Any]]:
+        """Returns the trials as `orchestrator trials --json` prints them, a dictionary each.
+
+        Args:
+            states: Only trials in this state, or in one of these: ``complete``, ``pruned``, ``fail``, ``running``,
+                ``queued``, ``paused``, ``waiting``; all where it is empty.
+            sort: By number the oldest first; by value the best; by anything else the most.
+            reverse: Reverses the order.
+            limit: At most so many, by number the newest.
+
+        Raises:
+            BadInput: there is no such state or order.
+        """
+        from datetime import UTC, datetime
+
+        from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
+        from orchestrator.terminal.trial_table import to_json
+
+        wanted = [each.lower() for each in ([states] if isinstance(states, str) else states)]
+        for value, known, which in (*((each, STATES, "states") for each in wanted), (sort, SORTS, "sort")):
+            if value not in known:
+                raise BadInput(f"trials: {which}", f"is {show(value)}", did_you_mean(value, known))
+        now = datetime.now(UTC)
+        with self._fleet.reader() as reader:
+            listing = reader.trials(self.name)
+            chosen, best = choose_from(listing, states=wanted, sort=sort, reverse=reverse, limit=limit, now=now)
+            return [to_json(each, best, now) for each in listing.trials(chosen.heads)]
+
+    def why(self, trial: int | str) -> Answer:
+        """Says why a trial was pruned, failed, or goes on.
+
+        Raises:
+            BadInput: there is no such trial.
+        """
+        from orchestrator.terminal.why_json import to_json
+        from orchestrator.terminal.why_text import explain
+
+        found = self._trial(trial)
+        return Answer(explain(found), to_json(found))
+
+    def logs(self, trial: int | str, *, lines: int | None = None, follow: bool = False) -> Iterator[str]:
+        """Returns an iterator over what the objective printed in a trial: its lines, without line ends.
+
+        The log is kept on the host whose worker trained the trial.
+
+        Args:
+            trial: Number of the trial.
+            lines: Only so many from the end.
+            follow: Goes on until the trial has ended.
+
+        Raises:
+            BadInput: there is no such trial, or its log is on another host, which is named.
+        """
+        from orchestrator.queries.logs import read_lines
+
+        with self._fleet.reader() as reader:
+            reader.spec(self.name)  # raises for a study that only Optuna has run: this program keeps no logs of it
+        data_dir = self._fleet.settings.data_dir.resolve()
+        return read_lines(data_dir, lambda: self._trial(trial), lines=lines, follow=follow)
+
+    def report(self, output: str | Path | None = None, *, advance: Callable[[int], None] | None = None) -> Written:
+        """Writes a report, a page of plots and tables, and its plots as PNG; returns their paths.
+
+        Args:
+            output: Folder for the files; ``reports/NAME`` in the data folder where it is ``None``.
+            advance: Called with the number of plots that were drawn since its last call, ``2 * all_plots.COUNT`` in
+                all.
+
+        Returns:
+            ``html`` is the path of the page, ``png`` those of the plots; ``missing`` says why there are none.
+
+        Raises:
+            BadInput: the folder takes no files, or a package that draws is missing.
+        """
+        from orchestrator.common.data_folder import folder_of
+        from orchestrator.common.extras import require
+        from orchestrator.report.write_files import write
+
+        require("report", "plotly", "jinja2")
+        from orchestrator.report.load import read
+
+        settings = self._fleet.settings
+        facts = read(settings, self.name, time.time)
+        folder = folder_of(settings.data_dir, self.name) if output is None else Path(output)
+        return write(facts, folder, advance or (lambda _: None))
+
+    # -- following
+
+    def events(self) -> Events:
+        """Returns what happens to the study until it has ended, for ``for`` and for ``async for``."""
+
+        def begin(check: Callable[[], None]) -> Iterator[Notice]:
+            from orchestrator.terminal.watch import events
+
+            return events(self._fleet.settings, self.name, self._fleet.reader, check=check)
+
+        return Events(begin)
+
+    def watch(self) -> None:
+        """Shows the study live until it has ended: on a terminal, in a notebook, or as lines. Ctrl-C ends only this."""
+        from orchestrator.api.views import view_here
+        from orchestrator.terminal.watch import watch
+
+        view = view_here()
+        try:
+            watch(self._fleet.settings, self.name, self._fleet.reader, view)
+        finally:
+            view.close()
+
+    def wait(self, timeout: float | None = None) -> optuna.Study:
+        """Waits until the study has ended, and returns it as Optuna's own object.
+
+        Args:
+            timeout: Waits for so many seconds at most; for ever where it is ``None``.
+
+        Raises:
+            StudyFailed: it failed, or is suspended; the message says why.
+            TimeoutError: it has not ended in time.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while not (status := self.status()).has_ended:
+            if status.overview.suspended is not None:
+                raise StudyFailed(f"study '{self.name}' is suspended: {status.reason}")
+            left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
+            if left <= 0:
+                raise TimeoutError(f"study '{self.name}' has not ended in {timeout:g} s: it is {status.state}")
+            time.sleep(left)
+        if status.state == "failed":
+            raise StudyFailed(f"study '{self.name}' failed: {status.reason}")
+        return self.study
+
+    # -- steering
+
+    def pause(self) -> str:
+        """Asks for no more trials; those that run or wait in the queue go on. Returns the study's state."""
+        return self._command("pause")
+
+    def resume(self) -> str:
+        """Goes on after ``pause``, or takes up a suspended study. Returns the study's state."""
+        return self._command("resume")
+
+    def stop(self) -> str:
+        """Ends the study at once; what its trials have reported is kept. Returns the study's state."""
+        return self._command("stop")
+
+    def retry(self, trial: int | str) -> AddedTrial:
+        """Runs a trial again with the same parameters, as a new trial that adds to the budget.
+
+        Raises:
+            BadInput: there is no such trial, or it has not ended.
+        """
+        from orchestrator.control.command_handler import check_retry
+
+        with self._fleet.reader() as reader:
+            reader.spec(self.name)
+            found = reader.trial(self.name, str(trial))
+        check_retry(self.name, found.number, found.state)
+        pruned = f"trial {found.number} was pruned; the same rule will judge it again"
+        return self._add("retry", {"trial": found.number}, [pruned] if found.state == "PRUNED" else [])
+
+    def enqueue(self, params: Mapping[str, Any]) -> AddedTrial:
+        """Adds a trial with these parameters, which is the next one that runs and adds to the budget.
+
+        Args:
+            params: Value by name; parameters that are not given are sampled.
+
+        Raises:
+            BadInput: a value cannot be one of the parameter.
+        """
+        from orchestrator.spec.configuration import check_configuration, check_structured, doubts
+
+        where, given = f"study '{self.name}'", dict(params)
+        with self._fleet.reader() as reader:
+            # The control plane checks them again; here the error is shown even where no control plane runs.
+            check_configuration(reader.spec(self.name), given, where)
+            known = reader.trials(self.name).parameters()
+        check_structured(given, known, where)
+        return self._add("enqueue", {"params": given}, doubts(given, known, self.name))
+
+    def _command(self, operation: str) -> str:
+        settings = self._fleet.settings
+        with self._fleet.reader() as reader:
+            reader.spec(self.name)
+            state = reader.overview(self.name).progress.state
+        if not access.has_control_plane(settings):
+            problem = f"is {state}, and no `run` works in {settings.data_dir}"
+            remedy = "'orchestrator run' with its spec goes on with it; a fleet's needs ORCHESTRATOR_REDIS_URL and"
+            raise BadInput(f"study '{self.name}'", problem, f"{remedy} ORCHESTRATOR_STORAGE_URL")
+        with self._fleet.commands() as client:
+            return client.command(operation, self.name, access.ANSWER_SECONDS)
+
+    def _add(self, operation: str, payload: dict[str, Any], notes: Iterator[str] | list[str]) -> AddedTrial:
+        """Asks the control plane to add a trial; where none runs, stores the command for the next one."""
+        said = list(notes)
+        with self._fleet.commands() as client:
+            if not access.has_control_plane(self._fleet.settings):
+                client.enqueue(operation, self.name, payload)
+                return AddedTrial(None, tuple(said))
+            added = client.add(operation, self.name, payload, access.ANSWER_SECONDS)
+        if how := _CONTINUE.get(added.study_state):
+            said.append(f"study '{self.name}' is {added.study_state}; {how}, and it goes on with this trial")
+        return AddedTrial(added.trial, tuple(said))
+
+    def _trial(self, trial: int | str) -> TrialFacts:
+        with self._fleet.reader() as reader:
+            return reader.trial(self.name, str(trial))
+
+    def __repr__(self) -> str:
+        return f"<StudyHandle {self.name!r} of {self._fleet!r}>"
+
+    def _repr_html_(self) -> str:
+        return as_html(str(self.status()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, StudyHandle) and (self.name, self._fleet) == (other.name, other._fleet)
+
+    def __hash__(self) -> int:
+        return hash((self.name, self._fleet))

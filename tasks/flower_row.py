@@ -82,7 +82,7 @@ def task_result(outcome: Outcome, cause: str, last: str) -> TaskResult:
         case Finished():
             return TaskResult(", ".join(f"{each:.4g}" for each in outcome.values))
         case Paused():
-            return TaskResult(f"paused at epoch {outcome.step}")
+            return TaskResult(f"on rung at epoch {outcome.step}")
         case Failed():
             return TaskResult(" ".join(f"{outcome.error}: {outcome.message}".split())[:LONGEST_FAILURE])
     return TaskResult(f"{why}, {last}" if last else why, revoked=True)

@@ -14,6 +14,7 @@ from orchestrator.api.shown import Answer, as_html
 from orchestrator.api.status import StudyStatus
 from orchestrator.common.errors import BadInput, StudyFailed, did_you_mean
 from orchestrator.common.faults import show
+from orchestrator.model.state_words import study_word
 
 if TYPE_CHECKING:
     import optuna
@@ -119,7 +120,7 @@ class StudyHandle:
 
         Args:
             states: Only trials in this state, or in one of these: ``complete``, ``pruned``, ``fail``, ``running``,
-                ``queued``, ``paused``, ``waiting``; all where it is empty.
+                ``queued``, ``on-rung``, ``waiting``; all where it is empty.
             sort: By number the oldest first; by value the best; by anything else the most.
             reverse: Reverses the order.
             limit: At most so many, by number the newest.
@@ -129,10 +130,10 @@ class StudyHandle:
         """
         from datetime import UTC, datetime
 
-        from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
+        from orchestrator.queries.trial_selection import SORTS, STATES, choose_from, state_named
         from orchestrator.terminal.trial_table import to_json
 
-        wanted = [each.lower() for each in ([states] if isinstance(states, str) else states)]
+        wanted = [state_named(each) for each in ([states] if isinstance(states, str) else states)]
         for value, known, which in (*((each, STATES, "states") for each in wanted), (sort, SORTS, "sort")):
             if value not in known:
                 raise BadInput(f"trials: {which}", f"is {show(value)}", did_you_mean(value, known))
@@ -252,7 +253,7 @@ class StudyHandle:
         return self._command("pause")
 
     def resume(self) -> str:
-        """Goes on after ``pause``, or takes up a suspended study. Returns the study's state."""
+        """Goes on with a study that was paused, interrupted or suspended. Returns the study's state."""
         return self._command("resume")
 
     def stop(self) -> str:
@@ -299,7 +300,7 @@ class StudyHandle:
             reader.spec(self.name)
             state = reader.overview(self.name).progress.state
         if not access.has_control_plane(settings):
-            problem = f"is {state}, and no `run` works in {settings.data_dir}"
+            problem = f"is {study_word(state)}, and no `run` works in {settings.data_dir}"
             remedy = "'orchestrator run' with its spec goes on with it; a fleet's needs ORCHESTRATOR_REDIS_URL and"
             raise BadInput(f"study '{self.name}'", problem, f"{remedy} ORCHESTRATOR_STORAGE_URL")
         with self._fleet.commands() as client:

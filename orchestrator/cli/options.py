@@ -16,6 +16,8 @@ from urllib.parse import quote
 import click
 from click.shell_completion import CompletionItem
 
+from orchestrator.queries.trial_selection import state_named
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -49,6 +51,16 @@ def spec_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.argument("spec", type=click.Path(path_type=Path), shell_complete=_complete_spec)(command)
 
 
+class TrialState(click.Choice[str]):
+    """A state of trials; ``paused`` is what versions before called one that stands on a rung."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return super().convert(state_named(str(value)), param, ctx)
+
+
+slots_option = click.option(
+    "--slots", metavar="N", type=click.IntRange(min=1), help="Trials at once [default: one per GPU; 1 to 4 on a CPU]."
+)
 name_option = click.option("--name", help="Name of the study, instead of the one in SPEC.")
 
 log_format_option = click.option(

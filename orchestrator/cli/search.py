@@ -13,12 +13,14 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.api.spec_input import check_sampler_and_pruner, load_spec
-from orchestrator.cli.options import json_option, name_option, spec_argument
+from orchestrator.cli.options import json_option, name_option, slots_option, spec_argument
 from orchestrator.cli.program import PROGRAM, cli, main
 from orchestrator.cli.shared import load_settings
 
 if TYPE_CHECKING:
+    from orchestrator.common.settings import Settings
     from orchestrator.model.search_summary import Summary
+    from orchestrator.spec import Spec
 
 
 @cli.command()
@@ -71,9 +73,7 @@ def validate(spec: Path, as_json: bool) -> None:
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Number of trials in all, instead of the one in SPEC."
 )
-@click.option(
-    "--slots", metavar="N", type=click.IntRange(min=1), help="Trials at once [default: one per GPU; 1 to 4 on a CPU]."
-)
+@slots_option
 @json_option("the result as one JSON object, the last line on stdout")
 def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_json: bool) -> None:
     """Run a whole search on this machine.
@@ -85,7 +85,11 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
     SQLite file are used, kept in ORCHESTRATOR_DATA_DIR [default: .orchestrator].
     """
     settings = load_settings()
-    search = load_spec(spec, settings, name, trials)
+    run_here(load_spec(spec, settings, name, trials), str(spec), slots, settings, as_json=as_json)
+
+
+def run_here(search: Spec, source: str, slots: int | None, settings: Settings, *, as_json: bool = False) -> None:
+    """Runs a search in the foreground and prints its summary; a search that failed ends the process with 1."""
     from orchestrator.local.run import Plan
     from orchestrator.local.run import run as run_search
     from orchestrator.terminal.summary import render_summary, to_json
@@ -100,7 +104,7 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
             click.echo(json.dumps(to_json(summary)))
 
     try:
-        summary = run_search(Plan(search, str(spec), slots, settings, dict(os.environ), main), view, show)
+        summary = run_search(Plan(search, source, slots, settings, dict(os.environ), main), view, show)
     finally:
         view.close()
     if summary.state == "failed":

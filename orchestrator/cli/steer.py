@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import study_argument, trial_argument
+from orchestrator.api.access import has_control_plane
+from orchestrator.cli.options import slots_option, study_argument, trial_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import fleet
+from orchestrator.cli.shared import fleet, load_settings, open_reader
+from orchestrator.common.errors import BadInput
+from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
     from orchestrator.api.study_handle import AddedTrial
@@ -19,7 +22,7 @@ if TYPE_CHECKING:
 def pause(study: str) -> None:
     """Ask for no more trials.
 
-    Those of STUDY that run or wait in the queue go on to their end. `resume` undoes it.
+    Those of STUDY that run or are queued go on to their end. `resume` undoes it.
     """
     with fleet() as found:
         click.echo(found.handle(study).pause())
@@ -27,14 +30,26 @@ def pause(study: str) -> None:
 
 @cli.command()
 @study_argument
-def resume(study: str) -> None:
-    """Go on after `pause`, or take up a suspended study.
+@slots_option
+def resume(study: str, slots: int | None) -> None:
+    """Go on with a study that was paused, interrupted or suspended.
 
     The control plane handles STUDY again; if the cause of its suspension remains, the study is suspended again, and
-    `status` shows the cause.
+    `status` shows the cause. Where no `run` works in ORCHESTRATOR_DATA_DIR, STUDY is run here in the foreground, as
+    `orchestrator run` of its spec would do it.
     """
-    with fleet() as found:
-        click.echo(found.handle(study).resume())
+    settings = load_settings()
+    if has_control_plane(settings):
+        with fleet() as found:
+            click.echo(found.handle(study).resume())
+        return
+    with open_reader() as reader:
+        spec, state = reader.spec(study), reader.overview(study).progress.state
+    if state in ENDED:
+        raise BadInput(f"study '{study}'", f"has {state}", "run its spec again, with a larger budget, to go on with it")
+    from orchestrator.cli.search import run_here
+
+    run_here(spec, f"study '{study}'", slots, settings)
 
 
 @cli.command()
@@ -42,8 +57,8 @@ def resume(study: str) -> None:
 def stop(study: str) -> None:
     """End a study at once.
 
-    Trials of STUDY that run are stopped in the middle of their epoch; what they have reported is kept. The same spec,
-    run or submitted again, goes on with the trials that are left.
+    Trials of STUDY that run are stopped in the middle of their epoch; what they have reported is kept. Those that never
+    began wait, and take no place in the budget. The same spec, run or submitted again, begins with them.
     """
     with fleet() as found:
         click.echo(found.handle(study).stop())

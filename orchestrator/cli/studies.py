@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.cli.options import complete_rule, json_option, studies_argument, study_argument, trial_argument
+from orchestrator.cli.options import (
+    TrialState,
+    complete_rule,
+    json_option,
+    studies_argument,
+    study_argument,
+    trial_argument,
+)
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_reader, show, terminal_width
 from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
@@ -86,7 +93,7 @@ def watch(study: str, as_json: bool) -> None:
     "--state",
     "states",
     multiple=True,
-    type=click.Choice(STATES, case_sensitive=False),
+    type=TrialState(STATES, case_sensitive=False),
     help="Only trials in this state. May be given several times.",
 )
 @click.option(
@@ -113,7 +120,7 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     which there is no room are left out, and named.
     """
     from orchestrator.common.json_text import json_list
-    from orchestrator.terminal.trial_table import remarks, render, to_json
+    from orchestrator.terminal.trial_table import remarks, render, stored_lines, to_json
 
     now = datetime.now(UTC)
     most = SHOWN if limit is None and not as_json else limit or None
@@ -125,15 +132,17 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
                 click.echo(text, nl=False)
             return
         found = list(listing.trials(chosen.heads))
-    if not found:
+        stored = listing.stored() if not states or "waiting" in states else []
+    if not found and not stored:
         click.echo("no trials yet" if not states else f"no trials that are {' or '.join(states)}")
         return
     objectives = len(listing.directions)
     lines, left_out = render(found, best, objectives, terminal_width(), now)
     marked = sum(each.head.number in best for each in found)
     show(*lines)
-    if notes := remarks(len(found), chosen.among, sort == "number", marked, objectives, left_out):
-        show("", *notes)
+    notes = remarks(len(found), chosen.among, sort == "number", marked, objectives, left_out)
+    if notes or stored:
+        show("", *notes, *stored_lines(stored))
 
 
 @cli.command(epilog=READS_DATABASE)

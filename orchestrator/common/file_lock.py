@@ -15,6 +15,8 @@ from tasks.process_identity import has_ended
 WAIT_SECONDS = 10.0
 """Time that the processes of a killed run have to end."""
 
+_STUDY = "lock.study"
+
 
 @contextmanager
 def data_lock(folder: Path) -> Iterator[int]:
@@ -50,6 +52,20 @@ def is_locked(folder: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def name_study(folder: Path, study: str | None) -> None:
+    """Notes the one study that the run in the locked folder looks after; ``None``: all of its database."""
+    (folder / _STUDY).write_text(study or "")
+
+
+def attended_study(folder: Path) -> str | None:
+    """Returns the one study that the run in the folder looks after; ``None`` where there is no run, or it looks after
+    all."""
+    try:
+        return ((folder / _STUDY).read_text() or None) if is_locked(folder) else None
+    except OSError:
+        return None
 
 
 def _wait_for(fd: int, folder: Path) -> None:

@@ -20,6 +20,7 @@ from orchestrator.control.study_boundary import Unsettled, is_of_the_study
 from orchestrator.engine.inputs import (
     Input,
     SpecChanged,
+    StudyInterrupted,
     StudyPaused,
     StudyResumed,
     StudyStopped,
@@ -29,6 +30,7 @@ from orchestrator.engine.inputs import (
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import DEFINE, OPERATION
+from orchestrator.model.study_states import HELD
 from orchestrator.model.suspension import describe, refusal
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_configuration
@@ -40,7 +42,12 @@ _TAKE_UP = ("submit", "resume", "stop")
 _MADE_ONCE = ("sampler", "pruner", "shadow", "audit", "max_steps", "space")
 """Keys of a spec from which an engine's rules and sampler are made."""
 
-_STEERED: Mapping[str, Input] = {"pause": StudyPaused(), "resume": StudyResumed(), "stop": StudyStopped()}
+_STEERED: Mapping[str, Input] = {
+    "pause": StudyPaused(),
+    "interrupt": StudyInterrupted(),
+    "resume": StudyResumed(),
+    "stop": StudyStopped(),
+}
 
 log = logging.getLogger(__name__)
 
@@ -154,7 +161,7 @@ class CommandHandler:
             if command.operation not in _TAKE_UP:
                 self.studies.check_at_hand(name)
             self.recovery.take_up(name)
-            if command.operation == "resume" and self.studies[name].state != "paused":
+            if command.operation == "resume" and self.studies[name].state not in HELD:
                 return {"study": name, "state": self.studies[name].state}
         if command.operation == "submit":
             self._submit(name, Spec.from_json(command.payload))

@@ -199,7 +199,7 @@ def _version() -> str:
 
 def _families(standing: Standing) -> Iterable[Metric]:
     studies = GaugeMetricFamily("orchestrator_studies", "Studies that have not ended.", labels=["state"])
-    for state in ("running", "paused", "ending"):
+    for state in ("running", "paused", "interrupted", "ending"):
         studies.add_metric([state], sum(each.state == state for each in standing.studies))
     studies.add_metric(["suspended"], standing.suspended)
     slots = GaugeMetricFamily("orchestrator_slots", "Slots that send heartbeats.", labels=["state"])

@@ -12,7 +12,7 @@ from orchestrator.model.measurements import highest
 from orchestrator.model.progress_events import OtherSource
 from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.constraints import PREFIX
-from tasks.contract import Attribute, Failed, StudyAttribute
+from tasks.contract import Attribute, EnqueueTrial, Failed, StudyAttribute
 from tasks.storable import OURS, RESERVED, check_extent, check_name
 
 
@@ -57,6 +57,21 @@ def annotate_study(storage: StagedStorage, body: StudyAttribute) -> bool:
     else:
         storage.set_study_system_attr(0, body.key, value)
     return True
+
+
+def read_enqueued(body: EnqueueTrial) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    """Returns the parameters and user attributes of a trial that an objective enqueues; ``None`` where they would spoil
+    the study."""
+    try:
+        params, user_attrs = json.loads(body.params), json.loads(body.user_attrs)
+        for name in (*params, *user_attrs):
+            check_name("enqueue", name)
+        check_extent("enqueue", "params", json.dumps([params, user_attrs]))
+    except (ValueError, TypeError, RecursionError):
+        return None
+    if not isinstance(params, dict) or not isinstance(user_attrs, dict) or RESERVED & user_attrs.keys():
+        return None
+    return params, user_attrs
 
 
 def _read(body: Attribute | StudyAttribute) -> Any:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from orchestrator.engine.outputs import Figures, Retry
 from orchestrator.model.changeset import AttemptRow
-from orchestrator.model.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState, after
+from orchestrator.model.lifecycle import LIVE, NOT_STARTED, WAITING, AttemptEvent, AttemptState, after
 from tasks.contract import Confirmation, Started, Stopped, Verdict
 
 
@@ -55,6 +55,14 @@ class Attempts:
     def of(self, trial: int) -> Sequence[AttemptRow]:
         """Returns the trial's attempts, oldest first."""
         return self._of_trial.get(trial, ())
+
+    def has_begun(self, trial: int) -> bool:
+        """Whether a runner has ever begun with the trial."""
+        return any(row.started is not None for row in self.of(trial))
+
+    def continues(self, row: AttemptRow) -> bool:
+        """Whether the attempt goes on with what an earlier one of its trial was given to do."""
+        return any(each.cause != NOT_STARTED for each in self.of(row.trial) if each.number < row.number)
 
     def in_state(self, *states: AttemptState) -> list[AttemptRow]:
         """Returns the live attempts that stand in one of ``states``, oldest trial first."""

@@ -92,8 +92,12 @@ class StudyPaused(_Input, frozen=True):
     """A person wants no new trials to be started."""
 
 
+class StudyInterrupted(_Input, frozen=True):
+    """The ``run`` that looks after the study ends before the study does."""
+
+
 class StudyResumed(_Input, frozen=True):
-    """A person wants a paused study to go on."""
+    """A person wants a study to go on that was paused, or whose ``run`` was interrupted."""
 
 
 class StudyStopped(_Input, frozen=True):
@@ -116,6 +120,7 @@ Input = (
     | TrialEnqueued
     | TrialRetried
     | StudyPaused
+    | StudyInterrupted
     | StudyResumed
     | StudyStopped
 )

@@ -229,6 +229,11 @@ class PruningDecisions:
         if self.promotion is not None:
             self.promotion.start(number)
 
+    def take_back(self, number: int) -> None:
+        """The trial was asked for, and does not begin now."""
+        if self.promotion is not None:
+            self.promotion.take_back(number)
+
     def pause(self, number: int) -> None:
         """The trial's slice is over."""
         if self.promotion is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator.engine.state import Study
 from orchestrator.model.changeset import AttemptRow
+from orchestrator.model.study_states import GOES_ON
 from orchestrator.sampling.questions import Answer
 from orchestrator.sampling.trial_sampler import SamplerFailed
 from tasks.contract import Reply, Suggest
@@ -20,10 +21,13 @@ def take(study: Study, answer: Answer, at: float) -> None:
     if answer.kind == "end":
         study.trials.heard(answer.trial)
         study.artifacts.unsettle()
+    row = study.attempts.live(answer.trial)
     if answer.error:
+        if answer.kind == "trial" and row is not None:
+            study.fail_unsampled(row, at)
         study.end("failed", f"the sampler failed: {answer.error}", at)
     row = study.attempts.live(answer.trial)
-    stays = study.state in ("running", "paused") or not study.trials.is_open(answer.trial)
+    stays = study.state in GOES_ON or not study.trials.is_open(answer.trial)
     if answer.kind == "trial" and row is not None and not stays:
         study.withdraw(row, at)
 

@@ -92,15 +92,18 @@ class SamplingQuestions:
             return leaves_nothing(self._storage.get_all_trials(0, deepcopy=False))
         return self._stopped
 
-    def ask(self, waiting: int | None = None) -> int:
-        """Creates the next trial, or takes the one that is ``waiting``, and asks for its parameters; returns its
-        number."""
+    def ask(self, waiting: int | None = None, *, sampled: bool = False) -> int:
+        """Creates the next trial, or takes the one that is ``waiting``, and asks for its parameters, unless it was
+        ``sampled`` before; returns its number."""
         if waiting is None:
             number = self._storage.create_new_trial(0)
         else:
             number = waiting
             self._storage.set_trial_state_values(number, TrialState.RUNNING)
             self._waiting.discard(number)
+        if sampled:
+            self._open.add(number)
+            return number
         horizon = self._horizon()
         self._turn += 1
         self._open.add(number)
@@ -142,6 +145,12 @@ class SamplingQuestions:
         self._storage.drop_ahead(number)
         self._storage.set_trial_state_values(number, state, values)
 
+    def put_back(self, number: int) -> None:
+        """Lets a trial wait that was asked for and never began; what was sampled for it stays."""
+        self._open.discard(number)
+        self._storage.set_trial_state_values(number, TrialState.WAITING)
+        self._waiting.add(number)
+
     def note_waiting(self, number: int) -> None:
         """Notes that a trial was enqueued."""
         self._waiting.add(number)
@@ -159,7 +168,7 @@ class SamplingQuestions:
         """Returns the study for a new replica, as it is now."""
         return StudyCopy(
             [_settled(trial) for trial in self._storage.stored_trials()],
-            {number: tuple(names) for number in self._open if (names := self._storage.ahead(number))},
+            {number: tuple(names) for number in self._open | self._waiting if (names := self._storage.ahead(number))},
             self._storage.get_study_user_attrs(0),
             self._storage.get_study_system_attrs(0),
         )
@@ -198,6 +207,7 @@ class SamplingQuestions:
             self._waiting.add(number)
         elif trial.state is TrialState.RUNNING:
             self._open.add(number)
+        if not trial.state.is_finished():
             for name, (internal, text) in trial.system_attrs.get(AHEAD, {}).items():
                 if name not in trial.distributions:
                     with self._storage.sampling_ahead():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from optuna.trial import FrozenTrial
@@ -18,7 +19,7 @@ from orchestrator.engine.study_view import told
 from orchestrator.engine.trials import Trials
 from orchestrator.model.attribute_keys import FLAGGED, SILENT
 from orchestrator.model.changeset import AttemptRow, CheckpointRow, DecisionRow
-from orchestrator.model.lifecycle import LIVE, WAITING, AttemptEvent, AttemptState
+from orchestrator.model.lifecycle import LIVE, NOT_STARTED, WAITING, AttemptEvent, AttemptState
 from orchestrator.model.progress_events import Progress, ProgressChange, SlotLine, change
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
@@ -32,7 +33,7 @@ FIRST_TRIALS = 3
 SOONEST = 9
 """The priority of what has cost something already, or was asked for by a person, of whatever study."""
 
-_NOT_SPOILED = ("released", "obeyed", "promoted")
+_NOT_SPOILED = ("released", "obeyed", "promoted", NOT_STARTED)
 """Ends of an attempt that do not count towards those that a trial may have."""
 
 
@@ -146,13 +147,22 @@ class Study:
             row.cause = cause
 
     def withdraw(self, row: AttemptRow, at: float) -> None:
-        """Takes back an attempt that has no runner. A trial that never started ends with it."""
+        """Takes back an attempt that has no runner. A trial that never began waits again, for its study to go on."""
         if self.trials.sampler.awaits(row.trial):
-            # Its row must not depend on how long the sampler takes: it ends when the answer is there.
+            # Its row must not depend on how long the sampler takes: it waits again when the answer is there.
             return
-        self.stop_attempt(row, "not started", None, at)
-        self.end_attempt(row, "not started", at)
-        self.trials.withdraw(row.trial, "not started", at)
+        self._take_out(row, at)
+        if not self.attempts.has_begun(row.trial):
+            self.trials.put_back(row.trial)
+
+    def fail_unsampled(self, row: AttemptRow, at: float) -> None:
+        """Ends the trial for which the sampler has failed to give parameters."""
+        self._take_out(row, at)
+        self.trials.withdraw(row.trial, NOT_STARTED, at)
+
+    def _take_out(self, row: AttemptRow, at: float) -> None:
+        self.stop_attempt(row, NOT_STARTED, None, at)
+        self.end_attempt(row, NOT_STARTED, at)
 
     def retry_attempt(self, row: AttemptRow, at: float, failure: Failed | None = None) -> None:
         """Makes the trial's next attempt. With a ``failure`` only if it has not used up those it may have for that."""
@@ -193,7 +203,8 @@ class Study:
             study_attrs=self.storage.get_study_user_attrs(0),
             system_attrs=told(trial.system_attrs),
             study_system_attrs=told(self.storage.get_study_system_attrs(0)),
-            started=_began(row, trial),
+            # Before its first attempt a trial has the time of its sampling.
+            started=_moment(trial.datetime_start) if self.attempts.has_begun(row.trial) else None,
             max_steps=self.spec.max_steps,
             grace=self.spec.grace,
             stall=self.spec.stall_timeout,
@@ -202,7 +213,7 @@ class Study:
             slice=self.trials.slice(row.trial),
             again=again,
         )
-        soon = row.number > 1 or self.trials.is_fixed(row.trial)
+        soon = self.attempts.continues(row) or self.trials.is_fixed(row.trial)
         priority, weight = (SOONEST, None) if soon else (self.spec.priority, self.spec.weight)
         self.sends.append(Send(job, self.spec.queue, priority, weight))
 
@@ -235,7 +246,8 @@ class Study:
             self.end("failed", f"{many}: {failure.error}: {message}", at)
 
     def end(self, state: StudyState, reason: str, at: float) -> None:
-        """Ends the study early: what runs is told to stop, what waits never starts, what is paused ends there."""
+        """Ends the study early: what runs is told to stop, what never began waits again, what stands on a rung ends
+        there."""
         if self.state in ENDED:
             return
         self.set_state(state, reason, at)
@@ -254,7 +266,7 @@ class Study:
         """Ends the study by letting what runs end: nothing new is started."""
         self.set_state("ending", reason, at)
         for row in self.attempts.in_state(*WAITING):
-            if row.number == 1:
+            if not self.attempts.has_begun(row.trial):
                 self.withdraw(row, at)
 
     def end_paused(self, at: float) -> None:
@@ -310,6 +322,7 @@ class Study:
             running=self.attempts.count(AttemptState.RUNNING),
             waiting=self.attempts.count(*WAITING),
             paused=len(self.trials.paused),
+            enqueued=len(self.trials.enqueued) + len(self.trials.within),
             epochs=self.trials.epochs,
             max_steps=self.spec.max_steps,
             epochs_saved=self.trials.epochs_saved,
@@ -343,6 +356,5 @@ class Study:
         )
 
 
-def _began(row: AttemptRow, trial: FrozenTrial) -> float | None:
-    """Returns when the trial's objective began first. Before its first attempt a trial has the time of its sampling."""
-    return None if row.number == 1 or trial.datetime_start is None else trial.datetime_start.timestamp()
+def _moment(at: datetime | None) -> float | None:
+    return None if at is None else at.timestamp()

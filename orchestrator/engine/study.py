@@ -125,6 +125,8 @@ class StudyEngine(Study):
                 user_commands.retry(self, input.trial, at)
             case inputs.StudyPaused():
                 user_commands.steer(self, "paused", "", at)
+            case inputs.StudyInterrupted():
+                user_commands.interrupt(self, at)
             case inputs.StudyResumed():
                 user_commands.steer(self, "running", "", at)
             case inputs.StudyStopped():
@@ -172,7 +174,7 @@ class StudyEngine(Study):
             return False
         elif isinstance(body, Started) and event.seq == 1 and self.attempts.bind(row, event.runner, body, at):
             row.acknowledged = 1
-            if row.number == 1 and self.runs(row):
+            if self.runs(row) and not self.attempts.continues(row):
                 self.storage.start_trial(row.trial)
         elif event.runner != row.runner:
             self.counts["stale"] += 1

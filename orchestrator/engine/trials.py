@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from bisect import bisect_right, insort
 from collections import Counter
@@ -12,30 +11,24 @@ from typing import Any, get_args
 import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.engine.annotations import Sources, failure_attribute
+from orchestrator.engine.annotations import Sources, failure_attribute, read_enqueued
 from orchestrator.engine.explanations import attribute, describe
 from orchestrator.engine.pruning_decisions import PruningDecisions
 from orchestrator.engine.sampling_questions import SamplingQuestions
-from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, SOURCE, WITHIN
+from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, RETURNED, SOURCE, WITHIN
 from orchestrator.model.changeset import DecisionRow, TrialEnd
 from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
-from orchestrator.pruning import Decision, Outcome, RuleFailed
+from orchestrator.pruning import Decision, RuleFailed
 from orchestrator.sampling.best_trials import BestTrials
+from orchestrator.sampling.optuna_outcomes import OUTCOMES
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 from tasks.contract import EnqueueTrial, Failed, FailureCause, Slice
-from tasks.storable import RESERVED, check_extent, check_name
 
 _OF_THE_OBJECTIVE = frozenset(get_args(FailureCause)) - {"revoked"}
-
-_OUTCOMES: Mapping[TrialState, Outcome] = {
-    TrialState.COMPLETE: "COMPLETE",
-    TrialState.PRUNED: "PRUNED",
-    TrialState.FAIL: "FAIL",
-}
 
 
 class Trials:
@@ -51,7 +44,8 @@ class Trials:
         epochs_saved: Epochs that pruned trials did not train, where ``max_steps`` is known.
         extra: Number of trials that are beside the spec's budget.
         enqueued: Numbers of the trials that a person enqueued and that wait to be asked for.
-        within: Numbers of those that an objective enqueued and that wait for room in the budget.
+        within: Numbers of those that wait for room in the budget: an objective enqueued them, or they were asked for
+            and their study ended before they began.
         paused: Numbers of the trials that wait at a rung to be promoted.
         decisions: Asks the rules.
         remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
@@ -107,7 +101,7 @@ class Trials:
                 for step in trial.intermediate_values:
                     self.lengths.add(trial.number, step)
                 self._sources.restore(trial.number, trial.user_attrs.get(SOURCE))
-                outcome = _OUTCOMES.get(trial.state)
+                outcome = OUTCOMES.get(trial.state)
                 if trial.state is TrialState.WAITING:
                     (self.within if WITHIN in trial.system_attrs else self.enqueued).add(trial.number)
                 elif outcome is not None:
@@ -162,15 +156,9 @@ class Trials:
 
     def enqueue_within(self, body: EnqueueTrial) -> bool:
         """Makes a trial that an objective enqueued; returns whether that could be done."""
-        try:
-            params, user_attrs = json.loads(body.params), json.loads(body.user_attrs)
-            for name in (*params, *user_attrs):
-                check_name("enqueue", name)
-            check_extent("enqueue", "params", json.dumps([params, user_attrs]))
-        except (ValueError, TypeError, RecursionError):
+        if (wanted := read_enqueued(body)) is None:
             return False
-        if not isinstance(params, dict) or not isinstance(user_attrs, dict) or RESERVED & user_attrs.keys():
-            return False
+        params, user_attrs = wanted
         number = self.enqueue(params)
         self.enqueued.discard(number)
         self.within.add(number)
@@ -188,17 +176,31 @@ class Trials:
         self.storage.set_trial_user_attr(self.enqueue(params, extra=True), RETRY_OF, number)
 
     def is_fixed(self, number: int) -> bool:
-        """Whether the trial was enqueued with parameters of its own."""
+        """Whether the trial was enqueued with parameters."""
         return FIXED in self.storage.get_trial(number).system_attrs
 
     def ask(self) -> int:
         """Asks for the next trial; returns its number."""
         # What a person enqueued goes before what an objective did, and has its place beside the budget.
-        number = self.sampler.ask(min(self.enqueued or self.within, default=None))
+        waiting = min(self.enqueued or self.within, default=None)
+        again = waiting is not None and RETURNED in self.storage.get_trial(waiting).system_attrs
+        number = self.sampler.ask(waiting, sampled=again)
+        if again:
+            self.storage.clear_mark(number, RETURNED)
         self.enqueued.discard(number)
         self.within.discard(number)
         self.decisions.start(number)
         return number
+
+    def put_back(self, number: int) -> None:
+        """Lets a trial that was asked for and never began wait to be asked for again: it takes no place in the budget,
+        and keeps what was sampled for it."""
+        if not {EXTRA, FIXED} & self.storage.get_trial(number).system_attrs.keys():
+            self.storage.set_trial_system_attr(number, WITHIN, True)
+        self.storage.set_trial_system_attr(number, RETURNED, True)
+        self.sampler.put_back(number)
+        self.decisions.take_back(number)
+        (self.within if WITHIN in self.storage.get_trial(number).system_attrs else self.enqueued).add(number)
 
     def best(self) -> tuple[Best | None, int | None]:
         """Returns the best trial, and the size of the Pareto front where there are several objectives."""
@@ -378,7 +380,7 @@ class Trials:
             )
         )
         self.sampler.finish(number, state, values)
-        outcome = _OUTCOMES[state]
+        outcome = OUTCOMES[state]
         self.ended[outcome] += 1
         if outcome == "COMPLETE" and not self.sampler.awaits_end_of(number):
             self._best.add(self.storage.get_trial(number))

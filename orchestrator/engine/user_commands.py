@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.engine.state import Study
 from orchestrator.model.lifecycle import WAITING, AttemptState
-from orchestrator.model.study_states import ENDED, StudyState
+from orchestrator.model.study_states import ENDED, HELD, StudyState
 from orchestrator.spec import Spec
 
 
@@ -19,13 +19,19 @@ def steer(study: Study, state: StudyState, reason: str, at: float) -> None:
         study.set_state(state, "", at)
 
 
+def interrupt(study: Study, at: float) -> None:
+    """Holds a study whose ``run`` ends; one that a person has paused stays so."""
+    if study.state not in ENDED and study.state != "paused":
+        study.set_state("interrupted", "", at)
+
+
 def change_spec(study: Study, spec: Spec, at: float) -> None:
     """Takes over what may change in a study that goes on: its budget, its queue, how it is trained."""
     study.spec = spec
     study.artifacts.unsettle()
     study.trials.expect_configurations(study.budget)
     more = study.budget > study.trials.taken or bool(study.trials.enqueued)
-    if study.state == "paused" or (more and study.state != "running"):
+    if study.state in HELD or (more and study.state != "running"):
         _reopen(study, at)
     study.trials.tell_again()
 

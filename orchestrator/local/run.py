@@ -17,7 +17,7 @@ import redis
 
 from orchestrator.common.data_folder import database_file, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
-from orchestrator.common.file_lock import data_lock
+from orchestrator.common.file_lock import data_lock, name_study
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
@@ -40,6 +40,7 @@ from tasks.program.allowlist import COMMANDS, entry_of
 from tasks.trainer_messages import Preloaded
 
 if TYPE_CHECKING:
+    from orchestrator.messaging.command_client import CommandClient
     from orchestrator.model.study_status import NotificationStatus
     from orchestrator.storage.store import Store
 
@@ -133,6 +134,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     endings = _Endings(plan)
     with handled_endings(endings) as interrupted, ExitStack() as stack:
         lock = stack.enter_context(data_lock(folder))
+        name_study(folder, spec.name if settings.storage_url is None else None)
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
 
@@ -208,8 +210,8 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
                 follow(client, spec.name, since, view, check, lambda: retry(lambda: _has_ended(store, spec.name)))
         except Interrupted:
             view.say("stopping; the same command goes on from here")
-            with suppress(NoAnswer, BadInput):
-                issuer.command("pause", spec.name, PAUSE_SECONDS)
+            with suppress(NoAnswer):
+                _interrupt(issuer, spec.name)
             raise
         watched.check()
         worker.begin_stop()
@@ -304,6 +306,15 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None],
         time.sleep(POLL_SECONDS)
     for trouble in filter(None, map(delivery_failure, told())):
         view.say(trouble)
+
+
+def _interrupt(issuer: CommandClient, study: str) -> None:
+    try:
+        issuer.command("interrupt", study, PAUSE_SECONDS)
+    except BadInput:
+        # A control plane of an earlier version leads, which knows no such command.
+        with suppress(BadInput):
+            issuer.command("pause", study, PAUSE_SECONDS)
 
 
 def _has_ended(store: Store, name: str) -> bool:

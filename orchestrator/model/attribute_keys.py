@@ -24,6 +24,10 @@ WITHIN = "orchestrator:within"
 """System attributes of a trial: where Optuna keeps an enqueued one's parameters, that it is beside the budget, and that
 an objective has enqueued it, so that it waits until the budget has room for it."""
 
+RETURNED = "orchestrator:returned"
+"""System attribute of a trial that waits again: it was asked for, and its study ended before it began. What was sampled
+for it stays, so that the sampler is not asked a second time. It is removed when the trial is asked for again."""
+
 AHEAD = "orchestrator:ahead"
 RELATIVE = "orchestrator:relative"
 """System attributes of a trial, as {name: [internal value, distribution]}: parameters that were sampled ahead for it,

@@ -90,8 +90,9 @@ class Changes:
 
     The core changes it through its methods alone; the writer reads its fields.
 
-    ``enqueued`` are those of ``new_trials`` that wait to be asked for. ``values`` holds (trial, step, value) in the
-    order of recording. ``acknowledged`` holds the attempts of which nothing but that number has changed: most of them.
+    ``enqueued`` are those of ``new_trials`` that wait to be asked for; ``returned`` were asked for, never began, and
+    wait to be asked for again. ``values`` holds (trial, step, value) in the order of recording. ``acknowledged`` holds
+    the attempts of which nothing but that number has changed: most of them.
     Attributes are values still to be made JSON. ``records`` are system attributes, too: of files, set or, where
     ``None``, removed, whether or not the trial has ended; ``late_user_attrs`` are user attributes of trials that have.
     ``closest`` holds, by trial, the decision that came closest to ending a trial that went on. ``discarded`` holds
@@ -101,6 +102,7 @@ class Changes:
     new_trials: dict[int, float] = field(default_factory=dict)
     enqueued: set[int] = field(default_factory=set)
     starts: dict[int, float] = field(default_factory=dict)
+    returned: set[int] = field(default_factory=set)
     ends: dict[int, TrialEnd] = field(default_factory=dict)
     params: list[tuple[int, str, float, str]] = field(default_factory=list)
     values: list[tuple[int, int, float]] = field(default_factory=list)
@@ -131,6 +133,12 @@ class Changes:
 
     def start_trial(self, trial: int, at: float) -> None:
         self.starts[trial] = at
+        self.returned.discard(trial)
+
+    def return_trial(self, trial: int) -> None:
+        """Lets a trial that was asked for and never began wait again."""
+        self.starts.pop(trial, None)
+        self.returned.add(trial)
 
     def end_trial(self, trial: int, state: str, values: Sequence[float] | None, at: float) -> None:
         """Ends the trial in a terminal ``state``, by Optuna's name."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
+
+ADDING: Final = ("enqueue", "retry")
+"""Operations that make a trial."""
 
 
 @dataclass(frozen=True)

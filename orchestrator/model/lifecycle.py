@@ -103,6 +103,9 @@ LIVE: Final = frozenset({_S.QUEUED, _S.SENT, _S.RUNNING, _S.STOPPING, _S.PAUSED}
 """Of these a trial has at most one."""
 WAITING: Final = frozenset({_S.QUEUED, _S.SENT})
 
+NOT_STARTED: Final = "not started"
+"""Cause and verdict of an attempt that the end of its study took out of the queue."""
+
 
 def after(state: AttemptState, event: AttemptEvent, attempt: Attempt) -> AttemptState | None:
     """Returns the state that ``event`` leads to, or ``None`` where it means nothing in ``state`` of this attempt."""

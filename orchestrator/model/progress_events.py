@@ -50,9 +50,9 @@ class SlotLine(msgspec.Struct, frozen=True, kw_only=True):
 class _Totals(msgspec.Struct, frozen=True, kw_only=True):
     """The progress of a study as a whole.
 
-    ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is known; ``paused`` are trials
-    that wait at a rung to be promoted. Of several objectives there is no ``best``, but a Pareto front of ``front``
-    trials.
+    ``waiting`` are trials that wait for a slot, ``enqueued`` those that wait to be asked for, ``paused`` those that
+    wait at a rung to be promoted. ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is
+    known. Of several objectives there is no ``best``, but a Pareto front of ``front`` trials.
     """
 
     study: str
@@ -70,6 +70,7 @@ class _Totals(msgspec.Struct, frozen=True, kw_only=True):
     best: Best | None = None
     paused: int = 0
     front: int | None = None
+    enqueued: int = 0
 
     @property
     def ended(self) -> int:

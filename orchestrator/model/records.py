@@ -26,6 +26,7 @@ class StudyFacts:
         completed: Final value by trial, of those that are COMPLETE; empty where there are several objectives.
         constraints: By trial, of those that have any.
         objectives: How many values a trial has; ``direction`` is that of the first one.
+        attended: Whether a control plane looks after it, where it needs one.
     """
 
     name: str
@@ -37,6 +38,7 @@ class StudyFacts:
     completed: Mapping[int, float]
     objectives: int = 1
     constraints: Mapping[int, Sequence[float]] = field(default_factory=dict)
+    attended: bool = True
 
     @cached_property
     def ranking(self) -> list[int]:
@@ -93,6 +95,8 @@ class TrialHead:
     Attributes:
         id: Optuna's id of it in the database.
         state: Optuna's; ``live`` is that of its live attempt, empty where it has none.
+        attempts: Those that were tries: not the ones that the end of the study took out of the queue.
+        attended: Whether a control plane looks after its study, where that needs one.
         started, ended: UTC; Optuna's, which has a trial start when it is asked for, until its first attempt does.
         feasible: Whether it violates none of its constraints.
     """
@@ -107,6 +111,7 @@ class TrialHead:
     epochs: int
     attempts: int
     feasible: bool
+    attended: bool = True
 
     @property
     def began(self) -> datetime | None:

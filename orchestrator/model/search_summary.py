@@ -13,11 +13,12 @@ from orchestrator.pruning.expectations import Calibration
 
 
 class Trials(msgspec.Struct, frozen=True, kw_only=True):
-    """Trials by how they ended."""
+    """Trials by how they ended, and those that ``waiting`` are to be asked for."""
 
     complete: int = 0
     pruned: int = 0
     failed: int = 0
+    waiting: int = 0
 
     @property
     def ended(self) -> int:

@@ -1,13 +1,19 @@
-"""States of studies. ``docs/lifecycle.md`` draws the transitions."""
+"""States of studies, as they are stored. ``docs/lifecycle.md`` draws the transitions; ``state_words`` has the words."""
 
 from __future__ import annotations
 
 from typing import Final, Literal
 
-StudyState = Literal["running", "paused", "ending", "finished", "failed", "stopped"]
+StudyState = Literal["running", "paused", "interrupted", "ending", "finished", "failed", "stopped"]
 
 OPTUNAS: Final = "optuna"
 """Shown in the place of a state for a study that Optuna has made and this program has never run."""
 
 ENDED: Final[frozenset[StudyState]] = frozenset({"finished", "failed", "stopped"})
 """States in which no trial trains and none is asked for, unless the spec is run again."""
+
+HELD: Final[frozenset[StudyState]] = frozenset({"paused", "interrupted"})
+"""States in which no trial is asked for until a person lets the study go on."""
+
+GOES_ON: Final[frozenset[StudyState]] = HELD | {"running"}
+"""States after which a trial that was asked for is still trained."""

@@ -24,6 +24,15 @@ class NotificationStatus(NamedTuple):
     at: float
 
 
+class Absence(NamedTuple):
+    """No control plane looks after a study: ``since`` when none has been seen, in seconds since the epoch; ``None``
+    where one is seen that looks after another study alone, and where that is not known. ``alone``: its database is a
+    file, so that an `orchestrator run` goes on with it."""
+
+    since: float | None
+    alone: bool
+
+
 class Work(NamedTuple):
     """The work on one trial: ``spells`` are (start, end) of its started attempts in seconds since the epoch, the end
     ``None`` while one runs; ``epochs`` were reported in all of them."""
@@ -48,6 +57,7 @@ class Overview:
         notes: Its notifications, oldest first.
         flagged: The regression against the last run of its schedule; empty where there is none.
         suspended: The cause, where it is suspended.
+        absence: Of a control plane, where the study needs one and none looks after it.
     """
 
     progress: Progress
@@ -58,6 +68,7 @@ class Overview:
     notes: tuple[NotificationStatus, ...] = ()
     flagged: str = ""
     suspended: Suspension | None = None
+    absence: Absence | None = None
 
     @property
     def ended(self) -> int:

@@ -141,6 +141,11 @@ class IndexRule(_LearningRule, PausingRule):
             self._choices += 1
             self._running.add(trial)
 
+    def take_back(self, trial: int) -> None:
+        if self._headed.pop(trial, None) is not None:
+            self._choices -= 1
+            self._running.discard(trial)
+
     def expect_new(self, more: bool) -> None:
         self._more = more
 

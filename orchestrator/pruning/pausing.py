@@ -41,6 +41,9 @@ class PausingRule(RuleBase):
     def start(self, trial: int) -> None:
         """Takes in that a trial has been given a place in the queue. Again, it changes nothing."""
 
+    def take_back(self, trial: int) -> None:
+        """Takes in that a trial lost its place before it began. Of one that was not started it changes nothing."""
+
     def expect_new(self, more: bool) -> None:
         """Takes in whether new trials may still start; if not, ``promote`` need not leave a slot to one."""
 

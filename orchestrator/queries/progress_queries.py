@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, or
 
 from orchestrator.common.errors import BadInput
 from orchestrator.engine.explanations import describe_end
-from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FLAGGED, SILENT
+from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FLAGGED, SILENT, WITHIN
+from orchestrator.model.commands import ADDING
 from orchestrator.model.lifecycle import WAITING, AttemptState
 from orchestrator.model.progress_events import Progress, SlotLine, TrialEnded
 from orchestrator.model.silence import Silence
@@ -155,6 +156,20 @@ class _Counted:
             ),
         )
         self.extra = {study: counts[0] for study, counts in extra.items()}
+        within = self._count(
+            TRIALS.c.state,
+            lambda query: query.join(
+                SYSTEM_ATTRS, and_(SYSTEM_ATTRS.c.trial_id == TRIALS.c.trial_id, SYSTEM_ATTRS.c.key == WITHIN)
+            ),
+        )
+        self.within = {study: counts["WAITING"] for study, counts in within.items()}
+        orders = own_tables.commands.c
+        stored = (
+            select(STUDIES.c.study_id, func.count())
+            .join(own_tables.commands, orders.study == STUDIES.c.study_name)
+            .where(STUDIES.c.study_id.in_(ids), orders.answer.is_(None), orders.operation.in_(ADDING))
+        )
+        self.stored = dict(map(tuple, connection.execute(stored.group_by(STUDIES.c.study_id))))
         self.sparse = self._lengths(func.max(STEPS.c.step) > func.count(STEPS.c.step))
         self.pruned = self._lengths(TRIALS.c.state == "PRUNED")
         self.notes = read_statuses(connection, ids)
@@ -209,13 +224,14 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         study=row.study_name,
         state=row.state,
         reason=row.reason,
-        budget=spec.budget(counted.extra.get(study, 0), states.total()),
+        budget=spec.budget(counted.extra.get(study, 0), states.total() - counted.within.get(study, 0)),
         complete=states["COMPLETE"],
         pruned=states["PRUNED"],
         failed=states["FAIL"],
         running=attempts[AttemptState.RUNNING],
         waiting=sum(attempts[state] for state in WAITING),
         paused=attempts[AttemptState.PAUSED],
+        enqueued=states["WAITING"] + counted.stored.get(study, 0),
         epochs=counted.epochs.get(study, 0) + further,
         max_steps=spec.max_steps,
         epochs_saved=saved(spec.max_steps, pruned),

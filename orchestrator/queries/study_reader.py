@@ -21,6 +21,7 @@ from orchestrator.model.records import RecordedTrial, Recording, StudyFacts, Tri
 from orchestrator.model.study_status import Overview
 from orchestrator.pruning import Decision, Direction, expectations
 from orchestrator.pruning.expectations import EXPECTED
+from orchestrator.queries.attendance import is_attended, with_absences
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
 from orchestrator.queries.trial_queries import StudyTrials
 from orchestrator.spec import Spec
@@ -79,7 +80,7 @@ class StudyReader:
     def overviews(self) -> list[Overview]:
         """Returns where each study stands, those first that only Optuna has run."""
         theirs = read_optunas(self._connection, self._studies)
-        return theirs + (read_overviews(self._connection) if self._ours else [])
+        return theirs + (with_absences(self._connection, read_overviews(self._connection)) if self._ours else [])
 
     def overview(self, name: str) -> Overview:
         """Returns where one study stands; also of one that Optuna made.
@@ -90,7 +91,7 @@ class StudyReader:
         _, study = self._study(name)
         if study.spec is None:
             return read_optunas(self._connection, self._studies, name)[0]
-        return read_overviews(self._connection, [name])[0]
+        return with_absences(self._connection, read_overviews(self._connection, [name]))[0]
 
     @property
     def _studies(self) -> Table | None:
@@ -102,9 +103,8 @@ class StudyReader:
         found = read_slots(self._connection, schedule, most) if self._ours else []
         if not found:
             return []
-        studies = {
-            each.progress.study: each for each in read_overviews(self._connection, [slot.study for slot in found])
-        }
+        overviews = read_overviews(self._connection, [slot.study for slot in found])
+        studies = {each.progress.study: each for each in with_absences(self._connection, overviews)}
         return [(slot, studies.get(slot.study)) for slot in found]
 
     def schedules(self, names: Iterable[str]) -> dict[str, ScheduleProgress]:
@@ -181,9 +181,9 @@ class StudyReader:
         Raises:
             BadInput: no such study.
         """
-        study_id, _ = self._study(name)
+        study_id, study = self._study(name)
         directions = [each.lower() for each in self._directions(study_id)]
-        return StudyTrials(self._connection, study_id, directions, self._ours)
+        return StudyTrials(self._connection, study_id, directions, self._ours, study)
 
     def load(self, name: str) -> LoadedStudy:
         """Reads a study with everything that is stored of it; also of one that Optuna made.
@@ -266,6 +266,7 @@ class StudyReader:
             },
             objectives=len(found),
             constraints=self._constraints(int(study_id)),
+            attended=row is None or is_attended(self._connection, name, row.state),
         )
 
     def _constraints(self, study_id: int) -> dict[int, list[float]]:

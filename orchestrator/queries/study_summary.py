@@ -14,16 +14,16 @@ from orchestrator.common.urls import redact
 from orchestrator.engine.artifacts import kept_of
 from orchestrator.engine.pruning_decisions import condemned
 from orchestrator.engine.state import Snapshot
-from orchestrator.model.attribute_keys import AUDITED, EXTRA, SHADOW
+from orchestrator.model.attribute_keys import AUDITED, EXTRA, SHADOW, WITHIN
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.progress_events import Best
 from orchestrator.model.search_summary import Audit, Epochs, Model, NotStored, Shadow, Summary, Trials, percentiles
 from orchestrator.model.trial_length import length, saved
-from orchestrator.pruning import Outcome
 from orchestrator.pruning.expectations import calibrate
 from orchestrator.pruning.pausing import PausingRule
 from orchestrator.sampling import rules
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
+from orchestrator.sampling.optuna_outcomes import OUTCOMES
 from orchestrator.storage.store import Store
 from tasks.trial_files import NOT_KEPT
 
@@ -45,14 +45,22 @@ def summary_of(
     """Returns the summary of a study that was read; ``latencies`` and ``gaps`` are what ``Store.timings`` returns."""
     spec = snapshot.spec
     states = [trial.state for trial in snapshot.trials]
-    trained = [_length(trial, spec.max_steps) for trial in snapshot.trials]
+    # What waits for room in the budget takes no place in it yet.
+    taken = [
+        each for each in snapshot.trials if each.state is not TrialState.WAITING or WITHIN not in each.system_attrs
+    ]
+    trained = [_length(trial, spec.max_steps) for trial in taken]
     budget = left_out = None
     if spec.max_steps is not None:
         extra = sum(EXTRA in trial.system_attrs for trial in snapshot.trials)
         # A trial may report more epochs than the spec says that a full one has.
         budget = sum(max(spec.max_steps, epochs) for epochs in trained)
         budget += (spec.budget(extra, len(trained)) - len(trained)) * spec.max_steps
-        pruned = Counter(each for each, state in zip(trained, states, strict=True) if state is TrialState.PRUNED)
+        pruned = Counter(
+            each
+            for each, state in zip(trained, (each.state for each in taken), strict=True)
+            if state is TrialState.PRUNED
+        )
         left_out = saved(spec.max_steps, pruned)
     study = in_memory(snapshot.trials, spec.objectives)
     best, front = best_of(study), front_of(study)
@@ -69,6 +77,7 @@ def summary_of(
             complete=states.count(TrialState.COMPLETE),
             pruned=states.count(TrialState.PRUNED),
             failed=states.count(TrialState.FAIL),
+            waiting=states.count(TrialState.WAITING),
         ),
         epochs=Epochs(trained=sum(trained), budget=budget, saved=left_out),
         prune_latency_ms=percentiles(latencies),
@@ -109,13 +118,6 @@ def not_stored(trials: list[FrozenTrial]) -> tuple[NotStored, ...]:
     )
 
 
-_OUTCOMES: dict[TrialState, Outcome] = {
-    TrialState.COMPLETE: "COMPLETE",
-    TrialState.PRUNED: "PRUNED",
-    TrialState.FAIL: "FAIL",
-}
-
-
 def rungs(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
     """Returns (step, number of trials that reached it) for each rung; empty where no trials are promoted."""
     spec = snapshot.spec
@@ -125,7 +127,7 @@ def rungs(snapshot: Snapshot) -> tuple[tuple[int, int], ...]:
     if not isinstance(rule, PausingRule):
         return ()
     for trial in snapshot.trials:
-        rule.restore(trial.number, trial.intermediate_values, _OUTCOMES.get(trial.state), trial.system_attrs)
+        rule.restore(trial.number, trial.intermediate_values, OUTCOMES.get(trial.state), trial.system_attrs)
     for row in snapshot.attempts:
         if row.state == AttemptState.PAUSED:
             rule.pause(row.trial)

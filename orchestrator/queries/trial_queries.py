@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, and_, func, select
 
+from orchestrator.common.formatting import params
 from orchestrator.model.attribute_keys import MEASURED
 from orchestrator.model.changeset import AttemptRow
-from orchestrator.model.lifecycle import LIVE
+from orchestrator.model.commands import ADDING
+from orchestrator.model.lifecycle import LIVE, NOT_STARTED
 from orchestrator.model.measurements import read_measured
-from orchestrator.model.records import ListedTrial, TrialHead
+from orchestrator.model.records import ListedTrial, StudyFacts, TrialHead
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_best, read_constraints, read_front
 from orchestrator.storage.optuna_decoding import decoder, final_value
@@ -39,13 +41,22 @@ class StudyTrials:
         study_id: Optuna's id of the study.
         directions: One for each objective.
         ours: Whether the database has this program's tables beside Optuna's.
+        study: The study, where more is known of it.
     """
 
-    def __init__(self, connection: Connection, study_id: int, directions: Sequence[str], ours: bool) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        study_id: int,
+        directions: Sequence[str],
+        ours: bool,
+        study: StudyFacts | None = None,
+    ) -> None:
         self._connection = connection
         self._study_id = study_id
         self.directions = tuple(directions)
         self._ours = ours
+        self._study = study
 
     def heads(self) -> list[TrialHead]:
         """Returns all trials by number, as far as is needed to choose among them."""
@@ -71,9 +82,21 @@ class StudyTrials:
                 epochs=epochs.get(row.trial_id, 0),
                 attempts=attempts[row.number],
                 feasible=is_feasible(constraints.get(row.trial_id, ())),
+                attended=self._study is None or self._study.attended,
             )
             for row in self._connection.execute(select(TRIALS).where(of_study).order_by(TRIALS.c.number))
         ]
+
+    def stored(self) -> list[str]:
+        """Returns what the trials are, in words, that were enqueued while no control plane runs, oldest first: they
+        get their numbers when the study goes on."""
+        if not self._ours or self._study is None:
+            return []
+        columns = own_tables.commands.c
+        query = select(columns.operation, columns.payload).where(
+            columns.study == self._study.name, columns.answer.is_(None), columns.operation.in_(ADDING)
+        )
+        return [_ordered(*row) for row in self._connection.execute(query.order_by(columns.id))]
 
     def best(self) -> list[int]:
         """Returns the number of the best trial, or those on the Pareto front; empty while none has completed."""
@@ -128,13 +151,14 @@ class StudyTrials:
             yield key, json.loads(text)
 
     def _attempts(self) -> tuple[dict[int, str], Counter[int]]:
-        """Returns the state of each trial's live attempt, and how many attempts each has had."""
+        """Returns the state of each trial's live attempt, and how many tries each has had."""
         if not self._ours:
             return {}, Counter()
         columns = own_tables.attempts.c
         of_study = columns.study_id == self._study_id
         live = select(columns.trial, columns.state).where(of_study, columns.state.in_(sorted(LIVE)))
-        counted = select(columns.trial, func.count()).where(of_study).group_by(columns.trial)
+        counted = select(columns.trial, func.count()).where(of_study, columns.cause != NOT_STARTED)
+        counted = counted.group_by(columns.trial)
         return _pairs(self._connection.execute(live)), Counter(_pairs(self._connection.execute(counted)))
 
     def _chunk(self, heads: Sequence[TrialHead]) -> Iterator[ListedTrial]:
@@ -197,6 +221,16 @@ class StudyTrials:
             .group_by(redone.trial)
         )
         return last, _pairs(self._connection.execute(again))
+
+
+def _ordered(operation: str, payload: str) -> str:
+    try:
+        found = json.loads(payload)
+        if operation == "retry":
+            return f"again with the parameters of trial {found['trial']}"
+        return f"with {'  '.join(params(found['params']))}"
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return "in a command that cannot be read"
 
 
 def _pairs(rows: Any) -> dict[Any, Any]:

@@ -13,8 +13,16 @@ if TYPE_CHECKING:
     from orchestrator.model.records import TrialHead
     from orchestrator.queries.trial_queries import StudyTrials
 
-STATES: Final = ("complete", "pruned", "fail", "running", "queued", "paused", "waiting")
+STATES: Final = ("complete", "pruned", "fail", "running", "queued", "on-rung", "waiting")
 """Where a trial may be: Optuna's states in lower case, those of a trial that has not ended told apart."""
+
+_AS_DATA: Final = {"on-rung": "paused"}
+
+
+def state_named(name: str) -> str:
+    """Returns which of ``STATES`` a name means; ``paused`` is what versions before called one on a rung."""
+    return "on-rung" if name.lower() == "paused" else name.lower()
+
 
 SORTS: Final = ("number", "value", "duration", "epochs", "attempts")
 
@@ -27,7 +35,7 @@ class Chosen(NamedTuple):
 
 
 def standing(head: TrialHead) -> str:
-    """Returns where the trial is, one of ``STATES``."""
+    """Returns where the trial is, one of ``STATES`` as programs read them: ``paused`` is on a rung."""
     if head.state != "RUNNING":
         return head.state.lower()
     if head.live in WAITING:
@@ -99,7 +107,8 @@ def choose(
         "epochs": lambda head: (-head.epochs,),
         "attempts": lambda head: (-head.attempts,),
     }
-    found = [head for head in heads if not states or standing(head) in states]
+    wanted = {_AS_DATA.get(state, state) for state in states}
+    found = [head for head in heads if not wanted or standing(head) in wanted]
     ordered = sorted(found, key=keys[sort], reverse=reverse)
     if limit is None or limit >= len(ordered):
         return Chosen(ordered, len(found))

@@ -24,7 +24,7 @@ LARGEST = 1e150
 
 _MOST_PACES = 300
 
-RETRIED, PAUSED, RUNNING, RETURNED = "lost, tried again", "paused at a rung", "still running", "handed back"
+RETRIED, PAUSED, RUNNING, RETURNED = "lost, tried again", "on a rung", "still running", "handed back"
 _ENDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 

@@ -101,7 +101,7 @@ def rungs(facts: Facts) -> Plot:
     if not any(amount for _, amount in held):
         return Plot("rungs", title, absent="No trial has reached a rung yet.")
     promoted = sum(row.action == "promote" for row in facts.decisions)
-    says = f"Trials that reached each rung. {count(promoted, 'time')} a paused trial went on to the next one."
+    says = f"Trials that reached each rung. {count(promoted, 'time')} a trial went on from its rung to the next one."
     drawn = go.Bar(
         x=[f"epoch {step}" for step, _ in held],
         y=[amount for _, amount in held],

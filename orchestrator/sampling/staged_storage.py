@@ -181,6 +181,10 @@ class StagedStorage(InMemoryStorage):
             trial.datetime_start = self._datetime()
             if self._recording:
                 self.changes.start_trial(trial_id, self.now)
+        elif changed and state is TrialState.WAITING:
+            trial.datetime_start = None
+            if self._recording:
+                self.changes.return_trial(trial_id)
         elif changed and state.is_finished():
             trial.datetime_complete = self._datetime()
             if self._recording:

@@ -93,6 +93,16 @@ class BatchWriter:
                 for number, at in batch.changes.starts.items()
             ],
         )
+        update_rows(
+            self._connection,
+            TRIALS,
+            ("trial_id",),
+            [
+                {"trial_id": batch.trial_id(number), "state": "WAITING", "datetime_start": None}
+                for batch in self._batches
+                for number in sorted(batch.changes.returned)
+            ],
+        )
         self._write_reports()
         self._write_attributes()
         self._end_trials()
@@ -333,7 +343,7 @@ def _ended(dialect: str) -> Any:
 
 def _named(changes: Changes) -> set[int]:
     """Returns the numbers of the trials that are changed as only one that has not ended may be."""
-    named = {*changes.starts, *changes.ends}
+    named = {*changes.starts, *changes.returned, *changes.ends}
     named |= {param[0] for param in changes.params} | {value[0] for value in changes.values}
     return named | {number for number, _ in (*changes.user_attrs, *changes.system_attrs)}
 

@@ -125,12 +125,12 @@ class WriterLease:
         return NotTheWriter(f"another control plane has taken over (this one wrote in term {self.term})")
 
     def release(self) -> None:
-        """Gives the lease back, so that the next control plane need not wait for its end."""
+        """Gives the lease back, so that the next control plane need not wait for its end; when, stays in the row."""
         with self._database.write() as connection:
             connection.execute(
                 update(writer)
                 .where(writer.c.id == 1, writer.c.term == self.term)
-                .values(holder="", expires=0.0, backend=None)
+                .values(holder="", expires=self._now, backend=None)
             )
 
     def _held(self, row: Any, holder: str, now: float) -> Held | None:

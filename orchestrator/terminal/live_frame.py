@@ -26,6 +26,7 @@ from orchestrator.common.formatting import (
     silence,
 )
 from orchestrator.model.progress_events import Progress, TrialEnded
+from orchestrator.model.state_words import ON_RUNG, UNATTENDED, study_word
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.live_state import SlotView, ViewState
 
@@ -35,6 +36,9 @@ STYLES: Final = {
     "FAIL": "red",
     "running": "bold green",
     "paused": "bold yellow",
+    "interrupted": "bold yellow",
+    "unattended": "bold red",
+    "ending": "bold green",
     "finished": "bold cyan",
     "stopped": "bold yellow",
     "suspended": "bold red",
@@ -96,7 +100,8 @@ def _share(slots: int, ended: int, room: int) -> tuple[int, int]:
 def _header(progress: Progress) -> Text:
     name = _clip(Text(one_line(progress.study), style="bold"), 60)
     reason = f"  {one_line(progress.reason)}" if progress.reason else ""
-    return Text.assemble(name, "  ", (progress.state, STYLES.get(progress.state, "bold")), reason)
+    word = study_word(progress.state)
+    return Text.assemble(name, "  ", (word, STYLES.get(word, "bold")), reason)
 
 
 def _bar(progress: Progress, times: str, width: int) -> Text:
@@ -127,9 +132,13 @@ def _counts(progress: Progress, width: int) -> list[Text]:
         (progress.failed, "failed", "bold red"),
     ]
     if progress.state not in ENDED:
-        amounts += [(progress.running, "running", "bold"), (progress.waiting, "queued", "bold")]
-    if progress.paused:
-        amounts.append((progress.paused, "paused", "bold"))
+        trains = UNATTENDED if progress.state == UNATTENDED else "running"
+        amounts += [(progress.running, trains, "bold"), (progress.waiting, "queued", "bold")]
+    amounts += [
+        (amount, word, "bold")
+        for amount, word in ((progress.paused, ON_RUNG), (progress.enqueued, "waiting"))
+        if amount
+    ]
     trials = Text("  ").join(
         Text.assemble((str(amount), style if amount else "dim"), f" {word}") for amount, word, style in amounts
     )

@@ -8,6 +8,7 @@ from typing import TextIO
 
 from orchestrator.common.formatting import count, duration, number, numbers, one_line, silence
 from orchestrator.model.progress_events import Notice, OtherSource, Progress, TakenUp, TrialEnded
+from orchestrator.model.state_words import study_word
 
 TRACEBACK_LINES = 30
 ALIKE = 3
@@ -101,7 +102,9 @@ def trial_line(trial: TrialEnded) -> str:
 def state_line(progress: Progress) -> str:
     """Returns the line about the study as a whole."""
     reason = f": {one_line(progress.reason)}" if progress.reason else ""
-    return f"study {one_line(progress.study)} {progress.state}{reason} [{_totals(progress, progress.ended)}]"
+    return (
+        f"study {one_line(progress.study)} {study_word(progress.state)}{reason} [{_totals(progress, progress.ended)}]"
+    )
 
 
 def traceback_lines(text: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,8 @@ from rich.text import Text
 from orchestrator.common.formatting import NOTHING, clock, count, number, one_line, percent
 from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Progress
-from orchestrator.model.study_states import ENDED, OPTUNAS
+from orchestrator.model.state_words import INTERRUPTED, UNATTENDED, study_word
+from orchestrator.model.study_states import ENDED, HELD, OPTUNAS
 from orchestrator.model.study_status import NotificationStatus, Overview
 from orchestrator.terminal.live_frame import STYLES, head, silent_lines, slot_table
 from orchestrator.terminal.live_state import SlotView
@@ -30,6 +32,7 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
     def column(head: str, cell: Callable[[Overview], Cell | str], rank: int) -> Column:
         return Column.of(head, overviews, cell, right=True, rank=rank)
 
+    waits = any(each.progress.enqueued for each in overviews)
     columns = [
         Column.of("study", overviews, lambda each: (one_line(each.progress.study), "bold"), least=_SHORTEST_NAME),
         Column.of("state", overviews, _state),
@@ -37,6 +40,7 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
         column("running", lambda each: str(each.progress.running), 3),
         column("pruned", lambda each: str(each.progress.pruned), 4),
         column("failed", _failed, 2),
+        *([column("waiting", lambda each: str(each.progress.enqueued), 4)] if waits else []),
         column("epochs", lambda each: str(each.progress.epochs), 6),
         column("saved", lambda each: _saved(each.progress), 4),
         column("best", lambda each: best_value(each.progress), 1),
@@ -49,7 +53,9 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
     if left_out:
         lines += [Text(), Text(no_room(left_out), style="dim")]
     said = [
-        f"{one_line(each.progress.study)} is suspended: {each.progress.reason}" for each in overviews if each.suspended
+        f"{one_line(each.progress.study)} is {study_word(each.progress.state)}: {standstill}"
+        for each in overviews
+        if (standstill := _standstill(each, now))
     ]
     if said:
         lines += [Text(), *(Text(line, style="red") for line in said)]
@@ -59,9 +65,14 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
 def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     """Returns one study in full, in lines of at most ``width`` cells; ``now`` in seconds since the epoch."""
     progress, eta = overview.progress, overview.eta(now)
+    if overview.suspended:
+        # It is said in full below, where it is not cut off.
+        progress = msgspec.structs.replace(progress, reason="")
     parts: list[RenderableType] = [*head(progress, "" if eta is None else f"ETA {clock(eta)}", width)]
-    if progress.state not in (*ENDED, OPTUNAS) and (pace := _pace(overview, now)):
+    if progress.state in ("running", "ending") and (pace := _pace(overview, now)):
         parts.append(Text(pace))
+    if standstill := _standstill(overview, now):
+        parts.append(Text(standstill, style="red"))
     if overview.flagged:
         parts.append(Text(f"flagged: {one_line(overview.flagged)}", style="bold yellow"))
     parts.append(Text(_history(overview, now), style="dim"))
@@ -81,6 +92,7 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
     return data | {
         "flagged": overview.flagged or None,
         "suspended": None if overview.suspended is None else overview.suspended.shown(progress["study"]),
+        "control_plane": _seen(overview),
         "created": overview.created,
         "changed": overview.changed,
         "trials_per_hour": None if overview.rate is None else round(overview.rate * _HOUR, 3),
@@ -88,6 +100,34 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
         "eta_s": overview.eta(now),
         "notes": [note._asdict() for note in overview.notes],
     }
+
+
+def _standstill(overview: Overview, now: float) -> str:
+    """Returns why nothing is done for a study that has not ended, and what changes that; empty where something is."""
+    progress, absence = overview.progress, overview.absence
+    name = one_line(progress.study)
+    if overview.suspended:
+        return progress.reason
+    if absence is None:
+        return f"'orchestrator resume {name}' goes on with it" if progress.state in HELD else ""
+    again = f"the same 'orchestrator run', or 'orchestrator resume {name}', goes on with it"
+    if not absence.alone:
+        again = "'orchestrator serve' looks after it again"
+    if progress.state == INTERRUPTED:
+        return again
+    if absence.since is None:
+        return f"no control plane looks after it; {again}"
+    moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(absence.since))
+    return f"no control plane has been seen since {moment}, {_ago(now - absence.since)} ago; {again}"
+
+
+def _seen(overview: Overview) -> dict[str, Any] | None:
+    """Returns whether a control plane looks after a study, and else since when none is seen; ``None`` where it needs
+    none."""
+    if overview.progress.state in (*ENDED, OPTUNAS) or overview.suspended:
+        return None
+    absence = overview.absence
+    return {"seen": absence is None, "unseen_since": None if absence is None else absence.since}
 
 
 def _history(overview: Overview, now: float) -> str:
@@ -98,7 +138,9 @@ def _history(overview: Overview, now: float) -> str:
         begun = f"; first trial {_since(created, now)}, latest news {_since(changed, now)}"
         return words if created is None else words + begun
     lasts = _since(changed, now) if state in ENDED else f"for {_since(changed, now).removesuffix(' ago')}"
-    return f"created {_since(created, now)}, {state} {lasts}"
+    if state == UNATTENDED:
+        return f"created {_since(created, now)}"
+    return f"created {_since(created, now)}, {study_word(state)} {lasts}"
 
 
 def _since(at: float | None, now: float) -> str:
@@ -107,9 +149,10 @@ def _since(at: float | None, now: float) -> str:
 
 def _state(overview: Overview) -> Cell:
     state = overview.progress.state
+    word = study_word(state)
     if state == OPTUNAS:
-        return "Optuna's", "dim"
-    return (f"{state}, flagged", "bold yellow") if overview.flagged else (state, STYLES.get(state, ""))
+        return word, "dim"
+    return (f"{word}, flagged", "bold yellow") if overview.flagged else (word, STYLES.get(word, ""))
 
 
 def _failed(overview: Overview) -> Cell:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from orchestrator.common.formatting import NOTHING, count, duration, one_line
 from orchestrator.common.json_text import plain
+from orchestrator.model.state_words import study_word
 from orchestrator.model.study_status import Overview
 from orchestrator.terminal.live_frame import STYLES
 from orchestrator.terminal.overview import best_value, trial_count
@@ -132,7 +133,8 @@ def _state(slot: PlannedRun, overview: Overview | None) -> Cell:
     state = slot.state if overview is None or slot.state == "deleting" else overview.progress.state
     if overview is not None and overview.flagged:
         return f"{state}, flagged", "bold yellow"
-    return state, STYLES.get(state, _STYLES.get(state, ""))
+    word = study_word(state)
+    return word, STYLES.get(state, _STYLES.get(state, ""))
 
 
 def _note(slot: PlannedRun, overview: Overview | None) -> Cell:

@@ -24,6 +24,7 @@ from orchestrator.common.formatting import (
 from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Optimum
 from orchestrator.model.search_summary import Epochs, NotStored, Summary
+from orchestrator.model.state_words import study_word
 
 WIDEST = 80
 MOST_OPTIMA = 10
@@ -45,6 +46,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "slot_gap_ms": summary.slot_gap_ms,
         "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
     }
+    if not summary.trials.waiting:
+        del result["trials"]["waiting"]
     if best is not None and summary.model is not None:
         result["best"]["model"] = msgspec.structs.asdict(summary.model)
     if summary.not_stored:
@@ -74,11 +77,12 @@ def render_summary(summary: Summary, width: int) -> str:
     room = max(10, min(width, WIDEST) - _LABEL)
     trials = summary.trials
     split = f"{trials.complete} complete, {trials.pruned} pruned, {trials.failed} failed"
+    waits = f"; {trials.waiting} waiting" if trials.waiting else ""
     lines = [
         *_lines("study", [one_line(summary.study)], room),
         *_lines("result", _pack(_outcome(summary).split(), room, " "), room),
         *_lines("best", _best(summary, room), room),
-        *_lines("trials", [f"{trials.ended} ended: {split}"], room),
+        *_lines("trials", [f"{trials.ended} ended: {split}{waits}"], room),
         *_lines("epochs", [_epochs(summary.epochs)], room),
         *_lines("rungs", _rungs(summary.rungs), room),
         *_lines("audit", summary.audit.lines() if summary.audit else [], room),
@@ -101,7 +105,8 @@ def render_summary(summary: Summary, width: int) -> str:
 
 def _outcome(summary: Summary) -> str:
     reason = one_line(summary.reason)
-    return f"{summary.state}: {reason}" if reason else summary.state
+    word = study_word(summary.state)
+    return f"{word}: {reason}" if reason else word
 
 
 def _best(summary: Summary, room: int) -> list[str]:

@@ -14,11 +14,13 @@ from orchestrator.engine.explanations import describe_end, end_note
 from orchestrator.model.attribute_keys import RETRY_OF
 from orchestrator.model.measurements import MEASUREMENTS, Measurement
 from orchestrator.model.records import ListedTrial
+from orchestrator.model.state_words import trial_word
 from orchestrator.queries.trial_selection import standing
 from orchestrator.terminal.live_frame import STYLES, short_names
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
 MARK: Final = "*"
+MOST_STORED: Final = 10
 _LONGEST_NAME: Final = 20
 _LONGEST_VALUE: Final = 24
 _SHORTEST_NOTE: Final = 16
@@ -89,6 +91,13 @@ def remarks(shown: int, among: int, newest: bool, marked: int, objectives: int, 
     return [Text(line, style="dim") for line in lines]
 
 
+def stored_lines(stored: Sequence[str]) -> list[Text]:
+    """Returns a line for each trial that was enqueued while no control plane runs, of which a few are enough."""
+    lines = [f"WAITING  enqueued {one_line(each)}; it gets its number when the study goes on" for each in stored]
+    more = len(lines) - MOST_STORED
+    return [Text(line) for line in [*lines[:MOST_STORED], *([f"… and {more} more that wait"] if more > 0 else [])]]
+
+
 def to_json(trial: ListedTrial, best: Collection[int], now: datetime) -> dict[str, Any]:
     """Returns everything that is known of a trial, as plain data; moments in seconds since the epoch."""
     head, last = trial.head, trial.last
@@ -129,7 +138,8 @@ def _number(trial: ListedTrial, best: Collection[int]) -> Cell:
 
 
 def _state(trial: ListedTrial) -> Cell:
-    name = standing(trial.head).upper()
+    head = trial.head
+    name = head.state if head.state != "RUNNING" else trial_word(head.state, head.live, attended=head.attended).upper()
     return name, STYLES.get(name, "")
 
 

@@ -8,14 +8,18 @@ from typing import Any
 
 from orchestrator.common.formatting import NOTHING, count, duration, number, numbers, one_line
 from orchestrator.model.changeset import AttemptRow, DecisionAction, DecisionRow
+from orchestrator.model.lifecycle import NOT_STARTED
 from orchestrator.model.measurements import sentence
 from orchestrator.model.records import TrialFacts
+from orchestrator.model.state_words import study_word
 from orchestrator.pruning import Decision, Direction, registry
 from orchestrator.pruning.words import RuleWords
 from orchestrator.terminal.log_view import traceback_lines
 from tasks.constraints import is_feasible
 
 _WAITING = ("queued", "sent")
+_NOT_TOLD = ("promoted", NOT_STARTED)
+"""Causes of attempts that were no try of the trial, or are told as something else."""
 _MOST_ATTEMPTS = 5
 
 
@@ -48,6 +52,9 @@ class Explanation:
             yield from self._failed()
         elif state == "WAITING":
             again = self._trial.retry_of
+            if self._last is not None:
+                yield "waits to be asked for again: its study ended before it began, and its parameters stay"
+                return
             whose = "parameters of its own" if again is None else f"the parameters of trial {again}"
             yield f"waits to be asked for: it was enqueued with {whose}"
         else:
@@ -78,7 +85,7 @@ class Explanation:
             yield f"was pruned {words.place(decision)}: {words.against(decision)}"
         elif ended is not None:
             yield (
-                f"was paused at epoch {ended.step} with {number(ended.value)} and not promoted: "
+                f"was on the rung of epoch {ended.step} with {number(ended.value)} and was not promoted: "
                 f"{self._words(ended.rule).standing(_decision(ended), 'went on')}; it ended as PRUNED with the study"
             )
         elif self._last is not None and self._last.cause == "finished":
@@ -125,7 +132,7 @@ class Explanation:
         cause, where = str(failure.get("cause", "")), self._at_last_epoch()
         if cause == "revoked":
             yield f"was stopped by a person{where}: its task was revoked"
-        elif cause == "not started":
+        elif cause == NOT_STARTED:
             why = f", which {_ended(study.state, study.reason)}" if study.state != "running" else ""
             yield f"was never started: it was still in the queue at the end of its study{why}"
         elif cause.startswith("study "):
@@ -159,16 +166,22 @@ class Explanation:
         if last is None:
             return "was created by another program, and no worker here trains it"
         if last.state == "paused":
-            return self._paused()
+            return self._on_rung()
         if last.state in _WAITING:
-            held = "" if self._trial.study.state == "running" else f", and the study is {self._trial.study.state}"
+            held = (
+                ""
+                if self._trial.study.state == "running"
+                else f", and the study is {study_word(self._trial.study.state)}"
+            )
             if self.first("promote") is not None:
                 return f"was promoted and waits in the queue with {count(trained, 'epoch')} trained{held}"
-            if last.number > 1:
+            if any(row.cause not in _NOT_TOLD for row in self._trial.attempts[:-1]):
                 return f"waits in the queue for attempt {last.number}, {count(trained, 'epoch')} trained{held}"
             return f"has not begun: it waits in the queue{held}"
         where = ", ".join(one_line(each) for each in (last.host, last.device) if each)
         verb = f"is being stopped ({last.verdict})" if last.state == "stopping" else "is running"
+        if not self._trial.study.attended:
+            verb = "is unattended: when a control plane was last seen, it was running"
         if not trained:
             return f"{verb}, no epoch reported yet{f', on {where}' if where else ''}"
         step, value = self._latest()
@@ -177,12 +190,12 @@ class Explanation:
         text = f"{verb} at epoch {step} with {number(value)}, {trained}{of} epochs trained"
         return f"{text}, on {where}" if where else text
 
-    def _paused(self) -> str:
+    def _on_rung(self) -> str:
         standing = self._trial.standing
         if standing is None:
-            return f"is paused{self._at_last_epoch()}"
+            return f"is on a rung{self._at_last_epoch()}"
         where = self._words(standing.rule).standing(standing, "goes on")
-        return f"is paused at epoch {standing.step} with {number(standing.value)}: {where}"
+        return f"is on the rung of epoch {standing.step} with {number(standing.value)}: {where}"
 
     def _closest(self, lead: str) -> str:
         row = self._trial.closest
@@ -232,7 +245,7 @@ class Explanation:
         return "; ".join(each for each in (of, by) if each)
 
     def _attempts(self) -> Iterator[str]:
-        earlier = [row for row in self._trial.attempts[:-1] if row.cause != "promoted"]
+        earlier = [row for row in self._trial.attempts[:-1] if row.cause not in _NOT_TOLD]
         if earlier:
             yield f"attempted {len(earlier) + 1} times"
         for row in earlier[-_MOST_ATTEMPTS:]:
@@ -260,7 +273,7 @@ def _decision(row: DecisionRow) -> Decision:
 
 
 def _ended(state: str, reason: str) -> str:
-    text = {"finished": "finished", "failed": "failed", "stopped": "was stopped"}.get(state, f"is {state}")
+    text = {"finished": "finished", "failed": "failed", "stopped": "was stopped"}.get(state, f"is {study_word(state)}")
     return f"{text} ({one_line(reason)})" if reason else text
 
 

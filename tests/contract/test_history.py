@@ -113,7 +113,7 @@ def test_only_decisions_made_at_a_report_give_its_time(leased: LeasedStore) -> N
         assert found.recording("study").moments == {(0, 0): NOW, (0, 1): NOW + 1, (0, 2): NOW + 2, (0, 9): NOW}
 
 
-def test_a_paused_trial_is_told_where_it_stands(leased: LeasedStore) -> None:
+def test_a_trial_on_a_rung_is_told_where_it_stands(leased: LeasedStore) -> None:
     pruner = {"name": "asha", "mode": "promotion", "min_resource": 1, "reduction_factor": 3}
     leased.create(max_steps=9, direction="maximize", pruner=pruner, trials=20)
     for number, value in enumerate((0.75, 0.70, 0.60)):
@@ -121,8 +121,11 @@ def test_a_paused_trial_is_told_where_it_stands(leased: LeasedStore) -> None:
         leased.commit(Changes(new_trials={number: NOW}, values=[(number, 1, value)], attempts={row.token: row}))
     with open_study_reader(leased.url) as found:
         assert [explain(found.trial("study", str(number))) for number in range(2)] == [
-            "trial 0 is paused at epoch 1 with 0.75: within the best 1/3 of 3 trials, and no slot was free for it yet",
-            "trial 1 is paused at epoch 1 with 0.7: of 3 trials there the best 1 goes on, which has 0.75",
+            (
+                "trial 0 is on the rung of epoch 1 with 0.75: "
+                "within the best 1/3 of 3 trials, and no slot was free for it yet"
+            ),
+            "trial 1 is on the rung of epoch 1 with 0.7: of 3 trials there the best 1 goes on, which has 0.75",
         ]
 
 

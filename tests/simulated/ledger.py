@@ -70,6 +70,10 @@ class Ledger:
         for number, at in changes.starts.items():
             assert number not in ended_before, f"trial {number} starts after its end"
             self.trials[number].state, self.trials[number].start = "RUNNING", at
+        for number in changes.returned:
+            assert number not in ended_before, f"trial {number} waits after its end"
+            assert not self.trials[number].steps, f"trial {number} waits although it has begun"
+            self.trials[number].state, self.trials[number].start = "WAITING", None
         for number, name, value, distribution in changes.params:
             assert number not in ended_before, f"trial {number} is given '{name}' after its end"
             assert name not in self.trials[number].params, f"'{name}' of trial {number} is written again"

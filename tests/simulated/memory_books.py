@@ -197,7 +197,7 @@ def _check_text(text: str) -> None:
 
 
 def _check_open(ledger: Ledger, changes: Changes) -> None:
-    named = {*changes.starts, *changes.ends}
+    named = {*changes.starts, *changes.returned, *changes.ends}
     named |= {param[0] for param in changes.params} | {value[0] for value in changes.values}
     named |= {number for number, _ in (*changes.user_attrs, *changes.system_attrs)}
     for number in changes.new_trials:

@@ -43,7 +43,9 @@ def facts(
 ) -> TrialFacts:
     spec = {"max_steps": max_steps, "pruner": pruner or MEDIAN, "shadow": changes.pop("shadow", {"name": "none"})}
     given: dict[str, Any] = {
-        "study": StudyFacts("search", direction, spec, study, reason, 40, COMPLETED),
+        "study": StudyFacts(
+            "search", direction, spec, study, reason, 40, COMPLETED, attended=changes.pop("attended", True)
+        ),
         "number": 9,
         "state": state,
         "values": (),

@@ -1,4 +1,4 @@
-"""Where a trial that runs, waits or is paused stands, and what has become of one that was paused."""
+"""Where a trial stands that runs, waits or is on a rung, and what has become of one that was on a rung."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_waiting_for_another_attempt() -> None:
         ((0.70, 0.75, 3), "sync", "of 3 trials there those with 0.75 or better go on"),
     ],
 )
-def test_paused(decision: tuple[float, float | None, int], mode: str, expected: str) -> None:
+def test_on_a_rung(decision: tuple[float, float | None, int], mode: str, expected: str) -> None:
     value, threshold, peers = decision
     found = facts(
         "RUNNING",
@@ -82,7 +82,7 @@ def test_paused(decision: tuple[float, float | None, int], mode: str, expected: 
         standing=Decision(True, "asha", 9, value, threshold, peers),
     )
     first, second = explain(found).splitlines()
-    assert first == f"trial 9 is paused at epoch 9 with 0.7: {expected}"
+    assert first == f"trial 9 is on the rung of epoch 9 with 0.7: {expected}"
     assert second.startswith("  at epoch 3: value 0.71, ")
     assert second.endswith(": promoted")
     if mode == "promotion":
@@ -97,7 +97,7 @@ def test_never_promoted() -> None:
     )
     assert explain(found).splitlines() == [
         (
-            "trial 9 was paused at epoch 9 with 0.7 and not promoted: "
+            "trial 9 was on the rung of epoch 9 with 0.7 and was not promoted: "
             "of 3 trials there the best 1 went on, which has 0.75; it ended as PRUNED with the study"
         ),
         "  (19 of 27 epochs not trained)",

@@ -141,7 +141,7 @@ def test_what_was_ended_is_revoked(
     ("outcome", "celery", "state", "result"),
     [
         (Finished(values=(0.98765, 12.0)), {"type": "task-succeeded", "runtime": 1.0}, "SUCCESS", "0.9877, 12"),
-        (Paused(step=9), {"type": "task-succeeded", "runtime": 1.0}, "SUCCESS", "paused at epoch 9"),
+        (Paused(step=9), {"type": "task-succeeded", "runtime": 1.0}, "SUCCESS", "on rung at epoch 9"),
         (
             Failed(cause="exception", error="ValueError", message="no\nway"),
             {"type": "task-failed", "exception": "ValueError: no"},

@@ -1,0 +1,70 @@
+"""Attendance: whether a control plane looks after a study, or since when none has been seen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import NamedTuple
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from orchestrator.common.file_lock import attended_study
+from orchestrator.model.state_words import SUSPENDED, UNATTENDED
+from orchestrator.model.study_states import ENDED, OPTUNAS
+from orchestrator.model.study_status import Absence, Overview
+from orchestrator.storage.database import is_gone
+from orchestrator.storage.own_tables import writer
+from orchestrator.storage.sql_dialects import current_time
+from orchestrator.storage.sqlite_files import path_of
+
+_MOVES = ("running", "ending")
+_NEEDS_NONE = (*ENDED, OPTUNAS, SUSPENDED)
+
+
+class _Seen(NamedTuple):
+    """What is seen of a control plane: ``lives``, or since when it does not; ``only`` is the one study that it looks
+    after, ``None`` where it looks after all."""
+
+    lives: bool
+    since: float | None
+    only: str | None
+
+
+def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list[Overview]:
+    """Returns the studies, with the absence of a control plane noted at each that needs one."""
+    found = list(overviews)
+    seen = None if all(each.progress.state in _NEEDS_NONE for each in found) else _look(connection)
+    if seen is None:
+        return found
+    absence = Absence(None if seen.lives else seen.since, connection.dialect.name == "sqlite")
+    return [
+        each
+        if each.progress.state in _NEEDS_NONE or (seen.lives and seen.only in (None, each.progress.study))
+        else _absent(each, absence)
+        for each in found
+    ]
+
+
+def is_attended(connection: Connection, study: str, state: str) -> bool:
+    """Returns whether a control plane looks after a study in that state, or it needs none."""
+    seen = None if state in _NEEDS_NONE else _look(connection)
+    return seen is None or (seen.lives and seen.only in (None, study))
+
+
+def _look(connection: Connection) -> _Seen | None:
+    """Returns what is seen of a control plane; ``None`` where the database was written by a program without a lease."""
+    row = connection.execute(select(writer, current_time(connection.dialect.name).label("now"))).one_or_none()
+    if row is None:
+        return None
+    path = path_of(connection.engine.url)
+    lives = bool(row.holder) and row.expires > row.now and not is_gone(row.holder)
+    # Versions before left no moment when they gave the lease back.
+    return _Seen(lives, min(row.expires, row.now) or None, None if path is None else attended_study(path.parent))
+
+
+def _absent(overview: Overview, absence: Absence) -> Overview:
+    progress = overview.progress
+    if progress.state in _MOVES:
+        progress = msgspec.structs.replace(progress, state=UNATTENDED)
+    return replace(overview, progress=progress, absence=absence)

@@ -85,7 +85,7 @@ def test_a_failure_is_told_with_all_that_ended_by_it() -> None:
     world = World(make_spec(trials=10, notify={"endpoint": "team"}), broken).run()
     (body,) = bodies(world)
     assert (body["event"], body["state"], body["best"]) == ("failed", "failed", None)
-    assert body["trials"] == {"complete": 0, "pruned": 0, "failed": 4}
+    assert body["trials"] == {"complete": 0, "pruned": 0, "failed": 3}
     assert body["reason"] == world.ledger.reason != ""
     assert body["text"].startswith("study search failed (the first 3 trials all failed alike")
 

@@ -17,7 +17,7 @@ from tasks.contract import Body, Epoch, Event, Failed, Released, Revoked
 
 DIED = Failed(cause="died", error="TrainingProcessDied", message="signal 9")
 BOUND = (AttemptState.RUNNING, AttemptState.STOPPING)
-FREE = ("released", "obeyed", "promoted")
+FREE = ("released", "obeyed", "promoted", "not started")
 """Ends of an attempt that cost a trial nothing."""
 ROUNDS = 400
 ASHA: dict[str, Any] = {"name": "asha", "min_resource": 1, "reduction_factor": 2}
@@ -199,9 +199,15 @@ class Fleet(RuleBasedStateMachine):
         """Slots are heard of late, and thought to be there still when they are gone."""
         self.world.feed(inputs.SlotsCounted(slots))
 
-    @rule(command=st.sampled_from([inputs.StudyPaused(), inputs.StudyResumed()]))
+    @rule(command=st.sampled_from([inputs.StudyPaused(), inputs.StudyInterrupted(), inputs.StudyResumed()]))
     def command(self, command: Input) -> None:
         self.world.feed(command)
+
+    @rule()
+    def stop_and_go_on(self) -> None:
+        """What never began waits meanwhile."""
+        self.world.feed(inputs.StudyStopped())
+        self.world.extend(self.world.ledger.spec)
 
     # -- what holds -----------------------------------------------------------------------------------------------
 
@@ -259,7 +265,8 @@ class Fleet(RuleBasedStateMachine):
                 break
         ledger = self.world.ledger
         assert ledger.state in ("finished", "failed"), ledger.rows()
-        assert set(self.world.counts) <= {"COMPLETE", "PRUNED", "FAIL"}
+        ends = {"COMPLETE", "PRUNED", "FAIL"}
+        assert set(self.world.counts) <= (ends | {"WAITING"} if ledger.reason else ends)
         assert ledger.reason or ledger.state == "finished"
         # One that came to a limit has fewer.
         assert sum(self.world.counts.values()) == (len(ledger.trials) if ledger.reason else ledger.spec.trials)

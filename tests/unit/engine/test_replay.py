@@ -146,8 +146,8 @@ def test_a_recording_of_an_earlier_version_gives_the_rows_that_it_gave_then() ->
 
 def test_every_input_stands_in_that_recording() -> None:
     recorded = {type(record.input) for record in journal.read(RECORDED / "journal")}
-    # Samplers answered in the fold, and nothing was left to the control plane.
-    since = {inputs.SamplerAnswered, inputs.LookaheadChanged}
+    # Samplers answered in the fold, nothing was left to the control plane, and Ctrl-C paused a study.
+    since = {inputs.SamplerAnswered, inputs.LookaheadChanged, inputs.StudyInterrupted}
     assert recorded == {Opened, *get_args(Input)} - since
 
 

@@ -11,7 +11,7 @@ from driver import World, make_spec
 from test_repeatable import SEARCHES
 
 RECORDED: dict[str, list[Any]] = json.loads((Path(__file__).parent / "recorded" / "sampled.json").read_text())
-"""By search, of each trial: state, parameters, reports, values."""
+"""By search, of each trial: state, parameters, reports, values. What never began was FAIL then, and waits now."""
 
 
 @pytest.mark.parametrize("rebuild", [False, True])

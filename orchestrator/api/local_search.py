@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.api.fleet import load_study, settings_with
 from orchestrator.api.views import SilentView, view_here
 from orchestrator.common.errors import BadInput, StudyFailed
 from orchestrator.common.faults import got
+from orchestrator.common.settings import ensure_data_dir
 
 if TYPE_CHECKING:
     import optuna
 
+    from orchestrator.bundling import CodeBundle
     from orchestrator.model.search_summary import Summary
     from orchestrator.spec import Spec
 
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 def run_here(
     spec: Spec,
     source: str,
-    bundle: Any,
+    bundle: CodeBundle | None,
     slots: int | None,
     data_dir: str | Path | None,
     progress: bool,
@@ -65,9 +67,9 @@ def _deliver(signum: signal.Signals) -> None:
         signal.raise_signal(signum)
 
 
-def _unpacked(bundle: Any, data_dir: Path) -> Path:
+def _unpacked(bundle: CodeBundle, data_dir: Path) -> Path:
     """Returns the folder below the data folder that holds the files of a bundle."""
-    folder: Path = data_dir.resolve() / "code" / bundle.digest[:32]
+    folder = ensure_data_dir(data_dir) / "code" / bundle.digest[:32]
     for file in bundle.files:
         path = folder / file.path
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from orchestrator.common.errors import BadInput
 from tasks.objective_path import OBJECTIVES_OF_OURS, within
+
+if TYPE_CHECKING:
+    from orchestrator.bundling import CodeBundle
 
 _INSTALLED = ("site-packages", "dist-packages")
 
 
-def read_objective(objective: Callable[..., Any] | str) -> tuple[str, Any]:
+def read_objective(objective: Callable[..., Any] | str) -> tuple[str, CodeBundle | None]:
     """Returns the reference of an objective, and the code that has to go with it.
 
     A function of an installed package is found by its name wherever the package is installed; any other one, such as
@@ -26,11 +28,10 @@ def read_objective(objective: Callable[..., Any] | str) -> tuple[str, Any]:
         return objective, None
     if reference := _installed(objective):
         return reference, None
-    module, name = str(getattr(objective, "__module__", "")), str(getattr(objective, "__qualname__", ""))
-    if module == "__main__" or "<" in name or not name:
-        problem = "is a function of this program, which workers do not have"
-        raise BadInput("objective", problem, "put it into a module, and name it 'module:function'")
-    return f"{module}:{name}", None
+    from orchestrator.bundling import bundle_of_function
+
+    bundle = bundle_of_function(objective)
+    return bundle.objective, bundle
 
 
 def _installed(function: Callable[..., Any]) -> str:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from orchestrator.api.fleet import Fleet
     from orchestrator.api.study_handle import StudyHandle
+    from orchestrator.bundling import CodeBundle
 
 Direction = Literal["minimize", "maximize"]
 SOURCE: Final = "Search"
@@ -124,7 +125,7 @@ class Search:
     ) -> None:
         given = {key: value for key, value in locals().items() if key not in ("self", "unknown", "objective")}
         given |= unknown
-        bundle: Any = None
+        bundle: CodeBundle | None = None
         if objective is not None:
             given["objective"], bundle = read_objective(objective)
         spec = validate(spec_table(given, SOURCE), SOURCE)
@@ -147,7 +148,7 @@ class Search:
         search._keep(load_spec(file, load_settings(), name, trials), str(file), None, found=True)
         return search
 
-    def _keep(self, spec: Spec, source: str, bundle: Any, *, found: bool = False) -> None:
+    def _keep(self, spec: Spec, source: str, bundle: CodeBundle | None, *, found: bool = False) -> None:
         self._spec, self._source, self._bundle = spec, source, bundle
         if not found and bundle is None:
             check_trained(spec, load_settings(), source)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator.api import access
 from orchestrator.api.spec_input import check_sampler_and_pruner
@@ -11,10 +11,11 @@ from orchestrator.api.spec_input import check_sampler_and_pruner
 if TYPE_CHECKING:
     from orchestrator.api.fleet import Fleet
     from orchestrator.api.study_handle import StudyHandle
+    from orchestrator.bundling import CodeBundle
     from orchestrator.spec import Spec
 
 
-def submit(spec: Spec, source: str, bundle: Any, fleet: Fleet) -> StudyHandle:
+def submit(spec: Spec, source: str, bundle: CodeBundle | None, fleet: Fleet) -> StudyHandle:
     """Submits a search; see ``Search.submit``."""
     from orchestrator.common.errors import BadInput
 

@@ -1,4 +1,4 @@
-"""The view of a study that suits where this process prints: a terminal, or lines."""
+"""The view of a study that suits where this process prints: a notebook, a terminal, or lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,24 @@ if TYPE_CHECKING:
 
 
 def view_here() -> View:
-    """Returns the view that `orchestrator run` has."""
+    """Returns tables and plots that are redrawn in place in a notebook, else the view that `orchestrator run` has."""
+    if in_notebook():
+        from orchestrator.api.notebook_view import NotebookView
+
+        return NotebookView()
     if sys.stderr is None:
         return SilentView()
     from orchestrator.terminal.views import make_view
 
     return make_view(sys.stderr)
+
+
+def in_notebook() -> bool:
+    """Whether this process is the kernel of a notebook, which can show HTML."""
+    # IPython is no dependency: where it has not been imported, this is no notebook.
+    module = sys.modules.get("IPython")
+    shell = module.get_ipython() if module is not None else None
+    return shell is not None and getattr(shell, "kernel", None) is not None
 
 
 class SilentView:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.api.fleet import load_study, settings_with
-from orchestrator.api.views import SilentView, view_here
+from orchestrator.api.views import SilentView, in_notebook, view_here
 from orchestrator.common.errors import BadInput, StudyFailed
 from orchestrator.common.faults import got
 from orchestrator.common.settings import ensure_data_dir
@@ -33,6 +34,8 @@ def run_here(
     if slots is not None and (not isinstance(slots, int) or isinstance(slots, bool) or slots < 1):
         raise BadInput("run: slots", got(slots), "it must be an integer of at least 1")
     settings = settings_with("run", {"data_dir": data_dir})
+    if in_notebook():
+        _import_optuna()
     from orchestrator.local.run import Interrupted, Plan
     from orchestrator.local.run import run as run_search
     from orchestrator.terminal.summary import render_summary
@@ -59,6 +62,13 @@ def run_here(
     if summary.state == "failed":
         raise StudyFailed(f"study '{spec.name}' failed: {summary.reason}")
     return load_study(spec.name, settings)[0]
+
+
+def _import_optuna() -> None:
+    """Imports Optuna without a library's advice to install widgets, which nothing here uses."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        import optuna  # noqa: F401
 
 
 def _deliver(signum: signal.Signals) -> None:

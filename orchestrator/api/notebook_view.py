@@ -115,7 +115,9 @@ def _head(state: ViewState, progress: Progress) -> str:
     if state.warning:
         lines.append(Text(state.warning, style="yellow"))
     # No terminal: a notebook's own colours of text and background are kept.
-    console = Console(file=io.StringIO(), width=_WIDTH, record=True, force_terminal=True, highlight=False)
+    console = Console(
+        file=io.StringIO(), width=_WIDTH, record=True, force_terminal=True, force_jupyter=False, highlight=False
+    )
     console.print(Group(*lines))
     return console.export_html(inline_styles=True, code_format=_FRAME)
 

@@ -18,7 +18,15 @@ def as_text(*parts: RenderableType, width: int = WIDTH) -> str:
     """Returns what a command would print on a terminal of ``width`` columns, without colours and a final line end."""
     from rich.console import Console, Group
 
-    console = Console(file=io.StringIO(), width=width, highlight=False, markup=False, emoji=False, color_system=None)
+    console = Console(
+        file=io.StringIO(),
+        width=width,
+        highlight=False,
+        markup=False,
+        emoji=False,
+        color_system=None,
+        force_jupyter=False,
+    )
     with console.capture() as capture:
         console.print(Group(*parts))
     return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))

@@ -24,6 +24,9 @@ TRAIN: Final = "train"
 SIGNATURE: Final = "signature"
 """Header of the task that holds the job's signature, in hexadecimal digits, where jobs are signed."""
 
+DRAIN: Final = "drain"
+"""Command of Celery's remote control: a worker takes no more trials, and ends when those that run have."""
+
 STOP_SIGNAL: Final = "SIGUSR2"
 """Signal that wakes a keeper. Billiard installs no handler of its own for it in a pool process."""
 

@@ -42,8 +42,9 @@ def studies_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def trial_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the argument TRIAL, as text: the error about a wrong number lists the trials of the study."""
-    return click.argument("trial")(command)
+    """Adds the argument TRIAL, as text: a number, ``best`` or ``last``; the error about another one lists those of the
+    study."""
+    return click.argument("trial", shell_complete=_complete_trial)(command)
 
 
 def spec_argument(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -94,6 +95,11 @@ def _complete_study(context: click.Context, parameter: click.Parameter, incomple
     with contextlib.suppress(Exception):
         return [CompletionItem(name) for name in study_names() if name.startswith(incomplete)]
     return []
+
+
+def _complete_trial(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    del context, parameter
+    return [CompletionItem(name) for name in ("best", "last") if name.startswith(incomplete)]
 
 
 def study_names() -> list[str]:

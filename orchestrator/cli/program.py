@@ -22,9 +22,21 @@ PROGRAM = "orchestrator"
 
 SECTIONS: dict[str, tuple[str, ...]] = {
     "Running a search": ("init", "validate", "run", "submit"),
-    "Looking": ("ls", "status", "watch", "trials", "why", "logs", "replay", "tune-rule", "schedule"),
-    "Steering": ("pause", "resume", "stop", "retry", "enqueue"),
-    "Results": ("report", "export"),
+    "Looking": (
+        "ls",
+        "status",
+        "watch",
+        "trials",
+        "why",
+        "logs",
+        "compare",
+        "replay",
+        "tune-rule",
+        "workers",
+        "schedule",
+    ),
+    "Steering": ("pause", "resume", "stop", "retry", "enqueue", "delete"),
+    "Results": ("best", "models", "report", "export"),
     "Processes": ("serve", "worker", "beat", "flower", "dashboard"),
     "This program": ("doctor", "prepare", "completion"),
 }

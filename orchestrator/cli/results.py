@@ -1,4 +1,4 @@
-"""Commands that write a study into files: report, export."""
+"""Commands that give the results of a study: best, report, export."""
 
 from __future__ import annotations
 
@@ -10,9 +10,54 @@ import click
 
 from orchestrator.cli.options import json_option, study_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, fleet, open_reader
+from orchestrator.cli.shared import READS_DATABASE, fleet, open_reader, show
 from orchestrator.common.errors import BadInput, reason_of
+from orchestrator.common.formatting import listed
+from orchestrator.common.parameter_text import FORMATS as PARAMETER_FORMATS
 from orchestrator.export import FORMATS
+
+
+@cli.command(epilog=READS_DATABASE)
+@study_argument
+@click.option(
+    "--params",
+    "form",
+    type=click.Choice(tuple(PARAMETER_FORMATS)),
+    help="Print nothing but the parameters: TOML, JSON, or arguments of a command line, quoted for a shell.",
+)
+@json_option("one JSON object; of several objectives a list")
+def best(study: str, form: str | None, as_json: bool) -> None:
+    """Show the best trial: value, parameters, model.
+
+    The best trial of STUDY that has completed and satisfies its constraints; of several objectives those on the Pareto
+    front. While none has completed, the trial that leads by what it has reported.
+
+    \b
+    orchestrator best digits --params toml > best.toml
+    eval python train.py "$(orchestrator best digits --params args)"
+    """
+    from orchestrator.queries.best_trials import program_line, read_best_trials
+    from orchestrator.terminal.best_view import render, to_json
+
+    if form and as_json:
+        raise BadInput("--params", "prints the parameters alone", "leave out --json; --params json prints them as JSON")
+    with open_reader() as reader:
+        found = read_best_trials(reader, study)
+        command = program_line(reader, found) if found else ""
+        several = len(reader.trials(study).directions) > 1
+    if not found:
+        remedy = f"'orchestrator trials {study}' shows its trials"
+        raise BadInput(f"study '{study}'", "no trial has completed yet, nor reported a value", remedy)
+    if form:
+        if len(found) > 1:
+            numbers = listed(each.number for each in found)
+            problem = f"{len(found)} trials are on the Pareto front: {numbers}"
+            raise BadInput(f"study '{study}'", problem, "'orchestrator best' with --json has the parameters of each")
+        click.echo(PARAMETER_FORMATS[form](found[0].params))
+    elif as_json:
+        click.echo(json.dumps([to_json(each) for each in found] if several else to_json(found[0])))
+    else:
+        show(render(found, command))
 
 
 @cli.command(epilog=READS_DATABASE)

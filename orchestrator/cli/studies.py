@@ -1,5 +1,5 @@
-"""Commands that show studies and their trials and change nothing: ls, status, watch, trials, why, logs, replay,
-tune-rule."""
+"""Commands that show studies and their trials and change nothing: ls, status, watch, trials, why, logs, compare,
+replay, tune-rule."""
 
 from __future__ import annotations
 
@@ -152,8 +152,8 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
 def why(study: str, trial: str, as_json: bool) -> None:
     """Say why a trial was pruned, failed, or goes on.
 
-    TRIAL is its number in STUDY. Says which rule decided, at which epoch, and what it compared; of a failure the
-    error; of a trial that completed how close it came to being pruned.
+    TRIAL is its number in STUDY, `best` or `last`. Says which rule decided, at which epoch, and what it compared; of a
+    failure the error; of a trial that completed how close it came to being pruned.
     """
     from orchestrator.terminal.why_json import to_json
     from orchestrator.terminal.why_text import explain
@@ -178,8 +178,8 @@ def why(study: str, trial: str, as_json: bool) -> None:
 def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool) -> None:
     """Show what the objective printed in a trial.
 
-    The log of TRIAL of STUDY is kept in ORCHESTRATOR_DATA_DIR of the worker that trained it; if that is another host,
-    its name is shown.
+    The log of TRIAL of STUDY, a number, `best` or `last`, is kept in ORCHESTRATOR_DATA_DIR of the worker that trained
+    it; if that is another host, its name is shown.
     """
     from orchestrator.queries.logs import show as show_log
     from orchestrator.queries.logs import standard_output
@@ -192,6 +192,26 @@ def logs(study: str, trial: str, follow: bool, lines: int | None, as_json: bool)
         reader.spec(study)  # raises for a study that only Optuna has run: this program keeps no logs of it
 
     show_log(load_settings().data_dir.resolve(), find, standard_output(as_json), lines=lines, follow=follow)
+
+
+@cli.command(epilog=READS_DATABASE)
+@studies_argument
+@json_option("one JSON object, with the whole curves")
+def compare(studies: tuple[str, ...], as_json: bool) -> None:
+    """Compare studies: spec, best, curves, cost.
+
+    A column for each STUDY: how its trials ended, the best value, how good it was after how many epochs, what it cost,
+    and in which keys the specs differ. All that is compared is in the database.
+
+    \b
+    orchestrator compare digits digits-2
+    """
+    from orchestrator.queries.comparison import compare as compare_studies
+    from orchestrator.terminal.comparison_table import render, to_json
+
+    with open_reader() as reader:
+        found = compare_studies(reader, studies, time.time())
+    answer(as_json, lambda: to_json(found), lambda: render(found, terminal_width()))
 
 
 @cli.command(epilog=READS_DATABASE)

@@ -74,8 +74,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Returns ``did you mean 'x'?`` for the nearest known name, or the list of known names."""
     names = sorted(known)
     elsewhere = _ELSEWHERE.get(name)
-    # The search is quadratic in the length of the text, and no known name is long.
-    close = [elsewhere] if elsewhere in names else difflib.get_close_matches(name[:100], names, n=1)
+    # The search is quadratic in the length of the text, and no known name is long. Of names that differ in upper and
+    # lower case alone the last one stands for all.
+    by_case = {each.casefold(): each for each in names}
+    short = name[:100].casefold()
+    close = [elsewhere] if elsewhere in names else difflib.get_close_matches(short, by_case, n=1)
+    # A name of which a beginning was given, such as that of a schedule, whose runs add the time to it.
+    close = close or (
+        [each for each in sorted(by_case, reverse=True) if each.startswith(short)][:1] if len(short) > 2 else []
+    )
+    close = [by_case.get(each, each) for each in close]
     return f"did you mean '{close[0]}'?" if close else "known: " + ", ".join(names)
 
 

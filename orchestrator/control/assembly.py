@@ -21,6 +21,7 @@ from orchestrator.control.recovery import Recovery
 from orchestrator.control.rounds import Rounds
 from orchestrator.control.run_cleanup import RunCleanup
 from orchestrator.control.scheduled_runs import ScheduledRuns
+from orchestrator.control.study_deletion import StudyDeletion
 from orchestrator.control.supervision import Supervisor
 from tasks.server_errors import Outages
 from tasks.signing import UNSIGNED, Keyring
@@ -82,11 +83,13 @@ def make_controller(
     rounds = Rounds(
         ports, studies, committer, effects, foreign, publisher, heartbeats, slots, bell, outages, hooks, clock
     )
-    scheduled = None
-    if ports.calendar is not None and ports.reports is not None and not only:
-        cleanup = RunCleanup(ports.calendar, studies, ports.checkpoints, ports.artifacts, ports.reports, civil)
-        scheduled = ScheduledRuns(ports, ports.calendar, studies, rounds, cleanup, civil)
-    commands = CommandHandler(ports, studies, rounds, recovery, scheduled, clock, only)
+    scheduled = deletion = None
+    if ports.calendar is not None and ports.reports is not None:
+        deletion = StudyDeletion(ports.calendar, ports.checkpoints, ports.artifacts, ports.reports, ports.events.forget)
+        if not only:
+            cleanup = RunCleanup(ports.calendar, studies, deletion, ports.reports, civil)
+            scheduled = ScheduledRuns(ports, ports.calendar, studies, rounds, cleanup, civil)
+    commands = CommandHandler(ports, studies, rounds, recovery, scheduled, deletion, clock, only)
     supervisor = Supervisor(ports.events, studies, heartbeats, slots, foreign, recovery, bell, clock, options.heartbeat)
     return Controller(
         ports, studies, router, commands, supervisor, recovery, rounds, effects, bell, clock, hooks.progress

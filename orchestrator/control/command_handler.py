@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from orchestrator.control.recovery import Recovery
 from orchestrator.control.rounds import Rounds
 from orchestrator.control.scheduled_runs import ScheduledRuns
 from orchestrator.control.study_boundary import Unsettled, is_of_the_study
+from orchestrator.control.study_deletion import StudyDeletion
 from orchestrator.engine.inputs import (
     Input,
     SpecChanged,
@@ -28,9 +29,9 @@ from orchestrator.engine.inputs import (
     TrialRetried,
 )
 from orchestrator.engine.study import StudyEngine
-from orchestrator.model.commands import Command
+from orchestrator.model.commands import DELETE, Command
 from orchestrator.model.planned_run import DEFINE, OPERATION
-from orchestrator.model.study_states import HELD
+from orchestrator.model.study_states import HELD, check_at_rest
 from orchestrator.model.suspension import describe, refusal
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import check_configuration
@@ -71,7 +72,7 @@ def check_retry(study: str, number: Any, state: str | None) -> None:
 
 
 class _Later(Exception):
-    """The command has to wait: a pruner of the user's own is being made, or asked."""
+    """The command has to wait: a pruner of the user's own is being made, or asked, or files are being deleted."""
 
 
 @dataclass(eq=False)
@@ -83,10 +84,13 @@ class CommandHandler:
     rounds: Rounds
     recovery: Recovery
     scheduled: ScheduledRuns | None
+    deletion: StudyDeletion | None
     clock: Clock
     only: str
     # Studies whose commands were put off.
     _deferred: set[str] = field(default_factory=set, init=False)
+    # Studies that are being deleted by a command.
+    _deleting: set[str] = field(default_factory=set, init=False)
 
     @property
     def waits_for_pruner(self) -> bool:
@@ -96,15 +100,19 @@ class CommandHandler:
     @property
     def has_news(self) -> bool:
         """Whether there is something to do that no ring announces."""
-        return self.scheduled is not None and self.scheduled.has_news
+        gone = self.deletion is not None and self.deletion.has_news
+        return gone or (self.scheduled is not None and self.scheduled.has_news)
 
     def apply(self) -> dict[Command, str]:
         """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
         answers = {}
         slots = []
         self._deferred.clear()
-        for command in self.ports.store.pending_commands():
-            if self.only and command.study != self.only:
+        commands = self.ports.store.pending_commands()
+        self._end_withdrawn(commands)
+        for command in commands:
+            # Who holds the lease may delete every study: no other process can.
+            if self.only and command.study != self.only and command.operation != DELETE:
                 continue
             if command.unreadable:
                 problem = BadInput(f"command '{command.operation}' of study '{command.study}'", command.unreadable)
@@ -138,6 +146,13 @@ class CommandHandler:
                 self.scheduled.tend()
         return answers
 
+    def _end_withdrawn(self, commands: Sequence[Command]) -> None:
+        """Lets go of the deletions whose commands were withdrawn."""
+        if self.deletion is not None:
+            for name in self._deleting - {each.study for each in commands if each.operation == DELETE}:
+                self.deletion.end(name)
+                self._deleting.discard(name)
+
     def _wait_for_pruner(self, study: str) -> None:
         """Puts a command off while its study waits for its own pruner, or an earlier command of it does."""
         if study in self.studies.awaited:
@@ -157,6 +172,8 @@ class CommandHandler:
 
     def _apply(self, command: Command) -> dict[str, Any]:
         name = command.study
+        if command.operation == DELETE:
+            return self._delete(name, command.payload.get("uid", ""))
         if name in self.studies.suspended:
             if command.operation not in _TAKE_UP:
                 self.studies.check_at_hand(name)
@@ -202,6 +219,25 @@ class CommandHandler:
         number = engine.trials.count
         self.studies.apply(engine, input)
         return {"study": engine.name, "state": engine.state, "trial": number}
+
+    def _delete(self, name: str, uid: Any) -> dict[str, Any]:
+        """Deletes a study that is at rest, or is suspended; its files have to be gone first."""
+        if self.deletion is None or self.ports.calendar is None:
+            raise BadInput("command 'delete'", "is not one that this control plane can do")
+        if name in self.studies:
+            check_at_rest(name, self.studies[name].state)
+            raise BadInput(f"study '{name}'", "still ends its last trials", "delete it in a moment")
+        if self.deletion.uid_of(name) != uid:
+            raise BadInput(f"study '{name}'", "is not the one that was to be deleted: that one is gone")
+        self._deleting.add(name)
+        if not self.deletion.delete_files(name):
+            raise _Later
+        self.deletion.end(name)
+        if not self.ports.calendar.delete_study(name, self.clock.wall()):
+            raise BadInput(f"study '{name}'", "there is none of that name in this database")
+        self.studies.forget(name)
+        log.info("study %s is deleted by a command", name, extra={"action": "study_deleted", "study": name})
+        return {"study": name, "state": "deleted"}
 
     def _submit(self, name: str, spec: Spec) -> None:
         # Here too: whether a class can be imported is a question of this host.

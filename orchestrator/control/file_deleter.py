@@ -11,9 +11,19 @@ from collections.abc import Callable
 
 import fsspec
 
+from orchestrator.common.settings import Settings
 from orchestrator.engine.outputs import Sweep
 
 log = logging.getLogger(__name__)
+
+
+def stores_of(settings: Settings) -> tuple[FileDeleter, FileDeleter]:
+    """Returns the deleters of the checkpoint store and of the artifact store."""
+    data_dir = settings.data_dir
+    return (
+        FileDeleter(settings.checkpoint_url or str(data_dir / "checkpoints"), "a checkpoint"),
+        FileDeleter(settings.artifact_url or str(data_dir / "artifacts"), "an artifact"),
+    )
 
 
 class FileDeleter:

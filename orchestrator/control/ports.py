@@ -146,6 +146,9 @@ class Stream(Protocol):
     def notify(self, study: str, notices: Iterable[Sent]) -> None:
         """Tells the watchers of a study."""
 
+    def forget(self, study: str, tokens: Iterable[str]) -> None:
+        """Drops what is kept of a study that is deleted: the confirmations of its attempts, and its notices."""
+
     def probe(self) -> None:
         """Returns if keepers could be heard: the server is there, and takes what is written to it."""
 
@@ -286,6 +289,9 @@ class Calendar(Protocol):
 
     def throw_study(self, slot: PlannedRun) -> None:
         """Deletes the study of a slot, and writes the slot."""
+
+    def delete_study(self, name: str, at: float) -> bool:
+        """Deletes a study that a person wants deleted, and the commands about it; returns whether there was one."""
 
 
 class Reports(Protocol):

@@ -7,11 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.common.clock import Clock
-from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.ports import Calendar, Deleter, Reports
+from orchestrator.control.ports import Calendar, Reports
 from orchestrator.control.study_boundary import is_of_the_study
-from orchestrator.engine.outputs import Sweep
+from orchestrator.control.study_deletion import StudyDeletion
 from orchestrator.model.planned_run import PlannedRun, StudyRun
 from orchestrator.model.suspension import describe
 
@@ -28,18 +27,16 @@ class RunCleanup:
 
     calendar: Calendar
     studies: EngineRegistry
-    checkpoints: Deleter
-    artifacts: Deleter
+    deletion: StudyDeletion
     reports: Reports
     clock: Clock
-    _deleted: set[str] = field(default_factory=set, init=False)
     # Studies of runs that could not be looked after, each of which is said once.
     _failed: set[str] = field(default_factory=set, init=False)
 
     @property
     def has_news(self) -> bool:
         """Whether a report is written that was waited for, or files are gone."""
-        return self.reports.has_news or (bool(self._deleted) and self._files_gone)
+        return self.reports.has_news or self.deletion.has_news
 
     def tend(self, runs: Sequence[StudyRun]) -> None:
         """Does what is due for the runs about which something is still to be done. What cannot be done for one of them
@@ -58,7 +55,7 @@ class RunCleanup:
     def _tend(self, run: StudyRun) -> None:
         if run.goes_on or run.slot.study in self.studies:
             if run.slot.state == "deleting":
-                self._deleted.discard(run.slot.study)
+                self.deletion.end(run.slot.study)
                 about = {"action": "run_kept", "study": run.slot.study}
                 log.info("study %s goes on, and stays", run.slot.study, extra=about)
                 self._write(replace(run.slot, state="running"))
@@ -99,25 +96,11 @@ class RunCleanup:
 
     def _delete(self, run: StudyRun) -> None:
         study = run.slot.study
-        if study not in self._deleted:
-            try:
-                uid, attempts = self.calendar.attempts_of(study)
-            except BadInput:
-                pass  # another process has deleted it
-            else:
-                self.checkpoints.delete_folder(uid)
-                self.artifacts.sweep(Sweep(frozenset(attempts), frozenset()))
-            self.reports.delete(study)
-            self._deleted.add(study)
-        if self._files_gone:
+        if self.deletion.delete_files(study):
             gone = replace(run.slot, state="deleted", report="", decided=self.clock.wall())
             self.calendar.throw_study(gone)
-            self._deleted.discard(study)
+            self.deletion.end(study)
             log.info("study %s is deleted: %s", study, run.slot.reason, extra={"action": "run_deleted", "study": study})
-
-    @property
-    def _files_gone(self) -> bool:
-        return self.checkpoints.idle and self.artifacts.idle and self.reports.idle
 
     def _write(self, *slots: PlannedRun) -> None:
         self.calendar.put(*(replace(slot, decided=self.clock.wall()) for slot in slots))

@@ -19,7 +19,7 @@ from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input
 from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.control.assembly import Options, make_controller
-from orchestrator.control.file_deleter import FileDeleter
+from orchestrator.control.file_deleter import stores_of
 from orchestrator.control.journal import Journal
 from orchestrator.control.lease_renewal import Renewal
 from orchestrator.control.ports import Hooks, Phase, PhaseHook, Ports, RoundHook, no_hook
@@ -185,8 +185,7 @@ class _Leader:
             store,
             EventStream(client, keyring),
             dispatcher,
-            FileDeleter(settings.checkpoint_url or str(settings.data_dir / "checkpoints"), "a checkpoint"),
-            FileDeleter(settings.artifact_url or str(settings.data_dir / "artifacts"), "an artifact"),
+            *stores_of(settings),
             Calendar(self.database, lease),
             Reports(data_dir, os.environ | storage),
             PrunerProcesses(lambda: wake(client)),

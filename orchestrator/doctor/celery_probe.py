@@ -31,12 +31,12 @@ def query_workers(redis_url: str) -> tuple[tuple[Worker, ...], str]:
         answers = app.control.broadcast("active_queues", reply=True, timeout=ANSWER_SECONDS)
         queues = {name: _names(found) for answer in answers for name, found in answer.items()}
         counted = Counter(name for answer in answers for name in answer)
-        slots: dict[str, int] = {}
+        stats: dict[str, Any] = {}
         if queues:
             answers = app.control.broadcast(
                 "stats", destination=list(queues), reply=True, timeout=ANSWER_SECONDS, limit=counted.total()
             )
-            slots = {name: _slots(found) for answer in answers for name, found in answer.items()}
+            stats = {name: found["pool"] for answer in answers for name, found in answer.items()}
         beats = _heartbeats(app, set(queues))
     except _AWAY as error:
         return (), str(error) or type(error).__name__
@@ -46,11 +46,13 @@ def query_workers(redis_url: str) -> tuple[tuple[Worker, ...], str]:
         tuple(
             Worker(
                 name,
-                slots=slots.get(name),
+                slots=int(stats[name]["max-concurrency"]) if name in stats else None,
                 queues=queues[name],
                 clock=beats[name][0] if name in beats else None,
                 celery=beats[name][1] if name in beats else "",
                 twice=counted[name] > 1,
+                draining=bool(stats.get(name, {}).get("draining")),
+                versions=tuple(sorted(stats.get(name, {}).get("versions", {}).items())),
             )
             for name in sorted(queues)
         ),
@@ -60,10 +62,6 @@ def query_workers(redis_url: str) -> tuple[tuple[Worker, ...], str]:
 
 def _names(found: Any) -> tuple[str, ...]:
     return tuple(sorted(str(each["name"]) for each in found)) if isinstance(found, list) else ()
-
-
-def _slots(found: Any) -> int:
-    return int(found["pool"]["max-concurrency"])
 
 
 def _heartbeats(app: Any, names: set[str]) -> dict[str, tuple[Clock, str]]:

@@ -7,7 +7,8 @@ Nothing here holds a password.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from orchestrator.doctor.table_facts import TableFacts
 from orchestrator.model.schema_state import OptunaSchema, OwnSchema
@@ -226,6 +227,8 @@ class Worker:
         clock: ``None`` where it sent no heartbeat in time.
         celery: The version it runs.
         twice: Whether another one answers by the same name.
+        draining: Whether it takes no more trials, and ends when those that run have.
+        versions: Of Python and of packages, by name; empty where it did not say.
     """
 
     name: str
@@ -234,6 +237,8 @@ class Worker:
     clock: Clock | None = None
     celery: str = ""
     twice: bool = False
+    draining: bool = False
+    versions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -267,6 +272,7 @@ class Workers:
         error: Why no worker could be queried.
         listened: How long the stream was followed.
         enough: Whether that was long enough for silence to mean something.
+        heard: Seconds since the last heartbeat, by slot, of those that were heard.
     """
 
     error: str = ""
@@ -274,6 +280,7 @@ class Workers:
     enough: bool = True
     workers: tuple[Worker, ...] = ()
     signs: tuple[Sign, ...] = ()
+    heard: Mapping[str, float] = field(default_factory=dict)
 
     def serving(self, queue: str) -> bool:
         """Whether a worker consumes ``queue``."""

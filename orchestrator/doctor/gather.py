@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -49,14 +50,7 @@ def gather(settings: Settings) -> Facts:
     from orchestrator.doctor.database_probe import read_database
 
     storage_url, redis_url = storage_url_of(settings), redis_url_of(settings)
-    setup = Setup(
-        data_dir=str(settings.data_dir),
-        redis=settings.redis_url is not None,
-        storage=settings.storage_url is not None,
-        running=is_locked(settings.data_dir),
-        heartbeat=settings.heartbeat,
-        lease=settings.lease,
-    )
+    setup = setup_of(settings)
     database = read_database(storage_url)
     redis, workers = _around_redis(redis_url, database.books or TableFacts(), setup, settings.keyring())
     if redis.looked_at and database.books is not None:
@@ -65,6 +59,18 @@ def gather(settings: Settings) -> Facts:
         if database.books is not None:
             database = replace(database, books=steady(first, database.books))
     return Facts(setup, read_installation(settings.data_dir), redis, database, workers)
+
+
+def setup_of(settings: Settings) -> Setup:
+    """Returns what is configured here."""
+    return Setup(
+        data_dir=str(settings.data_dir),
+        redis=settings.redis_url is not None,
+        storage=settings.storage_url is not None,
+        running=is_locked(settings.data_dir),
+        heartbeat=settings.heartbeat,
+        lease=settings.lease,
+    )
 
 
 def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Keyring) -> tuple[Redis, Workers]:
@@ -78,7 +84,7 @@ def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Key
         server = read_server(client, redact(url))
         if server.error:
             return server, Workers()
-        workers = _listen(url, books, setup, keyring)
+        workers = listen(url, books, setup, keyring)
         return _fill(client, server, workers, books, keyring), workers
     except redis.RedisError as error:
         return Redis(redact(url), error=str(error)), Workers()
@@ -86,7 +92,7 @@ def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Key
         client.close()
 
 
-def _listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Workers:
+def listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Workers:
     """Collects heartbeats until all known slots were heard, or the time is up; queries the workers meanwhile."""
     training = {
         (each.token, each.runner)
@@ -110,6 +116,7 @@ def _listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Work
         enough=BEATS * setup.heartbeat <= LONGEST and not listener.error,
         workers=answered,
         signs=tuple(sorted(listener.signs, key=lambda sign: (sign.slot, sign.token, sign.runner))),
+        heard={slot: time.monotonic() - at for slot, at in listener.at.items()},
     )
 
 

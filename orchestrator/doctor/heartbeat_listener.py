@@ -34,6 +34,7 @@ class Listener:
 
     Attributes:
         signs: What was heard so far.
+        at: When the last heartbeat of each slot was heard, by ``time.monotonic``.
         error: Why nothing could be heard, or not all of it; empty where all could.
     """
 
@@ -42,6 +43,7 @@ class Listener:
         self._keyring = keyring
         self._since = self._newest()
         self.signs: set[Sign] = set()
+        self.at: dict[str, float] = {}
         self.error = ""
 
     def listen(self, seconds: float, satisfied: Callable[[], bool]) -> float:
@@ -82,6 +84,7 @@ class Listener:
             return
         if sign is not None:
             self.signs.add(sign)
+            self.at[sign.slot] = time.monotonic()
 
 
 def read_sign(data: bytes) -> Sign | None:

@@ -16,6 +16,7 @@ import redis
 
 from orchestrator.common.errors import BadInput, OrchestratorError
 from orchestrator.messaging.event_stream import ring
+from orchestrator.model.commands import DELETE
 from orchestrator.model.planned_run import OPERATION, order
 from orchestrator.spec import Spec
 from orchestrator.spec.cron import run_name
@@ -95,6 +96,26 @@ class CommandClient:
         payload = order(spec, planned, manual=True)
         return self._issue(OPERATION, run_name(spec.name, planned), payload, lambda: None, seconds)
 
+    def delete(self, study: str, uid: str, check: Callable[[], None], seconds: float) -> None:
+        """Has the active control plane delete a study, by its unique id; a command that is given up is withdrawn, for
+        it must not hit a later study.
+
+        Args:
+            check: Called now and then; an exception of it ends the waiting.
+
+        Raises:
+            BadInput: the control plane refused; the message says why.
+            NoAnswer: it was not done within ``seconds``.
+        """
+        key = self._put(DELETE, study, {"uid": uid})
+        try:
+            self._answer_to(key, DELETE, check, seconds)
+        except NoAnswer:
+            problem = f"the control plane did not delete it within {seconds:g} s, and the command is withdrawn"
+            raise NoAnswer(f"study '{study}': {problem}; the same command goes on with it") from None
+        finally:
+            self._table.withdraw(key)
+
     def enqueue(self, operation: str, study: str, payload: dict[str, Any]) -> None:
         """Stores a command for the next control plane of the study, and does not wait for the answer."""
         self._put(operation, study, payload)
@@ -107,7 +128,9 @@ class CommandClient:
         check: Callable[[], None],
         seconds: float | None,
     ) -> dict[str, Any]:
-        key = self._put(operation, study, payload)
+        return self._answer_to(self._put(operation, study, payload), operation, check, seconds)
+
+    def _answer_to(self, key: str, operation: str, check: Callable[[], None], seconds: float | None) -> dict[str, Any]:
         # A lost wake-up costs time only: the control plane polls the table.
         if self._client is not None:
             with contextlib.suppress(redis.RedisError):

@@ -197,6 +197,10 @@ class EventStream:
                     self._client.rpush(key, value)
                     self._client.expire(key, SECONDS_KEPT)
 
+    def forget(self, study: str, tokens: Iterable[str]) -> None:
+        """Drops what is kept of a study that is deleted: the confirmations of its attempts, and its notices."""
+        forget_study(self._client, study, tokens)
+
     @contextlib.contextmanager
     def _passing_over(self, key: str, kind: str) -> Iterator[None]:
         """Inside, a key that holds something else is passed over, and said once."""
@@ -275,6 +279,13 @@ def introduce(client: redis.Redis, process: str) -> None:
     """Names a control plane's connection, so that it can be told who stands by. Nothing depends on it."""
     with contextlib.suppress(redis.ResponseError):
         client.client_setname(CLIENT_NAME + process)
+
+
+def forget_study(client: redis.Redis, study: str, tokens: Iterable[str]) -> None:
+    """Deletes the keys of a study: the confirmations of its attempts, by their tokens, and its notices."""
+    keys = [redis_keys.notices(study), *map(redis_keys.confirmation, tokens)]
+    for begin in range(0, len(keys), BATCH):
+        client.unlink(*keys[begin : begin + BATCH])
 
 
 def ring(client: redis.Redis) -> None:

@@ -8,6 +8,10 @@ from typing import Any, Final
 ADDING: Final = ("enqueue", "retry")
 """Operations that make a trial."""
 
+DELETE: Final = "delete"
+"""The command that deletes a study; its payload names the study's unique id, so that it hits no later study of that
+name."""
+
 
 @dataclass(frozen=True)
 class Command:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from orchestrator.common.errors import BadInput
+
 StudyState = Literal["running", "paused", "interrupted", "ending", "finished", "failed", "stopped"]
 
 OPTUNAS: Final = "optuna"
@@ -17,3 +19,11 @@ HELD: Final[frozenset[StudyState]] = frozenset({"paused", "interrupted"})
 
 GOES_ON: Final[frozenset[StudyState]] = HELD | {"running"}
 """States after which a trial that was asked for is still trained."""
+
+
+def check_at_rest(study: str, state: str) -> None:
+    """Raises BadInput where a study that a control plane looks after has not ended."""
+    if state not in ENDED:
+        raise BadInput(
+            f"study '{study}'", f"is {state}", f"'orchestrator stop {study}' ends it; then it can be deleted"
+        )

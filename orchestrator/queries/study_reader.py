@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 import sqlalchemy
 from sqlalchemy import Connection, Table, func, select
 
-from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.errors import BadInput
 from orchestrator.model.attribute_keys import FAILURE, MEASURED, RETRY_OF, SOURCE
 from orchestrator.model.changeset import AttemptRow, DecisionRow
 from orchestrator.model.measurements import read_measured
@@ -22,7 +22,11 @@ from orchestrator.model.study_status import Overview
 from orchestrator.pruning import Decision, Direction, expectations
 from orchestrator.pruning.expectations import EXPECTED
 from orchestrator.queries.attendance import is_attended, with_absences
+from orchestrator.queries.name_lookup import find_number, find_study, study_id_of, unknown_study
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
+from orchestrator.queries.stored_models import StoredModel, read_models
+from orchestrator.queries.study_contents import StudyContents, read_contents
+from orchestrator.queries.study_cost import Cost, read_cost
 from orchestrator.queries.trial_queries import StudyTrials
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
@@ -31,7 +35,6 @@ from orchestrator.storage.optuna_decoding import final_value, read_params, read_
 from orchestrator.storage.optuna_tables import (
     DIRECTIONS,
     STEPS,
-    STUDIES,
     STUDY_SYSTEM_ATTRS,
     SYSTEM_ATTRS,
     TRIALS,
@@ -44,7 +47,6 @@ from orchestrator.storage.schedule_store import read_known, read_slots
 if TYPE_CHECKING:
     from orchestrator.storage.study_loader import LoadedStudy
 
-_MOST_NAMES = 10
 _OF_A_REPORT = ("keep", "prune", "audit", "shadow")
 """Actions of decisions that were made the moment a report was recorded; the others came later."""
 
@@ -119,7 +121,7 @@ class StudyReader:
         """Reads one trial; also of a study that Optuna made.
 
         Raises:
-            BadInput: no such study, or ``text`` is no number of a trial of it.
+            BadInput: no such study, or ``text`` is no number of a trial of it, nor ``best`` or ``last``.
         """
         study_id, study = self._study(name)
         found = self._find_trial(study_id, study, text)
@@ -174,6 +176,33 @@ class StudyReader:
             measured=read_measured(kept.get(MEASURED)),
             expectations=expectations.read({EXPECTED: json.loads(kept.get(EXPECTED, "[]"))}),
         )
+
+    def study_id(self, name: str) -> int:
+        """Returns Optuna's id of a study; raises BadInput where there is no such study."""
+        return find_study(self._connection, name)
+
+    def models(self, name: str) -> list[StoredModel]:
+        """Returns the models that trials of a study have stored; raises BadInput where there is no such study."""
+        return read_models(self._connection, name, self.study_id(name))
+
+    def is_ours(self, name: str) -> bool:
+        """Whether this program has run a study; raises BadInput where there is no such study."""
+        return self._study(name)[1].spec is not None
+
+    def cost(self, name: str, now: float) -> Cost | None:
+        """Returns what a study has cost until ``now``, in seconds since the epoch; ``None`` where only Optuna has run
+        it. Raises BadInput where there is no such study."""
+        return read_cost(self._connection, self.study_id(name), now) if self.is_ours(name) else None
+
+    def promotes(self, name: str) -> bool:
+        """Whether a study pauses trials at rungs and promotes them; raises BadInput where there is no such study."""
+        _, study = self._study(name)
+        return study.spec is not None and Spec.from_json(study.spec).pruner.promotes
+
+    def contents(self, name: str) -> StudyContents:
+        """Returns what a study holds; raises BadInput where there is no such study."""
+        state = self.overview(name).progress.state
+        return read_contents(self._connection, name, self.study_id(name), state, self._ours)
 
     def trials(self, name: str) -> StudyTrials:
         """Returns the trials of a study, to be read row by row; also of one that Optuna made.
@@ -232,18 +261,10 @@ class StudyReader:
 
     def missing(self, name: str) -> BadInput | None:
         """Returns the error about a study that is not there; ``None`` for one that is."""
-        return self._unknown(name) if self._id(name) is None else None
-
-    def _id(self, name: str) -> int | None:
-        return self._connection.scalar(select(STUDIES.c.study_id).where(STUDIES.c.study_name == name))
-
-    def _unknown(self, name: str) -> BadInput:
-        return BadInput(f"study '{name}'", "there is none of that name in this database", self._other_names(name))
+        return None if study_id_of(self._connection, name) is not None else unknown_study(self._connection, name)
 
     def _study(self, name: str) -> tuple[int, StudyFacts]:
-        study_id = self._id(name)
-        if study_id is None:
-            raise self._unknown(name)
+        study_id = find_study(self._connection, name)
         found = self._directions(study_id)
         direction: Direction = "maximize" if found[0] == "MAXIMIZE" else "minimize"
         row = None
@@ -252,7 +273,7 @@ class StudyReader:
             row = self._connection.execute(query).one_or_none()
         completed = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.state == "COMPLETE")
         trials = self._connection.scalar(select(func.count()).select_from(TRIALS).where(TRIALS.c.study_id == study_id))
-        return int(study_id), StudyFacts(
+        return study_id, StudyFacts(
             name=name,
             direction=direction,
             spec=None if row is None else json.loads(row.spec),
@@ -265,7 +286,7 @@ class StudyReader:
                 if (value := final_value(each.value, each.value_type)) is not None and len(found) == 1
             },
             objectives=len(found),
-            constraints=self._constraints(int(study_id)),
+            constraints=self._constraints(study_id),
             attended=row is None or is_attended(self._connection, name, row.state),
         )
 
@@ -291,25 +312,9 @@ class StudyReader:
         return {row.number: json.loads(row.value_json) for row in self._connection.execute(query)}
 
     def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
-        there = f"study '{study.name}' has {study.trials} trials, 0 to {study.trials - 1}"
-        if study.trials < 2:
-            there = f"study '{study.name}' has " + ("one trial, 0" if study.trials else "no trials yet")
-        if not (text.isascii() and text.isdigit()):
-            raise BadInput(f"trial '{text}'", "is not a number", there)
-        row = None
-        if len(text) < 10:
-            query = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.number == int(text))
-            row = self._connection.execute(query).one_or_none()
-        if row is None:
-            raise BadInput(f"trial {text}", "there is no such trial", there)
-        return row
-
-    def _other_names(self, name: str) -> str:
-        names = list(self._connection.scalars(select(STUDIES.c.study_name)))
-        if not names:
-            return "it holds no studies yet"
-        remedy = did_you_mean(name, names)
-        return remedy if remedy.startswith("did") or len(names) <= _MOST_NAMES else f"it holds {len(names)} others"
+        number = find_number(self._connection, study_id, study, text, self.trials(study.name).best)
+        query = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.number == number)
+        return self._connection.execute(query).one()
 
     def _of_trial(self, table: Table, study_id: int, number: int, order: Any) -> list[Mapping[str, Any]]:
         query = select(table).where(table.c.study_id == study_id, table.c.trial == number).order_by(order)

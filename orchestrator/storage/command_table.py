@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import OPERATION
@@ -51,6 +51,12 @@ class CommandTable:
         """Returns the answer to a command, or ``None`` while there is none."""
         with self._database.read() as connection:
             return connection.scalar(select(commands.c.answer).where(commands.c.key == key))
+
+    def withdraw(self, key: str) -> bool:
+        """Deletes a command that was not applied yet; returns whether it was there."""
+        with self._database.write() as connection:
+            query = delete(commands).where(commands.c.key == key, commands.c.answer.is_(None))
+            return connection.execute(query).rowcount > 0
 
 
 def write_answers(connection: Connection, answers: Mapping[int, str]) -> None:

@@ -16,9 +16,10 @@ from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_bests, read_optima
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.optuna_tables import STUDIES, delete_study
+from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.own_tables import schedules, slots
 from orchestrator.storage.sql_dialects import replace_rows
+from orchestrator.storage.study_deletion import delete_mentions, delete_rows, read_keys
 
 _COLUMNS = tuple(name for name in PlannedRun.__dataclass_fields__ if name not in ("schedule", "planned"))
 _WITH_STUDY = ("waiting", "running", "ended")
@@ -86,22 +87,27 @@ class Calendar:
     def attempts_of(self, study: str) -> tuple[str, list[str]]:
         """Returns a study's unique id, and the tokens of its attempts."""
         with self._database.read() as connection:
-            row = connection.execute(_select_study(study)).one_or_none()
-            if row is None:
-                raise BadInput(f"study '{study}'", "there is none of that name in this database")
-            tokens = select(own_tables.attempts.c.token).where(own_tables.attempts.c.study_id == row.study_id)
-            return str(row.uid), list(connection.scalars(tokens))
+            keys = read_keys(connection, study)
+        if keys is None:
+            raise BadInput(f"study '{study}'", "there is none of that name in this database")
+        return keys.uid, list(keys.tokens)
 
     def throw_study(self, slot: PlannedRun) -> None:
         """Deletes the study of a slot, with everything that belongs to it, and writes the slot."""
         with self._database.write() as connection:
             self._lease.check(connection)
-            row = connection.execute(_select_study(slot.study)).one_or_none()
-            if row is not None:
-                for table in own_tables.OF_A_STUDY:
-                    connection.execute(delete(table).where(table.c.study_id == row.study_id))
-                delete_study(connection, row.study_id)
+            if read_keys(connection, slot.study) is not None:
+                delete_rows(connection, slot.study)
             put_slots(connection, [slot])
+
+    def delete_study(self, name: str, at: float) -> bool:
+        """Deletes a study that a person wants deleted, with everything that belongs to it, and the commands about it;
+        ``at`` is the time in seconds since the epoch. Returns whether there was one."""
+        with self._database.write() as connection:
+            self._lease.check(connection)
+            found = delete_rows(connection, name)
+            delete_mentions(connection, name, at)
+        return found
 
 
 def put_slots(connection: Connection, rows: Iterable[PlannedRun]) -> None:
@@ -160,11 +166,3 @@ def _spec_of(row: Any) -> dict[str, Any] | None:
     except (ValueError, TypeError, RecursionError):
         spec = None
     return spec if isinstance(spec, dict) else {}
-
-
-def _select_study(name: str) -> Select[Any]:
-    return (
-        select(own_tables.studies.c.study_id, own_tables.studies.c.uid)
-        .join(STUDIES, STUDIES.c.study_id == own_tables.studies.c.study_id)
-        .where(STUDIES.c.study_name == name)
-    )

@@ -47,6 +47,12 @@ class ConsumeGate:
         self._pool: KeeperPool | None = None
         self._checking: threading.Thread | None = None
         self._retired = False
+        self._exit_code = RETIRED
+
+    @property
+    def is_retired(self) -> bool:
+        """Whether it takes no more tasks, and ends when the last trial has."""
+        return self._retired
 
     def attach(self, hub: Any, pool: KeeperPool) -> None:
         """Sets the event loop and the pool of the worker."""
@@ -62,10 +68,12 @@ class ConsumeGate:
         """Whether no slot is free, and a task that is taken now is the next one of a slot that is about to be."""
         return self._pool is not None and not self._pool.has_free_process
 
-    def retire(self, why: str) -> None:
-        """Takes no more tasks from here on, and ends when the last trial has. Call it in the event loop."""
+    def retire(self, why: str, exit_code: int = RETIRED) -> None:
+        """Takes no more tasks from here on, and ends with ``exit_code`` when the last trial has. Call it in the event
+        loop."""
         if not self._retired:
             self._retired = True
+            self._exit_code = exit_code
             log.error(
                 "%s; it takes no more tasks, finishes what it trains, and ends", why, extra={"action": "retiring"}
             )
@@ -74,7 +82,7 @@ class ConsumeGate:
     def _end_when_idle(self) -> None:
         # A task that was taken just before may not have reached its keeper.
         if not self._slots.busy() and not state.reserved_requests:
-            state.should_stop = RETIRED
+            state.should_stop = self._exit_code
 
     def _host_is_well(self) -> bool:
         if not self._slots.trouble:

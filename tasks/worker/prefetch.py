@@ -8,9 +8,11 @@ queue. Here a process says when its task is about to end, and the next task trav
 from __future__ import annotations
 
 import contextlib
+import platform
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from importlib.metadata import version
 from typing import Any
 
 from celery.concurrency import asynpool, prefork
@@ -18,6 +20,9 @@ from celery.worker import state
 from kombu.asynchronous import get_event_loop
 
 from tasks.keeper.next_task import DECLINED, EXPECTED, RETURNED
+
+VERSIONS = ("trial-orchestrator", "optuna", "celery")
+"""Packages whose versions have to be those of the control plane."""
 
 TEND_SECONDS = 0.5
 """Seconds between two rounds of Celery's timers while the pool ends."""
@@ -151,6 +156,11 @@ class KeeperTaskPool(prefork.TaskPool):  # type: ignore[misc]
 
     Pool = KeeperPool
     _pool: KeeperPool | None
+
+    def _get_info(self) -> dict[str, Any]:
+        """Adds to what ``celery inspect stats`` says whether the worker is draining, and which versions it runs."""
+        versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
+        return {**super()._get_info(), "draining": self.app.conf.consume_gate.is_retired, "versions": versions}
 
     def on_stop(self) -> None:
         """Waits until the processes have ended. Celery's looks twice a second whether they have."""

@@ -15,7 +15,7 @@ from typing import Any
 from celery.worker import state as worker_state
 from celery.worker.control import Panel
 
-from tasks.app import STOP_SIGNAL
+from tasks.app import DRAIN, STOP_SIGNAL
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ def take_over(report: Callable[[str], None]) -> None:
         name="revoke", variadic="task_id", signature="[id1 [id2 [... [idN]]]]", help="Stop trials by their tasks' ids."
     )(revoke)
     Panel.register(name="shutdown", help="Hand the trials back and end, as at SIGTERM.")(_shut_down)
+    Panel.register(name=DRAIN, help="Take no more trials, finish those that run, and end.")(_drain)
     for name, why in _REFUSED.items():
         Panel.register(name=name, help="Refused.")(_refusing(why))
 
@@ -66,6 +67,11 @@ def _shut_down(state: Any, **_: Any) -> dict[str, str]:  # noqa: ARG001
     log.warning("shut down by remote control", extra={"action": "remote_shutdown"})
     os.kill(os.getpid(), signal.SIGTERM)
     return {"ok": "handing back what is trained"}
+
+
+def _drain(state: Any, **_: Any) -> dict[str, str]:
+    state.consumer.app.conf.consume_gate.retire("drained by a person", 0)
+    return {"ok": "takes no more trials, and ends when those that run have"}
 
 
 def _refusing(why: str) -> Callable[..., dict[str, str]]:

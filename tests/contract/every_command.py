@@ -11,8 +11,8 @@ from click.testing import CliRunner, Result
 
 from orchestrator.cli import cli
 
-NO_DATABASE: Final = ("init", "validate", "worker", "flower", "completion")
-"""Commands that never look at it."""
+NO_DATABASE: Final = ("init", "validate", "worker", "workers", "workers drain", "flower", "completion")
+"""Commands that never look at it, or not before they have met Redis."""
 
 PROCESSES: Final = ("run", "serve", "beat", "submit", "schedule run", "prepare")
 """Commands that prepare it before anything else: all of them by ``Database.prepare``."""

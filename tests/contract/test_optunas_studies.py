@@ -20,7 +20,16 @@ from orchestrator.storage.database import Database
 from tests.prepared_databases import drop_database, make_database, url_of
 
 SHOWS = {"ls", "status", "trials", "why", "replay", "tune-rule", "report", "export", "doctor", "schedule"}
+SHOWS |= {"best", "models ls"}
 """Commands that do the same for a study that only Optuna has run; the others say what helps."""
+
+WANTS = {
+    "compare": "needs two studies",
+    "delete": "there is no terminal",
+    "models get": "has no stored model",
+    "models rm": "has no stored model",
+}
+"""Commands that would do the same, and what they lack here."""
 
 ODD: list[Any] = ["text", 5, [], {}, None, {"error": 3, "message": []}, {"rule": None}, {"reports": "x"}]
 KEYS = ("failure", "pruned_by", "source", "retry_of", "audited", "shadow_pruned_by", "ordinary")
@@ -112,6 +121,9 @@ def test_each_command_answers_and_makes_nothing(name: str, arguments: list[str],
     if name in SHOWS:
         assert result.exception is None or (name, result.exit_code) == ("doctor", 1), result.exception
         assert result.stdout.strip() or name == "schedule"
+    elif name in WANTS:
+        assert isinstance(result.exception, BadInput), result.output
+        assert WANTS[name] in str(result.exception)
     else:
         assert isinstance(result.exception, BadInput), result.output
         (line,) = str(result.exception).splitlines()

@@ -65,12 +65,17 @@ ORDER = (
         "tune-rule",
         "report",
         "export",
+        "compare",
+        "best",
+        "models",
+        "workers",
         "doctor",
     ),
     *("pause", "resume", "enqueue", "retry", "stop", "watch"),
     *("serve", "worker", "beat", "flower", "dashboard"),
     "run",
     *("submit", "schedule"),
+    "delete",
 )
 """The looking ones first, then what they could not look at any more; `watch` comes back when the study has ended. Last
 what gives the fleet something to do for long."""
@@ -194,7 +199,7 @@ def test_every_line_does_what_it_says(
     for name, words in of("run").items():
         with subtests.test(name):
             search(words, town)
-    for name, words in of("submit", "schedule").items():
+    for name, words in of("submit", "schedule", "delete").items():
         with subtests.test(name), monkeypatch.context() as patch:
             call(words, town, patch)
 

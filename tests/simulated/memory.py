@@ -155,6 +155,12 @@ class MemoryStream:
             with contextlib.suppress(Exception):
                 self._server.notices[study].append(encode_notice(notice))
 
+    def forget(self, study: str, tokens: Iterable[str]) -> None:
+        self._server.check()
+        self._server.notices.pop(study, None)
+        for token in tokens:
+            self._server.confirmations.pop(token, None)
+
     def probe(self) -> None:
         self._server.check()
 

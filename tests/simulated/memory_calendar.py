@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 
 from orchestrator.common.errors import BadInput
 from orchestrator.model.commands import Command
@@ -66,6 +67,14 @@ class MemoryCalendar:
     def throw_study(self, slot: PlannedRun) -> None:
         self.put(slot)
         self._database.ledgers.pop(slot.study, None)
+
+    def delete_study(self, name: str, at: float) -> bool:
+        self._books.check_writer()
+        for key, slot in self._database.slots.items():
+            if slot.study == name and slot.state in ("running", "ended", "deleting"):
+                gone = replace(slot, state="deleted", reason="deleted by hand", report="", decided=at, spec=None)
+                self._database.slots[key] = gone
+        return self._database.ledgers.pop(name, None) is not None
 
     def _runs(self, wanted: Callable[[PlannedRun], bool]) -> list[StudyRun]:
         self._database.check()

@@ -1,0 +1,121 @@
+"""Commands about the models that trials have saved: models ls, models get, models rm."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from orchestrator.cli.options import json_option, study_argument, trial_argument
+from orchestrator.cli.program import cli
+from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_reader, terminal_width
+from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.common.formatting import count, listed
+
+if TYPE_CHECKING:
+    from orchestrator.queries.stored_models import StoredModel
+
+_name_option = click.option("--name", help="Name of the model, where the trial has several [default: the newest].")
+
+
+@cli.group()
+def models() -> None:
+    """List, fetch and delete stored models.
+
+    Models are what objectives give to `trial.save_model`. Their files are in the store of ORCHESTRATOR_ARTIFACT_URL, or
+    in ORCHESTRATOR_DATA_DIR; what this host does not reach is marked.
+    """
+
+
+@models.command("ls", epilog=READS_DATABASE)
+@click.argument("study", required=False)
+@json_option("a JSON list, an object for each model")
+def list_models(study: str | None, as_json: bool) -> None:
+    """List the models of STUDY, or of all studies."""
+    from orchestrator.export.model_files import ModelFiles
+    from orchestrator.terminal.model_table import render, to_json
+
+    files = ModelFiles(load_settings())
+    with open_reader() as reader:
+        names = [each.progress.study for each in reader.overviews()] if study is None else [study]
+        found = [each for name in names for each in reader.models(name)]
+    reached = files.reachable(found)
+    answer(
+        as_json,
+        lambda: [to_json(each, reached, files.location(each)) for each in found],
+        lambda: render(found, reached, files.where, terminal_width()),
+    )
+
+
+@models.command("get", epilog=READS_DATABASE)
+@study_argument
+@trial_argument
+@_name_option
+@click.option(
+    "-o",
+    "--output",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=Path(),
+    help="File, or folder, that takes it [default: the name that the objective gave it, here].",
+)
+def get_model(study: str, trial: str, name: str | None, output: Path) -> None:
+    """Copy the model of TRIAL of STUDY.
+
+    TRIAL is a number, `best` or `last`. A file that is there already is never overwritten. Prints the path.
+    """
+    from orchestrator.export.model_files import ModelFiles
+
+    click.echo(ModelFiles(load_settings()).get(_choose(study, trial, name), output))
+
+
+@models.command("rm", epilog=READS_DATABASE)
+@study_argument
+@trial_argument
+@_name_option
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+def remove_model(study: str, trial: str, name: str | None, yes: bool) -> None:
+    """Delete the models of TRIAL of STUDY, or one of them.
+
+    The files and their records; the trial stays. It cannot be undone.
+    """
+    from orchestrator.export.model_files import ModelFiles
+
+    files = ModelFiles(load_settings())
+    found = [_choose(study, trial, name)] if name else _of_trial(study, trial)
+    what = f"{count(len(found), 'model')} of trial {found[0].trial}: {listed(each.filename for each in found)}"
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BadInput("models rm", "asks before it deletes, and there is no terminal", "--yes does not ask")
+        if not click.confirm(f"delete {what}?", err=True):
+            click.echo("nothing was deleted", err=True)
+            sys.exit(1)
+    for each in found:
+        files.remove(each)
+    click.echo(f"deleted {what}")
+
+
+def _of_trial(study: str, trial: str) -> list[StoredModel]:
+    """Returns the models of a trial, the newest last; raises BadInput where it has none."""
+    with open_reader() as reader:
+        number = reader.trial(study, trial).number
+        found = reader.models(study)
+    mine = [each for each in found if each.trial == number]
+    if not mine:
+        others = dict.fromkeys(each.trial for each in found)
+        remedy = f"trials with one: {listed(others)}" if others else f"no trial of '{study}' has one in the store"
+        raise BadInput(f"trial {number} of study '{study}'", "has no stored model", remedy)
+    return mine
+
+
+def _choose(study: str, trial: str, name: str | None) -> StoredModel:
+    found = _of_trial(study, trial)
+    if name is None:
+        return found[-1]
+    named = [each for each in found if each.filename == name]
+    if not named:
+        known = did_you_mean(name, (each.filename for each in found))
+        raise BadInput(f"trial {found[0].trial} of study '{study}'", f"has no model '{name}'", known)
+    return named[-1]

@@ -1,0 +1,119 @@
+"""The workers of a fleet, or of a `run`: what each trains, and draining one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from contextlib import closing
+
+from orchestrator.common.data_folder import redis_url_of, storage_url_of
+from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
+from orchestrator.common.settings import Settings
+from orchestrator.doctor.facts import Sign, Workers
+from orchestrator.doctor.gather import listen, setup_of
+from orchestrator.doctor.table_facts import Attempt, TableFacts
+from orchestrator.messaging.redis_check import check_redis
+from orchestrator.model.fleet import FleetSlot, FleetWorker
+from orchestrator.model.lifecycle import AttemptState
+from tasks.app import DRAIN, connect, create_app
+
+ANSWER_SECONDS = 2.0
+_TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
+
+
+def read_fleet(settings: Settings) -> list[FleetWorker]:
+    """Returns the workers, by name; listens for some heartbeats, which takes seconds.
+
+    Where the database is not reached, what the slots train is not known, only that they do.
+
+    Raises:
+        BadInput: there is no Redis to ask, or it is not reached.
+    """
+    from orchestrator.doctor.database_probe import read_database
+
+    url = _redis_of(settings)
+    books = read_database(storage_url_of(settings)).books or TableFacts()
+    return assemble(listen(url, books, setup_of(settings), settings.keyring()), books)
+
+
+def assemble(workers: Workers, books: TableFacts) -> list[FleetWorker]:
+    """Returns the workers that have answered, were heard, or train something by the database."""
+    attempts = {each.token: each for each in books.attempts if each.state in _TRAINING}
+    slots: dict[str, dict[str, FleetSlot]] = defaultdict(dict)
+    queues: dict[str, set[str]] = defaultdict(set)
+    for each in attempts.values():
+        slots[_worker_of(each.slot)][each.slot] = FleetSlot(each.slot, study=each.study, trial=each.trial, busy=True)
+    # One that was heard idle and busy is busy.
+    for sign in sorted(workers.signs, key=lambda sign: bool(sign.token)):
+        if sign.slot:
+            slots[sign.worker][sign.slot] = _heard(sign, attempts.get(sign.token), workers.heard.get(sign.slot))
+            queues[sign.worker].update(sign.queues)
+    answered = {each.name: each for each in workers.workers}
+    return [
+        FleetWorker(
+            name,
+            name.rpartition("@")[2],
+            tuple(sorted(queues[name] | set(answered[name].queues if name in answered else ()))),
+            answers=name in answered,
+            capacity=answered[name].slots if name in answered else None,
+            draining=name in answered and answered[name].draining,
+            slots=tuple(slots[name][slot] for slot in sorted(slots[name])),
+        )
+        for name in sorted({*answered, *slots} - {""})
+    ]
+
+
+def drain(settings: Settings, name: str) -> str:
+    """Has a worker take no more trials, finish those that run, and end; returns its whole name.
+
+    Args:
+        settings: Where Redis is.
+        name: Its name, with or without ``@host``.
+
+    Raises:
+        BadInput: no worker of that name answers, several do, or it belongs to a `run`.
+        OrchestratorError: it does not know the command, for it is of an earlier version.
+    """
+    url = _redis_of(settings)
+    with closing(create_app(url)) as app:
+        answers = app.control.broadcast("ping", reply=True, timeout=ANSWER_SECONDS)
+        known = sorted({each for answer in answers for each in answer})
+        whole = _find(name, known)
+        said = app.control.broadcast(DRAIN, destination=[whole], reply=True, timeout=ANSWER_SECONDS, limit=1)
+    if not any("ok" in answer.get(whole, {}) for answer in said):
+        raise OrchestratorError(
+            f"worker '{whole}' does not know how to drain: SIGTERM has it hand its trials back, and end"
+        )
+    return whole
+
+
+def _find(name: str, known: list[str]) -> str:
+    found = [each for each in known if name in (each, each.partition("@")[0])]
+    if len(found) > 1:
+        raise BadInput(f"worker '{name}'", "several answer by that name", f"give one of {', '.join(found)}")
+    if not found:
+        remedy = did_you_mean(name, known) if known else "no worker answers; 'orchestrator doctor' says why"
+        raise BadInput(f"worker '{name}'", "none of that name answers", remedy)
+    if found[0].startswith("run-"):
+        raise BadInput(
+            f"worker '{name}'", "belongs to a `run`, and ends with it", "stop that with Ctrl-C, or its study"
+        )
+    return found[0]
+
+
+def _redis_of(settings: Settings) -> str:
+    url = redis_url_of(settings)
+    if url is None:
+        problem = f"is not set, and no `run` works in {settings.data_dir}"
+        raise BadInput("ORCHESTRATOR_REDIS_URL", problem, "set it to the Redis of the fleet")
+    with closing(connect(url)) as client:
+        check_redis(client, url)
+    return url
+
+
+def _heard(sign: Sign, attempt: Attempt | None, heard: float | None) -> FleetSlot:
+    study, trial = ("", None) if attempt is None else (attempt.study, attempt.trial)
+    return FleetSlot(sign.slot, sign.device, study, trial, bool(sign.token), heard, sign.trouble)
+
+
+def _worker_of(slot: str) -> str:
+    return slot.rpartition("/")[0]

@@ -78,6 +78,16 @@ class Browser:
         """Goes to a page, and does not wait for it."""
         self._call("Page.navigate", url=url)
 
+    def look(self, width: int, *, dark: bool = False, height: int = 900) -> None:
+        """Gives the page a width and a height in pixels, and a reader who prefers dark pages or light ones."""
+        self._call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._call("Emulation.setEmulatedMedia", features=features)
+
+    def picture(self) -> bytes:
+        """Returns what is seen, as PNG."""
+        return base64.b64decode(self._call("Page.captureScreenshot", format="png")["data"])
+
     def evaluate(self, expression: str) -> Any:
         """Returns what a JavaScript expression gives in the page."""
         return self._call("Runtime.evaluate", expression=expression, returnByValue=True)["result"].get("value")

@@ -9,6 +9,7 @@ from orchestrator.report import (
     curve_plots,
     history_plots,
     outcome_plots,
+    parallel_plot,
     parameter_plots,
     slot_timeline,
 )
@@ -36,7 +37,7 @@ def _all(facts: Facts) -> Iterator[Plot]:
     yield parameter_plots.slices(facts)
     weights = parameter_plots.importances_of(facts)
     yield parameter_plots.importances(facts, weights)
-    yield parameter_plots.parallel(facts)
+    yield parallel_plot.parallel(facts)
     yield contour_plots.contour(facts, weights)
     yield slot_timeline.timeline(facts)
     yield outcome_plots.saved(facts)

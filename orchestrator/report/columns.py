@@ -14,6 +14,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial
 
 from orchestrator.report.facts import LARGEST
+from orchestrator.report.value_axis import ValueAxis, of_points
 from orchestrator.spec.configuration import contains
 
 
@@ -27,6 +28,7 @@ class Column:
 
     Attributes:
         kind: One distribution that holds every value, as ``shown`` returns it.
+        axis: The axis of a parameter that is a number.
         is_own: Whether the parameter is a number, and every value lies in the distribution that its own trial has.
     """
 
@@ -37,10 +39,16 @@ class Column:
         is_numeric = all(map(_is_number, values)) and not any(
             isinstance(kind, CategoricalDistribution) for kind in kinds
         )
-        self.is_own = is_numeric and all(map(contains, kinds, values))
+        searched = list(map(contains, kinds, values)) if is_numeric else []
+        self.is_own = is_numeric and all(searched)
         self._choices: list[Any] = []
         self._texts: list[Any] = []
+        self.axis = ValueAxis()
         if is_numeric:
+            # What was enqueued may lie anywhere; what was sampled is what the plot is about.
+            kept = [value for value, is_searched in zip(values, searched, strict=True) if is_searched]
+            is_log = all(getattr(kind, "log", False) for kind in kinds)
+            self.axis = of_points(values, log=is_log, kept=kept)
             self.kind = kinds[0] if self.is_own and all(kind == kinds[0] for kind in kinds) else _around(values, kinds)
             return
         offered = [kind.choices for kind in _distinct(kinds) if isinstance(kind, CategoricalDistribution)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import math
+from collections.abc import Sequence
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,8 +10,9 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.common.formatting import count
 from orchestrator.pruning.expectations import BANDS, Expectation, newest
-from orchestrator.report.facts import Facts
-from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, figure, limit, spread
+from orchestrator.report.facts import LARGEST, Facts
+from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, figure, label, limit, spread
+from orchestrator.report.value_axis import ValueAxis, of_ranges
 
 MOST_CURVES = 200
 MOST_STEPS = 400
@@ -37,9 +38,9 @@ def curves(facts: Facts) -> Plot:
     says = f"A line for each trial. A cross marks where one of the {count(cut, 'pruned trial')} was cut."
     if not cut:
         says = "A line for each trial; none was pruned."
-    missing = sum(not math.isfinite(value) for trial in reported for value in trial.intermediate_values.values())
+    missing = sum(not abs(value) <= LARGEST for trial in reported for value in trial.intermediate_values.values())
     if missing:
-        says += f" {count(missing, 'report')} of NaN or infinity are gaps."
+        says += f" {count(missing, 'report')} of NaN, infinity or beyond 1e150 are gaps."
     best = facts.ranked[:1]
     drawn = spread([trial for trial in reported if trial not in best], MOST_CURVES)
     drawn += [trial for trial in best if trial.intermediate_values]
@@ -51,20 +52,12 @@ def curves(facts: Facts) -> Plot:
     longest = max(len(trial.intermediate_values) for trial in drawn)
     if longest > MOST_STEPS:
         says += f" Curves longer than {MOST_STEPS} epochs are thinned out."
+    axis = _axis(facts, drawn)
+    if axis.beyond:
+        says += f" {count(axis.beyond, 'curve')} {'leaves' if axis.beyond == 1 else 'leave'} the axis."
     ends = [trial for trial in drawn if trial.state is TrialState.PRUNED]
     if ends:
-        points = [_points(trial)[-1] for trial in ends]
-        traces.append(
-            go.Scatter(
-                x=[point[0] for point in points],
-                y=[point[1] for point in points],
-                text=[f"trial {trial.number}" for trial in ends],
-                mode="markers",
-                name="cut here",
-                marker={"color": RED, "symbol": "x", "size": 7},
-                hovertemplate="%{text} pruned at epoch %{x}: %{y}<extra></extra>",
-            )
-        )
+        traces.append(_crosses(ends, axis))
     expected = [
         (trial, end)
         for trial in drawn
@@ -84,8 +77,32 @@ def curves(facts: Facts) -> Plot:
                 line={"color": GREEN, "width": 3},
             )
         )
-    made = figure(*traces, height=460, xaxis_title="epoch", yaxis_title="reported value")
+    name = f"reported {label(facts.objective(0))}" if facts.single else "reported value"
+    made = figure(*traces, height=460, xaxis_title="epoch", yaxis=axis.layout(name))
     return Plot("curves", title, says, (made,))
+
+
+def _axis(facts: Facts, drawn: Sequence[FrozenTrial]) -> ValueAxis:
+    """Returns the axis of the reported values. It judges curves by their ends and not report by report: of a loss that
+    falls steeply the first epochs are no outliers."""
+    finite = [[value for value in trial.intermediate_values.values() if abs(value) <= LARGEST] for trial in drawn]
+    finite = [values for values in finite if values]
+    return of_ranges(list(map(min, finite)), list(map(max, finite)), good=facts.good if facts.single else 0)
+
+
+def _crosses(ends: Sequence[FrozenTrial], axis: ValueAxis) -> go.Scatter:
+    """Returns the cross at the last epoch of each pruned trial."""
+    points = [_points(trial)[-1] for trial in ends]
+    return go.Scatter(
+        x=[step for step, _ in points],
+        y=[None if value is None else axis.clamp(value) for _, value in points],
+        text=[f"trial {each.number} pruned at epoch {step}: {y}" for each, (step, y) in zip(ends, points, strict=True)],
+        mode="markers",
+        name="cut here",
+        cliponaxis=False,
+        marker={"color": RED, "symbol": "x", "size": 7},
+        hovertemplate="%{text}<extra></extra>",
+    )
 
 
 def _expected(expected: list[tuple[FrozenTrial, Expectation]], end: int) -> list[go.Scatter]:
@@ -118,7 +135,7 @@ def _expected(expected: list[tuple[FrozenTrial, Expectation]], end: int) -> list
 
 def _points(trial: FrozenTrial) -> list[tuple[int, float | None]]:
     steps = spread(sorted(trial.intermediate_values.items()), MOST_STEPS)
-    return [(step, value if math.isfinite(value) else None) for step, value in steps]
+    return [(step, value if abs(value) <= LARGEST else None) for step, value in steps]
 
 
 def _line(drawn: list[FrozenTrial], state: TrialState, name: str, colour: str, dash: str) -> go.Scatter:
@@ -139,8 +156,8 @@ def _line(drawn: list[FrozenTrial], state: TrialState, name: str, colour: str, d
         # A single report is no line.
         mode="lines" if len(x) > 2 * len(set(numbers)) else "lines+markers",
         name=name,
-        opacity=0.55,
-        line={"color": colour, "width": 1.2, "dash": dash},
+        # No opacity: on a dark page it takes away what contrast a thin line has.
+        line={"color": colour, "width": 1.3, "dash": dash},
         marker={"size": 4},
         hovertemplate="trial %{customdata}, epoch %{x}: %{y}<extra></extra>",
     )
@@ -150,7 +167,7 @@ def _band(reported: list[FrozenTrial]) -> list[go.Scatter]:
     by_step: dict[int, list[float]] = {}
     for trial in reported:
         for step, value in trial.intermediate_values.items():
-            if math.isfinite(value):
+            if abs(value) <= LARGEST:
                 by_step.setdefault(step, []).append(value)
     steps = spread(sorted(by_step), MOST_STEPS)
     low, middle, high = ([float(np.quantile(by_step[step], share)) for step in steps] for share in (0.1, 0.5, 0.9))

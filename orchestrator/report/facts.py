@@ -25,6 +25,7 @@ LARGEST = 1e150
 _MOST_PACES = 300
 
 RETRIED, PAUSED, RUNNING, RETURNED = "lost, tried again", "on a rung", "still running", "handed back"
+_WITHOUT_END, _OVERDUE = (RETRIED, RUNNING), 3.0
 _ENDS = {TrialState.COMPLETE: "completed", TrialState.PRUNED: "pruned", TrialState.FAIL: "failed"}
 
 
@@ -48,6 +49,7 @@ class Facts:
         redone: Number of epochs that were trained again after a loss.
         artifacts: Location of the artifact store, without passwords.
         made: Time of the report, in seconds since the epoch.
+        metric_names: Names of the objectives, where the study has any.
         versions: Versions of programs and libraries, by name.
     """
 
@@ -60,6 +62,7 @@ class Facts:
     artifacts: str = ""
     made: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
+    metric_names: Sequence[str] = ()
 
     def of(self, *states: TrialState) -> list[FrozenTrial]:
         """Returns the trials in these states."""
@@ -79,6 +82,17 @@ class Facts:
     def maximize(self) -> bool:
         return self.spec.objectives[0] == "maximize"
 
+    @property
+    def good(self) -> int:
+        """1 where larger values are better, -1 where smaller ones are."""
+        return 1 if self.maximize else -1
+
+    def objective(self, index: int) -> str:
+        """Returns the name of an objective."""
+        if index < len(self.metric_names):
+            return self.metric_names[index]
+        return "value" if self.single else f"objective {index}"
+
     @cached_property
     def completed(self) -> list[FrozenTrial]:
         """The trials that completed with values that an axis can show."""
@@ -91,8 +105,17 @@ class Facts:
     @cached_property
     def ranked(self) -> list[FrozenTrial]:
         """``completed``, best first: those that satisfy their constraints before the others, by the first value."""
-        good, others = rank(self.completed, maximize=self.maximize)
+        good, others = self._by_constraints
         return [*good, *others]
+
+    @cached_property
+    def infeasible(self) -> frozenset[int]:
+        """The numbers of the completed trials that violate a constraint."""
+        return frozenset(trial.number for trial in self._by_constraints[1])
+
+    @cached_property
+    def _by_constraints(self) -> tuple[list[FrozenTrial], list[FrozenTrial]]:
+        return rank(self.completed, maximize=self.maximize)
 
     @cached_property
     def intervals(self) -> list[SlotInterval]:
@@ -116,6 +139,20 @@ class Facts:
         ]
         return sorted(found, key=lambda each: (each.slot, each.begin))
 
+    def worked(self, interval: SlotInterval) -> float:
+        """Returns the seconds that an attempt is known to have been at work.
+
+        A search that was killed and goes on the next day notices only then which attempts it has lost. So an attempt
+        that was lost, or has no end, counts for at most three times the longest other one.
+        """
+        length = interval.end - interval.begin
+        return min(length, self._longest) if interval.kind in _WITHOUT_END else length
+
+    @cached_property
+    def _longest(self) -> float:
+        known = [each.end - each.begin for each in self.intervals if each.kind not in _WITHOUT_END]
+        return _OVERDUE * max(known) if known else math.inf
+
     def trained(self, trial: FrozenTrial) -> int:
         """Returns how many epochs, or steps, a trial was trained."""
         return length(len(trial.intermediate_values), trial.last_step, self.spec.max_steps)
@@ -138,14 +175,21 @@ class Facts:
         )
 
     @cached_property
+    def seconds(self) -> dict[int, float]:
+        """Seconds of slot time by trial, over all of its attempts; of trials that began."""
+        found: dict[int, float] = {}
+        for interval in self.intervals:
+            found[interval.trial] = found.get(interval.trial, 0.0) + self.worked(interval)
+        return found
+
+    @cached_property
     def _spent(self) -> dict[int, tuple[int, float]]:
         """Epochs and seconds of slot time by trial, of trials that reported. The first trial of a slot, which waited
         for all imports, counts only where there is no other."""
-        seconds: dict[int, float] = {}
         first: dict[str, int] = {}
         for interval in self.intervals:
             first.setdefault(interval.slot, interval.trial)
-            seconds[interval.trial] = seconds.get(interval.trial, 0.0) + interval.end - interval.begin
+        seconds = self.seconds
         found = {
             trial.number: (self.trained(trial), seconds[trial.number])
             for trial in self.trials

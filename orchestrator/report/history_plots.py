@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import combinations
-from typing import Any
 
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
-from plotly.subplots import make_subplots
 
 from orchestrator.common.formatting import count
 from orchestrator.report.facts import LARGEST, Facts
-from orchestrator.report.plot import BLUE, GREEN, GREY, RED, Plot, figure, limit, spread, tidy
+from orchestrator.report.plot import BLUE, GREEN, GREY, RED, Plot, counted, figure, label, limit, spread
+from orchestrator.report.value_axis import ValueAxis, at_edges, of_points
 
 MOST_POINTS = 2_000
 MOST_PAIRS = 6
@@ -22,45 +22,76 @@ def history(facts: Facts) -> Plot:
     says = "Each point is the value that a trial ended with; the line is the best completed one so far."
     if not facts.completed:
         return Plot("history", "Optimization history", absent=_why_none(facts))
+    if facts.infeasible:
+        says += f" {count(len(facts.infeasible), 'trial')} of them violated a constraint and cannot be the best."
     dropped = len(facts.of(TrialState.COMPLETE)) - len(facts.completed)
     if dropped:
         says += f" {count(dropped, 'trial')} with an infinite value, or one beyond 1e150, cannot be drawn."
     drawn = spread(facts.completed, MOST_POINTS)
     says += limit(len(drawn), len(facts.completed), "completed trials, and every improvement")
-    figures = tuple(_history(facts, drawn, index) for index in range(len(facts.spec.objectives)))
-    return Plot("history", "Optimization history", says, figures)
+    figures = []
+    for index in range(len(facts.spec.objectives)):
+        made, beyond = _history(facts, drawn, index)
+        figures.append(made)
+        says += beyond
+    return Plot("history", "Optimization history", says, tuple(figures))
 
 
-def _history(facts: Facts, drawn: list[FrozenTrial], index: int) -> go.Figure:
+def _history(facts: Facts, drawn: list[FrozenTrial], index: int) -> tuple[go.Figure, str]:
+    """Returns the plot of one objective, and the sentence on what lies beyond its axis."""
     direction = facts.spec.objectives[index]
-    points = [_points("completed", drawn, [trial.values[index] for trial in drawn], BLUE, "circle")]
+    good = [trial for trial in drawn if trial.number not in facts.infeasible]
+    groups = [("completed", good, BLUE, "circle")]
+    if facts.infeasible:
+        others = [trial for trial in drawn if trial.number in facts.infeasible]
+        groups.append(("violated a constraint", others, GREY, "circle-open"))
     if facts.single:
         pruned = [trial for trial in facts.of(TrialState.PRUNED) if trial.value is not None]
         pruned = spread([trial for trial in pruned if abs(trial.value or 0.0) <= LARGEST], MOST_POINTS)
-        points.append(_points("pruned", pruned, [trial.value for trial in pruned], RED, "x-thin-open"))
-    best: float | None = None
+        groups.append(("pruned", pruned, RED, "x-thin-open"))
+    points = [(trial, trial.values[index]) for _, trials, _, _ in groups for trial in trials]
+    line = _best_so_far(facts, index)
+    axis = of_points([value for _, value in points], good=1 if direction == "maximize" else -1)
+    traces = [
+        _points(name, [trial for trial in trials if not axis.side(trial.values[index])], index, colour, symbol)
+        for name, trials, colour, symbol in groups
+    ]
+    traces += at_edges(
+        [(trial.number, value, f"trial {trial.number}: {value:.6g}") for trial, value in points], ValueAxis(), axis
+    )
+    if line:
+        best = go.Scatter(
+            x=[number for number, _ in line],
+            y=[axis.clamp(value) for _, value in line],
+            mode="lines",
+            name="best so far",
+            line={"color": GREEN, "shape": "hv", "width": 2},
+        )
+        traces.append(best)
+    last = facts.trials[-1].number
+    x = counted("trial", last) | {"range": [-0.5 - 0.02 * last, last + 0.5 + 0.02 * last]}
+    made = figure(*traces, xaxis=x, yaxis=axis.layout(f"{label(facts.objective(index))} ({direction})"))
+    return made, axis.says([value for _, value in points])
+
+
+def _best_so_far(facts: Facts, index: int) -> list[tuple[int, float]]:
+    """Returns (trial, value) of each improvement, and the best value once more at the last trial of all."""
+    sign = 1 if facts.spec.objectives[index] == "maximize" else -1
     steps: list[tuple[int, float]] = []
     for trial in facts.completed:
         value = trial.values[index]
-        if best is None or (value > best if direction == "maximize" else value < best):
-            best = value
+        if trial.number not in facts.infeasible and (not steps or sign * value > sign * steps[-1][1]):
             steps.append((trial.number, value))
-    steps.append((facts.completed[-1].number, steps[-1][1]))
-    line = go.Scatter(
-        x=[step[0] for step in steps],
-        y=[step[1] for step in steps],
-        mode="lines",
-        name="best so far",
-        line={"color": GREEN, "shape": "hv", "width": 2},
-    )
-    name = "value" if facts.single else f"objective {index}"
-    return figure(*points, line, xaxis_title="trial", yaxis_title=f"{name} ({direction})")
+    if steps:
+        last = max(trial.number for trial in facts.trials if trial.state is not TrialState.WAITING)
+        steps.append((last, steps[-1][1]))
+    return steps
 
 
-def _points(name: str, trials: list[FrozenTrial], values: list[Any], colour: str, symbol: str) -> go.Scatter:
+def _points(name: str, trials: list[FrozenTrial], index: int, colour: str, symbol: str) -> go.Scatter:
     return go.Scatter(
         x=[trial.number for trial in trials],
-        y=values,
+        y=[trial.values[index] for trial in trials],
         mode="markers",
         name=name,
         marker={"color": colour, "symbol": symbol, "size": 7, "line": {"width": 1.5 if "open" in symbol else 0}},
@@ -84,31 +115,47 @@ def front(facts: Facts) -> Plot:
     says += " every objective and better in one."
     says += limit(len(drawn), len(facts.completed), "completed trials, and the whole front")
     says += limit(min(len(pairs), MOST_PAIRS), len(pairs), "pairs of objectives")
-    pairs = pairs[:MOST_PAIRS]
-    columns = min(3, len(pairs))
-    rows = -(-len(pairs) // columns)
-    made = make_subplots(rows=rows, cols=columns)
-    for place, (across, up) in enumerate(pairs):
-        for name, trials, colour, symbol in (
-            ("beaten", shown, GREY, "circle-open"),
-            ("on the front", on_front, RED, "diamond"),
-        ):
-            trace = go.Scatter(
-                x=[trial.values[across] for trial in trials],
-                y=[trial.values[up] for trial in trials],
-                text=[f"trial {trial.number}" for trial in trials],
+    axes = [
+        of_points([trial.values[index] for trial in (*shown, *on_front)], good=1 if each == "maximize" else -1)
+        for index, each in enumerate(facts.spec.objectives)
+    ]
+    if any(axis.beyond for axis in axes):
+        says += " Trials beyond an axis are triangles at its edge."
+    figures = tuple(_front(facts, pair, axes, shown, on_front) for pair in pairs[:MOST_PAIRS])
+    return Plot("front", title, says, figures)
+
+
+def _front(
+    facts: Facts,
+    pair: tuple[int, int],
+    axes: Sequence[ValueAxis],
+    shown: Sequence[FrozenTrial],
+    on_front: Sequence[FrozenTrial],
+) -> go.Figure:
+    across, up = pair
+    traces = []
+    for name, trials, colour, symbol in (
+        ("beaten", shown, GREY, "circle-open"),
+        ("on the front", on_front, RED, "diamond"),
+    ):
+        inside = [trial for trial in trials if not any(axes[each].side(trial.values[each]) for each in pair)]
+        traces.append(
+            go.Scatter(
+                x=[trial.values[across] for trial in inside],
+                y=[trial.values[up] for trial in inside],
+                text=[f"trial {trial.number}" for trial in inside],
                 mode="markers",
                 name=name,
-                legendgroup=name,
-                showlegend=place == 0,
                 marker={"color": colour, "symbol": symbol, "size": 8},
             )
-            made.add_trace(trace, row=place // columns + 1, col=place % columns + 1)
-        where = {"row": place // columns + 1, "col": place % columns + 1}
-        made.update_xaxes(title_text=f"objective {across} ({facts.spec.objectives[across]})", **where)
-        made.update_yaxes(title_text=f"objective {up} ({facts.spec.objectives[up]})", **where)
-    tidy(made, height=400 * rows)
-    return Plot("front", title, says, (made,))
+        )
+    points = [
+        (t.values[across], t.values[up], f"trial {t.number}: {t.values[across]:.6g}, {t.values[up]:.6g}")
+        for t in (*shown, *on_front)
+    ]
+    traces += at_edges(points, axes[across], axes[up])
+    x, y = (axes[each].layout(f"{label(facts.objective(each))} ({facts.spec.objectives[each]})") for each in pair)
+    return figure(*traces, height=380, xaxis=x, yaxis=y)
 
 
 def _why_none(facts: Facts) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import metadata
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,7 @@ from orchestrator.queries.readonly import open_study_reader
 from orchestrator.queries.study_summary import summary_of
 from orchestrator.report.facts import Facts
 
+_METRIC_NAMES = "study:metric_names"
 _PROGRAMS = ("trial-orchestrator", "optuna", "torch", "celery", "plotly", "matplotlib")
 
 
@@ -47,7 +49,14 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
         artifacts=redact(artifacts),
         made=made,
         versions=_versions(),
+        metric_names=_metric_names(whole.snapshot.study_system_attrs),
     )
+
+
+def _metric_names(system_attrs: Mapping[str, Any]) -> list[str]:
+    """Returns what ``Study.set_metric_names`` has stored; another program may have stored anything there."""
+    found = system_attrs.get(_METRIC_NAMES)
+    return list(map(str, found)) if isinstance(found, list) else []
 
 
 def _versions() -> dict[str, str]:

@@ -12,7 +12,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.common.formatting import count, duration, percent
 from orchestrator.report.facts import RETRIED, Facts
-from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, bars, counted, figure, label
+from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, bars, counted, figure, labels
+from orchestrator.report.value_axis import of_points
 
 BINS = 40
 MOST_CAUSES = 15
@@ -44,6 +45,7 @@ def saved(facts: Facts) -> Plot:
         *drawn,
         height=220,
         barmode="stack",
+        showlegend=True,
         yaxis={"visible": False},
         xaxis={"title": {"text": "epochs"}},
         legend_traceorder="normal",  # as the bars lie beside each other; for stacked ones plotly would turn it round
@@ -82,8 +84,13 @@ def latency(facts: Facts) -> Plot:
         says += (
             f" Median {measured['p50']:.1f} ms, 99th percentile {measured['p99']:.1f} ms, {count(len(times), 'stop')}."
         )
+    axis = of_points(times, log=False)
+    shown = [each for each in times if not axis.side(each)]
+    if late := [each for each in times if axis.side(each)]:
+        says += f" {count(len(late), 'stop')} beyond the axis took up to {duration(max(late) / 1000)}."
     # By Rice's rule, twice the cube root: enough for the shape, few enough that most of them hold some.
-    amounts, edges = np.histogram(times, bins=min(BINS, max(5, math.ceil(2 * math.cbrt(len(times))))))
+    bins = min(BINS, max(5, math.ceil(2 * math.cbrt(len(shown)))))
+    amounts, edges = np.histogram(shown, bins=bins)
     drawn = go.Bar(
         x=(edges[1:] + edges[:-1]) / 2,
         y=amounts,
@@ -91,7 +98,8 @@ def latency(facts: Facts) -> Plot:
         marker={"color": BLUE, "line": {"width": 0.5, "color": "#ffffff"}},
         hovertemplate="%{y} at about %{x:.1f} ms<extra></extra>",
     )
-    made = figure(drawn, height=320, xaxis_title="milliseconds", yaxis=counted("stops", max(amounts)), bargap=0)
+    said = f"milliseconds; {len(late)} beyond" if late else "milliseconds"
+    made = figure(drawn, height=320, xaxis_title=said, yaxis=counted("stops", max(amounts)), bargap=0)
     return Plot("latency", title, says, (made,))
 
 
@@ -130,7 +138,7 @@ def causes(facts: Facts) -> Plot:
     if len(every) > MOST_CAUSES:
         says += f" Shown are the {MOST_CAUSES} most frequent of {len(every)} causes."
     drawn = [
-        bars([found.get(name, 0) for name in names], [label(name) for name in names], kind, colour, shape)
+        bars([found.get(name, 0) for name in names], list(labels(names).values()), kind, colour, shape)
         for kind, found, colour, shape in (("failed trials", failed, PURPLE, ""), ("lost attempts", lost, GREY, "/"))
         if found
     ]

@@ -22,15 +22,16 @@ from orchestrator.engine.artifacts import KEPT, RECORD, filename_of, kept_of
 from orchestrator.report.facts import Facts
 from orchestrator.report.outcome_plots import cause_of, failure_of
 from orchestrator.report.plot import Plot
+from orchestrator.report.trial_table import table
 from orchestrator.spec import Spec
 
 MOST_BEST = 10
 MOST_FAILED = 20
-MOST_COLUMNS = 8
-"""Parameters that have a column each; with more of them a cell would be a word wide."""
+MOST_NAMED = 8
+"""Parameters of the best trial that the first sentence names."""
 _FIRST = ("best", "history", "front")
 """The sections that a reader looks for first; the other plots follow in their own order."""
-_LAST = {"figures": "Figures", "spec": "Spec", "origin": "Origin and versions"}
+_LAST = {"all-trials": "All trials", "figures": "Figures", "spec": "Spec", "origin": "Origin and versions"}
 
 
 class _File(NamedTuple):
@@ -51,7 +52,6 @@ def render(facts: Facts, plots: Sequence[Plot]) -> str:
     trials = _best(facts)
     rows = [(trial, list(_files(trial))) for trial in trials]
     names = list(dict.fromkeys(name for trial in trials for name in trial.params))
-    apart = len(names) <= MOST_COLUMNS
     return _template().render(
         facts=facts,
         summary=facts.summary,
@@ -66,13 +66,14 @@ def render(facts: Facts, plots: Sequence[Plot]) -> str:
         contents=[(id, titles[id]) for id in order] + list(_LAST.items()),
         plots={plot.id: plot for plot in plots},
         rows=rows,
-        names=names if apart else [],
-        apart=apart,
+        names=names,
+        most_named=MOST_NAMED,
         has_files=any(files for _, files in rows),
         has_kept_files=any(KEPT in key for trial in trials for key in trial.system_attrs),
         failed=facts.of(TrialState.FAIL),
         most_failed=MOST_FAILED,
         figures=_figures(facts),
+        trials_json=_harmless(table(facts)),
         spec_json=spec_json(facts.spec),
         origin=_origin(facts),
     )
@@ -100,8 +101,14 @@ def _line(value: Any, most: int = 300) -> str:
 
 
 def spec_json(spec: Spec) -> str:
-    """Returns the spec as it is stored, without what may be a secret."""
-    return json.dumps(spec.shown(), indent=2, ensure_ascii=False)
+    """Returns the spec as it is stored, without what may be a secret, and without the keys that are not set."""
+    return json.dumps(_set(spec.shown()), indent=2, ensure_ascii=False)
+
+
+def _set(data: Any) -> Any:
+    if not isinstance(data, dict):
+        return data
+    return {key: _set(value) for key, value in data.items() if value is not None}
 
 
 def _best(facts: Facts) -> list[FrozenTrial]:
@@ -151,14 +158,18 @@ def _origin(facts: Facts) -> Iterator[tuple[str, str]]:
     yield from facts.versions.items()
 
 
-def _data_of(plot: Plot) -> Iterator[tuple[str, int, Markup]]:
-    """Yields name, height in pixels and JSON of each figure of a plot."""
+def _data_of(plot: Plot) -> Iterator[tuple[str, int, int, Markup]]:
+    """Yields name, height and least width in pixels, and JSON of each figure of a plot."""
     for name, figure in zip(plot.names(), plot.figures, strict=True):
         held = json.loads(figure.to_json())
         held["layout"].pop("template", None)
         height = int(held["layout"].get("height") or 380)
-        # Nothing in it may look like the end of the element, whatever name a parameter has.
-        yield name, height, Markup(json.dumps(held, separators=(",", ":")).translate(_HARMLESS))
+        yield name, height, int(held["layout"].get("meta", {}).get("min_width", 0)), _harmless(held)
+
+
+def _harmless(data: Any) -> Markup:
+    """Returns JSON in which nothing looks like the end of an element, whatever name a parameter has."""
+    return Markup(json.dumps(data, separators=(",", ":")).translate(_HARMLESS))
 
 
 _HARMLESS = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"})

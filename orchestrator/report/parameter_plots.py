@@ -1,4 +1,4 @@
-"""Plots of the parameters against the value: slices, importances, parallel coordinates."""
+"""Plots of the parameters against the value: slices and importances."""
 
 from __future__ import annotations
 
@@ -9,54 +9,97 @@ from importlib.util import find_spec
 from typing import Any
 
 import optuna
+import plotly.graph_objects as go
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import FrozenTrial, TrialState
-from plotly.colors import sample_colorscale
 
-from orchestrator.common.formatting import count
+from orchestrator.common.formatting import count, one_line
 from orchestrator.report.columns import Column
 from orchestrator.report.facts import Facts
-from orchestrator.report.plot import BLUE, GREY, RED, SCALE, Plot, bars, best_and_spread, figure, label, limit, tidy
+from orchestrator.report.plot import OBJECTIVES, SEQUENCE, Plot, bars, best_and_spread, figure, label, labels, limit
+from orchestrator.report.value_axis import ValueAxis, at_edges, of_points
 from orchestrator.sampling.best_trials import in_memory
 
 MOST_POINTS = 1_000
-MOST_LINES = 300
 MOST_PARAMETERS = 24
 MOST_FOR_FANOVA = 500
 """Completed trials that fANOVA evaluates; with twenty parameters that takes some seconds."""
-SIDE_BY_SIDE = 3
-LINES = ((0.0, GREY), (1.0, RED))
-"""From the worst to the best."""
 
 _ONE = "It is drawn for a single objective; this study has several. The front and the importances say more."
 
 
 def slices(facts: Facts) -> Plot:
-    """Draws the value over each parameter."""
+    """Draws the value over each parameter, one figure for each."""
     title = "Slices"
     names = names_of(facts)
     if absent := absent_of(facts, names, 1):
         return Plot("slice", title, absent=absent)
     drawn = best_and_spread(facts, MOST_POINTS)
-    says = "The value over each parameter by itself; later trials are brighter."
+    says = "The value over each parameter by itself, from blue for the first trials to orange for the last."
+    if facts.infeasible:
+        says += " Hollow ones violated a constraint."
     says += which_of(len(drawn), facts)
     says += limit(min(len(names), MOST_PARAMETERS), len(names), "parameters")
-    study, shown = _study(facts, drawn)
-    names = names[:MOST_PARAMETERS]
-    made = []
-    for first in range(0, len(names), SIDE_BY_SIDE):
-        together = [shown[name] for name in names[first : first + SIDE_BY_SIDE]]
-        each = optuna.visualization.plot_slice(study, params=together, target_name="value")
-        tidy(each, height=340)
-        each.update_traces(marker={"size": 7, "colorscale": SCALE}, hovertemplate="%{x}: %{y}<extra></extra>")
-        each.update_xaxes(title_standoff=8)
-        each.for_each_xaxis(lambda axis: axis.update(exponentformat="power"), selector={"type": "log"})
-        for trace in each.data:
-            # One colour is that of trials which violate a constraint.
-            if trace.marker.color is not None and not isinstance(trace.marker.color, str):
-                # Those that are drawn were numbered anew.
-                trace.marker.color = [drawn[index].number for index in trace.marker.color]
-        made.append(each)
-    return Plot("slice", title, says, tuple(made))
+    values = [trial.values[0] for trial in drawn]
+    up = of_points(values, good=facts.good)
+    says += up.says(values)
+    figures = []
+    for name, shown in labels(names[:MOST_PARAMETERS], 28).items():
+        made, beyond = _slice(facts, name, shown, [trial for trial in drawn if name in trial.params], up)
+        figures.append(made)
+        says += f" Of {one_line(name)}:{beyond}" if beyond else ""
+    return Plot("slice", title, says, tuple(figures))
+
+
+def _slice(facts: Facts, name: str, title: str, trials: Sequence[FrozenTrial], up: ValueAxis) -> tuple[go.Figure, str]:
+    """Returns the plot of one parameter, and the sentence on its values that lie beyond the axis."""
+    column = Column(name, trials, lambda text: label(text, 24))
+    places = [column.shown(trial.params[name]) for trial in trials]
+    across, beyond = ValueAxis(), ""
+    if isinstance(column.kind, CategoricalDistribution):
+        places = list(map(str, places))
+        x: dict[str, Any] = {"title": {"text": title}, "type": "category", "categoryorder": "category ascending"}
+    else:
+        across = column.axis
+        x = across.layout(title)
+        beyond = across.says(places)
+    x["title"]["standoff"] = 8
+    numbers = [trial.number for trial in facts.completed]
+    traces = []
+    for is_hollow in (False, True):
+        those = [
+            (place, trial)
+            for place, trial in zip(places, trials, strict=True)
+            if (trial.number in facts.infeasible) is is_hollow
+            and not up.side(trial.values[0])
+            and not across.side(place)
+        ]
+        if those:
+            traces.append(
+                go.Scatter(
+                    x=[place for place, _ in those],
+                    y=[trial.values[0] for _, trial in those],
+                    text=[f"trial {trial.number}" for _, trial in those],
+                    mode="markers",
+                    marker={
+                        "size": 7,
+                        "symbol": "circle-open" if is_hollow else "circle",
+                        "color": [trial.number for _, trial in those],
+                        "colorscale": SEQUENCE,
+                        "showscale": False,
+                        "cmin": min(numbers),
+                        "cmax": max(numbers),
+                    },
+                    hovertemplate="%{text}: %{x}, %{y}<extra></extra>",
+                )
+            )
+    points = [
+        (place, trial.values[0], f"trial {trial.number}: {place}, {trial.values[0]:.6g}")
+        for place, trial in zip(places, trials, strict=True)
+    ]
+    traces += at_edges(points, across, up)
+    y = up.layout(label(facts.objective(0), 40))
+    return figure(*traces, height=300, xaxis=x, yaxis=y, showlegend=False, margin={"t": 20}), beyond
 
 
 def importances_of(facts: Facts) -> list[dict[str, float]]:
@@ -100,12 +143,14 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
     drawn_bars = [
         bars(
             [each.get(name, 0.0) for name in order],
-            [label(name, 40) for name in order],
-            "importance" if facts.single else f"objective {index}",
-            BLUE if index == 0 else None,
+            list(labels(order, 40).values()),
+            "importance" if facts.single else label(facts.objective(index)),
+            OBJECTIVES[index % len(OBJECTIVES)],
             ["", "/", "x", "."][index % 4],
             text=[f"{each.get(name, 0.0):.2f}" for name in order],
-            textposition="auto",
+            # Inside, stripes would make it hard to read.
+            textposition="outside",
+            cliponaxis=False,
             hovertemplate="%{y}: %{x:.3f}<extra></extra>",
         )
         for index, each in enumerate(weights)
@@ -128,42 +173,6 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
         yaxis={"automargin": True, "type": "category"},
     )
     return Plot("importances", title, says, (made,))
-
-
-def parallel(facts: Facts) -> Plot:
-    """Draws a line for each trial, through its value and all its parameters."""
-    title, names = "Parallel coordinates", names_of(facts)
-    if absent := absent_of(facts, names, 2, several=True):
-        return Plot("parallel", title, absent=absent)
-    drawn = best_and_spread(facts, MOST_LINES)
-    which = "value" if facts.single else "first value"
-    says = f"A line for each completed trial, through its value{'' if facts.single else 's'} and its parameters; the"
-    says += f" colour is that of the {which}."
-    says += limit(len(drawn), len(facts.completed), "completed trials, the best among them")
-    says += limit(min(len(names), MOST_PARAMETERS), len(names), "parameters")
-    study, shown = _study(facts, drawn)
-    params = [shown[name] for name in names[:MOST_PARAMETERS]]
-    made = optuna.visualization.plot_parallel_coordinate(study, params=params, target_name="value")
-    tidy(made, height=440, margin={"l": 40, "r": 20, "t": 30, "b": 70})
-    values = [trial.values[0] for trial in drawn]
-    scale = [list(each) for each in (LINES if facts.maximize else _reversed(LINES))]
-    for trace in made.data:
-        if trace.marker.colorscale is not None:
-            trace.update(marker={"colorscale": scale, "reversescale": False, "color": [min(values), max(values)]})
-            trace.update(marker={"cmin": min(values), "cmax": max(values)})
-            # Of several objectives its own would show a rank.
-            trace.marker.colorbar = {"thickness": 14}
-        elif trace.y[0] is not None:
-            # Optuna's blues vanish, some on white and some on black. The first axis is the first value, from 0 to 1.
-            trace.update(line={"color": sample_colorscale(scale, [trace.y[0]])[0]}, opacity=0.7, hoverinfo="skip")
-            trace.update(customdata=None, hovertemplate=None)
-    # Optuna's grey is hard to read on white and unreadable on black; the page has a colour for text.
-    made.update_annotations(font={"color": None, "size": 11})
-    return Plot("parallel", title, says, (made,))
-
-
-def _reversed(scale: Sequence[tuple[float, str]]) -> list[tuple[float, str]]:
-    return [(1 - place, colour) for place, colour in reversed(scale)]
 
 
 def absent_of(facts: Facts, names: Sequence[str], least: int, *, several: bool = False) -> str:
@@ -196,47 +205,20 @@ def names_of(facts: Facts) -> list[str]:
     return list(found)
 
 
-def _study(facts: Facts, trials: Sequence[FrozenTrial]) -> tuple[optuna.Study, dict[str, str]]:
-    """Returns these trials as a study whose names and choices are safe in a plot, and the new name of each."""
-    shown: dict[str, str] = {}
-    for name in names_of(facts):
-        text = label(name, 24)
-        # Two long names may begin alike.
-        shown[name] = text if text not in shown.values() else f"{text} {len(shown)}"
-    columns = {name: Column(name, trials, lambda text: label(text, 24)) for name in shown}
-    return _rebuilt(facts, trials, columns, shown, own=False), shown
-
-
 def _study_for_evaluators(facts: Facts) -> optuna.Study:
-    """Returns the completed trials as a study; only parameters that no evaluator accepts are changed."""
+    """Returns the completed trials as a study, numbered anew; only parameters that no evaluator accepts are changed."""
     columns = {name: Column(name, facts.completed) for name in names_of(facts)}
-    return _rebuilt(facts, facts.completed, columns, {name: name for name in columns}, own=True)
-
-
-def _rebuilt(
-    facts: Facts, trials: Sequence[FrozenTrial], columns: Mapping[str, Column], names: Mapping[str, str], *, own: bool
-) -> optuna.Study:
-    """Returns trials as a study, numbered anew.
-
-    Args:
-        facts: Their objectives.
-        trials: The trials.
-        columns: Their parameters.
-        names: New names of the parameters.
-        own: Whether a parameter keeps the distribution of its trial, if that holds all values.
-    """
     made = [
         optuna.trial.create_trial(
             state=trial.state,
             values=trial.values,
-            params={names[name]: columns[name].shown(value) for name, value in trial.params.items()},
+            params={name: columns[name].shown(value) for name, value in trial.params.items()},
             distributions={
-                names[name]: trial.distributions[name] if own and columns[name].is_own else columns[name].kind
-                for name in trial.params
+                name: trial.distributions[name] if columns[name].is_own else columns[name].kind for name in trial.params
             },
             system_attrs={key: kept for key, kept in trial.system_attrs.items() if key.startswith("constraints")},
         )
-        for trial in trials
+        for trial in facts.completed
     ]
     return in_memory(made, facts.spec.objectives)
 

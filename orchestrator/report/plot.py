@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -20,6 +20,11 @@ BLUE, RED, GREEN, PURPLE, GREY = "#0072b2", "#d55e00", "#009e73", "#b8669a", "#7
 page in light and in dark; the brighter ones of their palette do not."""
 
 SCALE = "Viridis"
+"""For areas. Of points its ends are lost, one on a dark page and one on a light one."""
+SEQUENCE = ((0.0, BLUE), (0.5, GREY), (1.0, RED))
+"""For points and lines: each colour of it is seen on both pages."""
+
+OBJECTIVES = (BLUE, RED, GREEN, PURPLE)
 
 # Colour never stands alone: symbols and patterns say the same.
 COLOURS = {
@@ -79,6 +84,17 @@ def bars(
 def label(text: str, most: int = _MOST_LETTERS) -> str:
     """Returns foreign text for a plot: one line, cut, without anything that plotly takes for markup."""
     return html.escape(cut(one_line(text), most), quote=False)
+
+
+def labels(names: Iterable[str], most: int = _MOST_LETTERS) -> dict[str, str]:
+    """Returns each name as ``label`` does; those that begin alike are told apart by a number."""
+    made: dict[str, str] = {}
+    taken: set[str] = set()
+    for place, name in enumerate(names):
+        text = label(name, most)
+        made[name] = f"{text} {place}" if text in taken else text
+        taken.add(made[name])
+    return made
 
 
 def counted(title: str, most: int) -> dict[str, Any]:

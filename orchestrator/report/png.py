@@ -8,6 +8,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,8 +22,18 @@ from matplotlib.ticker import NullFormatter
 
 WIDTH = 1_100
 DPI = 110
-_SYMBOLS = {"x-thin-open": "x", "circle-open": "o", "diamond": "D", "x": "X"}
+_SYMBOLS = {
+    "x-thin-open": "x",
+    "circle-open": "o",
+    "diamond": "D",
+    "x": "X",
+    "triangle-up": "^",
+    "triangle-down": "v",
+    "triangle-left": "<",
+    "triangle-right": ">",
+}
 _DASHES = {"dot": ":", "dash": "--", "dashdot": "-."}
+_HEIGHTS = {"top": "top", "middle": "center", "bottom": "bottom"}
 _COLOURS = re.compile(r"rgba?\(([^)]*)\)")
 
 
@@ -33,7 +44,10 @@ def render(figure: go.Figure, title: str) -> bytes:
         TypeError: the figure has another kind of trace.
     """
     buffer = io.BytesIO()
-    draw(figure, title).savefig(buffer, format="png")
+    with warnings.catch_warnings():
+        # No font has every letter that a name may have; those that are missing are boxes.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        draw(figure, title).savefig(buffer, format="png")
     return buffer.getvalue()
 
 
@@ -97,10 +111,12 @@ def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
     shaded = colour is not None and not isinstance(colour, str)
     if "markers" in mode and shaded:
         bounds = Normalize(marker.get("cmin"), marker.get("cmax"))
-        edge: dict[str, Any] = {"edgecolors": "#7f7f7f", "linewidths": 0.4}
-        dots = axes.scatter(x, y, c=_column(colour), s=24, cmap=_scale(marker["colorscale"]), norm=bounds, **edge)
+        style: dict[str, Any] = {"edgecolors": "#7f7f7f", "linewidths": 0.4}
+        if marker.get("symbol") == "circle-open":
+            style = {"marker": "$\\circ$"}
+        dots = axes.scatter(x, y, c=_column(colour), s=24, cmap=_scale(marker["colorscale"]), norm=bounds, **style)
         if marker.get("showscale") is not False:
-            axes.figure.colorbar(dots, ax=axes, fraction=0.04, pad=0.02)
+            _bar_of_colours(axes, dots, marker.get("colorbar") or {})
     elif "markers" in mode and "lines" not in mode:
         symbol = _SYMBOLS.get(marker.get("symbol") or "", "o")
         hollow = "open" in (marker.get("symbol") or "") and symbol != "x"
@@ -125,6 +141,14 @@ def _scatter(axes: Axes, trace: Mapping[str, Any]) -> None:
             marker="." if "markers" in mode else None,
             label=name,
         )
+
+
+def _bar_of_colours(axes: Axes, drawn: Any, said: Mapping[str, Any]) -> None:
+    made = axes.figure.colorbar(drawn, ax=axes, fraction=0.04, pad=0.02)
+    if said.get("ticktext") is not None:
+        made.set_ticks(_column(said["tickvals"]), labels=[html.unescape(each) for each in said["ticktext"]])
+    title = said.get("title")
+    _write(made.ax.yaxis.label, (title.get("text") if isinstance(title, Mapping) else title) or "")
 
 
 def _scale(stops: Any) -> LinearSegmentedColormap:
@@ -160,36 +184,43 @@ def _field(axes: Axes, trace: Mapping[str, Any]) -> None:
     x, z = _column(trace["x"]), np.asarray(trace["z"], dtype=float)
     names = list(trace["y"]) if isinstance(trace["y"][0], str) else []
     y = np.arange(len(names), dtype=float) if names else _column(trace["y"])
+    colours = "viridis_r" if trace.get("reversescale") else "viridis"
     if trace["type"] == "contour" and min(z.shape) > 1 and np.nanmin(z) < np.nanmax(z):
-        found: Any = axes.contourf(x, y, z, levels=15, cmap="viridis")
+        found: Any = axes.contourf(x, y, z, levels=15, cmap=colours)
     else:
         found = axes.pcolormesh(
-            x, y, z, shading="nearest", cmap="viridis", vmin=trace.get("zmin"), vmax=trace.get("zmax")
+            x, y, z, shading="nearest", cmap=colours, vmin=trace.get("zmin"), vmax=trace.get("zmax")
         )
     if names:
         axes.set_yticks(y, names)
-    axes.figure.colorbar(found, ax=axes, fraction=0.04, pad=0.02)
+    _bar_of_colours(axes, found, trace.get("colorbar") or {})
 
 
 def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
     across, up = layout.get(f"xaxis{name[1:]}") or {}, layout.get(f"yaxis{name[1:]}") or {}
     for shape in layout.get("shapes") or ():
-        axes.plot([shape["x0"], shape["x1"]], [shape["y0"], shape["y1"]], color="#888888", linewidth=0.8)
+        if shape["type"] == "rect":
+            axes.axvspan(shape["x0"], shape["x1"], color="#7f7f7f", alpha=0.35, linewidth=0)
+        else:
+            axes.plot([shape["x0"], shape["x1"]], [shape["y0"], shape["y1"]], color="#888888", linewidth=0.8)
     for note in layout.get("annotations") or ():
-        _write(axes.text(note["x"], note["y"], "", fontsize=7, ha="center", va="center"), note["text"])
-    if across.get("type") == "log":
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        where = axes.get_xaxis_transform() if note.get("yref") == "paper" else axes.transData
+        height = _HEIGHTS[note.get("yanchor") or "middle"]
+        _write(axes.text(note["x"], note["y"], "", fontsize=7, ha="center", va=height, transform=where), note["text"])
+    for said, axis, scale in ((across, axes.xaxis, axes.set_xscale), (up, axes.yaxis, axes.set_yscale)):
+        if said.get("type") == "log":
+            scale("log")
+            axis.set_major_formatter(lambda value, _: f"{value:g}")
+            axis.set_minor_formatter(NullFormatter())
     for axis, said, write_ticks in ((axes.xaxis, across, axes.set_xticks), (axes.yaxis, up, axes.set_yticks)):
         if said.get("tickvals") is not None and said.get("ticktext") is not None:
             write_ticks(_column(said["tickvals"]), list(said["ticktext"]))
         _write(axis.label, (said.get("title") or {}).get("text") or "")
         if said.get("visible") is False:
             axis.set_visible(False)
-    if across.get("range") is not None and up.get("range") is not None:
-        axes.set_xlim(*across["range"])
-        axes.set_ylim(*up["range"])
+    for said, limit in ((across, axes.set_xlim), (up, axes.set_ylim)):
+        if said.get("range") is not None:
+            limit(*(10.0**end if said.get("type") == "log" else end for end in said["range"]))
     for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         tick.set_parse_math(False)
     _unescape_ticks(axes)

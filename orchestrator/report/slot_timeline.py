@@ -10,10 +10,10 @@ import plotly.graph_objects as go
 from orchestrator.common.formatting import duration, percent
 from orchestrator.report.facts import Facts, SlotInterval
 from orchestrator.report.plot import COLOURS, GREY, PATTERNS, SCALE, Plot, bars, figure, label
+from orchestrator.report.time_axis import TimeAxis, without_pauses
 
 MOST_BARS = 1_500
 BINS = 300
-_UNITS = ((2 * 3600.0, "hours", 3600.0), (300.0, "minutes", 60.0), (0.0, "seconds", 1.0))
 
 
 def timeline(facts: Facts) -> Plot:
@@ -21,23 +21,22 @@ def timeline(facts: Facts) -> Plot:
     title, intervals = "Timeline of the slots", facts.intervals
     if not intervals:
         return Plot("timeline", title, absent="No attempt of a trial has started on a slot.")
-    start = min(each.begin for each in intervals)
-    span = max(each.end for each in intervals) - start
-    unit, per = next((name, size) for least, name, size in _UNITS if span >= least)
+    time = without_pauses(facts)
+    per, axis = time.layout()
     slots = sorted({each.slot for each in intervals}, reverse=True)
-    busy = sum(each.end - each.begin for each in intervals)
+    busy = sum(each.end - each.begin - time.lost(each.begin, each.end) for each in intervals)
     # A slot that came late, or has gone, was not idle then.
-    there = sum(_span([each for each in intervals if each.slot == slot]) for slot in slots)
+    there = sum(_span([each for each in intervals if each.slot == slot], time) for slot in slots)
     which, whose = ("The slot was", "its") if len(slots) == 1 else (f"The {len(slots)} slots were", "their")
     says = f"{which} at work {percent(round(1000 * busy), round(1000 * there))} of the time between {whose} first start"
     says += f" and {whose} last end ({duration(busy)} of slot time)."
-    height = 160 + 26 * len(slots)
-    x = {"title": {"text": f"{unit} since the first start"}}
+    says += time.says()
+    height = 180 + 26 * len(slots)
     y = {"categoryorder": "array", "categoryarray": [label(slot) for slot in slots], "automargin": True}
     if len(intervals) > MOST_BARS:
         says += f" {len(intervals)} attempts are too many for a bar each: the colour is how busy a slot was."
-        trace = _share(intervals, slots, start, max(span, 1e-9), per)
-        return Plot("timeline", title, says, (figure(trace, height=height, xaxis=x, yaxis=y),))
+        trace = _share(intervals, slots, time, per)
+        return Plot("timeline", title, says, (figure(trace, height=height, yaxis=y, **axis),))
     says += " A bar is an attempt; what lies between two bars was idle."
     drawn = []
     for kind in COLOURS:
@@ -45,42 +44,42 @@ def timeline(facts: Facts) -> Plot:
         if those:
             drawn.append(
                 bars(
-                    [(each.end - each.begin) / per for each in those],
+                    [(time.place(each.end) - time.place(each.begin)) / per for each in those],
                     [label(each.slot) for each in those],
                     kind,
                     COLOURS[kind],
                     PATTERNS[kind],
-                    base=[(each.begin - start) / per for each in those],
+                    base=[time.place(each.begin) / per for each in those],
                     marker_line={"width": 0.5, "color": GREY},
                     text=[_words(each) for each in those],
                     textposition="none",
                     hovertemplate="%{text}<extra>" + kind + "</extra>",
                 )
             )
-    made = figure(*drawn, height=height, xaxis=x, yaxis=y, barmode="overlay", bargap=0.25)
+    made = figure(*drawn, height=height, yaxis=y, barmode="overlay", bargap=0.25, showlegend=True, **axis)
     return Plot("timeline", title, says, (made,))
 
 
-def _span(intervals: Sequence[SlotInterval]) -> float:
-    return max(each.end for each in intervals) - min(each.begin for each in intervals)
+def _span(intervals: Sequence[SlotInterval], time: TimeAxis) -> float:
+    begin, end = min(each.begin for each in intervals), max(each.end for each in intervals)
+    return end - begin - time.lost(begin, end)
 
 
 def _words(interval: SlotInterval) -> str:
     return f"trial {interval.trial}, attempt {interval.attempt}, {duration(interval.end - interval.begin)}"
 
 
-def _share(
-    intervals: Sequence[SlotInterval], slots: Sequence[str], start: float, span: float, per: float
-) -> go.Heatmap:
-    edges = np.linspace(0.0, span, BINS + 1)
+def _share(intervals: Sequence[SlotInterval], slots: Sequence[str], time: TimeAxis, per: float) -> go.Heatmap:
+    length = max(time.length, 1e-9)
+    edges = np.linspace(0.0, length, BINS + 1)
     shares = np.zeros((len(slots), BINS))
     for each in intervals:
-        overlap = np.minimum(edges[1:], each.end - start) - np.maximum(edges[:-1], each.begin - start)
+        overlap = np.minimum(edges[1:], time.place(each.end)) - np.maximum(edges[:-1], time.place(each.begin))
         shares[slots.index(each.slot)] += np.clip(overlap, 0.0, None)
     return go.Heatmap(
         x=(edges[1:] + edges[:-1]) / 2 / per,
         y=[label(slot) for slot in slots],
-        z=np.clip(shares / (span / BINS), 0.0, 1.0),
+        z=np.clip(shares / (length / BINS), 0.0, 1.0),
         zmin=0.0,
         zmax=1.0,
         colorscale=SCALE,

@@ -90,7 +90,9 @@ def load_optunas_study(connection: Connection, study_id: int, name: str, directi
         directions=tuple(directions) if len(directions) > 1 else (),
         trials=len(trials),
     )
-    return LoadedStudy(Snapshot(spec=spec, uid="", seed=0, state="finished", trials=trials), [], 0, optunas=True)
+    attributes = _study_attrs(connection, STUDY_SYSTEM_ATTRS, study_id)
+    snapshot = Snapshot(spec=spec, uid="", seed=0, state="finished", trials=trials, study_system_attrs=attributes)
+    return LoadedStudy(snapshot, [], 0, optunas=True)
 
 
 def _study_attrs(connection: Connection, table: Table, study_id: int) -> dict[str, Any]:

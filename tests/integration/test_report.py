@@ -61,7 +61,7 @@ def test_the_files_are_where_it_says(searched: Fleet, written: dict[str, Any]) -
 def test_the_best_model_is_named(searched: Fleet, written: dict[str, Any]) -> None:
     text = Path(written["html"]).read_text()
     best = text[text.index("The model of the best trial is") :].partition("</p>")[0]
-    place = best.rpartition("at <code>")[2].partition("</code>")[0]
+    place = text[text.index("<summary>Where it is</summary>") :].partition("<code>")[2].partition("</code>")[0]
     assert "<strong>model.pt</strong>" in best
     assert Path(place).is_file()
     assert Path(place).parent == searched.folder / "data" / "artifacts"

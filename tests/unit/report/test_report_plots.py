@@ -87,6 +87,105 @@ def test_the_best_line_follows_the_direction() -> None:
         assert list(figure.data[-1].y) == best
 
 
+def test_the_best_line_runs_to_the_last_trial_and_counts_only_what_satisfies_its_constraints() -> None:
+    violated = {"constraints": [1.0]}
+    trials = [trial(0, values=[0.5]), trial(1, values=[0.9], system_attrs=violated), trial(2, values=[0.6])]
+    trials += [trial(3, PRUNED, [0.1]), trial(4, FAIL)]
+    plot = drawn(facts(trials, direction="maximize"))["history"]
+    line = plot.figures[0].data[-1]
+    assert (list(line.x), list(line.y)) == ([0, 2, 4], [0.5, 0.6, 0.6])
+    hollow = next(trace for trace in plot.figures[0].data if trace.name == "violated a constraint")
+    assert list(hollow.x) == [1]
+    assert "1 trial of them violated a constraint" in plot.says
+
+
+def test_outliers_leave_room_in_every_plot_that_shows_values() -> None:
+    trials = [
+        trial(n, curve=[0.1 * n, 1e6 if n == 3 else 0.1 * n + 1], values=[1e6 if n == 3 else n % 7]) for n in range(24)
+    ]
+    plots = drawn(facts(trials))
+    for id in ("history", "curves", "slice"):
+        low, high = plots[id].figures[0].layout.yaxis.range
+        assert high - low < 30, id
+        assert "beyond" in plots[id].figures[0].layout.yaxis.title.text, id
+    assert max(each for row in plots["contour"].figures[0].data[0].z for each in row if each == each) < 10
+    assert "1 beyond" in plots["parallel"].figures[0].layout.xaxis.ticktext[0]
+    assert "1 value (1e+06) lies beyond the axis" in plots["history"].says
+    late = [attempt(n, 0, 1, verdict="pruned", latency=60.0 if n == 5 else 0.01 + n / 1e4) for n in range(24)]
+    stops = drawn(facts([trial(0, PRUNED, [0.1], [0.1])], late))["latency"]
+    assert max(stops.figures[0].data[0].x) < 20
+    assert "1 stop beyond the axis took up to 1m 00s." in stops.says
+
+
+@pytest.mark.parametrize("direction", ["maximize", "minimize"])
+def test_the_better_a_trial_the_more_orange_its_line_and_the_brighter_its_place(direction: str) -> None:
+    plots = drawn(facts([trial(number) for number in range(12)], direction=direction))
+    lines = [trace for trace in plots["parallel"].figures[0].data if trace.mode == "lines"]
+    heights = [trace.y[0] for trace in lines]
+    assert heights == sorted(heights, reverse=direction == "minimize")
+    assert (lines[0].line.color, lines[-1].line.color) == ("rgb(127, 127, 127)", "rgb(213, 94, 0)")
+    assert plots["parallel"].figures[0].data[-1].marker.colorbar.ticktext[1].startswith("best")
+    assert bool(plots["contour"].figures[0].data[0].reversescale) is (direction == "minimize")
+
+
+def test_a_contour_says_on_how_few_points_it_rests() -> None:
+    (figure,) = drawn(facts([trial(number) for number in range(12)]))["contour"].figures
+    plot = drawn(facts([trial(number) for number in range(12)]))["contour"]
+    assert figure.data[1].name == "12 trials"
+    assert plot.says.startswith("It rests on 12 trials")
+    assert "Fewer than 20 say little about the shape. The trials differ in 1 other parameter as well." in plot.says
+    assert "Fewer than" not in drawn(facts([trial(number) for number in range(20)]))["contour"].says
+
+
+def test_branches_have_a_contour_of_two_parameters_and_names_that_begin_alike_a_bar_each() -> None:
+    space = {name: FloatDistribution(0.0, 1.0) for name in ("a", "x" * 70 + "1", "x" * 70 + "2")}
+    names = list(space)
+    trials = [
+        trial(
+            n,
+            params={name: (n * 37 + k * n * n) % 11 / 11 for k, name in enumerate(names) if k != 2 or n % 2},
+            space=space,
+        )
+        for n in range(24)
+    ]
+    plots = drawn(facts(trials))
+    titles = [plots["contour"].figures[0].layout[axis].title.text for axis in ("xaxis", "yaxis")]
+    assert len(set(titles)) == 2
+    shown = [figure.layout.xaxis.title.text for figure in plots["slice"].figures]
+    assert len(set(shown)) == 3
+    assert len(set(plots["parallel"].figures[0].layout.xaxis.ticktext)) == 4
+
+
+LIGHT, DARK = (255, 255, 255), (21, 25, 30)
+
+
+def contrast(colour: str, opacity: float, page: tuple[int, int, int]) -> float:
+    """Returns the contrast of a colour with the page that it is drawn on, by WCAG 2."""
+    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    mixed = [opacity * own + (1 - opacity) * under for own, under in zip((red, green, blue), page, strict=True)]
+    lights = sorted(sum(map(_light, each, (0.2126, 0.7152, 0.0722))) for each in (mixed, page))
+    return (lights[1] + 0.05) / (lights[0] + 0.05)
+
+
+def _light(channel: float, weight: float) -> float:
+    share = channel / 255
+    return weight * (share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4)
+
+
+def test_every_line_and_point_is_seen_on_a_light_page_and_on_a_dark_one() -> None:
+    found = set()
+    for plot in drawn(ordinary()).values():
+        for trace in (trace for figure in plot.figures for trace in figure.data if trace.type == "scatter"):
+            used = [trace.line.color if "lines" in trace.mode else None]
+            used += [colour for _, colour in trace.marker.colorscale or ()] or [trace.marker.color]
+            opacity = 1.0 if trace.opacity is None else trace.opacity
+            found |= {(each, opacity) for each in used if isinstance(each, str) and each.startswith("#")}
+    found -= {("#000000", 1.0)}  # the points of the contour, which have a white rim
+    assert len(found) >= 4
+    for colour, opacity in found:
+        assert min(contrast(colour, opacity, page) for page in (LIGHT, DARK)) >= 3, colour
+
+
 def test_several_objectives_have_a_front_and_a_history_each() -> None:
     trials = [trial(number, values=[number / 8, (number * 3) % 8 / 8]) for number in range(8)]
     plots = drawn(facts(trials, directions=["maximize", "minimize"]))

@@ -1,0 +1,188 @@
+"""An axis of values that outliers do not ruin: logarithmic over many decades, and cut where few values lie far away."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import plotly.graph_objects as go
+
+from orchestrator.common.formatting import count, number
+from orchestrator.report.facts import LARGEST
+from orchestrator.report.plot import GREY
+
+LOG_FROM = 100.0
+"""Ratio of the typical values from which an axis is logarithmic."""
+CUT_FROM = 4.0
+"""Outliers are left out where the axis would be more than so many times longer with them."""
+
+_PAD = 0.05
+_FENCE, _FENCE_OF_EQUALS = 3.0, 6.0
+_MANY = 12
+_SYMBOLS = {(0, 1): "triangle-up", (0, -1): "triangle-down", (1, 0): "triangle-right", (-1, 0): "triangle-left"}
+
+
+@dataclass(frozen=True)
+class ValueAxis:
+    """What part of the values an axis shows.
+
+    Attributes:
+        log: Whether it is logarithmic; only where all values are positive.
+        low: Lower end in the unit of the values; ``-inf`` where the smallest value is shown.
+        high: Upper end likewise; ``inf`` where the largest is shown.
+        beyond: Number of values outside.
+        least: Smallest value that is shown.
+        most: Largest value that is shown.
+        ends: Where it ends, with a margin, in logarithms to base 10 where it is logarithmic; ``None`` for one value.
+    """
+
+    log: bool = False
+    low: float = -math.inf
+    high: float = math.inf
+    beyond: int = 0
+    least: float = 0.0
+    most: float = 1.0
+    ends: tuple[float, float] | None = None
+
+    def side(self, value: float | str) -> int:
+        """Returns 1 where a value lies beyond the upper end, -1 beyond the lower one, else 0, as for a category."""
+        return 0 if isinstance(value, str) else (value > self.high) - (value < self.low)
+
+    def clamp(self, value: float) -> float:
+        """Returns the value, or the end of the axis that it lies beyond."""
+        return min(max(value, self.low), self.high)
+
+    def place(self, value: float) -> float:
+        """Returns where a value lies: 0 at the smallest one that is shown, 1 at the largest."""
+        low, at, high = (math.log10(each) if self.log else each for each in (self.least, value, self.most))
+        return 0.5 if high == low else min(max((at - low) / (high - low), 0.0), 1.0)
+
+    def layout(self, title: str) -> dict[str, Any]:
+        """Returns the axis for plotly; its title says that it is logarithmic, and how many values it does not show."""
+        said = f"{title}, log" if self.log else title
+        made: dict[str, Any] = {"title": {"text": f"{said}; {self.beyond} beyond" if self.beyond else said}}
+        if self.log:
+            made |= {"type": "log", "exponentformat": "power"}
+        if self.ends is not None:
+            made["range"] = list(self.ends)
+        return made
+
+    def says(self, values: Iterable[float], noun: str = "value") -> str:
+        """Returns the sentence on the values that lie beyond the axis; empty where none does."""
+        outside = [value for value in values if self.side(value)]
+        if not outside:
+            return ""
+        lie, are = ("lies", "a triangle") if len(outside) == 1 else ("lie", "triangles")
+        farthest = max(outside, key=lambda value: abs(value - self.clamp(value)))
+        upto = number(farthest) if len(outside) == 1 else f"the farthest is {number(farthest)}"
+        return f" {count(len(outside), noun)} ({upto}) {lie} beyond the axis, {are} at its edge."
+
+
+def of_points(
+    values: Iterable[float], *, good: int = 0, log: bool | None = None, kept: Sequence[float] = ()
+) -> ValueAxis:
+    """Returns an axis for points.
+
+    Args:
+        values: What it shows; infinite ones and NaN are passed over.
+        good: 1 where larger values are better, -1 where smaller ones are, else 0.
+        log: Whether it is logarithmic, if all values are positive; ``None`` where they are to decide.
+        kept: Some of the values, which are no outliers.
+    """
+    found = [float(value) for value in values if abs(value) <= LARGEST]
+    return of_ranges(found, found, good=good, log=log, kept=kept)
+
+
+def of_ranges(
+    lows: Sequence[float],
+    highs: Sequence[float],
+    *,
+    good: int = 0,
+    log: bool | None = None,
+    kept: Sequence[float] = (),
+) -> ValueAxis:
+    """Returns an axis for things that reach from a low to a high each, such as curves.
+
+    A thing is an outlier on one side by Tukey's outer fence, three times the distance of the quartiles. On the good
+    side of an objective a group of values is no outlier, however far away: it is what the search was for. The arguments
+    are those of ``of_points``.
+    """
+    if not lows:
+        return ValueAxis()
+    is_log = min(lows) >= 1 / LARGEST and (_spans_decades(lows, highs) if log is None else log)
+    turned_lows, turned_highs = (list(map(math.log10, each)) if is_log else list(each) for each in (lows, highs))
+    low, high = min(turned_lows), max(turned_highs)
+    never = [math.log10(each) if is_log else each for each in kept]
+    inner_low = min(-_outermost([-each for each in turned_lows], is_good=good < 0), *never, math.inf)
+    inner_high = max(_outermost(turned_highs, is_good=good > 0), *never, -math.inf)
+    inside = inner_high - inner_low
+    if inside > 0:
+        longest = CUT_FROM * _caution(lows) * inside
+        low = min(each for each in turned_lows if inner_high - each <= longest)
+        high = max(each for each in turned_highs if each - inner_low <= longest)
+    back: Callable[[float], float] = (lambda each: 10.0**each) if is_log else float
+    pad = (high - low) * _PAD
+    first = back(low - pad) if low > min(turned_lows) else -math.inf
+    last = back(high + pad) if high < max(turned_highs) else math.inf
+    beyond = sum(lowest < first or highest > last for lowest, highest in zip(lows, highs, strict=True))
+    return ValueAxis(is_log, first, last, beyond, back(low), back(high), (low - pad, high + pad) if pad else None)
+
+
+def _spans_decades(lows: Sequence[float], highs: Sequence[float]) -> bool:
+    low = sorted(lows)[math.ceil(0.05 * (len(lows) - 1))]
+    high = sorted(highs)[math.floor(0.95 * (len(highs) - 1))]
+    if len(lows) < 3:
+        low, high = min(lows), max(highs)
+    return high / low >= LOG_FROM
+
+
+def _outermost(values: Sequence[float], *, is_good: bool) -> float:
+    """Returns the largest value that is no outlier."""
+    ordered = sorted(values)
+    last = len(ordered) - 1
+    if last < 2:
+        return ordered[-1]
+    low, middle, high = ordered[math.ceil(0.25 * last)], ordered[last // 2], ordered[math.floor(0.75 * last)]
+    reach = _FENCE * _caution(values) * (high - low)
+    if not reach:
+        away = sorted(abs(each - middle) for each in ordered if each != middle)
+        reach = _FENCE_OF_EQUALS * away[(len(away) - 1) // 2] if away else 0.0
+    inside = [each for each in ordered if each <= high + reach]
+    outside = ordered[len(inside) :]
+    if is_good and len(outside) > max(1, len(ordered) // 20):
+        return _outermost(outside, is_good=True)
+    # More than a quarter of them are no outliers.
+    return inside[-1] if len(outside) <= max(1, len(ordered) // 4) else ordered[-1]
+
+
+def _caution(values: Sequence[float]) -> float:
+    """Returns how much farther away an outlier has to be where the values are few: their quartiles say little."""
+    return max(1.0, _MANY / len(values))
+
+
+def at_edges(points: Iterable[tuple[float | str, float, str]], across: ValueAxis, up: ValueAxis) -> list[go.Scatter]:
+    """Returns triangles at the edge of the plot for the points (x, y, text) that lie beyond an axis."""
+    found: dict[str, list[tuple[float | str, float, str]]] = {}
+    for x, y, text in points:
+        sides = across.side(x), up.side(y)
+        if sides != (0, 0):
+            symbol = _SYMBOLS[(0, sides[1]) if sides[1] else (sides[0], 0)]
+            place = x if isinstance(x, str) else across.clamp(x)
+            found.setdefault(symbol, []).append((place, up.clamp(y), text))
+    return [
+        go.Scatter(
+            x=[x for x, _, _ in those],
+            y=[y for _, y, _ in those],
+            text=[text for _, _, text in those],
+            mode="markers",
+            name="beyond the axis",
+            legendgroup="beyond the axis",
+            showlegend=place == 0,
+            cliponaxis=False,
+            marker={"color": GREY, "symbol": symbol, "size": 10},
+            hovertemplate="%{text}<extra>beyond the axis</extra>",
+        )
+        for place, (symbol, those) in enumerate(found.items())
+    ]

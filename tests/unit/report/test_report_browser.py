@@ -1,0 +1,136 @@
+"""The page in a real browser: what a reader sees on a narrow screen and on a wide one, and what a click does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import pytest
+from made_facts import SPACE, attempt, facts, ordinary, trial
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+
+from orchestrator.report import page
+from orchestrator.report.all_plots import draw
+from orchestrator.report.facts import Facts
+from tests.browser import Browser
+
+# What a reader sees of a plot has to lie within its plot, and on the page.
+OUTSIDE = """
+[...document.querySelectorAll('.plot')].flatMap(plot => {
+  const box = plot.getBoundingClientRect();
+  const seen = plot.querySelectorAll('.legend .legendtext, .xtick text, .ytick text, .g-xtitle, .g-ytitle');
+  return [...seen].filter(each => {
+    const own = each.getBoundingClientRect();
+    return own.width && (own.left < box.left - 1 || own.right > box.right + 1 || own.top < box.top - 1
+      || own.bottom > box.bottom + 1);
+  }).map(each => `${plot.id}: ${each.textContent}`);
+})
+"""
+OVERLAPPING = """
+[...document.querySelectorAll('.plot')].flatMap(plot => [...plot.querySelectorAll('.legend')].flatMap(legend => {
+  const plots = [...plot.querySelectorAll('.xy .plot')].map(each => each.getBoundingClientRect());
+  const own = legend.getBoundingClientRect();
+  return plots.filter(each => own.bottom > each.bottom - 40).map(() => plot.id);
+}))
+"""
+
+
+LONG = "a parameter with a name that is far too long for an axis "
+NIGHT = 8 * 3600.0
+
+
+def odd() -> Facts:
+    """Outliers, long names, many choices, a night without work."""
+    names = [LONG + str(number) for number in range(6)]
+    space: dict[str, BaseDistribution] = {name: FloatDistribution(0.0, 1.0) for name in names}
+    space["layers"] = CategoricalDistribution([f"a choice with a long name {number}" for number in range(9)])
+    trials = [
+        trial(
+            number,
+            values=[1e6 if number == 7 else number % 13],
+            curve=[1e5 / (step + 1) + number for step in range(9)],
+            params={name: (number * 37 % 101 + place * number) % 101 / 101 for place, name in enumerate(names)}
+            | {"layers": f"a choice with a long name {number % 9}"},
+            space=space,
+        )
+        for number in range(60)
+    ]
+    starts = [number * 10 + (NIGHT if number > 30 else 0) for number in range(60)]
+    return facts(
+        trials, [attempt(number, start, start + 9, "a-host-with-a-name/0") for number, start in enumerate(starts)]
+    )
+
+
+def several() -> Facts:
+    space = {name: SPACE[name] for name in ("lr", "x")}
+    trials = [
+        trial(n, values=[n / 8, n * 3 % 8 / 8, 1e9 if n == 2 else -n], params={"lr": 0.1, "x": n / 9}, space=space)
+        for n in range(9)
+    ]
+    return facts(trials, directions=["maximize", "minimize", "minimize"], max_steps=None)
+
+
+PAGES = {
+    "ordinary": lambda: ordinary(30),
+    "odd": odd,
+    "several": several,
+    "one": lambda: facts([trial(0, curve=[0.1])]),
+}
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("browser")) as it:
+        yield it
+
+
+@cache
+def rendered(name: str) -> str:
+    found = PAGES[name]()
+    return page.render(found, draw(found, lambda _: None))
+
+
+def opened(browser: Browser, folder: Path, name: str, width: int, *, dark: bool) -> None:
+    file = folder / "report.html"
+    file.write_text(rendered(name))
+    browser.look(width, dark=dark)
+    browser.open(file.as_uri())
+    browser.until("document.documentElement.dataset.drawn !== undefined")
+
+
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1600, False)])
+@pytest.mark.parametrize("name", PAGES)
+def test_legends_and_ticks_fit_on_a_narrow_page_and_on_a_wide_one(
+    browser: Browser, tmp_path: Path, name: str, width: int, dark: bool
+) -> None:
+    opened(browser, tmp_path, name, width, dark=dark)
+    assert browser.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert browser.evaluate(OUTSIDE) == []
+    assert browser.evaluate(OVERLAPPING) == []
+    columns = browser.evaluate(
+        "getComputedStyle(document.querySelector('.several') ?? document.body).gridTemplateColumns"
+    )
+    if columns != "none":
+        assert (len(columns.split()) > 1) is (width == 1600)
+    assert browser.complaints == []
+
+
+def test_the_table_of_trials_is_sorted_by_a_click_and_turned_page_by_page(browser: Browser, tmp_path: Path) -> None:
+    column = "[...document.querySelectorAll('#trials tbody tr')].map(row => row.cells[{}].textContent)"
+    opened(browser, tmp_path, "ordinary", 1600, dark=False)
+    headings = browser.evaluate("[...document.querySelectorAll('#trials th')].map(th => th.textContent)")
+    assert headings == ["trial", "state", "value", "epochs", "seconds", "cause", "lr", "x", "kind"]
+    assert browser.evaluate(column.format(0)) == list(map(str, range(25)))
+    browser.evaluate("document.querySelectorAll('#pages button')[1].click()")
+    assert browser.evaluate(column.format(0)) == list(map(str, range(25, 33)))
+    assert browser.evaluate("document.querySelector('#pages span').textContent") == "26 to 33 of 33"
+    for order in ("ascending", "descending"):
+        browser.evaluate("document.querySelectorAll('#trials th button')[6].click()")
+        values = list(map(float, browser.evaluate(column.format(6))))
+        assert values == sorted(values, reverse=order == "descending")
+        assert browser.evaluate("[...document.querySelectorAll('[aria-sort]')].map(th => th.ariaSort)") == [order]
+    browser.evaluate("document.querySelectorAll('#trials th button')[2].click()")
+    browser.evaluate("document.querySelectorAll('#pages button')[1].click()")
+    assert browser.evaluate(column.format(2))[-2:] == ["–", "–"], "what has no value comes last"
+    assert browser.complaints == []

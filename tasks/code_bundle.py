@@ -15,6 +15,9 @@ from typing import Final
 
 import msgspec
 
+BUNDLE: Final = "bundle"
+"""Begins the reference of an objective in a bundle, and the entries of a worker's list that admit bundles."""
+
 FORMAT: Final = 1
 DIGEST_BYTES: Final = 32
 
@@ -41,13 +44,13 @@ class BundledFile(msgspec.Struct, frozen=True, array_like=True):
 class CodeBundle(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The code of one objective.
 
-    ``objective`` is its reference, ``module:function``, where the files are on the import path. ``files`` are sorted by
-    path. ``requirements`` are what its worker needs to have installed, as in a requirements file.
+    ``objective`` is its reference, ``module:function``, where the folders ``paths`` are on the import path; an empty
+    one is the bundle's own. ``files`` are sorted by path.
     """
 
     objective: str
     files: tuple[BundledFile, ...] = ()
-    requirements: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ("",)
     format: int = FORMAT
 
     @cached_property
@@ -70,7 +73,15 @@ class CodeBundle(msgspec.Struct, frozen=True, kw_only=True, dict=True):
         return zlib.compress(self.encoded, 6)
 
 
-def make_bundle(objective: str, files: Iterable[tuple[str, bytes]], requirements: Iterable[str] = ()) -> CodeBundle:
+class CodeMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """A code bundle on its way to workers. ``author`` is the signature of its digest by the process that handed the
+    study over; empty where that has no key."""
+
+    archive: bytes
+    author: bytes = b""
+
+
+def make_bundle(objective: str, files: Iterable[tuple[str, bytes]], paths: Iterable[str] = ("",)) -> CodeBundle:
     """Returns the bundle of these files.
 
     Raises:
@@ -79,7 +90,7 @@ def make_bundle(objective: str, files: Iterable[tuple[str, bytes]], requirements
     bundle = CodeBundle(
         objective=objective,
         files=tuple(BundledFile(path, data) for path, data in sorted(files)),
-        requirements=tuple(sorted(set(requirements))),
+        paths=tuple(dict.fromkeys(paths)),
     )
     check(bundle)
     return bundle
@@ -118,6 +129,9 @@ def check(bundle: CodeBundle) -> None:
         raise BadBundle(f"it has {len(bundle.files)} files, and a bundle may have {MOST_FILES}")
     if bundle.size > LARGEST:
         raise BadBundle(f"its files have {bundle.size} bytes, and a bundle may have {LARGEST}")
+    for path in filter(None, bundle.paths):
+        if problem := path_problem(path):
+            raise BadBundle(f"import folder {path[:200]!r} {problem}")
     seen: dict[str, str] = {}
     folders: dict[str, str] = {}
     for file in bundle.files:
@@ -174,3 +188,18 @@ def digest_of(encoded: bytes) -> str:
 def _folded(part: str) -> str:
     # Two names that some file system holds for one.
     return unicodedata.normalize("NFC", part).casefold()
+
+
+def bundle_reference(digest: str, objective: str) -> str:
+    """Returns how a job names the objective of a bundle.
+
+    A worker of a version without bundles finds no module in it, and refuses it.
+    """
+    return f"{BUNDLE}:{digest}:{objective}"
+
+
+def split_reference(reference: str) -> tuple[str, str] | None:
+    """Returns the digest of a bundle and the reference in it; ``None`` where the objective is in no bundle."""
+    kind, _, rest = reference.partition(":")
+    digest, _, objective = rest.partition(":")
+    return (digest, objective) if kind == BUNDLE and is_digest(digest) else None

@@ -38,6 +38,12 @@ def add_code_folders(folders: Iterable[str | Path]) -> None:
         finder.folders = list(dict.fromkeys([*added, *finder.folders]))
 
 
+def replace_code_folders(before: Sequence[str], after: Sequence[str]) -> None:
+    """Takes folders of user code off the import path, and puts others first on it."""
+    sys.path[:] = [entry for entry in sys.path if entry not in before]
+    add_code_folders(after)
+
+
 def name_conflict(module: str, folders: Sequence[str | Path]) -> str:
     """Returns which other module has the name of a user module, in words; empty where it can be imported.
 

@@ -8,8 +8,19 @@ from typing import Any, Final
 
 import msgspec
 
+from tasks.code_bundle import CodeMessage
 from tasks.constraints import PREFIX
-from tasks.contract import OLDEST, VERSION, Announcement, Attribute, Confirmation, Event, Job, Reply, Unreadable
+from tasks.contract import (
+    OLDEST,
+    VERSION,
+    Announcement,
+    Attribute,
+    Confirmation,
+    Event,
+    Job,
+    Reply,
+    Unreadable,
+)
 from tasks.limits import MAX_EVENT_BYTES, MAX_INTEGER, MAX_NAME, Id, Location, Size
 from tasks.redis_keys import is_name
 from tasks.trainer_messages import FromTrainer, ToTrainer
@@ -64,6 +75,7 @@ def _reader(kind: Any) -> Callable[[bytes], Any]:
 
 decode_confirmation: Final[Callable[[bytes], Confirmation]] = _reader(Confirmation)
 decode_reply: Final[Callable[[bytes], Reply]] = _reader(Reply)
+decode_code: Final[Callable[[bytes], CodeMessage]] = _reader(CodeMessage)
 decode_announcement: Final[Callable[[bytes], Announcement]] = _reader(Announcement)
 decode_to_trainer: Final[Callable[[bytes], ToTrainer]] = _reader(ToTrainer)
 decode_from_trainer: Final[Callable[[bytes], FromTrainer]] = _reader(FromTrainer)

@@ -109,7 +109,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     first one that can be read. Without a ``slice`` the trial runs to its end. An attempt that neither reports nor saves
     a checkpoint for ``stall`` seconds, or trains for more than ``limit`` seconds, is stopped, and killed ``grace``
     seconds later. ``again`` says that the job was
-    sent before, and that another keeper may be about to begin it.
+    sent before, and that another keeper may be about to begin it. ``requirements`` are what its worker must have
+    installed, as in a requirements file.
     """
 
     study: str
@@ -135,6 +136,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     checkpoints: tuple[CheckpointRef, ...] = ()
     slice: Slice | None = None
     again: bool = False
+    requirements: tuple[str, ...] = ()
     version: int = VERSION
 
 
@@ -171,6 +173,12 @@ class ReadStudy(msgspec.Struct, frozen=True, kw_only=True, tag="look"):
 
 class Imported(msgspec.Struct, frozen=True, kw_only=True, tag="imported"):
     """The objective was imported; ``digest`` is that of its source (BLAKE2b, hex)."""
+
+    digest: Digest
+
+
+class CodeWanted(msgspec.Struct, frozen=True, kw_only=True, tag="code"):
+    """The worker lacks the code bundle of the job, and Redis does too."""
 
     digest: Digest
 
@@ -319,6 +327,7 @@ Body = (
     | Suggest
     | ReadStudy
     | Imported
+    | CodeWanted
     | Attribute
     | StudyAttribute
     | EnqueueTrial

@@ -11,13 +11,14 @@ import importlib
 import os
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.machinery import PathFinder
 from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
+from tasks.code_bundle import BUNDLE, split_reference
 from tasks.code_path import REMEDY, name_conflict
 from tasks.metrics_endpoint import BadSetting
 from tasks.objective_path import OBJECTIVE_PATH, OBJECTIVES_OF_OURS, code_folders, is_ours, within
@@ -27,6 +28,7 @@ OBJECTIVES = "ORCHESTRATOR_OBJECTIVES"
 """Variable with the list of admitted objectives."""
 
 EVERYTHING = "*"
+EVERY_BUNDLE = f"{BUNDLE}:*"
 _MOST_WRAPPED = 100
 
 
@@ -38,7 +40,7 @@ def split_list(text: str) -> tuple[str, ...]:
     """
     entries = tuple(re.split(r"[\s,]+", text.strip(" \t\r\n,"))) if text.strip(" \t\r\n,") else ()
     for entry in entries:
-        if entry != EVERYTHING and not all(_is_dotted(part) for part in entry.split(":", 1)):
+        if entry not in (EVERYTHING, EVERY_BUNDLE) and not all(_is_dotted(part) for part in entry.split(":", 1)):
             remedy = "write names of modules, separated by commas, or * for everything"
             if entry.endswith(".*"):
                 remedy = f"write '{entry[:-2]}', which admits all below it"
@@ -52,7 +54,8 @@ class Allowlist:
 
     Attributes:
         entries: Entries of the list. A module's name admits that module and those below it; a reference admits this one
-            objective, wherever it is defined.
+            objective, wherever it is defined. ``bundle:*`` admits code that is sent, ``bundle:NAME`` what was signed
+            with the key of that name; ``*`` admits neither.
         folders: Without a list, modules in these folders are admitted, and the ready objectives.
         named: References that the worker's owner has named beside the list.
     """
@@ -71,6 +74,8 @@ class Allowlist:
 
     def refuse(self, reference: str) -> str:
         """Returns in one line why ``reference`` must not be imported, or nothing. Imports nothing itself."""
+        if split_reference(reference) is not None:
+            return "" if reference in self.named or self._bundles else f"{reference:.200}: {_NO_BUNDLES}"
         module, _, attribute = reference.partition(":")
         if problem := name_conflict(module, self.folders):
             return f"{reference:.200}: {problem}; {REMEDY}"
@@ -83,6 +88,21 @@ class Allowlist:
         else:
             admitted = within(module, OBJECTIVES_OF_OURS) or self._finds(module)
         return "" if admitted else f"{reference:.200}: this worker does not admit '{module:.200}'; {self._rule(module)}"
+
+    def refuse_signed(self, reference: str, signers: Sequence[str]) -> str:
+        """Returns in one line why a bundle must not be run that these keys have signed, or nothing."""
+        if (
+            reference in self.named
+            or EVERY_BUNDLE in self._bundles
+            or any(f"{BUNDLE}:{name}" in self._bundles for name in signers if name)
+        ):
+            return ""
+        by = f"is signed with the key '{signers[0]}'" if any(signers) else "is signed with no key that has a name"
+        return f"{reference:.200}: its code bundle {by}; this worker admits {OBJECTIVES}={','.join(self.entries)}"
+
+    @property
+    def _bundles(self) -> tuple[str, ...]:
+        return tuple(entry for entry in self.entries if entry.startswith(f"{BUNDLE}:"))
 
     def resolve(self, reference: str, module: ModuleType) -> Any:
         """Returns the object of the reference's attribute, ``None`` where there is none.
@@ -173,6 +193,12 @@ class Allowlist:
             f"{OBJECTIVES} is not set, which admits {OBJECTIVES_OF_OURS} and modules found in {places}: "
             f"list '{module:.200}' there, or add its folder to {OBJECTIVE_PATH}, to admit it"
         )
+
+
+_NO_BUNDLES = (
+    "this worker runs no code that is sent to it; to admit all of it, add bundle:* to ORCHESTRATOR_OBJECTIVES, or "
+    "bundle:NAME for what was signed with the key of that name"
+)
 
 
 class NotAdmitted(Exception):

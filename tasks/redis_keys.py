@@ -36,6 +36,9 @@ ANNOUNCEMENT: Final = "orchestrator:announcement"
 PROBE: Final = "orchestrator:probe"
 """String, deleted at once: tests whether the server accepts writes."""
 
+CODE_SECONDS: Final = 600
+"""Lifetime of a code bundle in Redis."""
+
 CONFIRMATION_SECONDS: Final = 7 * 86_400
 """Lifetime of a confirmation, for a worker that was cut off."""
 
@@ -63,6 +66,11 @@ def replies(runner: str) -> str:
 def notices(study: str) -> str:
     """Stream, capped: progress for live views of the study. Its loss harms nothing."""
     return f"orchestrator:notices:{study}"
+
+
+def code(digest: str) -> str:
+    """String: a code bundle, by its digest. Workers ask for one that is not there."""
+    return f"orchestrator:code:{digest}"
 
 
 def answer(command: str) -> str:

@@ -1,6 +1,7 @@
 """Signatures of messages in Redis: a client without a key can delete messages there, but forge none.
 
-Jobs, events, confirmations with their verdicts, replies and announcements are signed. A signature is keyed BLAKE2b over
+Jobs, events, confirmations with their verdicts, replies, announcements and code bundles are signed. A signature is
+keyed BLAKE2b over
 the bytes as they are sent. It is made for one purpose, so that no job passes for an event, and for one subject where
 the message does not name its attempt itself. Without keys nothing is signed or verified.
 """
@@ -27,6 +28,9 @@ SHORTEST: Final = 32
 FEWEST_DISTINCT: Final = 8
 """Fewest different characters in a key: a random key has more, a repeated word has not."""
 
+_NAMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,63}):.")
+"""A key may begin with a name and a colon; the name is part of the key."""
+
 _MOST_KEYS: Final = 10
 _SIZE: Final = 16
 # No msgpack message begins with this byte, so signed messages can be told from unsigned ones without a key.
@@ -42,6 +46,8 @@ class Purpose(Enum):
     CONFIRMATION = b"confirmation"
     REPLY = b"reply"
     ANNOUNCEMENT = b"announcement"
+    CODE = b"code"
+    AUTHOR = b"author"
 
 
 class Unsigned(Malformed):
@@ -58,6 +64,7 @@ class Keyring:
     def __init__(self, keys: Sequence[str] = ()) -> None:
         # BLAKE2b takes keys of 64 bytes at the most.
         secrets = [blake2b(key.encode()).digest() for key in keys]
+        self.names = tuple(name_of_key(key) for key in keys)
         # Copied for each message, which is faster than to hash the key again.
         self._states = {
             purpose: [blake2b(key=secret, digest_size=_SIZE, person=purpose.value) for secret in secrets]
@@ -86,6 +93,16 @@ class Keyring:
             if hmac.compare_digest(state.digest(), signature):
                 return
         raise Unsigned("signed with no key that is known here" if signature else "not signed")
+
+    def signers(self, purpose: Purpose, data: bytes, signature: bytes) -> tuple[str, ...]:
+        """Returns the names of the keys by which ``signature`` is one of ``data``; a key without one is ``""``."""
+        found = []
+        for name, keyed in zip(self.names, self._states[purpose], strict=True):
+            state = keyed.copy()
+            state.update(data)
+            if hmac.compare_digest(state.digest(), signature):
+                found.append(name)
+        return tuple(found)
 
     def seal(self, purpose: Purpose, data: bytes, subject: str = "") -> bytes:
         """Returns ``data`` with its signature before it; without a key ``data`` alone.
@@ -144,6 +161,12 @@ def read_keys(text: str, file: str) -> tuple[str, ...]:
         if len(set(key)) < FEWEST_DISTINCT:
             raise BadSetting(variable, f"{which} has only {len(set(key))} different characters", remedy)
     return keys
+
+
+def name_of_key(key: str) -> str:
+    """Returns the name that a key begins with, as in ``alice:5f0c…``; empty where it has none."""
+    found = _NAMED.match(key)
+    return found[1] if found else ""
 
 
 def _about(subject: str, data: bytes) -> bytes:

@@ -30,7 +30,7 @@ class TrainJob(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
 
     ``log`` is the file for the objective's output. ``checkpoints`` are those of the job, in its order, as local paths;
     an empty one could not be fetched. New ones go into the folder ``scratch``, models and other files below
-    ``artifacts``.
+    ``artifacts``. ``code`` are the import folders of the job's code bundle, where it has one.
     """
 
     job: Job
@@ -38,6 +38,7 @@ class TrainJob(msgspec.Struct, frozen=True, kw_only=True, tag="run"):
     scratch: str
     checkpoints: tuple[str, ...] = ()
     artifacts: str = ""
+    code: tuple[str, ...] = ()
 
 
 class Stop(msgspec.Struct, frozen=True, kw_only=True, tag="stop"):

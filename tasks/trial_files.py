@@ -87,3 +87,11 @@ def open_log(path: Path) -> int:
             raise
     path.rename(path.with_name(f"{path.name}.not-a-log-{uuid.uuid4().hex[:8]}"))
     return open_regular(path, flags)
+
+
+def make_trial_log(data: Path, study: str, trial: int) -> Path:
+    """Makes the log of a trial, so that a full disk counts as trouble of the host and ends no training process."""
+    path = trial_log(data, study, trial)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(open_log(path))
+    return path

@@ -66,11 +66,11 @@ echo "user default off resetpass -@all"
 echo "user control on $control ~* &* +@all -@dangerous -@scripting +info +client|list +evalsha $scripts"
 
 # A worker takes from its queues and puts back; it adds to the events and to what is kept aside, and reads neither; it
-# reads what is confirmed, and takes replies, and writes neither. It hears remote control and cannot send any.
+# reads what is confirmed and the code of studies, and takes replies, and writes none of it. It hears remote control and cannot send any.
 echo "user worker on $worker resetkeys resetchannels -@all $connecting $transactions $scripts" \
     "($lists +brpop +rpop +rpush +lpush +llen)" \
     "(%W~orchestrator:events %W~orchestrator:dead +xadd)" \
-    "(%R~orchestrator:attempt:* %R~orchestrator:announcement +get)" \
+    "(%R~orchestrator:attempt:* %R~orchestrator:announcement %R~orchestrator:code:* +get)" \
     "(~orchestrator:replies:* +blpop)" \
     "$routing $unacked" \
     "($pidboxes +lpush +llen +pexpire +exists +del)" \

@@ -12,12 +12,10 @@ from orchestrator.api.fleet import load_study, settings_with
 from orchestrator.api.views import SilentView, in_notebook, view_here
 from orchestrator.common.errors import BadInput, StudyFailed
 from orchestrator.common.faults import got
-from orchestrator.common.settings import ensure_data_dir
 
 if TYPE_CHECKING:
     import optuna
 
-    from orchestrator.bundling import CodeBundle
     from orchestrator.model.search_summary import Summary
     from orchestrator.spec import Spec
 
@@ -25,7 +23,6 @@ if TYPE_CHECKING:
 def run_here(
     spec: Spec,
     source: str,
-    bundle: CodeBundle | None,
     slots: int | None,
     data_dir: str | Path | None,
     progress: bool,
@@ -40,9 +37,6 @@ def run_here(
     from orchestrator.local.run import run as run_search
     from orchestrator.terminal.summary import render_summary
 
-    if bundle is not None:
-        path = os.pathsep.join(filter(None, (str(_unpacked(bundle, settings.data_dir)), settings.objective_path)))
-        settings = settings.model_copy(update={"objective_path": path})
     view = view_here() if progress else SilentView()
 
     def show(summary: Summary) -> None:
@@ -75,13 +69,3 @@ def _deliver(signum: signal.Signals) -> None:
     """Hands a signal that has stopped the search on to the program, whose own handlers are in place again."""
     if signum != signal.SIGINT:
         signal.raise_signal(signum)
-
-
-def _unpacked(bundle: CodeBundle, data_dir: Path) -> Path:
-    """Returns the folder below the data folder that holds the files of a bundle."""
-    folder = ensure_data_dir(data_dir) / "code" / bundle.digest[:32]
-    for file in bundle.files:
-        path = folder / file.path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(file.data)
-    return folder

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self
 
 from orchestrator.api.objective import read_objective
-from orchestrator.api.spec_input import check_sampler_and_pruner, check_trained, load_spec
+from orchestrator.api.spec_input import check_sampler_and_pruner, checked_spec, load_spec
 from orchestrator.api.spec_values import spec_table
 from orchestrator.common.settings import load_settings
 from orchestrator.spec.model import Spec, validate
@@ -112,6 +112,7 @@ class Search:
         keep_models: int | None = None,
         args: Mapping[str, Any] | None = None,
         command: Mapping[str, Any] | None = None,
+        code: Mapping[str, Any] | None = None,
         sampler: BaseSampler | Mapping[str, Any] | str | None = None,
         pruner: BasePruner | Mapping[str, Any] | str | None = None,
         shadow: BasePruner | Mapping[str, Any] | str | None = None,
@@ -129,7 +130,14 @@ class Search:
         if objective is not None:
             given["objective"], bundle = read_objective(objective)
         spec = validate(spec_table(given, SOURCE), SOURCE)
-        self._keep(spec, SOURCE, bundle)
+        settings = load_settings()
+        if bundle is None:
+            spec = checked_spec(spec, settings, SOURCE, Path.cwd())
+        else:
+            from orchestrator.spec.carried_code import with_bundle
+
+            spec = with_bundle(spec, bundle, settings)
+        self._keep(spec, SOURCE)
 
     @classmethod
     def from_file(cls, path: str | Path, *, name: str | None = None, trials: int | None = None) -> Self:
@@ -145,13 +153,11 @@ class Search:
         """
         search = cls.__new__(cls)
         file = Path(path)
-        search._keep(load_spec(file, load_settings(), name, trials), str(file), None, found=True)
+        search._keep(load_spec(file, load_settings(), name, trials), str(file))
         return search
 
-    def _keep(self, spec: Spec, source: str, bundle: CodeBundle | None, *, found: bool = False) -> None:
-        self._spec, self._source, self._bundle = spec, source, bundle
-        if not found and bundle is None:
-            check_trained(spec, load_settings(), source)
+    def _keep(self, spec: Spec, source: str) -> None:
+        self._spec, self._source = spec, source
         # Only Optuna, which takes a second to import, can judge these; a rule of ours was judged with the spec.
         if spec.sampler != type(spec.sampler)() or spec.pruner.model_extra is not None:
             check_sampler_and_pruner(spec, source)
@@ -191,7 +197,7 @@ class Search:
         """
         from orchestrator.api.local_search import run_here
 
-        return run_here(self._spec, self._source, self._bundle, slots, data_dir, progress)
+        return run_here(self._spec, self._source, slots, data_dir, progress)
 
     def submit(self, fleet: Fleet | None = None) -> StudyHandle:
         """Hands the search to the control plane of a fleet, and returns a handle of its study at once.
@@ -209,7 +215,7 @@ class Search:
         from orchestrator.api.fleet import connect
         from orchestrator.api.submission import submit
 
-        return submit(self._spec, self._source, self._bundle, fleet or connect())
+        return submit(self._spec, self._source, fleet or connect())
 
     def __repr__(self) -> str:
         spec = self._spec

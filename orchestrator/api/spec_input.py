@@ -13,10 +13,12 @@ if TYPE_CHECKING:
 
 
 def load_spec(path: Path, settings: Settings, name: str | None = None, trials: int | None = None) -> Spec:
-    """Returns the spec, with the given name and number of trials; its objective or program is found, but not run.
+    """Returns the spec, with the given name and number of trials, and with the code that its [code] table includes.
+
+    Its objective or program is found, but not run.
 
     Raises:
-        BadInput: the spec is wrong, or its objective or program is not there.
+        BadInput: the spec is wrong, its objective or program is not there, or its code cannot be carried.
     """
     from orchestrator.spec import load
 
@@ -27,24 +29,31 @@ def load_spec(path: Path, settings: Settings, name: str | None = None, trials: i
 
         data = {key: value for key, value in spec.to_json().items() if key != "format"}
         spec = validate(data | changed, "--name" if name is not None else "--trials")
-    check_trained(spec, settings, str(path))
-    return spec
+    return checked_spec(spec, settings, str(path), path.resolve().parent)
 
 
-def check_trained(spec: Spec, settings: Settings, source: str) -> None:
-    """Checks that what the spec trains is found here, the objective or the program; runs nothing of it.
+def checked_spec(spec: Spec, settings: Settings, source: str, base: Path) -> Spec:
+    """Returns the spec with the code that its [code] table includes, below the folder ``base``.
+
+    What it trains is found here, the objective or the program; nothing of it is run.
 
     Raises:
-        BadInput: it is not; ``source`` names the spec.
+        BadInput: it is not found, or its code cannot be carried; ``source`` names the spec.
     """
     from orchestrator.spec.objective_check import check_objective, check_program
-    from tasks.objective_path import split_path
+    from tasks.objective_path import code_folders, split_path
 
     try:
-        if spec.command is None:
-            check_objective(spec.objective, split_path(settings.objective_path))
-        else:
+        if spec.command is not None:
             check_program(spec.command.run[0])
+            return spec
+        if spec.code is None or not spec.code.include:
+            check_objective(spec.objective, split_path(settings.objective_path))
+            return spec
+        from orchestrator.spec.carried_code import import_folders, with_included
+
+        check_objective(spec.objective, [*import_folders(spec, base), *split_path(settings.objective_path)])
+        return with_included(spec, base, code_folders(settings.objective_path), settings)
     except BadInput as error:
         raise error.within(source) from None
 

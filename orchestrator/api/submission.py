@@ -11,17 +11,11 @@ from orchestrator.api.spec_input import check_sampler_and_pruner
 if TYPE_CHECKING:
     from orchestrator.api.fleet import Fleet
     from orchestrator.api.study_handle import StudyHandle
-    from orchestrator.bundling import CodeBundle
     from orchestrator.spec import Spec
 
 
-def submit(spec: Spec, source: str, bundle: CodeBundle | None, fleet: Fleet) -> StudyHandle:
+def submit(spec: Spec, source: str, fleet: Fleet) -> StudyHandle:
     """Submits a search; see ``Search.submit``."""
-    from orchestrator.common.errors import BadInput
-
-    if bundle is not None:
-        remedy = "put it into a module that the workers have, and name it 'module:function'"
-        raise BadInput(f"{source}: objective", "is a function of this program, which workers do not have", remedy)
     submit_spec(spec, source, fleet)
     return fleet.handle(spec.name)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -30,7 +30,7 @@ class _Module:
     roots: tuple[str, ...]
 
 
-def bundle_of_function(function: Callable[..., Any], *, requirements: Sequence[str] = ()) -> CodeBundle:
+def bundle_of_function(function: Callable[..., Any]) -> CodeBundle:
     """Returns the code that a function needs, as files that can be sent.
 
     A function of an imported module, or of a script with a main guard, brings the whole file; one of a notebook's
@@ -39,7 +39,6 @@ def bundle_of_function(function: Callable[..., Any], *, requirements: Sequence[s
 
     Args:
         function: The objective: a function that takes an Optuna trial.
-        requirements: What has to be installed on its worker, as in a requirements file.
 
     Raises:
         BadInput: it cannot be carried as source; the message says what to do.
@@ -67,7 +66,7 @@ def bundle_of_function(function: Callable[..., Any], *, requirements: Sequence[s
     parents = module.name.split(".")
     own.add(".".join(parents[:depth]) for depth in range(1, len(parents)))
     try:
-        return make_bundle(f"{module.name}:{definition.name}", own.files.items(), requirements)
+        return make_bundle(f"{module.name}:{definition.name}", own.files.items())
     except BadBundle as error:
         raise BadInput(where, f"cannot be carried: {error}") from None
 

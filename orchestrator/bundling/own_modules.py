@@ -11,6 +11,7 @@ import sys
 import sysconfig
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.machinery import PathFinder
+from pathlib import Path
 
 from orchestrator.common.errors import BadInput
 from tasks.import_statements import file_of, imported_modules, package_of, parse_source, read_file
@@ -28,7 +29,7 @@ class OwnModules:
         roots: Folders in which the user's modules are looked for first, as Python does beside a script.
 
     Attributes:
-        files: Bytes by the path in the bundle.
+        files: Bytes by the path in the bundle; ``paths`` are where they lie here.
     """
 
     def __init__(self, where: str, roots: Sequence[str]) -> None:
@@ -36,6 +37,7 @@ class OwnModules:
         self._roots = [os.path.abspath(root) for root in roots]
         self._looked: set[str] = set()
         self.files: dict[str, bytes] = {}
+        self.paths: dict[str, Path] = {}
 
     def put(self, module: str, text: bytes, *, is_package: bool = False) -> None:
         """Puts the source of a module into the bundle, whatever file it is from."""
@@ -66,6 +68,7 @@ class OwnModules:
                 raise BadInput(self._where, f"imports '{name}', which is compiled ({os.path.basename(path)})", remedy)
             is_package = os.path.basename(path) == "__init__.py"
             self.files[_path_of(name, is_package)] = raw
+            self.paths[_path_of(name, is_package)] = Path(path)
             waiting += [parent for parent, dot, _ in [name.rpartition(".")] if dot]
             if (tree := parse_source(raw, path)) is not None:
                 waiting += imported_modules(tree, package_of(name, path))

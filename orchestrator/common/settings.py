@@ -51,6 +51,7 @@ class Settings(BaseModel):
         signing_key: Keys that sign and verify what crosses Redis, separated by commas; see ``keyring``.
         signing_key_file: A file with these keys instead.
         data_dir: Embedded state, checkpoints, models, logs.
+        code_limit: Bytes that the packed code of a study may have.
         heartbeat: Seconds between two heartbeats.
         lease: Seconds without a heartbeat after which an attempt counts as lost.
         loop_limit: Seconds without progress after which the control plane leaves its lease to end.
@@ -85,6 +86,7 @@ class Settings(BaseModel):
     signing_key: str = Field(default="", repr=False)
     signing_key_file: str = ""
     data_dir: Annotated[Path, AfterValidator(check_folder)] = Path(".orchestrator")
+    code_limit: Annotated[int, Field(ge=1, le=256 << 20)] = 16 << 20
     heartbeat: Annotated[float, Field(gt=0, le=3_600)] = 2.0
     lease: Annotated[float, Field(gt=0, le=86_400)] = 6.0
     loop_limit: Annotated[float, Field(gt=0, le=86_400)] = 120.0
@@ -200,6 +202,8 @@ def _remedy(field: str, kind: str, context: Mapping[str, Any]) -> str:
         return "it must be 1 or 0"
     if field == "metrics_port":
         return "it must be a port, or 0 for none"
+    if field == "code_limit":
+        return f"it must be a number of bytes, at most {256 << 20}"
     remedy = "it must be a number of seconds"
     bounds = {"greater_than": ("gt", "above"), "less_than_equal": ("le", "at most")}
     if kind in bounds:

@@ -251,7 +251,7 @@ class CommandHandler:
         if anew and known is not None:
             self.rounds.settle()
         snapshot = self.ports.store.create(spec, self.clock.wall())
-        spec = spec.model_copy(update={"run": snapshot.spec.run})
+        spec = spec.stored().model_copy(update={"run": snapshot.spec.run})
         if anew:
             self.studies.open(snapshot)
         self.studies.apply(self.studies[name], SpecChanged(spec.to_json()))

@@ -30,6 +30,7 @@ class Effects:
         confirmations: What the keepers of the studies at hand are told, by attempt.
         strangers: What those of other attempts are told, of which nothing has to be committed.
         acknowledge: Entries of the stream that may be dropped, each with the study that it is about.
+        code_wanted: Studies, and the digests of their code bundles that workers ask for.
         sent: When this control plane has sent a task, by its token, until the task was taken.
         window: The tasks that wait for their study's turn.
     """
@@ -43,6 +44,7 @@ class Effects:
     sent: dict[str, float] = field(default_factory=dict, init=False)
     confirmations: dict[str, Confirmation] = field(default_factory=dict, init=False)
     strangers: dict[str, Confirmation] = field(default_factory=dict, init=False)
+    code_wanted: set[tuple[str, str]] = field(default_factory=set, init=False)
     acknowledge: dict[bytes, str] = field(default_factory=dict, init=False)
     window: SendWindow = field(default_factory=SendWindow, init=False)
     _revokes: list[Revoke] = field(default_factory=list, init=False)
@@ -155,12 +157,21 @@ class Effects:
             )
             self._replies = []
             self.phase(Phase.REPLIED)
+        self._put_code()
         if not self._holds_sends:
             self._send_tasks()
         while self._results:
             self.ports.events.answer(*self._results[0])
             self._results.pop(0)
             self.phase(Phase.ANSWERED)
+
+    def _put_code(self) -> None:
+        for study, digest in sorted(self.code_wanted):
+            with self.studies.guarded(study):
+                message = self.ports.store.code(study, digest)
+                if message is not None:
+                    self.ports.events.put_code(digest, message)
+            self.code_wanted.discard((study, digest))
 
     def _send_tasks(self) -> None:
         blocked = []

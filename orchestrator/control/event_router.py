@@ -22,7 +22,7 @@ from orchestrator.model.silence import Paces
 from orchestrator.model.suspension import describe
 from tasks import redis_keys
 from tasks.codec import Malformed, decode_event, salvage
-from tasks.contract import Confirmation, Event, Heartbeat, Lost, ReadStudy, Suggest, Verdict
+from tasks.contract import CodeWanted, Confirmation, Event, Heartbeat, Lost, ReadStudy, Suggest, Verdict
 from tasks.signing import Keyring, Purpose, Unsigned
 
 log = logging.getLogger(__name__)
@@ -155,6 +155,8 @@ class EventRouter:
                     log.warning("an event of study %s could not be folded", engine.name, extra=extra)
                     self.events.dead_letter(data, describe(error))
                 raise
+            if isinstance(event.body, CodeWanted) and event.runner == row.runner:
+                self.effects.code_wanted.add((engine.name, event.body.digest))
         # After the fold: a runner's first event is what binds it, at once or when the study's own pruner has answered.
         if event.runner and row.runner in (None, "", event.runner):
             self.heartbeats.hear(event.token, self.clock.monotonic())

@@ -22,6 +22,7 @@ from orchestrator.model.progress_events import Best, Progress, Sent
 from orchestrator.model.suspension import Suspension
 from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec import Spec
+from tasks.code_bundle import CodeMessage
 from tasks.contract import Confirmation, Job, Reply
 
 if TYPE_CHECKING:
@@ -140,6 +141,9 @@ class Stream(Protocol):
     def reply(self, replies: Iterable[Reply]) -> None:
         """Answers runners that wait for a suggestion."""
 
+    def put_code(self, digest: str, message: CodeMessage) -> None:
+        """Puts a code bundle where workers find it, for a while."""
+
     def answer(self, command: str, answer: str) -> None:
         """Tells the process that issued a command how it went."""
 
@@ -233,6 +237,9 @@ class StudyRepository(Protocol):
 
     def tokens(self, name: str) -> list[str]:
         """Returns the tokens of a study's attempts, without reading anything else of it."""
+
+    def code(self, study: str, digest: str) -> CodeMessage | None:
+        """Returns a code bundle of a study; ``None`` where the study has no such bundle."""
 
     def names(self) -> dict[str, str]:
         """Returns what the studies of ours are called now, by their unique id."""

@@ -212,6 +212,7 @@ class Study:
             checkpoints=self.checkpoints.of(row.trial),
             slice=self.trials.slice(row.trial),
             again=again,
+            requirements=() if self.spec.code is None else self.spec.code.requirements,
         )
         soon = self.attempts.continues(row) or self.trials.is_fixed(row.trial)
         priority, weight = (SOONEST, None) if soon else (self.spec.priority, self.spec.weight)

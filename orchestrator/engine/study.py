@@ -25,6 +25,7 @@ from tasks.contract import (
     Artifact,
     Attribute,
     Checkpoint,
+    CodeWanted,
     EnqueueTrial,
     Epoch,
     Event,
@@ -247,6 +248,9 @@ class StudyEngine(Study):
                 self._stop_study(at)
             case Unreadable():
                 self.counts["unreadable"] += 1
+            case CodeWanted():
+                # Answered beside the fold; here only its number counts.
+                pass
             case Started() | Heartbeat() | Revoked() | Lost():
                 self.counts["unexpected"] += 1
             case _:

@@ -24,6 +24,7 @@ from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedC
 from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.server_retry import ServerRetry, outages_shown
+from orchestrator.messaging.code_sender import put_code_of
 from orchestrator.messaging.dispatch import queue_names
 from orchestrator.messaging.redis_check import check_redis
 from orchestrator.model.search_summary import Summary
@@ -156,6 +157,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             "ORCHESTRATOR_HEARTBEAT": str(settings.heartbeat),
             "ORCHESTRATOR_LEASE": str(settings.lease),
         }
+        put_code_of(client, spec, settings.keyring())
         view.say(f"starting the workers of '{spec.name}'")
         worker = _start_worker(plan, environment, folder, lock)
         endings.children.append(worker)
@@ -290,8 +292,9 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None],
             break
     result = decode_from_trainer(as_bytes(found[1]))
     if isinstance(result, Preloaded) and result.error:
-        problem = result.error.removeprefix(f"{result.objective}: ")
-        raise BadInput(f"{plan.source}: objective '{result.objective}'", problem)
+        objective = plan.spec.trained
+        problem = result.error.removeprefix(f"{result.objective}: ").removeprefix(f"{objective}: ")
+        raise BadInput(f"{plan.source}: objective '{objective}'", problem)
 
 
 def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], retry: ServerRetry) -> None:

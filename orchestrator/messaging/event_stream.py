@@ -12,11 +12,13 @@ from typing import Any
 import redis
 
 from orchestrator.common.errors import ConsumerGroupMissing
+from orchestrator.messaging.code_sender import put_code
 from orchestrator.model.progress_events import Sent
 from orchestrator.model.progress_events import encode as encode_notice
 from orchestrator.model.suspension import describe
 from tasks import redis_keys
 from tasks.app import as_bytes, stream_entries
+from tasks.code_bundle import CodeMessage
 from tasks.codec import encode
 from tasks.contract import Announcement, Confirmation, Reply
 from tasks.server_errors import is_wrong_type, unavailable, wrong_type
@@ -157,6 +159,10 @@ class EventStream:
         self._push(
             [(redis_keys.replies(each.runner), self._keyring.seal(Purpose.REPLY, encode(each))) for each in replies]
         )
+
+    def put_code(self, digest: str, message: CodeMessage) -> None:
+        """Puts a code bundle where workers find it, for a while."""
+        put_code(self._client, self._keyring, digest, message)
 
     def answer(self, command: str, answer: str) -> None:
         """Tells the process that issued a command how it went; the answer is in the database too."""

@@ -21,6 +21,8 @@ def differences(old: Spec, new: Spec) -> list[str]:
       space, and importances are of one space. Declaring a space where there was none counts as well: the objective's
       own ranges are not known here.
 
+    ``code`` is none of them: it may be mended while a study goes on, and each trial records which code it ran.
+
     All other keys change how the search goes on, not what was measured. ``trials``, ``parallel``, ``queue``, ``grace``
     and ``retry`` are operations. ``sampler``, ``pruner``, ``shadow``, ``audit`` and ``seed`` may change between the
     runs of an Optuna study; finished trials stay as they were decided, and only the exact repetition from one seed is
@@ -33,7 +35,7 @@ def differences(old: Spec, new: Spec) -> list[str]:
     if old.command is not None and new.command is not None:
         phrases += _tables("command", was["command"], now["command"])
     for key, before, after in (
-        ("objective", old.reference, new.reference),
+        ("objective", old.objective or old.reference, new.objective or new.reference),
         ("direction", ", ".join(old.objectives), ", ".join(new.objectives)),
     ):
         if before != after:

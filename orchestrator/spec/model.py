@@ -6,10 +6,10 @@ import shlex
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
-from pydantic import BeforeValidator, Field, Strict, ValidationInfo, model_validator
+from pydantic import Field, Strict, model_validator
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.faults import Fault, beneath, got, show
+from orchestrator.common.faults import Fault, beneath, show
 from orchestrator.common.field_types import (
     Arguments,
     ClassName,
@@ -20,14 +20,15 @@ from orchestrator.common.field_types import (
     Queue,
     Reference,
     entries,
-    kind,
 )
-from orchestrator.common.table import STORED, Table, is_stored
+from orchestrator.common.table import STORED, Table
 from orchestrator.pruning import Direction
 from orchestrator.pruning.none import NoArguments
 from orchestrator.pruning.registry import Pruner
+from orchestrator.spec.code import CodeTable
 from orchestrator.spec.command import CommandTable
 from orchestrator.spec.configuration import check_values
+from orchestrator.spec.lookahead import Lookahead
 from orchestrator.spec.notify import NotifyTable, redact_webhook
 from orchestrator.spec.retry import RetryTable
 from orchestrator.spec.sampler_table import Sampler, SamplerTable
@@ -47,37 +48,8 @@ MOST_OBJECTIVES = 10
 MOST_EXPECTED = 1_000
 """Exceptions in ``catch``."""
 
-LARGEST_LOOKAHEAD = 1_000
-"""The control plane samples all trials that wait in the queue in one round, and other studies wait for it."""
-
 MOST_ENQUEUED = 1_000
 """Enqueued configurations are trials that wait in the queue, too."""
-
-
-def _lower_stored(value: Any, info: ValidationInfo) -> Any:
-    """Lowers what a version without that bound has stored to what can be served."""
-    return min(value, LARGEST_LOOKAHEAD) if is_stored(info) and type(value) is int else value
-
-
-def _check_lookahead(value: Any, info: ValidationInfo) -> Any:
-    value = _lower_stored(value, info)
-    right = "it must be 'auto' or an integer of at least 1"
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        raise Fault(got(value), right)
-    if isinstance(value, str) and value != "auto":
-        raise Fault(f"is {show(value)}", right)
-    if isinstance(value, int) and value < 1:
-        raise Fault(f"is {show(value)}", right)
-    if isinstance(value, int) and value > LARGEST_LOOKAHEAD:
-        raise Fault(f"is {show(value)}", f"it must be at most {LARGEST_LOOKAHEAD}")
-    return value
-
-
-Lookahead = Annotated[
-    Any,
-    BeforeValidator(_check_lookahead),
-    kind(f'`"auto"`, or integer, at least 1, at most {LARGEST_LOOKAHEAD}'),
-]
 
 
 class Spec(Table):
@@ -114,6 +86,7 @@ class Spec(Table):
         keep_models: Of so many best trials the models are kept; of all where it is not set.
         args: Fixed keyword arguments of the objective: anything that JSON carries.
         command: A program that is run for each trial, in place of ``objective``.
+        code: Code of your own that is sent to workers, and what these must have installed.
         sampler: Which sampler proposes parameters.
         pruner: Which rule stops trials early.
         shadow: A second rule that only records what it would have done, written like ``[pruner]``.
@@ -175,6 +148,7 @@ class Spec(Table):
     keep_models: Count | None = None
     args: Arguments = Field(default_factory=dict)
     command: CommandTable | None = None
+    code: CodeTable | None = None
     sampler: Sampler = SamplerTable()
     pruner: Pruner = NoArguments()
     shadow: Pruner = NoArguments()
@@ -249,7 +223,9 @@ class Spec(Table):
     @property
     def reference(self) -> str:
         """The objective that workers call."""
-        return self.objective if self.command is None else PROGRAM
+        if self.command is not None:
+            return PROGRAM
+        return self.objective if self.code is None else self.code.reference(self.objective)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -285,14 +261,20 @@ class Spec(Table):
         data = {"format": FORMAT, **self.model_dump(mode="json")}
         del data["direction" if self.directions else "directions"]
         # A person's file does not have these keys either: of no schedule, with the other one of the two.
-        absent = {"run": self.run, "command": self.command, "objective": self.objective or None}
+        absent = {"run": self.run, "command": self.command, "code": self.code, "objective": self.objective or None}
         for key in (key for key, value in absent.items() if value is None):
             del data[key]
         return data
 
+    def stored(self) -> Spec:
+        """Returns the spec as it is stored beside the study: the archive of its code has a place of its own."""
+        if self.code is None or not self.code.archive:
+            return self
+        return self.model_copy(update={"code": self.code.model_copy(update={"archive": "", "author": ""})})
+
     def shown(self) -> dict[str, Any]:
         """Returns ``to_json`` with secrets masked, to show to any user."""
-        data = self.to_json()
+        data = self.stored().to_json()
         if self.notify.url is not None:
             data["notify"]["url"] = redact_webhook(self.notify.url)
         return data
@@ -338,6 +320,8 @@ def _check_trained(spec: Spec) -> None:
         return
     if spec.objective:
         raise Fault("stands beside [command]", "give one of them", ("objective",))
+    if spec.code is not None and spec.code.include:
+        raise Fault("is for an objective, and a program's files are on its workers", "take it out", ("code", "include"))
     if spec.args:
         raise Fault("are the objective's, and a program takes none", "write them into 'run' of [command]", ("args",))
     if len(spec.command.metric) != len(spec.objectives):

@@ -8,13 +8,16 @@ import time
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, delete, select, update
+from sqlalchemy import Connection, delete, func, or_, select, update
 
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import OPERATION
 from orchestrator.storage.database import Database
 from orchestrator.storage.own_tables import commands
 from orchestrator.storage.sql_dialects import insert_new_rows, integers, is_among, update_rows
+
+LONGEST_KEPT = 1 << 20
+"""Characters of the payload of a command that are kept once it was answered."""
 
 
 class CommandTable:
@@ -64,7 +67,8 @@ def write_answers(connection: Connection, answers: Mapping[int, str]) -> None:
     if not answers:
         return
     update_rows(connection, commands, ("id",), [{"id": id, "answer": answer} for id, answer in answers.items()])
-    # A schedule asks for ever: its orders are as long as its spec, which is written down with the study.
+    # A schedule asks for ever: its orders are as long as its spec, which is written down with the study. So is the
+    # code that a spec carries.
     dialect = connection.dialect.name
     connection.execute(_without_payload(dialect), {"answered": integers(dialect, answers)})
 
@@ -72,4 +76,5 @@ def write_answers(connection: Connection, answers: Mapping[int, str]) -> None:
 @functools.cache
 def _without_payload(dialect: str) -> Any:
     answered = is_among(dialect, commands.c.id, "answered")
-    return update(commands).where(commands.c.operation == OPERATION, answered).values(payload="{}")
+    is_long = or_(commands.c.operation == OPERATION, func.length(commands.c.payload) > LONGEST_KEPT)
+    return update(commands).where(is_long, answered).values(payload="{}")

@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -202,6 +203,19 @@ notes = Table(
 )
 """Notifications, sent or still to be sent; see ``changeset.NoteRow`` and ``notifications.DeliveryState``."""
 
+code = Table(
+    "orchestrator_code",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, ForeignKey("studies.study_id", ondelete="CASCADE"), nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("archive", LargeBinary, nullable=False),
+    Column("author", LargeBinary, nullable=False),
+    Column("added", Float(53), nullable=False),
+    UniqueConstraint("study_id", "digest"),
+)
+"""Code bundles that trials of a study have run, packed; ``author`` is the signature of the digest, or empty."""
+
 # -- schedules: the rows of these two tables belong to no study, and outlive the studies that they name
 
 schedules = Table(
@@ -233,7 +247,7 @@ slots = Table(
 _open = _in_state(OPEN)
 Index("orchestrator_open_slots", slots.c.schedule, sqlite_where=_open, postgresql_where=_open)
 
-OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, notes, studies)
+OF_A_STUDY = (attempts, decisions, closest, checkpoints, redone, notes, code, studies)
 """The tables whose rows belong to one study."""
 
 _GONE = "".join(f"DELETE FROM {table.name} WHERE study_id = OLD.study_id; " for table in OF_A_STUDY)

@@ -27,6 +27,7 @@ from orchestrator.model.suspension import Suspension, describe
 from orchestrator.spec import Spec, differences
 from orchestrator.storage import own_tables
 from orchestrator.storage.batch_writer import BatchWriter, StudyBatch
+from orchestrator.storage.code_table import find_code, write_code
 from orchestrator.storage.command_table import write_answers
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
@@ -36,6 +37,7 @@ from orchestrator.storage.schedule_store import put_slots
 from orchestrator.storage.sql_dialects import integers, is_among
 from orchestrator.storage.study_loader import load_study
 from orchestrator.storage.suspension_store import delete_suspension, read_suspensions, write_suspension
+from tasks.code_bundle import CodeMessage
 from tasks.redis_keys import is_name
 
 
@@ -133,7 +135,7 @@ class Store:
                 if slot is not None:
                     # A slot's own study would have been made together with its row.
                     raise BadInput(f"study '{spec.name}'", "is there already, and is no run of the schedule") from None
-                return self._continue(spec)
+                return self._continue(spec, at)
             study_id = self._adopt_plain(spec)
         uid = uid or str(uuid.uuid4())
         if seed is None:
@@ -147,7 +149,7 @@ class Store:
                 insert(own_tables.studies).values(
                     study_id=study_id,
                     uid=uid,
-                    spec=json.dumps(spec.to_json()),
+                    spec=json.dumps(spec.stored().to_json()),
                     seed=seed,
                     state="running",
                     reason="",
@@ -155,6 +157,7 @@ class Store:
                     changed=at,
                 )
             )
+            write_code(connection, study_id, spec, at)
             put_slots(connection, [] if slot is None else [slot])
         return self.load(spec.name)
 
@@ -243,6 +246,11 @@ class Store:
         with self._database.read() as connection:
             return {row.uid: row.study_name for row in connection.execute(_select_ours(*_IDENTITY))}
 
+    def code(self, study: str, digest: str) -> CodeMessage | None:
+        """Returns a code bundle of a study; ``None`` where the study has no such bundle."""
+        with self._database.read() as connection:
+            return find_code(connection, study, digest)
+
     # -- without the lease ------------------------------------------------------------------------------------------
 
     def state(self, name: str) -> str | None:
@@ -272,7 +280,7 @@ class Store:
         self._optuna.remove_session()
         self._optuna.engine.dispose()
 
-    def _continue(self, spec: Spec) -> Snapshot:
+    def _continue(self, spec: Spec, at: float) -> Snapshot:
         snapshot = self.load(spec.name)
         if changed := differences(snapshot.spec, spec):
             raise BadInput(
@@ -284,10 +292,12 @@ class Store:
         spec = spec.model_copy(update={"run": snapshot.spec.run})
         with self._database.write() as connection:
             self._writers_lease().check(connection)
+            study_id = self._known[spec.name].study_id
+            write_code(connection, study_id, spec, at)
             connection.execute(
                 update(own_tables.studies)
-                .where(own_tables.studies.c.study_id == self._known[spec.name].study_id)
-                .values(spec=json.dumps(spec.to_json()))
+                .where(own_tables.studies.c.study_id == study_id)
+                .values(spec=json.dumps(spec.stored().to_json()))
             )
         return snapshot
 

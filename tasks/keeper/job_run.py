@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import statistics
 import threading
 import time
@@ -26,6 +27,7 @@ from tasks.contract import (
     ReadStudy,
     Released,
     Reply,
+    Started,
     Stopped,
     StudyAttribute,
     StudyStop,
@@ -130,6 +132,23 @@ class JobRun:
         self._leaving_since: float | None = None
         self._stop_sent: float | None = None
         self._questions: dict[int, _Question] = {}
+
+    def publish_started(self, host: str, slot: str, device: str, gap: float | None) -> None:
+        """Publishes the start of the job; ``gap`` is how long the slot had been idle, in seconds."""
+        given = self.job.checkpoints
+        self._publisher.publish_now(
+            self.runner,
+            Started(
+                host=host,
+                # Without a training process the job is about to be handed back.
+                pid=os.getpid() if self._trainers.missing else self._trainers.current.pid,
+                slot=slot,
+                device=device,
+                gap=gap,
+                resume_step=given[0].step if given else None,
+            ),
+        )
+        self.started_published = True
 
     def take_confirmation(self, confirmation: Confirmation) -> bool:
         """Takes a confirmation from the publisher's thread; returns whether the keeper must wake up for it."""

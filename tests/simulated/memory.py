@@ -16,6 +16,7 @@ from orchestrator.messaging.event_stream import BATCH, Entry
 from orchestrator.model.progress_events import Sent
 from orchestrator.model.progress_events import encode as encode_notice
 from tasks import redis_keys
+from tasks.code_bundle import CodeMessage
 from tasks.codec import decode_confirmation, encode
 from tasks.contract import Confirmation, Event, Job, Reply
 from tasks.signing import UNSIGNED, Keyring, Purpose
@@ -35,6 +36,7 @@ class MemoryRedis:
     notices: dict[str, list[bytes]] = field(default_factory=lambda: defaultdict(list))
     dead: list[tuple[bytes, str]] = field(default_factory=list)
     queues: dict[str, list[Job]] = field(default_factory=lambda: defaultdict(list))
+    code: dict[str, CodeMessage] = field(default_factory=dict)
     steps: dict[str, int] = field(default_factory=dict)
     revoked: list[str] = field(default_factory=list)
     away: bool = False
@@ -144,6 +146,10 @@ class MemoryStream:
         self._server.check()
         for reply in replies:
             self._server.replies[reply.runner].append(reply)
+
+    def put_code(self, digest: str, message: CodeMessage) -> None:
+        self._server.check()
+        self._server.code[digest] = message
 
     def answer(self, command: str, answer: str) -> None:
         self._server.check()

@@ -20,6 +20,7 @@ from orchestrator.model.planned_run import PlannedRun
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.suspension import Suspension
 from orchestrator.spec import Spec, differences
+from tasks.code_bundle import CodeMessage
 from tests.simulated.ledger import Ledger
 
 
@@ -36,6 +37,7 @@ class MemoryDatabase:
     notes: dict[str, tuple[str, NoteRow, DeliveryState]] = field(default_factory=dict)
     schedules: dict[str, tuple[str, int]] = field(default_factory=dict)
     slots: dict[tuple[str, int], PlannedRun] = field(default_factory=dict)
+    code: dict[tuple[str, str], CodeMessage] = field(default_factory=dict)
     suspended: dict[str, Suspension] = field(default_factory=dict)
     term: int = 0
     away: bool = False
@@ -96,14 +98,25 @@ class MemoryBooks:
             if changed := differences(known.spec, spec):
                 raise BadInput(f"study '{spec.name}'", "was started as another search: " + "; ".join(changed))
             snapshot = self.load(spec.name)
-            known.spec = spec.model_copy(update={"run": known.spec.run})
+            self._keep_code(spec)
+            known.spec = spec.stored().model_copy(update={"run": known.spec.run})
             return snapshot
+        self._keep_code(spec)
         uid = uid or f"uid-of-{spec.name}"
         seed = seed if seed is not None else spec.seed if spec.seed is not None else 7
-        self._database.ledgers[spec.name] = Ledger(spec, seed, uid)
+        self._database.ledgers[spec.name] = Ledger(spec.stored(), seed, uid)
         if slot is not None:
             self._database.slots[slot.schedule, slot.planned] = slot
         return self.load(spec.name)
+
+    def _keep_code(self, spec: Spec) -> None:
+        code = spec.code
+        if code is None or not code.bundle or (spec.name, code.bundle) in self._database.code:
+            return
+        if not code.archive:
+            raise BadInput(f"code of study '{spec.name}'", "was not sent with the spec", "submit the spec again")
+        archive, author = code.carried()
+        self._database.code[spec.name, code.bundle] = CodeMessage(archive=archive, author=author)
 
     def load(self, name: str) -> Snapshot:
         self._database.check()
@@ -161,6 +174,10 @@ class MemoryBooks:
     def tokens(self, name: str) -> list[str]:
         self._database.check()
         return list(self._database.ledgers[name].attempts) if name in self._database.ledgers else []
+
+    def code(self, study: str, digest: str) -> CodeMessage | None:
+        self._database.check()
+        return self._database.code.get((study, digest))
 
     def names(self) -> dict[str, str]:
         self._database.check()

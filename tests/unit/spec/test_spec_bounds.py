@@ -18,7 +18,8 @@ from orchestrator.engine.study import StudyEngine
 from orchestrator.spec import Spec, parse
 from orchestrator.spec.inline_pruner import read_pruner
 from orchestrator.spec.load import DEEPEST_KEY
-from orchestrator.spec.model import LARGEST_LOOKAHEAD, validate
+from orchestrator.spec.lookahead import LARGEST_LOOKAHEAD
+from orchestrator.spec.model import validate
 from orchestrator.spec.pruner_factory import check_pruner
 from orchestrator.spec.sampler_factory import allowed_arguments, build_sampler, check_sampler, sampler_class
 from orchestrator.spec.sampler_table import LARGEST_CANDIDATES, SAMPLERS

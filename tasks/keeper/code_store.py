@@ -1,0 +1,221 @@
+"""The code bundles of a worker: fetched from Redis, verified, unpacked into a folder of the worker's own."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Final
+
+import redis
+
+from tasks import redis_keys
+from tasks.app import as_bytes
+from tasks.code_bundle import BadBundle, CodeBundle, split_reference, unpack
+from tasks.codec import Malformed, decode_code
+from tasks.objective_allowlist import Allowlist
+from tasks.signing import Keyring, Purpose, Unsigned
+
+MOST_BYTES: Final = 2 << 30
+"""Bytes of all bundles in a data folder; above it those that were not used for longest are deleted."""
+
+POLL_SECONDS: Final = 0.05
+WAIT_SECONDS: Final = 60.0
+"""Longest wait for a bundle that the control plane was asked for; then the trial is handed back."""
+
+_MESSAGE = ".bundle"
+_LOCK = ".lock"
+
+
+class CodeRefused(Exception):
+    """A bundle is not run here; the message is one line."""
+
+
+class CodeMissing(Exception):
+    """A bundle is not to be had for now."""
+
+
+class CodeStore:
+    """Bundles below one folder, which other keepers of this host may share.
+
+    A bundle lies in ``DIGEST``, with the message that it came in beside it as ``DIGEST.bundle``. A keeper holds a
+    shared lock of ``DIGEST.lock`` while it may still train with the bundle, so that no other one deletes it.
+
+    Args:
+        folder: The folder.
+        client: Redis.
+        allowlist: Says whose bundles are run.
+        keyring: Verifies them.
+    """
+
+    def __init__(self, folder: Path, client: redis.Redis, allowlist: Allowlist, keyring: Keyring) -> None:
+        self._folder = folder
+        self._client = client
+        self._allowlist = allowlist
+        self._keyring = keyring
+        self._held: dict[str, tuple[IO[bytes], CodeBundle]] = {}
+
+    def folders(
+        self, reference: str, ask: Callable[[], None] | None = None, leaves: Callable[[], bool] = lambda: False
+    ) -> tuple[str, ...]:
+        """Returns the import folders of the bundle that a reference names; none where it names no bundle.
+
+        Args:
+            reference: The objective of a job.
+            ask: Asks the control plane to put the bundle into Redis; without it the bundle has to be there.
+            leaves: Whether the keeper gives the job up, which ends the wait.
+
+        Raises:
+            CodeRefused: it is not admitted, not signed as it has to be, or broken.
+            CodeMissing: it did not come in time.
+            OSError: it cannot be written.
+        """
+        found = split_reference(reference)
+        if found is None:
+            return ()
+        if why := self._allowlist.refuse(reference):
+            raise CodeRefused(why)
+        digest, objective = found
+        if digest not in self._held:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = self._locked(digest)
+            try:
+                self._held[digest] = lock, self._take(reference, digest, ask, leaves)
+            except BaseException:
+                lock.close()
+                raise
+        bundle = self._held[digest][1]
+        if bundle.objective != objective:
+            raise CodeRefused(f"{reference:.200}: the bundle's objective is '{bundle.objective:.200}'")
+        folder = self._folder / digest
+        if not _is_whole(folder, bundle):
+            # An objective runs as the same user, and may have changed it.
+            self._write(folder, bundle)
+        return tuple(str(folder / path) if path else str(folder) for path in bundle.paths)
+
+    def close(self) -> None:
+        """Lets other keepers delete what this one has used."""
+        for lock, _ in self._held.values():
+            lock.close()
+        self._held.clear()
+
+    def _take(
+        self, reference: str, digest: str, ask: Callable[[], None] | None, leaves: Callable[[], bool]
+    ) -> CodeBundle:
+        kept = self._folder / f"{digest}{_MESSAGE}"
+        try:
+            sealed = kept.read_bytes()
+            return self._verified(reference, digest, sealed)
+        except (OSError, CodeRefused):
+            # None is there, or it was signed with a key that counts no more.
+            sealed = self._fetch(digest, ask, leaves)
+        bundle = self._verified(reference, digest, sealed)
+        self._make_room(len(sealed) + bundle.size)
+        self._write(self._folder / digest, bundle)
+        with self._temporary() as temporary:
+            (temporary / "message").write_bytes(sealed)
+            os.replace(temporary / "message", kept)
+        return bundle
+
+    def _fetch(self, digest: str, ask: Callable[[], None] | None, leaves: Callable[[], bool]) -> bytes:
+        deadline = time.monotonic() + WAIT_SECONDS
+        asked = 0.0
+        while True:
+            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
+                if (found := self._client.get(redis_keys.code(digest))) is not None:
+                    return as_bytes(found)
+            if ask is None or leaves() or time.monotonic() > deadline:
+                raise CodeMissing(f"code bundle {digest[:12]} is not in Redis")
+            if time.monotonic() >= asked + 1:
+                asked = time.monotonic()
+                ask()
+            time.sleep(POLL_SECONDS)
+
+    def _verified(self, reference: str, digest: str, sealed: bytes) -> CodeBundle:
+        """Returns the bundle of a message. Raises CodeRefused."""
+        try:
+            message = decode_code(self._keyring.open(Purpose.CODE, sealed, digest))
+            bundle = unpack(message.archive, digest)
+        except (Unsigned, Malformed, BadBundle) as error:
+            raise CodeRefused(f"{reference:.200}: its code bundle is refused: {error}") from None
+        signers = self._keyring.signers(Purpose.AUTHOR, digest.encode(), message.author)
+        if why := self._allowlist.refuse_signed(reference, signers):
+            raise CodeRefused(why)
+        return bundle
+
+    def _write(self, folder: Path, bundle: CodeBundle) -> None:
+        """Writes the files beside, and puts them into their place at once."""
+        with self._temporary() as temporary:
+            for file in bundle.files:
+                path = temporary / "files" / file.path
+                path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as written:
+                    written.write(file.data)
+            (temporary / "files").mkdir(exist_ok=True)
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(folder, temporary / "old")
+            try:
+                os.rename(temporary / "files", folder)
+            except OSError:
+                # Another keeper was faster.
+                if not _is_whole(folder, bundle):
+                    raise
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        path = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=self._folder))
+        try:
+            yield path
+        finally:
+            shutil.rmtree(path, ignore_errors=True)
+
+    def _locked(self, digest: str) -> IO[bytes]:
+        lock = open(self._folder / f"{digest}{_LOCK}", "ab")  # noqa: SIM115
+        fcntl.flock(lock, fcntl.LOCK_SH)
+        os.utime(lock.name)
+        return lock
+
+    def _make_room(self, needed: int) -> None:
+        """Deletes bundles that no keeper uses, those that were not used for longest first, down to ``MOST_BYTES``."""
+        locks = sorted(self._folder.glob(f"*{_LOCK}"), key=_used_at)
+        sizes = {lock: _size_of(lock.with_suffix("")) for lock in locks}
+        total = needed + sum(sizes.values())
+        for lock in locks:
+            if total <= MOST_BYTES:
+                return
+            with contextlib.suppress(OSError), open(lock, "ab") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(lock.with_suffix(""), ignore_errors=True)
+                lock.with_suffix(_MESSAGE).unlink(missing_ok=True)
+                total -= sizes[lock]
+
+
+def _is_whole(folder: Path, bundle: CodeBundle) -> bool:
+    try:
+        return all(_is_plain(folder / file.path, file.data) for file in bundle.files) and folder.is_dir()
+    except OSError:
+        return False
+
+
+def _is_plain(path: Path, data: bytes) -> bool:
+    return not path.is_symlink() and path.stat().st_size == len(data) and path.read_bytes() == data
+
+
+def _used_at(lock: Path) -> float:
+    try:
+        return lock.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _size_of(folder: Path) -> int:
+    found = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):
+            found += path.lstat().st_size
+    return found

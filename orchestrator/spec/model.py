@@ -264,6 +264,9 @@ class Spec(Table):
         absent = {"run": self.run, "command": self.command, "code": self.code, "objective": self.objective or None}
         for key in (key for key, value in absent.items() if value is None):
             del data[key]
+        if self.code is not None:
+            for key in (key for key in CodeTable.internal if not data["code"][key]):
+                del data["code"][key]
         return data
 
     def stored(self) -> Spec:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from orchestrator.api.fleet import load_study, settings_with
 from orchestrator.api.views import SilentView, in_notebook, view_here
-from orchestrator.common.errors import BadInput, StudyFailed
-from orchestrator.common.faults import got
+from orchestrator.common.errors import StudyFailed
 
 if TYPE_CHECKING:
     import optuna
 
+    from orchestrator.common.slot_options import SlotOptions
     from orchestrator.model.search_summary import Summary
     from orchestrator.spec import Spec
 
@@ -23,13 +23,11 @@ if TYPE_CHECKING:
 def run_here(
     spec: Spec,
     source: str,
-    slots: int | None,
+    slots: SlotOptions,
     data_dir: str | Path | None,
     progress: bool,
 ) -> optuna.Study:
     """Runs a search; see ``Search.run``."""
-    if slots is not None and (not isinstance(slots, int) or isinstance(slots, bool) or slots < 1):
-        raise BadInput("run: slots", got(slots), "it must be an integer of at least 1")
     settings = settings_with("run", {"data_dir": data_dir})
     if in_notebook():
         _import_optuna()

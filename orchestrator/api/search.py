@@ -173,7 +173,14 @@ class Search:
         return self._spec.name
 
     def run(
-        self, *, slots: int | None = None, data_dir: str | Path | None = None, progress: bool = True
+        self,
+        *,
+        slots: int | None = None,
+        gpus: str = "",
+        per_gpu: int = 1,
+        gpus_per_trial: int = 1,
+        data_dir: str | Path | None = None,
+        progress: bool = True,
     ) -> optuna.Study:
         """Runs the whole search on this machine, as `orchestrator run` does, and returns the study.
 
@@ -183,6 +190,9 @@ class Search:
 
         Args:
             slots: Trials at once; one per GPU, or 1 to 4 without one, where it is ``None``.
+            gpus: GPUs to use, such as ``"0,1"``; all that are visible where it is empty.
+            per_gpu: Slots that share one GPU.
+            gpus_per_trial: GPUs that each slot has for itself.
             data_dir: Folder for the study, models and logs; ``ORCHESTRATOR_DATA_DIR``, or ``.orchestrator`` here,
                 where it is ``None``.
             progress: Whether to show the search, live in a notebook and on a terminal.
@@ -196,8 +206,10 @@ class Search:
             KeyboardInterrupt: it was interrupted.
         """
         from orchestrator.api.local_search import run_here
+        from orchestrator.common.slot_options import SlotOptions
 
-        return run_here(self._spec, self._source, slots, data_dir, progress)
+        chosen = SlotOptions(slots, gpus, per_gpu, gpus_per_trial)
+        return run_here(self._spec, self._source, chosen, data_dir, progress)
 
     def submit(self, fleet: Fleet | None = None) -> StudyHandle:
         """Hands the search to the control plane of a fleet, and returns a handle of its study at once.

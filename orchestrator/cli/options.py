@@ -6,6 +6,7 @@ Completion is quick and silent: where it finds nothing, it offers nothing.
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import sqlite3
 from itertools import chain, islice
@@ -16,6 +17,7 @@ from urllib.parse import quote
 import click
 from click.shell_completion import CompletionItem
 
+from orchestrator.common.slot_options import SlotOptions
 from orchestrator.queries.trial_selection import state_named
 
 if TYPE_CHECKING:
@@ -59,9 +61,31 @@ class TrialState(click.Choice[str]):
         return super().convert(state_named(str(value)), param, ctx)
 
 
-slots_option = click.option(
-    "--slots", metavar="N", type=click.IntRange(min=1), help="Trials at once [default: one per GPU; 1 to 4 on a CPU]."
-)
+def slot_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds the options of a worker's slots; the command gets them as one argument, ``slots``."""
+
+    @functools.wraps(command)
+    def with_slots(
+        *arguments: Any, slots: int | None, gpus: str | None, per_gpu: int, gpus_per_trial: int, **rest: Any
+    ) -> Any:
+        chosen = SlotOptions(slots, gpus or "", per_gpu, gpus_per_trial)
+        return command(*arguments, slots=chosen, **rest)
+
+    several = click.IntRange(min=1)
+    for option in (
+        click.option(
+            "--gpus-per-trial", metavar="K", type=several, default=1, help="GPUs that each slot has [default: 1]."
+        ),
+        click.option("--per-gpu", metavar="K", type=several, default=1, help="Slots that share one GPU [default: 1]."),
+        click.option("--gpus", metavar="LIST", help="GPUs to use, such as 0,1 [default: all that are visible]."),
+        click.option(
+            "--slots", metavar="N", type=several, help="Trials at once [default: one per GPU; 1 to 4 on a CPU]."
+        ),
+    ):
+        with_slots = option(with_slots)
+    return with_slots
+
+
 name_option = click.option("--name", help="Name of the study, instead of the one in SPEC.")
 
 log_format_option = click.option(

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.api.spec_input import check_sampler_and_pruner, load_spec
-from orchestrator.cli.options import json_option, name_option, slots_option, spec_argument
+from orchestrator.cli.options import json_option, name_option, slot_options, spec_argument
 from orchestrator.cli.program import PROGRAM, cli, main
 from orchestrator.cli.shared import load_settings
 
 if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
+    from orchestrator.common.slot_options import SlotOptions
     from orchestrator.model.search_summary import Summary
     from orchestrator.spec import Spec
 
@@ -41,14 +42,21 @@ def init(folder: Path) -> None:
 
 @cli.command()
 @spec_argument
+@click.option("--no-import", is_flag=True, help="Do not import the objective: read its source alone.")
 @json_option("what SPEC is as one JSON object")
-def validate(spec: Path, as_json: bool) -> None:
-    """Check a spec, its objective, sampler and pruner.
+def validate(spec: Path, no_import: bool, as_json: bool) -> None:
+    """Check a spec, and all that `run` needs.
 
-    Runs nothing of it, and imports nothing of the objective. Says in one line what is wrong, or what SPEC is.
+    Objective, sampler and pruner, the settings, the servers, the study of that name: whatever would end `run` in its
+    first seconds is said here, in one line. The objective is imported in a process of its own, and not called. Makes
+    and changes nothing.
     """
-    search = load_spec(spec, load_settings())
+    settings = load_settings()
+    search = load_spec(spec, settings)
     check_sampler_and_pruner(search, str(spec))
+    from orchestrator.local.run_check import check_run
+
+    check_run(search, str(spec), settings, os.environ, imports=not no_import)
     if as_json:
         click.echo(json.dumps({"spec": str(spec), **search.shown()}))
         return
@@ -73,9 +81,9 @@ def validate(spec: Path, as_json: bool) -> None:
 @click.option(
     "--trials", metavar="N", type=click.IntRange(min=1), help="Number of trials in all, instead of the one in SPEC."
 )
-@slots_option
+@slot_options
 @json_option("the result as one JSON object, the last line on stdout")
-def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_json: bool) -> None:
+def run(spec: Path, name: str | None, trials: int | None, slots: SlotOptions, as_json: bool) -> None:
     """Run a whole search on this machine.
 
     SPEC is a TOML file that says what to search; `orchestrator init` writes one to begin with. Shows the search live
@@ -88,7 +96,7 @@ def run(spec: Path, name: str | None, trials: int | None, slots: int | None, as_
     run_here(load_spec(spec, settings, name, trials), str(spec), slots, settings, as_json=as_json)
 
 
-def run_here(search: Spec, source: str, slots: int | None, settings: Settings, *, as_json: bool = False) -> None:
+def run_here(search: Spec, source: str, slots: SlotOptions, settings: Settings, *, as_json: bool = False) -> None:
     """Runs a search in the foreground and prints its summary; a search that failed ends the process with 1."""
     from orchestrator.local.run import Plan
     from orchestrator.local.run import run as run_search

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator.api.access import has_control_plane
-from orchestrator.cli.options import slots_option, study_argument, trial_argument
+from orchestrator.cli.options import slot_options, study_argument, trial_argument
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import fleet, load_settings, open_reader
 from orchestrator.common.errors import BadInput
@@ -15,6 +15,7 @@ from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
     from orchestrator.api.study_handle import AddedTrial
+    from orchestrator.common.slot_options import SlotOptions
 
 
 @cli.command()
@@ -30,8 +31,8 @@ def pause(study: str) -> None:
 
 @cli.command()
 @study_argument
-@slots_option
-def resume(study: str, slots: int | None) -> None:
+@slot_options
+def resume(study: str, slots: SlotOptions) -> None:
     """Go on with a study that was paused, interrupted or suspended.
 
     The control plane handles STUDY again; if the cause of its suspension remains, the study is suspended again, and

@@ -20,6 +20,7 @@ from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
 from orchestrator.common.file_lock import data_lock, name_study
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import StopRequest, handled_endings
+from orchestrator.common.slot_options import SlotOptions
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
 from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
@@ -50,6 +51,9 @@ DRAIN_SECONDS = 12.0
 
 PAUSE_SECONDS = 3.0
 POLL_SECONDS = 0.25
+BAD_OPTIONS = 2
+"""Exit code of a worker whose options or environment cannot be used; the last line of its log says why."""
+
 POSTS = 3
 """Attempts after which a notification is left to the next control plane of the database."""
 
@@ -70,7 +74,7 @@ class Plan:
 
     Attributes:
         source: What the spec is called in messages, such as its file.
-        slots: Trials at once; ``None`` for one per GPU.
+        slots: The slots of its worker.
         environment: That of this process, from which those of the children are made.
         command_line: Runs a command of ``orchestrator`` in the process that calls it; the control plane is a fork of
             this process then. ``None`` in a program of the user's, which may have threads and whatever they hold: the
@@ -79,7 +83,7 @@ class Plan:
 
     spec: Spec
     source: str
-    slots: int | None
+    slots: SlotOptions
     settings: Settings
     environment: dict[str, str]
     command_line: Callable[[Sequence[str]], object] | None
@@ -178,6 +182,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         stack.enter_context(outages_shown(view))
         database = Database(storage_url)
         stack.callback(database.close)
+        view.say("preparing the database")
         ServerRetry(check_interrupted)(database.prepare)
         # A fork must not share a connection.
         database.close()
@@ -204,10 +209,12 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             _check_children(worker, server)
 
         retry = ServerRetry(check)
+        view.say(f"importing objective '{spec.objective}'" if spec.command is None else "waiting for a slot")
         _await_objective(plan, client, check, retry)
         issuer = CommandClient(CommandTable(database), client, retry)
         try:
             since = retry(lambda: newest(client, spec.name))
+            view.say("waiting for the first trial to start")
             if issuer.submit(spec, check) not in ENDED:
                 follow(client, spec.name, since, view, check, lambda: retry(lambda: _has_ended(store, spec.name)))
         except Interrupted:
@@ -254,9 +261,8 @@ def _start_worker(plan: Plan, environment: dict[str, str], folder: Path, lock: i
         plan.spec.queue,
         "--preload",
         plan.spec.reference,
+        *plan.slots.arguments(),
     ]
-    if plan.slots is not None:
-        arguments += ["--slots", str(plan.slots)]
     workers = without_secrets(environment)
     if port := plan.settings.metrics_port:
         # The control plane uses the port itself.
@@ -334,5 +340,7 @@ def _has_ended(store: Store, name: str) -> bool:
 def _check_children(worker: ChildProcess, server: ChildProcess) -> None:
     for child in (worker, server):
         if not child.told and (code := child.ended()) is not None:
+            if child is worker and code == BAD_OPTIONS:
+                raise BadInput("worker", child.last_words())
             problem = f"the {child.name} process ended with exit code {code}: {child.last_words()}"
             raise StudyFailed(f"{problem} (its log: {child.log})")

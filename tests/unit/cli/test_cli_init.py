@@ -27,19 +27,56 @@ def test_a_folder_whose_name_no_study_can_have(tmp_path: Path, folder: str) -> N
     assert load(starter.write(tmp_path / folder)[0]).name == "starter"
 
 
-@pytest.mark.parametrize("there", ["search.toml", "train.py"])
-def test_what_is_there_stays(tmp_path: Path, there: str) -> None:
-    (tmp_path / there).write_text("mine")
-    with pytest.raises(BadInput, match=f"{there}: is there already, and stays as it is"):
+def test_a_spec_that_is_there_stays(tmp_path: Path) -> None:
+    (tmp_path / "search.toml").write_text("mine")
+    with pytest.raises(BadInput, match=r"search\.toml: is there already, and stays as it is"):
         starter.write(tmp_path)
-    assert [each.name for each in tmp_path.iterdir()] == [there]
-    assert (tmp_path / there).read_text() == "mine"
+    assert [each.name for each in tmp_path.iterdir()] == ["search.toml"]
+    assert (tmp_path / "search.toml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("there", "module"),
+    [
+        (("model.py", "data/"), "train"),
+        (("train.py",), "search_train"),
+        (("train/",), "search_train"),
+        (("train.py", "search_train.py"), "search_train_2"),
+    ],
+)
+def test_in_a_folder_that_holds_code_it_takes_a_name_that_is_free(
+    tmp_path: Path, there: tuple[str, ...], module: str
+) -> None:
+    for name in there:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).write_text("mine")
+    spec, objective = starter.write(tmp_path)
+    assert load(spec).objective == f"{module}:objective"
+    assert objective == tmp_path / f"{module}.py"
+    check_objective(load(spec).objective, [tmp_path])
+    assert all((tmp_path / name).read_text() == "mine" for name in there if not name.endswith("/"))
+
+
+def test_a_package_that_is_installed_keeps_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    installed = tmp_path / "site-packages"
+    installed.mkdir()
+    (installed / "train.py").write_text("")
+    monkeypatch.syspath_prepend(installed)
+    assert load(starter.write(tmp_path / "here")[0]).objective == "search_train:objective"
+
+
+def test_a_study_that_is_there_keeps_its_name(tmp_path: Path) -> None:
+    here = tmp_path / "mine"
+    (here / ".orchestrator").mkdir(parents=True)
+    storage = f"sqlite:///{here / '.orchestrator' / 'studies.db'}"
+    for name in ("mine", "mine-2"):
+        optuna.create_study(study_name=name, storage=storage)
+    assert load(starter.write(here)[0]).name == "mine-3"
 
 
 def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "train.py").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(BadInput, match="is there already"):
-        starter.write(tmp_path)
+    assert starter.write(tmp_path)[1].name == "search_train.py"
+    assert not (tmp_path / "elsewhere").exists()
 
 
 def test_where_no_folder_can_be(tmp_path: Path) -> None:

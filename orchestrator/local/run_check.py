@@ -1,0 +1,109 @@
+"""Checks whether `run` could begin a search, without making or changing anything."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import closing
+from pathlib import Path
+
+from orchestrator.common.data_folder import storage_url_of
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import PREFIX, Settings, bad_settings_are_bad_input, without_secrets
+from orchestrator.local.child_process import last_words
+from orchestrator.notify.policy import policy_of
+from orchestrator.queries.readonly import NothingThere, open_study_reader
+from orchestrator.spec import Spec, differences
+from tasks.objective_path import OBJECTIVE_PATH, check_folders, split_path
+from tasks.program.allowlist import COMMANDS, CommandAllowlist
+
+IMPORT_SECONDS = 600.0
+
+
+def check_run(spec: Spec, source: str, settings: Settings, environ: Mapping[str, str], *, imports: bool = True) -> None:
+    """Checks all that `run` needs and that can be known before it begins: settings, data folder, servers, the study of
+    that name, notifications and, in a process of its own, the import of the objective.
+
+    Sampler and pruner are checked by ``check_sampler`` and ``check_pruner``.
+
+    Args:
+        spec: The search.
+        source: What the spec is called in messages, such as its file.
+        settings: Those of `run`.
+        environ: The environment of `run`.
+        imports: Whether the objective is imported.
+
+    Raises:
+        BadInput: `run` would fail by it; the message is that of `run`, where it has one.
+    """
+    with bad_settings_are_bad_input():
+        check_folders(split_path(settings.objective_path))
+        CommandAllowlist.of({COMMANDS: environ.get(COMMANDS, "")})
+    settings.metrics()
+    policy_of(settings, spec.name).check(spec)
+    _check_folder(settings.data_dir)
+    _check_servers(settings)
+    _check_study(spec, settings)
+    if imports and spec.command is None:
+        _check_import(spec, source, settings, environ)
+
+
+def _check_folder(path: Path) -> None:
+    """Checks that the data folder, or where it would be made, takes files."""
+    there = path.absolute()
+    while not there.exists() and there != there.parent:
+        there = there.parent
+    remedy = f"choose another folder with {PREFIX}DATA_DIR"
+    if not there.is_dir():
+        raise BadInput(str(path), "is not a folder, or lies below a file", remedy)
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise BadInput(str(path), "cannot be created" if there != path.absolute() else "takes no files", remedy)
+
+
+def _check_servers(settings: Settings) -> None:
+    from orchestrator.messaging.redis_check import check_redis
+    from tasks.app import connect
+
+    if settings.redis_url is not None:
+        with closing(connect(settings.redis_url)) as client:
+            check_redis(client, settings.redis_url)
+
+
+def _check_study(spec: Spec, settings: Settings) -> None:
+    """Checks that the database is of this version, and that a study of that name is the same search."""
+    try:
+        with open_study_reader(storage_url_of(settings)) as reader:
+            if reader.missing(spec.name) is not None:
+                return
+            known = reader.spec(spec.name) if reader.is_ours(spec.name) else None
+            had = reader.trials(spec.name).directions
+    except NothingThere:
+        return
+    where, remedy = f"study '{spec.name}'", "take another name"
+    if known is None and had != tuple(spec.objectives):
+        problem = f"is there already, made by Optuna, with direction {', '.join(had)}"
+        raise BadInput(where, f"{problem}; the spec says {', '.join(spec.objectives)}", remedy)
+    if known is not None and (changed := differences(known, spec)):
+        raise BadInput(where, "was started as another search: " + "; ".join(changed), f"{remedy}, or put it back")
+
+
+def _check_import(spec: Spec, source: str, settings: Settings, environ: Mapping[str, str]) -> None:
+    where = f"{source}: objective '{spec.reference}'"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "tasks.trainer.import_check", spec.reference],
+            env=without_secrets(environ) | {OBJECTIVE_PATH: settings.objective_path},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=IMPORT_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise BadInput(where, f"importing it took more than {IMPORT_SECONDS:g} s") from None
+    if problem := done.stdout.decode(errors="replace").strip():
+        raise BadInput(where, problem)
+    if done.returncode:
+        said = last_words(done.stderr.decode(errors="replace")) or f"exit code {done.returncode}"
+        raise BadInput(where, f"the process that imported it died: {said}")

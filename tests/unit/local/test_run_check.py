@@ -1,0 +1,112 @@
+"""`validate` fails on whatever ends `run` in its first seconds, and makes nothing."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+
+from orchestrator.common.errors import BadInput
+from orchestrator.common.settings import load_settings
+from orchestrator.local.run_check import check_run
+from orchestrator.spec.model import validate
+from tests import prepared_databases
+from tests.servers import free_port
+
+Change = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]
+
+
+def setting(name: str, value: str) -> Change:
+    def change(folder: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+        patch.setenv(f"ORCHESTRATOR_{name}", value.format(folder=folder, port=free_port()))
+        return {}
+
+    return change
+
+
+def key(**keys: Any) -> Change:
+    return lambda _folder, _patch: keys
+
+
+def source(text: str) -> Change:
+    def change(folder: Path, _: pytest.MonkeyPatch) -> dict[str, Any]:
+        (folder / "train.py").write_text(text)
+        return {}
+
+    return change
+
+
+def optunas_study(folder: Path, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    (folder / "data").mkdir()
+    optuna.create_study(study_name="mine", storage=f"sqlite:///{folder / 'data' / 'studies.db'}", direction="maximize")
+    return {}
+
+
+def of_another_version(folder: Path, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    (folder / "data").mkdir()
+    path = folder / "data" / "studies.db"
+    prepared_databases.sqlite(path)
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        connection.execute("UPDATE orchestrator_alembic_version SET version_num = '9999'")
+    return {}
+
+
+def a_file(folder: Path, _: pytest.MonkeyPatch) -> dict[str, Any]:
+    (folder / "data").write_text("")
+    return {}
+
+
+CAUSES: dict[str, tuple[Change, str]] = {
+    "a package that is missing": (source("import nix_da\n"), "importing 'train' raises ModuleNotFoundError"),
+    "an error at import": (source("raise ValueError('no data')\n"), "raises ValueError: no data"),
+    "an import that ends the process": (source("import os\nos._exit(7)\n"), "the process that imported it died: exit"),
+    "an import that exits": (source("import sys\nsys.exit('bye')\n"), "raises SystemExit: bye"),
+    "no such function": (source("print('hello')\n"), "'train' has no 'objective'"),
+    "no function": (source("objective = 3\n"), "must be a function"),
+    "a folder of code": (setting("OBJECTIVE_PATH", "{folder}/nix"), "ORCHESTRATOR_OBJECTIVE_PATH"),
+    "a folder of data": (a_file, "is not a folder, or lies below a file"),
+    "Redis": (setting("REDIS_URL", "redis://127.0.0.1:{port}/0"), "Redis cannot be reached"),
+    "the database": (setting("STORAGE_URL", "postgresql://user@127.0.0.1:{port}/nix"), "cannot be reached"),
+    "another version": (of_another_version, "a newer version wrote them"),
+    "a study of Optuna's": (optunas_study, "made by Optuna, with direction maximize; the spec says minimize"),
+    "metrics for all": (setting("METRICS_PORT", "9000"), ""),
+    "an endpoint": (key(notify={"endpoint": "team"}), "knows no endpoint 'team'"),
+    "commands": (setting("COMMANDS", "python 'unclosed"), "ORCHESTRATOR_COMMANDS"),
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES)
+def test_each_cause_is_found(cause: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    change, problem = CAUSES[cause]
+    for name in [name for name in os.environ if name.startswith("ORCHESTRATOR_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(tmp_path / "data"))
+    monkeypatch.chdir(tmp_path)
+    source("def objective(trial):\n    return 1.0\n")(tmp_path, monkeypatch)
+    keys = change(tmp_path, monkeypatch)
+    if cause == "metrics for all":
+        monkeypatch.setenv("ORCHESTRATOR_METRICS_ADDRESS", "0.0.0.0")
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadInput) as caught:
+        spec = validate({"name": "mine", "objective": "train:objective", "trials": 1} | keys, "spec.toml")
+        check_run(spec, "spec.toml", load_settings(), os.environ)
+    assert problem in str(caught.value)
+    assert [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts] == before
+
+
+def test_what_is_right_passes_and_is_not_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(tmp_path / "data"))
+    text = "print('importing')\ndef objective(trial):\n    raise AssertionError\n"
+    source(text)(tmp_path, monkeypatch)
+    spec = validate({"name": "mine", "objective": "train:objective", "trials": 1}, "spec.toml")
+    check_run(spec, "spec.toml", load_settings(), os.environ)
+    assert not (tmp_path / "data").exists()
+    source("raise ValueError")(tmp_path, monkeypatch)
+    check_run(spec, "spec.toml", load_settings(), os.environ, imports=False)

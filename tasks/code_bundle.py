@@ -198,6 +198,12 @@ def bundle_reference(digest: str, objective: str) -> str:
     return f"{BUNDLE}:{digest}:{objective}"
 
 
+def shown_reference(reference: str) -> str:
+    """Returns a reference as a message names it: of a bundle with as much of its digest as tells it from others."""
+    found = split_reference(reference)
+    return f"{reference:.200}" if found is None else f"{found[1]:.200} of code bundle {found[0][:12]}"
+
+
 def split_reference(reference: str) -> tuple[str, str] | None:
     """Returns the digest of a bundle and the reference in it; ``None`` where the objective is in no bundle."""
     kind, _, rest = reference.partition(":")

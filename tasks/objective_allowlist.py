@@ -18,7 +18,7 @@ from pathlib import Path
 from types import FunctionType, MethodType, ModuleType
 from typing import Any
 
-from tasks.code_bundle import BUNDLE, split_reference
+from tasks.code_bundle import BUNDLE, shown_reference, split_reference
 from tasks.code_path import REMEDY, name_conflict
 from tasks.metrics_endpoint import BadSetting
 from tasks.objective_path import OBJECTIVE_PATH, OBJECTIVES_OF_OURS, code_folders, is_ours, within
@@ -75,7 +75,7 @@ class Allowlist:
     def refuse(self, reference: str) -> str:
         """Returns in one line why ``reference`` must not be imported, or nothing. Imports nothing itself."""
         if split_reference(reference) is not None:
-            return "" if reference in self.named or self._bundles else f"{reference:.200}: {_NO_BUNDLES}"
+            return "" if reference in self.named or self._bundles else f"{shown_reference(reference)}: {_NO_BUNDLES}"
         module, _, attribute = reference.partition(":")
         if problem := name_conflict(module, self.folders):
             return f"{reference:.200}: {problem}; {REMEDY}"
@@ -98,7 +98,7 @@ class Allowlist:
         ):
             return ""
         by = f"is signed with the key '{signers[0]}'" if any(signers) else "is signed with no key that has a name"
-        return f"{reference:.200}: its code bundle {by}; this worker admits {OBJECTIVES}={','.join(self.entries)}"
+        return f"{shown_reference(reference)}: it {by}; this worker admits {OBJECTIVES}={','.join(self.entries)}"
 
     @property
     def _bundles(self) -> tuple[str, ...]:

@@ -36,7 +36,7 @@ SECTIONS: dict[str, tuple[str, ...]] = {
         "schedule",
     ),
     "Steering": ("pause", "resume", "stop", "retry", "enqueue", "delete"),
-    "Results": ("best", "models", "report", "export"),
+    "Results": ("best", "models", "code", "report", "export"),
     "Processes": ("serve", "worker", "beat", "flower", "dashboard"),
     "This program": ("doctor", "prepare", "completion"),
 }

@@ -31,6 +31,7 @@ from orchestrator.queries.trial_queries import StudyTrials
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_constraints
+from orchestrator.storage.code_table import KeptCode, read_code
 from orchestrator.storage.optuna_decoding import final_value, read_params, read_values, seconds
 from orchestrator.storage.optuna_tables import (
     DIRECTIONS,
@@ -203,6 +204,11 @@ class StudyReader:
         """Returns what a study holds; raises BadInput where there is no such study."""
         state = self.overview(name).progress.state
         return read_contents(self._connection, name, self.study_id(name), state, self._ours)
+
+    def code(self, name: str) -> list[KeptCode]:
+        """Returns the code bundles of a study, the oldest first; raises BadInput where there is no such study."""
+        find_study(self._connection, name)
+        return read_code(self._connection, name) if self._ours else []
 
     def trials(self, name: str) -> StudyTrials:
         """Returns the trials of a study, to be read row by row; also of one that Optuna made.

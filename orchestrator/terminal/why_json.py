@@ -37,6 +37,7 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
         "attempts": [_attempt(row) for row in trial.attempts],
         "epochs_trained_again": trial.redone,
         **{each.name: trial.measured.get(each.name) for each in MEASUREMENTS},
+        "source": trial.source or None,
         "retry_of": trial.retry_of,
         "retries": list(trial.retries),
         "latency_ms": None if stopped is None else _milliseconds(stopped.latency),

@@ -233,9 +233,12 @@ class Explanation:
 
     def _source(self) -> str:
         source, first = self._trial.source, self._trial.first_source
-        if not source or first is None or source == first[1]:
-            return ""
-        return f"trained with other source than trial {first[0]}"
+        other = bool(source) and first is not None and source != first[1]
+        than = f" than trial {first[0]}" if other and first is not None else ""
+        code = (self._trial.study.spec or {}).get("code") or {}
+        if source and code.get("bundle"):
+            return f"ran the code {source[:12]}" + (f", other code{than}" if other else "")
+        return f"trained with other source{than}" if other else ""
 
     def _retries(self) -> str:
         again, retries = self._trial.retry_of, self._trial.retries

@@ -16,7 +16,7 @@ import redis
 
 from tasks import redis_keys
 from tasks.app import as_bytes
-from tasks.code_bundle import BadBundle, CodeBundle, split_reference, unpack
+from tasks.code_bundle import BadBundle, CodeBundle, shown_reference, split_reference, unpack
 from tasks.codec import Malformed, decode_code
 from tasks.objective_allowlist import Allowlist
 from tasks.signing import Keyring, Purpose, Unsigned
@@ -91,7 +91,7 @@ class CodeStore:
                 raise
         bundle = self._held[digest][1]
         if bundle.objective != objective:
-            raise CodeRefused(f"{reference:.200}: the bundle's objective is '{bundle.objective:.200}'")
+            raise CodeRefused(f"{shown_reference(reference)}: the bundle's objective is '{bundle.objective:.200}'")
         folder = self._folder / digest
         if not _is_whole(folder, bundle):
             # An objective runs as the same user, and may have changed it.
@@ -142,7 +142,7 @@ class CodeStore:
             message = decode_code(self._keyring.open(Purpose.CODE, sealed, digest))
             bundle = unpack(message.archive, digest)
         except (Unsigned, Malformed, BadBundle) as error:
-            raise CodeRefused(f"{reference:.200}: its code bundle is refused: {error}") from None
+            raise CodeRefused(f"{shown_reference(reference)}: it is refused: {error}") from None
         signers = self._keyring.signers(Purpose.AUTHOR, digest.encode(), message.author)
         if why := self._allowlist.refuse_signed(reference, signers):
             raise CodeRefused(why)

@@ -1,0 +1,52 @@
+"""The command that gives back the code of a study: code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from orchestrator.cli.options import json_option, study_argument
+from orchestrator.cli.program import cli
+from orchestrator.cli.shared import READS_DATABASE, open_reader
+from orchestrator.common.errors import BadInput
+
+
+@cli.command(epilog=READS_DATABASE)
+@study_argument
+@click.option("--trial", metavar="TRIAL", help="What this trial ran, instead of the newest: a number, best or last.")
+@click.option(
+    "--to",
+    metavar="DIR",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Write the files into DIR, which is empty or new.",
+)
+@json_option("one JSON object")
+def code(study: str, trial: str | None, to: Path | None, as_json: bool) -> None:
+    """Show the code that STUDY has sent to workers.
+
+    Its digest, its objective and its files; with --to the files themselves, as they were when it was sent.
+
+    \b
+    orchestrator code digits --trial best --to digits-code
+    """
+    from orchestrator.export.code_files import find_bundle, write_bundle
+
+    with open_reader() as reader:
+        found = reader.code(study)
+        digest = "" if trial is None else reader.trial(study, trial).source
+    if trial is not None and found and not digest:
+        raise BadInput(f"trial {trial} of study '{study}'", "has not begun, and so has run no code", "name another one")
+    bundle = find_bundle(found, study, digest)
+    paths = [] if to is None else write_bundle(bundle, to)
+    files = {file.path: len(file.data) for file in bundle.files}
+    if as_json:
+        about = {"study": study, "digest": bundle.digest, "objective": bundle.objective, "files": files}
+        click.echo(json.dumps(about | {"kept": [each.digest for each in found], "written": list(map(str, paths))}))
+    elif to is not None:
+        click.echo(str(to))
+    else:
+        click.echo(f"{bundle.digest}  {bundle.objective}")
+        for name, size in files.items():
+            click.echo(f"{size:>10}  {name}")

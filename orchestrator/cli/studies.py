@@ -139,10 +139,11 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     objectives = len(listing.directions)
     lines, left_out = render(found, best, objectives, terminal_width(), now)
     marked = sum(each.head.number in best for each in found)
-    show(*lines)
+    if found:
+        show(*lines)
     notes = remarks(len(found), chosen.among, sort == "number", marked, objectives, left_out)
     if notes or stored:
-        show("", *notes, *stored_lines(stored))
+        show(*([""] if found else []), *notes, *stored_lines(stored))
 
 
 @cli.command(epilog=READS_DATABASE)

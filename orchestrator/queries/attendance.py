@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from orchestrator.common.errors import BadInput
 from orchestrator.common.file_lock import attended_study
+from orchestrator.common.settings import Settings, load_settings
 from orchestrator.model.state_words import SUSPENDED, UNATTENDED
 from orchestrator.model.study_states import ENDED, OPTUNAS
 from orchestrator.model.study_status import Absence, Overview
@@ -59,8 +62,17 @@ def _look(connection: Connection) -> _Seen | None:
         return None
     path = path_of(connection.engine.url)
     lives = bool(row.holder) and row.expires > row.now and not is_gone(row.holder)
-    # Versions before left no moment when they gave the lease back.
-    return _Seen(lives, min(row.expires, row.now) or None, None if path is None else attended_study(path.parent))
+    # One that gave the lease back did so when it ended, and versions before left no moment. Of one that was killed the
+    # row has the end of its lease; it lived at the last renewal.
+    since = min(row.expires - _renewed_before() if row.holder else row.expires, row.now)
+    return _Seen(lives, since if since > 0 else None, None if path is None else attended_study(path.parent))
+
+
+def _renewed_before() -> float:
+    """Returns the seconds between a lease's last renewal and its end: its length, as it is set here."""
+    with suppress(BadInput):
+        return load_settings().lease
+    return Settings().lease
 
 
 def _absent(overview: Overview, absence: Absence) -> Overview:

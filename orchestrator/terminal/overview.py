@@ -78,7 +78,7 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     parts.append(Text(_history(overview, now), style="dim"))
     parts += [Text(words, style="yellow") for words in filter(None, map(delivery_failure, overview.notes))]
     parts += silent_lines(progress)
-    if progress.slots:
+    if progress.slots and progress.state != UNATTENDED:
         slots = [SlotView(line) for line in progress.slots]
         parts += [Text(""), slot_table(slots, len(slots), progress, 0.0, width)]
     return Group(*parts)

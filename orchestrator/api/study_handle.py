@@ -66,14 +66,17 @@ class StudyHandle:
 
     def status(self) -> StudyStatus:
         """Returns where the study stands."""
+        return self._status(rungs=True)
+
+    def _status(self, *, rungs: bool) -> StudyStatus:
         with self._fleet.reader() as reader:
-            overview = reader.overview(self.name)
+            overview = reader.overview(self.name, rungs=rungs)
         return StudyStatus.of(overview, time.time())
 
     @property
     def state(self) -> str:
         """Its state in one word: ``running``, ``paused``, ``finished`` and so on; see docs/lifecycle.md."""
-        return self.status().state
+        return self._status(rungs=False).state
 
     @property
     def spec(self) -> Spec:
@@ -87,7 +90,7 @@ class StudyHandle:
 
         Of several objectives no trial is the best: see ``front``.
         """
-        return self.status().best
+        return self._status(rungs=False).best
 
     @property
     def front(self) -> tuple[Optimum, ...]:
@@ -235,7 +238,7 @@ class StudyHandle:
             TimeoutError: it has not ended in time.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not (status := self.status()).has_ended:
+        while not (status := self._status(rungs=False)).has_ended:
             if status.overview.suspended is not None:
                 raise StudyFailed(f"study '{self.name}' is suspended: {status.reason}")
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())

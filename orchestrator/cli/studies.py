@@ -57,7 +57,7 @@ def status(study: str, as_json: bool) -> None:
     from orchestrator.terminal.overview import render_status, to_json
 
     with open_reader() as reader:
-        found = reader.overview(study)
+        found = reader.overview(study, rungs=True)
     now = time.time()
     answer(as_json, lambda: to_json(found, now), lambda: render_status(found, terminal_width(), now))
 

@@ -73,6 +73,11 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60}h {minutes % 60:02d}m"
 
 
+def is_apart(trained: float, passed: float) -> bool:
+    """Returns whether the time on a slot is worth being shown beside the time that passed."""
+    return passed - trained > max(1.0, passed / 10)
+
+
 def percentiles(measured: Mapping[str, float]) -> str:
     """Returns ``12.30 ms (median), 45.60 ms (99th percentile)``."""
     return f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"

@@ -56,6 +56,11 @@ class Attempts:
         """Returns the trial's attempts, oldest first."""
         return self._of_trial.get(trial, ())
 
+    def seconds(self, trial: int, now: float) -> float:
+        """Returns for how long the trial has had a slot, all its attempts together."""
+        spans = [(row.started, now if row.ended is None else row.ended) for row in self.of(trial)]
+        return sum(max(0.0, end - start) for start, end in spans if start is not None)
+
     def has_begun(self, trial: int) -> bool:
         """Whether a runner has ever begun with the trial."""
         return any(row.started is not None for row in self.of(trial))

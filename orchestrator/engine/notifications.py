@@ -27,7 +27,7 @@ def notes(study: Study, ends: Mapping[int, TrialEnd], state: tuple[str, str, flo
     notify = study.spec.notify
     made = []
     if ends and notify.posts and "best" in notify.on:
-        best, _ = study.trials.best()
+        best, _ = study.trials.best.read()
         if best is not None and best.number in ends:
             made.append(_note(study, f"best:{best.number}", "best", "post", ends[best.number].at))
     if state is not None and state[0] in ENDED:
@@ -46,7 +46,7 @@ def _note(study: Study, key: str, event: Event, kind: Literal["post", "command"]
 
 
 def _body(study: Study, key: str, event: Event, at: float) -> str:
-    best, front = study.trials.best()
+    best, front = study.trials.best.read()
     flagged = flag(study.spec, study.state, best, study.trials.ended["COMPLETE"])
     ended = study.trials.ended
     trials = {"complete": ended["COMPLETE"], "pruned": ended["PRUNED"], "failed": ended["FAIL"]}

@@ -105,7 +105,7 @@ def _limit_reached(study: Study, at: float) -> str:
         return f"max_total_steps is reached: {trials.epochs} epochs are recorded"
     if study.deadline is not None and at >= study.deadline:
         return f"timeout is reached: {spec.timeout:g} s since the first trial began"
-    best = None if spec.target is None and spec.patience is None else trials.best()[0]
+    best = None if spec.target is None and spec.patience is None else trials.best.read()[0]
     if best is None:
         return ""
     if spec.target is not None:

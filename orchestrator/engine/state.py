@@ -17,13 +17,14 @@ from orchestrator.engine.explanations import flag, is_compared
 from orchestrator.engine.outputs import Figures, Revoke, Send, Sweep
 from orchestrator.engine.study_view import told
 from orchestrator.engine.trials import Trials
-from orchestrator.model.attribute_keys import FLAGGED, SILENT
+from orchestrator.model.attribute_keys import FIXED, FLAGGED, SILENT
 from orchestrator.model.changeset import AttemptRow, CheckpointRow, DecisionRow
 from orchestrator.model.lifecycle import LIVE, NOT_STARTED, WAITING, AttemptEvent, AttemptState
 from orchestrator.model.progress_events import Progress, ProgressChange, SlotLine, change
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.pruning.expectations import newest
+from orchestrator.sampling.rungs import rung_lines
 from orchestrator.spec import Spec
 from tasks.contract import Failed, Job, Reply, Suggest
 
@@ -214,7 +215,7 @@ class Study:
             again=again,
             requirements=() if self.spec.code is None else self.spec.code.requirements,
         )
-        soon = self.attempts.continues(row) or self.trials.is_fixed(row.trial)
+        soon = self.attempts.continues(row) or FIXED in trial.system_attrs
         priority, weight = (SOONEST, None) if soon else (self.spec.priority, self.spec.weight)
         self.sends.append(Send(job, self.spec.queue, priority, weight))
 
@@ -282,7 +283,7 @@ class Study:
             self.state, self.reason = state, reason
             self.storage.changes.set_study_state(state, reason, at)
             if is_compared(self.spec, state):
-                flagged = flag(self.spec, state, self.trials.best()[0], self.trials.ended["COMPLETE"])
+                flagged = flag(self.spec, state, self.trials.best.read()[0], self.trials.ended["COMPLETE"])
                 self.storage.set_study_user_attr(0, FLAGGED, flagged)
 
     def take_figures(self) -> Figures:
@@ -310,7 +311,8 @@ class Study:
 
     def progress(self, rows: Iterable[AttemptRow] | None = None) -> Progress:
         """Returns where the study stands, with a line for each of these attempts, which run; by default for all."""
-        best, front = self.trials.best()
+        best, front = self.trials.best.read()
+        rule = self.trials.decisions.promotion
         rows = self.attempts.in_state(AttemptState.RUNNING) if rows is None else rows
         return Progress(
             study=self.name,
@@ -329,6 +331,12 @@ class Study:
             epochs_saved=self.trials.epochs_saved,
             best=best,
             front=front,
+            promotes=rule is not None,
+            begun=self._begun(),
+            leading=None if self.state in ENDED else self.trials.best.leading(),
+            rungs=() if rule is None else rung_lines(rule),
+            epoch_budget=self.spec.max_total_steps,
+            rest=None if rule is None else rule.rest(self.budget),
             slots=tuple(map(self._line, rows)),
         )
 
@@ -337,6 +345,11 @@ class Study:
         rows = {trial: self.attempts.live(trial) for trial in sorted(trials)}
         runs = [row for row in rows.values() if row is not None and row.state == AttemptState.RUNNING]
         return change(self.progress(runs), rows.keys() - {row.trial for row in runs})
+
+    def _begun(self) -> int:
+        """Returns how many trials have had a slot."""
+        unbegun = sum(not self.attempts.has_begun(row.trial) for row in self.attempts.in_state(*WAITING))
+        return self.trials.count - len(self.trials.enqueued) - len(self.trials.within) - unbegun
 
     def _line(self, row: AttemptRow) -> SlotLine:
         trial, silence = self.storage.get_trial(row.trial), self.silence(row.trial)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import assert_never
 
+import msgspec
+
 from orchestrator.engine import inputs, notifications, sampled, user_commands
 from orchestrator.engine.annotations import annotate, annotate_study, note_measured
 from orchestrator.engine.inputs import Input
@@ -15,6 +17,7 @@ from orchestrator.engine.study_view import view
 from orchestrator.model.attribute_keys import SILENT
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptEvent, AttemptState
+from orchestrator.model.progress_events import OtherSource, TakenUp, TrialEnded
 from orchestrator.model.study_states import ENDED
 from orchestrator.pruning import Decision
 from orchestrator.sampling.remote_pruner import Answer, Question
@@ -347,6 +350,11 @@ class StudyEngine(Study):
         """Returns the question for the process of the user's own pruner, once."""
         return None if self.trials.remote is None else self.trials.remote.take_question()
 
+    def _timed(self, notice: TrialEnded | OtherSource | TakenUp) -> TrialEnded | OtherSource | TakenUp:
+        if not isinstance(notice, TrialEnded):
+            return notice
+        return msgspec.structs.replace(notice, on_slot=self.attempts.seconds(notice.number, self.storage.now))
+
     def take(self) -> Batch:
         """Returns what has come of the inputs since the last call."""
         changed, acknowledged = self.attempts.take_touched()
@@ -369,7 +377,7 @@ class StudyEngine(Study):
             self.artifacts.take_discarded(),
             sweep,
             {token: self.attempts.confirmation(token) for token in (*changed, *acknowledged)},
-            self.trials.take_notices(),
+            [self._timed(notice) for notice in self.trials.take_notices()],
             self.trials.sampler.take_questions(),
             self.take_figures(),
         )

@@ -12,15 +12,15 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.engine.annotations import Sources, failure_attribute, read_enqueued
+from orchestrator.engine.best_so_far import BestSoFar
 from orchestrator.engine.explanations import attribute, describe
 from orchestrator.engine.pruning_decisions import PruningDecisions
 from orchestrator.engine.sampling_questions import SamplingQuestions
 from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, RETURNED, SOURCE, WITHIN
 from orchestrator.model.changeset import DecisionRow, TrialEnd
-from orchestrator.model.progress_events import Best, OtherSource, TakenUp, TrialEnded
+from orchestrator.model.progress_events import OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, RuleFailed
-from orchestrator.sampling.best_trials import BestTrials
 from orchestrator.sampling.optuna_outcomes import OUTCOMES
 from orchestrator.sampling.pruner_host import has_own_class
 from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
@@ -51,6 +51,7 @@ class Trials:
         remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
         sampler: Asks the sampler, and takes its answers in.
         study: The study as Optuna's own code reads it.
+        best: The best of them, and the unfinished one that leads.
         trouble: How the sampler or a pruner has failed, which ends the study; empty as long as none has.
     """
 
@@ -79,7 +80,8 @@ class Trials:
         self._sources = Sources(self.storage)
         self._just_ended: list[int] = []
         self._heard: list[int] = []
-        self._best = BestTrials(self.study)
+        one = len(spec.objectives) == 1
+        self.best = BestSoFar(self.study, self.storage, maximize=spec.direction == "maximize" if one else None)
         # Numbers of those that have completed or were pruned, sorted.
         self._judged: list[int] = []
 
@@ -107,10 +109,11 @@ class Trials:
                 elif outcome is not None:
                     self.ended[outcome] += 1
                 self.sampler.restore(trial)
+                self.best.restore(trial)
                 if outcome == "PRUNED":
                     self._count_saved(trial)
                 if outcome == "COMPLETE" and not self.sampler.awaits_end_of(trial.number):
-                    self._best.add(self.storage.get_trial(trial.number))
+                    self.best.add(self.storage.get_trial(trial.number))
                 if outcome in ("COMPLETE", "PRUNED"):
                     insort(self._judged, trial.number)
                 if outcome == "FAIL":
@@ -175,10 +178,6 @@ class Trials:
         params = dict(sorted((trial.system_attrs.get(FIXED, {}) | trial.params).items()))
         self.storage.set_trial_user_attr(self.enqueue(params, extra=True), RETRY_OF, number)
 
-    def is_fixed(self, number: int) -> bool:
-        """Whether the trial was enqueued with parameters."""
-        return FIXED in self.storage.get_trial(number).system_attrs
-
     def ask(self) -> int:
         """Asks for the next trial; returns its number."""
         # What a person enqueued goes before what an objective did, and has its place beside the budget.
@@ -201,10 +200,6 @@ class Trials:
         self.sampler.put_back(number)
         self.decisions.take_back(number)
         (self.within if WITHIN in self.storage.get_trial(number).system_attrs else self.enqueued).add(number)
-
-    def best(self) -> tuple[Best | None, int | None]:
-        """Returns the best trial, and the size of the Pareto front where there are several objectives."""
-        return self._best.read()
 
     def ended_after(self, number: int) -> int:
         """Returns how many trials with a higher number have completed or were pruned."""
@@ -234,7 +229,7 @@ class Trials:
         """The sampler has been heard about a trial that has ended: it may be the best now, or no longer."""
         trial = self.storage.get_trial(number)
         if trial.state is TrialState.COMPLETE:
-            self._best.add(trial)
+            self.best.add(trial)
         self._heard.append(number)
 
     def take_judged(self, ends: Mapping[int, TrialEnd]) -> dict[int, TrialEnd]:
@@ -264,6 +259,7 @@ class Trials:
             return None
         self.storage.set_trial_intermediate_value(number, step, value)
         self.lengths.add(number, step)
+        self.best.report(number, step, value)
         try:
             decision = self.decisions.observe(number, step, value, at)
         except RuleFailed as error:
@@ -380,10 +376,11 @@ class Trials:
             )
         )
         self.sampler.finish(number, state, values)
+        self.best.drop(number)
         outcome = OUTCOMES[state]
         self.ended[outcome] += 1
         if outcome == "COMPLETE" and not self.sampler.awaits_end_of(number):
-            self._best.add(self.storage.get_trial(number))
+            self.best.add(self.storage.get_trial(number))
         if outcome != "FAIL":
             insort(self._judged, number)
         self._just_ended.append(number)

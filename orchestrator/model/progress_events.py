@@ -18,6 +18,26 @@ class Best(msgspec.Struct, frozen=True, kw_only=True):
     params: dict[str, Any]
 
 
+class Leading(msgspec.Struct, frozen=True, kw_only=True):
+    """The unfinished trial whose last report, of ``step``, is better than the best trial and all other reports."""
+
+    number: int
+    value: float
+    step: int
+    params: dict[str, Any]
+
+
+class RungLine(msgspec.Struct, frozen=True, kw_only=True):
+    """A rung: its step, how many trials have ``reached`` it, and how many are ``on_it``, where they take no slot;
+    ``next_up`` is the first that may go on from there, and does so as soon as a slot is free where it is ``ready``."""
+
+    step: int
+    reached: int
+    on_it: int
+    next_up: int | None = None
+    ready: bool = False
+
+
 class Optimum(msgspec.Struct, frozen=True, kw_only=True):
     """A completed trial that no other one beats in every objective."""
 
@@ -51,8 +71,11 @@ class _Totals(msgspec.Struct, frozen=True, kw_only=True):
     """The progress of a study as a whole.
 
     ``waiting`` are trials that wait for a slot, ``enqueued`` those that wait to be asked for, ``paused`` those that
-    wait at a rung to be promoted. ``epochs_saved`` are those that pruned trials did not train, where ``max_steps`` is
-    known. Of several objectives there is no ``best``, but a Pareto front of ``front`` trials.
+    wait at a rung to be promoted; ``begun`` have had a slot, ended or not. ``epochs_saved`` are those that pruned
+    trials did not train, where ``max_steps`` is known. Of several objectives there is no ``best``, but a Pareto front
+    of ``front`` trials. Where a rule ``promotes`` trials, there are ``rungs``, and ``rest`` is about how many epochs
+    are left, where that can be told. ``epoch_budget`` are the epochs after which the study ends, where its spec limits
+    them.
     """
 
     study: str
@@ -71,11 +94,22 @@ class _Totals(msgspec.Struct, frozen=True, kw_only=True):
     paused: int = 0
     front: int | None = None
     enqueued: int = 0
+    promotes: bool = False
+    leading: Leading | None = None
+    rungs: tuple[RungLine, ...] = ()
+    epoch_budget: int | None = None
+    rest: int | None = None
+    begun: int = 0
 
     @property
     def ended(self) -> int:
         """Trials that have ended."""
         return self.complete + self.pruned + self.failed
+
+    @property
+    def leader(self) -> Leading | None:
+        """The unfinished trial that leads, where a person wants to know: trials hardly ever end, or none has yet."""
+        return self.leading if self.promotes or self.best is None else None
 
 
 class Progress(_Totals, frozen=True, kw_only=True, tag="progress"):
@@ -117,7 +151,7 @@ class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     """A trial has ended.
 
     ``values`` are one for each objective, or none; ``detail`` is one line: why it was pruned, or how it failed;
-    ``seconds`` since its start.
+    ``seconds`` since its start; ``on_slot`` are those in which it had a slot, ``None`` where that is not known.
     """
 
     number: int
@@ -128,6 +162,7 @@ class TrialEnded(msgspec.Struct, frozen=True, kw_only=True, tag="ended"):
     params: dict[str, Any]
     detail: str = ""
     traceback: str = ""
+    on_slot: float | None = None
 
 
 class OtherSource(msgspec.Struct, frozen=True, kw_only=True, tag="other_source"):

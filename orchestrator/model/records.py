@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -97,6 +98,7 @@ class TrialHead:
         state: Optuna's; ``live`` is that of its live attempt, empty where it has none.
         attempts: Those that were tries: not the ones that the end of the study took out of the queue.
         attended: Whether a control plane looks after its study, where that needs one.
+        slot_seconds: For how long its ended attempts had a slot; ``slot_since`` is when the one that has one now began.
         started, ended: UTC; Optuna's, which has a trial start when it is asked for, until its first attempt does.
         feasible: Whether it violates none of its constraints.
     """
@@ -112,11 +114,21 @@ class TrialHead:
     attempts: int
     feasible: bool
     attended: bool = True
+    slot_seconds: float | None = None
+    slot_since: datetime | None = None
 
     @property
     def began(self) -> datetime | None:
         """When it began; None while it waits in the queue for the first time, although it has been asked for."""
         return None if self.live in WAITING and self.attempts < 2 else self.started
+
+    def on_slot(self, now: datetime) -> float | None:
+        """Returns the seconds in which it had a slot, until ``now``; None where no attempt is known."""
+        if self.slot_seconds is None and self.slot_since is None:
+            return None
+        running = 0.0 if self.slot_since is None else max(0.0, (now - self.slot_since).total_seconds())
+        # The clock of the host that asks may be behind.
+        return min((self.slot_seconds or 0.0) + running, self.lasted(now) or math.inf)
 
     def lasted(self, now: datetime | None = None) -> float | None:
         """Returns the seconds from its beginning to its end, or until ``now``; None where either is not known."""

@@ -50,8 +50,9 @@ class Overview:
         created, changed: When the study was made, and when its state last changed; seconds since the epoch. Of a study
             that only Optuna has run: when its first trial began, and when its latest one did or ended; ``None`` where
             it has none.
-        ends: When trials ended, the last ``PACE_TRIALS`` of them, oldest first; seconds since the epoch. Of a study
-            that is running only those since it began to: a night without workers says nothing of its pace.
+        ends: When trials ended or, where trials are promoted, began; the last ``PACE_TRIALS`` of them, oldest first;
+            seconds since the epoch. Of a study that is running only those since it began to: a night without workers
+            says nothing of its pace.
         work: Of the trials that were at work since the first of ``ends``; where there are too few, since a study that
             is running began to, or at any time.
         notes: Its notifications, oldest first.
@@ -77,7 +78,8 @@ class Overview:
 
     @property
     def rate(self) -> float | None:
-        """Trials that end in a second, from the first to the last of ``ends``; ``None`` where there are too few."""
+        """Trials that end or, where they are promoted, begin in a second, from the first to the last of ``ends``;
+        ``None`` where there are too few."""
         return None if since(self.ends) is None else (len(self.ends) - 1) / (self.ends[-1] - self.ends[0])
 
     def epoch_rate(self, now: float) -> float | None:
@@ -104,11 +106,44 @@ class Overview:
     def eta(self, now: float) -> float | None:
         """Returns the seconds until the budget is used up at that pace; ``None`` unless the study is running, and when
         nothing has ended for so long that the estimate has run out."""
-        rate, left = self.rate, self.progress.budget - self.ended
-        if rate is None or left <= 0 or self.progress.state != "running":
+        if self.progress.state != "running":
             return None
-        seconds = left / rate - (now - self.ends[-1])
-        return seconds if seconds > 0 else None
+        rate = self.epoch_rate(now)
+        return soonest(self.progress, self._of_trials(now), None if not rate else 1 / rate)
+
+    def _of_trials(self, now: float) -> float | None:
+        rate, left = self.rate, self.progress.budget - trials_done(self.progress)
+        return None if rate is None or left <= 0 else left / rate - (now - self.ends[-1])
+
+
+def trials_done(progress: Progress) -> int:
+    """Returns the trials that count as progress: where trials are promoted those that have begun, else the ended."""
+    return progress.begun if progress.promotes else progress.ended
+
+
+def soonest(progress: Progress, of_trials: float | None, epoch_seconds: float | None) -> float | None:
+    """Returns the seconds until the budget is used up.
+
+    Args:
+        progress: Of the study.
+        of_trials: The seconds by the pace of its trials; ``None`` where it is not known, or all have ended or begun.
+        epoch_seconds: The seconds that an epoch takes, of all slots together; ``None`` where that is not known.
+    """
+    found = of_trials
+    if progress.rest is not None:
+        # New trials may be promoted in place of those that are on a rung now: it takes as long as the longer of both.
+        of_rest = None if epoch_seconds is None else progress.rest * epoch_seconds
+        found = max((each for each in (of_trials, of_rest) if each is not None), default=None)
+    if progress.epoch_budget is not None and epoch_seconds is not None:
+        limit = (progress.epoch_budget - progress.epochs) * epoch_seconds
+        found = limit if found is None else min(found, limit)
+    return found if found is not None and found > 0 else None
+
+
+def counts_epochs(progress: Progress) -> bool:
+    """Whether the budget is used up by epochs sooner than by trials."""
+    limit = progress.epoch_budget
+    return limit is not None and progress.epochs * progress.budget >= trials_done(progress) * limit
 
 
 def since(ends: Sequence[float]) -> float | None:

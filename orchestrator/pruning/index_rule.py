@@ -128,6 +128,7 @@ class IndexRule(_LearningRule, PausingRule):
         self._headed: dict[int, int] = {}  # of every trial that has started
         self._choices = 0  # rungs that trials were headed for, all together
         self._paused: set[int] = set()
+        self._on_rung = [0] * len(rungs)
         self._running: set[int] = set()
         self._finals: list[float] = []
         self._more = True
@@ -175,20 +176,30 @@ class IndexRule(_LearningRule, PausingRule):
             raise ValueError(f"trial {trial} is in its last slice and runs to its end")
         self._running.discard(trial)
         self._paused.add(trial)
+        self._on_rung[self._headed[trial]] += 1
         self._push(trial)
 
     def paused(self) -> list[int]:
         return sorted(self._paused)
 
-    def may_promote(self) -> bool:
-        return self._next() is not None
+    def next_up(self) -> int | None:
+        return self._next()
+
+    def on_rung(self) -> list[int]:
+        return self._on_rung
+
+    def first_in_line(self) -> list[int | None]:
+        first: list[int | None] = [None] * len(self.rungs)
+        for trial, _, rung in self._leaders():
+            first[rung] = trial
+        return first
 
     def promote(self) -> Promotion | None:
         trial = self._next()
         if trial is None:
             return None
         decision = self._stands(trial, prune=False)
-        self._paused.discard(trial)
+        self._leave_rung(trial)
         self._running.add(trial)
         self._head(trial, max(self._headed[trial], self._book.level(trial)) + 1)
         return Promotion(trial, self._headed[trial], decision)
@@ -201,7 +212,7 @@ class IndexRule(_LearningRule, PausingRule):
 
     def finish(self, trial: int, state: Outcome) -> None:
         self.start(trial)
-        self._paused.discard(trial)
+        self._leave_rung(trial)
         self._running.discard(trial)
         if state == "COMPLETE" and not math.isnan(final := self._book.last_value(trial)):
             self._finals.append(final)
@@ -217,6 +228,11 @@ class IndexRule(_LearningRule, PausingRule):
         if isinstance(headed, int) and headed > 0:
             self.start(trial)
             self._head(trial, min(headed, len(self.rungs) - 1))
+
+    def _leave_rung(self, trial: int) -> None:
+        if trial in self._paused:
+            self._paused.remove(trial)
+            self._on_rung[self._headed[trial]] -= 1
 
     def _head(self, trial: int, rung: int) -> None:
         self._choices += rung - self._headed[trial]

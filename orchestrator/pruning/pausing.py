@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from orchestrator.pruning.base import Decision, RuleBase
@@ -67,9 +68,9 @@ class PausingRule(RuleBase):
     def paused(self) -> list[int]:
         """Returns all paused trials in the order of their numbers."""
 
-    @abstractmethod
     def may_promote(self) -> bool:
         """Returns whether ``promote`` would find a trial."""
+        return self.next_up() is not None
 
     @abstractmethod
     def promote(self) -> Promotion | None:
@@ -78,6 +79,23 @@ class PausingRule(RuleBase):
     @abstractmethod
     def standing(self, trial: int) -> Decision:
         """Returns why a trial does not go on."""
+
+    @abstractmethod
+    def next_up(self) -> int | None:
+        """Returns the trial that ``promote`` would choose now."""
+
+    @abstractmethod
+    def on_rung(self) -> Sequence[int]:
+        """Returns, for each rung, how many trials are paused there."""
+
+    @abstractmethod
+    def first_in_line(self) -> Sequence[int | None]:
+        """Returns, for each rung, the paused trial there that goes on before all others; None where none may."""
+
+    def rest(self, trials: int) -> int | None:  # noqa: ARG002
+        """Returns about how many epochs are still trained where there will be so many ``trials`` in all; None where
+        that cannot be told."""
+        return None
 
     @abstractmethod
     def held(self) -> list[tuple[int, int]]:

@@ -85,6 +85,9 @@ class PromotionRule(PausingRule):
         self._headed: dict[int, int] = {}  # of every trial that is known
         self._climbers: dict[int, _Climber] = {}
         self._paused: set[int] = set()
+        self._on_rung = [0] * len(steps)
+        # The last slice goes on to the trial's end.
+        self._ends = (*steps[:-1], max_resource)
         self._running = [0] * len(steps)  # trials in their slice, by the rung they are headed for
 
     def until(self, trial: int) -> int | None:
@@ -127,6 +130,7 @@ class PromotionRule(PausingRule):
         if climber.headed == self._top:
             raise ValueError(f"trial {trial} is in the top rung and runs to its end")
         self._paused.add(trial)
+        self._on_rung[climber.headed] += 1
         self._running[climber.headed] -= 1
         self._rungs[climber.headed].put(trial, climber.value_at(climber.headed), waits=True)
 
@@ -137,9 +141,26 @@ class PromotionRule(PausingRule):
         """Returns all paused trials in the order of their numbers."""
         return sorted(self._paused)
 
-    def may_promote(self) -> bool:
-        """Returns whether ``promote`` would find a trial."""
-        return self._next() is not None
+    def next_up(self) -> int | None:
+        found = self._next()
+        return None if found is None else found[0]
+
+    def on_rung(self) -> list[int]:
+        return self._on_rung
+
+    def first_in_line(self) -> list[int | None]:
+        return [rung.first for rung in self._rungs]
+
+    def rest(self, trials: int) -> int | None:
+        rest, arriving = 0.0, max(0, trials - len(self._headed))
+        starts = (0, *self.rungs[:-1])
+        for index, (rung, start, step) in enumerate(zip(self._rungs, starts, self._ends, strict=True)):
+            # A trial in its slice is taken to be half-way.
+            rest += (step - start) * (arriving + self._running[index] / 2)
+            reached = len(rung.results) + arriving + self._running[index]
+            share = reached // self._eta if self.table is None else self._share(index)
+            arriving = max(0, min(share, reached) - rung.passed)
+        return round(rest)
 
     def promote(self) -> Promotion | None:
         """Returns the trial that goes on now, the best of the highest rung that has one; it is no longer paused."""
@@ -149,6 +170,7 @@ class PromotionRule(PausingRule):
         trial, rung = found
         decision = self._decision(trial, rung, prune=False)
         self._paused.remove(trial)
+        self._on_rung[rung] -= 1
         self._rungs[rung].settle(trial)
         self._rungs[rung].passed += 1
         self._running[rung + 1] += 1
@@ -182,6 +204,7 @@ class PromotionRule(PausingRule):
         rung = self._rungs[headed]
         if trial in self._paused:
             self._paused.remove(trial)
+            self._on_rung[headed] -= 1
         else:
             self._running[headed] -= 1
         if headed == self._top if state == "COMPLETE" else headed < len(climber.at):

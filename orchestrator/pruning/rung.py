@@ -44,6 +44,11 @@ class Rung:
         """Keeps a trial's result, but takes the trial out of those that wait."""
         _discard(self._waiting, (self._sign * self.results[trial], trial))
 
+    @property
+    def first(self) -> int | None:
+        """The best of the trials that wait."""
+        return self._waiting[0][1] if self._waiting else None
+
     def best(self, share: int) -> int | None:
         """Returns the best of the trials that wait, if it is among the best ``share`` of all."""
         if self._waiting and bisect_left(self._order, self._waiting[0]) < share:

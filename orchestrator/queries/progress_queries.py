@@ -20,10 +20,11 @@ from orchestrator.model.commands import ADDING
 from orchestrator.model.lifecycle import WAITING, AttemptState
 from orchestrator.model.progress_events import Progress, SlotLine, TrialEnded
 from orchestrator.model.silence import Silence
-from orchestrator.model.study_states import OPTUNAS
+from orchestrator.model.study_states import ENDED, OPTUNAS
 from orchestrator.model.study_status import PACE_TRIALS, Overview, Work, since
 from orchestrator.model.suspension import Suspension, describe, remedy
 from orchestrator.model.trial_length import length, saved
+from orchestrator.queries.leading import read_leading
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_best, read_front
@@ -130,8 +131,12 @@ def _optunas(connection: Connection, row: Any) -> Overview:
 def read_ended(connection: Connection, study: str, most: int) -> list[TrialEnded]:
     """Returns how the trials ended that did so last, at most so many, oldest first."""
     epochs = select(func.count()).where(STEPS.c.trial_id == TRIALS.c.trial_id).scalar_subquery()
+    attempts = own_tables.attempts.c
+    on_slot = select(func.sum(attempts.ended - attempts.started)).where(
+        attempts.study_id == TRIALS.c.study_id, attempts.trial == TRIALS.c.number
+    )
     query = (
-        select(TRIALS, epochs.label("epochs"))
+        select(TRIALS, epochs.label("epochs"), on_slot.scalar_subquery().label("on_slot"))
         .join(STUDIES, STUDIES.c.study_id == TRIALS.c.study_id)
         .where(STUDIES.c.study_name == study, TRIALS.c.state.in_(_ENDED))
         .order_by(TRIALS.c.datetime_complete.desc(), TRIALS.c.number.desc())
@@ -180,6 +185,14 @@ class _Counted:
         self.flagged = {study: str(json.loads(flag) or "") for study, flag in connection.execute(flags)}
         attempts = own_tables.attempts.c
         live = select(attempts.study_id, attempts.state, func.count()).where(attempts.study_id.in_(ids))
+        earlier = own_tables.attempts.alias().c
+        begun = select(earlier.trial).where(
+            earlier.study_id == attempts.study_id, earlier.trial == attempts.trial, earlier.started.is_not(None)
+        )
+        unbegun = select(attempts.study_id, func.count()).where(
+            attempts.study_id.in_(ids), attempts.state.in_(sorted(WAITING)), ~begun.exists()
+        )
+        self.unbegun = dict(map(tuple, connection.execute(unbegun.group_by(attempts.study_id))))
         for study, state, count in connection.execute(live.group_by(attempts.study_id, attempts.state)):
             self.attempts[study][state] = count
 
@@ -220,6 +233,8 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         count * (length(reports, last, spec.max_steps) - reports)
         for (reports, last), count in counted.sparse.get(study, Counter()).items()
     )
+    best = None if several else read_best(connection, study, maximize=spec.direction == "maximize")
+    leads = not several and row.state not in ENDED
     progress = Progress(
         study=row.study_name,
         state=row.state,
@@ -235,12 +250,16 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         epochs=counted.epochs.get(study, 0) + further,
         max_steps=spec.max_steps,
         epochs_saved=saved(spec.max_steps, pruned),
-        best=None if several else read_best(connection, study, maximize=spec.direction == "maximize"),
+        best=best,
         front=len(read_front(connection, study, spec.objectives)) if several else None,
+        promotes=spec.pruner.promotes,
+        begun=states.total() - states["WAITING"] - counted.unbegun.get(study, 0),
+        leading=read_leading(connection, study, best, maximize=spec.direction == "maximize") if leads else None,
+        epoch_budget=spec.max_total_steps,
         slots=_slots(connection, study, spec.max_steps),
     )
     began = row.changed if row.state == "running" else None
-    ends = _ends(connection, study, began)
+    ends = (_starts if spec.pruner.promotes else _ends)(connection, study, began)
     return Overview(
         progress=progress,
         created=row.created,
@@ -324,6 +343,15 @@ def _ends(connection: Connection, study: int, began: float | None) -> tuple[floa
     return tuple(sorted(at for at in found if began is None or at >= began))
 
 
+def _starts(connection: Connection, study: int, began: float | None) -> tuple[float, ...]:
+    """When trials began, as ``_ends`` has it of their ends: where trials are promoted, hardly any ends early."""
+    attempts = own_tables.attempts.c
+    first = func.min(attempts.started)
+    query = select(first).where(attempts.study_id == study, attempts.started.is_not(None)).group_by(attempts.trial)
+    found = connection.scalars(query.order_by(first.desc()).limit(PACE_TRIALS))
+    return tuple(sorted(at for at in found if began is None or at >= began))
+
+
 def _work(connection: Connection, study: int, begin: float | None) -> tuple[Work, ...]:
     """What was at work since ``begin``, or ever, where it is ``None``; each trial with all its attempts."""
     attempts = own_tables.attempts.c
@@ -359,6 +387,7 @@ def _ended(connection: Connection, row: Any) -> TrialEnded:
         params=read_params(connection, row.trial_id),
         detail=describe_end(kept),
         traceback=str(kept.get(FAILURE, {}).get("traceback", "")),
+        on_slot=None if row.on_slot is None else max(0.0, row.on_slot),
     )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
+import msgspec
 import sqlalchemy
 from sqlalchemy import Connection, Table, func, select
 
@@ -36,7 +37,6 @@ from orchestrator.storage.optuna_decoding import final_value, read_params, read_
 from orchestrator.storage.optuna_tables import (
     DIRECTIONS,
     STEPS,
-    STUDY_SYSTEM_ATTRS,
     SYSTEM_ATTRS,
     TRIALS,
     USER_ATTRS,
@@ -46,6 +46,7 @@ from orchestrator.storage.optuna_tables import (
 from orchestrator.storage.schedule_store import read_known, read_slots
 
 if TYPE_CHECKING:
+    from orchestrator.pruning.pausing import PausingRule
     from orchestrator.storage.study_loader import LoadedStudy
 
 _OF_A_REPORT = ("keep", "prune", "audit", "shadow")
@@ -85,16 +86,17 @@ class StudyReader:
         theirs = read_optunas(self._connection, self._studies)
         return theirs + (with_absences(self._connection, read_overviews(self._connection)) if self._ours else [])
 
-    def overview(self, name: str) -> Overview:
-        """Returns where one study stands; also of one that Optuna made.
+    def overview(self, name: str, *, rungs: bool = False) -> Overview:
+        """Returns where one study stands; also of one that Optuna made. Its ``rungs`` cost a look at all reports.
 
         Raises:
             BadInput: no such study.
         """
-        _, study = self._study(name)
+        study_id, study = self._study(name)
         if study.spec is None:
             return read_optunas(self._connection, self._studies, name)[0]
-        return with_absences(self._connection, read_overviews(self._connection, [name]))[0]
+        (found,) = with_absences(self._connection, read_overviews(self._connection, [name]))
+        return self._with_rungs(found, study_id, study) if rungs else found
 
     @property
     def _studies(self) -> Table | None:
@@ -338,34 +340,24 @@ class StudyReader:
         return [(number, step, from_stored(value, kind)) for number, step, value, kind in rows]
 
     def _standing(self, study_id: int, study: StudyFacts, number: int) -> Decision | None:
-        from orchestrator.queries.rung_rank import standing
+        rule = self._rule(study_id, study)
+        return None if rule is None else rule.standing(number)
 
-        attributes = (
-            select(TRIALS.c.number, SYSTEM_ATTRS.c.key, SYSTEM_ATTRS.c.value_json)
-            .join(TRIALS, TRIALS.c.trial_id == SYSTEM_ATTRS.c.trial_id)
-            .where(TRIALS.c.study_id == study_id, _is_of_a_rule(SYSTEM_ATTRS.c.key))
-        )
-        settled = select(STUDY_SYSTEM_ATTRS.c.key, STUDY_SYSTEM_ATTRS.c.value_json).where(
-            STUDY_SYSTEM_ATTRS.c.study_id == study_id, _is_of_a_rule(STUDY_SYSTEM_ATTRS.c.key)
-        )
-        kept: dict[int, dict[str, Any]] = {}
-        for row in self._connection.execute(attributes):
-            kept.setdefault(row.number, {})[row.key] = json.loads(row.value_json)
-        paused = select(own_tables.attempts.c.trial).where(
-            own_tables.attempts.c.study_id == study_id, own_tables.attempts.c.state == "paused"
-        )
-        return standing(
-            self._recording(study_id, study),
-            {row.key: json.loads(row.value_json) for row in self._connection.execute(settled)},
-            kept,
-            set(self._connection.scalars(paused)),
-            number,
-        )
+    def _with_rungs(self, overview: Overview, study_id: int, study: StudyFacts) -> Overview:
+        """Returns the study with its rungs, for which its rule is made anew of all reports."""
+        rule = self._rule(study_id, study) if overview.progress.promotes else None
+        if rule is None:
+            return overview
+        from orchestrator.sampling.rungs import rung_lines
 
+        progress = overview.progress
+        rest = rule.rest(progress.budget)
+        return replace(overview, progress=msgspec.structs.replace(progress, rungs=rung_lines(rule), rest=rest))
 
-def _is_of_a_rule(key: Any) -> Any:
-    """Returns the condition that an attribute was kept by a rule that pauses trials."""
-    return sqlalchemy.or_(key.like("asha:%"), key.like("index:%"))
+    def _rule(self, study_id: int, study: StudyFacts) -> PausingRule | None:
+        from orchestrator.queries.rung_rank import read_rule
+
+        return read_rule(self._connection, study_id, self._recording(study_id, study))
 
 
 def _select_trials() -> Any:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Connection, Table, and_, func, select
+from sqlalchemy import Connection, Table, and_, case, func, select
 
 from orchestrator.common.formatting import params
 from orchestrator.model.attribute_keys import MEASURED
@@ -70,6 +70,8 @@ class StudyTrials:
         epochs = _pairs(self._connection.execute(counted.where(of_study).group_by(STEPS.c.trial_id)))
         constraints = read_constraints(self._connection, self._study_id)
         live, attempts = self._attempts()
+        on_slot = self._on_slot()
+        attended = self._study is None or self._study.attended
         return [
             TrialHead(
                 id=row.trial_id,
@@ -82,7 +84,9 @@ class StudyTrials:
                 epochs=epochs.get(row.trial_id, 0),
                 attempts=attempts[row.number],
                 feasible=is_feasible(constraints.get(row.trial_id, ())),
-                attended=self._study is None or self._study.attended,
+                attended=attended,
+                slot_seconds=on_slot[row.number][0],
+                slot_since=on_slot[row.number][1] if attended else None,
             )
             for row in self._connection.execute(select(TRIALS).where(of_study).order_by(TRIALS.c.number))
         ]
@@ -160,6 +164,24 @@ class StudyTrials:
         counted = select(columns.trial, func.count()).where(of_study, columns.cause != NOT_STARTED)
         counted = counted.group_by(columns.trial)
         return _pairs(self._connection.execute(live)), Counter(_pairs(self._connection.execute(counted)))
+
+    def _on_slot(self) -> dict[int, tuple[float | None, datetime | None]]:
+        """Returns, by trial, the seconds in which its ended attempts had a slot, and since when one has it now."""
+        found: dict[int, tuple[float | None, datetime | None]] = defaultdict(lambda: (None, None))
+        if not self._ours:
+            return found
+        columns = own_tables.attempts.c
+        query = select(
+            columns.trial,
+            func.sum(columns.ended - columns.started),
+            func.max(case((columns.ended.is_(None), columns.started))),
+        ).where(columns.study_id == self._study_id, columns.started.is_not(None))
+        for trial, seconds, since in self._connection.execute(query.group_by(columns.trial)):
+            found[trial] = (
+                None if seconds is None else max(0.0, seconds),
+                None if since is None else datetime.fromtimestamp(since, UTC),
+            )
+        return found
 
     def _chunk(self, heads: Sequence[TrialHead]) -> Iterator[ListedTrial]:
         ids, numbers = [head.id for head in heads], [head.number for head in heads]

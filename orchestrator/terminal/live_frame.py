@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Final, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
 
 from rich.cells import cell_len
 from rich.console import Group, RenderableType
@@ -28,6 +28,7 @@ from orchestrator.common.formatting import (
 from orchestrator.model.progress_events import Progress, TrialEnded
 from orchestrator.model.state_words import ON_RUNG, UNATTENDED, study_word
 from orchestrator.model.study_states import ENDED
+from orchestrator.model.study_status import counts_epochs, trials_done
 from orchestrator.terminal.live_state import SlotView, ViewState
 
 STYLES: Final = {
@@ -45,8 +46,12 @@ STYLES: Final = {
     "failed": "bold red",
 }
 WIDE: Final = 100
+_FOR_BARS: Final = 70
 _LONGEST_BAR: Final = 100
 _LONGEST_SLOT: Final = 20
+MOST_RUNGS: Final = 8
+_LEAST_BELOW: Final = 9
+"""Lines that rungs leave to slots and ended trials in a small window."""
 MOST_SILENT: Final = 5
 """Lines about silent trials in one frame."""
 
@@ -71,6 +76,8 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     since = state.now - state.progress_at
     silent = [_clip(line, width) for line in silent_lines(progress, since)][: max(0, height - len(parts) - 1)]
     parts += silent
+    if progress.rungs and (room := min(MOST_RUNGS, height - len(parts) - 1 - _LEAST_BELOW)) > 0:
+        parts += [Text(""), *rung_lines(progress, room, width)]
     slot_rows, ended_rows = _share(len(slots), len(state.recent), height - len(parts))
     if slot_rows:
         parts += [Text(""), slot_table(slots, slot_rows, progress, state.now, width)]
@@ -81,7 +88,7 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
 
 def head(progress: Progress, times: str, width: int) -> list[Text]:
     """Returns the lines about the study as a whole, with ``times`` behind the bar."""
-    lines = [_header(progress), _bar(progress, times, width), *_counts(progress, width), _best(progress)]
+    lines = [_header(progress), _bar(progress, times, width), *_counts(progress, width), *_best(progress)]
     return [_clip(line, width) for line in lines]
 
 
@@ -105,13 +112,19 @@ def _header(progress: Progress) -> Text:
 
 
 def _bar(progress: Progress, times: str, width: int) -> Text:
-    ended = progress.ended
-    text = f"{ended}/{progress.budget} trials  {percent(ended, progress.budget)}  {times}".rstrip()
+    done, whole = trials_done(progress), max(progress.budget, progress.ended, 1)
+    amounts = [(progress.complete, "green"), (progress.pruned, "yellow"), (progress.failed, "red")]
+    if progress.promotes:
+        amounts += [(progress.paused, "cyan"), (done - progress.ended - progress.paused, "bright_blue")]
+    text = f"{done}/{progress.budget} trials{' begun' if progress.promotes else ''}"
+    if progress.epoch_budget is not None and counts_epochs(progress):
+        done, whole = progress.epochs, progress.epoch_budget
+        amounts, text = [(done, "green")], f"{done}/{whole} epochs"
+    text = f"{text}  {percent(done, whole)}  {times}".rstrip()
     room = min(width - cell_len(text) - 2, _LONGEST_BAR)
     if room < 8:
         return Text(text)
-    amounts = [(progress.complete, "green"), (progress.pruned, "yellow"), (progress.failed, "red")]
-    return Text.assemble(_segments(amounts, max(progress.budget, ended, 1), room), "  ", text)
+    return Text.assemble(_segments(amounts, max(whole, 1), room), "  ", text)
 
 
 def _segments(amounts: list[tuple[int, str]], whole: int, width: int) -> Text:
@@ -151,15 +164,49 @@ def _counts(progress: Progress, width: int) -> list[Text]:
     return [together] if together.cell_len <= width else [trials, epochs]
 
 
-def _best(progress: Progress) -> Text:
-    best, front = progress.best, progress.front
+def _best(progress: Progress) -> list[Text]:
+    """Returns the line about the best trial, and one about an unfinished one that leads."""
+    best, front, leading = progress.best, progress.front, progress.leader
     if front:
-        return Text.assemble("Pareto front of ", (count(front, "trial"), "bold green"))
-    if best is None:
+        return [Text.assemble("Pareto front of ", (count(front, "trial"), "bold green"))]
+    lines = []
+    if best is not None:
+        by = f" by trial {best.number}  "
+        lines.append(Text.assemble("best ", (number(best.value), "bold green"), by, _chosen(best.params)))
+    elif progress.complete or leading is None:
         why = NONE_FEASIBLE if progress.complete else "no trial has completed"
-        return Text(f"best {NOTHING}  {why}", style="dim")
-    chosen = "  ".join(params(best.params))
-    return Text.assemble("best ", (number(best.value), "bold green"), f" by trial {best.number}  ", (chosen, "cyan"))
+        lines.append(Text(f"best {NOTHING}  {why}", style="dim"))
+    if leading is not None:
+        by = f" by trial {leading.number} at epoch {leading.step}, unfinished  "
+        lines.append(Text.assemble("leading ", (number(leading.value), "bold"), by, _chosen(leading.params)))
+    return lines
+
+
+def _chosen(values: Mapping[str, Any]) -> tuple[str, str]:
+    return "  ".join(params(values)), "cyan"
+
+
+def rung_lines(progress: Progress, most: int, width: int) -> list[Text]:
+    """Returns a line for each rung, of which there is room for ``most``: the highest ones that trials have reached."""
+    reached = [rung for rung in progress.rungs if rung.reached]
+    rungs = list(reversed(reached or progress.rungs[:1]))
+    if most < 1 or not rungs:
+        return []
+    shown = rungs if len(rungs) <= most else rungs[: most - 1]
+    step, digits = max(len(str(each.step)) for each in rungs), len(str(rungs[-1].reached))
+    lines = []
+    for rung in shown:
+        up = "" if rung.next_up is None else f", trial {rung.next_up} {'takes the next slot' if rung.ready else 'next'}"
+        amounts = [(rung.reached - rung.on_it, "green"), (rung.on_it, "cyan")]
+        bar = _segments(amounts, max(rungs[-1].reached, 1), 0 if width < _FOR_BARS else 16)
+        says = f"  {rung.reached:>{digits}} reached it, {rung.on_it:>{digits}} on it{up}"
+        lines.append(_clip(Text.assemble(f"rung {rung.step:>{step}}  ", bar, says), width))
+    if len(shown) < len(rungs):
+        more = rungs[len(shown) :]
+        on_them = sum(each.on_it for each in more)
+        says = "".join(f"; trial {each.next_up} takes the next slot" for each in more if each.ready)
+        lines.append(_clip(Text(f"… and {count(len(more), 'lower rung')}, {on_them} on them{says}", "dim"), width))
+    return lines
 
 
 def slot_table(slots: Sequence[SlotView], rows: int, progress: Progress, now: float, width: int) -> RenderableType:
@@ -240,7 +287,7 @@ def _ended_table(trials: Sequence[TrialEnded]) -> Table:
             Text(trial.state, style=STYLES.get(trial.state, "")),
             ", ".join(map(aligned, trial.values)) or NOTHING,
             str(trial.epochs),
-            duration(trial.seconds),
+            duration(trial.seconds if trial.on_slot is None else trial.on_slot),
             why,
         )
     return table

@@ -7,11 +7,14 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from orchestrator.model.progress_events import Notice, OtherSource, Progress, SlotLine, TakenUp, TrialEnded
+from orchestrator.model.study_status import soonest, trials_done
 
 RECENT: Final = 10
 """Ended trials that are kept, newest first."""
 FORGET_SECONDS: Final = 300.0
 """Time for which an idle slot is shown: its worker may be gone, which no notice says."""
+_FEW_EPOCHS: Final = 10
+"""Epochs that have to be trained before their rate says something."""
 SETTLE_SECONDS: Final = 1.0
 """Notices this soon after the first one may be the past, read back: they say nothing about the pace."""
 
@@ -26,19 +29,21 @@ class SlotView:
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """The rate at which trials end, measured since the view began.
+    """The rate at which trials end or, where they are promoted, begin; measured since the view began.
 
     Attributes:
-        base: Trials that had ended when measuring began.
+        base: Trials that had done so when measuring began.
         seconds: How long the study has been running since then, pauses left out.
-        ended: Trials that have ended since then.
-        ended_seconds: What ``seconds`` was when the last of them ended.
+        ended: Trials that have done so since then.
+        ended_seconds: What ``seconds`` was when the last of them did.
+        base_epochs: Epochs that were trained when measuring began.
     """
 
     base: int = 0
     seconds: float = 0.0
     ended: int = 0
     ended_seconds: float = 0.0
+    base_epochs: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,14 +78,21 @@ class ViewState:
         """Seconds until the budget is used up: trials left times the mean time between two ends, less
         the time since the last end.
 
-        The mean is that of all trials that ended since the view began. ``None`` while the study is not
-        running, until as many have ended as there are slots (two at least: the first of many parallel trials
-        tells nothing), and when nothing has ended for so long that the estimate has run out.
+        Where trials are promoted, those count that begin, and the epochs that the rule has left; where epochs are
+        limited, it is the epochs left at their rate, if that is sooner. The mean is that of all trials that ended since
+        the view began. ``None`` while the study is not running, until as many have ended as there are slots (two at
+        least: the first of many parallel trials tells nothing), and when nothing has ended for so long that the
+        estimate has run out.
         """
-        pace, progress = self.pace, self.progress
+        progress = self.progress
         if progress is None or progress.state != "running":
             return None
-        left = progress.budget - self.ended
+        trained = progress.epochs - self.pace.base_epochs
+        enough = trained >= _FEW_EPOCHS and self.pace.seconds > 0
+        return soonest(progress, self._of_trials(progress), self.pace.seconds / trained if enough else None)
+
+    def _of_trials(self, progress: Progress) -> float | None:
+        pace, left = self.pace, progress.budget - trials_done(progress)
         if left <= 0 or pace.ended < max(2, len(self.slots)) or pace.ended_seconds <= 0:
             return None
         since = pace.seconds - pace.ended_seconds + (self.now - self.progress_at)
@@ -108,9 +120,9 @@ def fold(state: ViewState, notice: Notice, now: float) -> ViewState:
 
 
 def _pace(state: ViewState, progress: Progress, now: float, elapsed: float) -> Pace:
-    ended, before = progress.ended, state.progress
+    ended, before = trials_done(progress), state.progress
     if before is None or elapsed < SETTLE_SECONDS:
-        return Pace(base=ended)
+        return Pace(base=ended, base_epochs=progress.epochs)
     pace = state.pace
     ran = now - state.progress_at if before.state == "running" else 0.0
     pace = replace(pace, seconds=pace.seconds + ran)

@@ -6,8 +6,8 @@ import contextlib
 from collections import Counter
 from typing import TextIO
 
-from orchestrator.common.formatting import count, duration, number, numbers, one_line, silence
-from orchestrator.model.progress_events import Notice, OtherSource, Progress, TakenUp, TrialEnded
+from orchestrator.common.formatting import count, duration, is_apart, number, numbers, one_line, silence
+from orchestrator.model.progress_events import Leading, Notice, OtherSource, Progress, TakenUp, TrialEnded
 from orchestrator.model.state_words import study_word
 
 TRACEBACK_LINES = 30
@@ -95,7 +95,10 @@ def trial_line(trial: TrialEnded) -> str:
     if len(detail) > DETAIL:
         detail = detail[: DETAIL - 1] + "…"
     why = f" ({detail})" if detail else ""
-    length = f"after {count(trial.epochs, 'epoch')} in {duration(trial.seconds)}"
+    took = duration(trial.seconds)
+    if trial.on_slot is not None and is_apart(trial.on_slot, trial.seconds):
+        took = f"{duration(trial.on_slot)} on a slot, {took} passed"
+    length = f"after {count(trial.epochs, 'epoch')} in {took}"
     return f"trial {trial.number} {trial.state:<8}{value} {length}{why}"
 
 
@@ -105,6 +108,11 @@ def state_line(progress: Progress) -> str:
     return (
         f"study {one_line(progress.study)} {study_word(progress.state)}{reason} [{_totals(progress, progress.ended)}]"
     )
+
+
+def leads(leading: Leading) -> str:
+    """Returns who leads and has not ended, so that it is not yet the best."""
+    return f"leading {number(leading.value)} by trial {leading.number} at epoch {leading.step}"
 
 
 def traceback_lines(text: str) -> list[str]:
@@ -126,4 +134,7 @@ def _totals(progress: Progress | None, ended: int) -> str:
         known = f"Pareto front of {count(front, 'trial')}"
     else:
         known = f"best {number(best.value)} by trial {best.number}" if best else "no best yet"
-    return f"{ended}/{progress.budget}, {known}"
+    leading = "" if progress.leader is None else f", {leads(progress.leader)}"
+    if progress.promotes:
+        return f"{progress.begun}/{progress.budget} begun, {ended} ended, {known}{leading}"
+    return f"{ended}/{progress.budget}, {known}{leading}"

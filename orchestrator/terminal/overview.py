@@ -15,8 +15,8 @@ from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Progress
 from orchestrator.model.state_words import INTERRUPTED, UNATTENDED, study_word
 from orchestrator.model.study_states import ENDED, HELD, OPTUNAS
-from orchestrator.model.study_status import NotificationStatus, Overview
-from orchestrator.terminal.live_frame import STYLES, head, silent_lines, slot_table
+from orchestrator.model.study_status import NotificationStatus, Overview, counts_epochs, trials_done
+from orchestrator.terminal.live_frame import STYLES, head, rung_lines, silent_lines, slot_table
 from orchestrator.terminal.live_state import SlotView
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
 
@@ -44,6 +44,7 @@ def render_list(overviews: Sequence[Overview], width: int, now: float) -> Render
         column("epochs", lambda each: str(each.progress.epochs), 6),
         column("saved", lambda each: _saved(each.progress), 4),
         column("best", lambda each: best_value(each.progress), 1),
+        *([column("leading", _leading, 2)] if any(each.progress.leader for each in overviews) else []),
         column("trials/h", _rate, 3),
         column("epochs/s", lambda each: _epoch_rate(each, now), 5),
         column("ETA", lambda each: _eta(each, now), 1),
@@ -78,6 +79,8 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     parts.append(Text(_history(overview, now), style="dim"))
     parts += [Text(words, style="yellow") for words in filter(None, map(delivery_failure, overview.notes))]
     parts += silent_lines(progress)
+    if progress.rungs:
+        parts += [Text(""), *rung_lines(progress, len(progress.rungs), width)]
     if progress.slots and progress.state != UNATTENDED:
         slots = [SlotView(line) for line in progress.slots]
         parts += [Text(""), slot_table(slots, len(slots), progress, 0.0, width)]
@@ -181,8 +184,11 @@ def _saved(progress: Progress) -> str:
 
 
 def trial_count(progress: Progress) -> str:
-    """Returns how many of the trials have ended."""
-    return f"{progress.ended}/{progress.budget}"
+    """Returns how much of the budget is used up: trials that have ended or, where they are promoted, begun; or epochs,
+    where their limit is nearer."""
+    if progress.epoch_budget is not None and counts_epochs(progress):
+        return f"{progress.epochs}/{progress.epoch_budget} epochs"
+    return f"{trials_done(progress)}/{progress.budget}{' begun' if progress.promotes else ''}"
 
 
 def best_value(progress: Progress) -> str:
@@ -190,6 +196,11 @@ def best_value(progress: Progress) -> str:
     if progress.front is not None:
         return f"front of {progress.front}"
     return number(progress.best.value) if progress.best else NOTHING
+
+
+def _leading(overview: Overview) -> str:
+    leading = overview.progress.leader
+    return NOTHING if leading is None else number(leading.value)
 
 
 def _rate(overview: Overview) -> str:
@@ -210,7 +221,8 @@ def _three_digits(value: float) -> str:
 def _pace(overview: Overview, now: float) -> str:
     """Returns how fast the study goes, in words; empty where it is too early to tell."""
     trials, epochs = overview.rate, overview.epoch_rate(now)
-    parts = [] if trials is None else [f"{_rate(overview)} trials an hour"]
+    begin = " begun" if overview.progress.promotes else ""
+    parts = [] if trials is None else [f"{_rate(overview)} trials{begin} an hour"]
     if epochs:
         parts.append(_epochs_per_unit(epochs))
     since = "" if trials is None else f", by the last {count(len(overview.ends), 'trial')}"

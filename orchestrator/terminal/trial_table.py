@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from orchestrator.common.formatting import NOTHING, aligned, count, cut, duration, number, one_line
+from orchestrator.common.formatting import NOTHING, aligned, count, cut, duration, is_apart, number, one_line
 from orchestrator.common.json_text import plain
 from orchestrator.engine.explanations import describe_end, end_note
 from orchestrator.model.attribute_keys import RETRY_OF
@@ -41,6 +41,7 @@ def render(
     several = any(trial.head.attempts > 1 for trial in trials)
     slots = sorted({trial.last.slot for trial in trials if trial.last is not None and trial.last.slot})
     short = short_names(slots) if slots else {}
+    apart = any(_is_apart(trial, now) for trial in trials)
 
     def column(head: str, cell: Callable[[ListedTrial], Cell | str], rank: int, **more: Any) -> Column:
         return Column.of(head, trials, cell, rank=rank, **more)
@@ -55,6 +56,7 @@ def render(
         column("epochs", lambda each: str(each.head.epochs), 1, right=True),
         column("step", lambda each: NOTHING if each.last_step is None else str(each.last_step), 6, right=True),
         column("time", lambda each: _time(each, now), 1, right=True),
+        *([column("passed", lambda each: _passed(each, now), 4, right=True)] if apart else []),
         column("tries", lambda each: str(each.head.attempts), 2 if several else 5, right=True),
         column("slot", lambda each: short.get(each.last.slot, NOTHING) if each.last else NOTHING, 5),
         *(
@@ -118,6 +120,7 @@ def to_json(trial: ListedTrial, best: Collection[int], now: datetime) -> dict[st
             "started": None if head.began is None else head.began.timestamp(),
             "ended": None if head.ended is None else head.ended.timestamp(),
             "seconds": head.lasted(now),
+            "seconds_on_slot": head.on_slot(now),
             "attempts": head.attempts,
             **{each.name: trial.measured.get(each.name) for each in MEASUREMENTS},
             "host": last.host if last else "",
@@ -162,8 +165,20 @@ def _measured(measurement: Measurement) -> Callable[[ListedTrial], str]:
 
 
 def _time(trial: ListedTrial, now: datetime) -> str:
+    """Returns for how long it had a slot or, where that is not known, how long it took."""
+    seconds = trial.head.on_slot(now)
+    seconds = trial.head.lasted(now) if seconds is None else seconds
+    return NOTHING if seconds is None else duration(seconds)
+
+
+def _passed(trial: ListedTrial, now: datetime) -> str:
     seconds = trial.head.lasted(now)
     return NOTHING if seconds is None else duration(seconds)
+
+
+def _is_apart(trial: ListedTrial, now: datetime) -> bool:
+    trained, passed = trial.head.on_slot(now), trial.head.lasted(now)
+    return trained is not None and passed is not None and is_apart(trained, passed)
 
 
 def _note(trial: ListedTrial) -> Cell:

@@ -26,10 +26,34 @@ def test_it_is_what_the_engine_says(leased: LeasedStore) -> None:
         found = history.overview("study")
     expected = StudyEngine(leased.load(), NOW).progress()
     assert (found.progress.complete, found.progress.pruned, found.progress.failed) == (1, 1, 1)
-    for name in ("study", "state", "reason", "budget", "epochs", "max_steps", "epochs_saved", "best", "slots", "front"):
+    known = ("study", "state", "reason", "budget", "epochs", "max_steps", "epochs_saved", "best", "slots", "front")
+    for name in (*known, "enqueued", "promotes", "begun", "leading", "epoch_budget"):
         assert getattr(found.progress, name) == getattr(expected, name), name
     assert (found.created, found.changed) == (NOW, NOW + 6)
     assert len(found.ends) == 3
+
+
+@pytest.mark.parametrize("mode", ["promotion", "sync"])
+def test_rungs_are_what_the_engine_says(leased: LeasedStore, mode: str) -> None:
+    pruner = {"name": "asha", "mode": mode, "min_resource": 1, "reduction_factor": 2}
+    leased.create(trials=4, max_steps=8, pruner=pruner, direction="maximize", max_total_steps=99)
+    rows = [attempt(n, state="paused", started=NOW, ended=NOW + 1) for n in range(3)]
+    leased.commit(
+        Changes(
+            new_trials=dict.fromkeys(range(4), NOW),
+            attempts={row.token: row for row in [*rows, attempt(3, state="running", started=NOW)]},
+            values=[(n, 1, n / 10) for n in range(3)],
+        )
+    )
+    with open_study_reader(leased.url) as history:
+        found = history.overview("study", rungs=True).progress
+        assert history.overview("study").progress.rungs == ()
+    expected = StudyEngine(leased.load(), NOW).progress()
+    assert found.rungs == expected.rungs != ()
+    assert (found.begun, found.epoch_budget, found.leading) == (4, 99, expected.leading)
+    assert found.leading is not None
+    assert (found.leading.number, found.rungs[0].reached, found.rungs[0].on_it) == (2, 3, 3)
+    assert (found.rest, found.promotes) == (expected.rest, True)
 
 
 def test_a_lowered_budget_is_what_there_is(leased: LeasedStore) -> None:

@@ -72,7 +72,7 @@ def check_retry(study: str, number: Any, state: str | None) -> None:
 
 
 class _Later(Exception):
-    """The command has to wait: a pruner of the user's own is being made, or asked, or files are being deleted."""
+    """The command has to wait: a class of the user's own is being made, or files are being deleted."""
 
 
 @dataclass(eq=False)
@@ -93,9 +93,9 @@ class CommandHandler:
     _deleting: set[str] = field(default_factory=set, init=False)
 
     @property
-    def waits_for_pruner(self) -> bool:
-        """Whether a command was put off until a pruner of the user's own has answered."""
-        return bool(self._deferred) or (self.scheduled is not None and self.scheduled.waits_for_pruner)
+    def waits_for_class(self) -> bool:
+        """Whether a command was put off until it is known whether a class of the user's own can be had."""
+        return bool(self._deferred) or (self.scheduled is not None and self.scheduled.waits_for_class)
 
     @property
     def has_news(self) -> bool:
@@ -125,7 +125,7 @@ class CommandHandler:
             if command.operation == DEFINE and (self.scheduled is None or self.studies.awaited):
                 continue
             try:
-                self._wait_for_pruner(command.study)
+                self._keep_order(command.study)
                 answer = self._apply(command)
             except _Later:
                 self._deferred.add(command.study)
@@ -153,12 +153,12 @@ class CommandHandler:
                 self.deletion.end(name)
                 self._deleting.discard(name)
 
-    def _wait_for_pruner(self, study: str) -> None:
-        """Puts a command off while its study waits for its own pruner, or an earlier command of it does."""
+    def _keep_order(self, study: str) -> None:
+        """Puts a command off while its study is still to be read, or an earlier command of it is put off."""
         if study in self.studies.awaited:
             self.recovery.wanted.add(study)
             raise _Later
-        if study in self._deferred or (study in self.studies and self.studies[study].waits):
+        if study in self._deferred:
             raise _Later
 
     def _fail(self, command: Command, error: Exception) -> BadInput:
@@ -243,7 +243,7 @@ class CommandHandler:
         # Here too: whether a class can be imported is a question of this host.
         if ":" not in spec.sampler.name:
             check_sampler(spec, f"study '{name}'")
-        if not all([self.ports.samplers.check(spec), self.ports.pruners.check(spec)]):
+        if not self.ports.samplers.check(spec):
             raise _Later
         self.ports.notifier.check(spec)
         known = self.studies[name].spec if name in self.studies else None

@@ -134,9 +134,9 @@ class Controller:
         return events
 
     def _apply_commands(self) -> None:
-        if self.bell.pruner_answered:
-            self.bell.pruner_answered = False
-            self.bell.rung |= self.commands.waits_for_pruner
+        if self.bell.woken:
+            self.bell.woken = False
+            self.bell.rung |= self.commands.waits_for_class
         if self.bell.rung or self.commands.has_news:
             self.bell.rung = False
             begun = self.effects.now()

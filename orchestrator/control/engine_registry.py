@@ -15,10 +15,11 @@ import msgspec
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
 from orchestrator.control.batch_log import of_trial
-from orchestrator.control.journal import Journal, Opened, Record
+from orchestrator.control.journal import Journal
+from orchestrator.control.journal_record import Opened, Record
 from orchestrator.control.liveness import SlotTracker
 from orchestrator.control.ports import ProgressHook, StudyRepository, no_hook
-from orchestrator.control.process_ports import Pruners, Samplers
+from orchestrator.control.process_ports import Samplers
 from orchestrator.control.sampler_processes import NotAnswered
 from orchestrator.control.sampling_pace import SamplingPace
 from orchestrator.control.study_boundary import is_of_the_study
@@ -27,7 +28,6 @@ from orchestrator.engine.inputs import (
     EventReceived,
     Input,
     LookaheadChanged,
-    PrunerAnswered,
     SamplerAnswered,
 )
 from orchestrator.engine.outputs import Batch, Send
@@ -39,13 +39,12 @@ from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.suspension import Suspension, describe, refusal, remedy
-from orchestrator.sampling.questions import Answer as SamplerAnswer
-from orchestrator.sampling.remote_pruner import Answer
+from orchestrator.sampling.questions import Answer, role_of
 
 log = logging.getLogger(__name__)
 
 MOST_HELD = 10_000
-"""Inputs that are kept of a study that waits for its own pruner."""
+"""Events that are kept of a study that waits for its own pruner."""
 
 
 class Guard:
@@ -79,12 +78,13 @@ class EngineRegistry:
     store: StudyRepository
     record: Journal | None
     clock: Clock
-    pruners: Pruners
     samplers: Samplers
     slots: SlotTracker
     progress: ProgressHook = no_hook
-    # By study: what came while its pruner was asked, and is put in behind the answer.
-    _held: dict[str, list[Input]] = field(default_factory=dict, init=False)
+    # By study: events that came while its pruner was asked, by their entries in the stream. They are put in behind the
+    # answer, and acknowledged then: after a crash they come again, in the same order.
+    _held: dict[str, dict[bytes, EventReceived]] = field(default_factory=dict, init=False)
+    _put_in: dict[bytes, str] = field(default_factory=dict, init=False)
     _paces: dict[str, SamplingPace] = field(default_factory=dict, init=False)
     _engines: dict[str, StudyEngine] = field(default_factory=dict, init=False)
     _study_of: dict[str, str] = field(default_factory=dict, init=False)
@@ -207,9 +207,8 @@ class EngineRegistry:
         return engine
 
     def _drop(self, name: str) -> StudyEngine | None:
-        self._held.pop(name, None)
+        self._give_up_held(name)
         self._paces.pop(name, None)
-        self.pruners.close(name)
         self._stirred.discard(name)
         self.samplers.close(name)
         return self._engines.pop(name, None)
@@ -231,8 +230,7 @@ class EngineRegistry:
     def open(self, snapshot: Snapshot) -> None:
         """Makes the engine of a study that was just read."""
         name, at = snapshot.spec.name, self.clock.wall()
-        self._held.pop(name, None)
-        self.pruners.open(snapshot.spec)
+        self._give_up_held(name)
         self.samplers.open(snapshot.spec, snapshot.seed)
         if self.record:
             opened = Opened(snapshot.spec.to_json(), snapshot.uid, snapshot.seed, answered=True, sampled=True)
@@ -250,48 +248,64 @@ class EngineRegistry:
             extra={"action": "study_opened", "study": name},
         )
 
-    def apply(self, engine: StudyEngine, input: Input) -> None:
-        """Puts an input into an engine; behind the answer, where the study waits for one of its own pruner."""
-        if engine.waits:
-            held = self._held.setdefault(engine.name, [])
-            # What is due is said again at every look; of events, the keepers have those that find no room.
-            fits = len(held) < MOST_HELD and (isinstance(input, EventReceived) or input not in held)
-            if fits or isinstance(input, SamplerAnswered):
-                held.append(input)
-            return
-        self._apply(engine, input)
+    def apply(self, engine: StudyEngine, input: Input, entry: bytes = b"") -> bool:
+        """Puts an input into an engine; an event behind the answer, where the study waits for its own pruner.
+
+        Args:
+            engine: The study's.
+            input: What has happened.
+            entry: Id of the entry of the stream that it was in, if it was.
+
+        Returns:
+            Whether the entry may be acknowledged.
+        """
+        if not (isinstance(input, EventReceived) and engine.awaits_verdict):
+            self._apply(engine, input)
+            return True
+        held = self._held.setdefault(engine.name, {})
+        # The keepers have those that find no room.
+        if len(held) >= MOST_HELD:
+            return True
+        held[entry] = input
+        return False
+
+    def _give_up_held(self, name: str) -> None:
+        """Forgets events that have waited. Their keepers have them, and send them again."""
+        self._put_in |= dict.fromkeys(self._held.pop(name, {}), name)
+
+    def take_put_in(self) -> dict[bytes, str]:
+        """Returns the entries that have waited for a pruner and wait no more since the last call, each with its
+        study."""
+        entries, self._put_in = self._put_in, {}
+        return entries
 
     def take_answers(self) -> None:
-        """Puts in what samplers have answered; what pruners of the user's own have, and then what came meanwhile."""
-        for name, sampled in self.samplers.take():
+        """Puts in what the processes beside the loop have answered, and then what has waited for it."""
+        for name, result in self.samplers.take():
             if (engine := self._engines.get(name)) is not None:
-                with self.guarded(name):
-                    self._take_sampled(engine, sampled)
-        for name, result in self.pruners.take():
-            engine = self._engines.get(name)
-            if engine is not None and engine.waits:
                 with self.guarded(name):
                     self._take_answer(engine, result)
 
     def _take_answer(self, engine: StudyEngine, result: Answer | Exception) -> None:
-        if isinstance(result, Exception):
-            raise result
-        self._apply(engine, PrunerAnswered(result))
-        held = self._held.pop(engine.name, [])
-        while held and not engine.waits:
-            self._apply(engine, held.pop(0))
-        if held:
-            self._held[engine.name] = held
-
-    def _take_sampled(self, engine: StudyEngine, result: SamplerAnswer | Exception) -> None:
         if isinstance(result, NotAnswered):
-            self.samplers.ask(engine.name, engine.trials.sampler.unanswered(), engine.trials.sampler.copy)
+            again = [each for each in engine.trials.questions.unanswered() if role_of(each.kind) == result.role]
+            self.samplers.ask(engine.name, again, engine.trials.sampler.copy)
             return
         if isinstance(result, Exception):
             raise result
         self.apply(engine, SamplerAnswered(result))
-        if result.kind == "trial" and engine.spec.lookahead == "auto":
+        if result.kind == "report":
+            self._put_in_held(engine)
+        elif result.kind == "trial" and engine.spec.lookahead == "auto":
             self._look_further(engine, result.trial)
+
+    def _put_in_held(self, engine: StudyEngine) -> None:
+        """Puts in the events that have waited, until the pruner has to be asked again."""
+        held = self._held.get(engine.name)
+        while held and not engine.awaits_verdict:
+            entry = next(iter(held))
+            self._apply(engine, held.pop(entry))
+            self._put_in[entry] = engine.name
 
     def _look_further(self, engine: StudyEngine, trial: int) -> None:
         """Lets as many trials wait as slots come free while one is sampled."""
@@ -322,8 +336,6 @@ class EngineRegistry:
         self.progress()
         for token in engine.attempts.take_made():
             self._study_of[token] = engine.name
-        if (question := engine.take_question()) is not None:
-            self.pruners.ask(engine.name, question)
 
     def addressed(self, study: str, send: Send) -> Send:
         """Returns a task of a trial that is committed with Optuna's id of it, which only the database knows."""
@@ -332,13 +344,12 @@ class EngineRegistry:
     def lose(self, row: AttemptRow, cause: str) -> None:
         """Says of an attempt that its runner is no more."""
         engine = self.of(row.token)
-        lost = AttemptLost(row.token, cause)
-        if engine is None or lost in self._held.get(engine.name, ()):
+        if engine is None:
             return
         with self.guarded(engine.name):
             extra = of_trial("attempt_lost", engine.name, row.trial, row)
             log.warning("study %s: trial %d: %s", engine.name, row.trial, cause, extra=extra)
-            self.apply(engine, lost)
+            self.apply(engine, AttemptLost(row.token, cause))
 
     def live(self, *states: AttemptState) -> list[AttemptRow]:
         """Returns the live attempts of all studies that stand in one of ``states``."""
@@ -347,7 +358,7 @@ class EngineRegistry:
     def take(self) -> dict[str, Batch]:
         """Returns what has come of the inputs since the last call, by study; nothing of one without any."""
         batches = {}
-        for engine in [each for each in self._engines.values() if each.name in self._stirred and not each.waits]:
+        for engine in [each for each in self._engines.values() if each.name in self._stirred]:
             self._stirred.discard(engine.name)
             with self.guarded(engine.name):
                 batches[engine.name] = engine.take()
@@ -376,8 +387,7 @@ class EngineRegistry:
         return found
 
     def close(self) -> None:
-        """Ends the recording, and the pruners of the user's own."""
-        self.pruners.close()
+        """Ends the recording, and the processes beside the loop."""
         self.samplers.close()
         if self.record:
             self.record.close()

@@ -74,6 +74,7 @@ class EventRouter:
             if (study := self._take(entry)) is not None:
                 self.effects.acknowledge[entry[0]] = study
         self.studies.take_answers()
+        self.effects.acknowledge |= self.studies.take_put_in()
 
     def catch_up(self) -> Iterator[list[Entry]]:
         """Folds what the stream holds by now, and yields after each read; what live runners go on to say is left."""
@@ -85,7 +86,7 @@ class EventRouter:
 
     def _take(self, entry: Entry) -> str | None:
         """Folds one entry; returns the name of the study that it is about, empty where it is about none, ``None`` where
-        it waits for its study to be read."""
+        it waits for its study to be read, or for its study's pruner."""
         try:
             return self._route(entry)
         except Exception as error:
@@ -101,7 +102,7 @@ class EventRouter:
             if entry[1].get(b"ring") == redis_keys.DOORBELL.encode():
                 self.bell.rung = True
             elif entry[1].get(b"ring") == redis_keys.WAKE.encode():
-                self.bell.pruner_answered = True
+                self.bell.woken = True
             elif entry[1]:
                 self._bury(repr(entry[1]).encode(), "an entry without an event")
             return ""
@@ -124,8 +125,11 @@ class EventRouter:
                 return ""
         engine = self.studies.of(event.token)
         if engine is not None:
+            put_in = True
             with self.studies.guarded(engine.name):
-                self._hear(engine, event, data)
+                put_in = self._hear(engine, event, data, entry[0])
+            if not put_in:
+                return None
         elif (waiting := self.studies.awaited.get(self.studies.name_of(event.token))) is not None:
             # It may be delivered again meanwhile.
             waiting[entry[0]] = entry
@@ -136,7 +140,9 @@ class EventRouter:
             self._meet_stranger(event)
         return self.studies.name_of(event.token)
 
-    def _hear(self, engine: StudyEngine, event: Event, data: bytes) -> None:
+    def _hear(self, engine: StudyEngine, event: Event, data: bytes, entry: bytes) -> bool:
+        """Returns whether the entry of the event may be acknowledged."""
+        put_in = True
         row = engine.attempts[event.token]
         if isinstance(event.body, Heartbeat):
             if row.verdict or event.runner != row.runner:
@@ -145,10 +151,10 @@ class EventRouter:
                 self._note_silence(engine, row, event.body)
         elif isinstance(event.body, Lost):
             self._lose(engine, row, event.runner, event.body)
-            return
+            return True
         else:
             try:
-                self.studies.apply(engine, EventReceived(event))
+                put_in = self.studies.apply(engine, EventReceived(event), entry)
             except Exception as error:
                 if is_of_the_study(error):
                     extra = of_trial("poison", engine.name, row.trial, row)
@@ -160,6 +166,7 @@ class EventRouter:
         # After the fold: a runner's first event is what binds it, at once or when the study's own pruner has answered.
         if event.runner and row.runner in (None, "", event.runner):
             self.heartbeats.hear(event.token, self.clock.monotonic())
+        return put_in
 
     def _note_silence(self, engine: StudyEngine, row: AttemptRow, body: Heartbeat) -> None:
         paces = self._paces.setdefault(engine.uid, Paces())

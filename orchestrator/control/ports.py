@@ -1,4 +1,4 @@
-"""The ports of the control plane's loop: stream, broker, database, stores of files, notifier, pruner processes.
+"""The ports of the control plane's loop: stream, broker, database, stores of files, notifier, samplers.
 
 Redis, Celery and SQL databases are one implementation; every other one has to pass the same conformance suite.
 """
@@ -10,8 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.control.process_ports import Pruners, Samplers
-from orchestrator.control.pruner_process import PrunerProcesses
+from orchestrator.control.process_ports import Samplers
 from orchestrator.control.sampler_processes import SamplerProcesses
 from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.changeset import Changes
@@ -98,10 +97,10 @@ class Hooks:
 
 @dataclass
 class Bell:
-    """The reasons to look at the commands: one may wait, or the process of a pruner has answered."""
+    """The reasons to look at the commands: one may wait, or a process beside the loop has answered."""
 
     rung: bool = True
-    pruner_answered: bool = False
+    woken: bool = False
 
 
 class Stream(Protocol):
@@ -358,7 +357,6 @@ class Ports:
     artifacts: Deleter
     calendar: Calendar | None = None
     reports: Reports | None = None
-    pruners: Pruners = field(default_factory=PrunerProcesses)
     notifier: Notifier = field(default_factory=NullNotifier)
     samplers: Samplers = field(default_factory=SamplerProcesses)
 

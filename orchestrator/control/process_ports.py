@@ -1,4 +1,4 @@
-"""The ports of the loop to the processes beside it, which run samplers and pruner classes of the user's own."""
+"""The port of the loop to the processes beside it, which run samplers and pruner classes of the user's own."""
 
 from __future__ import annotations
 
@@ -9,43 +9,18 @@ from orchestrator.model.changeset import Changes
 from orchestrator.spec import Spec
 
 if TYPE_CHECKING:
-    from orchestrator.sampling.questions import Answer as SamplerAnswer
-    from orchestrator.sampling.questions import Question as SamplerQuestion
-    from orchestrator.sampling.remote_pruner import Answer, Question
+    from orchestrator.sampling.questions import Answer, Question
     from orchestrator.sampling.study_copy import StudyCopy
 
 
-class Pruners(Protocol):
-    """The processes of the user's own pruner classes, which may hang, crash or eat memory."""
-
-    def check(self, spec: Spec) -> bool:
-        """Makes sure that a search's own pruner can be had; returns whether that is known yet.
-
-        Raises:
-            BadInput: it cannot.
-        """
-
-    def open(self, spec: Spec) -> None:
-        """Begins anew for a study that was just read."""
-
-    def ask(self, study: str, question: Question) -> None:
-        """Hands a question over, and returns at once."""
-
-    def take(self) -> Iterable[tuple[str, Answer | Exception]]:
-        """Returns what has come since the last call, by study: answers, or why there is none."""
-
-    def close(self, study: str | None = None) -> None:
-        """Ends what runs for a study, or for all of them."""
-
-
 class Samplers(Protocol):
-    """The processes of samplers, which are asked beside the loop."""
+    """The processes of samplers and pruner classes, which are asked beside the loop."""
 
     def check(self, spec: Spec) -> bool:
-        """Makes sure that a sampler class of the user's own can be had; returns whether that is known yet.
+        """Makes sure that classes of the user's own can be had; returns whether that is known yet.
 
         Raises:
-            BadInput: it cannot.
+            BadInput: one cannot.
         """
 
     def open(self, spec: Spec, seed: int) -> None:
@@ -54,14 +29,14 @@ class Samplers(Protocol):
     def feed(self, study: str, changes: Changes) -> None:
         """Hands over what was committed of a study."""
 
-    def ask(self, study: str, questions: Iterable[SamplerQuestion], copy: Callable[[], StudyCopy]) -> None:
+    def ask(self, study: str, questions: Iterable[Question], copy: Callable[[], StudyCopy]) -> None:
         """Asks about a study, and returns at once; ``copy`` returns the study as it is now."""
 
     @property
     def has_news(self) -> bool:
         """Whether there is something to take."""
 
-    def take(self) -> Iterable[tuple[str, SamplerAnswer | Exception]]:
+    def take(self) -> Iterable[tuple[str, Answer | Exception]]:
         """Returns what has come since the last call, by study: answers, or why there is none. ``NotAnswered`` where the
         study has to ask again."""
 

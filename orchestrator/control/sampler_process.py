@@ -21,7 +21,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.control.sampler_server import ASK, CLOSE, FEED, LOAD, OPEN, READY
 from orchestrator.control.watched_process import Handle, Limits, ProcessFailed, explained, memory_of, receive
 from orchestrator.model.changeset import Changes
-from orchestrator.sampling.questions import Answer, Question, feed_of
+from orchestrator.sampling.questions import Answer, Question, Role, feed_of
 from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
@@ -68,7 +68,9 @@ class SamplerProcess:
         start: Starts the process.
         results: Takes what it says.
         wake: Called from another thread when there is something to take.
-        limits: What it may take.
+        limits: What it may take. Memory counts from the beginning of an answer.
+        name: What it runs, for messages.
+        own: Whether it is one study's own: then memory counts from when it was ready.
 
     Attributes:
         replicas: Number of trials by study, the least recently used one first.
@@ -77,7 +79,14 @@ class SamplerProcess:
     """
 
     def __init__(
-        self, start: Start, results: queue.SimpleQueue[Result], wake: Callable[[], None], limits: Limits
+        self,
+        start: Start,
+        results: queue.SimpleQueue[Result],
+        wake: Callable[[], None],
+        limits: Limits,
+        name: str,
+        *,
+        own: bool,
     ) -> None:
         self.replicas: OrderedDict[int, int] = OrderedDict()
         self.unanswered: dict[int, int] = {}
@@ -85,6 +94,9 @@ class SamplerProcess:
         self._results = results
         self._wake = wake
         self._limits = limits
+        self._name = name
+        self._own = own
+        self._held_when_ready = 0
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._closed = False
         self._process = start()
@@ -95,10 +107,10 @@ class SamplerProcess:
     def pid(self) -> int:
         return self._process.pid
 
-    def open(self, study: int, spec: Spec, seed: int, held: StudyCopy) -> None:
-        """Makes a replica of a study, as it is now."""
+    def open(self, study: int, role: Role, spec: Spec, seed: int, held: StudyCopy) -> None:
+        """Makes a replica of a study, as it is now, for its sampler or its pruner."""
         self.replicas[study] = len(held.trials)
-        self._requests.put(_Request(study, self._opening(study, spec, seed, held), 1))
+        self._requests.put(_Request(study, self._opening(study, (role, spec.to_json(), seed), held), 1))
         self._give_up_old()
 
     def feed(self, study: int, changes: Changes) -> None:
@@ -137,9 +149,9 @@ class SamplerProcess:
         # Here, not in the thread: the study changes meanwhile.
         self._requests.put(_Request(study, (_message(kind, study, content),), results))
 
-    def _opening(self, study: int, spec: Spec, seed: int, held: StudyCopy) -> Iterator[bytes]:
+    def _opening(self, study: int, made_from: tuple[Role, Any, int], held: StudyCopy) -> Iterator[bytes]:
         """Yields the messages that make a replica; the rest of them is not made where it is given up meanwhile."""
-        yield _message(OPEN, study, (spec.to_json(), seed))
+        yield _message(OPEN, study, made_from)
         for piece in held.pieces():
             if study not in self.replicas:
                 break
@@ -159,7 +171,7 @@ class SamplerProcess:
         with self._process.pipe as pipe:
             try:
                 pipe.send(sys.path)
-                receive(pipe, self._process, "a sampler", self._limits.start_seconds)
+                receive(pipe, self._process, self._name, self._limits.start_seconds)
                 while (request := self._requests.get()) is not None:
                     for message in request.messages:
                         pipe.send_bytes(message)
@@ -167,19 +179,35 @@ class SamplerProcess:
                     while left > 0:
                         said = self._receive(pipe)
                         left -= len(said)
-                        self._say(request.study, *(_content(kind, content, decoder) for kind, content in said))
+                        self._say(request.study, *(self._content(kind, content, decoder) for kind, content in said))
             except Exception as error:
                 self.failed = True
-                why = explained(error, self._process, "the sampler")
+                why = explained(error, self._process, self._name)
                 self._say(-1 if request is None else request.study, why, last=True)
             finally:
                 self._process.end()
 
     def _receive(self, pipe: Connection) -> Sequence[tuple[str, Any]]:
-        most = memory_of(self._process.pid) + self._limits.memory
+        held = self._held_when_ready if self._own else 0
+        most = (held or memory_of(self._process.pid)) + self._limits.memory
         said: Sequence[tuple[str, Any]]
-        said = receive(pipe, self._process, "the sampler", self._limits.answer_seconds, most)
+        said = receive(pipe, self._process, self._name, self._limits.answer_seconds, most)
+        if ("opened", None) in said:
+            self._held_when_ready = memory_of(self._process.pid)
         return said
+
+    def _content(self, kind: str, content: Any, decoder: msgspec.msgpack.Decoder[Answer]) -> Answer | Exception | None:
+        if kind == "answer":
+            return decoder.decode(content)
+        if kind == "refused":
+            return BadInput(*content)
+        if kind == "opened":
+            return None
+        if kind == "raised":
+            return ProcessFailed(content)
+        if kind == "unstorable":
+            return ProcessFailed(f"what {self._name} wrote to its study cannot be stored: {content}")
+        return ProcessFailed(f"{self._name} failed: {content}")
 
     def _say(self, study: int, *contents: Answer | Exception | None, last: bool = False) -> None:
         if not self._closed:
@@ -190,15 +218,3 @@ class SamplerProcess:
 
 def _message(kind: int, study: int, content: object) -> bytes:
     return pickle.dumps((kind, study, content), pickle.HIGHEST_PROTOCOL)
-
-
-def _content(kind: str, content: Any, decoder: msgspec.msgpack.Decoder[Answer]) -> Answer | Exception | None:
-    if kind == "answer":
-        return decoder.decode(content)
-    if kind == "refused":
-        return BadInput(*content)
-    if kind == "opened":
-        return None
-    if kind == "unstorable":
-        return ProcessFailed(f"what the sampler wrote to its study cannot be stored: {content}")
-    return ProcessFailed(f"the sampler failed: {content}")

@@ -1,6 +1,7 @@
-"""Samplers in processes beside the loop: a few warm ones that many studies share, and one for each class of the user's.
+"""Samplers and pruner classes in processes beside the loop: a few warm ones that many studies share, and one for each
+class of the user's.
 
-The loop never waits for a sampler. A thread a process hands questions over, waits for the answers as long as the limits
+The loop never waits for one. A thread a process hands questions over, waits for the answers as long as the limits
 allow, and wakes the loop. A process may be ended at any time: its studies are given to another one, as they are then.
 """
 
@@ -11,13 +12,14 @@ import logging
 import os
 import queue
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from orchestrator.common.errors import BadInput
 from orchestrator.control.sampler_process import ProcessHandle, Result, SamplerProcess, Start
 from orchestrator.control.watched_process import ExecutedProcess, Limits
 from orchestrator.model.changeset import Changes
-from orchestrator.sampling.questions import Answer, Question
+from orchestrator.sampling.pruner_replica import own_classes
+from orchestrator.sampling.questions import Answer, Question, Role, role_of
 from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
@@ -30,30 +32,65 @@ def execute() -> ProcessHandle:
 
 
 class NotAnswered(Exception):
-    """The process of a study's sampler is gone, for no fault of the study: what is unanswered has to be asked again."""
+    """The process is gone that held a study in this role, for no fault of the study: what is unanswered has to be asked
+    again."""
+
+    def __init__(self, role: Role) -> None:
+        super().__init__(role)
+        self.role = role
+
+
+_MADE_FROM: dict[Role, tuple[str, ...]] = {
+    "sampler": ("sampler",),
+    "pruner": ("pruner", "shadow", "objectives", "max_steps", "trials"),
+}
+"""Keys of a spec from which what answers is made."""
 
 
 @dataclass(eq=False)
 class _Held:
-    """A study that has a sampler: the number of its replica, and where that is."""
+    """A study in one role: the number of its replica, and where that is.
+
+    ``loaded`` is whether the process has the study, or so far only what is to answer for it; ``used`` whether the study
+    is at hand, or so far only checked.
+    """
 
     spec: Spec
+    role: Role
     seed: int
     number: int
     process: SamplerProcess | None = None
+    loaded: bool = False
     checked: bool = False
     refused: BadInput | None = None
-    used: bool = field(default=False)
+    used: bool = False
+
+    @property
+    def title(self) -> str:
+        """What answers, for messages."""
+        if self.role == "pruner":
+            return f"the pruner {' and '.join(table.name for table in own_classes(self.spec).values())}"
+        return f"the sampler {self.spec.sampler.name}"
+
+
+def _is_own(spec: Spec, role: Role) -> bool:
+    """Whether a class of the user's own answers in this role."""
+    return bool(own_classes(spec)) if role == "pruner" else ":" in spec.sampler.name
+
+
+def _roles(spec: Spec) -> list[Role]:
+    return ["sampler", "pruner"] if own_classes(spec) else ["sampler"]
 
 
 class SamplerProcesses:
-    """The samplers of all studies.
+    """The samplers of all studies, and the pruners of those that have a class of their own.
 
     Args:
         wake: Called from another thread when there is something to take.
-        limits: What a process may take.
+        limits: What a sampler may take.
         most: Number of processes that studies share; 0 for the number of cores.
         start: Starts one of these.
+        pruner_limits: What a pruner may take.
     """
 
     def __init__(
@@ -62,15 +99,19 @@ class SamplerProcesses:
         limits: Limits | None = None,
         most: int = 0,
         start: Start = execute,
+        pruner_limits: Limits | None = None,
     ) -> None:
         self._wake = wake
-        self._limits = limits or Limits(answer_seconds=600.0)
+        self._limits: dict[Role, Limits] = {
+            "sampler": limits or Limits(answer_seconds=600.0),
+            "pruner": pruner_limits or Limits(),
+        }
         self._most = most or len(os.sched_getaffinity(0))
         self._start = start
         self._shared: list[SamplerProcess] = []
-        self._studies: dict[str, _Held] = {}
-        self._names: dict[int, str] = {}
+        self._studies: dict[tuple[str, Role], _Held] = {}
         self._numbers = itertools.count()
+        self._of_number: dict[int, _Held] = {}
         self._results: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self._lost: list[tuple[str, Answer | Exception]] = []
 
@@ -80,38 +121,37 @@ class SamplerProcesses:
             self._add_shared()
 
     def check(self, spec: Spec) -> bool:
-        """Makes sure that a class of the user's own can be had; returns whether that is known yet.
+        """Makes sure that the classes of the user's own can be had; returns whether that is known yet.
 
         Raises:
-            BadInput: it cannot.
+            BadInput: one cannot.
         """
-        if ":" not in spec.sampler.name:
-            return True
-        known = self._studies.get(spec.name)
-        if known is None or known.spec.sampler != spec.sampler:
-            if known is not None and known.used:
-                # The study at hand goes on with its own until it is opened anew.
-                return True
-            known = self._hold(spec, spec.seed or 0)
-            self._give_process(known, StudyCopy((), {}, {}, {}))
-        self._take_results()
-        if known.refused is not None:
-            self.close(spec.name)
-            raise known.refused
-        return known.checked
+        # Both at once, so that one starts while the other does.
+        known = [self._check(spec, role) for role in _roles(spec)]
+        return all(known)
 
     def open(self, spec: Spec, seed: int) -> None:
         """Begins anew for a study that was just read."""
-        self._hold(spec, seed).used = True
+        for role in ("sampler", "pruner"):
+            if role not in _roles(spec):
+                self._close(spec.name, role)
+                continue
+            known = self._studies.get((spec.name, role))
+            if known is None or known.used or not _same(known.spec, spec, role):
+                known = self._hold(spec, role, seed)
+            known.spec, known.seed, known.used = spec, seed, True
+            if role == "pruner" and known.process is None:
+                # It is not to be imported while the first trial waits for its verdict.
+                self._prepare(known)
 
     def feed(self, study: str, changes: Changes) -> None:
         """Hands over what was committed of a study."""
-        held = self._studies[study]
-        if held.process is not None:
-            if held.number in held.process.replicas:
-                held.process.feed(held.number, changes)
-            else:
-                held.process = None
+        for held in self._all_of(study):
+            if held.process is not None and held.loaded:
+                if held.number in held.process.replicas:
+                    held.process.feed(held.number, changes)
+                else:
+                    held.process = None
 
     def ask(self, study: str, questions: Iterable[Question], copy: Callable[[], StudyCopy]) -> None:
         """Asks about a study, and returns at once.
@@ -121,13 +161,16 @@ class SamplerProcesses:
             questions: In the order of the fold.
             copy: Returns the study as it is now; used where no process holds it.
         """
-        held = self._studies[study]
-        if held.process is None or held.number not in held.process.replicas:
-            self._renumber(held)
-            self._give_process(held, copy())
-        if held.process is not None:
-            # One that has just ended answers nothing: the study is told to ask again.
-            held.process.ask(held.number, tuple(questions))
+        asked: dict[Role, list[Question]] = {}
+        for question in questions:
+            asked.setdefault(role_of(question.kind), []).append(question)
+        for role, each in asked.items():
+            held = self._studies[study, role]
+            if held.process is None or not held.loaded or held.number not in held.process.replicas:
+                self._load(held, copy())
+            if held.process is not None:
+                # One that has just ended answers nothing: the study is told to ask again.
+                held.process.ask(held.number, each)
 
     @property
     def has_news(self) -> bool:
@@ -137,35 +180,47 @@ class SamplerProcesses:
     def take(self) -> list[tuple[str, Answer | Exception]]:
         """Returns what has come since the last call, by study: answers, or why there is none. ``NotAnswered`` where the
         study has to ask again."""
-        return self._take_results()
-
-    def close(self, study: str | None = None) -> None:
-        """Lets go of a study, or ends all processes."""
-        for name in list(self._studies) if study is None else [study]:
-            if (held := self._studies.pop(name, None)) is not None:
-                self._names.pop(held.number, None)
-                self._leave(held)
-        if study is None:
-            for process in self._shared:
-                process.close()
-            self._shared.clear()
-
-    def _take_results(self) -> list[tuple[str, Answer | Exception]]:
         while True:
             try:
                 process, number, content, last = self._results.get_nowait()
             except queue.Empty:
                 break
-            name = self._names.get(number)
-            if name is not None and self._studies[name].process is process:
-                self._note(self._studies[name], name, content)
+            held = self._of_number.get(number)
+            if held is not None and held.process is process:
+                self._note(held, content)
             # Not where it has merely failed: closing it before it has said why would leave its study waiting for ever.
             if last:
                 self._bury(process, number)
         lost, self._lost = self._lost, []
         return lost
 
-    def _note(self, held: _Held, name: str, content: Answer | Exception | None) -> None:
+    def close(self, study: str | None = None) -> None:
+        """Lets go of a study, or ends all processes."""
+        for name, role in list(self._studies):
+            if study in (None, name):
+                self._close(name, role)
+        if study is None:
+            for process in self._shared:
+                process.close()
+            self._shared.clear()
+
+    def _check(self, spec: Spec, role: Role) -> bool:
+        if not _is_own(spec, role):
+            return True
+        known = self._studies.get((spec.name, role))
+        if known is None or not _same(known.spec, spec, role):
+            if known is not None and known.used:
+                # The study at hand goes on with its own until it is opened anew.
+                return True
+            known = self._hold(spec, role, spec.seed or 0)
+            self._prepare(known)
+        self._lost += self.take()
+        if known.refused is not None:
+            self._close(spec.name, role)
+            raise known.refused
+        return known.checked
+
+    def _note(self, held: _Held, content: Answer | Exception | None) -> None:
         if content is None:
             held.checked = True
             return
@@ -174,35 +229,57 @@ class SamplerProcesses:
         if isinstance(content, BadInput) and not held.used:
             held.refused = content
         else:
-            self._lost.append((name, content))
+            self._lost.append((held.spec.name, content))
 
     def _bury(self, process: SamplerProcess, culprit: int) -> None:
         """Lets go of a process that has ended; the studies that it held, but the one to blame, ask again."""
         if process in self._shared:
             self._shared.remove(process)
-        for name, held in self._studies.items():
+        for held in self._studies.values():
             if held.process is process:
                 held.process = None
                 if held.number != culprit and process.unanswered.get(held.number):
-                    self._lost.append((name, NotAnswered()))
+                    self._lost.append((held.spec.name, NotAnswered(held.role)))
         process.close()
 
-    def _hold(self, spec: Spec, seed: int) -> _Held:
-        """Begins with a study; a class of its own that was checked is used."""
-        known = self._studies.get(spec.name)
-        if known is not None:
-            self.close(spec.name)
-        number = next(self._numbers)
-        held = self._studies[spec.name] = _Held(spec, seed, number)
-        self._names[number] = spec.name
+    def _all_of(self, study: str) -> list[_Held]:
+        found = [self._studies.get((study, "sampler")), self._studies.get((study, "pruner"))]
+        return [held for held in found if held is not None]
+
+    def _hold(self, spec: Spec, role: Role, seed: int) -> _Held:
+        """Begins with a study."""
+        self._close(spec.name, role)
+        held = self._studies[spec.name, role] = _Held(spec, role, seed, -1)
+        self._renumber(held)
         return held
 
     def _renumber(self, held: _Held) -> None:
         """Gives a study another number: what is still said of the replica before is not meant any more."""
-        self._leave(held)
-        del self._names[held.number]
+        if held.process is not None:
+            held.process.drop(held.number)
+        self._of_number.pop(held.number, None)
         held.number = next(self._numbers)
-        self._names[held.number] = held.spec.name
+        self._of_number[held.number] = held
+
+    def _prepare(self, held: _Held) -> None:
+        """Makes what is to answer for a study, and no copy of the study yet."""
+        held.process = self._process_for(held)
+        held.process.open(held.number, held.role, held.spec, held.seed, StudyCopy((), {}, {}, {}))
+
+    def _load(self, held: _Held, copy: StudyCopy) -> None:
+        """Gives a process the study: the one that was started to check a class, or another one."""
+        if held.process is not None and (held.loaded or held.process.failed):
+            self._leave(held)
+        self._renumber(held)
+        if held.process is None:
+            held.process = self._process_for(held)
+        held.loaded = True
+        held.process.open(held.number, held.role, held.spec, held.seed, copy)
+
+    def _close(self, study: str, role: Role) -> None:
+        if (held := self._studies.pop((study, role), None)) is not None:
+            self._of_number.pop(held.number, None)
+            self._leave(held)
 
     def _leave(self, held: _Held) -> None:
         process, held.process = held.process, None
@@ -211,15 +288,10 @@ class SamplerProcesses:
         elif process is not None and not process.failed:
             process.drop(held.number)
 
-    def _give_process(self, held: _Held, copy: StudyCopy) -> None:
-        if ":" in held.spec.sampler.name:
-            process = SamplerProcess(execute, self._results, self._wake, self._limits)
-        else:
-            process = self._least_busy()
-        held.process = process
-        process.open(held.number, held.spec, held.seed, copy)
-
-    def _least_busy(self) -> SamplerProcess:
+    def _process_for(self, held: _Held) -> SamplerProcess:
+        if _is_own(held.spec, held.role):
+            limits = self._limits[held.role]
+            return SamplerProcess(execute, self._results, self._wake, limits, held.title, own=True)
         usable = [process for process in self._shared if not process.failed]
         best = min(usable, key=lambda each: (sum(each.unanswered.values()), len(each.replicas)), default=None)
         if best is None or (best.replicas and len(usable) < self._most):
@@ -227,6 +299,11 @@ class SamplerProcesses:
         return best
 
     def _add_shared(self) -> SamplerProcess:
-        made = SamplerProcess(self._start, self._results, self._wake, self._limits)
+        limits = self._limits["sampler"]
+        made = SamplerProcess(self._start, self._results, self._wake, limits, "the sampler", own=False)
         self._shared.append(made)
         return made
+
+
+def _same(one: Spec, other: Spec, role: Role) -> bool:
+    return all(getattr(one, key) == getattr(other, key) for key in _MADE_FROM[role])

@@ -1,4 +1,5 @@
-"""The process that runs samplers: holds replicas of studies, and answers question after question until its pipe closes.
+"""The process that runs samplers and pruner classes: holds replicas of studies, and answers question after question
+until its pipe closes.
 
 It is given searches and studies over the pipe, and nothing of the control plane's environment that names a server or a
 key.
@@ -19,6 +20,7 @@ import msgspec
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import PREFIX
+from orchestrator.pruning.base import RuleFailed
 from tasks.process_guards import die_with_parent
 
 OPEN, LOAD, READY, FEED, ASK, CLOSE = range(6)
@@ -58,11 +60,12 @@ def serve(pipe: Connection) -> None:
         del os.environ[name]
     use_one_thread(os.environ)
     sys.path[:] = pipe.recv()
+    from orchestrator.sampling.pruner_replica import PrunerReplica
     from orchestrator.sampling.sampler_replica import Replica
     from orchestrator.spec import Spec
 
     logging.disable(logging.CRITICAL)
-    replicas: dict[int, Replica] = {}
+    replicas: dict[int, Replica | PrunerReplica] = {}
     # By study: the result that stands for all others, as something of it has failed.
     broken: dict[int, tuple[str, Any]] = {}
     pipe.send(("ready", None))
@@ -79,8 +82,9 @@ def serve(pipe: Connection) -> None:
         elif study not in broken:
             try:
                 if kind == OPEN:
-                    spec, seed = content
-                    replicas[study] = Replica(Spec.from_json(spec), seed)
+                    role, text, seed = content
+                    spec = Spec.from_json(text)
+                    replicas[study] = PrunerReplica(spec) if role == "pruner" else Replica(spec, seed)
                 elif kind == LOAD:
                     replicas[study].load(content)
                 elif kind == FEED and study in replicas:
@@ -108,12 +112,16 @@ def _answer_all(pipe: Connection, replica: Any, questions: Sequence[Any], broken
 
 def _answer(replica: Any, question: Any) -> tuple[str, Any]:
     try:
-        # What the sampler wrote to its study has to become rows and a record of the journal.
-        return "answer", msgspec.msgpack.encode(replica.answer(question))
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        return "unstorable", " ".join(str(error).split())
+        answer = replica.answer(question)
+    except RuleFailed as error:
+        return "raised", str(error)
     except Exception as error:
         return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+    try:
+        # What the class wrote to its study has to become rows and a record of the journal.
+        return "answer", msgspec.msgpack.encode(answer)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        return "unstorable", " ".join(str(error).split())
 
 
 if __name__ == "__main__":

@@ -61,7 +61,7 @@ class ScheduledRuns:
     All that it does can be done again: a slot that something is written of is not decided on a second time.
 
     Attributes:
-        waits_for_pruner: Whether a run waits until a pruner of the user's own is made.
+        waits_for_class: Whether a run waits until a class of the user's own is made.
     """
 
     ports: Ports
@@ -70,7 +70,7 @@ class ScheduledRuns:
     rounds: Rounds
     cleanup: RunCleanup
     clock: Clock
-    waits_for_pruner: bool = field(default=False, init=False)
+    waits_for_class: bool = field(default=False, init=False)
     _due: float = field(default=math.inf, init=False)
 
     @property
@@ -120,7 +120,7 @@ class ScheduledRuns:
 
     def tend(self) -> None:
         """Looks after the runs that have ended, and begins those that waited for them."""
-        self.waits_for_pruner = False
+        self.waits_for_class = False
         there = self.calendar.open()
         self.cleanup.tend(there)
         waiting = [run.slot for run in there if run.slot.state == "waiting"]
@@ -205,10 +205,10 @@ class ScheduledRuns:
             spec, note = inherit(Spec.from_json(stored), slot, self.calendar)
             check_sampler(spec, where)
             self.ports.notifier.check(spec)
-            if not self.ports.pruners.check(spec):
-                # Tried again when a pruner process has something to say.
-                self.waits_for_pruner = True
-                waits = replace(slot, state="waiting", reason="its pruner is being made", spec=stored)
+            if not self.ports.samplers.check(spec):
+                # Tried again when a process beside the loop has something to say.
+                self.waits_for_class = True
+                waits = replace(slot, state="waiting", reason="its classes are being imported", spec=stored)
                 if asked.state != "waiting":
                     self._write(waits)
                 return waits

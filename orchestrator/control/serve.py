@@ -24,7 +24,6 @@ from orchestrator.control.journal import Journal
 from orchestrator.control.lease_renewal import Renewal
 from orchestrator.control.ports import Hooks, Phase, PhaseHook, Ports, RoundHook, no_hook
 from orchestrator.control.process_template import ProcessTemplate
-from orchestrator.control.pruner_process import PrunerProcesses
 from orchestrator.control.report_requests import Reports
 from orchestrator.control.sampler_processes import SamplerProcesses
 from orchestrator.control.watched_process import Limits
@@ -188,7 +187,6 @@ class _Leader:
             *stores_of(settings),
             Calendar(self.database, lease),
             Reports(data_dir, os.environ | storage),
-            PrunerProcesses(lambda: wake(client)),
             notifier,
             samplers,
         )

@@ -109,10 +109,11 @@ def receive(pipe: Connection, process: Handle, name: str, seconds: float, most_m
     """
     looks = max(1, round(seconds / LOOK_SECONDS))
     for _ in range(looks):
-        if pipe.poll(seconds / looks):
-            return pipe.recv()
+        answered = pipe.poll(seconds / looks)
         if most_memory is not None and (held := memory_of(process.pid)) > most_memory:
-            raise ProcessFailed(f"{name} took more memory than it may for one answer: {held >> 20} MiB are held")
+            raise ProcessFailed(f"{name} took more memory than it may: {held >> 20} MiB are held")
+        if answered:
+            return pipe.recv()
     raise ProcessFailed(f"{name} did not answer within {seconds:g} s")
 
 

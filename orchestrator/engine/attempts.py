@@ -32,7 +32,9 @@ class Attempts:
         self.touched: set[str] = set()
         # Those of them of which more than the number of the last event has changed.
         self._changed: set[str] = set()
+        # Those that wait to be sent, and by their trial those of which the parameters are not known yet.
         self.held: dict[str, AttemptRow] = {}
+        self._unsampled: dict[int, AttemptRow] = {}
         self.began: float | None = None
         self._figures = Figures()
         for row in rows:
@@ -77,6 +79,18 @@ class Attempts:
     def count(self, *states: AttemptState) -> int:
         """Returns the number of live attempts in ``states``."""
         return sum(len(self._live[state]) for state in states if state in LIVE)
+
+    def hold_back(self, trial: int) -> None:
+        """Keeps the trial's attempt from being sent until ``let_go``."""
+        row = self.live(trial)
+        if row is not None and self.held.pop(row.token, None) is not None:
+            self._unsampled[trial] = row
+
+    def let_go(self, trial: int) -> None:
+        """Lets the attempt be sent of a trial that is sampled now."""
+        row = self._unsampled.pop(trial, None)
+        if row is not None and row.state == AttemptState.QUEUED:
+            self.held[row.token] = row
 
     def create(self, trial: int, at: float, again: str = "") -> AttemptRow:
         """Makes the trial's next attempt; it waits to be sent. ``again`` is the cause where it is a repetition."""

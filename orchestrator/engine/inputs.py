@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.model.silence import Silence
-from orchestrator.sampling import questions
-from orchestrator.sampling.remote_pruner import Answer
+from orchestrator.sampling.questions import Answer
 from tasks.contract import Event
 
 
@@ -22,16 +21,10 @@ class EventReceived(_Input, frozen=True):
     event: Event
 
 
-class PrunerAnswered(_Input, frozen=True):
-    """The process of the user's own pruner has answered the question that the study waits for."""
+class SamplerAnswered(_Input, frozen=True):
+    """A process beside the loop has answered a question of the study: its sampler, or its own pruner class."""
 
     answer: Answer
-
-
-class SamplerAnswered(_Input, frozen=True):
-    """The sampler's process has answered a question of the study."""
-
-    answer: questions.Answer
 
 
 class LookaheadChanged(_Input, frozen=True):
@@ -108,7 +101,6 @@ class StudyStopped(_Input, frozen=True):
 
 Input = (
     EventReceived
-    | PrunerAnswered
     | SamplerAnswered
     | LookaheadChanged
     | AttemptLost

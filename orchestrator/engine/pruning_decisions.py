@@ -10,6 +10,7 @@ import optuna
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.engine.explanations import attribute
+from orchestrator.engine.open_questions import OpenQuestions
 from orchestrator.model.attribute_keys import AUDITED, SHADOW
 from orchestrator.model.changeset import DecisionAction, DecisionRow
 from orchestrator.pruning import Decision, Outcome
@@ -18,14 +19,12 @@ from orchestrator.pruning.base import RuleBase
 from orchestrator.pruning.hyperband import HyperbandRule
 from orchestrator.pruning.pausing import PausingRule
 from orchestrator.sampling import rules
-from orchestrator.sampling.pruner_host import RULE
-from orchestrator.sampling.pruner_host import SHADOW as SHADOW_RULE
-from orchestrator.sampling.remote_pruner import WRITES, Answer, Remote, RemoteRule
+from orchestrator.sampling.judged_trials import SHADOW_PREFIX, condemned, of_the_shadow
+from orchestrator.sampling.questions import RULE, Answer, Question, RuleName
+from orchestrator.sampling.questions import SHADOW as SHADOW_RULE
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.trial_sampler import derive
 from orchestrator.spec import Spec
-
-_PREFIX = "shadow:"
 
 
 class PruningDecisions:
@@ -39,27 +38,26 @@ class PruningDecisions:
         seed: Where the draw of audited trials comes from.
         storage: Takes the changes.
         study: The storage as a study, for Optuna's own pruners.
-        remote: Takes what the rules of the user's own classes are told and asked; ``None`` where there are none.
+        questions: Takes what pruner classes of the user's own are asked.
 
     Attributes:
         promotion: The rule, where it promotes trials.
     """
 
     def __init__(
-        self, spec: Spec, seed: int, storage: StagedStorage, study: optuna.Study, remote: Remote | None
+        self, spec: Spec, seed: int, storage: StagedStorage, study: optuna.Study, questions: OpenQuestions
     ) -> None:
         self._storage = storage
+        self._questions = questions
         self._seed = seed
         self._audit = spec.audit
         self._maximize = spec.direction == "maximize"
         # A pruner of Optuna's looks at the whole study; where trials are audited it must not see those go on.
-        self._remote = remote
-        self._rule = _build(spec, spec.pruner, RULE, None if spec.audit else study, remote)
+        self._rule = _build(spec, spec.pruner, None if spec.audit else study)
         self.promotion = self._rule if isinstance(self._rule, PausingRule) else None
-        self._shadow = None if spec.shadow.name == "none" else _build(spec, spec.shadow, SHADOW_RULE, None, remote)
+        self._shadow = None if spec.shadow.name == "none" else _build(spec, spec.shadow, None)
         self._audited: set[int] = set()
         self._shadowed: set[int] = set()
-        self._undecided: tuple[int, float] | None = None
         self._closest: dict[int, float] = {}
         self._settled: dict[str, Any] = {}
 
@@ -67,7 +65,7 @@ class PruningDecisions:
         """Takes back what was settled for the study, and what came closest to ending each trial."""
         self._rule.restore_study(attributes)
         if self._shadow is not None:
-            self._shadow.restore_study(_of_the_shadow(attributes))
+            self._shadow.restore_study(of_the_shadow(attributes))
         self._settled = self._study_attributes()
         for row in closest:
             self._closest[row.trial] = self._margin(row.value, row.threshold)
@@ -88,7 +86,7 @@ class PruningDecisions:
         if self._shadow is None:
             return
         shadowed = condemned(trial, SHADOW)
-        attributes = _of_the_shadow(attributes)
+        attributes = of_the_shadow(attributes)
         if shadowed is None:
             _tell_result(self._shadow, number, result)
             self._shadow.restore(number, values, outcome, attributes)
@@ -97,52 +95,52 @@ class PruningDecisions:
             self._shadow.restore(number, _first(values, shadowed), "PRUNED", attributes)
 
     def observe(self, number: int, step: int, value: float, at: float) -> Decision | None:
-        """Tells the rules of a report that was just recorded; returns the decision, unless no rule is asked any more,
-        or the one that decides is asked in another process: then it comes with the answer.
+        """Tells the rules of a report that was just recorded; returns the decision. ``None`` where the rule that
+        decides is asked no more, or is a class of the user's own: what that says comes with the answer.
 
         Raises:
             RuleFailed: a pruner of Optuna's raised.
         """
-        if self._shadow is not None and number not in self._shadowed:
-            self._take_shadow(number, _observe(self._shadow, number, step, value), at)
+        asked: list[RuleName] = []
         decision = None
-        if number not in self._audited and self._waits_for_shadow():
-            self._undecided = step, value
-        elif number not in self._audited:
-            decision = _observe(self._rule, number, step, value)
-        return self._take_decision(number, decision, at)
+        if self._shadow is not None and number not in self._shadowed:
+            if isinstance(self._shadow, OwnClass):
+                asked.append(SHADOW_RULE)
+            else:
+                self._take_shadow(number, self._shadow.observe(number, step, value), self._reports(number), at)
+        if number not in self._audited:
+            if isinstance(self._rule, OwnClass):
+                asked.append(RULE)
+            else:
+                decision = self._rule.observe(number, step, value)
+        if asked:
+            # A paused trial is no pruned one to a pruner.
+            place = self._questions.place((), looks_back=True)
+            self._questions.next_turn()
+            self._questions.mark(Question("report", number, place, step=step, value=value, rules=tuple(asked)))
+        return self._take_decision(number, decision, self._reports(number), at)
 
-    def take_answer(self, answer: Answer, at: float) -> tuple[int, Decision | None]:
-        """Takes in what the rules in another process say; returns the trial, and the decision as ``observe`` does.
+    def take_answer(self, answer: Answer, at: float) -> Decision | None:
+        """Takes in what classes of the user's own say of a report; returns the decision as ``observe`` does."""
+        number = answer.trial
+        # The trial may have gone on, or ended, meanwhile.
+        reports = list(self._storage.get_trial(number).intermediate_values).index(answer.step) + 1
+        if (told := answer.decisions.get(SHADOW_RULE)) is not None and number not in self._shadowed:
+            self._take_shadow(number, told, reports, at)
+        if self._storage.has_ended(number):
+            return None
+        return self._take_decision(number, answer.decisions.get(RULE), reports, at)
 
-        Raises:
-            ValueError: no answer is awaited.
-        """
-        if self._remote is None:
-            raise ValueError("an answer to a study whose rules are not asked elsewhere")
-        number = self._remote.take_answer(answer)
-        for method, arguments in answer.writes:
-            if method in WRITES:
-                getattr(self._storage, method)(*arguments)
-        self._take_shadow(number, answer.decisions.get(SHADOW_RULE), at)
-        decision = answer.decisions.get(RULE)
-        if self._undecided is not None:
-            (step, value), self._undecided = self._undecided, None
-            decision = self._rule.observe(number, step, value)
-        return number, self._take_decision(number, decision, at)
+    def _reports(self, number: int) -> int:
+        return len(self._storage.get_trial(number).intermediate_values)
 
-    def _waits_for_shadow(self) -> bool:
-        """Whether the shadow's answer comes first, in whose note the trial must not have ended."""
-        remote = self._remote
-        return remote is not None and remote.asked is not None and not isinstance(self._rule, RemoteRule)
-
-    def _take_shadow(self, number: int, told: Decision | None, at: float) -> None:
-        if told is not None and told.prune and self._shadow is not None:
+    def _take_shadow(self, number: int, told: Decision, reports: int, at: float) -> None:
+        if told.prune and self._shadow is not None:
             self._shadowed.add(number)
             self._shadow.finish(number, "PRUNED")
-            self._keep(number, SHADOW, "shadow", told, at)
+            self._keep(number, SHADOW, "shadow", told, reports, at)
 
-    def _take_decision(self, number: int, decision: Decision | None, at: float) -> Decision | None:
+    def _take_decision(self, number: int, decision: Decision | None, reports: int, at: float) -> Decision | None:
         if decision is None:
             self._stage_attributes(number)
             return None
@@ -151,7 +149,7 @@ class PruningDecisions:
         elif self._audit and derive(self._seed, number, AUDITED) < self._audit * 2**32:
             self._audited.add(number)
             self._rule.finish(number, "PRUNED")
-            self._keep(number, AUDITED, "audit", decision, at)
+            self._keep(number, AUDITED, "audit", decision, reports, at)
             self._stage_attributes(number)
             return None
         self._stage_attributes(number)
@@ -180,9 +178,8 @@ class PruningDecisions:
             return None
         return rule.min_resource, rule.max_resource, rule.reduction_factor
 
-    def _keep(self, number: int, key: str, action: DecisionAction, decision: Decision, at: float) -> None:
-        reports = len(self._storage.get_trial(number).intermediate_values)
-        self._storage.set_trial_user_attr(number, key, attribute(decision) | {"reports": reports})
+    def _keep(self, number: int, key: str, action: DecisionAction, decision: Decision, reports: int, at: float) -> None:
+        self._storage.set_late_user_attr(number, key, attribute(decision) | {"reports": reports})
         self.stage(number, action, decision, at)
 
     def _note_closest(self, number: int, decision: Decision, at: float) -> None:
@@ -204,7 +201,8 @@ class PruningDecisions:
         stored = self._storage.get_trial(number).system_attrs
         attributes: dict[str, Any] = self._rule.attributes(number)
         if self._shadow is not None:
-            attributes = attributes | {_PREFIX + key: kept for key, kept in self._shadow.attributes(number).items()}
+            of_shadow = self._shadow.attributes(number)
+            attributes = attributes | {SHADOW_PREFIX + key: kept for key, kept in of_shadow.items()}
         for key, kept in attributes.items():
             if stored.get(key) != kept and not (kept != kept and key in stored):
                 self._storage.set_trial_system_attr(number, key, kept)
@@ -219,7 +217,7 @@ class PruningDecisions:
     def _study_attributes(self) -> dict[str, Any]:
         attributes = dict(self._rule.study_attributes())
         if self._shadow is not None:
-            attributes |= {_PREFIX + key: value for key, value in self._shadow.study_attributes().items()}
+            attributes |= {SHADOW_PREFIX + key: value for key, value in self._shadow.study_attributes().items()}
         return attributes
 
     # -- promotion
@@ -249,26 +247,22 @@ class PruningDecisions:
         return promotion.trial
 
 
-def _observe(rule: RuleBase, number: int, step: int, value: float) -> Decision | None:
-    """Tells a rule of a report; returns its decision, ``None`` where it is judged in another process."""
-    if isinstance(rule, RemoteRule):
-        rule.ask(number, step, value)
-        return None
-    return rule.observe(number, step, value)
+class OwnClass(RuleBase):
+    """Stands for a pruner class of the user's own, which is asked elsewhere: it is told nothing, as it looks at the
+    study, and what it keeps comes with its answers."""
+
+    def record(self, trial: int, step: int, value: float) -> None:
+        pass
+
+    def judge(self, trial: int) -> Decision:
+        raise RuntimeError(f"trial {trial}: the rule '{self.name}' is judged in another process")
+
+    def finish(self, trial: int, state: Outcome) -> None:
+        pass
 
 
-def _build(
-    spec: Spec, table: RuleArguments, target: str, study: optuna.Study | None, remote: Remote | None
-) -> RuleBase:
-    if table.own_class and remote is not None:
-        return remote.rule(target, table.name)
-    return rules.of_spec(spec, table, study)
-
-
-def condemned(trial: FrozenTrial, key: str) -> Mapping[str, Any] | None:
-    """Returns what is kept of a decision that did not end the trial; ``key`` is ``AUDITED`` or ``SHADOW``."""
-    kept = trial.user_attrs.get(key)
-    return kept if isinstance(kept, dict) and isinstance(kept.get("reports"), int) else None
+def _build(spec: Spec, table: RuleArguments, study: optuna.Study | None) -> RuleBase:
+    return OwnClass(table.name) if table.own_class else rules.of_spec(spec, table, study)
 
 
 def _tell_result(rule: RuleBase, number: int, result: float | None) -> None:
@@ -284,7 +278,3 @@ def _row(number: int, action: DecisionAction, decision: Decision, at: float) -> 
 
 def _first(values: Mapping[int, float], condemned: Mapping[str, Any]) -> dict[int, float]:
     return dict(list(values.items())[: int(condemned["reports"])])
-
-
-def _of_the_shadow(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    return {key.removeprefix(_PREFIX): value for key, value in attributes.items() if key.startswith(_PREFIX)}

@@ -11,13 +11,13 @@ from tasks.contract import Reply, Suggest
 
 
 def take(study: Study, answer: Answer, at: float) -> None:
-    """Takes in what the sampler says; what is no longer waited for is dropped."""
-    if not study.trials.sampler.take_answer(answer):
-        return
+    """Does what follows from what the sampler has said."""
     if answer.kind == "parameter":
         for token, (seq, body) in study.suggested.pop((answer.trial, answer.name), {}).items():
             suggest(study, study.attempts[token], seq, body, answer.error)
         return
+    if answer.kind == "trial":
+        study.attempts.let_go(answer.trial)
     if answer.kind == "end":
         study.trials.heard(answer.trial)
         study.artifacts.unsettle()

@@ -1,7 +1,6 @@
 """The engine's end of the sampler: what it asks, what it waits for, and what it takes in from an answer.
 
-A sampler never runs here. A question goes out with the batch that stages it, after the commit, and names its place of
-the fold. So the study goes on meanwhile, and the answer is the same whenever it is given.
+A sampler never runs here; see ``OpenQuestions``.
 """
 
 from __future__ import annotations
@@ -10,14 +9,13 @@ import copy
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
 import optuna
 from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.model.attribute_keys import AHEAD, ASKED
-from orchestrator.sampling import questions
-from orchestrator.sampling.questions import Answer, Horizon, OpenTrial, Question, Sampled
+from orchestrator.engine.open_questions import OpenQuestions
+from orchestrator.model.attribute_keys import AHEAD, MARKS
+from orchestrator.sampling.questions import Answer, Horizon, Key, Question, Sampled
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.sampling.trial_sampler import SamplerFailed
@@ -35,27 +33,22 @@ class SamplingQuestions:
     Args:
         spec: The search.
         storage: The study.
+        questions: Takes what is asked.
         paused: Returns the numbers of the trials that wait at a rung.
-
-    Attributes:
-        brackets: Hyperband's (min_resource, max_resource, reduction_factor), once they are settled.
     """
 
-    def __init__(self, spec: Spec, storage: StagedStorage, paused: Callable[[], set[int]]) -> None:
+    def __init__(
+        self, spec: Spec, storage: StagedStorage, questions: OpenQuestions, paused: Callable[[], set[int]]
+    ) -> None:
         self._name = spec.sampler.name
         self._storage = storage
+        self._questions = questions
         self._paused = paused
         self._own_class = ":" in self._name
         # Without them a draw of random parameters depends on nothing that other trials did.
         self._looks_back = self._name != "random" or not spec.space
         self._grid: dict[str, list[Any]] = grid(spec) if self._name == "grid" else {}
-        self.brackets: tuple[int, int, int] | None = None
-        self._open: set[int] = set()
-        self._waiting: set[int] = set()
-        self._turn = 0
         self._stopped = False
-        self._pending: dict[tuple[questions.Kind, int, str], Question] = {}
-        self._staged: list[Question] = []
 
     # -- what is asked
 
@@ -67,22 +60,22 @@ class SamplingQuestions:
 
     def awaits(self, number: int) -> bool:
         """Whether a trial was asked for and the sampler has not answered yet."""
-        return ("trial", number, "") in self._pending
+        return self._questions.awaits("trial", number)
 
     @property
     def awaits_end(self) -> bool:
         """Whether a sampler of the user's own has still to be heard about a trial that has ended: only then is known
         whether it satisfies its constraints."""
-        return any(kind == "end" for kind, _, _ in self._pending)
+        return self._questions.awaits_kind("end")
 
     def awaits_end_of(self, number: int) -> bool:
         """Whether that is so of this trial."""
-        return ("end", number, "") in self._pending
+        return self._questions.awaits("end", number)
 
     @property
     def awaits_any(self) -> bool:
-        """Whether anything is still to be answered."""
-        return bool(self._pending)
+        """Whether the sampler has still to answer anything."""
+        return self._questions.awaits_kind("trial", "parameter", "end")
 
     def is_exhausted(self) -> bool:
         """Whether nothing is left to try: what can be counted is, a sampler of the user's has to say so."""
@@ -100,15 +93,12 @@ class SamplingQuestions:
         else:
             number = waiting
             self._storage.set_trial_state_values(number, TrialState.RUNNING)
-            self._waiting.discard(number)
-        if sampled:
-            self._open.add(number)
-            return number
-        horizon = self._horizon()
-        self._turn += 1
-        self._open.add(number)
-        self._storage.set_trial_system_attr(number, ASKED, msgspec.to_builtins(horizon))
-        self._put(Question("trial", number, horizon))
+            self._questions.waiting.discard(number)
+        place = self._place()
+        self._questions.open.add(number)
+        if not sampled:
+            self._questions.next_turn()
+            self._questions.mark(Question("trial", number, place))
         return number
 
     def suggest(self, number: int, name: str, distribution_json: str) -> float | None:
@@ -128,9 +118,9 @@ class SamplingQuestions:
             self._storage.drop_ahead(number, [name])
         stored = self._storage.get_trial(number).distributions.get(name)
         if stored is None:
-            if ("parameter", number, name) not in self._pending:
-                horizon = self._horizon()
-                self._put(Question("parameter", number, horizon, name, distribution_to_json(distribution)))
+            if not self._questions.is_pending(Key("parameter", number, name)):
+                text = distribution_to_json(distribution)
+                self._questions.put(Question("parameter", number, self._place(), name, text))
             return None
         _check_compatible(stored, distribution)
         return self._storage.get_trial_param(number, name)
@@ -138,53 +128,44 @@ class SamplingQuestions:
     def finish(self, number: int, state: TrialState, values: list[float] | None) -> None:
         """Ends a trial in the storage; a sampler of the user's own is told so, and may write what it likes then."""
         if self._own_class:
-            horizon = self._horizon()
-            self._put(Question("end", number, horizon, state=state.name, values=values))
-            self._storage.set_trial_system_attr(number, ASKED, msgspec.to_builtins(horizon))
-        self._open.discard(number)
+            self._questions.mark(Question("end", number, self._place(), state=state.name, values=values))
+        self._questions.open.discard(number)
         self._storage.drop_ahead(number)
         self._storage.set_trial_state_values(number, state, values)
 
     def put_back(self, number: int) -> None:
         """Lets a trial wait that was asked for and never began; what was sampled for it stays."""
-        self._open.discard(number)
+        self._questions.open.discard(number)
         self._storage.set_trial_state_values(number, TrialState.WAITING)
-        self._waiting.add(number)
+        self._questions.waiting.add(number)
 
     def note_waiting(self, number: int) -> None:
         """Notes that a trial was enqueued."""
-        self._waiting.add(number)
-
-    def take_questions(self) -> list[Question]:
-        """Returns the questions that have arisen since the last call, in order."""
-        staged, self._staged = self._staged, []
-        return staged
-
-    def unanswered(self) -> list[Question]:
-        """Returns everything that is still to be answered, in order: for a sampler that was started anew."""
-        return sorted(self._pending.values(), key=lambda question: question.horizon.turn)
+        self._questions.waiting.add(number)
 
     def copy(self) -> StudyCopy:
         """Returns the study for a new replica, as it is now."""
         return StudyCopy(
             [_settled(trial) for trial in self._storage.stored_trials()],
-            {number: tuple(names) for number in self._open | self._waiting if (names := self._storage.ahead(number))},
+            {
+                number: tuple(names)
+                for number in self._questions.open | self._questions.waiting
+                if (names := self._storage.ahead(number))
+            },
             self._storage.get_study_user_attrs(0),
             self._storage.get_study_system_attrs(0),
         )
 
     # -- what is answered
 
-    def take_answer(self, answer: Answer) -> bool:
-        """Writes an answer to the storage, unless its trial has ended; returns whether it was waited for."""
-        if self._pending.pop((answer.kind, answer.trial, answer.name), None) is None:
-            return False
+    def take_answer(self, answer: Answer) -> None:
+        """Writes to the storage what came with an answer that is waited for, unless the trial of which a parameter was
+        asked has ended."""
         storage, number = self._storage, answer.trial
-        self._stopped = answer.stopped
-        if answer.kind != "parameter":
-            storage.clear_mark(number, ASKED)
-        if answer.kind != "end" and storage.has_ended(number):
-            return True
+        if answer.kind != "report":
+            self._stopped = answer.stopped
+        if answer.kind in ("trial", "parameter") and storage.has_ended(number):
+            return
         for each in answer.params:
             self._set(number, each)
         with storage.sampling_ahead():
@@ -198,28 +179,16 @@ class SamplingQuestions:
             storage.set_study_user_attr(0, key, value)
         for key, value in answer.study_system_attrs.items():
             storage.set_study_system_attr(0, key, value)
-        return True
 
     def restore(self, trial: FrozenTrial) -> None:
         """Takes in a trial that was just put into the storage: what was sampled ahead, what is unanswered."""
         number = trial.number
-        if trial.state is TrialState.WAITING:
-            self._waiting.add(number)
-        elif trial.state is TrialState.RUNNING:
-            self._open.add(number)
         if not trial.state.is_finished():
             for name, (internal, text) in trial.system_attrs.get(AHEAD, {}).items():
                 if name not in trial.distributions:
                     with self._storage.sampling_ahead():
                         self._set(number, Sampled(name, internal, text))
-        if ASKED in trial.system_attrs:
-            horizon = msgspec.convert(trial.system_attrs[ASKED], Horizon)
-            if trial.state is TrialState.RUNNING:
-                self._put(Question("trial", number, horizon))
-            elif self._own_class and trial.state.is_finished():
-                self._put(Question("end", number, horizon, state=trial.state.name, values=trial.values))
-            self._turn = max(self._turn, horizon.turn + 1)
-            self._staged.sort(key=lambda question: question.horizon.turn)
+        self._questions.restore(trial, hears_ends=self._own_class)
 
     # -- parameters of a job
 
@@ -242,36 +211,12 @@ class SamplingQuestions:
             if (name in waiting) is ahead
         }
 
-    def _put(self, question: Question) -> None:
-        self._pending[question.kind, question.trial, question.name] = question
-        self._staged.append(question)
-
     def _set(self, number: int, sampled: Sampled) -> None:
         self._storage.set_trial_param(number, sampled.name, sampled.value, json_to_distribution(sampled.distribution))
 
-    def _horizon(self) -> Horizon:
+    def _place(self) -> Horizon:
         """Returns the place of the fold at which the study is now."""
-        count = self._storage.get_n_trials(0)
-        if not self._looks_back:
-            return Horizon(self._turn, count, (), self.brackets)
-        paused = self._paused()
-        return Horizon(
-            self._turn,
-            count,
-            tuple(
-                [self._open_trial(number, paused) for number in sorted(self._open)]
-                + [OpenTrial(number, questions.WAITING) for number in sorted(self._waiting)]
-            ),
-            self.brackets,
-        )
-
-    def _open_trial(self, number: int, paused: set[int]) -> OpenTrial:
-        if self.awaits(number):
-            return OpenTrial(number, 0, questions.ALL)
-        trial = self._storage.get_trial(number)
-        first = trial.system_attrs.get(AHEAD, ())
-        others = len(trial.distributions) if not first else sum(name not in first for name in trial.distributions)
-        return OpenTrial(number, len(trial.intermediate_values), others, number in paused)
+        return self._questions.place(self._paused(), looks_back=self._looks_back)
 
 
 def _check_compatible(stored: BaseDistribution, asked: BaseDistribution) -> None:
@@ -282,10 +227,10 @@ def _check_compatible(stored: BaseDistribution, asked: BaseDistribution) -> None
 
 
 def _settled(trial: FrozenTrial) -> FrozenTrial:
-    """Returns a trial as it is, without ``ASKED``: itself where it does not change any more."""
-    if ASKED not in trial.system_attrs and trial.state.is_finished():
+    """Returns a trial as it is, without what it is asked: itself where it does not change any more."""
+    if trial.state.is_finished() and MARKS.isdisjoint(trial.system_attrs):
         return trial
     trial = copy.copy(trial)
     trial.intermediate_values = dict(trial.intermediate_values)
-    trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if key != ASKED}
+    trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if key not in MARKS}
     return trial

@@ -30,7 +30,7 @@ def advance(study: Study, at: float) -> None:
         _fill_slots(study, at)
     else:
         while _may_ask(study):
-            study.attempts.create(study.trials.ask(), at)
+            study.ask(at)
     while (row := _next_to_send(study)) is not None:
         study.send(row, at)
     if _no_trial_goes_on(study) and (study.state == "ending" or _is_spent(study)):
@@ -59,7 +59,7 @@ def _fill_slots(study: Study, at: float) -> None:
                 row.cause = "promoted"
             study.attempts.create(promoted, at)
         elif _wants_more(study):
-            study.attempts.create(study.trials.ask(), at)
+            study.ask(at)
         else:
             return
 
@@ -79,13 +79,12 @@ def _is_spent(study: Study) -> bool:
 
 def _next_to_send(study: Study) -> AttemptRow | None:
     """Returns the attempt that is to be sent now: one of a trial that goes on, or of the oldest that is sampled."""
-    ready = [row for row in study.attempts.held.values() if not study.trials.sampler.awaits(row.trial)]
-    if not ready:
+    if not study.attempts.held:
         return None
     busy = study.attempts.count(AttemptState.SENT, AttemptState.RUNNING)
     if study.spec.parallel is not None and busy >= study.spec.parallel:
         return None
-    return min(ready, key=lambda row: (row.number == 1, row.trial))
+    return min(study.attempts.held.values(), key=lambda row: (row.number == 1, row.trial))
 
 
 def _no_trial_goes_on(study: Study) -> bool:

@@ -92,6 +92,9 @@ class Study:
         self.replies: list[Reply] = []
         # By trial and parameter that the sampler is asked for: the attempts that wait, with number and question.
         self.suggested: dict[tuple[int, str], dict[str, tuple[int, Suggest]]] = {}
+        for question in self.trials.questions.unanswered():
+            if question.kind == "trial":
+                self.attempts.hold_back(question.trial)
         for row in self.attempts.in_state(AttemptState.PAUSED):
             if self.trials.is_open(row.trial):
                 self.trials.pause(row.trial)
@@ -122,14 +125,15 @@ class Study:
         self._lookahead = trials
 
     @property
-    def waits(self) -> bool:
-        """Whether a rule is asked in another process: until its answer, no other input may be put in."""
-        return self.trials.remote is not None and self.trials.remote.asked is not None
+    def awaits_any(self) -> bool:
+        """Whether any answer is still to come."""
+        return self.trials.questions.awaits_kind()
 
     @property
-    def awaits_any(self) -> bool:
-        """Whether an answer of a rule or of the sampler is still to come."""
-        return self.waits or self.trials.sampler.awaits_any
+    def awaits_verdict(self) -> bool:
+        """Whether a class of the user's own judges a report. Until it has answered, no event may be put in: what is
+        recorded and decided must not depend on how long that takes."""
+        return self.trials.questions.awaits_verdict
 
     def silence(self, trial: int) -> Silence | None:
         """Returns since when a trial is silent, if it is shown as such."""
@@ -146,6 +150,13 @@ class Study:
         """The attempt is over."""
         if self.attempts.move(row, AttemptEvent.END, at):
             row.cause = cause
+
+    def ask(self, at: float) -> None:
+        """Asks for the next trial. Its first attempt is sent when the sampler has answered."""
+        number = self.trials.ask()
+        self.attempts.create(number, at)
+        if self.trials.sampler.awaits(number):
+            self.attempts.hold_back(number)
 
     def withdraw(self, row: AttemptRow, at: float) -> None:
         """Takes back an attempt that has no runner. A trial that never began waits again, for its study to go on."""

@@ -9,7 +9,7 @@ import msgspec
 
 from orchestrator.engine import inputs, notifications, sampled, user_commands
 from orchestrator.engine.annotations import annotate, annotate_study, note_measured
-from orchestrator.engine.inputs import Input
+from orchestrator.engine.inputs import EventReceived, Input
 from orchestrator.engine.outputs import Batch, Revoke
 from orchestrator.engine.scheduling import advance
 from orchestrator.engine.state import Snapshot, Study
@@ -20,7 +20,7 @@ from orchestrator.model.lifecycle import AttemptEvent, AttemptState
 from orchestrator.model.progress_events import OtherSource, TakenUp, TrialEnded
 from orchestrator.model.study_states import ENDED
 from orchestrator.pruning import Decision
-from orchestrator.sampling.remote_pruner import Answer, Question
+from orchestrator.sampling.questions import Answer
 from orchestrator.spec import Spec
 from tasks.codec import is_checkpoint_of
 from tasks.contract import (
@@ -81,28 +81,21 @@ class StudyEngine(Study):
     def apply(self, input: Input, at: float) -> None:
         """Takes an input in, and does what follows from it.
 
-        While the study waits for its own pruner, an answer is the only input that may be put in.
-
         Args:
-            input: What has happened.
+            input: What has happened. An event while a verdict is awaited comes later; see ``awaits_verdict``.
             at: Now, in seconds since the epoch.
-
-        Raises:
-            ValueError: an answer that the study does not wait for.
         """
         self.storage.now = at
-        if self._take_in(input, at) and not self.waits:
+        if self._take_in(input, at):
             advance(self, at)
 
     def _take_in(self, input: Input, at: float) -> bool:
         """Returns whether anything may follow from the input."""
         match input:
-            case inputs.EventReceived():
+            case EventReceived():
                 return self._fold(input.event, at)
-            case inputs.PrunerAnswered():
-                self._take_answer(input.answer, at)
             case inputs.SamplerAnswered():
-                sampled.take(self, input.answer, at)
+                self._take_answer(input.answer, at)
             case inputs.LookaheadChanged():
                 self.set_lookahead(input.trials)
             case inputs.AttemptLost():
@@ -140,8 +133,15 @@ class StudyEngine(Study):
         return True
 
     def _take_answer(self, answer: Answer, at: float) -> None:
-        number, decision = self.trials.decisions.take_answer(answer, at)
-        row = self.attempts.live(number)
+        """Takes in an answer; one that is not waited for is dropped."""
+        if self.trials.questions.take_answer(answer) is None:
+            return
+        self.trials.sampler.take_answer(answer)
+        if answer.kind != "report":
+            sampled.take(self, answer, at)
+            return
+        decision = self.trials.decisions.take_answer(answer, at)
+        row = self.attempts.live(answer.trial)
         if row is not None and decision is not None:
             self._decide(row, decision, at)
 
@@ -346,10 +346,6 @@ class StudyEngine(Study):
 
     # -- outputs
 
-    def take_question(self) -> Question | None:
-        """Returns the question for the process of the user's own pruner, once."""
-        return None if self.trials.remote is None else self.trials.remote.take_question()
-
     def _timed(self, notice: TrialEnded | OtherSource | TakenUp) -> TrialEnded | OtherSource | TakenUp:
         if not isinstance(notice, TrialEnded):
             return notice
@@ -378,7 +374,7 @@ class StudyEngine(Study):
             sweep,
             {token: self.attempts.confirmation(token) for token in (*changed, *acknowledged)},
             [self._timed(notice) for notice in self.trials.take_notices()],
-            self.trials.sampler.take_questions(),
+            self.trials.questions.take_staged(),
             self.take_figures(),
         )
         self.sends, self.revokes, self.replies = [], [], []

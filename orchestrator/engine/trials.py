@@ -14,6 +14,7 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 from orchestrator.engine.annotations import Sources, failure_attribute, read_enqueued
 from orchestrator.engine.best_so_far import BestSoFar
 from orchestrator.engine.explanations import attribute, describe
+from orchestrator.engine.open_questions import OpenQuestions
 from orchestrator.engine.pruning_decisions import PruningDecisions
 from orchestrator.engine.sampling_questions import SamplingQuestions
 from orchestrator.model.attribute_keys import DECISION, EXTRA, FAILURE, FIXED, RETRY_OF, RETURNED, SOURCE, WITHIN
@@ -22,8 +23,6 @@ from orchestrator.model.progress_events import OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, RuleFailed
 from orchestrator.sampling.optuna_outcomes import OUTCOMES
-from orchestrator.sampling.pruner_host import has_own_class
-from orchestrator.sampling.remote_pruner import Remote, ReplicatedStorage
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 from tasks.contract import EnqueueTrial, Failed, FailureCause, Slice
@@ -48,7 +47,7 @@ class Trials:
             and their study ended before they began.
         paused: Numbers of the trials that wait at a rung to be promoted.
         decisions: Asks the rules.
-        remote: What the rules of the user's own classes are told and asked; ``None`` where there are none.
+        questions: What is asked of processes beside the loop.
         sampler: Asks the sampler, and takes its answers in.
         study: The study as Optuna's own code reads it.
         best: The best of them, and the unfinished one that leads.
@@ -56,12 +55,12 @@ class Trials:
     """
 
     def __init__(self, spec: Spec, seed: int) -> None:
-        self.remote = Remote() if has_own_class(spec) else None
-        self.storage = StagedStorage() if self.remote is None else ReplicatedStorage(self.remote)
+        self.storage = StagedStorage()
         with self.storage.loading():
             self.storage.create_study(spec.name, spec.objectives)
         self.paused: set[int] = set()
-        self.sampler = SamplingQuestions(spec, self.storage, lambda: self.paused)
+        self.questions = OpenQuestions(self.storage)
+        self.sampler = SamplingQuestions(spec, self.storage, self.questions, lambda: self.paused)
         self.study = optuna.study.Study(
             spec.name, self.storage, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
         )
@@ -74,7 +73,7 @@ class Trials:
         self.extra = 0
         self._max_steps = spec.max_steps
         self._restarts = spec.pruner.restarts
-        self.decisions = PruningDecisions(spec, seed, self.storage, self.study, self.remote)
+        self.decisions = PruningDecisions(spec, seed, self.storage, self.study, self.questions)
         self._notices: list[TrialEnded | OtherSource | TakenUp] = []
         self._taken_up: TakenUp | None = None
         self._sources = Sources(self.storage)
@@ -100,8 +99,8 @@ class Trials:
             for trial in trials:
                 self.storage.load_trial(trial)
                 self.extra += EXTRA in trial.system_attrs
-                for step in trial.intermediate_values:
-                    self.lengths.add(trial.number, step)
+                if trial.intermediate_values:
+                    self.lengths.add(trial.number, *trial.intermediate_values)
                 self._sources.restore(trial.number, trial.user_attrs.get(SOURCE))
                 outcome = OUTCOMES.get(trial.state)
                 if trial.state is TrialState.WAITING:
@@ -249,7 +248,7 @@ class Trials:
         return ended
 
     def report(self, number: int, step: int, value: float, at: float) -> Decision | None:
-        """Records an epoch; returns the rule's decision, or ``None`` where no rule is asked.
+        """Records an epoch; returns the rule's decision, or ``None`` where no rule is asked, or one elsewhere.
 
         None is asked where the step was recorded before, as a trial is trained again after a loss: the first value
         stands and was decided on, the new one is kept beside it.
@@ -393,5 +392,5 @@ class Trials:
         self.epochs_saved += saved(self._max_steps, {self.lengths.of(trial.number): 1})
 
     def _deal_brackets(self) -> None:
-        if self.sampler.brackets is None:
-            self.sampler.brackets = self.decisions.brackets()
+        if self.questions.brackets is None:
+            self.questions.brackets = self.decisions.brackets()

@@ -38,6 +38,13 @@ ASKED = "orchestrator:asked"
 """System attribute of a trial for which the sampler has not answered yet: the place of the fold that its answer depends
 on; see ``questions.Horizon``. It is removed with the answer."""
 
+JUDGED = "orchestrator:judged"
+"""System attribute of a trial of which a pruner class of the user's own has still to be heard: a list of [step, [place
+of the fold, rules that are asked]]. It is removed with the last answer."""
+
+MARKS = frozenset({ASKED, JUDGED})
+"""System attributes that say what is asked, and that the code which is asked does not see."""
+
 MEASURED = "orchestrator:measured"
 """System attribute of a trial: what its workers measured, the highest value of its attempts by name; see
 ``measurements.Measurement``. It may change after the trial has ended, when its last attempt does."""

@@ -29,11 +29,11 @@ class Lengths:
         self._reports: Counter[int] = Counter()
         self._lengths: dict[int, int] = {}
 
-    def add(self, trial: int, step: int) -> None:
-        """Counts a report."""
-        self._reports[trial] += 1
+    def add(self, trial: int, *steps: int) -> None:
+        """Counts reports, at least one."""
+        self._reports[trial] += len(steps)
         before = self.of(trial)
-        self._lengths[trial] = max(before, length(self._reports[trial], step, self._max_steps))
+        self._lengths[trial] = max(before, length(self._reports[trial], max(steps), self._max_steps))
         self.total += self._lengths[trial] - before
 
     def of(self, trial: int) -> int:

@@ -12,7 +12,6 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.common.urls import redact
 from orchestrator.engine.artifacts import kept_of
-from orchestrator.engine.pruning_decisions import condemned
 from orchestrator.engine.state import Snapshot
 from orchestrator.model.attribute_keys import AUDITED, EXTRA, SHADOW, WITHIN
 from orchestrator.model.lifecycle import AttemptState
@@ -23,6 +22,7 @@ from orchestrator.pruning.expectations import calibrate
 from orchestrator.pruning.pausing import PausingRule
 from orchestrator.sampling import rules
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
+from orchestrator.sampling.judged_trials import condemned
 from orchestrator.sampling.optuna_outcomes import OUTCOMES
 from orchestrator.storage.store import Store
 from tasks.trial_files import NOT_KEPT

@@ -1,7 +1,7 @@
-"""Questions to a study's sampler, and its answers, as values.
+"""Questions to processes beside the loop, and their answers, as values.
 
-The engine never runs a sampler. It says what it wants to know and at which place of the fold, goes on with other
-inputs, and takes the answer in as an input like any other.
+The engine runs no sampler, and no class of the user's own. It says what it wants to know and at which place of the
+fold, goes on with other inputs, and takes the answer in as an input like any other.
 """
 
 from __future__ import annotations
@@ -11,15 +11,30 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from orchestrator.model.changeset import Changes
+from orchestrator.pruning import Decision
 
-Kind = Literal["trial", "parameter", "end"]
-"""What is asked: a new trial's parameters, one parameter of a running trial, or the sampler's part in a trial's end."""
+Kind = Literal["trial", "parameter", "end", "report"]
+"""What is asked: a new trial's parameters, one parameter of a running trial, the sampler's part in a trial's end; or,
+of pruner classes of the user's own, whether a trial goes on after a report."""
+
+Role = Literal["sampler", "pruner"]
+"""What answers for a study: its sampler, or its pruner classes of the user's own."""
+
+RuleName = Literal["rule", "shadow"]
+RULE: RuleName = "rule"
+SHADOW: RuleName = "shadow"
+"""The rules of a study that a question may be put to: the one that decides, and the one that is only noted."""
 
 ALL = -1
 """In an ``OpenTrial``: every parameter that the trial has, as it was asked for itself and had not been answered."""
 
 WAITING = -1
 """In an ``OpenTrial``: the trial was enqueued, and had not been asked for."""
+
+
+def role_of(kind: Kind) -> Role:
+    """Returns what answers a question of this kind."""
+    return "pruner" if kind == "report" else "sampler"
 
 
 class OpenTrial(NamedTuple):
@@ -56,6 +71,15 @@ class Horizon(msgspec.Struct, frozen=True, array_like=True):
     brackets: tuple[int, int, int] | None = None
 
 
+class Key(NamedTuple):
+    """What tells a question of a study from the others. Fields as in ``Question``."""
+
+    kind: Kind
+    trial: int
+    name: str = ""
+    step: int = -1
+
+
 class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     """One question.
 
@@ -67,6 +91,8 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
         distribution: The parameter's, as JSON.
         state: The state in which the trial ends, by Optuna's name.
         values: The values with which it ends.
+        step, value: The report.
+        rules: Those that are to judge it.
     """
 
     kind: Kind
@@ -76,6 +102,13 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     distribution: str = ""
     state: str = ""
     values: list[float] | None = None
+    step: int = -1
+    value: float = 0.0
+    rules: tuple[RuleName, ...] = ()
+
+    @property
+    def key(self) -> Key:
+        return Key(self.kind, self.trial, self.name, self.step)
 
 
 class Sampled(NamedTuple):
@@ -87,16 +120,17 @@ class Sampled(NamedTuple):
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The answer to a question: what the sampler wrote to its study, in order.
+    """The answer to a question, and what the code that was asked wrote to its study, in order.
 
     Attributes:
-        kind, trial, name: Those of the question.
+        kind, trial, name, step: Those of the question.
         params: Parameters of the trial.
         ahead: Parameters that were sampled ahead for it.
         user_attrs, system_attrs: Attributes of trials: number, key, value.
         study_user_attrs, study_system_attrs: Attributes of the study.
         stopped: Whether the sampler has ended the study.
         error: How the sampler failed, in one line; empty where it did not.
+        decisions: Of the rules that have judged a report.
     """
 
     kind: Kind
@@ -110,10 +144,16 @@ class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
     study_system_attrs: dict[str, Any] = {}
     stopped: bool = False
     error: str = ""
+    step: int = -1
+    decisions: dict[RuleName, Decision] = {}
+
+    @property
+    def key(self) -> Key:
+        return Key(self.kind, self.trial, self.name, self.step)
 
 
 class Feed(NamedTuple):
-    """The part of committed changes that a sampler may look at. Fields as in ``Changes``."""
+    """The part of committed changes that a sampler or a pruner may look at. Fields as in ``Changes``."""
 
     new_trials: dict[int, float]
     enqueued: set[int]
@@ -130,6 +170,6 @@ class Feed(NamedTuple):
 
 
 def feed_of(changes: Changes) -> Feed | None:
-    """Returns what a sampler may look at; ``None`` where there is nothing."""
+    """Returns what a sampler or a pruner may look at; ``None`` where there is nothing."""
     feed = Feed(*(getattr(changes, name) for name in Feed._fields))
     return feed if any(feed) else None

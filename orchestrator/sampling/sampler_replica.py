@@ -18,7 +18,7 @@ from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
-from orchestrator.model.attribute_keys import AHEAD, ASKED
+from orchestrator.model.attribute_keys import AHEAD, MARKS
 from orchestrator.sampling import questions
 from orchestrator.sampling.questions import Answer, Feed, Horizon, OpenTrial, Question, Sampled
 from orchestrator.sampling.staged_storage import StagedStorage
@@ -67,7 +67,7 @@ class ReplicaStorage(StagedStorage):
             for (number, key), value in (feed.user_attrs | feed.late_user_attrs).items():
                 self._set_attr("user_attrs", number, key, value)
             for (number, key), value in feed.system_attrs.items():
-                if key != ASKED:
+                if key not in MARKS:
                     self._set_attr("system_attrs", number, key, value)
             for (number, key), value in feed.records.items():
                 self._set_attr("system_attrs", number, key, value, drop=value is None)

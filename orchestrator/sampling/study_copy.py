@@ -18,7 +18,7 @@ class StudyCopy(NamedTuple):
     """A study, or a piece of one, as it is at one moment. What it refers to does not change any more.
 
     Attributes:
-        trials: By number, without ``ASKED``.
+        trials: By number, without ``MARKS``.
         ahead: Names of the parameters of each that are only sampled ahead.
         user_attrs, system_attrs: The study's attributes.
     """

@@ -82,7 +82,7 @@ class Plane:
         options = Options(lease=60.0, heartbeat=2.0, only=self.spec.name)
         self.controller = make_controller(ports, options, Hooks(round=self._observe))
         self.controller.start()
-        while self.controller.studies[self.spec.name].trials.sampler.awaits_any:
+        while self.controller.studies[self.spec.name].trials.questions.awaits_kind():
             self.controller.run_once()
         attempts = self._store.load(self.spec.name).attempts
         self.keepers = Keepers([row.token for row in sorted(attempts, key=lambda row: row.trial)])
@@ -212,7 +212,7 @@ def _answer_all(engine: StudyEngine) -> None:
     engine.take()
     replica = Replica(engine.spec, 1)
     replica.load(engine.trials.sampler.copy())
-    for question in engine.trials.sampler.unanswered():
+    for question in engine.trials.questions.unanswered():
         engine.apply(SamplerAnswered(replica.answer(question)), 0.0)
 
 

@@ -18,6 +18,7 @@ from fleet import PATIENCE, Fleet, Process, Servers, command_line, fleet, follow
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.control import journal
+from orchestrator.control.journal_record import Opened, Record
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.migrations import HEAD
@@ -279,9 +280,9 @@ def _replay(recording: Path, url: str) -> None:
     assert lease.acquire() is None
     store = Store(database, lease)
 
-    def sink(record: journal.Record, batch: Any) -> None:
+    def sink(record: Record, batch: Any) -> None:
         opened = record.input
-        if isinstance(opened, journal.Opened) and store.state(record.study) is None:
+        if isinstance(opened, Opened) and store.state(record.study) is None:
             store.create(journal.Spec.from_json(opened.spec), record.at, uid=opened.uid, seed=opened.seed)
         store.commit({record.study: batch.changes})
 

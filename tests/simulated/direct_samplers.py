@@ -1,4 +1,4 @@
-"""Samplers that are asked in this process."""
+"""Samplers, and pruner classes of the user's own, that are asked in this process."""
 
 from __future__ import annotations
 
@@ -8,29 +8,31 @@ from typing import Any
 
 from orchestrator.common.clock import Clock
 from orchestrator.model.changeset import Changes
-from orchestrator.sampling.questions import Answer, Question, feed_of
+from orchestrator.sampling.pruner_replica import PrunerReplica, own_classes
+from orchestrator.sampling.questions import Answer, Question, Role, feed_of, role_of
 from orchestrator.sampling.sampler_replica import Replica
 from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
 
 class DirectSamplers:
-    """Samplers in this process; each answer comes some time after its question.
+    """Samplers and pruners in this process; each answer comes some time after its question.
 
     Args:
         clock: Time.
-        seconds: How long an answer takes.
+        seconds: How long an answer of a sampler takes.
+        pruner_seconds: How long one of a pruner takes.
     """
 
-    def __init__(self, clock: Clock, seconds: float = 0.0) -> None:
+    def __init__(self, clock: Clock, seconds: float = 0.0, pruner_seconds: float = 0.0) -> None:
         self._clock = clock
-        self._seconds = seconds
+        self._seconds: dict[Role, float] = {"sampler": seconds, "pruner": pruner_seconds}
         self._specs: dict[str, tuple[Spec, int]] = {}
-        self._replicas: dict[str, Replica] = {}
+        self._replicas: dict[str, dict[Role, Replica | PrunerReplica]] = {}
         self._answers: list[tuple[float, str, Answer]] = []
 
     def check(self, spec: Spec) -> bool:
-        Replica(spec, 0)
+        _make(spec, 0)
         return True
 
     def open(self, spec: Spec, seed: int) -> None:
@@ -38,16 +40,19 @@ class DirectSamplers:
         self._specs[spec.name] = spec, seed
 
     def feed(self, study: str, changes: Changes) -> None:
-        if study in self._replicas and (feed := feed_of(changes)) is not None:
-            self._replicas[study].apply(_as_sent(feed))
+        if (feed := feed_of(changes)) is not None:
+            for replica in self._replicas.get(study, {}).values():
+                replica.apply(_as_sent(feed))
 
     def ask(self, study: str, questions: Iterable[Question], copy: Callable[[], StudyCopy]) -> None:
         if study not in self._replicas:
-            self._replicas[study] = Replica(*self._specs[study])
-            self._replicas[study].load(_as_sent(copy()))
+            self._replicas[study] = _make(*self._specs[study])
+            for replica in self._replicas[study].values():
+                replica.load(_as_sent(copy()))
         for question in questions:
-            answer = self._replicas[study].answer(_as_sent(question))
-            self._answers.append((self._clock.monotonic() + self._seconds, study, _as_sent(answer)))
+            role = role_of(question.kind)
+            answer = self._replicas[study][role].answer(_as_sent(question))
+            self._answers.append((self._clock.monotonic() + self._seconds[role], study, _as_sent(answer)))
 
     @property
     def has_news(self) -> bool:
@@ -63,6 +68,13 @@ class DirectSamplers:
         self._answers = [each for each in self._answers if study not in (None, each[1])]
         if study is not None:
             self._replicas.pop(study, None)
+
+
+def _make(spec: Spec, seed: int) -> dict[Role, Replica | PrunerReplica]:
+    made: dict[Role, Replica | PrunerReplica] = {"sampler": Replica(spec, seed)}
+    if own_classes(spec):
+        made["pruner"] = PrunerReplica(spec)
+    return made
 
 
 def _as_sent(value: Any) -> Any:

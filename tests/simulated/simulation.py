@@ -35,7 +35,6 @@ from tasks.process_identity import with_namespace
 from tasks.server_errors import unavailable
 from tasks.signing import UNSIGNED, Keyring
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
-from tests.simulated.direct_pruners import DirectPruners
 from tests.simulated.direct_samplers import DirectSamplers
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
@@ -148,9 +147,8 @@ class Simulation:
             bins,
             MemoryCalendar(self.database, books) if isinstance(books, MemoryBooks) else None,
             self.reports,
-            DirectPruners(self.clock, self.slow_pruner),
             self.notifier or NullNotifier(),
-            DirectSamplers(self.clock, self.slow_sampler),
+            DirectSamplers(self.clock, self.slow_sampler, self.slow_pruner),
         )
         options = Options(LEASE, HEARTBEAT, keyring=self.keyring, record=self.record)
         hooks = Hooks(phase=self._pass, round=self.observer)

@@ -211,4 +211,4 @@ def test_a_pruner_that_is_slower_than_the_lease_loses_no_runner() -> None:
 
 def _asked(simulation: Simulation) -> bool:
     assert simulation.controller is not None
-    return any(engine.waits for engine in simulation.controller.studies)
+    return any(engine.trials.questions.awaits_kind("report") for engine in simulation.controller.studies)

@@ -9,7 +9,8 @@ import pytest
 
 from orchestrator.control import journal
 from orchestrator.control.engine_registry import EngineRegistry
-from orchestrator.control.journal import Journal, Opened, Record
+from orchestrator.control.journal import Journal
+from orchestrator.control.journal_record import Opened, Record
 from orchestrator.engine.outputs import Batch
 from orchestrator.spec import Spec
 from tests.simulated.agenda import Agenda, at, valued

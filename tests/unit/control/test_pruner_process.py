@@ -1,4 +1,4 @@
-"""A pruner class of the user's own hangs, dies, eats memory or cannot be had in a process of its own."""
+"""A pruner class of the user's own hangs, dies, eats memory or cannot be had, at the cost of its own study alone."""
 
 from __future__ import annotations
 
@@ -6,13 +6,17 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from optuna.trial import TrialState, create_trial
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.pruner_process import PrunerProcesses
+from orchestrator.control.sampler_processes import SamplerProcesses
 from orchestrator.control.watched_process import Limits, ProcessFailed
-from orchestrator.sampling.remote_pruner import Answer, Operation, Question
+from orchestrator.model.changeset import Changes
+from orchestrator.sampling.questions import RULE, Answer, Horizon, OpenTrial, Question
+from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
 
@@ -39,6 +43,12 @@ class Eats(optuna.pruners.BasePruner):
         while True:
             kept.append(bytearray(os.urandom(1) * (20 << 20)))
             time.sleep(0.02)
+
+class Grows(optuna.pruners.BasePruner):
+    kept = []
+    def prune(self, study, trial):
+        self.kept.append(bytearray(os.urandom(1) * (40 << 20)))
+        return False
 
 class Exits(optuna.pruners.BasePruner):
     def prune(self, study, trial):
@@ -76,67 +86,100 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 class Asking:
-    """The pruners, and the bell that they ring."""
+    """The processes, and the bell that they ring."""
 
     def __init__(self) -> None:
         self.bell = threading.Event()
-        self.pruners = PrunerProcesses(self.bell.set, LIMITS)
+        self.processes = SamplerProcesses(self.bell.set, pruner_limits=LIMITS, most=1)
+        self.reports: dict[str, int] = {}
 
-    def result(self) -> Answer | Exception:
-        while not (results := self.pruners.take()):
-            assert self.bell.wait(PATIENCE)
+    def open(self, spec: Spec) -> None:
+        self.processes.open(spec, 7)
+        self.reports[spec.name] = 0
+
+    def report(self, study: str = "s") -> Question:
+        """Asks about the next report of the study's only trial."""
+        step = self.reports[study]
+        self.reports[study] += 1
+        changes = Changes()
+        changes.add_value(0, step, 0.5)
+        self.processes.feed(study, changes)
+        question = Question(
+            "report", 0, Horizon(step, 1, (OpenTrial(0, step + 1),)), step=step, value=0.5, rules=(RULE,)
+        )
+        self.processes.ask(study, [question], lambda: copy_of(step + 1))
+        return question
+
+    def hear(self, count: int = 1) -> dict[str, Answer | Exception]:
+        said: dict[str, Answer | Exception] = {}
+        while len(said) < count:
             self.bell.clear()
-        ((study, result),) = results
-        assert study == "s"
-        return result
+            if results := self.processes.take():
+                said |= dict(results)
+            else:
+                assert self.bell.wait(PATIENCE)
+        return said
+
+    def answer(self) -> Answer | Exception:
+        return self.hear()["s"]
+
+    def until_checked(self, spec: Spec) -> None:
+        while not self.processes.check(spec):
+            self.bell.clear()
+            assert self.bell.wait(PATIENCE)
+
+
+def copy_of(reports: int) -> StudyCopy:
+    trial = create_trial(state=TrialState.RUNNING, intermediate_values=dict.fromkeys(range(reports), 0.5))
+    trial.number = trial._trial_id = 0
+    return StudyCopy([trial], {}, {}, {})
 
 
 @pytest.fixture
 def asking() -> Iterator[Asking]:
+    before = set(threading.enumerate())
     it = Asking()
     yield it
-    it.pruners.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("pruner-")]
+    it.processes.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "sampler" and thread not in before]
 
 
-def search(name: str, **arguments: int) -> Spec:
-    return validate({"name": "s", "objective": "a:b", "trials": 5, "pruner": {"name": name} | arguments}, "test")
-
-
-def report(trial: int, step: int, *, new: bool = False) -> Question:
-    made = [Operation("storage", "create_new_trial", (0, None), 1.0)] if new else []
-    value = Operation("storage", "set_trial_intermediate_value", (trial, step, 0.5), 1.0)
-    return Question(trial, (*made, value, Operation("rule", "observe", (trial, step, 0.5))))
+def search(name: str, study: str = "s", **arguments: int) -> Spec:
+    table = {"name": study, "objective": "a:b", "trials": 5, "pruner": {"name": name} | arguments}
+    return validate(table, "test")
 
 
 def test_it_answers_question_after_question(module: str, asking: Asking) -> None:
-    asking.pruners.open(search(f"{module}:Third"))
-    for step, expected in enumerate([False, False, True]):
-        asking.pruners.ask("s", report(0, step, new=step == 0))
-        result = asking.result()
+    asking.open(search(f"{module}:Third"))
+    for expected in (False, False, True):
+        asking.report()
+        result = asking.answer()
         assert isinstance(result, Answer)
-        assert result.decisions["rule"].prune is expected
+        assert result.decisions[RULE].prune is expected
 
 
 @pytest.mark.parametrize(
     ("name", "message"),
     [
         ("Hangs", "did not answer within 1 s"),
-        ("Eats", "took more memory than it may for one answer"),
+        ("Eats", "took more memory than it may"),
         ("Exits", "ended with exit code 3"),
         ("Leaves", "ended with exit code 4"),
         ("Raises", "ValueError: two lines"),
         ("Writes", "cannot be stored"),
     ],
 )
-def test_one_that_misbehaves_is_ended_and_named(module: str, asking: Asking, name: str, message: str) -> None:
-    asking.pruners.open(search(f"{module}:{name}"))
-    asking.pruners.ask("s", report(0, 0, new=True))
-    result = asking.result()
-    assert isinstance(result, ProcessFailed)
-    assert f"{module}:{name}" in str(result)
-    assert message in str(result)
-    assert "\n" not in str(result)
+def test_one_that_misbehaves_costs_its_study_alone(module: str, asking: Asking, name: str, message: str) -> None:
+    asking.open(search(f"{module}:{name}"))
+    asking.open(search(f"{module}:Third", "good"))
+    asking.report("s")
+    asking.report("good")
+    said = asking.hear(2)
+    assert isinstance(said["good"], Answer)
+    assert isinstance(said["s"], ProcessFailed)
+    assert f"{module}:{name}" in str(said["s"])
+    assert message in str(said["s"])
+    assert "\n" not in str(said["s"])
 
 
 @pytest.mark.parametrize(
@@ -151,53 +194,63 @@ def test_one_that_cannot_be_had_is_refused_without_waiting(
     module: str, asking: Asking, name: str, message: str
 ) -> None:
     spec = search(name.format(module))
-    assert not asking.pruners.check(spec)
+    assert not asking.processes.check(spec)
     with pytest.raises(BadInput, match=message.format(module)):
-        while not asking.pruners.check(spec):
-            assert asking.bell.wait(PATIENCE)
-            asking.bell.clear()
+        asking.until_checked(spec)
 
 
-def test_what_was_checked_is_used(module: str, asking: Asking) -> None:
+def test_one_that_grows_from_answer_to_answer_is_ended(module: str, asking: Asking) -> None:
+    asking.open(search(f"{module}:Grows"))
+    answers = []
+    while not answers or isinstance(answers[-1], Answer):
+        assert len(answers) < 10
+        asking.report()
+        answers.append(asking.answer())
+    assert len(answers) > 2
+    assert "took more memory than it may" in str(answers[-1])
+
+
+def test_what_was_checked_is_used_and_a_study_that_is_read_again_has_a_new_one(module: str, asking: Asking) -> None:
     spec = search(f"{module}:Tells")
-    while not asking.pruners.check(spec):
-        assert asking.bell.wait(PATIENCE)
-        asking.bell.clear()
-    assert asking.pruners.take() == []
-    asking.pruners.open(spec)
-    asking.pruners.ask("s", report(0, 0, new=True))
-    first = asking.result()
-    asking.pruners.open(spec)
-    asking.pruners.ask("s", report(0, 0, new=True))
-    second = asking.result()
-    assert pid_of(first) != pid_of(second)
+    asking.until_checked(spec)
+    (checked,) = own_processes(asking)
+    assert asking.processes.take() == []
+    pids = []
+    for _ in range(2):
+        asking.open(spec)
+        asking.report()
+        pids.append(written(asking.answer())["pid"])
+    assert pids[0] == checked
+    assert pids[1] != checked
 
 
 def test_it_is_not_told_where_the_servers_are(module: str, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", "postgresql://user:password@host/optuna")
-    asking.pruners.open(search(f"{module}:Tells"))
-    asking.pruners.ask("s", report(0, 0, new=True))
-    result = asking.result()
-    assert isinstance(result, Answer)
-    assert ("set_study_user_attr", [0, "names", []]) in result.writes
+    asking.open(search(f"{module}:Tells"))
+    asking.report()
+    assert written(asking.answer())["names"] == []
 
 
 def test_it_ends_with_its_study(module: str, asking: Asking) -> None:
-    asking.pruners.open(search(f"{module}:Tells"))
-    asking.pruners.ask("s", report(0, 0, new=True))
-    pid = pid_of(asking.result())
-    asking.pruners.close("s")
+    asking.open(search(f"{module}:Tells"))
+    asking.report()
+    pid = written(asking.answer())["pid"]
+    asking.processes.close("s")
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)
 
 
 def test_a_search_without_one_starts_nothing(asking: Asking) -> None:
     spec = validate({"name": "s", "objective": "a:b", "trials": 5, "pruner": {"name": "median"}}, "test")
-    assert asking.pruners.check(spec)
-    asking.pruners.open(spec)
-    asking.pruners.close("s")
+    assert asking.processes.check(spec)
+    asking.open(spec)
+    assert own_processes(asking) == []
 
 
-def pid_of(result: Answer | Exception) -> int:
+def own_processes(asking: Asking) -> list[int]:
+    return [held.process.pid for held in asking.processes._studies.values() if held.process is not None]
+
+
+def written(result: Answer | Exception) -> dict[str, Any]:
     assert isinstance(result, Answer)
-    return next(int(arguments[2]) for method, arguments in result.writes if arguments[1] == "pid")
+    return result.study_user_attrs

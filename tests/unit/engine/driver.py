@@ -8,14 +8,14 @@ import pickle
 from random import Random
 from typing import Any, TypeVar, cast
 
-from orchestrator.control.journal import Opened, Record
+from orchestrator.control.journal_record import Opened, Record
 from orchestrator.engine import inputs
 from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch
 from orchestrator.engine.state import SOONEST
 from orchestrator.engine.study import StudyEngine
-from orchestrator.sampling.pruner_host import Judge
-from orchestrator.sampling.questions import Question, feed_of
+from orchestrator.sampling.pruner_replica import PrunerReplica, own_classes
+from orchestrator.sampling.questions import Question, feed_of, role_of
 from orchestrator.sampling.sampler_replica import Replica
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
@@ -47,7 +47,7 @@ def as_sent(value: T) -> T:
 def answer_all(engine: StudyEngine, seed: int) -> None:
     """Lets a sampler answer what an engine asks, until it asks for nothing more."""
     engine.take()
-    while questions := engine.trials.sampler.unanswered():
+    while questions := engine.trials.questions.unanswered():
         replica = Replica(engine.spec, seed)
         replica.load(as_sent(engine.trials.sampler.copy()))
         engine.apply(inputs.SamplerAnswered(replica.answer(questions[0])), engine.storage.now)
@@ -122,8 +122,8 @@ class World:
     def _open(self) -> None:
         snapshot = self.ledger.snapshot()
         self.engine = StudyEngine(snapshot, self.at)
-        self.judge = Judge(snapshot.spec)
         self.replica: Replica | None = None
+        self.pruners: PrunerReplica | None = None
         self._replica_of: StudyEngine | None = None
         self.questions: list[Question] = []
 
@@ -134,11 +134,7 @@ class World:
         self.at += 1.0
         self.records.append(Record(self.engine.name, self.at, input))
         self.engine.apply(input, self.at)
-        if (question := self.engine.take_question()) is not None:
-            # Over the pipe as it would be: nothing may be shared with the other process.
-            answer = pickle.loads(pickle.dumps(self.judge.answer(pickle.loads(pickle.dumps(question)))))
-            self.feed(inputs.PrunerAnswered(answer))
-        elif not self.hold:
+        if not self.hold:
             self.commit()
 
     def deliver(self, event: Event) -> None:
@@ -165,18 +161,22 @@ class World:
             self.answer_one()
 
     def make_replica(self) -> None:
-        """Gives the sampler the study as it is now."""
+        """Gives the sampler, and pruners of the user's own, the study as it is now."""
         self._replica_of = self.engine
         self.replica = Replica(self.engine.spec, self.ledger.seed)
         self.replica.load(as_sent(self.engine.trials.sampler.copy()))
+        self.pruners = PrunerReplica(self.engine.spec) if own_classes(self.engine.spec) else None
+        if self.pruners is not None:
+            self.pruners.load(as_sent(self.engine.trials.sampler.copy()))
 
     def answer_one(self) -> None:
-        """Lets the sampler answer its oldest question."""
+        """Lets the oldest question be answered."""
         if self.replica is None or self._replica_of is not self.engine:
             self.make_replica()
-        assert self.replica is not None
         question = self.questions.pop(0)
-        answer = inputs.SamplerAnswered(as_sent(self.replica.answer(as_sent(question))))
+        asked = self.pruners if role_of(question.kind) == "pruner" else self.replica
+        assert asked is not None
+        answer = inputs.SamplerAnswered(as_sent(asked.answer(as_sent(question))))
         self.records.append(Record(self.engine.name, self.at, answer))
         self.engine.apply(answer, self.at)
         self._commit()
@@ -214,8 +214,9 @@ class World:
         self.files.drop_artifacts(batch.artifact_discards, batch.sweep)
         self.batches.append(batch)
         feed = feed_of(batch.changes)
-        if self.replica is not None and self._replica_of is self.engine and feed is not None:
-            self.replica.apply(as_sent(feed))
+        for replica in (self.replica, self.pruners):
+            if replica is not None and self._replica_of is self.engine and feed is not None:
+                replica.apply(as_sent(feed))
         self.questions += batch.questions
         self.confirmations |= batch.confirmations
         self.revoked += [revoke.token for revoke in batch.revokes]

@@ -13,8 +13,10 @@ from programs import conditional, noisy
 from orchestrator.control import journal
 from orchestrator.control.journal import Journal
 from orchestrator.engine import inputs
-from orchestrator.pruning.base import RuleFailed
-from orchestrator.sampling.remote_pruner import Answer
+from orchestrator.model.attribute_keys import MARKS
+from orchestrator.pruning.base import Decision, RuleFailed
+from orchestrator.sampling.pruner_replica import PrunerReplica
+from orchestrator.sampling.questions import RULE, Answer
 from tasks.contract import Epoch, Failed
 from tests.simulated import own_pruners
 from tests.simulated.ledger import Ledger
@@ -36,7 +38,7 @@ def test_it_sees_the_study_as_it_is_at_its_place_in_the_fold(monkeypatch: pytest
 
     def saw(trials: list[FrozenTrial], trial: FrozenTrial) -> None:
         looks.append(trial.number)
-        assert trials == world.engine.storage.get_all_trials(0)
+        assert trials == [settled(each) for each in world.engine.storage.get_all_trials(0)]
         assert trial == trials[trial.number]
 
     monkeypatch.setattr(own_pruners.Watching, "saw", staticmethod(saw))
@@ -93,7 +95,7 @@ def replayed(world: World, path: Path, *, answered: bool, monkeypatch: pytest.Mo
     book = Journal(path)
     spec = world.ledger.spec
     for record in [world.opening(spec, answered=answered), *world.records]:
-        if answered or not isinstance(record.input, inputs.PrunerAnswered):
+        if answered or not (isinstance(record.input, inputs.SamplerAnswered) and record.input.answer.kind == "report"):
             book.write(record)
     book.close()
     if answered:
@@ -103,26 +105,61 @@ def replayed(world: World, path: Path, *, answered: bool, monkeypatch: pytest.Mo
     return found
 
 
-def test_nothing_else_is_put_in_or_handed_out_before_the_answer() -> None:
+def settled(trial: FrozenTrial) -> FrozenTrial:
+    """The trial without what is asked about it."""
+    trial.system_attrs = {key: value for key, value in trial.system_attrs.items() if key not in MARKS}
+    return trial
+
+
+def test_a_verdict_is_awaited_from_the_report_to_the_answer() -> None:
     world = World(spec_of(), noisy)
     run = world.until(Epoch)
-    engine = world.engine
-    assert not engine.waits
-    assert engine.take_question() is None
-    engine.apply(inputs.EventReceived(run.event(Epoch(step=7, value=1.0))), world.at)
-    assert engine.waits
-    question = engine.take_question()
-    assert question is not None
-    assert question.trial == run.job.trial
-    assert engine.take_question() is None
-    engine.apply(inputs.PrunerAnswered(world.judge.answer(question)), world.at)
-    assert not engine.waits
+    assert not world.engine.awaits_verdict
+    world.engine.apply(inputs.EventReceived(run.event(Epoch(step=7, value=1.0))), world.at)
+    assert world.engine.awaits_verdict
+    world.commit()
+    assert not world.engine.awaits_verdict
+
+
+def test_a_verdict_is_about_its_own_place_whatever_came_meanwhile() -> None:
+    """A question that is put once more, to a pruner that knows the study as it is by then."""
+    own = {"name": "tests.simulated.own_pruners:Median", "n_startup_trials": 99}
+    world = World(spec_of(pruner=own), noisy, slots=3, shuffle=5)
+    compared = 0
+    while (run := world.slots[0].run) is not None or world.turn(world.slots[0]):
+        if run is None or not world.engine.trials.is_open(run.job.trial):
+            continue
+        world.hold = True
+        world.deliver(run.event(Epoch(step=40 + compared, value=0.5)))
+        expected = world.engine.storage.get_all_trials(0)
+        (question,) = world.engine.trials.questions.unanswered()
+        compared += 1
+        for slot in world.slots[1:]:
+            world.turn(slot)
+        world.hold = False
+        late = PrunerReplica(world.engine.spec)
+        late.load(world.engine.trials.sampler.copy())
+        with late._storage.at(question.horizon), late._storage.seen_by(RULE, run.job.trial):
+            seen = late._storage.get_all_trials(0)
+        assert seen != world.engine.storage.get_all_trials(0)
+        assert [looks(each) for each in seen] == [looks(each) for each in expected]
+        world.commit()
+        world.turn(world.slots[0])
+    assert compared > 10
+
+
+def looks(trial: FrozenTrial) -> Any:
+    return trial.state, trial.values, trial.intermediate_values, trial.params
 
 
 @pytest.mark.parametrize("table", [WATCHING, {"name": "none"}])
-def test_an_answer_that_was_not_asked_for_is_refused(table: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="an answer to"):
-        World(spec_of(pruner=table), noisy).engine.apply(inputs.PrunerAnswered(Answer()), 1.0)
+def test_an_answer_that_was_not_asked_for_changes_nothing(table: dict[str, Any]) -> None:
+    world = World(spec_of(pruner=table), noisy)
+    world.until(Epoch)
+    told = Decision(True, "x", 1, 0.0, None, 0)
+    answer = Answer("report", 0, step=3, decisions={RULE: told}, user_attrs=[(0, "k", 1)])
+    world.engine.apply(inputs.SamplerAnswered(answer), world.at)
+    assert not world.engine.take().changes
 
 
 def test_one_that_raises_says_so_in_one_line() -> None:

@@ -11,7 +11,7 @@ from driver import Course, Objective, Talk, World, make_spec
 from programs import LADDER, PROMOTION, RESTART, SYNC, conditional, mixed, number, reach, saving
 
 from orchestrator.control import journal
-from orchestrator.control.journal import Record
+from orchestrator.control.journal_record import Record
 from orchestrator.engine import inputs
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.lifecycle import LIVE

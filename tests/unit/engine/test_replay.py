@@ -13,7 +13,8 @@ from driver import World, make_spec
 from programs import conditional, noisy
 
 from orchestrator.control import journal
-from orchestrator.control.journal import Journal, Opened, Record
+from orchestrator.control.journal import Journal
+from orchestrator.control.journal_record import Opened, PrunerAnswered, Record
 from orchestrator.engine import inputs
 from orchestrator.engine.inputs import Input
 from orchestrator.engine.outputs import Batch
@@ -148,7 +149,7 @@ def test_every_input_stands_in_that_recording() -> None:
     recorded = {type(record.input) for record in journal.read(RECORDED / "journal")}
     # Samplers answered in the fold, nothing was left to the control plane, and Ctrl-C paused a study.
     since = {inputs.SamplerAnswered, inputs.LookaheadChanged, inputs.StudyInterrupted}
-    assert recorded == {Opened, *get_args(Input)} - since
+    assert recorded == {Opened, PrunerAnswered, *get_args(Input)} - since
 
 
 def rows_of(ledger: Ledger) -> dict[str, Any]:

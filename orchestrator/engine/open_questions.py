@@ -1,0 +1,174 @@
+"""What a study has asked of processes beside the loop, and what is not answered yet.
+
+A question goes out with the batch that stages it, after the commit, and names its place of the fold. So the study goes
+on meanwhile, and the answer is the same whenever it is given.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection
+from typing import Any, Literal
+
+import msgspec
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.model.attribute_keys import AHEAD, ASKED, JUDGED
+from orchestrator.sampling import questions
+from orchestrator.sampling.questions import Answer, Horizon, Key, OpenTrial, Question
+from orchestrator.sampling.staged_storage import StagedStorage
+
+
+class OpenQuestions:
+    """The questions of one study, and what their places in the fold are made of.
+
+    Args:
+        storage: The study.
+
+    Attributes:
+        open: Numbers of the trials that were asked for and have not ended.
+        waiting: Numbers of those that were enqueued and not asked for.
+        brackets: Hyperband's (min_resource, max_resource, reduction_factor), once they are settled.
+    """
+
+    def __init__(self, storage: StagedStorage) -> None:
+        self._storage = storage
+        self.open: set[int] = set()
+        self.waiting: set[int] = set()
+        self.brackets: tuple[int, int, int] | None = None
+        self._turn = 0
+        self._pending: dict[Key, Question] = {}
+        self._counts: Counter[questions.Kind] = Counter()
+        self._of_trial: dict[int, set[Key]] = {}
+        self._staged: list[Question] = []
+
+    def awaits(self, kind: Literal["trial", "end"], trial: int) -> bool:
+        """Whether a trial was asked for, or the sampler has to be heard about its end, and there is no answer yet."""
+        return Key(kind, trial) in self._pending
+
+    @property
+    def awaits_verdict(self) -> bool:
+        """Whether the rule that decides has still to be heard about a report."""
+        if not self._counts["report"]:
+            return False
+        return any(questions.RULE in question.rules for question in self._pending.values())
+
+    def awaits_kind(self, *kinds: questions.Kind) -> bool:
+        """Whether any question of these kinds is not answered yet; of any kind where none is named."""
+        return any(self._counts[kind] for kind in kinds) if kinds else bool(self._pending)
+
+    def is_pending(self, key: Key) -> bool:
+        """Whether this question is not answered yet."""
+        return key in self._pending
+
+    def put(self, question: Question) -> None:
+        """Asks a question."""
+        self._pending[question.key] = question
+        self._counts[question.kind] += 1
+        self._of_trial.setdefault(question.trial, set()).add(question.key)
+        self._staged.append(question)
+
+    def mark(self, question: Question) -> None:
+        """Asks a question that is asked again after a restart: the trial keeps it until the answer is there."""
+        self.put(question)
+        if question.kind == "report":
+            self._mark_reports(question.trial)
+        else:
+            self._storage.set_late_system_attr(question.trial, ASKED, msgspec.to_builtins(question.horizon))
+
+    def take_staged(self) -> list[Question]:
+        """Returns the questions that have arisen since the last call, in order."""
+        staged, self._staged = self._staged, []
+        return staged
+
+    def unanswered(self) -> list[Question]:
+        """Returns everything that is still to be answered, in order: for a process that was started anew."""
+        return sorted(self._pending.values(), key=lambda question: question.horizon.turn)
+
+    def take_answer(self, answer: Answer) -> Question | None:
+        """Returns the question that is answered; ``None`` where it is not waited for."""
+        question = self._pending.pop(answer.key, None)
+        if question is None:
+            return None
+        self._counts[answer.kind] -= 1
+        keys = self._of_trial[answer.trial]
+        keys.discard(answer.key)
+        if not keys:
+            del self._of_trial[answer.trial]
+        if answer.kind == "report":
+            self._mark_reports(answer.trial)
+        elif answer.kind != "parameter":
+            self._storage.clear_mark(answer.trial, ASKED)
+        return question
+
+    def restore(self, trial: FrozenTrial, *, hears_ends: bool) -> None:
+        """Takes in a trial that was just put into the storage, with what is unanswered of it.
+
+        Args:
+            trial: As it is stored.
+            hears_ends: Whether the sampler is asked about the ends of trials.
+        """
+        if trial.state is TrialState.WAITING:
+            self.waiting.add(trial.number)
+        elif trial.state is TrialState.RUNNING:
+            self.open.add(trial.number)
+        if ASKED in trial.system_attrs:
+            horizon = msgspec.convert(trial.system_attrs[ASKED], Horizon)
+            if trial.state is TrialState.RUNNING:
+                self._take_back(Question("trial", trial.number, horizon))
+            elif hears_ends and trial.state.is_finished():
+                ended = Question("end", trial.number, horizon, state=trial.state.name, values=trial.values)
+                self._take_back(ended)
+            self._turn = max(self._turn, horizon.turn + 1)
+        for step, plain in trial.system_attrs.get(JUDGED, ()):
+            horizon, rules = msgspec.convert(plain, tuple[Horizon, tuple[questions.RuleName, ...]])
+            value = trial.intermediate_values[step]
+            self._take_back(Question("report", trial.number, horizon, step=step, value=value, rules=rules))
+
+    def next_turn(self) -> None:
+        """Begins the next turn: what is asked from now on is asked after what was asked before."""
+        self._turn += 1
+
+    def place(self, paused: Collection[int], *, looks_back: bool = True) -> Horizon:
+        """Returns the place of the fold at which the study is now.
+
+        Args:
+            paused: Numbers of the trials that count as pruned at their rungs.
+            looks_back: Whether the answer may depend on what other trials did.
+        """
+        count = self._storage.get_n_trials(0)
+        if not looks_back:
+            return Horizon(self._turn, count, (), self.brackets)
+        return Horizon(
+            self._turn,
+            count,
+            tuple(
+                [self._open_trial(number, paused) for number in sorted(self.open)]
+                + [OpenTrial(number, questions.WAITING) for number in sorted(self.waiting)]
+            ),
+            self.brackets,
+        )
+
+    def _open_trial(self, number: int, paused: Collection[int]) -> OpenTrial:
+        if self.awaits("trial", number):
+            return OpenTrial(number, 0, questions.ALL)
+        trial = self._storage.get_trial(number)
+        first = trial.system_attrs.get(AHEAD, ())
+        others = len(trial.distributions) if not first else sum(name not in first for name in trial.distributions)
+        return OpenTrial(number, len(trial.intermediate_values), others, number in paused)
+
+    def _mark_reports(self, trial: int) -> None:
+        asked = [self._pending[key] for key in self._of_trial.get(trial, ()) if key.kind == "report"]
+        if not asked:
+            self._storage.clear_mark(trial, JUDGED)
+            return
+        plain: list[Any] = [
+            [each.step, msgspec.to_builtins((each.horizon, each.rules))]
+            for each in sorted(asked, key=lambda each: each.horizon.turn)
+        ]
+        self._storage.set_late_system_attr(trial, JUDGED, plain)
+
+    def _take_back(self, question: Question) -> None:
+        self.put(question)
+        self._turn = max(self._turn, question.horizon.turn + 1)
+        self._staged.sort(key=lambda question: question.horizon.turn)

@@ -24,7 +24,7 @@ def study(world: World) -> optuna.Study:
         world.make_replica()
     assert world.replica is not None
     sampler = world.replica._sampler
-    sampler.deal_brackets(world.engine.trials.sampler.brackets)
+    sampler.deal_brackets(world.engine.trials.questions.brackets)
     return sampler._study
 
 

@@ -80,11 +80,10 @@ class Attempts:
         """Returns the number of live attempts in ``states``."""
         return sum(len(self._live[state]) for state in states if state in LIVE)
 
-    def hold_back(self, trial: int) -> None:
-        """Keeps the trial's attempt from being sent until ``let_go``."""
-        row = self.live(trial)
-        if row is not None and self.held.pop(row.token, None) is not None:
-            self._unsampled[trial] = row
+    def hold_back(self, row: AttemptRow) -> None:
+        """Keeps an attempt from being sent until ``let_go``."""
+        del self.held[row.token]
+        self._unsampled[row.trial] = row
 
     def let_go(self, trial: int) -> None:
         """Lets the attempt be sent of a trial that is sampled now."""

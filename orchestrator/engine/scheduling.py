@@ -30,7 +30,7 @@ def advance(study: Study, at: float) -> None:
         _fill_slots(study, at)
     else:
         while _may_ask(study):
-            study.ask(at)
+            study.attempts.create(study.trials.ask(), at)
     while (row := _next_to_send(study)) is not None:
         study.send(row, at)
     if _no_trial_goes_on(study) and (study.state == "ending" or _is_spent(study)):
@@ -59,7 +59,7 @@ def _fill_slots(study: Study, at: float) -> None:
                 row.cause = "promoted"
             study.attempts.create(promoted, at)
         elif _wants_more(study):
-            study.ask(at)
+            study.attempts.create(study.trials.ask(), at)
         else:
             return
 
@@ -79,6 +79,9 @@ def _is_spent(study: Study) -> bool:
 
 def _next_to_send(study: Study) -> AttemptRow | None:
     """Returns the attempt that is to be sent now: one of a trial that goes on, or of the oldest that is sampled."""
+    # Once each: what waits for the sampler is not looked at by every event.
+    for row in [each for each in study.attempts.held.values() if study.trials.sampler.awaits(each.trial)]:
+        study.attempts.hold_back(row)
     if not study.attempts.held:
         return None
     busy = study.attempts.count(AttemptState.SENT, AttemptState.RUNNING)

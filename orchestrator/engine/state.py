@@ -92,9 +92,6 @@ class Study:
         self.replies: list[Reply] = []
         # By trial and parameter that the sampler is asked for: the attempts that wait, with number and question.
         self.suggested: dict[tuple[int, str], dict[str, tuple[int, Suggest]]] = {}
-        for question in self.trials.questions.unanswered():
-            if question.kind == "trial":
-                self.attempts.hold_back(question.trial)
         for row in self.attempts.in_state(AttemptState.PAUSED):
             if self.trials.is_open(row.trial):
                 self.trials.pause(row.trial)
@@ -150,13 +147,6 @@ class Study:
         """The attempt is over."""
         if self.attempts.move(row, AttemptEvent.END, at):
             row.cause = cause
-
-    def ask(self, at: float) -> None:
-        """Asks for the next trial. Its first attempt is sent when the sampler has answered."""
-        number = self.trials.ask()
-        self.attempts.create(number, at)
-        if self.trials.sampler.awaits(number):
-            self.attempts.hold_back(number)
 
     def withdraw(self, row: AttemptRow, at: float) -> None:
         """Takes back an attempt that has no runner. A trial that never began waits again, for its study to go on."""

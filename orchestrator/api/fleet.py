@@ -175,8 +175,11 @@ def connect(
         BadInput: a URL or a setting is wrong. Servers are first asked when a study is.
 
     Example:
-        with connect("redis://host:6379/0", "postgresql://user:password@host/optuna") as fleet:
-            print(fleet["digits"].best)
+        from orchestrator import connect
+
+        with connect() as fleet:
+            for name, study in fleet.items():
+                print(name, study.state, study.best)
     """
     given = {"redis_url": redis_url, "storage_url": storage_url, "data_dir": data_dir}
     return Fleet(settings_with("connect", given))

@@ -15,6 +15,7 @@ from orchestrator.common.errors import StudyFailed
 if TYPE_CHECKING:
     import optuna
 
+    from orchestrator.common.settings import Settings
     from orchestrator.common.slot_options import SlotOptions
     from orchestrator.model.search_summary import Summary
     from orchestrator.spec import Spec
@@ -29,10 +30,23 @@ def run_here(
 ) -> optuna.Study:
     """Runs a search; see ``Search.run``."""
     settings = settings_with("run", {"data_dir": data_dir})
+    summary = run_with(settings, spec, source, slots, progress)
+    if summary.state == "failed":
+        raise StudyFailed(f"study '{spec.name}' failed: {summary.reason}")
+    return load_study(spec.name, settings)[0]
+
+
+def run_with(settings: Settings, spec: Spec, source: str, slots: SlotOptions, progress: bool) -> Summary:
+    """Runs a search to its end and returns its summary.
+
+    Args:
+        settings: Where the study and its files are kept.
+        source: What the spec is called in messages.
+        slots, progress: See ``Search.run``, for the errors too.
+    """
     if in_notebook():
         _import_optuna()
-    from orchestrator.local.run import Interrupted, Plan
-    from orchestrator.local.run import run as run_search
+    from orchestrator.local.run import Interrupted, Plan, run
     from orchestrator.terminal.summary import render_summary
 
     view = view_here() if progress else SilentView()
@@ -42,18 +56,14 @@ def run_here(
         if progress:
             print(render_summary(summary, 80), flush=True)
 
-    plan = Plan(spec, source, slots, settings, dict(os.environ), None)
     try:
-        summary = run_search(plan, view, show)
+        return run(Plan(spec, source, slots, settings, dict(os.environ), None), view, show)
     except Interrupted as error:
         view.close()
         _deliver(error.signum)
         raise KeyboardInterrupt(f"study '{spec.name}' was interrupted; the same call goes on with it") from None
     finally:
         view.close()
-    if summary.state == "failed":
-        raise StudyFailed(f"study '{spec.name}' failed: {summary.reason}")
-    return load_study(spec.name, settings)[0]
 
 
 def _import_optuna() -> None:

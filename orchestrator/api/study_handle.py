@@ -234,13 +234,15 @@ class StudyHandle:
             timeout: Waits for so many seconds at most; for ever where it is ``None``.
 
         Raises:
-            StudyFailed: it failed, or is suspended; the message says why.
+            StudyFailed: it failed, is suspended, or was left by its `run`; the message says why.
             TimeoutError: it has not ended in time.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         while not (status := self._status(rungs=False)).has_ended:
             if status.overview.suspended is not None:
                 raise StudyFailed(f"study '{self.name}' is suspended: {status.reason}")
+            if (absence := status.overview.absence) is not None and absence.alone:
+                raise StudyFailed(f"study '{self.name}' is {status.state}, and no run works on it")
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             if left <= 0:
                 raise TimeoutError(f"study '{self.name}' has not ended in {timeout:g} s: it is {status.state}")

@@ -218,7 +218,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
             if issuer.submit(spec, check) not in ENDED:
                 follow(client, spec.name, since, view, check, lambda: retry(lambda: _has_ended(store, spec.name)))
         except Interrupted:
-            view.say("stopping; the same command goes on from here")
+            view.say(f"stopping; the same {'call' if plan.command_line is None else 'command'} goes on from here")
             with suppress(NoAnswer):
                 _interrupt(issuer, spec.name)
             raise

@@ -50,7 +50,7 @@ def events(
     recent: int = 0,
     check: Callable[[], None] = lambda: None,
 ) -> Iterator[Notice]:
-    """Yields the state of a study, and what happens to it until it has ended.
+    """Yields the state of a study, and what happens to it until it has ended, or the `run` that works on it has.
 
     Args:
         settings: Where Redis is, or the data folder that a `run` works in.
@@ -90,7 +90,12 @@ def events(
         if client is None:
             problem = f"is {progress.state}, but no `run` works in {settings.data_dir}"
             raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'orchestrator run' its spec")
-        yield from _notices(client, study, since, check, lambda: current().state in ENDED, progress)
+
+        def is_over() -> bool:
+            # The server of a `run` ends with it.
+            return current().state in ENDED or redis_url_of(settings) is None
+
+        yield from _notices(client, study, since, check, is_over, progress)
         yield current()
 
 

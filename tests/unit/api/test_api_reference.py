@@ -1,0 +1,49 @@
+"""The page of the Python interface is what the docstrings say, and says all."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import orchestrator
+from tests.api_reference import COMMAND, SHOWN, members, public, reference
+
+PAGE = Path(__file__).parents[3] / "docs" / "api.md"
+METHODS = [
+    (f"{name}.{method}", member)
+    for name in SHOWN
+    if inspect.isclass(public(name)) and not issubclass(public(name), Exception)
+    for method, member in members(public(name))
+]
+
+
+def test_the_page_is_what_the_docstrings_say() -> None:
+    assert PAGE.read_text() == reference(), f"run: {COMMAND}"
+
+
+def test_every_public_name_is_on_it() -> None:
+    assert set(orchestrator.__all__) <= set(SHOWN)
+
+
+@pytest.mark.parametrize(("name", "member"), METHODS)
+def test_every_method_says_what_its_arguments_are(name: str, member: Any) -> None:
+    words = inspect.getdoc(member) or ""
+    assert words, name
+    if isinstance(member, property):
+        return
+    arguments = inspect.signature(member).parameters.keys() - {"self"}
+    if len(arguments) > 1:
+        assert all(f"    {each}:" in words or f"{each}, " in words for each in arguments), name
+
+
+@pytest.mark.parametrize(("name", "member"), METHODS)
+def test_every_method_has_types(name: str, member: Any) -> None:
+    function = member.fget if isinstance(member, property) else member
+    signature = inspect.signature(function)
+    assert signature.return_annotation is not inspect.Signature.empty, name
+    assert all(
+        each.annotation is not inspect.Parameter.empty for key, each in signature.parameters.items() if key != "self"
+    ), name

@@ -61,6 +61,7 @@ class Search:
         keep_models: Of so many best trials the models are kept.
         args: Fixed keyword arguments of the objective: anything that JSON carries.
         command: A program that is run for each trial, as the table [command].
+        code: Files that go with the search, and packages that its workers need, as the table [code].
         sampler: A name such as ``"tpe"``, the table [sampler] as a dictionary, or a sampler of Optuna's.
         pruner: A rule as ``"median n_startup_trials=2"``, the table [pruner] as a dictionary, or a pruner of Optuna's.
         shadow: A second rule that only records what it would have done, written like ``pruner``.
@@ -77,9 +78,11 @@ class Search:
     Example:
         from orchestrator import Search
 
+
         def objective(trial):
             x = trial.suggest_float("x", -10, 10)
             return (x - 2) ** 2
+
 
         study = Search(objective, name="parabola", trials=20).run()
         print(study.best_params)
@@ -227,7 +230,7 @@ class Search:
         from orchestrator.api.fleet import connect
         from orchestrator.api.submission import submit
 
-        return submit(self._spec, self._source, fleet or connect())
+        return submit(self._spec, self._source, connect() if fleet is None else fleet)
 
     def __repr__(self) -> str:
         spec = self._spec

@@ -134,9 +134,7 @@ def test_what_is_wrong_with_a_study_is_said(running: Fleet, monkeypatch: pytest.
         with pytest.raises(BadInput, match=r"trials: sort: is 'valeu'; did you mean 'value'"):
             study.trials(sort="valeu")  # type: ignore[arg-type]
         with pytest.raises(BadInput, match="was started as another search: direction"):
-            Search("objectives:fails", name="broken", trials=3, space=SPACE, direction="maximize").submit(
-                fleet
-            )
+            Search("objectives:fails", name="broken", trials=3, space=SPACE, direction="maximize").submit(fleet)
 
 
 @real_servers_only

@@ -61,6 +61,7 @@ WRONG: dict[str, list[Any]] = {
     "keep_models": [0],
     "args": [5, {"a b": 1}, {"x": float("nan")}, {"x": 10**30}],
     "command": [{}, "python train.py"],
+    "code": [5, {"include": "src"}, {"files": ["a"]}],
     "sampler": [5, {"name": "tep"}, {"name": "tpe", "n_startup": 3}, {"seed": 3}, {"name": "no.such:Class"}],
     "pruner": [
         5,

@@ -28,7 +28,7 @@ SHORTEST: Final = 32
 FEWEST_DISTINCT: Final = 8
 """Fewest different characters in a key: a random key has more, a repeated word has not."""
 
-_NAMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9_-]{0,63}):.")
+_NAMED: Final = re.compile(r"([A-Za-z][A-Za-z0-9_]{0,63}):.")
 """A key may begin with a name and a colon; the name is part of the key."""
 
 _MOST_KEYS: Final = 10

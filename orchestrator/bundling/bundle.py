@@ -15,6 +15,7 @@ from orchestrator.bundling.selection import Selection
 from orchestrator.bundling.sources import Source, Statement, sources_of
 from orchestrator.common.errors import BadInput
 from tasks.code_bundle import BadBundle, CodeBundle, make_bundle
+from tasks.code_path import REMEDY, name_conflict
 from tasks.import_statements import read_file
 
 _CELLS = "notebook_cells"
@@ -59,6 +60,8 @@ def bundle_of_function(function: Callable[..., Any]) -> CodeBundle:
         selection.add(first)
     selection.check_literals()
     module = _module_of(definition, sources)
+    if problem := name_conflict(module.name, module.roots):
+        raise BadInput(where, problem, REMEDY)
     own = OwnModules(where, module.roots)
     text, tree = _module_text(definition, sources, selection, added)
     own.put(module.name, text, is_package=module.is_package)

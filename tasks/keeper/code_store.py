@@ -19,6 +19,7 @@ from tasks.app import as_bytes
 from tasks.code_bundle import BadBundle, CodeBundle, shown_reference, split_reference, unpack
 from tasks.codec import Malformed, decode_code
 from tasks.objective_allowlist import Allowlist
+from tasks.server_errors import unavailable
 from tasks.signing import Keyring, Purpose, Unsigned
 
 MOST_BYTES: Final = 2 << 30
@@ -126,15 +127,29 @@ class CodeStore:
         deadline = time.monotonic() + WAIT_SECONDS
         asked = 0.0
         while True:
-            with contextlib.suppress(redis.ConnectionError, redis.TimeoutError):
-                if (found := self._client.get(redis_keys.code(digest))) is not None:
-                    return as_bytes(found)
+            if (found := self._read(digest)) is not None:
+                return found
             if ask is None or leaves() or time.monotonic() > deadline:
                 raise CodeMissing(f"code bundle {digest[:12]} is not in Redis")
             if time.monotonic() >= asked + 1:
                 asked = time.monotonic()
                 ask()
             time.sleep(POLL_SECONDS)
+
+    def _read(self, digest: str) -> bytes | None:
+        """Returns what Redis has of a bundle; ``None`` where it has nothing, or does not answer now."""
+        try:
+            found = self._client.get(redis_keys.code(digest))
+        except redis.exceptions.NoPermissionError:
+            problem = (
+                "this worker's user of Redis may not read code bundles; print its ACL file anew, by docker/redis/acl.sh"
+            )
+            raise CodeRefused(problem) from None
+        except redis.RedisError as error:
+            if unavailable(error) is None:
+                raise
+            return None
+        return None if found is None else as_bytes(found)
 
     def _verified(self, reference: str, digest: str, sealed: bytes) -> CodeBundle:
         """Returns the bundle of a message. Raises CodeRefused."""

@@ -93,6 +93,8 @@ EVERYBODY = [
     f"DEL {redis_keys.confirmation('token')}",
     f"EXPIRE {redis_keys.confirmation('token')} 1",
     f"SET {redis_keys.ANNOUNCEMENT} forged",
+    f"SET {redis_keys.code('0')} forged",
+    f"DEL {redis_keys.code('0')}",
     f"RPUSH {redis_keys.replies('runner')} forged",
     f"LRANGE {redis_keys.replies('runner')} 0 -1",
     f"RPUSH {redis_keys.answer('command')} forged",

@@ -1,0 +1,268 @@
+"""A worker's code bundles, on a real Redis: fetched, verified, unpacked, and shared by the keepers of a host."""
+
+from __future__ import annotations
+
+import threading
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+import redis
+
+from tasks import code_bundle, redis_keys
+from tasks.code_bundle import BundledFile, CodeBundle, CodeMessage, bundle_reference, digest_of, make_bundle
+from tasks.codec import encode
+from tasks.keeper import code_store
+from tasks.keeper.code_store import CodeMissing, CodeRefused, CodeStore
+from tasks.objective_allowlist import Allowlist
+from tasks.signing import UNSIGNED, Keyring, Purpose
+from tests.shared_servers import redis_url
+
+FLEET = "fleet:" + "0123456789abcdef" * 4
+ALICE = "alice:" + "fedcba9876543210" * 4
+OTHER = "f1e2d3c4b5a69788" * 4
+EVERY = Allowlist(("bundle:*",))
+BUNDLE = make_bundle("train:objective", [("train.py", b"def objective(trial): return 1\n"), ("data/x.csv", b"1\n")])
+STORES: list[CodeStore] = []
+REFERENCE = bundle_reference(BUNDLE.digest, BUNDLE.objective)
+
+
+@pytest.fixture
+def client() -> Iterator[redis.Redis]:
+    with closing(redis.Redis.from_url(redis_url())) as found:
+        yield found
+        for key in found.scan_iter(redis_keys.code("*")):
+            found.delete(key)
+
+
+@pytest.fixture(autouse=True)
+def closed() -> Iterator[None]:
+    """Closes the stores of a test."""
+    yield
+    while STORES:
+        STORES.pop().close()
+
+
+def store_of(folder: Path, client: redis.Redis, allowlist: Allowlist, keyring: Keyring) -> CodeStore:
+    STORES.append(CodeStore(folder, client, allowlist, keyring))
+    return STORES[-1]
+
+
+def put(
+    client: redis.Redis, bundle: CodeBundle = BUNDLE, keys: tuple[str, ...] = (), author: str = "", digest: str = ""
+) -> None:
+    """Puts a bundle into Redis as a control plane with these keys does."""
+    signature = Keyring([author]).sign(Purpose.AUTHOR, bundle.digest.encode()) if author else b""
+    message = encode(CodeMessage(archive=bundle.pack(), author=signature))
+    client.set(redis_keys.code(digest or bundle.digest), Keyring(keys).seal(Purpose.CODE, message, bundle.digest))
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_bundle_is_unpacked_and_the_next_keeper_needs_no_redis(client: redis.Redis, tmp_path: Path) -> None:
+    put(client)
+    first = store_of(tmp_path / "code", client, EVERY, UNSIGNED)
+    (folder,) = first.folders(REFERENCE)
+    assert files(Path(folder)) == {"train.py": BUNDLE.files[1].data, "data/x.csv": b"1\n"}
+    client.delete(redis_keys.code(BUNDLE.digest))
+    assert store_of(tmp_path / "code", client, EVERY, UNSIGNED).folders(REFERENCE) == (folder,)
+    assert store_of(tmp_path / "code", client, EVERY, UNSIGNED).folders("train:objective") == ()
+
+
+def test_what_redis_lacks_is_asked_for_and_comes(client: redis.Redis, tmp_path: Path) -> None:
+    asked: list[None] = []
+
+    def ask() -> None:
+        asked.append(None)
+        put(client)
+
+    assert store_of(tmp_path, client, EVERY, UNSIGNED).folders(REFERENCE, ask)
+    assert len(asked) == 1
+    store = store_of(tmp_path / "other", client, EVERY, UNSIGNED)
+    client.delete(redis_keys.code(BUNDLE.digest))
+    with pytest.raises(CodeMissing, match="is not in Redis"):
+        store.folders(REFERENCE)
+    with pytest.raises(CodeMissing):
+        store.folders(REFERENCE, lambda: None, lambda: True)
+
+
+def test_a_file_that_was_changed_or_made_a_link_is_put_back(client: redis.Redis, tmp_path: Path) -> None:
+    put(client)
+    store = store_of(tmp_path / "code", client, EVERY, UNSIGNED)
+    folder = Path(store.folders(REFERENCE)[0])
+    victim = tmp_path / "victim"
+    victim.write_bytes(BUNDLE.files[1].data)
+    (folder / "train.py").unlink()
+    (folder / "train.py").symlink_to(victim)
+    (folder / "data" / "x.csv").write_text("2\n")
+    store.folders(REFERENCE)
+    assert not (folder / "train.py").is_symlink()
+    assert (folder / "data" / "x.csv").read_text() == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("keys", "sealed", "author", "entries", "problem"),
+    [
+        ((), (), "", ("bundle:*",), ""),
+        ((), (), "", (), "this worker runs no code that is sent to it"),
+        ((), (), "", ("*",), "this worker runs no code that is sent to it"),
+        ((FLEET,), (FLEET,), "", ("bundle:*",), ""),
+        ((FLEET,), (), "", ("bundle:*",), "not signed"),
+        ((FLEET,), (OTHER,), "", ("bundle:*",), "signed with no key that is known here"),
+        ((), (FLEET,), "", ("bundle:*",), "signed, and there is no key here"),
+        ((FLEET, ALICE), (FLEET,), ALICE, ("bundle:alice",), ""),
+        ((FLEET, ALICE), (FLEET,), FLEET, ("bundle:alice",), "it is signed with the key 'fleet'; this worker admits"),
+        ((FLEET,), (FLEET,), ALICE, ("bundle:alice",), "it is signed with no key that has a name; this worker admits"),
+        ((FLEET, ALICE), (FLEET,), "", ("bundle:alice",), "it is signed with no key that has a name"),
+        ((FLEET, OTHER), (FLEET,), OTHER, ("bundle:alice",), "it is signed with no key that has a name"),
+    ],
+)
+def test_who_signed_what_is_admitted(
+    client: redis.Redis,
+    tmp_path: Path,
+    keys: tuple[str, ...],
+    sealed: tuple[str, ...],
+    author: str,
+    entries: tuple[str, ...],
+    problem: str,
+) -> None:
+    put(client, keys=sealed, author=author)
+    store = store_of(tmp_path, client, Allowlist(entries), Keyring(keys))
+    if not problem:
+        assert store.folders(REFERENCE)
+        return
+    with pytest.raises(CodeRefused) as caught:
+        store.folders(REFERENCE)
+    assert problem in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert str(caught.value).startswith(f"train:objective of code bundle {BUNDLE.digest[:12]}: ")
+
+
+def test_what_run_names_is_admitted_and_nothing_else(client: redis.Redis, tmp_path: Path) -> None:
+    other = make_bundle("train:objective", [("train.py", b"pass\n")])
+    put(client)
+    put(client, other)
+    store = store_of(tmp_path, client, Allowlist(named=(REFERENCE,)), UNSIGNED)
+    assert store.folders(REFERENCE)
+    with pytest.raises(CodeRefused):
+        store.folders(bundle_reference(other.digest, other.objective))
+
+
+def test_the_signature_of_one_bundle_is_none_of_another(client: redis.Redis, tmp_path: Path) -> None:
+    other = make_bundle("train:objective", [("train.py", b"pass\n")])
+    put(client, keys=(FLEET,))
+    put(client, other, keys=(FLEET,), digest=BUNDLE.digest)
+    with pytest.raises(CodeRefused, match="signed with no key"):
+        store_of(tmp_path, client, EVERY, Keyring((FLEET,))).folders(REFERENCE)
+
+
+def raw(files: list[tuple[str, bytes]], **changed: object) -> bytes:
+    bundle = CodeBundle(objective="train:objective", files=tuple(BundledFile(*each) for each in files))
+    return msgspec.msgpack.encode(msgspec.structs.replace(bundle, **changed))
+
+
+LONG = "a" * 300
+HOSTILE: Mapping[str, bytes] = {
+    "a parent folder": raw([("../evil.py", b"")]),
+    "a parent folder in the middle": raw([("a/../../evil.py", b"")]),
+    "an absolute path": raw([("/tmp/evil.py", b"")]),
+    "no name": raw([("", b"")]),
+    "a dot": raw([("./evil.py", b"")]),
+    "two slashes": raw([("a//evil.py", b"")]),
+    "a slash at the end": raw([("a/", b"")]),
+    "backslashes": raw([("a\\..\\evil.py", b"")]),
+    "a NUL": raw([("evil\0.py", b"")]),
+    "a line end": raw([("evil\n.py", b"")]),
+    "a long name": raw([(LONG, b"")]),
+    "a long path": raw([("/".join(["a" * 100] * 20), b"")]),
+    "the same file twice": raw([("a.py", b"1"), ("a.py", b"2")]),
+    "names that differ in case": raw([("a.py", b"1"), ("A.py", b"2")]),
+    "folders that differ in case": raw([("a/x.py", b"1"), ("A/y.py", b"2")]),
+    "names that differ in their accents' form": raw([("\u00e9.py", b"1"), ("e\u0301.py", b"2")]),
+    "a file that is a folder": raw([("a", b"1"), ("a/b.py", b"2")]),
+    "an import folder elsewhere": raw([("a.py", b"")], paths=("../..",)),
+    "an absolute import folder": raw([("a.py", b"")], paths=("/tmp",)),
+    "another format": raw([("a.py", b"")], format=2),
+    "no bundle": msgspec.msgpack.encode([1, 2]),
+    "no msgpack": b"\xc1\xc1",
+    "nothing": b"",
+    "another objective": raw([("train.py", b"")], objective="os:system"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_archive_is_refused_and_leaves_nothing(client: redis.Redis, tmp_path: Path, name: str) -> None:
+    encoded = HOSTILE[name]
+    digest = digest_of(encoded)
+    client.set(redis_keys.code(digest), encode(CodeMessage(archive=zlib.compress(encoded))))
+    folder = tmp_path / "a" / "b" / "code"
+    with pytest.raises(CodeRefused):
+        store_of(folder, client, EVERY, UNSIGNED).folders(bundle_reference(digest, "train:objective"))
+    left = list(tmp_path.rglob("*.py"))
+    assert left == ([folder / digest / "train.py"] if name == "another objective" else [])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "problem"),
+    [
+        (lambda archive: archive[:-5], "cut off"),
+        (lambda archive: archive + archive, "more than one"),
+        (lambda archive: b"x" + archive, "broken"),
+        (lambda archive: archive[:20] + bytes([archive[20] ^ 1]) + archive[21:], "broken|digest|no bundle"),
+        (lambda _: zlib.compress(b"\0" * (1 << 21)), "unpacks to more than"),
+        (lambda _: raw([("train.py", b"")]), "broken"),
+    ],
+)
+def test_a_spoilt_archive_is_refused(
+    client: redis.Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    spoil: Callable[[bytes], bytes],
+    problem: str,
+) -> None:
+    monkeypatch.setattr(code_bundle, "LARGEST", 1 << 20)
+    client.set(redis_keys.code(BUNDLE.digest), encode(CodeMessage(archive=spoil(BUNDLE.pack()))))
+    with pytest.raises(CodeRefused, match=problem):
+        store_of(tmp_path, client, EVERY, UNSIGNED).folders(REFERENCE)
+
+
+def test_keepers_that_unpack_at_once_all_find_the_whole(client: redis.Redis, tmp_path: Path) -> None:
+    put(client)
+    found: list[dict[str, bytes]] = []
+    barrier = threading.Barrier(8)
+
+    def take() -> None:
+        store = store_of(tmp_path, client, EVERY, UNSIGNED)
+        barrier.wait()
+        found.append(files(Path(store.folders(REFERENCE)[0])))
+
+    threads = [threading.Thread(target=take) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [{file.path: file.data for file in BUNDLE.files}] * 8
+    assert not list(tmp_path.glob(".unpacking-*"))
+
+
+def test_what_no_keeper_uses_makes_room(client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(code_store, "MOST_BYTES", 5_000)
+    bundles = [make_bundle("train:objective", [("train.py", bytes([each]) * 2_000)]) for each in b"abcd"]
+    stores = []
+    for bundle in bundles[:2]:
+        put(client, bundle)
+        stores.append(store_of(tmp_path, client, EVERY, UNSIGNED))
+        stores[-1].folders(bundle_reference(bundle.digest, bundle.objective))
+    # The first is not used any more.
+    stores[0].close()
+    for bundle in bundles[2:]:
+        put(client, bundle)
+        store_of(tmp_path, client, EVERY, UNSIGNED).folders(bundle_reference(bundle.digest, bundle.objective))
+    there = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert bundles[0].digest not in there
+    assert {bundles[1].digest, bundles[3].digest} <= there

@@ -67,7 +67,9 @@ def serve(
     from orchestrator.notify.policy import policy_of
 
     policy = policy_of(settings, commands_of)
-    serve_studies(settings, redis_url, storage_url, only=study, record=journal, metrics=metrics, policy=policy)
+    # Of a `run`, which has started this process.
+    run = os.getppid() if commands_of else 0
+    serve_studies(settings, redis_url, storage_url, only=study, run=run, record=journal, metrics=metrics, policy=policy)
 
 
 @cli.command(cls=PassThrough)

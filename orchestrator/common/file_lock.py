@@ -18,6 +18,18 @@ WAIT_SECONDS = 10.0
 _STUDY = "lock.study"
 
 
+class FolderInUse(BadInput):
+    """Another run works in the folder; ``holder`` is its process id, 0 where that is not known."""
+
+    def __init__(self, folder: Path, holder: int) -> None:
+        super().__init__(
+            str(folder),
+            f"another run is using this data folder (process {holder or 'unknown'})",
+            "wait for it, stop it, or set ORCHESTRATOR_DATA_DIR to another folder",
+        )
+        self.holder = holder
+
+
 @contextmanager
 def data_lock(folder: Path) -> Iterator[int]:
     """Holds the folder's lock; yields its descriptor.
@@ -26,7 +38,7 @@ def data_lock(folder: Path) -> Iterator[int]:
     has ended, and two sets of processes never work in the folder.
 
     Raises:
-        BadInput: another run has the folder.
+        FolderInUse: another run has the folder.
     """
     path = folder / "lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
@@ -54,16 +66,27 @@ def is_locked(folder: Path) -> bool:
     return False
 
 
-def name_study(folder: Path, study: str | None) -> None:
-    """Notes the one study that the run in the locked folder looks after; ``None``: all of its database."""
-    (folder / _STUDY).write_text(study or "")
+def holder_of(folder: Path) -> int:
+    """Returns the process id of the run that works in the folder; 0 where it has ended, or there is none."""
+    try:
+        holder = (folder / "lock").read_text().strip()
+    except OSError:
+        return 0
+    return int(holder) if holder.isdigit() and is_locked(folder) and not has_ended(int(holder)) else 0
 
 
-def attended_study(folder: Path) -> str | None:
-    """Returns the one study that the run in the folder looks after; ``None`` where there is no run, or it looks after
+def name_study(folder: Path, study: str | None, *, beside: bool = False) -> None:
+    """Notes the study that the run in the locked folder looks after, or ``beside`` those that are noted another one;
+    ``None``: all of its database."""
+    with (folder / _STUDY).open("a" if beside else "w") as file:
+        file.write(f"{study}\n" if study else "")
+
+
+def attended_studies(folder: Path) -> frozenset[str] | None:
+    """Returns the studies that the run in the folder looks after; ``None`` where there is no run, or it looks after
     all."""
     try:
-        return ((folder / _STUDY).read_text() or None) if is_locked(folder) else None
+        return (frozenset((folder / _STUDY).read_text().split()) or None) if is_locked(folder) else None
     except OSError:
         return None
 
@@ -78,9 +101,5 @@ def _wait_for(fd: int, folder: Path) -> None:
             holder = os.pread(fd, 32, 0).decode(errors="replace").strip()
             # A run that lives is refused at once; one that was killed leaves processes that end within moments.
             if (holder.isdigit() and not has_ended(int(holder))) or time.monotonic() > deadline:
-                raise BadInput(
-                    str(folder),
-                    f"another run is using this data folder (process {holder or 'unknown'})",
-                    "wait for it, stop it, or set ORCHESTRATOR_DATA_DIR to another folder",
-                ) from None
+                raise FolderInUse(folder, int(holder) if holder.isdigit() else 0) from None
             time.sleep(0.05)

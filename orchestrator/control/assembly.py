@@ -37,6 +37,7 @@ class Options:
         lease: Seconds that a runner may be silent.
         heartbeat: Seconds between two transactions, at the most.
         only: Name of the one study to look after; all of them when empty.
+        run: Process id of the `run` that the control plane belongs to; 0 where there is none.
         keyring: Verifies what keepers send.
         record: Records what the engines are fed.
     """
@@ -44,6 +45,7 @@ class Options:
     lease: float
     heartbeat: float
     only: str = ""
+    run: int = 0
     keyring: Keyring = UNSIGNED
     record: Journal | None = None
 
@@ -89,7 +91,7 @@ def make_controller(
         if not only:
             cleanup = RunCleanup(ports.calendar, studies, deletion, ports.reports, civil)
             scheduled = ScheduledRuns(ports, ports.calendar, studies, rounds, cleanup, civil)
-    commands = CommandHandler(ports, studies, rounds, recovery, scheduled, deletion, clock, only)
+    commands = CommandHandler(ports, studies, rounds, recovery, scheduled, deletion, clock, only, options.run)
     supervisor = Supervisor(ports.events, studies, heartbeats, slots, foreign, recovery, bell, clock, options.heartbeat)
     return Controller(
         ports, studies, router, commands, supervisor, recovery, rounds, effects, bell, clock, hooks.progress

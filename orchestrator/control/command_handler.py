@@ -29,7 +29,7 @@ from orchestrator.engine.inputs import (
     TrialRetried,
 )
 from orchestrator.engine.study import StudyEngine
-from orchestrator.model.commands import DELETE, Command
+from orchestrator.model.commands import DELETE, HOST, Command
 from orchestrator.model.planned_run import DEFINE, OPERATION
 from orchestrator.model.study_states import HELD, check_at_rest
 from orchestrator.model.suspension import describe, refusal
@@ -77,7 +77,12 @@ class _Later(Exception):
 
 @dataclass(eq=False)
 class CommandHandler:
-    """Applies commands of the table, oldest first."""
+    """Applies commands of the table, oldest first.
+
+    Attributes:
+        only: The one study that it looks after; all where it is empty.
+        run: Process id of the `run` that it belongs to; 0 where there is none.
+    """
 
     ports: Ports
     studies: EngineRegistry
@@ -87,8 +92,11 @@ class CommandHandler:
     deletion: StudyDeletion | None
     clock: Clock
     only: str
+    run: int = 0
     # Studies whose commands were put off.
     _deferred: set[str] = field(default_factory=set, init=False)
+    # Studies beside ``only`` that other runs in the folder have handed over.
+    _guests: set[str] = field(default_factory=set, init=False)
     # Studies that are being deleted by a command.
     _deleting: set[str] = field(default_factory=set, init=False)
 
@@ -112,7 +120,11 @@ class CommandHandler:
         self._end_withdrawn(commands)
         for command in commands:
             # Who holds the lease may delete every study: no other process can.
-            if self.only and command.study != self.only and command.operation != DELETE:
+            if (
+                self.only
+                and command.study not in (self.only, *self._guests)
+                and command.operation not in (DELETE, HOST)
+            ):
                 continue
             if command.unreadable:
                 problem = BadInput(f"command '{command.operation}' of study '{command.study}'", command.unreadable)
@@ -146,6 +158,10 @@ class CommandHandler:
                 self.scheduled.tend()
         return answers
 
+    def _is_for_this(self, command: Command) -> bool:
+        # Only the process that holds the lease can delete a study, be it of another `run` or not.
+        return not self.only or command.study in (self.only, *self._guests) or command.operation in (DELETE, HOST)
+
     def _end_withdrawn(self, commands: Sequence[Command]) -> None:
         """Lets go of the deletions whose commands were withdrawn."""
         if self.deletion is not None:
@@ -172,6 +188,8 @@ class CommandHandler:
 
     def _apply(self, command: Command) -> dict[str, Any]:
         name = command.study
+        if command.operation == HOST:
+            return self._take_in(name, command.payload)
         if command.operation == DELETE:
             return self._delete(name, command.payload.get("uid", ""))
         if name in self.studies.suspended:
@@ -219,6 +237,21 @@ class CommandHandler:
         number = engine.trials.count
         self.studies.apply(engine, input)
         return {"study": engine.name, "state": engine.state, "trial": number}
+
+    def _take_in(self, name: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """Looks after the study of another `run` in the same folder, too."""
+        if not self.run or payload.get("run") != self.run:
+            raise BadInput(f"study '{name}'", "was handed to a run that has ended", "run its spec again")
+        spec = Spec.from_json(payload.get("spec"))
+        if name not in self.studies:
+            if (suspension := self.ports.store.suspended().get(name)) is not None:
+                self.studies.leave_suspended(name, suspension)
+            if suspension is not None or name in self.ports.store.unsettled():
+                self.recovery.take_up(name)
+                self.recovery.lose_dead()
+        self._guests.add(name)
+        self._submit(name, spec)
+        return {"study": name, "state": self.studies[name].state}
 
     def _delete(self, name: str, uid: Any) -> dict[str, Any]:
         """Deletes a study that is at rest, or is suspended; its files have to be gone first."""

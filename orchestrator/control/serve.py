@@ -51,6 +51,7 @@ def serve(
     storage_url: str,
     *,
     only: str = "",
+    run: int = 0,
     record: Path | None = None,
     on_phase: PhaseHook = no_hook,
     metrics: Endpoint | None = None,
@@ -63,6 +64,7 @@ def serve(
         settings: Lease and heartbeat.
         redis_url, storage_url: The servers.
         only: Look after this study alone.
+        run: Process id of the `run` that this belongs to; 0 for none.
         record: File that takes a recording of everything the core is fed.
         on_phase: Called at each phase of a round.
         metrics: Where metrics are shown.
@@ -105,6 +107,7 @@ def serve(
             outages,
             stop,
             only,
+            run,
             record,
             policy or Policy(),
             clock or Clock(),
@@ -164,6 +167,7 @@ class _Leader:
     outages: Outages
     stop: StopRequest
     only: str
+    run: int
     record: Path | None
     policy: Policy
     clock: Clock
@@ -191,7 +195,7 @@ class _Leader:
             samplers,
         )
         record = Journal(self.record) if self.record else None
-        options = Options(settings.lease, settings.heartbeat, self.only, keyring, record)
+        options = Options(settings.lease, settings.heartbeat, self.only, self.run, keyring, record)
         controller = make_controller(ports, options, hooks, self.clock, self.outages)
         try:
             samplers.warm_up()

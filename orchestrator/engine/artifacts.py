@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
 
+from orchestrator.model.artifact_records import KEPT, RECORD, filename_of
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.sampling.best_trials import rank
 from orchestrator.sampling.staged_storage import StagedStorage
 from tasks.codec import is_artifact_of
 from tasks.contract import ArtifactRef
-
-RECORD = "artifacts:"
-"""Prefix of the system attributes in which Optuna keeps the records of artifacts."""
-
-KEPT = "orchestrator:artifact:"
-"""Prefix of the system attributes of artifacts in our store: kind, size in bytes, time of upload."""
 
 
 class Kept(NamedTuple):
@@ -132,11 +127,3 @@ def kept_of(trial: FrozenTrial) -> list[Kept]:
             filename = filename_of(trial.system_attrs.get(RECORD + id))
             found.append(Kept(id, filename, str(value.get("kind")), float(value.get("at", 0.0))))
     return sorted(found, key=lambda each: (each.at, each.filename))
-
-
-def filename_of(record: Any) -> str:
-    # Other programs write records, too: the dashboard empties one when a person deletes the file.
-    try:
-        return str(json.loads(record)["filename"])
-    except (TypeError, ValueError, KeyError):
-        return ""

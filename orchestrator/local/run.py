@@ -17,14 +17,16 @@ import redis
 
 from orchestrator.common.data_folder import database_file, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
-from orchestrator.common.file_lock import data_lock, name_study
+from orchestrator.common.file_lock import FolderInUse, data_lock, name_study
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.common.slot_options import SlotOptions
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
 from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
+from orchestrator.local.running_search import abandoned, describe, published
 from orchestrator.local.server_retry import ServerRetry, outages_shown
+from orchestrator.local.shared_run import GuestWatch, share
 from orchestrator.messaging.code_sender import put_code_of
 from orchestrator.messaging.dispatch import queue_names
 from orchestrator.messaging.redis_check import check_redis
@@ -122,6 +124,9 @@ class _Endings:
 def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     """Runs the search to its end and returns its summary. However it ends, no process is left behind.
 
+    Where another run works in the folder, that one trains the study, as far as it can, and this one takes over when it
+    has ended.
+
     ``show`` gets the summary as soon as it is known; the processes take a moment to end.
 
     Raises:
@@ -131,22 +136,47 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         DataDeleted: the data folder, or the database in it, was deleted.
     """
     begun = time.monotonic()
-    settings, spec = plan.settings, plan.spec
+    settings = plan.settings
     with bad_settings_are_bad_input():
         check_folders(split_path(settings.objective_path))
     folder = ensure_data_dir(settings.data_dir).resolve()
-    storage_url = storage_url_of(settings)
     endings = _Endings(plan)
-    with handled_endings(endings) as interrupted, ExitStack() as stack:
-        lock = stack.enter_context(data_lock(folder))
-        name_study(folder, spec.name if settings.storage_url is None else None)
-        redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
-        client = connect(redis_url)
+    with handled_endings(endings) as interrupted:
 
         def check_interrupted() -> None:
             if interrupted.is_set():
                 raise Interrupted(endings.first)
 
+        while True:
+            try:
+                return _run_alone(plan, view, show, folder, endings, check_interrupted, begun)
+            except FolderInUse as busy:
+                if not busy.holder:
+                    raise
+                shared = share(plan, view, folder, busy, check_interrupted, begun)
+            if shared is not None:
+                show(shared)
+                return shared
+
+
+def _run_alone(
+    plan: Plan,
+    view: View,
+    show: Callable[[Summary], None],
+    folder: Path,
+    endings: _Endings,
+    check_interrupted: Callable[[], None],
+    begun: float,
+) -> Summary:
+    """Runs the search with processes of its own; raises FolderInUse where another run works in the folder."""
+    settings, spec, storage_url = plan.settings, plan.spec, storage_url_of(plan.settings)
+    with ExitStack() as stack:
+        lock = stack.enter_context(data_lock(folder))
+        # Their processes were killed together with the run that they had handed their studies to.
+        abandoned(folder)
+        name_study(folder, spec.name if settings.storage_url is None else None)
+        redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
+        client = connect(redis_url)
         with outages_shown(view):
             ServerRetry(check_interrupted)(lambda: check_redis(client, redis_url))
         artifact_url = settings.artifact_url or str(folder / "artifacts")
@@ -212,16 +242,27 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
         view.say(f"importing objective '{spec.objective}'" if spec.command is None else "waiting for a slot")
         _await_objective(plan, client, check, retry)
         issuer = CommandClient(CommandTable(database), client, retry)
+        # Before any process is told to end, other runs in the folder are to look for another one.
+        taking = stack.enter_context(ExitStack())
+        taking.enter_context(published(folder, describe(spec, settings)))
+        guests = GuestWatch(folder, spec.name, issuer)
+
+        def check_all() -> None:
+            check()
+            guests.check()
+
         try:
             since = retry(lambda: newest(client, spec.name))
             view.say("waiting for the first trial to start")
             if issuer.submit(spec, check) not in ENDED:
-                follow(client, spec.name, since, view, check, lambda: retry(lambda: _has_ended(store, spec.name)))
+                follow(client, spec.name, since, view, check_all, lambda: retry(lambda: has_ended(store, spec.name)))
         except Interrupted:
+            taking.close()
             view.say(f"stopping; the same {'call' if plan.command_line is None else 'command'} goes on from here")
             with suppress(NoAnswer):
-                _interrupt(issuer, spec.name)
+                interrupt(issuer, spec.name)
             raise
+        taking.close()
         watched.check()
         worker.begin_stop()
         summary = retry(lambda: summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun))
@@ -317,7 +358,8 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None],
         view.say(trouble)
 
 
-def _interrupt(issuer: CommandClient, study: str) -> None:
+def interrupt(issuer: CommandClient, study: str) -> None:
+    """Has the control plane interrupt a study; raises NoAnswer where it does not answer in time."""
     try:
         issuer.command("interrupt", study, PAUSE_SECONDS)
     except BadInput:
@@ -326,7 +368,7 @@ def _interrupt(issuer: CommandClient, study: str) -> None:
             issuer.command("pause", study, PAUSE_SECONDS)
 
 
-def _has_ended(store: Store, name: str) -> bool:
+def has_ended(store: Store, name: str) -> bool:
     """Returns whether the study has ended; raises StudyFailed where it cannot end by itself."""
     state = store.state(name)
     if state is None:

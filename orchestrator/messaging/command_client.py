@@ -16,7 +16,7 @@ import redis
 
 from orchestrator.common.errors import BadInput, OrchestratorError
 from orchestrator.messaging.event_stream import ring
-from orchestrator.model.commands import DELETE
+from orchestrator.model.commands import DELETE, HOST
 from orchestrator.model.planned_run import OPERATION, order
 from orchestrator.spec import Spec
 from orchestrator.spec.cron import run_name
@@ -80,6 +80,12 @@ class CommandClient:
             NoAnswer: ``seconds`` went by without one.
         """
         return str(self._issue("submit", spec.name, spec.to_json(), check, seconds)["state"])
+
+    def host(self, spec: Spec, run: int, check: Callable[[], None]) -> str:
+        """Hands a study to the control plane of the `run` whose process id is ``run``; returns its state. Waits until
+        ``check`` raises. Raises as ``submit`` does."""
+        payload = {"run": run, "spec": spec.to_json()}
+        return str(self._issue(HOST, spec.name, payload, check, None)["state"])
 
     def command(self, operation: str, study: str, seconds: float) -> str:
         """Pauses, resumes, stops or reconciles a study; returns its state. Raises as ``submit`` does."""

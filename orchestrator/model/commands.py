@@ -8,6 +8,10 @@ from typing import Any, Final
 ADDING: Final = ("enqueue", "retry")
 """Operations that make a trial."""
 
+HOST: Final = "host"
+"""The command by which a `run` hands its study to the one that works in the same folder: its spec, and the process id
+of that run, so that no later one takes it up."""
+
 DELETE: Final = "delete"
 """The command that deletes a study; its payload names the study's unique id, so that it hits no later study of that
 name."""

@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import Connection, select
 
 from orchestrator.common.errors import BadInput
-from orchestrator.common.file_lock import attended_study
+from orchestrator.common.file_lock import attended_studies
 from orchestrator.common.settings import Settings, load_settings
 from orchestrator.model.state_words import SUSPENDED, UNATTENDED
 from orchestrator.model.study_states import ENDED, OPTUNAS
@@ -26,12 +26,15 @@ _NEEDS_NONE = (*ENDED, OPTUNAS, SUSPENDED)
 
 
 class _Seen(NamedTuple):
-    """What is seen of a control plane: ``lives``, or since when it does not; ``only`` is the one study that it looks
+    """What is seen of a control plane: ``lives``, or since when it does not; ``only`` are the studies that it looks
     after, ``None`` where it looks after all."""
 
     lives: bool
     since: float | None
-    only: str | None
+    only: frozenset[str] | None
+
+    def attends(self, study: str) -> bool:
+        return self.lives and (self.only is None or study in self.only)
 
 
 def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list[Overview]:
@@ -42,9 +45,7 @@ def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list
         return found
     absence = Absence(None if seen.lives else seen.since, connection.dialect.name == "sqlite")
     return [
-        each
-        if each.progress.state in _NEEDS_NONE or (seen.lives and seen.only in (None, each.progress.study))
-        else _absent(each, absence)
+        each if each.progress.state in _NEEDS_NONE or seen.attends(each.progress.study) else _absent(each, absence)
         for each in found
     ]
 
@@ -52,7 +53,7 @@ def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list
 def is_attended(connection: Connection, study: str, state: str) -> bool:
     """Returns whether a control plane looks after a study in that state, or it needs none."""
     seen = None if state in _NEEDS_NONE else _look(connection)
-    return seen is None or (seen.lives and seen.only in (None, study))
+    return seen is None or seen.attends(study)
 
 
 def _look(connection: Connection) -> _Seen | None:
@@ -65,7 +66,7 @@ def _look(connection: Connection) -> _Seen | None:
     # One that gave the lease back did so when it ended, and versions before left no moment. Of one that was killed the
     # row has the end of its lease; it lived at the last renewal.
     since = min(row.expires - _renewed_before() if row.holder else row.expires, row.now)
-    return _Seen(lives, since if since > 0 else None, None if path is None else attended_study(path.parent))
+    return _Seen(lives, since if since > 0 else None, None if path is None else attended_studies(path.parent))
 
 
 def _renewed_before() -> float:

@@ -183,17 +183,6 @@ def test_after_kill_9_the_same_command_goes_on(
     assert nothing_left(alone)
 
 
-def test_a_data_folder_in_use_is_refused(alone: Fleet) -> None:
-    run = start_run(alone)
-    wait_until_in_the_middle(run, 1)
-    second = alone.call("run", str(alone.folder / "spec.toml"))
-    assert second.returncode == 2
-    assert "another run is using this data folder" in second.stderr
-    assert len(second.stderr.strip().splitlines()) == 1
-    assert run.popen.poll() is None
-    run.stop(signal.SIGINT)
-
-
 def test_more_trials_continue_a_finished_study(alone: Fleet) -> None:
     assert sum(finish_run(alone)["trials"].values()) == 16
     servers = Servers("", f"sqlite:///{alone.folder / 'data' / 'studies.db'}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import shutil
 import subprocess
@@ -214,8 +215,11 @@ def test_it_is_stopped_in_the_middle_of_an_epoch(trainer: TrainerHarness, handle
 
     assert isinstance(found, TrialLeft)
     assert trainer.log.strip() == last
-    for pid in map(int, (trainer.folder / "pids").read_text().split()):
-        assert not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text().split()[2]
+    assert not any(map(is_alive, map(int, (trainer.folder / "pids").read_text().split())))
+
+
+def is_alive(pid: int) -> bool:
+    return Path(f"/proc/{pid}").exists() and "Z" not in Path(f"/proc/{pid}/stat").read_text().split()[2]
 
 
 def test_it_is_paused_and_goes_on_from_its_folder(trainer: TrainerHarness) -> None:
@@ -268,3 +272,72 @@ def test_a_script_started_by_hand_drops_its_reports() -> None:
     text = "from orchestrator import program; program.report(value=1); assert program.params == {}"
 
     assert subprocess.run([sys.executable, "-c", text], cwd=ROOT).returncode == 0
+
+
+ACCELERATED = """
+import argparse
+import os
+import time
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--lr", type=float, required=True)
+    parser.add_argument("--hang", action="store_true")
+    args = parser.parse_args()
+    accelerator = Accelerator(cpu=True)
+    model = torch.nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=args.lr)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    Path(f"rank-{accelerator.process_index}").write_text(str(os.getpid()))
+    for epoch in range(1, 4):
+        loss = model(torch.ones(4, 1)).square().mean()
+        accelerator.backward(loss)
+        optimizer.step()
+        optimizer.zero_grad()
+        mean = accelerator.gather(loss.detach().reshape(1)).mean().item()
+        accelerator.print(f"epoch {epoch}: ranks={accelerator.num_processes} loss={mean:.6f}", flush=True)
+        if args.hang:
+            time.sleep(600)
+
+
+if __name__ == "__main__":
+    main()
+"""
+LAUNCH = ["accelerate", "launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1"]
+"""By torch's launcher; the script then trains on the CPU."""
+DEFAULTS = ["--mixed_precision", "no", "--dynamo_backend", "no"]
+PRINTED = {"epoch": r"epoch (\d+)", "loss": r"loss=([\d.]+)", "ranks": r"ranks=(\d)"}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("accelerate") is None, reason="accelerate is not installed")
+@pytest.mark.parametrize("hang", [[], pytest.param(["--hang"], marks=pytest.mark.long)])
+def test_accelerate_launches_a_process_for_each_rank(trainer: TrainerHarness, hang: list[str]) -> None:
+    """A stop ends the launcher and both ranks."""
+    launch = [
+        *LAUNCH,
+        *DEFAULTS,
+        "--main_process_port",
+        "0",
+        script(trainer, ACCELERATED),
+        "--lr",
+        "{lr}",
+        *hang,
+    ]
+    found = train(trainer, launch, metric=["loss"], step="epoch", patterns=PRINTED, stop_at=1 if hang else None)
+
+    ranks = sorted(trainer.folder.glob("rank-*"))
+    assert [rank.name for rank in ranks] == ["rank-0", "rank-1"]
+    assert not any(is_alive(int(rank.read_text())) for rank in ranks)
+    steps = [epoch.step for epoch in trainer.of(Epoch)]
+    if hang:
+        assert steps == [1]
+        assert isinstance(found, TrialLeft)
+    else:
+        assert steps == [1, 2, 3]
+        assert found == Finished(values=(trainer.of(Epoch)[-1].value,))
+        assert Attribute(key="ranks", value="2.0") in trainer.of(Attribute)

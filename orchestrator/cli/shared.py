@@ -62,8 +62,15 @@ def answer(as_json: bool, data: Callable[[], Any], text: Callable[[], Renderable
 
 
 def show(*parts: RenderableType) -> None:
-    """Prints each part on lines of its own: in colours on a terminal, plain everywhere else."""
+    """Prints each part on lines of its own: in colours on a terminal, plain and without blanks at the ends of lines
+    everywhere else."""
     from rich.console import Console, Group
+
+    if not sys.stdout.isatty():
+        from orchestrator.api.shown import as_text
+
+        click.echo(as_text(*parts, width=terminal_width()))
+        return
 
     # isatty() decides, not FORCE_COLOR, which rich would follow. rich heeds NO_COLOR by itself.
     console = Console(

@@ -156,12 +156,18 @@ def why(study: str, trial: str, as_json: bool) -> None:
     TRIAL is its number in STUDY, `best` or `last`. Says which rule decided, at which epoch, and what it compared; of a
     failure the error; of a trial that completed how close it came to being pruned.
     """
+    from orchestrator.terminal.table_layout import wrapped
     from orchestrator.terminal.why_json import to_json
     from orchestrator.terminal.why_text import explain
 
     with open_reader() as reader:
         found = reader.trial(study, trial)
-    click.echo(json.dumps(to_json(found)) if as_json else explain(found))
+    if as_json:
+        click.echo(json.dumps(to_json(found)))
+        return
+    # On a terminal no word is torn, and what goes on is indented; what a program reads stays a line each.
+    width = terminal_width()
+    click.echo("\n".join(row for line in explain(found).split("\n") for row in wrapped(line, width)))
 
 
 @cli.command()

@@ -6,6 +6,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+ENOUGH = 100
+"""Measurements of which one in a hundred can be told."""
+
 NOTHING = "–"
 NONE_FEASIBLE = "no completed trial satisfies its constraints"
 
@@ -79,8 +82,13 @@ def is_apart(trained: float, passed: float) -> bool:
 
 
 def percentiles(measured: Mapping[str, float]) -> str:
-    """Returns ``12.30 ms (median), 45.60 ms (99th percentile)``."""
-    return f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms (99th percentile)"
+    """Returns ``12.30 ms (median), 45.60 ms (99th percentile)``; of fewer than a hundred the largest, as there is no
+    such percentile."""
+    number = int(measured.get("count", ENOUGH))
+    if number < 2:
+        return f"{measured['p50']:.2f} ms (measured once)"
+    end = "99th percentile" if number >= ENOUGH else f"the largest of {number}"
+    return f"{measured['p50']:.2f} ms (median), {measured['p99']:.2f} ms ({end})"
 
 
 def silence(seconds: float, pace: float) -> str:

@@ -75,7 +75,7 @@ class _Totals(msgspec.Struct, frozen=True, kw_only=True):
     trials did not train, where ``max_steps`` is known. Of several objectives there is no ``best``, but a Pareto front
     of ``front`` trials. Where a rule ``promotes`` trials, there are ``rungs``, and ``rest`` is about how many epochs
     are left, where that can be told. ``epoch_budget`` are the epochs after which the study ends, where its spec limits
-    them.
+    them. ``elapsed`` are the seconds since it last began to run, which only the database knows.
     """
 
     study: str
@@ -100,6 +100,7 @@ class _Totals(msgspec.Struct, frozen=True, kw_only=True):
     epoch_budget: int | None = None
     rest: int | None = None
     begun: int = 0
+    elapsed: float | None = None
 
     @property
     def ended(self) -> int:

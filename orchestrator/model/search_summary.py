@@ -116,9 +116,11 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:
-    """Returns p50 and p99 by nearest rank, in milliseconds to 0.01; ``None`` where nothing was measured."""
+    """Returns p50 and p99 by nearest rank, in milliseconds to 0.01, and of how many; ``None`` where nothing was
+    measured."""
     ordered = sorted(value for value in seconds if math.isfinite(value))
     if not ordered:
         return None
     # Whole numbers: 0.99 * 100 is not 99 in floats, and its ceiling another rank.
-    return {f"p{p}": round(ordered[-(-p * len(ordered) // 100) - 1] * 1000, 2) for p in (50, 99)}
+    ranks = {f"p{p}": round(ordered[-(-p * len(ordered) // 100) - 1] * 1000, 2) for p in (50, 99)}
+    return ranks | {"count": len(ordered)}

@@ -233,6 +233,7 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         count * (length(reports, last, spec.max_steps) - reports)
         for (reports, last), count in counted.sparse.get(study, Counter()).items()
     )
+    began = row.changed if row.state == "running" else None
     best = None if several else read_best(connection, study, maximize=spec.direction == "maximize")
     leads = not several and row.state not in ENDED
     progress = Progress(
@@ -256,9 +257,9 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
         begun=states.total() - states["WAITING"] - counted.unbegun.get(study, 0),
         leading=read_leading(connection, study, best, maximize=spec.direction == "maximize") if leads else None,
         epoch_budget=spec.max_total_steps,
+        elapsed=None if row.state in ENDED else max(0.0, time.time() - (began or row.created)),
         slots=_slots(connection, study, spec.max_steps),
     )
-    began = row.changed if row.state == "running" else None
     ends = (_starts if spec.pruner.promotes else _ends)(connection, study, began)
     return Overview(
         progress=progress,

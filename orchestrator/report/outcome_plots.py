@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.common.formatting import count, duration, percent
+from orchestrator.common.formatting import count, duration, percent, percentiles
 from orchestrator.report.facts import RETRIED, Facts
 from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, bars, counted, figure, labels
 from orchestrator.report.value_axis import of_points
@@ -81,9 +81,7 @@ def latency(facts: Facts) -> Plot:
     measured = facts.summary.prune_latency_ms or {}
     says = "From the report that a trial was pruned for until the exception in its training code."
     if measured:
-        says += (
-            f" Median {measured['p50']:.1f} ms, 99th percentile {measured['p99']:.1f} ms, {count(len(times), 'stop')}."
-        )
+        says += f" {percentiles(measured)}, {count(len(times), 'stop')}."
     axis = of_points(times, log=False)
     shown = [each for each in times if not axis.side(each)]
     if late := [each for each in times if axis.side(each)]:

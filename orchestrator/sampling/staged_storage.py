@@ -88,6 +88,10 @@ class StagedStorage(InMemoryStorage):
         """Makes a parameter that was sampled ahead the trial's own; returns its internal value."""
         distribution = self._ahead[trial_id].pop(name)
         internal = self.get_trial_param(trial_id, name)
+        trial = copy.copy(self._get_trial(trial_id))
+        # Last, as in the database: parameters stand in the order in which they are asked for.
+        trial.params = {**{k: v for k, v in trial.params.items() if k != name}, name: trial.params[name]}
+        self._set_trial(trial_id, trial)
         if self._recording:
             self.changes.add_param(trial_id, name, internal, distribution_to_json(distribution))
         return internal

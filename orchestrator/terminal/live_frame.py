@@ -49,6 +49,7 @@ WIDE: Final = 100
 _FOR_BARS: Final = 70
 _LONGEST_BAR: Final = 100
 _LONGEST_SLOT: Final = 20
+MOST_PARAMS: Final = 3
 MOST_RUNGS: Final = 8
 _LEAST_BELOW: Final = 9
 """Lines that rungs leave to slots and ended trials in a small window."""
@@ -86,9 +87,11 @@ def render(state: ViewState, width: int, height: int) -> RenderableType:
     return Group(*parts)
 
 
-def head(progress: Progress, times: str, width: int) -> list[Text]:
-    """Returns the lines about the study as a whole, with ``times`` behind the bar."""
-    lines = [_header(progress), _bar(progress, times, width), *_counts(progress, width), *_best(progress)]
+def head(progress: Progress, times: str, width: int, most: int = MOST_PARAMS) -> list[Text]:
+    """Returns the lines about the study as a whole, with ``times`` behind the bar, and at most so many lines for the
+    parameters of one trial."""
+    lines = [_header(progress), _bar(progress, times, width), *_counts(progress, width)]
+    lines += _best(progress, width, most)
     return [_clip(line, width) for line in lines]
 
 
@@ -164,26 +167,40 @@ def _counts(progress: Progress, width: int) -> list[Text]:
     return [together] if together.cell_len <= width else [trials, epochs]
 
 
-def _best(progress: Progress) -> list[Text]:
-    """Returns the line about the best trial, and one about an unfinished one that leads."""
+def _best(progress: Progress, width: int, most: int) -> list[Text]:
+    """Returns the lines about the best trial, and those about an unfinished one that leads."""
     best, front, leading = progress.best, progress.front, progress.leader
     if front:
         return [Text.assemble("Pareto front of ", (count(front, "trial"), "bold green"))]
     lines = []
     if best is not None:
         by = f" by trial {best.number}  "
-        lines.append(Text.assemble("best ", (number(best.value), "bold green"), by, _chosen(best.params)))
+        lines += _with_params(Text.assemble("best ", (number(best.value), "bold green"), by), best.params, width, most)
     elif progress.complete or leading is None:
         why = NONE_FEASIBLE if progress.complete else "no trial has completed"
         lines.append(Text(f"best {NOTHING}  {why}", style="dim"))
     if leading is not None:
         by = f" by trial {leading.number} at epoch {leading.step}, unfinished  "
-        lines.append(Text.assemble("leading ", (number(leading.value), "bold"), by, _chosen(leading.params)))
+        lines += _with_params(
+            Text.assemble("leading ", (number(leading.value), "bold"), by), leading.params, width, most
+        )
     return lines
 
 
-def _chosen(values: Mapping[str, Any]) -> tuple[str, str]:
-    return "  ".join(params(values)), "cyan"
+def _with_params(line: Text, values: Mapping[str, Any], width: int, most: int) -> list[Text]:
+    """Returns a line with the parameters behind it, as many as fit into ``most`` lines, and how many there are more."""
+    lines, texts = [line], params(values)
+    for at, text in enumerate(texts):
+        room = width - (cell_len(f"  … {len(texts)} more") if len(lines) == most else 0)
+        if lines[-1].cell_len + cell_len(text) > room and at:
+            if len(lines) == most:
+                lines[-1].append(f"… {len(texts) - at} more", style="dim")
+                break
+            lines.append(Text("  "))
+        lines[-1].append(f"{text}  ", style="cyan")
+    for each in lines:
+        each.rstrip()
+    return lines
 
 
 def rung_lines(progress: Progress, most: int, width: int) -> list[Text]:

@@ -48,10 +48,12 @@ class Pace:
 
 @dataclass(frozen=True, slots=True)
 class ViewState:
-    """Everything that a frame depends on. ``now`` and ``started`` are monotonic seconds of the caller."""
+    """Everything that a frame depends on. ``now`` and ``started`` are monotonic seconds of the caller; the study had
+    been running for ``before`` seconds at the first notice."""
 
     now: float = 0.0
     started: float | None = None
+    before: float = 0.0
     progress_at: float = 0.0
     progress: Progress | None = None
     slots: tuple[SlotView, ...] = ()
@@ -65,8 +67,8 @@ class ViewState:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the first notice."""
-        return 0.0 if self.started is None else self.now - self.started
+        """Seconds since the study began to run, or since the first notice where that is not known."""
+        return 0.0 if self.started is None else self.now - self.started + self.before
 
     @property
     def ended(self) -> int:
@@ -112,6 +114,7 @@ def fold(state: ViewState, notice: Notice, now: float) -> ViewState:
         state,
         now=now,
         started=started,
+        before=notice.elapsed or 0.0 if state.progress is None else state.before,
         progress_at=now,
         progress=notice,
         slots=_slots(state, notice, now),

@@ -6,10 +6,11 @@ import contextlib
 import sys
 import time
 from collections.abc import Callable
-from typing import Final, TextIO
+from typing import Any, Final, TextIO
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
 from rich.live import Live
+from rich.segment import ControlType, Segment
 from rich.text import Text
 
 from orchestrator.common.formatting import one_line
@@ -41,8 +42,10 @@ class LiveView:
         self._clock = clock
         self._seen = (ViewState(), clock())  # one value: the refreshing thread reads it at any time
         self._drawn_at: float | None = None
-        self._live = Live(
-            get_renderable=lambda: _Frame(self._state()),
+        drawn = _Drawn()
+        self._live = _Live(
+            drawn,
+            get_renderable=lambda: _Frame(self._state(), drawn),
             console=self._console,
             refresh_per_second=REFRESHES,
             redirect_stdout=False,
@@ -83,12 +86,65 @@ class LiveView:
         return state.at(state.now + self._clock() - at)
 
 
+class _Drawn:
+    """The frame on the screen: the size of the terminal when it was drawn, and its lines' lengths in cells."""
+
+    def __init__(self) -> None:
+        self.width = self.height = 0
+        self.lengths: list[int] = []
+
+    def rows(self, width: int) -> int:
+        """Returns the rows that it takes at most on a terminal that was made narrower since: most wrap its lines."""
+        return sum(max(1, -(-length // width)) for length in self.lengths)
+
+
+class _Live(Live):
+    """Finds the beginning of the frame also in a window that has become smaller.
+
+    rich goes up by as many rows as the frame had lines. Where the terminal has wrapped them meanwhile, that is too few,
+    and what lies above would stay. Where rows were taken away, terminals differ in where the cursor is then: what is
+    left on the screen is drawn anew.
+    """
+
+    def __init__(self, drawn: _Drawn, **options: Any) -> None:
+        super().__init__(**options)
+        self._drawn = drawn
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        drawn, (width, height) = self._drawn, self.console.size
+        found = super().process_renderables(renderables)
+        if drawn.lengths and self.console.is_interactive:
+            if height < drawn.height:
+                found[0] = _Erased("\x1b[H")
+            elif width < drawn.width and (rows := min(drawn.rows(max(1, width)), height)) > 1:
+                found[0] = _Erased(f"\r\x1b[{rows - 1}A")
+        return found
+
+
+class _Erased:
+    """Goes to the beginning by this sequence of control codes, and erases everything from there on."""
+
+    def __init__(self, begin: str) -> None:
+        self._begin = begin
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        del console, options
+        yield Segment(f"{self._begin}\x1b[J", None, [(ControlType.CARRIAGE_RETURN,)])
+
+
 class _Frame:
     """Reads the size of the terminal when it is drawn, since that may change."""
 
-    def __init__(self, state: ViewState) -> None:
+    def __init__(self, state: ViewState, drawn: _Drawn) -> None:
         self._state = state
+        self._drawn = drawn
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         # The line below the frame is the cursor's: without it the screen scrolls at the end.
-        yield render(self._state, options.max_width, max(1, console.size.height - 1))
+        frame = render(self._state, options.max_width, max(1, console.size.height - 1))
+        lines = console.render_lines(frame, options, pad=False)
+        self._drawn.width, self._drawn.height = console.size
+        self._drawn.lengths = [sum(segment.cell_length for segment in line) for line in lines]
+        for line in lines:
+            yield from line
+            yield Segment.line()

@@ -69,7 +69,7 @@ def render_status(overview: Overview, width: int, now: float) -> RenderableType:
     if overview.suspended:
         # It is said in full below, where it is not cut off.
         progress = msgspec.structs.replace(progress, reason="")
-    parts: list[RenderableType] = [*head(progress, "" if eta is None else f"ETA {clock(eta)}", width)]
+    parts: list[RenderableType] = [*head(progress, "" if eta is None else f"ETA {clock(eta)}", width, most=100)]
     if progress.state in ("running", "ending") and (pace := _pace(overview, now)):
         parts.append(Text(pace))
     if standstill := _standstill(overview, now):

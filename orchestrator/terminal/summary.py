@@ -42,8 +42,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "best": best and {"number": best.number, "value": best.value, "params": best.params},
         "trials": msgspec.structs.asdict(summary.trials),
         "epochs": msgspec.structs.asdict(summary.epochs),
-        "prune_latency_ms": summary.prune_latency_ms,
-        "slot_gap_ms": summary.slot_gap_ms,
+        "prune_latency_ms": _ranks(summary.prune_latency_ms),
+        "slot_gap_ms": _ranks(summary.slot_gap_ms),
         "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
     }
     if not summary.trials.waiting:
@@ -67,6 +67,10 @@ def to_json(summary: Summary) -> dict[str, Any]:
         result["reason"] = summary.reason
     made: dict[str, Any] = plain(result)
     return made
+
+
+def _ranks(measured: dict[str, float] | None) -> dict[str, float] | None:
+    return None if measured is None else {name: value for name, value in measured.items() if name != "count"}
 
 
 def render_summary(summary: Summary, width: int) -> str:

@@ -65,6 +65,24 @@ def lay_out(columns: Sequence[Column], width: int) -> tuple[list[Text], list[str
     return lines, [column.head for place, column in enumerate(columns) if place not in widths]
 
 
+def wrapped(line: str, width: int) -> list[str]:
+    """Returns a line as several of at most ``width`` cells, broken at blanks; those after the first are indented by two
+    more. A word that is longer stays whole: it may be a path or a command to be copied."""
+    if cell_len(line) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    rows = [indent]
+    for word in line.split(" "):
+        if not word:
+            continue
+        blank = "" if rows[-1].isspace() or not rows[-1] else " "
+        if blank and cell_len(rows[-1]) + 1 + cell_len(word) > width:
+            rows.append(indent + "  ")
+            blank = ""
+        rows[-1] += blank + word
+    return rows
+
+
 def no_room(left_out: Sequence[str]) -> str:
     """Returns the remark about columns that were left out; those without a name are not mentioned."""
     return f"no room for {', '.join(filter(None, left_out))}: a wider terminal or --json shows more"

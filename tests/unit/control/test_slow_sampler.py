@@ -99,8 +99,8 @@ def test_a_study_is_stopped_in_the_middle_of_an_ask() -> None:
     until(simulation, lambda: simulation.ledger.state == "stopped")
     assert asked(simulation) == [1], "the stop does not wait for the sampler"
     simulation.run_to_end()
-    assert [row.state for row in simulation.ledger.trials.values()] == ["FAIL", "FAIL"]
-    assert list(simulation.ledger.trials[1].params) == ["x"], "it ended when it was sampled"
+    assert [row.state for row in simulation.ledger.trials.values()] == ["FAIL", "WAITING"]
+    assert list(simulation.ledger.trials[1].params) == ["x"], "it waits once it is sampled"
     assert not asked(simulation)
 
 

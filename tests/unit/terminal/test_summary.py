@@ -9,6 +9,7 @@ import msgspec
 import pytest
 from rich.cells import cell_len
 
+from orchestrator.common.formatting import percentiles as words_of
 from orchestrator.model.progress_events import Best
 from orchestrator.model.search_summary import Epochs, Model, Summary, Trials, percentiles
 from orchestrator.pruning.expectations import Calibration
@@ -121,7 +122,22 @@ def test_json_has_no_nan() -> None:
     ],
 )
 def test_percentiles_by_nearest_rank(seconds: list[float], expected: dict[str, float] | None) -> None:
-    assert percentiles(seconds) == expected
+    measured = len([each for each in seconds if math.isfinite(each)])
+    assert percentiles(seconds) == (None if expected is None else expected | {"count": measured})
+
+
+@pytest.mark.parametrize(
+    ("measured", "words"),
+    [
+        ({"p50": 1.0, "p99": 1.0, "count": 1}, "1.00 ms (measured once)"),
+        ({"p50": 1.0, "p99": 2.0, "count": 2}, "1.00 ms (median), 2.00 ms (the largest of 2)"),
+        ({"p50": 1.0, "p99": 2.0, "count": 99}, "1.00 ms (median), 2.00 ms (the largest of 99)"),
+        ({"p50": 1.0, "p99": 2.0, "count": 100}, "1.00 ms (median), 2.00 ms (99th percentile)"),
+        ({"p50": 1.0, "p99": 2.0}, "1.00 ms (median), 2.00 ms (99th percentile)"),
+    ],
+)
+def test_a_percentile_needs_as_many_as_it_says(measured: dict[str, float], words: str) -> None:
+    assert words_of(measured) == words
 
 
 def test_the_text() -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.bundling.callables import Definition, find_definition
 from orchestrator.bundling.nested import hoist
-from orchestrator.bundling.own_modules import OwnModules, module_name, root_of
+from orchestrator.bundling.own_modules import OwnModules, is_own, module_name, root_of
 from orchestrator.bundling.selection import Selection
 from orchestrator.bundling.sources import Source, Statement, sources_of
 from orchestrator.common.errors import BadInput
@@ -46,6 +46,10 @@ def bundle_of_function(function: Callable[..., Any]) -> CodeBundle:
     """
     definition = find_definition(function)
     where = definition.where
+    file = definition.namespace.get("__file__")
+    if definition.module != "__main__" and isinstance(file, str) and not is_own(os.path.abspath(file)):
+        # It is found by its name wherever its package is installed.
+        return make_bundle(f"{definition.module}:{definition.name}", [])
     sources = sources_of(definition.module, definition.namespace)
     if not sources:
         raise BadInput(where, "has no source that can be read", "write it into a file or into a notebook's cell")

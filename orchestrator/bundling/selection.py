@@ -57,7 +57,10 @@ class Selection:
             for name in bound_names(inner)
         }
         self._set_in_functions = {name for each in self._bound for name in set_as_global(each.node)}
-        self._bound_anywhere = {name for names in self._bound.values() for name in names}
+        self._by_name: dict[str, list[Statement]] = {}
+        for each, names in self._bound.items():
+            for name in names:
+                self._by_name.setdefault(name, []).append(each)
         self._known: set[str] = set()
         self._literals: dict[str, tuple[Statement, Any]] = {}
         self._entry = ""
@@ -112,12 +115,12 @@ class Selection:
 
     def check_literals(self) -> None:
         """Refuses constants that are not what their source says. Raises BadInput."""
-        changed = {name for each in self.chosen for name in changed_names(each.node)}
+        changed = {name for each in self.chosen for name in changed_names(each.node) | set_as_global(each.node)}
         for name, (statement, value) in self._literals.items():
             if name in changed or name not in self._known or name not in self._namespace:
                 continue
             now = self._namespace[name]
-            if type(now) is not type(value) or (now != value and repr(now) != repr(value)):
+            if not _are_equal(now, value):
                 problem = f"uses '{name}', which is {show(now)} now and {show(value)} in {statement.place}"
                 raise BadInput(self._where, problem, self._by_args(name))
 
@@ -131,18 +134,35 @@ class Selection:
         if not bindings:
             return self._choose_unbound(name, reader)
         new = []
+        bindings = self._up_to_the_one_that_counts(name, bindings)
         for statement in reversed(bindings):
             self._check(name, statement)
             if statement not in self.chosen:
                 self.chosen.add(statement)
                 new.append(statement)
-            if not is_conditional(statement.node) and name not in _read_at_once(statement.node):
+            node = statement.node
+            if not is_conditional(node) and not _is_dotted_import(node) and name not in _read_at_once(node):
                 break
-        self._note_literal(name, bindings[-1])
+        if (literal := _literal_of(name, bindings[-1])) is not None:
+            self._literals[name] = bindings[-1], literal[0]
         return new
 
+    def _up_to_the_one_that_counts(self, name: str, bindings: list[Statement]) -> list[Statement]:
+        """Leaves out statements at the end of a cell that an error has kept from running."""
+        value = self._namespace.get(name)
+        for place in reversed(range(len(bindings))):
+            statement = bindings[place]
+            if statement.source.file:
+                break
+            literal = _literal_of(name, statement)
+            if literal is not None and _are_equal(value, literal[0]):
+                return bindings[: place + 1]
+            if isinstance(value, FunctionType) and statement.is_definition_of(value.__code__):
+                return bindings[: place + 1]
+        return bindings
+
     def _bindings(self, name: str) -> list[Statement]:
-        found = [each for each, names in self._bound.items() if name in names]
+        found = self._by_name.get(name, [])
         # What has not run yet defines a function that is called later, at the most.
         return [each for each in found if each.has_run or each.is_running] or (
             [] if name in self._namespace else [each for each in found if isinstance(each.node, _DEFINITIONS)]
@@ -220,24 +240,9 @@ class Selection:
             problem = f"'{name}' is not what stands in {statement.source.title} now"
             raise BadInput(self._where, problem, "the file was changed since it was loaded: start again")
 
-    def _note_literal(self, name: str, statement: Statement) -> None:
-        node = statement.node
-        targets = (
-            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-        )
-        value = getattr(node, "value", None)
-        if len(targets) != 1 or not _is_name(targets[0], name) or value is None:
-            return
-        try:
-            self._literals[name] = statement, ast.literal_eval(value)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            return
-
     def _changes(self) -> list[Statement]:
         """Chooses the statements that change objects of chosen names; returns those that are new."""
-        plain = {name for name in self._bound_anywhere if name in self._known or self._is_plain(name)} | set(
-            dir(builtins)
-        )
+        plain = {name for name in self._by_name if name in self._known or self._is_plain(name)} | set(dir(builtins))
         new = []
         for statement in self._bound:
             if statement in self.chosen or not statement.has_run or isinstance(statement.node, _DEFINITIONS):
@@ -255,10 +260,9 @@ class Selection:
     def _is_plain(self, name: str) -> bool:
         """Whether the name is a module or a constant, so that reading it brings nothing else."""
         bindings = self._bindings(name)
-        for statement in bindings:
-            self._note_literal(name, statement)
         return bool(bindings) and all(
-            isinstance(each.node, ast.Import | ast.ImportFrom) or name in self._literals for each in bindings
+            isinstance(each.node, ast.Import | ast.ImportFrom) or _literal_of(name, each) is not None
+            for each in bindings
         )
 
     def _begins_a_search(self, root: str) -> bool:
@@ -286,6 +290,30 @@ def module_line(name: str, value: Any) -> str:
         return ""
     found = getattr(sys.modules.get(module), qualified, None)
     return f"from {module} import {qualified} as {name}" if found is value else ""
+
+
+def _literal_of(name: str, statement: Statement) -> tuple[Any] | None:
+    """Returns the value of a statement that assigns a constant to the name alone, in a tuple of one."""
+    node = statement.node
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    value = getattr(node, "value", None)
+    if len(targets) != 1 or not _is_name(targets[0], name) or value is None:
+        return None
+    try:
+        return (ast.literal_eval(value),)
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _are_equal(one: object, other: object) -> bool:
+    # A NaN equals itself as text alone, a set as it is; 1, 1.0 and True do not.
+    unordered = isinstance(one, set | dict) and one == other
+    return type(one) is type(other) and (unordered or repr(one) == repr(other))
+
+
+def _is_dotted_import(node: ast.stmt) -> bool:
+    """Whether a statement binds a package and loads a module of it: others may load more of its modules."""
+    return isinstance(node, ast.Import) and any("." in alias.name and alias.asname is None for alias in node.names)
 
 
 def _body(node: ast.stmt) -> list[ast.stmt]:

@@ -9,7 +9,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 from tasks.import_statements import parse_source, read_file
@@ -64,6 +64,12 @@ class Statement:
     def has_run(self) -> bool:
         now = self.source.now
         return now is None or self.last < now
+
+    def is_definition_of(self, code: CodeType) -> bool:
+        """Whether a function with this code was made by this very statement of a cell."""
+        if code.co_firstlineno != self.first or not isinstance(self.node, ast.FunctionDef | ast.AsyncFunctionDef):
+            return False
+        return "".join(linecache.getlines(code.co_filename)).rstrip("\n") == self.source.text.rstrip("\n")
 
     @property
     def is_main_guard(self) -> bool:
@@ -120,6 +126,7 @@ def _cells(shell: Any, namespace: dict[str, Any]) -> Iterator[Source]:
     running = _running_frames(namespace)
     for number, text in enumerate(shell.history_manager.input_hist_parsed):
         tree = parse_source(_without_body_magic(text))
+        yield from _run_files(tree)
         if text and tree is not None:
             now = None
             for frame in running:
@@ -127,6 +134,23 @@ def _cells(shell: Any, namespace: dict[str, Any]) -> Iterator[Source]:
                     now = frame.f_lineno
             latest = number == len(shell.history_manager.input_hist_parsed) - 1
             yield Source(f"cell {number}", _without_body_magic(text), tree, "", now if latest else None)
+
+
+def _run_files(tree: ast.Module | None) -> Iterator[Source]:
+    """Yields the files that a cell has run by the magic ``%run``, whose names are the notebook's."""
+    for node in [] if tree is None else tree.body:
+        match node:
+            case ast.Expr(
+                ast.Call(
+                    func=ast.Attribute(attr="run_line_magic"),
+                    args=[ast.Constant("run"), ast.Constant(str() as arguments)],
+                )
+            ):
+                file = next((word for word in arguments.split() if word.endswith(".py")), "")
+                raw = read_file(file) if file else None
+                found = None if raw is None else parse_source(raw, file)
+                if raw is not None and found is not None:
+                    yield Source(file, _decoded(raw), found)
 
 
 def _without_body_magic(text: str) -> str:

@@ -359,6 +359,25 @@ CARRIED = [
     Kind(
         "inspect reads its source", "import inspect\ndef objective(trial): return len(inspect.getsource(objective))\n"
     ),
+    Kind(
+        "modules of one package, imported by themselves",
+        "import xml.dom\nimport xml.etree.ElementTree\n"
+        "def objective(trial): return len(xml.dom.__name__ + xml.etree.ElementTree.__name__)\n",
+    ),
+    Kind(
+        "a global that the objective itself has changed before",
+        """
+        count = 0
+        def objective(trial):
+            global count
+            count += 1
+            return min(count, 1)
+        objective(None)
+        """,
+    ),
+    Kind(
+        "a function of an installed package", "import json\nobjective = None\n", given="json.dumps", lacks=("json.py",)
+    ),
 ]
 
 REFUSED = [
@@ -508,6 +527,20 @@ CELLS_CARRIED = [
     ),
     Kind(
         "cells: below %%time", cells=("%%time\ndef helper(): return 3", "%%time\ndef objective(trial): return helper()")
+    ),
+    Kind(
+        "cells: what an error has kept from running does not count",
+        cells=(
+            "N = 1\ndef helper(): return 5\nclass C:\n    v = 1",
+            "N = 2\n1 / 0\nN = 3\ndef helper(): return unknown",
+            "class C:\n    v = 2\ndef objective(trial): return N + helper() + C.v",
+        ),
+        without="unknown",
+    ),
+    Kind(
+        "cells: a file that %run has run",
+        cells=("%run other.py", "def objective(trial): return other() + 1"),
+        files={"other.py": "TWO = 2\ndef other(): return TWO\n"},
     ),
     Kind("cells: below %%capture", cells=("%%capture out\ndef objective(trial): return 3",)),
     Kind(

@@ -104,6 +104,7 @@ def test_a_file_is_used(block: Block) -> None:
     found = [tomllib.loads(each.text) for each in BLOCKS if each.file in specs]
     modules = {each["objective"].partition(":")[0] for each in found if "objective" in each}
     words = {word for each in found for word in each.get("command", {}).get("run", ())}
+    words |= {word for each in found for word in each.get("code", {}).get("include", ())}
     assert block.file in specs | words or block.file.removesuffix(".py") in modules
 
 

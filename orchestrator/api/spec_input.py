@@ -25,9 +25,10 @@ def load_spec(path: Path, settings: Settings, name: str | None = None, trials: i
     spec = load(path)
     changed = {key: value for key, value in (("name", name), ("trials", trials)) if value is not None}
     if changed:
+        from orchestrator.spec.compare import requested
         from orchestrator.spec.model import validate
 
-        data = {key: value for key, value in spec.to_json().items() if key != "format"}
+        data = {key: value for key, value in requested(spec).items() if key != "format"}
         spec = validate(data | changed, "--name" if name is not None else "--trials")
     return checked_spec(spec, settings, str(path), path.resolve().parent)
 

@@ -40,6 +40,17 @@ def init(folder: Path) -> None:
     click.echo(f"{enter}{PROGRAM} run {spec.name}")
 
 
+def _advise(search: Spec) -> None:
+    """Says what a spec gets that names no rule, or none, and what would need fewer epochs."""
+    better = "'index' needs fewer epochs where the objective saves checkpoints"
+    if "pruner" not in search.model_fields_set:
+        rule = search.pruner.name
+        note = f"a new study prunes by '{rule}', since there is no [pruner]; with name = 'none' no trial is stopped"
+        click.echo(f"note: {note}, and {better}", err=True)
+    elif search.pruner.name == "none":
+        click.echo(f"note: no trial is stopped early; 'median' needs fewer epochs, and {better}", err=True)
+
+
 @cli.command()
 @spec_argument
 @click.option("--no-import", is_flag=True, help="Do not import the objective: read its source alone.")
@@ -63,12 +74,8 @@ def validate(spec: Path, no_import: bool, as_json: bool) -> None:
     pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
     click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.trained}")
     click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
-    if search.pruner.name == "none" and not search.directions:
-        click.echo(
-            "note: no trial is stopped early; [pruner] with name = 'median', or 'index' where the objective saves "
-            "checkpoints, needs fewer epochs",
-            err=True,
-        )
+    if not search.directions:
+        _advise(search)
     if search.schedule is not None:
         from orchestrator.terminal.schedule_table import describe
 

@@ -34,6 +34,7 @@ from orchestrator.model.planned_run import DEFINE, OPERATION
 from orchestrator.model.study_states import HELD, check_at_rest
 from orchestrator.model.suspension import describe, refusal
 from orchestrator.spec import Spec
+from orchestrator.spec.compare import going_on
 from orchestrator.spec.configuration import check_configuration
 from orchestrator.spec.sampler_factory import check_sampler
 
@@ -280,11 +281,13 @@ class CommandHandler:
             raise _Later
         self.ports.notifier.check(spec)
         known = self.studies[name].spec if name in self.studies else None
+        if known is not None:
+            spec = going_on(known, spec)
         anew = known is None or any(getattr(known, key) != getattr(spec, key) for key in _MADE_ONCE)
         if anew and known is not None:
             self.rounds.settle()
         snapshot = self.ports.store.create(spec, self.clock.wall())
-        spec = spec.stored().model_copy(update={"run": snapshot.spec.run})
+        spec = going_on(snapshot.spec, spec.stored()).model_copy(update={"run": snapshot.spec.run})
         if anew:
             self.studies.open(snapshot)
         self.studies.apply(self.studies[name], SpecChanged(spec.to_json()))

@@ -19,6 +19,7 @@ from orchestrator.messaging.event_stream import ring
 from orchestrator.model.commands import DELETE, HOST
 from orchestrator.model.planned_run import OPERATION, order
 from orchestrator.spec import Spec
+from orchestrator.spec.compare import requested
 from orchestrator.spec.cron import run_name
 from orchestrator.storage.command_table import CommandTable
 from tasks import redis_keys
@@ -79,7 +80,7 @@ class CommandClient:
             BadInput: the control plane refused; the message says why.
             NoAnswer: ``seconds`` went by without one.
         """
-        return str(self._issue("submit", spec.name, spec.to_json(), check, seconds)["state"])
+        return str(self._issue("submit", spec.name, requested(spec), check, seconds)["state"])
 
     def host(self, spec: Spec, run: int, check: Callable[[], None]) -> str:
         """Hands a study to the control plane of the `run` whose process id is ``run``; returns its state. Waits until

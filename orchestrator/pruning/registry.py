@@ -35,6 +35,12 @@ RULES: tuple[type[RuleArguments], ...] = (
 )
 """The model of each rule's arguments, in the order of the spec's reference."""
 
+DEFAULT: RuleArguments = MedianArguments()
+"""The rule of a new study whose spec names none; docs/search.md has the figures."""
+
+NO_RULE: RuleArguments = NoArguments()
+"""The rule that prunes nothing."""
+
 
 def names() -> tuple[str, ...]:
     """Returns the names of the rules."""

@@ -1,12 +1,36 @@
-"""Compares two specs: are they one search, and if not, why."""
+"""Compares two specs: are they one search, and if not, why; and what a study keeps that its next spec does not name."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from orchestrator.common.faults import dotted, show
-from orchestrator.spec.model import Spec
+from orchestrator.common.faults import Fault, dotted, show
+from orchestrator.spec.model import Spec, check_rules
+
+
+def requested(spec: Spec) -> dict[str, Any]:
+    """Returns ``spec.to_json`` without the rule where the spec names none: a study that exists keeps its own."""
+    data = spec.to_json()
+    if "pruner" not in spec.model_fields_set:
+        del data["pruner"]
+    return data
+
+
+def going_on(study: Spec, spec: Spec) -> Spec:
+    """Returns ``spec`` for a study that exists: the rule is the study's where ``spec`` names none.
+
+    Raises:
+        BadInput: that rule does not go with what ``spec`` says.
+    """
+    if "pruner" in spec.model_fields_set:
+        return spec
+    spec = spec.model_copy(update={"pruner": study.pruner})
+    try:
+        check_rules(spec)
+    except Fault as fault:
+        raise fault.blame(f"study '{spec.name}'") from None
+    return spec
 
 
 def differences(old: Spec, new: Spec) -> list[str]:

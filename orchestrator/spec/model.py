@@ -23,8 +23,7 @@ from orchestrator.common.field_types import (
 )
 from orchestrator.common.table import STORED, Table
 from orchestrator.pruning import Direction
-from orchestrator.pruning.none import NoArguments
-from orchestrator.pruning.registry import Pruner
+from orchestrator.pruning.registry import DEFAULT, NO_RULE, Pruner
 from orchestrator.spec.code import CodeTable
 from orchestrator.spec.command import CommandTable
 from orchestrator.spec.configuration import check_values
@@ -88,7 +87,7 @@ class Spec(Table):
         command: A program that is run for each trial, in place of ``objective``.
         code: Code of your own that is sent to workers, and what these must have installed.
         sampler: Which sampler proposes parameters.
-        pruner: Which rule stops trials early.
+        pruner: Which rule stops trials early. A new study gets ``median`` without it; one that exists keeps its rule.
         shadow: A second rule that only records what it would have done, written like ``[pruner]``.
         audit: Share of the condemned trials that run on, to measure how many prunes are wrong.
         space: Parameters declared ahead, by their names, 1000 at most and with 10000 choices in all; without it the
@@ -150,8 +149,8 @@ class Spec(Table):
     command: CommandTable | None = None
     code: CodeTable | None = None
     sampler: Sampler = SamplerTable()
-    pruner: Pruner = NoArguments()
-    shadow: Pruner = NoArguments()
+    pruner: Pruner = DEFAULT
+    shadow: Pruner = NO_RULE
     audit: Annotated[float, Field(ge=0, lt=1)] = 0.0
     space: Space = Field(default_factory=dict)
     enqueue: Annotated[tuple[Configuration, ...], Strict(False), entries(MOST_ENQUEUED)] = ()
@@ -204,12 +203,13 @@ class Spec(Table):
                         "Optuna's report and should_prune are not defined for it"
                     )
                     raise Fault(problem, 'use name = "none"', (key, "name"))
+            return {"pruner": NO_RULE} | data
         return data
 
     @model_validator(mode="after")
     def _check_together(self) -> Spec:
         _check_trained(self)
-        _check_rules(self)
+        check_rules(self)
         _check_enumerable(self)
         _check_enqueued(self)
         _check_scheduled(self)
@@ -334,12 +334,12 @@ def _check_trained(spec: Spec) -> None:
         spec.command.check_placeholders(spec.space)
 
 
-def _check_rules(spec: Spec) -> None:
+def check_rules(spec: Spec) -> None:
+    """Refuses rules that the rest of the spec does not go with."""
     spec.pruner.check_steps(spec.max_steps, ("pruner",))
     if spec.shadow.promotes:
-        raise Fault(
-            "pauses trials, and a shadow rule must be one that stops trials", "use 'stopping'", ("shadow", "mode")
-        )
+        problem = "pauses trials, and a shadow rule must be one that stops trials"
+        raise Fault(problem, "use 'stopping'", ("shadow", "mode"))
     spec.shadow.check_steps(spec.max_steps, ("shadow",))
     if spec.audit and (spec.pruner.promotes or spec.pruner.name == "none"):
         which = f"mode '{getattr(spec.pruner, 'mode', '')}'" if spec.pruner.promotes else "pruner 'none'"

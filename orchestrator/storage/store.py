@@ -25,6 +25,7 @@ from orchestrator.model.study_states import ENDED
 from orchestrator.model.study_status import NotificationStatus
 from orchestrator.model.suspension import Suspension, describe
 from orchestrator.spec import Spec, differences
+from orchestrator.spec.compare import going_on
 from orchestrator.storage import own_tables
 from orchestrator.storage.batch_writer import BatchWriter, StudyBatch
 from orchestrator.storage.code_table import find_code, write_code
@@ -282,6 +283,7 @@ class Store:
 
     def _continue(self, spec: Spec, at: float) -> Snapshot:
         snapshot = self.load(spec.name)
+        spec = going_on(snapshot.spec, spec)
         if changed := differences(snapshot.spec, spec):
             raise BadInput(
                 f"study '{spec.name}'",

@@ -9,6 +9,7 @@ from leased_store import NOW, LeasedStore, everything, make_spec, optuna_storage
 
 from orchestrator.common.errors import BadInput
 from orchestrator.model.changeset import Changes, TrialEnd
+from orchestrator.pruning.registry import DEFAULT, NO_RULE
 
 
 def test_a_new_study_is_empty_and_runs(leased: LeasedStore) -> None:
@@ -36,6 +37,14 @@ def test_the_same_search_goes_on_with_what_may_change(leased: LeasedStore) -> No
     again = leased.create(trials=50, parallel=3)
     assert again.uid == first.uid
     assert (leased.load().spec.trials, leased.load().spec.parallel) == (50, 3)
+
+
+def test_a_study_keeps_its_rule_where_its_next_spec_names_none(leased: LeasedStore) -> None:
+    leased.create(pruner={"name": "none"})
+    leased.create(trials=50)
+    assert leased.load().spec.pruner == NO_RULE
+    leased.create(pruner={"name": "median"})
+    assert leased.load().spec.pruner == DEFAULT
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from orchestrator.model.planned_run import PlannedRun
 from orchestrator.model.study_states import ENDED
 from orchestrator.model.suspension import Suspension
 from orchestrator.spec import Spec, differences
+from orchestrator.spec.compare import going_on
 from tasks.code_bundle import CodeMessage
 from tests.simulated.ledger import Ledger
 
@@ -95,6 +96,7 @@ class MemoryBooks:
         if known is not None:
             if slot is not None:
                 raise BadInput(f"study '{spec.name}'", "is there already, and is no run of the schedule")
+            spec = going_on(known.spec, spec)
             if changed := differences(known.spec, spec):
                 raise BadInput(f"study '{spec.name}'", "was started as another search: " + "; ".join(changed))
             snapshot = self.load(spec.name)

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from spec_text import made
 
-from orchestrator.spec import differences
+from orchestrator.common.errors import BadInput
+from orchestrator.pruning.registry import DEFAULT, NO_RULE
+from orchestrator.spec import Spec, differences
+from orchestrator.spec.compare import going_on, requested
 
 FREE = """
 parallel = 2
@@ -85,7 +88,7 @@ STOPPED = "and trials that were stopped cannot be promoted"
         (PROMOTION, SYNC, [f"pruner.mode was 'promotion' and is 'sync', {NOWHERE}"]),
         (SYNC, PROMOTION, [f"pruner.mode was 'sync' and is 'promotion', {NOWHERE}"]),
         (ASHA, SYNC, [f"pruner.mode was 'stopping' and is 'sync', {STOPPED}"]),
-        (PROMOTION, "", [f"pruner.name was 'asha' and is 'none', {NOWHERE}"]),
+        (PROMOTION, "[pruner]\nname = 'none'\n", [f"pruner.name was 'asha' and is 'none', {NOWHERE}"]),
         (PROMOTION, "[pruner]\nname = 'x:Y'\nmode = 'sync'\n", [f"pruner.name was 'asha' and is 'x:Y', {NOWHERE}"]),
         ("[pruner]\nname = 'median'\n", SYNC, [f"pruner.name was 'median' and is 'asha', {STOPPED}"]),
         (PROMOTION, PROMOTION + "min_resource = 2", [f"pruner.min_resource was 1 and is 2, {NOWHERE}"]),
@@ -107,3 +110,25 @@ def test_rungs_at_which_trials_pause_stay_where_they_are(old: str, new: str, phr
 def test_a_table_may_grow() -> None:
     more = made(SYNC, 'name = "a"\nobjective = "m:f"\ntrials = 99\n')
     assert differences(made(SYNC), more) == []
+
+
+@pytest.mark.parametrize("known", ["none", "median", "hyperband"])
+def test_a_study_keeps_its_rule_where_its_next_spec_names_none(known: str) -> None:
+    study = made(f"[pruner]\nname = '{known}'")
+    silent = Spec.from_json(requested(made("seed = 3")))
+    assert going_on(study, silent) == silent.model_copy(update={"pruner": study.pruner})
+    named = Spec.from_json(requested(made("[pruner]\nname = 'threshold'\nupper = 1.0")))
+    assert going_on(study, named) == named
+
+
+def test_a_rule_that_a_study_keeps_has_to_go_with_the_rest_of_the_spec() -> None:
+    study = made("max_steps = 9\n[pruner]\nname = 'index'")
+    with pytest.raises(BadInput, match=r"study 'a': pruner.name: is 'index', which needs max_steps"):
+        going_on(study, made())
+
+
+def test_a_new_study_gets_the_default_rule_and_one_with_several_objectives_none() -> None:
+    assert made().pruner == DEFAULT
+    assert made("directions = ['minimize', 'maximize']").pruner == NO_RULE
+    assert made("[pruner]\nname = 'none'").pruner == NO_RULE
+    assert made().to_json()["pruner"]["name"] == "median", "what is stored says all"

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spec_text import BASE, keys_of
 
 from orchestrator.common.errors import BadInput
+from orchestrator.pruning.registry import DEFAULT
 from orchestrator.spec.inline_pruner import read_pruner
 
 
@@ -56,7 +57,7 @@ def test_a_spec_lends_its_pruner(tmp_path: Path) -> None:
     assert keys_of(read_pruner(str(file), "--pruner"))["n_min_trials"] == 7
     other = tmp_path / "spec"
     other.write_text(BASE)
-    assert read_pruner(str(other), "--pruner").name == "none"
+    assert read_pruner(str(other), "--pruner") == DEFAULT
     file.write_text(BASE + "[pruner]\nname = 'medain'\n")
     with pytest.raises(BadInput) as caught:
         read_pruner(str(file), "--pruner")

@@ -9,6 +9,7 @@ import optuna
 import pytest
 from spec_text import BASE, FULL, HUGE_HEX, check_refused, keys_of, made, refusal
 
+from orchestrator.pruning.registry import DEFAULT
 from orchestrator.spec import Spec, parse
 
 
@@ -44,7 +45,7 @@ def test_defaults() -> None:
     assert (spec.seed, spec.queue, spec.priority, spec.catch, spec.grace) == (None, "trials", 5, (), 10.0)
     assert (spec.args, spec.space, spec.distributions()) == ({}, {}, {})
     assert (spec.sampler.name, spec.sampler.arguments()) == ("tpe", {})
-    assert (spec.pruner.name, keys_of(spec.pruner)) == ("none", {})
+    assert spec.pruner == DEFAULT
     assert (spec.shadow.name, spec.audit) == ("none", 0.0)
     assert spec.retry.max_attempts == 3
     assert made("[sampler]\nn_startup_trials = 1\n").sampler.name == "tpe"

@@ -236,7 +236,7 @@ REFUSED: list[tuple[str, tuple[str, ...]]] = [
     ],
     ("max_steps = 9\n[shadow]\nname = 'hyperband'\nmin_resource = 10", ("shadow.min_resource: is 10", "is 9")),
     # audit
-    ("audit = 0.1", ("audit: is 0.1, and with pruner 'none'", "choose a pruner that stops")),
+    ("audit = 0.1\n[pruner]\nname = 'none'", ("audit: is 0.1, and with pruner 'none'", "choose a pruner that stops")),
     (
         "audit = 0.1\nmax_steps = 9\n[pruner]\nname = 'asha'\nmode = 'sync'",
         ("audit: is 0.1, and with mode 'sync'", "choose a pruner that stops"),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from array import array
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -67,7 +68,7 @@ class CurveBook:
         self._numbers: list[int] = []
         self._table: Floats = np.full((64, len(rungs)), np.nan)
         self._latest: Floats = np.full(64, np.nan)
-        self._first: list[float] = []
+        self._first = array("d")  # sorted; an array, since numpy copies it as a block
         self._first_changes = 0
         self._worth: WorthTable | None = None
         self._of_new: tuple[tuple[int, int, float], float] | None = None
@@ -116,7 +117,8 @@ class CurveBook:
         curve = self.curves[trial]
         news = curve.noted < len(curve.at)
         for rung in range(curve.noted, len(curve.at)):
-            end = self.sign * self.expect(trial, rung)
+            # To the rule all values below the floor are one; a person is told what follows from this one.
+            end = self.sign * self.expect(trial, rung, floor=False)
             if math.isfinite(end):
                 following = self.rungs[min(rung + 1, len(self.rungs) - 1)]
                 curve.expected.append(Expectation(self.rungs[rung], following, end, self.spread(rung)))
@@ -166,14 +168,32 @@ class CurveBook:
         curve = self.curves.get(trial)
         return curve.at[rung] if curve is not None and 0 <= rung < len(curve.at) else math.nan
 
-    def expect(self, trial: int, rung: int) -> float:
+    def expect(self, trial: int, rung: int, *, floor: bool = True) -> float:
         """Returns the signed end that is expected of a trial from a rung that it has reached; NaN where its value there
-        is none, or nothing is learned yet."""
+        is none, or nothing is learned yet. ``floor``: whether values below the floor count as it."""
         here = self.value(trial, rung)
         if self.coefficients is None or math.isnan(here):
             return math.nan
         before = self.value(trial, rung - 1) if rung else here
-        return self.coefficients.expect(rung, here, here if math.isnan(before) else before)
+        return self.coefficients.expect(rung, here, here if math.isnan(before) else before, floor=floor)
+
+    def ranked(self, trials: Collection[int]) -> list[list[tuple[float, int]]]:
+        """Returns (minus the expected end, trial) of each trial that is expected to end at a number, by the last rung
+        that it has reached, and in order: what ``expect`` returns, for all trials at once."""
+        found: list[list[tuple[float, int]]] = [[] for _ in self.rungs]
+        if self.coefficients is None:
+            return found
+        known = [(trial, curve.row, len(curve.at) - 1) for trial in trials if (curve := self.curves.get(trial))]
+        table = np.array(known, dtype=np.intp).reshape(-1, 3)
+        for rung in range(len(self.rungs)):
+            numbers, rows = table[table[:, 2] == rung, :2].T
+            here = self._table[rows, rung]
+            before = self._table[rows, rung - 1] if rung else here
+            ends = self.coefficients.expect_all(rung, here, np.where(np.isnan(before), here, before))
+            numbers, ends = numbers[~np.isnan(ends)], ends[~np.isnan(ends)]
+            order = np.lexsort((numbers, -ends))
+            found[rung] = list(zip((-ends[order]).tolist(), numbers[order].tolist(), strict=True))
+        return found
 
     def spread(self, rung: int) -> float:
         """Returns the standard deviation of an expected end."""

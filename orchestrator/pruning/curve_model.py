@@ -22,7 +22,7 @@ _SLOPE_SCALE, _PLACE_SCALE = 0.15, 0.5  # of the features, in scales of the stud
 _DRIFT, _SLOPE = 0.05, 0.5  # prior of the first rung: increment in scales of the study, and part of the last increment
 _NOISE = 0.15  # prior of the first rung: standard deviation of an increment, in scales of the study
 _SMALLEST = 1e-100  # scale of a study; squares of smaller ones are 0
-_KEEP_DRIFT, _KEEP_SLOPE, _KEEP_PLACE, _KEEP_NOISE = 0.7, 0.5, 0.6, 0.8  # what the next rung expects of a rung's
+_KEEP_DRIFT, _KEEP_SLOPE, _KEEP_PLACE, _KEEP_NOISE = 0.4, 0.5, 0.6, 0.9  # what the next rung expects of a rung's
 
 
 class Coefficients(msgspec.Struct, frozen=True):
@@ -54,16 +54,24 @@ class Coefficients(msgspec.Struct, frozen=True):
         """
         return msgspec.convert(plain, cls)
 
-    def expect(self, rung: int, value: float, before: float) -> float:
+    def expect(self, rung: int, value: float, before: float, *, floor: bool = True) -> float:
         """Returns the expected end of a trial.
 
         Args:
             rung: The last one it has reached.
             value: Its value there.
             before: Its value at the rung before; the same value at the first one.
+            floor: Whether values below the floor count as it.
         """
         w0, w1, w2 = self.weights[rung]
-        return w0 + w1 * max(value, self.floor) + w2 * max(before, self.floor)
+        least = self.floor if floor else -math.inf
+        return w0 + w1 * max(value, least) + w2 * max(before, least)
+
+    def expect_all(self, rung: int, values: Floats, before: Floats) -> Floats:
+        """Returns what ``expect`` does for each value; NaN for NaN."""
+        w0, w1, w2 = self.weights[rung]
+        # The same operations in the same order: the digits are those of expect.
+        return w0 + w1 * np.maximum(values, self.floor) + w2 * np.maximum(before, self.floor)
 
 
 def fit(values: Floats, latest: Floats, best: float) -> Coefficients:

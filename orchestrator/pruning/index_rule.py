@@ -29,6 +29,9 @@ _HOPE = 0.5
 _SHARE, _LEAD = 0.5, 20
 """New trials begin only while they have cost at most this share of the reports so far and of a few beforehand."""
 
+_LEAST_WORTH = math.log(0.1)
+"""When no new trial will start, one goes on while its epochs are worth this part of a new trial's; a logarithm."""
+
 
 class _LearningRule(RuleBase):
     """What both modes have in common: the curves, and what is stored of them.
@@ -114,8 +117,8 @@ class IndexRule(_LearningRule, PausingRule):
     The price of an epoch at which going on is worth nothing is a trial's index (see ``WorthTable``); the trial with the
     highest one goes on, unless a new trial has a higher one. A trial whose value at its rung is no number never does.
 
-    Once no new trial will start, a trial still goes on if it is worth more than a new one would be. Besides, the one
-    that is expected to end best is trained to its end, so that a study does not end on a promise.
+    Once no new trial will start, a trial still goes on if its epochs are worth a tenth of what a new one's would be.
+    Besides, the one that is expected to end best is trained to its end, so that a study does not end on a promise.
 
     Args:
         name: The rule's name, for its decisions.
@@ -251,9 +254,8 @@ class IndexRule(_LearningRule, PausingRule):
         """
         if self._generation != self._book.generation:
             self._generation = self._book.generation
-            self._heaps = [[] for _ in self.rungs]
-            for trial in self._paused:
-                self._push(trial)
+            # Lists in order are heaps. Trials at the last rung run to their end.
+            self._heaps = [*self._book.ranked(self._paused)[:-1], []]
         found = []
         for rung, heap in enumerate(self._heaps):
             while heap and not self._is_current(heap[0], rung):
@@ -281,7 +283,7 @@ class IndexRule(_LearningRule, PausingRule):
         index, low = max((book.index(trial, book.best), -trial) for trial, _, _ in leaders)
         if self._more and started * self.rungs[0] > _SHARE * (book.reports + _LEAD):
             return -low
-        if index > book.index_of_new(book.best):
+        if index > book.index_of_new(book.best) + (0 if self._more else _LEAST_WORTH):
             return -low
         return None if self._more else self._best_promise(leaders)
 

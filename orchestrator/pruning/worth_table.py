@@ -27,7 +27,7 @@ _CHEAPEST = 1e-7  # in spreads of the first rung
 _QUANTILES = (np.arange(48) + 0.5) / 48
 _QUANTILE_WEIGHTS = np.tile(_WEIGHTS, len(_QUANTILES)) / len(_QUANTILES)
 _LEAST_RECORD = 8  # so many first values show how far a record may go
-_LEAST_FACTOR = 0.02
+_LEAST_FACTOR = 0.1
 
 
 class WorthTable:
@@ -92,8 +92,9 @@ class WorthTable:
         gain = np.einsum("i,ik->k", shares, self._at_first)
         margin = gain - self._prices * self._first_step
         index = self._crossing(margin)
-        if count >= _LEAST_RECORD:
+        if count >= _LEAST_RECORD and first[-1] <= best:
             # The tail that the model smooths over, by the spacing of the largest values (records of extreme values).
+            # Where trials are expected to end above the best anyhow, a new one need not set a record to be of worth.
             top = int(max(2, min(20, count / 3)))
             record = (float(first[-top:].mean()) - float(first[-top - 1])) / (count + 1)
             index += math.log(min(1.0, max(_LEAST_FACTOR, record / max(float(gain[0]), 1e-300))))

@@ -1,6 +1,7 @@
 """A search in the loop of a rule over learning curves that are known already: nothing is trained.
 
-Slots run in step: each trains one epoch in turn, and asks for its next trial when its trial pauses or ends.
+Slots run in step: each trains one epoch in turn, and asks for its next trial as soon as its trial pauses or ends. So it
+knows what the slots before it have reported in this turn, and not what those after it will.
 """
 
 from __future__ import annotations
@@ -64,19 +65,16 @@ class CurveLoop:
 
     def run(self) -> Iterator[Epoch]:
         """Yields each report after the rule has judged it, until there is nothing left to do."""
-        running: list[int | None] = [None] * self._slots
-        before: list[int | None] = [None] * self._slots
+        running: list[tuple[int, bool] | None] = [self._choose(None) for _ in range(self._slots)]
         while True:
             for slot in range(self._slots):
-                trial, resumed = running[slot], False
-                if trial is None:
-                    trial = running[slot] = self._choose()
-                    if trial is None:
-                        continue
-                    resumed = self._place[trial] > 0 and before[slot] != trial
+                # A slot that found nothing to do asks again: another one's report may have changed that.
+                now = running[slot] or self._choose(None)
+                if now is None:
+                    continue
+                trial, resumed = now
                 epoch = self._train(trial, resumed)
-                if not self._goes_on(trial, epoch):
-                    before[slot], running[slot] = trial, None
+                running[slot] = (trial, False) if self._goes_on(trial, epoch) else self._choose(trial)
                 if epoch is not None:
                     yield epoch
             if running == [None] * self._slots and not self._could_choose():
@@ -90,18 +88,23 @@ class CurveLoop:
         self._pausing.expect_new(False)
         return self._pausing.may_promote()
 
-    def _choose(self) -> int | None:
+    def _choose(self, before: int | None) -> tuple[int, bool] | None:
+        """Returns the trial that a free slot trains next, and whether that means to resume it; None: there is none.
+
+        Args:
+            before: The trial that the slot has trained until now; going on with it is not to resume it.
+        """
         if self._pausing is not None:
             self._pausing.expect_new(bool(self._waiting))
             if (promotion := self._pausing.promote()) is not None:
                 self.stopped.pop(promotion.trial)
-                return promotion.trial
+                return promotion.trial, promotion.trial != before
         if not self._waiting:
             return None
         trial = self._waiting.pop()
         if self._pausing is not None:
             self._pausing.start(trial)
-        return trial
+        return trial, False
 
     def _train(self, trial: int, resumed: bool) -> Epoch | None:
         reports, place = self._curves[trial].reports, self._place[trial]

@@ -37,6 +37,11 @@ OPTUNAS: Mapping[str, dict[str, Any]] = {
         "min_resource": 1,
         "reduction_factor": 3,
     },
+    "Optuna's HyperbandPruner": {
+        "name": "optuna.pruners:HyperbandPruner",
+        "min_resource": 1,
+        "reduction_factor": 3,
+    },
 }
 
 
@@ -45,7 +50,7 @@ def make(label: str, table: Table) -> RuleBase:
     if label == ALL:
         return OneEpochRule(table.epochs)
     given = dict(RULES.get(label) or OPTUNAS[label])
-    if given["name"] == "hyperband":
+    if given["name"].lower().endswith(("hyperband", "hyperbandpruner")):
         given["max_resource"] = table.epochs
     arguments = registry.read(given)
     count = len(table.curves)

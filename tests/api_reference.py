@@ -68,7 +68,8 @@ def public(name: str) -> Any:
 
 def members(cls: type) -> Iterator[tuple[str, Any]]:
     """Yields the public methods and properties of a class, in their order."""
-    for name, value in vars(cls).items():
+    own = [each for each in cls.__mro__ if each.__module__.startswith("orchestrator.api")]
+    for name, value in ((name, value) for each in own for name, value in vars(each).items()):
         if name.startswith("_") or name in _INNER.get(cls.__name__, ()):
             continue
         if isinstance(value, property):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from orchestrator.api import access
+from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_handle import StudyHandle
 from orchestrator.common.errors import BadInput, OrchestratorError
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from optuna.storages import RDBStorage
 
     from orchestrator.messaging.command_client import CommandClient
+    from orchestrator.model.fleet import FleetWorker
     from orchestrator.queries.study_reader import StudyReader
 
 
@@ -82,6 +84,60 @@ class Fleet(Mapping[str, StudyHandle]):
         now = time.time()
         return [StudyStatus.of(each, now) for each in found]
 
+    def compare(self, *names: str) -> Answer:
+        """Compares studies: how their trials ended, the best values and after how many epochs, cost, specs.
+
+        Args:
+            *names: Names of two studies or more.
+
+        Raises:
+            BadInput: there is no such study, or they are too few.
+        """
+        import time
+
+        from orchestrator.queries.comparison import compare
+        from orchestrator.terminal.comparison_table import render, to_json
+
+        with self.reader() as reader:
+            found = compare(reader, names, time.time())
+        return Answer(as_text(render(found, WIDTH)), to_json(found))
+
+    def workers(self) -> list[FleetWorker]:
+        """Returns the workers, by name: host, queues, and what each slot trains. Takes some seconds.
+
+        Raises:
+            BadInput: there is no Redis to ask, or it is not reached.
+        """
+        from orchestrator.doctor.fleet import read_fleet
+
+        self._check_open()
+        return read_fleet(self.settings)
+
+    def drain(self, worker: str) -> str:
+        """Has a worker take no more trials and end once those that run have; returns its full name.
+
+        Args:
+            worker: Its name.
+
+        Raises:
+            BadInput: there is no such worker.
+        """
+        from orchestrator.doctor.fleet import drain
+
+        self._check_open()
+        return drain(self.settings, worker)
+
+    def doctor(self) -> Answer:
+        """Looks for trouble for a few seconds, and says what helps; changes nothing."""
+        from orchestrator.doctor.checks import findings
+        from orchestrator.doctor.gather import gather
+        from orchestrator.doctor.render import render, to_json
+
+        self._check_open()
+        facts = gather(self.settings)
+        found = findings(facts)
+        return Answer(as_text(render(found, None)), to_json(facts, found, None))
+
     def close(self) -> None:
         """Closes the connections of all studies that were opened as Optuna's objects, and takes no more calls."""
         self._closed = True
@@ -141,7 +197,6 @@ class Fleet(Mapping[str, StudyHandle]):
     def _repr_html_(self) -> str:
         import time
 
-        from orchestrator.api.shown import as_html, as_text
         from orchestrator.terminal.overview import render_list
 
         return as_html(as_text(render_list([each.overview for each in self.statuses()], 160, time.time()), width=160))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.api import access
 from orchestrator.api.events import Events
-from orchestrator.api.shown import Answer, as_html
+from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
 from orchestrator.api.status import StudyStatus
+from orchestrator.api.study_files import StudyFiles
 from orchestrator.common.errors import BadInput, StudyFailed, did_you_mean
 from orchestrator.common.faults import show
 from orchestrator.model.state_words import study_word
@@ -19,10 +19,9 @@ from orchestrator.model.state_words import study_word
 if TYPE_CHECKING:
     import optuna
 
-    from orchestrator.api.fleet import Fleet
-    from orchestrator.model.progress_events import Best, Notice, Optimum
+    from orchestrator.model.progress_events import Best, Notice
     from orchestrator.model.records import TrialFacts
-    from orchestrator.report.write_files import Written
+    from orchestrator.queries.best_trials import BestTrial
     from orchestrator.spec import Spec
 
 POLL_SECONDS = 0.5
@@ -49,7 +48,7 @@ class AddedTrial:
     notes: tuple[str, ...] = ()
 
 
-class StudyHandle:
+class StudyHandle(StudyFiles):
     """A study of a fleet, or of a `run`. It holds no data: each call reads or asks anew.
 
     ``Fleet`` and ``Search.submit`` make it. Every method raises ``BadInput`` where the study is gone.
@@ -57,10 +56,6 @@ class StudyHandle:
     Attributes:
         name: Name of the study.
     """
-
-    def __init__(self, fleet: Fleet, name: str) -> None:
-        self.name = name
-        self._fleet = fleet
 
     # -- looking
 
@@ -88,23 +83,20 @@ class StudyHandle:
     def best(self) -> Best | None:
         """The best completed trial, with ``number``, ``value`` and ``params``; ``None`` while there is none.
 
-        Of several objectives no trial is the best: see ``front``.
+        Of several objectives no trial is the best: see ``best_trials``.
         """
         return self._status(rungs=False).best
 
-    @property
-    def front(self) -> tuple[Optimum, ...]:
-        """The Pareto front of several objectives: trials with ``number``, ``values`` and ``params``, by number."""
-        from orchestrator.model.progress_events import Optimum
+    def best_trials(self) -> list[BestTrial]:
+        """Returns the best trial with its parameters and models, or of several objectives the Pareto front.
+
+        While no trial has completed it is the one that leads by what it has reported, and its ``step`` is that of the
+        report. Empty where there is none either.
+        """
+        from orchestrator.queries.best_trials import read_best_trials
 
         with self._fleet.reader() as reader:
-            listing = reader.trials(self.name)
-            numbers = set(listing.best()) if len(listing.directions) > 1 else set()
-            heads = [head for head in listing.heads() if head.number in numbers]
-            return tuple(
-                Optimum(number=each.head.number, values=each.head.values, params=dict(each.params))
-                for each in listing.trials(heads)
-            )
+            return read_best_trials(reader, self.name)
 
     @property
     def study(self) -> optuna.Study:
@@ -178,31 +170,38 @@ class StudyHandle:
         data_dir = self._fleet.settings.data_dir.resolve()
         return read_lines(data_dir, lambda: self._trial(trial), lines=lines, follow=follow)
 
-    def report(self, output: str | Path | None = None, *, advance: Callable[[int], None] | None = None) -> Written:
-        """Writes a report, a page of plots and tables, and its plots as PNG; returns their paths.
+    def replay(self, *pruners: str) -> Answer:
+        """Says what other pruning rules would have saved of what was recorded; trains nothing.
 
         Args:
-            output: Folder for the files; ``reports/NAME`` in the data folder where it is ``None``.
-            advance: Called with the number of plots that were drawn since its last call, ``2 * all_plots.COUNT`` in
-                all.
-
-        Returns:
-            ``html`` is the path of the page, ``png`` those of the plots; ``missing`` says why there are none.
+            *pruners: Rules such as ``"median n_startup_trials=2"``, or paths of specs whose pruner is taken.
 
         Raises:
-            BadInput: the folder takes no files, or a package that draws is missing.
+            BadInput: one is no rule, or the study has several objectives.
         """
-        from orchestrator.common.data_folder import folder_of
-        from orchestrator.common.extras import require
-        from orchestrator.report.write_files import write
+        from orchestrator.queries.replay import Candidate, compare
+        from orchestrator.spec.inline_pruner import read_pruner
+        from orchestrator.terminal.replay_table import render
 
-        require("report", "plotly", "jinja2")
-        from orchestrator.report.load import read
+        candidates = [Candidate(text, read_pruner(text, "replay")) for text in pruners]
+        with self._fleet.reader() as reader:
+            recording = reader.recording(self.name)
+        found = compare(recording, candidates, lambda _: None)
+        return Answer(as_text(*render(recording, found, WIDTH)), [each.to_json() for each in found])
 
-        settings = self._fleet.settings
-        facts = read(settings, self.name, time.time)
-        folder = folder_of(settings.data_dir, self.name) if output is None else Path(output)
-        return write(facts, folder, advance or (lambda _: None))
+    def tune_rule(self) -> Answer:
+        """Recommends a pruning rule from what was recorded; takes some seconds, and trains nothing.
+
+        Raises:
+            BadInput: the study has several objectives, or too little was recorded.
+        """
+        from orchestrator.queries.rule_tuning import judge
+        from orchestrator.terminal.tuning_table import render, to_json
+
+        with self._fleet.reader() as reader:
+            recordings = [reader.recording(self.name)]
+        judged = judge(recordings, lambda _: None)
+        return Answer(as_text(*render(recordings, judged, WIDTH)), to_json(recordings, judged))
 
     # -- following
 

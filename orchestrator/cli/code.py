@@ -9,8 +9,7 @@ import click
 
 from orchestrator.cli.options import json_option, study_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, open_reader
-from orchestrator.common.errors import BadInput
+from orchestrator.cli.shared import READS_DATABASE, fleet
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -31,19 +30,16 @@ def code(study: str, trial: str | None, to: Path | None, as_json: bool) -> None:
     \b
     orchestrator code digits --trial best --to digits-code
     """
-    from orchestrator.export.code_files import find_bundle, write_bundle
+    from orchestrator.export.code_files import write_bundle
 
-    with open_reader() as reader:
-        found = reader.code(study)
-        digest = "" if trial is None else reader.trial(study, trial).source
-    if trial is not None and found and not digest:
-        raise BadInput(f"trial {trial} of study '{study}'", "has not begun, and so has run no code", "name another one")
-    bundle = find_bundle(found, study, digest)
+    with fleet() as studies, studies.reader() as reader:
+        bundle = studies.handle(study).code(trial)
+        kept = [each.digest for each in reader.code(study)]
     paths = [] if to is None else write_bundle(bundle, to)
     files = {file.path: len(file.data) for file in bundle.files}
     if as_json:
         about = {"study": study, "digest": bundle.digest, "objective": bundle.objective, "files": files}
-        click.echo(json.dumps(about | {"kept": [each.digest for each in found], "written": list(map(str, paths))}))
+        click.echo(json.dumps(about | {"kept": kept, "written": list(map(str, paths))}))
     elif to is not None:
         click.echo(str(to))
     else:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from orchestrator.cli.options import json_option, study_argument, trial_argument
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_reader, terminal_width
-from orchestrator.common.errors import BadInput, did_you_mean
+from orchestrator.cli.shared import READS_DATABASE, answer, fleet, load_settings, open_reader, terminal_width
+from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import count, listed
-
-if TYPE_CHECKING:
-    from orchestrator.queries.stored_models import StoredModel
 
 _name_option = click.option("--name", help="Name of the model, where the trial has several [default: the newest].")
 
@@ -66,9 +62,8 @@ def get_model(study: str, trial: str, name: str | None, output: Path) -> None:
 
     TRIAL is a number, `best` or `last`. A file that is there already is never overwritten. Prints the path.
     """
-    from orchestrator.export.model_files import ModelFiles
-
-    click.echo(ModelFiles(load_settings()).get(_choose(study, trial, name), output))
+    with fleet() as found:
+        click.echo(found.handle(study).get_model(trial, output, name=name))
 
 
 @models.command("rm", epilog=READS_DATABASE)
@@ -81,41 +76,15 @@ def remove_model(study: str, trial: str, name: str | None, yes: bool) -> None:
 
     The files and their records; the trial stays. It cannot be undone.
     """
-    from orchestrator.export.model_files import ModelFiles
-
-    files = ModelFiles(load_settings())
-    found = [_choose(study, trial, name)] if name else _of_trial(study, trial)
-    what = f"{count(len(found), 'model')} of trial {found[0].trial}: {listed(each.filename for each in found)}"
-    if not yes:
-        if not sys.stdin.isatty():
-            raise BadInput("models rm", "asks before it deletes, and there is no terminal", "--yes does not ask")
-        if not click.confirm(f"delete {what}?", err=True):
-            click.echo("nothing was deleted", err=True)
-            sys.exit(1)
-    for each in found:
-        files.remove(each)
+    with fleet() as studies:
+        handle = studies.handle(study)
+        found = [handle.model(trial, name)] if name else handle.models(trial)
+        what = f"{count(len(found), 'model')} of trial {found[0].trial}: {listed(each.filename for each in found)}"
+        if not yes:
+            if not sys.stdin.isatty():
+                raise BadInput("models rm", "asks before it deletes, and there is no terminal", "--yes does not ask")
+            if not click.confirm(f"delete {what}?", err=True):
+                click.echo("nothing was deleted", err=True)
+                sys.exit(1)
+        handle.remove_models(found[0].trial, name=name)
     click.echo(f"deleted {what}")
-
-
-def _of_trial(study: str, trial: str) -> list[StoredModel]:
-    """Returns the models of a trial, the newest last; raises BadInput where it has none."""
-    with open_reader() as reader:
-        number = reader.trial(study, trial).number
-        found = reader.models(study)
-    mine = [each for each in found if each.trial == number]
-    if not mine:
-        others = dict.fromkeys(each.trial for each in found)
-        remedy = f"trials with one: {listed(others)}" if others else f"no trial of '{study}' has one in the store"
-        raise BadInput(f"trial {number} of study '{study}'", "has no stored model", remedy)
-    return mine
-
-
-def _choose(study: str, trial: str, name: str | None) -> StoredModel:
-    found = _of_trial(study, trial)
-    if name is None:
-        return found[-1]
-    named = [each for each in found if each.filename == name]
-    if not named:
-        known = did_you_mean(name, (each.filename for each in found))
-        raise BadInput(f"trial {found[0].trial} of study '{study}'", f"has no model '{name}'", known)
-    return named[-1]

@@ -11,7 +11,7 @@ import click
 from orchestrator.cli.options import json_option, study_argument
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import READS_DATABASE, fleet, open_reader, show
-from orchestrator.common.errors import BadInput, reason_of
+from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import listed
 from orchestrator.common.parameter_text import FORMATS as PARAMETER_FORMATS
 from orchestrator.export import FORMATS
@@ -120,37 +120,14 @@ def export(study: str, form: str | None, output: Path | None, epochs: bool, spre
     orchestrator export digits -o digits.csv
     orchestrator export digits --epochs -o curves.parquet
     """
-    from orchestrator.common.atomic_write import replacing
-    from orchestrator.common.extras import require
-    from orchestrator.export.rows import epoch_rows, trial_rows
-    from orchestrator.export.writers import write
+    from orchestrator.export.write_table import check_format, format_of, write_file, write_stream
 
-    form = form or _format_of(output)
-    if form == "parquet":
-        require("export as parquet", "pyarrow")
-    if spreadsheet and form != "csv":
-        raise BadInput("--spreadsheet", f"is for CSV, and {form} holds texts as they are", "leave it out")
-    if output is None and form == "parquet" and sys.stdout.isatty():
+    chosen = check_format(form or format_of(output), spreadsheet=spreadsheet)
+    if output is None and chosen == "parquet" and sys.stdout.isatty():
         raise BadInput("export as parquet", "a terminal cannot show it", "name a file with -o")
     with open_reader() as reader:
         listing = reader.trials(study)
-        table = epoch_rows(listing) if epochs else trial_rows(listing)
         if output is None:
-            write(table, form, sys.stdout.buffer, for_spreadsheets=spreadsheet)
-            return
-        try:
-            with replacing(output.resolve()) as file:
-                write(table, form, file, for_spreadsheets=spreadsheet)
-        except OSError as error:
-            problem = f"cannot be written: {reason_of(error)}"
-            raise BadInput(str(output), problem, "choose another file") from None
-
-
-def _format_of(output: Path | None) -> str:
-    """Returns the format that a file's name asks for."""
-    ending = "" if output is None else output.suffix.removeprefix(".").lower()
-    if not ending:
-        return FORMATS[0]
-    if ending not in FORMATS:
-        raise BadInput(str(output), f"ends with none of .{', .'.join(FORMATS)}", "name the format with --format")
-    return ending
+            write_stream(listing, sys.stdout.buffer, chosen, epochs=epochs, spreadsheet=spreadsheet)
+        else:
+            write_file(listing, output, chosen, epochs=epochs, spreadsheet=spreadsheet)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,9 @@ def test_every_method_says_what_its_arguments_are(name: str, member: Any) -> Non
         return
     arguments = inspect.signature(member).parameters.keys() - {"self"}
     if len(arguments) > 1:
-        assert all(f"    {each}:" in words or f"{each}, " in words for each in arguments), name
+        assert all(
+            re.search(rf"^    ([*\w, ]+, )?\**{each}(, [\w, ]+)?:", words, re.MULTILINE) for each in arguments
+        ), name
 
 
 @pytest.mark.parametrize(("name", "member"), METHODS)

@@ -1,7 +1,7 @@
 """docs/coming-from.md: what stands there as the way of others runs on theirs, and as ours on ours.
 
-Ray Tune and W&B are not among what is installed for tests; where they are, their code is run too:
-``pip install "ray[tune]" wandb``.
+Ray Tune, W&B and Determined are not among what is installed for tests; where they are, their code is run too:
+``pip install "ray[tune]" wandb determined``. Our code is run by ``test_recipes.py``.
 """
 
 from __future__ import annotations
@@ -87,6 +87,22 @@ def test_the_searches_are_over_the_same_space() -> None:
         "epochs": {"value": epochs},
     }
     assert sweep["run_cap"] == ours["trials"]
+    for name in ("swept.toml", "resumed.toml"):
+        spec = tomllib.loads(OF_OURS[name])
+        assert spec["space"] == {"rate": rate}
+        assert {key: spec[key] for key in ("direction", "trials", "max_steps")} == {
+            key: ours[key] for key in ("direction", "trials", "max_steps")
+        }
+        assert spec["pruner"] == ours["pruner"]
+    experiment = yaml.safe_load(block("adaptive_asha", "yaml").text)
+    searcher, logs = experiment["searcher"], experiment["hyperparameters"]["rate"]
+    assert [logs["base"] ** logs[end] for end in ("minval", "maxval")] == pytest.approx([rate["low"], rate["high"]])
+    assert experiment["hyperparameters"]["epochs"] == searcher["max_time"] == epochs
+    assert (searcher["max_trials"], searcher["smaller_is_better"]) == (ours["trials"], False)
+    assert searcher["divisor"] == ours["pruner"]["reduction_factor"]
+    assert searcher["max_time"] / searcher["divisor"] ** (searcher["max_rungs"] - 1) == ours["pruner"]["min_resource"]
+    attempts = tomllib.loads(OF_OURS["resumed.toml"])["retry"]["max_attempts"]
+    assert attempts == experiment["max_restarts"] + 1
     keywords = _keywords(block("ray", "python").text)
     assert keywords["num_samples"] == ours["trials"]
     assert keywords["max_t"] == epochs
@@ -121,3 +137,36 @@ def test_the_script_of_a_sweep_runs(tmp_path: Path) -> None:
     done = run_script(f"python {sweep['program']}", tmp_path, environment)
     assert done.returncode == 0, done.stderr
     assert "accuracy" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["swept", "resumed"])
+def test_a_script_that_was_moved_here_trains_the_same_curve(name: str, tmp_path: Path) -> None:
+    for ending in (".py", ".toml"):
+        (tmp_path / f"{name}{ending}").write_text(OF_OURS[name + ending])
+    environment = clean_shell.environment(tmp_path / "bin")
+    done = run_script(f"orchestrator run {name}.toml --slots 1", tmp_path, environment)
+    assert done.returncode == 0, done.stderr
+    study = optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path}/.orchestrator/studies.db")
+    assert len(study.trials) == 12
+    for trial in study.trials:
+        sums = {step: sum(trial.params["rate"] / each for each in range(1, step + 1)) for step in range(1, 10)}
+        assert dict(trial.intermediate_values) == {
+            step: pytest.approx(sums[step]) for step in trial.intermediate_values
+        }
+    assert study.best_trial.value == pytest.approx(study.best_trial.intermediate_values[9])
+
+
+@installed("determined")
+def test_determineds_script_runs(tmp_path: Path) -> None:
+    """Off a cluster: the parameters, which a cluster would give it, stand in front."""
+    given = """
+from types import SimpleNamespace
+import determined
+trial = SimpleNamespace(hparams={"rate": 0.01, "epochs": 9})
+infos = iter([SimpleNamespace(trial=trial, latest_checkpoint=None)])
+determined.get_cluster_info = lambda: next(infos, None)
+"""
+    environment = clean_shell.environment(tmp_path / "bin") | {"HOME": str(tmp_path)}
+    (tmp_path / "train.py").write_text(given + block("determined", "python").text)
+    done = run_script("python train.py", tmp_path, environment)
+    assert done.returncode == 0, done.stderr

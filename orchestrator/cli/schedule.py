@@ -51,7 +51,7 @@ def beat(studies: Path, log_format: str | None) -> None:
 
     set_up("beat", log_format or settings.log_format)
 
-    run_beat(redis_url, storage_url, studies)
+    run_beat(redis_url, storage_url, studies, settings=settings)
 
 
 @cli.group(invoke_without_command=True, epilog=READS_DATABASE)

@@ -16,18 +16,22 @@ from sqlalchemy import select
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.server_wait import await_servers
+from orchestrator.common.settings import Settings
 from orchestrator.common.signals import insist_on_ending
 from orchestrator.messaging.command_client import issuer_name
 from orchestrator.messaging.event_stream import ring
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import ScheduleProgress
-from orchestrator.schedule.folder import Folder
+from orchestrator.schedule.folder import Folder, Schedule
 from orchestrator.schedule.ticker import LOOK_SECONDS, MOST_AHEAD, Ticker
+from orchestrator.spec import Spec
+from orchestrator.spec.carried_code import with_included
 from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.schedule_store import read_known
 from orchestrator.storage.sql_dialects import current_time
 from tasks.app import connect, create_app
+from tasks.objective_path import code_folders
 from tasks.server_errors import Outages
 
 log = logging.getLogger(__name__)
@@ -78,6 +82,7 @@ def beat(
     studies: Path,
     clock: Clock | None = None,
     most_ahead: float = MOST_AHEAD,
+    settings: Settings | None = None,
 ) -> None:
     """Runs a beat until SIGTERM or SIGINT.
 
@@ -86,17 +91,23 @@ def beat(
         studies: The folder of the specs.
         clock: The clock.
         most_ahead: Seconds that the clock may differ from that of the database.
+        settings: Bound the code that specs send, and sign it.
 
     Raises:
         BadInput: the folder or the database cannot be read, or the database is of another version.
     """
     folder = Folder(studies)
     folder.read()
+    found = settings or Settings()
+
+    def carry(schedule: Schedule) -> Spec:
+        return with_included(schedule.spec, schedule.path.resolve().parent, code_folders(found.objective_path), found)
+
     database = Database(storage_url)
     # Before Celery handles signals: until then a signal ends this process at once.
     await_servers(database.prepare, Outages(log), _pause)
     client = connect(redis_url)
-    ticker = Ticker(folder, SqlBeatDatabase(database), lambda: ring(client), clock or Clock(), most_ahead)
+    ticker = Ticker(folder, SqlBeatDatabase(database), lambda: ring(client), clock or Clock(), most_ahead, carry)
     # Logging is set up already; Celery must not change it.
     setup_logging.connect(_leave_logging)
     insist_on_ending()

@@ -12,6 +12,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import takewhile
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -23,6 +24,7 @@ from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import DEFINE, OPERATION, ScheduleProgress, key_of, order
 from orchestrator.schedule.folder import Folder, Schedule
 from orchestrator.schedule.policies import MOST_MISSED, PUNCTUAL_SECONDS
+from orchestrator.spec import Spec
 from orchestrator.spec.cron import delay, run_name
 from tasks.server_errors import unavailable
 
@@ -89,6 +91,8 @@ class Ticker:
         ring: Wakes the control plane.
         clock: The clock.
         most_ahead: Seconds that the clock may differ from that of the database.
+        carry: Returns the spec of a schedule with the code that it sends, as it is now; raises BadInput where that
+            cannot be carried.
     """
 
     def __init__(
@@ -98,12 +102,15 @@ class Ticker:
         ring: Callable[[], None],
         clock: Clock,
         most_ahead: float = MOST_AHEAD,
+        carry: Callable[[Schedule], Spec] = attrgetter("spec"),
     ) -> None:
         self._folder = folder
         self._database = database
         self._ring = ring
         self._clock = clock
         self._most_ahead = most_ahead
+        self._carry = carry
+        self._not_carried: dict[str, str] = {}
         self._watched: dict[str, _Watched] = {}
         self._problems: dict[Path, str] = {}
         self._looked_at: float | None = None
@@ -198,7 +205,14 @@ class Ticker:
             if more:
                 told = "schedule %s: of the runs it has missed only the last %d are considered"
                 log.warning(told, each.schedule.name, MOST_MISSED, extra={"action": "slots_missed"})
-            commands += [_order(each.schedule, planned) for planned in slots]
+            try:
+                spec = self._carry(each.schedule) if slots else each.schedule.spec
+            except BadInput as error:
+                # It is tried again at the next tick; then the run is late, or missed, as [schedule] says.
+                self._name_not_carried(each.schedule.name, str(error))
+                continue
+            self._not_carried.pop(each.schedule.name, None)
+            commands += [_order(spec, planned) for planned in slots]
             reached.append((each, slots[-1] if slots else after))
         if commands:
             self._database.issue(commands)
@@ -210,6 +224,11 @@ class Ticker:
         for each, after in reached:
             each.told, each.after = True, after
             each.find_next()
+
+    def _name_not_carried(self, name: str, problem: str) -> None:
+        if self._not_carried.get(name) != problem:
+            log.warning("schedule %s is not run: %s", name, problem, extra={"action": "schedule_refused"})
+        self._not_carried[name] = problem
 
     def _in_time(self, ahead: float) -> bool:
         """Returns whether this host's clock, ``ahead`` seconds ahead of the database's, is near enough to it."""
@@ -241,7 +260,7 @@ def _define(name: str, definition: str, since: float) -> Command:
     return Command(0, str(uuid.uuid4()), DEFINE, name, {"definition": definition, "since": int(since)})
 
 
-def _order(schedule: Schedule, planned: int) -> Command:
-    study = run_name(schedule.name, planned)
+def _order(spec: Spec, planned: int) -> Command:
+    study = run_name(spec.name, planned)
     log.info("asking for %s", study, extra={"action": "slot_due"})
-    return Command(0, key_of(OPERATION, schedule.name, planned), OPERATION, study, order(schedule.spec, planned))
+    return Command(0, key_of(OPERATION, spec.name, planned), OPERATION, study, order(spec, planned))

@@ -29,6 +29,10 @@ POLL_SECONDS: Final = 0.05
 WAIT_SECONDS: Final = 60.0
 """Longest wait for a bundle that the control plane was asked for; then the trial is handed back."""
 
+STALE_SECONDS: Final = 3_600.0
+"""Age at which a folder that a bundle was being unpacked into belongs to no living keeper."""
+
+_UNPACKING = ".unpacking-"
 _MESSAGE = ".bundle"
 _LOCK = ".lock"
 
@@ -183,7 +187,7 @@ class CodeStore:
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Path]:
-        path = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=self._folder))
+        path = Path(tempfile.mkdtemp(prefix=_UNPACKING, dir=self._folder))
         try:
             yield path
         finally:
@@ -196,7 +200,11 @@ class CodeStore:
         return lock
 
     def _make_room(self, needed: int) -> None:
-        """Deletes bundles that no keeper uses, those that were not used for longest first, down to ``MOST_BYTES``."""
+        """Deletes bundles that no keeper uses, those that were not used for longest first, down to ``MOST_BYTES``; and
+        what a keeper that was killed has left half unpacked."""
+        for left in self._folder.glob(f"{_UNPACKING}*"):
+            if time.time() - _used_at(left) > STALE_SECONDS:
+                shutil.rmtree(left, ignore_errors=True)
         locks = sorted(self._folder.glob(f"*{_LOCK}"), key=_used_at)
         sizes = {lock: _size_of(lock.with_suffix("")) for lock in locks}
         total = needed + sum(sizes.values())
@@ -221,9 +229,9 @@ def _is_plain(path: Path, data: bytes) -> bool:
     return not path.is_symlink() and path.stat().st_size == len(data) and path.read_bytes() == data
 
 
-def _used_at(lock: Path) -> float:
+def _used_at(path: Path) -> float:
     try:
-        return lock.stat().st_mtime
+        return path.stat().st_mtime
     except OSError:
         return 0.0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -254,6 +255,10 @@ def test_what_no_keeper_uses_makes_room(client: redis.Redis, tmp_path: Path, mon
     monkeypatch.setattr(code_store, "MOST_BYTES", 5_000)
     bundles = [make_bundle("train:objective", [("train.py", bytes([each]) * 2_000)]) for each in b"abcd"]
     stores = []
+    left, busy = tmp_path / ".unpacking-old", tmp_path / ".unpacking-new"
+    left.mkdir()
+    busy.mkdir()
+    os.utime(left, (1, 1))
     for bundle in bundles[:2]:
         put(client, bundle)
         stores.append(store_of(tmp_path, client, EVERY, UNSIGNED))
@@ -265,4 +270,5 @@ def test_what_no_keeper_uses_makes_room(client: redis.Redis, tmp_path: Path, mon
         store_of(tmp_path, client, EVERY, UNSIGNED).folders(bundle_reference(bundle.digest, bundle.objective))
     there = {path.name for path in tmp_path.iterdir() if path.is_dir()}
     assert bundles[0].digest not in there
+    assert (left.exists(), busy.exists()) == (False, True)
     assert {bundles[1].digest, bundles[3].digest} <= there

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 from fleet import PATIENCE, Fleet, follow_to_end
@@ -127,3 +128,38 @@ def test_requirements_are_compared_with_what_the_worker_has(running_embedded: Fl
     assert end.state == "failed"
     assert "'numpy<1' is required, and numpy " in end.reason
     assert "'no-such-package>=2' is required, and no-such-package is not installed" in end.reason
+
+
+SCRIPT = """
+import multiprocessing
+from orchestrator import Search
+
+SQUARES = []
+
+def square(value):
+    return value * value
+
+for each in range(3):
+    SQUARES.append(square(each))
+
+def objective(trial, power):
+    # A child that is started anew imports the module by its name.
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return float(sum(pool.map(square, SQUARES)) ** power)
+
+print(Search(objective, name="script", trials=2, args={"power": 2}).submit().wait(120).best_value)
+"""
+
+
+def test_a_function_of_a_script_is_submitted(running_embedded: Fleet, tmp_path: Path) -> None:
+    it = running_embedded
+    it.start("serve")
+    it.start("worker", "--slots", "1", environment=it.environment() | {"ORCHESTRATOR_OBJECTIVES": "bundle:*"})
+    script = tmp_path / "with space" / "my-script.py"
+    script.parent.mkdir()
+    script.write_text(SCRIPT)
+    done = it.launch([sys.executable, str(script)], "script")
+    assert done.popen.wait(PATIENCE) == 0, it.logs()
+    assert done.log.read_text().splitlines()[-1] == "289.0"
+    kept = json.loads(it.call("code", "script", "--json").stdout)
+    assert (kept["objective"], list(kept["files"])) == ("my_script:objective", ["my_script.py"])

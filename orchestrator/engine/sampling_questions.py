@@ -10,11 +10,12 @@ from collections.abc import Callable
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.engine.open_questions import OpenQuestions
 from orchestrator.model.attribute_keys import AHEAD, MARKS
+from orchestrator.sampling.distribution_text import from_text, to_text
 from orchestrator.sampling.questions import Answer, Horizon, Key, Question, Sampled
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.study_copy import StudyCopy
@@ -109,7 +110,7 @@ class SamplingQuestions:
             SamplerFailed: the distribution does not fit what was stored.
         """
         try:
-            distribution = json_to_distribution(distribution_json)
+            distribution = from_text(distribution_json)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
             raise SamplerFailed(f"parameter '{name}': unreadable distribution: {error}") from None
         if name in self._storage.ahead(number):
@@ -119,7 +120,7 @@ class SamplingQuestions:
         stored = self._storage.get_trial(number).distributions.get(name)
         if stored is None:
             if not self._questions.is_pending(Key("parameter", number, name)):
-                text = distribution_to_json(distribution)
+                text = to_text(distribution)
                 self._questions.put(Question("parameter", number, self._place(), name, text))
             return None
         _check_compatible(stored, distribution)
@@ -205,14 +206,14 @@ class SamplingQuestions:
         return {
             name: Parameter(
                 value=self._storage.get_trial_param(number, name),
-                distribution=distribution_to_json(distribution),
+                distribution=to_text(distribution),
             )
             for name, distribution in self._storage.get_trial(number).distributions.items()
             if (name in waiting) is ahead
         }
 
     def _set(self, number: int, sampled: Sampled) -> None:
-        self._storage.set_trial_param(number, sampled.name, sampled.value, json_to_distribution(sampled.distribution))
+        self._storage.set_trial_param(number, sampled.name, sampled.value, from_text(sampled.distribution))
 
     def _place(self) -> Horizon:
         """Returns the place of the fold at which the study is now."""

@@ -205,7 +205,14 @@ class StudyEngine(Study):
         else:
             row.acknowledged = event.seq
             self._accept(row, event, at)
+            return not isinstance(body, Epoch) or self._ends_more_than_an_epoch(row)
         return True
+
+    def _ends_more_than_an_epoch(self, row: AttemptRow) -> bool:
+        """Whether anything may follow from an epoch that was just recorded. Most are of trials that go on, and nothing
+        is due that was not due before."""
+        limited = self.spec.max_total_steps is not None or self.deadline is not None
+        return limited or self.trials.promotes or bool(self.trials.trouble) or not self.runs(row)
 
     def _accept(self, row: AttemptRow, event: Event, at: float) -> None:
         body = event.body

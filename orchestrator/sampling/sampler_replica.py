@@ -14,12 +14,12 @@ from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
 import msgspec
-from optuna.distributions import distribution_to_json, json_to_distribution
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.model.attribute_keys import AHEAD, MARKS
 from orchestrator.sampling import questions
+from orchestrator.sampling.distribution_text import from_text, to_text
 from orchestrator.sampling.questions import Answer, Feed, Horizon, OpenTrial, Question, Sampled
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.study_copy import StudyCopy
@@ -84,7 +84,7 @@ class ReplicaStorage(StagedStorage):
         changes, number = self.take_changes(), question.trial
         params = [Sampled(name, float(value), text) for _, name, value, text in changes.params]
         ahead = [
-            Sampled(name, float(self.get_trial_param(number, name)), distribution_to_json(distribution))
+            Sampled(name, float(self.get_trial_param(number, name)), to_text(distribution))
             for name, distribution in self.ahead(number).items()
         ]
         if params:
@@ -161,7 +161,7 @@ class ReplicaStorage(StagedStorage):
             # What was sampled ahead is forgotten at the end if the objective did not take it.
             for name, (internal, text) in first.items():
                 if name not in seen.distributions:
-                    distribution = seen.distributions[name] = json_to_distribution(text)
+                    distribution = seen.distributions[name] = from_text(text)
                     seen.params[name] = distribution.to_external_repr(internal)
         if paused:
             unused = self.ahead(number)
@@ -181,7 +181,7 @@ class ReplicaStorage(StagedStorage):
         self._ahead.get(number, {}).pop(name, None)
         self._unconfirmed.get(number, set()).discard(name)
         if self._is_open(number) and name not in self._get_trial(number).distributions:
-            self.set_trial_param(number, name, value, json_to_distribution(distribution))
+            self.set_trial_param(number, name, value, from_text(distribution))
 
     def _end(self, number: int, state: TrialState, values: Sequence[float] | None, at: float) -> None:
         unconfirmed = self._unconfirmed.pop(number, None)

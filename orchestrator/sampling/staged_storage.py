@@ -5,7 +5,7 @@ one transaction. Two things an in-memory storage of Optuna's does not have are a
 trial may have parameters that were sampled ahead. Those look like the trial's own to the sampler, but are written
 only when the objective asks for them, and are forgotten when the trial ends without.
 
-Leans on four private names of Optuna's ``InMemoryStorage``; ``tests/contract`` holds this class to Optuna's own
+Leans on five private names of Optuna's ``InMemoryStorage``; ``tests/contract`` holds this class to Optuna's own
 conformance suite and fails when they change.
 """
 
@@ -19,12 +19,13 @@ from collections.abc import Container, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from optuna.distributions import BaseDistribution, distribution_to_json
+from optuna.distributions import BaseDistribution
 from optuna.storages import InMemoryStorage
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.model.changeset import Changes
+from orchestrator.sampling.distribution_text import to_text
 
 # A study that is made in memory is no news to a user.
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
@@ -93,7 +94,7 @@ class StagedStorage(InMemoryStorage):
         trial.params = {**{k: v for k, v in trial.params.items() if k != name}, name: trial.params[name]}
         self._set_trial(trial_id, trial)
         if self._recording:
-            self.changes.add_param(trial_id, name, internal, distribution_to_json(distribution))
+            self.changes.add_param(trial_id, name, internal, to_text(distribution))
         return internal
 
     def drop_ahead(self, trial_id: int, names: Sequence[str] | None = None) -> None:
@@ -127,6 +128,17 @@ class StagedStorage(InMemoryStorage):
         trial.params = {name: value for name, value in trial.params.items() if name not in ahead}
         trial.distributions = {name: kept for name, kept in trial.distributions.items() if name not in ahead}
         self._shown[trial_id] = trial
+
+    def get_trial(self, trial_id: int) -> FrozenTrial:
+        return self._get_trial(trial_id)
+
+    def _get_trial(self, trial_id: int) -> FrozenTrial:
+        # Without Optuna's lock and checks: an event looks at its trial some seven times, from one thread.
+        try:
+            study_id, number = self._trial_id_to_study_id_and_number[trial_id]
+        except KeyError:
+            raise KeyError(f"No trial with trial_id {trial_id} exists.") from None
+        return self._studies[study_id].trials[number]
 
     def get_all_trials(
         self, study_id: int, deepcopy: bool = True, states: Container[TrialState] | None = None
@@ -173,7 +185,7 @@ class StagedStorage(InMemoryStorage):
         if self._ahead_only:
             self._ahead.setdefault(trial_id, {})[param_name] = distribution
         elif self._recording:
-            self.changes.add_param(trial_id, param_name, param_value_internal, distribution_to_json(distribution))
+            self.changes.add_param(trial_id, param_name, param_value_internal, to_text(distribution))
 
     def set_trial_state_values(self, trial_id: int, state: TrialState, values: Sequence[float] | None = None) -> bool:
         if state.is_finished():

@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, distribution_to_json, json_to_distribution
+from optuna.distributions import BaseDistribution
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from orchestrator.model.attribute_keys import AHEAD, RELATIVE
 from orchestrator.model.suspension import printable
+from orchestrator.sampling.distribution_text import from_text, to_text
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 from orchestrator.spec.configuration import can_be
@@ -114,7 +115,7 @@ class TrialSampler:
             trial = self._trials.get(number)
             if trial is None:
                 trial = self._trials[number] = self._make_again(self._storage.get_trial(number))
-            self._suggest(trial, name, json_to_distribution(distribution_json))
+            self._suggest(trial, name, from_text(distribution_json))
 
     def finish(self, number: int, state: TrialState, values: list[float] | None) -> None:
         """Runs the sampler's own post-processing of a trial that ends.
@@ -133,14 +134,14 @@ class TrialSampler:
     def _keep(self, trial: optuna.Trial, relative: dict[str, Any]) -> None:
         """Stages what was drawn for the trial and is not its own yet."""
         ahead = {
-            name: [self._storage.get_trial_param(trial.number, name), distribution_to_json(distribution)]
+            name: [self._storage.get_trial_param(trial.number, name), to_text(distribution)]
             for name, distribution in self._storage.ahead(trial.number).items()
         }
         if ahead:
             self._storage.set_trial_system_attr(trial.number, AHEAD, ahead)
         space = trial.relative_search_space or {}
         rest = {
-            name: [space[name].to_internal_repr(value), distribution_to_json(space[name])]
+            name: [space[name].to_internal_repr(value), to_text(space[name])]
             for name, value in relative.items()
             if name in space and name not in ahead
         }
@@ -153,7 +154,7 @@ class TrialSampler:
         self._study.sampler = optuna.samplers.RandomSampler()
         trial = optuna.Trial(self._study, frozen.number)
         kept = frozen.system_attrs.get(AHEAD, {}) | frozen.system_attrs.get(RELATIVE, {})
-        space = {name: json_to_distribution(text) for name, (_, text) in kept.items()}
+        space = {name: from_text(text) for name, (_, text) in kept.items()}
         trial.relative_search_space = space
         trial._relative_params = {name: space[name].to_external_repr(value) for name, (value, _) in kept.items()}
         return trial

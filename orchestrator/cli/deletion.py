@@ -13,6 +13,7 @@ from orchestrator.cli.program import cli
 from orchestrator.cli.shared import READS_DATABASE, load_settings
 from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import count, listed
+from orchestrator.model.state_words import study_word
 
 if TYPE_CHECKING:
     from orchestrator.queries.study_contents import StudyContents
@@ -61,7 +62,7 @@ def _describe(study: StudyContents) -> str:
         parts.append(count(study.files, "stored file"))
     if study.checkpoints:
         parts.append(count(study.checkpoints, "checkpoint"))
-    text = f"study {study.name}, {study.state}: {', '.join(parts)}"
+    text = f"study {study.name}, {study_word(study.state)}: {', '.join(parts)}"
     if not study.uid and study.running:
         text += f"; {count(study.running, 'trial')} may be trained by another program now"
     return text

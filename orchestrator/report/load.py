@@ -11,7 +11,6 @@ import msgspec
 from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
-from orchestrator.model.study_states import OPTUNAS
 from orchestrator.queries.readonly import open_study_reader
 from orchestrator.queries.study_summary import summary_of
 from orchestrator.report.facts import Facts
@@ -30,6 +29,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     artifacts = settings.artifact_url or str(settings.data_dir.resolve() / "artifacts")
     with open_study_reader(url) as history:
         whole = history.load(name)
+        state = history.overview(name).progress.state
     attempts = whole.snapshot.attempts
     latencies = [row.latency for row in attempts if row.latency is not None and row.verdict == "pruned"]
     gaps = [row.gap for row in attempts if row.gap is not None]
@@ -40,7 +40,7 @@ def read(settings: Settings, name: str, clock: Callable[[], float]) -> Facts:
     wall = max(ended, default=0.0) - min(begun, default=0.0)
     summary = summary_of(whole.snapshot, latencies, gaps, url, artifacts, wall)
     return Facts(
-        summary=msgspec.structs.replace(summary, state=OPTUNAS) if whole.optunas else summary,
+        summary=msgspec.structs.replace(summary, state=state),
         spec=whole.snapshot.spec,
         trials=whole.snapshot.trials,
         attempts=attempts,

@@ -10,6 +10,7 @@ from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
 from orchestrator.doctor.table_facts import Attempt, Study
 from orchestrator.model.lifecycle import LIVE, AttemptState
+from orchestrator.model.state_words import SUSPENDED, UNATTENDED, study_word
 from orchestrator.model.suspension import remedy
 
 _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
@@ -51,11 +52,19 @@ def _standing(facts: Facts) -> Finding:
     books = facts.books
     trains = sum(each.state in _TRAINING for each in books.attempts)
     waits = sum(each.state in (AttemptState.QUEUED, AttemptState.SENT) for each in books.attempts)
-    names = listed(f"{each.name} ({each.state})" for each in books.studies)
+    names = listed(f"{each.name} ({_word(facts, each)})" for each in books.studies)
     return Code.STUDIES.finding(
         f"{len(books.studies)} underway, {books.ended} ended",
-        f"attempts: {trains} training, {waits} waiting" + (f"; {names}" if names else ""),
+        f"attempts: {trains} {'training' if facts.active else UNATTENDED}, {waits} queued"
+        + (f"; {names}" if names else ""),
     )
+
+
+def _word(facts: Facts, study: Study) -> str:
+    """Returns the word for a study's state, as ``ls`` has it."""
+    if study.suspended:
+        return SUSPENDED
+    return UNATTENDED if not facts.active and study.state in ("running", "ending") else study_word(study.state)
 
 
 def _mend(facts: Facts, study: Study) -> Reconcile | None:

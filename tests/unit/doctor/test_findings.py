@@ -73,7 +73,7 @@ def test_where_all_is_well_there_is_a_short_line_for_each_thing() -> None:
         (Group.WORKERS, Code.WORKERS, "2 slots, 1 busy: w@host"),
         (Group.QUEUE_AND_STREAM, Code.QUEUES, "trials 1"),
         (Group.QUEUE_AND_STREAM, Code.STREAM, "0 events not recorded yet, 0 of them being processed"),
-        (Group.STUDIES, Code.STUDIES, "attempts: 1 training, 1 waiting; search (running)"),
+        (Group.STUDIES, Code.STUDIES, "attempts: 1 training, 1 queued; search (running)"),
     ]
 
 

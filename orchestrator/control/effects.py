@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from tasks.contract import Confirmation, Reply
 from tasks.server_errors import is_wrong_type, unavailable
 
 T = TypeVar("T")
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -169,7 +172,9 @@ class Effects:
         for study, digest in sorted(self.code_wanted):
             with self.studies.guarded(study):
                 message = self.ports.store.code(study, digest)
-                if message is not None:
+                if message is None:
+                    log.error("study %s has no code %s", study, digest[:12], extra={"action": "code_missing"})
+                else:
                     self.ports.events.put_code(digest, message)
             self.code_wanted.discard((study, digest))
 

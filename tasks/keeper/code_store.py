@@ -19,7 +19,7 @@ from tasks.app import as_bytes
 from tasks.code_bundle import BadBundle, CodeBundle, shown_reference, split_reference, unpack
 from tasks.codec import Malformed, decode_code
 from tasks.objective_allowlist import Allowlist
-from tasks.server_errors import unavailable
+from tasks.server_errors import is_wrong_type, unavailable
 from tasks.signing import Keyring, Purpose, Unsigned
 
 MOST_BYTES: Final = 2 << 30
@@ -150,7 +150,8 @@ class CodeStore:
             )
             raise CodeRefused(problem) from None
         except redis.RedisError as error:
-            if unavailable(error) is None:
+            # What else is under the key is replaced when the bundle is put there.
+            if unavailable(error) is None and not is_wrong_type(error):
                 raise
             return None
         return None if found is None else as_bytes(found)

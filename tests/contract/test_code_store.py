@@ -92,6 +92,11 @@ def test_what_redis_lacks_is_asked_for_and_comes(client: redis.Redis, tmp_path: 
         store.folders(REFERENCE, lambda: None, lambda: True)
 
 
+def test_what_another_program_has_put_there_is_replaced(client: redis.Redis, tmp_path: Path) -> None:
+    client.rpush(redis_keys.code(BUNDLE.digest), "a list")
+    assert store_of(tmp_path, client, EVERY, UNSIGNED).folders(REFERENCE, lambda: put(client))
+
+
 def test_a_file_that_was_changed_or_made_a_link_is_put_back(client: redis.Redis, tmp_path: Path) -> None:
     put(client)
     store = store_of(tmp_path / "code", client, EVERY, UNSIGNED)

@@ -1,0 +1,49 @@
+"""A worker that lacks the code of a study asks for it, and the control plane puts it into Redis."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from orchestrator.common.settings import Settings
+from orchestrator.spec.carried_code import with_bundle
+from orchestrator.spec.model import validate
+from tasks.code_bundle import make_bundle, split_reference
+from tasks.contract import Body, CodeWanted, Event, Started
+from tests.simulated.course import learning
+from tests.simulated.simulation import Simulation
+
+BUNDLE = make_bundle("train:objective", [("train.py", b"def objective(trial): return 1\n")])
+
+
+def test_what_a_worker_asks_for_is_put_there_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
+    plain = validate({"name": "study", "objective": "x:y", "trials": 1}, "spec")
+    world = Simulation(with_bundle(plain, BUNDLE, Settings()), learning, slots=0)
+    world.start()
+    while not (job := world.redis.take_job("trials")):
+        world.round()
+    assert split_reference(job.objective) == (BUNDLE.digest, "train:objective")
+
+    def say(seq: int, body: Body, runner: str = "runner") -> None:
+        world.redis.publish(Event(token=job.token, runner=runner, seq=seq, body=body))
+        world.round()
+
+    say(1, Started(host="h", pid=1, slot="w/0"))
+    assert world.redis.code == {}, "nothing is there that no worker needs"
+    say(2, CodeWanted(digest=BUNDLE.digest))
+    assert world.redis.code[BUNDLE.digest].archive == BUNDLE.pack()
+    confirmed = world.redis.confirmation(job.token)
+    assert confirmed is not None
+    assert confirmed.seq == 2
+
+    # Emptied, asked again, and asked by a runner that is not the trial's; then for what the study never had.
+    world.redis.code.clear()
+    say(1, CodeWanted(digest=BUNDLE.digest), runner="another")
+    assert world.redis.code == {}
+    say(3, CodeWanted(digest=BUNDLE.digest))
+    assert list(world.redis.code) == [BUNDLE.digest]
+    with caplog.at_level(logging.ERROR):
+        say(4, CodeWanted(digest="0" * 64))
+    assert [each.getMessage() for each in caplog.records] == ["study study has no code 000000000000"]
+    assert list(world.redis.code) == [BUNDLE.digest]

@@ -7,7 +7,8 @@ import builtins
 import os
 import sys
 from collections.abc import Iterable
-from types import BuiltinFunctionType, FunctionType, ModuleType
+from importlib.machinery import SourceFileLoader
+from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
 from typing import Any
 
 from orchestrator.bundling.names import (
@@ -20,7 +21,7 @@ from orchestrator.bundling.names import (
     read_names,
     set_as_global,
 )
-from orchestrator.bundling.sources import Source, Statement, statements_of
+from orchestrator.bundling.sources import Source, Statement, compiled_functions, statements_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import show
 
@@ -134,6 +135,8 @@ class Selection:
         if not bindings:
             return self._choose_unbound(name, reader)
         new = []
+        if name in self._in_guard:
+            self._check_guard(name, bindings[-1])
         bindings = self._up_to_the_one_that_counts(name, bindings)
         for statement in reversed(bindings):
             self._check(name, statement)
@@ -199,6 +202,13 @@ class Selection:
             self._where, f"{used}, a {type(value).__name__} whose source cannot be found", self._by_args(name)
         )
 
+    def _check_guard(self, name: str, statement: Statement) -> None:
+        """Refuses a name that the main guard sets again, unless its value is that of its source."""
+        literal = _literal_of(name, statement)
+        if name in self._namespace and not (literal and _are_equal(self._namespace[name], literal[0])):
+            problem = f"uses '{name}', which is set again under if __name__ == '__main__'"
+            raise BadInput(self._where, problem, self._by_args(name))
+
     def _check(self, name: str, statement: Statement) -> None:
         """Refuses a statement that would not give the same value on a worker."""
         node = statement.node
@@ -236,7 +246,10 @@ class Selection:
             raise BadInput(
                 self._where, f"'{name}' was made by exec or eval, and has no source", "write it into the file"
             )
-        if code.co_firstlineno != statement.first:
+        moved = code.co_firstlineno != statement.first
+        loader = getattr(self._namespace.get("__spec__"), "loader", None)
+        # A loader of another kind, such as that of pytest, compiles something else than what it reads.
+        if moved or (type(loader) in (SourceFileLoader, NoneType) and code not in compiled_functions(statement.source)):
             problem = f"'{name}' is not what stands in {statement.source.title} now"
             raise BadInput(self._where, problem, "the file was changed since it was loaded: start again")
 

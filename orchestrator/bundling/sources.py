@@ -7,8 +7,10 @@ import linecache
 import os
 import re
 import sys
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from types import CodeType, FrameType
 from typing import Any
 
@@ -18,7 +20,7 @@ _CELL = re.compile(r"<(?:python-input-(?P<number>\d+)|string)>")
 _BODY_MAGICS = ("time", "capture")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Source:
     """One text that ran in the namespace.
 
@@ -92,6 +94,18 @@ def statements_of(sources: list[Source]) -> list[Statement]:
     """Returns the statements of all sources, in order."""
     nodes = [(node, source) for source in sources for node in source.tree.body]
     return [Statement(node, source, position) for position, (node, source) in enumerate(nodes)]
+
+
+@lru_cache(maxsize=16)
+def compiled_functions(source: Source) -> list[CodeType]:
+    """Returns what the functions at the top level of a source compile to; nothing where it does not compile."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            whole = compile(source.text, source.file, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError, RecursionError):
+        return []
+    return [each for each in whole.co_consts if isinstance(each, CodeType)]
 
 
 def is_main_test(test: ast.expr) -> bool:

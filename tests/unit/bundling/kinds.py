@@ -249,6 +249,11 @@ CARRIED = [
         """,
         ending="",
     ),
+    Kind(
+        "a constant that the main guard sets to what it was",
+        "RATE = 2\ndef objective(trial): return RATE\n",
+        ending="\nif __name__ == '__main__':\n    RATE = 2\n" + GUARDED.split("\n", 2)[2],
+    ),
     Kind("recursion", "def objective(trial, n=3): return n and n + objective(trial, n - 1)\n"),
     Kind(
         "static and class methods",
@@ -376,7 +381,9 @@ CARRIED = [
         """,
     ),
     Kind(
-        "a function of an installed package", "import json\nobjective = None\n", given="json.dumps", lacks=("json.py",)
+        "a function of an installed package",
+        "import inspect\nobjective = inspect.isclass\n",
+        lacks=("inspect.py",),
     ),
 ]
 
@@ -456,6 +463,19 @@ REFUSED = [
         "def objective(trial): return rate\n",
         "uses 'rate', which is set only under if __name__ == '__main__'",
         ending="\nif __name__ == '__main__':\n    rate = 3\n" + GUARDED.split("\n", 2)[2],
+    ),
+    Kind(
+        "a name that the main guard sets again",
+        "rate = float('1')\ndef objective(trial): return rate\n",
+        "uses 'rate', which is set again under if __name__ == '__main__'; give the function a parameter 'rate'",
+        ending="\nif __name__ == '__main__':\n    rate = float('3')\n" + GUARDED.split("\n", 2)[2],
+    ),
+    Kind(
+        "a file whose line was changed since it was loaded",
+        "import helpers\npass\n",
+        "'objective' is not what stands in",
+        given="helpers.objective",
+        files={"helpers.py": "def objective(t): return 1\nopen(__file__, 'w').write('def objective(t): return 2')\n"},
     ),
     Kind(
         "a variable of the loop that searches",

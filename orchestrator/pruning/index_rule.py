@@ -26,8 +26,9 @@ the study's curves, it learns so."""
 _HOPE = 0.5
 """Hope lies so many standard deviations above the expected end."""
 
-_SHARE, _LEAD = 0.5, 20
-"""New trials begin only while they have cost at most this share of the reports so far and of a few beforehand."""
+_SHARE, _LEAD, _UNDER_WAY = 0.6, 20, 1.4
+"""New trials begin only while they have cost at most this share of the reports so far and of some beforehand: of a few,
+and of so many for each trial under way, for with many slots most have begun before any has reported."""
 
 _LEAST_WORTH = math.log(0.1)
 """When no new trial will start, one goes on while its epochs are worth this part of a new trial's; a logarithm."""
@@ -281,7 +282,8 @@ class IndexRule(_LearningRule, PausingRule):
             if hope > book.best:
                 return -low
         index, low = max((book.index(trial, book.best), -trial) for trial, _, _ in leaders)
-        if self._more and started * self.rungs[0] > _SHARE * (book.reports + _LEAD):
+        spent = book.reports + _LEAD + _UNDER_WAY * len(self._running)
+        if self._more and started * self.rungs[0] > _SHARE * spent:
             return -low
         if index > book.index_of_new(book.best) + (0 if self._more else _LEAST_WORTH):
             return -low

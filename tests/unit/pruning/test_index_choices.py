@@ -1,0 +1,98 @@
+"""What the rule ``index`` chooses between: paused trials and new ones, early, with many slots, and at the end."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from orchestrator.pruning.curve_book import CurveBook
+from orchestrator.pruning.index_rule import IndexRule
+from tests.bench.search.contenders import make
+from tests.bench.search.loop import Setting, search
+from tests.bench.search.tables import DIGITS, read
+from tests.unit.pruning.built_rules import build
+
+R = 27
+
+
+def index(max_steps: int = R) -> IndexRule:
+    rule = build("index", {}, "maximize", max_steps=max_steps)
+    assert isinstance(rule, IndexRule)
+    return rule
+
+
+def booked(curves: list[list[float]]) -> CurveBook:
+    book = CurveBook("maximize", index().rungs)
+    for trial, values in enumerate(curves):
+        for step, value in enumerate(values, 1):
+            book.record(trial, step, value)
+            book.learn()
+    return book
+
+
+def test_a_new_trial_is_worth_almost_what_a_paused_one_is_where_all_curves_rise() -> None:
+    """Whatever begins is expected to end above the best so far, so the next one need not set a record."""
+    draw = random.Random(4)
+    book = booked([[0.1 * step + draw.gauss(0, 0.004) for step in range(1, 3)] for _ in range(20)])
+    assert book.expect(19, 1) > book.best
+    prices = [math.exp(book.index_of_new(book.best) - book.index(trial, book.best)) for trial in range(20)]
+    assert 0.3 < min(prices) <= max(prices) < 2
+
+
+def test_a_new_trial_is_worth_little_beside_a_leader_that_is_far_ahead() -> None:
+    draw = random.Random(4)
+    book = booked([*([draw.gauss(0.1, 0.004)] * 2 for _ in range(20)), [0.1, 0.5, 0.9]])
+    assert book.index_of_new(book.best) < book.index(20, book.best)
+
+
+def test_trials_are_ranked_by_the_end_that_is_expected_of_each() -> None:
+    draw = random.Random(7)
+    curves = [[draw.choice([0.25, 0.5, math.nan, draw.random()]) for _ in range(draw.randint(0, 9))] for _ in range(60)]
+    book = booked(curves)
+    trials = set(range(0, 60, 2))
+    wanted: list[list[tuple[float, int]]] = [[] for _ in book.rungs]
+    for trial in trials:
+        end = book.expect(trial, book.level(trial))
+        if not math.isnan(end):
+            wanted[book.level(trial)].append((-end, trial))
+    assert book.ranked(trials) == [sorted(each) for each in wanted]
+    assert sum(map(len, wanted)) > 10
+    assert booked([]).ranked({1}) == [[] for _ in book.rungs]
+
+
+def test_with_many_slots_the_first_reports_do_not_keep_new_trials_from_starting() -> None:
+    """All but a few of 64 slots are still in their first epoch when the first ones choose."""
+    rule, draw, began = index(), random.Random(1), 64
+    for trial in range(64):
+        rule.start(trial)
+    for trial in range(64):
+        rule.observe(trial, 1, draw.random())
+        rule.pause(trial)
+        if rule.promote() is None:
+            rule.start(began)
+            began += 1
+    assert 64 + 8 < began < 64 + 56, "some go on, others begin"
+
+
+@pytest.mark.parametrize("slots", [1, 4, 16])
+def test_the_recorded_digits_need_fewer_epochs_than_with_the_median_rule(slots: int) -> None:
+    table = read(DIGITS)
+    regret = {
+        label: sum(sum(search(table, make(label, table), Setting(slots), seed, (100, 200)).regret) for seed in range(6))
+        for label in ("index", "median (2, 5, 3)")
+    }
+    assert regret["index"] < 0.7 * regret["median (2, 5, 3)"]
+
+
+def test_a_study_ends_soon_after_its_last_trial_has_begun() -> None:
+    """What is worth less than a tenth of a new trial is not trained, though nothing else is left to do."""
+    table = read(DIGITS)
+    rule = make("index", table)
+    assert isinstance(rule, IndexRule)
+    search(table, rule, Setting(4), 0, (10**9,))
+    epochs = sum(len(each.at) for each in rule._book.curves.values())
+    assert epochs < 0.5 * table.curves.size
+    assert rule._finals, "the best promise is trained to its end"
+    assert max(rule._finals) >= table.good - 0.02 * table.scale

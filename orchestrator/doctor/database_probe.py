@@ -24,6 +24,7 @@ from orchestrator.doctor.table_facts import (
     Attempt,
     Command,
     FailedNotification,
+    FailedStudy,
     Known,
     Overdue,
     Study,
@@ -182,6 +183,7 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Table
         ended=len(rows) - len(unsettled),
         attempts=tuple(attempts),
         unattended=tuple(_unattended(connection)),
+        failed=tuple(_failed(row) for row in rows if row.state == "failed" and now - row.changed < FAILED_SECONDS),
         commands=tuple(_commands(connection)),
         untold=tuple(read_failed(connection, time.time() - FAILED_SECONDS, time.time())),
         overdue=tuple(read_overdue(connection, now)),
@@ -214,7 +216,16 @@ def _study(connection: Connection, row: Any, live: int) -> Study:
         budget=spec.budget(connection.scalar(extra.select_from(TRIALS).where(of_it)) or 0, trials),
         trials=trials,
         live=live,
+        weight=spec.weight,
     )
+
+
+def _failed(row: Any) -> FailedStudy:
+    try:
+        queue = str(json.loads(row.spec).get("queue", ""))
+    except (ValueError, AttributeError, RecursionError):
+        queue = ""
+    return FailedStudy(row.study_name, queue or "trials", row.reason, time.time() - row.changed)
 
 
 def _attempts(connection: Connection, now: float) -> Iterator[Attempt]:

@@ -270,12 +270,14 @@ class Workers:
 
     Attributes:
         error: Why no worker could be queried.
+        unsigned: How what was heard is not signed by a key that is known here; empty where it is.
         listened: How long the stream was followed.
         enough: Whether that was long enough for silence to mean something.
         heard: Seconds since the last heartbeat, by slot, of those that were heard.
     """
 
     error: str = ""
+    unsigned: str = ""
     listened: float = 0.0
     enough: bool = True
     workers: tuple[Worker, ...] = ()

@@ -52,9 +52,12 @@ class Code(StrEnum):
         severity: Severity | None = None,
         details: tuple[str, ...] = (),
         repair: Repair | None = None,
+        command: str = "",
     ) -> Finding:
         """Returns a finding of this kind, of its usual severity unless another one is given."""
-        return Finding(self, severity or self.severity, about, text, remedy, details, repair)
+        if repair is not None and not command:
+            command = "orchestrator doctor --repair"
+        return Finding(self, severity or self.severity, about, text, remedy, details, repair, command)
 
     PACKAGES = "packages", Group.INSTALLATION, Severity.OK
     NOT_INSTALLED = "not-installed", Group.INSTALLATION, Severity.NOTE
@@ -100,6 +103,8 @@ class Code(StrEnum):
     WORKER_SILENT = "worker-silent", Group.WORKERS, Severity.WARNING
     WORKER_TWICE = "worker-twice", Group.WORKERS, Severity.WARNING
     WORKER_VERSION = "worker-version", Group.WORKERS, Severity.NOTE
+    KEYS_DIFFER = "keys-differ", Group.WORKERS, Severity.PROBLEM
+    WORKER_DRAINING = "worker-draining", Group.WORKERS, Severity.NOTE
     HOST_WITHOUT_ROOM = "host-without-room", Group.WORKERS, Severity.PROBLEM
     SLOT_SILENT = "slot-silent", Group.WORKERS, Severity.WARNING
     PROTOCOL_VERSION = "protocol-version", Group.WORKERS, Severity.PROBLEM
@@ -119,6 +124,9 @@ class Code(StrEnum):
     STUDY_UNREADABLE = "study-unreadable", Group.STUDIES, Severity.PROBLEM
     STUDY_SUSPENDED = "study-suspended", Group.STUDIES, Severity.PROBLEM
     STUDY_IDLE = "study-idle", Group.STUDIES, Severity.NOTE
+    STUDY_HELD = "study-held", Group.STUDIES, Severity.NOTE
+    STUDY_OUTRUN = "study-outrun", Group.STUDIES, Severity.WARNING
+    STUDY_FAILED = "study-failed", Group.STUDIES, Severity.WARNING
     TRIAL_UNATTENDED = "trial-unattended", Group.STUDIES, Severity.WARNING
     ATTEMPT_UNSENT = "attempt-unsent", Group.STUDIES, Severity.WARNING
     TRIAL_SILENT = "trial-silent", Group.STUDIES, Severity.WARNING
@@ -182,6 +190,7 @@ class Finding:
         remedy: What the user can do.
         details: Further lines.
         repair: What ``--repair`` does.
+        command: What can be pasted into the shell that `doctor` was called in, and helps.
     """
 
     code: Code
@@ -191,6 +200,7 @@ class Finding:
     remedy: str = ""
     details: tuple[str, ...] = ()
     repair: Repair | None = None
+    command: str = ""
 
     @property
     def group(self) -> Group:

@@ -112,8 +112,9 @@ def listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Worke
         answered, error = asked.result()
     return Workers(
         error=error or listener.error,
+        unsigned=listener.unsigned,
         listened=listened,
-        enough=BEATS * setup.heartbeat <= LONGEST and not listener.error,
+        enough=BEATS * setup.heartbeat <= LONGEST and not listener.error and not listener.unsigned,
         workers=answered,
         signs=tuple(sorted(listener.signs, key=lambda sign: (sign.slot, sign.token, sign.runner))),
         heard={slot: time.monotonic() - at for slot, at in listener.at.items()},

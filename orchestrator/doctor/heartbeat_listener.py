@@ -36,6 +36,7 @@ class Listener:
         signs: What was heard so far.
         at: When the last heartbeat of each slot was heard, by ``time.monotonic``.
         error: Why nothing could be heard, or not all of it; empty where all could.
+        unsigned: How what was heard is not signed by a known key; empty where it is.
     """
 
     def __init__(self, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
@@ -45,6 +46,7 @@ class Listener:
         self.signs: set[Sign] = set()
         self.at: dict[str, float] = {}
         self.error = ""
+        self.unsigned = ""
 
     def listen(self, seconds: float, satisfied: Callable[[], bool]) -> float:
         """Listens until so many seconds have gone by, what was heard is enough, or nothing can be heard.
@@ -80,7 +82,7 @@ class Listener:
             sign = read_sign(self._keyring.open(Purpose.EVENT, data))
         except Unsigned as error:
             # By no control plane either.
-            self.error = f"what is heard is {error}"
+            self.unsigned = str(error)
             return
         if sign is not None:
             self.signs.add(sign)

@@ -56,6 +56,7 @@ def to_json(facts: Facts, findings: Sequence[Finding], mended: Sequence[str] | N
                 "text": each.text,
                 "details": list(each.details),
                 "remedy": each.remedy,
+                "command": each.command or None,
                 "repairable": each.repair is not None,
             }
             for each in findings
@@ -84,6 +85,8 @@ def _table(findings: Sequence[Finding]) -> Table:
         mends = ("  (--repair)", "green") if finding.repair is not None else ""
         if finding.remedy or mends:
             table.add_row("", Text.assemble("→ ", one_line(finding.remedy), mends))
+        if finding.command:
+            table.add_row("", Text(f"  $ {one_line(finding.command)}", style="bold"))
     return table
 
 

@@ -34,6 +34,7 @@ class Study:
         error: Why its spec cannot be read; then nothing else of it is known.
         suspended: Why nothing is done for it until a person takes it up again; empty where that is not so.
         steady: Whether it stood so during the whole look.
+        weight: Its share of the slots beside other studies.
     """
 
     name: str
@@ -47,11 +48,22 @@ class Study:
     error: str = ""
     suspended: str = ""
     steady: bool = True
+    weight: float = 1.0
 
     @property
     def open(self) -> bool:
         """Whether a control plane has to work for it."""
         return self.state in ("running", "ending") or self.live > 0
+
+
+@dataclass(frozen=True)
+class FailedStudy:
+    """A study that has failed not long ago, and why; ``age`` is how long ago."""
+
+    name: str
+    queue: str
+    reason: str
+    age: float
 
 
 @dataclass(frozen=True)
@@ -135,6 +147,7 @@ class TableFacts:
     ended: int = 0
     attempts: tuple[Attempt, ...] = ()
     unattended: tuple[tuple[str, int], ...] = ()
+    failed: tuple[FailedStudy, ...] = ()
     commands: tuple[Command, ...] = ()
     untold: tuple[FailedNotification, ...] = ()
     overdue: tuple[Overdue, ...] = ()

@@ -25,6 +25,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             f"its clock is {duration(abs(clock.offset))} {direction} this host's; no lease ends by that, but the times "
             "of trials and the ages shown here are wrong by as much",
             "set both by NTP: timedatectl set-ntp true",
+            command="timedatectl set-ntp true",
         )
     if alike := [name for name in known if name not in apart]:
         yield Code.CLOCKS.finding("clocks", f"within {APART:g} s of this host's: {listed(alike)}")

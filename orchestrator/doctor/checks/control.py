@@ -51,11 +51,12 @@ def _missing(facts: Facts) -> Finding:
     if books.commands:
         said.append(f"commands that wait for one: {len(books.commands)}")
     severity = Severity.PROBLEM if waiting or books.commands else Severity.NOTE
-    remedy = "orchestrator serve"
+    remedy = command = "orchestrator serve"
     if setup.alone:
         severity = Severity.WARNING if setup.running else Severity.NOTE
         remedy = f"see {setup.data_dir}/logs/serve.log" if setup.running else "orchestrator run SPEC brings one"
-    return Code.CONTROL_PLANE_MISSING.finding("", "; ".join(said), remedy, severity=severity)
+        command = "" if setup.running or not waiting else f"orchestrator resume {waiting[0]}"
+    return Code.CONTROL_PLANE_MISSING.finding("", "; ".join(said), remedy, severity=severity, command=command)
 
 
 def _commands(facts: Facts) -> Iterator[Finding]:

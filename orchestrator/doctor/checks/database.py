@@ -8,6 +8,9 @@ from orchestrator.common.formatting import duration
 from orchestrator.doctor.facts import Database, Facts
 from orchestrator.doctor.finding import Code, Finding, Severity
 
+PSQL = 'psql "${ORCHESTRATOR_STORAGE_URL/+psycopg/}"'
+"""Begins a command for PostgreSQL; the shell has the password, which is shown nowhere."""
+
 CROWDED, FULL = 0.8, 0.95
 """Of ``max_connections``."""
 
@@ -38,6 +41,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             database.where,
             "holds Optuna's studies and none of this program's yet",
             "serve or run make the tables when they start",
+            command="orchestrator prepare",
         )
     yield from _state(facts)
 
@@ -75,7 +79,8 @@ def _versions(database: Database) -> Iterator[Finding]:
     if database.optuna is not None and (refusal := database.optuna.refusal(database.url)):
         yield Code.OPTUNA_SCHEMA.finding(database.where, refusal.problem, refusal.remedy)
     if database.ours is not None and (refusal := database.ours.refusal()):
-        yield Code.TABLES_VERSION.finding(database.where, refusal.problem, refusal.remedy)
+        command = "orchestrator prepare" if database.ours.known else ""
+        yield Code.TABLES_VERSION.finding(database.where, refusal.problem, refusal.remedy, command=command)
 
 
 def _state(facts: Facts) -> Iterator[Finding]:
@@ -101,6 +106,7 @@ def _state(facts: Facts) -> Iterator[Finding]:
             f"a session of this program has waited for {duration(blocked.seconds)} for a lock of session {blocked.pid} "
             f"({blocked.application or 'unnamed'}, {blocked.state})",
             f"end that transaction, or: SELECT pg_terminate_backend({blocked.pid})",
+            command=f"{PSQL} -c 'SELECT pg_terminate_backend({blocked.pid})'",
         )
     if database.journal not in ("", "wal") and facts.active:
         yield Code.SQLITE_JOURNAL.finding(

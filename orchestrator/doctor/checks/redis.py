@@ -11,6 +11,9 @@ from orchestrator.doctor.finding import Code, Finding, Severity
 OLDEST = (6, 2)
 """The first version that has the commands in use here."""
 
+REDIS_CLI = 'redis-cli -u "$ORCHESTRATOR_REDIS_URL"'
+"""Begins a command for the server; the shell has the password, which is shown nowhere."""
+
 FILLING, FULL = 0.75, 0.95
 """Of ``maxmemory``."""
 
@@ -26,9 +29,11 @@ def check(facts: Facts) -> Iterator[Finding]:
             redis.where,
             f"Redis cannot be reached: {redis.error}; queue, stream and workers could not be looked at",
             "start it, or mend ORCHESTRATOR_REDIS_URL; training goes on meanwhile, and nothing is lost",
+            command=f"{REDIS_CLI} PING",
         )
         return
-    troubles = [*_settings(redis), *_state(redis)]
+    cli = "" if facts.setup.alone else REDIS_CLI
+    troubles = [*_settings(redis, cli), *_state(redis, cli)]
     wrong = {finding.code for finding in troubles}
     said = [redis.version] if redis.version else []
     if redis.policy and Code.REDIS_EVICTION not in wrong:
@@ -57,7 +62,7 @@ def _absent(facts: Facts) -> Finding:
     )
 
 
-def _settings(redis: Redis) -> Iterator[Finding]:
+def _settings(redis: Redis, cli: str) -> Iterator[Finding]:
     if redis.version and _number(redis.version) < OLDEST:
         yield Code.REDIS_VERSION.finding(
             redis.version, "is older than 6.2, whose streams are needed", "install Redis 6.2 or later, or Valkey"
@@ -71,6 +76,7 @@ def _settings(redis: Redis) -> Iterator[Finding]:
             "redis-cli CONFIG SET maxmemory-policy noeviction, and the same in its configuration file; where other "
             "programs need the policy, give this one a server of its own",
             severity=Severity.PROBLEM if everything else Severity.WARNING,
+            command=cli and f"{cli} CONFIG SET maxmemory-policy noeviction",
         )
     if redis.aof is False and redis.snapshots is False:
         yield Code.REDIS_PERSISTENCE.finding(
@@ -78,6 +84,7 @@ def _settings(redis: Redis) -> Iterator[Finding]:
             "is off, and no snapshots are made: after a restart the queue is made again from the database, and workers "
             "send again what was not recorded, which costs time",
             "redis-cli CONFIG SET appendonly yes, and the same in its configuration file",
+            command=cli and f"{cli} CONFIG SET appendonly yes",
         )
     if redis.hidden:
         yield Code.REDIS_HIDDEN.finding(
@@ -88,7 +95,7 @@ def _settings(redis: Redis) -> Iterator[Finding]:
         )
 
 
-def _state(redis: Redis) -> Iterator[Finding]:
+def _state(redis: Redis, cli: str) -> Iterator[Finding]:
     if redis.replica_of:
         yield Code.REDIS_REPLICA.finding(
             redis.where,
@@ -103,6 +110,7 @@ def _state(redis: Redis) -> Iterator[Finding]:
             "nothing is lost, but workers hold what they report and no task is sent",
             "raise maxmemory, or find out what fills it: redis-cli --bigkeys",
             severity=Severity.PROBLEM if full else Severity.WARNING,
+            command=cli and f"{cli} CONFIG SET maxmemory {2 * redis.maxmemory}",
         )
     for each in redis.wrong_keys:
         problem, _, remedy = each.text.partition("; ")

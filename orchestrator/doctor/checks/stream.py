@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orchestrator.common.formatting import count, duration, listed
+from orchestrator.doctor.checks.redis import REDIS_CLI
 from orchestrator.doctor.facts import Facts, Queue
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Severity, TakeOver
 from orchestrator.model.lifecycle import LIVE
@@ -44,6 +45,7 @@ def _unserved(facts: Facts, queue: Queue) -> Iterator[Finding]:
         f"no worker serves it; tasks in it: {sum(queue.waiting)}"
         + (f"; studies that need it: {listed(studies)}" if studies else ""),
         f"orchestrator worker --queues {queue.name}; served now: {listed(sorted(workers.queues))}",
+        command="" if facts.setup.alone else f"orchestrator worker --queues {queue.name}",
         severity=Severity.PROBLEM if studies else Severity.WARNING,
     )
 
@@ -141,6 +143,7 @@ def _dead_letters(facts: Facts) -> Iterator[Finding]:
         "dead letters",
         f"{redis.dead} set aside, which are neither events nor tasks, the newest {duration(newest)} ago",
         "redis-cli XRANGE orchestrator:dead - + shows them, DEL orchestrator:dead forgets them",
+        command="" if facts.setup.alone else f"{REDIS_CLI} XRANGE orchestrator:dead - + COUNT 5",
         details=tuple(f"{duration(each.age)} ago: {each.reason}: {each.data}" for each in redis.newest_dead),
         severity=Severity.WARNING if newest < FRESH else Severity.NOTE,
     )

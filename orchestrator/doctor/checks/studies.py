@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.common.formatting import count, duration, listed, silence
+from orchestrator.doctor.checks.workers import QUEUE
 from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
-from orchestrator.doctor.table_facts import Attempt, Study
+from orchestrator.doctor.table_facts import Attempt, FailedStudy, Study
 from orchestrator.model.lifecycle import LIVE, AttemptState
 from orchestrator.model.state_words import SUSPENDED, UNATTENDED, study_word
+from orchestrator.model.study_states import HELD
 from orchestrator.model.suspension import remedy
+
+_NOT_ADMITTED = re.compile(r"this worker does not admit '([^']+)'")
+_ADMITTED = re.compile(r"it admits ORCHESTRATOR_OBJECTIVES=([^:\s]+):")
+_NOT_RUN = re.compile(r"whose entries are separated by ; — (.+)$")
+"""The words of a worker's refusals."""
 
 _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
 
@@ -26,7 +35,8 @@ def check(facts: Facts) -> Iterator[Finding]:
             yield Code.STUDY_SUSPENDED.finding(
                 f"study {study.name}",
                 f"is suspended: {study.suspended}",
-                f"{remedy(study.name)}; the control plane's log has more; deleting it with Optuna frees its slots",
+                f"{remedy(study.name)}; the control plane's log has more; 'orchestrator delete' frees its slots",
+                command=f"orchestrator resume {study.name}",
             )
             continue
         if study.error:
@@ -34,6 +44,8 @@ def check(facts: Facts) -> Iterator[Finding]:
                 f"study {study.name}", f"its spec cannot be read: {study.error}", "use the program version that made it"
             )
             continue
+        yield from _held(study)
+        yield from _outrun(facts, study)
         yield from _idle(facts, study)
         yield from _unattended(facts, study)
         yield from _overtaken(facts, study)
@@ -46,6 +58,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     if facts.redis.looked_at:
         yield from _fenced(facts)
     yield from _untold(facts)
+    yield from _failed(facts)
 
 
 def _standing(facts: Facts) -> Finding:
@@ -87,6 +100,61 @@ def _finding(
     return code.finding(about, text, remedy, repair=mend)
 
 
+def _held(study: Study) -> Iterator[Finding]:
+    if study.state in HELD:
+        yield Code.STUDY_HELD.finding(
+            f"study {study.name}",
+            f"is {study.state} with {study.trials} of {study.budget} trials: no more are asked for",
+            f"orchestrator resume {study.name} goes on with it, where that is wanted",
+            command=f"orchestrator resume {study.name}",
+        )
+
+
+def _outrun(facts: Facts, study: Study) -> Iterator[Finding]:
+    """A study whose trials wait while other studies have all slots of its queue."""
+    slots = {sign.slot: sign.token for sign in facts.workers.signs if study.queue in sign.queues and sign.slot}
+    owner = {each.token: each.study for each in facts.books.attempts if each.state in _TRAINING}
+    waits = facts.books.of(study.name, AttemptState.QUEUED, AttemptState.SENT)
+    others = {owner[token] for token in slots.values() if token in owner}
+    if not waits or not slots or study.name in others or not all(token in owner for token in slots.values()):
+        return
+    weights = {each.name: each.weight for each in facts.books.studies}
+    known = listed(f"{name} (weight {weights.get(name, 1.0):g})" for name in sorted(others))
+    yield Code.STUDY_OUTRUN.finding(
+        f"study {study.name}",
+        f"waits: {count(len(slots), 'slot')} of queue {study.queue} train {known}; its own weight is {study.weight:g}",
+        "it gets the next slots that come free, by its weight; more workers, a greater `weight` in its spec, or a "
+        f"pause of the others bring it forward: orchestrator pause {min(others)}",
+        command=f"orchestrator pause {min(others)}",
+    )
+
+
+def _failed(facts: Facts) -> Iterator[Finding]:
+    for each in facts.books.failed:
+        command = _admitting(each)
+        remedy = "mend that, then run or submit its spec again"
+        if command:
+            remedy = "start its workers so, in the place of those that refuse it; then run or submit its spec again"
+        yield Code.STUDY_FAILED.finding(
+            f"study {each.name}",
+            f"failed {duration(each.age)} ago: {each.reason}",
+            remedy,
+            command=command or f"orchestrator why {each.name} last",
+        )
+
+
+def _admitting(study: FailedStudy) -> str:
+    """Returns the command of a worker that admits what a study could not run; empty where it failed otherwise."""
+    variable = value = ""
+    if found := _NOT_ADMITTED.search(study.reason):
+        already = _ADMITTED.search(study.reason)
+        variable, value = "ORCHESTRATOR_OBJECTIVES", ",".join(filter(None, [already and already[1], found[1]]))
+    elif found := _NOT_RUN.search(study.reason):
+        variable, value = "ORCHESTRATOR_COMMANDS", found[1]
+    queues = "" if study.queue == QUEUE else f" --queues {study.queue}"
+    return variable and f"{variable}={shlex.quote(value)} orchestrator worker{queues}"
+
+
 def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
     moves = study.live or not study.steady or study.state not in ("running", "ending")
     if moves or not facts.active or (facts.redis.looked_at and not facts.workers.serving(study.queue)):
@@ -101,6 +169,7 @@ def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
         else "the control plane's log says why it does not take it up, or that it was started with --study for another",
         repair=None if alone else Reconcile(study.name),
         severity=Severity.NOTE if alone else Severity.PROBLEM,
+        command="" if not alone or facts.setup.running else f"orchestrator resume {study.name}",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 
@@ -9,12 +10,19 @@ from orchestrator.common.formatting import count, duration, listed
 from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, Severity
 
+QUEUE = "trials"
+"""The queue that a worker serves where none is named."""
+
+_TITLES = {"python": "Python", "celery": "Celery", "optuna": "Optuna"}
+
 
 def check(facts: Facts) -> Iterator[Finding]:
     """Yields what there is to say of the workers; nothing where Redis cannot be asked."""
     if not facts.redis.looked_at:
         return
-    if facts.workers.error:
+    if facts.workers.unsigned:
+        yield _keys(facts)
+    elif facts.workers.error:
         yield Code.WORKERS_UNKNOWN.finding(
             "",
             f"could not be queried: {facts.workers.error}",
@@ -30,13 +38,25 @@ def check(facts: Facts) -> Iterator[Finding]:
     yield from _protocol(facts)
 
 
+def _keys(facts: Facts) -> Finding:
+    return Code.KEYS_DIFFER.finding(
+        "ORCHESTRATOR_SIGNING_KEY",
+        f"what workers send is {facts.workers.unsigned}: a control plane with the keys of this shell records nothing",
+        "give serve, workers and this shell the same keys, by ORCHESTRATOR_SIGNING_KEY or "
+        "ORCHESTRATOR_SIGNING_KEY_FILE; a fleet with keys of its own needs a Redis of its own",
+    )
+
+
 def _missing(facts: Facts) -> Finding:
     waiting = [each.name for each in facts.books.waiting]
+    queues = sorted({each.queue for each in facts.books.waiting})
+    command = "orchestrator worker" if queues in ([], [QUEUE]) else f"orchestrator worker --queues {','.join(queues)}"
     return Code.WORKER_MISSING.finding(
         "",
         "no worker answers, and no slot sends heartbeats"
         + (f"; nothing trains for {listed(waiting)}" if waiting else ""),
-        "start one on every machine that trains, with the same ORCHESTRATOR_REDIS_URL: orchestrator worker",
+        f"start one on every machine that trains, with the same ORCHESTRATOR_REDIS_URL: {command}",
+        command="" if facts.setup.alone else command,
         severity=Severity.PROBLEM if waiting else Severity.NOTE,
     )
 
@@ -57,6 +77,7 @@ def _without_room(facts: Facts) -> Iterator[Finding]:
             host,
             f"cannot train now, and takes no trials: {trouble}",
             "make room there; its workers check once a second, and go on by themselves",
+            command=f"df -h {shlex.quote(facts.setup.data_dir)}",
         )
 
 
@@ -85,7 +106,9 @@ def _silent(facts: Facts) -> Iterator[Finding]:
 
 
 def _names_and_versions(facts: Facts) -> Iterator[Finding]:
-    celery = next((each.found for each in facts.installation.packages if each.name == "celery"), None)
+    here = facts.installation
+    ours = {each.name: each.found for each in here.packages if each.found} | {"python": here.python}
+    ours |= {"trial-orchestrator": here.version} if here.version else {}
     for each in facts.workers.workers:
         if each.twice:
             yield Code.WORKER_TWICE.finding(
@@ -93,12 +116,31 @@ def _names_and_versions(facts: Facts) -> Iterator[Finding]:
                 "two workers have this name: their slots are counted once, and a command for one may reach the other",
                 "start each with a --name of its own",
             )
-        if celery and each.celery and each.celery != celery:
+        theirs = dict(each.versions) | ({"celery": each.celery} if each.celery else {})
+        apart = [
+            f"{_TITLES.get(name, name)} {theirs[name]}, here it is {ours[name]}"
+            for name in sorted(ours.keys() & theirs.keys())
+            if _release(name, theirs[name]) != _release(name, ours[name])
+        ]
+        if apart:
+            wanted = f"trial-orchestrator=={here.version}" if here.version else "trial-orchestrator"
             yield Code.WORKER_VERSION.finding(
                 each.name,
-                f"runs Celery {each.celery}, here it is {celery}",
-                "install the same version of trial-orchestrator everywhere",
+                f"runs {'; '.join(apart)}",
+                f"install the same versions everywhere; on its host: pip install '{wanted}'",
             )
+        if each.draining:
+            yield Code.WORKER_DRAINING.finding(
+                each.name,
+                "is draining: it takes no more trials, and ends when those that run have",
+                "start another one where trials are to be trained on: orchestrator worker"
+                + ("" if each.queues in ((), (QUEUE,)) else f" --queues {','.join(each.queues)}"),
+            )
+
+
+def _release(name: str, version: str) -> str:
+    """Returns as much of a version as has to be the same: of Python the minor one."""
+    return ".".join(version.split(".")[:2]) if name == "python" else version
 
 
 def _protocol(facts: Facts) -> Iterator[Finding]:

@@ -100,4 +100,25 @@ CASES = [
         redis(queues=(Queue("trials", (1, 0, 0, 0), (Item("token-1", 3),)),)),
         "version 3",
     ),
+    Case(
+        Code.WORKER_VERSION,
+        NOTE,
+        worker(versions=(("optuna", "4.9.0"), ("python", "3.12.1"), ("trial-orchestrator", "0.1.0"))),
+        "runs Python 3.12.1, here it is 3.11.9",
+        "pip install 'trial-orchestrator==0.1.0'",
+    ),
+    Case(
+        Code.WORKER_DRAINING,
+        NOTE,
+        worker(draining=True),
+        "takes no more trials",
+        "orchestrator worker",
+    ),
+    Case(
+        Code.KEYS_DIFFER,
+        PROBLEM,
+        workers(unsigned="not signed", enough=False),
+        "what workers send is not signed: a control plane with the keys of this shell records nothing",
+        "the same keys",
+    ),
 ]

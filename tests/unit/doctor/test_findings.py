@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import replace
 
 import process_findings
@@ -16,6 +17,7 @@ from doctor_facts import (
     SENT,
     SIGN,
     WELL,
+    alone,
     attempt,
     books,
     database,
@@ -30,9 +32,18 @@ from doctor_facts import (
 from orchestrator.doctor.checks import findings
 from orchestrator.doctor.facts import Clock, Facts, Item, Queue, Redis, Stream, Workers
 from orchestrator.doctor.finding import Code, Finding, Group, Severity
-from orchestrator.doctor.table_facts import Command, Known
+from orchestrator.doctor.table_facts import Command, FailedStudy, Known
+from orchestrator.model.schema_state import OwnSchema
 
 CASES = [*server_findings.CASES, *process_findings.CASES, *work_findings.CASES]
+
+
+def no_workers(queue: str) -> Facts:
+    return workers(study(idle(), queue=queue), workers=(), signs=())
+
+
+def failed(reason: str) -> Facts:
+    return books(failed=(FailedStudy("broken", "gpu", reason, 60.0),))
 
 
 def wrong(facts: Facts) -> list[Finding]:
@@ -112,7 +123,6 @@ BESIDE_THE_POINT = {
     "another journal mode without a writer": database(leaderless(books(idle(), studies=())), journal="delete"),
     "a command just issued": books(commands=(Command("pause", "search", 1.0),)),
     "heartbeats that are too long to be waited for": workers(enough=False, signs=(IDLE,)),
-    "a paused study with nothing underway": books(study(state="paused", live=0), attempts=()),
     "an attempt that ended while the stream was followed": books(
         workers(signs=(SIGN, replace(SIGN, slot="w@host/1", token="t", runner="r"))),
         known={**WELL.books.known, "t": Known("done", 1.0)},
@@ -143,3 +153,64 @@ def test_with_the_database_away_redis_is_looked_at_all_the_same() -> None:
         database(error="refused", books=None), policy="allkeys-lru", queues=(Queue("trials", (1,), (Item("t", 4),)),)
     )
     assert {finding.code for finding in wrong(facts)} == {Code.DATABASE_UNREACHABLE, Code.REDIS_EVICTION}
+
+
+NOT_ADMITTED = (
+    "the first 5 trials all failed alike: mine.train:objective: this worker does not admit 'mine.train'; it admits "
+    "ORCHESTRATOR_OBJECTIVES=other,more: add 'mine.train' there to admit it"
+)
+NOT_RUN = (
+    "this worker does not run this command; to admit it, add it or its beginning to ORCHESTRATOR_COMMANDS, whose "
+    "entries are separated by ; — python train.py --lr '{lr}'"
+)
+WRONG_QUEUE = redis(study(queue="gpu"), queues=(Queue("gpu", (0, 1, 0, 0), (Item("token-1", 4),)), EMPTY))
+ALONE = alone(leaderless(), running=False)
+ADVICE: list[tuple[str, Facts, Code, str]] = [
+    ("a queue of its own", no_workers("gpu"), Code.WORKER_MISSING, "orchestrator worker --queues gpu"),
+    ("the usual queue", no_workers("trials"), Code.WORKER_MISSING, "orchestrator worker"),
+    ("a wrong queue", WRONG_QUEUE, Code.QUEUE_UNSERVED, "orchestrator worker --queues gpu"),
+    ("no control plane", leaderless(), Code.CONTROL_PLANE_MISSING, "orchestrator serve"),
+    ("no run", ALONE, Code.CONTROL_PLANE_MISSING, "orchestrator resume search"),
+    ("paused", books(study(state="paused")), Code.STUDY_HELD, "orchestrator resume search"),
+    ("suspended", study(suspended="its sampler died"), Code.STUDY_SUSPENDED, "orchestrator resume search"),
+    ("other studies", work_findings.outrun(), Code.STUDY_OUTRUN, "orchestrator pause other"),
+    ("unattended", books(unattended=(("search", 5),)), Code.TRIAL_UNATTENDED, "orchestrator doctor --repair"),
+    (
+        "evicting",
+        redis(policy="allkeys-lru"),
+        Code.REDIS_EVICTION,
+        'redis-cli -u "$ORCHESTRATOR_REDIS_URL" CONFIG SET maxmemory-policy noeviction',
+    ),
+    (
+        "full",
+        redis(used=99 * 10**7),
+        Code.REDIS_MEMORY,
+        'redis-cli -u "$ORCHESTRATOR_REDIS_URL" CONFIG SET maxmemory 2000000000',
+    ),
+    (
+        "not admitted",
+        failed(NOT_ADMITTED),
+        Code.STUDY_FAILED,
+        "ORCHESTRATOR_OBJECTIVES=other,more,mine.train orchestrator worker --queues gpu",
+    ),
+    (
+        "a program that is not run",
+        failed(NOT_RUN),
+        Code.STUDY_FAILED,
+        """ORCHESTRATOR_COMMANDS='python train.py --lr '"'"'{lr}'"'"'' orchestrator worker --queues gpu""",
+    ),
+    ("an error of its own", failed("ValueError: no"), Code.STUDY_FAILED, "orchestrator why broken last"),
+    (
+        "older tables",
+        database(ours=OwnSchema("0003", "0004", known=True)),
+        Code.TABLES_VERSION,
+        "orchestrator prepare",
+    ),
+]
+
+
+@pytest.mark.parametrize(("facts", "code", "command"), [each[1:] for each in ADVICE], ids=[each[0] for each in ADVICE])
+def test_the_command_that_helps_can_be_pasted(facts: Facts, code: Code, command: str) -> None:
+    (finding,) = (each for each in wrong(facts) if each.code is code)
+    assert finding.command == command
+    assert shlex.split(command), "a shell can read it"

@@ -5,16 +5,43 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cases import NOTE, PROBLEM, WARNING, Case
-from doctor_facts import EMPTY, IDLE, SIGN, WELL, alone, attempt, books, idle, leaderless, redis, stream, study, workers
+from doctor_facts import (
+    EMPTY,
+    IDLE,
+    RUNNING,
+    SENT,
+    SIGN,
+    WELL,
+    alone,
+    attempt,
+    books,
+    idle,
+    leaderless,
+    redis,
+    stream,
+    study,
+    workers,
+)
 
 from orchestrator.doctor.facts import Consumer, DeadLetter, Facts, Item, Queue, Stream
 from orchestrator.doctor.finding import ClearQueue, Code, MakeGroup, Reconcile, TakeOver
-from orchestrator.doctor.table_facts import FailedNotification, Known
+from orchestrator.doctor.table_facts import FailedNotification, FailedStudy, Known, Study
 
 
 def queue(*items: Item) -> Facts:
     """What lies in the queue beside the task that belongs there."""
     return redis(queues=(Queue("trials", (0, 1 + len(items), 0, 0), (Item("token-1", 4), *items)),))
+
+
+def outrun() -> Facts:
+    """Another study has both slots, and the task of ``search`` waits."""
+    theirs = replace(RUNNING, study="other")
+    more = replace(theirs, token="token-2", trial=1, runner="r2", slot="w@host/1")
+    studies = (*WELL.books.studies, Study("other", budget=10, trials=2, live=2, weight=10.0))
+    known = {"token-2": Known("running"), **WELL.books.known}
+    found = books(attempts=(theirs, more, SENT), studies=studies, known=known)
+    second = replace(IDLE, token="token-2", runner="r2")
+    return workers(found, signs=(SIGN, second))
 
 
 CASES = [
@@ -182,5 +209,26 @@ CASES = [
         books(untold=(FailedNotification("search", "failed", "command", 1, "ended with exit code 3", 60.0),)),
         "notification 'failed' failed: the command was given up",
         "log",
+    ),
+    Case(
+        Code.STUDY_HELD,
+        NOTE,
+        books(study(state="interrupted", live=0, trials=4), attempts=()),
+        "is interrupted with 4 of 10 trials: no more are asked for",
+        "orchestrator resume search",
+    ),
+    Case(
+        Code.STUDY_OUTRUN,
+        WARNING,
+        outrun(),
+        "waits: 2 slots of queue trials train other (weight 10); its own weight is 1",
+        "orchestrator pause other",
+    ),
+    Case(
+        Code.STUDY_FAILED,
+        WARNING,
+        books(failed=(FailedStudy("broken", "gpu", "the first 5 trials all failed alike: ValueError: no", 60.0),)),
+        "failed 1m 00s ago: the first 5 trials all failed alike: ValueError: no",
+        "mend that",
     ),
 ]

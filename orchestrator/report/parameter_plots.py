@@ -168,7 +168,8 @@ def importances(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
     made = figure(
         *drawn_bars,
         height=140 + 34 * len(order) * len(weights),
-        xaxis_title="importance",
+        # With room for the number behind the longest bar.
+        xaxis={"title": {"text": "importance"}, "range": [0, 1.18 * max(max(each.x) for each in drawn_bars)]},
         showlegend=not facts.single,
         yaxis={"automargin": True, "type": "category"},
     )

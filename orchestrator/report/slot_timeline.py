@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -10,7 +11,7 @@ import plotly.graph_objects as go
 from orchestrator.common.formatting import duration, percent
 from orchestrator.report.facts import Facts, SlotInterval
 from orchestrator.report.plot import COLOURS, GREY, PATTERNS, SCALE, Plot, bars, figure, label
-from orchestrator.report.time_axis import TimeAxis, without_pauses
+from orchestrator.report.time_axis import STRIPE, TimeAxis, without_pauses
 
 MOST_BARS = 1_500
 BINS = 300
@@ -56,6 +57,9 @@ def timeline(facts: Facts) -> Plot:
                     hovertemplate="%{text}<extra>" + kind + "</extra>",
                 )
             )
+    if time.pauses:
+        # An annotation at the stripe would meet the legend on a narrow page.
+        drawn.append(bars([math.nan], [label(slots[0])], time.legend, STRIPE, "", hoverinfo="skip", hovertemplate=None))
     made = figure(*drawn, height=height, yaxis=y, barmode="overlay", bargap=0.25, showlegend=True, **axis)
     return Plot("timeline", title, says, (made,))
 

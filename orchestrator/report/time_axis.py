@@ -14,9 +14,10 @@ MOST_PAUSES = 0.5
 
 _LEAST_PAUSE = 0.05
 """Share of the time at work that a pause has to last; shorter ones stay, however many there are."""
+STRIPE = "rgba(127,127,127,0.35)"
+
 _GAP, _MOST_GAPS = 0.03, 0.3
 """Length that a pause keeps when it is cut out, and all of them together, as shares of the time at work."""
-_MOST_WORDS = 4
 _TICKS = 6
 _STEPS = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200)
 _DAY = 86_400
@@ -69,25 +70,37 @@ class TimeAxis:
             "tickvals": [self.place(self.start + tick) for tick in ticks],
             "ticktext": [_clock(tick, with_seconds=seconds) for tick in ticks],
         }
-        places = [(self.place(begin), self.place(end), end - begin) for begin, end in self.pauses]
-        on_page = {"xref": "x", "yref": "paper"}
-        grey = {"fillcolor": "rgba(127,127,127,0.35)", "line": {"width": 0}}
-        shapes = [on_page | grey | {"type": "rect", "x0": x0, "x1": x1, "y0": 0, "y1": 1} for x0, x1, _ in places]
-        above = {"y": 1, "yanchor": "bottom", "showarrow": False}
-        notes = [
-            on_page | above | {"x": (x0 + x1) / 2, "text": f"pause {duration(length)}"} for x0, x1, length in places
+        shapes = [
+            {
+                "type": "rect",
+                "xref": "x",
+                "yref": "paper",
+                "x0": self.place(begin),
+                "x1": self.place(end),
+                "y0": 0,
+                "y1": 1,
+                "fillcolor": STRIPE,
+                "line": {"width": 0},
+            }
+            for begin, end in self.pauses
         ]
-        return 1.0, {"xaxis": axis, "shapes": shapes, "annotations": notes if len(notes) <= _MOST_WORDS else []}
+        return 1.0, {"xaxis": axis, "shapes": shapes}
+
+    @property
+    def legend(self) -> str:
+        """What the stripes are; empty where there is none."""
+        if not self.pauses:
+            return ""
+        whole = duration(sum(end - begin for begin, end in self.pauses))
+        return f"pause of {whole}" if len(self.pauses) == 1 else f"{len(self.pauses)} pauses of {whole} together"
 
     def says(self) -> str:
         """Returns the sentence on what is cut out; empty where nothing is."""
         if not self.pauses:
             return ""
-        whole = duration(sum(end - begin for begin, end in self.pauses))
         if len(self.pauses) == 1:
-            return f" A pause of {whole}, in which no slot is known to have worked, is cut out: the grey stripe."
-        pauses = f"{len(self.pauses)} pauses of {whole} together"
-        return f" {pauses}, in which no slot is known to have worked, are cut out: the grey stripes."
+            return f" A {self.legend}, in which no slot is known to have worked, is cut out: the grey stripe."
+        return f" {self.legend}, in which no slot is known to have worked, are cut out: the grey stripes."
 
     def _ticks(self) -> list[int]:
         step = self.length / _TICKS

@@ -21,6 +21,7 @@ CUT_FROM = 4.0
 _PAD = 0.05
 _FENCE, _FENCE_OF_EQUALS = 3.0, 6.0
 _MANY = 12
+_FEW_DECADES, _MOST_TICKS = 2, 6
 _SYMBOLS = {(0, 1): "triangle-up", (0, -1): "triangle-down", (1, 0): "triangle-right", (-1, 0): "triangle-left"}
 
 
@@ -64,7 +65,10 @@ class ValueAxis:
         said = f"{title}, log" if self.log else title
         made: dict[str, Any] = {"title": {"text": f"{said}; {self.beyond} beyond" if self.beyond else said}}
         if self.log:
-            made |= {"type": "log", "exponentformat": "power"}
+            # Whole decades, as many as there is room for; of few decades 2 and 5 as well.
+            decades = math.log10(self.most) - math.log10(self.least)
+            step = "D2" if decades < _FEW_DECADES else math.ceil(decades / _MOST_TICKS)
+            made |= {"type": "log", "exponentformat": "power", "dtick": step}
         if self.ends is not None:
             made["range"] = list(self.ends)
         return made

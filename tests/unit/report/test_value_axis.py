@@ -72,8 +72,10 @@ def test_many_decades_are_logarithmic_and_said() -> None:
         "title": {"text": "value, log"},
         "type": "log",
         "exponentformat": "power",
+        "dtick": 2,
         "range": None,
     }
+    assert of_points([1.0, 20.0], log=True).layout("value")["dtick"] == "D2"
     assert axis.place(1e-4) == pytest.approx(0.5)
     assert not of_points([0.0, *(10.0**-number for number in range(9))]).log
     assert not of_points([0.1, 0.2, 0.3]).log

@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from orchestrator.queries.study_reader import StudyReader
 
 
+_TABLE_WIDTH = 160
+"""Characters of a line of the table of studies in a notebook, which scrolls."""
+
+
 class UnknownStudy(BadInput, KeyError):
     """There is no study of that name; the message has the nearest one."""
 
@@ -199,7 +203,11 @@ class Fleet(Mapping[str, StudyHandle]):
 
         from orchestrator.terminal.overview import render_list
 
-        return as_html(as_text(render_list([each.overview for each in self.statuses()], 160, time.time()), width=160))
+        try:
+            found = [each.overview for each in self.statuses()]
+        except OrchestratorError as error:
+            return as_html(f"{self!r}: {error}")
+        return as_html(as_text(render_list(found, _TABLE_WIDTH, time.time()), width=_TABLE_WIDTH))
 
 
 def load_study(name: str, settings: Settings) -> tuple[optuna.Study, RDBStorage]:

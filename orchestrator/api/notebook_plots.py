@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Final
 
-from orchestrator.common.formatting import number
+from orchestrator.common.formatting import count, number
 from orchestrator.model.progress_events import Notice, Progress, TrialEnded
 
 WIDTH: Final = 420
@@ -46,8 +46,9 @@ class History:
                 self.ended.append((self._count, notice.values[0]))
         elif isinstance(notice, Progress):
             self.last = self._count = notice.ended
-            if notice.best is not None and (not self.best or self.best[-1][1] != notice.best.value):
-                self.best.append((notice.ended, notice.best.value))
+            best = None if notice.best is None else notice.best.value
+            if best is not None and math.isfinite(best) and (not self.best or self.best[-1][1] != best):
+                self.best.append((notice.ended, best))
             for line in notice.slots:
                 self._add_report(line.trial, line.step, line.value)
 
@@ -73,7 +74,7 @@ def best_plot(history: History, *, several: bool) -> str:
     low, high = value_range([value for _, value in dots], [value for _, value in line])
     place = _placed(0.0, max(1.0, line[-1][0]), low, high)
     outside = sum(not low <= value <= high for _, value in dots)
-    title = "best value so far" + (f" ({outside} trials lie outside of the axis)" if outside else "")
+    title = "best value so far" + (f" ({count(outside, 'trial')} beyond the axis)" if outside else "")
     drawn = [
         f'<circle cx="{x:.1f}" cy="{y:.1f}" r="2" fill="{_GREY}" fill-opacity="0.6"/>'
         for x, y in (place(each) for each in dots if low <= each[1] <= high)

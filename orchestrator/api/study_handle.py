@@ -12,7 +12,7 @@ from orchestrator.api.events import Events
 from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_files import StudyFiles
-from orchestrator.common.errors import BadInput, StudyFailed, did_you_mean
+from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
 from orchestrator.common.faults import show
 from orchestrator.model.state_words import study_word
 
@@ -330,7 +330,10 @@ class StudyHandle(StudyFiles):
         return f"<StudyHandle {self.name!r} of {self._fleet!r}>"
 
     def _repr_html_(self) -> str:
-        return as_html(str(self.status()))
+        try:
+            return as_html(str(self.status()))
+        except OrchestratorError as error:
+            return as_html(f"{self!r}: {error}")
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, StudyHandle) and (self.name, self._fleet) == (other.name, other._fleet)

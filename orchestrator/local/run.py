@@ -197,6 +197,16 @@ def _run_alone(
         endings.children.append(worker)
         stack.callback(worker.stop, DRAIN_SECONDS)
 
+        def start_serve() -> ChildProcess:
+            child = _start_serve(plan, environment, folder, lock)
+            endings.children.append(child)
+            # The worker is stopped first and ends last: the control plane records what it reports until then.
+            stack.callback(child.stop)
+            stack.callback(worker.stop, DRAIN_SECONDS)
+            return child
+
+        # A new interpreter imports the same again: it begins at once.
+        server = start_serve() if plan.command_line is None else None
         # Heavy modules, imported while the trainers import theirs, for this process and for its fork.
         import orchestrator.control.serve  # noqa: F401
         from orchestrator.messaging.command_client import CommandClient, NoAnswer
@@ -216,11 +226,7 @@ def _run_alone(
         ServerRetry(check_interrupted)(database.prepare)
         # A fork must not share a connection.
         database.close()
-        server = _start_serve(plan, environment, folder, lock)
-        endings.children.append(server)
-        # The worker is stopped first and ends last: the control plane records what it reports until then.
-        stack.callback(server.stop)
-        stack.callback(worker.stop, DRAIN_SECONDS)
+        server = server or start_serve()
         store = Store(database)
         stack.callback(store.close)
         files = [folder, folder / "lock", *([] if settings.storage_url else [database_file(settings)])]

@@ -193,7 +193,7 @@ def objective(trial):
         trial.report((x - 2) ** 2 + noise(epoch), epoch)
     return (x - 2) ** 2
 """,
-    'search = Search(objective, name="cells", trials=8, max_steps=4)\nstudy = search.run(slots=2)',
+    'search = Search(objective, name="cells", trials=8, max_steps=4, pruner="none")\nstudy = search.run(slots=2)',
     "study.best_params",
     'connect()["cells"]',
 )

@@ -7,7 +7,6 @@ on meanwhile, and the answer is the same whenever it is given.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
@@ -15,7 +14,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.model.attribute_keys import AHEAD, ASKED, JUDGED
 from orchestrator.sampling import questions
-from orchestrator.sampling.questions import Answer, Horizon, Key, OpenTrial, Question
+from orchestrator.sampling.questions import Answer, Horizon, Key, OpenTrial, PausedTrials, Question
 from orchestrator.sampling.staged_storage import StagedStorage
 
 
@@ -26,7 +25,7 @@ class OpenQuestions:
         storage: The study.
 
     Attributes:
-        open: Numbers of the trials that were asked for and have not ended.
+        open: Numbers of the trials that were asked for, have not ended and do not wait at a rung.
         waiting: Numbers of those that were enqueued and not asked for.
         brackets: Hyperband's (min_resource, max_resource, reduction_factor), once they are settled.
     """
@@ -35,6 +34,9 @@ class OpenQuestions:
         self._storage = storage
         self.open: set[int] = set()
         self.waiting: set[int] = set()
+        # Of those that wait at a rung how far each is, and the numbers of all that are as far, as bits.
+        self._paused: dict[int, tuple[int, int]] = {}
+        self._as_far: dict[tuple[int, int], int] = {}
         self.brackets: tuple[int, int, int] | None = None
         self._turn = 0
         self._pending: dict[Key, Question] = {}
@@ -129,33 +131,60 @@ class OpenQuestions:
         """Begins the next turn: what is asked from now on is asked after what was asked before."""
         self._turn += 1
 
-    def place(self, paused: Collection[int], *, looks_back: bool = True) -> Horizon:
+    def pause(self, trial: int) -> None:
+        """Notes that a trial waits at a rung."""
+        if trial in self._paused:
+            return
+        self.open.discard(trial)
+        how = self._open_trial(trial)
+        far = self._paused[trial] = how.reports, how.params
+        self._as_far[far] = self._as_far.get(far, 0) | 1 << trial
+
+    def go_on(self, trial: int) -> None:
+        """Notes that a trial waits there no more."""
+        far = self._paused.pop(trial, None)
+        if far is not None:
+            self.open.add(trial)
+            self._as_far[far] &= ~(1 << trial)
+            if not self._as_far[far]:
+                del self._as_far[far]
+
+    def close(self, trial: int) -> None:
+        """Notes that a trial has ended, or waits to be asked for again."""
+        self.go_on(trial)
+        self.open.discard(trial)
+
+    def begun(self) -> set[int]:
+        """Returns the numbers of the trials that were asked for and have not ended, whether or not they wait."""
+        return self.open | self._paused.keys()
+
+    def place(self, *, looks_back: bool = True, pauses: bool = True) -> Horizon:
         """Returns the place of the fold at which the study is now.
 
         Args:
-            paused: Numbers of the trials that count as pruned at their rungs.
             looks_back: Whether the answer may depend on what other trials did.
+            pauses: Whether a trial that waits at a rung is to look as if it had been pruned there.
         """
         count = self._storage.get_n_trials(0)
         if not looks_back:
             return Horizon(self._turn, count, (), self.brackets)
-        return Horizon(
-            self._turn,
-            count,
-            tuple(
-                [self._open_trial(number, paused) for number in sorted(self.open)]
-                + [OpenTrial(number, questions.WAITING) for number in sorted(self.waiting)]
-            ),
-            self.brackets,
+        listed = sorted(self.open if pauses else self.begun())
+        waiting = [OpenTrial(number, questions.WAITING) for number in sorted(self.waiting)]
+        paused = tuple(
+            PausedTrials(*far, bits.to_bytes((bits.bit_length() + 7) // 8, "little"))
+            for far, bits in sorted(self._as_far.items())
+            if pauses
         )
+        begun = [self._open_trial(number) for number in listed]
+        return Horizon(self._turn, count, (*begun, *waiting), self.brackets, paused)
 
-    def _open_trial(self, number: int, paused: Collection[int]) -> OpenTrial:
+    def _open_trial(self, number: int) -> OpenTrial:
         if self.awaits("trial", number):
             return OpenTrial(number, 0, questions.ALL)
         trial = self._storage.get_trial(number)
         first = trial.system_attrs.get(AHEAD, ())
         others = len(trial.distributions) if not first else sum(name not in first for name in trial.distributions)
-        return OpenTrial(number, len(trial.intermediate_values), others, number in paused)
+        return OpenTrial(number, len(trial.intermediate_values), others)
 
     def _mark_reports(self, trial: int) -> None:
         asked = [self._pending[key] for key in self._of_trial.get(trial, ()) if key.kind == "report"]

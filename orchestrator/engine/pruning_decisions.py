@@ -115,7 +115,7 @@ class PruningDecisions:
                 decision = self._rule.observe(number, step, value)
         if asked:
             # A paused trial is no pruned one to a pruner.
-            place = self._questions.place((), looks_back=True)
+            place = self._questions.place(pauses=False)
             self._questions.next_turn()
             self._questions.mark(Question("report", number, place, step=step, value=value, rules=tuple(asked)))
         return self._take_decision(number, decision, self._reports(number), at)

@@ -6,7 +6,6 @@ A sampler never runs here; see ``OpenQuestions``.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
 from typing import Any
 
 import optuna
@@ -35,16 +34,12 @@ class SamplingQuestions:
         spec: The search.
         storage: The study.
         questions: Takes what is asked.
-        paused: Returns the numbers of the trials that wait at a rung.
     """
 
-    def __init__(
-        self, spec: Spec, storage: StagedStorage, questions: OpenQuestions, paused: Callable[[], set[int]]
-    ) -> None:
+    def __init__(self, spec: Spec, storage: StagedStorage, questions: OpenQuestions) -> None:
         self._name = spec.sampler.name
         self._storage = storage
         self._questions = questions
-        self._paused = paused
         self._own_class = ":" in self._name
         # Without them a draw of random parameters depends on nothing that other trials did.
         self._looks_back = self._name != "random" or not spec.space
@@ -130,13 +125,13 @@ class SamplingQuestions:
         """Ends a trial in the storage; a sampler of the user's own is told so, and may write what it likes then."""
         if self._own_class:
             self._questions.mark(Question("end", number, self._place(), state=state.name, values=values))
-        self._questions.open.discard(number)
+        self._questions.close(number)
         self._storage.drop_ahead(number)
         self._storage.set_trial_state_values(number, state, values)
 
     def put_back(self, number: int) -> None:
         """Lets a trial wait that was asked for and never began; what was sampled for it stays."""
-        self._questions.open.discard(number)
+        self._questions.close(number)
         self._storage.set_trial_state_values(number, TrialState.WAITING)
         self._questions.waiting.add(number)
 
@@ -150,7 +145,7 @@ class SamplingQuestions:
             [_settled(trial) for trial in self._storage.stored_trials()],
             {
                 number: tuple(names)
-                for number in self._questions.open | self._questions.waiting
+                for number in self._questions.begun() | self._questions.waiting
                 if (names := self._storage.ahead(number))
             },
             self._storage.get_study_user_attrs(0),
@@ -217,7 +212,7 @@ class SamplingQuestions:
 
     def _place(self) -> Horizon:
         """Returns the place of the fold at which the study is now."""
-        return self._questions.place(self._paused(), looks_back=self._looks_back)
+        return self._questions.place(looks_back=self._looks_back)
 
 
 def _check_compatible(stored: BaseDistribution, asked: BaseDistribution) -> None:

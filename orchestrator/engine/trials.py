@@ -60,7 +60,7 @@ class Trials:
             self.storage.create_study(spec.name, spec.objectives)
         self.paused: set[int] = set()
         self.questions = OpenQuestions(self.storage)
-        self.sampler = SamplingQuestions(spec, self.storage, self.questions, lambda: self.paused)
+        self.sampler = SamplingQuestions(spec, self.storage, self.questions)
         self.study = optuna.study.Study(
             spec.name, self.storage, optuna.samplers.RandomSampler(seed=0), optuna.pruners.NopPruner()
         )
@@ -296,6 +296,7 @@ class Trials:
         """Pauses the trial at its rung; to the sampler it looks as if it had been pruned there."""
         self.decisions.pause(number)
         self.paused.add(number)
+        self.questions.pause(number)
         self.storage.show_pruned(number, True)
 
     def may_promote(self) -> bool:
@@ -307,6 +308,7 @@ class Trials:
         number = self.decisions.promote(at)
         if number is not None:
             self.paused.discard(number)
+            self.questions.go_on(number)
             self.storage.show_pruned(number, False)
         return number
 
@@ -325,6 +327,7 @@ class Trials:
         """Ends as pruned a trial that was not promoted."""
         rule = self.decisions.promotion
         self.paused.discard(number)
+        self.questions.go_on(number)
         self.storage.show_pruned(number, False)
         if rule is None:
             self.end_pruned(number, "its study promotes no trials any more", at)

@@ -53,6 +53,24 @@ class OpenTrial(NamedTuple):
     paused: bool = False
 
 
+class PausedTrials(NamedTuple):
+    """Trials that waited at a rung at a place of the fold: there may be thousands, and they do not change meanwhile.
+
+    Attributes:
+        reports, params: As in ``OpenTrial``, of each of them.
+        numbers: Theirs, as bits: the lowest one of the first byte is trial 0.
+    """
+
+    reports: int
+    params: int
+    numbers: bytes
+
+    def trials(self) -> list[OpenTrial]:
+        """Returns them one by one."""
+        bits = bin(int.from_bytes(self.numbers, "little"))[:1:-1]
+        return [OpenTrial(number, self.reports, self.params, True) for number, bit in enumerate(bits) if bit == "1"]
+
+
 class Horizon(msgspec.Struct, frozen=True, array_like=True):
     """A place of the fold: the history that an answer may depend on, whatever happens before it is given.
 
@@ -61,14 +79,16 @@ class Horizon(msgspec.Struct, frozen=True, array_like=True):
     Attributes:
         turn: Orders the trials that are asked for at the same time.
         count: Number of trials there were.
-        open: Those that had not ended; empty for a sampler that looks at no history.
+        open: Those that had not ended and did not wait at a rung; empty for a sampler that looks at no history.
         brackets: Hyperband's (min_resource, max_resource, reduction_factor), once they were settled.
+        paused: Those that waited at a rung. Horizons of earlier versions have them in ``open``.
     """
 
     turn: int
     count: int
     open: tuple[OpenTrial, ...] = ()
     brackets: tuple[int, int, int] | None = None
+    paused: tuple[PausedTrials, ...] = ()
 
 
 class Key(NamedTuple):

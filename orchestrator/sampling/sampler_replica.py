@@ -35,6 +35,8 @@ class ReplicaStorage(StagedStorage):
         self._count: int | None = None
         # Parameters that an answer has set and that were not committed yet.
         self._unconfirmed: dict[int, set[str]] = {}
+        # Trials that waited at a rung when last looked at: as they are, how far they were, and as they looked.
+        self._paused: dict[int, tuple[FrozenTrial, OpenTrial, FrozenTrial]] = {}
 
     def load(self, study: StudyCopy) -> None:
         """Takes in a study, or its next piece."""
@@ -109,6 +111,9 @@ class ReplicaStorage(StagedStorage):
         for each in horizon.open:
             if (seen := self._seen(each)) is not None:
                 self._shown[each.number] = seen
+        for group in horizon.paused:
+            for each in group.trials():
+                self._shown[each.number] = self._seen_paused(each)
         try:
             yield
         finally:
@@ -135,6 +140,13 @@ class ReplicaStorage(StagedStorage):
         # A sampler that is asked about a trial's end finds it running, and may write to it.
         if self._count is None:
             super().check_trial_is_updatable(trial_id, trial_state)
+
+    def _seen_paused(self, open_trial: OpenTrial) -> FrozenTrial:
+        """Returns a trial that waited as it was. It is made once for as long as it waits there."""
+        trial, kept = self._get_trial(open_trial.number), self._paused.get(open_trial.number)
+        if kept is None or kept[0] is not trial or kept[1] != open_trial:
+            kept = self._paused[open_trial.number] = trial, open_trial, self._seen(open_trial) or trial
+        return kept[2]
 
     def _seen(self, open_trial: OpenTrial) -> FrozenTrial | None:
         """Returns a trial as it was; ``None`` where it is so still."""

@@ -67,6 +67,7 @@ def make_spec(**changes: Any) -> Spec:
         "trials": 6,
         "max_steps": 4,
         "sampler": {"name": "random"},
+        "pruner": {"name": "none"},
         "space": SPACE,
     }
     table |= changes

@@ -21,26 +21,32 @@ class KeptCode(NamedTuple):
     message: CodeMessage
 
 
-def write_code(connection: Connection, study_id: int, spec: Spec, at: float) -> None:
-    """Stores the bundle that a spec carries, unless it is there.
+def carried_code(spec: Spec) -> CodeMessage | None:
+    """Returns the bundle that a spec carries, ``None`` where it names none.
 
     Raises:
-        BadInput: the spec names a bundle that it neither carries nor the study has, or that is broken.
+        BadInput: the spec names a bundle that it does not carry, or that is broken.
     """
     if spec.code is None or not spec.code.bundle:
-        return
-    where = f"code of study '{spec.name}'"
-    there = select(code.c.id).where(code.c.study_id == study_id, code.c.digest == spec.code.bundle)
-    if connection.scalar(there) is not None:
-        return
+        return None
     try:
         archive, author = spec.code.carried()
         unpack(archive, spec.code.bundle)
     except (BadBundle, ValueError) as error:
         problem = f"cannot be stored: {error}" if spec.code.archive else "was not sent with the spec"
-        raise BadInput(where, problem, "submit the spec again") from None
-    row = {"study_id": study_id, "digest": spec.code.bundle, "archive": archive, "author": author, "added": at}
-    connection.execute(insert(code).values(row))
+        raise BadInput(f"code of study '{spec.name}'", problem, "submit the spec again") from None
+    return CodeMessage(archive=archive, author=author)
+
+
+def write_code(connection: Connection, study_id: int, spec: Spec, at: float) -> None:
+    """Stores the bundle that a spec carries, unless it is there; raises as ``carried_code`` does."""
+    digest = "" if spec.code is None else spec.code.bundle
+    there = select(code.c.id).where(code.c.study_id == study_id, code.c.digest == digest)
+    if not digest or connection.scalar(there) is not None:
+        return
+    if (message := carried_code(spec)) is not None:
+        row = {"study_id": study_id, "digest": digest, "archive": message.archive, "author": message.author}
+        connection.execute(insert(code).values(row | {"added": at}))
 
 
 def read_code(connection: Connection, study: str) -> list[KeptCode]:

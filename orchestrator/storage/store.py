@@ -28,7 +28,7 @@ from orchestrator.spec import Spec, differences
 from orchestrator.spec.compare import going_on
 from orchestrator.storage import own_tables
 from orchestrator.storage.batch_writer import BatchWriter, StudyBatch
-from orchestrator.storage.code_table import find_code, write_code
+from orchestrator.storage.code_table import carried_code, find_code, write_code
 from orchestrator.storage.command_table import write_answers
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
@@ -124,6 +124,9 @@ class Store:
         Raises:
             BadInput: a study of that name is another search; the message says what differs. Or, of a slot: it is there.
         """
+        if self.state(spec.name) is None:
+            # Before anything is made.
+            carried_code(spec)
         with self._database.write() as connection:
             self._writers_lease().check(connection)
         try:

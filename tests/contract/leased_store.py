@@ -11,14 +11,17 @@ import optuna
 import sqlalchemy
 from optuna.storages import RDBStorage
 
+from orchestrator.common.settings import Settings
 from orchestrator.engine.state import Snapshot
 from orchestrator.model.changeset import AttemptRow, Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.spec import Spec
+from orchestrator.spec.carried_code import with_bundle
 from orchestrator.spec.model import validate
 from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.store import Store
+from tasks.code_bundle import make_bundle
 
 NOW = 1_700_000_000.25
 X = '{"name": "FloatDistribution", "attributes": {"step": null, "low": 0.0, "high": 1.0, "log": false}}'
@@ -28,6 +31,11 @@ KIND = '{"name": "CategoricalDistribution", "attributes": {"choices": ["a", "b",
 def make_spec(**changes: Any) -> Spec:
     table: dict[str, Any] = {"name": "study", "objective": "somewhere:objective", "trials": 6, "seed": 5}
     return validate(table | changes, "test")
+
+
+def carrying(spec: Spec, text: bytes = b"") -> Spec:
+    """Returns the spec with a code bundle of one file."""
+    return with_bundle(spec, make_bundle("train:objective", [("train.py", text)]), Settings())
 
 
 def attempt(trial: int, number: int = 1, **changes: Any) -> AttemptRow:

@@ -13,7 +13,7 @@ import pytest
 import sqlalchemy
 from click.testing import CliRunner, Result
 from every_command import invoke
-from leased_store import NOW, LeasedStore, everything, make_spec, optuna_storage
+from leased_store import NOW, LeasedStore, carrying, everything, make_spec, optuna_storage
 from sqlalchemy import insert, select
 
 from orchestrator.cli import cli
@@ -33,7 +33,7 @@ BY_STUDY, BY_TRIAL = "study_id", "trial_id"
 def made(leased: LeasedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LeasedStore:
     """Two studies with rows in every table and files of every kind, and no control plane."""
     for name in ("study", "other"):
-        leased.store.create(make_spec(name=name, max_steps=27, pruner={"name": "median"}), NOW)
+        leased.store.create(carrying(make_spec(name=name, max_steps=27, pruner={"name": "median"})), NOW)
         leased.commit(tokens_of(name), name)
         with leased.database.write() as connection:
             put_slots(connection, [PlannedRun(f"of-{name}", 1, "ended", name, NOW)])

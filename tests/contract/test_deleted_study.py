@@ -10,24 +10,19 @@ import optuna
 import pytest
 import sqlalchemy
 from every_command import invoke
-from leased_store import NOW, LeasedStore, everything, make_spec, optuna_storage
+from leased_store import NOW, LeasedStore, carrying, everything, make_spec, optuna_storage
 from sqlalchemy import func, select
 
-from orchestrator.common.settings import Settings
 from orchestrator.model.planned_run import PlannedRun
 from orchestrator.queries.readonly import open_study_reader
-from orchestrator.spec.carried_code import with_bundle
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.schedule_store import put_slots
-from tasks.code_bundle import make_bundle
 
 
 def run_by_us(leased: LeasedStore, name: str = "study") -> int:
     """Makes a study with rows in every table of ours; returns Optuna's id of it."""
-    bundle = make_bundle("train:objective", [("train.py", b"")])
-    spec = make_spec(name=name, max_steps=27, pruner={"name": "median"})
-    leased.store.create(with_bundle(spec, bundle, Settings()), NOW)
+    leased.store.create(carrying(make_spec(name=name, max_steps=27, pruner={"name": "median"})), NOW)
     leased.commit(everything(), name)
     with optuna_storage(leased.url) as storage:
         return storage.get_study_id_from_name(name)

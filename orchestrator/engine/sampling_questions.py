@@ -41,6 +41,7 @@ class SamplingQuestions:
         self._storage = storage
         self._questions = questions
         self._own_class = ":" in self._name
+        self._space = tuple(spec.space)
         # Without them a draw of random parameters depends on nothing that other trials did.
         self._looks_back = self._name != "random" or not spec.space
         self._grid: dict[str, list[Any]] = grid(spec) if self._name == "grid" else {}
@@ -162,7 +163,9 @@ class SamplingQuestions:
             self._stopped = answer.stopped
         if answer.kind in ("trial", "parameter") and storage.has_ended(number):
             return
-        for each in answer.params:
+        # In the order of [space], where samplers have an order of their own.
+        place = {name: index for index, name in enumerate(self._space)}
+        for each in sorted(answer.params, key=lambda each: place.get(each.name, len(place))):
             self._set(number, each)
         with storage.sampling_ahead():
             for each in answer.ahead:

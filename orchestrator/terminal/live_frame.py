@@ -47,6 +47,7 @@ STYLES: Final = {
 }
 WIDE: Final = 100
 _FOR_BARS: Final = 70
+_FOR_WORDS: Final = 60
 _LONGEST_BAR: Final = 100
 _LONGEST_SLOT: Final = 20
 MOST_PARAMS: Final = 3
@@ -155,16 +156,19 @@ def _counts(progress: Progress, width: int) -> list[Text]:
         for amount, word in ((progress.paused, ON_RUNG), (progress.enqueued, "waiting"))
         if amount
     ]
-    trials = Text("  ").join(
-        Text.assemble((str(amount), style if amount else "dim"), f" {word}") for amount, word, style in amounts
-    )
+    trials = [Text()]
+    for amount, word, style in amounts:
+        item = Text.assemble((str(amount), style if amount else "dim"), f" {word}")
+        if trials[-1].cell_len and trials[-1].cell_len + 2 + item.cell_len > width:
+            trials.append(Text())
+        trials[-1] = Text("  ").join([trials[-1], item]) if trials[-1].cell_len else item
     epochs = Text(f"{count(progress.epochs, 'epoch')} trained")
     if progress.max_steps is not None:
         # The share of what would have been trained by now: as a share of the budget, it would look small at first.
         share = percent(progress.epochs_saved, progress.epochs + progress.epochs_saved)
         epochs.append(f", {progress.epochs_saved} saved by pruning ({share})")
-    together = Text.assemble(trials, "    ", epochs)
-    return [together] if together.cell_len <= width else [trials, epochs]
+    together = Text.assemble(trials[-1], "    ", epochs)
+    return [*trials[:-1], together] if together.cell_len <= width else [*trials, epochs]
 
 
 def _best(progress: Progress, width: int, most: int) -> list[Text]:
@@ -192,7 +196,7 @@ def _with_params(line: Text, values: Mapping[str, Any], width: int, most: int) -
     lines, texts = [line], params(values)
     for at, text in enumerate(texts):
         room = width - (cell_len(f"  … {len(texts)} more") if len(lines) == most else 0)
-        if lines[-1].cell_len + cell_len(text) > room and at:
+        if lines[-1].cell_len + cell_len(text) > room and (at or len(lines) < most):
             if len(lines) == most:
                 lines[-1].append(f"… {len(texts) - at} more", style="dim")
                 break
@@ -204,9 +208,10 @@ def _with_params(line: Text, values: Mapping[str, Any], width: int, most: int) -
 
 
 def rung_lines(progress: Progress, most: int, width: int) -> list[Text]:
-    """Returns a line for each rung, of which there is room for ``most``: the highest ones that trials have reached."""
-    reached = [rung for rung in progress.rungs if rung.reached]
-    rungs = list(reversed(reached or progress.rungs[:1]))
+    """Returns a line for each rung, the highest first; where there is room for ``most`` of them alone, for the highest
+    that trials have reached."""
+    reached = [rung for rung in progress.rungs if rung.reached] or progress.rungs[:1]
+    rungs = list(reversed(progress.rungs if len(progress.rungs) <= most else reached))
     if most < 1 or not rungs:
         return []
     shown = rungs if len(rungs) <= most else rungs[: most - 1]
@@ -217,6 +222,8 @@ def rung_lines(progress: Progress, most: int, width: int) -> list[Text]:
         amounts = [(rung.reached - rung.on_it, "green"), (rung.on_it, "cyan")]
         bar = _segments(amounts, max(rungs[-1].reached, 1), 0 if width < _FOR_BARS else 16)
         says = f"  {rung.reached:>{digits}} reached it, {rung.on_it:>{digits}} on it{up}"
+        if width < _FOR_WORDS:
+            says = f"  {rung.on_it:>{digits}} of {rung.reached:>{digits}} on it{up}"
         lines.append(_clip(Text.assemble(f"rung {rung.step:>{step}}  ", bar, says), width))
     if len(shown) < len(rungs):
         more = rungs[len(shown) :]

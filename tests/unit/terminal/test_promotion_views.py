@@ -93,13 +93,23 @@ def test_each_rung_has_its_line(view: str, width: int) -> None:
     lines = views(promoting(), width)[view]
     assert all(cell_len(line) <= width for line in lines)
     rungs = [line for line in lines if line.startswith("rung ")]
-    assert [line.split()[1] for line in rungs] == ["9", "3", "1"]
+    assert [line.split()[1] for line in rungs] == ["27", "9", "3", "1"]
     if width > 60:
         assert [" ".join(line.replace("━", "").replace("─", "").split()[2:]) for line in rungs] == [
+            "0 reached it, 0 on it",
             "4 reached it, 2 on it, trial 9 next",
             "7 reached it, 3 on it, trial 5 takes the next slot",
             "14 reached it, 7 on it, trial 3 next",
         ]
+
+
+def test_a_narrow_window_has_the_numbers_of_a_rung() -> None:
+    rungs = [line for line in views(promoting(), 40)["status"] if line.startswith("rung ")]
+    assert rungs[1:] == [
+        "rung  9     2 of  4 on it, trial 9 next",
+        "rung  3     3 of  7 on it, trial 5 take…",
+        "rung  1     7 of 14 on it, trial 3 next",
+    ]
 
 
 @pytest.mark.parametrize("height", range(1, 40))

@@ -13,7 +13,9 @@ from typing import NamedTuple
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.model.changeset import AttemptRow, DecisionRow
+from orchestrator.model.lifecycle import LIVE
 from orchestrator.model.search_summary import Summary
+from orchestrator.model.state_words import UNATTENDED, study_word, trial_word
 from orchestrator.model.study_states import OPTUNAS
 from orchestrator.model.trial_length import length
 from orchestrator.sampling.best_trials import rank
@@ -50,6 +52,8 @@ class Facts:
         artifacts: Location of the artifact store, without passwords.
         made: Time of the report, in seconds since the epoch.
         metric_names: Names of the objectives, where the study has any.
+        state: State of the study for programs, which may be that no control plane looks after it; empty where it is the
+            one in the summary.
         versions: Versions of programs and libraries, by name.
     """
 
@@ -63,6 +67,7 @@ class Facts:
     made: float = 0.0
     versions: Mapping[str, str] = field(default_factory=dict)
     metric_names: Sequence[str] = ()
+    state: str = ""
 
     def of(self, *states: TrialState) -> list[FrozenTrial]:
         """Returns the trials in these states."""
@@ -72,6 +77,20 @@ class Facts:
     def optunas(self) -> bool:
         """Whether only Optuna has run the study: its spec holds nothing but the directions."""
         return self.summary.state == OPTUNAS
+
+    @property
+    def word(self) -> str:
+        """The word for the state of the study."""
+        return study_word(self.state or self.summary.state)
+
+    def state_of(self, trial: FrozenTrial) -> str:
+        """Returns the word for the state of a trial."""
+        live = self._live.get(trial.number, "")
+        return trial_word(trial.state.name, live, attended=self.state != UNATTENDED)
+
+    @cached_property
+    def _live(self) -> dict[int, str]:
+        return {row.trial: row.state for row in self.attempts if row.state in LIVE}
 
     @property
     def single(self) -> bool:

@@ -12,13 +12,6 @@ from orchestrator.report.facts import Facts
 from orchestrator.report.outcome_plots import cause_of
 
 _MOST_LETTERS = 100
-_STATES = {
-    TrialState.COMPLETE: "complete",
-    TrialState.PRUNED: "pruned",
-    TrialState.FAIL: "failed",
-    TrialState.RUNNING: "running",
-    TrialState.WAITING: "waiting",
-}
 
 
 def table(facts: Facts) -> dict[str, Any]:
@@ -35,7 +28,7 @@ def table(facts: Facts) -> dict[str, Any]:
     rows = []
     for trial in facts.trials:
         found = list(trial.values or ())
-        row: list[Any] = [trial.number, _STATES[trial.state]]
+        row: list[Any] = [trial.number, facts.state_of(trial)]
         row += [_cell(found[index]) if index < len(found) else None for index in range(len(values))]
         if has_constraints:
             row.append(_constraints(facts, trial))

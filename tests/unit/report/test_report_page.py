@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_facts import FAIL, facts, ordinary, trial
+from made_facts import FAIL, RUNNING, attempt, facts, ordinary, trial
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution
+from optuna.trial import TrialState
 
 from orchestrator.common import data_folder
 from orchestrator.report import page, trial_table, write_files
@@ -164,6 +165,23 @@ def test_the_table_of_trials_has_every_trial_and_every_parameter() -> None:
     assert [row[1] for row in table["rows"][11:]] == ["complete", "pruned", "failed", "running"]
     assert table["rows"][13][:6] == [13, "failed", None, 0, 9.0, "E"]
     assert table["rows"][2][-1] == "None", "a choice that is None, and not a parameter that is missing"
+
+
+def test_states_have_the_words_of_every_other_view() -> None:
+    waiting = TrialState.WAITING
+    trials = [trial(0, RUNNING), trial(1, RUNNING), trial(2, RUNNING), trial(3, waiting), trial(4, RUNNING)]
+    attempts = [
+        attempt(0, 0, 1, state="paused"),
+        attempt(1, 0, None, state="sent"),
+        attempt(2, 0, None, state="running"),
+    ]
+    found = facts(trials, attempts)
+    words = [row[1] for row in trial_table.table(found)["rows"]]
+    assert words == ["on rung", "queued", "running", "waiting", "running"]
+    gone = replace(found, state="unattended")
+    assert [row[1] for row in trial_table.table(gone)["rows"]][2] == "unattended"
+    _, elements = rendered(gone)
+    assert "The search is unattended" in elements.text
 
 
 @pytest.mark.filterwarnings("ignore:Choices for a categorical distribution:UserWarning")

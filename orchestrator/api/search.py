@@ -10,6 +10,8 @@ from orchestrator.api.objective import read_objective
 from orchestrator.api.spec_input import check_sampler_and_pruner, checked_spec, load_spec
 from orchestrator.api.spec_values import spec_table
 from orchestrator.common.settings import load_settings
+from orchestrator.pruning.arguments import RuleArguments
+from orchestrator.pruning.foreign import ForeignArguments
 from orchestrator.spec.model import Spec, validate
 
 if TYPE_CHECKING:
@@ -162,7 +164,7 @@ class Search:
     def _keep(self, spec: Spec, source: str) -> None:
         self._spec, self._source = spec, source
         # Only Optuna, which takes a second to import, can judge these; a rule of ours was judged with the spec.
-        if spec.sampler != type(spec.sampler)() or spec.pruner.model_extra is not None:
+        if spec.sampler != type(spec.sampler)() or any(map(_is_foreign, (spec.pruner, spec.shadow))):
             check_sampler_and_pruner(spec, source)
 
     @property
@@ -235,3 +237,9 @@ class Search:
     def __repr__(self) -> str:
         spec = self._spec
         return f"<Search {spec.name!r}: {spec.trials} trials of {spec.trained}>"
+
+
+def _is_foreign(rule: RuleArguments) -> bool:
+    """Whether a rule, or the one inside it, is a class of Optuna's or of the user's."""
+    inside = getattr(rule, "wrapped", None)
+    return isinstance(rule, ForeignArguments) or (inside is not None and _is_foreign(inside))

@@ -128,7 +128,8 @@ def start(it: Fleet, text: str, folder: str = "a folder") -> Process:
     (it.folder / folder).mkdir(exist_ok=True)
     script = it.folder / folder / "search.py"
     script.write_text(text)
-    return it.launch([sys.executable, str(script)], "script")
+    # The user's process is warned of nothing.
+    return it.launch([sys.executable, "-W", "error", str(script)], "script")
 
 
 def finished(process: Process) -> str:

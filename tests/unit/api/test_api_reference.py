@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 import orchestrator
+from orchestrator.cli import cli
 from tests.api_reference import COMMAND, SHOWN, members, public, reference
+from tests.pages import inline_code
 
 PAGE = Path(__file__).parents[3] / "docs" / "api.md"
 METHODS = [
@@ -23,6 +25,21 @@ METHODS = [
 
 def test_the_page_is_what_the_docstrings_say() -> None:
     assert PAGE.read_text() == reference(), f"run: {COMMAND}"
+
+
+OF_THE_SHELL = {
+    *("serve", "worker", "beat", "flower", "dashboard"),
+    *("init", "prepare", "completion", "schedule"),
+}
+"""Commands without an equal in Python: processes, and what is done for files and shells."""
+
+
+def test_every_command_has_an_equal_in_python() -> None:
+    named = {
+        words.split()[1] for words in inline_code(PAGE.with_name("python.md")) if words.startswith("orchestrator ")
+    }
+    assert {name for name, command in cli.commands.items() if not command.hidden} - named <= OF_THE_SHELL
+    assert cli.commands.keys() >= OF_THE_SHELL
 
 
 def test_every_public_name_is_on_it() -> None:

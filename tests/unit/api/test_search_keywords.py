@@ -70,7 +70,10 @@ WRONG: dict[str, list[Any]] = {
         {"name": "percentile"},
         {"name": "wilcoxon", "p": 1},
     ],
-    "shadow": [{"name": "asha", "mode": "promotion"}],
+    "shadow": [
+        *({"name": "asha", "mode": "promotion"}, {"name": "wilcoxon", "p": 1}),
+        {"name": "patient", "patience": 1, "wrapped": {"name": "wilcoxon", "p": 1}},
+    ],
     "audit": [1.0, -0.1, 0.5],
     "space": [
         5,

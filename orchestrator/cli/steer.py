@@ -11,6 +11,7 @@ from orchestrator.cli.options import slot_options, study_argument, trial_argumen
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import fleet, load_settings, open_reader
 from orchestrator.common.errors import BadInput
+from orchestrator.common.file_lock import attended_studies
 from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def resume(study: str, slots: SlotOptions) -> None:
     `orchestrator run` of its spec would do it.
     """
     settings = load_settings()
-    if has_control_plane(settings):
+    here = None if settings.redis_url else attended_studies(settings.data_dir)
+    if has_control_plane(settings) and (here is None or study in here):
         with fleet() as found:
             click.echo(found.handle(study).resume())
         return

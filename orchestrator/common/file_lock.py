@@ -86,7 +86,7 @@ def attended_studies(folder: Path) -> frozenset[str] | None:
     """Returns the studies that the run in the folder looks after; ``None`` where there is no run, or it looks after
     all."""
     try:
-        return (frozenset((folder / _STUDY).read_text().split()) or None) if is_locked(folder) else None
+        return (frozenset((folder / _STUDY).read_text().splitlines()) or None) if is_locked(folder) else None
     except OSError:
         return None
 

@@ -24,6 +24,7 @@ from orchestrator.common.slot_options import SlotOptions
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
 from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
+from orchestrator.local.interruption import hold
 from orchestrator.local.running_search import abandoned, describe, published
 from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.local.shared_run import GuestWatch, share
@@ -44,14 +45,12 @@ from tasks.program.allowlist import COMMANDS, entry_of
 from tasks.trainer_messages import Preloaded
 
 if TYPE_CHECKING:
-    from orchestrator.messaging.command_client import CommandClient
     from orchestrator.model.study_status import NotificationStatus
     from orchestrator.storage.store import Store
 
 DRAIN_SECONDS = 12.0
 """Time that a worker has to hand its trials back when it shuts down."""
 
-PAUSE_SECONDS = 3.0
 POLL_SECONDS = 0.25
 BAD_OPTIONS = 2
 """Exit code of a worker whose options or environment cannot be used; the last line of its log says why."""
@@ -209,7 +208,7 @@ def _run_alone(
         server = start_serve() if plan.command_line is None else None
         # Heavy modules, imported while the trainers import theirs, for this process and for its fork.
         import orchestrator.control.serve  # noqa: F401
-        from orchestrator.messaging.command_client import CommandClient, NoAnswer
+        from orchestrator.messaging.command_client import CommandClient
         from orchestrator.queries.study_summary import summarize
         from orchestrator.spec.pruner_factory import check_pruner
         from orchestrator.spec.sampler_factory import check_sampler
@@ -264,9 +263,7 @@ def _run_alone(
                 follow(client, spec.name, since, view, check_all, lambda: retry(lambda: has_ended(store, spec.name)))
         except Interrupted:
             taking.close()
-            view.say(f"stopping; the same {'call' if plan.command_line is None else 'command'} goes on from here")
-            with suppress(NoAnswer):
-                interrupt(issuer, spec.name)
+            hold(plan, view, issuer, storage_url)
             raise
         taking.close()
         watched.check()
@@ -362,16 +359,6 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None],
         time.sleep(POLL_SECONDS)
     for trouble in filter(None, map(delivery_failure, told())):
         view.say(trouble)
-
-
-def interrupt(issuer: CommandClient, study: str) -> None:
-    """Has the control plane interrupt a study; raises NoAnswer where it does not answer in time."""
-    try:
-        issuer.command("interrupt", study, PAUSE_SECONDS)
-    except BadInput:
-        # A control plane of an earlier version leads, which knows no such command.
-        with suppress(BadInput):
-            issuer.command("pause", study, PAUSE_SECONDS)
 
 
 def has_ended(store: Store, name: str) -> bool:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import closing, suppress
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.file_lock import FolderInUse, holder_of, name_study
+from orchestrator.local.interruption import hold
 from orchestrator.local.running_search import Guest, RunningSearch, abandoned, describe, find, guest_of
 from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.messaging.code_sender import put_code_of
@@ -165,8 +166,8 @@ def _show(
     check: Callable[[], None],
     begun: float,
 ) -> Summary:
-    from orchestrator.local.run import Interrupted, has_ended, interrupt
-    from orchestrator.messaging.command_client import CommandClient, NoAnswer
+    from orchestrator.local.run import Interrupted, has_ended
+    from orchestrator.messaging.command_client import CommandClient
     from orchestrator.queries.study_summary import summarize
     from orchestrator.storage.command_table import CommandTable
     from orchestrator.storage.database import Database
@@ -196,9 +197,7 @@ def _show(
             if spec.name == host.study or not guest.leave():
                 view.say("no longer watching; the search goes on where it was begun")
             else:
-                view.say(f"stopping; the same {'call' if plan.command_line is None else 'command'} goes on from here")
-                with suppress(NoAnswer):
-                    interrupt(issuer, spec.name)
+                hold(plan, view, issuer, storage_url)
             raise
         guest.leave()
         artifact_url = settings.artifact_url or str(folder / "artifacts")

@@ -15,7 +15,8 @@ class StateWord(NamedTuple):
 
     Attributes:
         word: What people read.
-        data: What programs read: ``--json``, notifications and metrics.
+        data: What programs read: ``--json``, notifications and metrics. Behind a semicolon, of trials, the key under
+            which they are counted.
         stored: In the database, with the table's name where it is not the state's own.
         means: One line.
     """
@@ -61,19 +62,23 @@ OF_STUDIES: Final = (
 )
 
 OF_TRIALS: Final = (
-    StateWord("waiting", "waiting", "WAITING", "to be asked for: enqueued, or asked for once and never begun"),
-    StateWord("queued", "queued", "RUNNING; attempt queued, sent", "has its parameters, and waits for a slot"),
-    StateWord("running", "running", "RUNNING; attempt running, stopping", "trains on a slot"),
+    StateWord(
+        "waiting", "waiting; enqueued", "WAITING", "to be asked for: enqueued, or asked for once and never begun"
+    ),
+    StateWord("queued", "queued; waiting", "RUNNING; attempt queued, sent", "has its parameters, and waits for a slot"),
+    StateWord("running", "running; running", "RUNNING; attempt running, stopping", "trains on a slot"),
     StateWord(
         UNATTENDED,
-        "running",
+        "running; running",
         "RUNNING; attempt running, stopping",
         "was running when a control plane was last seen",
     ),
-    StateWord(ON_RUNG, "paused", "RUNNING; attempt paused", "stands on a rung without a slot, and may be promoted"),
-    StateWord("complete", "complete", "COMPLETE", "ended with its value"),
-    StateWord("pruned", "pruned", "PRUNED", "was stopped early, by a rule or by itself"),
-    StateWord("failed", "fail, failed", "FAIL", "ended without a value, and says why"),
+    StateWord(
+        ON_RUNG, "paused; paused", "RUNNING; attempt paused", "stands on a rung without a slot, and may be promoted"
+    ),
+    StateWord("complete", "complete; complete", "COMPLETE", "ended with its value"),
+    StateWord("pruned", "pruned; pruned", "PRUNED", "was stopped early, by a rule or by itself"),
+    StateWord("failed", "fail; failed", "FAIL", "ended without a value, and says why"),
 )
 
 OF_ATTEMPTS: Final = (

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing
+from contextlib import AbstractContextManager, ExitStack, closing, suppress
 from typing import TYPE_CHECKING
 
 import msgspec
 import redis
 
 from orchestrator.common.data_folder import redis_url_of
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, OrchestratorError
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.model.progress_events import Notice, Progress, ProgressChange, Sent, decode
@@ -97,6 +97,12 @@ def events(
 
         yield from _notices(client, study, since, check, is_over, progress)
         yield current()
+
+
+def show_current(open_reader: Callable[[], AbstractContextManager[StudyReader]], study: str, view: View) -> None:
+    """Shows the state of a study as it is in the database, once; nothing where that cannot be read."""
+    with suppress(OrchestratorError), open_reader() as reader:
+        view.show(reader.overview(study).progress, time.monotonic())
 
 
 def newest(client: redis.Redis, study: str) -> bytes:

@@ -123,7 +123,7 @@ def test_the_same_seed_gives_the_same_search(
     assert rows(alone) == undisturbed[1]
 
 
-def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(
+def test_ctrl_c_leaves_nothing_behind_and_resume_goes_on(
     alone: Fleet, undisturbed: tuple[dict[str, Any], list[tuple[Any, ...]]]
 ) -> None:
     run = start_run(alone)
@@ -132,10 +132,17 @@ def test_ctrl_c_leaves_nothing_behind_and_the_same_command_goes_on(
     assert run.stop(signal.SIGINT) == 130
 
     assert nothing_left(alone)
-    assert "goes on from here" in run.log.read_text()
+    said = run.log.read_text()
+    assert "goes on from here" in said
+    assert "study one interrupted" in said
+    listed = alone.call("ls").stdout
+    assert listed.splitlines()[1].split()[:2] == ["one", "interrupted"]
+    assert "'orchestrator resume one'" in listed
     before = trials(alone)
     assert 4 <= sum(trial.state.is_finished() for trial in before) < 16
-    assert finish_run(alone)["state"] == "finished"
+    resumed = alone.call("resume", "one", "--slots", "1")
+    assert resumed.returncode == 0, resumed.stderr
+    assert "result         finished" in resumed.stdout
     assert rows(alone) == undisturbed[1]
     assert nothing_left(alone)
 
@@ -175,6 +182,10 @@ def test_after_kill_9_the_same_command_goes_on(
     assert len(victims) >= 5, [command_line(pid) for pid in victims]
     for pid in victims if whom == "everything" else [run.pid]:
         os.kill(pid, signal.SIGKILL)
+    if whom == "everything":
+        listed = alone.call("ls").stdout
+        assert listed.splitlines()[1].split()[:2] == ["one", "unattended"]
+        assert "no control plane has been seen since" in listed
 
     result = finish_run(alone)  # at once: what was orphaned is gone before anything is started again
 

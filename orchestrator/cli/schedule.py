@@ -21,6 +21,9 @@ from orchestrator.cli.shared import (
 )
 from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
 
+TREND = 10
+"""Last runs whose best values are shown side by side, whether their studies are there or not."""
+
 NEXT = 3
 """Upcoming runs that are shown of each schedule."""
 
@@ -84,7 +87,7 @@ def schedule(context: click.Context, studies: Path, last: int, as_json: bool) ->
     problems, now = contents.problems, time.time()
     with open_reader() as reader:
         known = reader.schedules(contents.schedules)
-        found = read_statuses(contents, known, lambda name: reader.slots(name, last), now, NEXT)
+        found = read_statuses(contents, known, lambda name: reader.slots(name, max(last, TREND)), now, NEXT, last)
     answer(as_json, lambda: to_json(found, problems), lambda: render(found, problems, terminal_width(), now))
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import BadInput
+from orchestrator.common.formatting import duration
 from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Calendar, Ports
 from orchestrator.control.rounds import Rounds
@@ -21,7 +22,7 @@ from orchestrator.engine.inputs import StudyStopped
 from orchestrator.model.commands import Command
 from orchestrator.model.planned_run import PlannedRun, PlannedRunState
 from orchestrator.model.suspension import describe
-from orchestrator.schedule.policies import catch_up, overlap_action
+from orchestrator.schedule.policies import PUNCTUAL_SECONDS, catch_up, overlap_action
 from orchestrator.spec import Spec
 from orchestrator.spec.cron import delay, run_name
 from orchestrator.spec.sampler_factory import check_sampler
@@ -158,7 +159,7 @@ class ScheduledRuns:
             self._write(PlannedRun(schedule, planned, "refused", name, now, reason=str(error)))
 
     def _miss(self, order: _Order) -> PlannedRun:
-        slot = order.slot("missed", self.clock.wall(), f"catch_up = {order.table.catch_up}")
+        slot = order.slot("missed", self.clock.wall(), _why_missed(order, self.clock.wall()))
         self._write(slot)
         return slot
 
@@ -258,6 +259,17 @@ def _missed(orders: list[_Order], now: float) -> list[_Order]:
         return []
     wanted = catch_up(orders[-1].table.catch_up, [now - order.due for order in orders])
     return [order for order, run in zip(orders, wanted, strict=True) if not run]
+
+
+def _why_missed(order: _Order, now: float) -> str:
+    """Returns which process was away when a run was due, and why it is not made up for."""
+    issued = order.command.created
+    if issued > order.due + PUNCTUAL_SECONDS:
+        away = f"no beat asked for it until {duration(issued - order.due)} after its time"
+    else:
+        away = f"no control plane was up until {duration(now - order.due)} after its time"
+    others = {"none": "makes up for no run", "last": "makes up for the last one alone"}
+    return f"{away}; catch_up = {order.table.catch_up} {others.get(order.table.catch_up, '')}".rstrip()
 
 
 def _told(slot: PlannedRun) -> dict[str, Any]:

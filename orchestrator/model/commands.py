@@ -28,3 +28,5 @@ class Command:
     payload: dict[str, Any] = field(hash=False, compare=False)
     unreadable: str = ""
     """Why its payload cannot be read; then that is empty."""
+    created: float = field(default=0.0, compare=False)
+    """When it was issued, in seconds since the epoch by its issuer's clock; 0 where that is not known."""

@@ -30,6 +30,27 @@ DEFINE: Final = "define"
 _NAMESPACE: Final = uuid.UUID("6f3a1d52-0f0b-5c1e-9d57-2c9f0f1f8a11")
 
 
+class RunResult(NamedTuple):
+    """What came of a run: the state of its study, its trials by how they ended, the epochs that were trained.
+
+    ``best`` is the value of ``best_trial``; of several objectives ``front`` is the size of the Pareto front.
+    """
+
+    state: str
+    complete: int = 0
+    pruned: int = 0
+    failed: int = 0
+    epochs: int = 0
+    best: float | None = None
+    best_trial: int | None = None
+    front: int | None = None
+
+    @property
+    def ended(self) -> int:
+        """Trials that had ended."""
+        return self.complete + self.pruned + self.failed
+
+
 @dataclass(frozen=True)
 class PlannedRun:
     """A planned run, as its row stores it.
@@ -42,6 +63,7 @@ class PlannedRun:
         reason: The cause of the state; may be empty.
         report: The path of its report, or why there is none.
         spec: The stored form of its search while it waits.
+        result: What came of its study, once it has ended; it outlives the study.
     """
 
     schedule: str
@@ -53,6 +75,7 @@ class PlannedRun:
     reason: str = ""
     report: str = ""
     spec: dict[str, Any] | None = None
+    result: RunResult | None = None
 
 
 @dataclass(frozen=True)

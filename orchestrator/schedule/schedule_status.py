@@ -22,6 +22,7 @@ class ScheduleStatus:
         overdue: Slots that are due and that no beat has asked for; at most ``MOST_MISSED``.
         seen: Whether a beat has read this timetable.
         runs: The last slots, the latest first, each with where its study stands, where there is one.
+        trend: More of them, for how their best values went.
     """
 
     schedule: Schedule
@@ -29,6 +30,7 @@ class ScheduleStatus:
     overdue: Sequence[int]
     seen: bool
     runs: Sequence[tuple[PlannedRun, Overview | None]]
+    trend: Sequence[tuple[PlannedRun, Overview | None]] = ()
 
 
 def read_statuses(
@@ -37,6 +39,7 @@ def read_statuses(
     runs: Callable[[str], Sequence[tuple[PlannedRun, Overview | None]]],
     now: float,
     upcoming: int,
+    last: int | None = None,
 ) -> list[ScheduleStatus]:
     """Returns the schedules of a folder.
 
@@ -46,6 +49,7 @@ def read_statuses(
         runs: Returns the last runs of one.
         now: Seconds since the epoch.
         upcoming: Number of next slots.
+        last: Number of last runs that are shown one by one; ``None`` for all that ``runs`` returns.
     """
     found = []
     for name, schedule in contents.schedules.items():
@@ -58,5 +62,6 @@ def read_statuses(
             slots, _ = timetable.newest(max(seen.since, seen.newest), int(now), MOST_MISSED)
             overdue = [slot for slot in slots if slot + delay(name, slot, jitter) + PUNCTUAL_SECONDS < now]
         ahead = list(islice(timetable.upcoming(int(now)), upcoming))
-        found.append(ScheduleStatus(schedule, ahead, overdue, seen is not None, runs(name)))
+        there = runs(name)
+        found.append(ScheduleStatus(schedule, ahead, overdue, seen is not None, there[:last], there))
     return found

@@ -240,6 +240,7 @@ slots = Table(
     Column("report", Text, nullable=False),
     Column("decided", Float(53), nullable=False),
     Column("spec", Text),
+    Column("result", Text),
     UniqueConstraint("schedule", "planned"),
 )
 """Planned runs, by timetable or by a person; see ``planned_run.PlannedRun``."""

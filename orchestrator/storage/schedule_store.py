@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, delete, func, select
 
 from orchestrator.common.errors import BadInput
-from orchestrator.model.planned_run import OPEN, PlannedRun, ScheduleProgress, StudyRun
+from orchestrator.model.planned_run import OPEN, PlannedRun, RunResult, ScheduleProgress, StudyRun
 from orchestrator.model.progress_events import Best
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
@@ -18,10 +18,12 @@ from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from orchestrator.storage.optuna_tables import STUDIES
 from orchestrator.storage.own_tables import schedules, slots
+from orchestrator.storage.run_result import keep_result
 from orchestrator.storage.sql_dialects import replace_rows
 from orchestrator.storage.study_deletion import delete_mentions, delete_rows, read_keys
 
-_COLUMNS = tuple(name for name in PlannedRun.__dataclass_fields__ if name not in ("schedule", "planned"))
+_COLUMNS = tuple(name for name in PlannedRun.__dataclass_fields__ if name not in ("schedule", "planned", "result"))
+"""What is written of a planned run; its result is read from its study when that has ended, or is deleted."""
 _WITH_STUDY = ("waiting", "running", "ended")
 
 
@@ -53,6 +55,9 @@ class Calendar:
         with self._database.write() as connection:
             self._lease.check(connection)
             put_slots(connection, rows)
+            for row in rows:
+                if row.state == "ended":
+                    keep_result(connection, row.study)
 
     def find(self, schedule: str, planned: Iterable[int]) -> dict[int, PlannedRun]:
         """Returns those of a schedule's slots that something is written of."""
@@ -97,6 +102,7 @@ class Calendar:
         with self._database.write() as connection:
             self._lease.check(connection)
             if read_keys(connection, slot.study) is not None:
+                keep_result(connection, slot.study)
                 delete_rows(connection, slot.study)
             put_slots(connection, [slot])
 
@@ -105,6 +111,7 @@ class Calendar:
         ``at`` is the time in seconds since the epoch. Returns whether there was one."""
         with self._database.write() as connection:
             self._lease.check(connection)
+            keep_result(connection, name)
             found = delete_rows(connection, name)
             delete_mentions(connection, name, at)
         return found
@@ -154,7 +161,16 @@ def _run_of(row: Any) -> StudyRun:
 
 def _slot(row: Any) -> PlannedRun:
     found = {name: getattr(row, name) for name in PlannedRun.__dataclass_fields__}
-    return PlannedRun(**found | {"spec": _spec_of(row)})
+    return PlannedRun(**found | {"spec": _spec_of(row), "result": _result_of(row.result)})
+
+
+def _result_of(text: str | None) -> RunResult | None:
+    """Returns the result of a planned run; ``None`` where there is none, or a later version has written it."""
+    try:
+        found = json.loads(text or "null")
+        return None if found is None else RunResult(**{key: found.get(key, 0) for key in RunResult._fields})
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        return None
 
 
 def _spec_of(row: Any) -> dict[str, Any] | None:

@@ -364,7 +364,7 @@ def _command(row: Any) -> Command:
             problem = f"its payload is no JSON object: {payload!r:.60}"
     except (ValueError, TypeError, RecursionError) as error:
         problem = f"its payload is no JSON: {describe(error)}"
-    return Command(row.id, row.key, row.operation, row.study, {} if problem else payload, problem)
+    return Command(row.id, row.key, row.operation, row.study, {} if problem else payload, problem, row.created)
 
 
 def _directions(spec: Spec) -> list[optuna.study.StudyDirection]:

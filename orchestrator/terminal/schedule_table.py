@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.common.formatting import NOTHING, count, duration, one_line
+from orchestrator.common.formatting import NOTHING, count, duration, number, one_line
 from orchestrator.common.json_text import plain
 from orchestrator.model.state_words import study_word
 from orchestrator.model.study_status import Overview
@@ -42,7 +42,7 @@ def render(schedules: Sequence[ScheduleStatus], problems: Mapping[Path, str], wi
     """
     lines: list[Text] = []
     for each in schedules:
-        lines += [_head(each), *_times(each, now)]
+        lines += [_head(each), *_times(each, now), *_trend(each)]
         if each.runs:
             lines += [Text("  ").append_text(line) for line in _runs(each.runs, width - 2)]
         lines.append(Text())
@@ -77,11 +77,17 @@ def _to_json(each: ScheduleStatus) -> dict[str, Any]:
 
 def _both(table: ScheduleTable, moment: int) -> dict[str, Any]:
     utc = datetime.fromtimestamp(moment, UTC)
-    return {"at": moment, "utc": f"{utc:%Y-%m-%dT%H:%M:%SZ}", "local": table.timetable.local(moment).isoformat()}
+    here = datetime.fromtimestamp(moment).astimezone().isoformat()
+    local = table.timetable.local(moment).isoformat()
+    return {"at": moment, "utc": f"{utc:%Y-%m-%dT%H:%M:%SZ}", "local": local, "here": here}
 
 
 def _run_to_json(table: ScheduleTable, slot: PlannedRun, overview: Overview | None) -> dict[str, Any]:
     best = None if overview is None else overview.progress.best
+    result = slot.result if overview is None else None
+    known: dict[str, Any] | None = None if best is None else {"number": best.number, "value": best.value}
+    if result is not None and result.best is not None:
+        known = {"number": result.best_trial, "value": result.best}
     return {
         "study": slot.study,
         "planned": _both(table, slot.planned),
@@ -89,8 +95,9 @@ def _run_to_json(table: ScheduleTable, slot: PlannedRun, overview: Overview | No
         "by_hand": slot.manual,
         "reason": slot.reason,
         "state": None if overview is None else overview.progress.state,
-        "trials": None if overview is None else overview.ended,
-        "best": None if best is None else {"number": best.number, "value": best.value},
+        "trials": overview.ended if overview is not None else None if result is None else result.ended,
+        "best": known,
+        "result": None if slot.result is None else slot.result._asdict(),
         "flagged": (overview.flagged if overview else "") or None,
         "report": slot.report or None,
     }
@@ -105,7 +112,7 @@ def _head(each: ScheduleStatus) -> Text:
 def _times(each: ScheduleStatus, now: float) -> list[Text]:
     table = each.schedule.table
     later = f", or up to {duration(table.jitter)} later" if table.jitter else ""
-    moments = [f"{_moment(table, slot)}{later}" for slot in each.upcoming] or ["never again"]
+    moments = [f"{_moment(table, slot)}{_here(table, slot)}{later}" for slot in each.upcoming] or ["never again"]
     lines = [Text(f"  {head:<7}  {moment}") for head, moment in zip_longest(["next"], moments, fillvalue="")]
     if each.overdue:
         first, late = each.overdue[0], now - each.overdue[0]
@@ -121,12 +128,32 @@ def _runs(runs: Sequence[tuple[PlannedRun, Overview | None]], width: int) -> lis
     columns = [
         Column.of("run", runs, lambda run: run[0].study),
         Column.of("state", runs, lambda run: _state(*run)),
-        Column.of("trials", runs, lambda run: trial_count(run[1].progress) if run[1] else NOTHING, right=True, rank=3),
-        Column.of("best", runs, lambda run: best_value(run[1].progress) if run[1] else NOTHING, right=True, rank=2),
+        Column.of("trials", runs, lambda run: _trials(*run), right=True, rank=3),
+        Column.of("best", runs, lambda run: _best(*run), right=True, rank=2),
         Column("note", notes, rank=1, least=_SHORTEST_NOTE),
     ]
     lines, left_out = lay_out(columns if any(text for text, _ in notes) else columns[:-1], width)
     return lines + ([Text(no_room(left_out), style="dim")] if left_out else [])
+
+
+def _trials(slot: PlannedRun, overview: Overview | None) -> str:
+    if overview is not None:
+        return trial_count(overview.progress)
+    return NOTHING if slot.result is None else str(slot.result.ended)
+
+
+def _best(slot: PlannedRun, overview: Overview | None) -> str:
+    if overview is not None:
+        return best_value(overview.progress)
+    if slot.result is None:
+        return NOTHING
+    return f"front of {slot.result.front}" if slot.result.front is not None else number(slot.result.best)
+
+
+def _trend(each: ScheduleStatus) -> list[Text]:
+    """Returns how the best values went from run to run, the oldest first; nothing where there are fewer than two."""
+    bests = [value for slot, overview in reversed(each.trend) if (value := _best(slot, overview)) not in (NOTHING, "")]
+    return [Text(f"  trend    {' → '.join(bests)}")] if len(bests) > 1 else []
 
 
 def _state(slot: PlannedRun, overview: Overview | None) -> Cell:
@@ -141,6 +168,14 @@ def _note(slot: PlannedRun, overview: Overview | None) -> Cell:
     flagged = "" if overview is None else overview.flagged
     said = [flagged, slot.reason, "by hand" if slot.manual else "", f"report {slot.report}" if slot.report else ""]
     return "; ".join(one_line(each) for each in said if each), "yellow" if flagged else ""
+
+
+def _here(table: ScheduleTable, moment: int) -> str:
+    """Returns the moment in this host's zone, where that has another time than the spec's."""
+    theirs, here = table.timetable.local(moment), datetime.fromtimestamp(moment).astimezone()
+    if here.utcoffset() == theirs.utcoffset():
+        return ""
+    return f", here {here:%a %H:%M %Z}" if here.date() == theirs.date() else f", here {here:%a %Y-%m-%d %H:%M %Z}"
 
 
 def _moment(table: ScheduleTable, moment: int) -> str:

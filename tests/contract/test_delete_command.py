@@ -38,6 +38,9 @@ def made(leased: LeasedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         with leased.database.write() as connection:
             put_slots(connection, [PlannedRun(f"of-{name}", 1, "ended", name, NOW)])
             connection.execute(insert(own_tables.commands).values(command(name)))
+            study = select(own_tables.studies.c.study_id).where(own_tables.studies.c.uid == leased.store.load(name).uid)
+            code = {"study_id": connection.scalar(study), "digest": "d", "archive": b"a", "author": b"", "added": NOW}
+            connection.execute(insert(own_tables.code).values(code))
     leased.lease.release()
     data = tmp_path / "data"
     for name in ("study", "other"):
@@ -120,7 +123,10 @@ def test_no_table_and_no_file_is_forgotten(made: LeasedStore, tmp_path: Path) ->
     assert {name: counted(made)[name] for name in left} == left
     with made.database.read() as connection:
         states = dict(map(tuple, connection.execute(select(own_tables.slots.c.study, own_tables.slots.c.state))))
+        results = dict(map(tuple, connection.execute(select(own_tables.slots.c.study, own_tables.slots.c.result))))
     assert states == {"study": "deleted", "other": "ended"}
+    kept = {"state": "paused", "complete": 1, "pruned": 1, "failed": 1, "epochs": 6, "best": -0.5, "best_trial": 0}
+    assert json.loads(results["study"]) == kept | {"front": None}, "what came of a run outlives it"
     assert not any(path.exists() for path in files)
     assert all(path.exists() for path in others)
     assert not files[0].parent.parent.exists(), "the folder goes with them"

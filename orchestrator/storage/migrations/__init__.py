@@ -12,7 +12,7 @@ from orchestrator.storage.own_tables import DROP_CASCADE
 VERSION_TABLE: Final = "orchestrator_alembic_version"
 """Names the revision of the database."""
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005", "0006")
 """All revisions, the oldest first. A command that only reads compares them without importing Alembic."""
 
 HEAD: Final = REVISIONS[-1]

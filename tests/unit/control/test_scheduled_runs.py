@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.control import scheduled_runs
+from orchestrator.model.commands import Command
+from orchestrator.spec.model import validate
 from tests.simulated.agenda import Agenda, at
 
 BERLIN = {"timezone": "Europe/Berlin"}
@@ -300,3 +303,21 @@ def test_with_jitter_every_beat_waits_as_long_and_the_name_tells_the_planned_tim
     assert max(waited) - min(waited) > 300
     assert [name for name, _ in agenda.states][:3] == ["01 00:40", "01 00:50", "01 01:00"]
     assert len(agenda.studies) == len(agenda.slots) >= 15
+
+
+@pytest.mark.parametrize(
+    ("issued", "catch_up", "why"),
+    [
+        (7_200.0, "none", "no beat asked for it until 2h 00m after its time; catch_up = none makes up for no run"),
+        (5.0, "last", "no control plane was up until 3h 00m after its time; catch_up = last makes up for the last one"),
+        (0.0, "all", "no control plane was up until 3h 00m after its time; catch_up = all"),
+    ],
+)
+def test_a_missed_run_says_which_process_was_away(issued: float, catch_up: str, why: str) -> None:
+    table = {"cron": "0 2 * * *", "timezone": "UTC", "catch_up": catch_up}
+    spec = validate({"name": "nightly", "objective": "m:f", "trials": 1, "schedule": table}, "test")
+    assert spec.schedule is not None
+    planned = 1_700_000_000
+    command = Command(1, "key", "slot", "nightly", {}, created=planned + issued)
+    order = scheduled_runs._Order(command, spec, spec.schedule, planned, manual=False)
+    assert scheduled_runs._why_missed(order, planned + 10_800.0).startswith(why)

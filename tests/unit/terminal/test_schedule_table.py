@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import pytest
 from rich.console import Console
 
-from orchestrator.model.planned_run import PlannedRun, PlannedRunState, ScheduleProgress
+from orchestrator.model.planned_run import PlannedRun, PlannedRunState, RunResult, ScheduleProgress
 from orchestrator.model.progress_events import Best, Progress
 from orchestrator.model.study_status import Overview
 from orchestrator.schedule.folder import Contents, Schedule
@@ -44,9 +47,9 @@ def schedule(more: str = "") -> Schedule:
     return Schedule(Path("studies/nightly.toml"), spec, spec.schedule)
 
 
-def slot(day: int, state: PlannedRunState, **more: str) -> PlannedRun:
+def slot(day: int, state: PlannedRunState, **more: Any) -> PlannedRun:
     planned = at(f"2026-03-{day}T01:30")
-    return PlannedRun("nightly", planned, state, run_name("nightly", planned), planned + 1.0, **more)  # type: ignore[arg-type]
+    return PlannedRun("nightly", planned, state, run_name("nightly", planned), planned + 1.0, **more)
 
 
 def overview(study: str, state: str = "finished", flagged: str = "") -> Overview:
@@ -93,7 +96,39 @@ RUNS: list[tuple[PlannedRun, Overview | None]] = [
     (slot(26, "running"), overview("nightly-20260326T013000Z", "running")),
     (slot(25, "ended", report="r/report.html"), overview("nightly-20260325T013000Z", flagged="worse\nby 1")),
     (slot(24, "deleted", reason="keep = 3"), None),
+    (slot(23, "deleted", reason="keep = 3", result=RunResult("finished", 2, 7, 1, 90, 0.5, 4)), None),
 ]
+
+
+@pytest.fixture(autouse=True)
+def in_berlin(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    yield from in_zone("Europe/Berlin", monkeypatch)
+
+
+def in_zone(zone: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Has this host be in a zone."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", zone)
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("zone", "first", "second"),
+    [
+        ("UTC", "CET (2026-03-28T01:30:00Z), here Sat 01:30 UTC", "01:00:00Z), here Sun 01:00 UTC"),
+        ("America/New_York", "30:00Z), here Fri 2026-03-27 21:30 EDT", "00:00Z), here Sat 2026-03-28 21:00 EDT"),
+        ("Africa/Lagos", "02:30 CET (2026-03-28T01:30:00Z)", "01:00:00Z), here Sun 02:00 WAT"),
+    ],
+)
+def test_the_next_times_are_those_of_this_host_too(
+    zone: str, first: str, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in in_zone(zone, monkeypatch):
+        lines = text(look(seen("2026-03-01T00:00", "2026-03-27T01:30")))
+    assert first in lines[1]
+    assert second in lines[2]
 
 
 def test_what_a_person_sees() -> None:
@@ -103,11 +138,13 @@ def test_what_a_person_sees() -> None:
         "  next     Sat 2026-03-28 02:30 CET (2026-03-28T01:30:00Z)",
         "           Sun 2026-03-29 03:00 CEST (2026-03-29T01:00:00Z)",
         "           Mon 2026-03-30 02:30 CEST (2026-03-30T00:30:00Z)",
+        "  trend    0.5 → 0.9877 → 0.9877",
         "  run                       state              trials    best  note",
         "  nightly-20260327T013000Z  waiting                 –       –  nightly-20260326T013000Z goes on",
         "  nightly-20260326T013000Z  running               3/3  0.9877",
         "  nightly-20260325T013000Z  finished, flagged     3/3  0.9877  worse by 1; report r/report.html",
         "  nightly-20260324T013000Z  deleted                 –       –  keep = 3",
+        "  nightly-20260323T013000Z  deleted                10     0.5  keep = 3",
         "",
         "not run: b.toml: is� empty",
     ]
@@ -154,13 +191,16 @@ def test_what_a_program_sees() -> None:
         "at": at("2026-03-29T01:00"),
         "utc": "2026-03-29T01:00:00Z",
         "local": "2026-03-29T03:00:00+02:00",
+        "here": "2026-03-29T03:00:00+02:00",
     }
     assert [(run["slot"], run["state"], run["flagged"]) for run in one["runs"]] == [
         ("waiting", None, None),
         ("running", "running", None),
         ("ended", "finished", "worse\nby 1"),
         ("deleted", None, None),
+        ("deleted", None, None),
     ]
+    assert (one["runs"][4]["trials"], one["runs"][4]["best"]) == (10, {"number": 4, "value": 0.5})
     assert one["runs"][2]["best"] == {"number": 1, "value": 0.98765}
     assert data["problems"] == [{"file": "b.toml", "problem": "b.toml: is empty"}]
 

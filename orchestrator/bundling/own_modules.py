@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
 import keyword
 import os
 import re
 import site
 import sys
 import sysconfig
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
 
@@ -102,7 +103,7 @@ def is_own(path: str) -> bool:
     """Whether a file is neither Python's own nor in a folder for installed packages."""
     if not os.path.isfile(path):
         return False
-    for folder in _installed_folders():
+    for folder in _installed_folders(tuple(sys.path)):
         if holds(folder, path) or os.path.dirname(path) == folder:
             return False
     return holds(os.path.dirname(path), path) and not any(
@@ -139,13 +140,14 @@ def _path_of(module: str, is_package: bool) -> str:
     return module.replace(".", "/") + ("/__init__.py" if is_package else ".py")
 
 
-def _installed_folders() -> Iterator[str]:
+@functools.lru_cache(maxsize=4)
+def _installed_folders(path: tuple[str, ...]) -> tuple[str, ...]:
     paths = sysconfig.get_paths()
     folders = [paths[key] for key in ("stdlib", "platstdlib", "purelib", "platlib")]
     folders += [*site.getsitepackages(), site.getusersitepackages()]
     # What `pip install --target` has filled.
-    folders += [entry for entry in sys.path if entry and _holds_distributions(entry)]
-    yield from dict.fromkeys(folders)
+    folders += [entry for entry in path if entry and _holds_distributions(entry)]
+    return tuple(dict.fromkeys(folders))
 
 
 def _holds_distributions(folder: str) -> bool:

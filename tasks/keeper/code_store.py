@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -64,6 +65,8 @@ class CodeStore:
         self._allowlist = allowlist
         self._keyring = keyring
         self._held: dict[str, tuple[IO[bytes], CodeBundle]] = {}
+        # The files as they were when they were last compared: large data is not read for each trial.
+        self._stamps: dict[Path, tuple[int, ...]] = {}
 
     def folders(
         self, reference: str, ask: Callable[[], None] | None = None, leaves: Callable[[], bool] = lambda: False
@@ -98,7 +101,7 @@ class CodeStore:
         if bundle.objective != objective:
             raise CodeRefused(f"{shown_reference(reference)}: the bundle's objective is '{bundle.objective:.200}'")
         folder = self._folder / digest
-        if not _is_whole(folder, bundle):
+        if not self._is_whole(folder, bundle):
             # An objective runs as the same user, and may have changed it.
             self._write(folder, bundle)
         return tuple(str(folder / path) if path else str(folder) for path in bundle.paths)
@@ -168,6 +171,21 @@ class CodeStore:
             raise CodeRefused(why)
         return bundle
 
+    def _is_whole(self, folder: Path, bundle: CodeBundle) -> bool:
+        """Whether the files of a bundle are there as they were sent, and plain files."""
+        try:
+            return folder.is_dir() and all(self._is_plain(folder / file.path, file.data) for file in bundle.files)
+        except OSError:
+            return False
+
+    def _is_plain(self, path: Path, data: bytes) -> bool:
+        stamp = _stamp(path)
+        if self._stamps.get(path) != stamp:
+            if not stat.S_ISREG(stamp[0]) or path.read_bytes() != data:
+                return False
+            self._stamps[path] = stamp
+        return True
+
     def _write(self, folder: Path, bundle: CodeBundle) -> None:
         """Writes the files beside, and puts them into their place at once."""
         with self._temporary() as temporary:
@@ -183,7 +201,7 @@ class CodeStore:
                 os.rename(temporary / "files", folder)
             except OSError:
                 # Another keeper was faster.
-                if not _is_whole(folder, bundle):
+                if not self._is_whole(folder, bundle):
                     raise
 
     @contextlib.contextmanager
@@ -219,15 +237,10 @@ class CodeStore:
                 total -= sizes[lock]
 
 
-def _is_whole(folder: Path, bundle: CodeBundle) -> bool:
-    try:
-        return all(_is_plain(folder / file.path, file.data) for file in bundle.files) and folder.is_dir()
-    except OSError:
-        return False
-
-
-def _is_plain(path: Path, data: bytes) -> bool:
-    return not path.is_symlink() and path.stat().st_size == len(data) and path.read_bytes() == data
+def _stamp(path: Path) -> tuple[int, ...]:
+    # With the time of the last change of the inode, which no program can set back.
+    found = path.lstat()
+    return found.st_mode, found.st_size, found.st_ino, found.st_mtime_ns, found.st_ctime_ns
 
 
 def _used_at(path: Path) -> float:

@@ -6,7 +6,7 @@ import base64
 from typing import Annotated, Any
 
 from packaging.requirements import InvalidRequirement, Requirement
-from pydantic import AfterValidator, BeforeValidator, Strict
+from pydantic import AfterValidator, BeforeValidator, Field, Strict
 
 from orchestrator.common.faults import Fault, show
 from orchestrator.common.field_types import check_text, entries
@@ -92,8 +92,8 @@ class CodeTable(Table):
     requirements: Requirements = ()
     # The digest of the bundle; and, until the study is stored, its archive and its author's signature in base 64.
     bundle: Annotated[str, AfterValidator(_check_digest)] = ""
-    archive: str = ""
-    author: str = ""
+    archive: str = Field(default="", repr=False)
+    author: str = Field(default="", repr=False)
 
     def reference(self, objective: str) -> str:
         """Returns the objective as a job names it."""

@@ -183,6 +183,7 @@ def test_a_worker_may_do_what_keepers_do(server: SecuredRedis, worker: redis.Red
     pipe = worker.pipeline(transaction=False)
     pipe.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: b"event"})
     pipe.get(redis_keys.confirmation("token"))
+    pipe.get(redis_keys.code("0" * 64))
     assert pipe.execute()[1]
     assert worker.blpop([redis_keys.replies("another")], timeout=1)
     worker.xadd(redis_keys.DEAD_LETTERS, {"data": b"item", "reason": "reason"}, maxlen=redis_keys.DEAD_LETTERS_KEPT)

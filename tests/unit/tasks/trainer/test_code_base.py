@@ -72,6 +72,41 @@ def test_entering_the_code_that_is_there_changes_nothing(tmp_path: Path) -> None
     assert "json" in sys.modules
 
 
+def test_a_folder_that_the_code_puts_on_the_path_goes_with_it(tmp_path: Path) -> None:
+    for value in (2, 3):
+        folder = code(tmp_path / str(value), value)
+        (folder / "extra").mkdir()
+        (folder / "extra" / "mine_extra.py").write_text(f"V = {value}\n")
+        (folder / "mine" / "__init__.py").write_text(
+            "import os, sys\nsys.path.append(os.path.dirname(os.path.dirname(__file__)) + '/extra')\n"
+            "import mine_extra\n"
+        )
+    base, before = CodeBase([]), list(sys.path)
+    for value in (2, 3, 2):
+        base.enter((str(tmp_path / str(value)),))
+        importlib.import_module("mine")
+        assert value == importlib.import_module("mine_extra").V
+        assert [entry for entry in sys.path if entry.startswith(str(tmp_path))] == [
+            str(tmp_path / str(value)),
+            str(tmp_path / str(value) / "extra"),
+        ]
+    base.enter(())
+    assert sys.path == before
+    assert "mine_extra" not in sys.modules
+
+
+def test_a_worker_that_was_started_in_the_root_keeps_python(tmp_path: Path) -> None:
+    before, modules = list(sys.path), dict(sys.modules)
+    base = CodeBase([Path("/")])
+    base.enter((str(code(tmp_path / "two", 2)),))
+    assert values()[0] == 2
+    assert sys.path[1:] == before
+    for name in ("json", "os", "encodings", "msgspec", "tasks.trainer.code_base"):
+        assert sys.modules.get(name) is modules.get(name), name
+    base.enter(())
+    assert [entry for entry in sys.path if entry != "/"] == before
+
+
 def test_modules_of_many_bundles_are_forgotten_and_imported_anew(tmp_path: Path) -> None:
     base = CodeBase([])
     folders = [(str(code(tmp_path / str(each), each)),) for each in range(MOST_KEPT + 3)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import ConsumerGroupMissing
@@ -24,6 +24,9 @@ ROUND_SECONDS = 0.05
 
 MOST_EVENTS = 4_000
 """Entries that one round folds at the most; each is acknowledged in one command with the others."""
+
+MOST_PUT_OFF = 3
+"""Rounds with events in a row in which no study is read: with a thousand trials that takes a tenth of a second."""
 
 
 @dataclass
@@ -49,6 +52,8 @@ class Controller:
     bell: Bell
     clock: Clock
     progress: ProgressHook
+    # Rounds since a study was last read, or could have been.
+    _put_off: int = field(default=0, init=False)
 
     def start(self) -> None:
         """Takes up the studies of the database and what their workers have said since. Call it once, as the writer."""
@@ -96,7 +101,7 @@ class Controller:
         try:
             events = self._read_all(self._patience() if wait else 0.0)
             self.rounds.folded += events
-            if self.studies.awaited:
+            if self.studies.awaited and self._may_take_up(events):
                 self._take_up_next()
             self._apply_commands()
             self.supervisor.tend()
@@ -107,6 +112,13 @@ class Controller:
             # Of a command that was issued meanwhile, the ring may be gone too.
             self.bell.rung = True
         return events
+
+    def _may_take_up(self, events: int) -> bool:
+        """Whether a study is to be read in this round. What came for the studies at hand need not wait for that; a few
+        rounds later it has to."""
+        needed = any(self.studies.awaited.values()) or self.recovery.wanted
+        self._put_off = self._put_off + 1 if events and not needed and self._put_off < MOST_PUT_OFF else 0
+        return not self._put_off
 
     def _take_up_next(self) -> None:
         """Reads one of the studies that are still to be read, as ``start`` does with those before."""

@@ -18,7 +18,7 @@ from orchestrator.model.lifecycle import AttemptState
 
 log = logging.getLogger(__name__)
 
-TAKE_UP_SECONDS = 1.0
+TAKE_UP_SECONDS = 0.5
 """Studies are read for so long before the loop begins; the others are read one by one between its rounds."""
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.control import recovery
+from orchestrator.control.controller import MOST_PUT_OFF
 from orchestrator.control.ports import Phase
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
@@ -90,6 +91,29 @@ def test_the_study_of_which_workers_speak_is_read_first_and_the_others_after_it(
     assert list(map(len, seen)) == [1, 2, 3, 4]
     assert slot.run is not None
     assert world.unconfirmed(slot.run) == []
+    run_to_end(world)
+
+
+def test_what_a_study_at_hand_has_to_do_does_not_wait_for_the_others_to_be_read() -> None:
+    world = search()
+    world.start()
+    assert world.controller is not None
+    while not at_hand(world):
+        world.round()
+    (first,) = at_hand(world)
+    while not world.turn(world.slots[0]):
+        world.controller.studies.take_answers()
+        world.controller.rounds.finish()
+    world.round()
+    for put_off in range(1, MOST_PUT_OFF):
+        assert world.turn(world.slots[0]), put_off
+        world.round()
+        assert at_hand(world) == {first}
+        assert world.slots[0].run is not None
+        assert world.unconfirmed(world.slots[0].run) == [], "it was decided on in that round"
+    assert world.turn(world.slots[0])
+    world.round()
+    assert len(at_hand(world)) == 2, "it does not wait for ever"
     run_to_end(world)
 
 

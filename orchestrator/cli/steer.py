@@ -11,7 +11,6 @@ from orchestrator.cli.options import slot_options, study_argument, trial_argumen
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import fleet, load_settings, open_reader
 from orchestrator.common.errors import BadInput
-from orchestrator.common.file_lock import attended_studies
 from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
@@ -40,6 +39,9 @@ def resume(study: str, slots: SlotOptions) -> None:
     `status` shows the cause. Where no `run` works in ORCHESTRATOR_DATA_DIR, STUDY is run here in the foreground, as
     `orchestrator run` of its spec would do it.
     """
+    # Not above: a platform without file locks is refused in a line of its own.
+    from orchestrator.common.file_lock import attended_studies
+
     settings = load_settings()
     here = None if settings.redis_url else attended_studies(settings.data_dir)
     if has_control_plane(settings) and (here is None or study in here):

@@ -325,3 +325,34 @@ def test_a_task_that_was_taken_ahead_goes_to_another_worker_where_its_slot_does_
     # Of trial 0, whose study may end before its worker has confirmed the stop, only that it was not tried again.
     assert [[row.cause for row in rows] for rows in attempts[1:]] == [["finished"]] * 3
     assert len(attempts[0]) == 1
+
+
+def test_a_task_that_was_taken_ahead_by_a_worker_that_is_killed_is_trained_elsewhere(
+    running_embedded: Fleet, tmp_path: Path
+) -> None:
+    servers = running_embedded.servers
+    assert servers is not None
+    running_embedded.start("serve")
+    first = running_embedded.start("worker", "--slots", "1", "--name", "first")
+    running_embedded.submit(
+        running_embedded.write_spec(
+            'name = "s"\nobjective = "objectives:lingers"\ntrials = 4\ngrace = 200\n'
+            f'[args]\nfolder = "{tmp_path}"\n[pruner]\nname = "threshold"\nupper = 10.0\n'
+        )
+    )
+    wait_for(lambda: first.log.read_text().count("] received") >= 2, "the next task is taken ahead")
+    # The slot has trial 0, whose stop it does not heed, and the worker holds the task of trial 1.
+    first.kill()
+    (tmp_path / "go").touch()
+    running_embedded.start("worker", "--slots", "1", "--name", "second")
+
+    end = follow_to_end(servers.client(), "s")
+
+    assert (end.state, end.complete + end.pruned, end.failed) == ("finished", 4, 0), running_embedded.logs()
+    with open_study_reader(servers.storage_url) as history:
+        trials = [history.trial("s", str(number)) for number in range(4)]
+    for trial in trials[1:]:
+        assert trial.state == "COMPLETE"
+        *before, last = trial.attempts
+        assert (last.cause, last.slot.partition("@")[0], trial.redone) == ("finished", "second", 0)
+        assert not [row for row in before if row.started is not None], "it had not begun where it was killed"

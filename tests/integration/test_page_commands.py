@@ -68,6 +68,7 @@ ORDER = (
         "compare",
         "best",
         "models",
+        "code",
         "workers",
         "doctor",
     ),

@@ -203,19 +203,19 @@ class CurveBook:
         """Returns the index of a trial at its last rung, against a best value; ``-inf`` where it has none."""
         rung = self.level(trial)
         end = self.expect(trial, rung)
-        if self._worth is None or math.isnan(end) or rung >= len(self.rungs) - 1:
+        if self.coefficients is None or math.isnan(end) or rung >= len(self.rungs) - 1:
             return -math.inf
-        return self._worth.index(rung, end - best)
+        return self._table_of_worth(self.coefficients).index(rung, end - best)
 
     def index_of_new(self, best: float) -> float:
         """Returns the index of a trial that has not begun; ``inf`` as long as two have not reached a rung."""
-        if self._worth is None or self.coefficients is None or len(self._first) < 2:
+        if self.coefficients is None or len(self._first) < 2:
             return math.inf
         key = self.generation, self._first_changes, best
         if self._of_new is None or self._of_new[0] != key:
             w0, w1, w2 = self.coefficients.weights[0]
             first = np.sort(w0 + (w1 + w2) * np.maximum(np.array(self._first), self.coefficients.floor))
-            self._of_new = key, self._worth.index_of_new(first, best)
+            self._of_new = key, self._table_of_worth(self.coefficients).index_of_new(first, best)
         return self._of_new[1]
 
     @property
@@ -229,8 +229,14 @@ class CurveBook:
 
     def _use(self, coefficients: Coefficients) -> None:
         self.coefficients = coefficients
-        self._worth = WorthTable(coefficients.spreads, self.rungs)
+        self._worth = None
         self.generation += 1
+
+    def _table_of_worth(self, coefficients: Coefficients) -> WorthTable:
+        # When it is needed: it takes longer than a fit, and of many fits no index is asked for.
+        if self._worth is None:
+            self._worth = WorthTable(coefficients.spreads, self.rungs)
+        return self._worth
 
     def _add(self, trial: int) -> Curve:
         row = len(self._numbers)

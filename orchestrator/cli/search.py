@@ -44,8 +44,10 @@ def _advise(search: Spec) -> None:
     """Says what a spec gets that names no rule, or none, and what would need fewer epochs."""
     better = "'index' needs fewer epochs where the objective saves checkpoints"
     if "pruner" not in search.model_fields_set:
-        rule = search.pruner.name
-        note = f"a new study prunes by '{rule}', since there is no [pruner]; with name = 'none' no trial is stopped"
+        from orchestrator.pruning.registry import DEFAULT
+
+        rule = f"'{DEFAULT.name}' from step {DEFAULT.n_warmup_steps} on"
+        note = f"there is no [pruner], so a new study prunes by {rule}; name = 'none' stops no trial"
         click.echo(f"note: {note}, and {better}", err=True)
     elif search.pruner.name == "none":
         click.echo(f"note: no trial is stopped early; 'median' needs fewer epochs, and {better}", err=True)

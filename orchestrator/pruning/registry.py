@@ -35,10 +35,10 @@ RULES: tuple[type[RuleArguments], ...] = (
 )
 """The model of each rule's arguments, in the order of the spec's reference."""
 
-DEFAULT: RuleArguments = MedianArguments()
-"""The rule of a new study whose spec names none; docs/search.md has the figures."""
+DEFAULT = MedianArguments(n_warmup_steps=5)
+"""The rule of a new study whose spec names none. The first steps rank trials badly; docs/search.md has the figures."""
 
-NO_RULE: RuleArguments = NoArguments()
+NO_RULE = NoArguments()
 """The rule that prunes nothing."""
 
 

@@ -53,6 +53,9 @@ def differences(old: Spec, new: Spec) -> list[str]:
     lost. ``max_steps`` is a figure for budgets.
 
     The exception is a pruner that promotes: trials are paused at its rungs, which end at ``max_steps``.
+
+    Raises:
+        BadInput: ``new`` names no rule, and that of ``old`` does not go with it.
     """
     phrases = []
     was, now = old.to_json(), new.to_json()
@@ -76,7 +79,7 @@ def differences(old: Spec, new: Spec) -> list[str]:
             phrases.append(f"{key}.type was '{before['type']}' and is '{after['type']}'")
         else:
             phrases += _tables(key, before, after)
-    return phrases + _rungs(old, new)
+    return phrases + _rungs(old, going_on(old, new))
 
 
 def _rungs(old: Spec, new: Spec) -> list[str]:

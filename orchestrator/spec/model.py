@@ -87,7 +87,8 @@ class Spec(Table):
         command: A program that is run for each trial, in place of ``objective``.
         code: Code of your own that is sent to workers, and what these must have installed.
         sampler: Which sampler proposes parameters.
-        pruner: Which rule stops trials early. A new study gets ``median`` without it; one that exists keeps its rule.
+        pruner: Which rule stops trials early. Without it a new study gets ``median`` with ``n_warmup_steps = 5``, and
+            one that exists keeps its rule; with several objectives no trial is pruned.
         shadow: A second rule that only records what it would have done, written like ``[pruner]``.
         audit: Share of the condemned trials that run on, to measure how many prunes are wrong.
         space: Parameters declared ahead, by their names, 1000 at most and with 10000 choices in all; without it the

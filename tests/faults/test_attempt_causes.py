@@ -53,6 +53,7 @@ name = "s"
 objective = "causes:objective"
 trials = 8
 stall_timeout = 4
+pruner.name = "none"
 max_trial_time = 10
 grace = 1
 [args]

@@ -36,6 +36,7 @@ objective = "objectives:steady"
 direction = "maximize"
 trials = 10
 max_steps = 30
+pruner.name = "none"
 seed = 2
 [args]
 epochs = 30

@@ -21,6 +21,7 @@ name = "{name}"
 objective = "objectives:steady"
 direction = "maximize"
 trials = 40
+pruner.name = "none"
 [args]
 epochs = 20
 seconds = 0.02

@@ -23,6 +23,7 @@ name = "saved"
 objective = "objectives:waits"
 trials = {TRIALS}
 seed = 1
+pruner.name = "none"
 [args]
 folder = "."
 ready = 5

@@ -18,6 +18,7 @@ objective = "objectives:models"
 direction = "maximize"
 trials = {trials}
 max_steps = 3
+pruner.name = "none"
 seed = 3
 keep_models = {keep}
 [args]

@@ -244,6 +244,18 @@ def test_a_log_for_programs(run_command: Caller, folder: Path) -> None:
     ]
 
 
+def test_validate_says_what_a_spec_without_a_rule_gets(run_command: Caller, folder: Path) -> None:
+    (folder / "theirs.py").write_text("def f(trial):\n    return 0.0\n")
+    lines = {}
+    for name, more in (("silent", ""), ("none", 'pruner.name = "none"\n'), ("named", 'pruner.name = "median"\n')):
+        (folder / "valid.toml").write_text(f'name = "n"\nobjective = "theirs:f"\ntrials = 9\n{more}')
+        code, out, lines[name] = run_command("validate", "valid.toml")
+        assert (code, out.count("\n")) == (0, 2)
+    assert "there is no [pruner], so a new study prunes by 'median' from step 5 on" in lines["silent"]
+    assert "no trial is stopped early" in lines["none"]
+    assert lines["named"] == ""
+
+
 def test_validate_for_programs(run_command: Caller, folder: Path) -> None:
     (folder / "valid.toml").write_text('name = "n"\nobjective = "theirs:f"\ntrials = 9\n')
     (folder / "theirs.py").write_text("def f(trial):\n    return 0.0\n")

@@ -17,6 +17,7 @@ objective = "objectives:steady"
 direction = "maximize"
 trials = {trials}
 lookahead = {trials}
+pruner.name = "none"
 seed = 3
 {more}
 [args]

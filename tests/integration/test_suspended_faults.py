@@ -18,6 +18,7 @@ name = "{name}"
 objective = "objectives:steady"
 trials = {trials}
 seed = 1
+pruner.name = "none"
 [args]
 epochs = 10
 seconds = 0.05

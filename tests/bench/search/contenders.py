@@ -16,6 +16,8 @@ from tests.bench.search.tables import Table
 ALL = "all for one epoch, then the best"
 RULES: Mapping[str, dict[str, Any]] = {
     "none": {"name": "none"},
+    "median, no warm-up": {"name": "median"},
+    "median, the default": registry.DEFAULT.model_dump(),
     "median (2, 5, 3)": {"name": "median", "n_startup_trials": 2, "n_warmup_steps": 5, "interval_steps": 3},
     "asha, stopping": {"name": "asha", "min_resource": 1, "reduction_factor": 3},
     "hyperband": {"name": "hyperband", "min_resource": 1, "reduction_factor": 3},
@@ -91,13 +93,20 @@ class OneEpochRule(PausingRule):
     def paused(self) -> list[int]:
         return sorted(trial for _, trial in self._waiting)
 
-    def may_promote(self) -> bool:
-        return bool(self._waiting) and not self._more
+    def next_up(self) -> int | None:
+        return self._waiting[0][1] if self._waiting and not self._more else None
+
+    def on_rung(self) -> list[int]:
+        return [len(self._waiting), 0]
+
+    def first_in_line(self) -> list[int | None]:
+        return [self.next_up(), None]
 
     def promote(self) -> Promotion | None:
-        if not self.may_promote():
+        trial = self.next_up()
+        if trial is None:
             return None
-        _, trial = heapq.heappop(self._waiting)
+        heapq.heappop(self._waiting)
         self._promoted.add(trial)
         return Promotion(trial, 1, self.judge(trial))
 

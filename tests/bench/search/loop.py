@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
@@ -44,8 +45,8 @@ class Outcome:
 
 
 def search(table: Table, rule: RuleBase, setting: Setting, seed: int, marks: Sequence[int]) -> Outcome:
-    """Runs a search up to the last mark; each epoch costs 1. The seed draws the order of the configurations."""
-    draw = np.random.default_rng(seed)
+    """Runs a search up to the last mark; each epoch costs 1. Seed and table draw the order of the configurations."""
+    draw = np.random.default_rng([seed, crc32(table.name.encode())])
     order = draw.permutation(len(table.curves))
     values = table.curves[order]
     shown = values + draw.normal(0, setting.noise * table.scale, values.shape) if setting.noise else values

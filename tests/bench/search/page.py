@@ -21,7 +21,7 @@ trained, the rules run in the loop over learning curves that were recorded befor
 
 - **Tables.** {tables}
 - **Search.** Configurations start in a random order, the same for all rules; orders tried of each table: {seeds}.
-  No sampler learns. Slots run in step, and each epoch costs 1.
+  No sampler learns. Slots run in step, each epoch costs 1, and a slot chooses its next trial as soon as one pauses.
 - **Regret** after so many epochs: distance of the best value seen so far, at any epoch, to the best final value of the
   table, in units of best − median of the final values. Means over tables and orders.
 - **Best 1 %**: epochs until a value is seen that only the best 1 % of the configurations end with; the median, and how

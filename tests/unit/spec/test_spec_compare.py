@@ -88,6 +88,8 @@ STOPPED = "and trials that were stopped cannot be promoted"
         (PROMOTION, SYNC, [f"pruner.mode was 'promotion' and is 'sync', {NOWHERE}"]),
         (SYNC, PROMOTION, [f"pruner.mode was 'sync' and is 'promotion', {NOWHERE}"]),
         (ASHA, SYNC, [f"pruner.mode was 'stopping' and is 'sync', {STOPPED}"]),
+        (PROMOTION, "max_steps = 27\n", []),
+        (PROMOTION, "max_steps = 81\n", [f"max_steps was 27 and is 81, {NOWHERE}"]),
         (PROMOTION, "[pruner]\nname = 'none'\n", [f"pruner.name was 'asha' and is 'none', {NOWHERE}"]),
         (PROMOTION, "[pruner]\nname = 'x:Y'\nmode = 'sync'\n", [f"pruner.name was 'asha' and is 'x:Y', {NOWHERE}"]),
         ("[pruner]\nname = 'median'\n", SYNC, [f"pruner.name was 'median' and is 'asha', {STOPPED}"]),

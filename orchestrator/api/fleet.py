@@ -53,9 +53,8 @@ class Fleet(Mapping[str, StudyHandle]):
     def __getitem__(self, name: str) -> StudyHandle:
         if not isinstance(name, str):
             raise TypeError(f"a study is found by its name, a string, not {type(name).__name__}")
-        with self.reader() as reader:
-            if problem := reader.missing(name):
-                raise UnknownStudy(problem.where, problem.problem, problem.remedy)
+        if problem := self._missing(name):
+            raise UnknownStudy(problem.where, problem.problem, problem.remedy)
         return StudyHandle(self, name)
 
     def handle(self, name: str) -> StudyHandle:
@@ -69,10 +68,17 @@ class Fleet(Mapping[str, StudyHandle]):
         return len(self.statuses())
 
     def __contains__(self, name: object) -> bool:
-        if not isinstance(name, str):
-            return False
-        with self.reader() as reader:
-            return reader.missing(name) is None
+        return isinstance(name, str) and self._missing(name) is None
+
+    def _missing(self, name: str) -> BadInput | None:
+        """Returns the error about a study that is not there; ``None`` for one that is."""
+        from orchestrator.queries.readonly import NothingThere
+
+        try:
+            with self.reader() as reader:
+                return reader.missing(name)
+        except NothingThere as error:
+            return error
 
     def statuses(self) -> list[StudyStatus]:
         """Returns where each study stands, as `orchestrator ls` shows it; none where there is no database yet."""

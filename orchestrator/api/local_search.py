@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.api.fleet import load_study, settings_with
 from orchestrator.api.views import SilentView, in_notebook, view_here
-from orchestrator.common.errors import StudyFailed
+from orchestrator.common.errors import BadInput, StudyFailed
+from tasks.platform_support import refusal
 
 if TYPE_CHECKING:
     import optuna
@@ -44,6 +45,8 @@ def run_with(settings: Settings, spec: Spec, source: str, slots: SlotOptions, pr
         source: What the spec is called in messages.
         slots, progress: See ``Search.run``, for the errors too.
     """
+    if problem := refusal():
+        raise BadInput("run", problem)
     if in_notebook():
         _import_optuna()
     from orchestrator.local.run import Interrupted, Plan, run

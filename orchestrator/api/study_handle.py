@@ -240,7 +240,7 @@ class StudyHandle(StudyFiles):
         while not (status := self._status(rungs=False)).has_ended:
             if status.overview.suspended is not None:
                 raise StudyFailed(f"study '{self.name}' is suspended: {status.reason}")
-            if (absence := status.overview.absence) is not None and absence.alone:
+            if status.overview.absence is not None and self._fleet.settings.redis_url is None:
                 raise StudyFailed(f"study '{self.name}' is {status.state}, and no run works on it")
             left = POLL_SECONDS if deadline is None else min(POLL_SECONDS, deadline - time.monotonic())
             if left <= 0:
@@ -256,9 +256,28 @@ class StudyHandle(StudyFiles):
         """Asks for no more trials; those that run or wait in the queue go on. Returns the study's state."""
         return self._command("pause")
 
-    def resume(self) -> str:
-        """Goes on with a study that was paused, interrupted or suspended. Returns the study's state."""
-        return self._command("resume")
+    def resume(self, *, slots: int | None = None, progress: bool = True) -> str:
+        """Goes on with a study that was paused, interrupted or suspended. Returns its state.
+
+        Where no control plane looks after it, the study is run here to its end, as ``Search.run`` does.
+
+        Args:
+            slots: Trials at once of such a run; see ``Search.run``.
+            progress: Whether such a run is shown.
+
+        Raises:
+            BadInput: it has ended.
+        """
+        if access.has_control_plane(self._fleet.settings):
+            return self._command("resume")
+        from orchestrator.api.local_search import run_with
+        from orchestrator.common.slot_options import SlotOptions
+
+        status = self.status()
+        if status.has_ended:
+            remedy = "run its search again, with a larger budget, to go on with it"
+            raise BadInput(f"study '{self.name}'", f"has {status.state}", remedy)
+        return run_with(self._fleet.settings, self.spec, f"study '{self.name}'", SlotOptions(slots), progress).state
 
     def stop(self) -> str:
         """Ends the study at once; what its trials have reported is kept. Returns the study's state."""

@@ -177,6 +177,7 @@ def test_where_nothing_was_searched_there_are_no_studies(tmp_path: Path) -> None
     with connect(data_dir=tmp_path) as fleet:
         assert list(fleet) == []
         assert len(fleet) == 0
-        with pytest.raises(BadInput, match="there is no such database; run a search first"):
+        assert fleet.get("one") is None
+        with pytest.raises(KeyError, match="there is no such database; run a search first"):
             fleet["one"]
         assert "no studies yet" in fleet._repr_html_()

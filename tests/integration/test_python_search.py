@@ -124,6 +124,44 @@ if __name__ == "__main__":
 """
 
 
+LEFT = """
+import os, signal, threading, time
+from pathlib import Path
+from orchestrator import Search, StudyFailed, connect
+
+
+def objective(trial, folder):
+    x = trial.suggest_float("x", -10, 10)
+    while trial.number and not Path(folder, "go").exists():
+        Path(folder, "waits").touch()
+        time.sleep(0.02)
+    return x
+
+
+def interrupt():
+    while not Path("waits").exists():
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGINT)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt, daemon=True).start()
+    try:
+        Search(objective, name="left", trials=3, args={"folder": os.getcwd()}).run(slots=1, progress=False)
+    except KeyboardInterrupt:
+        pass
+    with connect() as fleet:
+        study = fleet["left"]
+        print(study.state)
+        try:
+            study.wait()
+        except StudyFailed as error:
+            print(error)
+        Path("go").touch()
+        print(study.resume(slots=1, progress=False), len(study.wait().trials))
+"""
+
+
 def start(it: Fleet, text: str, folder: str = "a folder") -> Process:
     (it.folder / folder).mkdir(exist_ok=True)
     script = it.folder / folder / "search.py"
@@ -181,6 +219,12 @@ def test_it_is_stopped_in_order(alone: Fleet, signals: list[signal.Signals], cod
     wait_for(lambda: nothing_left(alone), "no process is left")
 
 
+def test_a_study_that_was_interrupted_is_taken_up_by_its_handle(alone: Fleet) -> None:
+    lines = finished(start(alone, LEFT)).splitlines()
+    assert lines == ["interrupted", "study 'left' is interrupted, and no run works on it", "finished 3"]
+    assert nothing_left(alone)
+
+
 CELLS = (
     "from orchestrator import Search, connect",
     "def noise(epoch):\n    return 1 / (epoch + 1)",
@@ -197,6 +241,7 @@ def objective(trial):
     'search = Search(objective, name="cells", trials=8, max_steps=4, pruner="none")\nstudy = search.run(slots=2)',
     "study.best_params",
     'connect()["cells"]',
+    'async for event in connect()["cells"].events():\n    print(event.state)',
 )
 
 
@@ -212,6 +257,7 @@ def test_a_notebook_draws_the_search_in_place(alone: Fleet) -> None:
     assert "8/8 trials" in drawn[0]["data"]["text/plain"]
     assert cells[4][0]["data"]["text/plain"].startswith("{'x': ")
     assert "8 complete" in cells[5][0]["data"]["text/html"]
+    assert cells[6][0]["text"] == "finished\n"
     assert nothing_left(alone)
 
 

@@ -48,7 +48,8 @@ def _history(facts: Facts, drawn: list[FrozenTrial], index: int) -> tuple[go.Fig
     if facts.single:
         pruned = [trial for trial in facts.of(TrialState.PRUNED) if trial.value is not None]
         pruned = spread([trial for trial in pruned if abs(trial.value or 0.0) <= LARGEST], MOST_POINTS)
-        groups.append(("pruned", pruned, RED, "x-thin-open"))
+        if pruned:
+            groups.append(("pruned", pruned, RED, "x-thin-open"))
     points = [(trial, trial.values[index]) for _, trials, _, _ in groups for trial in trials]
     line = _best_so_far(facts, index)
     axis = of_points([value for _, value in points], good=1 if direction == "maximize" else -1)

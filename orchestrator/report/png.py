@@ -33,6 +33,7 @@ _SYMBOLS = {
     "triangle-right": ">",
 }
 _DASHES = {"dot": ":", "dash": "--", "dashdot": "-."}
+_LEGEND_COLUMNS = 6
 _HEIGHTS = {"top": "top", "middle": "center", "bottom": "bottom"}
 _COLOURS = re.compile(r"rgba?\(([^)]*)\)")
 
@@ -206,7 +207,8 @@ def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
     for note in layout.get("annotations") or ():
         where = axes.get_xaxis_transform() if note.get("yref") == "paper" else axes.transData
         height = _HEIGHTS[note.get("yanchor") or "middle"]
-        _write(axes.text(note["x"], note["y"], "", fontsize=7, ha="center", va=height, transform=where), note["text"])
+        side = note.get("xanchor") or "center"
+        _write(axes.text(note["x"], note["y"], "", fontsize=7, ha=side, va=height, transform=where), note["text"])
     for said, axis, scale in ((across, axes.xaxis, axes.set_xscale), (up, axes.yaxis, axes.set_yscale)):
         if said.get("type") == "log":
             scale("log")
@@ -227,7 +229,8 @@ def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     handles, labels = axes.get_legend_handles_labels()
     if handles and layout.get("showlegend") is not False and len(labels) > 1:
-        axes.legend(loc="best", fontsize=8, framealpha=0.8)
+        # Above the plot, where it hides nothing.
+        axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=_LEGEND_COLUMNS, fontsize=8, frameon=False)
 
 
 def _unescape_ticks(axes: Axes) -> None:

@@ -324,8 +324,9 @@ class StudyHandle(StudyFiles):
             state = reader.overview(self.name).progress.state
         if not access.has_control_plane(settings):
             problem = f"is {study_word(state)}, and no `run` works in {settings.data_dir}"
-            remedy = "'orchestrator run' with its spec goes on with it; a fleet's needs ORCHESTRATOR_REDIS_URL and"
-            raise BadInput(f"study '{self.name}'", problem, f"{remedy} ORCHESTRATOR_STORAGE_URL")
+            remedy = "'orchestrator resume', or 'run' with its spec, goes on with it; a fleet's needs"
+            urls = "ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL"
+            raise BadInput(f"study '{self.name}'", problem, f"{remedy} {urls}")
         with self._fleet.commands() as client:
             return client.command(operation, self.name, access.ANSWER_SECONDS)
 

@@ -15,6 +15,7 @@ from orchestrator.common.errors import BadInput, OrchestratorError
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
 from orchestrator.model.progress_events import Notice, Progress, ProgressChange, Sent, decode
+from orchestrator.model.state_words import study_word
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.views import View
 from tasks import redis_keys
@@ -82,14 +83,15 @@ def events(
                         redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
                     ) from None
             # Read behind that place, so that no change between the two is missed.
-            progress, ended = reader.overview(study).progress, reader.ended(study, recent)
+            progress, ended = reader.overview(study, rungs=True).progress, reader.ended(study, recent)
         yield from ended
         yield progress
         if progress.state in ENDED:
             return
         if client is None:
-            problem = f"is {progress.state}, but no `run` works in {settings.data_dir}"
-            raise BadInput(f"study '{study}'", problem, "set ORCHESTRATOR_REDIS_URL, or 'orchestrator run' its spec")
+            problem = f"is {study_word(progress.state)}, but no `run` works in {settings.data_dir}"
+            remedy = f"'orchestrator resume {study}' runs it here; a fleet's needs ORCHESTRATOR_REDIS_URL"
+            raise BadInput(f"study '{study}'", problem, remedy)
 
         def is_over() -> bool:
             # The server of a `run` ends with it.
@@ -102,7 +104,7 @@ def events(
 def show_current(open_reader: Callable[[], AbstractContextManager[StudyReader]], study: str, view: View) -> None:
     """Shows the state of a study as it is in the database, once; nothing where that cannot be read."""
     with suppress(OrchestratorError), open_reader() as reader:
-        view.show(reader.overview(study).progress, time.monotonic())
+        view.show(reader.overview(study, rungs=True).progress, time.monotonic())
 
 
 def newest(client: redis.Redis, study: str) -> bytes:

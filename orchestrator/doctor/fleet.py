@@ -30,20 +30,27 @@ def read_fleet(settings: Settings) -> list[FleetWorker]:
     """
     from orchestrator.doctor.database_probe import read_database
 
-    url = _redis_of(settings)
-    books = read_database(storage_url_of(settings)).books or TableFacts()
-    return assemble(listen(url, books, setup_of(settings), settings.keyring()), books)
+    url, storage_url = _redis_of(settings), storage_url_of(settings)
+    before = read_database(storage_url).books or TableFacts()
+    workers = listen(url, before, setup_of(settings), settings.keyring())
+    return assemble(workers, before, read_database(storage_url).books or before)
 
 
-def assemble(workers: Workers, books: TableFacts) -> list[FleetWorker]:
-    """Returns the workers that have answered, were heard, or train something by the database."""
-    attempts = {each.token: each for each in books.attempts if each.state in _TRAINING}
+def assemble(workers: Workers, before: TableFacts, after: TableFacts) -> list[FleetWorker]:
+    """Returns the workers that have answered, were heard, or train something by the database.
+
+    Args:
+        workers: What was heard.
+        before, after: The database before and after the listening: of trials that are short, some are in one alone.
+    """
+    now = {each.token: each for each in after.attempts if each.state in _TRAINING}
+    attempts = {each.token: each for each in before.attempts if each.state in _TRAINING} | now
     slots: dict[str, dict[str, FleetSlot]] = defaultdict(dict)
     queues: dict[str, set[str]] = defaultdict(set)
-    for each in attempts.values():
+    for each in now.values():
         slots[_worker_of(each.slot)][each.slot] = FleetSlot(each.slot, study=each.study, trial=each.trial, busy=True)
-    # One that was heard idle and busy is busy.
-    for sign in sorted(workers.signs, key=lambda sign: bool(sign.token)):
+    # Of a slot that was heard with several trials, the one that it trains now counts; between two, the one before.
+    for sign in sorted(workers.signs, key=lambda sign: (bool(sign.token), sign.token in attempts, sign.token in now)):
         if sign.slot:
             slots[sign.worker][sign.slot] = _heard(sign, attempts.get(sign.token), workers.heard.get(sign.slot))
             queues[sign.worker].update(sign.queues)

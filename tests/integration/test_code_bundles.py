@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 
-from fleet import PATIENCE, Fleet, follow_to_end
+from fleet import PATIENCE, Fleet, follow_to_end, notices
 
-from orchestrator.model.progress_events import Progress
+from orchestrator.model.progress_events import Progress, TrialEnded
 from tasks import redis_keys
 
 TRAIN = """
@@ -50,7 +51,8 @@ def submit(fleet: Fleet, folder: Path, name: str, trials: int = 4, code: str = "
 
 def end_of(fleet: Fleet, name: str) -> Progress:
     assert fleet.servers is not None
-    return follow_to_end(fleet.servers.client(), name)
+    with closing(fleet.servers.client()) as client:
+        return follow_to_end(client, name)
 
 
 def test_two_studies_share_a_slot_and_mix_no_modules(running_embedded: Fleet, tmp_path: Path) -> None:
@@ -81,9 +83,12 @@ def test_two_studies_share_a_slot_and_mix_no_modules(running_embedded: Fleet, tm
 
     # Changed code goes on with the study; a Redis that was emptied gets it again.
     (one / "src" / "mypkg" / "shared.py").write_text("VALUE = 3\n")
-    it.servers.client().delete(*it.servers.client().keys(redis_keys.code("*")))
-    submit(it, one, "one", trials=5)
-    assert end_of(it, "one").state == "finished"
+    with closing(it.servers.client()) as client:
+        client.delete(*client.keys(redis_keys.code("*")))
+        submit(it, one, "one", trials=5)
+        # What was said of the study before it went on is still to be read.
+        ended = (each for each in notices(client, "one") if isinstance(each, TrialEnded))
+        assert next(each.state for each in ended if each.number == 4) == "COMPLETE"
     last = it.servers.study("one").trials[-1]
     assert last.value == 13.0
     assert last.user_attrs["source"] not in sources["one"]

@@ -27,7 +27,7 @@ DRAW_SECONDS: Final = 0.5
 
 _WIDTH: Final = 110
 _MESSAGES: Final = 5
-_FRAME: Final = '<pre style="line-height: 1.25; margin: 0; background: none">{code}</pre>'
+_FRAME: Final = '<pre style="line-height: 1.25; margin: 0; background: none; overflow-x: auto">{code}</pre>'
 _CELL: Final = "padding: 1px 10px 1px 0; text-align: left; white-space: nowrap"
 
 Display = Callable[[dict[str, str], str, bool], None]
@@ -155,8 +155,9 @@ def _ended(state: ViewState) -> str:
 
 def _table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
     top = "".join(f'<th style="{_CELL}; opacity: 0.7; font-weight: normal">{name}</th>' for name in columns)
-    body = "".join(
-        "<tr>" + "".join(f'<td style="{_CELL}">{html.escape(one_line(cell)[:120])}</td>' for cell in row) + "</tr>"
-        for row in rows
-    )
+    body = ""
+    for row in rows:
+        *cells, last = [html.escape(one_line(cell)[:120]) for cell in row]
+        short = "".join(f'<td style="{_CELL}">{cell}</td>' for cell in cells)
+        body += f'<tr>{short}<td style="{_CELL}; white-space: normal">{last}</td></tr>'
     return f'<table style="border-collapse: collapse; margin: 0"><tr>{top}</tr>{body}</table>'

@@ -22,6 +22,7 @@ from fleet import (
 from optuna.trial import TrialState
 
 from orchestrator.model.progress_events import Progress
+from orchestrator.queries.readonly import open_study_reader
 
 SPEC = """
 name = "steady"
@@ -90,6 +91,11 @@ def test_asha_works_in_stopping_form(running_embedded: Fleet) -> None:
         assert trial.user_attrs["pruned_by"]["rule"] == "asha"
         assert trial.user_attrs["pruned_by"]["step"] in (1, 2, 4)
         assert "completed_rung_0" in trial.system_attrs
+
+    silent = spec[: spec.index("[pruner]")].replace("trials = 14", "trials = 15")
+    running_embedded.submit(running_embedded.write_spec(silent))
+    with open_study_reader(running_embedded.servers.storage_url) as reader:
+        assert (reader.spec("steady").trials, reader.spec("steady").pruner.name) == (15, "asha")
 
 
 def test_failures_of_every_kind_are_kept_and_the_search_goes_on(running_embedded: Fleet) -> None:

@@ -225,9 +225,9 @@ def test_what_is_signed_is_heard_with_the_key_and_without_it_the_lack_is_told(
     heard, deaf = Listener(connect(server.url), keyring), Listener(connect(server.url))
     client.xadd(redis_keys.EVENTS, {redis_keys.EVENT_FIELD: keyring.seal(Purpose.EVENT, encode(ALIVE))})
     heard.listen(WAIT, lambda: bool(heard.signs))
-    deaf.listen(WAIT, lambda: bool(deaf.error))
+    deaf.listen(WAIT, lambda: bool(deaf.unsigned))
     assert (len(heard.signs), heard.error, len(deaf.signs)) == (1, "", 0)
-    assert "there is no key here: set ORCHESTRATOR_SIGNING_KEY" in deaf.error
+    assert "there is no key here: set ORCHESTRATOR_SIGNING_KEY" in deaf.unsigned
 
 
 # -- the queues

@@ -59,7 +59,7 @@ def studies(leased: LeasedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(tmp_path))
     monkeypatch.chdir(tmp_path)
     values(leased, "study", {0: 0.25, 1: 0.125, 2: 0.5}, pruner={"name": "median"})
-    values(leased, "maximal", {0: 0.25, 1: 0.125, 2: 0.5, 3: None}, direction="maximize")
+    values(leased, "maximal", {0: 0.25, 1: 0.125, 2: 0.5, 3: None}, direction="maximize", pruner={"name": "none"})
     return leased
 
 
@@ -159,7 +159,7 @@ def test_studies_are_compared(studies: LeasedStore) -> None:
     assert not found["comparable"]
     text = invoke("compare", "study", "maximal").stdout
     assert "their best values cannot be compared: study minimize; maximal maximize" in text
-    values(studies, "again", {0: 0.5, 1: 0.375})
+    values(studies, "again", {0: 0.5, 1: 0.375}, pruner={"name": "none"})
     text = invoke("compare", "study", "again").stdout
     assert "6 epochs" in text
     assert "pruner.name" in text

@@ -132,12 +132,15 @@ def test_a_trial_on_a_rung_is_told_where_it_stands(leased: LeasedStore) -> None:
 # -- what is not there --------------------------------------------------------------------------------------------
 
 
+NUMBERS = "study 'study' has 4 trials, 0 to 3; 'best' and 'last' name trials, too"
+
+
 @pytest.mark.parametrize(
     ("study", "trial", "message"),
     [
         ("stduy", "0", "study 'stduy': there is none of that name in this database; did you mean 'study'?"),
-        ("study", "nine", "trial 'nine': is not a number; study 'study' has 4 trials, 0 to 3"),
-        ("study", "٣", "trial '٣': is not a number; study 'study' has 4 trials, 0 to 3"),
+        ("study", "nine", f"trial 'nine': is not a number; {NUMBERS}"),
+        ("study", "٣", f"trial '٣': is not a number; {NUMBERS}"),
         ("study", "4", "trial 4: there is no such trial; study 'study' has 4 trials, 0 to 3"),
         ("study", "9" * 30, f"trial {'9' * 30}: there is no such trial; study 'study' has 4 trials, 0 to 3"),
     ],

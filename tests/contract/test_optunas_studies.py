@@ -24,6 +24,7 @@ SHOWS |= {"best", "models ls"}
 """Commands that do the same for a study that only Optuna has run; the others say what helps."""
 
 WANTS = {
+    "code": "keeps no code",
     "compare": "needs two studies",
     "delete": "there is no terminal",
     "models get": "has no stored model",

@@ -12,7 +12,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.urls import redact
 from orchestrator.queries.study_reader import StudyReader
 from orchestrator.storage.database import Database, explained
-from orchestrator.storage.schema_check import foreign_refusal, optuna_refusal, own_schema, shown
+from orchestrator.storage.schema_check import foreign_refusal, is_being_made, optuna_refusal, own_schema, shown
 from orchestrator.storage.sqlite_files import path_of, tables_in
 from tasks.server_errors import Contact, unavailable
 
@@ -52,7 +52,7 @@ def open_connection(url: str) -> Iterator[Connection]:
         with database.read() as connection:
             if database.dialect == "postgresql":
                 connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            if not sqlalchemy.inspect(connection).has_table("studies"):
+            if not sqlalchemy.inspect(connection).has_table("studies") or is_being_made(connection):
                 raise NothingThere(where, _EMPTY, _REMEDY)
             if refusal := foreign_refusal(connection):
                 raise BadInput(where, *refusal)

@@ -59,8 +59,14 @@ def optuna_is_current(connection: Connection) -> bool:
 
 
 def is_being_made(connection: Connection) -> bool:
-    """Whether Optuna's tables are there and their version is not: Optuna commits it after them."""
-    return sqlalchemy.inspect(connection).has_table("studies") and _found(connection) is None
+    """Whether Optuna's tables are there, some or all, and their version is not: Optuna commits it after them.
+
+    The oldest tables have no version either; their studies have a direction.
+    """
+    found = sqlalchemy.inspect(connection)
+    if not found.has_table("studies") or _found(connection) is not None:
+        return False
+    return {each["name"] for each in found.get_columns("studies")} == {"study_id", "study_name"}
 
 
 def foreign_refusal(connection: Connection) -> Refusal | None:

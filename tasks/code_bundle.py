@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 from functools import cached_property
 from hashlib import blake2b
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -49,8 +49,9 @@ class CodeBundle(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """
 
     objective: str
-    files: tuple[BundledFile, ...] = ()
-    paths: tuple[str, ...] = ("",)
+    # Their number is checked while they are read: some kilobytes of an archive could be millions of empty ones.
+    files: Annotated[tuple[BundledFile, ...], msgspec.Meta(max_length=MOST_FILES)] = ()
+    paths: Annotated[tuple[str, ...], msgspec.Meta(max_length=2 * MOST_FILES)] = ("",)
     format: int = FORMAT
 
     @cached_property

@@ -9,6 +9,7 @@ import shutil
 import stat
 import tempfile
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Final
@@ -33,6 +34,9 @@ WAIT_SECONDS: Final = 60.0
 STALE_SECONDS: Final = 3_600.0
 """Age at which a folder that a bundle was being unpacked into belongs to no living keeper."""
 
+MOST_HELD: Final = 8
+"""Bundles that one keeper holds, in memory and against their deletion; the one that was not used for longest goes."""
+
 _UNPACKING = ".unpacking-"
 _MESSAGE = ".bundle"
 _LOCK = ".lock"
@@ -40,6 +44,10 @@ _LOCK = ".lock"
 
 class CodeRefused(Exception):
     """A bundle is not run here; the message is one line."""
+
+
+class _Spoilt(CodeRefused):
+    """What Redis holds under a bundle's name may be of any client that writes there; the control plane replaces it."""
 
 
 class CodeMissing(Exception):
@@ -64,7 +72,7 @@ class CodeStore:
         self._client = client
         self._allowlist = allowlist
         self._keyring = keyring
-        self._held: dict[str, tuple[IO[bytes], CodeBundle]] = {}
+        self._held: OrderedDict[str, tuple[IO[bytes], CodeBundle]] = OrderedDict()
         # The files as they were when they were last compared: large data is not read for each trial.
         self._stamps: dict[Path, tuple[int, ...]] = {}
 
@@ -89,7 +97,9 @@ class CodeStore:
         if why := self._allowlist.refuse(reference):
             raise CodeRefused(why)
         digest, objective = found
-        if digest not in self._held:
+        if digest in self._held:
+            self._held.move_to_end(digest)
+        else:
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             lock = self._locked(digest)
             try:
@@ -97,6 +107,7 @@ class CodeStore:
             except BaseException:
                 lock.close()
                 raise
+            self._let_go(MOST_HELD)
         bundle = self._held[digest][1]
         if bundle.objective != objective:
             raise CodeRefused(f"{shown_reference(reference)}: the bundle's objective is '{bundle.objective:.200}'")
@@ -108,21 +119,24 @@ class CodeStore:
 
     def close(self) -> None:
         """Lets other keepers delete what this one has used."""
-        for lock, _ in self._held.values():
+        self._let_go(0)
+
+    def _let_go(self, most: int) -> None:
+        while len(self._held) > most:
+            digest, (lock, bundle) = self._held.popitem(last=False)
             lock.close()
-        self._held.clear()
+            for file in bundle.files:
+                self._stamps.pop(self._folder / digest / file.path, None)
 
     def _take(
         self, reference: str, digest: str, ask: Callable[[], None] | None, leaves: Callable[[], bool]
     ) -> CodeBundle:
         kept = self._folder / f"{digest}{_MESSAGE}"
         try:
-            sealed = kept.read_bytes()
-            return self._verified(reference, digest, sealed)
+            return self._verified(reference, digest, kept.read_bytes())
         except (OSError, CodeRefused):
             # None is there, or it was signed with a key that counts no more.
-            sealed = self._fetch(digest, ask, leaves)
-        bundle = self._verified(reference, digest, sealed)
+            sealed, bundle = self._fetch(reference, digest, ask, leaves)
         self._make_room(len(sealed) + bundle.size)
         self._write(self._folder / digest, bundle)
         with self._temporary() as temporary:
@@ -130,14 +144,27 @@ class CodeStore:
             os.replace(temporary / "message", kept)
         return bundle
 
-    def _fetch(self, digest: str, ask: Callable[[], None] | None, leaves: Callable[[], bool]) -> bytes:
+    def _fetch(
+        self, reference: str, digest: str, ask: Callable[[], None] | None, leaves: Callable[[], bool]
+    ) -> tuple[bytes, CodeBundle]:
+        """Returns the message that a bundle came in, and the bundle."""
         deadline = time.monotonic() + WAIT_SECONDS
         asked = 0.0
+        spoilt: bytes | None = None
+        why: CodeRefused | None = None
         while True:
-            if (found := self._read(digest)) is not None:
-                return found
-            if ask is None or leaves() or time.monotonic() > deadline:
-                raise CodeMissing(f"code bundle {digest[:12]} is not in Redis")
+            found = self._read(digest)
+            if found is not None and found != spoilt:
+                try:
+                    return found, self._verified(reference, digest, found)
+                except _Spoilt as error:
+                    # Signed with a key that was replaced, or written by another client.
+                    spoilt, why = found, error
+            late = time.monotonic() > deadline
+            if why is not None and (ask is None or (late and not self._keyring)):
+                raise why
+            if ask is None or late or leaves():
+                raise CodeMissing(f"code bundle {digest[:12]} is not in Redis" if why is None else str(why))
             if time.monotonic() >= asked + 1:
                 asked = time.monotonic()
                 ask()
@@ -160,16 +187,17 @@ class CodeStore:
         return None if found is None else as_bytes(found)
 
     def _verified(self, reference: str, digest: str, sealed: bytes) -> CodeBundle:
-        """Returns the bundle of a message. Raises CodeRefused."""
+        """Returns the bundle of a message. Raises CodeRefused, of what another client may have written _Spoilt."""
         try:
             message = decode_code(self._keyring.open(Purpose.CODE, sealed, digest))
-            bundle = unpack(message.archive, digest)
-        except (Unsigned, Malformed, BadBundle) as error:
-            raise CodeRefused(f"{shown_reference(reference)}: it is refused: {error}") from None
-        signers = self._keyring.signers(Purpose.AUTHOR, digest.encode(), message.author)
-        if why := self._allowlist.refuse_signed(reference, signers):
-            raise CodeRefused(why)
-        return bundle
+            signers = self._keyring.signers(Purpose.AUTHOR, digest.encode(), message.author)
+            # Nothing is unpacked that is not run.
+            if why := self._allowlist.refuse_signed(reference, signers):
+                raise CodeRefused(why)
+            return unpack(message.archive, digest)
+        except (Malformed, BadBundle) as error:
+            kind = _Spoilt if isinstance(error, Unsigned) or not self._keyring else CodeRefused
+            raise kind(f"{shown_reference(reference)}: it is refused: {error}") from None
 
     def _is_whole(self, folder: Path, bundle: CodeBundle) -> bool:
         """Whether the files of a bundle are there as they were sent, and plain files."""
@@ -195,14 +223,19 @@ class CodeStore:
                 with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600), "wb") as written:
                     written.write(file.data)
             (temporary / "files").mkdir(exist_ok=True)
-            with contextlib.suppress(FileNotFoundError):
-                os.rename(folder, temporary / "old")
             try:
                 os.rename(temporary / "files", folder)
             except OSError:
-                # Another keeper was faster.
-                if not self._is_whole(folder, bundle):
-                    raise
+                # Another keeper was faster, and its trainer may read the files now; or they were changed.
+                if self._is_whole(folder, bundle):
+                    return
+                with contextlib.suppress(FileNotFoundError):
+                    os.rename(folder, temporary / "old")
+                try:
+                    os.rename(temporary / "files", folder)
+                except OSError:
+                    if not self._is_whole(folder, bundle):
+                        raise
 
     @contextlib.contextmanager
     def _temporary(self) -> Iterator[Path]:

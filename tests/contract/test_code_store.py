@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
 import threading
 import zlib
@@ -14,7 +16,7 @@ import pytest
 import redis
 
 from tasks import code_bundle, redis_keys
-from tasks.code_bundle import BundledFile, CodeBundle, CodeMessage, bundle_reference, digest_of, make_bundle
+from tasks.code_bundle import BadBundle, BundledFile, CodeBundle, CodeMessage, bundle_reference, digest_of, make_bundle
 from tasks.codec import encode
 from tasks.keeper import code_store
 from tasks.keeper.code_store import CodeMissing, CodeRefused, CodeStore
@@ -95,6 +97,63 @@ def test_what_redis_lacks_is_asked_for_and_comes(client: redis.Redis, tmp_path: 
 def test_what_another_program_has_put_there_is_replaced(client: redis.Redis, tmp_path: Path) -> None:
     client.rpush(redis_keys.code(BUNDLE.digest), "a list")
     assert store_of(tmp_path, client, EVERY, UNSIGNED).folders(REFERENCE, lambda: put(client))
+
+
+@pytest.mark.parametrize("keys", [(), (FLEET,)])
+def test_what_was_not_signed_or_is_spoilt_is_asked_for_again(
+    client: redis.Redis, tmp_path: Path, keys: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spoil() -> None:
+        client.set(redis_keys.code(BUNDLE.digest), b"rubbish")
+
+    spoil()
+    assert store_of(tmp_path / "a", client, EVERY, Keyring(keys)).folders(REFERENCE, lambda: put(client, keys=keys))
+    # A key that was taken away may have signed what still is in Redis.
+    put(client, keys=(OTHER,))
+    assert store_of(tmp_path / "b", client, EVERY, Keyring(keys)).folders(REFERENCE, lambda: put(client, keys=keys))
+    spoil()
+    with pytest.raises(CodeMissing):
+        store_of(tmp_path / "c", client, EVERY, Keyring(keys)).folders(REFERENCE, spoil, lambda: True)
+    # Where there is a key, another client delays a trial by it, and fails none.
+    monkeypatch.setattr(code_store, "WAIT_SECONDS", 0.1)
+    with pytest.raises(CodeMissing if keys else CodeRefused):
+        store_of(tmp_path / "d", client, EVERY, Keyring(keys)).folders(REFERENCE, spoil)
+
+
+def test_a_keeper_that_comes_later_moves_no_files_of_another_ones_trial(client: redis.Redis, tmp_path: Path) -> None:
+    put(client)
+    (folder,) = store_of(tmp_path, client, EVERY, UNSIGNED).folders(REFERENCE)
+    before = Path(folder).stat().st_ino
+    (tmp_path / f"{BUNDLE.digest}.bundle").unlink()
+    store_of(tmp_path, client, EVERY, UNSIGNED).folders(REFERENCE)
+    assert Path(folder).stat().st_ino == before
+
+
+def test_a_keeper_lets_go_of_what_it_used_first(
+    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_store, "MOST_HELD", 2)
+    store = store_of(tmp_path, client, EVERY, UNSIGNED)
+    bundles = [make_bundle("train:objective", [("train.py", bytes([each]))]) for each in b"abc"]
+    for bundle in (*bundles[:2], bundles[0], bundles[2]):
+        put(client, bundle)
+        store.folders(bundle_reference(bundle.digest, bundle.objective))
+    free = []
+    for bundle in bundles:
+        with open(tmp_path / f"{bundle.digest}.lock") as lock, contextlib.suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            free.append(bundle)
+    assert free == [bundles[1]]
+
+
+def test_an_archive_of_countless_empty_files_is_not_read_to_its_end() -> None:
+    count = code_bundle.MOST_FILES + 1
+    for name in (b"files", b"paths"):
+        size = 2 * count
+        entries = (b"\x92\xa0\xc4\x00" if name == b"files" else b"\xa0") * size
+        encoded = b"\x82\xa9objective\xa3x:y" + b"\xa5" + name + b"\xdd" + size.to_bytes(4, "big") + entries
+        with pytest.raises(BadBundle, match="Expected `array` of length"):
+            code_bundle.unpack(zlib.compress(encoded), digest_of(encoded))
 
 
 def test_a_file_that_was_changed_or_made_a_link_is_put_back(client: redis.Redis, tmp_path: Path) -> None:

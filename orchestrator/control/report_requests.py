@@ -12,6 +12,7 @@ from pathlib import Path
 from orchestrator.common.data_folder import folder_of
 from orchestrator.control.file_deleter import FileDeleter
 from orchestrator.queries.logs import log_folders
+from tasks.redis_keys import is_name
 
 LONGEST_SECONDS = 600.0
 """A report that takes longer is given up."""
@@ -53,7 +54,11 @@ class Reports:
 
     def delete(self, study: str) -> None:
         """Deletes a study's report, and what its trials have printed on this host."""
-        for folder in (folder_of(self._data_dir, study), *log_folders(self._data_dir, study)):
+        folders = [folder_of(self._data_dir, study)]
+        # Of a study that only Optuna has run the name may be a path; no trial of it has printed anything here.
+        if is_name(study):
+            folders += log_folders(self._data_dir, study)
+        for folder in folders:
             self._files.delete_folder(str(folder.relative_to(self._data_dir)))
 
     @property

@@ -231,3 +231,24 @@ def test_of_a_database_that_only_optuna_knows_nothing_else_is_made(
     engine = sqlalchemy.create_engine(url)
     assert not [name for name in sqlalchemy.inspect(engine).get_table_names() if name.startswith("orchestrator")]
     engine.dispose()
+
+
+@pytest.mark.parametrize("name", ["..", "../reports", "../../outside", "{tmp}/outside", "x" * 400, "new\nline"])
+def test_a_name_of_optunas_that_is_a_path_leads_to_no_other_file(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = name.format(tmp=tmp_path)
+    data = tmp_path / "data"
+    others = [data / "logs" / "worker.log", data / "reports" / "other" / "index.html", tmp_path / "outside" / "file"]
+    for path in (*others, trial_log(data, "other", 0)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("content")
+    with optuna_storage(f"sqlite:///{data / 'studies.db'}") as storage:
+        optuna.create_study(storage=storage, study_name=name)
+    monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(data))
+    for variable in ("STORAGE_URL", "REDIS_URL", "CHECKPOINT_URL", "ARTIFACT_URL"):
+        monkeypatch.delenv(f"ORCHESTRATOR_{variable}", raising=False)
+    assert invoke("prepare").exit_code == 0
+    assert delete("--yes", "--", name).exit_code == 0
+    assert all(path.is_file() for path in (*others, trial_log(data, "other", 0)))
+    assert json.loads(invoke("ls", "--json").stdout) == []

@@ -36,8 +36,12 @@ class ForkedProcess:
         with self._ending:
             # One that was waited for has no number of its own any more.
             if self._code is None:
-                with contextlib.suppress(ProcessLookupError):
+                try:
                     os.killpg(self.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    # It has only just been forked, and has no group of its own yet.
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(self.pid, signal.SIGKILL)
         return self.wait()
 
     def wait(self) -> int:

@@ -31,6 +31,9 @@ MOST_REPLICAS = 64
 MOST_TRIALS = 300_000
 """Trials of all replicas of one process, likewise."""
 
+UNKNOWN = -1
+"""Stands for the number of a replica."""
+
 
 class ProcessHandle(Handle, Protocol):
     """A sampler process that was started, with this end of its pipe."""
@@ -50,7 +53,8 @@ class _Request(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a process says: an answer, ``None`` when a study's replica is made, or why it failed.
+    """What a process says: an answer, ``None`` when a study's replica is made, or why it failed, of ``UNKNOWN`` where
+    no study is to blame.
 
     ``last`` says that it has ended, so that nothing more comes of it.
     """
@@ -110,7 +114,10 @@ class SamplerProcess:
     def open(self, study: int, role: Role, spec: Spec, seed: int, held: StudyCopy) -> None:
         """Makes a replica of a study, as it is now, for its sampler or its pruner."""
         self.replicas[study] = len(held.trials)
-        self._requests.put(_Request(study, self._opening(study, (role, spec.to_json(), seed), held), 1))
+        # A class that hangs while it is made reads nothing more: what is large is sent when it is there.
+        made_from = _message(OPEN, study, (role, spec.to_json(), seed))
+        self._requests.put(_Request(study, (made_from, _message(READY, study, None)), 1))
+        self._requests.put(_Request(study, self._loading(study, held), 1))
         self._give_up_old()
 
     def feed(self, study: int, changes: Changes) -> None:
@@ -149,9 +156,8 @@ class SamplerProcess:
         # Here, not in the thread: the study changes meanwhile.
         self._requests.put(_Request(study, (_message(kind, study, content),), results))
 
-    def _opening(self, study: int, made_from: tuple[Role, Any, int], held: StudyCopy) -> Iterator[bytes]:
-        """Yields the messages that make a replica; the rest of them is not made where it is given up meanwhile."""
-        yield _message(OPEN, study, made_from)
+    def _loading(self, study: int, held: StudyCopy) -> Iterator[bytes]:
+        """Yields the messages that fill a replica; the rest of them is not made where it is given up meanwhile."""
         for piece in held.pieces():
             if study not in self.replicas:
                 break
@@ -166,15 +172,18 @@ class SamplerProcess:
                 self.drop(study)
 
     def _serve(self) -> None:
-        request: _Request | None = None
+        culprit = UNKNOWN
         decoder = msgspec.msgpack.Decoder(Answer)
         with self._process.pipe as pipe:
             try:
                 pipe.send(sys.path)
                 receive(pipe, self._process, self._name, self._limits.start_seconds)
                 while (request := self._requests.get()) is not None:
+                    # One of several studies is not to blame where the process has ended before it heard of this.
+                    culprit = request.study if self._own else UNKNOWN
                     for message in request.messages:
                         pipe.send_bytes(message)
+                        culprit = request.study
                     left = request.results
                     while left > 0:
                         said = self._receive(pipe)
@@ -183,7 +192,7 @@ class SamplerProcess:
             except Exception as error:
                 self.failed = True
                 why = explained(error, self._process, self._name)
-                self._say(-1 if request is None else request.study, why, last=True)
+                self._say(culprit, why, last=True)
             finally:
                 self._process.end()
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.sampler_process import ProcessHandle, Result, SamplerProcess, Start
+from orchestrator.control.sampler_process import UNKNOWN, ProcessHandle, Result, SamplerProcess, Start
 from orchestrator.control.watched_process import ExecutedProcess, Limits
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.pruner_replica import own_classes
@@ -186,11 +186,15 @@ class SamplerProcesses:
             except queue.Empty:
                 break
             held = self._of_number.get(number)
+            if number == UNKNOWN and process in self._shared:
+                log.warning("%s; its studies ask another one", content, extra={"action": "sampler_process_ended"})
+            elif number == UNKNOWN:
+                held = next((each for each in self._studies.values() if each.process is process), None)
             if held is not None and held.process is process:
                 self._note(held, content)
             # Not where it has merely failed: closing it before it has said why would leave its study waiting for ever.
             if last:
-                self._bury(process, number)
+                self._bury(process, number if held is None else held.number)
         lost, self._lost = self._lost, []
         return lost
 
@@ -214,7 +218,8 @@ class SamplerProcesses:
                 return True
             known = self._hold(spec, role, spec.seed or 0)
             self._prepare(known)
-        self._lost += self.take()
+        taken = self.take()
+        self._lost += taken
         if known.refused is not None:
             self._close(spec.name, role)
             raise known.refused
@@ -226,8 +231,8 @@ class SamplerProcesses:
             return
         if held.process is not None:
             held.process.note_answer(held.number)
-        if isinstance(content, BadInput) and not held.used:
-            held.refused = content
+        if isinstance(content, Exception) and not held.used:
+            held.refused = content if isinstance(content, BadInput) else BadInput(held.role, str(content))
         else:
             self._lost.append((held.spec.name, content))
 

@@ -126,6 +126,12 @@ def _answer(replica: Any, question: Any) -> tuple[str, Any]:
 
 if __name__ == "__main__":
     use_one_thread(os.environ)
-    main(int(sys.argv[1]), int(sys.argv[2]))
-    # What a class of the user's own has started may still run, and is not waited for.
-    os._exit(0)
+    code = 1
+    try:
+        main(int(sys.argv[1]), int(sys.argv[2]))
+        code = 0
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 1
+    finally:
+        # What a class of the user's own has started may still run, and is not waited for.
+        os._exit(code & 0xFF)

@@ -24,7 +24,7 @@ PATIENCE = 60.0
 LIMITS = Limits(answer_seconds=1.0, memory=200 << 20)
 
 MODULE = """
-import os, sys, time
+import os, sys, threading, time
 from pathlib import Path
 import optuna
 
@@ -60,6 +60,7 @@ class Raises(optuna.pruners.BasePruner):
 
 class Leaves(optuna.pruners.BasePruner):
     def prune(self, study, trial):
+        threading.Thread(target=time.sleep, args=(1000,)).start()
         sys.exit(4)
 
 class Writes(optuna.pruners.BasePruner):

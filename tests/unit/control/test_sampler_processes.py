@@ -239,6 +239,23 @@ def test_when_a_shared_process_dies_the_study_at_work_fails_and_the_others_ask_a
     assert asking.pids() != [pid]
 
 
+def test_when_a_shared_process_has_ended_that_did_nothing_no_study_is_to_blame(asking: Asking) -> None:
+    asking.open(spec_of("a"))
+    asking.ask("a")
+    asking.hear()
+    (process,) = asking.samplers._shared
+    os.kill(process.pid, signal.SIGKILL)
+    process._process.wait()
+    question = asking.ask("a")
+    ((study, news),) = asking.hear()
+    assert study == "a"
+    assert isinstance(news, NotAnswered)
+    asking.samplers.ask("a", [question], lambda: copy_of(2))
+    ((_, answer),) = asking.hear()
+    assert isinstance(answer, Answer)
+    assert answer.params[0].value == expected(1)
+
+
 def copy_of(trials: int) -> StudyCopy:
     replica = Replica(spec_of("s"), 7)
     for made in range(trials):
@@ -265,6 +282,47 @@ def test_one_that_cannot_be_had_is_refused_without_waiting(
         while not asking.samplers.check(spec):
             asking.bell.clear()
             assert asking.bell.wait(PATIENCE)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"), [("os._exit(3)", "ended with exit code 3"), ("time.sleep(1000)", "did not answer within 3 s")]
+)
+def test_one_that_misbehaves_at_its_import_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asking: Asking, line: str, message: str
+) -> None:
+    (tmp_path / "never_imported.py").write_text(f"import os, time\n{line}\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    spec = spec_of("s", "never_imported:X")
+    with pytest.raises(BadInput, match=message):
+        while not asking.samplers.check(spec):
+            asking.bell.clear()
+            assert asking.bell.wait(PATIENCE)
+
+
+def test_one_that_hangs_at_its_import_fails_however_large_its_study_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asking: Asking
+) -> None:
+    (tmp_path / "never_imported.py").write_text("import time\ntime.sleep(1000)\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    asking.open(spec_of("s", "never_imported:X"))
+    large = copy_of(1)._replace(user_attrs={"note": "x" * 5_000_000})
+    asking.samplers.ask("s", [Question("trial", 0, Horizon(0, 1))], lambda: large)
+    ((_, why),) = asking.hear()
+    assert "did not answer within 3 s" in str(why)
+
+
+def test_what_has_come_is_told_once_however_many_classes_are_checked_meanwhile(module: str, asking: Asking) -> None:
+    asking.open(spec_of("a"))
+    asking.ask("a")
+    while not asking.samplers.has_news:
+        assert asking.bell.wait(PATIENCE)
+        asking.bell.clear()
+    for name in ("b", "c", "d"):
+        asking.samplers.check(spec_of(name, f"{module}:Raises"))
+    said = asking.samplers.take()
+    while not said:
+        said = asking.hear()
+    assert [study for study, _ in said] == ["a"]
 
 
 def test_it_is_not_told_where_the_servers_are(module: str, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:

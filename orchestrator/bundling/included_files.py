@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -9,10 +10,10 @@ from pathlib import Path
 from pathspec import GitIgnoreSpec
 
 from orchestrator.common.errors import BadInput, reason_of
-from tasks.code_bundle import MOST_FILES
+from tasks.code_bundle import LARGEST, MOST_FILES
 
 ALWAYS_LEFT_OUT = (
-    *(".git/", ".hg/", ".svn/", "__pycache__/", "*.pyc", ".ipynb_checkpoints/", ".orchestrator/"),
+    *(".git", ".hg/", ".svn/", "__pycache__/", "*.pyc", ".ipynb_checkpoints/", ".orchestrator/"),
     *(".mypy_cache/", ".pytest_cache/", ".ruff_cache/", "node_modules/", ".DS_Store"),
 )
 _ENVIRONMENT = "pyvenv.cfg"
@@ -31,9 +32,13 @@ class IncludedFiles:
     def __init__(self, where: str, root: Path, exclude: Sequence[str] = ()) -> None:
         self._where = where
         self._root = root.resolve()
-        self._exclude = GitIgnoreSpec.from_lines([*ALWAYS_LEFT_OUT, *exclude])
+        try:
+            self._exclude = GitIgnoreSpec.from_lines([*ALWAYS_LEFT_OUT, *exclude])
+        except ValueError as error:
+            raise BadInput("code.exclude", f"is not as in a .gitignore: {error}", "mend it or leave it out") from None
         self._ignores: dict[Path, GitIgnoreSpec | None] = {}
         self._top = self._git_top()
+        self._size = 0
         self.files: dict[str, bytes] = {}
         self.folders: list[str] = []
 
@@ -60,7 +65,7 @@ class IncludedFiles:
     def _named(self, entry: str) -> Iterator[Path]:
         if any(character in entry for character in _WILD):
             try:
-                yield from sorted(self._root.glob(entry))
+                yield from sorted(Path(os.path.normpath(path)) for path in self._root.glob(entry))
             except (ValueError, NotImplementedError) as error:
                 raise BadInput(self._where, f"'{entry}' is no pattern: {error}") from None
             return
@@ -82,21 +87,27 @@ class IncludedFiles:
 
     def _add(self, path: Path) -> None:
         name = self._name_of(path)
-        if name and self._is_left_out(path, name):
-            return
-        if path.is_symlink() and not path.resolve().is_relative_to(self._root):
-            problem = f"'{name}' is a link that leads out of {self._root}"
-            raise BadInput(self._where, problem, "put the file there, or leave it out by exclude")
         try:
+            if name and self._is_left_out(path, name):
+                return
+            # Of links that lead in a circle realpath gives one of them, where resolve raises.
+            if path.is_symlink() and not Path(os.path.realpath(path)).is_relative_to(self._root):
+                problem = f"'{name}' is a link that leads out of {self._root}"
+                raise BadInput(self._where, problem, "put the file there, or leave it out by exclude")
             if path.is_dir():
                 if path.is_symlink() or (path / _ENVIRONMENT).is_file():
                     # A link to a folder may lead in a circle; what it leads to is named by itself.
                     return
                 for child in sorted(path.iterdir()):
                     self._add(child)
-            elif path.is_file():
+            elif path.is_file() and name not in self.files:
                 if len(self.files) >= MOST_FILES:
                     raise BadInput(self._where, f"there are more than {MOST_FILES} files", "leave some out by exclude")
+                # Before it is read: it may be larger than the memory.
+                self._size += path.stat().st_size
+                if self._size > LARGEST:
+                    problem = f"with '{name}' there are more than {LARGEST >> 20} MiB"
+                    raise BadInput(self._where, problem, "leave large files out by exclude")
                 self.files[name] = path.read_bytes()
         except OSError as error:
             raise BadInput(self._where, f"'{name}' cannot be read: {reason_of(error)}") from None
@@ -130,7 +141,7 @@ class IncludedFiles:
         if folder not in self._ignores:
             try:
                 lines = (folder / ".gitignore").read_text(errors="replace").splitlines()
-                self._ignores[folder] = GitIgnoreSpec.from_lines(lines)
+                self._ignores[folder] = GitIgnoreSpec.from_lines(filter(_is_pattern, lines))
             except OSError:
                 self._ignores[folder] = None
         return self._ignores[folder]
@@ -141,3 +152,11 @@ class IncludedFiles:
             if (folder / ".git").exists():
                 return folder
         return self._root
+
+
+def _is_pattern(line: str) -> bool:
+    """Whether git heeds a line of a ``.gitignore``: it passes over one that is no pattern."""
+    with contextlib.suppress(ValueError):
+        GitIgnoreSpec.from_lines([line])
+        return True
+    return False

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from orchestrator.common.clock import Clock
+from orchestrator.common.errors import BadInput
 from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.liveness import HeartbeatTracker, SlotTracker
 from orchestrator.control.ports import Phase, PhaseHook, Ports
@@ -172,11 +173,20 @@ class Effects:
         for study, digest in sorted(self.code_wanted):
             with self.studies.guarded(study):
                 message = self.ports.store.code(study, digest)
+                if message is None and self._runs(study, digest):
+                    # Else each of its trials would take a slot, wait, and be handed back, for ever.
+                    problem = f"bundle {digest[:12]} is not in the database"
+                    raise BadInput(f"code of study '{study}'", problem, "submit the study again")
                 if message is None:
                     log.error("study %s has no code %s", study, digest[:12], extra={"action": "code_missing"})
                 else:
                     self.ports.events.put_code(digest, message)
             self.code_wanted.discard((study, digest))
+
+    def _runs(self, study: str, digest: str) -> bool:
+        """Whether a digest is that of the code that a study's next trials run."""
+        code = self.studies[study].spec.code if study in self.studies else None
+        return code is not None and code.bundle == digest
 
     def _send_tasks(self) -> None:
         blocked = []

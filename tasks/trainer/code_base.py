@@ -81,7 +81,8 @@ class CodeBase:
         file = getattr(module, "__file__", None)
         # A folder without an __init__.py has no file.
         places = [file] if file else list(getattr(module, "__path__", ()))
-        return any(self._holds(place) for place in places if isinstance(place, str))
+        # A relative place is no file: torch.ops, which cannot be imported again, says of itself '_ops.py'.
+        return any(self._holds(place) for place in places if isinstance(place, str) and os.path.isabs(place))
 
     def _holds(self, place: str) -> bool:
         return any(place == folder or holds(folder, os.path.abspath(place)) for folder in self._current)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 
+from orchestrator.bundling import included_files
 from orchestrator.bundling.included_files import IncludedFiles
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import Settings
@@ -74,6 +76,30 @@ def test_links_within_are_followed_and_others_are_refused(tmp_path: Path) -> Non
     with pytest.raises(BadInput, match=r"'out.py' is a link that leads out of .*; put the file there, or leave it out"):
         included(root, ".")
     assert included(root, ".", exclude=("out.py",)) == {"a.py", "link.py"}
+
+
+def test_files_that_no_author_expects_raise_nothing_else_than_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tmp_path / "root"
+    write(tmp_path, "root/a.py", "root/big.bin", "beside/b.py")
+    # A worktree has a file of that name.
+    write(root, "sub/.git", "sub/left.py")
+    (root / "one").symlink_to("two")
+    (root / "two").symlink_to("one")
+    os.mkfifo(root / "pipe")
+    # Git passes over the lines that are no pattern.
+    (root / ".gitignore").write_text("!\n\\\nleft.py\n")
+    assert included(root, ".") == {".gitignore", "a.py", "big.bin"}
+    with pytest.raises(BadInput, match=r"^code.exclude: is not as in a .gitignore: .*'!'"):
+        included(root, ".", exclude=("!",))
+    with pytest.raises(BadInput, match="is not below"):
+        included(root, "../bes*/*.py")
+    monkeypatch.setattr(included_files, "LARGEST", 1 << 20)
+    os.truncate(root / "big.bin", 1 << 20)
+    with pytest.raises(BadInput, match=r"with 'big\.bin' there are more than 1 MiB; leave large files out by exclude"):
+        included(root, ".")
+    assert included(root, "big.bin", "*.bin") == {"big.bin"}
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from orchestrator.common.settings import Settings
 from orchestrator.spec.carried_code import with_bundle
 from orchestrator.spec.model import validate
+from tasks import redis_keys
 from tasks.code_bundle import make_bundle, split_reference
 from tasks.contract import Body, CodeWanted, Event, Started
 from tests.simulated.course import learning
@@ -47,3 +48,24 @@ def test_what_a_worker_asks_for_is_put_there_again_and_again(caplog: pytest.LogC
         say(4, CodeWanted(digest="0" * 64))
     assert [each.getMessage() for each in caplog.records] == ["study study has no code 000000000000"]
     assert list(world.redis.code) == [BUNDLE.digest]
+
+
+def test_a_study_whose_code_is_lost_is_suspended_and_goes_on_when_it_is_submitted_again() -> None:
+    plain = validate({"name": "study", "objective": "x:y", "trials": 1}, "spec")
+    spec = with_bundle(plain, BUNDLE, Settings())
+    world = Simulation(spec, learning, slots=0)
+    world.start()
+    while not (job := world.redis.take_job("trials")):
+        world.round()
+    world.database.code.clear()
+    for seq, body in enumerate((Started(host="h", pid=1, slot="w/0"), CodeWanted(digest=BUNDLE.digest)), 1):
+        world.redis.publish(Event(token=job.token, runner="runner", seq=seq, body=body))
+        world.round()
+    world.round()
+    cause = f"code of study 'study': bundle {BUNDLE.digest[:12]} is not in the database; submit the study again"
+    assert {name: each.cause for name, each in world.database.suspended.items()} == {"study": cause}
+    world.database.issue("key", "submit", "study", spec.to_json())
+    world.redis.add({b"ring": redis_keys.DOORBELL.encode()})
+    world.round()
+    assert not world.database.suspended
+    assert ("study", BUNDLE.digest) in world.database.code

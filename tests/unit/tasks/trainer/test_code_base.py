@@ -7,6 +7,7 @@ import itertools
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -58,6 +59,16 @@ def test_every_order_of_bundles_and_the_workers_own_folder(tmp_path: Path) -> No
         base.enter(found)
         assert sum(entry in sys.path for entry in (str(own), *folders[2], *folders[3])) == 1, each
         assert sys.path[0] == (found[0] if found else str(own))
+
+
+def test_a_module_whose_file_is_none_stays_where_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    # As torch.ops and torch.classes do, in a worker whose own folder is the working directory.
+    operations = ModuleType("helper_of_bundles")
+    operations.__file__ = "_ops.py"
+    monkeypatch.setitem(sys.modules, "helper_of_bundles", operations)
+    CodeBase([tmp_path]).enter((str(code(tmp_path / "two", 2)),))
+    assert sys.modules["helper_of_bundles"] is operations
 
 
 def test_entering_the_code_that_is_there_changes_nothing(tmp_path: Path) -> None:

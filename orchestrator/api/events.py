@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from orchestrator.model.progress_events import Notice
@@ -39,14 +39,20 @@ class Events:
             if left.is_set():
                 raise _Left
 
-        events = self._begin(check)
+        events: Any = self._begin(check)
+        inside = threading.Lock()
 
         def next_event() -> Notice | None:
-            try:
-                return next(events, None)
-            except _Left:
-                return None
+            with inside:
+                try:
+                    return next(events, None)
+                except _Left:
+                    return None
+                finally:
+                    if left.is_set():
+                        events.close()
 
+        waiting: asyncio.Future[Notice | None] | None = None
         try:
             while True:
                 waiting = asyncio.ensure_future(asyncio.to_thread(next_event))
@@ -62,4 +68,16 @@ class Events:
                 yield event
         finally:
             left.set()
-            events.close()  # type: ignore[attr-defined]
+            # A second cancellation, or that of all tasks as the event loop ends, leaves the thread while it listens: it
+            # closes the iterator itself then.
+            if inside.acquire(blocking=False):
+                events.close()
+                inside.release()
+            if waiting is not None:
+                waiting.add_done_callback(_seen)
+
+
+def _seen(waiting: asyncio.Future[Notice | None]) -> None:
+    """Takes note of how a thread ended that is waited for no more; asyncio would report an error of it as unseen."""
+    if not waiting.cancelled():
+        waiting.exception()

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+from weakref import WeakKeyDictionary, finalize
 
 from orchestrator.api import access
 from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
@@ -47,7 +48,7 @@ class Fleet(Mapping[str, StudyHandle]):
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._opened: list[RDBStorage] = []
+        self._opened: WeakKeyDictionary[optuna.Study, finalize[..., optuna.Study]] = WeakKeyDictionary()
         self._closed = False
 
     def __getitem__(self, name: str) -> StudyHandle:
@@ -120,7 +121,7 @@ class Fleet(Mapping[str, StudyHandle]):
         """
         from orchestrator.doctor.fleet import read_fleet
 
-        self._check_open()
+        self.check_open()
         return read_fleet(self.settings)
 
     def drain(self, worker: str) -> str:
@@ -134,7 +135,7 @@ class Fleet(Mapping[str, StudyHandle]):
         """
         from orchestrator.doctor.fleet import drain
 
-        self._check_open()
+        self.check_open()
         return drain(self.settings, worker)
 
     def doctor(self) -> Answer:
@@ -143,7 +144,7 @@ class Fleet(Mapping[str, StudyHandle]):
         from orchestrator.doctor.gather import gather
         from orchestrator.doctor.render import render, to_json
 
-        self._check_open()
+        self.check_open()
         facts = gather(self.settings)
         found = findings(facts)
         return Answer(as_text(render(found, None)), to_json(facts, found, None))
@@ -151,38 +152,38 @@ class Fleet(Mapping[str, StudyHandle]):
     def close(self) -> None:
         """Closes the connections of all studies that were opened as Optuna's objects, and takes no more calls."""
         self._closed = True
-        while self._opened:
-            storage = self._opened.pop()
-            storage.remove_session()
-            storage.engine.dispose()
+        for close_storage in list(self._opened.values()):
+            close_storage()
 
     def reader(self) -> AbstractContextManager[StudyReader]:
         """Opens the database for reading; see ``access.open_reader``."""
-        self._check_open()
+        self.check_open()
         return access.open_reader(self.settings)
 
     def commands(self, *, prepare: bool = False) -> AbstractContextManager[CommandClient]:
         """Opens the way to the control plane; see ``access.command_client``."""
-        self._check_open()
+        self.check_open()
         return access.command_client(self.settings, prepare=prepare)
 
     def open_study(self, name: str) -> optuna.Study:
-        """Returns a study as Optuna's own object; its connection is closed with the fleet.
+        """Returns a study as Optuna's own object; its connection is closed with it, or with the fleet.
 
         Raises:
             UnknownStudy: there is none of that name.
         """
         self[name]
         study, storage = load_study(name, self.settings)
-        self._opened.append(storage)
+        self._opened[study] = finalize(study, _close_storage, storage)
+        self._opened[study].atexit = False
         return study
 
-    def _check_open(self) -> None:
+    def check_open(self) -> None:
+        """Raises ``OrchestratorError`` after ``close``."""
         if self._closed:
             raise OrchestratorError("the connection to the studies is closed; connect again")
 
     def __enter__(self) -> Self:
-        self._check_open()
+        self.check_open()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -214,6 +215,11 @@ class Fleet(Mapping[str, StudyHandle]):
         except OrchestratorError as error:
             return as_html(f"{self!r}: {error}")
         return as_html(as_text(render_list(found, _TABLE_WIDTH, time.time()), width=_TABLE_WIDTH))
+
+
+def _close_storage(storage: RDBStorage) -> None:
+    storage.remove_session()
+    storage.engine.dispose()
 
 
 def load_study(name: str, settings: Settings) -> tuple[optuna.Study, RDBStorage]:

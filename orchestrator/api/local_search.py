@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -57,7 +59,7 @@ def run_with(settings: Settings, spec: Spec, source: str, slots: SlotOptions, pr
     def show(summary: Summary) -> None:
         view.close()
         if progress:
-            print(render_summary(summary, 80), flush=True)
+            _print(render_summary(summary, 80))
 
     try:
         return run(Plan(spec, source, slots, settings, dict(os.environ), None), view, show)
@@ -67,6 +69,14 @@ def run_with(settings: Settings, spec: Spec, source: str, slots: SlotOptions, pr
         raise KeyboardInterrupt(f"study '{spec.name}' was interrupted; the same call goes on with it") from None
     finally:
         view.close()
+
+
+def _print(text: str) -> None:
+    """Prints to standard output, as far as that takes it: what was searched is there all the same."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    # The reader is gone, the program has closed it, or an object of its own in its place can only write.
+    with suppress(OSError, ValueError, AttributeError):
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
 def _import_optuna() -> None:

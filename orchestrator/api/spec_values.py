@@ -24,15 +24,21 @@ def spec_table(given: Mapping[str, Any], source: str) -> dict[str, Any]:
     """
     table = {key: value for key, value in given.items() if value is not None}
     try:
-        for key, read in _READERS.items():
-            if key in table:
-                table[key] = read(table[key])
-        _read_sampler(table)
-        for key in ("pruner", "shadow"):
-            if key in table:
-                table[key] = _pruner(table[key], key)
+        return _read(table)
     except BadInput as error:
         raise error.within(source) from None
+    except RecursionError:
+        raise BadInput(source, "a value holds itself, or is nested too deep", "flatten it") from None
+
+
+def _read(table: dict[str, Any]) -> dict[str, Any]:
+    for key, read in _READERS.items():
+        if key in table:
+            table[key] = read(table[key])
+    _read_sampler(table)
+    for key in ("pruner", "shadow"):
+        if key in table:
+            table[key] = _pruner(table[key], key)
     return {key: plain(value) for key, value in table.items()}
 
 

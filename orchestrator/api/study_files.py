@@ -49,6 +49,7 @@ class StudyFiles:
         require("report", "plotly", "jinja2")
         from orchestrator.report.load import read
 
+        self._fleet.check_open()
         settings = self._fleet.settings
         facts = read(settings, self.name, time.time)
         folder = folder_of(settings.data_dir, self.name) if output is None else Path(output)
@@ -183,5 +184,6 @@ class StudyFiles:
         """
         from orchestrator.control.delete_studies import contents_of, delete_study
 
+        self._fleet.check_open()
         for each in contents_of(self._fleet.settings, [self.name]):
             delete_study(self._fleet.settings, each)

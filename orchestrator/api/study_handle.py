@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.api import access
 from orchestrator.api.events import Events
 from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
+from orchestrator.api.spec_values import plain
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_files import StudyFiles
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
-from orchestrator.common.faults import show
+from orchestrator.common.faults import got, show
 from orchestrator.model.state_words import study_word
 
 if TYPE_CHECKING:
@@ -121,7 +122,7 @@ class StudyHandle(StudyFiles):
             limit: At most so many, by number the newest.
 
         Raises:
-            BadInput: there is no such state or order.
+            BadInput: there is no such state or order, or the limit is no positive integer.
         """
         from datetime import UTC, datetime
 
@@ -132,6 +133,8 @@ class StudyHandle(StudyFiles):
         for value, known, which in (*((each, STATES, "states") for each in wanted), (sort, SORTS, "sort")):
             if value not in known:
                 raise BadInput(f"trials: {which}", f"is {show(value)}", did_you_mean(value, known))
+        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
+            raise BadInput("trials: limit", got(limit), "it must be an integer of at least 1")
         now = datetime.now(UTC)
         with self._fleet.reader() as reader:
             listing = reader.trials(self.name)
@@ -309,7 +312,12 @@ class StudyHandle(StudyFiles):
         """
         from orchestrator.spec.configuration import check_configuration, check_structured, doubts
 
-        where, given = f"study '{self.name}'", dict(params)
+        where = f"study '{self.name}'"
+        if not isinstance(params, Mapping):
+            raise BadInput(where, f"the configuration {got(params)}", "it must be a dictionary: value by name")
+        given = plain(params)
+        if strange := next((name for name in given if not isinstance(name, str)), None):
+            raise BadInput(where, f"the name of a parameter {got(strange)}", "it must be a string")
         with self._fleet.reader() as reader:
             # The control plane checks them again; here the error is shown even where no control plane runs.
             check_configuration(reader.spec(self.name), given, where)

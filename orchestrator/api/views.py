@@ -16,7 +16,7 @@ def view_here() -> View:
         from orchestrator.api.notebook_view import NotebookView
 
         return NotebookView()
-    if sys.stderr is None:
+    if sys.stderr is None or getattr(sys.stderr, "closed", False):
         return SilentView()
     from orchestrator.terminal.views import make_view
 

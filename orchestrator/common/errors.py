@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 # Names in Optuna, Ray Tune and the papers, and the names here.
 _ELSEWHERE = {
@@ -24,6 +25,17 @@ class OrchestratorError(Exception):
     """Base class. ``exit_code`` is what the command line ends with."""
 
     exit_code = 1
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # An exception is made again from its text alone, which is not what most classes take; one that cannot be made
+        # again breaks or hangs a pool of processes, whose results are pickled.
+        return _made_again, (type(self), self.args, dict(self.__dict__))
+
+
+def _made_again(cls: type[OrchestratorError], args: tuple[Any, ...], attributes: dict[str, Any]) -> OrchestratorError:
+    error = cls.__new__(cls, *args)
+    error.__dict__.update(attributes)
+    return error
 
 
 class BadInput(OrchestratorError):

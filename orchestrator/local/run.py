@@ -110,7 +110,8 @@ class _Endings:
             return
         if signum == signal.SIGHUP:
             return  # a terminal that is closed sends it more than once
-        with suppress(OSError):
+        # There may be no stream, it may be closed, or this signal has interrupted a write to it.
+        with suppress(OSError, ValueError, RuntimeError, AttributeError):
             sys.stderr.write("\nended at once\n")
         if self._ends_process:
             # The kernel ends the children with this process.
@@ -258,8 +259,8 @@ def _run_alone(
 
         try:
             since = retry(lambda: newest(client, spec.name))
-            view.say("waiting for the first trial to start")
             if issuer.submit(spec, check) not in ENDED:
+                view.say("waiting for the first trial to start")
                 follow(client, spec.name, since, view, check_all, lambda: retry(lambda: has_ended(store, spec.name)))
         except Interrupted:
             taking.close()

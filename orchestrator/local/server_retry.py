@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +18,11 @@ _SHOWN = (log, logging.getLogger("orchestrator.storage.database"))
 """Loggers whose lines the view shows: outages, and the upgrade of the database."""
 
 PAUSE_SECONDS = 0.25
+
+_changing = threading.Lock()
+_handlers: list[logging.Handler] = []
+_before: list[tuple[int, bool]] = []
+"""Level and propagation of the loggers before the first handler of ours."""
 
 Result = TypeVar("Result")
 
@@ -54,18 +60,25 @@ class ServerRetry:
 def outages_shown(view: View) -> Iterator[None]:
     """Shows log lines about outages and upgrades in the view, which has the terminal."""
     handler = _ViewHandler(view)
-    before = [(each, each.level, each.propagate) for each in _SHOWN]
-    for each in _SHOWN:
-        each.addHandler(handler)
-        each.setLevel(logging.INFO)
-        each.propagate = False
+    with _changing:
+        # Threads may each run a search: the first one finds the loggers as the program has them.
+        if not _handlers:
+            _before[:] = [(each.level, each.propagate) for each in _SHOWN]
+        _handlers.append(handler)
+        for each in _SHOWN:
+            each.addHandler(handler)
+            each.setLevel(logging.INFO)
+            each.propagate = False
     try:
         yield
     finally:
-        for each, level, propagate in before:
-            each.removeHandler(handler)
-            each.setLevel(level)
-            each.propagate = propagate
+        with _changing:
+            _handlers.remove(handler)
+            for each, (level, propagate) in zip(_SHOWN, _before, strict=True):
+                each.removeHandler(handler)
+                if not _handlers:
+                    each.setLevel(level)
+                    each.propagate = propagate
 
 
 class _ViewHandler(logging.Handler):

@@ -80,12 +80,13 @@ class LineView:
             self._write(f"    (failed like {ALIKE} before: no more tracebacks of this failure)")
 
     def _write(self, line: str) -> None:
-        encoding = self._stream.encoding or "utf-8"
+        # A program may have put an object of its own in the place of a stream, which can do little more than write.
+        encoding = getattr(self._stream, "encoding", None) or "utf-8"
         line = line.encode(encoding, "backslashreplace").decode(encoding)
-        # The reader of the log may be gone; the search goes on.
-        with contextlib.suppress(OSError):
+        # The reader of the log may be gone, or the program may have closed it; the search goes on.
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(line + "\n")
-            self._stream.flush()
+            getattr(self._stream, "flush", bool)()
 
 
 def trial_line(trial: TrialEnded) -> str:

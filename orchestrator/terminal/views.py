@@ -53,7 +53,11 @@ class JsonView:
 
 def make_view(stream: TextIO) -> View:
     """Returns the live view where ``stream`` is a terminal that can show it, the line log everywhere else."""
-    if stream.isatty() and os.environ.get("TERM", "").lower() not in ("dumb", "unknown") and _can_draw(stream):
+    if (
+        getattr(stream, "isatty", bool)()
+        and os.environ.get("TERM", "").lower() not in ("dumb", "unknown")
+        and _can_draw(stream)
+    ):
         from orchestrator.terminal.live_view import LiveView  # rich is loaded only where it is used
 
         return LiveView(stream)
@@ -64,7 +68,7 @@ def make_view(stream: TextIO) -> View:
 
 def _can_draw(stream: TextIO) -> bool:
     try:
-        DRAWN.encode(stream.encoding or "utf-8")
+        DRAWN.encode(getattr(stream, "encoding", None) or "utf-8")
     except (UnicodeEncodeError, LookupError):
         return False
     return True

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 from fleet import PATIENCE, Fleet, real_servers_only, wait_for
 
@@ -60,7 +61,7 @@ def test_a_study_is_followed_and_steered(running: Fleet, tmp_path: Path, monkeyp
         asyncio.run(cancelled(study))
 
         assert (study.pause(), study.state, study.resume()) == ("paused", "paused", "running")
-        added = study.enqueue({"x": 0.25})
+        added = study.enqueue({"x": np.float32(0.25)})
         assert added.number is not None
         with pytest.raises(BadInput, match="study 'one': x: is 'high'"):
             study.enqueue({"x": "high"})

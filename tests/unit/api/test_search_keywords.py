@@ -199,6 +199,13 @@ def test_python_values_are_those_of_a_spec() -> None:
     )
 
 
+def test_a_value_that_holds_itself_is_refused() -> None:
+    args: dict[str, Any] = {}
+    args["again"] = args
+    with pytest.raises(BadInput, match="Search: a value holds itself, or is nested too deep; flatten it"):
+        Search(**LEAST, args=args)
+
+
 def test_a_search_shows_what_it_is() -> None:
     assert repr(Search(**LEAST)) == f"<Search 'one': 3 trials of {OBJECTIVE}>"
 

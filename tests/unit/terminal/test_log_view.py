@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import io
 import math
+from typing import Any
 
 import pytest
 from made_notices import ended, failed, progress
 
 from orchestrator.model.progress_events import Notice, OtherSource, SlotLine, TakenUp
 from orchestrator.terminal.log_view import LineView, traceback_lines
+from orchestrator.terminal.views import make_view
 
 
 def logged(*notices: Notice) -> list[str]:
@@ -175,3 +177,22 @@ def test_a_trial_that_fell_silent_is_said_once() -> None:
     ]
     lines = logged(*quiet)
     assert lines[1:] == ["trial 3: last report 12.0s ago, usually every 0.30s"]
+
+
+def test_an_object_that_can_only_write_and_a_closed_stream_are_written_to_as_far_as_they_go() -> None:
+    class Writer:
+        def __init__(self) -> None:
+            self.text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+    writer: Any = Writer()
+    view = make_view(writer)
+    view.say("größe …")
+    assert writer.text == "größe …\n"
+    stream = io.StringIO()
+    view = make_view(stream)
+    stream.close()
+    view.say("lost")
+    view.close()

@@ -1,0 +1,35 @@
+"""Errors go through a pool of processes, which pickles them, as they are."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator.api.access import ServerTrouble
+from orchestrator.api.fleet import UnknownStudy
+from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
+from orchestrator.common.file_lock import FolderInUse
+from orchestrator.local.data_folder_check import DataDeleted
+
+MADE = (
+    BadInput("trials", "is 0", "it must be at least 1"),
+    UnknownStudy("study 'a'", "there is none"),
+    FolderInUse(Path("data"), 17),
+    ServerTrouble("the database refuses this client", 2),
+    StudyFailed("it failed"),
+    DataDeleted(Path("data")),
+)
+
+
+@pytest.mark.parametrize("error", MADE, ids=lambda error: type(error).__name__)
+@pytest.mark.parametrize("again", [copy.copy, lambda error: pickle.loads(pickle.dumps(error))], ids=["copy", "pickle"])
+def test_an_error_is_made_again(
+    error: OrchestratorError, again: Callable[[OrchestratorError], OrchestratorError]
+) -> None:
+    made = again(error)
+    assert type(made) is type(error)
+    assert (str(made), made.args, vars(made)) == (str(error), error.args, vars(error))

@@ -85,7 +85,7 @@ class CommandClient:
     def host(self, spec: Spec, run: int, check: Callable[[], None]) -> str:
         """Hands a study to the control plane of the `run` whose process id is ``run``; returns its state. Waits until
         ``check`` raises. Raises as ``submit`` does."""
-        payload = {"run": run, "spec": spec.to_json()}
+        payload = {"run": run, "spec": requested(spec)}
         return str(self._issue(HOST, spec.name, payload, check, None)["state"])
 
     def command(self, operation: str, study: str, seconds: float) -> str:

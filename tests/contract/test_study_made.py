@@ -8,8 +8,11 @@ import sqlalchemy
 from leased_store import NOW, LeasedStore, everything, make_spec, optuna_storage
 
 from orchestrator.common.errors import BadInput
+from orchestrator.messaging.command_client import CommandClient
 from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.pruning.registry import DEFAULT, NO_RULE
+from orchestrator.spec import Spec
+from orchestrator.storage.command_table import CommandTable
 
 
 def test_a_new_study_is_empty_and_runs(leased: LeasedStore) -> None:
@@ -43,8 +46,21 @@ def test_a_study_keeps_its_rule_where_its_next_spec_names_none(leased: LeasedSto
     leased.create(pruner={"name": "none"})
     leased.create(trials=50)
     assert leased.load().spec.pruner == NO_RULE
-    leased.create(pruner={"name": "median"})
+    leased.create(pruner={"name": "median", "n_warmup_steps": 5})
     assert leased.load().spec.pruner == DEFAULT
+
+
+def test_nor_does_a_run_name_one_that_hands_a_study_over(leased: LeasedStore) -> None:
+    table = CommandTable(leased.database)
+    for spec in (make_spec(), make_spec(pruner={"name": "none"})):
+        with pytest.raises(InterruptedError):
+            CommandClient(table, None).host(spec, run=1, check=_interrupt)
+    sent = [Spec.from_json(each.payload["spec"]) for each in leased.store.pending_commands()]
+    assert ["pruner" in each.model_fields_set for each in sent] == [False, True]
+
+
+def _interrupt() -> None:
+    raise InterruptedError
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 from sqlalchemy import delete, select
 
 from orchestrator.common.atomic_write import replacing
@@ -84,8 +85,10 @@ class ModelFiles:
         """
         try:
             self._files.rm(self._path(model))
-        except FileNotFoundError:
-            pass
+        except FileNotFoundError as error:
+            # Of a folder that is not there the files may lie on another host.
+            if isinstance(self._files, LocalFileSystem) and not self._files.exists(self._root):
+                raise self._not_there(model, error) from None
         except Exception as error:  # as above
             raise self._not_there(model, error) from None
         database = Database(storage_url_of(self._settings))

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from orchestrator.common.formatting import NOTHING, count, duration, number, one_line, param, percent
 from orchestrator.common.json_text import plain
+from orchestrator.model.state_words import study_word
 from orchestrator.queries.comparison import ComparedStudy, Comparison
 from orchestrator.terminal.best_view import to_json as best_to_json
 from orchestrator.terminal.overview import best_value, trial_count
@@ -29,7 +30,7 @@ def render(found: Comparison, width: int) -> RenderableType:
     def row(head: str, cell: Callable[[ComparedStudy], str]) -> None:
         rows.append((head, [one_line(cell(each)) for each in studies]))
 
-    row("state", lambda each: each.overview.progress.state)
+    row("state", lambda each: study_word(each.overview.progress.state))
     row("trials", lambda each: trial_count(each.overview.progress))
     row("complete, pruned, failed", _ends)
     row("best", lambda each: best_value(each.overview.progress))

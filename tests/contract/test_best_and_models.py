@@ -141,6 +141,12 @@ def test_models_are_listed_fetched_and_deleted(studies: LeasedStore, tmp_path: P
     assert not (tmp_path / "artifacts" / "study-1-a").exists()
 
 
+def test_a_host_without_the_store_deletes_no_record(studies: LeasedStore) -> None:
+    model(studies, "study", 1, "study-1-a", "model.pt")
+    assert "this host does not reach" in str(invoke("models", "rm", "study", "1", "--yes").exception)
+    assert [each["filename"] for each in json.loads(invoke("models", "ls", "--json").stdout)] == ["model.pt"]
+
+
 def test_a_record_that_leads_out_of_the_store_is_refused(studies: LeasedStore) -> None:
     model(studies, "study", 1, "../../secret", "model.pt")
     assert "names no file of the store" in str(invoke("models", "get", "study", "1").exception)

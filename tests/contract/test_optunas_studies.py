@@ -199,3 +199,9 @@ def test_beside_studies_of_ours_they_are_told_apart(optunas_file: Path, tmp_path
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", url)
     states = {each["study"]: each["state"] for each in json.loads(invoke("ls", "--json").stdout)}
     assert (states.pop("ours"), set(states.values())) == ("running", {"optuna"})
+
+
+@pytest.mark.usefixtures("optunas")
+def test_two_of_optunas_are_compared_in_the_words_of_every_view() -> None:
+    text = invoke("compare", "plain", "empty").stdout
+    assert "Optuna's" in next(line for line in text.splitlines() if line.startswith("state"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from orchestrator.common.formatting import duration, listed
@@ -55,7 +56,7 @@ def _missing(facts: Facts) -> Finding:
     if setup.alone:
         severity = Severity.WARNING if setup.running else Severity.NOTE
         remedy = f"see {setup.data_dir}/logs/serve.log" if setup.running else "orchestrator run SPEC brings one"
-        command = "" if setup.running or not waiting else f"orchestrator resume {waiting[0]}"
+        command = "" if setup.running or not waiting else f"orchestrator resume {shlex.quote(waiting[0])}"
     return Code.CONTROL_PLANE_MISSING.finding("", "; ".join(said), remedy, severity=severity, command=command)
 
 

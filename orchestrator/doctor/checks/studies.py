@@ -36,7 +36,7 @@ def check(facts: Facts) -> Iterator[Finding]:
                 f"study {study.name}",
                 f"is suspended: {study.suspended}",
                 f"{remedy(study.name)}; the control plane's log has more; 'orchestrator delete' frees its slots",
-                command=f"orchestrator resume {study.name}",
+                command=f"orchestrator resume {shlex.quote(study.name)}",
             )
             continue
         if study.error:
@@ -106,7 +106,7 @@ def _held(study: Study) -> Iterator[Finding]:
             f"study {study.name}",
             f"is {study.state} with {study.trials} of {study.budget} trials: no more are asked for",
             f"orchestrator resume {study.name} goes on with it, where that is wanted",
-            command=f"orchestrator resume {study.name}",
+            command=f"orchestrator resume {shlex.quote(study.name)}",
         )
 
 
@@ -125,7 +125,7 @@ def _outrun(facts: Facts, study: Study) -> Iterator[Finding]:
         f"waits: {count(len(slots), 'slot')} of queue {study.queue} train {known}; its own weight is {study.weight:g}",
         "it gets the next slots that come free, by its weight; more workers, a greater `weight` in its spec, or a "
         f"pause of the others bring it forward: orchestrator pause {min(others)}",
-        command=f"orchestrator pause {min(others)}",
+        command=f"orchestrator pause {shlex.quote(min(others))}",
     )
 
 
@@ -139,7 +139,7 @@ def _failed(facts: Facts) -> Iterator[Finding]:
             f"study {each.name}",
             f"failed {duration(each.age)} ago: {each.reason}",
             remedy,
-            command=command or f"orchestrator why {each.name} last",
+            command=command or f"orchestrator why {shlex.quote(each.name)} last",
         )
 
 
@@ -169,7 +169,7 @@ def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
         else "the control plane's log says why it does not take it up, or that it was started with --study for another",
         repair=None if alone else Reconcile(study.name),
         severity=Severity.NOTE if alone else Severity.PROBLEM,
-        command="" if not alone or facts.setup.running else f"orchestrator resume {study.name}",
+        command="" if not alone or facts.setup.running else f"orchestrator resume {shlex.quote(study.name)}",
     )
 
 

@@ -173,6 +173,8 @@ ADVICE: list[tuple[str, Facts, Code, str]] = [
     ("no run", ALONE, Code.CONTROL_PLANE_MISSING, "orchestrator resume search"),
     ("paused", books(study(state="paused")), Code.STUDY_HELD, "orchestrator resume search"),
     ("suspended", study(suspended="its sampler died"), Code.STUDY_SUSPENDED, "orchestrator resume search"),
+    # Another program may rename a study.
+    ("odd name", study(name="a;b", suspended="its name"), Code.STUDY_SUSPENDED, "orchestrator resume 'a;b'"),
     ("other studies", work_findings.outrun(), Code.STUDY_OUTRUN, "orchestrator pause other"),
     ("unattended", books(unattended=(("search", 5),)), Code.TRIAL_UNATTENDED, "orchestrator doctor --repair"),
     (

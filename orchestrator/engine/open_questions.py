@@ -7,6 +7,7 @@ on meanwhile, and the answer is the same whenever it is given.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Collection
 from typing import Any, Literal
 
 import msgspec
@@ -103,12 +104,13 @@ class OpenQuestions:
             self._storage.clear_mark(answer.trial, ASKED)
         return question
 
-    def restore(self, trial: FrozenTrial, *, hears_ends: bool) -> None:
+    def restore(self, trial: FrozenTrial, *, hears_ends: bool, asked: Collection[questions.RuleName]) -> None:
         """Takes in a trial that was just put into the storage, with what is unanswered of it.
 
         Args:
             trial: As it is stored.
             hears_ends: Whether the sampler is asked about the ends of trials.
+            asked: The rules that are asked about reports. One that was, and was changed since, is not waited for.
         """
         if trial.state is TrialState.WAITING:
             self.waiting.add(trial.number)
@@ -122,10 +124,16 @@ class OpenQuestions:
                 ended = Question("end", trial.number, horizon, state=trial.state.name, values=trial.values)
                 self._take_back(ended)
             self._turn = max(self._turn, horizon.turn + 1)
+        dropped = False
         for step, plain in trial.system_attrs.get(JUDGED, ()):
-            horizon, rules = msgspec.convert(plain, tuple[Horizon, tuple[questions.RuleName, ...]])
+            horizon, judging = msgspec.convert(plain, tuple[Horizon, tuple[questions.RuleName, ...]])
             value = trial.intermediate_values[step]
-            self._take_back(Question("report", trial.number, horizon, step=step, value=value, rules=rules))
+            if rules := tuple(rule for rule in judging if rule in asked):
+                self._take_back(Question("report", trial.number, horizon, step=step, value=value, rules=rules))
+            else:
+                dropped = True
+        if dropped:
+            self._mark_reports(trial.number)
 
     def next_turn(self) -> None:
         """Begins the next turn: what is asked from now on is asked after what was asked before."""

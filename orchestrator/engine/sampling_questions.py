@@ -15,6 +15,7 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.engine.open_questions import OpenQuestions
 from orchestrator.model.attribute_keys import AHEAD, MARKS
 from orchestrator.sampling.distribution_text import from_text, to_text
+from orchestrator.sampling.pruner_replica import own_classes
 from orchestrator.sampling.questions import Answer, Horizon, Key, Question, Sampled
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.sampling.study_copy import StudyCopy
@@ -41,6 +42,7 @@ class SamplingQuestions:
         self._storage = storage
         self._questions = questions
         self._own_class = ":" in self._name
+        self._asked_rules = own_classes(spec)
         self._space = tuple(spec.space)
         # Without them a draw of random parameters depends on nothing that other trials did.
         self._looks_back = self._name != "random" or not spec.space
@@ -187,7 +189,7 @@ class SamplingQuestions:
                 if name not in trial.distributions:
                     with self._storage.sampling_ahead():
                         self._set(number, Sampled(name, internal, text))
-        self._questions.restore(trial, hears_ends=self._own_class)
+        self._questions.restore(trial, hears_ends=self._own_class, asked=self._asked_rules)
 
     # -- parameters of a job
 

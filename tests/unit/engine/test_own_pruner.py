@@ -13,9 +13,9 @@ from programs import conditional, noisy
 from orchestrator.control import journal
 from orchestrator.control.journal import Journal
 from orchestrator.engine import inputs
-from orchestrator.model.attribute_keys import MARKS
+from orchestrator.model.attribute_keys import JUDGED, MARKS
 from orchestrator.pruning.base import Decision, RuleFailed
-from orchestrator.sampling.pruner_replica import PrunerReplica
+from orchestrator.sampling.pruner_replica import PrunerReplica, own_classes
 from orchestrator.sampling.questions import RULE, Answer
 from tasks.contract import Epoch, Failed
 from tests.simulated import own_pruners
@@ -119,6 +119,36 @@ def test_a_verdict_is_awaited_from_the_report_to_the_answer() -> None:
     assert world.engine.awaits_verdict
     world.commit()
     assert not world.engine.awaits_verdict
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"pruner": {"name": "none"}}),
+        ({}, {"pruner": {"name": "median"}, "shadow": WATCHING}),
+        ({"shadow": WATCHING}, {"pruner": {"name": "median"}, "shadow": WATCHING}),
+        ({"shadow": WATCHING}, {"shadow": {"name": "none"}}),
+    ],
+)
+def test_a_rule_that_takes_the_place_of_one_that_was_asked_is_not_waited_for(
+    before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    world = World(spec_of(**before), noisy)
+    run = world.until(Epoch)
+    world.hold = True
+    world.deliver(run.event(Epoch(step=7, value=1.0)))
+    world._commit()
+    assert JUDGED in world.ledger.trials[run.job.trial].system_attrs
+    world.hold = False
+    world.ledger.spec = spec_of(**before | after)
+    world.rebuild()
+    rules = own_classes(world.ledger.spec)
+    for question in world.engine.trials.questions.unanswered():
+        assert set(question.rules) <= rules.keys()
+    assert world.engine.awaits_verdict == (RULE in rules)
+    world.run()
+    assert world.state == "finished"
+    assert not any(JUDGED in row.system_attrs for row in world.ledger.trials.values())
 
 
 def test_a_verdict_is_about_its_own_place_whatever_came_meanwhile() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import io
 import os
+import tokenize
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +106,9 @@ def _module_text(
         return raw, sources[0].tree
     text = sources[0].text if whole else _chosen_text(sources, selection)
     text = "\n".join([text.rstrip("\n"), *(f"\n\n{each}" for each in added)]).lstrip("\n" if not file else "") + "\n"
-    return text.encode(), ast.parse(text)
+    # A whole file still says which encoding it has.
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(text.encode()).readline) if file else ("utf-8", [])
+    return text.encode(encoding), ast.parse(text)
 
 
 def _chosen_text(sources: list[Source], selection: Selection) -> str:

@@ -264,11 +264,27 @@ class Selection:
             if not roots or any(self._begins_a_search(root) for root in roots):
                 continue
             read = read_names(statement.node) | bound_names(statement.node)
-            if self._entry in read or read - plain - bound_names(statement.node):
+            others = read - plain - bound_names(statement.node)
+            # An assignment of a script gives the object a part of its value. What a call of a method does is not known,
+            # and an assignment in a notebook may have failed.
+            assigns = isinstance(statement.node, ast.Assign | ast.AugAssign) and bool(statement.source.file)
+            if self._entry in read or (others and not (assigns and self._searches_nothing(others))):
                 continue
             self.chosen.add(statement)
             new.append(statement)
         return new
+
+    def _searches_nothing(self, names: set[str]) -> bool:
+        """Whether what the names lead to neither reads the objective nor begins a search."""
+        looked, waiting = set[str](), set(names)
+        while waiting:
+            looked |= waiting
+            if self._entry in waiting or any(map(self._begins_a_search, waiting)):
+                return False
+            waiting = {
+                read for name in waiting for each in self._bindings(name) for read in read_names(each.node)
+            } - looked
+        return True
 
     def _is_plain(self, name: str) -> bool:
         """Whether the name is a module or a constant, so that reading it brings nothing else."""

@@ -163,6 +163,33 @@ CARRIED = [
         """,
     ),
     Kind(
+        "parts that are computed, and methods that are replaced",
+        """
+        class Settings:
+            rate = 1
+            def get(self): return self.rate
+        def compute(): return BASE + 1
+        def other(self): return 10 * self.rate
+        BASE = 4
+        settings = Settings()
+        settings.rate = compute()
+        Settings.get = other
+        def objective(trial): return settings.get()
+        """,
+    ),
+    Kind(
+        "a part that an earlier search has given",
+        """
+        class Settings: pass
+        settings = Settings()
+        def objective(trial): return len(vars(settings)) and 7
+        def search(): return objective(None)
+        settings.first = search()
+        settings.second = 2
+        """,
+        without="settings.first",
+    ),
+    Kind(
         "settings of a library that it uses",
         """
         import decimal

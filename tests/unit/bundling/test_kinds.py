@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator.bundling import bundle_of_function
 from tests.unit.bundling.kinds import CARRIED, CELLS_CARRIED, CELLS_REFUSED, REFUSED, Kind
 
 ALL_CARRIED = [*CARRIED, *CELLS_CARRIED]
@@ -51,6 +53,23 @@ def test_it_is_refused_in_one_line_that_says_what_to_do(results: Results, kind: 
     assert "\n" not in result["refused"]
     assert result["refused"].startswith("objective '")
     assert "; " in result["refused"]
+
+
+def test_a_nested_function_keeps_the_encoding_of_its_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = """# -*- coding: latin-1 -*-
+NAME = "\u00e9"
+def make():
+    def objective(trial): return [ord(each) for each in NAME]
+    return objective
+"""
+    (tmp_path / "in_latin_1.py").write_bytes(text.encode("latin-1"))
+    monkeypatch.syspath_prepend(tmp_path)
+    bundle = bundle_of_function(importlib.import_module("in_latin_1").make())
+    monkeypatch.delitem(sys.modules, "in_latin_1")
+    (file,) = bundle.files
+    namespace: dict[str, Any] = {}
+    exec(compile(file.data, file.path, "exec"), namespace)
+    assert namespace["objective"](None) == [0xE9]
 
 
 def test_the_names_of_kinds_differ() -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,9 @@ from tasks.process_identity import pid_namespace, proc_is_ours, start_time
 from tasks.server_errors import Contact, unavailable
 
 log = logging.getLogger(__name__)
+
+_making = threading.Lock()
+"""Alembic, Optuna's and ours, keeps what it works on in variables of the process: one thread at a time makes tables."""
 
 BUSY_SECONDS = 60
 """Wait of an SQLite writer for another process that holds the file."""
@@ -163,11 +167,12 @@ class Database:
         """Makes Optuna's tables and this program's, and upgrades the latter."""
         with self.read() as connection:
             optunas_are_made = optuna_is_current(connection)
-        if optunas_are_made:
-            # Optuna would read its migrations to find nothing to do, which takes a fifth of a second.
-            self._upgrade_own(where)
-        else:
-            self._make_all(where)
+        with _making:
+            if optunas_are_made:
+                # Optuna would read its migrations to find nothing to do, which takes a fifth of a second.
+                self._upgrade_own(where)
+            else:
+                self._make_all(where)
 
     def _make_all(self, where: str) -> None:
         # Not before it is needed: most commands only look.

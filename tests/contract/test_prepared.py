@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from leased_store import LeasedStore, everything
@@ -34,3 +36,13 @@ def test_a_database_that_is_not_there_is_one_clear_line(url: str) -> None:
         Database(url).prepare()
     assert "\n" not in str(caught.value)
     assert "secret" not in str(caught.value)
+
+
+def test_threads_prepare_databases_at_once(tmp_path: Path) -> None:
+    databases = [Database(f"sqlite:///{tmp_path / str(number)}.db") for number in range(4)]
+    with ThreadPoolExecutor(len(databases)) as pool:
+        list(pool.map(Database.prepare, databases))
+    for database in databases:
+        with database.read() as connection:
+            assert connection.exec_driver_sql("SELECT count(*) FROM orchestrator_meta").scalar() is not None
+        database.close()

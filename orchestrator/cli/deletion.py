@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import socket
 import sys
 from typing import TYPE_CHECKING
@@ -35,7 +36,7 @@ def delete(studies: tuple[str, ...], yes: bool) -> None:
     found = contents_of(settings, studies)
     if not yes:
         if not _is_terminal():
-            names = " ".join(each.name for each in found)
+            names = shlex.join(each.name for each in found)
             problem = "asks before it deletes, and there is no terminal"
             raise BadInput("delete", problem, f"'orchestrator delete {names} --yes' does not ask")
         for each in found:

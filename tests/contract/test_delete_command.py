@@ -222,12 +222,13 @@ def test_of_a_database_that_only_optuna_knows_nothing_else_is_made(
 ) -> None:
     url = f"sqlite:///{tmp_path / 'optuna.db'}"
     with optuna_storage(url) as storage:
-        for name in ("plain", "stays"):
+        for name in ("plain", "stays", "two words"):
             study = optuna.create_study(storage=storage, study_name=name)
             study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=2)
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", url)
     assert delete("plain", "--yes").stdout == "deleted plain\n"
-    assert [each["study"] for each in json.loads(invoke("ls", "--json").stdout)] == ["stays"]
+    assert "'orchestrator delete 'two words' --yes' does not ask" in str(delete("two words").exception)
+    assert [each["study"] for each in json.loads(invoke("ls", "--json").stdout)] == ["stays", "two words"]
     engine = sqlalchemy.create_engine(url)
     assert not [name for name in sqlalchemy.inspect(engine).get_table_names() if name.startswith("orchestrator")]
     engine.dispose()

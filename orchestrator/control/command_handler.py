@@ -274,6 +274,15 @@ class CommandHandler:
         return {"study": name, "state": "deleted"}
 
     def _submit(self, name: str, spec: Spec) -> None:
+        try:
+            self._open_or_go_on(name, spec)
+        except BadInput:
+            if name not in self.studies:
+                # What was started to check its classes would wait for ever.
+                self.ports.samplers.close(name)
+            raise
+
+    def _open_or_go_on(self, name: str, spec: Spec) -> None:
         # Here too: whether a class can be imported is a question of this host.
         if ":" not in spec.sampler.name:
             check_sampler(spec, f"study '{name}'")

@@ -216,6 +216,8 @@ class ScheduledRuns:
             slot = replace(slot, reason=note)
             snapshot = self.ports.store.create(spec, now, slot=slot)
         except BadInput as error:
+            if slot.study not in self.studies:
+                self.ports.samplers.close(slot.study)
             slot = replace(slot, state="refused", reason=str(error))
             self._write(slot)
             return slot

@@ -25,8 +25,11 @@ def _missing(text: str) -> str:
         required = Requirement(text)
     except InvalidRequirement:
         return f"'{text:.100}' is no requirement"
-    if required.marker is not None and not required.marker.evaluate({"extra": ""}):
-        return ""
+    try:
+        if required.marker is not None and not required.marker.evaluate({"extra": ""}):
+            return ""
+    except ValueError as error:
+        return f"'{text:.100}' cannot be compared: {error}"
     if required.name.lower() == PYTHON:
         found = platform.python_version()
     else:

@@ -258,7 +258,7 @@ class CodeStore:
             if time.time() - _used_at(left) > STALE_SECONDS:
                 shutil.rmtree(left, ignore_errors=True)
         locks = sorted(self._folder.glob(f"*{_LOCK}"), key=_used_at)
-        sizes = {lock: _size_of(lock.with_suffix("")) for lock in locks}
+        sizes = {lock: _size_of(lock.with_suffix("")) + _size(lock.with_suffix(_MESSAGE)) for lock in locks}
         total = needed + sum(sizes.values())
         for lock in locks:
             if total <= MOST_BYTES:
@@ -284,8 +284,11 @@ def _used_at(path: Path) -> float:
 
 
 def _size_of(folder: Path) -> int:
-    found = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):
-            found += path.lstat().st_size
-    return found
+    return sum(map(_size, folder.rglob("*")))
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.lstat().st_size
+    except OSError:
+        return 0

@@ -78,9 +78,12 @@ class CodeBase:
         top = name.partition(".")[0]
         if top in _NEVER or top in sys.stdlib_module_names:
             return False
-        file = getattr(module, "__file__", None)
-        # A folder without an __init__.py has no file.
-        places = [file] if file else list(getattr(module, "__path__", ()))
+        try:
+            file = getattr(module, "__file__", None)
+            # A folder without an __init__.py has no file.
+            places = [file] if file else list(getattr(module, "__path__", ()))
+        except Exception:  # a lazy module may load, at any access, what is not there
+            return False
         # A relative place is no file: torch.ops, which cannot be imported again, says of itself '_ops.py'.
         return any(self._holds(place) for place in places if isinstance(place, str) and os.path.isabs(place))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import random
 import threading
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -336,3 +337,16 @@ def test_what_no_keeper_uses_makes_room(client: redis.Redis, tmp_path: Path, mon
     assert bundles[0].digest not in there
     assert (left.exists(), busy.exists()) == (False, True)
     assert {bundles[1].digest, bundles[3].digest} <= there
+
+
+def test_the_messages_of_bundles_count_as_their_files_do(
+    client: redis.Redis, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(code_store, "MOST_BYTES", 7_000)
+    first, second = (make_bundle("train:objective", [("noise", random.Random(each).randbytes(2_000))]) for each in "ab")
+    for bundle in (first, second):
+        put(client, bundle)
+        store = store_of(tmp_path, client, EVERY, UNSIGNED)
+        store.folders(bundle_reference(bundle.digest, bundle.objective))
+        store.close()
+    assert [path.name for path in tmp_path.glob("*.bundle")] == [f"{second.digest}.bundle"]

@@ -103,6 +103,7 @@ def test_a_key_may_have_a_name_that_is_a_part_of_it() -> None:
         ("Python<3.8", "'Python<3.8' is required, and Python 3."),
         ("msgspec[toml]>=0.1", ""),
         (">>", "'>>' is no requirement"),
+        ('redis; os_name ~= "x"', "'redis; os_name ~= \"x\"' cannot be compared: "),
     ],
 )
 def test_requirements_are_compared_with_what_is_installed(requirement: str, missing: str) -> None:

@@ -67,8 +67,15 @@ def test_a_module_whose_file_is_none_stays_where_it_is(tmp_path: Path, monkeypat
     operations = ModuleType("helper_of_bundles")
     operations.__file__ = "_ops.py"
     monkeypatch.setitem(sys.modules, "helper_of_bundles", operations)
+
+    class Lazy(ModuleType):
+        def __getattr__(self, name: str) -> object:
+            raise RuntimeError(name)
+
+    monkeypatch.setitem(sys.modules, "mine", Lazy("mine"))
     CodeBase([tmp_path]).enter((str(code(tmp_path / "two", 2)),))
     assert sys.modules["helper_of_bundles"] is operations
+    assert isinstance(sys.modules["mine"], Lazy)
 
 
 def test_entering_the_code_that_is_there_changes_nothing(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+import msgspec
 from sqlalchemy import Connection, Select, delete, func, select
 
 from orchestrator.common.errors import BadInput
@@ -168,8 +169,11 @@ def _result_of(text: str | None) -> RunResult | None:
     """Returns the result of a planned run; ``None`` where there is none, or a later version has written it."""
     try:
         found = json.loads(text or "null")
-        return None if found is None else RunResult(**{key: found.get(key, 0) for key in RunResult._fields})
-    except (ValueError, TypeError, AttributeError, RecursionError):
+        if found is None:
+            return None
+        there = RunResult(**{key: found[key] for key in RunResult._fields if key in found})
+        return msgspec.convert(list(there), RunResult)
+    except (ValueError, TypeError, RecursionError, msgspec.ValidationError):
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -20,7 +21,7 @@ from orchestrator.doctor.database_probe import read_overdue
 from orchestrator.doctor.table_facts import Overdue
 from orchestrator.model.changeset import Changes, TrialEnd
 from orchestrator.model.commands import Command
-from orchestrator.model.planned_run import PlannedRun, ScheduleProgress
+from orchestrator.model.planned_run import PlannedRun, RunResult, ScheduleProgress
 from orchestrator.queries.readonly import open_study_reader
 from orchestrator.schedule.beat import SqlBeatDatabase
 from orchestrator.schedule.ticker import BeatDatabase
@@ -28,7 +29,7 @@ from orchestrator.spec.cron import delay
 from orchestrator.storage import own_tables
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.schedule_store import Calendar
+from orchestrator.storage.schedule_store import Calendar, put_slots, read_slots
 from orchestrator.storage.store import Store
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
 from tests.simulated.memory_calendar import MemoryCalendar, MemoryDesk
@@ -319,3 +320,17 @@ def test_a_planned_run_that_no_beat_issued_is_overdue(leased: LeasedStore) -> No
     assert overdue(begun + 7_200 + 1_300) == []
     calendar.define("nightly", "", begun)
     assert overdue(begun + 10**6) == []
+
+
+def test_a_result_of_another_version_is_read_as_far_as_it_is_known(leased: LeasedStore) -> None:
+    known = {"state": "finished", "complete": 3, "best": 0.5, "best_trial": 1}
+    texts = [json.dumps(each) for each in (known, known | {"later": 1}, known | {"complete": "many"}, [1], "x", {})]
+    slots = own_tables.slots
+    with leased.database.write() as connection:
+        for planned, text in enumerate(texts, 1):
+            put_slots(connection, [PlannedRun("nightly", planned, "deleted", f"nightly-{planned}", NOW)])
+            connection.execute(sqlalchemy.update(slots).where(slots.c.planned == planned).values(result=text))
+    with leased.database.read() as connection:
+        found = [each.result for each in read_slots(connection, "nightly", len(texts))]
+    whole = RunResult("finished", complete=3, best=0.5, best_trial=1)
+    assert list(reversed(found)) == [whole, whole, None, None, None, None]

@@ -283,7 +283,9 @@ def settings_with(source: str, given: Mapping[str, str | Path | None]) -> Settin
             raise BadInput(f"{source}: {name}", f"is {value!r:.100}", "it must be a string, or left out")
         environ[PREFIX + name.upper()] = str(value)
     try:
-        return load_settings(environ)
+        settings = load_settings(environ)
+        # A program may change its working directory, as a notebook does, while it holds a handle or a search runs.
+        return settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
     except BadInput as error:
         name = error.where.removeprefix(PREFIX).lower()
         if given.get(name) is None:

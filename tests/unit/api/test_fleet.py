@@ -59,3 +59,18 @@ def test_a_configuration_of_a_wrong_type_is_refused(fleet: Fleet, params: Any) -
 def test_a_limit_of_trials_is_a_positive_integer(fleet: Fleet, limit: Any) -> None:
     with pytest.raises(BadInput, match="trials: limit: is "):
         fleet["one"].trials(limit=limit)
+
+
+def test_a_fleet_keeps_its_folder_when_the_program_changes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("ORCHESTRATOR_DATA_DIR", "ORCHESTRATOR_STORAGE_URL", "ORCHESTRATOR_REDIS_URL"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "data").mkdir()
+    storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'data' / 'studies.db'}")
+    optuna.create_study(study_name="one", storage=storage)
+    storage.engine.dispose()
+    monkeypatch.chdir(tmp_path)
+    fleet = connect(data_dir="data")
+    monkeypatch.chdir("/")
+    assert list(fleet) == ["one"]

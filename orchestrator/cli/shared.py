@@ -76,7 +76,7 @@ def show(*parts: RenderableType) -> None:
     console = Console(
         force_terminal=sys.stdout.isatty(), width=terminal_width(), highlight=False, markup=False, emoji=False
     )
-    console.print(Group(*parts))
+    console.print(Group(*parts), crop=False)
 
 
 def terminal_width() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from contextlib import closing
 
@@ -18,6 +19,7 @@ from tasks.app import DRAIN, connect, create_app
 
 ANSWER_SECONDS = 2.0
 _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
+_OF_A_RUN = re.compile(r"run-\d+(-\d+)?@")
 
 
 def read_fleet(settings: Settings) -> list[FleetWorker]:
@@ -100,7 +102,7 @@ def _find(name: str, known: list[str]) -> str:
     if not found:
         remedy = did_you_mean(name, known) if known else "no worker answers; 'orchestrator doctor' says why"
         raise BadInput(f"worker '{name}'", "none of that name answers", remedy)
-    if found[0].startswith("run-"):
+    if _OF_A_RUN.match(found[0]):
         raise BadInput(
             f"worker '{name}'", "belongs to a `run`, and ends with it", "stop that with Ctrl-C, or its study"
         )

@@ -30,7 +30,7 @@ def render(trials: Sequence[BestTrial], command: str) -> RenderableType:
     if len(trials) > MOST:
         parts.append(Text(f"and {len(trials) - MOST} more; --json shows them all", style="dim"))
     if command:
-        parts.append(Text(f"its command: {command}", no_wrap=True))
+        parts.append(_whole(f"its command: {command}"))
     return Group(*parts)
 
 
@@ -61,7 +61,7 @@ def _lines(trial: BestTrial) -> list[Text]:
         lines = [Text.assemble((head, "bold"), f" with {numbers(trial.values)}")]
     widest = max((len(one_line(name)) for name in trial.params), default=0)
     lines += [
-        Text(f"  {one_line(name).ljust(widest)}  {one_line(value_text(value))}", no_wrap=True)
+        _whole(f"  {one_line(name).ljust(widest)}  {one_line(value_text(value))}")
         for name, value in trial.params.items()
     ]
     if not trial.params:
@@ -70,3 +70,8 @@ def _lines(trial: BestTrial) -> list[Text]:
         get = f"orchestrator models get {trial.study} {trial.number}"
         lines.append(Text(f"  model {one_line(each.filename)}, {filesize.decimal(each.size)}: {get}"))
     return lines
+
+
+def _whole(line: str) -> Text:
+    """Returns a line that the terminal breaks where it is too long: a part of a number would be another one."""
+    return Text(line, no_wrap=True, overflow="ignore")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
 from doctor_facts import IDLE, RUNNING, SIGN, WELL
 
+from orchestrator.common.errors import BadInput
 from orchestrator.doctor.facts import Worker, Workers
-from orchestrator.doctor.fleet import assemble
+from orchestrator.doctor.fleet import _find, assemble
 from orchestrator.doctor.table_facts import TableFacts
 
 BEFORE = TableFacts(attempts=(RUNNING,))
@@ -42,3 +44,11 @@ def test_a_worker_is_ready_in_trouble_or_draining() -> None:
     ):
         (found,) = assemble(Workers(workers=(worker,), signs=(sign,)), BEFORE, TableFacts())
         assert (found.state, found.queues) == (state, ("gpu", "trials"))
+
+
+def test_a_worker_whose_name_begins_like_that_of_a_run_is_none() -> None:
+    known = ["run-gpu@host", "run-12@host", "run-12-34@host"]
+    assert _find("run-gpu", known) == "run-gpu@host"
+    for name in ("run-12", "run-12-34"):
+        with pytest.raises(BadInput, match="belongs to a `run`"):
+            _find(name, known)

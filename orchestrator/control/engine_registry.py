@@ -292,7 +292,14 @@ class EngineRegistry:
             self.samplers.ask(engine.name, again, engine.trials.sampler.copy)
             return
         if isinstance(result, Exception):
-            raise result
+            if engine.state not in ENDED:
+                raise result
+            # It may have been stopped for this very reason, and has to come to its end.
+            log.warning("study %s has ended, and waits for nothing more: %s", engine.name, result)
+            for each in engine.trials.questions.unanswered():
+                self.apply(engine, SamplerAnswered(each.without_answer()))
+            self._put_in_held(engine)
+            return
         self.apply(engine, SamplerAnswered(result))
         if result.kind == "report":
             self._put_in_held(engine)

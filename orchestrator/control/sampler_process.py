@@ -45,11 +45,13 @@ Start = Callable[[], ProcessHandle]
 
 
 class _Request(NamedTuple):
-    """Messages to a process, to which so many results are the reply; ``study`` is the number of the study's replica."""
+    """Messages to a process, to which so many results are the reply; ``study`` is the number of the study's replica,
+    ``imports`` whether a class of the user's own may be imported meanwhile."""
 
     study: int
     messages: Iterable[bytes]
     results: int
+    imports: bool = False
 
 
 class Result(NamedTuple):
@@ -116,7 +118,7 @@ class SamplerProcess:
         self.replicas[study] = len(held.trials)
         # A class that hangs while it is made reads nothing more: what is large is sent when it is there.
         made_from = _message(OPEN, study, (role, spec.to_json(), seed))
-        self._requests.put(_Request(study, (made_from, _message(READY, study, None)), 1))
+        self._requests.put(_Request(study, (made_from, _message(READY, study, None)), 1, imports=True))
         self._requests.put(_Request(study, self._loading(study, held), 1))
         self._give_up_old()
 
@@ -186,7 +188,7 @@ class SamplerProcess:
                         culprit = request.study
                     left = request.results
                     while left > 0:
-                        said = self._receive(pipe)
+                        said = self._receive(pipe, imports=request.imports)
                         left -= len(said)
                         self._say(request.study, *(self._content(kind, content, decoder) for kind, content in said))
             except Exception as error:
@@ -196,11 +198,14 @@ class SamplerProcess:
             finally:
                 self._process.end()
 
-    def _receive(self, pipe: Connection) -> Sequence[tuple[str, Any]]:
+    def _receive(self, pipe: Connection, *, imports: bool) -> Sequence[tuple[str, Any]]:
+        seconds = self._limits.answer_seconds
+        if imports:
+            seconds = max(seconds, self._limits.start_seconds)
         held = self._held_when_ready if self._own else 0
         most = (held or memory_of(self._process.pid)) + self._limits.memory
         said: Sequence[tuple[str, Any]]
-        said = receive(pipe, self._process, self._name, self._limits.answer_seconds, most)
+        said = receive(pipe, self._process, self._name, seconds, most)
         if ("opened", None) in said:
             self._held_when_ready = memory_of(self._process.pid)
         return said

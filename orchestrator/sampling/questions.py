@@ -130,6 +130,10 @@ class Question(msgspec.Struct, frozen=True, omit_defaults=True):
     def key(self) -> Key:
         return Key(self.kind, self.trial, self.name, self.step)
 
+    def without_answer(self) -> Answer:
+        """Returns the answer that stands for none."""
+        return Answer(self.kind, self.trial, self.name, step=self.step)
+
 
 class Sampled(NamedTuple):
     """A parameter of the trial: its internal value, and its distribution as JSON."""

@@ -6,6 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from orchestrator.spec.model import validate
 
 PATIENCE = 60.0
 LIMITS = Limits(answer_seconds=3.0, memory=300 << 20)
+SHORT = Limits(start_seconds=4.0, answer_seconds=0.1)
 EMPTY = StudyCopy((), {}, {}, {})
 
 MODULE = """
@@ -285,13 +287,19 @@ def test_one_that_cannot_be_had_is_refused_without_waiting(
 
 
 @pytest.mark.parametrize(
-    ("line", "message"), [("os._exit(3)", "ended with exit code 3"), ("time.sleep(1000)", "did not answer within 3 s")]
+    ("line", "limits", "message"),
+    [
+        ("os._exit(3)", LIMITS, "ended with exit code 3"),
+        ("time.sleep(1)", replace(SHORT, start_seconds=60.0), "has no 'X'"),
+        ("time.sleep(1000)", SHORT, "did not answer within 4 s"),
+    ],
 )
 def test_one_that_misbehaves_at_its_import_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asking: Asking, line: str, message: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asking: Asking, line: str, limits: Limits, message: str
 ) -> None:
     (tmp_path / "never_imported.py").write_text(f"import os, time\n{line}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    asking.samplers = SamplerProcesses(asking.bell.set, limits)
     spec = spec_of("s", "never_imported:X")
     with pytest.raises(BadInput, match=message):
         while not asking.samplers.check(spec):
@@ -304,11 +312,12 @@ def test_one_that_hangs_at_its_import_fails_however_large_its_study_is(
 ) -> None:
     (tmp_path / "never_imported.py").write_text("import time\ntime.sleep(1000)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
+    asking.samplers = SamplerProcesses(asking.bell.set, SHORT)
     asking.open(spec_of("s", "never_imported:X"))
     large = copy_of(1)._replace(user_attrs={"note": "x" * 5_000_000})
     asking.samplers.ask("s", [Question("trial", 0, Horizon(0, 1))], lambda: large)
     ((_, why),) = asking.hear()
-    assert "did not answer within 3 s" in str(why)
+    assert "did not answer within 4 s" in str(why)
 
 
 def test_what_has_come_is_told_once_however_many_classes_are_checked_meanwhile(module: str, asking: Asking) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.control.ports import Phase
+from orchestrator.control.watched_process import ProcessFailed
 from orchestrator.model.attribute_keys import JUDGED
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
@@ -81,7 +82,7 @@ def test_dying_while_it_thinks_changes_nothing(step: Phase, changes: dict[str, A
         assert rows(disturbed) == rows(undisturbed), f"at {step} {nth}"
 
 
-def test_a_study_is_stopped_while_it_thinks() -> None:
+def stopped_while_it_thinks() -> Simulation:
     simulation = Simulation(spec(), objective, slow_pruner=SLOW)
     for _ in range(500):
         if judged(simulation):
@@ -93,5 +94,22 @@ def test_a_study_is_stopped_while_it_thinks() -> None:
     simulation.round()
     assert simulation.ledger.state == "stopped"
     assert judged(simulation), "the stop does not wait for the pruner"
+    return simulation
+
+
+def test_a_study_is_stopped_while_it_thinks() -> None:
+    simulation = stopped_while_it_thinks()
     simulation.run_to_end()
+    assert not judged(simulation)
+
+
+def test_a_study_that_is_stopped_comes_to_its_end_when_its_pruner_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    simulation = stopped_while_it_thinks()
+    assert simulation.controller is not None
+    failed = [[("search", ProcessFailed("the pruner did not answer within 10 s"))]]
+    samplers = simulation.controller.ports.samplers
+    monkeypatch.setattr(samplers, "take", lambda: failed.pop() if failed else [])
+    simulation.run_to_end()
+    assert simulation.ledger.state == "stopped"
+    assert not simulation.database.suspended
     assert not judged(simulation)

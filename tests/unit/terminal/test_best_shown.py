@@ -20,11 +20,10 @@ def test_no_figure_and_no_command_is_cut_off(width: int, monkeypatch: pytest.Mon
     trial = BestTrial("digits", 3, (0.5,), ("minimize",), {"learning_rate_of_the_head": 0.1234567890123456}, {})
     main, side = pty.openpty()
     monkeypatch.setattr(shared, "terminal_width", lambda: width)
-    with open(main, "rb", buffering=0) as screen:
-        with open(side, "w") as terminal, monkeypatch.context() as patched:
-            patched.setattr(sys, "stdout", terminal)
-            shared.show(render([trial], COMMAND))
-            terminal.flush()
-            shown = os.read(screen.fileno(), 10_000).decode()
+    with open(main, "rb", buffering=0) as screen, open(side, "w") as terminal, monkeypatch.context() as patched:
+        patched.setattr(sys, "stdout", terminal)
+        shared.show(render([trial], COMMAND))
+        terminal.flush()
+        shown = os.read(screen.fileno(), 10_000).decode()
     assert "learning_rate_of_the_head  0.1234567890123456\r\n" in shown
     assert f"its command: {COMMAND}\r\n" in shown

@@ -12,10 +12,11 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.urls import redact
 from orchestrator.queries.study_reader import StudyReader
 from orchestrator.storage.database import Database, explained
-from orchestrator.storage.schema_check import foreign_refusal, is_being_made, optuna_refusal, own_schema, shown
+from orchestrator.storage.schema_check import foreign_refusal, optuna_refusal, own_schema, shown
 from orchestrator.storage.sqlite_files import path_of, tables_in
 from tasks.server_errors import Contact, unavailable
 
+_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
 _EMPTY = "holds no studies, nor the tables for them"
 _REMEDY = "run a search first, or set ORCHESTRATOR_STORAGE_URL or ORCHESTRATOR_DATA_DIR to where one was run"
 
@@ -49,10 +50,8 @@ def open_connection(url: str) -> Iterator[Connection]:
     _check_file(url, where)
     database = Database(url, read_only=True)
     try:
-        with database.read() as connection:
-            if database.dialect == "postgresql":
-                connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            if not sqlalchemy.inspect(connection).has_table("studies") or is_being_made(connection):
+        with database.read_made(_SNAPSHOT if database.dialect == "postgresql" else "") as connection:
+            if not sqlalchemy.inspect(connection).has_table("studies"):
                 raise NothingThere(where, _EMPTY, _REMEDY)
             if refusal := foreign_refusal(connection):
                 raise BadInput(where, *refusal)

@@ -149,15 +149,8 @@ class Database:
             return
         database = Database(self.url, read_only=True)
         try:
-            for attempt in range(LOOKS_AT_MAKING):
-                with database.read() as connection:
-                    if attempt + 1 < LOOKS_AT_MAKING and is_being_made(connection):
-                        pause = 0.05 * (attempt + 1)
-                    else:
-                        refusal = optuna_refusal(connection, shown(self.url))
-                        break
-                # Another process makes the tables just now.
-                time.sleep(pause)
+            with database.read_made() as connection:
+                refusal = optuna_refusal(connection, shown(self.url))
         finally:
             database.close()
         if refusal:
@@ -252,6 +245,22 @@ class Database:
         """One transaction that only reads."""
         with self.engine.connect() as connection, connection.begin():
             yield connection
+
+    @contextmanager
+    def read_made(self, first: str = "") -> Iterator[Connection]:
+        """The same, once the tables that another process is just making are made, or have waited for long.
+
+        Args:
+            first: A statement that begins the transaction.
+        """
+        for attempt in range(LOOKS_AT_MAKING):
+            with self.read() as connection:
+                if first:
+                    connection.exec_driver_sql(first)
+                if attempt + 1 == LOOKS_AT_MAKING or not is_being_made(connection):
+                    yield connection
+                    return
+            time.sleep(0.05 * (attempt + 1))
 
     def close(self) -> None:
         self.engine.dispose()

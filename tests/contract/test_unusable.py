@@ -100,6 +100,8 @@ CAUSES = {
 def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A database with tables of ours and Optuna's, and all else that commands ask for before they look at it."""
     monkeypatch.chdir(tmp_path)
+    # Nothing here is just being made.
+    monkeypatch.setattr("orchestrator.storage.database.LOOKS_AT_MAKING", 1)
     path = tmp_path / "database" / "studies.db"
     path.parent.mkdir()
     url = prepared_databases.sqlite(path)

@@ -19,6 +19,7 @@ from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import decode_event
 from tasks.contract import TERMINAL, Event, Failed, Finished, Job, Released, Started
+from tasks.keeper import keeper
 from tasks.keeper.keeper import Keeper
 from tasks.keeper.slot import Slot, SlotTable
 from tasks.objective_allowlist import Allowlist
@@ -37,8 +38,11 @@ PARTS = ("_publisher", "_replies", "_store", "_artifacts", "_monitors", "_traine
 NOT_OF_A_JOB = ("_publisher.begin", "_publisher.close", "_monitors.close", "_store.close", "_artifacts.close")
 """Where the first one fails, the keeper ends, and its worker says so."""
 
-OWN = ("_train", "_publish_started", "_follow", "_handle", "_wait", "_settle", "_log_file")
+OWN = ("_train", "_publish_started", "_follow", "_handle", "_wait", "_settle")
 """Its own steps."""
+
+FUNCTIONS = ("make_trial_log",)
+"""What its module calls."""
 
 
 class Planted(Exception):
@@ -153,9 +157,9 @@ def check(events: list[Event], expected: type) -> None:
 def test_an_outcome_is_published(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     expected = Finished | (Released if isinstance(error, OSError) else Failed)
     reached = []
-    for place in [*cluster.parts(), *OWN]:
+    for place in [*cluster.parts(), *OWN, *FUNCTIONS]:
         part, _, name = place.rpartition(".")
-        target = getattr(cluster.keeper, part) if part else cluster.keeper
+        target = keeper if place in FUNCTIONS else getattr(cluster.keeper, part) if part else cluster.keeper
         called: list[str] = []
         with monkeypatch.context() as patch:
             patch.setattr(target, name, planted(target, name, error, called))
@@ -165,4 +169,5 @@ def test_an_outcome_is_published(cluster: Cluster, monkeypatch: pytest.MonkeyPat
             check(events, expected)
         cluster.slots.trouble = ""
     assert len(reached) > 20, reached
+    assert set(FUNCTIONS) <= set(reached)
     check(cluster.run(), Finished)

@@ -18,11 +18,14 @@ objective = "objectives:models"
 direction = "maximize"
 trials = {trials}
 max_steps = 3
-pruner.name = "none"
 seed = 3
 keep_models = {keep}
 [args]
 folder = "{folder}"
+"""
+UNPRUNED = """
+[pruner]
+name = "none"
 """
 
 
@@ -51,7 +54,7 @@ def stored(folder: Path) -> set[str]:
 def test_the_models_of_the_best_are_there_and_can_be_downloaded(alone: Fleet, tmp_path: Path) -> None:
     own = tmp_path / "own"
     own.mkdir()
-    alone.write_spec(SPEC.format(trials=5, keep=2, folder=own))
+    alone.write_spec(SPEC.format(trials=5, keep=2, folder=own) + UNPRUNED)
 
     done = alone.call("run", "spec.toml", "--slots", "2", "--json")
 

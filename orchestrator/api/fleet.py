@@ -172,9 +172,8 @@ class Fleet(Mapping[str, StudyHandle]):
             UnknownStudy: there is none of that name.
         """
         self[name]
-        study, storage = load_study(name, self.settings)
-        self._opened[study] = finalize(study, _close_storage, storage)
-        self._opened[study].atexit = False
+        study, closing = load_study(name, self.settings)
+        self._opened[study] = closing
         return study
 
     def check_open(self) -> None:
@@ -222,15 +221,19 @@ def _close_storage(storage: RDBStorage) -> None:
     storage.engine.dispose()
 
 
-def load_study(name: str, settings: Settings) -> tuple[optuna.Study, RDBStorage]:
-    """Returns a study as Optuna's own object, and the storage that it holds open."""
+def load_study(name: str, settings: Settings) -> tuple[optuna.Study, finalize[..., optuna.Study]]:
+    """Returns a study as Optuna's own object, and what closes its storage.
+
+    That happens when it is called, when the study is dropped, or when the program ends.
+    """
     import optuna
     from optuna.storages import RDBStorage
 
     from orchestrator.common.data_folder import storage_url_of
 
     storage = RDBStorage(storage_url_of(settings))
-    return optuna.load_study(study_name=name, storage=storage), storage
+    study = optuna.load_study(study_name=name, storage=storage)
+    return study, finalize(study, _close_storage, storage)
 
 
 def connect(

@@ -112,9 +112,19 @@ class CommandHandler:
         gone = self.deletion is not None and self.deletion.has_news
         return gone or (self.scheduled is not None and self.scheduled.has_news)
 
-    def apply(self) -> dict[Command, str]:
-        """Applies what waits; returns the answers, which are to be committed with what came of the commands."""
-        answers = {}
+    def apply(self) -> bool:
+        """Applies what waits; returns whether anything was answered.
+
+        An answer goes into the round at once: a later command may have what the one before has made committed, and
+        without its answer that one would be carried out again.
+        """
+        answered = False
+
+        def answer_with(command: Command, answer: Mapping[str, Any]) -> None:
+            nonlocal answered
+            answered = True
+            self.rounds.answers[command] = json.dumps(answer)
+
         slots = []
         self._deferred.clear()
         commands = self.ports.store.pending_commands()
@@ -130,7 +140,7 @@ class CommandHandler:
             if command.unreadable:
                 problem = BadInput(f"command '{command.operation}' of study '{command.study}'", command.unreadable)
                 log.warning("%s", problem, extra={"action": "command_unreadable"})
-                answers[command] = json.dumps({"error": str(problem)})
+                answer_with(command, {"error": str(problem)})
                 continue
             if command.operation == OPERATION:
                 slots.append(command)
@@ -151,13 +161,14 @@ class CommandHandler:
                 if not is_of_the_study(error):
                     raise
                 answer = {"error": str(self._fail(command, error))}
-            answers[command] = json.dumps(answer)
+            answer_with(command, answer)
         # A schedule may be about any study.
         if self.scheduled is not None and not self.studies.awaited:
             with contextlib.suppress(Unsettled):
-                answers |= {command: json.dumps(answer) for command, answer in self.scheduled.apply(slots).items()}
+                for command, answer in self.scheduled.apply(slots).items():
+                    answer_with(command, answer)
                 self.scheduled.tend()
-        return answers
+        return answered
 
     def _is_for_this(self, command: Command) -> bool:
         # Only the process that holds the lease can delete a study, be it of another `run` or not.

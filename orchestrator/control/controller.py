@@ -152,8 +152,7 @@ class Controller:
         if self.bell.rung or self.commands.has_news:
             self.bell.rung = False
             begun = self.effects.now()
-            if answers := self.commands.apply():
-                self.rounds.answers |= answers
+            if self.commands.apply():
                 # Of a study that goes on. What a command itself has had sent may be on its way to a slot already.
                 self.recovery.resend_missing(lambda sent: sent <= begun)
 

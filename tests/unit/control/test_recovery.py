@@ -9,10 +9,12 @@ import sys
 from dataclasses import replace
 
 from orchestrator.control.liveness import HeartbeatTracker, SlotTracker, dead_here
+from orchestrator.control.ports import Phase
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.spec.model import validate
-from tasks.contract import Heartbeat
+from tasks import redis_keys
+from tasks.contract import Event, Heartbeat, Revoked
 from tasks.process_identity import with_namespace
 from tests.simulated.simulation import Simulation
 
@@ -248,3 +250,23 @@ def test_a_command_whose_ring_went_with_redis_is_carried_out_at_once() -> None:
     world.round()
     world.round()
     assert 1 in world.database.answers
+
+
+def test_a_command_is_carried_out_once_though_the_next_one_commits_what_it_made() -> None:
+    table = {"name": "s", "objective": "somewhere:objective", "trials": 1, "sampler": {"name": "random"}}
+    world = Simulation(validate(table, "test"))
+    world.start()
+    for _ in range(3):
+        world.round()
+    world.redis.publish(Event(token=next(iter(world.ledger.attempts)), runner="", seq=0, body=Revoked(running=False)))
+    world.round()
+    world.database.issue("first", "retry", "s", {"trial": 0})
+    world.database.issue("second", "reconcile", "s")
+    world.redis.add({b"ring": redis_keys.DOORBELL.encode()})
+    dead = world.passed.count(Phase.COMMITTED) + 1
+    world.kill_when(lambda step: step == Phase.COMMITTED and world.passed.count(step) == dead)
+    for _ in range(5):
+        world.round()
+    assert world.deaths
+    assert len(world.ledger.trials) == 2
+    assert set(world.database.answers) == {1, 2}

@@ -18,6 +18,7 @@ def fleet(tmp_path: Path) -> Fleet:
     url = f"sqlite:///{tmp_path / 'studies.db'}"
     storage = optuna.storages.RDBStorage(url)
     optuna.create_study(study_name="one", storage=storage)
+    storage.remove_session()
     storage.engine.dispose()
     return connect(storage_url=url)
 
@@ -38,7 +39,6 @@ def test_a_study_that_is_used_no_more_holds_nothing_open(fleet: Fleet) -> None:
         assert kept.trials == []
         assert descriptors() > before
     assert descriptors() <= before, "the fleet closes it"
-    assert kept.trials == [], "Optuna opens it again"
 
 
 @pytest.mark.parametrize("use", [StudyHandle.delete, StudyHandle.report, StudyHandle.status])
@@ -69,6 +69,7 @@ def test_a_fleet_keeps_its_folder_when_the_program_changes_its_own(
     (tmp_path / "data").mkdir()
     storage = optuna.storages.RDBStorage(f"sqlite:///{tmp_path / 'data' / 'studies.db'}")
     optuna.create_study(study_name="one", storage=storage)
+    storage.remove_session()
     storage.engine.dispose()
     monkeypatch.chdir(tmp_path)
     fleet = connect(data_dir="data")

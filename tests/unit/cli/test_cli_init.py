@@ -67,9 +67,11 @@ def test_a_package_that_is_installed_keeps_its_name(tmp_path: Path, monkeypatch:
 def test_a_study_that_is_there_keeps_its_name(tmp_path: Path) -> None:
     here = tmp_path / "mine"
     (here / ".orchestrator").mkdir(parents=True)
-    storage = f"sqlite:///{here / '.orchestrator' / 'studies.db'}"
+    storage = optuna.storages.RDBStorage(f"sqlite:///{here / '.orchestrator' / 'studies.db'}")
     for name in ("mine", "mine-2"):
         optuna.create_study(study_name=name, storage=storage)
+    storage.remove_session()
+    storage.engine.dispose()
     assert load(starter.write(here)[0]).name == "mine-3"
 
 

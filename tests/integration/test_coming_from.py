@@ -10,6 +10,7 @@ import ast
 import importlib.util
 import tomllib
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -69,13 +70,13 @@ def test_before_and_after_are_the_same_search(servers: Servers, tmp_path: Path) 
     (tmp_path / "mine.toml").write_text(block("train:objective", "toml").text)
     done = run_script(block("mine.toml", "sh").text, tmp_path, environment)
     assert done.returncode == 0, done.stderr
-    here = optuna.load_study(study_name="mine", storage=f"sqlite:///{tmp_path}/.orchestrator/studies.db")
-
-    for study in (there, here):
-        assert len(study.trials) == 100
-        assert study.trials[0].params == {"lr": 0.01}
-        assert study.direction == optuna.study.StudyDirection.MAXIMIZE
-    assert here.trials[1].distributions == there.trials[1].distributions
+    with closing(Servers("", f"sqlite:///{tmp_path}/.orchestrator/studies.db")) as ours:
+        here = ours.study("mine")
+        for study in (there, here):
+            assert len(study.trials) == 100
+            assert study.trials[0].params == {"lr": 0.01}
+            assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+        assert here.trials[1].distributions == there.trials[1].distributions
 
 
 def test_the_searches_are_over_the_same_space() -> None:
@@ -146,14 +147,15 @@ def test_a_script_that_was_moved_here_trains_the_same_curve(name: str, tmp_path:
     environment = clean_shell.environment(tmp_path / "bin")
     done = run_script(f"orchestrator run {name}.toml --slots 1", tmp_path, environment)
     assert done.returncode == 0, done.stderr
-    study = optuna.load_study(study_name=name, storage=f"sqlite:///{tmp_path}/.orchestrator/studies.db")
-    assert len(study.trials) == 12
-    for trial in study.trials:
-        sums = {step: sum(trial.params["rate"] / each for each in range(1, step + 1)) for step in range(1, 10)}
-        assert dict(trial.intermediate_values) == {
-            step: pytest.approx(sums[step]) for step in trial.intermediate_values
-        }
-    assert study.best_trial.value == pytest.approx(study.best_trial.intermediate_values[9])
+    with closing(Servers("", f"sqlite:///{tmp_path}/.orchestrator/studies.db")) as ours:
+        study = ours.study(name)
+        assert len(study.trials) == 12
+        for trial in study.trials:
+            sums = {step: sum(trial.params["rate"] / each for each in range(1, step + 1)) for step in range(1, 10)}
+            assert dict(trial.intermediate_values) == {
+                step: pytest.approx(sums[step]) for step in trial.intermediate_values
+            }
+        assert study.best_trial.value == pytest.approx(study.best_trial.intermediate_values[9])
 
 
 @installed("determined")

@@ -44,7 +44,10 @@ def source(text: str) -> Change:
 
 def optunas_study(folder: Path, _: pytest.MonkeyPatch) -> dict[str, Any]:
     (folder / "data").mkdir()
-    optuna.create_study(study_name="mine", storage=f"sqlite:///{folder / 'data' / 'studies.db'}", direction="maximize")
+    storage = optuna.storages.RDBStorage(f"sqlite:///{folder / 'data' / 'studies.db'}")
+    optuna.create_study(study_name="mine", storage=storage, direction="maximize")
+    storage.remove_session()
+    storage.engine.dispose()
     return {}
 
 

@@ -200,8 +200,8 @@ def test_a_row_tells_how_far_its_trial_is_while_it_trains(flower: Flower) -> Non
 
 
 def test_a_failed_one_has_its_traceback(flower: Flower) -> None:
-    row = flower.begin("failing", "fails").until_row(0, state="FAILURE")
-    assert row["exception"] == row["result"] == "ValueError: the data set is not there"
+    error = "ValueError: the data set is not there"
+    row = flower.begin("failing", "fails").until_row(0, state="FAILURE", exception=error, result=error)
     assert row["traceback"].startswith("Traceback (most recent call last):")
     assert 'raise ValueError("the data set is not there")' in row["traceback"]
     assert "celery" not in row["traceback"]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import termios
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -127,6 +130,16 @@ class Asking:
         return [process.pid for process in self.samplers._shared]
 
 
+def wait_until_sent(asking: Asking) -> None:
+    """Returns when a question lies in the pipe of the process, which is stopped; from then on its study is at work."""
+    (process,) = asking.samplers._shared
+    held = bytes(4)
+    until = time.monotonic() + PATIENCE
+    while not any(held):
+        assert time.monotonic() < until
+        held = fcntl.ioctl(process._process.pipe.fileno(), termios.TIOCOUTQ, bytes(4))
+
+
 def feed(changes: Changes) -> Any:
     from orchestrator.sampling.questions import feed_of
 
@@ -228,6 +241,7 @@ def test_when_a_shared_process_dies_the_study_at_work_fails_and_the_others_ask_a
     os.kill(pid, signal.SIGSTOP)
     asking.ask("a")
     question = asking.ask("b")
+    wait_until_sent(asking)
     os.kill(pid, signal.SIGKILL)
     said = dict(asking.hear(2))
     assert isinstance(said["a"], ProcessFailed)

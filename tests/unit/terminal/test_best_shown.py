@@ -1,4 +1,4 @@
-"""`best` on a terminal: what is to be read or copied stays whole."""
+"""`best` on a terminal cuts no parameter and no command that people read or copy."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def make_controller(
     only, bell = options.only, Bell()
     heartbeats = HeartbeatTracker(options.lease, options.heartbeat)
     slots = SlotTracker(heartbeats)
-    studies = EngineRegistry(ports.store, options.record, clock, ports.samplers, slots, hooks.progress)
+    studies = EngineRegistry(ports.store, options.record, clock, ports.replicas, slots, hooks.progress)
     effects = Effects(ports, studies, heartbeats, slots, clock, hooks.phase)
     recovery = Recovery(ports, studies, effects, heartbeats, clock, only)
     router = EventRouter(

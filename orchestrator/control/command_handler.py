@@ -290,14 +290,14 @@ class CommandHandler:
         except BadInput:
             if name not in self.studies:
                 # What was started to check its classes would wait for ever.
-                self.ports.samplers.close(name)
+                self.ports.replicas.close(name)
             raise
 
     def _open_or_go_on(self, name: str, spec: Spec) -> None:
         # Here too: whether a class can be imported is a question of this host.
         if ":" not in spec.sampler.name:
             check_sampler(spec, f"study '{name}'")
-        if not self.ports.samplers.check(spec):
+        if not self.ports.replicas.check(spec):
             raise _Later
         self.ports.notifier.check(spec)
         known = self.studies[name].spec if name in self.studies else None

@@ -158,6 +158,6 @@ class Controller:
 
     def _patience(self) -> float:
         """Returns how long the stream may be waited for, in seconds."""
-        if self.studies.awaited or self.bell.rung or self.ports.samplers.has_news:
+        if self.studies.awaited or self.bell.rung or self.ports.replicas.has_news:
             return 0.0
         return max(0.0, min(self.supervisor.due_in(self.clock.monotonic()), self.rounds.patience))

@@ -19,8 +19,8 @@ from orchestrator.control.journal import Journal
 from orchestrator.control.journal_record import Opened, Record
 from orchestrator.control.liveness import SlotTracker
 from orchestrator.control.ports import ProgressHook, StudyRepository, no_hook
-from orchestrator.control.process_ports import Samplers
-from orchestrator.control.sampler_processes import NotAnswered
+from orchestrator.control.process_ports import Replicas
+from orchestrator.control.replica_processes import NotAnswered
 from orchestrator.control.sampling_pace import SamplingPace
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.inputs import (
@@ -78,7 +78,7 @@ class EngineRegistry:
     store: StudyRepository
     record: Journal | None
     clock: Clock
-    samplers: Samplers
+    replicas: Replicas
     slots: SlotTracker
     progress: ProgressHook = no_hook
     # By study: events that came while its pruner was asked, by their entries in the stream. They are put in behind the
@@ -210,7 +210,7 @@ class EngineRegistry:
         self._give_up_held(name)
         self._paces.pop(name, None)
         self._stirred.discard(name)
-        self.samplers.close(name)
+        self.replicas.close(name)
         return self._engines.pop(name, None)
 
     def take_up(self, name: str) -> None:
@@ -231,7 +231,7 @@ class EngineRegistry:
         """Makes the engine of a study that was just read."""
         name, at = snapshot.spec.name, self.clock.wall()
         self._give_up_held(name)
-        self.samplers.open(snapshot.spec, snapshot.seed)
+        self.replicas.open(snapshot.spec, snapshot.seed)
         if self.record:
             opened = Opened(snapshot.spec.to_json(), snapshot.uid, snapshot.seed, answered=True, sampled=True)
             self.record.write(Record(name, at, opened))
@@ -281,7 +281,7 @@ class EngineRegistry:
 
     def take_answers(self) -> None:
         """Puts in what the processes beside the loop have answered, and then what has waited for it."""
-        for name, result in self.samplers.take():
+        for name, result in self.replicas.take():
             if (engine := self._engines.get(name)) is not None:
                 with self.guarded(name):
                     self._take_answer(engine, result)
@@ -289,7 +289,7 @@ class EngineRegistry:
     def _take_answer(self, engine: StudyEngine, result: Answer | Exception) -> None:
         if isinstance(result, NotAnswered):
             again = [each for each in engine.trials.questions.unanswered() if role_of(each.kind) == result.role]
-            self.samplers.ask(engine.name, again, engine.trials.sampler.copy)
+            self.replicas.ask(engine.name, again, engine.trials.sampler.copy)
             return
         if isinstance(result, Exception):
             if engine.state not in ENDED:
@@ -322,13 +322,13 @@ class EngineRegistry:
         if wanted != engine.lookahead:
             self.apply(engine, LookaheadChanged(wanted))
 
-    def ask_samplers(self, name: str, batch: Batch) -> None:
+    def ask_replicas(self, name: str, batch: Batch) -> None:
         """Hands over what was committed of a study, and asks what it wants to know."""
         engine = self._engines[name]
-        self.samplers.feed(name, batch.changes)
+        self.replicas.feed(name, batch.changes)
         if not batch.questions:
             return
-        self.samplers.ask(name, batch.questions, engine.trials.sampler.copy)
+        self.replicas.ask(name, batch.questions, engine.trials.sampler.copy)
         pace, now = self._paces.setdefault(name, SamplingPace()), self.clock.monotonic()
         for question in batch.questions:
             if question.kind == "trial":
@@ -395,6 +395,6 @@ class EngineRegistry:
 
     def close(self) -> None:
         """Ends the recording, and the processes beside the loop."""
-        self.samplers.close()
+        self.replicas.close()
         if self.record:
             self.record.close()

@@ -1,4 +1,4 @@
-"""The ports of the control plane's loop: stream, broker, database, stores of files, notifier, samplers.
+"""The ports of the control plane's loop: stream, broker, database, stores of files, notifier, replicas.
 
 Redis, Celery and SQL databases are one implementation; every other one has to pass the same conformance suite.
 """
@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
-from orchestrator.control.process_ports import Samplers
-from orchestrator.control.sampler_processes import SamplerProcesses
+from orchestrator.control.process_ports import Replicas
+from orchestrator.control.replica_processes import ReplicaProcesses
 from orchestrator.messaging.event_stream import Entry
 from orchestrator.model.changeset import Changes
 from orchestrator.model.commands import Command
@@ -358,7 +358,7 @@ class Ports:
     calendar: Calendar | None = None
     reports: Reports | None = None
     notifier: Notifier = field(default_factory=NullNotifier)
-    samplers: Samplers = field(default_factory=SamplerProcesses)
+    replicas: Replicas = field(default_factory=ReplicaProcesses)
 
     def close(self) -> None:
         """Ends all that works in the background; the database has everything."""

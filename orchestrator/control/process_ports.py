@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from orchestrator.sampling.study_copy import StudyCopy
 
 
-class Samplers(Protocol):
-    """The processes of samplers and pruner classes, which are asked beside the loop."""
+class Replicas(Protocol):
+    """The processes that hold replicas of studies, and answer for their samplers and pruner classes."""
 
     def check(self, spec: Spec) -> bool:
         """Makes sure that classes of the user's own can be had; returns whether that is known yet.

@@ -1,4 +1,4 @@
-"""A process that has Optuna imported already, and makes sampler processes by forking itself.
+"""A process that has Optuna imported already, and makes replica processes by forking itself.
 
 A new interpreter takes a second of a core to import Optuna, and holds all of it once more; a fork takes milliseconds,
 and shares that memory. The control plane runs threads by the time it needs a process, so it forks this one first, which
@@ -14,8 +14,8 @@ import socket
 import threading
 from multiprocessing.connection import Connection, Pipe
 
-from orchestrator.control.sampler_process import ProcessHandle
-from orchestrator.control.sampler_processes import execute
+from orchestrator.control.replica_process import ProcessHandle
+from orchestrator.control.replica_processes import execute
 from tasks.process_guards import die_with_parent
 
 _NUMBER = 8
@@ -23,7 +23,7 @@ _NUMBER = 8
 
 
 class ForkedProcess:
-    """A sampler process that the template has made; see ``Handle``."""
+    """A replica process that the template has made; see ``Handle``."""
 
     def __init__(self, template: ProcessTemplate, pid: int, pipe: Connection) -> None:
         self._template = template
@@ -52,7 +52,7 @@ class ForkedProcess:
 
 
 class ProcessTemplate:
-    """Makes sampler processes. Create it while this process has one thread."""
+    """Makes replica processes. Create it while this process has one thread."""
 
     def __init__(self) -> None:
         # What the processes import, so that they share it.
@@ -116,7 +116,7 @@ def _make_processes(asked: socket.socket, parent: int) -> None:
         made = os.fork()
         if made == 0:
             asked.close()
-            _run_samplers(descriptors[0], template)
+            _run_replicas(descriptors[0], template)
         os.close(descriptors[0])
         asked.sendall(made.to_bytes(_NUMBER, "big", signed=True))
 
@@ -127,8 +127,8 @@ def _close_all_but(kept: int) -> None:
     os.closerange(kept + 1, os.sysconf("SC_OPEN_MAX") if os.sysconf("SC_OPEN_MAX") > 0 else 65_536)
 
 
-def _run_samplers(descriptor: int, template: int) -> None:
-    from orchestrator.control.sampler_server import serve
+def _run_replicas(descriptor: int, template: int) -> None:
+    from orchestrator.control.replica_server import serve
 
     try:
         os.setsid()
@@ -144,5 +144,5 @@ def _run_samplers(descriptor: int, template: int) -> None:
 def _read_number(source: socket.socket) -> int:
     data = source.recv(_NUMBER, socket.MSG_WAITALL)
     if len(data) < _NUMBER:
-        raise OSError("the process that makes sampler processes has ended")
+        raise OSError("the process that makes replica processes has ended")
     return int.from_bytes(data, "big", signed=True)

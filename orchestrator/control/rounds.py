@@ -70,7 +70,7 @@ class Rounds:
             self.effects.withdraw_confirmations(self.studies.suspended)
         for name, batch in batches.items():
             with self.studies.guarded(name):
-                self.studies.ask_samplers(name, batch)
+                self.studies.ask_replicas(name, batch)
                 self.effects.add(name, batch)
                 if batch.changes.notes:
                     notify = self.studies[name].spec.notify

@@ -206,7 +206,7 @@ class ScheduledRuns:
             spec, note = inherit(Spec.from_json(stored), slot, self.calendar)
             check_sampler(spec, where)
             self.ports.notifier.check(spec)
-            if not self.ports.samplers.check(spec):
+            if not self.ports.replicas.check(spec):
                 # Tried again when a process beside the loop has something to say.
                 self.waits_for_class = True
                 waits = replace(slot, state="waiting", reason="its classes are being imported", spec=stored)
@@ -217,7 +217,7 @@ class ScheduledRuns:
             snapshot = self.ports.store.create(spec, now, slot=slot)
         except BadInput as error:
             if slot.study not in self.studies:
-                self.ports.samplers.close(slot.study)
+                self.ports.replicas.close(slot.study)
             slot = replace(slot, state="refused", reason=str(error))
             self._write(slot)
             return slot

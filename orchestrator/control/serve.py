@@ -24,8 +24,8 @@ from orchestrator.control.journal import Journal
 from orchestrator.control.lease_renewal import Renewal
 from orchestrator.control.ports import Hooks, Phase, PhaseHook, Ports, RoundHook, no_hook
 from orchestrator.control.process_template import ProcessTemplate
+from orchestrator.control.replica_processes import ReplicaProcesses
 from orchestrator.control.report_requests import Reports
-from orchestrator.control.sampler_processes import SamplerProcesses
 from orchestrator.control.watched_process import Limits
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import EventStream, introduce, ring, wake
@@ -183,7 +183,7 @@ class _Leader:
         dispatcher = Dispatcher(self.redis_url, client, keyring)
         notifier = Notifier(self.policy, os.environ)
         limits = Limits(answer_seconds=settings.sampler_limit)
-        samplers = SamplerProcesses(lambda: wake(client), limits, settings.samplers, self.template.start)
+        replicas = ReplicaProcesses(lambda: wake(client), limits, settings.samplers, self.template.start)
         ports = Ports(
             store,
             EventStream(client, keyring),
@@ -192,13 +192,13 @@ class _Leader:
             Calendar(self.database, lease),
             Reports(data_dir, os.environ | storage),
             notifier,
-            samplers,
+            replicas,
         )
         record = Journal(self.record) if self.record else None
         options = Options(settings.lease, settings.heartbeat, self.only, self.run, keyring, record)
         controller = make_controller(ports, options, hooks, self.clock, self.outages)
         try:
-            samplers.warm_up()
+            replicas.warm_up()
             controller.start()
             while not self.stop.is_set():
                 controller.run_once()

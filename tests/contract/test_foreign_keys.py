@@ -28,7 +28,7 @@ from tasks.contract import Epoch, Event, Finished, Started, Suggest
 from tasks.server_errors import wrong_type
 from tests.servers import Redis
 from tests.simulated.course import Files
-from tests.simulated.direct_samplers import DirectSamplers
+from tests.simulated.direct_replicas import DirectReplicas
 from tests.simulated.memory_files import MemoryFiles
 
 SEARCH: dict[str, Any] = {
@@ -57,8 +57,8 @@ class World:
         bins = MemoryFiles(Files())
         broker = Dispatcher(redis_url, client)
         closing.callback(broker.close)
-        samplers = DirectSamplers(Clock())
-        ports = Ports(self.store, EventStream(client), broker, bins, bins, samplers=samplers)
+        replicas = DirectReplicas(Clock())
+        ports = Ports(self.store, EventStream(client), broker, bins, bins, replicas=replicas)
         self.plane = make_controller(ports, Options(6.0, 0.1))
 
     def say(self, study: str, *bodies: Any, first: int = 1) -> None:

@@ -35,7 +35,7 @@ from tasks.process_identity import with_namespace
 from tasks.server_errors import unavailable
 from tasks.signing import UNSIGNED, Keyring
 from tests.simulated.course import Course, Files, Objective, Run, Slot, learning
-from tests.simulated.direct_samplers import DirectSamplers
+from tests.simulated.direct_replicas import DirectReplicas
 from tests.simulated.ledger import Ledger
 from tests.simulated.memory import MemoryBroker, MemoryRedis, MemoryStream
 from tests.simulated.memory_books import MemoryBooks, MemoryDatabase
@@ -148,7 +148,7 @@ class Simulation:
             MemoryCalendar(self.database, books) if isinstance(books, MemoryBooks) else None,
             self.reports,
             self.notifier or NullNotifier(),
-            DirectSamplers(self.clock, self.slow_sampler, self.slow_pruner),
+            DirectReplicas(self.clock, self.slow_sampler, self.slow_pruner),
         )
         options = Options(LEASE, HEARTBEAT, keyring=self.keyring, record=self.record)
         hooks = Hooks(phase=self._pass, round=self.observer)
@@ -163,7 +163,7 @@ class Simulation:
     @property
     def sampler_has_answered(self) -> bool:
         """Whether the next round has an answer of a sampler to take in."""
-        return self.controller is not None and self.controller.ports.samplers.has_news
+        return self.controller is not None and self.controller.ports.replicas.has_news
 
     def round(self, *, wait: bool = False) -> int:
         """Lets the control plane do one round; returns what it read. It may die on the way."""

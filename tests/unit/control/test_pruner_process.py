@@ -12,7 +12,7 @@ import pytest
 from optuna.trial import TrialState, create_trial
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.sampler_processes import SamplerProcesses
+from orchestrator.control.replica_processes import ReplicaProcesses
 from orchestrator.control.watched_process import Limits, ProcessFailed
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.questions import RULE, Answer, Horizon, OpenTrial, Question
@@ -91,7 +91,7 @@ class Asking:
 
     def __init__(self) -> None:
         self.bell = threading.Event()
-        self.processes = SamplerProcesses(self.bell.set, pruner_limits=LIMITS, most=1)
+        self.processes = ReplicaProcesses(self.bell.set, pruner_limits=LIMITS, most=1)
         self.reports: dict[str, int] = {}
 
     def open(self, spec: Spec) -> None:
@@ -142,7 +142,7 @@ def asking() -> Iterator[Asking]:
     it = Asking()
     yield it
     it.processes.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "sampler" and thread not in before]
+    assert not [thread for thread in threading.enumerate() if thread.name == "replicas" and thread not in before]
 
 
 def search(name: str, study: str = "s", **arguments: int) -> Spec:

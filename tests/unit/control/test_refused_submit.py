@@ -6,7 +6,7 @@ import threading
 from dataclasses import replace
 from typing import Any
 
-from orchestrator.control.sampler_processes import SamplerProcesses
+from orchestrator.control.replica_processes import ReplicaProcesses
 from orchestrator.spec.model import validate
 from tasks import redis_keys
 from tests.simulated.course import learning
@@ -21,9 +21,9 @@ def test_the_process_that_has_checked_its_classes_is_ended() -> None:
     world = Simulation(validate(SEARCH, "spec"), learning).run_to_end()
     bell = threading.Event()
     others = set(threading.enumerate())
-    samplers = SamplerProcesses(bell.set)
+    replicas = ReplicaProcesses(bell.set)
     assert world.controller is not None
-    world.controller.commands.ports = replace(world.controller.ports, samplers=samplers)
+    world.controller.commands.ports = replace(world.controller.ports, replicas=replicas)
     world.database.issue("key", "submit", "study", validate(SEARCH | OWN, "spec").to_json())
     try:
         while not world.redis.answers["key"]:
@@ -32,6 +32,6 @@ def test_the_process_that_has_checked_its_classes_is_ended() -> None:
             world.round()
             assert world.redis.answers["key"] or bell.wait(PATIENCE)
         assert "was started as another search" in world.redis.answers["key"][0]
-        assert not [thread for thread in set(threading.enumerate()) - others if thread.name == "sampler"]
+        assert not [thread for thread in set(threading.enumerate()) - others if thread.name == "replicas"]
     finally:
-        samplers.close()
+        replicas.close()

@@ -107,8 +107,8 @@ def test_a_study_that_is_stopped_comes_to_its_end_when_its_pruner_fails(monkeypa
     simulation = stopped_while_it_thinks()
     assert simulation.controller is not None
     failed = [[("search", ProcessFailed("the pruner did not answer within 10 s"))]]
-    samplers = simulation.controller.ports.samplers
-    monkeypatch.setattr(samplers, "take", lambda: failed.pop() if failed else [])
+    replicas = simulation.controller.ports.replicas
+    monkeypatch.setattr(replicas, "take", lambda: failed.pop() if failed else [])
     simulation.run_to_end()
     assert simulation.ledger.state == "stopped"
     assert not simulation.database.suspended

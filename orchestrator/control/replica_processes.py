@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.sampler_process import UNKNOWN, ProcessHandle, Result, SamplerProcess, Start
+from orchestrator.control.replica_process import UNKNOWN, ProcessHandle, ReplicaProcess, Result, Start
 from orchestrator.control.watched_process import ExecutedProcess, Limits
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.pruner_replica import own_classes
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 def execute() -> ProcessHandle:
     """Starts a process with a new interpreter."""
-    return ExecutedProcess("orchestrator.control.sampler_server")
+    return ExecutedProcess("orchestrator.control.replica_server")
 
 
 class NotAnswered(Exception):
@@ -59,7 +59,7 @@ class _Held:
     role: Role
     seed: int
     number: int
-    process: SamplerProcess | None = None
+    process: ReplicaProcess | None = None
     loaded: bool = False
     checked: bool = False
     refused: BadInput | None = None
@@ -82,8 +82,8 @@ def _roles(spec: Spec) -> list[Role]:
     return ["sampler", "pruner"] if own_classes(spec) else ["sampler"]
 
 
-class SamplerProcesses:
-    """The samplers of all studies, and the pruners of those that have a class of their own.
+class ReplicaProcesses:
+    """The replicas of all studies for their samplers, and of those with a pruner class of the user's own for that.
 
     Args:
         wake: Called from another thread when there is something to take.
@@ -108,7 +108,7 @@ class SamplerProcesses:
         }
         self._most = most or len(os.sched_getaffinity(0))
         self._start = start
-        self._shared: list[SamplerProcess] = []
+        self._shared: list[ReplicaProcess] = []
         self._studies: dict[tuple[str, Role], _Held] = {}
         self._numbers = itertools.count()
         self._of_number: dict[int, _Held] = {}
@@ -236,7 +236,7 @@ class SamplerProcesses:
         else:
             self._lost.append((held.spec.name, content))
 
-    def _bury(self, process: SamplerProcess, culprit: int) -> None:
+    def _bury(self, process: ReplicaProcess, culprit: int) -> None:
         """Lets go of a process that has ended; the studies that it held, but the one to blame, ask again."""
         if process in self._shared:
             self._shared.remove(process)
@@ -293,19 +293,19 @@ class SamplerProcesses:
         elif process is not None and not process.failed:
             process.drop(held.number)
 
-    def _process_for(self, held: _Held) -> SamplerProcess:
+    def _process_for(self, held: _Held) -> ReplicaProcess:
         if _is_own(held.spec, held.role):
             limits = self._limits[held.role]
-            return SamplerProcess(execute, self._results, self._wake, limits, held.title, own=True)
+            return ReplicaProcess(execute, self._results, self._wake, limits, held.title, own=True)
         usable = [process for process in self._shared if not process.failed]
         best = min(usable, key=lambda each: (sum(each.unanswered.values()), len(each.replicas)), default=None)
         if best is None or (best.replicas and len(usable) < self._most):
             best = self._add_shared()
         return best
 
-    def _add_shared(self) -> SamplerProcess:
+    def _add_shared(self) -> ReplicaProcess:
         limits = self._limits["sampler"]
-        made = SamplerProcess(self._start, self._results, self._wake, limits, "the sampler", own=False)
+        made = ReplicaProcess(self._start, self._results, self._wake, limits, "the sampler", own=False)
         self._shared.append(made)
         return made
 

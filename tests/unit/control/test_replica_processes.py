@@ -17,7 +17,7 @@ import pytest
 from optuna.trial import FrozenTrial
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.sampler_processes import NotAnswered, SamplerProcesses
+from orchestrator.control.replica_processes import NotAnswered, ReplicaProcesses
 from orchestrator.control.watched_process import Limits, ProcessFailed, explained
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.questions import Answer, Horizon, Question
@@ -89,16 +89,16 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 class Asking:
-    """The samplers, the bell that they ring, and what they have said."""
+    """The processes, the bell that they ring, and what they have said."""
 
     def __init__(self) -> None:
         self.bell = threading.Event()
-        self.samplers = SamplerProcesses(self.bell.set, LIMITS, most=1)
+        self.replicas = ReplicaProcesses(self.bell.set, LIMITS, most=1)
         self.said: list[tuple[str, Answer | Exception]] = []
         self.counts: dict[str, int] = {}
 
     def open(self, spec: Spec) -> None:
-        self.samplers.open(spec, 7)
+        self.replicas.open(spec, 7)
         self.counts[spec.name] = 0
 
     def ask(self, study: str) -> Question:
@@ -113,26 +113,26 @@ class Asking:
             fed = Changes()
             fed.add_trial(made, 1.0, waits=False)
             trials.apply(feed(fed))
-        self.samplers.feed(study, changes)
-        self.samplers.ask(study, [question], lambda: StudyCopy(trials._storage.stored_trials(), {}, {}, {}))
+        self.replicas.feed(study, changes)
+        self.replicas.ask(study, [question], lambda: StudyCopy(trials._storage.stored_trials(), {}, {}, {}))
         return question
 
     def hear(self, count: int = 1) -> list[tuple[str, Answer | Exception]]:
         while len(self.said) < count:
             self.bell.clear()
-            self.said += self.samplers.take()
+            self.said += self.replicas.take()
             if len(self.said) < count:
                 assert self.bell.wait(PATIENCE)
         said, self.said = self.said[:count], self.said[count:]
         return said
 
     def pids(self) -> list[int]:
-        return [process.pid for process in self.samplers._shared]
+        return [process.pid for process in self.replicas._shared]
 
 
 def wait_until_sent(asking: Asking) -> None:
     """Returns when a question lies in the pipe of the process, which is stopped; from then on its study is at work."""
-    (process,) = asking.samplers._shared
+    (process,) = asking.replicas._shared
     held = bytes(4)
     until = time.monotonic() + PATIENCE
     while not any(held):
@@ -153,8 +153,8 @@ def asking() -> Iterator[Asking]:
     before = set(threading.enumerate())
     it = Asking()
     yield it
-    it.samplers.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "sampler" and thread not in before]
+    it.replicas.close()
+    assert not [thread for thread in threading.enumerate() if thread.name == "replicas" and thread not in before]
 
 
 def spec_of(name: str, sampler: str = "random") -> Spec:
@@ -213,11 +213,11 @@ def test_what_a_process_said_before_it_ended_does_not_hide_why_it_ended(
         assert looked.wait(PATIENCE)
         return explained(*args)
 
-    monkeypatch.setattr("orchestrator.control.sampler_process.explained", explained_later)
+    monkeypatch.setattr("orchestrator.control.replica_process.explained", explained_later)
     asking.open(spec_of("bad", f"{module}:Exits"))
     asking.ask("bad")
     assert ended.wait(PATIENCE)
-    assert not asking.samplers.take(), "the copy was made, and nothing else is known yet"
+    assert not asking.replicas.take(), "the copy was made, and nothing else is known yet"
     looked.set()
     ((_, why),) = asking.hear()
     assert "ended with exit code 3" in str(why)
@@ -247,7 +247,7 @@ def test_when_a_shared_process_dies_the_study_at_work_fails_and_the_others_ask_a
     assert isinstance(said["a"], ProcessFailed)
     assert "signal 9" in str(said["a"])
     assert isinstance(said["b"], NotAnswered)
-    asking.samplers.ask("b", [question], lambda: copy_of(2))
+    asking.replicas.ask("b", [question], lambda: copy_of(2))
     ((study, answer),) = asking.hear()
     assert study == "b"
     assert isinstance(answer, Answer)
@@ -259,14 +259,14 @@ def test_when_a_shared_process_has_ended_that_did_nothing_no_study_is_to_blame(a
     asking.open(spec_of("a"))
     asking.ask("a")
     asking.hear()
-    (process,) = asking.samplers._shared
+    (process,) = asking.replicas._shared
     os.kill(process.pid, signal.SIGKILL)
     process._process.wait()
     question = asking.ask("a")
     ((study, news),) = asking.hear()
     assert study == "a"
     assert isinstance(news, NotAnswered)
-    asking.samplers.ask("a", [question], lambda: copy_of(2))
+    asking.replicas.ask("a", [question], lambda: copy_of(2))
     ((_, answer),) = asking.hear()
     assert isinstance(answer, Answer)
     assert answer.params[0].value == expected(1)
@@ -293,9 +293,9 @@ def test_one_that_cannot_be_had_is_refused_without_waiting(
     module: str, asking: Asking, name: str, message: str
 ) -> None:
     spec = spec_of("s", name.format(module))
-    assert not asking.samplers.check(spec)
+    assert not asking.replicas.check(spec)
     with pytest.raises(BadInput, match=message.format(module)):
-        while not asking.samplers.check(spec):
+        while not asking.replicas.check(spec):
             asking.bell.clear()
             assert asking.bell.wait(PATIENCE)
 
@@ -313,10 +313,10 @@ def test_one_that_misbehaves_at_its_import_is_refused(
 ) -> None:
     (tmp_path / "never_imported.py").write_text(f"import os, time\n{line}\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    asking.samplers = SamplerProcesses(asking.bell.set, limits)
+    asking.replicas = ReplicaProcesses(asking.bell.set, limits)
     spec = spec_of("s", "never_imported:X")
     with pytest.raises(BadInput, match=message):
-        while not asking.samplers.check(spec):
+        while not asking.replicas.check(spec):
             asking.bell.clear()
             assert asking.bell.wait(PATIENCE)
 
@@ -326,10 +326,10 @@ def test_one_that_hangs_at_its_import_fails_however_large_its_study_is(
 ) -> None:
     (tmp_path / "never_imported.py").write_text("import time\ntime.sleep(1000)\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    asking.samplers = SamplerProcesses(asking.bell.set, SHORT)
+    asking.replicas = ReplicaProcesses(asking.bell.set, SHORT)
     asking.open(spec_of("s", "never_imported:X"))
     large = copy_of(1)._replace(user_attrs={"note": "x" * 5_000_000})
-    asking.samplers.ask("s", [Question("trial", 0, Horizon(0, 1))], lambda: large)
+    asking.replicas.ask("s", [Question("trial", 0, Horizon(0, 1))], lambda: large)
     ((_, why),) = asking.hear()
     assert "did not answer within 4 s" in str(why)
 
@@ -337,12 +337,12 @@ def test_one_that_hangs_at_its_import_fails_however_large_its_study_is(
 def test_what_has_come_is_told_once_however_many_classes_are_checked_meanwhile(module: str, asking: Asking) -> None:
     asking.open(spec_of("a"))
     asking.ask("a")
-    while not asking.samplers.has_news:
+    while not asking.replicas.has_news:
         assert asking.bell.wait(PATIENCE)
         asking.bell.clear()
     for name in ("b", "c", "d"):
-        asking.samplers.check(spec_of(name, f"{module}:Raises"))
-    said = asking.samplers.take()
+        asking.replicas.check(spec_of(name, f"{module}:Raises"))
+    said = asking.replicas.take()
     while not said:
         said = asking.hear()
     assert [study for study, _ in said] == ["a"]
@@ -366,18 +366,18 @@ def test_what_a_closed_study_is_told_late_is_dropped(asking: Asking) -> None:
     assert study == "a"
     assert isinstance(answer, Answer)
     assert answer.trial == 0
-    assert asking.samplers.take() == []
+    assert asking.replicas.take() == []
 
 
 def test_the_least_recently_used_replica_is_given_up_and_made_again(
     asking: Asking, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.control.sampler_process.MOST_REPLICAS", 2)
+    monkeypatch.setattr("orchestrator.control.replica_process.MOST_REPLICAS", 2)
     for name in ("a", "b", "c"):
         asking.open(spec_of(name))
         asking.ask(name)
         asking.hear()
-    (process,) = asking.samplers._shared
+    (process,) = asking.replicas._shared
     assert len(process.replicas) == 2
     asking.ask("a")
     ((study, answer),) = asking.hear()
@@ -403,11 +403,11 @@ def test_a_whole_study_is_handed_over_by_the_thread_and_not_by_the_loop(asking: 
     copy = copy_of(200)
     trials = Watched(copy.trials)
     question = Question("trial", 199, Horizon(199, 200))
-    asking.samplers.ask("s", [question], lambda: copy._replace(trials=trials))
+    asking.replicas.ask("s", [question], lambda: copy._replace(trials=trials))
     ((_, answer),) = asking.hear()
     assert isinstance(answer, Answer)
     assert answer.params[0].value == expected(199)
-    assert trials.threads == {"sampler"}
+    assert trials.threads == {"replicas"}
 
 
 def test_questions_that_go_together_are_answered_in_order_each_when_it_is_there(
@@ -416,9 +416,9 @@ def test_questions_that_go_together_are_answered_in_order_each_when_it_is_there(
     monkeypatch.setenv("UNTIL", str(tmp_path / "go-on"))
     asking.open(spec_of("s", f"{module}:Pauses"))
     questions = [Question("trial", number, Horizon(number, 3)) for number in range(3)]
-    asking.samplers.ask("s", questions, lambda: copy_of(3))
+    asking.replicas.ask("s", questions, lambda: copy_of(3))
     first = asking.hear()
-    assert not asking.samplers.has_news
+    assert not asking.replicas.has_news
     (tmp_path / "go-on").touch()
     said = [answer for _, answer in first + asking.hear(2) if isinstance(answer, Answer)]
     assert [answer.trial for answer in said] == [0, 1, 2]

@@ -1,4 +1,4 @@
-"""One sampler process, and the thread that talks to it.
+"""One process that holds replicas of studies, and the thread that talks to it.
 
 Nothing that grows with a study is done at once: a study is handed over in pieces, which the thread makes while the loop
 goes on. Several questions go in one message, and answers come back as soon as they are there.
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from orchestrator.common.errors import BadInput
-from orchestrator.control.sampler_server import ASK, CLOSE, FEED, LOAD, OPEN, READY
+from orchestrator.control.replica_server import ASK, CLOSE, FEED, LOAD, OPEN, READY
 from orchestrator.control.watched_process import Handle, Limits, ProcessFailed, explained, memory_of, receive
 from orchestrator.model.changeset import Changes
 from orchestrator.sampling.questions import Answer, Question, Role, feed_of
@@ -36,7 +36,7 @@ UNKNOWN = -1
 
 
 class ProcessHandle(Handle, Protocol):
-    """A sampler process that was started, with this end of its pipe."""
+    """A replica process that was started, with this end of its pipe."""
 
     pipe: Connection
 
@@ -61,13 +61,13 @@ class Result(NamedTuple):
     ``last`` says that it has ended, so that nothing more comes of it.
     """
 
-    process: SamplerProcess
+    process: ReplicaProcess
     study: int
     content: Answer | Exception | None
     last: bool = False
 
 
-class SamplerProcess:
+class ReplicaProcess:
     """One process, and the thread that talks to it.
 
     Args:
@@ -106,7 +106,7 @@ class SamplerProcess:
         self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
         self._closed = False
         self._process = start()
-        self._thread = threading.Thread(target=self._serve, name="sampler", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="replicas", daemon=True)
         self._thread.start()
 
     @property

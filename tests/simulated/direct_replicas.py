@@ -15,7 +15,7 @@ from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
 
-class DirectSamplers:
+class DirectReplicas:
     """Samplers and pruners in this process; each answer comes some time after its question.
 
     Args:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import warnings
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.api.fleet import load_study, settings_with
-from orchestrator.api.views import SilentView, in_notebook, view_here
+from orchestrator.api.views import SilentView, view_here
 from orchestrator.common.errors import BadInput, StudyFailed
 from tasks.platform_support import refusal
 
@@ -49,9 +48,8 @@ def run_with(settings: Settings, spec: Spec, source: str, slots: SlotOptions, pr
     """
     if problem := refusal():
         raise BadInput("run", problem)
-    if in_notebook():
-        _import_optuna()
-    from orchestrator.local.run import Interrupted, Plan, run
+    from orchestrator.local.interruption import Interrupted
+    from orchestrator.local.run import Plan, run
     from orchestrator.terminal.summary import render_summary
 
     view = view_here() if progress else SilentView()
@@ -77,13 +75,6 @@ def _print(text: str) -> None:
     # The reader is gone, the program has closed it, or an object of its own in its place can only write.
     with suppress(OSError, ValueError, AttributeError):
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-
-
-def _import_optuna() -> None:
-    """Imports Optuna without a library's advice to install widgets, which nothing here uses."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        import optuna  # noqa: F401
 
 
 def _deliver(signum: signal.Signals) -> None:

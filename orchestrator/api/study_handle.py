@@ -274,13 +274,16 @@ class StudyHandle(StudyFiles):
         if access.has_control_plane(self._fleet.settings):
             return self._command("resume")
         from orchestrator.api.local_search import run_with
+        from orchestrator.api.spec_input import check_sampler_and_pruner
         from orchestrator.common.slot_options import SlotOptions
 
         status = self.status()
         if status.has_ended:
             remedy = "run its search again, with a larger budget, to go on with it"
             raise BadInput(f"study '{self.name}'", f"has {status.state}", remedy)
-        return run_with(self._fleet.settings, self.spec, f"study '{self.name}'", SlotOptions(slots), progress).state
+        spec, source = self.spec, f"study '{self.name}'"
+        check_sampler_and_pruner(spec, source)
+        return run_with(self._fleet.settings, spec, source, SlotOptions(slots), progress).state
 
     def stop(self) -> str:
         """Ends the study at once; what its trials have reported is kept. Returns the study's state."""

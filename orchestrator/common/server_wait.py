@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator.common.errors import NotReached
+from orchestrator.common.patience import AWAY_SECONDS, FIRST_TRIES
 from tasks.server_errors import Contact, Outages, unavailable
-
-AWAY_SECONDS = 0.5
-"""Pause between two tries."""
-
-FIRST_TRIES = 3
-"""Tries of a server that was never reached, before its URL counts as wrong."""
 
 
 def await_servers(step: Callable[[], None], outages: Outages, pause: Callable[[float], bool]) -> bool:

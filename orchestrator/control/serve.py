@@ -15,7 +15,8 @@ import redis
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
-from orchestrator.common.server_wait import AWAY_SECONDS, await_servers
+from orchestrator.common.patience import AWAY_SECONDS
+from orchestrator.common.server_wait import await_servers
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input
 from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.control.assembly import Options, make_controller

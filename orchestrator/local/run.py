@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,15 +15,15 @@ from typing import TYPE_CHECKING
 import redis
 
 from orchestrator.common.data_folder import database_file, storage_url_of
-from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
+from orchestrator.common.errors import BadInput, StudyFailed
 from orchestrator.common.file_lock import FolderInUse, data_lock, name_study
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
-from orchestrator.common.signals import StopRequest, handled_endings
+from orchestrator.common.signals import handled_endings
 from orchestrator.common.slot_options import SlotOptions
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
 from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
-from orchestrator.local.interruption import hold
+from orchestrator.local.interruption import Endings, Interrupted, hold
 from orchestrator.local.running_search import abandoned, describe, published
 from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.local.shared_run import GuestWatch, share
@@ -46,27 +45,21 @@ from tasks.trainer_messages import Preloaded
 
 if TYPE_CHECKING:
     from orchestrator.model.study_status import NotificationStatus
+    from orchestrator.storage.database import Database
     from orchestrator.storage.store import Store
 
 DRAIN_SECONDS = 12.0
 """Time that a worker has to hand its trials back when it shuts down."""
 
 POLL_SECONDS = 0.25
-BAD_OPTIONS = 2
-"""Exit code of a worker whose options or environment cannot be used; the last line of its log says why."""
+TABLES_SECONDS = 0.03
+"""Interval at which a new database is looked at while its tables are made."""
+
+BAD_INPUT = 2
+"""Exit code of a process whose options, environment or servers cannot be used; the last line of its log says why."""
 
 POSTS = 3
 """Attempts after which a notification is left to the next control plane of the database."""
-
-
-class Interrupted(OrchestratorError):
-    """A signal has asked for the end of the search; ``signum`` is the first one, such as Ctrl-C's SIGINT."""
-
-    exit_code = 130
-
-    def __init__(self, signum: signal.Signals) -> None:
-        super().__init__("interrupted")
-        self.signum = signum
 
 
 @dataclass(frozen=True)
@@ -90,37 +83,6 @@ class Plan:
     command_line: Callable[[Sequence[str]], object] | None
 
 
-class _Endings:
-    """What a signal does that ends a program: the first one interrupts the search, a later one ends it at once.
-
-    Attributes:
-        children: The processes to end.
-        first: The first signal.
-    """
-
-    def __init__(self, plan: Plan) -> None:
-        self._ends_process = plan.command_line is not None
-        self.children: list[ChildProcess] = []
-        self.first = signal.SIGINT
-
-    def __call__(self, signum: signal.Signals, interrupted: StopRequest) -> None:
-        if not interrupted.is_set():
-            self.first = signum
-            interrupted.set()
-            return
-        if signum == signal.SIGHUP:
-            return  # a terminal that is closed sends it more than once
-        # There may be no stream, it may be closed, or this signal has interrupted a write to it.
-        with suppress(OSError, ValueError, RuntimeError, AttributeError):
-            sys.stderr.write("\nended at once\n")
-        if self._ends_process:
-            # The kernel ends the children with this process.
-            signal.signal(signum, signal.SIG_DFL)
-            os.kill(os.getpid(), signum)
-        for child in self.children:
-            child.kill()
-
-
 def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     """Runs the search to its end and returns its summary. However it ends, no process is left behind.
 
@@ -140,20 +102,15 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     with bad_settings_are_bad_input():
         check_folders(split_path(settings.objective_path))
     folder = ensure_data_dir(settings.data_dir).resolve()
-    endings = _Endings(plan)
-    with handled_endings(endings) as interrupted:
-
-        def check_interrupted() -> None:
-            if interrupted.is_set():
-                raise Interrupted(endings.first)
-
+    endings = Endings(ends_process=plan.command_line is not None)
+    with handled_endings(endings):
         while True:
             try:
-                return _run_alone(plan, view, show, folder, endings, check_interrupted, begun)
+                return _run_alone(plan, view, show, folder, endings, begun)
             except FolderInUse as busy:
                 if not busy.holder:
                     raise
-                shared = share(plan, view, folder, busy, check_interrupted, begun)
+                shared = share(plan, view, folder, busy, endings, begun)
             if shared is not None:
                 show(shared)
                 return shared
@@ -164,8 +121,7 @@ def _run_alone(
     view: View,
     show: Callable[[Summary], None],
     folder: Path,
-    endings: _Endings,
-    check_interrupted: Callable[[], None],
+    endings: Endings,
     begun: float,
 ) -> Summary:
     """Runs the search with processes of its own; raises FolderInUse where another run works in the folder."""
@@ -178,7 +134,7 @@ def _run_alone(
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
         with outages_shown(view):
-            ServerRetry(check_interrupted)(lambda: check_redis(client, redis_url))
+            ServerRetry(endings.check)(lambda: check_redis(client, redis_url))
         artifact_url = settings.artifact_url or str(folder / "artifacts")
         environment = plan.environment | {
             "ORCHESTRATOR_REDIS_URL": redis_url,
@@ -193,42 +149,47 @@ def _run_alone(
         }
         put_code_of(client, spec, settings.keyring())
         view.say(f"starting the workers of '{spec.name}'")
-        worker = _start_worker(plan, environment, folder, lock)
-        endings.children.append(worker)
-        stack.callback(worker.stop, DRAIN_SECONDS)
 
         def start_serve() -> ChildProcess:
             child = _start_serve(plan, environment, folder, lock)
             endings.children.append(child)
-            # The worker is stopped first and ends last: the control plane records what it reports until then.
             stack.callback(child.stop)
-            stack.callback(worker.stop, DRAIN_SECONDS)
             return child
 
-        # A new interpreter imports the same again: it begins at once.
+        # A new interpreter begins first: it imports by itself what this process does not need, and makes the tables.
         server = start_serve() if plan.command_line is None else None
-        # Heavy modules, imported while the trainers import theirs, for this process and for its fork.
-        import orchestrator.control.serve  # noqa: F401
+        worker = _start_worker(plan, environment, folder, lock)
+        endings.children.append(worker)
+        stack.callback(worker.stop, DRAIN_SECONDS)
+        if server is None:
+            _import_for_fork(plan)
         from orchestrator.messaging.command_client import CommandClient
-        from orchestrator.queries.study_summary import summarize
-        from orchestrator.spec.pruner_factory import check_pruner
-        from orchestrator.spec.sampler_factory import check_sampler
         from orchestrator.storage.command_table import CommandTable
         from orchestrator.storage.database import Database
-        from orchestrator.storage.store import Store
 
-        check_sampler(spec, plan.source)
-        check_pruner(spec, plan.source)
         stack.enter_context(outages_shown(view))
         database = Database(storage_url)
         stack.callback(database.close)
         view.say("preparing the database")
-        ServerRetry(check_interrupted)(database.prepare)
+        if server is not None:
+            _await_tables(database, worker, server, endings.check)
+        ServerRetry(endings.check)(database.prepare)
         # A fork must not share a connection.
         database.close()
         server = server or start_serve()
-        store = Store(database)
-        stack.callback(store.close)
+        # The control plane, which ends after it, records what it reports until then.
+        stack.callback(worker.stop, DRAIN_SECONDS)
+        found: list[Store] = []
+
+        def store() -> Store:
+            """Returns what reads the study. Its import takes long, and the first trial needs none of it."""
+            if not found:
+                from orchestrator.storage.store import Store
+
+                found.append(Store(database))
+                stack.callback(found[0].close)
+            return found[0]
+
         files = [folder, folder / "lock", *([] if settings.storage_url else [database_file(settings)])]
         watched = WatchedFiles(files)
 
@@ -241,7 +202,7 @@ def _run_alone(
 
         def check() -> None:
             watched.check()
-            check_interrupted()
+            endings.check()
             _check_children(worker, server)
 
         retry = ServerRetry(check)
@@ -261,19 +222,61 @@ def _run_alone(
             since = retry(lambda: newest(client, spec.name))
             if issuer.submit(spec, check) not in ENDED:
                 view.say("waiting for the first trial to start")
-                follow(client, spec.name, since, view, check_all, lambda: retry(lambda: has_ended(store, spec.name)))
+                follow(client, spec.name, since, view, check_all, lambda: retry(lambda: has_ended(store(), spec.name)))
         except Interrupted:
             taking.close()
-            hold(plan, view, issuer, storage_url)
+            hold(plan, view, issuer, storage_url, endings.check_at_once)
             raise
         taking.close()
         watched.check()
         worker.begin_stop()
-        summary = retry(lambda: summarize(store, spec.name, storage_url, artifact_url, time.monotonic() - begun))
+        summary = retry(lambda: _summarize(store(), spec.name, storage_url, artifact_url, begun))
         show(summary)
         if spec.notify.posts or spec.notify.command:
-            _await_notes(store, spec.name, view, check, retry)
+            _await_notes(store(), spec.name, view, check, retry)
         return summary
+
+
+def _import_for_fork(plan: Plan) -> None:
+    """Imports what the control plane needs, while the trainers import theirs, and checks what only Optuna can judge.
+
+    ``Search`` has checked that when it was made.
+    """
+    import orchestrator.control.serve
+    import orchestrator.queries.study_summary  # noqa: F401
+    from orchestrator.spec.pruner_factory import check_pruner
+    from orchestrator.spec.sampler_factory import check_sampler
+
+    check_sampler(plan.spec, plan.source)
+    check_pruner(plan.spec, plan.source)
+
+
+def _await_tables(database: Database, worker: ChildProcess, server: ChildProcess, check: Callable[[], None]) -> None:
+    """Waits until the control plane has made the tables that a new database lacks; only Optuna makes its own.
+
+    Raises:
+        BadInput: it refuses the database.
+    """
+
+    def check_all() -> None:
+        check()
+        if server.ended() == BAD_INPUT:
+            where, _, problem = server.last_words().removeprefix("orchestrator: ").partition(": ")
+            raise BadInput(where, problem)
+        _check_children(worker, server)
+
+    retry = ServerRetry(check_all)
+    while retry(database.lacks_tables):
+        check_all()
+        time.sleep(TABLES_SECONDS)
+
+
+def _summarize(store: Store, name: str, storage_url: str, artifact_url: str, begun: float) -> Summary:
+    with warnings.catch_warnings():
+        # In a notebook, Optuna's import advises to install widgets, which nothing here uses.
+        warnings.filterwarnings("ignore", message="IProgress not found")
+        from orchestrator.queries.study_summary import summarize
+    return summarize(store, name, storage_url, artifact_url, time.monotonic() - begun)
 
 
 def _embedded(folder: Path, lock: int, stack: ExitStack, spec: Spec) -> str:
@@ -376,7 +379,7 @@ def has_ended(store: Store, name: str) -> bool:
 def _check_children(worker: ChildProcess, server: ChildProcess) -> None:
     for child in (worker, server):
         if not child.told and (code := child.ended()) is not None:
-            if child is worker and code == BAD_OPTIONS:
+            if child is worker and code == BAD_INPUT:
                 raise BadInput("worker", child.last_words())
             problem = f"the {child.name} process ended with exit code {code}: {child.last_words()}"
             raise StudyFailed(f"{problem} (its log: {child.log})")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.file_lock import FolderInUse, holder_of, name_study
-from orchestrator.local.interruption import hold
+from orchestrator.local.interruption import Endings, Interrupted, hold
 from orchestrator.local.running_search import Guest, RunningSearch, abandoned, describe, find, guest_of
 from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.messaging.code_sender import put_code_of
@@ -68,7 +68,7 @@ def share(
     view: View,
     folder: Path,
     busy: FolderInUse,
-    check: Callable[[], None],
+    endings: Endings,
     begun: float,
 ) -> Summary | None:
     """Has the `run` that works in the folder train the study of ``plan``, and shows it until it has ended.
@@ -81,13 +81,13 @@ def share(
         view: Takes what happens.
         folder: The data folder.
         busy: Says who works there.
-        check: Raises where this run was interrupted.
+        endings: Says whether this run was interrupted.
         begun: When this run began, by ``time.monotonic``.
 
     Raises:
         BadInput: the other one works with other servers, or the study cannot be gone on with.
     """
-    if (host := _await_host(folder, busy, view, check)) is None:
+    if (host := _await_host(folder, busy, view, endings.check)) is None:
         return None
     mine = describe(plan.spec, plan.settings)
     who = f"the run of '{host.study}' (process {host.pid})"
@@ -97,21 +97,15 @@ def share(
     if why := _obstacle(plan, host, mine):
         view.say(f"{who} works in this folder, and {why}; '{plan.spec.name}' begins when it has ended")
         while _lives(folder, busy.holder):
-            check()
+            endings.check()
             time.sleep(POLL_SECONDS)
         return None
     view.say(f"{who} works in this folder, and trains '{plan.spec.name}' on its slots, too")
     if plan.slots.are_given:
         view.say("note: the slots that were asked for count once that run has ended")
-
-    def still_there() -> None:
-        check()
-        if (now := find(folder)) is None or now.pid != host.pid or not _lives(folder, host.pid):
-            raise HostGone
-
     try:
         with guest_of(folder, plan.spec.name) as guest:
-            return _show(plan, view, folder, host, guest, still_there, begun)
+            return _show(plan, view, folder, host, guest, endings, begun)
     except HostGone:
         view.say(f"{who} has ended; going on with '{plan.spec.name}' here")
         return None
@@ -163,10 +157,10 @@ def _show(
     folder: Path,
     host: RunningSearch,
     guest: Guest,
-    check: Callable[[], None],
+    endings: Endings,
     begun: float,
 ) -> Summary:
-    from orchestrator.local.run import Interrupted, has_ended
+    from orchestrator.local.run import has_ended
     from orchestrator.messaging.command_client import CommandClient
     from orchestrator.queries.study_summary import summarize
     from orchestrator.storage.command_table import CommandTable
@@ -178,6 +172,12 @@ def _show(
     if url is None:
         raise HostGone
     storage_url = storage_url_of(settings)
+
+    def check() -> None:
+        endings.check()
+        if (now := find(folder)) is None or now.pid != host.pid or not _lives(folder, host.pid):
+            raise HostGone
+
     retry = ServerRetry(check)
     with (
         outages_shown(view),
@@ -197,7 +197,7 @@ def _show(
             if spec.name == host.study or not guest.leave():
                 view.say("no longer watching; the search goes on where it was begun")
             else:
-                hold(plan, view, issuer, storage_url)
+                hold(plan, view, issuer, storage_url, endings.check_at_once)
             raise
         guest.leave()
         artifact_url = settings.artifact_url or str(folder / "artifacts")

@@ -10,11 +10,12 @@ import socket
 import time
 import uuid
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple
 
 import redis
 
 from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.patience import Patient, at_once
 from orchestrator.messaging.event_stream import ring
 from orchestrator.model.commands import DELETE, HOST
 from orchestrator.model.planned_run import OPERATION, order
@@ -27,20 +28,6 @@ from tasks.app import as_bytes
 
 POLL_SECONDS = 0.25
 LOOK_SECONDS = 1.0
-
-
-Result = TypeVar("Result")
-
-
-class Patient(Protocol):
-    """Calls a function that asks a server, and may retry it; returns its result."""
-
-    def __call__(self, ask: Callable[[], Result], /) -> Result: ...
-
-
-def at_once(ask: Callable[[], Result]) -> Result:
-    """Calls once, without a retry."""
-    return ask()
 
 
 class NoAnswer(OrchestratorError):
@@ -88,9 +75,10 @@ class CommandClient:
         payload = {"run": run, "spec": requested(spec)}
         return str(self._issue(HOST, spec.name, payload, check, None)["state"])
 
-    def command(self, operation: str, study: str, seconds: float) -> str:
-        """Pauses, resumes, stops or reconciles a study; returns its state. Raises as ``submit`` does."""
-        return str(self._issue(operation, study, {}, lambda: None, seconds)["state"])
+    def command(self, operation: str, study: str, seconds: float, check: Callable[[], None] = lambda: None) -> str:
+        """Pauses, resumes, stops or reconciles a study; returns its state. Raises as ``submit`` does, and what
+        ``check`` raises, which is called now and then."""
+        return str(self._issue(operation, study, {}, check, seconds)["state"])
 
     def add(self, operation: str, study: str, payload: dict[str, Any], seconds: float) -> Added:
         """Adds a trial to a study (enqueue, retry); raises as ``submit`` does."""

@@ -113,6 +113,24 @@ class Database:
             event.listen(self.engine, "connect", _on_sqlite_read_only if read_only else _on_sqlite_connect)
             event.listen(self.engine, "begin", _on_sqlite_begin)
 
+    def lacks_tables(self) -> bool:
+        """Whether Optuna's tables of this version or this program's are missing, so that ``prepare`` would make them.
+
+        A database that cannot be used lacks none: ``prepare`` says why.
+        """
+        if self._file is not None and not self._file.exists():
+            return True
+        database = Database(self.url, read_only=True)
+        try:
+            with database.read() as connection:
+                return not optuna_is_current(connection) or own_schema(connection) is None
+        except exc.DBAPIError as error:
+            if unavailable(error) is not None:
+                raise
+            return False
+        finally:
+            database.close()
+
     def prepare(self) -> None:
         """Makes the tables that are missing, Optuna's and this program's, and upgrades this program's older ones.
 

@@ -38,6 +38,27 @@ def test_a_database_that_is_not_there_is_one_clear_line(url: str) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_a_database_lacks_tables_until_they_are_prepared(leased: LeasedStore, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'new.db'}")
+    assert database.lacks_tables()
+    assert not (tmp_path / "new.db").exists(), "a look makes no file"
+    database.prepare()
+    assert not database.lacks_tables()
+    database.close()
+    assert not leased.database.lacks_tables()
+    with leased.database.write() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = 'v0.9.0.a'")
+    assert leased.database.lacks_tables(), "the control plane says what is wrong with them"
+
+
+def test_a_file_that_is_no_database_lacks_none(tmp_path: Path) -> None:
+    (tmp_path / "no.db").write_text("no database" * 100)
+    database = Database(f"sqlite:///{tmp_path / 'no.db'}")
+    assert not database.lacks_tables()
+    with pytest.raises(BadInput, match="is not an SQLite database"):
+        database.prepare()
+
+
 def test_threads_prepare_databases_at_once(tmp_path: Path) -> None:
     databases = [Database(f"sqlite:///{tmp_path / str(number)}.db") for number in range(4)]
     with ThreadPoolExecutor(len(databases)) as pool:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
-from orchestrator.common.server_wait import AWAY_SECONDS
+from orchestrator.common.patience import AWAY_SECONDS
 from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal

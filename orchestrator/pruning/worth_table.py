@@ -48,15 +48,15 @@ class WorthTable:
         self._log_prices = np.linspace(math.log(_CHEAPEST), 0, _PRICES) + math.log(unit)
         self._prices = np.exp(self._log_prices)
         worth = np.repeat(np.maximum(self._z, 0)[:, None], _PRICES, axis=1)
-        rows = []
-        for rung in range(len(rungs) - 2, -1, -1):
-            step = math.sqrt(max(spreads[rung] ** 2 - spreads[rung + 1] ** 2, 0))
+        # All that does not follow from a later rung is done for all rungs at once.
+        means = self._means_after(np.sqrt(np.maximum(-np.diff(np.square(spreads)), 0)))
+        going_on = np.empty((len(means), _POINTS, _PRICES))
+        for rung in reversed(range(len(means))):
             # einsum adds in one order; a BLAS may take another one on another machine.
-            after = np.einsum("ij,jk->ik", self._mean_after(step), worth)
-            going_on = after - self._prices * (rungs[rung + 1] - rungs[rung])
-            rows.append(self._zeros(going_on, spreads[rung]))
-            worth = np.maximum(going_on, 0)
-        self._indices = [row.tolist() for row in reversed(rows)]
+            after = np.einsum("ij,jk->ik", means[rung], worth)
+            going_on[rung] = after - self._prices * (rungs[rung + 1] - rungs[rung])
+            worth = np.maximum(going_on[rung], 0)
+        self._indices = self._zeros(going_on).tolist()
         self._points = self._z.tolist()
         self._at_first = worth
 
@@ -107,33 +107,34 @@ class WorthTable:
         low = np.clip(place, 0, _POINTS - 2).astype(np.intp)
         return low, np.maximum((z - self._z[low]) / (self._z[low + 1] - self._z[low]), 0)
 
-    def _mean_after(self, step: float) -> Floats:
-        """Returns the matrix that takes values on the grid to their means after a normal step of this size."""
-        low, part = self._place((self._z[:, None] + step * _NODES).ravel())
-        rows = np.repeat(np.arange(_POINTS), len(_NODES)) * _POINTS
-        weights = np.tile(_WEIGHTS, _POINTS)
-        size = _POINTS * _POINTS
+    def _means_after(self, steps: Floats) -> Floats:
+        """Returns the matrices that take values on the grid to their means after normal steps of these sizes."""
+        low, part = self._place((self._z[:, None] + steps[:, None, None] * _NODES).ravel())
+        rows = np.repeat(np.arange(len(steps) * _POINTS), len(_NODES)) * _POINTS
+        weights = np.tile(_WEIGHTS, len(steps) * _POINTS)
+        size = len(steps) * _POINTS * _POINTS
         mean = np.bincount(rows + low, weights * (1 - part), size) + np.bincount(rows + low + 1, weights * part, size)
-        return mean.astype(np.float64).reshape(_POINTS, _POINTS)
+        return mean.astype(np.float64).reshape(-1, _POINTS, _POINTS)
 
-    def _zeros(self, going_on: Floats, spread: float) -> Floats:
-        """Returns at each point of the grid the logarithm of the price at which going on is worth nothing."""
-        count = (going_on > 0).sum(axis=1)
-        inner = np.clip(count, 1, _PRICES - 1)
-        points = np.arange(_POINTS)
-        above, below = going_on[points, inner - 1], going_on[points, inner]
+    def _zeros(self, going_on: Floats) -> Floats:
+        """Returns by rung, at each point of the grid, the logarithm of the price at which going on is worth nothing."""
+        count = (going_on > 0).sum(axis=2)
+        inner = np.clip(count, 1, _PRICES - 1)[..., None]
+        above, below = (np.take_along_axis(going_on, inner - place, axis=2)[..., 0] for place in (1, 0))
         with np.errstate(divide="ignore", invalid="ignore"):
             part = np.where(above > below, above / (above - below), 0.0)
         step = self._log_prices[1] - self._log_prices[0]
-        found: Floats = self._log_prices[inner - 1] + step * np.clip(part, 0, 1)
+        found: Floats = self._log_prices[inner[..., 0] - 1] + step * np.clip(part, 0, 1)
         found[count == _PRICES] = self._log_prices[-1]
-        under = int((count == 0).sum())
-        if under:
+        for rung, under in enumerate((count == 0).sum(axis=1).tolist()):
+            if not under:
+                continue
             zero = self._z[-1]
             if under < _POINTS:
-                before, after = going_on[under - 1, 0], going_on[under, 0]
+                before, after = going_on[rung, under - 1 : under + 1, 0]
                 zero = self._z[under - 1] - (self._z[under] - self._z[under - 1]) * before / (after - before)
-            found[:under] = self._log_prices[0] + (self._z[:under] - zero) / max(spread, 1e-300)
+            spread = max(self._spreads[rung], 1e-300)
+            found[rung, :under] = self._log_prices[0] + (self._z[:under] - zero) / spread
         return found
 
     def _crossing(self, margin: Floats) -> float:

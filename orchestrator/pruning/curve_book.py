@@ -7,10 +7,11 @@ from array import array
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from orchestrator.pruning.base import Direction
 from orchestrator.pruning.curve_model import Coefficients, Floats, fit
@@ -26,18 +27,28 @@ class Curve:
     """One trial's reports, in the order of their steps, and its value at each rung it has reached.
 
     Attributes:
-        row: Where it stands in the table of values.
         at: Signed value at each rung; NaN where it is no number.
         expected: How its end was expected at each rung when it came there.
         noted: Of how many rungs that is settled.
     """
 
-    row: int
     steps: list[int] = field(default_factory=list)
     values: list[float] = field(default_factory=list)
     at: list[float] = field(default_factory=list)
     expected: list[Expectation] = field(default_factory=list)
     noted: int = 0
+
+
+class Ranking(NamedTuple):
+    """The trials of a rung that are expected to end best.
+
+    Attributes:
+        best: (minus the expected end, trial), in order.
+        bound: Of all trials that are left out, minus the expected end is larger; ``inf`` where none is.
+    """
+
+    best: list[tuple[float, int]]
+    bound: float
 
 
 class CurveBook:
@@ -65,9 +76,10 @@ class CurveBook:
         self.curves: dict[int, Curve] = {}
         self.coefficients: Coefficients | None = None
         self._arrivals = 0
-        self._numbers: list[int] = []
-        self._table: Floats = np.full((64, len(rungs)), np.nan)
+        # By rung and number of the trial; and by number the latest report, and the index of the last rung.
+        self._table: Floats = np.full((len(rungs), 64), np.nan)
         self._latest: Floats = np.full(64, np.nan)
+        self._levels: NDArray[np.intp] = np.full(64, -1)
         self._first = array("d")  # sorted; an array, since numpy copies it as a block
         self._first_changes = 0
         self._worth: WorthTable | None = None
@@ -85,13 +97,13 @@ class CurveBook:
         curve.steps.insert(place, step)
         curve.values.insert(place, signed)
         if not late:
-            self._latest[curve.row] = signed
+            self._latest[trial] = signed
         before = len(curve.at)
         while len(curve.at) < len(self.rungs) and curve.steps[-1] >= self.rungs[len(curve.at)]:
-            self._enter(curve, len(curve.at))
+            self._enter(trial, curve, len(curve.at))
         if late:
             for rung in range(before):
-                self._enter(curve, rung)
+                self._enter(trial, curve, rung)
 
     def close(self, trial: int, *, complete: bool) -> None:
         """Forgets the reports of a trial that has ended, but not its values at rungs.
@@ -101,15 +113,14 @@ class CurveBook:
         """
         if (curve := self.curves.get(trial)) is not None:
             if complete and len(curve.at) == len(self.rungs) - 1:
-                self._enter(curve, len(curve.at))
+                self._enter(trial, curve, len(curve.at))
                 curve.noted = len(curve.at)
             curve.steps, curve.values = [], []
 
     def learn(self) -> None:
         """Fits anew if a tenth more values have come since the last fit."""
         if self._arrivals and self._arrivals >= _GROWTH * self._fitted_at + 1:
-            order = np.argsort(np.array(self._numbers), kind="stable")
-            self._use(fit(self._table[order], self._latest[order], self.best))
+            self._use(fit(self._table, self._latest, self.best))
 
     def note_expected(self, trial: int) -> bool:
         """Keeps what the trial's end is expected to be now at the rungs that it has newly reached; returns whether
@@ -146,7 +157,7 @@ class CurveBook:
 
     def held(self) -> list[tuple[int, int]]:
         """Returns, for each rung, its step and how many trials have reached it with a number."""
-        reached = (~np.isnan(self._table)).sum(axis=0).tolist()
+        reached = (~np.isnan(self._table)).sum(axis=1).tolist()
         return list(zip(self.rungs, reached, strict=True))
 
     def last_step(self, trial: int) -> int:
@@ -155,8 +166,7 @@ class CurveBook:
 
     def last_value(self, trial: int) -> float:
         """Returns the signed value at the largest step of a trial; NaN where there is none."""
-        curve = self.curves.get(trial)
-        return math.nan if curve is None else float(self._latest[curve.row])
+        return float(self._latest[trial]) if trial in self.curves else math.nan
 
     def level(self, trial: int) -> int:
         """Returns the index of the last rung that the trial has reached; -1: none."""
@@ -177,22 +187,31 @@ class CurveBook:
         before = self.value(trial, rung - 1) if rung else here
         return self.coefficients.expect(rung, here, here if math.isnan(before) else before, floor=floor)
 
-    def ranked(self, trials: Collection[int]) -> list[list[tuple[float, int]]]:
-        """Returns (minus the expected end, trial) of each trial that is expected to end at a number, by the last rung
-        that it has reached, and in order: what ``expect`` returns, for all trials at once."""
-        found: list[list[tuple[float, int]]] = [[] for _ in self.rungs]
+    def ranked(self, trials: Collection[int], most: int) -> list[Ranking]:
+        """Returns by the last rung that they have reached the trials that are expected to end best: what ``expect``
+        returns, for all trials at once.
+
+        Args:
+            trials: Their numbers.
+            most: Number of trials of a rung that is enough.
+        """
+        found = [Ranking([], math.inf) for _ in self.rungs]
         if self.coefficients is None:
             return found
-        known = [(trial, curve.row, len(curve.at) - 1) for trial in trials if (curve := self.curves.get(trial))]
-        table = np.array(known, dtype=np.intp).reshape(-1, 3)
+        known = np.fromiter(trials, np.intp, len(trials))
+        known = known[known < len(self._levels)]
+        levels = self._levels[known]
         for rung in range(len(self.rungs)):
-            numbers, rows = table[table[:, 2] == rung, :2].T
-            here = self._table[rows, rung]
-            before = self._table[rows, rung - 1] if rung else here
-            ends = self.coefficients.expect_all(rung, here, np.where(np.isnan(before), here, before))
-            numbers, ends = numbers[~np.isnan(ends)], ends[~np.isnan(ends)]
-            order = np.lexsort((numbers, -ends))
-            found[rung] = list(zip((-ends[order]).tolist(), numbers[order].tolist(), strict=True))
+            numbers = known[levels == rung]
+            here = self._table[rung, numbers]
+            before = self._table[rung - 1, numbers] if rung else here
+            ends = -self.coefficients.expect_all(rung, here, np.where(np.isnan(before), here, before))
+            numbers, ends, bound = numbers[~np.isnan(ends)], ends[~np.isnan(ends)], math.inf
+            if len(ends) > most:
+                bound = float(np.partition(ends, most - 1)[most - 1])
+                numbers, ends = numbers[ends <= bound], ends[ends <= bound]
+            order = np.lexsort((numbers, ends))
+            found[rung] = Ranking(list(zip(ends[order].tolist(), numbers[order].tolist(), strict=True)), bound)
         return found
 
     def spread(self, rung: int) -> float:
@@ -239,15 +258,15 @@ class CurveBook:
         return self._worth
 
     def _add(self, trial: int) -> Curve:
-        row = len(self._numbers)
-        if row == len(self._latest):
-            self._table = np.concatenate([self._table, np.full_like(self._table, np.nan)])
-            self._latest = np.concatenate([self._latest, np.full_like(self._latest, np.nan)])
-        self._numbers.append(trial)
-        curve = self.curves[trial] = Curve(row)
+        if trial >= (size := len(self._latest)):
+            more = max(size, trial + 1 - size)
+            self._table = np.pad(self._table, ((0, 0), (0, more)), constant_values=np.nan)
+            self._latest = np.pad(self._latest, (0, more), constant_values=np.nan)
+            self._levels = np.pad(self._levels, (0, more), constant_values=-1)
+        curve = self.curves[trial] = Curve()
         return curve
 
-    def _enter(self, curve: Curve, rung: int) -> None:
+    def _enter(self, trial: int, curve: Curve, rung: int) -> None:
         """Makes the trial's value at a rung what its reports say."""
         since = bisect_right(curve.steps, self.rungs[rung - 1]) if rung else 0
         until = bisect_right(curve.steps, self.rungs[rung])
@@ -259,7 +278,8 @@ class CurveBook:
         else:
             before = math.nan
             curve.at.append(value)
-        self._table[curve.row, rung] = value
+            self._levels[trial] = rung
+        self._table[rung, trial] = value
         self._arrivals += math.isnan(before) - math.isnan(value)
         if rung == 0:
             self._first_changes += 1

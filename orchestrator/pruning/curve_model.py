@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+MOST = 500
+"""Trials of each rung from which a fit learns, those with the highest numbers: three coefficients need no more, and a
+fit is made between two events."""
+
 _PSEUDO = 5.0  # observations that a prior counts for
 _SLOPE_SCALE, _PLACE_SCALE = 0.15, 0.5  # of the features, in scales of the study
 _DRIFT, _SLOPE = 0.05, 0.5  # prior of the first rung: increment in scales of the study, and part of the last increment
@@ -78,40 +82,19 @@ def fit(values: Floats, latest: Floats, best: float) -> Coefficients:
     """Learns the increments.
 
     Args:
-        values: (trials, rungs), NaN where a trial has not reached a rung. Trials in the order of their numbers: sums
+        values: (rungs, trials), NaN where a trial has not reached a rung. Trials in the order of their numbers: sums
             depend on it in their last digits.
         latest: Each trial's latest report, NaN where it is none.
         best: The largest of ``values``.
     """
-    known = latest[~np.isnan(latest)]
+    known = latest[~np.isnan(latest)][-MOST:]
     middle = float(np.median(known)) if len(known) else best
     scale = best - middle
     if not scale > 0:
         scale = 0.1 * abs(best)
     scale = max(scale, _SMALLEST)
     floor = middle - scale
-    values = np.maximum(values, floor)
-    last = values.shape[1] - 1
-    reached = ~np.isnan(values)
-    prior, noise = np.array([_DRIFT * scale, _SLOPE, 0.0]), _NOISE * scale
-    penalty = _PSEUDO * np.array([1.0, (_SLOPE_SCALE * scale) ** 2, (_PLACE_SCALE * scale) ** 2])
-    steps: list[tuple[float, float, float, float, float]] = []
-    for rung in range(last):
-        on = np.flatnonzero(reached[:, rung] & reached[:, rung + 1])
-        if not len(on):
-            on = np.flatnonzero(reached[:, rung])
-            mean, found, squares, count = (float(values[on, rung].mean()) if len(on) else 0.0), prior, 0.0, 0
-        else:
-            here = values[on, rung]
-            count, mean = len(on), float(here.mean())
-            slope = here - values[on, rung - 1] if rung else np.zeros(count)
-            increments = values[on, rung + 1] - here
-            found, squares = _ridge(np.stack([np.ones(count), slope, here - mean]), increments, penalty, prior)
-        spread = math.sqrt((squares + _PSEUDO * noise**2) / (count + _PSEUDO))
-        drift, inertia, place = (float(each) for each in found)
-        steps.append((drift, inertia, place, mean, spread))
-        prior = np.array([_KEEP_DRIFT * drift, _SLOPE * _KEEP_SLOPE + _KEEP_SLOPE * inertia, _KEEP_PLACE * place])
-        noise = _KEEP_NOISE * spread
+    steps = _regressions(values, floor, scale)
     weights, variances = [(0.0, 1.0, 0.0)], [0.0]
     for drift, inertia, place, mean, spread in reversed(steps):
         w0, w1, w2 = weights[-1]
@@ -121,22 +104,54 @@ def fit(values: Floats, latest: Floats, best: float) -> Coefficients:
     found_weights = tuple(reversed(weights))
     if not (np.isfinite(found_weights).all() and np.isfinite(spreads).all()):
         # Increments that grow from rung to rung beyond all numbers: expect that a trial ends as it stands.
-        found_weights, spreads = ((0.0, 1.0, 0.0),) * (last + 1), (scale,) * last + (0.0,)
-    return Coefficients(int(reached.sum()), floor, found_weights, spreads)
+        found_weights, spreads = ((0.0, 1.0, 0.0),) * len(weights), (scale,) * len(steps) + (0.0,)
+    return Coefficients(int((~np.isnan(values)).sum()), floor, found_weights, spreads)
 
 
-def _ridge(features: Floats, wanted: Floats, penalty: Floats, prior: Floats) -> tuple[Floats, float]:
-    """Returns the coefficients, and the sum of the squared residuals.
+def _regressions(values: Floats, floor: float, scale: float) -> list[tuple[float, float, float, float, float]]:
+    """Returns (drift, inertia, place, mean value, standard deviation) of each rung but the last.
 
-    Args:
-        features: (coefficients, observations).
-        wanted: (observations,).
-        penalty: Weight of the prior of each coefficient.
-        prior: (coefficients,).
+    All rungs at once: of many rungs with few trials each, numpy's calls would take longer than the sums.
     """
-    # einsum adds in one order; a BLAS may take another one on another machine.
-    normal = np.einsum("in,jn->ij", features, features) + np.diag(penalty)
-    right = np.einsum("in,n->i", features, wanted) + penalty * prior
-    found = np.linalg.solve(normal, right)
-    residuals = wanted - np.einsum("i,in->n", found, features)
-    return found, float(np.einsum("n,n->", residuals, residuals))
+    reached = ~np.isnan(values)
+    last = len(values) - 1
+    of_rung = [np.flatnonzero(reached[rung] & reached[rung + 1])[-MOST:] for rung in range(last)]
+    counts = np.array([len(each) for each in of_rung])
+    rungs, trials = np.repeat(np.arange(last), counts), np.concatenate(of_rung)
+    here, following, before = (np.maximum(values[rungs + step, trials], floor) for step in (0, 1, -1))
+    increments = following - here
+    slope = np.where((rungs == 0) | np.isnan(before), 0.0, here - before)
+    means = _sums(here, counts) / np.maximum(counts, 1)
+    for rung in np.flatnonzero((counts == 0) & reached[:-1].any(axis=1)):
+        means[rung] = np.maximum(values[rung, reached[rung]], floor).mean()
+    features = np.stack([np.ones(len(here)), slope, here - means[rungs]])
+    penalty = np.diag(_PSEUDO * np.array([1.0, (_SLOPE_SCALE * scale) ** 2, (_PLACE_SCALE * scale) ** 2]))
+    normal = _sums(features[:, None] * features, counts).T + penalty
+    right = _sums(features * increments, counts).T[..., None]
+    # The prior of a rung follows from what the one before has learned: what does not is solved before.
+    solved = np.linalg.solve(normal, np.concatenate([right, np.broadcast_to(penalty, normal.shape)], axis=2))
+    prior = _DRIFT * scale, _SLOPE, 0.0
+    found = []
+    for rows in solved.tolist():
+        drift, inertia, place = (own + a * prior[0] + b * prior[1] + c * prior[2] for own, a, b, c in rows)
+        found.append((drift, inertia, place))
+        prior = _KEEP_DRIFT * drift, _SLOPE * _KEEP_SLOPE + _KEEP_SLOPE * inertia, _KEEP_PLACE * place
+    residuals = increments - np.einsum("in,in->n", np.array(found).T[:, rungs], features)
+    noise = _NOISE * scale
+    spreads = []
+    for squares, count in zip(_sums(residuals**2, counts).tolist(), counts.tolist(), strict=True):
+        spreads.append(math.sqrt((squares + _PSEUDO * noise**2) / (count + _PSEUDO)))
+        noise = _KEEP_NOISE * spreads[-1]
+    return [(*each, mean, spread) for each, mean, spread in zip(found, means.tolist(), spreads, strict=True)]
+
+
+def _sums(terms: Floats, counts: NDArray[np.intp]) -> Floats:
+    """Returns the sums of so many terms each, one after the other along the last axis; 0 of none.
+
+    numpy adds them in one order; a BLAS may take another one on another machine.
+    """
+    sums = np.zeros((*terms.shape[:-1], len(counts)))
+    some = counts > 0
+    if some.any():
+        sums[..., some] = np.add.reduceat(terms, (np.cumsum(counts) - counts)[some], axis=-1)
+    return sums

@@ -9,7 +9,7 @@ from heapq import heappop, heappush
 from typing import Any
 
 from orchestrator.pruning.base import Decision, Direction, Outcome, RuleBase
-from orchestrator.pruning.curve_book import CurveBook
+from orchestrator.pruning.curve_book import CurveBook, Ranking
 from orchestrator.pruning.expectations import EXPECTED
 from orchestrator.pruning.pausing import PausingRule, Promotion
 
@@ -29,6 +29,9 @@ _HOPE = 0.5
 _SHARE, _LEAD, _UNDER_WAY = 0.6, 20, 1.4
 """New trials begin only while they have cost at most this share of the reports so far and of some beforehand: of a few,
 and of so many for each trial under way, for with many slots most have begun before any has reported."""
+
+_RANKED = 64
+"""Paused trials of a rung that are put in order at once: of thousands few go on before the next fit."""
 
 _LEAST_WORTH = math.log(0.1)
 """When no new trial will start, one goes on while its epochs are worth this part of a new trial's; a logarithm."""
@@ -136,8 +139,8 @@ class IndexRule(_LearningRule, PausingRule):
         self._running: set[int] = set()
         self._finals: list[float] = []
         self._more = True
-        # Of each rung the paused trials there, the one that is expected to end best first. Some have left since.
-        self._heaps: list[list[tuple[float, int]]] = [[] for _ in rungs]
+        # Of each rung the paused trials there that are expected to end best, as heaps. Some have left since.
+        self._rankings: list[Ranking] = [Ranking([], math.inf) for _ in rungs]
         self._generation = 0
 
     def start(self, trial: int) -> None:
@@ -246,24 +249,33 @@ class IndexRule(_LearningRule, PausingRule):
         rung = self._book.level(trial)
         end = self._book.expect(trial, rung)
         if rung < len(self.rungs) - 1 and not math.isnan(end):
-            heappush(self._heaps[rung], (-end, trial))
+            heappush(self._rankings[rung].best, (-end, trial))
 
     def _leaders(self) -> list[tuple[int, float, int]]:
         """Returns (trial, expected end, rung) of the paused trial that is expected to end best, for each rung.
 
         Within a rung the index grows with the expected end, so none but these can have the highest.
         """
-        if self._generation != self._book.generation:
+        if self._generation != self._book.generation or any(map(self._is_used_up, range(len(self.rungs)))):
             self._generation = self._book.generation
             # Lists in order are heaps. Trials at the last rung run to their end.
-            self._heaps = [*self._book.ranked(self._paused)[:-1], []]
+            self._rankings = [*self._book.ranked(self._paused, _RANKED)[:-1], Ranking([], math.inf)]
         found = []
-        for rung, heap in enumerate(self._heaps):
-            while heap and not self._is_current(heap[0], rung):
-                heappop(heap)
+        for rung, (heap, _) in enumerate(self._rankings):
+            self._drop_stale(heap, rung)
             if heap:
                 found.append((heap[0][1], -heap[0][0], rung))
         return found
+
+    def _is_used_up(self, rung: int) -> bool:
+        """Whether a trial that was left out of a ranking may be the best of those that are still there."""
+        heap, bound = self._rankings[rung]
+        self._drop_stale(heap, rung)
+        return not math.isinf(bound) and (not heap or heap[0][0] > bound)
+
+    def _drop_stale(self, heap: list[tuple[float, int]], rung: int) -> None:
+        while heap and not self._is_current(heap[0], rung):
+            heappop(heap)
 
     def _is_current(self, entry: tuple[float, int], rung: int) -> bool:
         end, trial = entry

@@ -323,3 +323,22 @@ def test_why_says_what_was_expected() -> None:
     assert words.promoted(decision) == f"at epoch 4: {outlook.format('was')}: went on for 3 more epochs"
     assert "not a number" in words.against(Decision(True, "index", 4, math.nan, None, 0))
     assert "not known" in registry.words("index", {}, "maximize").against(decision)
+
+
+@pytest.mark.parametrize("kind", [Search, Wild])
+def test_a_search_goes_alike_however_few_paused_trials_are_put_in_order_at_once(
+    kind: type[Search], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches = []
+    for ranked in (1, 1000):
+        monkeypatch.setattr("orchestrator.pruning.index_rule._RANKED", ranked)
+        search = kind(index(), 4, 60, random.Random(6))
+        search.run()
+        searches.append(search)
+    one, all_of_them = searches
+    assert len(one.promoted) > 20
+    assert (one.promoted, one.values.keys(), one.ended) == (
+        all_of_them.promoted,
+        all_of_them.values.keys(),
+        all_of_them.ended,
+    )

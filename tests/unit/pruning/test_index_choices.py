@@ -57,9 +57,12 @@ def test_trials_are_ranked_by_the_end_that_is_expected_of_each() -> None:
         end = book.expect(trial, book.level(trial))
         if not math.isnan(end):
             wanted[book.level(trial)].append((-end, trial))
-    assert book.ranked(trials) == [sorted(each) for each in wanted]
+    assert [each.best for each in book.ranked(trials, 1000)] == [sorted(each) for each in wanted]
     assert sum(map(len, wanted)) > 10
-    assert booked([]).ranked({1}) == [[] for _ in book.rungs]
+    assert [each.best for each in booked([]).ranked({1}, 1000)] == [[] for _ in book.rungs]
+    for ranking, full in zip(book.ranked(trials, 2), wanted, strict=True):
+        assert ranking.best == [each for each in sorted(full) if each[0] <= ranking.bound]
+        assert len(ranking.best) >= min(len(full), 2)
 
 
 def test_with_many_slots_the_first_reports_do_not_keep_new_trials_from_starting() -> None:

@@ -38,7 +38,7 @@ def test_a_small_fleet_is_pruned_and_refilled(tmp_path: Path) -> None:
 def test_everything_that_is_measured_can_be_measured(tmp_path: Path) -> None:
     page = tmp_path / "scale.md"
     page.write_text("# By hand\n\n<!-- measured: make bench-scale -->\nold\n<!-- /measured -->\n\nAlso by hand.\n")
-    assert len(_page(page)) == 18
+    assert len(_page(page)) == 21
     text = page.read_text()
     assert text.startswith("# By hand\n")
     assert text.endswith("Also by hand.\n")

@@ -56,10 +56,12 @@ class Runner:
 
     Args:
         job: Its ``args`` say how it trains: ``epochs`` of ``seconds`` each (of trials below ``quick`` a hundredth).
+        slot: Where it trains.
     """
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, slot: int) -> None:
         self.job = job
+        self.slot = slot
         self.token = job.token
         self.name = uuid.uuid4().hex
         self.key = redis_keys.confirmation(job.token)
@@ -125,7 +127,8 @@ class Fleet:
         now = time.monotonic()
         self._idle: deque[tuple[int, float | None]] = deque((index, None) for index in range(slots))
         self._running: dict[int, Runner] = {}
-        self._slot_of: dict[str, int] = {}
+        # The last one of each attempt: a task that is given to the queue again may start a second one.
+        self._of_attempt: dict[str, Runner] = {}
         self._leaving: dict[str, Runner] = {}
         self._taking = False
         self._tie = itertools.count()
@@ -186,26 +189,26 @@ class Fleet:
 
     def _train(self, slot: int, runner: Runner, due: float, now: float) -> None:
         if runner.seconds:
-            self._report(slot, runner, now)
+            self._report(runner, now)
             after = max(due, now - runner.seconds) + runner.seconds
         else:
             while not runner.full and not runner.ended:
-                self._report(slot, runner, now)
+                self._report(runner, now)
             after = now + runner.pause
             runner.pause = min(2 * runner.pause, HEARTBEAT)
         self._ask(runner)
         if not runner.ended:
             self._plan(after, slot, runner)
 
-    def _report(self, slot: int, runner: Runner, now: float) -> None:
+    def _report(self, runner: Runner, now: float) -> None:
         runner.step += 1
         runner.reported[runner.step] = now
         self._publish(runner.event(Epoch(step=runner.step, value=runner.value())))
         self.counts["epochs"] += 1
         if runner.step >= runner.epochs:
-            self._end(slot, runner, Finished(values=(runner.value(),), measured={PEAK_MEMORY: 1e9}), now)
+            self._end(runner, Finished(values=(runner.value(),), measured={PEAK_MEMORY: 1e9}), now)
         elif runner.job.slice is not None and runner.step >= runner.job.slice.until_step:
-            self._end(slot, runner, Paused(step=runner.step), now)
+            self._end(runner, Paused(step=runner.step), now)
 
     # -- what is said and heard
 
@@ -254,7 +257,7 @@ class Fleet:
         if confirmation.verdict is not None and not runner.ended:
             self._obey(runner, confirmation.verdict)
         elif not runner.seconds and not runner.ended and not runner.full:
-            self._plan(time.monotonic(), self._slot_of[runner.token], runner)
+            self._plan(time.monotonic(), runner.slot, runner)
 
     def _obey(self, runner: Runner, verdict: Verdict) -> None:
         now = time.monotonic()
@@ -262,14 +265,16 @@ class Fleet:
         if verdict.step is not None and verdict.step in runner.reported:
             latency = now - runner.reported[verdict.step]
             self.prunes.append(latency)
-        self._end(self._slot_of[runner.token], runner, Stopped(latency=latency, measured={PEAK_MEMORY: 1e9}), now)
+        self._end(runner, Stopped(latency=latency, measured={PEAK_MEMORY: 1e9}), now)
 
-    def _end(self, slot: int, runner: Runner, body: Body, now: float) -> None:
+    def _end(self, runner: Runner, body: Body, now: float) -> None:
         self._publish(runner.event(body))
         runner.ended = True
         self._leaving[runner.name] = runner
-        del self._running[slot], self._slot_of[runner.token]
-        self._idle.append((slot, now))
+        del self._running[runner.slot]
+        if self._of_attempt.get(runner.token) is runner:
+            del self._of_attempt[runner.token]
+        self._idle.append((runner.slot, now))
         self.counts["ends"] += 1
 
     def _hear(self, message: Any) -> None:
@@ -278,8 +283,8 @@ class Fleet:
             return
         body = json.loads(message[2])["body"]
         arguments = json.loads(base64.b64decode(body)).get("arguments") or {}
-        if (slot := self._slot_of.get(arguments.get("task_id"))) is not None:
-            self._ask(self._running[slot])
+        if (runner := self._of_attempt.get(arguments.get("task_id"))) is not None:
+            self._ask(runner)
 
     # -- tasks
 
@@ -296,9 +301,9 @@ class Fleet:
         payload = json.loads(base64.b64decode(json.loads(answer[1])["body"]))[0][0]
         slot, since = self._idle.popleft()
         now = time.monotonic()
-        runner = Runner(job_from_payload(payload))
+        runner = Runner(job_from_payload(payload), slot)
         self._running[slot] = runner
-        self._slot_of[runner.token] = slot
+        self._of_attempt[runner.token] = runner
         if since is not None:
             self.refills.append(now - since)
         self.starts[runner.job.study] += 1

@@ -21,7 +21,7 @@ from orchestrator.control.liveness import SlotTracker
 from orchestrator.control.ports import ProgressHook, StudyRepository, no_hook
 from orchestrator.control.process_ports import Replicas
 from orchestrator.control.replica_processes import NotAnswered
-from orchestrator.control.sampling_pace import SamplingPace
+from orchestrator.control.sampling_pace import SamplingPaces
 from orchestrator.control.study_boundary import is_of_the_study
 from orchestrator.engine.inputs import (
     AttemptLost,
@@ -73,6 +73,7 @@ class EngineRegistry:
     Attributes:
         suspended: The studies for which nothing is done until they are taken up again, by name.
         awaited: The studies that are still to be read, by name, each with the entries of the stream that wait for it.
+        paces: How fast they ask and are answered.
     """
 
     store: StudyRepository
@@ -85,13 +86,13 @@ class EngineRegistry:
     # answer, and acknowledged then: after a crash they come again, in the same order.
     _held: dict[str, dict[bytes, EventReceived]] = field(default_factory=dict, init=False)
     _put_in: dict[bytes, str] = field(default_factory=dict, init=False)
-    _paces: dict[str, SamplingPace] = field(default_factory=dict, init=False)
     _engines: dict[str, StudyEngine] = field(default_factory=dict, init=False)
     _study_of: dict[str, str] = field(default_factory=dict, init=False)
     # Those of them for which something has come since their batches were taken.
     _stirred: set[str] = field(default_factory=set, init=False)
     suspended: dict[str, Suspension] = field(default_factory=dict, init=False)
     awaited: dict[str, dict[bytes, Entry]] = field(default_factory=dict, init=False)
+    paces: SamplingPaces = field(default_factory=SamplingPaces, init=False)
     # Those of them of which it is not in the database yet.
     _unwritten: set[str] = field(default_factory=set, init=False)
     # Those of them whose attempts could not be read.
@@ -208,7 +209,7 @@ class EngineRegistry:
 
     def _drop(self, name: str) -> StudyEngine | None:
         self._give_up_held(name)
-        self._paces.pop(name, None)
+        self.paces.pop(name, None)
         self._stirred.discard(name)
         self.replicas.close(name)
         return self._engines.pop(name, None)
@@ -315,8 +316,8 @@ class EngineRegistry:
             self._put_in[entry] = engine.name
 
     def _look_further(self, engine: StudyEngine, trial: int) -> None:
-        """Lets as many trials wait as slots come free while one is sampled."""
-        pace = self._paces[engine.name]
+        """Lets as many trials wait as slots come free until the next one can follow."""
+        pace = self.paces[engine.name]
         pace.answered(trial, self.clock.monotonic())
         wanted = pace.lookahead(self.slots.count(engine.spec.queue), engine.lookahead)
         if wanted != engine.lookahead:
@@ -329,10 +330,8 @@ class EngineRegistry:
         if not batch.questions:
             return
         self.replicas.ask(name, batch.questions, engine.trials.sampler.copy)
-        pace, now = self._paces.setdefault(name, SamplingPace()), self.clock.monotonic()
-        for question in batch.questions:
-            if question.kind == "trial":
-                pace.asked(question.trial, now)
+        if trials := [question.trial for question in batch.questions if question.kind == "trial"]:
+            self.paces[name].asked(trials, self.clock.monotonic())
 
     def _apply(self, engine: StudyEngine, input: Input) -> None:
         at = self.clock.wall()

@@ -78,6 +78,7 @@ class Rounds:
         self.studies.write_suspensions()
         self.effects.answer_commands((command.key, text) for command, text in written.answers.items())
         self._act(batches, at)
+        self.studies.paces.sent(batches, self.clock.monotonic())
         for name, batch in batches.items():
             with self.studies.guarded(name):
                 log_batch(name, batch)

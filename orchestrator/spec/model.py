@@ -69,7 +69,7 @@ class Spec(Table):
         max_steps: Epochs or steps of a full trial, where known: for progress, savings, and the rungs of promotion.
         parallel: At most so many trials are underway at once; as many as there are slots where it is not set.
         lookahead: So many trials are sampled ahead and wait in the queue; with promotion none are, in any case.
-            ``"auto"`` is as many as slots are expected to come free while one is sampled: 1 with one slot.
+            ``"auto"`` is as many as slots are expected to take until another one can follow: 1 with one slot.
         seed: Of the sampler, and of the audit's draw. With one slot, a search of the same seed repeats exactly.
         queue: The Celery queue; workers serve the queues that ``--queues`` names.
         priority: The higher, the sooner its trials begin: 7 to 9 go before 4 to 6, these before 1 to 3, 0 last. Trials

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.control.ports import Phase
-from orchestrator.control.sampling_pace import MOST_AHEAD, SamplingPace
+from orchestrator.control.sampling_pace import MOST_AHEAD, ROUNDS, SamplingPace
 from orchestrator.model.attribute_keys import ASKED
 from orchestrator.spec import Spec
 from orchestrator.spec.model import validate
@@ -116,32 +116,66 @@ def test_a_paused_study_keeps_what_was_sampled_meanwhile() -> None:
     assert rows(simulation) == rows(Simulation(spec(trials=3), objective).run_to_end())
 
 
-def paced(between: float, takes: float, count: int = 50) -> SamplingPace:
+def paced(between: float, takes: float, round: float = 0.0, count: int = 50) -> SamplingPace:
+    """Returns the pace of a study that one sampler answers in order, in rounds of the loop that take so long."""
     pace = SamplingPace()
+    answered = 0.0
     for number in range(count):
-        pace.asked(number, number * between)
-        pace.answered(number, number * between + takes)
+        asked = number * between
+        answered = max(asked, answered) + takes
+        pace.asked([number], asked)
+        pace.answered(number, answered)
+        pace.sent(answered + round)
     return pace
 
 
 @pytest.mark.parametrize(
-    ("between", "takes", "slots", "expected"),
+    ("between", "takes", "round", "slots", "expected"),
     [
-        (1.0, 0.001, 1000, 1),
-        (0.01, 0.1, 1, 1),
-        (0.01, 0.1, 1000, 13),
-        (0.01, 0.1, 4, 4),
-        (0.001, 10.0, 10_000, MOST_AHEAD),
+        (1.0, 0.001, 0.001, 1000, 1),
+        (0.01, 0.1, 0.1, 1, 1),
+        (0.01, 0.005, 0.03, 1000, 13),
+        (0.01, 0.005, 0.03, 4, 4),
+        (0.001, 0.001, 10.0, 10_000, MOST_AHEAD),
     ],
 )
-def test_as_many_trials_wait_as_slots_come_free_while_one_is_sampled(
-    between: float, takes: float, slots: int, expected: int
+def test_as_many_trials_wait_as_slots_come_free_until_the_next_one_can_follow(
+    between: float, takes: float, round: float, slots: int, expected: int
 ) -> None:
-    assert paced(between, takes).lookahead(slots, 1) == expected
+    assert paced(between, takes, round).lookahead(slots, 1) == expected
 
 
-def test_small_changes_of_the_pace_change_nothing() -> None:
-    assert paced(0.01, 0.1).lookahead(1000, 12) == 12
+def test_a_sampler_at_its_limit_is_asked_for_no_more_than_keeps_it_busy() -> None:
+    """Questions that come ten times as fast as answers, so that each waits longer than the one before."""
+    assert paced(0.01, 0.1, 0.03).lookahead(1000, 1) == 3
+
+
+def test_the_number_grows_as_long_as_slots_take_what_there_is() -> None:
+    """Slots that wait: with one trial ahead the next one is asked for when that one has gone round."""
+    ahead, seen = 1, []
+    while ahead < MOST_AHEAD and len(seen) < 100:
+        ahead = paced(0.1 / ahead, 0.0001, 0.1 / ROUNDS).lookahead(10_000, ahead)
+        seen.append(ahead)
+    assert seen == sorted(set(seen))
+    assert seen[-1] == MOST_AHEAD
+    assert len(seen) < 40
+
+
+def test_questions_of_one_moment_are_as_far_apart_as_their_moments_let_them_be() -> None:
+    pace = SamplingPace()
+    for moment in range(20):
+        trials = list(range(10 * moment, 10 * moment + 10))
+        pace.asked(trials, moment)
+        for trial in trials:
+            pace.answered(trial, moment + 0.02)
+        pace.sent(moment + 0.1)
+    # Ten a second, and three rounds of 0.08 s.
+    assert pace.lookahead(1000, 1) == 4
+
+
+def test_the_number_shrinks_by_a_quarter_at_least() -> None:
+    assert paced(0.01, 0.005, 0.03).lookahead(1000, 14) == 14
+    assert paced(0.01, 0.005, 0.03).lookahead(1000, 18) == 13
     assert SamplingPace().lookahead(1000, 7) == 1
 
 

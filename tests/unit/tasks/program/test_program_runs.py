@@ -303,6 +303,8 @@ def main():
         accelerator.print(f"epoch {epoch}: ranks={accelerator.num_processes} loss={mean:.6f}", flush=True)
         if args.hang:
             time.sleep(600)
+    # Without it a rank may abort as it exits, when the other one, and what the two share, is gone.
+    accelerator.end_training()
 
 
 if __name__ == "__main__":

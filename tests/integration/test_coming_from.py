@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import shutil
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
@@ -68,15 +69,17 @@ def test_before_and_after_are_the_same_search(servers: Servers, tmp_path: Path) 
     there = servers.study("mine")
 
     (tmp_path / "mine.toml").write_text(block("train:objective", "toml").text)
-    done = run_script(block("mine.toml", "sh").text, tmp_path, environment)
-    assert done.returncode == 0, done.stderr
-    with closing(Servers("", f"sqlite:///{tmp_path}/.orchestrator/studies.db")) as ours:
-        here = ours.study("mine")
-        for study in (there, here):
-            assert len(study.trials) == 100
-            assert study.trials[0].params == {"lr": 0.01}
-            assert study.direction == optuna.study.StudyDirection.MAXIMIZE
-        assert here.trials[1].distributions == there.trials[1].distributions
+    for text, interpreter in ((block("mine.toml", "sh").text, "sh"), (block("import Search", "python").text, "python")):
+        done = run_script(text, tmp_path, environment, interpreter)
+        assert done.returncode == 0, done.stderr
+        with closing(Servers("", f"sqlite:///{tmp_path}/.orchestrator/studies.db")) as ours:
+            here = ours.study("mine")
+            for study in (there, here):
+                assert len(study.trials) == 100
+                assert study.trials[0].params == {"lr": 0.01}
+                assert study.direction == optuna.study.StudyDirection.MAXIMIZE
+            assert here.trials[1].distributions == there.trials[1].distributions
+        shutil.rmtree(tmp_path / ".orchestrator")
 
 
 def test_the_searches_are_over_the_same_space() -> None:

@@ -59,6 +59,9 @@ _REDIS_REFUSES: Final = re.compile(r"(?:NOAUTH|WRONGPASS|NOPERM)(?= )|ERR (?:inv
 _PIPELINE: Final = "of pipeline caused error: "
 """redis-py puts the number and the command before the server's message."""
 
+_SCRIPT: Final = " script: "
+"""Stands before the place in a script at which a command was refused, which says nothing to a person."""
+
 _SQLSTATE: Final = re.compile(
     "08|53"  # connection lost; out of connections, disk or memory
     "|25006|25P03|25P04"  # read-only; connection ended, for it idled in a transaction or took too long
@@ -144,7 +147,7 @@ def _judge(error: BaseException, around: set[str]) -> Unavailable | None:
 
 
 def _judge_redis(error: redis.RedisError) -> Unavailable | None:
-    text = _line(error).rpartition(_PIPELINE)[2]
+    text = _line(error).rpartition(_PIPELINE)[2].partition(_SCRIPT)[0]
     # redis-py replaces the first word of some errors by their class.
     code = getattr(error, "status_code", None) or ""
     said = text if not code or text.startswith(f"{code} ") else f"{code} {text}"

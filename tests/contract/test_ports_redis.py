@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Any
 
 import kombu
 import pytest
@@ -15,7 +16,7 @@ from orchestrator.control.ports import Broker, Stream
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import BATCH, EventStream
 from tasks import redis_keys
-from tasks.app import connect, create_app
+from tasks.app import as_bytes, connect, create_app
 from tasks.codec import decode_confirmation, decode_reply, job_from_payload
 from tasks.contract import Confirmation, Job, Reply, Verdict
 from tests.servers import Redis
@@ -261,6 +262,25 @@ def test_confirmations_replies_answers_and_dead_letters_arrive(bus: Bus) -> None
     assert bus.dead() == [(b"\xff\x00", "why")]
     stream.notify("study", [])
     stream.probe()
+
+
+def test_confirmations_are_one_command_however_many_they_are(own_redis: str) -> None:
+    client = connect(own_redis)
+    stream = EventStream(client)
+    tokens = [f"t{number}" for number in range(1000)]
+    for seq in (1, 2):
+        # The second time the server has been started anew, and knows no script.
+        client.script_flush()
+        client.config_resetstat()
+        stream.confirm({token: Confirmation(runner="r", seq=seq) for token in tokens})
+        stats: Any = client.info("commandstats")
+        assert stats["cmdstat_evalsha"]["calls"] == 2, "one to find that it is not known"
+        for token in tokens:
+            data = client.get(redis_keys.confirmation(token))
+            assert decode_confirmation(as_bytes(data)).seq == seq
+        left: Any = client.ttl(redis_keys.confirmation(tokens[-1]))
+        assert 0 < left <= redis_keys.CONFIRMATION_SECONDS
+    client.close()
 
 
 def test_tasks_wait_until_they_are_taken_and_the_urgent_ones_go_first(bus: Bus) -> None:

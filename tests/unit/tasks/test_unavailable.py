@@ -142,6 +142,12 @@ def of_pipeline(error: BaseException) -> BaseException:
     return error
 
 
+def of_script(error: BaseException) -> BaseException:
+    if isinstance(error, redis.ResponseError):
+        error.args = (f"{error} script: 8de647d909bdd3705199691cf891b8d1bbf01ddf, on @user_script:3.",)
+    return error
+
+
 def by_sqlalchemy(error: BaseException) -> BaseException:
     kind = exc.OperationalError if type(error).__name__ == "OperationalError" else exc.DBAPIError
     return kind("SELECT 1", {}, error)
@@ -170,7 +176,7 @@ def raised_from(outer: BaseException, error: BaseException) -> BaseException:
     return outer
 
 
-OF_REDIS = (bare, of_pipeline, by_kombu, as_argument, in_context)
+OF_REDIS = (bare, of_pipeline, of_script, by_kombu, as_argument, in_context)
 OF_DATABASE = (bare, by_sqlalchemy, by_optuna, as_argument)
 
 Case = tuple[Make, Callable[[BaseException], BaseException], str, Contact]
@@ -194,6 +200,7 @@ def test_not_now(make: Make, wrap: Callable[[BaseException], BaseException], ser
     assert (found.server, found.contact) == (server, contact)
     assert found.reason
     assert "\n" not in found.reason
+    assert "user_script" not in found.reason
     assert len(found.reason) <= 220
 
 

@@ -20,6 +20,10 @@ PROGRESS_SECONDS = 0.1
 FEW = 16
 """Slots whose lines are all told each time; of more, those that changed are."""
 
+CHANGES_PER_SECOND = 1000
+"""Of more slots so many lines that changed are told in a second, at the most: a fleet of which all lines change all the
+time is told once a second, for a telling of a thousand lines takes some 10 ms of the loop."""
+
 LINES_PER_SECOND = 100
 """Of more slots all lines are told now and then, so many a second on average: to a watcher that missed some, and to
 one of an earlier version."""
@@ -59,7 +63,8 @@ class ProgressPublisher:
         name, running = engine.name, engine.attempts.count(AttemptState.RUNNING)
         notices: list[Sent] = [] if batch is None else list(batch.notices)
         changed = batch is not None and batch.changes.study_state is not None
-        due = name in self._owed and at - self._told.get(name, 0.0) >= PROGRESS_SECONDS
+        pause = max(PROGRESS_SECONDS, len(self._owed.get(name, ())) / CHANGES_PER_SECOND)
+        due = name in self._owed and at - self._told.get(name, 0.0) >= pause
         if not (changed or due or (notices and running <= FEW)):
             return notices
         self._told[name] = at

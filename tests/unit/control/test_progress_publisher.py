@@ -99,6 +99,16 @@ def test_of_many_slots_only_what_changed_is_told_and_now_and_then_all() -> None:
     assert 2 < watcher.kinds.count(Progress) < len(watcher.kinds) / 2
 
 
+def test_lines_that_change_are_told_so_many_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = []
+    for most in (1000, 20):
+        monkeypatch.setattr("orchestrator.control.progress_publisher.CHANGES_PER_SECOND", most)
+        watcher = Watcher(40)
+        watcher.run(0.11)
+        told.append(watcher.kinds.count(ProgressChange) + watcher.kinds.count(Progress))
+    assert told[1] < told[0] / 2
+
+
 @pytest.fixture
 def server(tmp_path: Any) -> Any:
     it = Redis(tmp_path)

@@ -56,6 +56,10 @@ class PruningDecisions:
         self._rule = _build(spec, spec.pruner, None if spec.audit else study)
         self.promotion = self._rule if isinstance(self._rule, PausingRule) else None
         self._shadow = None if spec.shadow.name == "none" else _build(spec, spec.shadow, None)
+        # Found out once: of abstract classes that takes as long as many a rule takes to decide.
+        self._asks_rule = isinstance(self._rule, OwnClass)
+        self._asks_shadow = isinstance(self._shadow, OwnClass)
+        self._hyperband = self._rule if isinstance(self._rule, HyperbandRule) else None
         self._audited: set[int] = set()
         self._shadowed: set[int] = set()
         self._closest: dict[int, float] = {}
@@ -104,12 +108,12 @@ class PruningDecisions:
         asked: list[RuleName] = []
         decision = None
         if self._shadow is not None and number not in self._shadowed:
-            if isinstance(self._shadow, OwnClass):
+            if self._asks_shadow:
                 asked.append(SHADOW_RULE)
             else:
                 self._take_shadow(number, self._shadow.observe(number, step, value), self._reports(number), at)
         if number not in self._audited:
-            if isinstance(self._rule, OwnClass):
+            if self._asks_rule:
                 asked.append(RULE)
             else:
                 decision = self._rule.observe(number, step, value)
@@ -173,8 +177,8 @@ class PruningDecisions:
 
     def brackets(self) -> tuple[int, int, int] | None:
         """Returns hyperband's (min_resource, max_resource, reduction_factor), once they are settled."""
-        rule = self._rule
-        if not isinstance(rule, HyperbandRule) or rule.max_resource is None:
+        rule = self._hyperband
+        if rule is None or rule.max_resource is None:
             return None
         return rule.min_resource, rule.max_resource, rule.reduction_factor
 
@@ -198,14 +202,15 @@ class PruningDecisions:
         return math.inf if math.isnan(margin) else margin
 
     def _stage_attributes(self, number: int) -> None:
-        stored = self._storage.get_trial(number).system_attrs
         attributes: dict[str, Any] = self._rule.attributes(number)
         if self._shadow is not None:
             of_shadow = self._shadow.attributes(number)
             attributes = attributes | {SHADOW_PREFIX + key: kept for key, kept in of_shadow.items()}
-        for key, kept in attributes.items():
-            if stored.get(key) != kept and not (kept != kept and key in stored):
-                self._storage.set_trial_system_attr(number, key, kept)
+        if attributes:
+            stored = self._storage.get_trial(number).system_attrs
+            for key, kept in attributes.items():
+                if stored.get(key) != kept and not (kept != kept and key in stored):
+                    self._storage.set_trial_system_attr(number, key, kept)
         self._stage_study_attributes()
 
     def _stage_study_attributes(self) -> None:

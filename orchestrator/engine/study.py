@@ -216,11 +216,13 @@ class StudyEngine(Study):
 
     def _accept(self, row: AttemptRow, event: Event, at: float) -> None:
         body = event.body
+        if isinstance(body, Epoch):
+            # Most events are.
+            self._epoch(row, body, at)
+            return
         if isinstance(body, TERMINAL) and body.measured:
             note_measured(self.storage, row.trial, body.measured)
         match body:
-            case Epoch():
-                self._epoch(row, body, at)
             case Suggest():
                 sampled.suggest(self, row, event.seq, body)
             case ReadStudy():

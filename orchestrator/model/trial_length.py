@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 
 
@@ -26,15 +25,16 @@ class Lengths:
     def __init__(self, max_steps: int | None) -> None:
         self.total = 0
         self._max_steps = max_steps
-        self._reports: Counter[int] = Counter()
+        self._reports: dict[int, int] = {}
         self._lengths: dict[int, int] = {}
 
     def add(self, trial: int, *steps: int) -> None:
         """Counts reports, at least one."""
-        self._reports[trial] += len(steps)
-        before = self.of(trial)
-        self._lengths[trial] = max(before, length(self._reports[trial], max(steps), self._max_steps))
-        self.total += self._lengths[trial] - before
+        reports = self._reports[trial] = self._reports.get(trial, 0) + len(steps)
+        before, now = self.of(trial), length(reports, max(steps), self._max_steps)
+        if now > before:
+            self._lengths[trial] = now
+            self.total += now - before
 
     def of(self, trial: int) -> int:
         """Returns the length of a trial; 0 before its first report."""

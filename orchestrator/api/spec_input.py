@@ -29,7 +29,7 @@ def load_spec(path: Path, settings: Settings, name: str | None = None, trials: i
         from orchestrator.spec.model import validate
 
         data = {key: value for key, value in requested(spec).items() if key != "format"}
-        spec = validate(data | changed, "--name" if name is not None else "--trials")
+        spec = validate(data | changed, "given")
     return checked_spec(spec, settings, str(path), path.resolve().parent)
 
 
@@ -46,6 +46,9 @@ def checked_spec(spec: Spec, settings: Settings, source: str, base: Path) -> Spe
 
     try:
         if spec.command is not None:
+            if spec.code is not None and spec.code.include:
+                problem = "goes with an objective, and this spec runs a program, which workers start where they are"
+                raise BadInput("code.include", problem, "put its files there, or call it in an objective")
             check_program(spec.command.run[0])
             return spec
         if spec.code is None or not spec.code.include:

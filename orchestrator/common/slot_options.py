@@ -35,9 +35,9 @@ class SlotOptions:
         if not isinstance(self.gpus, str):
             raise BadInput("run: gpus", got(self.gpus), "it must be a string such as '0,1'")
         if self.gpus and not all(each.strip() for each in self.gpus.split(",")):
-            raise BadInput("--gpus", f"is '{self.gpus:.100}'", "write numbers or UUIDs, separated by commas")
+            raise BadInput("run: gpus", f"is '{self.gpus:.100}'", "write numbers or UUIDs, separated by commas")
         if self.per_gpu > 1 and self.gpus_per_trial > 1:
-            raise BadInput("--per-gpu and --gpus-per-trial", "slots share a GPU, or have several", "give one of them")
+            raise BadInput("run: per_gpu and gpus_per_trial", "slots share a GPU, or have several", "give one of them")
 
     @property
     def are_given(self) -> bool:

@@ -44,7 +44,7 @@ def write_bundle(bundle: CodeBundle, folder: Path) -> list[Path]:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
-            raise BadInput(str(folder), "is not empty, and no file is overwritten", "name a new folder with --to")
+            raise BadInput(str(folder), "is not empty, and no file is overwritten", "name a new folder")
         paths = []
         for file in bundle.files:
             path = folder / file.path
@@ -53,5 +53,5 @@ def write_bundle(bundle: CodeBundle, folder: Path) -> list[Path]:
                 written.write(file.data)
             paths.append(path)
     except OSError as error:
-        raise BadInput(str(folder), f"cannot be written: {reason_of(error)}", "name another folder with --to") from None
+        raise BadInput(str(folder), f"cannot be written: {reason_of(error)}", "name another folder") from None
     return paths

@@ -51,7 +51,7 @@ def check_format(form: str, *, spreadsheet: bool) -> str:
     if form == "parquet":
         require("export as parquet", "pyarrow")
     if spreadsheet and form != "csv":
-        raise BadInput("--spreadsheet", f"is for CSV, and {form} holds texts as they are", "leave it out")
+        raise BadInput("export: spreadsheet", f"is for CSV, and {form} holds texts as they are", "leave it out")
     return form
 
 
@@ -61,5 +61,5 @@ def format_of(output: Path | None) -> str:
     if not ending:
         return FORMATS[0]
     if ending not in FORMATS:
-        raise BadInput(str(output), f"ends with none of .{', .'.join(FORMATS)}", "name the format with --format")
+        raise BadInput(str(output), f"ends with none of .{', .'.join(FORMATS)}", "give the format, too")
     return ending

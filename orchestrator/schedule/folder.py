@@ -61,7 +61,7 @@ class Folder:
             names = sorted(os.listdir(self.path))
         except OSError as error:
             problem = f"cannot be read: {reason_of(error)}"
-            raise BadInput(printable(self.path), problem, "name the folder of the specs with --studies") from None
+            raise BadInput(printable(self.path), problem, "name the folder of the specs") from None
         known, self._known = self._known, {}
         contents = Contents({}, {})
         for path in [self.path / name for name in names if name.endswith(SUFFIX) and not name.startswith(".")]:

@@ -85,7 +85,7 @@ def wrapped(line: str, width: int) -> list[str]:
 
 def no_room(left_out: Sequence[str]) -> str:
     """Returns the remark about columns that were left out; those without a name are not mentioned."""
-    return f"no room for {', '.join(filter(None, left_out))}: a wider terminal or --json shows more"
+    return f"no room for {', '.join(filter(None, left_out))}: a wider terminal or JSON shows more"
 
 
 def _fit(columns: Sequence[Column], width: int) -> dict[int, int]:

@@ -147,7 +147,7 @@ def test_two_beats_in_the_night_on_which_an_hour_comes_twice(night: Night) -> No
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("beat",), "studies: cannot be read: No such file or directory; name the folder of the specs with --studies"),
+        (("beat",), "studies: cannot be read: No such file or directory; name the folder of the specs"),
         (("schedule", "--studies", "nowhere"), "nowhere: cannot be read: No such file or directory"),
         (("schedule", "run", "x", "--studies", "nowhere"), "nowhere: cannot be read: No such file or directory"),
     ],

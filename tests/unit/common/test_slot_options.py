@@ -28,7 +28,7 @@ def test_a_worker_takes_them_as_they_are(given: dict[str, Any]) -> None:
         ({"per_gpu": 1.5}, "run: per_gpu: is a float (1.5)"),
         ({"gpus_per_trial": True}, "run: gpus_per_trial: is a boolean (true)"),
         ({"gpus": [0]}, "run: gpus: is an array"),
-        ({"gpus": "0,,1"}, "--gpus: is '0,,1'"),
+        ({"gpus": "0,,1"}, "run: gpus: is '0,,1'"),
         ({"per_gpu": 2, "gpus_per_trial": 2}, "slots share a GPU, or have several"),
     ],
 )

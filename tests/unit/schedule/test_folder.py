@@ -70,7 +70,7 @@ def test_a_change_is_seen_even_where_size_and_time_are_the_same(
 
 
 def test_a_folder_that_is_none(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"cannot be read: No such file.*--studies"):
+    with pytest.raises(BadInput, match=r"cannot be read: No such file.*name the folder of the specs"):
         Folder(tmp_path / "nowhere").read()
     (tmp_path / "file").touch()
     with pytest.raises(BadInput, match="Not a directory"):

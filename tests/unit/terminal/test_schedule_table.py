@@ -158,7 +158,7 @@ def test_a_narrow_terminal_leaves_out_what_is_least() -> None:
     assert any(
         line.startswith("  nightly-20260325T013000Z  finished, flagged  worse by 1") and "…" in line for line in lines
     )
-    assert "  no room for trials, best: a wider terminal or --json shows more" in lines
+    assert "  no room for trials, best: a wider terminal or JSON shows more" in lines
 
 
 def test_a_slot_that_no_beat_has_asked_for_is_overdue() -> None:

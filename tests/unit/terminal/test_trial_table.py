@@ -104,7 +104,7 @@ def test_remarks() -> None:
     assert said(50, 10_000, True, 1, 1, ["slot"]) == [
         "* the best trial",
         "the newest 50 of 10000 trials; --limit 0 shows them all",
-        "no room for slot: a wider terminal or --json shows more",
+        "no room for slot: a wider terminal or JSON shows more",
     ]
     assert said(1, 2, False, 1, 2, [])[:2] == [
         "* on the Pareto front",

@@ -11,6 +11,7 @@ neither Optuna nor Celery nor torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from orchestrator.api.access import ServerTrouble as ServerTrouble
     from orchestrator.api.fleet import Fleet as Fleet
     from orchestrator.api.fleet import connect as connect
     from orchestrator.api.search import Search as Search
@@ -24,11 +25,21 @@ _PLACES = {
     "connect": "orchestrator.api.fleet",
     "Fleet": "orchestrator.api.fleet",
     "StudyHandle": "orchestrator.api.study_handle",
+    "ServerTrouble": "orchestrator.api.access",
     "OrchestratorError": "orchestrator.common.errors",
     "BadInput": "orchestrator.common.errors",
     "StudyFailed": "orchestrator.common.errors",
 }
-__all__ = ["BadInput", "Fleet", "OrchestratorError", "Search", "StudyFailed", "StudyHandle", "connect"]
+__all__ = [
+    "BadInput",
+    "Fleet",
+    "OrchestratorError",
+    "Search",
+    "ServerTrouble",
+    "StudyFailed",
+    "StudyHandle",
+    "connect",
+]
 
 
 def __getattr__(name: str) -> Any:

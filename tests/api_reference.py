@@ -24,7 +24,7 @@ imports neither Optuna nor Celery nor torch. The package is typed: `mypy --stric
 """
 SHOWN: Final = (
     *("Search", "connect", "Fleet", "StudyHandle", "StudyStatus", "Events", "AddedTrial", "Answer"),
-    *("OrchestratorError", "BadInput", "StudyFailed"),
+    *("OrchestratorError", "BadInput", "ServerTrouble", "StudyFailed"),
 )
 """Names in the order of the page: those that ``orchestrator`` exports, and what their methods return."""
 
@@ -74,7 +74,7 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
             continue
         if isinstance(value, property):
             yield name, value
-        elif isinstance(value, classmethod):
+        elif isinstance(value, classmethod | staticmethod):
             yield name, getattr(cls, name)
         elif inspect.isfunction(value):
             yield name, value

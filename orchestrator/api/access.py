@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
-from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.errors import BadInput, NotReached, OrchestratorError
+from orchestrator.common.patience import AWAY_SECONDS, FIRST_TRIES, Result
 
 if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 ANSWER_SECONDS = 10.0
 """Time that a command waits for the control plane's answer."""
+
+OUTAGE_SECONDS = 60.0
+"""Time for which what follows a study goes on without a server."""
 
 
 @contextmanager
@@ -105,3 +110,49 @@ def server_errors_in_words() -> Iterator[None]:
         if (known := server_trouble(error)) is None:
             raise
         raise known from error
+
+
+class Patience:
+    """Repeats a request while a server is away, for ``OUTAGE_SECONDS``; one that never answered counts as wrongly named
+    after a few tries.
+
+    Args:
+        check: Called between two tries; an exception of it ends the waiting.
+    """
+
+    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
+        self._check = check
+        self._met = False
+
+    def __call__(self, ask: Callable[[], Result]) -> Result:
+        """Returns the answer.
+
+        Raises:
+            ServerTrouble: the server was away for too long, or refuses this client.
+            BadInput: what ``ask`` raises, such as for a server that is not reached at all.
+        """
+        tries, since = 0, time.monotonic()
+        while True:
+            try:
+                with server_errors_in_words():
+                    answer = ask()
+            except NotReached as error:
+                tries += 1
+                if not self._met and tries == FIRST_TRIES:
+                    raise
+                _check_outage(error, since)
+            except ServerTrouble as error:
+                if error.exit_code != 1:
+                    raise
+                self._met = True
+                _check_outage(error, since)
+            else:
+                self._met = True
+                return answer
+            self._check()
+            time.sleep(AWAY_SECONDS)
+
+
+def _check_outage(error: OrchestratorError, since: float) -> None:
+    if time.monotonic() - since > OUTAGE_SECONDS:
+        raise ServerTrouble(f"{error}; it was tried for {OUTAGE_SECONDS:g} s", 1) from None

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary, finalize
 
-from orchestrator.api import access
+from orchestrator.api import access, arguments
+from orchestrator.api.arguments import every, or_none, takes, whole
 from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_handle import StudyHandle
@@ -52,12 +53,15 @@ class Fleet(Mapping[str, StudyHandle]):
         self._closed = False
 
     def __getitem__(self, name: str) -> StudyHandle:
-        if not isinstance(name, str):
-            raise TypeError(f"a study is found by its name, a string, not {type(name).__name__}")
+        try:
+            name = arguments.name_of_study(name)
+        except BadInput as error:
+            raise UnknownStudy(error.where, error.problem, error.remedy) from None
         if problem := self._missing(name):
             raise UnknownStudy(problem.where, problem.problem, problem.remedy)
         return StudyHandle(self, name)
 
+    @takes(name=arguments.text)
     def handle(self, name: str) -> StudyHandle:
         """Returns the handle of a study without a look whether it is there; the handle's methods say so."""
         return StudyHandle(self, name)
@@ -95,6 +99,7 @@ class Fleet(Mapping[str, StudyHandle]):
         now = time.time()
         return [StudyStatus.of(each, now) for each in found]
 
+    @takes(names=every(arguments.text))
     def compare(self, *names: str) -> Answer:
         """Compares studies: how their trials ended, the best values and after how many epochs, cost, specs.
 
@@ -124,6 +129,7 @@ class Fleet(Mapping[str, StudyHandle]):
         self.check_open()
         return read_fleet(self.settings)
 
+    @takes(worker=arguments.text)
     def drain(self, worker: str) -> str:
         """Has a worker take no more trials and end once those that run have; returns its full name.
 
@@ -138,16 +144,76 @@ class Fleet(Mapping[str, StudyHandle]):
         self.check_open()
         return drain(self.settings, worker)
 
-    def doctor(self) -> Answer:
-        """Looks for trouble for a few seconds, and says what helps; changes nothing."""
-        from orchestrator.doctor.checks import findings
-        from orchestrator.doctor.gather import gather
+    @takes(repair=arguments.flag)
+    def doctor(self, *, repair: bool = False) -> Answer:
+        """Looks for trouble for a few seconds, and says what helps.
+
+        Args:
+            repair: Repairs what is safe to repair, and says what was done; otherwise nothing is changed.
+        """
+        from orchestrator.api.diagnosis import diagnose
         from orchestrator.doctor.render import render, to_json
 
         self.check_open()
-        facts = gather(self.settings)
-        found = findings(facts)
-        return Answer(as_text(render(found, None)), to_json(facts, found, None))
+        facts, found, done = diagnose(self.settings, repair=repair)
+        return Answer(as_text(render(found, done)), to_json(facts, found, done))
+
+    @takes(folder=arguments.path, last=whole(0))
+    def schedules(self, folder: str | Path = "studies", *, last: int = 5) -> Answer:
+        """Says when the specs of a folder that have a [schedule] run next, and what came of their last runs.
+
+        Args:
+            folder: Holds the specs.
+            last: Number of the last runs of each.
+
+        Raises:
+            BadInput: the folder cannot be read, or there is no database.
+        """
+        import time
+
+        from orchestrator.api.schedules import read_schedules
+        from orchestrator.terminal.schedule_table import render, to_json
+
+        found, problems = read_schedules(self, Path(folder), last)
+        return Answer(as_text(render(found, problems, WIDTH, time.time())), to_json(found, problems))
+
+    @takes(name=arguments.text, folder=arguments.path)
+    def run_schedule(self, name: str, folder: str | Path = "studies") -> StudyHandle:
+        """Runs a schedule now, beside its timetable and subject to its ``overlap``; returns the study of the run.
+
+        Args:
+            name: Of the schedule.
+            folder: Holds its spec.
+
+        Raises:
+            BadInput: there is no such schedule, it is refused, or no fleet is set.
+            OrchestratorError: it was skipped; the message says why.
+            NoAnswer: no control plane answered within 10 s; it is kept, and applied when there is one.
+        """
+        from orchestrator.api.schedules import run_now
+
+        return self.handle(run_now(self, name, Path(folder)))
+
+    def prepare(self) -> str:
+        """Makes the tables that the database lacks, and upgrades older ones; returns its URL without the password.
+
+        Control planes and ``Search.run`` do the same by themselves, where their role in the database may.
+
+        Raises:
+            BadInput: there is no database to prepare, or the role may not.
+        """
+        from contextlib import closing
+
+        from orchestrator.common.data_folder import database_file, storage_url_of
+        from orchestrator.storage.database import Database
+
+        self.check_open()
+        if self.settings.storage_url is None and not database_file(self.settings).exists():
+            raise BadInput("ORCHESTRATOR_STORAGE_URL", "is not set", "name the database, as its owner reaches it")
+        url = storage_url_of(self.settings)
+        with access.server_errors_in_words(), closing(Database(url)) as database:
+            database.prepare()
+        return redact(url)
 
     def close(self) -> None:
         """Closes the connections of all studies that were opened as Optuna's objects, and takes no more calls."""
@@ -216,7 +282,11 @@ class Fleet(Mapping[str, StudyHandle]):
         return as_html(as_text(render_list(found, _TABLE_WIDTH, time.time()), width=_TABLE_WIDTH))
 
 
-def _close_storage(storage: RDBStorage) -> None:
+def _close_storage(storage: RDBStorage, process: int) -> None:
+    if os.getpid() != process:
+        # A fork of the process that opened it: what is closed there would end the connections of this one.
+        storage.engine.dispose(close=False)
+        return
     storage.remove_session()
     storage.engine.dispose()
 
@@ -225,17 +295,22 @@ def load_study(name: str, settings: Settings) -> tuple[optuna.Study, finalize[..
     """Returns a study as Optuna's own object, and what closes its storage.
 
     That happens when it is called, when the study is dropped, or when the program ends.
+
+    Raises:
+        ServerTrouble: the database refuses this client, or does not answer now.
     """
     import optuna
     from optuna.storages import RDBStorage
 
     from orchestrator.common.data_folder import storage_url_of
 
-    storage = RDBStorage(storage_url_of(settings))
-    study = optuna.load_study(study_name=name, storage=storage)
-    return study, finalize(study, _close_storage, storage)
+    with access.server_errors_in_words():
+        storage = RDBStorage(storage_url_of(settings))
+        study = optuna.load_study(study_name=name, storage=storage)
+    return study, finalize(study, _close_storage, storage, os.getpid())
 
 
+@takes(redis_url=or_none(arguments.text), storage_url=or_none(arguments.text), data_dir=or_none(arguments.path))
 def connect(
     redis_url: str | None = None, storage_url: str | None = None, *, data_dir: str | Path | None = None
 ) -> Fleet:
@@ -282,8 +357,8 @@ def settings_with(source: str, given: Mapping[str, str | Path | None]) -> Settin
     for name, value in given.items():
         if value is None:
             continue
-        if not isinstance(value, str | Path) or not str(value).strip():
-            raise BadInput(f"{source}: {name}", f"is {value!r:.100}", "it must be a string, or left out")
+        if not str(value).strip():
+            raise BadInput(f"{source}: {name}", "is empty", "give a URL, or leave it out")
         environ[PREFIX + name.upper()] = str(value)
     try:
         settings = load_settings(environ)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Literal, Never, Self
 
+from orchestrator.api import arguments
+from orchestrator.api.arguments import or_none, takes, whole
 from orchestrator.api.objective import read_objective
 from orchestrator.api.spec_input import check_sampler_and_pruner, checked_spec, load_spec
 from orchestrator.api.spec_values import spec_table
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from orchestrator.api.fleet import Fleet
+    from orchestrator.api.shown import Answer
     from orchestrator.api.study_handle import StudyHandle
     from orchestrator.bundling import CodeBundle
 
@@ -145,6 +148,7 @@ class Search:
         self._keep(spec, SOURCE)
 
     @classmethod
+    @takes(path=arguments.path, name=or_none(arguments.text), trials=or_none(whole(1)))
     def from_file(cls, path: str | Path, *, name: str | None = None, trials: int | None = None) -> Self:
         """Returns the search of a spec file.
 
@@ -160,6 +164,21 @@ class Search:
         file = Path(path)
         search._keep(load_spec(file, load_settings(), name, trials), str(file))
         return search
+
+    @staticmethod
+    @takes(folder=arguments.path)
+    def init(folder: str | Path) -> Path:
+        """Writes a first spec and objective that run as they are, with comments; returns the path of the spec.
+
+        Args:
+            folder: Takes both files, and is made where it is missing. Files that are there are never overwritten.
+
+        Raises:
+            BadInput: there is a spec already, or the folder takes no files.
+        """
+        from orchestrator.spec import starter
+
+        return starter.write(Path(folder))[0]
 
     def _keep(self, spec: Spec, source: str) -> None:
         self._spec, self._source = spec, source
@@ -177,6 +196,14 @@ class Search:
         """Name of the study."""
         return self._spec.name
 
+    @takes(
+        slots=or_none(whole(1)),
+        gpus=arguments.text,
+        per_gpu=whole(1),
+        gpus_per_trial=whole(1),
+        data_dir=or_none(arguments.path),
+        progress=arguments.flag,
+    )
     def run(
         self,
         *,
@@ -216,6 +243,26 @@ class Search:
         chosen = SlotOptions(slots, gpus, per_gpu, gpus_per_trial)
         return run_here(self._spec, self._source, chosen, data_dir, progress)
 
+    @takes(imports=arguments.flag)
+    def validate(self, *, imports: bool = True) -> Answer:
+        """Checks all that ``run`` needs, beside what was checked when the search was made; changes nothing.
+
+        These are the settings, the servers, the study of that name, and the import of the objective.
+
+        Args:
+            imports: Whether the objective is imported, in a process of its own.
+
+        Raises:
+            BadInput: what would end ``run`` in its first seconds.
+        """
+        from orchestrator.api.shown import Answer
+        from orchestrator.api.validation import check, lines, notes
+
+        check(self._spec, self._source, load_settings(), imports=imports)
+        text = "\n".join([*lines(self._spec, self._source), *(f"note: {note}" for note in notes(self._spec))])
+        return Answer(text, {"spec": self._source, **self._spec.shown()})
+
+    @takes(fleet=or_none(arguments.fleet))
     def submit(self, fleet: Fleet | None = None) -> StudyHandle:
         """Hands the search to the control plane of a fleet, and returns a handle of its study at once.
 

@@ -22,7 +22,9 @@ def spec_table(given: Mapping[str, Any], source: str) -> dict[str, Any]:
     Raises:
         BadInput: a value says what no spec can.
     """
-    table = {key: value for key, value in given.items() if value is not None}
+    table = {
+        key: plain(value) if isinstance(value, str) else value for key, value in given.items() if value is not None
+    }
     try:
         return _read(table)
     except BadInput as error:
@@ -39,7 +41,18 @@ def _read(table: dict[str, Any]) -> dict[str, Any]:
     for key in ("pruner", "shadow"):
         if key in table:
             table[key] = _pruner(table[key], key)
-    return {key: plain(value) for key, value in table.items()}
+    return {key: _plain_key(key, value) for key, value in table.items()}
+
+
+def _plain_key(key: str, value: Any) -> Any:
+    try:
+        return plain(value)
+    except RecursionError:
+        raise
+    except Exception as error:
+        # An object of the user's own, whose methods raise.
+        problem = f"holds a value that cannot be read: {type(error).__name__}"
+        raise BadInput(key, problem, "give values of Python's own") from None
 
 
 def plain(value: Any) -> Any:
@@ -52,6 +65,9 @@ def plain(value: Any) -> Any:
         return os.fspath(value)
     if isinstance(value, enum.Enum):
         return plain(value.value)
+    if isinstance(value, str):
+        # Of a class of the user's own, perhaps.
+        return str.__str__(value)
     # numpy's numbers and arrays, and tensors.
     if hasattr(value, "tolist") and callable(value.tolist):
         return plain(value.tolist())

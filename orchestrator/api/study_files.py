@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.api import arguments
+from orchestrator.api.arguments import choice, or_none, takes
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.formatting import listed
 
@@ -25,9 +27,10 @@ class StudyFiles:
     """
 
     def __init__(self, fleet: Fleet, name: str) -> None:
-        self.name = name
+        self.name = arguments.name_of_study(name)
         self._fleet = fleet
 
+    @takes(output=or_none(arguments.path), advance=or_none(arguments.callback))
     def report(self, output: str | Path | None = None, *, advance: Callable[[int], None] | None = None) -> Written:
         """Writes a report, a page of plots and tables, and its plots as PNG; returns their paths.
 
@@ -55,6 +58,12 @@ class StudyFiles:
         folder = folder_of(settings.data_dir, self.name) if output is None else Path(output)
         return write(facts, folder, advance or (lambda _: None))
 
+    @takes(
+        output=arguments.path,
+        format=or_none(choice("csv", "json", "parquet")),
+        epochs=arguments.flag,
+        spreadsheet=arguments.flag,
+    )
     def export(
         self,
         output: str | Path,
@@ -80,6 +89,7 @@ class StudyFiles:
             listing = reader.trials(self.name)
             return write_file(listing, Path(output), format, epochs=epochs, spreadsheet=spreadsheet)
 
+    @takes(trial=or_none(arguments.trial))
     def models(self, trial: int | str | None = None) -> list[StoredModel]:
         """Returns the models that trials have saved, by trial and time: ``filename``, ``size``, ``artifact_id``.
 
@@ -103,6 +113,7 @@ class StudyFiles:
             raise BadInput(f"trial {number} of study '{self.name}'", "has no stored model", remedy)
         return mine
 
+    @takes(trial=arguments.trial, name=or_none(arguments.text))
     def model(self, trial: int | str = "best", name: str | None = None) -> StoredModel:
         """Returns one model of a trial.
 
@@ -122,6 +133,7 @@ class StudyFiles:
             raise BadInput(f"trial {found[0].trial} of study '{self.name}'", f"has no model '{name}'", known)
         return named[-1]
 
+    @takes(trial=arguments.trial, output=arguments.path, name=or_none(arguments.text))
     def get_model(self, trial: int | str = "best", output: str | Path = ".", *, name: str | None = None) -> Path:
         """Copies a model out of the artifact store; returns the path of the copy.
 
@@ -137,6 +149,7 @@ class StudyFiles:
 
         return ModelFiles(self._fleet.settings).get(self.model(trial, name), Path(output))
 
+    @takes(trial=arguments.trial, name=or_none(arguments.text))
     def remove_models(self, trial: int | str, *, name: str | None = None) -> list[StoredModel]:
         """Deletes the models of a trial, files and records, and returns what they were. It cannot be undone.
 
@@ -155,6 +168,7 @@ class StudyFiles:
             files.remove(each)
         return found
 
+    @takes(trial=or_none(arguments.trial))
     def code(self, trial: int | str | None = None) -> CodeBundle:
         """Returns the code that the study has sent to workers: ``objective``, ``digest``, and ``files``.
 

@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from orchestrator.api import access
+from orchestrator.api import access, arguments
+from orchestrator.api.arguments import every, or_none, takes, whole
 from orchestrator.api.events import Events
 from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
-from orchestrator.api.spec_values import plain
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_files import StudyFiles
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
-from orchestrator.common.faults import got, show
+from orchestrator.common.faults import show
 from orchestrator.model.state_words import study_word
 
 if TYPE_CHECKING:
@@ -104,6 +104,12 @@ class StudyHandle(StudyFiles):
         """The study as Optuna's own object, on a connection that stays open until the fleet is closed."""
         return self._fleet.open_study(self.name)
 
+    @takes(
+        states=arguments.words,
+        sort=arguments.choice("number", "value", "duration", "epochs", "attempts"),
+        reverse=arguments.flag,
+        limit=or_none(whole(1)),
+    )
     def trials(
         self,
         *,
@@ -126,21 +132,19 @@ class StudyHandle(StudyFiles):
         """
         from datetime import UTC, datetime
 
-        from orchestrator.queries.trial_selection import SORTS, STATES, choose_from, state_named
+        from orchestrator.queries.trial_selection import STATES, choose_from, state_named
         from orchestrator.terminal.trial_table import to_json
 
-        wanted = [state_named(each) for each in ([states] if isinstance(states, str) else states)]
-        for value, known, which in (*((each, STATES, "states") for each in wanted), (sort, SORTS, "sort")):
-            if value not in known:
-                raise BadInput(f"trials: {which}", f"is {show(value)}", did_you_mean(value, known))
-        if limit is not None and (not isinstance(limit, int) or isinstance(limit, bool) or limit < 1):
-            raise BadInput("trials: limit", got(limit), "it must be an integer of at least 1")
+        wanted = [state_named(state) for state in states]
+        for strange in (state for state in wanted if state not in STATES):
+            raise BadInput("trials: states", f"is {show(strange)}", did_you_mean(strange, STATES))
         now = datetime.now(UTC)
         with self._fleet.reader() as reader:
             listing = reader.trials(self.name)
             chosen, best = choose_from(listing, states=wanted, sort=sort, reverse=reverse, limit=limit, now=now)
             return [to_json(each, best, now) for each in listing.trials(chosen.heads)]
 
+    @takes(trial=arguments.trial)
     def why(self, trial: int | str) -> Answer:
         """Says why a trial was pruned, failed, or goes on.
 
@@ -153,6 +157,7 @@ class StudyHandle(StudyFiles):
         found = self._trial(trial)
         return Answer(explain(found), to_json(found))
 
+    @takes(trial=arguments.trial, lines=or_none(whole(0)), follow=arguments.flag)
     def logs(self, trial: int | str, *, lines: int | None = None, follow: bool = False) -> Iterator[str]:
         """Returns an iterator over what the objective printed in a trial: its lines, without line ends.
 
@@ -173,6 +178,7 @@ class StudyHandle(StudyFiles):
         data_dir = self._fleet.settings.data_dir.resolve()
         return read_lines(data_dir, lambda: self._trial(trial), lines=lines, follow=follow)
 
+    @takes(pruners=every(arguments.text))
     def replay(self, *pruners: str) -> Answer:
         """Says what other pruning rules would have saved of what was recorded; trains nothing.
 
@@ -209,12 +215,19 @@ class StudyHandle(StudyFiles):
     # -- following
 
     def events(self) -> Events:
-        """Returns what happens to the study until it has ended, for ``for`` and for ``async for``."""
+        """Returns what happens to the study until it has ended, for ``for`` and for ``async for``.
+
+        A server that is away for a moment is waited for.
+
+        Raises:
+            ServerTrouble: a server was away for a minute.
+        """
 
         def begin(check: Callable[[], None]) -> Iterator[Notice]:
             from orchestrator.terminal.watch import events
 
-            return events(self._fleet.settings, self.name, self._fleet.reader, check=check)
+            patience = access.Patience(check)
+            return events(self._fleet.settings, self.name, self._fleet.reader, check=check, patient=patience)
 
         return Events(begin)
 
@@ -225,22 +238,31 @@ class StudyHandle(StudyFiles):
 
         view = view_here()
         try:
-            watch(self._fleet.settings, self.name, self._fleet.reader, view)
+            watch(self._fleet.settings, self.name, self._fleet.reader, view, patient=access.Patience())
         finally:
             view.close()
 
+    @takes(timeout=or_none(arguments.seconds))
     def wait(self, timeout: float | None = None) -> optuna.Study:
         """Waits until the study has ended, and returns it as Optuna's own object.
 
         Args:
-            timeout: Waits for so many seconds at most; for ever where it is ``None``.
+            timeout: Waits for so many seconds at most; for ever where it is ``None``. A server that is away for a
+                moment is waited for as long as that.
 
         Raises:
             StudyFailed: it failed, is suspended, or was left by its `run`; the message says why.
             TimeoutError: it has not ended in time.
+            ServerTrouble: a server was away for a minute.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while not (status := self._status(rungs=False)).has_ended:
+
+        def check() -> None:
+            if deadline is not None and time.monotonic() >= deadline:
+                raise TimeoutError(f"study '{self.name}' has not ended in {timeout:g} s: its database does not answer")
+
+        patience = access.Patience(check)
+        while not (status := patience(lambda: self._status(rungs=False))).has_ended:
             if status.overview.suspended is not None:
                 raise StudyFailed(f"study '{self.name}' is suspended: {status.reason}")
             if status.overview.absence is not None and self._fleet.settings.redis_url is None:
@@ -251,7 +273,7 @@ class StudyHandle(StudyFiles):
             time.sleep(left)
         if status.state == "failed":
             raise StudyFailed(f"study '{self.name}' failed: {status.reason}")
-        return self.study
+        return patience(lambda: self.study)
 
     # -- steering
 
@@ -259,6 +281,7 @@ class StudyHandle(StudyFiles):
         """Asks for no more trials; those that run or wait in the queue go on. Returns the study's state."""
         return self._command("pause")
 
+    @takes(slots=or_none(whole(1)), progress=arguments.flag)
     def resume(self, *, slots: int | None = None, progress: bool = True) -> str:
         """Goes on with a study that was paused, interrupted or suspended. Returns its state.
 
@@ -289,6 +312,7 @@ class StudyHandle(StudyFiles):
         """Ends the study at once; what its trials have reported is kept. Returns the study's state."""
         return self._command("stop")
 
+    @takes(trial=arguments.trial)
     def retry(self, trial: int | str) -> AddedTrial:
         """Runs a trial again with the same parameters, as a new trial that adds to the budget.
 
@@ -304,6 +328,7 @@ class StudyHandle(StudyFiles):
         pruned = f"trial {found.number} was pruned; the same rule will judge it again"
         return self._add("retry", {"trial": found.number}, [pruned] if found.state == "PRUNED" else [])
 
+    @takes(params=arguments.parameters)
     def enqueue(self, params: Mapping[str, Any]) -> AddedTrial:
         """Adds a trial with these parameters, which is the next one that runs and adds to the budget.
 
@@ -316,17 +341,12 @@ class StudyHandle(StudyFiles):
         from orchestrator.spec.configuration import check_configuration, check_structured, doubts
 
         where = f"study '{self.name}'"
-        if not isinstance(params, Mapping):
-            raise BadInput(where, f"the configuration {got(params)}", "it must be a dictionary: value by name")
-        given = plain(params)
-        if strange := next((name for name in given if not isinstance(name, str)), None):
-            raise BadInput(where, f"the name of a parameter {got(strange)}", "it must be a string")
         with self._fleet.reader() as reader:
             # The control plane checks them again; here the error is shown even where no control plane runs.
-            check_configuration(reader.spec(self.name), given, where)
+            check_configuration(reader.spec(self.name), params, where)
             known = reader.trials(self.name).parameters()
-        check_structured(given, known, where)
-        return self._add("enqueue", {"params": given}, doubts(given, known, self.name))
+        check_structured(params, known, where)
+        return self._add("enqueue", {"params": params}, doubts(params, known, self.name))
 
     def _command(self, operation: str) -> str:
         settings = self._fleet.settings
@@ -335,7 +355,7 @@ class StudyHandle(StudyFiles):
             state = reader.overview(self.name).progress.state
         if not access.has_control_plane(settings):
             problem = f"is {study_word(state)}, and no `run` works in {settings.data_dir}"
-            remedy = "'orchestrator resume', or 'run' with its spec, goes on with it; a fleet's needs"
+            remedy = "'resume', or 'run' with its spec, goes on with it; a fleet's needs"
             urls = "ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL"
             raise BadInput(f"study '{self.name}'", problem, f"{remedy} {urls}")
         with self._fleet.commands() as client:

@@ -85,7 +85,8 @@ def _check_kind(function: Any, where: str) -> None:
         raise BadInput(where, "is a generator, which does nothing when called", "return the value")
     try:
         parameters = list(inspect.signature(function).parameters.values())
-    except (TypeError, ValueError):
+    except Exception:
+        # It has none, or is an object whose methods raise.
         return
     takes = (
         inspect.Parameter.POSITIONAL_ONLY,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from contextlib import closing
 from typing import Final
 
 import click
@@ -11,8 +10,7 @@ from click.shell_completion import BashComplete, FishComplete, ShellComplete, Zs
 
 from orchestrator.cli.options import json_option
 from orchestrator.cli.program import PROGRAM, cli
-from orchestrator.cli.shared import answer, load_settings
-from orchestrator.common.errors import BadInput
+from orchestrator.cli.shared import answer, fleet, load_settings
 
 SHELLS: Final[dict[str, type[ShellComplete]]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
@@ -27,20 +25,10 @@ def doctor(repairs: bool, as_json: bool) -> None:
     remedy. Checks the servers of the two URLs, or else the `run` that works in ORCHESTRATOR_DATA_DIR, for a few
     seconds, and changes nothing without --repair. The exit code is 1 if it finds a problem.
     """
-    settings = load_settings()
-    from orchestrator.doctor.checks import findings
-    from orchestrator.doctor.gather import gather
+    from orchestrator.api.diagnosis import diagnose
     from orchestrator.doctor.render import has_problem, render, to_json
-    from orchestrator.doctor.repair import apply_repairs
 
-    facts = gather(settings)
-    found = findings(facts)
-    done: list[str] | None = None
-    if repairs:
-        done = list(apply_repairs(settings, found))
-        if done:
-            facts = gather(settings)
-            found = findings(facts)
+    facts, found, done = diagnose(load_settings(), repair=repairs)
     answer(as_json, lambda: to_json(facts, found, done), lambda: render(found, done))
     if has_problem(found):
         sys.exit(1)
@@ -54,17 +42,8 @@ def prepare() -> None:
     ORCHESTRATOR_DATA_DIR. `serve`, `run` and `submit` do the same at their start where their role may; where it may
     not, the owner of the tables runs this command first. An SQLite file is copied beside itself before an upgrade.
     """
-    from orchestrator.common.data_folder import database_file, storage_url_of
-    from orchestrator.common.urls import redact
-    from orchestrator.storage.database import Database
-
-    settings = load_settings()
-    if settings.storage_url is None and not database_file(settings).exists():
-        raise BadInput("ORCHESTRATOR_STORAGE_URL", "is not set", "name the database, as its owner reaches it")
-    url = storage_url_of(settings)
-    with closing(Database(url)) as database:
-        database.prepare()
-    click.echo(f"{redact(url)} has all tables")
+    with fleet() as found:
+        click.echo(f"{found.prepare()} has all tables")
 
 
 @cli.command(short_help="Print a shell's completion script.")

@@ -7,25 +7,12 @@ from pathlib import Path
 
 import click
 
-from orchestrator.api import access
-from orchestrator.api.access import command_client, fleet_urls
-from orchestrator.api.spec_input import load_spec
+from orchestrator.api.access import fleet_urls
+from orchestrator.api.schedules import read_schedules
+from orchestrator.api.schedules import run_now as run_schedule_now
 from orchestrator.cli.options import json_option, log_format_option
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import (
-    READS_DATABASE,
-    answer,
-    load_settings,
-    open_reader,
-    terminal_width,
-)
-from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
-
-TREND = 10
-"""Last runs whose best values are shown side by side, whether their studies are there or not."""
-
-NEXT = 3
-"""Upcoming runs that are shown of each schedule."""
+from orchestrator.cli.shared import READS_DATABASE, answer, fleet, load_settings, terminal_width
 
 _studies_option = click.option(
     "--studies",
@@ -79,16 +66,11 @@ def schedule(context: click.Context, studies: Path, last: int, as_json: bool) ->
     if context.invoked_subcommand is not None:
         context.obj = studies
         return
-    from orchestrator.schedule.folder import Folder
-    from orchestrator.schedule.schedule_status import read_statuses
     from orchestrator.terminal.schedule_table import render, to_json
 
-    contents = Folder(studies).read()
-    problems, now = contents.problems, time.time()
-    with open_reader() as reader:
-        known = reader.schedules(contents.schedules)
-        found = read_statuses(contents, known, lambda name: reader.slots(name, max(last, TREND)), now, NEXT, last)
-    answer(as_json, lambda: to_json(found, problems), lambda: render(found, problems, terminal_width(), now))
+    with fleet() as there:
+        found, problems = read_schedules(there, studies, last)
+    answer(as_json, lambda: to_json(found, problems), lambda: render(found, problems, terminal_width(), time.time()))
 
 
 @schedule.command("run")
@@ -100,25 +82,5 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
 
     Beside its timetable, and subject to its `overlap`. Prints the name of the study.
     """
-    from orchestrator.schedule.folder import Folder
-
-    studies = folder or studies
-    contents = Folder(studies).read()
-    if name not in contents.schedules:
-        for problem in contents.problems.values():
-            click.echo(f"note: {problem}", err=True)
-        remedy = did_you_mean(name, contents.schedules) if contents.schedules else "no spec there has a [schedule]"
-        raise BadInput(f"schedule '{name}'", f"there is none of that name in {studies}", remedy)
-    settings = load_settings()
-    search = load_spec(contents.schedules[name].path, settings)
-    # Only a fleet's control plane runs it: that of a `run` handles its own study alone.
-    fleet_urls(settings)
-    with command_client(settings, prepare=True) as client:
-        reply = client.run_schedule_now(search, int(time.time()), access.ANSWER_SECONDS)
-    if reply["state"] == "refused":
-        raise BadInput(f"schedule '{name}'", reply["reason"])
-    if reply["state"] not in ("running", "waiting"):
-        raise OrchestratorError(f"schedule '{name}' was not run: {reply['reason']}")
-    if reply["reason"]:
-        click.echo(f"note: {reply['reason']}", err=True)
-    click.echo(reply["study"])
+    with fleet() as found:
+        click.echo(run_schedule_now(found, name, folder or studies, lambda line: click.echo(f"note: {line}", err=True)))

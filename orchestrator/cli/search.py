@@ -6,13 +6,13 @@ import json
 import os
 import shlex
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from orchestrator.api.spec_input import check_sampler_and_pruner, load_spec
+from orchestrator.api.spec_input import load_spec
+from orchestrator.api.validation import check, lines, notes
 from orchestrator.cli.options import json_option, name_option, slot_options, spec_argument
 from orchestrator.cli.program import PROGRAM, cli, main
 from orchestrator.cli.shared import load_settings
@@ -40,19 +40,6 @@ def init(folder: Path) -> None:
     click.echo(f"{enter}{PROGRAM} run {spec.name}")
 
 
-def _advise(search: Spec) -> None:
-    """Says what a spec gets that names no rule, or none, and what would need fewer epochs."""
-    better = "'index' needs fewer epochs where the objective saves checkpoints"
-    if "pruner" not in search.model_fields_set:
-        from orchestrator.pruning.registry import DEFAULT
-
-        rule = f"'{DEFAULT.name}' from step {DEFAULT.n_warmup_steps} on"
-        note = f"there is no [pruner], so a new study prunes by {rule}; name = 'none' stops no trial"
-        click.echo(f"note: {note}, and {better}", err=True)
-    elif search.pruner.name == "none":
-        click.echo(f"note: no trial is stopped early; 'median' needs fewer epochs, and {better}", err=True)
-
-
 @cli.command()
 @spec_argument
 @click.option("--no-import", is_flag=True, help="Do not import the objective: read its source alone.")
@@ -66,22 +53,14 @@ def validate(spec: Path, no_import: bool, as_json: bool) -> None:
     """
     settings = load_settings()
     search = load_spec(spec, settings)
-    check_sampler_and_pruner(search, str(spec))
-    from orchestrator.local.run_check import check_run
-
-    check_run(search, str(spec), settings, os.environ, imports=not no_import)
+    check(search, str(spec), settings, imports=not no_import)
     if as_json:
         click.echo(json.dumps({"spec": str(spec), **search.shown()}))
         return
-    pruner = f"{search.pruner.name} with promotion" if search.pruner.promotes else search.pruner.name
-    click.echo(f"{spec}: {search.name}: {search.trials} trials of {search.trained}")
-    click.echo(f"sampler {search.sampler.name}, pruner {pruner}, {', '.join(search.objectives)}")
-    if not search.directions:
-        _advise(search)
-    if search.schedule is not None:
-        from orchestrator.terminal.schedule_table import describe
-
-        click.echo(describe(search.schedule, time.time()))
+    for line in lines(search, str(spec)):
+        click.echo(line)
+    for note in notes(search):
+        click.echo(f"note: {note}", err=True)
 
 
 @cli.command()

@@ -96,7 +96,17 @@ def first_fault(error: ValidationError) -> Fault:
 
 
 def show(value: Any, limit: int = 60) -> str:
-    """Returns the value on one line, cut to about ``limit`` characters; tables and arrays by their size."""
+    """Returns the value on one line, cut to about ``limit`` characters; tables and arrays by their size.
+
+    An object that cannot be printed is shown by its type.
+    """
+    try:
+        return _text(value, limit)
+    except Exception:
+        return type(value).__name__
+
+
+def _text(value: Any, limit: int) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | tuple | dict):
@@ -112,7 +122,8 @@ def show(value: Any, limit: int = 60) -> str:
 def got(value: Any) -> str:
     """Returns ``is a string ('5')``: the type, and the value where it says more."""
     kind = next((words for types, words in _TYPES if isinstance(value, types)), type(value).__name__)
-    return f"is {kind}" if value is None else f"is {kind} ({show(value)})"
+    shown = show(value)
+    return f"is {kind}" if value is None or shown == type(value).__name__ else f"is {kind} ({shown})"
 
 
 def dotted(key: Iterable[str | int]) -> str:

@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
-from contextlib import closing
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import PREFIX, Settings, bad_settings_are_bad_input, without_secrets
+from orchestrator.export.code_files import write_bundle
 from orchestrator.local.child_process import last_words
 from orchestrator.notify.policy import policy_of
 from orchestrator.queries.readonly import NothingThere, open_study_reader
 from orchestrator.spec import Spec, differences
+from tasks.code_bundle import unpack
 from tasks.objective_path import OBJECTIVE_PATH, check_folders, split_path
 from tasks.program.allowlist import COMMANDS, CommandAllowlist
 
@@ -90,16 +93,18 @@ def _check_study(spec: Spec, settings: Settings) -> None:
 
 
 def _check_import(spec: Spec, source: str, settings: Settings, environ: Mapping[str, str]) -> None:
-    where = f"{source}: objective '{spec.reference}'"
+    where = f"{source}: objective '{spec.trained}'"
     try:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", "tasks.trainer.import_check", spec.reference],
-            env=without_secrets(environ) | {OBJECTIVE_PATH: settings.objective_path},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=IMPORT_SECONDS,
-            check=False,
-        )
+        with _code(spec) as (folder, paths):
+            done = subprocess.run(
+                [sys.executable, "-P", "-m", "tasks.trainer.import_check", spec.reference],
+                env=without_secrets(environ) | {OBJECTIVE_PATH: os.pathsep.join(paths) or settings.objective_path},
+                cwd=folder,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=IMPORT_SECONDS,
+                check=False,
+            )
     except subprocess.TimeoutExpired:
         raise BadInput(where, f"importing it took more than {IMPORT_SECONDS:g} s") from None
     if problem := done.stdout.decode(errors="replace").strip():
@@ -107,3 +112,18 @@ def _check_import(spec: Spec, source: str, settings: Settings, environ: Mapping[
     if done.returncode:
         said = last_words(done.stderr.decode(errors="replace")) or f"exit code {done.returncode}"
         raise BadInput(where, f"the process that imported it died: {said}")
+
+
+@contextmanager
+def _code(spec: Spec) -> Iterator[tuple[Path | None, list[str]]]:
+    """Yields the folder to which the code that goes with a search is unpacked, as on a worker, and the folders in it
+    where its modules are; nothing where the search brings none."""
+    archive, _ = spec.code.carried() if spec.code is not None else (b"", b"")
+    if spec.code is None or not archive:
+        yield None, []
+        return
+    bundle = unpack(archive, spec.code.bundle)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        write_bundle(bundle, folder)
+        yield folder, [str(folder / path) for path in bundle.paths]

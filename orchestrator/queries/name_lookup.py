@@ -27,7 +27,7 @@ def study_id_of(connection: Connection, name: str) -> int | None:
 def unknown_study(connection: Connection, name: str) -> BadInput:
     """Returns the error about a study that is not there; it names the nearest one."""
     names = list(connection.scalars(select(STUDIES.c.study_name)))
-    return BadInput(f"study '{name}'", "there is none of that name in this database", _other_names(name, names))
+    return BadInput(f"study '{name:.200}'", "there is none of that name in this database", _other_names(name, names))
 
 
 def find_study(connection: Connection, name: str) -> int:

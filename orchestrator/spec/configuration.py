@@ -44,13 +44,10 @@ def check_values(params: Any, space: Mapping[str, BaseDistribution]) -> None:
         raise Fault("a configuration holds no values", "give some, as in lr=0.001")
     for name, value in params.items():
         check_text(str(name), (str(name),))
-        if isinstance(value, str):
-            check_text(value, (str(name),))
         if isinstance(value, float) and not math.isfinite(value):
             raise Fault(got(value), "it must be a finite number", (str(name),))
-        if isinstance(value, list | dict):
-            # Choices that an objective suggests may be lists and tables; those of a [space] are not.
-            check_json(value, (str(name),), null=True)
+        # Choices that an objective suggests may be lists and tables; those of a [space] are not.
+        check_json(value, (str(name),), null=True)
         if not space:
             continue
         if name not in space:

@@ -311,7 +311,7 @@ def explained(error: exc.DBAPIError, where: str) -> BadInput:
     if code == sqlite3.SQLITE_ERROR or state.startswith("42"):
         problem = f"its tables are not as this program knows them: {line}"
         return BadInput(where, problem, "'orchestrator doctor' says more")
-    return BadInput(where, f"the database cannot be reached: {line}", "check ORCHESTRATOR_STORAGE_URL")
+    return NotReached(where, f"the database cannot be reached: {line}", "check ORCHESTRATOR_STORAGE_URL")
 
 
 def process_name() -> str:

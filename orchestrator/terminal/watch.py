@@ -11,10 +11,11 @@ import msgspec
 import redis
 
 from orchestrator.common.data_folder import redis_url_of
-from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.errors import BadInput, NotReached, OrchestratorError
+from orchestrator.common.patience import Patient, at_once
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
-from orchestrator.model.progress_events import Notice, Progress, ProgressChange, Sent, decode
+from orchestrator.model.progress_events import Notice, Progress, ProgressChange, Sent, TrialEnded, decode
 from orchestrator.model.state_words import study_word
 from orchestrator.model.study_states import ENDED
 from orchestrator.terminal.views import View
@@ -38,9 +39,10 @@ def watch(
     open_reader: Callable[[], AbstractContextManager[StudyReader]],
     view: View,
     recent: int = RECENT,
+    patient: Patient = at_once,
 ) -> None:
     """Shows the state of a study, and what happens to it until it has ended; arguments and errors as of ``events``."""
-    for notice in events(settings, study, open_reader, recent):
+    for notice in events(settings, study, open_reader, recent, patient=patient):
         view.show(notice, time.monotonic())
 
 
@@ -50,6 +52,7 @@ def events(
     open_reader: Callable[[], AbstractContextManager[StudyReader]],
     recent: int = 0,
     check: Callable[[], None] = lambda: None,
+    patient: Patient = at_once,
 ) -> Iterator[Notice]:
     """Yields the state of a study, and what happens to it until it has ended, or the `run` that works on it has.
 
@@ -59,6 +62,7 @@ def events(
         open_reader: Opens the database.
         recent: Number of trials that had ended before which are yielded first.
         check: Called between notices; what it raises ends the following.
+        patient: Asks the servers, and may retry.
 
     Raises:
         BadInput: there is no such study, or no control plane that sends notices about it.
@@ -69,21 +73,23 @@ def events(
             return reader.overview(study).progress
 
     with ExitStack() as stack:
-        with open_reader() as reader:
-            reader.spec(study)  # raises for a study that only Optuna has run: it has no notices
-            state = reader.overview(study).progress.state
-            url = redis_url_of(settings)
-            client = None if url is None else stack.enter_context(closing(connect(url)))
-            since = b"0-0"
-            if client is not None and state not in ENDED:
-                try:
-                    since = newest(client, study)
-                except redis.RedisError as error:
-                    raise BadInput(
-                        redact(str(url)), f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
-                    ) from None
-            # Read behind that place, so that no change between the two is missed.
-            progress, ended = reader.overview(study, rungs=True).progress, reader.ended(study, recent)
+        url = redis_url_of(settings)
+        client = None if url is None else stack.enter_context(closing(connect(url)))
+
+        def begin() -> tuple[bytes, list[TrialEnded], Progress]:
+            with open_reader() as reader:
+                reader.spec(study)  # raises for a study that only Optuna has run: it has no notices
+                since = b"0-0"
+                if client is not None and reader.overview(study).progress.state not in ENDED:
+                    try:
+                        since = newest(client, study)
+                    except redis.RedisError as error:
+                        problem, remedy = f"Redis cannot be reached: {error}", "check ORCHESTRATOR_REDIS_URL"
+                        raise NotReached(redact(str(url)), problem, remedy) from None
+                # Read behind that place, so that no change between the two is missed.
+                return since, list(reader.ended(study, recent)), reader.overview(study, rungs=True).progress
+
+        since, ended, progress = patient(begin)
         yield from ended
         yield progress
         if progress.state in ENDED:
@@ -95,10 +101,10 @@ def events(
 
         def is_over() -> bool:
             # The server of a `run` ends with it.
-            return current().state in ENDED or redis_url_of(settings) is None
+            return patient(current).state in ENDED or redis_url_of(settings) is None
 
         yield from _notices(client, study, since, check, is_over, progress)
-        yield current()
+        yield patient(current)
 
 
 def show_current(open_reader: Callable[[], AbstractContextManager[StudyReader]], study: str, view: View) -> None:

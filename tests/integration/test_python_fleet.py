@@ -155,8 +155,8 @@ def test_the_example_of_the_page_works_as_it_stands(running: Fleet) -> None:
     [
         ({"redis_url": "localhost:6379"}, "connect: redis_url: "),
         ({"storage_url": "mysql://host/db"}, "connect: storage_url: mysql is not supported"),
-        ({"redis_url": ""}, "connect: redis_url: is ''; it must be a string"),
-        ({"storage_url": 5}, "connect: storage_url: is 5; it must be a string"),
+        ({"redis_url": ""}, "connect: redis_url: is empty; give a URL"),
+        ({"storage_url": 5}, "connect: storage_url: is an integer (5); it must be a string"),
     ],
 )
 def test_a_url_that_cannot_be_one_is_refused_by_the_argument_that_holds_it(given: dict[str, str], words: str) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 import orchestrator
@@ -27,19 +29,71 @@ def test_the_page_is_what_the_docstrings_say() -> None:
     assert PAGE.read_text() == reference(), f"run: {COMMAND}"
 
 
-OF_THE_SHELL = {
-    *("serve", "worker", "beat", "flower", "dashboard"),
-    *("init", "prepare", "completion", "schedule"),
+EQUALS = {
+    "init": "Search.init",
+    "validate": "Search.validate",
+    "run": "Search.run",
+    "submit": "Search.submit",
+    "ls": "Fleet.statuses",
+    "status": "StudyHandle.status",
+    "watch": "StudyHandle.watch",
+    "trials": "StudyHandle.trials",
+    "why": "StudyHandle.why",
+    "logs": "StudyHandle.logs",
+    "compare": "Fleet.compare",
+    "replay": "StudyHandle.replay",
+    "tune-rule": "StudyHandle.tune_rule",
+    "workers": "Fleet.workers",
+    "workers drain": "Fleet.drain",
+    "schedule": "Fleet.schedules",
+    "schedule run": "Fleet.run_schedule",
+    "pause": "StudyHandle.pause",
+    "resume": "StudyHandle.resume",
+    "stop": "StudyHandle.stop",
+    "retry": "StudyHandle.retry",
+    "enqueue": "StudyHandle.enqueue",
+    "delete": "StudyHandle.delete",
+    "best": "StudyHandle.best_trials",
+    "models ls": "StudyHandle.models",
+    "models get": "StudyHandle.get_model",
+    "models rm": "StudyHandle.remove_models",
+    "code": "StudyHandle.code",
+    "report": "StudyHandle.report",
+    "export": "StudyHandle.export",
+    "doctor": "Fleet.doctor",
+    "prepare": "Fleet.prepare",
 }
-"""Commands without an equal in Python: processes, and what is done for files and shells."""
+"""The equal of each command in Python."""
+
+NO_EQUAL = {
+    **dict.fromkeys(
+        ("serve", "worker", "beat", "flower", "dashboard"), "a process of its own, which a service manager starts"
+    ),
+    "completion": "is a shell's",
+    "models": "has subcommands alone",
+}
+"""Why a command has none."""
 
 
-def test_every_command_has_an_equal_in_python() -> None:
-    named = {
-        words.split()[1] for words in inline_code(PAGE.with_name("python.md")) if words.startswith("orchestrator ")
-    }
-    assert {name for name, command in cli.commands.items() if not command.hidden} - named <= OF_THE_SHELL
-    assert cli.commands.keys() >= OF_THE_SHELL
+def commands(group: click.Group, above: str = "") -> Iterator[str]:
+    for name, command in group.commands.items():
+        if not command.hidden:
+            yield f"{above}{name}"
+            if isinstance(command, click.Group):
+                yield from commands(command, f"{above}{name} ")
+
+
+def test_every_command_has_an_equal_in_python_or_a_reason_why_not() -> None:
+    assert sorted(commands(cli)) == sorted([*EQUALS, *NO_EQUAL])
+    methods = dict(METHODS)
+    assert not [equal for equal in EQUALS.values() if equal not in methods]
+
+
+def test_the_page_names_every_command_with_its_equal() -> None:
+    code = inline_code(PAGE.with_name("python.md"))
+    called = {match[1] for words in code if (match := re.match(r"(?:\w+|Search\(…\))\.(\w+)", words))}
+    assert {f"orchestrator {name}" for name in EQUALS} <= set(code)
+    assert {equal.partition(".")[2] for equal in EQUALS.values()} <= called
 
 
 def test_every_public_name_is_on_it() -> None:

@@ -51,7 +51,7 @@ def test_a_handle_of_a_closed_fleet_takes_no_call(fleet: Fleet, use: Callable[[S
 
 @pytest.mark.parametrize("params", [None, 5, [1], "lr=1", {1: 2}])
 def test_a_configuration_of_a_wrong_type_is_refused(fleet: Fleet, params: Any) -> None:
-    with pytest.raises(BadInput, match=r"^study 'one': the (configuration|name of a parameter) is "):
+    with pytest.raises(BadInput, match=r"^enqueue: params: (is|the name of a parameter is) "):
         fleet["one"].enqueue(params)
 
 

@@ -1,0 +1,74 @@
+"""Scheduled searches: when those of a folder run, what came of their runs, and a run by hand."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.api import access
+from orchestrator.api.spec_input import load_spec
+from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
+
+if TYPE_CHECKING:
+    from orchestrator.api.fleet import Fleet
+    from orchestrator.schedule.schedule_status import ScheduleStatus
+
+TREND = 10
+"""Last runs whose best values are shown side by side, whether their studies are there or not."""
+
+NEXT = 3
+"""Upcoming runs that are shown of each schedule."""
+
+
+def read_schedules(fleet: Fleet, folder: Path, last: int) -> tuple[Sequence[ScheduleStatus], Mapping[Path, str]]:
+    """Returns the schedules of a folder with their next and their last runs, and what is wrong with its files.
+
+    Raises:
+        BadInput: the folder cannot be read, or there is no database.
+    """
+    from orchestrator.schedule.folder import Folder
+    from orchestrator.schedule.schedule_status import read_statuses
+
+    contents, now = Folder(folder).read(), time.time()
+    with fleet.reader() as reader:
+        known = reader.schedules(contents.schedules)
+        runs = read_statuses(contents, known, lambda name: reader.slots(name, max(last, TREND)), now, NEXT, last)
+    return runs, contents.problems
+
+
+def run_now(fleet: Fleet, name: str, folder: Path, note: Callable[[str], None] = lambda _: None) -> str:
+    """Runs a schedule beside its timetable, and subject to its ``overlap``; returns the name of the study.
+
+    Args:
+        fleet: Its control plane runs it.
+        name: Of the schedule.
+        folder: Holds its spec.
+        note: Takes what the user should know, a line each.
+
+    Raises:
+        BadInput: there is no such schedule, it is refused, or no fleet is set.
+        OrchestratorError: it was skipped; the message says why.
+        NoAnswer: no control plane answered in time.
+    """
+    from orchestrator.schedule.folder import Folder
+
+    contents = Folder(folder).read()
+    if name not in contents.schedules:
+        for problem in contents.problems.values():
+            note(problem)
+        remedy = did_you_mean(name, contents.schedules) if contents.schedules else "no spec there has a [schedule]"
+        raise BadInput(f"schedule '{name}'", f"there is none of that name in {folder}", remedy)
+    search = load_spec(contents.schedules[name].path, fleet.settings)
+    # Only a fleet's control plane runs it: that of a `run` handles its own study alone.
+    access.fleet_urls(fleet.settings)
+    with fleet.commands(prepare=True) as client:
+        reply = client.run_schedule_now(search, int(time.time()), access.ANSWER_SECONDS)
+    if reply["state"] == "refused":
+        raise BadInput(f"schedule '{name}'", reply["reason"])
+    if reply["state"] not in ("running", "waiting"):
+        raise OrchestratorError(f"schedule '{name}' was not run: {reply['reason']}")
+    if reply["reason"]:
+        note(reply["reason"])
+    return str(reply["study"])

@@ -10,13 +10,12 @@ from typing import Any
 
 import optuna
 import pytest
-import torch
 from clean_shell import run_script
 from fleet import Fleet, Servers
 from optuna.trial import TrialState
 from PIL import Image
 
-from tasks.objectives import fashion, images
+from tasks.objectives import fashion
 from tests.pages import all_blocks
 
 pytestmark = pytest.mark.long
@@ -72,6 +71,9 @@ def write_photos(folder: Path) -> None:
 
 def test_a_search_on_images_gives_the_values_that_bare_optuna_gives(alone: Fleet) -> None:
     """Trials pause at their rungs and go on from checkpoints, and not a bit of a value is another for it."""
+    # Not where every collection of tests would take seconds to import it.
+    import torch
+
     write_photos(alone.folder / "photos")
     alone.write_spec(SPEC)
 
@@ -113,6 +115,8 @@ def seen(image: Path, model: Path, alone: Fleet) -> str:
 
 def bare(data: Path, trial: optuna.trial.FrozenTrial) -> tuple[list[float], dict[str, Any]]:
     """Returns the values and the model of a trial with the same number and parameters, in this process."""
+    from tasks.objectives import images
+
     values = []
     models = []
 

@@ -13,12 +13,11 @@ from optuna.trial import TrialState
 
 pytestmark = pytest.mark.long
 
-pytest.importorskip("optuna_dashboard")
-pytest.importorskip("plotly")
-pytest.importorskip("sklearn")
-
 
 def test_what_comes_with_optuna_is_used_and_kept(tmp_path: Path) -> None:
+    # Not where every collection of tests would take seconds to import them.
+    for needed in ("optuna_dashboard", "plotly", "sklearn"):
+        pytest.importorskip(needed)
     from optuna_dashboard import get_note
 
     it = Fleet(None, tmp_path)

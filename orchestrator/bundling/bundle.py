@@ -54,7 +54,11 @@ def bundle_of_function(function: Callable[..., Any]) -> CodeBundle:
         return make_bundle(f"{definition.module}:{definition.name}", [])
     sources = sources_of(definition.module, definition.namespace)
     if not sources:
-        raise BadInput(where, "has no source that can be read", "write it into a file or into a notebook's cell")
+        # Of an archive, or of a folder that is gone.
+        problem = (
+            f"has no source: {file:.200} cannot be read" if isinstance(file, str) else "has no source that is kept"
+        )
+        raise BadInput(where, problem, "write it into a file of its own, or into a notebook's cell")
     selection = Selection(where, definition.namespace, sources)
     added: list[str] = []
     if definition.nested is not None:
@@ -87,6 +91,8 @@ def _module_of(definition: Definition, sources: list[Source]) -> _Module:
         spec = namespace.get("__spec__")
         # Started by `python -m package.module`.
         name = getattr(spec, "name", None) or ""
+    elif not _is_imported(name):
+        name = ""
     is_package = os.path.basename(file) == "__init__.py"
     if name:
         package = name if is_package else name.rpartition(".")[0]
@@ -96,12 +102,17 @@ def _module_of(definition: Definition, sources: list[Source]) -> _Module:
     return _Module(module_name(stem, roots), "", False, roots)
 
 
+def _is_imported(module: str) -> bool:
+    """Whether a module was imported, and not run; ``runpy.run_path`` gives it a name that none can have."""
+    return module != "__main__" and all(part.isidentifier() for part in module.split("."))
+
+
 def _module_text(
     definition: Definition, sources: list[Source], selection: Selection, added: list[str]
 ) -> tuple[bytes, ast.AST]:
     """Returns the source of the objective's module, and the tree whose imports are to be followed."""
     file = sources[0].file
-    whole = bool(file) and (definition.module != "__main__" or selection.has_guard)
+    whole = bool(file) and (_is_imported(definition.module) or selection.has_guard)
     if whole and not added and (raw := read_file(file)) is not None:
         return raw, sources[0].tree
     text = sources[0].text if whole else _chosen_text(sources, selection)

@@ -45,9 +45,8 @@ def annotation_names(node: ast.AST) -> set[str]:
 
 
 def changed_names(node: ast.stmt) -> set[str]:
-    """Returns the names whose objects a statement may change: by an assignment to a part of one, or a call of a method.
-
-    The definition of a function changes nothing.
+    """Returns the names whose objects a statement may change: by an assignment to a part of one, by ``setattr``, a call
+    of a method, or a method of one that decorates, as ``register`` does.
     """
     roots: set[str] = set()
     for each in own_scope(node):
@@ -59,10 +58,43 @@ def changed_names(node: ast.stmt) -> set[str]:
         elif isinstance(each, ast.Expr) and isinstance(each.value, ast.Call | ast.Await):
             call = each.value.value if isinstance(each.value, ast.Await) else each.value
             targets = [call.func] if isinstance(call, ast.Call) else []
+            if isinstance(call, ast.Call) and _is_setter(call.func) and call.args:
+                roots |= {_root(call.args[0])} - {""}
+        elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            # A function that is called decorates by what it returns; a method that is named may keep the function.
+            targets = [part.func if isinstance(part, ast.Call) else part for part in each.decorator_list]
         for target in targets:
             if isinstance(target, ast.Attribute | ast.Subscript) and (root := _root(target)):
                 roots.add(root)
     return roots
+
+
+def sets_part(node: ast.stmt) -> bool:
+    """Whether a statement is an assignment, or ``setattr``: it says itself what it changes, as no other call does."""
+    if isinstance(node, ast.Expr):
+        return isinstance(node.value, ast.Call) and _is_setter(node.value.func)
+    return isinstance(node, ast.Assign | ast.AugAssign)
+
+
+def looked_up_names(node: ast.AST) -> set[str] | None:
+    """Returns the names that a statement looks up in ``globals()``; ``None`` where they are not written in it."""
+    found, calls = set[str](), 0
+    for each in ast.walk(node):
+        calls += _is_globals(each)
+        match each:
+            case ast.Subscript(value=looked, slice=ast.Constant(value=str() as name)) if _is_globals(looked):
+                found.add(name)
+                calls -= 1
+            case ast.Call(
+                func=ast.Attribute(value=looked, attr="get"), args=[ast.Constant(value=str() as name), *_]
+            ) if _is_globals(looked):
+                found.add(name)
+                calls -= 1
+    return None if calls else found
+
+
+def _is_globals(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "globals"
 
 
 def is_conditional(node: ast.stmt) -> bool:
@@ -140,3 +172,7 @@ def _root(target: ast.expr) -> str:
     while isinstance(target, ast.Attribute | ast.Subscript | ast.Call):
         target = target.func if isinstance(target, ast.Call) else target.value
     return target.id if isinstance(target, ast.Name) else ""
+
+
+def _is_setter(function: ast.expr) -> bool:
+    return isinstance(function, ast.Name) and function.id in ("setattr", "delattr")

@@ -17,9 +17,11 @@ from orchestrator.bundling.names import (
     bound_names,
     changed_names,
     is_conditional,
+    looked_up_names,
     own_scope,
     read_names,
     set_as_global,
+    sets_part,
 )
 from orchestrator.bundling.sources import Source, Statement, compiled_functions, statements_of
 from orchestrator.common.errors import BadInput
@@ -127,7 +129,10 @@ class Selection:
 
     def _needs(self, statement: Statement) -> list[str]:
         hints = {name for name in annotation_names(statement.node) if self._bindings(name)}
-        return sorted(read_names(statement.node) | hints)
+        if (looked_up := looked_up_names(statement.node)) is None:
+            problem = f"{statement.place} looks names up by globals(), and which ones is not written there"
+            raise BadInput(self._where, problem, "name what it uses, or put what starts the search under a main guard")
+        return sorted(read_names(statement.node) | hints | looked_up)
 
     def _choose(self, name: str, reader: str) -> list[Statement]:
         """Chooses the statements that give a name its value; returns those that are new."""
@@ -258,18 +263,31 @@ class Selection:
         plain = {name for name in self._by_name if name in self._known or self._is_plain(name)} | set(dir(builtins))
         new = []
         for statement in self._bound:
-            if statement in self.chosen or not statement.has_run or isinstance(statement.node, _DEFINITIONS):
+            if statement in self.chosen or not statement.has_run:
                 continue
-            roots = changed_names(statement.node) & self._known
+            defines = isinstance(statement.node, _DEFINITIONS)
+            roots = {
+                root
+                for root in changed_names(statement.node) & self._known
+                # What a library's decorator makes is a function like any other.
+                if not (defines and isinstance(self._namespace.get(root), ModuleType))
+            }
             if not roots or any(self._begins_a_search(root) for root in roots):
                 continue
             read = read_names(statement.node) | bound_names(statement.node)
             others = read - plain - bound_names(statement.node)
-            # An assignment of a script gives the object a part of its value. What a call of a method does is not known,
-            # and an assignment in a notebook may have failed.
-            assigns = isinstance(statement.node, ast.Assign | ast.AugAssign) and bool(statement.source.file)
-            if self._entry in read or (others and not (assigns and self._searches_nothing(others))):
+            if self._entry in read:
                 continue
+            # An assignment gives the object a part of its value, a definition a method or the like. What a call of a
+            # method does is not known.
+            if others and not ((sets_part(statement.node) or defines) and self._searches_nothing(others)):
+                continue
+            if others and not defines and not statement.source.file:
+                # An assignment in a notebook may have failed.
+                problem = f"uses '{min(roots)}', of which {statement.place} sets a part by more than a constant"
+                raise BadInput(
+                    self._where, problem, f"set it in a function that makes it, or {self._by_args(min(roots))}"
+                )
             self.chosen.add(statement)
             new.append(statement)
         return new

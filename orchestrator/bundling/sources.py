@@ -190,6 +190,21 @@ def _inputs(namespace: dict[str, Any]) -> Iterator[Source]:
         text = "".join(linecache.getlines(name))
         if text and (tree := parse_source(text, name)) is not None:
             yield Source(f"input '{name}'", text, tree, "", _running_line(namespace, name))
+    if not names and (text := _of_command_line()) and (tree := parse_source(text, "<string>")) is not None:
+        yield Source("the text behind -c", text, tree, "", _running_line(namespace, "<string>"))
+
+
+def _of_command_line() -> str:
+    """Returns the program that stands behind ``-c``, which Python keeps in no file; empty where there is none."""
+    words = iter(sys.orig_argv[1:])
+    for word in words:
+        if re.fullmatch(r"-[a-zA-Z]*c", word):
+            return next(words, "")
+        if not word.startswith("-"):
+            break
+        if word in ("-X", "-W", "--check-hash-based-pycs"):
+            next(words, "")
+    return ""
 
 
 def _number(name: str) -> int:

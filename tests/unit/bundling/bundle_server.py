@@ -6,13 +6,16 @@ the fork that runs the bundle knows nothing but its files.
 
 from __future__ import annotations
 
+import doctest
 import importlib
 import json
 import linecache
 import os
+import runpy
 import shutil
 import sys
 import traceback
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -41,7 +44,7 @@ def bundled(case: dict[str, Any], folder: Path) -> dict[str, Any]:
     sys.path.insert(0, str(folder) if not case["cells"] else "")
     sys.argv = ["script.py"]
     try:
-        names = run_cells(case["cells"]) if case["cells"] else run_script(folder / "script.py")
+        names = run_cells(case["cells"]) if case["cells"] else WAYS[case["way"]](folder / "script.py")
     except BadInput as error:
         return {"refused": str(error)}
     bundle = names["bundle"]
@@ -57,11 +60,69 @@ def bundled(case: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 def run_script(path: Path) -> dict[str, Any]:
     """Runs a file as ``python FILE`` does."""
-    module = ModuleType("__main__")
-    module.__file__ = str(path)
-    sys.modules["__main__"] = module
-    exec(compile(path.read_bytes(), str(path), "exec", dont_inherit=True), vars(module))
+    return run_text(path.read_bytes(), str(path), __file__=str(path))
+
+
+def run_text(text: str | bytes, title: str, **names: Any) -> dict[str, Any]:
+    """Runs a text as ``__main__``."""
+    module = sys.modules["__main__"] = ModuleType("__main__")
+    vars(module).update(names)
+    exec(compile(text, title, "exec", dont_inherit=True), vars(module))
     return vars(module)
+
+
+def run_command(path: Path) -> dict[str, Any]:
+    """Runs a script as ``python -c TEXT`` does."""
+    sys.orig_argv = [sys.executable, "-W", "error", "-c", path.read_text()]
+    path.unlink()
+    return run_text(sys.orig_argv[-1], "<string>")
+
+
+def run_input(path: Path) -> dict[str, Any]:
+    """Runs a script as ``python < FILE`` does."""
+    text = path.read_text()
+    path.unlink()
+    return run_text(text, "<stdin>")
+
+
+def run_package(path: Path) -> dict[str, Any]:
+    """Runs a script as ``python -m pack`` does, whose ``__main__`` it is."""
+    path.rename(path.parent / "pack" / "__main__.py")
+    return runpy.run_module("pack", run_name="__main__", alter_sys=True)
+
+
+def run_archive(path: Path) -> dict[str, Any]:
+    """Runs a script from a zip archive, whose ``__main__`` it is."""
+    archive = path.parent / "app.pyz"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.write(path, "__main__.py")
+    path.unlink()
+    return runpy.run_path(str(archive), run_name="__main__")
+
+
+def run_doctest(path: Path) -> dict[str, Any]:
+    """Runs a script as an example of a docstring."""
+    lines = path.read_text().strip().splitlines()
+    names: dict[str, Any] = {"__name__": "__main__"}
+    example = "".join(f"{'...' if line[:1] in (' ', ')') else '>>>'} {line}\n" for line in lines if line)
+    found = doctest.DocTestParser().get_doctest(example, names, "docs", "docs.py", 0)
+    runner = doctest.DebugRunner(verbose=False)
+    try:
+        runner.run(found, clear_globs=False)
+    except doctest.UnexpectedException as error:
+        raise error.exc_info[1] from None
+    return found.globs
+
+
+WAYS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "file": run_script,
+    "-c": run_command,
+    "-m": run_package,
+    "run_path": lambda path: runpy.run_path(str(path)),
+    "zip": run_archive,
+    "doctest": run_doctest,
+    "stdin": run_input,
+}
 
 
 def run_cells(cells: list[str]) -> dict[str, Any]:

@@ -12,10 +12,14 @@ from typing import Any
 import pytest
 
 from orchestrator.bundling import bundle_of_function
-from tests.unit.bundling.kinds import CARRIED, CELLS_CARRIED, CELLS_REFUSED, REFUSED, Kind
+from tests.unit.bundling.kinds import Kind
+from tests.unit.bundling.kinds_by_way import WAYS_CARRIED, WAYS_REFUSED
+from tests.unit.bundling.kinds_carried import CARRIED
+from tests.unit.bundling.kinds_of_cells import CELLS_CARRIED, CELLS_REFUSED
+from tests.unit.bundling.kinds_refused import REFUSED
 
-ALL_CARRIED = [*CARRIED, *CELLS_CARRIED]
-ALL_REFUSED = [*REFUSED, *CELLS_REFUSED]
+ALL_CARRIED = [*CARRIED, *WAYS_CARRIED, *CELLS_CARRIED]
+ALL_REFUSED = [*REFUSED, *WAYS_REFUSED, *CELLS_REFUSED]
 SERVER = Path(__file__).parent / "bundle_server.py"
 Results = dict[str, dict[str, Any]]
 

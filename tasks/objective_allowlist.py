@@ -75,7 +75,7 @@ class Allowlist:
     def refuse(self, reference: str) -> str:
         """Returns in one line why ``reference`` must not be imported, or nothing. Imports nothing itself."""
         if split_reference(reference) is not None:
-            return "" if reference in self.named or self._bundles else f"{shown_reference(reference)}: {_NO_BUNDLES}"
+            return "" if reference in self.named or self.bundles else f"{shown_reference(reference)}: {_NO_BUNDLES}"
         module, _, attribute = reference.partition(":")
         if problem := name_conflict(module, self.folders):
             return f"{reference:.200}: {problem}; {REMEDY}"
@@ -93,15 +93,16 @@ class Allowlist:
         """Returns in one line why a bundle must not be run that these keys have signed, or nothing."""
         if (
             reference in self.named
-            or EVERY_BUNDLE in self._bundles
-            or any(f"{BUNDLE}:{name}" in self._bundles for name in signers if name)
+            or EVERY_BUNDLE in self.bundles
+            or any(f"{BUNDLE}:{name}" in self.bundles for name in signers if name)
         ):
             return ""
         by = f"is signed with the key '{signers[0]}'" if any(signers) else "is signed with no key that has a name"
         return f"{shown_reference(reference)}: it {by}; this worker admits {OBJECTIVES}={','.join(self.entries)}"
 
     @property
-    def _bundles(self) -> tuple[str, ...]:
+    def bundles(self) -> tuple[str, ...]:
+        """The entries that admit code bundles."""
         return tuple(entry for entry in self.entries if entry.startswith(f"{BUNDLE}:"))
 
     def resolve(self, reference: str, module: ModuleType) -> Any:

@@ -53,6 +53,7 @@ def query_workers(redis_url: str) -> tuple[tuple[Worker, ...], str]:
                 twice=counted[name] > 1,
                 draining=bool(stats.get(name, {}).get("draining")),
                 versions=tuple(sorted(stats.get(name, {}).get("versions", {}).items())),
+                bundles=tuple(map(str, stats[name]["bundles"])) if "bundles" in stats.get(name, {}) else None,
             )
             for name in sorted(queues)
         ),

@@ -188,7 +188,14 @@ def _books(connection: Connection, now: float, tokens: Collection[str]) -> Table
         untold=tuple(read_failed(connection, time.time() - FAILED_SECONDS, time.time())),
         overdue=tuple(read_overdue(connection, now)),
         known=_known(connection, sorted(tokens)),
+        code=_code(connection),
     )
+
+
+def _code(connection: Connection) -> tuple[int, int]:
+    table = own_tables.code.c
+    count, size = connection.execute(select(func.count(), func.sum(func.length(table.archive)))).one()
+    return int(count), int(size or 0)
 
 
 def _writer(connection: Connection, now: float) -> Writer | None:
@@ -217,6 +224,7 @@ def _study(connection: Connection, row: Any, live: int) -> Study:
         trials=trials,
         live=live,
         weight=spec.weight,
+        bundle="" if spec.code is None else spec.code.bundle,
     )
 
 

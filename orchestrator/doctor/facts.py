@@ -229,6 +229,7 @@ class Worker:
         twice: Whether another one answers by the same name.
         draining: Whether it takes no more trials, and ends when those that run have.
         versions: Of Python and of packages, by name; empty where it did not say.
+        bundles: The entries of its list that admit code bundles; ``None`` where it did not say.
     """
 
     name: str
@@ -239,6 +240,7 @@ class Worker:
     twice: bool = False
     draining: bool = False
     versions: tuple[tuple[str, str], ...] = ()
+    bundles: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

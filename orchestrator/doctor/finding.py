@@ -104,6 +104,7 @@ class Code(StrEnum):
     WORKER_TWICE = "worker-twice", Group.WORKERS, Severity.WARNING
     WORKER_VERSION = "worker-version", Group.WORKERS, Severity.NOTE
     KEYS_DIFFER = "keys-differ", Group.WORKERS, Severity.PROBLEM
+    CODE_NOT_ADMITTED = "code-not-admitted", Group.WORKERS, Severity.PROBLEM
     WORKER_DRAINING = "worker-draining", Group.WORKERS, Severity.NOTE
     HOST_WITHOUT_ROOM = "host-without-room", Group.WORKERS, Severity.PROBLEM
     SLOT_SILENT = "slot-silent", Group.WORKERS, Severity.WARNING

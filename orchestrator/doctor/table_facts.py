@@ -35,6 +35,7 @@ class Study:
         suspended: Why nothing is done for it until a person takes it up again; empty where that is not so.
         steady: Whether it stood so during the whole look.
         weight: Its share of the slots beside other studies.
+        bundle: Digest of the code that it sends to workers; empty where it sends none.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Study:
     suspended: str = ""
     steady: bool = True
     weight: float = 1.0
+    bundle: str = ""
 
     @property
     def open(self) -> bool:
@@ -140,6 +142,7 @@ class TableFacts:
         ended: Number of studies that are at rest.
         unattended: (study, trial) of trials that run without a live attempt.
         known: By token, of the attempts that were asked about, those that are in the table.
+        code: Number of code bundles that are kept, and their bytes.
     """
 
     writer: Writer | None = None
@@ -152,6 +155,7 @@ class TableFacts:
     untold: tuple[FailedNotification, ...] = ()
     overdue: tuple[Overdue, ...] = ()
     known: dict[str, Known] = field(default_factory=dict)
+    code: tuple[int, int] = (0, 0)
 
     @property
     def active(self) -> bool:

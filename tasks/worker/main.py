@@ -72,6 +72,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     pool = Pool(app, keeper, config, Shared(slots, metrics), keeper_options)
     pool.attach()
+    app.conf.admitted_bundles = list(config.allowlist.bundles)
     gate = app.conf.consume_gate = ConsumeGate(slots, pool.folders)
     app.steps["consumer"].add(GateStep)
     kombu_transport.install(config.keyring, config.queues, gate)

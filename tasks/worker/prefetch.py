@@ -158,9 +158,12 @@ class KeeperTaskPool(prefork.TaskPool):  # type: ignore[misc]
     _pool: KeeperPool | None
 
     def _get_info(self) -> dict[str, Any]:
-        """Adds to what ``celery inspect stats`` says whether the worker is draining, and which versions it runs."""
+        """Adds to what ``celery inspect stats`` says whether the worker is draining, which versions it runs, and which
+        code bundles it admits."""
         versions = {name: version(name) for name in VERSIONS} | {"python": platform.python_version()}
-        return {**super()._get_info(), "draining": self.app.conf.consume_gate.is_retired, "versions": versions}
+        conf = self.app.conf
+        ours = {"draining": conf.consume_gate.is_retired, "versions": versions, "bundles": conf.admitted_bundles}
+        return {**super()._get_info(), **ours}
 
     def on_stop(self) -> None:
         """Waits until the processes have ended. Celery's looks twice a second whether they have."""

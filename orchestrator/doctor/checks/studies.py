@@ -66,9 +66,11 @@ def _standing(facts: Facts) -> Finding:
     trains = sum(each.state in _TRAINING for each in books.attempts)
     waits = sum(each.state in (AttemptState.QUEUED, AttemptState.SENT) for each in books.attempts)
     names = listed(f"{each.name} ({_word(facts, each)})" for each in books.studies)
+    bundles, size = books.code
     return Code.STUDIES.finding(
         f"{len(books.studies)} underway, {books.ended} ended",
         f"attempts: {trains} {'training' if facts.active else UNATTENDED}, {waits} queued"
+        + (f"; code: {count(bundles, 'bundle')}, {size / 2**20:.1f} MiB" if bundles else "")
         + (f"; {names}" if names else ""),
     )
 

@@ -36,6 +36,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     yield from _silent(facts)
     yield from _names_and_versions(facts)
     yield from _protocol(facts)
+    yield from _code(facts)
 
 
 def _keys(facts: Facts) -> Finding:
@@ -161,3 +162,22 @@ def _protocol(facts: Facts) -> Iterator[Finding]:
             "tasks, and messages of a newer one are set aside",
             "install the same version of trial-orchestrator on the control plane and on every worker, and restart them",
         )
+
+
+def _code(facts: Facts) -> Iterator[Finding]:
+    """Yields the studies whose code a worker of their queue refuses; that of a `run` admits its own study's."""
+    for study in facts.books.studies if not facts.setup.alone else ():
+        refusing = [
+            each
+            for each in facts.workers.workers
+            if each.bundles == () and (study.queue in each.queues or not each.queues)
+        ]
+        if study.bundle and study.open and refusing:
+            queues = "" if study.queue == QUEUE else f" --queues {study.queue}"
+            yield Code.CODE_NOT_ADMITTED.finding(
+                f"study {study.name}",
+                f"sends its code, and {listed(sorted(each.name for each in refusing))} of queue {study.queue} "
+                f"{'admits' if len(refusing) == 1 else 'admit'} none that is sent; a trial there fails the study",
+                "start its workers so, in the place of these",
+                command=f"ORCHESTRATOR_OBJECTIVES='bundle:*' orchestrator worker{queues}",
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cases import NOTE, PROBLEM, WARNING, Case
-from doctor_facts import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, worker, workers
+from doctor_facts import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, study, worker, workers
 
 from orchestrator.doctor.facts import Item, Queue, Sign, Workers
 from orchestrator.doctor.finding import Code, FreeLease, Ring
@@ -113,6 +113,13 @@ CASES = [
         worker(draining=True),
         "takes no more trials",
         "orchestrator worker",
+    ),
+    Case(
+        Code.CODE_NOT_ADMITTED,
+        PROBLEM,
+        study(worker(bundles=()), bundle="d" * 64),
+        "sends its code, and w@host of queue trials admits none that is sent",
+        "start its workers so",
     ),
     Case(
         Code.KEYS_DIFFER,

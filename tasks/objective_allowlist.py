@@ -75,7 +75,9 @@ class Allowlist:
     def refuse(self, reference: str) -> str:
         """Returns in one line why ``reference`` must not be imported, or nothing. Imports nothing itself."""
         if split_reference(reference) is not None:
-            return "" if reference in self.named or self.bundles else f"{shown_reference(reference)}: {_NO_BUNDLES}"
+            has = f"; it admits {OBJECTIVES}={','.join(self.entries)}" if self.entries else ""
+            refused = f"{shown_reference(reference)}: {_NO_BUNDLES}{has}"
+            return "" if reference in self.named or self.bundles else refused
         module, _, attribute = reference.partition(":")
         if problem := name_conflict(module, self.folders):
             return f"{reference:.200}: {problem}; {REMEDY}"

@@ -16,6 +16,7 @@ from typing import Final
 _SEPARATOR: Final = "."
 _ENDED: Final = ("Z", "X")
 """States of a process that has ended and was not waited for."""
+_STOPPED: Final = ("T", "t")
 
 
 @functools.cache
@@ -40,6 +41,14 @@ def start_time(pid: int) -> str:
         return "" if fields[0] in _ENDED else fields[19]
     except (OSError, IndexError):
         return ""
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process stands still, as after SIGSTOP or Ctrl-Z, or under a debugger."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in _STOPPED
+    except (OSError, IndexError):
+        return False
 
 
 def has_ended(pid: int) -> bool:

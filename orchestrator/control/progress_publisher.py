@@ -6,6 +6,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import msgspec
+
 from orchestrator.control.engine_registry import EngineRegistry
 from orchestrator.control.ports import Stream
 from orchestrator.engine.outputs import Batch
@@ -41,7 +43,7 @@ class ProgressPublisher:
     _all_told: dict[str, float] = field(default_factory=dict, init=False)
 
     def tell(self, batches: Mapping[str, Batch], at: float) -> None:
-        """Tells what a committed round has brought, ``at`` being the time."""
+        """Tells what a committed round has brought; ``at`` is the wall time."""
         for name, batch in batches.items():
             if batch.changes:
                 owed = self._owed.setdefault(name, set())
@@ -71,7 +73,7 @@ class ProgressPublisher:
         owed = self._owed.pop(name, set())
         if changed or running <= FEW or at - self._all_told.get(name, 0.0) >= running / LINES_PER_SECOND:
             self._all_told[name] = at
-            return [*notices, engine.progress()]
+            return [*notices, msgspec.structs.replace(engine.progress(), at=at)]
         return [*notices, engine.progress_change(owed)]
 
     @property

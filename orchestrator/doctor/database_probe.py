@@ -15,11 +15,11 @@ from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 import sqlalchemy
-from sqlalchemy import Connection, and_, func, select, text
+from sqlalchemy import Connection, and_, exc, func, select, text
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.urls import redact
-from orchestrator.doctor.facts import Blocked, Clock, Database
+from orchestrator.doctor.facts import Blocked, Clock, Database, Refusal
 from orchestrator.doctor.table_facts import (
     Attempt,
     Command,
@@ -31,6 +31,7 @@ from orchestrator.doctor.table_facts import (
     TableFacts,
     Writer,
 )
+from orchestrator.doctor.write_access import refused_file, refused_role
 from orchestrator.model.attribute_keys import EXTRA, SILENT
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.model.silence import Silence
@@ -41,7 +42,8 @@ from orchestrator.spec import Spec
 from orchestrator.spec.cron import Timetable, delay, shortest
 from orchestrator.spec.schedule import LONGEST_JITTER
 from orchestrator.storage import own_tables
-from orchestrator.storage.database import is_gone
+from orchestrator.storage.database import Database as StudyDatabase
+from orchestrator.storage.database import is_gone, stopped_pid
 from orchestrator.storage.optuna_decoding import seconds
 from orchestrator.storage.optuna_tables import STUDIES, SYSTEM_ATTRS, TRIALS
 from orchestrator.storage.own_tables import notes, schedules, slots
@@ -86,7 +88,7 @@ def read_database(url: str, tokens: Collection[str] = ()) -> Database:
         What there is to know; with its ``error`` where it cannot be looked at.
     """
     where = redact(url)
-    journal, locked, file = "", False, _file_of(url)
+    journal, locked, file = "", False, file_of(url)
     try:
         if file is not None:
             journal, locked = _journal(file), _is_locked(file)
@@ -101,7 +103,7 @@ def read_database(url: str, tokens: Collection[str] = ()) -> Database:
     except NothingThere as error:
         return Database(where, error=error.problem, missing=True)
     except BadInput as error:
-        return Database(where, error=error.problem, remedy=error.remedy)
+        return Database(where, error=error.problem, remedy=error.remedy, refused=_refused(url))
 
 
 def _read_facts(connection: Connection, url: str, journal: str, tokens: Collection[str], *, locked: bool) -> Database:
@@ -121,19 +123,34 @@ def _read_facts(connection: Connection, url: str, journal: str, tokens: Collecti
     }
     if connection.dialect.name != "postgresql":
         # Its clock is this host's.
-        return Database(version=f"SQLite {sqlite3.sqlite_version}", **found)
+        path = file_of(url)
+        refused = None if path is None else refused_file(path)
+        return Database(version=f"SQLite {sqlite3.sqlite_version}", refused=refused, **found)
     version = str(connection.scalar(text("SHOW server_version"))).split()[0]
     used, most = connection.execute(_CONNECTIONS).one()
     return Database(
         version=f"PostgreSQL {version}",
         connections=(used, most),
         read_only=bool(connection.scalar(_READ_ONLY)),
+        refused=refused_role(connection, url),
         blocked=tuple(
             Blocked(row.seconds, row.pid, row.application, row.state) for row in connection.execute(_BLOCKED)
         ),
         clock=Clock(now - (before + after) / 2, (after - before) / 2),
         **found,
     )
+
+
+def _refused(url: str) -> Refusal | None:
+    """Returns what the role of a PostgreSQL URL lacks, where it cannot even read."""
+    database = StudyDatabase(url, read_only=True)
+    try:
+        with database.read() as connection:
+            return refused_role(connection, url) if database.dialect == "postgresql" else None
+    except exc.SQLAlchemyError:
+        return None
+    finally:
+        database.close()
 
 
 def _journal(path: Path) -> str:
@@ -154,7 +171,7 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _file_of(url: str) -> Path | None:
+def file_of(url: str) -> Path | None:
     """Returns the file of an SQLite database, if it is one and is there."""
     try:
         parsed = sqlalchemy.make_url(url)
@@ -200,7 +217,10 @@ def _code(connection: Connection) -> tuple[int, int]:
 
 def _writer(connection: Connection, now: float) -> Writer | None:
     row = connection.execute(select(own_tables.writer).where(own_tables.writer.c.id == 1)).one_or_none()
-    return None if row is None else Writer(row.holder, row.term, row.expires - now, gone=is_gone(row.holder))
+    if row is None:
+        return None
+    gone, stopped = is_gone(row.holder), stopped_pid(row.holder)
+    return Writer(row.holder, row.term, row.expires - now, gone, stopped, row.expires)
 
 
 def _study(connection: Connection, row: Any, live: int) -> Study:

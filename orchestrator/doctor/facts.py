@@ -48,7 +48,11 @@ class Package:
 
 @dataclass(frozen=True)
 class Installation:
-    """What is installed on this host. ``version`` is empty where this program runs from a folder of source."""
+    """What is installed on this host, and what is free on the disk of the data folder.
+
+    ``version`` is empty where this program runs from a folder of source; ``inodes_free`` is ``None`` where the file
+    system has no limit of them.
+    """
 
     python: str = ""
     python_wanted: str = ""
@@ -57,6 +61,7 @@ class Installation:
     packages: tuple[Package, ...] = ()
     gpus: int = 0
     disk_free: int | None = None
+    inodes_free: int | None = None
     protocol: int = 0
 
 
@@ -119,6 +124,11 @@ class Item:
     version: int | None = None
     wrong: str = ""
 
+    @property
+    def unsigned(self) -> bool:
+        """Whether it is no task for want of a signature by a key that is known here."""
+        return self.wrong.startswith("Unsigned: ")
+
 
 @dataclass(frozen=True)
 class Queue:
@@ -147,6 +157,7 @@ class Redis:
         seconds: One round trip.
         failing: What it cannot write to its disk.
         control_planes: Those that are connected, by name of process.
+        writers_clock: The clock of the control plane that writes, where it has told something lately.
         unconfirmed: Of the attempts that were asked about, those of which no confirmation is readable.
     """
 
@@ -164,6 +175,7 @@ class Redis:
     clock: Clock | None = None
     hidden: tuple[str, ...] = ()
     control_planes: tuple[str, ...] | None = None
+    writers_clock: Clock | None = None
     stream: Stream = Stream()
     dead: int = 0
     newest_dead: tuple[DeadLetter, ...] = ()
@@ -175,6 +187,11 @@ class Redis:
     def looked_at(self) -> bool:
         return bool(self.where) and not self.error
 
+    @property
+    def fill(self) -> float:
+        """The part of ``maxmemory`` that is used; 0 without a limit."""
+        return self.used / self.maxmemory if self.maxmemory and self.used is not None else 0.0
+
 
 @dataclass(frozen=True)
 class Blocked:
@@ -184,6 +201,15 @@ class Blocked:
     pid: int
     application: str
     state: str
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """What this shell may not do with the database, and what would change that; ``command`` can be pasted."""
+
+    problem: str
+    remedy: str
+    command: str = ""
 
 
 @dataclass(frozen=True)
@@ -198,13 +224,18 @@ class Database:
         version: The server's, or SQLite's.
         journal: SQLite's journal mode.
         connections: (open, most) of PostgreSQL.
+        read_only: Whether PostgreSQL is a standby, or set to read-only.
         locked: Whether another process holds the write lock of an SQLite file.
+        refused: What the role in the URL, or this user, may not do; ``None`` where it may do all.
+        disk_free: Bytes that are free on the disk of an SQLite file, where that is another one than the data folder's.
     """
 
     where: str = ""
     error: str = ""
     remedy: str = ""
     missing: bool = False
+    refused: Refusal | None = None
+    disk_free: int | None = None
     url: str = ""
     version: str = ""
     optuna: OptunaSchema | None = None

@@ -22,6 +22,7 @@ from orchestrator.doctor.redis_probe import (
     read_dead_letters,
     read_server,
     read_stream,
+    read_writers_clock,
     without_confirmation,
 )
 from orchestrator.doctor.table_facts import TableFacts, steady
@@ -47,17 +48,26 @@ QUEUE = "trials"
 def gather(settings: Settings) -> Facts:
     """Returns the facts of everything that can be reached. Changes nothing."""
     from orchestrator.common.data_folder import storage_url_of
-    from orchestrator.doctor.database_probe import read_database
+    from orchestrator.doctor.database_probe import file_of, read_database
+    from orchestrator.doctor.write_access import free_on_other_disk
 
     storage_url, redis_url = storage_url_of(settings), redis_url_of(settings)
     setup = setup_of(settings)
-    database = read_database(storage_url)
+    database, begun = read_database(storage_url), time.monotonic()
     redis, workers = _around_redis(redis_url, database.books or TableFacts(), setup, settings.keyring())
     if redis.looked_at and database.books is not None:
         tokens = {sign.token for sign in workers.signs} | {item.token for queue in redis.queues for item in queue.items}
-        first, database = database.books, read_database(storage_url, tokens - {""})
+        first, passed = database.books, time.monotonic() - begun
+        enough = min(BEATS * setup.heartbeat, LONGEST)
+        if first.active and first.writer is not None and first.writer.left > setup.lease and passed < enough:
+            # It lies further ahead than one that is renewed here: does its holder renew it at all?
+            time.sleep(enough - passed)
+            passed = enough
+        database = read_database(storage_url, tokens - {""})
         if database.books is not None:
-            database = replace(database, books=steady(first, database.books))
+            database = replace(database, books=steady(first, database.books, passed if passed >= enough else 0.0))
+    if (path := file_of(storage_url)) is not None:
+        database = replace(database, disk_free=free_on_other_disk(path, settings.data_dir))
     return Facts(setup, read_installation(settings.data_dir), redis, database, workers)
 
 
@@ -124,6 +134,9 @@ def listen(url: str, books: TableFacts, setup: Setup, keyring: Keyring) -> Worke
 def _fill(client: redis_client.Redis, server: Redis, workers: Workers, books: TableFacts, keyring: Keyring) -> Redis:
     names = {QUEUE, *workers.queues, *(study.queue for study in books.studies)}
     training = [each.token for each in books.attempts if each.state in (AttemptState.RUNNING, AttemptState.STOPPING)]
+    if books.active and server.clock is not None:
+        studies = [each.name for each in books.waiting]
+        server = replace(server, writers_clock=read_writers_clock(client, studies, server.clock))
     wrong = WrongKeys()
     with wrong.passing_over(redis_keys.EVENTS, "stream"):
         server = replace(server, stream=read_stream(client))

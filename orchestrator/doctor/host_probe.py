@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import shutil
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -24,9 +24,8 @@ def read_installation(data_dir: Path) -> Installation:
         data_dir: The data folder, which need not be there.
     """
     python = platform.python_version()
-    found = Installation(
-        python=python, gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))), disk_free=_free(data_dir), protocol=VERSION
-    )
+    found = Installation(python=python, gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))), protocol=VERSION)
+    found = replace(found, **_free(data_dir))
     try:
         ours = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -56,10 +55,11 @@ def _package(wanted: Requirement) -> Package:
     return Package(wanted.name, str(wanted.specifier), found, fits)
 
 
-def _free(folder: Path) -> int | None:
+def _free(folder: Path) -> dict[str, int | None]:
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
-        return shutil.disk_usage(folder).free
+        disk = os.statvfs(folder)
     except OSError:
-        return None
+        return {}
+    return {"disk_free": disk.f_bavail * disk.f_frsize, "inodes_free": disk.f_favail if disk.f_files else None}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import redis
 
 from orchestrator.common.formatting import one_line
 from orchestrator.doctor.facts import Clock, Consumer, DeadLetter, Redis, Stream, WrongKey
 from orchestrator.messaging.event_stream import CLIENT_NAME, EventStream
+from orchestrator.model.progress_events import Progress, decode
 from tasks import redis_keys
 from tasks.server_errors import is_wrong_type, wrong_type
 
 LETTERS = 5
 """So many of the newest dead letters are shown."""
+
+NOTICES = 20
+"""So many of a study's newest notices are read."""
 
 LETTER_WIDTH = 80
 """Characters of each."""
@@ -123,6 +128,30 @@ def read_dead_letters(client: redis.Redis) -> tuple[int, tuple[DeadLetter, ...]]
     )
     count: Any = client.xlen(redis_keys.DEAD_LETTERS)
     return count, letters
+
+
+def read_writers_clock(client: redis.Redis, studies: Iterable[str], here: Clock) -> Clock | None:
+    """Returns the clock of the control plane, by what it last told those who watch a study.
+
+    Args:
+        client: Redis.
+        studies: The studies that it may have told something about.
+        here: The server's clock, which has stamped that.
+    """
+    told: dict[float, float] = {}
+    for study in studies:
+        try:
+            found: Any = client.xrevrange(redis_keys.notices(study), count=NOTICES)
+            for entry, fields in found:
+                notice = decode(fields[b"n"])
+                if isinstance(notice, Progress) and notice.at is not None:
+                    told[_stamp(entry)] = notice.at
+        except (redis.ResponseError, KeyError, msgspec.DecodeError):
+            continue  # written by another program
+    if not told:
+        return None
+    newest = max(told)
+    return Clock(told[newest] - newest + here.offset, here.within)
 
 
 def without_confirmation(client: redis.Redis, tokens: Collection[str]) -> frozenset[str]:

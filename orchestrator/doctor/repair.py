@@ -135,7 +135,7 @@ def _pending_of(client: redis.Redis, consumer: str, start: str) -> list[Any]:
 
 def _clear(client: redis.Redis, repair: ClearQueue, keyring: Keyring) -> str:
     def unwanted(item: Item) -> bool:
-        return item.token in repair.tokens if repair.tokens else not item.token
+        return item.token in repair.tokens if repair.tokens else not item.token and not item.unsigned
 
     reason = "a task without an attempt" if repair.tokens else "no task"
     taken = clear(client, repair.queue, unwanted, f"{reason}, taken out by doctor", keyring)

@@ -7,19 +7,27 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True)
 class Writer:
-    """Who holds the writer's lease; ``left`` is negative when it has run out, by the database's clock.
+    """Who holds the writer's lease.
 
-    ``gone`` is whether the holder was a process of this host that runs no more.
+    Attributes:
+        left: Seconds until it runs out, by the database's clock; negative when it has.
+        gone: Whether the holder was a process of this host that runs no more.
+        stopped: The holder's process id, where it is a process of this host that stands still, as after SIGSTOP.
+        expires: When the lease runs out, as the database has it.
+        still: For how many seconds the holder was seen not to renew it, where it would have; else 0.
     """
 
     holder: str
     term: int
     left: float
     gone: bool = False
+    stopped: int = 0
+    expires: float = 0.0
+    still: float = 0.0
 
     @property
     def active(self) -> bool:
-        return bool(self.holder) and self.left > 0 and not self.gone
+        return bool(self.holder) and self.left > 0 and not (self.gone or self.stopped or self.still)
 
 
 @dataclass(frozen=True)
@@ -172,16 +180,22 @@ class TableFacts:
         return [each for each in self.attempts if each.study == study and each.state in states and each.steady]
 
 
-def steady(first: TableFacts, second: TableFacts) -> TableFacts:
+def steady(first: TableFacts, second: TableFacts, enough: float = 0.0) -> TableFacts:
     """Returns the second look, with what has changed since the first marked, and what came up since left out.
+
+    ``enough``: the seconds between the two, where these are so many that a control plane renews its lease meanwhile.
 
     Queue, stream and workers are looked at between the two. What stood still over both of them, and disagrees with
     what was seen in between, is no moment of passage.
     """
     before = {each.token: _stands(each) for each in first.attempts}
     studies = {each.name: (each.state, each.live, each.trials) for each in first.studies}
+    writer = second.writer
+    if enough and writer is not None and first.writer is not None and writer.expires == first.writer.expires:
+        writer = replace(writer, still=enough)
     return replace(
         second,
+        writer=writer,
         studies=tuple(
             replace(each, steady=studies.get(each.name) == (each.state, each.live, each.trials))
             for each in second.studies

@@ -114,9 +114,13 @@ class _Totals(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Progress(_Totals, frozen=True, kw_only=True, tag="progress"):
-    """The progress of a study, with the work of every slot."""
+    """The progress of a study, with the work of every slot.
+
+    ``at`` is when it was told, in seconds since the epoch by the control plane's clock; ``None`` where it was not sent.
+    """
 
     slots: tuple[SlotLine, ...] = ()
+    at: float | None = None
 
 
 class _ShortLine(SlotLine, frozen=True, kw_only=True, array_like=True):

@@ -35,7 +35,7 @@ from orchestrator.storage.sqlite_files import (
     path_of,
     read_only_uri,
 )
-from tasks.process_identity import pid_namespace, proc_is_ours, start_time
+from tasks.process_identity import is_stopped, pid_namespace, proc_is_ours, start_time
 from tasks.server_errors import Contact, unavailable
 
 log = logging.getLogger(__name__)
@@ -322,11 +322,23 @@ def process_name() -> str:
 def is_gone(holder: str) -> bool:
     """Returns whether ``holder`` was a process of this host and of this PID namespace that runs no more; ``False``
     when that cannot be known."""
+    pid, start = _process_of(holder)
+    return bool(pid) and start_time(pid) != start
+
+
+def stopped_pid(holder: str) -> int:
+    """Returns the id of the process ``holder`` where it is on this host and stands still, as after SIGSTOP; else 0."""
+    pid, start = _process_of(holder)
+    return pid if pid and start_time(pid) == start and is_stopped(pid) else 0
+
+
+def _process_of(holder: str) -> tuple[int, str]:
+    """Returns id and start time of a process of this host and PID namespace; 0 where it is none of these, or where
+    that cannot be known."""
     host, _, rest = holder.rpartition(":")[0].partition(":")
     start = holder.rpartition(":")[2]
-    if host != _host() or not pid_namespace() or not rest.isdigit() or not start or not proc_is_ours():
-        return False
-    return start_time(int(rest)) != start
+    known = host == _host() and pid_namespace() and rest.isdigit() and start and proc_is_ours()
+    return (int(rest), start) if known else (0, "")
 
 
 def _host() -> str:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +10,9 @@ from pathlib import Path
 import pytest
 from fleet import Fleet, fleet, follow_to_end, wait_for
 from fleet_servers import embedded_servers
+from small_disk import fill, small_disk
 
 from orchestrator.queries.readonly import open_study_reader
-from tests.installed import NotInstalled
 
 SPEC = """
 name = "{name}"
@@ -38,34 +36,6 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         # Before that, who submits may meet tables that are being made.
         wait_for(lambda: "writing in term" in serve.log.read_text(), "the control plane is there")
         yield made
-
-
-@contextmanager
-def small_disk(folder: Path, options: str) -> Iterator[Path]:
-    """A disk of its own, where this user may mount one."""
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
-        raise NotInstalled("the right to mount a disk")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def fill(folder: Path, options: str) -> list[Path]:
-    """Uses up the room, or the inodes; returns the files that do."""
-    made = []
-    with_bytes = "nr_inodes" not in options
-    try:
-        for number in range(100_000):
-            made.append(folder / f"filler-{number}")
-            with made[-1].open("wb") as file:
-                while with_bytes and file.write(bytes(1 << 16)):
-                    file.flush()
-    except OSError:
-        return made
-    raise AssertionError("the disk is not full")
 
 
 @pytest.mark.parametrize("options", ["size=16m", "size=64m,nr_inodes=60"])

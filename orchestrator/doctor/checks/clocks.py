@@ -13,8 +13,9 @@ APART = 5.0
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the clocks of Redis, of the database and of workers, against this host's."""
+    """Yields what there is to say of the clocks of servers, control plane and workers, against this host's."""
     clocks = {"Redis": facts.redis.clock, "the database": facts.database.clock}
+    clocks["the control plane"] = facts.redis.writers_clock
     clocks |= {f"worker {each.name}": each.clock for each in facts.workers.workers}
     known = {name: clock for name, clock in clocks.items() if clock is not None}
     apart = {name: clock for name, clock in known.items() if abs(clock.offset) - clock.within > APART}

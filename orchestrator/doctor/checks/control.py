@@ -45,8 +45,7 @@ def _missing(facts: Facts) -> Finding:
     said = ["no control plane is active"]
     writer = books.writer
     if writer is not None and writer.holder:
-        when = "has ended" if writer.gone else f"lost the lease {duration(-writer.left)} ago"
-        said.append(f"the last one, {writer.holder}, {when}")
+        said.append(f"the last one, {writer.holder}, {_end_of(writer)}")
     if waiting:
         said.append(f"studies that wait for one: {listed(waiting)}")
     if books.commands:
@@ -57,7 +56,25 @@ def _missing(facts: Facts) -> Finding:
         severity = Severity.WARNING if setup.running else Severity.NOTE
         remedy = f"see {setup.data_dir}/logs/serve.log" if setup.running else "orchestrator run SPEC brings one"
         command = "" if setup.running or not waiting else f"orchestrator resume {shlex.quote(waiting[0])}"
+    if writer is not None and writer.stopped:
+        command = f"kill -CONT {writer.stopped}"
+        remedy = f"{command}, or `fg` where Ctrl-Z has stopped it, lets it go on; another `serve` takes over meanwhile"
+    elif writer is not None and writer.still:
+        remedy = f"{remedy}, which takes over after a lease; where that one lives, its log says what keeps it"
     return Code.CONTROL_PLANE_MISSING.finding("", "; ".join(said), remedy, severity=severity, command=command)
+
+
+def _end_of(writer: Writer) -> str:
+    if writer.gone:
+        return "has ended"
+    if writer.stopped:
+        return f"stands still: a signal has stopped process {writer.stopped}"
+    if writer.still:
+        return (
+            f"has not renewed its lease in {duration(writer.still)}, which lasts for another {duration(writer.left)}: "
+            "its host is dead or cut off, or it hangs"
+        )
+    return f"lost the lease {duration(-writer.left)} ago"
 
 
 def _commands(facts: Facts) -> Iterator[Finding]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from orchestrator.common.formatting import duration
+from orchestrator.doctor.checks.installation import DISK_LOW, disk_full
 from orchestrator.doctor.facts import Database, Facts
 from orchestrator.doctor.finding import Code, Finding, Severity
 
@@ -44,6 +46,9 @@ def check(facts: Facts) -> Iterator[Finding]:
             command="orchestrator prepare",
         )
     yield from _state(facts)
+    if database.disk_free is not None and database.disk_free < DISK_LOW:
+        folder = str(Path(database.url.removeprefix("sqlite:///")).parent)
+        yield disk_full(folder, database.disk_free, "the study database is there", "make room, or move it")
 
 
 def _absent(facts: Facts) -> Finding:
@@ -60,10 +65,14 @@ def _absent(facts: Facts) -> Finding:
 
 def _unreachable(database: Database) -> Finding:
     remedy = database.remedy or "start it, or mend ORCHESTRATOR_STORAGE_URL"
+    command = "" if database.where.startswith("sqlite") else f"{PSQL} -c 'SELECT 1'"
+    if database.refused is not None:
+        remedy, command = database.refused.remedy, database.refused.command
     return Code.DATABASE_UNREACHABLE.finding(
         database.where,
         f"{database.error}; no study could be looked at",
         f"{remedy}; training goes on meanwhile, and nothing is lost",
+        command=command,
     )
 
 
@@ -85,7 +94,16 @@ def _versions(database: Database) -> Iterator[Finding]:
 
 def _state(facts: Facts) -> Iterator[Finding]:
     database = facts.database
-    if database.read_only:
+    if database.refused is not None:
+        used = "; the control plane that writes has other rights" if facts.active else "; `serve` would end at once"
+        yield Code.DATABASE_READ_ONLY.finding(
+            database.where,
+            database.refused.problem + used,
+            database.refused.remedy,
+            command=database.refused.command,
+            severity=Severity.NOTE if facts.active else Severity.PROBLEM,
+        )
+    elif database.read_only:
         yield Code.DATABASE_READ_ONLY.finding(
             database.where,
             "takes no writes: it is a standby, or set to read-only",

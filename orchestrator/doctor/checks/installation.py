@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 from orchestrator.common.formatting import count
@@ -34,13 +35,28 @@ def check(facts: Facts) -> Iterator[Finding]:
     else:
         yield from _packages(here)
     yield from _cuda(here)
-    if here.disk_free is not None and here.disk_free < DISK_LOW:
+    folder, what = facts.setup.data_dir, "checkpoints, models and logs go there"
+    remedy = "make room, by 'orchestrator delete' of studies too, or set ORCHESTRATOR_DATA_DIR to another disk"
+    if here.inodes_free == 0:
         yield Code.DISK_FULL.finding(
-            facts.setup.data_dir,
-            f"{here.disk_free / 10**6:.0f} MB are free on its disk; checkpoints, models and logs go there",
-            "make room, or set ORCHESTRATOR_DATA_DIR to another disk",
-            severity=Severity.PROBLEM if here.disk_free < DISK_FULL else Severity.WARNING,
+            folder,
+            f"its disk takes no more files, for it has no inode left; {what}",
+            remedy,
+            command=f"du -x --inodes -d 2 {shlex.quote(folder)}",
         )
+    elif here.disk_free is not None and here.disk_free < DISK_LOW:
+        yield disk_full(folder, here.disk_free, what, remedy)
+
+
+def disk_full(folder: str, free: int, what: str, remedy: str) -> Finding:
+    """Returns the finding of a disk with little room; the command shows what needs it."""
+    return Code.DISK_FULL.finding(
+        folder,
+        f"{free / 10**6:.0f} MB are free on its disk; {what}",
+        remedy,
+        severity=Severity.PROBLEM if free < DISK_FULL else Severity.WARNING,
+        command=f"du -xh -d 2 {shlex.quote(folder)}",
+    )
 
 
 def _packages(here: Installation) -> Iterator[Finding]:

@@ -102,15 +102,14 @@ def _state(redis: Redis, cli: str) -> Iterator[Finding]:
             f"is a replica of {redis.replica_of}: it takes nothing, or loses what it takes",
             "name its master in ORCHESTRATOR_REDIS_URL, or promote it: redis-cli REPLICAOF NO ONE",
         )
-    if redis.maxmemory and redis.used is not None and redis.used > FILLING * redis.maxmemory:
-        full = redis.used > FULL * redis.maxmemory
+    if redis.maxmemory and redis.used is not None and redis.fill > FILLING:
         yield Code.REDIS_MEMORY.finding(
             "maxmemory",
             f"{percent(redis.used, redis.maxmemory)} of {redis.maxmemory / 10**6:.0f} MB are used; when it is full "
             "nothing is lost, but workers hold what they report and no task is sent",
             "raise maxmemory, or find out what fills it: redis-cli --bigkeys",
-            severity=Severity.PROBLEM if full else Severity.WARNING,
-            command=cli and f"{cli} CONFIG SET maxmemory {2 * redis.maxmemory}",
+            severity=Severity.PROBLEM if redis.fill > FULL else Severity.WARNING,
+            command=cli and f"{cli} CONFIG SET maxmemory {2 * max(redis.maxmemory, redis.used)}",
         )
     for each in redis.wrong_keys:
         problem, _, remedy = each.text.partition("; ")

@@ -51,7 +51,7 @@ def _unserved(facts: Facts, queue: Queue) -> Iterator[Finding]:
 
 
 def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
-    wrong = [item.wrong for item in queue.items if not item.token]
+    wrong = [item.wrong for item in queue.items if not item.token and not item.unsigned]
     if wrong:
         yield Code.QUEUE_MALFORMED.finding(
             f"queue {queue.name}",

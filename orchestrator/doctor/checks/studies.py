@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from orchestrator.common.formatting import count, duration, listed, silence
-from orchestrator.doctor.checks.workers import QUEUE
+from orchestrator.doctor.checks.workers import QUEUE, silence_counts
 from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, Reconcile, Severity
 from orchestrator.doctor.table_facts import Attempt, FailedStudy, Study
@@ -18,7 +18,9 @@ from orchestrator.model.study_states import HELD
 from orchestrator.model.suspension import remedy
 
 _NOT_ADMITTED = re.compile(r"this worker does not admit '([^']+)'")
-_ADMITTED = re.compile(r"it admits ORCHESTRATOR_OBJECTIVES=([^:\s]+):")
+_ADMITTED = re.compile(r"admits ORCHESTRATOR_OBJECTIVES=(\S+?)(?:: add|;|$)")
+_NO_BUNDLES = re.compile(r"this worker runs no code that is sent to it")
+_SIGNED_BY = re.compile(r"it is signed with (?:the key '([^']+)'|no key that has a name)")
 _NOT_RUN = re.compile(r"whose entries are separated by ; — (.+)$")
 """The words of a worker's refusals."""
 
@@ -147,10 +149,16 @@ def _failed(facts: Facts) -> Iterator[Finding]:
 
 def _admitting(study: FailedStudy) -> str:
     """Returns the command of a worker that admits what a study could not run; empty where it failed otherwise."""
-    variable = value = ""
+    variable = value = missing = ""
     if found := _NOT_ADMITTED.search(study.reason):
+        missing = found[1]
+    elif _NO_BUNDLES.search(study.reason):
+        missing = "bundle:*"
+    elif found := _SIGNED_BY.search(study.reason):
+        missing = f"bundle:{found[1] or '*'}"
+    if missing:
         already = _ADMITTED.search(study.reason)
-        variable, value = "ORCHESTRATOR_OBJECTIVES", ",".join(filter(None, [already and already[1], found[1]]))
+        variable, value = "ORCHESTRATOR_OBJECTIVES", ",".join(filter(None, [already and already[1], missing]))
     elif found := _NOT_RUN.search(study.reason):
         variable, value = "ORCHESTRATOR_COMMANDS", found[1]
     queues = "" if study.queue == QUEUE else f" --queues {study.queue}"
@@ -229,7 +237,7 @@ def _confirmations(facts: Facts, study: Study) -> Iterator[Finding]:
 
 
 def _silent(facts: Facts, study: Study) -> Iterator[Finding]:
-    if not facts.workers.enough:
+    if not silence_counts(facts):
         return
     heard = {(sign.token, sign.runner) for sign in facts.workers.signs}
     found = [each for each in facts.books.of(study.name, *_TRAINING) if (each.token, each.runner) not in heard]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Iterator
 
 from orchestrator.common.formatting import count, duration, listed
-from orchestrator.doctor.facts import Facts
+from orchestrator.doctor.checks.redis import FULL
+from orchestrator.doctor.facts import Facts, Worker
 from orchestrator.doctor.finding import Code, Finding, Severity
 
 QUEUE = "trials"
@@ -21,12 +23,20 @@ def check(facts: Facts) -> Iterator[Finding]:
     if not facts.redis.looked_at:
         return
     if facts.workers.unsigned:
-        yield _keys(facts)
+        yield _keys(
+            f"what workers send is {facts.workers.unsigned}: a control plane with keys of this shell records nothing"
+        )
+    elif unsigned := [item.wrong for queue in facts.redis.queues for item in queue.items if item.unsigned]:
+        why = unsigned[0].partition(": ")[2]
+        yield _keys(f"what the control plane sends is {why}: workers with the keys of this shell take no trial of it")
     elif facts.workers.error:
+        full = facts.redis.fill > FULL
         yield Code.WORKERS_UNKNOWN.finding(
             "",
             f"could not be queried: {facts.workers.error}",
-            "allow this user the channels of Celery's remote control: ACL SETUSER … allchannels",
+            "make room in Redis, which takes no requests to them and no heartbeats from them now"
+            if full
+            else "allow this user the channels of Celery's remote control: ACL SETUSER … allchannels",
         )
     if facts.workers.workers or facts.workers.signs:
         yield _answer(facts)
@@ -39,10 +49,10 @@ def check(facts: Facts) -> Iterator[Finding]:
     yield from _code(facts)
 
 
-def _keys(facts: Facts) -> Finding:
+def _keys(text: str) -> Finding:
     return Code.KEYS_DIFFER.finding(
         "ORCHESTRATOR_SIGNING_KEY",
-        f"what workers send is {facts.workers.unsigned}: a control plane with the keys of this shell records nothing",
+        text,
         "give serve, workers and this shell the same keys, by ORCHESTRATOR_SIGNING_KEY or "
         "ORCHESTRATOR_SIGNING_KEY_FILE; a fleet with keys of its own needs a Redis of its own",
     )
@@ -56,7 +66,8 @@ def _missing(facts: Facts) -> Finding:
         "",
         "no worker answers, and no slot sends heartbeats"
         + (f"; nothing trains for {listed(waiting)}" if waiting else ""),
-        f"start one on every machine that trains, with the same ORCHESTRATOR_REDIS_URL: {command}",
+        f"start one on every machine that trains, with the same ORCHESTRATOR_REDIS_URL: {command}; one that ends at "
+        "once says why: another version, or another key",
         command="" if facts.setup.alone else command,
         severity=Severity.PROBLEM if waiting else Severity.NOTE,
     )
@@ -74,11 +85,14 @@ def _answer(facts: Facts) -> Finding:
 def _without_room(facts: Facts) -> Iterator[Finding]:
     troubles = {(sign.host, sign.trouble) for sign in facts.workers.signs if sign.trouble}
     for host, trouble in sorted(troubles):
+        folder = re.search(r": (/.+)$", trouble)
+        disk = shlex.quote(folder[1]) if folder else ""
         yield Code.HOST_WITHOUT_ROOM.finding(
             host,
             f"cannot train now, and takes no trials: {trouble}",
-            "make room there; its workers check once a second, and go on by themselves",
-            command=f"df -h {shlex.quote(facts.setup.data_dir)}",
+            ("make room there" if folder else "end processes there, or raise the limit of them")
+            + "; its workers check once a second, and go on by themselves",
+            command=f"df -h {disk} && df -i {disk}" if folder else "ulimit -a",
         )
 
 
@@ -97,13 +111,18 @@ def _silent(facts: Facts) -> Iterator[Finding]:
             "read its log; restart it if it takes no task",
         )
     for each in workers.workers:
-        if workers.enough and each.slots is not None and not each.twice and len(heard[each.name]) < each.slots:
+        if silence_counts(facts) and each.slots is not None and not each.twice and len(heard[each.name]) < each.slots:
             yield Code.SLOT_SILENT.finding(
                 each.name,
                 f"{each.slots - len(heard[each.name])} of its {count(each.slots, 'slot')} sent no heartbeat in "
                 f"{duration(workers.listened)}",
                 "read its log, unless ORCHESTRATOR_HEARTBEAT is longer there than here",
             )
+
+
+def silence_counts(facts: Facts) -> bool:
+    """Whether a slot that was not heard is silent: it was listened for long enough, and Redis takes heartbeats."""
+    return facts.workers.enough and facts.redis.fill <= FULL
 
 
 def _names_and_versions(facts: Facts) -> Iterator[Finding]:
@@ -131,12 +150,24 @@ def _names_and_versions(facts: Facts) -> Iterator[Finding]:
                 f"install the same versions everywhere; on its host: pip install '{wanted}'",
             )
         if each.draining:
-            yield Code.WORKER_DRAINING.finding(
-                each.name,
-                "is draining: it takes no more trials, and ends when those that run have",
-                "start another one where trials are to be trained on: orchestrator worker"
-                + ("" if each.queues in ((), (QUEUE,)) else f" --queues {','.join(each.queues)}"),
-            )
+            yield _draining(facts, each)
+
+
+def _draining(facts: Facts, worker: Worker) -> Finding:
+    queues = "" if worker.queues in ((), (QUEUE,)) else f" --queues {','.join(worker.queues)}"
+    command = f"orchestrator worker{queues}"
+    draining = {each.name for each in facts.workers.workers if each.draining}
+    served = {queue for each in facts.workers.workers if not each.draining for queue in each.queues}
+    served.update(queue for sign in facts.workers.signs if sign.worker not in draining for queue in sign.queues)
+    stuck = [each.name for each in facts.books.waiting if each.queue in worker.queues and each.queue not in served]
+    return Code.WORKER_DRAINING.finding(
+        worker.name,
+        "is draining: it takes no more trials, and ends when those that run have"
+        + (f"; no other worker trains for {listed(stuck)}" if stuck else ""),
+        f"start another one where trials are to be trained on: {command}",
+        severity=Severity.PROBLEM if stuck else None,
+        command=command if stuck and not facts.setup.alone else "",
+    )
 
 
 def _release(name: str, version: str) -> str:

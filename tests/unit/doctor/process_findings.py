@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cases import NOTE, PROBLEM, WARNING, Case
-from doctor_facts import IDLE, SENT, SIGN, alone, books, idle, leaderless, redis, study, worker, workers
+from doctor_facts import IDLE, SENT, SIGN, WELL, alone, books, idle, leaderless, redis, study, worker, workers
 
-from orchestrator.doctor.facts import Item, Queue, Sign, Workers
+from orchestrator.doctor.facts import Item, Queue, Sign, Worker, Workers
 from orchestrator.doctor.finding import Code, FreeLease, Ring
 from orchestrator.doctor.table_facts import Command, Overdue, Writer
 
@@ -30,6 +30,20 @@ CASES = [
     ),
     Case(
         Code.CONTROL_PLANE_MISSING, NOTE, books(idle(), writer=Writer("", 3, -1.0), studies=()), "no control plane is"
+    ),
+    Case(
+        Code.CONTROL_PLANE_MISSING,
+        PROBLEM,
+        leaderless(left=3.0, stopped=17),
+        "the last one, host:1:2, stands still: a signal has stopped process 17",
+        "`fg`",
+    ),
+    Case(
+        Code.CONTROL_PLANE_MISSING,
+        PROBLEM,
+        leaderless(left=600.0, still=5.0),
+        "has not renewed its lease in 5.0s, which lasts for another 10m 00s: its host is dead",
+        "orchestrator serve, which takes over after a lease",
     ),
     Case(Code.CONTROL_PLANE_MISSING, NOTE, alone(leaderless(), running=False), "is active", "orchestrator run SPEC"),
     Case(Code.CONTROL_PLANE_MISSING, WARNING, alone(leaderless()), "is active", "/data/logs/serve.log"),
@@ -67,6 +81,14 @@ CASES = [
     Case(Code.COMMAND_UNANSWERED, NOTE, alone(books(commands=(Command("pause", "x", 40.0),))), "40.0s", "", Ring()),
     # -- workers
     Case(Code.WORKERS_UNKNOWN, NOTE, workers(error="no permission"), "no permission", "ACL SETUSER"),
+    Case(
+        Code.WORKERS_UNKNOWN,
+        NOTE,
+        redis(workers(error="OOM command not allowed", workers=(), signs=(SIGN,)), used=10**9),
+        "OOM command not allowed",
+        "make room in Redis",
+        beside={Code.REDIS_MEMORY},
+    ),
     Case(
         Code.WORKER_MISSING,
         PROBLEM,
@@ -109,8 +131,15 @@ CASES = [
     ),
     Case(
         Code.WORKER_DRAINING,
-        NOTE,
+        PROBLEM,
         worker(draining=True),
+        "takes no more trials, and ends when those that run have; no other worker trains for search",
+        "orchestrator worker",
+    ),
+    Case(
+        Code.WORKER_DRAINING,
+        NOTE,
+        workers(workers=(WELL.workers.workers[0], Worker("b@host", 0, ("trials",), draining=True))),
         "takes no more trials",
         "orchestrator worker",
     ),
@@ -122,10 +151,24 @@ CASES = [
         "start its workers so",
     ),
     Case(
+        Code.HOST_WITHOUT_ROOM,
+        PROBLEM,
+        workers(signs=(replace(SIGN, trouble="Resource temporarily unavailable"), IDLE)),
+        "takes no trials: Resource temporarily",
+        "limit",
+    ),
+    Case(
+        Code.KEYS_DIFFER,
+        PROBLEM,
+        redis(queues=(Queue("trials", (1, 1, 0, 0), (Item("token-1", 4), Item(wrong="Unsigned: not signed"))),)),
+        "what the control plane sends is not signed: workers with the keys of this shell take no trial of it",
+        "the same keys",
+    ),
+    Case(
         Code.KEYS_DIFFER,
         PROBLEM,
         workers(unsigned="not signed", enough=False),
-        "what workers send is not signed: a control plane with the keys of this shell records nothing",
+        "what workers send is not signed: a control plane with keys of this shell records nothing",
         "the same keys",
     ),
 ]

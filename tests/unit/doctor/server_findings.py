@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from cases import NOTE, PROBLEM, WARNING, Case
-from doctor_facts import WELL, alone, database, installation, redis, setup, worker
+from doctor_facts import WELL, alone, books, database, idle, installation, leaderless, redis, setup, worker
 
-from orchestrator.doctor.facts import Blocked, Clock, Facts, Package, Redis, Workers, WrongKey
+from orchestrator.doctor.facts import Blocked, Clock, Facts, Package, Redis, Refusal, Workers, WrongKey
 from orchestrator.doctor.finding import Code
 from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 from tasks.server_errors import wrong_type
@@ -17,6 +17,7 @@ def package(name: str, found: str | None) -> Facts:
     return installation(packages=(*WELL.installation.packages, Package(name, ">=2", found, fits=False)))
 
 
+REFUSED = Refusal("its role 'r' may not write trials", "take another", "psql postgresql://o@host/optuna -c 'GRANT …'")
 CASES = [
     # -- installation
     Case(Code.PYTHON_VERSION, PROBLEM, installation(python="3.10.1", python_fits=False), "needs >=3.11", "newer"),
@@ -26,6 +27,8 @@ CASES = [
     Case(Code.PACKAGE_MISSING, NOTE, package("torchvision", None), "can do without", "where trials train"),
     Case(Code.DISK_FULL, WARNING, installation(disk_free=10**9), "1000 MB are free", "ORCHESTRATOR_DATA_DIR"),
     Case(Code.DISK_FULL, PROBLEM, installation(disk_free=10**8), "100 MB are free", "make room"),
+    Case(Code.DISK_FULL, PROBLEM, installation(inodes_free=0), "has no inode left", "make room"),
+    Case(Code.DISK_FULL, PROBLEM, database(url="sqlite:////d/s.db", disk_free=10**6), "the study database is", "room"),
     Case(
         Code.CUDA_MISSING,
         WARNING,
@@ -36,6 +39,7 @@ CASES = [
     # -- clocks
     Case(Code.CLOCK_APART, WARNING, redis(clock=Clock(-3600.0)), "1h 00m behind", "NTP"),
     Case(Code.CLOCK_APART, WARNING, database(clock=Clock(9.0, 1.0)), "9.0s ahead of", "NTP"),
+    Case(Code.CLOCK_APART, WARNING, redis(writers_clock=Clock(-90.0)), "1m 30s behind", "NTP"),
     Case(Code.CLOCK_APART, WARNING, worker(clock=Clock(3600.0)), "1h 00m ahead of", "NTP"),
     # -- redis
     Case(Code.REDIS_VERSION, PROBLEM, redis(version="Redis 6.0.16"), "older than 6.2", "install"),
@@ -123,6 +127,22 @@ CASES = [
         Code.DATABASE_UNREACHABLE, PROBLEM, database(error="connection refused"), "refused", "ORCHESTRATOR_STORAGE_URL"
     ),
     Case(Code.DATABASE_READ_ONLY, PROBLEM, database(read_only=True), "takes no writes", "primary"),
+    Case(
+        Code.DATABASE_READ_ONLY,
+        PROBLEM,
+        database(leaderless(books(idle(), studies=())), refused=REFUSED),
+        "may not write trials; `serve` would end at once",
+        "take another",
+        beside={Code.CONTROL_PLANE_MISSING},
+    ),
+    Case(Code.DATABASE_READ_ONLY, NOTE, database(refused=REFUSED), "the control plane that writes has other", "take"),
+    Case(
+        Code.DATABASE_UNREACHABLE,
+        PROBLEM,
+        database(error="no right to read", refused=REFUSED),
+        "no right",
+        "take another",
+    ),
     Case(Code.DATABASE_CONNECTIONS, WARNING, database(connections=(85, 100)), "85 of 100", "max_connections"),
     Case(Code.DATABASE_CONNECTIONS, PROBLEM, database(connections=(97, 100)), "97 of 100", "pg_stat_activity"),
     Case(

@@ -30,7 +30,7 @@ from doctor_facts import (
 )
 
 from orchestrator.doctor.checks import findings
-from orchestrator.doctor.facts import Clock, Facts, Item, Queue, Redis, Stream, Workers
+from orchestrator.doctor.facts import Clock, Facts, Item, Queue, Redis, Stream, Worker, Workers
 from orchestrator.doctor.finding import Code, Finding, Group, Severity
 from orchestrator.doctor.table_facts import Command, FailedStudy, Known
 from orchestrator.model.schema_state import OwnSchema
@@ -117,6 +117,7 @@ def test_what_is_on_its_way_is_no_disagreement(facts: Facts) -> None:
 BESIDE_THE_POINT = {
     "a clock that may be right": redis(clock=Clock(6.0, 3.0)),
     "memory without a limit": redis(maxmemory=0, used=10**12),
+    "a disk without a number of inodes": installation(inodes_free=None),
     "snapshots instead of an append-only file": redis(aof=False, snapshots=True),
     "an odd version": redis(version="Redis 255.255.255"),
     "a later version": redis(version="Valkey 9.1.2"),
@@ -163,6 +164,11 @@ NOT_RUN = (
     "this worker does not run this command; to admit it, add it or its beginning to ORCHESTRATOR_COMMANDS, whose "
     "entries are separated by ; — python train.py --lr '{lr}'"
 )
+NO_BUNDLES = (
+    "bundle:0123456789ab:train: this worker runs no code that is sent to it; to admit all of it, add bundle:* to "
+    "ORCHESTRATOR_OBJECTIVES, or bundle:NAME for what was signed with the key of that name"
+)
+SIGNED = "bundle:0123456789ab:train: it is signed with {}; this worker admits ORCHESTRATOR_OBJECTIVES=mine,bundle:eve"
 WRONG_QUEUE = redis(study(queue="gpu"), queues=(Queue("gpu", (0, 1, 0, 0), (Item("token-1", 4),)), EMPTY))
 ALONE = alone(leaderless(), running=False)
 ADVICE: list[tuple[str, Facts, Code, str]] = [
@@ -194,6 +200,51 @@ ADVICE: list[tuple[str, Facts, Code, str]] = [
         failed(NOT_ADMITTED),
         Code.STUDY_FAILED,
         "ORCHESTRATOR_OBJECTIVES=other,more,mine.train orchestrator worker --queues gpu",
+    ),
+    (
+        "not admitted beside bundles",
+        failed(NOT_ADMITTED.replace("other,more", "bundle:eve,more")),
+        Code.STUDY_FAILED,
+        "ORCHESTRATOR_OBJECTIVES=bundle:eve,more,mine.train orchestrator worker --queues gpu",
+    ),
+    (
+        "code that is sent",
+        failed(NO_BUNDLES),
+        Code.STUDY_FAILED,
+        "ORCHESTRATOR_OBJECTIVES='bundle:*' orchestrator worker --queues gpu",
+    ),
+    (
+        "code that is sent, beside modules",
+        failed(f"{NO_BUNDLES}; it admits ORCHESTRATOR_OBJECTIVES=mine.train,more"),
+        Code.STUDY_FAILED,
+        "ORCHESTRATOR_OBJECTIVES='mine.train,more,bundle:*' orchestrator worker --queues gpu",
+    ),
+    (
+        "code of another author",
+        failed(SIGNED.format("the key 'alice'")),
+        Code.STUDY_FAILED,
+        "ORCHESTRATOR_OBJECTIVES=mine,bundle:eve,bundle:alice orchestrator worker --queues gpu",
+    ),
+    ("stopped", leaderless(left=3.0, stopped=17), Code.CONTROL_PLANE_MISSING, "kill -CONT 17"),
+    ("little room", installation(disk_free=10**6), Code.DISK_FULL, "du -xh -d 2 /data"),
+    ("no inodes", installation(inodes_free=0), Code.DISK_FULL, "du -x --inodes -d 2 /data"),
+    (
+        "draining",
+        workers(study(queue="gpu"), workers=(Worker("w@host", 2, ("cpu", "gpu"), draining=True),), signs=()),
+        Code.WORKER_DRAINING,
+        "orchestrator worker --queues cpu,gpu",
+    ),
+    (
+        "no room",
+        workers(signs=(replace(SIGN, trouble="No space left on device: /a b"), IDLE)),
+        Code.HOST_WITHOUT_ROOM,
+        "df -h '/a b' && df -i '/a b'",
+    ),
+    (
+        "away",
+        database(error="connection refused"),
+        Code.DATABASE_UNREACHABLE,
+        """psql "${ORCHESTRATOR_STORAGE_URL/+psycopg/}" -c 'SELECT 1'""",
     ),
     (
         "a program that is not run",

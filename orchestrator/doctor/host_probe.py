@@ -24,8 +24,14 @@ def read_installation(data_dir: Path) -> Installation:
         data_dir: The data folder, which need not be there.
     """
     python = platform.python_version()
-    found = Installation(python=python, gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))), protocol=VERSION)
-    found = replace(found, **_free(data_dir))
+    free, inodes = _free(data_dir)
+    found = Installation(
+        python=python,
+        gpus=len(list(Path("/dev").glob("nvidia[0-9]*"))),
+        disk_free=free,
+        inodes_free=inodes,
+        protocol=VERSION,
+    )
     try:
         ours = metadata.distribution(DISTRIBUTION)
     except metadata.PackageNotFoundError:
@@ -55,11 +61,12 @@ def _package(wanted: Requirement) -> Package:
     return Package(wanted.name, str(wanted.specifier), found, fits)
 
 
-def _free(folder: Path) -> dict[str, int | None]:
+def _free(folder: Path) -> tuple[int | None, int | None]:
+    """Returns the free bytes and inodes of the disk of a folder, as far as they are known."""
     while not folder.exists() and folder != folder.parent:
         folder = folder.parent
     try:
         disk = os.statvfs(folder)
     except OSError:
-        return {}
-    return {"disk_free": disk.f_bavail * disk.f_frsize, "inodes_free": disk.f_favail if disk.f_files else None}
+        return None, None
+    return disk.f_bavail * disk.f_frsize, disk.f_favail if disk.f_files else None

@@ -40,7 +40,9 @@ def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
     across, up = _Axis(first, trials), _Axis(second, trials)
     values = [trial.values[0] for trial in trials]
     axis = of_points(values, good=facts.good)
-    grid = _interpolate(across, up, np.array([axis.clamp(value) for value in values], dtype=float), log=axis.log)
+    grid = _interpolate(
+        across, up, np.array([axis.at(axis.clamp(value)) for value in values], dtype=float), log=axis.log
+    )
     if grid is None:
         return Plot("contour", title, absent=f"The trials lie on one line of {first} and {second}.")
     surface = go.Contour(
@@ -82,6 +84,8 @@ def contour(facts: Facts, weights: Sequence[Mapping[str, float]]) -> Plot:
 def _bar(axis: ValueAxis, name: str) -> dict[str, Any]:
     """Returns the bar of the colours, whose numbers are values where the colours are those of logarithms."""
     made: dict[str, Any] = {"title": {"text": axis.layout(name)["title"]["text"], "side": "right"}, "thickness": 14}
+    if axis.linear:
+        made |= {key: axis.layout(name)[key] for key in ("tickvals", "ticktext")}
     if axis.log:
         found = ticks(math.log10(axis.least), math.log10(axis.most))
         made |= {"tickvals": [math.log10(each) for each in found], "ticktext": [f"{each:g}" for each in found]}

@@ -44,15 +44,15 @@ def curves(facts: Facts) -> Plot:
     best = facts.ranked[:1]
     drawn = spread([trial for trial in reported if trial not in best], MOST_CURVES)
     drawn += [trial for trial in best if trial.intermediate_values]
-    traces = [_line(drawn, *state) for state in _STATES if any(trial.state is state[0] for trial in drawn)]
+    axis = _axis(facts, drawn)
+    traces = [_line(drawn, axis, *state) for state in _STATES if any(trial.state is state[0] for trial in drawn)]
     if len(drawn) < len(reported):
         says += limit(len(drawn), len(reported), "curves")
         says += " The shaded band holds the middle 80 % of all trials that reported the epoch."
-        traces = [*_band(reported), *traces]
+        traces = [*_band(reported, axis), *traces]
     longest = max(len(trial.intermediate_values) for trial in drawn)
     if longest > MOST_STEPS:
         says += f" Curves longer than {MOST_STEPS} epochs are thinned out."
-    axis = _axis(facts, drawn)
     if axis.beyond:
         says += f" {count(axis.beyond, 'curve')} {'leaves' if axis.beyond == 1 else 'leave'} the axis."
     ends = [trial for trial in drawn if trial.state is TrialState.PRUNED]
@@ -65,15 +65,17 @@ def curves(facts: Facts) -> Plot:
     ]
     if expected and facts.spec.max_steps is not None:
         says += " Dots are the ends that the rule expects, with the band that holds 90 % of them if it is right."
-        traces += _expected(expected, facts.spec.max_steps)
+        traces += _expected(expected, facts.spec.max_steps, axis)
     if best and best[0].intermediate_values and facts.single:
         points = _points(best[0])
         traces.append(
             go.Scatter(
                 x=[point[0] for point in points],
-                y=[point[1] for point in points],
+                y=[axis.at(point[1]) for point in points],
+                text=[_text(point[1]) for point in points],
                 mode="lines",
                 name=f"best: trial {best[0].number}",
+                hovertemplate="epoch %{x}: %{text}",
                 line={"color": GREEN, "width": 3},
             )
         )
@@ -95,7 +97,7 @@ def _crosses(ends: Sequence[FrozenTrial], axis: ValueAxis) -> go.Scatter:
     points = [_points(trial)[-1] for trial in ends]
     return go.Scatter(
         x=[step for step, _ in points],
-        y=[None if value is None else axis.clamp(value) for _, value in points],
+        y=[None if value is None else axis.at(axis.clamp(value)) for _, value in points],
         text=[f"trial {each.number} pruned at epoch {step}: {y}" for each, (step, y) in zip(ends, points, strict=True)],
         mode="markers",
         name="cut here",
@@ -105,13 +107,13 @@ def _crosses(ends: Sequence[FrozenTrial], axis: ValueAxis) -> go.Scatter:
     )
 
 
-def _expected(expected: list[tuple[FrozenTrial, Expectation]], end: int) -> list[go.Scatter]:
+def _expected(expected: list[tuple[FrozenTrial, Expectation]], end: int, axis: ValueAxis) -> list[go.Scatter]:
     """Returns the expected ends of trials that were not trained to their end, and their bands, side by side."""
     places = [end + place / len(expected) for place in range(len(expected))]
     bands: list[float | None] = []
     for _, each in expected:
         half = BANDS[90] * each.spread
-        bands += [each.end - half, each.end + half, None]
+        bands += [axis.at(each.end - half), axis.at(each.end + half), None]
     return [
         go.Scatter(
             x=[x for place in places for x in (place, place, None)],
@@ -123,12 +125,15 @@ def _expected(expected: list[tuple[FrozenTrial, Expectation]], end: int) -> list
         ),
         go.Scatter(
             x=places,
-            y=[each.end for _, each in expected],
-            text=[f"trial {trial.number}, from epoch {each.step}" for trial, each in expected],
+            y=[axis.at(each.end) for _, each in expected],
+            text=[
+                f"trial {trial.number}, from epoch {each.step}: expected to end at {each.end:.6g}"
+                for trial, each in expected
+            ],
             mode="markers",
             name="expected end",
             marker={"color": GREY, "symbol": "circle-open", "size": 6},
-            hovertemplate="%{text}: expected to end at %{y}<extra></extra>",
+            hovertemplate="%{text}<extra></extra>",
         ),
     ]
 
@@ -138,39 +143,50 @@ def _points(trial: FrozenTrial) -> list[tuple[int, float | None]]:
     return [(step, value if abs(value) <= LARGEST else None) for step, value in steps]
 
 
-def _line(drawn: list[FrozenTrial], state: TrialState, name: str, colour: str, dash: str) -> go.Scatter:
+def _text(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _line(
+    drawn: list[FrozenTrial], axis: ValueAxis, state: TrialState, name: str, colour: str, dash: str
+) -> go.Scatter:
     """Returns all curves of a state as one trace with gaps: hundreds of traces would make the page slow."""
     x: list[int | None] = []
     y: list[float | None] = []
     numbers: list[int | None] = []
+    texts: list[str] = []
     for trial in drawn:
         if trial.state is state:
             points = _points(trial)
             x += [*(point[0] for point in points), None]
-            y += [*(point[1] for point in points), None]
+            y += [*(axis.at(point[1]) for point in points), None]
+            texts += [*(_text(point[1]) for point in points), ""]
             numbers += [*([trial.number] * len(points)), None]
     return go.Scatter(
         x=x,
         y=y,
         customdata=numbers,
+        text=texts,
         # A single report is no line.
         mode="lines" if len(x) > 2 * len(set(numbers)) else "lines+markers",
         name=name,
         # No opacity: on a dark page it takes away what contrast a thin line has.
         line={"color": colour, "width": 1.3, "dash": dash},
         marker={"size": 4},
-        hovertemplate="trial %{customdata}, epoch %{x}: %{y}<extra></extra>",
+        hovertemplate="trial %{customdata}, epoch %{x}: %{text}<extra></extra>",
     )
 
 
-def _band(reported: list[FrozenTrial]) -> list[go.Scatter]:
+def _band(reported: list[FrozenTrial], axis: ValueAxis) -> list[go.Scatter]:
     by_step: dict[int, list[float]] = {}
     for trial in reported:
         for step, value in trial.intermediate_values.items():
             if abs(value) <= LARGEST:
                 by_step.setdefault(step, []).append(value)
     steps = spread(sorted(by_step), MOST_STEPS)
-    low, middle, high = ([float(np.quantile(by_step[step], share)) for step in steps] for share in (0.1, 0.5, 0.9))
+    low, middle, high = (
+        [axis.at(float(np.quantile(by_step[step], share))) for step in steps] for share in (0.1, 0.5, 0.9)
+    )
     bound = {"mode": "lines", "line": {"width": 0, "color": GREY}, "hoverinfo": "skip"}
     return [
         go.Scatter(x=steps, y=low, showlegend=False, **bound),

@@ -54,7 +54,7 @@ def _history(facts: Facts, drawn: list[FrozenTrial], index: int) -> tuple[go.Fig
     line = _best_so_far(facts, index)
     axis = of_points([value for _, value in points], good=1 if direction == "maximize" else -1)
     traces = [
-        _points(name, [trial for trial in trials if not axis.side(trial.values[index])], index, colour, symbol)
+        _points(name, [trial for trial in trials if not axis.side(trial.values[index])], index, axis, colour, symbol)
         for name, trials, colour, symbol in groups
     ]
     traces += at_edges(
@@ -63,9 +63,11 @@ def _history(facts: Facts, drawn: list[FrozenTrial], index: int) -> tuple[go.Fig
     if line:
         best = go.Scatter(
             x=[number for number, _ in line],
-            y=[axis.clamp(value) for _, value in line],
+            y=[axis.at(axis.clamp(value)) for _, value in line],
+            text=[f"{value:.6g}" for _, value in line],
             mode="lines",
             name="best so far",
+            hovertemplate="%{text}<extra>best so far</extra>",
             line={"color": GREEN, "shape": "hv", "width": 2},
         )
         traces.append(best)
@@ -89,14 +91,15 @@ def _best_so_far(facts: Facts, index: int) -> list[tuple[int, float]]:
     return steps
 
 
-def _points(name: str, trials: list[FrozenTrial], index: int, colour: str, symbol: str) -> go.Scatter:
+def _points(name: str, trials: list[FrozenTrial], index: int, axis: ValueAxis, colour: str, symbol: str) -> go.Scatter:
     return go.Scatter(
         x=[trial.number for trial in trials],
-        y=[trial.values[index] for trial in trials],
+        y=[axis.at(trial.values[index]) for trial in trials],
+        text=[f"{trial.values[index]:.6g}" for trial in trials],
         mode="markers",
         name=name,
         marker={"color": colour, "symbol": symbol, "size": 7, "line": {"width": 1.5 if "open" in symbol else 0}},
-        hovertemplate="trial %{x}: %{y}<extra></extra>",
+        hovertemplate="trial %{x}: %{text}<extra></extra>",
     )
 
 
@@ -142,21 +145,23 @@ def _front(
         inside = [trial for trial in trials if not any(axes[each].side(trial.values[each]) for each in pair)]
         traces.append(
             go.Scatter(
-                x=[trial.values[across] for trial in inside],
-                y=[trial.values[up] for trial in inside],
-                text=[f"trial {trial.number}" for trial in inside],
+                x=[axes[across].at(trial.values[across]) for trial in inside],
+                y=[axes[up].at(trial.values[up]) for trial in inside],
+                text=[_pair_of(trial, pair) for trial in inside],
+                hovertemplate="%{text}<extra></extra>",
                 mode="markers",
                 name=name,
                 marker={"color": colour, "symbol": symbol, "size": 8},
             )
         )
-    points = [
-        (t.values[across], t.values[up], f"trial {t.number}: {t.values[across]:.6g}, {t.values[up]:.6g}")
-        for t in (*shown, *on_front)
-    ]
+    points = [(t.values[across], t.values[up], _pair_of(t, pair)) for t in (*shown, *on_front)]
     traces += at_edges(points, axes[across], axes[up])
     x, y = (axes[each].layout(f"{label(facts.objective(each))} ({facts.spec.objectives[each]})") for each in pair)
     return figure(*traces, height=380, xaxis=x, yaxis=y)
+
+
+def _pair_of(trial: FrozenTrial, pair: tuple[int, int]) -> str:
+    return "trial {}: {:.6g}, {:.6g}".format(trial.number, *(trial.values[each] for each in pair))
 
 
 def _why_none(facts: Facts) -> str:

@@ -23,6 +23,8 @@
         plot_bgcolor: "rgba(0,0,0,0)",
         xaxis: axis,
         yaxis: axis,
+        // What is written at an axis can be read where lines cross it.
+        annotationdefaults: { bgcolor: isDark ? "rgba(21,25,30,0.75)" : "rgba(255,255,255,0.75)", borderpad: 0 },
         hoverlabel: { bgcolor: isDark ? "#1f252c" : "#ffffff", font: { color: text } },
         modebar: { bgcolor: "rgba(0,0,0,0)", color: isDark ? "#a9b1ba" : "#50575f" },
       },
@@ -56,22 +58,33 @@
   }
   dark.addEventListener("change", () => drawAll(dark.matches));
   narrow.addEventListener("change", () => drawAll(dark.matches));
-  addEventListener("beforeprint", () => drawAll(false, SHEET));
-  addEventListener("afterprint", () => drawAll(dark.matches));
+  const folded = () => document.querySelectorAll("details:not([open])");
+  let unfolded = [];
+  addEventListener("beforeprint", () => {
+    unfolded = [...folded()];
+    for (const each of unfolded) each.open = true;
+    drawAll(false, SHEET);
+  });
+  addEventListener("afterprint", () => {
+    for (const each of unfolded) each.open = false;
+    drawAll(dark.matches);
+  });
   drawNext();
 })();
 
-// The table of all trials: sorted by any column, a page of it at a time.
+// The table of all trials: sorted by any column, a page of it at a time; on paper as much as is bearable.
 (() => {
   const held = document.getElementById("trials-data");
   if (!held) return;
   const PAGE = 25;
+  const PRINTED = 1000;
   const { columns, rows } = JSON.parse(held.textContent);
   const table = document.getElementById("trials");
   const pages = document.getElementById("pages");
   let by = 0;
   let turned = false;
   let first = 0;
+  let printing = false;
 
   // Four digits, as in the other tables.
   function words(value) {
@@ -102,7 +115,9 @@
   function show() {
     const sorted = [...rows].sort((one, other) => compare(one, other) || one[0] - other[0]);
     const body = document.createElement("tbody");
-    for (const row of sorted.slice(first, first + PAGE)) {
+    const begin = printing ? 0 : first;
+    const last = Math.min(begin + (printing ? PRINTED : PAGE), rows.length);
+    for (const row of sorted.slice(begin, last)) {
       const line = body.insertRow();
       for (const value of row) element("td", words(value), line);
     }
@@ -111,8 +126,7 @@
       if (place === by) cell.setAttribute("aria-sort", turned ? "descending" : "ascending");
       else cell.removeAttribute("aria-sort");
     });
-    const last = Math.min(first + PAGE, rows.length);
-    status.textContent = `${first + 1} to ${last} of ${rows.length}`;
+    status.textContent = `${begin + 1} to ${last} of ${rows.length}`;
     previous.disabled = first === 0;
     next.disabled = last === rows.length;
   }
@@ -145,5 +159,11 @@
       show();
     });
   });
+  for (const isPrinting of [true, false]) {
+    addEventListener(isPrinting ? "beforeprint" : "afterprint", () => {
+      printing = isPrinting;
+      show();
+    });
+  }
   show();
 })();

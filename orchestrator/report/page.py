@@ -159,13 +159,13 @@ def _origin(facts: Facts) -> Iterator[tuple[str, str]]:
     yield from facts.versions.items()
 
 
-def _data_of(plot: Plot) -> Iterator[tuple[str, int, int, Markup]]:
-    """Yields name, height and least width in pixels, and JSON of each figure of a plot."""
+def _data_of(plot: Plot) -> Iterator[tuple[str, int, Markup]]:
+    """Yields name, height in pixels, and JSON of each figure of a plot."""
     for name, figure in zip(plot.names(), plot.figures, strict=True):
         held = json.loads(figure.to_json())
         held["layout"].pop("template", None)
         height = int(held["layout"].get("height") or 380)
-        yield name, height, int(held["layout"].get("meta", {}).get("min_width", 0)), _harmless(held)
+        yield name, height, _harmless(held)
 
 
 def _harmless(data: Any) -> Markup:

@@ -1,7 +1,11 @@
-"""Parallel coordinates: a line for each trial, through its values and all its parameters."""
+"""Parallel coordinates: a line for each trial, through its values and all its parameters.
+
+The axes lie across, one below the other: so they fit on a page of any width, and their names can be read.
+"""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,10 +28,14 @@ LINES = ((0.0, GREY), (1.0, RED))
 _SHADES = 12
 """Lines of a shade are one trace: hundreds of traces would make the page slow."""
 _ABSENT = -0.14
-"""Height of a line where its trial does not have the parameter."""
+"""Place of a line where its trial does not have the parameter."""
 _MOST_CHOICES = 8
-_WIDTH = 84
-"""Least pixels from axis to axis; a narrow screen scrolls."""
+_LETTERS = 44
+"""Of all choices of an axis together, so that they have room beside each other on a narrow page."""
+_ROW = 62
+"""Pixels from axis to axis."""
+_TITLE, _MARK = -0.42, 0.06
+"""Where titles and marks are, in rows below an axis."""
 
 
 def parallel(facts: Facts) -> Plot:
@@ -41,39 +49,33 @@ def parallel(facts: Facts) -> Plot:
     scales = [*values, *(_Scale.of_parameter(name, text, drawn) for name, text in labels(shown, 24).items())]
     first = label(facts.objective(0))
     says = f"A line for each completed trial, through its value{'' if facts.single else 's'} and its parameters; the"
-    says += f" line of the best {first} is orange, that of the worst grey, and the better ones lie above."
+    says += f" line of the best {first} is orange, that of the worst grey, and the better ones lie on top."
     says += limit(len(drawn), len(facts.completed), "completed trials, the best among them")
     says += limit(len(shown), len(names), "parameters")
-    if any(_ABSENT in scale.places for scale in scales):
-        says += " A line runs below an axis where its trial does not have that parameter."
+    lacking = any(_ABSENT in scale.places for scale in scales)
+    if lacking:
+        says += " A line runs left of an axis where its trial does not have that parameter."
     if any(scale.is_cut for scale in scales):
         says += " Values far from all others lie at the end of their axis, which says so."
     traces = [*_lines(facts, drawn, scales), _legend(facts, values[0])]
-    across = list(range(len(scales)))
+    rows = list(range(len(scales)))
     made = figure(
         *traces,
-        height=460,
-        margin={"l": 40, "r": 20, "t": 40, "b": 90},
-        meta={"min_width": _WIDTH * len(scales) + 100},
-        xaxis={
-            "tickvals": across,
-            "ticktext": [scale.title for scale in scales],
-            "tickangle": 25,
-            "range": [-0.4, len(scales) - 0.4],
-            "showgrid": False,
-            "zeroline": False,
-        },
-        yaxis={"range": [-0.2, 1.12], "visible": False, "fixedrange": True},
+        height=_ROW * len(scales) + 90,
+        margin={"l": 12, "r": 12, "t": 60, "b": 10},
+        xaxis={"range": [_ABSENT - 0.04 if lacking else -0.02, 1.02], "visible": False, "fixedrange": True},
+        yaxis={"range": [len(scales) - 0.4, -0.6], "visible": False, "fixedrange": True},
         shapes=[
-            {"type": "line", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": {"color": GREY, "width": 1}, "layer": "below"}
-            for x in across
+            {"type": "line", "x0": 0, "x1": 1, "y0": y, "y1": y, "line": {"color": GREY, "width": 1}, "layer": "below"}
+            for y in rows
         ],
         annotations=[
-            {"x": x, "y": y, "text": text, "showarrow": False, "font": {"size": 11}, "yanchor": anchor}
-            # The name of a choice stands beside its axis, where fewer lines cross it.
-            | ({"xanchor": "left", "xshift": 5} if anchor == "middle" else {})
-            for x, scale in enumerate(scales)
-            for y, text, anchor in scale.marks
+            note
+            for y, scale in enumerate(scales)
+            for note in (
+                _note(0.0, y + _TITLE, f"<b>{scale.title}</b>", "left"),
+                *(_note(x, y + _MARK, text, side) for x, text, side in scale.marks),
+            )
         ],
         showlegend=False,
         hovermode="closest",
@@ -81,14 +83,26 @@ def parallel(facts: Facts) -> Plot:
     return Plot("parallel", title, says, (made,))
 
 
+def _note(x: float, y: float, text: str, side: str) -> dict[str, Any]:
+    return {
+        "x": x,
+        "y": y,
+        "text": text,
+        "showarrow": False,
+        "font": {"size": 11},
+        "xanchor": side,
+        "yanchor": "top",
+    }
+
+
 class _Scale:
     """One axis.
 
     Attributes:
         title: Its name, and whether it is logarithmic or cut.
-        places: Height of each trial, from 0 to 1, or ``_ABSENT``.
+        places: Place of each trial, from 0 to 1, or ``_ABSENT``.
         texts: Value of each trial.
-        marks: What is written at the axis, as (height, text, anchor).
+        marks: What is written at the axis, as (place, text, anchor).
         is_cut: Whether values lie beyond its ends.
     """
 
@@ -105,34 +119,41 @@ class _Scale:
 
     @classmethod
     def of_parameter(cls, name: str, title: str, trials: Sequence[FrozenTrial]) -> _Scale:
-        column = Column(name, trials, lambda text: label(text, 14))
+        column = Column(name, trials, lambda text: label(text, _LETTERS))
         values = [column.shown(trial.params[name]) if name in trial.params else None for trial in trials]
         if not isinstance(column.kind, CategoricalDistribution):
             return cls._of_numbers(title, values, column.axis)
         choices = sorted({str(value) for value, trial in zip(values, trials, strict=True) if name in trial.params})
-        heights = {choice: (place + 0.5) / len(choices) for place, choice in enumerate(choices)}
-        marks = [(heights[choice], choice, "middle") for choice in choices]
-        if len(marks) > _MOST_CHOICES:
-            marks = [marks[0], marks[-1]]
+        found = {choice: (place + 0.5) / len(choices) for place, choice in enumerate(choices)}
+        named = choices if len(choices) <= _MOST_CHOICES else [choices[0], choices[-1]]
+        marks = [(found[each], _short(each, _LETTERS // len(named)), "center") for each in named]
         has = [name in trial.params for trial in trials]
         return cls(
             title,
-            [heights[str(value)] if there else _ABSENT for value, there in zip(values, has, strict=True)],
+            [found[str(value)] if there else _ABSENT for value, there in zip(values, has, strict=True)],
             [str(value) if there else "–" for value, there in zip(values, has, strict=True)],
             marks,
         )
 
     @classmethod
     def _of_numbers(cls, name: str, values: Sequence[float | None], axis: ValueAxis) -> _Scale:
-        title = name + (", log" if axis.log else "") + (f"; {axis.beyond} beyond" if axis.beyond else "")
+        title = name + axis.kind + (f"; {axis.beyond} beyond" if axis.beyond else "")
         places = [_ABSENT if value is None else axis.place(value) for value in values]
         texts = ["–" if value is None else f"{value:.6g}" for value in values]
         if axis.most == axis.least:
-            return cls(title, places, texts, [(0.5, number(axis.least), "bottom")])
-        marks = [(0.0, number(axis.least), "top"), (1.0, number(axis.most), "bottom")]
+            return cls(title, places, texts, [(0.5, number(axis.least), "center")])
+        marks = [(0.0, number(axis.least), "left"), (1.0, number(axis.most), "right")]
         made = cls(title, places, texts, marks)
         made.is_cut = axis.beyond > 0
         return made
+
+
+def _short(text: str, most: int) -> str:
+    """Returns an escaped text, its middle left out where it is longer: long choices mostly differ at their end."""
+    plain = html.unescape(text)
+    if len(plain) > most:
+        plain = f"{plain[: most // 2]}…{plain[len(plain) - (most - most // 2 - 1) :]}"
+    return html.escape(plain, quote=False)
 
 
 def _lines(facts: Facts, trials: Sequence[FrozenTrial], scales: Sequence[_Scale]) -> list[go.Scatter]:
@@ -143,12 +164,12 @@ def _lines(facts: Facts, trials: Sequence[FrozenTrial], scales: Sequence[_Scale]
     traces = []
     for shade in sorted(found):
         (colour,) = sample_colorscale([list(each) for each in LINES], [shade / (_SHADES - 1)])
-        x: list[int | None] = []
-        y: list[float | None] = []
+        x: list[float | None] = []
+        y: list[int | None] = []
         texts: list[str] = []
         for place in found[shade]:
-            x += [*range(len(scales)), None]
-            y += [*(scale.places[place] for scale in scales), None]
+            x += [*(scale.places[place] for scale in scales), None]
+            y += [*range(len(scales)), None]
             texts += [f"trial {trials[place].number}: {scale.title} {scale.texts[place]}" for scale in scales] + [""]
         traces.append(
             go.Scatter(
@@ -172,7 +193,15 @@ def _legend(facts: Facts, scale: _Scale) -> go.Scatter:
     """Returns a trace that draws nothing but the bar of colours, from the worst value to the best."""
     ends = [text for _, text, _ in scale.marks]
     worst, best = (ends[0], ends[-1]) if facts.maximize else (ends[-1], ends[0])
-    bar: dict[str, Any] = {"thickness": 14, "tickvals": [0, 1], "ticktext": [f"worst {worst}", f"best {best}"]}
+    bar = {
+        "orientation": "h",
+        "thickness": 10,
+        "len": 0.8,
+        "y": 1.0,
+        "yanchor": "bottom",
+        "tickvals": [0.1, 0.9],
+        "ticktext": [f"worst {worst}", f"best {best}"],
+    }
     return go.Scatter(
         x=[None],
         y=[None],

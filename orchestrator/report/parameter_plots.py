@@ -78,8 +78,8 @@ def _slice(facts: Facts, name: str, title: str, trials: Sequence[FrozenTrial], u
             traces.append(
                 go.Scatter(
                     x=[place for place, _ in those],
-                    y=[trial.values[0] for _, trial in those],
-                    text=[f"trial {trial.number}" for _, trial in those],
+                    y=[up.at(trial.values[0]) for _, trial in those],
+                    text=[_point_of(place, trial) for place, trial in those],
                     mode="markers",
                     marker={
                         "size": 7,
@@ -90,16 +90,17 @@ def _slice(facts: Facts, name: str, title: str, trials: Sequence[FrozenTrial], u
                         "cmin": min(numbers),
                         "cmax": max(numbers),
                     },
-                    hovertemplate="%{text}: %{x}, %{y}<extra></extra>",
+                    hovertemplate="%{text}<extra></extra>",
                 )
             )
-    points = [
-        (place, trial.values[0], f"trial {trial.number}: {place}, {trial.values[0]:.6g}")
-        for place, trial in zip(places, trials, strict=True)
-    ]
+    points = [(place, trial.values[0], _point_of(place, trial)) for place, trial in zip(places, trials, strict=True)]
     traces += at_edges(points, across, up)
     y = up.layout(label(facts.objective(0), 40))
     return figure(*traces, height=300, xaxis=x, yaxis=y, showlegend=False, margin={"t": 20}), beyond
+
+
+def _point_of(place: Any, trial: FrozenTrial) -> str:
+    return f"trial {trial.number}: {place}, {trial.values[0]:.6g}"
 
 
 def importances_of(facts: Facts) -> list[dict[str, float]]:

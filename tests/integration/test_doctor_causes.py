@@ -67,13 +67,13 @@ def test_a_lease_of_a_host_that_is_dead(person: Person) -> None:
 
 def test_a_control_plane_that_a_signal_has_stopped_and_one_with_another_clock(person: Person, tmp_path: Path) -> None:
     fleet = person.fleet
-    (tmp_path / "clock").write_text("3600")
+    (tmp_path / "clock").write_text("7230")
     environment = fleet.environment() | {"SETTABLE_CLOCK": str(tmp_path / "clock")}
     serve = leads(fleet.launch([sys.executable, "-m", "settable_clock", "serve"], "serve", environment))
     person.submits("study", "trials")
     finding = person.finds("clock-apart")
     assert finding["about"] == "the control plane"
-    assert "1h 00m ahead of this host's" in finding["text"]
+    assert "2h 00m ahead of this host's" in finding["text"]
     assert finding["command"] == "timedatectl set-ntp true"
 
     os.kill(serve.pid, signal.SIGSTOP)

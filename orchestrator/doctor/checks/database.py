@@ -95,10 +95,10 @@ def _versions(database: Database) -> Iterator[Finding]:
 def _state(facts: Facts) -> Iterator[Finding]:
     database = facts.database
     if database.refused is not None:
-        used = "; the control plane that writes has other rights" if facts.active else "; `serve` would end at once"
+        then = "; the control plane that writes has other rights" if facts.active else "; `serve` would end at once"
         yield Code.DATABASE_READ_ONLY.finding(
             database.where,
-            database.refused.problem + used,
+            database.refused.problem + then,
             database.refused.remedy,
             command=database.refused.command,
             severity=Severity.NOTE if facts.active else Severity.PROBLEM,

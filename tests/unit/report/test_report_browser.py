@@ -62,6 +62,27 @@ def odd() -> Facts:
     )
 
 
+def long() -> Facts:
+    """Forty parameters, foreign names and choices of 200 characters, values of both signs over decades."""
+    texts = ["x" * 200, "שלום " * 40, "\U0001f469\u200d\U0001f52c" * 40, "<script>alert(1)</script>" * 8]
+    space: dict[str, BaseDistribution] = {f"{texts[n % 4]} {n}": FloatDistribution(0.0, 1.0) for n in range(38)}
+    space |= {"choice": CategoricalDistribution(texts), "same": FloatDistribution(1.0, 1.0)}
+    trials = [
+        trial(
+            number,
+            values=[(-1) ** number * 10.0 ** (number % 9 - 4)],
+            curve=[(-1) ** number * 10.0 ** (step - 4) for step in range(9)],
+            params={
+                name: texts[number % 4] if name == "choice" else 1.0 if name == "same" else number * 37 % 101 / 101
+                for name in space
+            },
+            space=space,
+        )
+        for number in range(12)
+    ]
+    return facts(trials)
+
+
 def several() -> Facts:
     space = {name: SPACE[name] for name in ("lr", "x")}
     trials = [
@@ -75,6 +96,7 @@ PAGES = {
     "ordinary": lambda: ordinary(30),
     "odd": odd,
     "several": several,
+    "long": long,
     "one": lambda: facts([trial(0, curve=[0.1])]),
 }
 
@@ -114,6 +136,19 @@ def test_legends_and_ticks_fit_on_a_narrow_page_and_on_a_wide_one(
     if columns != "none":
         assert (len(columns.split()) > 1) is (width == 1600)
     assert browser.complaints == []
+
+
+def test_on_paper_everything_is_unfolded_and_dark(browser: Browser, tmp_path: Path) -> None:
+    opened(browser, tmp_path, "ordinary", 1600, dark=True)
+    rows = "document.querySelectorAll('#trials tbody tr').length"
+    ink = "[...document.querySelectorAll('.xtick text')].map(each => each.style.fill)"
+    assert (browser.evaluate(rows), set(browser.evaluate(ink))) == (25, {"rgb(228, 232, 236)"})
+    browser.evaluate("dispatchEvent(new Event('beforeprint'))")
+    browser.until(f"{ink}.every(each => each === 'rgb(27, 31, 36)')")
+    assert browser.evaluate(rows) == 33
+    assert browser.evaluate("document.querySelectorAll('details:not([open])').length") == 0
+    browser.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert browser.evaluate(rows) == 25
 
 
 def test_the_table_of_trials_is_sorted_by_a_click_and_turned_page_by_page(browser: Browser, tmp_path: Path) -> None:

@@ -109,7 +109,7 @@ def test_outliers_leave_room_in_every_plot_that_shows_values() -> None:
         assert high - low < 30, id
         assert "beyond" in plots[id].figures[0].layout.yaxis.title.text, id
     assert max(each for row in plots["contour"].figures[0].data[0].z for each in row if each == each) < 10
-    assert "1 beyond" in plots["parallel"].figures[0].layout.xaxis.ticktext[0]
+    assert "1 beyond" in titles_of(plots["parallel"])[0]
     assert "1 value (1e+06) lies beyond the axis" in plots["history"].says
     late = [attempt(n, 0, 1, verdict="pruned", latency=60.0 if n == 5 else 0.01 + n / 1e4) for n in range(24)]
     stops = drawn(facts([trial(0, PRUNED, [0.1], [0.1])], late))["latency"]
@@ -117,11 +117,29 @@ def test_outliers_leave_room_in_every_plot_that_shows_values() -> None:
     assert "1 stop beyond the axis took up to 1m 00s." in stops.says
 
 
+def titles_of(parallel: Plot) -> list[str]:
+    """Returns what is written at the axes in bold."""
+    return [note.text for note in parallel.figures[0].layout.annotations if note.text.startswith("<b>")]
+
+
+def test_values_of_both_signs_over_decades_are_drawn_by_their_symmetric_logarithm() -> None:
+    values = [sign * 10.0**power for power in range(-3, 4) for sign in (-1, 1)]
+    plots = drawn(facts([trial(n, curve=[value, value], values=[value]) for n, value in enumerate(values)]))
+    for id in ("history", "curves", "slice"):
+        axis = plots[id].figures[0].layout.yaxis
+        assert "symmetric log" in axis.title.text, id
+        assert axis.ticktext[0] == "-1000", id
+        assert (max(map(abs, axis.range)), max(axis.tickvals)) == (pytest.approx(7.0, abs=1.0), 7.0), id
+    (points,) = [each for each in plots["history"].figures[0].data if each.name == "completed"]
+    assert (points.y[-1], points.text[-1]) == (7.0, "1000"), "what is read is the value"
+    assert "symmetric log" in titles_of(plots["parallel"])[0]
+
+
 @pytest.mark.parametrize("direction", ["maximize", "minimize"])
 def test_the_better_a_trial_the_more_orange_its_line_and_the_brighter_its_place(direction: str) -> None:
     plots = drawn(facts([trial(number) for number in range(12)], direction=direction))
     lines = [trace for trace in plots["parallel"].figures[0].data if trace.mode == "lines"]
-    heights = [trace.y[0] for trace in lines]
+    heights = [trace.x[0] for trace in lines]
     assert heights == sorted(heights, reverse=direction == "minimize")
     assert (lines[0].line.color, lines[-1].line.color) == ("rgb(127, 127, 127)", "rgb(213, 94, 0)")
     assert plots["parallel"].figures[0].data[-1].marker.colorbar.ticktext[1].startswith("best")
@@ -153,7 +171,7 @@ def test_branches_have_a_contour_of_two_parameters_and_names_that_begin_alike_a_
     assert len(set(titles)) == 2
     shown = [figure.layout.xaxis.title.text for figure in plots["slice"].figures]
     assert len(set(shown)) == 3
-    assert len(set(plots["parallel"].figures[0].layout.xaxis.ticktext)) == 4
+    assert len(set(titles_of(plots["parallel"]))) == 4
 
 
 LIGHT, DARK = (255, 255, 255), (21, 25, 30)
@@ -199,7 +217,9 @@ def test_several_objectives_have_a_front_and_a_history_each() -> None:
             for other in trials
         )
     }
-    assert set(on_front.text) == {f"trial {number}" for number in range(8) if number not in beaten}
+    assert {text.partition(":")[0] for text in on_front.text} == {
+        f"trial {number}" for number in range(8) if number not in beaten
+    }
     assert plots["slice"].absent
     assert plots["contour"].absent
     for plot in plots.values():

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.report.value_axis import ValueAxis, at_edges, of_points, of_ranges
+from orchestrator.report.value_axis import ValueAxis, at_edges, of_points, of_ranges, signed_log, signed_power
 
 BULK = [0.30 + 0.01 * number for number in range(20)]
 
@@ -77,7 +77,8 @@ def test_many_decades_are_logarithmic_and_said() -> None:
     }
     assert of_points([1.0, 20.0], log=True).layout("value")["dtick"] == "D2"
     assert axis.place(1e-4) == pytest.approx(0.5)
-    assert not of_points([0.0, *(10.0**-number for number in range(9))]).log
+    from_zero = of_points([0.0, *(10.0**-number for number in range(9))])
+    assert (from_zero.log, from_zero.linear, from_zero.ticks()[0]) == (False, 1e-8, 0.0)
     assert not of_points([0.1, 0.2, 0.3]).log
 
 
@@ -120,3 +121,37 @@ def test_any_values_have_an_axis(values: list[float], good: int) -> None:
     for value in drawn:
         assert 0.0 <= axis.place(value) <= 1.0
         assert math.isfinite(axis.clamp(value))
+        assert math.isfinite(axis.at(value))
+    ordered = sorted(drawn)
+    assert [axis.at(value) for value in ordered] == sorted(map(axis.at, ordered)), "it keeps the order"
+    ticks = axis.layout("value").get("tickvals", [])
+    assert len(ticks) <= 16
+    assert ticks == sorted(ticks)
+    assert all(axis.ends[0] <= tick <= axis.ends[1] for tick in ticks) if axis.ends else len(ticks) <= 2
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "ticks"),
+    [
+        ([-(10.0**power) for power in range(-3, 3)], ", symmetric log", [-100.0, -10.0, -1.0, -0.1, -0.01, -0.001]),
+        ([-1e6, -1.0, 1.0, 1e6], ", symmetric log", [-1e6, -1e3, -1.0, 0.0, 1.0, 1e3, 1e6]),
+        ([0.0, 1e-3, 1.0], ", symmetric log", [0.0, 1e-3, 1e-2, 0.1, 1.0]),
+        ([number / 10 for number in range(-20, 21)], "", []),
+        ([0.0, 0.1, 0.2, 0.9], "", []),
+        ([-3.0] * 5, "", []),
+        ([0.0], "", []),
+        ([math.nan, math.inf, 1e308], "", []),
+        ([5e-324, 1e-310, 0.0], "", []),
+    ],
+)
+def test_a_symmetric_logarithm_where_one_is_called_for(values: list[float], kind: str, ticks: list[float]) -> None:
+    axis = of_points(values)
+    assert axis.kind == kind
+    assert kind in axis.layout("value")["title"]["text"]
+    if kind:
+        assert axis.ticks() == pytest.approx(ticks)
+
+
+@given(st.floats(-1e150, 1e150), st.integers(-150, 150).map(lambda power: 10.0**power))
+def test_a_symmetric_logarithm_turns_back(value: float, linear: float) -> None:
+    assert signed_power(signed_log(value, linear), linear) == pytest.approx(value, rel=1e-9)

@@ -211,7 +211,7 @@ def _run_alone(
         issuer = CommandClient(CommandTable(database), client, retry)
         # Before any process is told to end, other runs in the folder are to look for another one.
         taking = stack.enter_context(ExitStack())
-        taking.enter_context(published(folder, describe(spec, settings)))
+        taking.enter_context(published(folder, describe(spec, settings, _admitted(plan))))
         guests = GuestWatch(folder, spec.name, issuer)
 
         def check_all() -> None:

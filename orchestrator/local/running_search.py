@@ -17,6 +17,7 @@ from orchestrator.common.atomic_write import replacing
 from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.settings import Settings
 from tasks.objective_allowlist import OBJECTIVES
+from tasks.objective_path import OBJECTIVE_PATH
 
 if TYPE_CHECKING:
     from orchestrator.spec import Spec
@@ -34,6 +35,9 @@ class RunningSearch(msgspec.Struct, frozen=True):
         queue: The queue that its worker serves.
         servers: Digest of the URLs of its servers.
         code: Digest of what decides which code its worker runs: Python, working directory, folders, allowlist, keys.
+        parts: A digest of each of these, by what it is called; empty where it is of an earlier version.
+        commands: The programs that its worker runs, as ``ORCHESTRATOR_COMMANDS`` lists them.
+        notify_commands: Whether it runs the command of any spec that notifies by one.
     """
 
     pid: int
@@ -41,14 +45,31 @@ class RunningSearch(msgspec.Struct, frozen=True):
     queue: str
     servers: str
     code: str
+    parts: dict[str, str] = {}
+    commands: str = ""
+    notify_commands: bool = False
 
 
-def describe(spec: Spec, settings: Settings) -> RunningSearch:
-    """Returns how the `run` of this process is found by others."""
-    code = (sys.executable, os.getcwd(), settings.objective_path, os.environ.get(OBJECTIVES, ""))
-    keys = (settings.signing_key, settings.signing_key_file)
+def describe(spec: Spec, settings: Settings, commands: str = "") -> RunningSearch:
+    """Returns how the `run` of this process is found by others; ``commands`` are those that its worker runs."""
+    code = {
+        "Python": (sys.executable,),
+        "working directory": (os.getcwd(),),
+        OBJECTIVE_PATH: (settings.objective_path,),
+        OBJECTIVES: (os.environ.get(OBJECTIVES, ""),),
+        "ORCHESTRATOR_SIGNING_KEY": (settings.signing_key, settings.signing_key_file),
+    }
     servers = (settings.redis_url or "", storage_url_of(settings))
-    return RunningSearch(os.getpid(), spec.name, spec.queue, _digest(*servers), _digest(*code, *keys))
+    return RunningSearch(
+        os.getpid(),
+        spec.name,
+        spec.queue,
+        _digest(*servers),
+        _digest(*(text for part in code.values() for text in part)),
+        {name: _digest(*part) for name, part in code.items()},
+        commands,
+        settings.notify_commands,
+    )
 
 
 @contextmanager

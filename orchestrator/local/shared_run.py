@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from orchestrator.common.data_folder import redis_url_of, storage_url_of
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, OrchestratorError
 from orchestrator.common.file_lock import FolderInUse, holder_of, name_study
+from orchestrator.common.formatting import cut, duration, listed
 from orchestrator.local.interruption import Endings, Interrupted, hold
 from orchestrator.local.running_search import Guest, RunningSearch, abandoned, describe, find, guest_of
 from orchestrator.local.server_retry import ServerRetry, outages_shown
 from orchestrator.messaging.code_sender import put_code_of
 from orchestrator.model.study_states import ENDED
+from orchestrator.notify.policy import COMMANDS as NOTIFY_COMMANDS
 from orchestrator.terminal.views import View
 from orchestrator.terminal.watch import follow, newest
 from tasks.app import connect
-from tasks.objective_allowlist import Allowlist
+from tasks.objective_allowlist import OBJECTIVES, Allowlist
+from tasks.program.allowlist import COMMANDS, CommandAllowlist, entry_of
 
 if TYPE_CHECKING:
+    from orchestrator.common.settings import Settings
     from orchestrator.local.run import Plan
     from orchestrator.messaging.command_client import CommandClient
     from orchestrator.model.search_summary import Summary
@@ -30,6 +37,7 @@ POLL_SECONDS = 0.25
 COME_UP_SECONDS = 180.0
 """Time that another run has from taking the folder to taking studies."""
 
+_LONGEST_COMMAND = 120
 GUEST_SECONDS = 2.0
 """Interval at which a run looks whether a process was killed that had handed it a study."""
 
@@ -94,8 +102,10 @@ def share(
     if host.servers != mine.servers:
         remedy = "wait for it, stop it, or set ORCHESTRATOR_DATA_DIR to another folder"
         raise BadInput(str(folder), f"{who} uses this data folder with another database or Redis", remedy)
-    if why := _obstacle(plan, host, mine):
-        view.say(f"{who} works in this folder, and {why}; '{plan.spec.name}' begins when it has ended")
+    if obstacle := _obstacle(plan, host, mine):
+        begins = f"'{plan.spec.name}' begins when it has ended{_expected(plan.settings, host.study)}"
+        apart = "with another ORCHESTRATOR_DATA_DIR both run at once"
+        view.say(f"{who} works in this folder, and {obstacle.why}; {begins}. They share if {obstacle.remedy}; {apart}")
         while _lives(folder, busy.holder):
             endings.check()
             time.sleep(POLL_SECONDS)
@@ -135,19 +145,49 @@ def _lives(folder: Path, pid: int) -> bool:
     return holder_of(folder) == pid
 
 
-def _obstacle(plan: Plan, host: RunningSearch, mine: RunningSearch) -> str:
-    """Returns why the other run cannot train the study, in words; empty where it can."""
+class _Obstacle(NamedTuple):
+    """Why the other run cannot train the study, and what would have it do so; both continue a sentence."""
+
+    why: str
+    remedy: str
+
+
+def _obstacle(plan: Plan, host: RunningSearch, mine: RunningSearch) -> _Obstacle | None:
+    """Returns why the other run cannot train the study; ``None`` where it can."""
     spec = plan.spec
     if host.queue != mine.queue:
-        return f"serves the queue '{host.queue}', not '{mine.queue}'"
-    if spec.command is not None:
-        return "does not run the program of this spec"
-    if spec.notify.command:
-        return "does not run the command that this spec notifies by"
+        return _Obstacle(
+            f"serves the queue '{host.queue}', not '{mine.queue}'", f"both specs name one queue, such as '{host.queue}'"
+        )
     if host.code != mine.code:
-        return "was started with other settings, or from another folder"
-    if spec.code is None and Allowlist.of(plan.environment).refuse(spec.reference):
-        return f"does not admit the objective '{spec.reference}'"
+        apart = [name for name, digest in mine.parts.items() if host.parts.get(name, digest) != digest]
+        what = f"with another {listed(apart)}" if apart else "with other settings, or from another folder"
+        return _Obstacle(f"was started {what}", f"both have the same {listed(apart) if apart else 'settings'}")
+    if spec.command is not None and CommandAllowlist.of({COMMANDS: host.commands}).refuse(spec.command.command()):
+        entry = cut(entry_of(spec.command.command()), _LONGEST_COMMAND)
+        return _Obstacle(
+            "does not run the program of this spec", f"it was started with {COMMANDS}={shlex.quote(entry)}"
+        )
+    if spec.notify.command and not host.notify_commands:
+        return _Obstacle(
+            "does not run the command that this spec notifies by",
+            f"it was started with {NOTIFY_COMMANDS}=1, or this one has notify.command removed",
+        )
+    if spec.code is None and spec.command is None and Allowlist.of(plan.environment).refuse(spec.reference):
+        return _Obstacle(
+            f"does not admit the objective '{spec.reference}'",
+            f"both have {OBJECTIVES} with '{spec.reference.partition(':')[0]}' in it",
+        )
+    return None
+
+
+def _expected(settings: Settings, study: str) -> str:
+    """Returns when a study is expected to end, by its pace; empty where that is not known."""
+    from orchestrator.queries.readonly import open_study_reader
+
+    with suppress(OrchestratorError, SQLAlchemyError), open_study_reader(storage_url_of(settings)) as reader:
+        if (eta := reader.overview(study).eta(time.time())) is not None:
+            return f", in about {duration(eta)} at its pace"
     return ""
 
 

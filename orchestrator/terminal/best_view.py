@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
@@ -67,8 +68,8 @@ def _lines(trial: BestTrial) -> list[Text]:
     if not trial.params:
         lines.append(Text("  no parameters", style="dim"))
     for each in trial.models[-1:]:
-        get = f"orchestrator models get {trial.study} {trial.number}"
-        lines.append(Text(f"  model {one_line(each.filename)}, {filesize.decimal(each.size)}: {get}"))
+        get = f"orchestrator models get {shlex.quote(trial.study)} {trial.number}"
+        lines.append(_whole(f"  {one_line(f'model {each.filename}, {filesize.decimal(each.size)}: {get}')}"))
     return lines
 
 

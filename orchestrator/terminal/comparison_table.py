@@ -47,13 +47,13 @@ def render(found: Comparison, width: int) -> RenderableType:
     if found.alike and found.marks:
         curves = [(count(mark, "epoch"), [number(each.best_after(mark)) for each in studies]) for mark in found.marks]
         lines += [Text(), *_table("best after", curves, studies, width)]
-    settings = [(key, [_value(value) for value in values]) for key, values in found.differences.items()]
+    settings = [(one_line(key), [_value(value) for value in values]) for key, values in found.differences.items()]
     if settings:
         lines += [Text(), *_table("spec", settings, studies, width)]
     else:
         lines += [Text(), Text("their specs are alike", style="dim")]
     best = [
-        (name, [_param(each, name) for each in studies])
+        (one_line(name), [_param(each, name) for each in studies])
         for name in dict.fromkeys(name for each in studies for trial in each.best[:1] for name in trial.params)
     ]
     if best and all(len(each.best) <= 1 for each in studies):

@@ -174,7 +174,7 @@ def delivery_failure(note: NotificationStatus) -> str:
         return ""
     how = "is tried again" if note.state == "owed" else "failed"
     tries = count(note.tries, "attempt")
-    return f"notification '{note.event}' ({note.kind}) {how} after {tries}: {one_line(note.detail)}"
+    return one_line(f"notification '{note.event}' ({note.kind}) {how} after {tries}: {note.detail}")
 
 
 def _saved(progress: Progress) -> str:

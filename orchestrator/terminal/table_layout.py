@@ -16,6 +16,8 @@ Cell = tuple[str, str]
 Row = TypeVar("Row")
 
 GAP: Final = 2
+_LEAST: Final = 3
+"""Cells of a column that was cut because nothing else helps: a letter, and that there was more."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Column:
         head: Its name.
         cells: One for each row.
         right: Whether its cells stand at its right edge, as figures do.
-        rank: Columns of the highest rank are left out first, those of rank 0 never.
+        rank: Columns of the highest rank are left out first, those of rank 0 last.
         least: Smallest width in cells; ``None`` for the natural width.
     """
 
@@ -56,7 +58,8 @@ class Column:
 def lay_out(columns: Sequence[Column], width: int) -> tuple[list[Text], list[str]]:
     """Returns the lines of a table, the head first, and the names of the columns that were left out.
 
-    A line is at most ``width`` cells long, unless the columns that are never left out are longer.
+    A line is at most ``width`` cells long. Where the columns of rank 0 alone are longer, the widest of them are cut;
+    where even that is not enough, the last ones are left out.
     """
     widths = _fit(columns, width)
     shown = [(column, widths[place]) for place, column in enumerate(columns) if place in widths]
@@ -99,6 +102,15 @@ def _fit(columns: Sequence[Column], width: int) -> dict[int, int]:
         if column.rank == 0 or column.narrowest + GAP <= room:
             widths[place] = column.narrowest
             room -= column.narrowest + GAP
+    while room < 0:
+        widest = max(widths, key=widths.__getitem__)
+        if widths[widest] > _LEAST:
+            widths[widest] -= 1
+            room += 1
+        elif len(widths) > 1:
+            room += widths.popitem()[1] + GAP
+        else:
+            break
     for place, column in enumerate(columns):
         if place in widths and room > 0:
             more = min(room, column.width - widths[place])

@@ -266,6 +266,7 @@ class Fleet(RuleBasedStateMachine):
         ledger = self.world.ledger
         # One that was stopped stays so where what the stop has ended was the last of its budget.
         spent = ledger.state == "stopped" and len(ledger.trials) == ledger.spec.trials
+        spent = spent and "WAITING" not in self.world.counts
         assert ledger.state in ("finished", "failed") or spent, ledger.rows()
         ends = {"COMPLETE", "PRUNED", "FAIL"}
         assert set(self.world.counts) <= (ends | {"WAITING"} if ledger.reason else ends)

@@ -164,6 +164,8 @@ class StudyFiles:
 
         files = ModelFiles(self._fleet.settings)
         found = self.models(trial) if name is None else [self.model(trial, name)]
+        with self._fleet.reader() as reader:
+            files.check_store(found, reader.models(self.name))
         for each in found:
             files.remove(each)
         return found

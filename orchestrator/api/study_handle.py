@@ -120,6 +120,8 @@ class StudyHandle(StudyFiles):
     ) -> list[dict[str, Any]]:
         """Returns the trials as `orchestrator trials --json` prints them, a dictionary each.
 
+        Behind them come the trials that were enqueued while no control plane runs; their number is ``None`` yet.
+
         Args:
             states: Only trials in this state, or in one of these: ``complete``, ``pruned``, ``fail``, ``running``,
                 ``queued``, ``on-rung``, ``waiting``; all where it is empty.
@@ -133,7 +135,7 @@ class StudyHandle(StudyFiles):
         from datetime import UTC, datetime
 
         from orchestrator.queries.trial_selection import STATES, choose_from, state_named
-        from orchestrator.terminal.trial_table import to_json
+        from orchestrator.terminal.trial_table import enqueued_to_json, to_json
 
         wanted = [state_named(state) for state in states]
         for strange in (state for state in wanted if state not in STATES):
@@ -142,7 +144,10 @@ class StudyHandle(StudyFiles):
         with self._fleet.reader() as reader:
             listing = reader.trials(self.name)
             chosen, best = choose_from(listing, states=wanted, sort=sort, reverse=reverse, limit=limit, now=now)
-            return [to_json(each, best, now) for each in listing.trials(chosen.heads)]
+            enqueued = listing.enqueued() if not wanted or "waiting" in wanted else []
+            room = None if limit is None else limit - len(chosen.heads)
+            found = [to_json(each, best, now) for each in listing.trials(chosen.heads)]
+            return [*found, *map(enqueued_to_json, enqueued[:room])]
 
     @takes(trial=arguments.trial)
     def why(self, trial: int | str) -> Answer:

@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import click
@@ -121,20 +122,22 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     which there is no room are left out, and named.
     """
     from orchestrator.common.json_text import json_list
-    from orchestrator.terminal.trial_table import remarks, render, stored_lines, to_json
+    from orchestrator.terminal.trial_table import enqueued_lines, enqueued_to_json, remarks, render, to_json
 
     now = datetime.now(UTC)
     most = SHOWN if limit is None and not as_json else limit or None
     with open_reader() as reader:
         listing = reader.trials(study)
         chosen, best = choose_from(listing, states=states, sort=sort, reverse=reverse, limit=most, now=now)
+        enqueued = listing.enqueued() if not states or "waiting" in states else []
         if as_json:
-            for text in json_list(to_json(each, best, now) for each in listing.trials(chosen.heads)):
+            room = None if most is None else max(0, most - len(chosen.heads))
+            rows = (to_json(each, best, now) for each in listing.trials(chosen.heads))
+            for text in json_list(chain(rows, map(enqueued_to_json, enqueued[:room]))):
                 click.echo(text, nl=False)
             return
         found = list(listing.trials(chosen.heads))
-        stored = listing.stored() if not states or "waiting" in states else []
-    if not found and not stored:
+    if not found and not enqueued:
         click.echo("no trials yet" if not states else f"no trials that are {' or '.join(states)}")
         return
     objectives = len(listing.directions)
@@ -143,8 +146,8 @@ def trials(study: str, states: tuple[str, ...], sort: str, reverse: bool, limit:
     if found:
         show(*lines)
     notes = remarks(len(found), chosen.among, sort == "number", marked, objectives, left_out)
-    if notes or stored:
-        show(*([""] if found else []), *notes, *stored_lines(stored))
+    if notes or enqueued:
+        show(*([""] if found else []), *notes, *enqueued_lines(enqueued))
 
 
 @cli.command(epilog=READS_DATABASE)

@@ -56,6 +56,13 @@ class ModelFiles:
         except Exception:  # a store may raise anything; what it does not show is not reached
             return set()
 
+    def check_store(self, models: Iterable[StoredModel], all_of_study: Iterable[StoredModel]) -> None:
+        """Raises BadInput where the store is a folder that holds no model of the study: theirs lie in another one."""
+        first = next(iter(models))
+        self._path(first)
+        if isinstance(self._files, LocalFileSystem) and not self.reachable(all_of_study):
+            raise self._not_there(first, FileNotFoundError())
+
     def get(self, model: StoredModel, target: Path) -> Path:
         """Copies a model to ``target``, into it where it is a folder; returns the path of the copy.
 

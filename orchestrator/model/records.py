@@ -61,7 +61,7 @@ class TrialFacts:
     keeps it. ``redone`` counts epochs that were trained again after a loss. ``source`` is the digest of its objective's
     source; ``first_source`` is the number of the study's first trial that has one, and that digest. ``retry_of`` is the
     trial whose parameters it was made with, ``retries`` are those that were made with its own. ``expectations`` are how
-    the study's rule expected it to end.
+    the study's rule expected it to end. ``leads`` is whether it was asked for as the best, and only leads so far.
     """
 
     study: StudyFacts
@@ -82,6 +82,7 @@ class TrialFacts:
     retries: Sequence[int] = ()
     measured: Mapping[str, int] = field(default_factory=dict)
     expectations: Sequence[Expectation] = ()
+    leads: bool = False
 
     @property
     def trained(self) -> int:
@@ -156,6 +157,19 @@ class ListedTrial:
     last: AttemptRow | None
     redone: int
     measured: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class EnqueuedTrial:
+    """A trial that was enqueued while no control plane runs, and has no number yet.
+
+    ``params`` are those that it is to have, ``retry_of`` the trial whose parameters it takes; neither is known of a
+    command that cannot be read.
+    """
+
+    params: Mapping[str, Any] | None = None
+    user_attrs: Mapping[str, Any] = field(default_factory=dict)
+    retry_of: int | None = None
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,8 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
 
     Of several objectives there is no ``best``, but the Pareto ``front``, by first value. ``rungs`` holds (step, number
     of trials that reached it) where trials are promoted; ``calibration`` says how far predicted ends came true, where
-    the rule predicts them.
+    the rule predicts them. ``wall_s`` is how long this run took; ``slot_s`` how long all trials together had a slot,
+    also before it, and ``None`` where no attempt has ended.
     """
 
     study: str
@@ -113,6 +114,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     shadow: Shadow | None = None
     calibration: Calibration | None = None
     wall_s: float = 0.0
+    slot_s: float | None = None
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float] | None:

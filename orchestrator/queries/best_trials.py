@@ -52,9 +52,8 @@ def read_best_trials(reader: StudyReader, study: str) -> list[BestTrial]:
     numbers = listing.best()
     found = list(listing.trials([heads[number] for number in numbers]))
     leads = not found
-    if leads and len(listing.directions) == 1:
-        reported = [head for head in heads.values() if head.epochs and head.state != "FAIL" and head.feasible]
-        found = _leading(list(listing.trials(reported)), listing.directions[0], reader.promotes(study))
+    if leads:
+        found = read_leader(reader, study)
     return [
         BestTrial(
             study,
@@ -68,6 +67,15 @@ def read_best_trials(reader: StudyReader, study: str) -> list[BestTrial]:
         )
         for each in found
     ]
+
+
+def read_leader(reader: StudyReader, study: str) -> list[ListedTrial]:
+    """Returns the trial that leads by what it has reported; none of several objectives, and where none has reported."""
+    listing = reader.trials(study)
+    if len(listing.directions) > 1:
+        return []
+    reported = [head for head in listing.heads() if head.epochs and head.state != "FAIL" and head.feasible]
+    return _leading(list(listing.trials(reported)), listing.directions[0], reader.promotes(study))
 
 
 def program_line(reader: StudyReader, trials: Sequence[BestTrial]) -> str:

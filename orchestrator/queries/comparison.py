@@ -84,7 +84,9 @@ def compare(reader: StudyReader, names: Iterable[str], now: float) -> Comparison
     if len(names) < 2:
         raise BadInput("compare", "needs two studies", f"name another one beside '{names[0]}'")
     studies = [_read(reader, name, now) for name in names]
-    keys = dict.fromkeys(key for each in studies for key in each.spec)
+    having = [each for each in studies if each.spec]
+    # What one study alone has a spec for differs from nothing.
+    keys = dict.fromkeys(key for each in having for key in each.spec) if len(having) > 1 else {}
     values = {key: [each.spec.get(key) for each in studies] for key in keys}
     # As JSON: Python calls 1, 1.0 and True equal.
     differing = {key: found for key, found in values.items() if len({json.dumps(each) for each in found}) > 1}

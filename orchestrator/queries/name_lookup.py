@@ -52,7 +52,7 @@ def find_number(
         study_id: Optuna's id of the study.
         study: The study.
         text: What a person has given.
-        best: Returns the number of the best trial, or those on the Pareto front.
+        best: Returns the number of the best trial, or of the one that leads, or those on the Pareto front.
 
     Raises:
         BadInput: it names no trial of the study, or several.
@@ -83,7 +83,9 @@ def _the_best(study: StudyFacts, numbers: Sequence[int]) -> int:
             where, f"study '{study.name}' has several objectives, and so several best trials", f"name {front}"
         )
     remedy = f"'orchestrator trials {study.name}' shows those that there are"
-    raise BadInput(where, f"no trial of study '{study.name}' has completed and satisfies its constraints", remedy)
+    raise BadInput(
+        where, f"no trial of study '{study.name}' has completed and satisfies its constraints, nor leads", remedy
+    )
 
 
 def _other_names(name: str, names: Sequence[str]) -> str:

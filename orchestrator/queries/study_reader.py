@@ -23,7 +23,8 @@ from orchestrator.model.study_status import Overview
 from orchestrator.pruning import Decision, Direction, expectations
 from orchestrator.pruning.expectations import EXPECTED
 from orchestrator.queries.attendance import is_attended, with_absences
-from orchestrator.queries.name_lookup import find_number, find_study, study_id_of, unknown_study
+from orchestrator.queries.best_trials import read_leader
+from orchestrator.queries.name_lookup import BEST, find_number, find_study, study_id_of, unknown_study
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
 from orchestrator.queries.stored_models import StoredModel, read_models
 from orchestrator.queries.study_contents import StudyContents, read_contents
@@ -136,6 +137,7 @@ class StudyReader:
             values=read_values(self._connection, found.trial_id),
             params=read_params(self._connection, found.trial_id),
             steps={step: value for _, step, value in self._reports(STEPS.c.trial_id == found.trial_id)},
+            leads=text == BEST and found.state != "COMPLETE",
         )
         if study.spec is None:
             return plain
@@ -320,7 +322,10 @@ class StudyReader:
         return {row.number: json.loads(row.value_json) for row in self._connection.execute(query)}
 
     def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
-        number = find_number(self._connection, study_id, study, text, self.trials(study.name).best)
+        def best() -> list[int]:
+            return self.trials(study.name).best() or [each.head.number for each in read_leader(self, study.name)]
+
+        number = find_number(self._connection, study_id, study, text, best)
         query = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.number == number)
         return self._connection.execute(query).one()
 

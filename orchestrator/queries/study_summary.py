@@ -14,6 +14,7 @@ from orchestrator.common.urls import redact
 from orchestrator.engine.artifacts import kept_of
 from orchestrator.engine.state import Snapshot
 from orchestrator.model.attribute_keys import AUDITED, EXTRA, SHADOW, WITHIN
+from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.progress_events import Best
 from orchestrator.model.search_summary import Audit, Epochs, Model, NotStored, Shadow, Summary, Trials, percentiles
@@ -87,7 +88,13 @@ def summary_of(
         shadow=None if spec.shadow.name == "none" else shadow(spec.shadow.name, snapshot.trials, best, spec.max_steps),
         calibration=calibrate(_trained_to_the_end(snapshot.trials)),
         wall_s=wall,
+        slot_s=_slot_seconds(snapshot.attempts),
     )
+
+
+def _slot_seconds(attempts: Iterable[AttemptRow]) -> float | None:
+    spans = [each.ended - each.started for each in attempts if each.started is not None and each.ended is not None]
+    return sum(max(0.0, each) for each in spans) if spans else None
 
 
 def _trained_to_the_end(trials: Iterable[FrozenTrial]) -> Iterator[tuple[dict[str, Any], float]]:

@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, and_, case, func, select
 
-from orchestrator.common.formatting import params
 from orchestrator.model.attribute_keys import MEASURED
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.commands import ADDING
 from orchestrator.model.lifecycle import LIVE, NOT_STARTED
 from orchestrator.model.measurements import read_measured
-from orchestrator.model.records import ListedTrial, StudyFacts, TrialHead
+from orchestrator.model.records import EnqueuedTrial, ListedTrial, StudyFacts, TrialHead
 from orchestrator.storage import own_tables
 from orchestrator.storage.best_trial_queries import read_best, read_constraints, read_front
 from orchestrator.storage.optuna_decoding import decoder, final_value
@@ -91,16 +90,16 @@ class StudyTrials:
             for row in self._connection.execute(select(TRIALS).where(of_study).order_by(TRIALS.c.number))
         ]
 
-    def stored(self) -> list[str]:
-        """Returns what the trials are, in words, that were enqueued while no control plane runs, oldest first: they
-        get their numbers when the study goes on."""
+    def enqueued(self) -> list[EnqueuedTrial]:
+        """Returns the trials that were enqueued while no control plane runs, oldest first: they get their numbers when
+        the study goes on."""
         if not self._ours or self._study is None:
             return []
         columns = own_tables.commands.c
         query = select(columns.operation, columns.payload).where(
             columns.study == self._study.name, columns.answer.is_(None), columns.operation.in_(ADDING)
         )
-        return [_ordered(*row) for row in self._connection.execute(query.order_by(columns.id))]
+        return [_enqueued(*row) for row in self._connection.execute(query.order_by(columns.id))]
 
     def best(self) -> list[int]:
         """Returns the number of the best trial, or those on the Pareto front; empty while none has completed."""
@@ -245,14 +244,14 @@ class StudyTrials:
         return last, _pairs(self._connection.execute(again))
 
 
-def _ordered(operation: str, payload: str) -> str:
+def _enqueued(operation: str, payload: str) -> EnqueuedTrial:
     try:
         found = json.loads(payload)
         if operation == "retry":
-            return f"again with the parameters of trial {found['trial']}"
-        return f"with {'  '.join(params(found['params']))}"
+            return EnqueuedTrial(retry_of=int(found["trial"]))
+        return EnqueuedTrial(params=dict(found["params"]), user_attrs=dict(found.get("user_attrs") or {}))
     except (ValueError, TypeError, KeyError, AttributeError):
-        return "in a command that cannot be read"
+        return EnqueuedTrial()
 
 
 def _pairs(rows: Any) -> dict[Any, Any]:

@@ -202,6 +202,16 @@ class Facts:
         return found
 
     @cached_property
+    def passed(self) -> dict[int, float]:
+        """Seconds from the start of a trial's first attempt to the end of its last one, pauses among them."""
+        spans: dict[int, tuple[float, float]] = {}
+        for each in self.intervals:
+            end = each.begin + self.worked(each)
+            begin, last = spans.get(each.trial, (each.begin, end))
+            spans[each.trial] = min(begin, each.begin), max(last, end)
+        return {number: end - begin for number, (begin, end) in spans.items()}
+
+    @cached_property
     def _spent(self) -> dict[int, tuple[int, float]]:
         """Epochs and seconds of slot time by trial, of trials that reported. The first trial of a slot, which waited
         for all imports, counts only where there is no other."""

@@ -142,6 +142,8 @@ def _figures(facts: Facts) -> Iterator[tuple[str, str]]:
             yield name, percentiles(measured)
     if summary.wall_s:
         yield "first start to last end", duration(summary.wall_s)
+    if facts.seconds:
+        yield "time on slots", duration(sum(facts.seconds.values()))
     if summary.audit is not None:
         yield from zip(("audit", "wrong prunes"), summary.audit.lines(), strict=False)
     if summary.shadow is not None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.common.formatting import cut, one_line
+from orchestrator.common.formatting import cut, is_apart, one_line
 from orchestrator.report.facts import Facts
 from orchestrator.report.outcome_plots import cause_of
 
@@ -22,9 +22,15 @@ def table(facts: Facts) -> dict[str, Any]:
     names = list(dict.fromkeys(name for trial in facts.trials for name in trial.params))
     values = [facts.objective(index) for index in range(len(facts.spec.objectives))]
     has_constraints, has_failures = bool(facts.infeasible), bool(facts.of(TrialState.FAIL))
-    seconds = facts.seconds
+    seconds, passed = facts.seconds, facts.passed
+    apart = any(is_apart(seconds[number], passed[number]) for number in seconds.keys() & passed.keys())
     columns = ["trial", "state", *values, *(["constraints"] if has_constraints else []), "epochs"]
-    columns += [*(["seconds"] if seconds else []), *(["cause"] if has_failures else []), *names]
+    columns += [
+        *(["seconds"] if seconds else []),
+        *(["passed"] if apart else []),
+        *(["cause"] if has_failures else []),
+        *names,
+    ]
     rows = []
     for trial in facts.trials:
         found = list(trial.values or ())
@@ -35,6 +41,8 @@ def table(facts: Facts) -> dict[str, Any]:
         row.append(facts.trained(trial))
         if seconds:
             row.append(round(seconds[trial.number], 1) if trial.number in seconds else None)
+        if apart:
+            row.append(round(passed[trial.number], 1) if trial.number in passed else None)
         if has_failures:
             row.append(_text(cause_of(trial)) if trial.state is TrialState.FAIL else None)
         row += [_cell(trial.params[name]) if name in trial.params else None for name in names]

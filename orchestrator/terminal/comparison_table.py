@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from orchestrator.common.formatting import NOTHING, count, duration, number, one_line, param, percent
+from orchestrator.common.formatting import NOTHING, count, duration, listed, number, one_line, param, percent
 from orchestrator.common.json_text import plain
 from orchestrator.model.state_words import study_word
 from orchestrator.queries.comparison import ComparedStudy, Comparison
@@ -50,8 +50,8 @@ def render(found: Comparison, width: int) -> RenderableType:
     settings = [(one_line(key), [_value(value) for value in values]) for key, values in found.differences.items()]
     if settings:
         lines += [Text(), *_table("spec", settings, studies, width)]
-    else:
-        lines += [Text(), Text("their specs are alike", style="dim")]
+    if said := _on_specs(studies, alike=not settings):
+        lines += [Text(), Text(said, style="dim")]
     best = [
         (one_line(name), [_param(each, name) for each in studies])
         for name in dict.fromkeys(name for each in studies for trial in each.best[:1] for name in trial.params)
@@ -64,6 +64,15 @@ def render(found: Comparison, width: int) -> RenderableType:
     return Group(*lines)
 
 
+def _on_specs(studies: Sequence[ComparedStudy], *, alike: bool) -> str:
+    """Returns what is to be said of the specs beside their differences."""
+    without = [one_line(each.name) for each in studies if not each.spec]
+    if without:
+        whose = f"{listed(without)}: made by Optuna, without a spec here"
+        return f"{whose}; sampler, rule, budget and search space of such a study cannot be compared"
+    return "their specs are alike" if alike else ""
+
+
 def to_json(found: Comparison) -> dict[str, Any]:
     """Returns the comparison as plain data; times in seconds."""
     data: dict[str, Any] = plain(
@@ -72,6 +81,7 @@ def to_json(found: Comparison) -> dict[str, Any]:
                 {
                     "study": each.name,
                     "state": each.overview.progress.state,
+                    "has_spec": bool(each.spec),
                     "directions": list(each.directions),
                     "complete": each.overview.progress.complete,
                     "pruned": each.overview.progress.pruned,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -46,6 +47,8 @@ def to_json(summary: Summary) -> dict[str, Any]:
         "slot_gap_ms": _ranks(summary.slot_gap_ms),
         "wall_s": round(summary.wall_s, 3) if math.isfinite(summary.wall_s) else None,
     }
+    if summary.slot_s is not None:
+        result["slot_s"] = round(summary.slot_s, 3)
     if not summary.trials.waiting:
         del result["trials"]["waiting"]
     if best is not None and summary.model is not None:
@@ -94,17 +97,22 @@ def render_summary(summary: Summary, width: int) -> str:
         *_lines("shadow", summary.shadow.lines() if summary.shadow else [], room),
         *_lines("prune latency", _times(summary.prune_latency_ms), room),
         *_lines("slot gap", _times(summary.slot_gap_ms), room),
-        *_lines("wall time", [duration(summary.wall_s)], room),
+        *_lines("wall time", [_wall(summary)], room),
     ]
     storage = one_line(summary.storage)
     name, url = (json.dumps(text, ensure_ascii=False) for text in (one_line(summary.study), storage))
     if summary.model is not None:
-        where = one_line(summary.model.location)
-        lines.append(f"{'best model':<{_LABEL}}{one_line(summary.model.filename)} is {where}")
+        copies = f"orchestrator models get {shlex.quote(summary.study)} best"
+        lines.append(f"{'best model':<{_LABEL}}{one_line(summary.model.filename)}: {one_line(copies)}")
     lines += _lines("not stored", _not_stored(summary.not_stored), room)
     lines.append(f"{'stored in':<{_LABEL}}{storage}")
     lines.append(f"{'open it with':<{_LABEL}}optuna.load_study(study_name={name}, storage={url})")
     return "\n".join(lines)
+
+
+def _wall(summary: Summary) -> str:
+    on_slots = "" if summary.slot_s is None else f"; {duration(summary.slot_s)} on slots"
+    return duration(summary.wall_s) + on_slots
 
 
 def _outcome(summary: Summary) -> str:

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 from rich.text import Text
 
-from orchestrator.common.formatting import NOTHING, aligned, count, cut, duration, is_apart, number, one_line
+from orchestrator.common.formatting import NOTHING, aligned, count, cut, duration, is_apart, number, one_line, params
 from orchestrator.common.json_text import plain
 from orchestrator.engine.explanations import describe_end, end_note
 from orchestrator.model.attribute_keys import RETRY_OF
 from orchestrator.model.measurements import MEASUREMENTS, Measurement
-from orchestrator.model.records import ListedTrial
+from orchestrator.model.records import EnqueuedTrial, ListedTrial
 from orchestrator.model.state_words import trial_word
 from orchestrator.queries.trial_selection import standing
 from orchestrator.terminal.live_frame import STYLES, short_names
@@ -93,11 +93,39 @@ def remarks(shown: int, among: int, newest: bool, marked: int, objectives: int, 
     return [Text(line, style="dim") for line in lines]
 
 
-def stored_lines(stored: Sequence[str]) -> list[Text]:
+def enqueued_lines(enqueued: Sequence[EnqueuedTrial]) -> list[Text]:
     """Returns a line for each trial that was enqueued while no control plane runs, of which a few are enough."""
-    lines = [f"WAITING  enqueued {one_line(each)}; it gets its number when the study goes on" for each in stored]
+    lines = [f"WAITING  enqueued {_wanted(each)}; it gets its number when the study goes on" for each in enqueued]
     more = len(lines) - MOST_STORED
     return [Text(line) for line in [*lines[:MOST_STORED], *([f"… and {more} more that wait"] if more > 0 else [])]]
+
+
+def enqueued_to_json(trial: EnqueuedTrial) -> dict[str, Any]:
+    """Returns such a trial as plain data, by the keys of ``to_json``; it has no number, and nothing of it has begun."""
+    data: dict[str, Any] = plain(
+        {
+            "number": None,
+            "state": "WAITING",
+            "standing": "waiting",
+            "best": False,
+            "value": None,
+            "values": (),
+            "params": dict(trial.params or {}),
+            "epochs": 0,
+            "attempts": 0,
+            "retry_of": trial.retry_of,
+            "user_attrs": dict(trial.user_attrs),
+        }
+    )
+    return data
+
+
+def _wanted(trial: EnqueuedTrial) -> str:
+    if trial.retry_of is not None:
+        return f"again with the parameters of trial {trial.retry_of}"
+    if trial.params is None:
+        return "in a command that cannot be read"
+    return f"with {'  '.join(params(trial.params))}"
 
 
 def to_json(trial: ListedTrial, best: Collection[int], now: datetime) -> dict[str, Any]:

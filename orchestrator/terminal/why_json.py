@@ -43,6 +43,8 @@ def to_json(trial: TrialFacts) -> dict[str, Any]:
         "latency_ms": None if stopped is None else _milliseconds(stopped.latency),
         "text": explain(trial),
     }
+    if trial.leads:
+        answer["leading"] = True
     made: dict[str, Any] = plain(answer)
     return made
 

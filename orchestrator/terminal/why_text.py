@@ -60,6 +60,8 @@ class Explanation:
         else:
             yield self._running()
             yield self._closest("closest so far: ")
+        if self._trial.leads:
+            yield "leading: no trial has completed yet, and none has reported better"
         yield from self._promotions()
         yield self._audited()
         yield self._shadowed()

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
 from click.testing import CliRunner
 from every_command import invoke
 from leased_store import KIND, NOW, LeasedStore, X, attempt, make_spec
+from optuna.storages import RDBStorage
 
 from orchestrator.cli import cli
 from orchestrator.common.errors import BadInput
@@ -43,6 +47,16 @@ def values(leased: LeasedStore, name: str, found: dict[int, float | None], **spe
         ),
         name,
     )
+
+
+@contextmanager
+def closing_storage(url: str) -> Iterator[RDBStorage]:
+    storage = RDBStorage(url)
+    try:
+        yield storage
+    finally:
+        storage.remove_session()
+        storage.engine.dispose()
 
 
 def model(leased: LeasedStore, study: str, trial: int, id: str, filename: str) -> None:
@@ -88,7 +102,11 @@ def test_while_none_has_completed_one_leads(studies: LeasedStore) -> None:
     found = json.loads(invoke("best", "early", "--json").stdout)
     assert (found["number"], found["values"], found["complete"], found["step"]) == (1, [1.3], False, 3)
     assert "trial 1 leads with 1.3 at step 3; no trial has completed yet" in invoke("best", "early").stdout
-    assert "no trial of study 'early' has completed" in str(invoke("why", "early", "best").exception)
+    why = invoke("why", "early", "best").stdout
+    assert why.startswith("trial 1 ")
+    assert "  leading: no trial has completed yet" in why
+    assert json.loads(invoke("why", "early", "best", "--json").stdout)["leading"] is True
+    assert "leading" not in invoke("why", "early", "1").stdout
     studies.store.create(make_spec(name="empty"), NOW)
     assert "no trial has completed yet, nor reported a value" in str(invoke("best", "empty").exception)
     assert "has no trials yet" in str(invoke("why", "empty", "best").exception)
@@ -141,9 +159,15 @@ def test_models_are_listed_fetched_and_deleted(studies: LeasedStore, tmp_path: P
     assert not (tmp_path / "artifacts" / "study-1-a").exists()
 
 
-def test_a_host_without_the_store_deletes_no_record(studies: LeasedStore) -> None:
+def test_a_host_without_the_store_deletes_no_record(studies: LeasedStore, tmp_path: Path) -> None:
     model(studies, "study", 1, "study-1-a", "model.pt")
     assert "this host does not reach" in str(invoke("models", "rm", "study", "1", "--yes").exception)
+    assert [each["filename"] for each in json.loads(invoke("models", "ls", "--json").stdout)] == ["model.pt"]
+    # A folder of another search, where it was called by mistake.
+    (tmp_path / "artifacts").mkdir()
+    (tmp_path / "artifacts" / "another").write_text("")
+    error = str(invoke("models", "rm", "study", "1", "--yes").exception)
+    assert f"this host does not reach {tmp_path}/artifacts/study-1-a: there is no such file" in error
     assert [each["filename"] for each in json.loads(invoke("models", "ls", "--json").stdout)] == ["model.pt"]
 
 
@@ -170,6 +194,21 @@ def test_studies_are_compared(studies: LeasedStore) -> None:
     assert "6 epochs" in text
     assert "pruner.name" in text
     assert "needs two studies" in str(invoke("compare", "study", "study").exception)
+
+
+def test_of_studies_without_a_spec_it_is_said_what_cannot_be_compared(studies: LeasedStore) -> None:
+    for name in ("plain", "other"):
+        with closing_storage(studies.url) as storage:
+            study = optuna.create_study(study_name=name, storage=storage)
+            study.add_trial(optuna.trial.create_trial(value=0.5))
+    text = invoke("compare", "plain", "other").stdout
+    assert "plain, other: made by Optuna, without a spec here; sampler, rule" in " ".join(text.split())
+    assert "alike" not in text
+    text = invoke("compare", "plain", "study").stdout
+    assert "plain: made by Optuna, without a spec here" in text
+    assert "pruner.name" not in text, "a spec differs from none"
+    found = json.loads(invoke("compare", "plain", "study", "--json").stdout)
+    assert [each["has_spec"] for each in found["studies"]] == [False, True]
 
 
 @pytest.mark.usefixtures("studies")

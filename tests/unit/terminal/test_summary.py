@@ -74,7 +74,7 @@ def test_the_model_of_the_best_trial() -> None:
     model = Model(filename="model.pt", artifact_id="a-1", location="/a/folder/of/" + 20 * "models/" + "a-1")
     summary = msgspec.structs.replace(SUMMARY, model=model)
     assert to_json(summary)["best"]["model"] == msgspec.structs.asdict(model)
-    assert f"best model     model.pt is {model.location}" in render_summary(summary, 80).splitlines()
+    assert "best model     model.pt: orchestrator models get digits best" in render_summary(summary, 80).splitlines()
     assert "model" not in to_json(SUMMARY)["best"]
     assert "best model" not in render_summary(SUMMARY, 80)
 

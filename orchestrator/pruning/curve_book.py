@@ -40,11 +40,11 @@ class Curve:
 
 
 class Ranking(NamedTuple):
-    """The trials of a rung that are expected to end best.
+    """The trials of a rung of which most is expected.
 
     Attributes:
-        best: (minus the expected end, trial), in order.
-        bound: Of all trials that are left out, minus the expected end is larger; ``inf`` where none is.
+        best: (minus the expected value, trial), in order.
+        bound: Of all trials that are left out, minus the expected value is larger; ``inf`` where none is.
     """
 
     best: list[tuple[float, int]]
@@ -128,11 +128,15 @@ class CurveBook:
         curve = self.curves[trial]
         news = curve.noted < len(curve.at)
         for rung in range(curve.noted, len(curve.at)):
-            # To the rule all values below the floor are one; a person is told what follows from this one.
-            end = self.sign * self.expect(trial, rung, floor=False)
+            # A person is told of the end, and what follows from this value: to the rule, all below the floor are one.
+            known = self._known(trial, rung)
+            if self.coefficients is None or known is None:
+                continue
+            end = self.sign * self.coefficients.expect_end(rung, *known)
             if math.isfinite(end):
                 following = self.rungs[min(rung + 1, len(self.rungs) - 1)]
-                curve.expected.append(Expectation(self.rungs[rung], following, end, self.spread(rung)))
+                spread = self.coefficients.spreads[rung]
+                curve.expected.append(Expectation(self.rungs[rung], following, end, spread))
         curve.noted = len(curve.at)
         return news
 
@@ -152,7 +156,10 @@ class CurveBook:
             found = Coefficients.from_json(plain)
         except msgspec.ValidationError:
             return
-        if len(found.weights) == len(found.spreads) == len(self.rungs):
+        if not found.near_spreads:
+            found = msgspec.structs.replace(found, near_weights=found.weights, near_spreads=found.spreads)
+        near = len(found.near_weights)
+        if len(found.weights) == len(found.spreads) == len(self.rungs) >= near == len(found.near_spreads) > 1:
             self._use(found)
 
     def held(self) -> list[tuple[int, int]]:
@@ -178,17 +185,20 @@ class CurveBook:
         curve = self.curves.get(trial)
         return curve.at[rung] if curve is not None and 0 <= rung < len(curve.at) else math.nan
 
-    def expect(self, trial: int, rung: int, *, floor: bool = True) -> float:
-        """Returns the signed end that is expected of a trial from a rung that it has reached; NaN where its value there
-        is none, or nothing is learned yet. ``floor``: whether values below the floor count as it."""
+    def expect(self, trial: int, rung: int) -> float:
+        """Returns the signed value that is expected of a trial, from a rung that it has reached, at the rung beyond the
+        furthest that any trial has reached; NaN where its value there is none, or nothing is learned yet."""
+        known = self._known(trial, rung)
+        return math.nan if self.coefficients is None or known is None else self.coefficients.expect(rung, *known)
+
+    def _known(self, trial: int, rung: int) -> tuple[float, float] | None:
+        """Returns the trial's value at a rung, and that at the rung before; None where there is none."""
         here = self.value(trial, rung)
-        if self.coefficients is None or math.isnan(here):
-            return math.nan
         before = self.value(trial, rung - 1) if rung else here
-        return self.coefficients.expect(rung, here, here if math.isnan(before) else before, floor=floor)
+        return None if math.isnan(here) else (here, here if math.isnan(before) else before)
 
     def ranked(self, trials: Collection[int], most: int) -> list[Ranking]:
-        """Returns by the last rung that they have reached the trials that are expected to end best: what ``expect``
+        """Returns by the last rung that they have reached the trials of which most is expected: what ``expect``
         returns, for all trials at once.
 
         Args:
@@ -215,8 +225,8 @@ class CurveBook:
         return found
 
     def spread(self, rung: int) -> float:
-        """Returns the standard deviation of an expected end."""
-        return math.nan if self.coefficients is None else self.coefficients.spreads[rung]
+        """Returns the standard deviation of what ``expect`` returns."""
+        return math.nan if self.coefficients is None else self.coefficients.spread(rung)
 
     def index(self, trial: int, best: float) -> float:
         """Returns the index of a trial at its last rung, against a best value; ``-inf`` where it has none."""
@@ -232,7 +242,7 @@ class CurveBook:
             return math.inf
         key = self.generation, self._first_changes, best
         if self._of_new is None or self._of_new[0] != key:
-            w0, w1, w2 = self.coefficients.weights[0]
+            w0, w1, w2 = self.coefficients.near_weights[0]
             first = np.sort(w0 + (w1 + w2) * np.maximum(np.array(self._first), self.coefficients.floor))
             self._of_new = key, self._table_of_worth(self.coefficients).index_of_new(first, best)
         return self._of_new[1]
@@ -254,7 +264,8 @@ class CurveBook:
     def _table_of_worth(self, coefficients: Coefficients) -> WorthTable:
         # When it is needed: it takes longer than a fit, and of many fits no index is asked for.
         if self._worth is None:
-            self._worth = WorthTable(coefficients.spreads, self.rungs)
+            spreads = coefficients.near_spreads
+            self._worth = WorthTable(spreads, self.rungs[: len(spreads)])
         return self._worth
 
     def _add(self, trial: int) -> Curve:

@@ -2,7 +2,8 @@
 
 Values are signed: more is better. A trial reaches rung k with the value ``x[k]``. The increment to the next rung is
 regressed on ``(1, x[k] - x[k - 1], x[k] - mean of x[k])``, by ridge regression towards a prior: at the first rung that
-is a scale of the study, at a later one what the rung before it has learned. The chained regressions predict the end.
+is a scale of the study, at a later one what the rung before it has learned. The chained regressions predict the end,
+and the rung beyond the furthest that any trial has reached: the next one of which a decision can learn anything.
 """
 
 from __future__ import annotations
@@ -16,12 +17,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
+Weights = tuple[float, float, float]
+_Step = tuple[float, float, float, float, float]
+_AS_IT_STANDS: Weights = (0.0, 1.0, 0.0)
 
 MOST = 500
 """Trials of each rung from which a fit learns, those with the highest numbers: three coefficients need no more, and a
 fit is made between two events."""
 
 _PSEUDO = 5.0  # observations that a prior counts for
+_LEARNED = 3.0  # coefficients of a rung: they are known the less surely, the fewer observations there are
 _SLOPE_SCALE, _PLACE_SCALE = 0.15, 0.5  # of the features, in scales of the study
 _DRIFT, _SLOPE = 0.05, 0.5  # prior of the first rung: increment in scales of the study, and part of the last increment
 _NOISE = 0.15  # prior of the first rung: standard deviation of an increment, in scales of the study
@@ -37,12 +42,16 @@ class Coefficients(msgspec.Struct, frozen=True):
         floor: A value below it counts as it.
         weights: Of each rung ``(w0, w1, w2)``: the end is expected at ``w0 + w1 * x[k] + w2 * x[k - 1]``.
         spreads: Of each rung: standard deviation of that expectation; 0 at the last.
+        near_weights, near_spreads: The same of the value at the rung beyond the furthest one reached, up to that rung;
+            none as an earlier version stored it.
     """
 
     arrivals: int
     floor: float
-    weights: tuple[tuple[float, float, float], ...]
+    weights: tuple[Weights, ...]
     spreads: tuple[float, ...]
+    near_weights: tuple[Weights, ...] = ()
+    near_spreads: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Returns plain JSON; ``from_json`` gives the same numbers back."""
@@ -58,24 +67,38 @@ class Coefficients(msgspec.Struct, frozen=True):
         """
         return msgspec.convert(plain, cls)
 
-    def expect(self, rung: int, value: float, before: float, *, floor: bool = True) -> float:
+    def expect_end(self, rung: int, value: float, before: float) -> float:
         """Returns the expected end of a trial.
 
         Args:
             rung: The last one it has reached.
             value: Its value there.
             before: Its value at the rung before; the same value at the first one.
-            floor: Whether values below the floor count as it.
         """
         w0, w1, w2 = self.weights[rung]
-        least = self.floor if floor else -math.inf
-        return w0 + w1 * max(value, least) + w2 * max(before, least)
+        return w0 + w1 * value + w2 * before
+
+    def expect(self, rung: int, value: float, before: float) -> float:
+        """Returns what a trial is expected to have at the rung beyond the furthest; values below the floor count as it.
+
+        Arguments as of ``expect_end``.
+        """
+        w0, w1, w2 = self._near(rung)
+        return w0 + w1 * max(value, self.floor) + w2 * max(before, self.floor)
 
     def expect_all(self, rung: int, values: Floats, before: Floats) -> Floats:
         """Returns what ``expect`` does for each value; NaN for NaN."""
-        w0, w1, w2 = self.weights[rung]
+        w0, w1, w2 = self._near(rung)
         # The same operations in the same order: the digits are those of expect.
         return w0 + w1 * np.maximum(values, self.floor) + w2 * np.maximum(before, self.floor)
+
+    def spread(self, rung: int) -> float:
+        """Returns the standard deviation of what ``expect`` returns."""
+        return self.near_spreads[rung] if rung < len(self.near_spreads) else 0.0
+
+    def _near(self, rung: int) -> Weights:
+        # A trial may have gone further since the fit: it has what it has.
+        return self.near_weights[rung] if rung < len(self.near_weights) else _AS_IT_STANDS
 
 
 def fit(values: Floats, latest: Floats, best: float) -> Coefficients:
@@ -95,21 +118,29 @@ def fit(values: Floats, latest: Floats, best: float) -> Coefficients:
     scale = max(scale, _SMALLEST)
     floor = middle - scale
     steps = _regressions(values, floor, scale)
-    weights, variances = [(0.0, 1.0, 0.0)], [0.0]
+    reached = ~np.isnan(values)
+    furthest = int(np.flatnonzero(reached.any(axis=1)).max(initial=0))
+    ends, near = _chain(steps, scale), _chain(steps[: furthest + 1], scale)
+    return Coefficients(int(reached.sum()), floor, *ends, *near)
+
+
+def _chain(steps: list[_Step], scale: float) -> tuple[tuple[Weights, ...], tuple[float, ...]]:
+    """Returns the weights and spreads, by rung, of what is expected after the last of the steps."""
+    weights, variances = [_AS_IT_STANDS], [0.0]
     for drift, inertia, place, mean, spread in reversed(steps):
         w0, w1, w2 = weights[-1]
         weights.append((w0 + w1 * (drift - place * mean), w1 * (1 + inertia + place) + w2, -w1 * inertia))
         variances.append(variances[-1] + (w1 * spread) ** 2)
     spreads = tuple(math.sqrt(each) for each in reversed(variances))
-    found_weights = tuple(reversed(weights))
-    if not (np.isfinite(found_weights).all() and np.isfinite(spreads).all()):
+    if not (np.isfinite(weights).all() and np.isfinite(spreads).all()):
         # Increments that grow from rung to rung beyond all numbers: expect that a trial ends as it stands.
-        found_weights, spreads = ((0.0, 1.0, 0.0),) * len(weights), (scale,) * len(steps) + (0.0,)
-    return Coefficients(int((~np.isnan(values)).sum()), floor, found_weights, spreads)
+        return (_AS_IT_STANDS,) * len(weights), (scale,) * len(steps) + (0.0,)
+    return tuple(reversed(weights)), spreads
 
 
-def _regressions(values: Floats, floor: float, scale: float) -> list[tuple[float, float, float, float, float]]:
-    """Returns (drift, inertia, place, mean value, standard deviation) of each rung but the last.
+def _regressions(values: Floats, floor: float, scale: float) -> list[_Step]:
+    """Returns (drift, inertia, place, mean value, standard deviation) of each rung but the last; that of an increment
+    which is still to come, so that it grows with how little the coefficients are known.
 
     All rungs at once: of many rungs with few trials each, numpy's calls would take longer than the sums.
     """
@@ -140,8 +171,9 @@ def _regressions(values: Floats, floor: float, scale: float) -> list[tuple[float
     noise = _NOISE * scale
     spreads = []
     for squares, count in zip(_sums(residuals**2, counts).tolist(), counts.tolist(), strict=True):
-        spreads.append(math.sqrt((squares + _PSEUDO * noise**2) / (count + _PSEUDO)))
-        noise = _KEEP_NOISE * spreads[-1]
+        noise = math.sqrt((squares + _PSEUDO * noise**2) / (count + _PSEUDO))
+        spreads.append(noise * math.sqrt(1 + _LEARNED / (count + _PSEUDO)))
+        noise *= _KEEP_NOISE
     return [(*each, mean, spread) for each, mean, spread in zip(found, means.tolist(), spreads, strict=True)]
 
 

@@ -24,11 +24,11 @@ _HEDGE = 3
 the study's curves, it learns so."""
 
 _HOPE = 0.5
-"""Hope lies so many standard deviations above the expected end."""
+"""Hope lies so many standard deviations above what is expected."""
 
-_SHARE, _LEAD, _UNDER_WAY = 0.6, 20, 1.4
+_SHARE, _LEAD = 0.6, 20
 """New trials begin only while they have cost at most this share of the reports so far and of some beforehand: of a few,
-and of so many for each trial under way, for with many slots most have begun before any has reported."""
+and of one for each trial under way, for with many slots most have begun before any has reported."""
 
 _RANKED = 64
 """Paused trials of a rung that are put in order at once: of thousands few go on before the next fit."""
@@ -252,9 +252,9 @@ class IndexRule(_LearningRule, PausingRule):
             heappush(self._rankings[rung].best, (-end, trial))
 
     def _leaders(self) -> list[tuple[int, float, int]]:
-        """Returns (trial, expected end, rung) of the paused trial that is expected to end best, for each rung.
+        """Returns (trial, expected value, rung) of the paused trial of which most is expected, for each rung.
 
-        Within a rung the index grows with the expected end, so none but these can have the highest.
+        Within a rung the index grows with the expected value, so none but these can have the highest.
         """
         if self._generation != self._book.generation or any(map(self._is_used_up, range(len(self.rungs)))):
             self._generation = self._book.generation
@@ -294,7 +294,7 @@ class IndexRule(_LearningRule, PausingRule):
             if hope > book.best:
                 return -low
         index, low = max((book.index(trial, book.best), -trial) for trial, _, _ in leaders)
-        spent = book.reports + _LEAD + _UNDER_WAY * len(self._running)
+        spent = book.reports + _LEAD + len(self._running)
         if self._more and started * self.rungs[0] > _SHARE * spent:
             return -low
         if index > book.index_of_new(book.best) + (0 if self._more else _LEAST_WORTH):
@@ -302,7 +302,7 @@ class IndexRule(_LearningRule, PausingRule):
         return None if self._more else self._best_promise(leaders)
 
     def _best_promise(self, leaders: list[tuple[int, float, int]]) -> int | None:
-        """Returns the paused trial that is expected to end better than all others, ended and running ones included."""
+        """Returns the paused trial of which more is expected than of all others, ended and running ones included."""
         end, low = max((end, -trial) for trial, end, _ in leaders)
         running = (self._book.expect(trial, self._book.level(trial)) for trial in self._running)
         others = max((each for each in [*self._finals, *running] if not math.isnan(each)), default=-math.inf)

@@ -1,10 +1,11 @@
 """What it is worth to go on: a Gittins index of learning curves, tabulated.
 
-A trial at rung k is expected to end at ``m``, ``z = m - best`` above the best value so far; on its way to the next rung
-``m`` moves by a normal step of known size. At a price of ``p`` an epoch the trial is worth ``V_k(z, p)``: it may stop
-at any rung, and in the end it gains ``max(z, 0)``. Its index is the price at which going on is worth nothing (Gittins,
-"Bandit processes and dynamic allocation indices", 1979; Weitzman, "Optimal search for the best alternative", 1979). The
-trial with the highest index goes on; a new trial has an index too, as its first value is a draw of those seen so far.
+A trial at rung k is expected to have ``m`` at the rung beyond the furthest that any trial has reached, ``z = m - best``
+above the best value so far; on its way to the next rung ``m`` moves by a normal step of known size. At a price of ``p``
+an epoch the trial is worth ``V_k(z, p)``: it may stop at any rung, and in the end it gains ``max(z, 0)``. Its index is
+the price at which going on is worth nothing (Gittins, "Bandit processes and dynamic allocation indices", 1979;
+Weitzman, "Optimal search for the best alternative", 1979). The trial with the highest index goes on; a new trial has an
+index too, as its first value is a draw of those seen so far.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class WorthTable:
     """Indices at one state of the curve model. All of them are logarithms.
 
     Args:
-        spreads: Of each rung, as in ``Coefficients``.
-        rungs: Their steps.
+        spreads: Of each rung, as ``near_spreads`` of ``Coefficients``.
+        rungs: Their steps; the last one is where trials are expected to be.
     """
 
     def __init__(self, spreads: Sequence[float], rungs: Sequence[int]) -> None:
@@ -61,7 +62,9 @@ class WorthTable:
         self._at_first = worth
 
     def index(self, rung: int, z: float) -> float:
-        """Returns the index of a trial that is expected to end ``z`` above the best."""
+        """Returns the index of a trial that is expected to come ``z`` above the best."""
+        # A trial beyond the last rung of the table stands where its last step has led.
+        rung = min(rung, len(self._indices) - 1)
         points, row = self._points, self._indices[rung]
         if z <= points[0]:
             return float(row[0] + (z - points[0]) / max(self._spreads[rung], 1e-300))
@@ -76,7 +79,7 @@ class WorthTable:
         """Returns the index of a trial that has not begun.
 
         Args:
-            first: What the trials so far were expected to end at when they had reached the first rung, sorted.
+            first: What was expected of the trials so far when they had reached the first rung, sorted.
             best: The best value so far.
         """
         count = len(first)
@@ -94,7 +97,7 @@ class WorthTable:
         index = self._crossing(margin)
         if count >= _LEAST_RECORD and first[-1] <= best:
             # The tail that the model smooths over, by the spacing of the largest values (records of extreme values).
-            # Where trials are expected to end above the best anyhow, a new one need not set a record to be of worth.
+            # Where trials are expected to come above the best anyhow, a new one need not set a record to be of worth.
             top = int(max(2, min(20, count / 3)))
             record = (float(first[-top:].mean()) - float(first[-top - 1])) / (count + 1)
             index += math.log(min(1.0, max(_LEAST_FACTOR, record / max(float(gain[0]), 1e-300))))

@@ -49,7 +49,7 @@ def rung_by_rung(values: Floats, floor: float, scale: float) -> list[tuple[float
         )
         squares = float(((increments - learned @ features) ** 2).sum())
         spread = math.sqrt((squares + 5 * noise**2) / (on.sum() + 5))
-        found.append((drift, inertia, place, mean, spread))
+        found.append((drift, inertia, place, mean, spread * math.sqrt(1 + 3 / (on.sum() + 5))))
         prior, noise = np.array([0.4 * drift, 0.25 + 0.5 * inertia, 0.6 * place]), 0.9 * spread
     return found
 

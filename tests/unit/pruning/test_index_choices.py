@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 import random
 
+import numpy as np
 import pytest
 
 from orchestrator.pruning.curve_book import CurveBook
 from orchestrator.pruning.index_rule import IndexRule
+from orchestrator.pruning.worth_table import WorthTable
 from tests.bench.search.contenders import make
 from tests.bench.search.loop import Setting, search
 from tests.bench.search.tables import DIGITS, read
@@ -33,12 +35,35 @@ def booked(curves: list[list[float]]) -> CurveBook:
 
 
 def test_a_new_trial_is_worth_almost_what_a_paused_one_is_where_all_curves_rise() -> None:
-    """Whatever begins is expected to end above the best so far, so the next one need not set a record."""
-    draw = random.Random(4)
-    book = booked([[0.1 * step + draw.gauss(0, 0.004) for step in range(1, 3)] for _ in range(20)])
-    assert book.expect(19, 1) > book.best
-    prices = [math.exp(book.index_of_new(book.best) - book.index(trial, book.best)) for trial in range(20)]
-    assert 0.3 < min(prices) <= max(prices) < 2
+    """Whatever begins is expected to come above the best so far, so the next one need not set a record."""
+    table = WorthTable((0.05, 0.03, 0.0), (1, 2, 3))
+    first = np.linspace(0.30, 0.31, 20)
+    price = math.exp(table.index_of_new(first, 0.2) - table.index(0, 0.105))
+    assert 0.3 < price < 1
+    assert table.index_of_new(first, 0.32) < table.index(0, 0.305 - 0.32), "here it is to set one"
+
+
+def test_decisions_look_at_the_rung_beyond_the_furthest_that_a_trial_has_reached() -> None:
+    book = booked([[step * (trial + 1) / 20 for step in range(1, 5)] for trial in range(20)])
+    assert book.coefficients is not None
+    assert len(book.coefficients.near_spreads) == 5, "four rungs are reached, and one more"
+    near, end = book.expect(19, 3), book.coefficients.expect_end(3, book.value(19, 3), book.value(19, 2))
+    assert book.value(19, 3) < near < end
+    assert 0 < book.spread(3) < book.coefficients.spreads[3]
+    assert book.spread(4) == 0, "a trial that has come there has what it has"
+
+
+def test_coefficients_of_a_version_that_looked_at_the_end_are_taken_up() -> None:
+    book = booked([[0.1 * step * trial for step in range(1, 9)] for trial in range(9)])
+    assert book.coefficients is not None
+    plain = book.coefficients.to_json()
+    del plain["near_weights"], plain["near_spreads"]
+    after = CurveBook("maximize", book.rungs)
+    after.take_back(plain)
+    after.record(0, 1, 0.5)
+    assert after.coefficients is not None
+    assert after.expect(0, 0) == after.coefficients.expect_end(0, 0.5, 0.5)
+    assert after.coefficients.near_spreads == book.coefficients.spreads
 
 
 def test_a_new_trial_is_worth_little_beside_a_leader_that_is_far_ahead() -> None:

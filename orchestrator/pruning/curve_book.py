@@ -228,13 +228,11 @@ class CurveBook:
         """Returns the standard deviation of what ``expect`` returns."""
         return math.nan if self.coefficients is None else self.coefficients.spread(rung)
 
-    def index(self, trial: int, best: float) -> float:
-        """Returns the index of a trial at its last rung, against a best value; ``-inf`` where it has none."""
-        rung = self.level(trial)
-        end = self.expect(trial, rung)
-        if self.coefficients is None or math.isnan(end) or rung >= len(self.rungs) - 1:
-            return -math.inf
-        return self._table_of_worth(self.coefficients).index(rung, end - best)
+    def index(self, rung: int, expected: float, best: float) -> float:
+        """Returns the index of a trial of which so much is expected, against a best value; ``-inf`` before a fit."""
+        return (
+            -math.inf if self.coefficients is None else self._worth_now(self.coefficients).index(rung, expected - best)
+        )
 
     def index_of_new(self, best: float) -> float:
         """Returns the index of a trial that has not begun; ``inf`` as long as two have not reached a rung."""
@@ -244,7 +242,7 @@ class CurveBook:
         if self._of_new is None or self._of_new[0] != key:
             w0, w1, w2 = self.coefficients.near_weights[0]
             first = np.sort(w0 + (w1 + w2) * np.maximum(np.array(self._first), self.coefficients.floor))
-            self._of_new = key, self._table_of_worth(self.coefficients).index_of_new(first, best)
+            self._of_new = key, self._worth_now(self.coefficients).index_of_new(first, best)
         return self._of_new[1]
 
     @property
@@ -261,7 +259,7 @@ class CurveBook:
         self._worth = None
         self.generation += 1
 
-    def _table_of_worth(self, coefficients: Coefficients) -> WorthTable:
+    def _worth_now(self, coefficients: Coefficients) -> WorthTable:
         # When it is needed: it takes longer than a fit, and of many fits no index is asked for.
         if self._worth is None:
             spreads = coefficients.near_spreads

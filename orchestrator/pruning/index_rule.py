@@ -111,7 +111,7 @@ class IndexStoppingRule(_LearningRule):
             return Decision(True, self.name, self.rungs[rung], math.nan, None, 0)
         enough = book.firsts >= _FIRST_STARTS
         hopeless = end + _HOPE * book.spread(rung) <= book.best
-        prune = enough and hopeless and book.index(trial, book.best) < book.index_of_new(book.best)
+        prune = enough and hopeless and book.index(rung, end, book.best) < book.index_of_new(book.best)
         return self._stands(trial, prune=prune)
 
 
@@ -141,6 +141,7 @@ class IndexRule(_LearningRule, PausingRule):
         self._more = True
         # Of each rung the paused trials there that are expected to end best, as heaps. Some have left since.
         self._rankings: list[Ranking] = [Ranking([], math.inf) for _ in rungs]
+        self._current: dict[int, tuple[float, int]] = {}  # of a trial in a heap its entry's value, and the rung
         self._generation = 0
 
     def start(self, trial: int) -> None:
@@ -240,6 +241,7 @@ class IndexRule(_LearningRule, PausingRule):
         if trial in self._paused:
             self._paused.remove(trial)
             self._on_rung[self._headed[trial]] -= 1
+            self._current.pop(trial, None)
 
     def _head(self, trial: int, rung: int) -> None:
         self._choices += rung - self._headed[trial]
@@ -248,21 +250,25 @@ class IndexRule(_LearningRule, PausingRule):
     def _push(self, trial: int) -> None:
         rung = self._book.level(trial)
         end = self._book.expect(trial, rung)
+        self._current.pop(trial, None)
         if rung < len(self.rungs) - 1 and not math.isnan(end):
             heappush(self._rankings[rung].best, (-end, trial))
+            self._current[trial] = -end, rung
 
     def _leaders(self) -> list[tuple[int, float, int]]:
         """Returns (trial, expected value, rung) of the paused trial of which most is expected, for each rung.
 
         Within a rung the index grows with the expected value, so none but these can have the highest.
         """
-        if self._generation != self._book.generation or any(map(self._is_used_up, range(len(self.rungs)))):
+        used_up = [self._is_used_up(rung) for rung in range(len(self.rungs))]
+        if self._generation != self._book.generation or any(used_up):
             self._generation = self._book.generation
             # Lists in order are heaps. Trials at the last rung run to their end.
             self._rankings = [*self._book.ranked(self._paused, _RANKED)[:-1], Ranking([], math.inf)]
+            ranked = enumerate(self._rankings)
+            self._current = {trial: (end, rung) for rung, (best, _) in ranked for end, trial in best}
         found = []
         for rung, (heap, _) in enumerate(self._rankings):
-            self._drop_stale(heap, rung)
             if heap:
                 found.append((heap[0][1], -heap[0][0], rung))
         return found
@@ -274,12 +280,8 @@ class IndexRule(_LearningRule, PausingRule):
         return not math.isinf(bound) and (not heap or heap[0][0] > bound)
 
     def _drop_stale(self, heap: list[tuple[float, int]], rung: int) -> None:
-        while heap and not self._is_current(heap[0], rung):
+        while heap and self._current.get(heap[0][1]) != (heap[0][0], rung):
             heappop(heap)
-
-    def _is_current(self, entry: tuple[float, int], rung: int) -> bool:
-        end, trial = entry
-        return trial in self._paused and self._book.level(trial) == rung and self._book.expect(trial, rung) == -end
 
     def _next(self) -> int | None:
         """Returns the paused trial that goes on now; None where a new one is worth more."""
@@ -293,7 +295,7 @@ class IndexRule(_LearningRule, PausingRule):
             hope, low = max((end + _HOPE * book.spread(rung), -trial) for trial, end, rung in leaders)
             if hope > book.best:
                 return -low
-        index, low = max((book.index(trial, book.best), -trial) for trial, _, _ in leaders)
+        index, low = max((book.index(rung, end, book.best), -trial) for trial, end, rung in leaders)
         spent = book.reports + _LEAD + len(self._running)
         if self._more and started * self.rungs[0] > _SHARE * spent:
             return -low

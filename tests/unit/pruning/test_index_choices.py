@@ -69,7 +69,7 @@ def test_coefficients_of_a_version_that_looked_at_the_end_are_taken_up() -> None
 def test_a_new_trial_is_worth_little_beside_a_leader_that_is_far_ahead() -> None:
     draw = random.Random(4)
     book = booked([*([draw.gauss(0.1, 0.004)] * 2 for _ in range(20)), [0.1, 0.5, 0.9]])
-    assert book.index_of_new(book.best) < book.index(20, book.best)
+    assert book.index_of_new(book.best) < book.index(2, book.expect(20, 2), book.best)
 
 
 def test_trials_are_ranked_by_the_end_that_is_expected_of_each() -> None:

@@ -35,6 +35,7 @@ class Effects:
         strangers: What those of other attempts are told, of which nothing has to be committed.
         acknowledge: Entries of the stream that may be dropped, each with the study that it is about.
         code_wanted: Studies, and the digests of their code bundles that workers ask for.
+        code_bytes: Bytes of code that were put into Redis since the last round was measured.
         sent: When this control plane has sent a task, by its token, until the task was taken.
         window: The tasks that wait for their study's turn.
     """
@@ -49,6 +50,7 @@ class Effects:
     confirmations: dict[str, Confirmation] = field(default_factory=dict, init=False)
     strangers: dict[str, Confirmation] = field(default_factory=dict, init=False)
     code_wanted: set[tuple[str, str]] = field(default_factory=set, init=False)
+    code_bytes: int = field(default=0, init=False)
     acknowledge: dict[bytes, str] = field(default_factory=dict, init=False)
     window: SendWindow = field(default_factory=SendWindow, init=False)
     _revokes: list[Revoke] = field(default_factory=list, init=False)
@@ -181,6 +183,7 @@ class Effects:
                     log.error("study %s has no code %s", study, digest[:12], extra={"action": "code_missing"})
                 else:
                     self.ports.events.put_code(digest, message)
+                    self.code_bytes += len(message.archive)
             self.code_wanted.discard((study, digest))
 
     def _runs(self, study: str, digest: str) -> bool:

@@ -99,6 +99,9 @@ class ControlMetrics(Collector):
         self._events = Counter("orchestrator_events", "Entries of the stream that were read.", registry=registry)
         reasons = ("stale", "duplicate", "gap", "late", "unexpected", "unreadable")
         self._dropped = counter("orchestrator_events_dropped", "Events that were not recorded.", "reason", reasons)
+        self._code = Counter(
+            "orchestrator_code_bytes", "Bytes of code bundles that were put into Redis for workers.", registry=registry
+        )
         results = ("delivered", "retried", "failed", "superseded")
         self._notes = counter("orchestrator_notes", "Attempts to deliver notifications.", "result", results)
         self._latency = histogram(
@@ -151,6 +154,8 @@ class ControlMetrics(Collector):
         """Takes in a round of the loop."""
         if round.events:
             self._events.inc(round.events)
+        if round.code_bytes:
+            self._code.inc(round.code_bytes)
         if round.commit_seconds is not None:
             self._commit.observe(round.commit_seconds)
             if round.events:

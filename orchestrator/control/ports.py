@@ -59,7 +59,7 @@ class Round:
     ``events`` counts the stream entries that were folded in it; ``commit_seconds`` is how long their commit took,
     ``None`` where nothing was to be written. ``notes`` is what has become of notifications. ``studies`` says where
     those at hand stand, each with its queue, ``slots`` how many are busy and idle; ``suspended`` is how many are
-    suspended.
+    suspended, ``code_bytes`` the size of the code that workers have asked for.
     """
 
     events: int
@@ -69,6 +69,7 @@ class Round:
     studies: Callable[[], Sequence[tuple[Progress, str]]]
     slots: Callable[[], tuple[int, int]]
     suspended: int = 0
+    code_bytes: int = 0
 
 
 PhaseHook = Callable[[Phase], None]

@@ -136,7 +136,9 @@ class Rounds:
             self.studies.standing,
             self.slots.busy_and_idle,
             len(self.studies.suspended),
+            self.effects.code_bytes,
         )
+        self.effects.code_bytes = 0
         try:
             self.hooks.round(round)
         except Exception as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from fleet import PATIENCE, Fleet, follow_to_end, notices
 
+from orchestrator.doctor.celery_probe import query_workers
 from orchestrator.model.progress_events import Progress, TrialEnded
 from tasks import redis_keys
 
@@ -99,9 +100,11 @@ def test_two_studies_share_a_slot_and_mix_no_modules(running_embedded: Fleet, tm
 def test_a_worker_that_admits_no_bundles_says_so(running_embedded: Fleet, tmp_path: Path) -> None:
     it = running_embedded
     it.start("serve")
+    assert it.servers is not None
     it.start("worker", "--slots", "1", environment=it.environment() | {"ORCHESTRATOR_OBJECTIVES": "*"})
     submit(it, project(tmp_path / "one", 1), "one")
     end = end_of(it, "one")
+    assert [each.bundles for each in query_workers(it.servers.redis_url)[0]] == [()], "it tells doctor, too"
     assert (end.state, end.failed) == ("failed", 1)
     assert "this worker runs no code that is sent to it; to admit all of it, add bundle:*" in end.reason
 

@@ -7,6 +7,7 @@ import logging
 import pytest
 
 from orchestrator.common.settings import Settings
+from orchestrator.control.ports import Round
 from orchestrator.spec.carried_code import with_bundle
 from orchestrator.spec.model import validate
 from tasks import redis_keys
@@ -21,6 +22,8 @@ BUNDLE = make_bundle("train:objective", [("train.py", b"def objective(trial): re
 def test_what_a_worker_asks_for_is_put_there_again_and_again(caplog: pytest.LogCaptureFixture) -> None:
     plain = validate({"name": "study", "objective": "x:y", "trials": 1}, "spec")
     world = Simulation(with_bundle(plain, BUNDLE, Settings()), learning, slots=0)
+    rounds: list[Round] = []
+    world.observer = rounds.append
     world.start()
     while not (job := world.redis.take_job("trials")):
         world.round()
@@ -48,6 +51,8 @@ def test_what_a_worker_asks_for_is_put_there_again_and_again(caplog: pytest.LogC
         say(4, CodeWanted(digest="0" * 64))
     assert [each.getMessage() for each in caplog.records] == ["study study has no code 000000000000"]
     assert list(world.redis.code) == [BUNDLE.digest]
+    world.round()
+    assert sum(each.code_bytes for each in rounds) == 2 * len(BUNDLE.pack())
 
 
 def test_a_study_whose_code_is_lost_is_suspended_and_goes_on_when_it_is_submitted_again() -> None:

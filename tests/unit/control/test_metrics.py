@@ -100,6 +100,13 @@ def test_what_becomes_of_notes_is_counted() -> None:
     assert [found["orchestrator_notes_total", result] for result in results] == [1, 2, 1, 0]
 
 
+def test_bytes_of_code_are_counted() -> None:
+    shown = metrics()
+    for size in (5, 0, 7):
+        shown.observe(Round(0, None, {}, {}, list, lambda: (0, 0), code_bytes=size))
+    assert samples(shown.registry)["orchestrator_code_bytes_total",] == 12
+
+
 def test_what_keepers_count_is_added_up_and_outlives_them() -> None:
     slots = SlotTable(3)
     slots.set_busy(1, True)

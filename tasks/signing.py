@@ -65,6 +65,7 @@ class Keyring:
         # BLAKE2b takes keys of 64 bytes at the most.
         secrets = [blake2b(key.encode()).digest() for key in keys]
         self.names = tuple(name_of_key(key) for key in keys)
+        self._has_keys = bool(keys)
         # Copied for each message, which is faster than to hash the key again.
         self._states = {
             purpose: [blake2b(key=secret, digest_size=_SIZE, person=purpose.value) for secret in secrets]
@@ -77,7 +78,7 @@ class Keyring:
         return cls(read_keys(environ.get(SIGNING_KEY, ""), environ.get(f"{SIGNING_KEY}_FILE", "")))
 
     def __bool__(self) -> bool:
-        return bool(self._states[Purpose.JOB])
+        return self._has_keys
 
     def sign(self, purpose: Purpose, data: bytes) -> bytes:
         """Returns the signature of ``data``. There must be a key."""

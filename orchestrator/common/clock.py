@@ -22,6 +22,9 @@ class Clock:
         return replace(self, wall=lambda: begun + elapsed())
 
 
+# Unlike the monotonic clock this one goes on while the machine is suspended.
+_BOOT = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
+
+
 def _since_boot() -> float:
-    # Unlike the monotonic clock this one goes on while the machine is suspended.
-    return time.clock_gettime(time.CLOCK_BOOTTIME) if hasattr(time, "CLOCK_BOOTTIME") else time.monotonic()
+    return time.clock_gettime(_BOOT)

@@ -128,13 +128,12 @@ class EventRouter:
             put_in = True
             with self.studies.guarded(engine.name):
                 put_in = self._hear(engine, event, data, entry[0])
-            if not put_in:
-                return None
-        elif (waiting := self.studies.awaited.get(self.studies.name_of(event.token))) is not None:
+            return engine.name if put_in else None
+        if (waiting := self.studies.awaited.get(self.studies.name_of(event.token))) is not None:
             # It may be delivered again meanwhile.
             waiting[entry[0]] = entry
             return None
-        elif self.studies.is_suspended(event.token):
+        if self.studies.is_suspended(event.token):
             self._pass_over(event)
         else:
             self._meet_stranger(event)

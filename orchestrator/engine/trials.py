@@ -206,7 +206,7 @@ class Trials:
 
     def is_open(self, number: int) -> bool:
         """Whether the trial has not ended."""
-        return not self.storage.get_trial(number).state.is_finished()
+        return not self.storage.has_ended(number)
 
     def tell_taken_up(self, numbers: Iterable[int]) -> None:
         """Tells that these trials, which another program had asked for, are attempted here."""

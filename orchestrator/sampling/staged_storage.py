@@ -31,6 +31,10 @@ from orchestrator.sampling.distribution_text import to_text
 logging.getLogger(InMemoryStorage.__module__).setLevel(logging.WARNING)
 
 
+_RUNNING, _WAITING = TrialState.RUNNING, TrialState.WAITING
+"""Looked up once: each event asks several times whether its trial has ended."""
+
+
 class _Copied:
     """A trial that Optuna's storage need not copy again, which takes longer than to read it from a database."""
 
@@ -210,7 +214,8 @@ class StagedStorage(InMemoryStorage):
     def set_trial_intermediate_value(self, trial_id: int, step: int, intermediate_value: float) -> None:
         # In place: Optuna's copies the whole history of the trial for each epoch, for readers in other threads.
         trial = self._get_trial(trial_id)
-        self.check_trial_is_updatable(trial_id, trial.state)
+        if trial.state is not _RUNNING:
+            self.check_trial_is_updatable(trial_id, trial.state)
         trial.intermediate_values[step] = intermediate_value
         if self._recording:
             self.changes.add_value(trial_id, step, intermediate_value)
@@ -247,7 +252,8 @@ class StagedStorage(InMemoryStorage):
 
     def has_ended(self, trial_id: int) -> bool:
         """Whether the trial is in a terminal state."""
-        return self._get_trial(trial_id).state.is_finished()
+        state = self._get_trial(trial_id).state
+        return state is not _RUNNING and state is not _WAITING
 
     def set_late_system_attr(self, trial_id: int, key: str, value: Any) -> None:
         """Sets a system attribute of a trial, whether or not it has ended."""

@@ -152,7 +152,11 @@ def check(events: list[Event], expected: type) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [Planted("here"), OSError(errno.ENOSPC, "No space left on device")], ids=["bug", "disk"]
+    "error",
+    [
+        pytest.param(Planted("here"), id="bug"),
+        pytest.param(OSError(errno.ENOSPC, "No space left on device"), id="disk", marks=pytest.mark.long),
+    ],
 )
 def test_an_outcome_is_published(cluster: Cluster, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     expected = Finished | (Released if isinstance(error, OSError) else Failed)

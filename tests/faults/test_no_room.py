@@ -38,7 +38,7 @@ def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
         yield made
 
 
-@pytest.mark.parametrize("options", ["size=16m", "size=64m,nr_inodes=60"])
+@pytest.mark.parametrize("options", ["size=16m", pytest.param("size=64m,nr_inodes=60", marks=pytest.mark.long)])
 def test_a_host_without_room_takes_no_trials_until_there_is_some(it: Fleet, tmp_path: Path, options: str) -> None:
     assert it.servers is not None
     name = f"room-{len(options)}"

@@ -62,6 +62,7 @@ def test_the_wheel_holds_every_file_of_the_program_and_nothing_else(wheel: Path)
     assert wheel.name == f"trial_orchestrator-{PROJECT['version']}-py3-none-any.whl"
 
 
+@pytest.mark.long
 @real_servers_only
 def test_a_second_machine_trains_with_the_wheel_alone(wheel: Path, running: Fleet) -> None:
     """The blocks of docs/install.md, from an empty folder to the end of the search."""

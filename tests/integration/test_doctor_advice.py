@@ -30,6 +30,7 @@ def person(running_embedded: Fleet, tmp_path: Path) -> Person:
     return Person(running_embedded, tmp_path)
 
 
+@pytest.mark.long
 def test_workers_control_plane_and_slots(person: Person) -> None:
     fleet = person.fleet
     leader = leads(fleet.start("serve"))

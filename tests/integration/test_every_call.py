@@ -105,6 +105,7 @@ def test_only_what_is_documented_differs(ours: Answers, theirs: Answers) -> None
     assert undocumented(ours, theirs) == {}
 
 
+@pytest.mark.long
 def test_of_several_objectives_too(tmp_path: Path) -> None:
     directions = ["minimize", "maximize"]
     for name in ("ours", "theirs"):

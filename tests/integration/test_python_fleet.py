@@ -138,6 +138,7 @@ def test_what_is_wrong_with_a_study_is_said(running: Fleet, monkeypatch: pytest.
             Search("objectives:fails", name="broken", trials=3, space=SPACE, direction="maximize").submit(fleet)
 
 
+@pytest.mark.long
 @real_servers_only
 def test_the_example_of_the_page_works_as_it_stands(running: Fleet) -> None:
     running.start("serve")

@@ -12,9 +12,15 @@ from tests.pages import Block, all_blocks
 
 BLOCKS = all_blocks("test_python_page")
 PAGES = sorted({block.page for block in BLOCKS})
+FIRST = ROOT / "README.md"
+"""The page whose blocks `make test` runs, too."""
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[] if page == FIRST else pytest.mark.long) for page in PAGES],
+    ids=lambda page: str(page.relative_to(ROOT)),
+)
 def test_every_block_of_a_page_works_as_it_stands(alone: Fleet, page: Path) -> None:
     for block in BLOCKS:
         if block.page == page:

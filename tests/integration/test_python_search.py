@@ -192,6 +192,7 @@ def test_a_script_without_a_main_guard_runs_a_search_and_finds_its_process_as_it
     assert left <= {"search.py", "a folder", "data", "0-script.log"}, "it writes to its data folder alone"
 
 
+@pytest.mark.long
 def test_a_thread_an_event_loop_and_a_failing_objective(alone: Fleet) -> None:
     said = finished(start(alone, GUARDED))
     assert said.splitlines()[-1].startswith(
@@ -204,8 +205,10 @@ def test_a_thread_an_event_loop_and_a_failing_objective(alone: Fleet) -> None:
     ("signals", "code", "said"),
     [
         ([signal.SIGINT], 7, "interrupted: study 'slow' was interrupted; the same call goes on with it"),
-        ([signal.SIGINT, signal.SIGINT], 7, "ended at once"),
-        ([signal.SIGTERM], -signal.SIGTERM, "stopping; the same call goes on from here"),
+        pytest.param([signal.SIGINT, signal.SIGINT], 7, "ended at once", marks=pytest.mark.long),
+        pytest.param(
+            [signal.SIGTERM], -signal.SIGTERM, "stopping; the same call goes on from here", marks=pytest.mark.long
+        ),
     ],
 )
 def test_it_is_stopped_in_order(alone: Fleet, signals: list[signal.Signals], code: int, said: str) -> None:
@@ -261,6 +264,7 @@ def test_a_notebook_draws_the_search_in_place(alone: Fleet) -> None:
     assert nothing_left(alone)
 
 
+@pytest.mark.long
 def test_a_notebooks_stop_button_stops_the_search_and_the_cell_goes_on_with_it(alone: Fleet) -> None:
     slow = CELLS[2].replace("0.05", "1.0 if trial.number > 1 and not trial.user_attrs.get('late') else 0.01")
     stop = (

@@ -26,13 +26,12 @@ epochs = 4
 SHARES = "works in this folder, and trains '{}' on its slots, too"
 
 
-def write(it: Fleet, name: str, trials: int = 200) -> Path:
+def write(it: Fleet, name: str, trials: int = 2000) -> Path:
     return it.write_spec(SPEC.format(name=name, trials=trials), f"{name}.toml")
 
 
-def begin(it: Fleet, name: str, trials: int = 200, *arguments: str, fresh: bool = True) -> Process:
-    start = it.start_fresh if fresh else it.start
-    return start("run", str(write(it, name, trials)), "--slots", "1", *arguments)
+def begin(it: Fleet, name: str, trials: int = 2000) -> Process:
+    return it.start("run", str(write(it, name, trials)), "--slots", "1")
 
 
 def says(run: Process, text: str) -> None:
@@ -69,7 +68,7 @@ def interrupt(first: Process) -> None:
     assert first.stop(signal.SIGINT) == 130
 
 
-@pytest.mark.parametrize("end", [kill, interrupt])
+@pytest.mark.parametrize("end", [kill, pytest.param(interrupt, marks=pytest.mark.long)])
 def test_the_second_takes_over_when_the_first_ends(
     pair: tuple[Fleet, Process, Process], end: Callable[[Process], None]
 ) -> None:
@@ -103,7 +102,7 @@ def test_the_end_of_the_second_ends_its_study_alone(alone: Fleet) -> None:
     write(alone, "later", 1).write_text(
         SPEC.format(name="later", trials=1).replace("[args]", 'queue = "other"\n[args]', 1)
     )
-    later = alone.start_fresh("run", str(alone.folder / "later.toml"), "--slots", "1")
+    later = alone.start("run", str(alone.folder / "later.toml"), "--slots", "1")
     says(later, "serves the queue 'trials', not 'other'; 'later' begins when it has ended")
     # Another database is another search.
     elsewhere = {"ORCHESTRATOR_STORAGE_URL": f"sqlite:///{alone.folder / 'other.db'}"}

@@ -27,6 +27,8 @@ ARGUMENTS = "arguments_as_the_module_is_imported"
 REQUIRED = CODE[ARGUMENTS].replace("type=int, default=3", "required=True")
 TRIALS = 3
 
+pytestmark = pytest.mark.long
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:

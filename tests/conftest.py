@@ -26,8 +26,10 @@ for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHU
     if signal.getsignal(number) is signal.SIG_IGN:
         signal.signal(number, usual)
 
-# How long an example takes on a busy machine says nothing of it. A profile of the command line wins.
-settings.register_profile("everyday", deadline=None)
+# How long an example takes on a busy machine says nothing of it. A profile of the command line wins; `make test-all`
+# names the one with all examples.
+settings.register_profile("everyday", deadline=None, max_examples=50)
+settings.register_profile("ci", settings.get_profile("ci"), max_examples=50)
 settings.register_profile("thorough", deadline=None)
 settings.load_profile("everyday")
 

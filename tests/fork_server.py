@@ -2,33 +2,51 @@
 
 ``tests/preloaded.py`` starts it as ``fork_server.py CHANNEL PROGRAM PADDING``, and sends the requests over the socket
 CHANNEL. A forked process runs ``python -m PROGRAM`` in every respect but the imports: it has its own environment,
-folder, streams and search path, also in the eyes of ``/proc``, and ends as an interpreter ends.
+folder, streams and search path, also in the eyes of ``/proc``, and ends as an interpreter ends. Where it would start an
+interpreter for another program of ``PROGRAMS``, as a worker does for its trainers, it forks itself in the same way.
 """
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import gc
 import importlib
+import inspect
 import json
+import logging
+import multiprocessing.util
 import os
 import pkgutil
 import runpy
 import select
 import signal
 import socket
+import subprocess
 import sys
+import threading
+import traceback
+import warnings
+import weakref
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = str(Path(__file__).parents[1])
 
 LIBRARIES = {
     "orchestrator": ("alembic.context", "optuna.storages._rdb.storage", "psycopg", "sqlalchemy.dialects.sqlite"),
     "tasks.worker": ("celery.concurrency.prefork", "kombu.transport.redis", "celery.worker.consumer"),
+    "tasks.trainer": (),
 }
 """Modules by program that its libraries import only when they need them."""
+
+STARTS = {"orchestrator": ("tasks.worker", "tasks.trainer"), "tasks.worker": ("tasks.trainer",)}
+"""Programs by program that it starts itself."""
+
+PROGRAMS = ("tasks.worker", "tasks.trainer")
+"""What a forked process starts by forking itself."""
 
 LEFT_OUT = (
     # Few commands need them, and their libraries take long to import.
@@ -45,19 +63,30 @@ LEFT_OUT = (
 LONGEST_REQUEST = 1 << 20
 """Bytes."""
 
+PR_SET_DUMPABLE = 4
+"""Option of ``prctl``: whether other processes of the user may look into this one. A worker forbids it."""
+
+BASE: Base
+
 
 def main() -> None:
     """Serves requests until the tests' process ends; goes on as the program in each process that it forks."""
     # A program finds its modules by the path of its request. The folder of this file is only in this process's path.
     sys.path[:] = [ROOT, *(entry for entry in sys.path if entry not in ("", str(Path(__file__).parent), ROOT))]
     program = sys.argv[2]
-    preload(program)
+    for each in (program, *STARTS[program]):
+        preload(each)
+    # Of keepers, which have threads.
+    warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
+    global BASE
+    BASE = Base()
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         request = serve(channel)
     if request is not None:
-        become(program, request)
+        options = ["-P"] if sys.flags.safe_path else []
+        become(program, request | {"options": options})
 
 
 def preload(program: str) -> None:
@@ -124,18 +153,151 @@ def report_ended(reports: dict[int, int]) -> None:
 
 
 def become(program: str, request: dict[str, Any]) -> None:
-    """Runs the program in this process, with the environment, folder and arguments of the request."""
+    """Runs the program in this process, with the environment, folder, options and arguments of the request."""
     environment: dict[str, str] = request["environment"]
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(request["folder"])
-    options = ["-P"] if sys.flags.safe_path else []
-    command = [sys.executable, *options, "-m", program, *request["arguments"]]
-    show_in_proc(command, environment)
+    options: list[str] = request["options"]
+    show_in_proc([sys.executable, *options, "-m", program, *request["arguments"]], environment)
     named = [entry for entry in environment.get("PYTHONPATH", "").split(os.pathsep) if entry]
-    sys.path[:1] = [*([] if options else [request["folder"]]), *named]
+    sys.path[:] = [*([] if options else [request["folder"]]), *named, *BASE.path[1:]]
     sys.argv = ["-m", *request["arguments"]]
+    # Code of users runs in trainers: what they start is started as ever.
+    subprocess.Popen = BASE.popen if program.startswith("tasks.trainer") else ForkingPopen  # type: ignore[misc]
     runpy.run_module(program, run_name="__main__", alter_sys=True)
+
+
+class Base:
+    """What the process that has imported passes on to those that it forks, past the processes between them."""
+
+    def __init__(self) -> None:
+        self.path = sys.path.copy()
+        self.modules = sys.modules.copy()
+        self.popen = subprocess.Popen
+        self.process = multiprocessing.current_process()
+        self.garbage = gc.get_threshold()
+        self.loggers = {each: (each.level, each.propagate, each.handlers.copy()) for each in all_loggers()}
+
+
+def all_loggers() -> list[logging.Logger]:
+    named = logging.root.manager.loggerDict.values()
+    return [logging.root, *(each for each in named if isinstance(each, logging.Logger))]
+
+
+class ForkingPopen(subprocess.Popen[Any]):
+    """Forks this process where another ``Popen`` would start an interpreter for one of ``PROGRAMS``."""
+
+    def _execute_child(self, *arguments: Any) -> None:
+        given = inspect.signature(BASE.popen._execute_child).bind(self, *arguments).arguments  # type: ignore[attr-defined]
+        match given["args"]:
+            case [sys.executable, "-P", "-m", program, *rest] if program in PROGRAMS:
+                for stream in (sys.stdout, sys.stderr):
+                    with contextlib.suppress(Exception):
+                        stream.flush()
+                self.pid = os.fork()
+                if self.pid == 0:
+                    try:
+                        start_anew(program, rest, given)
+                    except BaseException:
+                        traceback.print_exc()
+                    finally:
+                        os._exit(1)
+                self._child_created = True
+                ends = ("p2cread", "p2cwrite", "c2pread", "c2pwrite", "errread", "errwrite")
+                self._close_pipe_fds(*(given[end] for end in ends))  # type: ignore[attr-defined]
+            case _:
+                super()._execute_child(*arguments)  # type: ignore[misc]
+
+
+def start_anew(program: str, arguments: list[str], given: dict[str, Any]) -> NoReturn:
+    """Runs a program in this process, which was just forked for it, and ends as its interpreter would.
+
+    The functions in which the process was forked never go on: it ends below them.
+
+    Args:
+        program, arguments: What follows ``python -P -m``.
+        given: The arguments of ``Popen._execute_child`` by name.
+    """
+    if given["start_new_session"]:
+        os.setsid()
+    for number, fd in enumerate((given["p2cread"], given["c2pwrite"], given["errwrite"])):
+        if fd != -1:
+            os.dup2(fd, number)
+    let_go_of_files(given["pass_fds"])
+    forget()
+    environment = os.environ.copy() if given["env"] is None else given["env"]
+    folder = os.getcwd() if given["cwd"] is None else os.fspath(given["cwd"])
+    request = {"environment": environment, "folder": folder, "options": ["-P"], "arguments": arguments}
+    code: object = 0
+    try:
+        become(program, request)
+    except SystemExit as end:
+        code = end.code or 0
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    if not isinstance(code, int):
+        print(code, file=sys.stderr)
+        code = 1
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    # What is taken apart at the end are the modules of this program alone.
+    for name in BASE.modules:
+        sys.modules.pop(name, None)
+    ctypes.pythonapi.Py_Exit(code)
+    raise AssertionError
+
+
+def let_go_of_files(kept: Collection[int]) -> None:
+    """Leaves open what exec would. The numbers of the others stay in use: objects that hold them may be deleted, and
+    close what has such a number then."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for fd in map(int, os.listdir("/proc/self/fd")):
+        if fd in kept:
+            os.set_inheritable(fd, True)
+        elif fd > 2 and fd != nothing:
+            os.dup2(nothing, fd, inheritable=False)
+
+
+def forget() -> None:
+    """Resets what the processes between the server and this one have set, as exec would."""
+    ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0)
+    signal.set_wakeup_fd(-1)
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    for number in (signal.SIGPIPE, signal.SIGXFSZ):
+        signal.signal(number, signal.SIG_IGN)
+
+    gc.freeze()
+    gc.enable()
+    gc.set_threshold(*BASE.garbage)
+    atexit._clear()
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    multiprocessing.process._children.clear()  # type: ignore[attr-defined]
+    # Billiard's processes are daemons, which may have no children.
+    multiprocessing.process._current_process = BASE.process  # type: ignore[attr-defined]
+    multiprocessing.process._parent_process = None  # type: ignore[attr-defined]
+    atexit.register(logging.shutdown)
+    for name in ("multiprocessing.util", "billiard.util"):
+        sys.modules[name]._finalizer_registry.clear()
+        atexit.register(sys.modules[name]._exit_function)
+
+    thread = threading.current_thread()
+    thread.name, thread._daemonic = "MainThread", False  # type: ignore[attr-defined]
+    sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
+    sys.excepthook, threading.excepthook = sys.__excepthook__, threading.__excepthook__
+    logging.captureWarnings(False)
+    for each in all_loggers():
+        each.level, each.propagate, handlers = BASE.loggers.get(each, (logging.NOTSET, True, []))
+        each.handlers = handlers.copy()
+    logging.root.manager._clear_cache()  # type: ignore[attr-defined]
+    # Processes that share a generator would draw the same numbers.
+    sys.modules["numpy"].random.seed()
 
 
 def show_in_proc(command: list[str], environment: dict[str, str]) -> None:

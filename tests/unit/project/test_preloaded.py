@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -16,6 +17,48 @@ from tests import preloaded
 
 ROOT = Path(__file__).parents[3]
 PATIENCE = 240.0
+
+OBJECTIVE = """
+import atexit, gc, json, locale, logging, multiprocessing, os, signal, sys, threading
+from pathlib import Path
+
+HERE = Path(__file__).parent
+MARK = "ORCHESTRATOR_TRAINER"  # Each trainer has another one.
+left_open = (HERE / "left-open").open("w")
+left_open.write("Python writes it as it takes this module apart")
+atexit.register((HERE / "at-exit").write_text, "called")
+
+
+def words(name):
+    read = Path("/proc/self", name).read_text().split("\\0")
+    return [word for word in read if word and not word.isdigit() and not word.startswith(MARK)]
+
+
+def state():
+    status = dict(line.split(":\\t") for line in Path("/proc/self/status").read_text().splitlines())
+    files = [path.resolve().name.partition(":")[0] for path in Path("/proc/self/fd").iterdir()]
+    handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {
+        "command": words("cmdline"), "shown": sorted(words("environ")), "names": sorted(os.environ),
+        "arguments": sys.argv, "path": sys.path, "folder": os.getcwd(), "main": sys.modules["__main__"].__spec__.name,
+        "leads its session": os.getsid(0) == os.getpid(), "locale": locale.setlocale(locale.LC_ALL),
+        "masks": [status["SigBlk"], status["SigIgn"], status["SigCgt"]],
+        "handlers": {number: str(handler).partition(" at ")[0] for number, handler in handlers.items()},
+        "files": sorted(name for name in files if name != "null" and not name.isdigit()),
+        "umask": os.umask(os.umask(0o77) or 0o22),
+        "streams": [(each.fileno(), each.encoding, each.errors) for each in (sys.stdout, sys.stderr)],
+        "threads": sorted((each.name, each.daemon) for each in threading.enumerate()),
+        "log": [logging.root.level, logging.root.handlers],
+        "hooks": [sys.excepthook is sys.__excepthook__, threading.excepthook is threading.__excepthook__],
+        "process": [multiprocessing.current_process().name, multiprocessing.parent_process()],
+        "garbage": [gc.isenabled(), gc.get_threshold()],
+    }
+
+
+def objective(trial):
+    (HERE / "state").write_text(json.dumps(state()))
+    return 1.0
+"""
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -81,3 +124,25 @@ def check_shown(process: preloaded.Process, command: str, environ: dict[str, str
     given = dict(pair.split("=", 1) for pair in text.rstrip("\0").split("\0"))
     secret = {"ORCHESTRATOR_STORAGE_URL"} if command == "worker" else set()
     assert given == {name: value for name, value in environ.items() if name not in secret}
+
+
+def test_trainers_of_a_forked_run_are_what_those_of_a_new_interpreter_are(tmp_path: Path) -> None:
+    found = []
+    for kind in ("forked", "fresh"):
+        folder = tmp_path / kind
+        folder.mkdir()
+        (folder / "tells.py").write_text(OBJECTIVE)
+        (folder / "spec.toml").write_text('name = "s"\nobjective = "tells:objective"\ntrials = 1\n')
+        # Python sets the variable by itself where it would read another encoding.
+        environ = environment(ORCHESTRATOR_OBJECTIVE_PATH=str(folder), LC_ALL="C.UTF-8")
+        arguments = ("run", "spec.toml", "--slots", "1")
+        if kind == "forked":
+            done = preloaded.run(*arguments, environment=environ, folder=folder, seconds=PATIENCE)
+        else:
+            command = [sys.executable, "-m", "orchestrator", *arguments]
+            done = subprocess.run(command, env=environ, cwd=folder, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert (folder / "at-exit").read_text() == "called"
+        assert (folder / "left-open").read_text().startswith("Python writes it")
+        found.append(json.loads((folder / "state").read_text().replace(str(folder), "")))
+    assert found[0] == found[1]

@@ -1,4 +1,4 @@
-"""What counts the lines of a log stays no longer than the test that made it."""
+"""What counts the lines of a log stays no longer than the test that made it; samplers in processes, to be asked."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from replica_asking import asking, module
+
+__all__ = ["asking", "module"]
 
 
 @pytest.fixture(autouse=True)

@@ -2,174 +2,30 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
-import termios
 import threading
-import time
-from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from optuna.trial import FrozenTrial
+from replica_asking import (
+    LIMITS,
+    PATIENCE,
+    Asking,
+    copy_of,
+    expected,
+    spec_of,
+    wait_until_sent,
+)
 
 from orchestrator.common.errors import BadInput
 from orchestrator.control.replica_processes import NotAnswered, ReplicaProcesses
 from orchestrator.control.watched_process import Limits, ProcessFailed, explained
-from orchestrator.model.changeset import Changes
 from orchestrator.sampling.questions import Answer, Horizon, Question
-from orchestrator.sampling.sampler_replica import Replica
-from orchestrator.sampling.study_copy import StudyCopy
-from orchestrator.spec import Spec
-from orchestrator.spec.model import validate
 
-PATIENCE = 60.0
-LIMITS = Limits(answer_seconds=3.0, memory=300 << 20)
 SHORT = Limits(start_seconds=4.0, answer_seconds=0.1)
-EMPTY = StudyCopy((), {}, {}, {})
-
-MODULE = """
-import os, sys, time
-import optuna
-
-class Base(optuna.samplers.RandomSampler):
-    def sample_independent(self, study, trial, name, distribution):
-        self.act()
-        return super().sample_independent(study, trial, name, distribution)
-
-class Hangs(Base):
-    def act(self):
-        while True:
-            pass
-
-class Eats(Base):
-    def act(self):
-        kept = []
-        while True:
-            kept.append(bytearray(os.urandom(1) * (20 << 20)))
-            time.sleep(0.02)
-
-class Exits(Base):
-    def act(self):
-        os._exit(3)
-
-class Raises(Base):
-    def act(self):
-        raise ValueError("two\\nlines")
-
-class Pauses(optuna.samplers.RandomSampler):
-    def sample_independent(self, study, trial, name, distribution):
-        while trial.number == 1 and not os.path.exists(os.environ["UNTIL"]):
-            time.sleep(0.01)
-        time.sleep(0.002)
-        return super().sample_independent(study, trial, name, distribution)
-
-class Tells(Base):
-    def act(self):
-        pass
-    def before_trial(self, study, trial):
-        names = sorted(name for name in os.environ if name.startswith("ORCHESTRATOR_"))
-        trial_id = trial._trial_id
-        study._storage.set_trial_user_attr(trial_id, "names", names)
-
-class Needs(Base):
-    def __init__(self, n):
-        raise RuntimeError("not with that")
-"""
-
-
-@pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "processed_samplers.py").write_text(MODULE)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return "processed_samplers"
-
-
-class Asking:
-    """The processes, the bell that they ring, and what they have said."""
-
-    def __init__(self) -> None:
-        self.bell = threading.Event()
-        self.replicas = ReplicaProcesses(self.bell.set, LIMITS, most=1)
-        self.said: list[tuple[str, Answer | Exception]] = []
-        self.counts: dict[str, int] = {}
-
-    def open(self, spec: Spec) -> None:
-        self.replicas.open(spec, 7)
-        self.counts[spec.name] = 0
-
-    def ask(self, study: str) -> Question:
-        """Creates the next trial, and asks for its parameters."""
-        number = self.counts[study]
-        self.counts[study] += 1
-        changes = Changes()
-        changes.add_trial(number, 1.0, waits=False)
-        question = Question("trial", number, Horizon(number, number + 1))
-        trials = Replica(spec_of(study), 7)
-        for made in range(number + 1):
-            fed = Changes()
-            fed.add_trial(made, 1.0, waits=False)
-            trials.apply(feed(fed))
-        self.replicas.feed(study, changes)
-        self.replicas.ask(study, [question], lambda: StudyCopy(trials._storage.stored_trials(), {}, {}, {}))
-        return question
-
-    def hear(self, count: int = 1) -> list[tuple[str, Answer | Exception]]:
-        while len(self.said) < count:
-            self.bell.clear()
-            self.said += self.replicas.take()
-            if len(self.said) < count:
-                assert self.bell.wait(PATIENCE)
-        said, self.said = self.said[:count], self.said[count:]
-        return said
-
-    def pids(self) -> list[int]:
-        return [process.pid for process in self.replicas._shared]
-
-
-def wait_until_sent(asking: Asking) -> None:
-    """Returns when a question lies in the pipe of the process, which is stopped; from then on its study is at work."""
-    (process,) = asking.replicas._shared
-    held = bytes(4)
-    until = time.monotonic() + PATIENCE
-    while not any(held):
-        assert time.monotonic() < until
-        held = fcntl.ioctl(process._process.pipe.fileno(), termios.TIOCOUTQ, bytes(4))
-
-
-def feed(changes: Changes) -> Any:
-    from orchestrator.sampling.questions import feed_of
-
-    found = feed_of(changes)
-    assert found is not None
-    return found
-
-
-@pytest.fixture
-def asking() -> Iterator[Asking]:
-    before = set(threading.enumerate())
-    it = Asking()
-    yield it
-    it.replicas.close()
-    assert not [thread for thread in threading.enumerate() if thread.name == "replicas" and thread not in before]
-
-
-def spec_of(name: str, sampler: str = "random") -> Spec:
-    space = {"x": {"type": "float", "low": 0.0, "high": 1.0}}
-    table = {"name": name, "objective": "a:b", "trials": 5, "sampler": {"name": sampler}, "space": space}
-    return validate(table, "test")
-
-
-def expected(number: int, sampler: str = "random") -> float:
-    replica = Replica(spec_of("s", sampler), 7)
-    for made in range(number + 1):
-        changes = Changes()
-        changes.add_trial(made, 1.0, waits=False)
-        replica.apply(feed(changes))
-    return replica.answer(Question("trial", number, Horizon(number, number + 1))).params[0].value
 
 
 def test_studies_share_a_process_and_get_the_answers_that_they_would_get_here(asking: Asking) -> None:
@@ -272,15 +128,6 @@ def test_when_a_shared_process_has_ended_that_did_nothing_no_study_is_to_blame(a
     assert answer.params[0].value == expected(1)
 
 
-def copy_of(trials: int) -> StudyCopy:
-    replica = Replica(spec_of("s"), 7)
-    for made in range(trials):
-        changes = Changes()
-        changes.add_trial(made, 1.0, waits=False)
-        replica.apply(feed(changes))
-    return StudyCopy(replica._storage.stored_trials(), {}, {}, {})
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [
@@ -332,93 +179,3 @@ def test_one_that_hangs_at_its_import_fails_however_large_its_study_is(
     asking.replicas.ask("s", [Question("trial", 0, Horizon(0, 1))], lambda: large)
     ((_, why),) = asking.hear()
     assert "did not answer within 4 s" in str(why)
-
-
-def test_what_has_come_is_told_once_however_many_classes_are_checked_meanwhile(module: str, asking: Asking) -> None:
-    asking.open(spec_of("a"))
-    asking.ask("a")
-    while not asking.replicas.has_news:
-        assert asking.bell.wait(PATIENCE)
-        asking.bell.clear()
-    for name in ("b", "c", "d"):
-        asking.replicas.check(spec_of(name, f"{module}:Raises"))
-    said = asking.replicas.take()
-    while not said:
-        said = asking.hear()
-    assert [study for study, _ in said] == ["a"]
-
-
-def test_it_is_not_told_where_the_servers_are(module: str, asking: Asking, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", "postgresql://user:password@host/optuna")
-    asking.open(spec_of("s", f"{module}:Tells"))
-    asking.ask("s")
-    ((_, answer),) = asking.hear()
-    assert isinstance(answer, Answer)
-    assert answer.user_attrs == [(0, "names", [])]
-
-
-def test_what_a_closed_study_is_told_late_is_dropped(asking: Asking) -> None:
-    asking.open(spec_of("a"))
-    asking.ask("a")
-    asking.open(spec_of("a"))
-    asking.ask("a")
-    ((study, answer),) = asking.hear()
-    assert study == "a"
-    assert isinstance(answer, Answer)
-    assert answer.trial == 0
-    assert asking.replicas.take() == []
-
-
-def test_the_least_recently_used_replica_is_given_up_and_made_again(
-    asking: Asking, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("orchestrator.control.replica_process.MOST_REPLICAS", 2)
-    for name in ("a", "b", "c"):
-        asking.open(spec_of(name))
-        asking.ask(name)
-        asking.hear()
-    (process,) = asking.replicas._shared
-    assert len(process.replicas) == 2
-    asking.ask("a")
-    ((study, answer),) = asking.hear()
-    assert study == "a"
-    assert isinstance(answer, Answer)
-    assert answer.params[0].value == expected(1)
-
-
-class Watched(list[FrozenTrial]):
-    """Trials that note which threads go through them."""
-
-    def __init__(self, trials: Iterable[FrozenTrial]) -> None:
-        super().__init__(trials)
-        self.threads: set[str] = set()
-
-    def __iter__(self) -> Iterator[FrozenTrial]:
-        self.threads.add(threading.current_thread().name)
-        return super().__iter__()
-
-
-def test_a_whole_study_is_handed_over_by_the_thread_and_not_by_the_loop(asking: Asking) -> None:
-    asking.open(spec_of("s"))
-    copy = copy_of(200)
-    trials = Watched(copy.trials)
-    question = Question("trial", 199, Horizon(199, 200))
-    asking.replicas.ask("s", [question], lambda: copy._replace(trials=trials))
-    ((_, answer),) = asking.hear()
-    assert isinstance(answer, Answer)
-    assert answer.params[0].value == expected(199)
-    assert trials.threads == {"replicas"}
-
-
-def test_questions_that_go_together_are_answered_in_order_each_when_it_is_there(
-    module: str, asking: Asking, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("UNTIL", str(tmp_path / "go-on"))
-    asking.open(spec_of("s", f"{module}:Pauses"))
-    questions = [Question("trial", number, Horizon(number, 3)) for number in range(3)]
-    asking.replicas.ask("s", questions, lambda: copy_of(3))
-    first = asking.hear()
-    assert not asking.replicas.has_news
-    (tmp_path / "go-on").touch()
-    said = [answer for _, answer in first + asking.hear(2) if isinstance(answer, Answer)]
-    assert [answer.trial for answer in said] == [0, 1, 2]

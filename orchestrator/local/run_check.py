@@ -108,7 +108,7 @@ def _check_import(spec: Spec, source: str, settings: Settings, environ: Mapping[
     except subprocess.TimeoutExpired:
         raise BadInput(where, f"importing it took more than {IMPORT_SECONDS:g} s") from None
     if problem := done.stdout.decode(errors="replace").strip():
-        raise BadInput(where, problem)
+        raise BadInput(where, problem.removeprefix(f"{spec.objective}: "))
     if done.returncode:
         said = last_words(done.stderr.decode(errors="replace")) or f"exit code {done.returncode}"
         raise BadInput(where, f"the process that imported it died: {said}")

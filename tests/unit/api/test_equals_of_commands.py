@@ -1,0 +1,81 @@
+"""Functions that do what a command does: init, validate, prepare, schedule."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator import BadInput, Search, connect
+
+SCHEDULED = """
+name = "nightly"
+objective = "tasks.objectives.digits:objective"
+trials = 3
+[schedule]
+cron = "0 3 * * *"
+"""
+IMPORTED = """
+import os
+MARK = os.environ["ORCHESTRATOR_TEST_MARK"]
+FILE = __file__
+def objective(trial): return 1.0
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_first_search_is_written_and_can_be_validated(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = Search.init("mine")
+    assert spec == Path("mine/search.toml")
+    with pytest.raises(BadInput, match="is there already, and stays as it is"):
+        Search.init("mine")
+    monkeypatch.chdir(here / "mine")
+    search = Search.from_file("search.toml")
+    answer = search.validate(imports=False)
+    assert str(answer).startswith(
+        "search.toml: mine: 30 trials of train:objective\nsampler tpe, pruner median, maximize"
+    )
+    assert answer.data["name"] == "mine"
+    assert not (here / "mine" / ".orchestrator").exists(), "it makes nothing"
+
+
+def test_code_that_goes_with_a_search_is_imported_from_where_a_worker_has_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (here / "brought.py").write_text(IMPORTED)
+    monkeypatch.syspath_prepend(here)
+    monkeypatch.setenv("ORCHESTRATOR_TEST_MARK", "here")
+    import brought  # type: ignore[import-not-found]
+
+    search = Search(brought.objective, name="one", trials=1)
+    (here / "brought.py").write_text("1 / 0")
+    assert "1 trials of brought:objective" in str(search.validate())
+    monkeypatch.delenv("ORCHESTRATOR_TEST_MARK")
+    with pytest.raises(BadInput, match=r"objective 'brought:objective': importing 'brought' raises KeyError"):
+        search.validate()
+    del sys.modules["brought"]
+
+
+def test_a_database_is_prepared_and_lists_schedules(here: Path) -> None:
+    (here / "studies").mkdir()
+    (here / "studies" / "nightly.toml").write_text(SCHEDULED)
+    with connect(storage_url="sqlite:///new.db") as fleet:
+        assert fleet.prepare() == "sqlite:///new.db"
+        answer = fleet.schedules()
+        assert [each["name"] for each in answer.data["schedules"]] == ["nightly"]
+        assert "no beat has looked at this timetable yet" in str(answer)
+        with pytest.raises(BadInput, match="schedule 'weekly': there is none of that name in studies; known: nightly"):
+            fleet.run_schedule("weekly")
+        with pytest.raises(BadInput, match="ORCHESTRATOR_REDIS_URL: is not set; a fleet needs both URLs"):
+            fleet.run_schedule("nightly")
+
+
+def test_nothing_is_prepared_where_nothing_is() -> None:
+    with connect(data_dir="data") as fleet, pytest.raises(BadInput, match="name the database, as its owner reaches it"):
+        fleet.prepare()

@@ -62,6 +62,7 @@ class Result:
         unknown: How many epochs these would have been trained further at the most; None where that cannot be said.
         best: The best completed trial that is left, with its value and its rank among all that completed.
         promotes: Whether the rule would have asked for other trials than the recorded ones in the end.
+        assumed: The ``max_steps`` that the rule was given where the study says none; None where it needs none.
         winner: The best of all that completed and satisfy their constraints; ``winner_pruned`` the epoch at which this
             rule prunes it.
     """
@@ -80,6 +81,7 @@ class Result:
     winner: int | None
     winner_pruned: int | None
     promotes: bool = False
+    assumed: int | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Returns the object that ``replay --json`` prints for this rule."""
@@ -200,6 +202,15 @@ def side_by_side(recording: Recording) -> int:
     return most
 
 
+def steps_for(table: RuleArguments, recording: Recording) -> int | None:
+    """Returns the ``max_steps`` that a rule is tried with: the study's; where it says none and the rule needs one, the
+    largest step of a completed trial."""
+    study = recording.study
+    if study.max_steps is not None or not table.needs_max_steps:
+        return study.max_steps
+    return max((step for trial, step, _ in recording.reports if trial in study.completed), default=None)
+
+
 def fold_pausing(
     rule: PausingRule, recording: Recording, advance: Advance = lambda _: None
 ) -> tuple[int, dict[int, int]]:
@@ -272,15 +283,10 @@ def place_ends(recording: Recording) -> dict[int, list[int]]:
 def _build(recording: Recording, candidate: Candidate) -> RuleBase:
     study = recording.study
     trials = study.trials if study.spec is None else int(study.spec.get("trials", study.trials))
+    max_steps = steps_for(candidate.table, recording)
     try:
-        candidate.table.check_steps(study.max_steps, ())
-        return rules.build(
-            candidate.table,
-            study.direction,
-            study_name=study.name,
-            max_steps=study.max_steps,
-            trials=trials,
-        )
+        candidate.table.check_steps(max_steps, ())
+        return rules.build(candidate.table, study.direction, study_name=study.name, max_steps=max_steps, trials=trials)
     except Fault as fault:
         raise fault.blame(f"--pruner '{candidate.label}', for study '{study.name}'") from None
     except BadInput as error:
@@ -325,6 +331,7 @@ def _result(
         rule=recorded if table is None else table.name,
         recorded=table is None,
         promotes=table is not None and table.promotes,
+        assumed=None if table is None or study.max_steps is not None else steps_for(table, recording),
         trained=trained,
         saved=whole.total - trained,
         pruned=pruned,

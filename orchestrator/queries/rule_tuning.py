@@ -18,7 +18,7 @@ from orchestrator.model.records import Recording
 from orchestrator.pruning import RuleBase
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.queries.curve_loop import Curve, CurveLoop
-from orchestrator.queries.replay import curves, side_by_side
+from orchestrator.queries.replay import curves, side_by_side, steps_for
 from orchestrator.sampling import rules
 from orchestrator.spec.inline_pruner import read_pruner
 
@@ -92,7 +92,7 @@ def _is_possible(table: RuleArguments, recording: Recording) -> bool:
     if not table.needs_max_steps:
         return True
     try:
-        table.check_steps(recording.study.max_steps, ())
+        table.check_steps(steps_for(table, recording), ())
     except Fault:
         return False
     return True
@@ -139,9 +139,8 @@ def _run(rule: RuleBase, order: Sequence[Curve], slots: int) -> tuple[int, set[i
 
 def _rule(table: RuleArguments, recording: Recording) -> RuleBase:
     study = recording.study
-    return rules.build(
-        table, study.direction, study_name=study.name, max_steps=study.max_steps, trials=len(recording.trials)
-    )
+    max_steps = steps_for(table, recording)
+    return rules.build(table, study.direction, study_name=study.name, max_steps=max_steps, trials=len(recording.trials))
 
 
 def _error(values: Sequence[float]) -> float:

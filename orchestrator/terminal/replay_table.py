@@ -104,6 +104,10 @@ def _notes(recording: Recording, results: Sequence[Result]) -> list[str]:
             f"{', '.join(map(one_line, promoting))}: searched among the recorded curves, with "
             f"{count(side_by_side(recording), 'slot')}; what it would have asked for after the last one is not known."
         )
+    for steps in sorted({each.assumed for each in results if each.assumed is not None}):
+        notes.append(
+            f"The study says no max_steps: rules that need it took {steps}, as the longest completed trial has."
+        )
     if running:
         notes.append(f"{count(running, 'trial')} still {'runs' if running == 1 else 'run'}: taken as far as reported.")
     return notes

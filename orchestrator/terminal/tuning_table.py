@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from orchestrator.common.formatting import count, cut
+from orchestrator.common.formatting import count, cut, one_line
 from orchestrator.model.records import Recording
 from orchestrator.queries.rule_tuning import ENOUGH, ORDERS, TOLERATED, Judged, recommend
 from orchestrator.terminal.table_layout import Column, lay_out, no_room
@@ -26,7 +26,7 @@ def render(recordings: Sequence[Recording], judged: Sequence[Judged], width: int
         Column("winner kept", [(f"{100 * each.kept:.0f}%", "") for each in order], True, 1),
     ]
     lines, left_out = lay_out(columns, width)
-    said = [Text(f"{kind}: {_advice(recommend(judged, promotes=promotes))}") for promotes, kind in _KINDS]
+    said = [Text(f"{kind}: {_advice(judged, promotes)}") for promotes, kind in _KINDS]
     notes = [Text(each) for each in (*_evidence(recordings), *([no_room(left_out)] if left_out else []))]
     return [*said, Text(), *lines, Text(), *notes]
 
@@ -58,7 +58,10 @@ def to_json(recordings: Sequence[Recording], judged: Sequence[Judged]) -> dict[s
     }
 
 
-def _advice(best: Judged | None) -> str:
+def _advice(judged: Sequence[Judged], promotes: bool) -> str:
+    best = recommend(judged, promotes=promotes)
+    if not any(each.promotes is promotes for each in judged):
+        return "no rule could be tried: no trial has completed, or all are too short"
     if best is None:
         return f"no rule is known to lose less than {TOLERATED:g}"
     epochs = _share(best.epochs, best.epochs_error)
@@ -75,6 +78,10 @@ def _evidence(recordings: Sequence[Recording]) -> list[str]:
     lines = [f"Each rule searched among {count(completed, 'completed trial')}, in {ORDERS} orders."]
     lines.append("loss: distance of the best trial left to the best of all, in units of best to median.")
     lines.append("±: standard error; it is rather larger, as the orders of one study are alike.")
+    if silent := [one_line(each.study.name) for each in recordings if each.study.max_steps is None]:
+        lines.append(
+            f"{', '.join(silent)}: no max_steps is said; rules that need it took the longest completed trial's."
+        )
     if cut_off:
         lines.append(f"{count(cut_off, 'trial')} were pruned when they were recorded, and end there for each rule.")
     if completed < ENOUGH:

@@ -62,10 +62,17 @@ def test_where_values_tell_nothing_before_the_end_no_rule_with_a_loss_is_recomme
 def test_little_evidence_is_called_little_and_none_recommends_nothing() -> None:
     assert "hardly tell rules apart" in text([recording(5)], judge([recording(5)]))
     assert judge([recording(0)]) == []
-    assert "no rule is known" in text([recording(0)], [])
+    assert "no rule could be tried" in text([recording(0)], [])
 
 
-def test_rules_that_need_the_length_of_a_trial_are_left_out_where_it_is_not_known() -> None:
-    labels = [each.label for each in judge([recording(9, max_steps=None)])]
-    assert "none" in labels
-    assert not any("index" in label or "promotion" in label for label in labels)
+def test_a_study_without_max_steps_is_as_long_as_its_longest_completed_trial() -> None:
+    said, silent = recording(9), recording(9, max_steps=None)
+    assert judge([silent]) == judge([said])
+    note = "s: no max_steps is said; rules that need it took the longest completed trial's"
+    assert note in text([silent], judge([silent]))
+    assert note not in text([said], judge([said]))
+
+
+def test_that_no_rule_was_tried_is_not_called_a_loss() -> None:
+    stopping = [each for each in judge([recording(9)]) if not each.promotes]
+    assert "with checkpoints: no rule could be tried" in text([recording(9)], stopping)

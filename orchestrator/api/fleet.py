@@ -15,6 +15,7 @@ from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_handle import StudyHandle
 from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.optuna_import import import_optuna
 from orchestrator.common.settings import PREFIX, Settings, load_settings
 from orchestrator.common.urls import redact
 
@@ -299,6 +300,7 @@ def load_study(name: str, settings: Settings) -> tuple[optuna.Study, finalize[..
     Raises:
         ServerTrouble: the database refuses this client, or does not answer now.
     """
+    import_optuna()
     import optuna
     from optuna.storages import RDBStorage
 

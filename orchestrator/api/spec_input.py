@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.common.errors import BadInput
+from orchestrator.common.optuna_import import import_optuna
 
 if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
@@ -68,6 +69,7 @@ def check_sampler_and_pruner(spec: Spec, source: str) -> None:
     Raises:
         BadInput: one of them cannot be built; ``source`` names the spec.
     """
+    import_optuna()
     from orchestrator.spec.pruner_factory import check_pruner
     from orchestrator.spec.sampler_factory import check_sampler
 

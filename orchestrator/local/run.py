@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 import time
-import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ import redis
 from orchestrator.common.data_folder import database_file, storage_url_of
 from orchestrator.common.errors import BadInput, StudyFailed
 from orchestrator.common.file_lock import FolderInUse, data_lock, name_study
+from orchestrator.common.optuna_import import import_optuna
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import handled_endings
 from orchestrator.common.slot_options import SlotOptions
@@ -184,6 +184,7 @@ def _run_alone(
         def store() -> Store:
             """Returns what reads the study. Its import takes long, and the first trial needs none of it."""
             if not found:
+                import_optuna()
                 from orchestrator.storage.store import Store
 
                 found.append(Store(database))
@@ -272,10 +273,8 @@ def _await_tables(database: Database, worker: ChildProcess, server: ChildProcess
 
 
 def _summarize(store: Store, name: str, storage_url: str, artifact_url: str, begun: float) -> Summary:
-    with warnings.catch_warnings():
-        # In a notebook, Optuna's import advises to install widgets, which nothing here uses.
-        warnings.filterwarnings("ignore", message="IProgress not found")
-        from orchestrator.queries.study_summary import summarize
+    from orchestrator.queries.study_summary import summarize
+
     return summarize(store, name, storage_url, artifact_url, time.monotonic() - begun)
 
 

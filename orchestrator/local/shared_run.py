@@ -15,6 +15,7 @@ from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError
 from orchestrator.common.file_lock import FolderInUse, holder_of, name_study
 from orchestrator.common.formatting import cut, duration, listed
+from orchestrator.common.optuna_import import import_optuna
 from orchestrator.local.interruption import Endings, Interrupted, hold
 from orchestrator.local.running_search import Guest, RunningSearch, abandoned, describe, find, guest_of
 from orchestrator.local.server_retry import ServerRetry, outages_shown
@@ -200,6 +201,7 @@ def _show(
     endings: Endings,
     begun: float,
 ) -> Summary:
+    import_optuna()
     from orchestrator.local.run import has_ended
     from orchestrator.messaging.command_client import CommandClient
     from orchestrator.queries.study_summary import summarize

@@ -6,7 +6,6 @@ import ast
 import builtins
 import os
 import sys
-from collections.abc import Iterable
 from importlib.machinery import SourceFileLoader
 from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
 from typing import Any
@@ -110,11 +109,6 @@ class Selection:
     def knows(self, name: str) -> bool:
         """Whether the name is needed."""
         return name in self._known
-
-    def add_reads(self, node: ast.stmt, by: str, own: Iterable[str] = ()) -> None:
-        """Adds what a statement from elsewhere reads, but the names ``own``."""
-        for name in sorted(read_names(node) - set(own)):
-            self.add(name, by)
 
     def check_literals(self) -> None:
         """Refuses constants that are not what their source says. Raises BadInput."""

@@ -130,12 +130,7 @@ class CommandHandler:
         commands = self.ports.store.pending_commands()
         self._end_withdrawn(commands)
         for command in commands:
-            # Who holds the lease may delete every study: no other process can.
-            if (
-                self.only
-                and command.study not in (self.only, *self._guests)
-                and command.operation not in (DELETE, HOST)
-            ):
+            if not self._is_for_this(command):
                 continue
             if command.unreadable:
                 problem = BadInput(f"command '{command.operation}' of study '{command.study}'", command.unreadable)

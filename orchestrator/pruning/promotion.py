@@ -134,9 +134,6 @@ class PromotionRule(PausingRule):
         self._running[climber.headed] -= 1
         self._rungs[climber.headed].put(trial, climber.value_at(climber.headed), waits=True)
 
-    def is_paused(self, trial: int) -> bool:
-        return trial in self._paused
-
     def paused(self) -> list[int]:
         """Returns all paused trials in the order of their numbers."""
         return sorted(self._paused)

@@ -63,12 +63,6 @@ class NextTask:
             self._tell(DECLINED)
         self._give_back()
 
-    def expect_again(self) -> None:
-        """Asks once more for a task, where it was declined: the reason is gone."""
-        if self._declined:
-            self._expected_at = None
-            self.expect()
-
     def seconds_left(self) -> float | None:
         """Returns the seconds after which ``decline_overdue`` is due; ``None`` where it is not."""
         if self._expected_at is None or self._declined:

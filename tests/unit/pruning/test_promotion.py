@@ -95,7 +95,7 @@ def test_a_promotion_says_why() -> None:
     assert rule.may_promote()
     assert rule.promote() == Promotion(1, 1, Decision(False, "asha", 1, 0.2, 0.2, 3))
     assert (rule.until(1), rule.beyond(1)) == (3, 9)
-    assert not rule.is_paused(1)
+    assert 1 not in rule.paused()
     assert not rule.may_promote()
     assert rule.standing(0) == Decision(True, "asha", 1, 0.5, 0.2, 3)
     assert rule.standing(1) == Decision(True, "asha", 1, 0.2, 0.2, 3), "where it was last"

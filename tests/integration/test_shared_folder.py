@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import pty
+import select
 import signal
+import struct
+import subprocess
+import sys
+import termios
 from collections.abc import Callable
 from pathlib import Path
 
+import pyte
 import pytest
 from fleet import PATIENCE, Fleet, Process, wait_for, with_environment
 
@@ -121,3 +130,44 @@ def test_two_that_begin_at_the_same_moment_share(alone: Fleet) -> None:
         wait_for(lambda run=run: run.popen.poll() is not None, "its end")
     assert [run.popen.poll() for run in runs] == [0, 0]
     assert sum("works in this folder" in run.log.read_text() for run in runs) == 1
+
+
+PROGRAM = """
+name = "{name}"
+trials = 3
+[command]
+run = ["python", "-c", "print('value=1.0')", "{word}"]
+metrics = {{ value = 'value=([\\d.]+)' }}
+[space]
+x = {{ type = "float", low = 0.0, high = 1.0 }}
+"""
+
+
+@pytest.mark.long
+def test_on_a_terminal_one_that_waits_says_why_and_what_would_have_it_share(alone: Fleet, tmp_path: Path) -> None:
+    alone.write_spec(PROGRAM.format(name="first", word="a").replace("trials = 3", "trials = 5000"), "first.toml")
+    first = alone.start_fresh("run", str(tmp_path / "first.toml"), "--slots", "1")
+    says(first, "trial 1 COMPLETE")
+    alone.write_spec(PROGRAM.format(name="same", word="a"), "same.toml")
+    same = alone.call("run", str(tmp_path / "same.toml"), "--slots", "1")
+    assert SHARES.format("same") in same.stderr
+    assert same.returncode == 0, same.stderr
+
+    alone.write_spec(PROGRAM.format(name="other", word="b"), "other.toml")
+    screen = pyte.Screen(200, 50)
+    stream, (ours, theirs) = pyte.ByteStream(screen), pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 200, 0, 0))
+    command = [sys.executable, "-m", "orchestrator", "run", str(tmp_path / "other.toml"), "--slots", "1"]
+    with subprocess.Popen(command, env=alone.environment(), cwd=tmp_path, stdout=theirs, stderr=theirs) as other:
+        os.close(theirs)
+
+        def seen() -> str:
+            if select.select([ours], [], [], 0)[0]:
+                stream.feed(os.read(ours, 65_536))
+            return " ".join(" ".join(row.rstrip() for row in screen.display).split())
+
+        wait_for(lambda: "both run at once" in seen(), "it says what it waits for")
+        assert "does not run the program of this spec; 'other' begins when it has ended, in about" in seen()
+        assert "They share if it was started with ORCHESTRATOR_COMMANDS=" in seen()
+        other.send_signal(signal.SIGINT)
+    os.close(ours)

@@ -205,8 +205,12 @@ def keys_of_the_control_plane(person: Person) -> None:
     person.fleet.start("worker", "--slots", "1", environment=person.fleet.environment() | mine)
     person.submits("study", "trials")
     assert "what the control plane sends is signed with no key" in person.finds("keys-differ", mine)["text"]
+    assert person.fleet.servers is not None
+    client = person.fleet.servers.client()
+    before = client.get(redis_keys.ANNOUNCEMENT)
     wrong.stop()
     leads(person.fleet.start("serve", environment=person.fleet.environment() | mine))
+    wait_for(lambda: client.get(redis_keys.ANNOUNCEMENT) != before, "it has announced itself")
     person.fleet.start("worker", "--slots", "1", environment=person.fleet.environment() | mine)
     wait_for(lambda: person.trains("study"), "a trial trains")
 

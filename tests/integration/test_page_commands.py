@@ -8,6 +8,8 @@ a user who has no fleet.
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
 import shlex
@@ -135,6 +137,10 @@ class Town:
     def environment(self) -> dict[str, str]:
         return self.fleet.environment() | {"ORCHESTRATOR_OBJECTIVE_PATH": f"{self.folder}{os.pathsep}{HERE}"}
 
+    def state(self, study: str) -> str:
+        found: dict[str, str] = json.loads(self.fleet.call("status", study, "--json").stdout)
+        return found["state"]
+
     def of_a_clean_shell(self) -> dict[str, str]:
         """The environment of a user who has no fleet and has set nothing."""
         mine = {name: value for name, value in self.environment().items() if not name.startswith("ORCHESTRATOR_")}
@@ -155,8 +161,10 @@ def town(tmp_path: Path) -> Iterator[Town]:
         made = Town(folder, it)
         train_without_us("mine", servers)
         it.start("serve")
-        it.start("worker", "--slots", "2", environment=made.environment())
-        it.submit(it.write_spec(SEARCH.format(name="digits", trials=1_000), "digits.toml"))
+        admits = {"ORCHESTRATOR_OBJECTIVES": "*,bundle:*"}
+        it.start("worker", "--slots", "2", environment=made.environment() | admits)
+        sent = '[code]\ninclude = ["page_objective.py"]\n'
+        it.submit(it.write_spec(SEARCH.format(name="digits", trials=1_000) + sent, "digits.toml"))
         for notice in notices(servers.client(), "digits"):
             if isinstance(notice, Progress) and notice.complete + notice.pruned + notice.failed >= page_objective.QUICK:
                 break
@@ -207,9 +215,20 @@ def test_every_line_does_what_it_says(
 
 def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
     """Runs a command that looks, steers, or begins a search elsewhere."""
-    monkeypatch.chdir(town.folder)
-    monkeypatch.syspath_prepend(town.folder)
-    done = CliRunner().invoke(cli, words, env=town.environment(), standalone_mode=False)
+    # As `init` says: where the spec is.
+    away = words[-1].endswith(".toml") and not (town.folder / words[-1]).exists()
+    folder = town.folder / "mine" if away else town.folder
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(folder)
+    environment: dict[str, str | None] = {**town.environment()}
+    if words[0] == "validate":
+        # The fleet's study of that name is another search.
+        environment |= dict.fromkeys(name for name in environment if name.startswith("ORCHESTRATOR_"))
+    if away:
+        environment["ORCHESTRATOR_OBJECTIVE_PATH"] = str(folder)
+    if words[0] == "delete":
+        wait_for(lambda: town.state(words[1]) == "finished", f"the end of {words[1]}")
+    done = CliRunner().invoke(cli, words, env=environment, standalone_mode=False)
     assert done.exception is None, f"{done.output}\n{done.exception}"
     assert done.exit_code == 0, done.output
     compare(outputs(LINES[words]).get(shlex.join(["orchestrator", *words]), []), done.output, words[0])
@@ -219,6 +238,8 @@ def compare(shown: list[str], printed: str, kind: str) -> None:
     """Compares what a page shows with what a command prints on another study: the same words, other figures."""
     if kind in WORD_FOR_WORD and shown:
         assert [masked(line) for line in shown] == [masked(line) for line in printed.splitlines()]
+    # On a terminal columns are left out, and it is said.
+    shown = list(itertools.takewhile(lambda line: not line.startswith("no room for"), shown))
     heads = [line.split() for line in shown if WORDS_ALONE.fullmatch(line)]
     # The page's examples are of studies/digits.toml, which has a parameter more.
     assert {word for words in heads for word in words} - {"width"} <= set(printed.split()), printed

@@ -46,7 +46,7 @@ def parallel(facts: Facts) -> Plot:
     drawn = best_and_spread(facts, MOST_LINES)
     shown = names[:MOST_PARAMETERS]
     values = [_Scale.of_values(facts, drawn, index) for index in range(len(facts.spec.objectives))]
-    scales = [*values, *(_Scale.of_parameter(name, text, drawn) for name, text in labels(shown, 24).items())]
+    scales = [*values, *(_Scale.of_parameter(name, text, drawn) for name, text in labels(shown, _LETTERS).items())]
     first = label(facts.objective(0))
     says = f"A line for each completed trial, through its value{'' if facts.single else 's'} and its parameters; the"
     says += f" line of the best {first} is orange, that of the worst grey, and the better ones lie on top."
@@ -125,8 +125,10 @@ class _Scale:
             return cls._of_numbers(title, values, column.axis)
         choices = sorted({str(value) for value, trial in zip(values, trials, strict=True) if name in trial.params})
         found = {choice: (place + 0.5) / len(choices) for place, choice in enumerate(choices)}
-        named = choices if len(choices) <= _MOST_CHOICES else [choices[0], choices[-1]]
-        marks = [(found[each], _short(each, _LETTERS // len(named)), "center") for each in named]
+        marks = [(found[each], _short(each, _LETTERS // len(choices)), "center") for each in choices]
+        if len(choices) > _MOST_CHOICES:
+            first, last = (_short(each, _LETTERS // 2) for each in (choices[0], choices[-1]))
+            marks = [(found[choices[0]], first, "left"), (found[choices[-1]], last, "right")]
         has = [name in trial.params for trial in trials]
         return cls(
             title,

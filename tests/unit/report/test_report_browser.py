@@ -19,7 +19,8 @@ from tests.browser import Browser
 OUTSIDE = """
 [...document.querySelectorAll('.plot')].flatMap(plot => {
   const box = plot.getBoundingClientRect();
-  const seen = plot.querySelectorAll('.legend .legendtext, .xtick text, .ytick text, .g-xtitle, .g-ytitle');
+  const kinds = '.legend .legendtext, .xtick text, .ytick text, .g-xtitle, .g-ytitle, .annotation-text';
+  const seen = plot.querySelectorAll(kinds);
   return [...seen].filter(each => {
     const own = each.getBoundingClientRect();
     return own.width && (own.left < box.left - 1 || own.right > box.right + 1 || own.top < box.top - 1

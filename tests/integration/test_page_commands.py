@@ -228,7 +228,9 @@ def call(words: tuple[str, ...], town: Town, monkeypatch: pytest.MonkeyPatch) ->
         environment["ORCHESTRATOR_OBJECTIVE_PATH"] = str(folder)
     if words[0] == "delete":
         wait_for(lambda: town.state(words[1]) == "finished", f"the end of {words[1]}")
-    done = CliRunner().invoke(cli, words, env=environment, standalone_mode=False)
+    # The folder that `init` makes in the pages is called as a study is that is there.
+    own = ["--name", "starter"] if away else []
+    done = CliRunner().invoke(cli, [*words, *own], env=environment, standalone_mode=False)
     assert done.exception is None, f"{done.output}\n{done.exception}"
     assert done.exit_code == 0, done.output
     compare(outputs(LINES[words]).get(shlex.join(["orchestrator", *words]), []), done.output, words[0])

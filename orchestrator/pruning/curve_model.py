@@ -117,7 +117,9 @@ def fit(values: Floats, latest: Floats, best: float) -> Coefficients:
         scale = 0.1 * abs(best)
     scale = max(scale, _SMALLEST)
     floor = middle - scale
-    steps = _regressions(values, floor, scale)
+    # Values of 1e100 may lead beyond all numbers; what comes of that is seen at the end of the chain.
+    with np.errstate(over="ignore", invalid="ignore"):
+        steps = _regressions(values, floor, scale)
     reached = ~np.isnan(values)
     furthest = int(np.flatnonzero(reached.any(axis=1)).max(initial=0))
     ends, near = _chain(steps, scale), _chain(steps[: furthest + 1], scale)
@@ -130,7 +132,8 @@ def _chain(steps: list[_Step], scale: float) -> tuple[tuple[Weights, ...], tuple
     for drift, inertia, place, mean, spread in reversed(steps):
         w0, w1, w2 = weights[-1]
         weights.append((w0 + w1 * (drift - place * mean), w1 * (1 + inertia + place) + w2, -w1 * inertia))
-        variances.append(variances[-1] + (w1 * spread) ** 2)
+        step = w1 * spread
+        variances.append(variances[-1] + step * step)  # a power would raise where a product is infinite
     spreads = tuple(math.sqrt(each) for each in reversed(variances))
     if not (np.isfinite(weights).all() and np.isfinite(spreads).all()):
         # Increments that grow from rung to rung beyond all numbers: expect that a trial ends as it stands.
@@ -171,7 +174,7 @@ def _regressions(values: Floats, floor: float, scale: float) -> list[_Step]:
     noise = _NOISE * scale
     spreads = []
     for squares, count in zip(_sums(residuals**2, counts).tolist(), counts.tolist(), strict=True):
-        noise = math.sqrt((squares + _PSEUDO * noise**2) / (count + _PSEUDO))
+        noise = math.sqrt((squares + _PSEUDO * noise * noise) / (count + _PSEUDO))
         spreads.append(noise * math.sqrt(1 + _LEARNED / (count + _PSEUDO)))
         noise *= _KEEP_NOISE
     return [(*each, mean, spread) for each, mean, spread in zip(found, means.tolist(), spreads, strict=True)]

@@ -61,3 +61,11 @@ def test_one_trial_alone_is_trained_to_its_end(max_steps: int) -> None:
     search.run()
     assert search.ended == {0: "COMPLETE"}
     assert len(search.values[0]) == max_steps
+
+
+def test_values_beyond_all_others_lead_to_no_error() -> None:
+    rule = index("minimize", 12)
+    reports = [(0, 0, 9.0), (1, 0, 9.0), (1, 1, 1.0), (0, 1, 9.0), (1, 2, 9.0), (1, 3, 9.0), (1, 4, math.inf)]
+    for trial, step, value in reports:
+        rule.observe(trial, step, value)
+    assert rule.study_attributes()

@@ -14,6 +14,7 @@ from click.testing import CliRunner
 from fleet import PATIENCE, Fleet, Process, wait_for
 
 from orchestrator.cli import cli
+from tests import stand_ins
 
 SPEC = """
 name = "{name}"
@@ -34,11 +35,8 @@ class Person:
         self.fleet = fleet
         self.folder = folder
         programs = folder / "bin"
-        programs.mkdir()
-        for name, module in (("redis-cli", "tests.stand_ins.redis_cli"), ("orchestrator", "orchestrator")):
-            script = programs / name
-            script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m {module} "$@"\n')
-            script.chmod(0o755)
+        stand_ins.make(programs)
+        stand_ins.write_script(programs / "orchestrator", f'exec "{sys.executable}" -m orchestrator "$@"')
         self._path = f"{programs}{os.pathsep}{os.environ['PATH']}"
 
     def doctor(self, more: Mapping[str, str] | None = None) -> dict[str, dict[str, Any]]:

@@ -116,7 +116,7 @@ def test_a_command_without_what_it_needs(alone: Fleet, arguments: list[str]) -> 
     ("arguments", "problem"),
     [
         (["--gpus", "0,1,2", "--gpus-per-trial", "2"], "--gpus-per-trial: is 2, and of 3 GPUs some would be left over"),
-        (["--gpus", "0,1", "--per-gpu", "2", "--gpus-per-trial", "2"], "run: per_gpu and gpus_per_trial: slots share"),
+        (["--gpus", "0,1", "--per-gpu", "2", "--gpus-per-trial", "2"], "--per-gpu and --gpus-per-trial: slots share"),
         (["--queues", "a,,b"], "--queues: '' is no name of a queue"),
     ],
 )

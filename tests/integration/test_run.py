@@ -105,7 +105,7 @@ def test_the_json_object_has_what_it_promises(undisturbed: tuple[dict[str, Any],
     result, found = undisturbed
     assert set(result) == {
         *("study", "storage", "state", "best", "trials", "epochs"),
-        *("prune_latency_ms", "slot_gap_ms", "wall_s"),
+        *("prune_latency_ms", "slot_gap_ms", "slot_s", "wall_s"),
     }
     assert (result["study"], result["state"]) == ("one", "finished")
     assert set(result["best"]) == {"number", "value", "params"}

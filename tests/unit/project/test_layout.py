@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,13 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 
 def test_no_two_modules_of_a_folder_differ_by_an_s() -> None:
     assert lookalikes(ROOT) == []
+
+
+def test_no_two_files_of_tests_have_the_same_name() -> None:
+    """pytest imports files outside of packages by their names alone."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if not (path.parent / "__init__.py").exists())
+    del names["conftest.py"]
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 def test_a_circle_of_imports_is_found(tmp_path: Path) -> None:

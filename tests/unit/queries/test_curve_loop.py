@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from orchestrator.common.errors import BadInput
@@ -70,6 +72,8 @@ def test_rules_are_compared_on_several_studies(rule: str) -> None:
 
 
 @pytest.mark.parametrize(("rule", "key"), [(PROMOTION, "mode"), ("index", "name"), ("index mode='stopping'", "name")])
-def test_a_rule_that_needs_the_length_of_a_trial_says_so(rule: str, key: str) -> None:
+def test_a_rule_that_needs_the_length_of_a_trial_says_so_where_none_has_completed(rule: str, key: str) -> None:
+    study = recording(3, max_steps=None)
+    study = replace(study, study=replace(study.study, completed={}))
     with pytest.raises(BadInput, match=f"study 's': {key}: .* needs max_steps"):
-        compare(recording(3, max_steps=None), [Candidate(rule, read_pruner(rule, "here"))])
+        compare(study, [Candidate(rule, read_pruner(rule, "here"))])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -118,6 +118,32 @@ class Fleet(Mapping[str, StudyHandle]):
         with self.reader() as reader:
             found = compare(reader, names, time.time())
         return Answer(as_text(render(found, WIDTH)), to_json(found))
+
+    @takes(studies=arguments.words, pruners=every(arguments.text))
+    def replay(self, studies: str | Sequence[str], *pruners: str) -> Answer:
+        """Says what other pruning rules would have saved of what was recorded; trains nothing.
+
+        Args:
+            studies: Name of a study, or a list of names.
+            *pruners: Rules such as ``"median n_startup_trials=2"``, or paths of specs.
+
+        Raises:
+            BadInput: one is no rule, a study is not there, or has several objectives.
+        """
+        from orchestrator.api import rule_trials
+
+        return rule_trials.replay(self.reader, arguments.words(studies), pruners, "replay").answer()
+
+    @takes(studies=every(arguments.text))
+    def tune_rule(self, *studies: str) -> Answer:
+        """Recommends a pruning rule from what was recorded of studies; takes some seconds, and trains nothing.
+
+        Raises:
+            BadInput: a study is not there or has several objectives, or too little was recorded.
+        """
+        from orchestrator.api import rule_trials
+
+        return rule_trials.tune_rule(self.reader, studies).answer()
 
     def workers(self) -> list[FleetWorker]:
         """Returns the workers, by name: host, queues, and what each slot trains. Takes some seconds.

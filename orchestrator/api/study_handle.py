@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from orchestrator.api import access, arguments
 from orchestrator.api.arguments import every, or_none, takes, whole
 from orchestrator.api.events import Events
-from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
+from orchestrator.api.shown import Answer, as_html
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_files import StudyFiles
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
@@ -193,15 +193,7 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: one is no rule, or the study has several objectives.
         """
-        from orchestrator.queries.replay import Candidate, compare
-        from orchestrator.spec.inline_pruner import read_pruner
-        from orchestrator.terminal.replay_table import render
-
-        candidates = [Candidate(text, read_pruner(text, "replay")) for text in pruners]
-        with self._fleet.reader() as reader:
-            recording = reader.recording(self.name)
-        found = compare(recording, candidates, lambda _: None)
-        return Answer(as_text(*render(recording, found, WIDTH)), [each.to_json() for each in found])
+        return self._fleet.replay(self.name, *pruners)
 
     def tune_rule(self) -> Answer:
         """Recommends a pruning rule from what was recorded; takes some seconds, and trains nothing.
@@ -209,13 +201,7 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: the study has several objectives, or too little was recorded.
         """
-        from orchestrator.queries.rule_tuning import judge
-        from orchestrator.terminal.tuning_table import render, to_json
-
-        with self._fleet.reader() as reader:
-            recordings = [reader.recording(self.name)]
-        judged = judge(recordings, lambda _: None)
-        return Answer(as_text(*render(recordings, judged, WIDTH)), to_json(recordings, judged))
+        return self._fleet.tune_rule(self.name)
 
     # -- following
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -25,6 +27,7 @@ from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_
 from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
 
 if TYPE_CHECKING:
+    from orchestrator.api.rule_trials import Tried
     from orchestrator.model.records import TrialFacts
 
 SHOWN = 50
@@ -247,28 +250,9 @@ def replay(studies: tuple[str, ...], pruners: tuple[str, ...], as_json: bool) ->
     \b
     orchestrator replay digits --pruner asha --pruner "median n_startup_trials=2"
     """
-    from orchestrator.queries.replay import Candidate, compare, together
-    from orchestrator.spec.inline_pruner import read_pruner
-    from orchestrator.terminal.progress_bar import waiting
-    from orchestrator.terminal.replay_table import render, render_together
+    from orchestrator.api import rule_trials
 
-    candidates = [Candidate(text, read_pruner(text, "--pruner")) for text in pruners]
-    with open_reader() as reader:
-        recordings = [reader.recording(study) for study in dict.fromkeys(studies)]
-    reports = sum(len(recording.reports) for recording in recordings)
-    with waiting("replaying", len(candidates) * reports, sys.stderr) as advance:
-        results = [compare(recording, candidates, advance) for recording in recordings]
-    tables = [[each.to_json() for each in found] for found in results]
-    if as_json and len(recordings) == 1:
-        click.echo(json.dumps(tables[0]))
-    elif as_json:
-        found = [{"study": each.study.name, "rules": table} for each, table in zip(recordings, tables, strict=True)]
-        click.echo(json.dumps({"studies": found, "together": [each.to_json() for each in together(results)]}))
-    else:
-        for recording, found_here in zip(recordings, results, strict=True):
-            show(*render(recording, found_here, terminal_width()), *([""] if len(recordings) > 1 else []))
-        if len(recordings) > 1:
-            show(*render_together(together(results), terminal_width()))
+    _tell(rule_trials.replay(open_reader, studies, pruners, "--pruner", _waiting), as_json)
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -284,15 +268,20 @@ def tune_rule(studies: tuple[str, ...], as_json: bool) -> None:
     \b
     orchestrator tune-rule digits
     """
-    from orchestrator.queries.rule_tuning import RULES, judge
-    from orchestrator.terminal.progress_bar import waiting
-    from orchestrator.terminal.tuning_table import render, to_json
+    from orchestrator.api import rule_trials
 
-    with open_reader() as reader:
-        recordings = [reader.recording(study) for study in dict.fromkeys(studies)]
-    with waiting("trying rules", len(RULES), sys.stderr) as advance:
-        judged = judge(recordings, advance)
+    _tell(rule_trials.tune_rule(open_reader, studies, _waiting), as_json)
+
+
+def _waiting(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """Shows a bar on standard error."""
+    from orchestrator.terminal.progress_bar import waiting
+
+    return waiting(what, total, sys.stderr)
+
+
+def _tell(tried: Tried, as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps(to_json(recordings, judged)))
+        click.echo(json.dumps(tried.data))
     else:
-        show(*render(recordings, judged, terminal_width()))
+        show(*tried.lines(terminal_width()))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
+import optuna
 import pytest
+from click.testing import CliRunner
 
 from orchestrator import BadInput, Search, connect
+from orchestrator.cli import cli
 
 SCHEDULED = """
 name = "nightly"
@@ -79,3 +83,34 @@ def test_a_database_is_prepared_and_lists_schedules(here: Path) -> None:
 def test_nothing_is_prepared_where_nothing_is() -> None:
     with connect(data_dir="data") as fleet, pytest.raises(BadInput, match="name the database, as its owner reaches it"):
         fleet.prepare()
+
+
+def test_rules_are_tried_on_several_studies_as_the_commands_try_them(here: Path) -> None:
+    url = f"sqlite:///{here / 'recorded.db'}"
+    storage = optuna.storages.RDBStorage(url)
+    for name in ("one", "two"):
+        study = optuna.create_study(study_name=name, storage=storage)
+        for number in range(9):
+            curve = {step: number + 1 / step for step in range(1, 10)}
+            study.add_trial(optuna.trial.create_trial(value=curve[9], intermediate_values=curve))
+    storage.remove_session()
+    storage.engine.dispose()
+
+    def said(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, arguments, env={"ORCHESTRATOR_STORAGE_URL": url, "COLUMNS": "100"})
+        assert done.exit_code == 0, done.output
+        return str(done.stdout).rstrip()
+
+    with connect(storage_url=url) as fleet:
+        for names in (["one"], ["one", "two"]):
+            replayed, tuned = fleet.replay(names, "asha", "median"), fleet.tune_rule(*names)
+            assert said("replay", *names, "--pruner", "asha", "--pruner", "median") == str(replayed)
+            assert (
+                json.loads(said("replay", *names, "--pruner", "asha", "--pruner", "median", "--json")) == replayed.data
+            )
+            # A command that writes to a pipe wraps no line.
+            assert said("tune-rule", *names).split() == str(tuned).split()
+            assert json.loads(said("tune-rule", *names, "--json")) == tuned.data
+        assert fleet["one"].replay("asha").data == fleet.replay("one", "asha").data
+        with pytest.raises(BadInput, match="studies: none is named; name one or more"):
+            fleet.tune_rule()

@@ -23,7 +23,7 @@ FEW = 16
 """Slots whose lines are all told each time; of more, those that changed are."""
 
 CHANGES_PER_SECOND = 1000
-"""Of more slots so many lines that changed are told in a second, at the most: a fleet of which all lines change all the
+"""Of more slots so many lines that changed are told in a second, at the most: a fleet whose lines all change all the
 time is told once a second, for a telling of a thousand lines takes some 10 ms of the loop."""
 
 LINES_PER_SECOND = 100

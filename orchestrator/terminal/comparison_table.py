@@ -65,7 +65,7 @@ def render(found: Comparison, width: int) -> RenderableType:
 
 
 def _on_specs(studies: Sequence[ComparedStudy], *, alike: bool) -> str:
-    """Returns what is to be said of the specs beside their differences."""
+    """Returns remarks about the specs that stand beside their differences."""
     without = [one_line(each.name) for each in studies if not each.spec]
     if without:
         whose = f"{listed(without)}: made by Optuna, without a spec here"

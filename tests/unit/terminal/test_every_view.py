@@ -190,7 +190,7 @@ def enqueued(it: Content, _: int) -> Sequence[RenderableType]:
 
 
 VIEWS = [*TABLES, best, why, result, examination, lines_of_a_run, enqueued]
-"""All. What is to be copied stays whole, however long it is."""
+"""All. Text that a person copies stays whole, however long it is."""
 
 
 def on_terminal(parts: Sequence[RenderableType], width: int, encoding: str, environ: dict[str, str]) -> str:

@@ -17,6 +17,10 @@ ROUNDS = 3
 answer and sends the next one; and that one's start waits for the round before."""
 
 
+LONGEST_ROUND = 1.0
+"""Seconds. A round that takes longer waits for a server that is away, and says nothing about the next one."""
+
+
 class SamplingPace:
     """Running means of one study: the time between two questions, of an answer, and of a round of the loop.
 
@@ -53,7 +57,7 @@ class SamplingPace:
     def sent(self, at: float) -> None:
         """Notes that the round is over: trials whose answers it took in are in the queue."""
         if self._in_round is not None:
-            self._round.add(at - self._in_round)
+            self._round.add(min(at - self._in_round, LONGEST_ROUND))
             self._in_round = None
 
     def lookahead(self, slots: int, now: int) -> int:

@@ -136,7 +136,7 @@ def paced(between: float, takes: float, round: float = 0.0, count: int = 50) -> 
         (0.01, 0.1, 0.1, 1, 1),
         (0.01, 0.005, 0.03, 1000, 13),
         (0.01, 0.005, 0.03, 4, 4),
-        (0.001, 0.001, 10.0, 10_000, MOST_AHEAD),
+        (0.001, 0.001, 0.9, 10_000, MOST_AHEAD),
     ],
 )
 def test_as_many_trials_wait_as_slots_come_free_until_the_next_one_can_follow(
@@ -171,6 +171,11 @@ def test_questions_of_one_moment_are_as_far_apart_as_their_moments_let_them_be()
         pace.sent(moment + 0.1)
     # Ten a second, and three rounds of 0.08 s.
     assert pace.lookahead(1000, 1) == 4
+
+
+def test_a_round_that_waits_for_a_server_does_not_fill_the_queue() -> None:
+    """A minute, in a study whose slots take a trial every ten seconds."""
+    assert paced(10.0, 0.01, 60.0).lookahead(1000, 1) == 1
 
 
 def test_the_number_shrinks_by_a_quarter_at_least() -> None:

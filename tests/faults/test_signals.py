@@ -45,7 +45,8 @@ CASES = [
 def it(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     folder = tmp_path_factory.mktemp("signals")
     with contextmanager(embedded_servers)(folder) as servers, fleet(servers, folder) as made:
-        serve = made.start("serve")
+        # So long that no loaded machine takes silence for what its worker is about to say.
+        serve = made.start("serve", environment=made.environment() | {"ORCHESTRATOR_LEASE": "60"})
         # Before that, who submits may meet tables that are being made.
         wait_for(lambda: "writing in term" in serve.log.read_text(), "the control plane is there")
         yield made

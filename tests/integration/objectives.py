@@ -185,15 +185,15 @@ def saves_seldom(trial: optuna.Trial, *, folder: str, epochs: int, every: int, g
 
 def lingers(trial: optuna.Trial, *, folder: str) -> float:
     """Trial 0 is lost, says that it is being stopped, and leaves once it is let go; the others are quick."""
-    trial.report(100.0 if trial.number == 0 else 0.0, 1)
-    if trial.number:
-        return 0.0
     try:
-        time.sleep(300.0)
+        # The stop may come as soon as this is said.
+        trial.report(100.0 if trial.number == 0 else 0.0, 1)
+        time.sleep(0.0 if trial.number else 300.0)
     finally:
-        Path(folder, "leaving").touch()
-        while not Path(folder, "go").exists():
-            time.sleep(0.01)
+        if trial.number == 0:
+            Path(folder, "leaving").touch()
+            while not Path(folder, "go").exists():
+                time.sleep(0.01)
     return 0.0
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import tomllib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +11,7 @@ import optuna
 import pytest
 from click.testing import CliRunner
 from every_command import invoke
-from leased_store import KIND, NOW, LeasedStore, X, attempt, make_spec
-from optuna.storages import RDBStorage
+from leased_store import KIND, NOW, LeasedStore, X, attempt, make_spec, optuna_storage
 
 from orchestrator.cli import cli
 from orchestrator.common.errors import BadInput
@@ -47,16 +44,6 @@ def values(leased: LeasedStore, name: str, found: dict[int, float | None], **spe
         ),
         name,
     )
-
-
-@contextmanager
-def closing_storage(url: str) -> Iterator[RDBStorage]:
-    storage = RDBStorage(url)
-    try:
-        yield storage
-    finally:
-        storage.remove_session()
-        storage.engine.dispose()
 
 
 def model(leased: LeasedStore, study: str, trial: int, id: str, filename: str) -> None:
@@ -198,7 +185,7 @@ def test_studies_are_compared(studies: LeasedStore) -> None:
 
 def test_of_studies_without_a_spec_it_is_said_what_cannot_be_compared(studies: LeasedStore) -> None:
     for name in ("plain", "other"):
-        with closing_storage(studies.url) as storage:
+        with optuna_storage(studies.url) as storage:
             study = optuna.create_study(study_name=name, storage=storage)
             study.add_trial(optuna.trial.create_trial(value=0.5))
     text = invoke("compare", "plain", "other").stdout

@@ -74,6 +74,14 @@ class Needs(Base):
 """
 
 
+REFUSED = [
+    ("{}:Absent", "'{}' has no 'Absent'"),
+    ("no_such_module:X", "there is no module 'no_such_module'"),
+    ("{}:Needs", "required key missing"),
+]
+"""Names of classes that cannot be had, with the module of the test in their place, and why."""
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     (tmp_path / "processed_samplers.py").write_text(MODULE)

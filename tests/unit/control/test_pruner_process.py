@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from optuna.trial import TrialState, create_trial
+from replica_asking import REFUSED
 
 from orchestrator.common.errors import BadInput
 from orchestrator.control.replica_processes import ReplicaProcesses
@@ -183,14 +184,7 @@ def test_one_that_misbehaves_costs_its_study_alone(module: str, asking: Asking, 
     assert "\n" not in str(said["s"])
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("{}:Absent", "'{}' has no 'Absent'"),
-        ("no_such_module:X", "there is no module 'no_such_module'"),
-        ("{}:Needs", "required key missing"),
-    ],
-)
+@pytest.mark.parametrize(("name", "message"), REFUSED)
 def test_one_that_cannot_be_had_is_refused_without_waiting(
     module: str, asking: Asking, name: str, message: str
 ) -> None:

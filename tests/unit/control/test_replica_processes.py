@@ -13,6 +13,7 @@ import pytest
 from replica_asking import (
     LIMITS,
     PATIENCE,
+    REFUSED,
     Asking,
     copy_of,
     expected,
@@ -128,14 +129,7 @@ def test_when_a_shared_process_has_ended_that_did_nothing_no_study_is_to_blame(a
     assert answer.params[0].value == expected(1)
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("{}:Absent", "'{}' has no 'Absent'"),
-        ("no_such_module:X", "there is no module 'no_such_module'"),
-        ("{}:Needs", "required key missing"),
-    ],
-)
+@pytest.mark.parametrize(("name", "message"), REFUSED)
 def test_one_that_cannot_be_had_is_refused_without_waiting(
     module: str, asking: Asking, name: str, message: str
 ) -> None:

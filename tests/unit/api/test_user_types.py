@@ -27,4 +27,6 @@ def test_a_users_code_is_checked(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
     done = subprocess.run([*command, str(right), str(wrong)], cwd=ROOT, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if ": error:" in line]
-    assert [line.split(":")[:2] for line in lines] == [[str(wrong), str(number)] for number in range(3, 9)], done.stdout
+    # An error that mypy has kept in its cache names the folder of an earlier run.
+    found = [(Path(file).name, int(number)) for file, number, *_ in (line.split(":") for line in lines)]
+    assert found == [(wrong.name, number) for number in range(3, 9)], done.stdout

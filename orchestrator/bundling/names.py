@@ -59,12 +59,12 @@ def changed_names(node: ast.stmt) -> set[str]:
             call = each.value.value if isinstance(each.value, ast.Await) else each.value
             targets = [call.func] if isinstance(call, ast.Call) else []
             if isinstance(call, ast.Call) and _is_setter(call.func) and call.args:
-                roots |= {_root(call.args[0])} - {""}
+                roots |= {root_name(call.args[0])} - {""}
         elif isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             # A function that is called decorates by what it returns; a method that is named may keep the function.
             targets = [part.func if isinstance(part, ast.Call) else part for part in each.decorator_list]
         for target in targets:
-            if isinstance(target, ast.Attribute | ast.Subscript) and (root := _root(target)):
+            if isinstance(target, ast.Attribute | ast.Subscript) and (root := root_name(target)):
                 roots.add(root)
     return roots
 
@@ -167,7 +167,7 @@ def _names_of_hint(hint: ast.AST) -> set[str]:
     return found
 
 
-def _root(target: ast.expr) -> str:
+def root_name(target: ast.expr) -> str:
     """Returns the name that a chain of attributes, items and calls begins with; empty where it begins otherwise."""
     while isinstance(target, ast.Attribute | ast.Subscript | ast.Call):
         target = target.func if isinstance(target, ast.Call) else target.value

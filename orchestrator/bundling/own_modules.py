@@ -80,9 +80,7 @@ class OwnModules:
         if top in sys.stdlib_module_names:
             return None
         path = self._beside(module) or file_of(module)
-        if path is None or not is_own(os.path.abspath(path)):
-            return None
-        return None if top in _OURS and holds(_PROGRAM, os.path.abspath(path)) else path
+        return path if path is not None and is_users(module, path) else None
 
     def _beside(self, module: str) -> str | None:
         folders = self._roots
@@ -109,6 +107,12 @@ def is_own(path: str) -> bool:
     return holds(os.path.dirname(path), path) and not any(
         name in path.split(os.sep) for name in ("site-packages", "dist-packages")
     )
+
+
+def is_users(module: str, path: str) -> bool:
+    """Whether a module of this file is the user's own: it is neither installed nor of this program."""
+    path = os.path.abspath(path)
+    return is_own(path) and not (module.partition(".")[0] in _OURS and holds(_PROGRAM, path))
 
 
 def root_of(module: str, file: str) -> str:

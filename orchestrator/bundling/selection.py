@@ -10,6 +10,7 @@ from importlib.machinery import SourceFileLoader
 from types import BuiltinFunctionType, FunctionType, ModuleType, NoneType
 from typing import Any
 
+from orchestrator.bundling.literals import are_equal, literal_of
 from orchestrator.bundling.names import (
     STAR,
     annotation_names,
@@ -19,9 +20,11 @@ from orchestrator.bundling.names import (
     looked_up_names,
     own_scope,
     read_names,
+    root_name,
     set_as_global,
     sets_part,
 )
+from orchestrator.bundling.registration import Definition, Registrations
 from orchestrator.bundling.sources import Source, Statement, compiled_functions, statements_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import show
@@ -66,6 +69,8 @@ class Selection:
         self._known: set[str] = set()
         self._literals: dict[str, tuple[Statement, Any]] = {}
         self._entry = ""
+        self._changed: dict[Statement, set[str]] = {}
+        self._registrations = Registrations(namespace, self._definition_of, [each.node for each in self._bound])
         self.chosen: set[Statement] = set()
         self.imports: list[str] = []
 
@@ -112,12 +117,12 @@ class Selection:
 
     def check_literals(self) -> None:
         """Refuses constants that are not what their source says. Raises BadInput."""
-        changed = {name for each in self.chosen for name in changed_names(each.node) | set_as_global(each.node)}
+        changed = {name for each in self.chosen for name in self._changed_by(each) | set_as_global(each.node)}
         for name, (statement, value) in self._literals.items():
             if name in changed or name not in self._known or name not in self._namespace:
                 continue
             now = self._namespace[name]
-            if not _are_equal(now, value):
+            if not are_equal(now, value):
                 problem = f"uses '{name}', which is {show(now)} now and {show(value)} in {statement.place}"
                 raise BadInput(self._where, problem, self._by_args(name))
 
@@ -145,7 +150,7 @@ class Selection:
             node = statement.node
             if not is_conditional(node) and not _is_dotted_import(node) and name not in _read_at_once(node):
                 break
-        if (literal := _literal_of(name, bindings[-1])) is not None:
+        if (literal := literal_of(name, bindings[-1].node)) is not None:
             self._literals[name] = bindings[-1], literal[0]
         return new
 
@@ -156,8 +161,8 @@ class Selection:
             statement = bindings[place]
             if statement.source.file:
                 break
-            literal = _literal_of(name, statement)
-            if literal is not None and _are_equal(value, literal[0]):
+            literal = literal_of(name, statement.node)
+            if literal is not None and are_equal(value, literal[0]):
                 return bindings[: place + 1]
             if isinstance(value, FunctionType) and statement.is_definition_of(value.__code__):
                 return bindings[: place + 1]
@@ -203,8 +208,8 @@ class Selection:
 
     def _check_guard(self, name: str, statement: Statement) -> None:
         """Refuses a name that the main guard sets again, unless its value is that of its source."""
-        literal = _literal_of(name, statement)
-        if name in self._namespace and not (literal and _are_equal(self._namespace[name], literal[0])):
+        literal = literal_of(name, statement.node)
+        if name in self._namespace and not (literal and are_equal(self._namespace[name], literal[0])):
             problem = f"uses '{name}', which is set again under if __name__ == '__main__'"
             raise BadInput(self._where, problem, self._by_args(name))
 
@@ -260,21 +265,21 @@ class Selection:
             if statement in self.chosen or not statement.has_run:
                 continue
             defines = isinstance(statement.node, _DEFINITIONS)
-            roots = {
-                root
-                for root in changed_names(statement.node) & self._known
-                # What a library's decorator makes is a function like any other.
-                if not (defines and isinstance(self._namespace.get(root), ModuleType))
-            }
+            roots = self._changed_by(statement) & self._known
             if not roots or any(self._begins_a_search(root) for root in roots):
                 continue
             read = read_names(statement.node) | bound_names(statement.node)
-            others = read - plain - bound_names(statement.node)
             if self._entry in read:
                 continue
+            others = read - plain - bound_names(statement.node)
+            if others and not self._searches_nothing(others):
+                continue
+            if not all(isinstance(self._namespace.get(root), ModuleType) for root in roots):
+                # An object may keep a function or a class, which does not run by that.
+                others -= self._only_named(statement.node)
             # An assignment gives the object a part of its value, a definition a method or the like. What a call of a
             # method does is not known.
-            if others and not ((sets_part(statement.node) or defines) and self._searches_nothing(others)):
+            if others and not (sets_part(statement.node) or defines):
                 continue
             if others and not defines and not statement.source.file:
                 # An assignment in a notebook may have failed.
@@ -285,6 +290,26 @@ class Selection:
             self.chosen.add(statement)
             new.append(statement)
         return new
+
+    def _changed_by(self, statement: Statement) -> set[str]:
+        """Returns the names whose objects a statement may change."""
+        if statement not in self._changed:
+            changed = changed_names(statement.node)
+            if isinstance(statement.node, _DEFINITIONS):
+                # What a library's decorator makes is a function like any other.
+                changed = {root for root in changed if not isinstance(self._namespace.get(root), ModuleType)}
+                changed |= self._registrations.changed_by(statement.node)
+            self._changed[statement] = changed
+        return self._changed[statement]
+
+    def _definition_of(self, name: str) -> Definition | None:
+        found = [each.node for each in self._bindings(name) if isinstance(each.node, Definition)]
+        return found[-1] if found else None
+
+    def _only_named(self, node: ast.stmt) -> set[str]:
+        """Returns the functions and classes that a statement names, and does not call."""
+        called = {root_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
+        return {name for name in read_names(node) - called if self._definition_of(name) is not None}
 
     def _searches_nothing(self, names: set[str]) -> bool:
         """Whether what the names lead to neither reads the objective nor begins a search."""
@@ -302,7 +327,7 @@ class Selection:
         """Whether the name is a module or a constant, so that reading it brings nothing else."""
         bindings = self._bindings(name)
         return bool(bindings) and all(
-            isinstance(each.node, ast.Import | ast.ImportFrom) or _literal_of(name, each) is not None
+            isinstance(each.node, ast.Import | ast.ImportFrom) or literal_of(name, each.node) is not None
             for each in bindings
         )
 
@@ -331,25 +356,6 @@ def module_line(name: str, value: Any) -> str:
         return ""
     found = getattr(sys.modules.get(module), qualified, None)
     return f"from {module} import {qualified} as {name}" if found is value else ""
-
-
-def _literal_of(name: str, statement: Statement) -> tuple[Any] | None:
-    """Returns the value of a statement that assigns a constant to the name alone, in a tuple of one."""
-    node = statement.node
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    value = getattr(node, "value", None)
-    if len(targets) != 1 or not _is_name(targets[0], name) or value is None:
-        return None
-    try:
-        return (ast.literal_eval(value),)
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        return None
-
-
-def _are_equal(one: object, other: object) -> bool:
-    # A NaN equals itself as text alone, a set as it is; 1, 1.0 and True do not.
-    unordered = isinstance(one, set | dict) and one == other
-    return type(one) is type(other) and (unordered or repr(one) == repr(other))
 
 
 def _is_dotted_import(node: ast.stmt) -> bool:

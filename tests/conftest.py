@@ -36,6 +36,15 @@ settings.load_profile("everyday")
 PASSED_OVER = pytest.StashKey[set[str]]()
 
 
+@pytest.fixture
+def shell() -> Generator[None, None, None]:
+    """A command runs: what messages advise are commands."""
+    from orchestrator.common.advice import for_the_shell
+
+    with for_the_shell():
+        yield
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--reversed", action="store_true", help="run the tests from the last to the first")
 

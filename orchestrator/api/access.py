@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from typing import TYPE_CHECKING
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, NotReached, OrchestratorError
 from orchestrator.common.patience import AWAY_SECONDS, FIRST_TRIES, Result
 
@@ -75,7 +76,7 @@ def fleet_urls(settings: Settings) -> tuple[str, str]:
         ("ORCHESTRATOR_STORAGE_URL", settings.storage_url),
     ):
         if value is None:
-            raise BadInput(variable, "is not set", "a fleet needs both URLs; 'orchestrator run' alone needs neither")
+            raise BadInput(variable, "is not set", f"a fleet needs both URLs; '{how_to('run')}' alone needs neither")
     return str(settings.redis_url), str(settings.storage_url)
 
 

@@ -13,6 +13,7 @@ from orchestrator.api.events import Events
 from orchestrator.api.shown import Answer, as_html
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_files import StudyFiles
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
 from orchestrator.common.faults import show
 from orchestrator.model.state_words import study_word
@@ -346,7 +347,7 @@ class StudyHandle(StudyFiles):
             state = reader.overview(self.name).progress.state
         if not access.has_control_plane(settings):
             problem = f"is {study_word(state)}, and no `run` works in {settings.data_dir}"
-            remedy = "'resume', or 'run' with its spec, goes on with it; a fleet's needs"
+            remedy = f"'{how_to('resume', self.name)}', or another run of its search, goes on with it; a fleet's needs"
             urls = "ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL"
             raise BadInput(f"study '{self.name}'", problem, f"{remedy} {urls}")
         with self._fleet.commands() as client:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from orchestrator.common.advice import for_the_shell
 from orchestrator.common.errors import BadInput, OrchestratorError
 from tasks.code_path import add_code_folders
 from tasks.gc_tuning import RARELY
@@ -76,7 +77,8 @@ class SectionedGroup(click.Group):
     epilog=EPILOG,
 )
 @click.version_option(package_name="trial-orchestrator", prog_name=PROGRAM)
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Hyperparameter search with Optuna objectives, on this machine or on a fleet of GPU workers.
 
     \b
@@ -84,6 +86,7 @@ def cli() -> None:
         orchestrator init mine
         cd mine && orchestrator run search.toml
     """
+    context.with_resource(for_the_shell())
     # Optuna warns of each choice that is a list whenever one is read back. The trial's log says it, where it is chosen.
     warnings.filterwarnings("ignore", "Choices for a categorical distribution", UserWarning)
 

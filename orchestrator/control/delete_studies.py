@@ -9,6 +9,7 @@ from contextlib import ExitStack, closing
 
 import redis
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import count
@@ -112,7 +113,7 @@ def _delete_as_writer(
     if settings.redis_url is not None and study.live:
         # In a data folder all processes of a search end with its `run`.
         problem = f"{count(study.live, 'attempt')} of it may still train, and no control plane is active"
-        remedy = f"start 'orchestrator serve', then 'orchestrator stop {study.name}'"
+        remedy = f"start 'orchestrator serve', then '{how_to('stop', study.name)}'"
         raise BadInput(f"study '{study.name}'", problem, remedy)
     with ExitStack() as stack:
         every = min(settings.heartbeat, settings.lease / 3)

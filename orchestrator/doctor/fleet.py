@@ -6,6 +6,7 @@ import re
 from collections import defaultdict
 from contextlib import closing
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
 from orchestrator.common.settings import Settings
@@ -100,7 +101,7 @@ def _find(name: str, known: list[str]) -> str:
     if len(found) > 1:
         raise BadInput(f"worker '{name}'", "several answer by that name", f"give one of {', '.join(found)}")
     if not found:
-        remedy = did_you_mean(name, known) if known else "no worker answers; 'orchestrator doctor' says why"
+        remedy = did_you_mean(name, known) if known else f"no worker answers; '{how_to('doctor')}' says why"
         raise BadInput(f"worker '{name}'", "none of that name answers", remedy)
     if _OF_A_RUN.match(found[0]):
         raise BadInput(

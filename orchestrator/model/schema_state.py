@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from orchestrator.common.advice import how_to
+
 
 class Refusal(NamedTuple):
     """Why a database cannot be used, and what the user does about it."""
@@ -65,5 +67,5 @@ class OwnSchema:
             return None
         problem = f"its tables are of revision {self.found}, this program's are of revision {self.wanted}"
         if self.known:
-            return Refusal(problem, "upgrade them in place: orchestrator prepare")
+            return Refusal(problem, f"'{how_to('prepare')}' upgrades them in place")
         return Refusal(problem, "a newer version wrote them: install that version of trial-orchestrator")

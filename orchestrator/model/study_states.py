@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput
 
 StudyState = Literal["running", "paused", "interrupted", "ending", "finished", "failed", "stopped"]
@@ -24,6 +25,4 @@ GOES_ON: Final[frozenset[StudyState]] = HELD | {"running"}
 def check_at_rest(study: str, state: str) -> None:
     """Raises BadInput where a study that a control plane looks after has not ended."""
     if state not in ENDED:
-        raise BadInput(
-            f"study '{study}'", f"is {state}", f"'orchestrator stop {study}' ends it; then it can be deleted"
-        )
+        raise BadInput(f"study '{study}'", f"is {state}", f"'{how_to('stop', study)}' ends it; then it can be deleted")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput
 
 LONGEST_CAUSE: Final = 300
@@ -47,7 +48,7 @@ def printable(text: str) -> str:
 
 def remedy(study: str) -> str:
     """Returns what takes a suspended study up again."""
-    return f"'orchestrator resume {study}' takes it up again"
+    return f"'{how_to('resume', study)}' takes it up again"
 
 
 def refusal(study: str, cause: str) -> BadInput:

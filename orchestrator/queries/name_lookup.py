@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlalchemy import Connection, func, select
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.formatting import listed
 from orchestrator.storage.optuna_tables import STUDIES, TRIALS
@@ -82,7 +83,7 @@ def _the_best(study: StudyFacts, numbers: Sequence[int]) -> int:
         raise BadInput(
             where, f"study '{study.name}' has several objectives, and so several best trials", f"name {front}"
         )
-    remedy = f"'orchestrator trials {study.name}' shows those that there are"
+    remedy = f"'{how_to('trials', study.name)}' shows those that there are"
     raise BadInput(
         where, f"no trial of study '{study.name}' has completed and satisfies its constraints, nor leads", remedy
     )

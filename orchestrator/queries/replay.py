@@ -288,9 +288,9 @@ def _build(recording: Recording, candidate: Candidate) -> RuleBase:
         candidate.table.check_steps(max_steps, ())
         return rules.build(candidate.table, study.direction, study_name=study.name, max_steps=max_steps, trials=trials)
     except Fault as fault:
-        raise fault.blame(f"--pruner '{candidate.label}', for study '{study.name}'") from None
+        raise fault.blame(f"rule '{candidate.label}', for study '{study.name}'") from None
     except BadInput as error:
-        raise error.within(f"--pruner '{candidate.label}'") from None
+        raise error.within(f"rule '{candidate.label}'") from None
 
 
 def _as_recorded(recording: Recording) -> Result:

@@ -16,6 +16,7 @@ from typing import Any
 import sqlalchemy
 from sqlalchemy import Connection, Engine, NullPool, event, exc, text, update
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, NotReached
 from orchestrator.common.urls import redact
 from orchestrator.storage import migrations, own_tables
@@ -157,7 +158,7 @@ class Database:
             if not self._is_not_allowed(error):
                 raise explained(error, where) from None
             problem = f"its tables have to be made or upgraded, and this role may not: {_first_line(error)}"
-            raise BadInput(where, problem, "have their owner run 'orchestrator prepare'") from None
+            raise BadInput(where, problem, f"have their owner run '{how_to('prepare')}'") from None
         except (exc.NoSuchModuleError, ImportError) as error:
             raise BadInput(where, str(error), "use a sqlite or postgresql URL") from None
 
@@ -310,7 +311,7 @@ def explained(error: exc.DBAPIError, where: str) -> BadInput:
         return BadInput(where, f"the role in this URL lacks a right: {line}", "docs/security.md lists those it needs")
     if code == sqlite3.SQLITE_ERROR or state.startswith("42"):
         problem = f"its tables are not as this program knows them: {line}"
-        return BadInput(where, problem, "'orchestrator doctor' says more")
+        return BadInput(where, problem, f"'{how_to('doctor')}' says more")
     return NotReached(where, f"the database cannot be reached: {line}", "check ORCHESTRATOR_STORAGE_URL")
 
 

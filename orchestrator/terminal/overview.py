@@ -10,6 +10,7 @@ import msgspec
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import NOTHING, clock, count, number, one_line, percent
 from orchestrator.common.json_text import plain
 from orchestrator.model.progress_events import Progress
@@ -108,12 +109,12 @@ def to_json(overview: Overview, now: float) -> dict[str, Any]:
 def _standstill(overview: Overview, now: float) -> str:
     """Returns why nothing is done for a study that has not ended, and what changes that; empty where something is."""
     progress, absence = overview.progress, overview.absence
-    name = one_line(progress.study)
+    resume = f"'{one_line(how_to('resume', progress.study))}'"
     if overview.suspended:
         return progress.reason
     if absence is None:
-        return f"'orchestrator resume {name}' goes on with it" if progress.state in HELD else ""
-    again = f"the same 'orchestrator run', or 'orchestrator resume {name}', goes on with it"
+        return f"{resume} goes on with it" if progress.state in HELD else ""
+    again = f"the same '{how_to('run')}', or {resume}, goes on with it"
     if not absence.alone:
         again = "'orchestrator serve' looks after it again"
     if progress.state == INTERRUPTED:

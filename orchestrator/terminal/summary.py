@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-import shlex
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
 from rich.cells import cell_len, set_cell_size
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import (
     NONE_FEASIBLE,
     count,
@@ -102,7 +102,7 @@ def render_summary(summary: Summary, width: int) -> str:
     storage = one_line(summary.storage)
     name, url = (json.dumps(text, ensure_ascii=False) for text in (one_line(summary.study), storage))
     if summary.model is not None:
-        copies = f"orchestrator models get {shlex.quote(summary.study)} best"
+        copies = how_to("models get", summary.study, "best")
         lines.append(f"{'best model':<{_LABEL}}{one_line(summary.model.filename)}: {one_line(copies)}")
     lines += _lines("not stored", _not_stored(summary.not_stored), room)
     lines.append(f"{'stored in':<{_LABEL}}{storage}")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import redis
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.errors import BadInput, NotReached, OrchestratorError
 from orchestrator.common.patience import Patient, at_once
@@ -96,7 +97,7 @@ def events(
             return
         if client is None:
             problem = f"is {study_word(progress.state)}, but no `run` works in {settings.data_dir}"
-            remedy = f"'orchestrator resume {study}' runs it here; a fleet's needs ORCHESTRATOR_REDIS_URL"
+            remedy = f"'{how_to('resume', study)}' runs it here; a fleet's needs ORCHESTRATOR_REDIS_URL"
             raise BadInput(f"study '{study}'", problem, remedy)
 
         def is_over() -> bool:

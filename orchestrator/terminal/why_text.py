@@ -6,6 +6,7 @@ import signal
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import NOTHING, count, duration, number, numbers, one_line
 from orchestrator.model.changeset import AttemptRow, DecisionAction, DecisionRow
 from orchestrator.model.lifecycle import NOT_STARTED
@@ -158,7 +159,7 @@ class Explanation:
 
     def _printed(self) -> str:
         host = self._last.host if self._last is not None else ""
-        command = f"orchestrator logs {self._trial.study.name} {self._trial.number}"
+        command = how_to("logs", self._trial.study.name, self._trial.number)
         return f"'{one_line(command)}' shows what it printed, on {one_line(host)}" if host else ""
 
     # -- where it stands

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from rich.console import Group, RenderableType
 from rich.text import Text
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import NOTHING, count, duration, one_line
 from orchestrator.model.fleet import FleetSlot, FleetWorker
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
@@ -26,7 +27,7 @@ class _Line(NamedTuple):
 def render(workers: Sequence[FleetWorker], width: int) -> RenderableType:
     """Returns a line for each slot, or for a worker of which none was heard, of at most ``width`` cells."""
     if not workers:
-        return Text("no worker answers; 'orchestrator doctor' says why")
+        return Text(f"no worker answers; '{how_to('doctor')}' says why")
     lines = [_Line(each, slot, not at) for each in workers for at, slot in enumerate(each.slots or (None,))]
     columns = [
         Column.of("worker", lines, lambda each: (_once(each, each.worker.name), "bold"), least=_SHORTEST),

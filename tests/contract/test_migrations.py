@@ -249,7 +249,7 @@ def test_of_two_that_prepare_at_once_one_upgrades_and_the_other_waits(
 def test_a_command_that_only_reads_names_the_one_that_upgrades(old_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ORCHESTRATOR_STORAGE_URL", old_url)
     (line,) = str(invoke("ls").exception).splitlines()
-    assert f"are of revision 0001, this program's are of revision {HEAD}; upgrade them in place: orchestrator" in line
+    assert f"are of revision 0001, this program's are of revision {HEAD}; 'orchestrator prepare' upgrades" in line
     assert "tables-version" in invoke("doctor").stdout
     assert invoke("prepare").exit_code == 0
     assert "kept" in invoke("ls").stdout

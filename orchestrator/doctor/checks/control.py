@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import duration, listed
 from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Code, Finding, FreeLease, Ring, Severity
@@ -54,7 +55,7 @@ def _missing(facts: Facts) -> Finding:
     remedy = command = "orchestrator serve"
     if setup.alone:
         severity = Severity.WARNING if setup.running else Severity.NOTE
-        remedy = f"see {setup.data_dir}/logs/serve.log" if setup.running else "orchestrator run SPEC brings one"
+        remedy = f"see {setup.data_dir}/logs/serve.log" if setup.running else f"{how_to('run', 'SPEC')} brings one"
         command = "" if setup.running or not waiting else f"orchestrator resume {shlex.quote(waiting[0])}"
     if writer is not None and writer.stopped:
         command = f"kill -CONT {writer.stopped}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import duration
 from orchestrator.doctor.checks.installation import DISK_LOW, disk_full
 from orchestrator.doctor.facts import Database, Facts
@@ -59,7 +60,7 @@ def _absent(facts: Facts) -> Finding:
             "is not set, so no study could be looked at; on a machine that only trains that is right",
             "elsewhere set it to the URL that serve has",
         )
-    remedy = "orchestrator serve makes the tables" if setup.storage else "orchestrator run SPEC makes it"
+    remedy = "orchestrator serve makes the tables" if setup.storage else f"{how_to('run', 'SPEC')} makes it"
     return Code.DATABASE_ABSENT.finding(database.where, database.error, remedy)
 
 

@@ -36,7 +36,7 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _packages(here)
     yield from _cuda(here)
     folder, what = facts.setup.data_dir, "checkpoints, models and logs go there"
-    remedy = "make room, by 'orchestrator delete' of studies too, or set ORCHESTRATOR_DATA_DIR to another disk"
+    remedy = "make room, by deleting studies too, or set ORCHESTRATOR_DATA_DIR to another disk"
     if here.inodes_free == 0:
         yield Code.DISK_FULL.finding(
             folder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import percent
 from orchestrator.doctor.facts import Facts, Redis
 from orchestrator.doctor.finding import Code, Finding, Severity
@@ -52,7 +53,7 @@ def _absent(facts: Facts) -> Finding:
         return Code.REDIS_ABSENT.finding(
             facts.setup.data_dir,
             "no `run` works in this folder, and no fleet is configured: there are no queue, stream and workers",
-            "orchestrator run SPEC; for a fleet set ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL",
+            f"{how_to('run', 'SPEC')}; for a fleet set ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL",
             severity=Severity.NOTE,
         )
     return Code.REDIS_ABSENT.finding(

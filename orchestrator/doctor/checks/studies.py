@@ -7,6 +7,7 @@ import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.formatting import count, duration, listed, silence
 from orchestrator.doctor.checks.workers import QUEUE, silence_counts
 from orchestrator.doctor.facts import Facts
@@ -37,7 +38,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             yield Code.STUDY_SUSPENDED.finding(
                 f"study {study.name}",
                 f"is suspended: {study.suspended}",
-                f"{remedy(study.name)}; the control plane's log has more; 'orchestrator delete' frees its slots",
+                f"{remedy(study.name)}; the control plane's log has more; to delete it frees its slots",
                 command=f"orchestrator resume {shlex.quote(study.name)}",
             )
             continue
@@ -109,7 +110,7 @@ def _held(study: Study) -> Iterator[Finding]:
         yield Code.STUDY_HELD.finding(
             f"study {study.name}",
             f"is {study.state} with {study.trials} of {study.budget} trials: no more are asked for",
-            f"orchestrator resume {study.name} goes on with it, where that is wanted",
+            f"{how_to('resume', study.name)} goes on with it, where that is wanted",
             command=f"orchestrator resume {shlex.quote(study.name)}",
         )
 
@@ -128,7 +129,7 @@ def _outrun(facts: Facts, study: Study) -> Iterator[Finding]:
         f"study {study.name}",
         f"waits: {count(len(slots), 'slot')} of queue {study.queue} train {known}; its own weight is {study.weight:g}",
         "it gets the next slots that come free, by its weight; more workers, a greater `weight` in its spec, or a "
-        f"pause of the others bring it forward: orchestrator pause {min(others)}",
+        f"pause of the others bring it forward: {how_to('pause', min(others))}",
         command=f"orchestrator pause {shlex.quote(min(others))}",
     )
 
@@ -174,7 +175,7 @@ def _idle(facts: Facts, study: Study) -> Iterator[Finding]:
     yield Code.STUDY_IDLE.finding(
         f"study {study.name}",
         f"is {study.state} with {study.trials} of {study.budget} trials, and no control plane asks for the next one",
-        "orchestrator run SPEC goes on with it"
+        f"{how_to('run', 'SPEC')} goes on with it"
         if alone
         else "the control plane's log says why it does not take it up, or that it was started with --study for another",
         repair=None if alone else Reconcile(study.name),
@@ -253,7 +254,7 @@ def _slow(facts: Facts, study: Study) -> Iterator[Finding]:
     for each in facts.books.of(study.name, AttemptState.RUNNING):
         if each.silent is not None and each.pace is not None:
             text = silence(each.silent, each.pace)
-            remedy = f"orchestrator logs {study.name} {each.trial}; stall_timeout in the spec ends such an attempt"
+            remedy = f"{how_to('logs', study.name, each.trial)}; stall_timeout in the spec ends such an attempt"
             yield _finding(Code.TRIAL_SILENT, study, [each], text, remedy, None)
 
 
@@ -263,7 +264,7 @@ def _ignored(facts: Facts, study: Study) -> Iterator[Finding]:
     for each in facts.books.of(study.name, AttemptState.STOPPING):
         if each.ended is not None and each.ended > patience and (each.token, each.runner) in heard:
             text = f"was told to stop {duration(each.ended)} ago, with {study.grace:g} s of grace, and still trains"
-            remedy = f"orchestrator logs {study.name} {each.trial}; restart the worker of {each.slot}"
+            remedy = f"{how_to('logs', study.name, each.trial)}; restart the worker of {each.slot}"
             yield _finding(Code.VERDICT_IGNORED, study, [each], text, remedy, _mend(facts, study))
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput
 from orchestrator.common.faults import Fault
 from orchestrator.common.field_types import check_name
@@ -37,7 +38,7 @@ def write(folder: Path) -> list[Path]:
     """
     spec = folder / SPEC
     if spec.exists() or spec.is_symlink():
-        remedy = f"'orchestrator validate {spec}' checks it; choose another folder for a new one"
+        remedy = f"'{how_to('validate', str(spec))}' checks it; choose another folder for a new one"
         raise BadInput(str(spec), "is there already, and stays as it is", remedy)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.simulated.agenda import RING, Agenda
+
+pytestmark = pytest.mark.usefixtures("shell")
 
 FIRST, SECOND = "nightly-20260301T010000Z", "nightly-20260301T020000Z"
 

@@ -31,6 +31,8 @@ from tests.simulated.memory_books import MemoryBooks
 from tests.simulated.memory_files import MemoryFiles
 from tests.simulated.simulation import LEASE, Simulation
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 SEARCH: dict[str, Any] = {
     "name": "good",
     "objective": "somewhere:objective",

@@ -35,6 +35,8 @@ from orchestrator.doctor.finding import Code, Finding, Group, Severity
 from orchestrator.doctor.table_facts import Command, FailedStudy, Known
 from orchestrator.model.schema_state import OwnSchema
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 CASES = [*server_findings.CASES, *process_findings.CASES, *work_findings.CASES]
 
 

@@ -9,12 +9,15 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.common.advice import EQUALS
+
 PACKAGE = Path(__file__).parents[3] / "orchestrator"
 OF_THE_SHELL = ("cli", "doctor", "web")
 """Packages whose messages only a command shows; the remedies of `doctor` are commands."""
 
 ERRORS = ("BadInput", "Fault", "NotReached", "OrchestratorError", "StudyFailed", "NoAnswer", "ServerTrouble")
 _OPTION = re.compile(r"(?<![\w-])--[a-z]")
+_COMMAND = re.compile(r"'orchestrator ([a-z-]+)")
 _OF_A_PROGRAM = "{lr}"
 """In an example of the user's own program."""
 
@@ -35,6 +38,17 @@ def test_no_message_names_an_option_of_a_command() -> None:
     found = list(messages())
     assert len(found) > 500
     assert [each for each in found if _OPTION.search(each[1]) and _OF_A_PROGRAM not in each[1]] == []
+
+
+def test_a_command_that_has_an_equal_in_python_is_named_by_how_to() -> None:
+    found = []
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if path.relative_to(PACKAGE).parts[0] not in OF_THE_SHELL:
+            texts = [each.value for each in ast.walk(ast.parse(path.read_text())) if isinstance(each, ast.Constant)]
+            commands = {name for text in texts if isinstance(text, str) for name in _COMMAND.findall(text)}
+            found += [(path.name, name) for name in commands if name in EQUALS]
+    # A line about a Ctrl-C, which knows by itself whether a command was interrupted.
+    assert found == [("interruption.py", "resume")]
 
 
 @pytest.mark.parametrize("text", ["name the format with --format", "--gpus"])

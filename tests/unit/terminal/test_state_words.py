@@ -26,6 +26,8 @@ from orchestrator.terminal import live_frame, log_view, overview, summary, trial
 from orchestrator.terminal.live_state import ViewState, fold
 from tests.states_table import tables
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 PAGE = Path(__file__).parents[3] / "docs" / "lifecycle.md"
 NOW = 1_700_000_100.0
 GONE = 1_700_000_000.0

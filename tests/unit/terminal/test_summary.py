@@ -15,6 +15,8 @@ from orchestrator.model.search_summary import Epochs, Model, Summary, Trials, pe
 from orchestrator.pruning.expectations import Calibration
 from orchestrator.terminal.summary import render_summary, to_json
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 SUMMARY = Summary(
     study="digits",
     storage="sqlite:////home/me/.orchestrator/optuna.db",

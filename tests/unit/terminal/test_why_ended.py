@@ -12,6 +12,8 @@ from orchestrator.terminal.why_json import to_json
 from orchestrator.terminal.why_text import explain
 from tasks.contract import PEAK_GPU_MEMORY, PEAK_MEMORY
 
+pytestmark = pytest.mark.usefixtures("shell")
+
 PRINTED = "'orchestrator logs search 9' shows what it printed,"
 
 

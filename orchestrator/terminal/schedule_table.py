@@ -15,6 +15,7 @@ from orchestrator.common.formatting import NOTHING, count, duration, number, one
 from orchestrator.common.json_text import plain
 from orchestrator.model.state_words import study_word
 from orchestrator.model.study_status import Overview
+from orchestrator.spec.load import printable
 from orchestrator.terminal.live_frame import STYLES
 from orchestrator.terminal.overview import best_value, trial_count
 from orchestrator.terminal.table_layout import Cell, Column, lay_out, no_room
@@ -106,7 +107,7 @@ def _run_to_json(table: ScheduleTable, slot: PlannedRun, overview: Overview | No
 def _head(each: ScheduleStatus) -> Text:
     table = each.schedule.table
     text = Text(each.schedule.name, style="bold")
-    return text.append(f"  {table.cron} in {table.timezone}  {each.schedule.path}", style="not bold")
+    return text.append(f"  {table.cron} in {table.timezone}  {printable(each.schedule.path)}", style="not bold")
 
 
 def _times(each: ScheduleStatus, now: float) -> list[Text]:
@@ -126,7 +127,7 @@ def _times(each: ScheduleStatus, now: float) -> list[Text]:
 def _runs(runs: Sequence[tuple[PlannedRun, Overview | None]], width: int) -> list[Text]:
     notes = [_note(slot, overview) for slot, overview in runs]
     columns = [
-        Column.of("run", runs, lambda run: run[0].study),
+        Column.of("run", runs, lambda run: one_line(run[0].study)),
         Column.of("state", runs, lambda run: _state(*run)),
         Column.of("trials", runs, lambda run: _trials(*run), right=True, rank=3),
         Column.of("best", runs, lambda run: _best(*run), right=True, rank=2),

@@ -6,6 +6,7 @@ import io
 import math
 import unicodedata
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -22,6 +23,7 @@ from orchestrator.api.shown import as_text
 from orchestrator.doctor import render as doctor
 from orchestrator.doctor.finding import Code
 from orchestrator.model.fleet import FleetSlot, FleetWorker
+from orchestrator.model.planned_run import PlannedRun, RunResult
 from orchestrator.model.progress_events import Best, Optimum
 from orchestrator.model.records import EnqueuedTrial, RecordedTrial, Recording
 from orchestrator.model.search_summary import Model, NotStored, Summary, percentiles
@@ -31,6 +33,9 @@ from orchestrator.queries.comparison import ComparedStudy, Comparison
 from orchestrator.queries.replay import Result, Together
 from orchestrator.queries.rule_tuning import Judged
 from orchestrator.queries.stored_models import StoredModel
+from orchestrator.schedule.folder import Schedule
+from orchestrator.schedule.schedule_status import ScheduleStatus
+from orchestrator.spec import parse
 from orchestrator.terminal import (
     best_view,
     comparison_table,
@@ -38,6 +43,7 @@ from orchestrator.terminal import (
     model_table,
     overview,
     replay_table,
+    schedule_table,
     summary,
     trial_table,
     tuning_table,
@@ -71,6 +77,15 @@ class Content(msgspec.Struct):
 CONTENTS = st.builds(
     Content, name=NAMES, other=NAMES, text=NAMES, value=VALUES, params=PARAMS, few=st.sampled_from([0, 1, 3])
 )
+SCHEDULED = """
+name = "nightly"
+objective = "m:f"
+trials = 3
+[schedule]
+cron = "30 2 * * *"
+timezone = "Europe/Berlin"
+jitter = "4h"
+"""
 MANY = Content("digits", "other", "text", 0.5, {f"parameter_{n}": n / 7 for n in range(60)}, 10_000)
 
 
@@ -138,8 +153,23 @@ def tune_rule(it: Content, width: int) -> Sequence[RenderableType]:
     return list(tuning_table.render([Recording(study, {}, [])], judged, width))
 
 
+def schedule(it: Content, width: int) -> Sequence[RenderableType]:
+    spec = parse(SCHEDULED, "nightly.toml")
+    assert spec.schedule is not None
+    result = RunResult("finished", it.few, best=it.value, best_trial=1)
+    of_a_run = {"reason": it.text, "report": it.other, "result": result}
+    runs: list[tuple[PlannedRun, Overview | None]] = [
+        (PlannedRun("nightly", int(AT), "ended", it.name, AT, **of_a_run), overview_of(it) if n else None)
+        for n in range(min(it.few, 9))
+    ]
+    times = [int(AT) + n * 86_400 for n in range(3)]
+    found = Schedule(Path(f"{it.other}.toml"), spec, spec.schedule)
+    status = ScheduleStatus(found, times, times[: it.few], seen=bool(it.few), runs=runs, trend=runs)
+    return [schedule_table.render([status], {Path(it.text): it.name}, width, AT)]
+
+
 TABLES: list[Callable[[Content, int], Sequence[RenderableType]]] = [
-    *(watch, ls, status, trials, workers, compare, models, replay, tune_rule),
+    *(watch, ls, status, trials, workers, compare, models, replay, tune_rule, schedule),
 ]
 """What keeps to the width."""
 

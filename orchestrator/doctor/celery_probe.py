@@ -9,6 +9,7 @@ from typing import Any
 
 import kombu.exceptions
 import redis
+from celery.utils.time import utcoffset
 
 from orchestrator.doctor.facts import Clock, Worker
 from tasks.app import create_app
@@ -70,9 +71,9 @@ def _heartbeats(app: Any, names: set[str]) -> dict[str, tuple[Clock, str]]:
     found: dict[str, tuple[Clock, str]] = {}
 
     def take(event: dict[str, Any]) -> None:
-        offset = event["timestamp"] - time.time()
         # Its journey took at most the time since the request.
-        found[event["hostname"]] = Clock(offset, time.monotonic() - asked), str(event.get("sw_ver", ""))
+        clock = Clock(sent_at(event) - time.time(), time.monotonic() - asked)
+        found[event["hostname"]] = clock, str(event.get("sw_ver", ""))
 
     asked = time.monotonic()
     with app.connection_for_read() as connection:
@@ -85,6 +86,15 @@ def _heartbeats(app: Any, names: set[str]) -> dict[str, tuple[Clock, str]]:
             while names - found.keys() and (left := asked + HEARTBEAT_SECONDS - time.monotonic()) > 0:
                 _drain(channel, left)
     return found
+
+
+def sent_at(event: dict[str, Any]) -> float:
+    """Returns when an event was sent, by its sender's clock, in seconds since the epoch.
+
+    Celery's receiver has moved that by the hours between the zones of sender and receiver, as if it were local time.
+    """
+    here = utcoffset()
+    return float(event["timestamp"]) + 3_600 * (event.get("utcoffset", here) - here)
 
 
 def _drain(connection: Any, seconds: float) -> None:

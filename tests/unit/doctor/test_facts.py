@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import time
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -11,13 +12,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from celery.utils.time import utcoffset
 from doctor_facts import RUNNING, SENT, WELL
 
+from orchestrator.doctor.celery_probe import sent_at
 from orchestrator.doctor.facts import Item, Sign
 from orchestrator.doctor.heartbeat_listener import read_sign
 from orchestrator.doctor.host_probe import read_installation
 from orchestrator.doctor.queue_probe import read_item
 from orchestrator.doctor.table_facts import Study, TableFacts, steady
+from tasks.app import create_app
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import VERSION, Epoch, Event, Heartbeat, Job
 from tasks.signing import Keyring, Purpose
@@ -124,6 +128,25 @@ def test_what_changed_between_two_looks_is_told_from_what_stood_still() -> None:
 def test_a_task_that_was_sent_again_meanwhile_did_not_stand_still() -> None:
     (found,) = steady(TableFacts(attempts=(SENT,)), TableFacts(attempts=(replace(SENT, sent=99.0),))).attempts
     assert not found.steady
+
+
+@pytest.mark.parametrize("theirs", ["UTC", "Asia/Tokyo", "Asia/Kolkata", "America/New_York"])
+@pytest.mark.parametrize("here", ["UTC", "Pacific/Auckland"])
+def test_a_clock_of_another_zone_is_not_apart(theirs: str, here: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def in_zone(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    try:
+        in_zone(theirs)
+        sent = {"type": "worker-heartbeat", "timestamp": 1_700_000_000.0, "utcoffset": utcoffset(), "clock": 1}
+        in_zone(here)
+        with create_app("memory://") as app:
+            _, event = app.events.Receiver(app.connection_for_read()).event_from_message(sent)
+        assert sent_at(event) == pytest.approx(1_700_000_000.0, rel=0, abs=0.01)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_this_installation_is_held_against_what_it_asks_for(tmp_path: Path) -> None:

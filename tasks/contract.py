@@ -366,9 +366,12 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Announcement(msgspec.Struct, frozen=True, kw_only=True):
-    """Announcement of the active control plane: the version of its jobs."""
+    """Announcement of the active control plane: the version of its jobs, its term, its settings; 0 is not said."""
 
     version: int = VERSION
+    term: int = 0
+    heartbeat: float = 0.0
+    lease: float = 0.0
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

@@ -24,7 +24,7 @@ from orchestrator.queries.readonly import open_study_reader
 from orchestrator.queries.study_contents import StudyContents
 from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
-from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.lease import WriterLease, renewal_seconds
 from orchestrator.storage.optuna_tables import delete_study as delete_optunas
 from orchestrator.storage.schedule_store import Calendar
 from orchestrator.storage.schema_check import own_schema
@@ -116,7 +116,7 @@ def _delete_as_writer(
         remedy = f"start 'orchestrator serve', then '{how_to('stop', study.name)}'"
         raise BadInput(f"study '{study.name}'", problem, remedy)
     with ExitStack() as stack:
-        every = min(settings.heartbeat, settings.lease / 3)
+        every = renewal_seconds(settings.heartbeat, settings.lease)
         renewal = stack.enter_context(Renewal(lease, database.url, every=every, limit=settings.loop_limit))
         checkpoints, artifacts = stores_of(settings)
         reports = Reports(settings.data_dir.absolute(), {})

@@ -34,10 +34,11 @@ from orchestrator.messaging.redis_check import check_redis
 from orchestrator.notify.notifier import Notifier
 from orchestrator.notify.policy import Policy
 from orchestrator.storage.database import Database, process_name
-from orchestrator.storage.lease import WriterLease
+from orchestrator.storage.lease import WriterLease, renewal_seconds
 from orchestrator.storage.schedule_store import Calendar
 from orchestrator.storage.store import Store
 from tasks.app import connect
+from tasks.contract import Announcement
 from tasks.metrics_endpoint import Endpoint
 from tasks.server_errors import Outage, Outages, unavailable
 
@@ -119,7 +120,7 @@ def serve(
                 lease = WriterLease(database, settings.lease)
                 try:
                     if _await_lease(lease, stop, outages.database):
-                        every = min(settings.heartbeat, settings.lease / 3)
+                        every = renewal_seconds(settings.heartbeat, settings.lease)
                         renewal = Renewal(lease, storage_url, every=every, limit=settings.loop_limit)
                         with observed() as on_round, renewal:
                             leader.lead(lease, Hooks(_with_progress(on_phase, renewal), renewal.progress, on_round))
@@ -187,7 +188,11 @@ class _Leader:
         replicas = ReplicaProcesses(lambda: wake(client), limits, settings.samplers, self.template.start)
         ports = Ports(
             store,
-            EventStream(client, keyring),
+            EventStream(
+                client,
+                keyring,
+                Announcement(term=lease.term, heartbeat=settings.heartbeat, lease=settings.lease),
+            ),
             dispatcher,
             *stores_of(settings),
             Calendar(self.database, lease),

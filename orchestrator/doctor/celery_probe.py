@@ -94,7 +94,7 @@ def sent_at(event: dict[str, Any]) -> float:
     Celery's receiver has moved that by the hours between the zones of sender and receiver, as if it were local time.
     """
     here = utcoffset()
-    return float(event["timestamp"]) + 3_600 * (event.get("utcoffset", here) - here)
+    return float(event["timestamp"] + 3_600 * (event.get("utcoffset", here) - here))
 
 
 def _drain(connection: Any, seconds: float) -> None:

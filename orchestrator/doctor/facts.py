@@ -21,6 +21,8 @@ class Setup:
     Attributes:
         redis, storage: Whether its URL is set; else it is what `run` keeps in the data folder.
         running: Whether a `run` works in the data folder.
+        heartbeat, lease: Those of the control plane that writes, where it has announced them; else those set here.
+        renewal: Seconds between two renewals of its lease.
     """
 
     data_dir: str = ".orchestrator"
@@ -29,6 +31,7 @@ class Setup:
     running: bool = False
     heartbeat: float = 2.0
     lease: float = 6.0
+    renewal: float = 2.0
 
     @property
     def alone(self) -> bool:

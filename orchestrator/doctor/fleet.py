@@ -11,7 +11,7 @@ from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
 from orchestrator.common.settings import Settings
 from orchestrator.doctor.facts import Sign, Workers
-from orchestrator.doctor.gather import listen, setup_of
+from orchestrator.doctor.gather import as_announced, listen, setup_of
 from orchestrator.doctor.table_facts import Attempt, TableFacts
 from orchestrator.messaging.redis_check import check_redis
 from orchestrator.model.fleet import FleetSlot, FleetWorker
@@ -35,7 +35,9 @@ def read_fleet(settings: Settings) -> list[FleetWorker]:
 
     url, storage_url = _redis_of(settings), storage_url_of(settings)
     before = read_database(storage_url).books or TableFacts()
-    workers = listen(url, before, setup_of(settings), settings.keyring())
+    with closing(connect(url)) as client:
+        setup = as_announced(setup_of(settings), client, before, settings.keyring())
+    workers = listen(url, before, setup, settings.keyring())
     return assemble(workers, before, read_database(storage_url).books or before)
 
 

@@ -19,6 +19,7 @@ from orchestrator.doctor.host_probe import read_installation
 from orchestrator.doctor.queue_probe import read_queue
 from orchestrator.doctor.redis_probe import (
     WrongKeys,
+    read_announcement,
     read_dead_letters,
     read_server,
     read_stream,
@@ -27,6 +28,7 @@ from orchestrator.doctor.redis_probe import (
 )
 from orchestrator.doctor.table_facts import TableFacts, steady
 from orchestrator.model.lifecycle import AttemptState
+from orchestrator.storage.lease import renewal_seconds
 from tasks import redis_keys
 from tasks.app import connect
 from tasks.signing import Keyring
@@ -52,20 +54,21 @@ def gather(settings: Settings) -> Facts:
     from orchestrator.doctor.write_access import free_on_other_disk
 
     storage_url, redis_url = storage_url_of(settings), redis_url_of(settings)
-    setup = setup_of(settings)
     database, begun = read_database(storage_url), time.monotonic()
-    redis, workers = _around_redis(redis_url, database.books or TableFacts(), setup, settings.keyring())
+    setup, redis, workers = _around_redis(
+        redis_url, database.books or TableFacts(), setup_of(settings), settings.keyring()
+    )
     if redis.looked_at and database.books is not None:
         tokens = {sign.token for sign in workers.signs} | {item.token for queue in redis.queues for item in queue.items}
         first, passed = database.books, time.monotonic() - begun
-        enough = min(BEATS * setup.heartbeat, LONGEST)
-        if first.active and first.writer is not None and first.writer.left > setup.lease and passed < enough:
-            # It lies further ahead than one that is renewed here: does its holder renew it at all?
-            time.sleep(enough - passed)
-            passed = enough
+        patience = BEATS * setup.renewal
+        enough = min(patience, LONGEST)
+        if first.active and first.writer is not None and first.writer.doubtful(setup.lease, patience):
+            time.sleep(max(0.0, enough - passed))
+            passed = max(enough, passed)
         database = read_database(storage_url, tokens - {""})
         if database.books is not None:
-            database = replace(database, books=steady(first, database.books, passed if passed >= enough else 0.0))
+            database = replace(database, books=steady(first, database.books, passed, setup.lease, patience))
     if (path := file_of(storage_url)) is not None:
         database = replace(database, disk_free=free_on_other_disk(path, settings.data_dir))
     return Facts(setup, read_installation(settings.data_dir), redis, database, workers)
@@ -80,24 +83,35 @@ def setup_of(settings: Settings) -> Setup:
         running=is_locked(settings.data_dir),
         heartbeat=settings.heartbeat,
         lease=settings.lease,
+        renewal=renewal_seconds(settings.heartbeat, settings.lease),
     )
 
 
-def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Keyring) -> tuple[Redis, Workers]:
+def as_announced(setup: Setup, client: redis_client.Redis, books: TableFacts, keyring: Keyring) -> Setup:
+    """Returns the setup with the settings of the control plane that writes, where it has announced them."""
+    said = read_announcement(client, keyring)
+    if said is None or books.writer is None or said.term != books.writer.term or not 0 < said.heartbeat < said.lease:
+        return setup
+    renewal = renewal_seconds(said.heartbeat, said.lease)
+    return replace(setup, heartbeat=said.heartbeat, lease=said.lease, renewal=renewal)
+
+
+def _around_redis(url: str | None, books: TableFacts, setup: Setup, keyring: Keyring) -> tuple[Setup, Redis, Workers]:
     """Returns the facts from Redis; a server that goes away meanwhile counts as unreachable."""
     if url is None:
-        return Redis(), Workers()
+        return setup, Redis(), Workers()
     import redis
 
     client = connect(url)
     try:
         server = read_server(client, redact(url))
         if server.error:
-            return server, Workers()
+            return setup, server, Workers()
+        setup = as_announced(setup, client, books, keyring)
         workers = listen(url, books, setup, keyring)
-        return _fill(client, server, workers, books, keyring), workers
+        return setup, _fill(client, server, workers, books, keyring), workers
     except redis.RedisError as error:
-        return Redis(redact(url), error=str(error)), Workers()
+        return setup, Redis(redact(url), error=str(error)), Workers()
     finally:
         client.close()
 

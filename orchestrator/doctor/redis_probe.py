@@ -15,7 +15,10 @@ from orchestrator.doctor.facts import Clock, Consumer, DeadLetter, Redis, Stream
 from orchestrator.messaging.event_stream import CLIENT_NAME, EventStream
 from orchestrator.model.progress_events import Progress, decode
 from tasks import redis_keys
+from tasks.codec import Malformed, decode_announcement
+from tasks.contract import Announcement
 from tasks.server_errors import is_wrong_type, wrong_type
+from tasks.signing import Keyring, Purpose, Unsigned
 
 LETTERS = 5
 """So many of the newest dead letters are shown."""
@@ -128,6 +131,15 @@ def read_dead_letters(client: redis.Redis) -> tuple[int, tuple[DeadLetter, ...]]
     )
     count: Any = client.xlen(redis_keys.DEAD_LETTERS)
     return count, letters
+
+
+def read_announcement(client: redis.Redis, keyring: Keyring) -> Announcement | None:
+    """Returns what the control plane announces of itself; ``None`` where that is not there, or cannot be read here."""
+    try:
+        sealed: Any = client.get(redis_keys.ANNOUNCEMENT)
+        return None if sealed is None else decode_announcement(keyring.open(Purpose.ANNOUNCEMENT, sealed))
+    except (redis.ResponseError, Unsigned, Malformed):
+        return None
 
 
 def read_writers_clock(client: redis.Redis, studies: Iterable[str], here: Clock) -> Clock | None:

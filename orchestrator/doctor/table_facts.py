@@ -14,7 +14,7 @@ class Writer:
         gone: Whether the holder was a process of this host that runs no more.
         stopped: The holder's process id, where it is a process of this host that stands still, as after SIGSTOP.
         expires: When the lease runs out, as the database has it.
-        still: For how many seconds the holder was seen not to renew it, where it would have; else 0.
+        still: For how many seconds the holder has not renewed it, where it would have; else 0.
     """
 
     holder: str
@@ -28,6 +28,11 @@ class Writer:
     @property
     def active(self) -> bool:
         return bool(self.holder) and self.left > 0 and not (self.gone or self.stopped or self.still)
+
+    def doubtful(self, lease: float, patience: float) -> bool:
+        """Whether it was not renewed within ``patience`` seconds by a holder whose leases last ``lease`` seconds, or
+        ends later than one of these can."""
+        return not lease - patience < self.left <= lease
 
 
 @dataclass(frozen=True)
@@ -180,10 +185,16 @@ class TableFacts:
         return [each for each in self.attempts if each.study == study and each.state in states and each.steady]
 
 
-def steady(first: TableFacts, second: TableFacts, enough: float = 0.0) -> TableFacts:
+def steady(
+    first: TableFacts, second: TableFacts, passed: float = 0.0, lease: float = 6.0, patience: float = 5.0
+) -> TableFacts:
     """Returns the second look, with what has changed since the first marked, and what came up since left out.
 
-    ``enough``: the seconds between the two, where these are so many that a control plane renews its lease meanwhile.
+    Args:
+        first, second: What was seen.
+        passed: Seconds between the two.
+        lease: How long a lease lasts after it was renewed, in seconds.
+        patience: Seconds within which a control plane that works renews it.
 
     Queue, stream and workers are looked at between the two. What stood still over both of them, and disagrees with
     what was seen in between, is no moment of passage.
@@ -191,8 +202,10 @@ def steady(first: TableFacts, second: TableFacts, enough: float = 0.0) -> TableF
     before = {each.token: _stands(each) for each in first.attempts}
     studies = {each.name: (each.state, each.live, each.trials) for each in first.studies}
     writer = second.writer
-    if enough and writer is not None and first.writer is not None and writer.expires == first.writer.expires:
-        writer = replace(writer, still=enough)
+    if writer is not None and writer.left > 0 and first.writer is not None and writer.expires == first.writer.expires:
+        # A lease that ends later than one can was made by another clock, and does not tell when it was renewed.
+        still = max(passed, lease - writer.left)
+        writer = replace(writer, still=still if still >= patience else 0.0)
     return replace(
         second,
         writer=writer,

@@ -51,6 +51,10 @@ class WrongKey(redis.ConnectionError):
         super().__init__(wrong_type(redis_keys.EVENTS, "stream"))
 
 
+_NOT_SAID = Announcement()
+"""Of a control plane of which only its version is said."""
+
+
 class EventStream:
     """The control plane's end of the stream, as one consumer of its one group.
 
@@ -60,6 +64,7 @@ class EventStream:
     Args:
         client: Redis; its socket timeout must exceed the longest wait.
         keyring: Signs what is said to keepers.
+        announcement: What is told of the control plane that reads.
 
     Attributes:
         drained: Whether the last read has left nothing in the stream.
@@ -67,8 +72,11 @@ class EventStream:
 
     CONSUMER = "writer"
 
-    def __init__(self, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
+    def __init__(
+        self, client: redis.Redis, keyring: Keyring = UNSIGNED, announcement: Announcement = _NOT_SAID
+    ) -> None:
         self._client = client
+        self._announcement = announcement
         self._set_all = client.register_script(_SET_ALL)
         self._keyring = keyring
         self._pending_from: bytes | None = b"0"
@@ -121,7 +129,7 @@ class EventStream:
     def prepare(self) -> None:
         """Makes the group where it is missing, and says who reads it."""
         self.make_group()
-        self._client.set(redis_keys.ANNOUNCEMENT, self._keyring.seal(Purpose.ANNOUNCEMENT, encode(Announcement())))
+        self._client.set(redis_keys.ANNOUNCEMENT, self._keyring.seal(Purpose.ANNOUNCEMENT, encode(self._announcement)))
         self._pending_from = b"0"
 
     def make_group(self) -> None:

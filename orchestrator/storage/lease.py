@@ -22,6 +22,11 @@ _USE_BACKEND = text("UPDATE orchestrator_writer SET backend = pg_backend_pid() W
 _END_BACKEND = text("SELECT pg_terminate_backend(:pid) WHERE :pid <> pg_backend_pid()")
 
 
+def renewal_seconds(heartbeat: float, lease: float) -> float:
+    """Returns the seconds between two renewals of a lease by a control plane with these settings."""
+    return min(heartbeat, lease / 3)
+
+
 @dataclass(frozen=True)
 class Held:
     """Another holder of the lease, and the seconds until it expires."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -13,9 +14,9 @@ import redis
 
 from orchestrator.common.settings import Settings
 from orchestrator.doctor.checks import findings
-from orchestrator.doctor.facts import Consumer, Sign
+from orchestrator.doctor.facts import Consumer, Setup, Sign
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
-from orchestrator.doctor.gather import gather
+from orchestrator.doctor.gather import as_announced, gather
 from orchestrator.doctor.heartbeat_listener import Listener
 from orchestrator.doctor.queue_probe import read_queue
 from orchestrator.doctor.redis_probe import (
@@ -25,12 +26,13 @@ from orchestrator.doctor.redis_probe import (
     without_confirmation,
 )
 from orchestrator.doctor.repair import apply_repairs
+from orchestrator.doctor.table_facts import TableFacts, Writer
 from orchestrator.messaging.dispatch import Dispatcher
 from orchestrator.messaging.event_stream import EventStream, introduce
 from tasks import redis_keys
 from tasks.app import connect
 from tasks.codec import encode
-from tasks.contract import VERSION, Confirmation, Event, Heartbeat, Job
+from tasks.contract import VERSION, Announcement, Confirmation, Event, Heartbeat, Job
 from tasks.signing import Keyring, Purpose
 from tests.servers import Redis as Server
 
@@ -301,6 +303,29 @@ def test_what_cannot_be_mended_is_said_and_the_rest_goes_on() -> None:
         "could not ring the control plane",
     ]
     assert "secret" not in "".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("announced", "keys", "lease"),
+    [
+        (Announcement(term=7, heartbeat=20.0, lease=60.0), (), 60.0),
+        (Announcement(term=7, heartbeat=20.0, lease=60.0), ("0123456789abcdef" * 2,), 6.0),
+        (Announcement(term=6, heartbeat=20.0, lease=60.0), (), 6.0),
+        (Announcement(term=7, heartbeat=math.nan, lease=math.nan), (), 6.0),
+        (Announcement(term=7, heartbeat=60.0, lease=20.0), (), 6.0),
+        (Announcement(), (), 6.0),
+        (None, (), 6.0),
+    ],
+)
+def test_the_control_plane_says_how_long_its_leases_last(
+    client: redis.Redis, announced: Announcement | None, keys: tuple[str, ...], lease: float
+) -> None:
+    if announced is None:
+        client.rpush(redis_keys.ANNOUNCEMENT, "text of another program")
+    else:
+        EventStream(client, Keyring(keys), announced).prepare()
+    found = as_announced(Setup(), client, TableFacts(writer=Writer("host:1:2", 7, 50.0)), Keyring())
+    assert (found.lease, found.heartbeat, found.renewal) == ((60.0, 20.0, 20.0) if lease == 60.0 else (6.0, 2.0, 2.0))
 
 
 def test_a_key_of_another_type_is_named_with_what_helps(server: Server, client: redis.Redis, tmp_path: Path) -> None:

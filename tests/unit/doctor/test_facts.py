@@ -20,7 +20,7 @@ from orchestrator.doctor.facts import Item, Sign
 from orchestrator.doctor.heartbeat_listener import read_sign
 from orchestrator.doctor.host_probe import read_installation
 from orchestrator.doctor.queue_probe import read_item
-from orchestrator.doctor.table_facts import Study, TableFacts, steady
+from orchestrator.doctor.table_facts import Study, TableFacts, Writer, steady
 from tasks.app import create_app
 from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import VERSION, Epoch, Event, Heartbeat, Job
@@ -128,6 +128,35 @@ def test_what_changed_between_two_looks_is_told_from_what_stood_still() -> None:
 def test_a_task_that_was_sent_again_meanwhile_did_not_stand_still() -> None:
     (found,) = steady(TableFacts(attempts=(SENT,)), TableFacts(attempts=(replace(SENT, sent=99.0),))).attempts
     assert not found.steady
+
+
+@pytest.mark.parametrize(
+    ("left", "passed", "renewed", "still"),
+    [
+        (4.0, 0.1, False, 0.0),
+        (4.0, 5.0, False, 5.0),
+        (4.0, 5.0, True, 0.0),
+        # By the database's clock its last renewal is that long ago.
+        (0.5, 0.1, False, 5.5),
+        # What ends later than a lease can does not tell when it was renewed.
+        (600.0, 0.1, False, 0.0),
+        (600.0, 5.0, False, 5.0),
+        (-60.0, 5.0, False, 0.0),
+    ],
+)
+def test_a_lease_that_is_not_renewed(left: float, passed: float, renewed: bool, still: float) -> None:
+    first, second = Writer("h:1:2", 3, left + passed, expires=9.0), Writer("h:1:2", 3, left, expires=9.0 + renewed)
+    found = steady(TableFacts(writer=first), TableFacts(writer=second), passed, lease=6.0, patience=5.0).writer
+    assert found == replace(second, still=still)
+
+
+def test_a_lease_of_longer_settings_than_these_is_no_sign_of_death() -> None:
+    """Ten seconds were looked, and it is renewed every twenty."""
+    row = Writer("h:1:2", 3, 55.0, expires=9.0)
+    (facts,) = (TableFacts(writer=row),)
+    assert not row.doubtful(lease=60.0, patience=50.0)
+    assert steady(facts, facts, 10.0, lease=60.0, patience=50.0).active
+    assert row.doubtful(lease=6.0, patience=5.0)
 
 
 @pytest.mark.parametrize("theirs", ["UTC", "Asia/Tokyo", "Asia/Kolkata", "America/New_York"])

@@ -80,7 +80,11 @@ def members(cls: type) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-_INNER: Final = {"Fleet": ("reader", "commands", "open_study", "check_open"), "StudyStatus": ("of",)}
+_INNER: Final = {
+    "Fleet": ("reader", "commands", "open_study", "check_open"),
+    "StudyStatus": ("of",),
+    "Answer": ("of_text",),
+}
 """Public for this program's own modules alone."""
 
 

@@ -2,35 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from orchestrator.api.shown import Answer
 
 if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
-    from orchestrator.doctor.facts import Facts
-    from orchestrator.doctor.finding import Finding
 
 
-class Diagnosis(NamedTuple):
-    """What was found; ``repaired`` is what was done about it, ``None`` where nothing was to be."""
-
-    facts: Facts
-    findings: Sequence[Finding]
-    repaired: Sequence[str] | None
-
-
-def diagnose(settings: Settings, *, repair: bool) -> Diagnosis:
+def diagnose(settings: Settings, *, repair: bool) -> Answer:
     """Looks for trouble for some seconds; with ``repair`` again after the repairs."""
     from orchestrator.doctor.checks import findings
     from orchestrator.doctor.gather import gather
+    from orchestrator.doctor.render import render, to_json
     from orchestrator.doctor.repair import apply_repairs
 
     facts = gather(settings)
     found = findings(facts)
-    if not repair:
-        return Diagnosis(facts, found, None)
-    done = list(apply_repairs(settings, found))
+    done = list(apply_repairs(settings, found)) if repair else None
     if done:
         facts = gather(settings)
         found = findings(facts)
-    return Diagnosis(facts, found, done)
+    return Answer(lambda _: [render(found, done)], to_json(facts, found, done))

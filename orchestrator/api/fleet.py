@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary, finalize
 
 from orchestrator.api import access, arguments
 from orchestrator.api.arguments import every, or_none, takes, whole
-from orchestrator.api.shown import WIDTH, Answer, as_html, as_text
+from orchestrator.api.shown import Answer, as_html, as_text
 from orchestrator.api.status import StudyStatus
 from orchestrator.api.study_handle import StudyHandle
 from orchestrator.common.errors import BadInput, OrchestratorError
@@ -117,7 +117,7 @@ class Fleet(Mapping[str, StudyHandle]):
 
         with self.reader() as reader:
             found = compare(reader, names, time.time())
-        return Answer(as_text(render(found, WIDTH)), to_json(found))
+        return Answer(lambda width: [render(found, width)], to_json(found))
 
     @takes(studies=arguments.words, pruners=every(arguments.text))
     def replay(self, studies: str | Sequence[str], *pruners: str) -> Answer:
@@ -132,7 +132,7 @@ class Fleet(Mapping[str, StudyHandle]):
         """
         from orchestrator.api import rule_trials
 
-        return rule_trials.replay(self.reader, arguments.words(studies), pruners, "replay").answer()
+        return rule_trials.replay(self.reader, arguments.words(studies), pruners, "replay")
 
     @takes(studies=every(arguments.text))
     def tune_rule(self, *studies: str) -> Answer:
@@ -143,7 +143,7 @@ class Fleet(Mapping[str, StudyHandle]):
         """
         from orchestrator.api import rule_trials
 
-        return rule_trials.tune_rule(self.reader, studies).answer()
+        return rule_trials.tune_rule(self.reader, studies)
 
     def workers(self) -> list[FleetWorker]:
         """Returns the workers, by name: host, queues, and what each slot trains. Takes some seconds.
@@ -179,11 +179,9 @@ class Fleet(Mapping[str, StudyHandle]):
             repair: Repairs what is safe to repair, and says what was done; otherwise nothing is changed.
         """
         from orchestrator.api.diagnosis import diagnose
-        from orchestrator.doctor.render import render, to_json
 
         self.check_open()
-        facts, found, done = diagnose(self.settings, repair=repair)
-        return Answer(as_text(render(found, done)), to_json(facts, found, done))
+        return diagnose(self.settings, repair=repair)
 
     @takes(folder=arguments.path, last=whole(0))
     def schedules(self, folder: str | Path = "studies", *, last: int = 5) -> Answer:
@@ -196,13 +194,9 @@ class Fleet(Mapping[str, StudyHandle]):
         Raises:
             BadInput: the folder cannot be read, or there is no database.
         """
-        import time
-
         from orchestrator.api.schedules import read_schedules
-        from orchestrator.terminal.schedule_table import render, to_json
 
-        found, problems = read_schedules(self, Path(folder), last)
-        return Answer(as_text(render(found, problems, WIDTH, time.time())), to_json(found, problems))
+        return read_schedules(self, Path(folder), last)
 
     @takes(name=arguments.text, folder=arguments.path)
     def run_schedule(self, name: str, folder: str | Path = "studies") -> StudyHandle:

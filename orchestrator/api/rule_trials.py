@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
-from orchestrator.api.shown import WIDTH, Answer, as_text
+from orchestrator.api.shown import Answer
 from orchestrator.common.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,17 +22,6 @@ Waiting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows how far something is: given its name and its number of steps, it yields what takes the steps done since."""
 
 
-class Tried(NamedTuple):
-    """What came of it: what a terminal of some columns shows, and the same as plain data."""
-
-    lines: Callable[[int], Sequence[RenderableType]]
-    data: Any
-
-    def answer(self) -> Answer:
-        """Returns both for a notebook."""
-        return Answer(as_text(*self.lines(WIDTH)), self.data)
-
-
 @contextmanager
 def unseen(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
     """Shows nothing."""
@@ -41,7 +30,7 @@ def unseen(_what: str, _total: int) -> Iterator[Callable[[int], None]]:
 
 def replay(
     reader: Reader, studies: Iterable[str], pruners: Iterable[str], where: str, waiting: Waiting = unseen
-) -> Tried:
+) -> Answer:
     """Says what pruning rules would have saved of what was recorded.
 
     Args:
@@ -72,12 +61,12 @@ def replay(
         return [*shown, *render_together(together(results), width)]
 
     if len(recordings) == 1:
-        return Tried(lines, tables[0])
+        return Answer(lines, tables[0])
     found = [{"study": each.study.name, "rules": table} for each, table in zip(recordings, tables, strict=True)]
-    return Tried(lines, {"studies": found, "together": [each.to_json() for each in together(results)]})
+    return Answer(lines, {"studies": found, "together": [each.to_json() for each in together(results)]})
 
 
-def tune_rule(reader: Reader, studies: Iterable[str], waiting: Waiting = unseen) -> Tried:
+def tune_rule(reader: Reader, studies: Iterable[str], waiting: Waiting = unseen) -> Answer:
     """Recommends a pruning rule from what was recorded.
 
     Raises:
@@ -89,7 +78,7 @@ def tune_rule(reader: Reader, studies: Iterable[str], waiting: Waiting = unseen)
     recordings = _recordings(reader, studies)
     with waiting("trying rules", len(RULES)) as advance:
         judged = judge(recordings, advance)
-    return Tried(lambda width: render(recordings, judged, width), to_json(recordings, judged))
+    return Answer(lambda width: render(recordings, judged, width), to_json(recordings, judged))
 
 
 def _recordings(reader: Reader, studies: Iterable[str]) -> list[Recording]:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.api import access
+from orchestrator.api.shown import Answer
 from orchestrator.api.spec_input import load_spec
 from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
 
 if TYPE_CHECKING:
     from orchestrator.api.fleet import Fleet
-    from orchestrator.schedule.schedule_status import ScheduleStatus
 
 TREND = 10
 """Last runs whose best values are shown side by side, whether their studies are there or not."""
@@ -22,20 +22,21 @@ NEXT = 3
 """Upcoming runs that are shown of each schedule."""
 
 
-def read_schedules(fleet: Fleet, folder: Path, last: int) -> tuple[Sequence[ScheduleStatus], Mapping[Path, str]]:
-    """Returns the schedules of a folder with their next and their last runs, and what is wrong with its files.
+def read_schedules(fleet: Fleet, folder: Path, last: int) -> Answer:
+    """Says when the schedules of a folder run next, how their last runs ended, and what is wrong with its files.
 
     Raises:
         BadInput: the folder cannot be read, or there is no database.
     """
     from orchestrator.schedule.folder import Folder
     from orchestrator.schedule.schedule_status import read_statuses
+    from orchestrator.terminal.schedule_table import render, to_json
 
     contents, now = Folder(folder).read(), time.time()
     with fleet.reader() as reader:
         known = reader.schedules(contents.schedules)
         runs = read_statuses(contents, known, lambda name: reader.slots(name, max(last, TREND)), now, NEXT, last)
-    return runs, contents.problems
+    return Answer(lambda width: [render(runs, contents.problems, width, now)], to_json(runs, contents.problems))
 
 
 def run_now(fleet: Fleet, name: str, folder: Path, note: Callable[[str], None] = lambda _: None) -> str:

@@ -260,7 +260,7 @@ class Search:
 
         check(self._spec, self._source, load_settings(), imports=imports)
         text = "\n".join([*lines(self._spec, self._source), *(f"note: {note}" for note in notes(self._spec))])
-        return Answer(text, {"spec": self._source, **self._spec.shown()})
+        return Answer.of_text(text, {"spec": self._source, **self._spec.shown()})
 
     @takes(fleet=or_none(arguments.fleet))
     def submit(self, fleet: Fleet | None = None) -> StudyHandle:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import html
 import io
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ def as_html(text: str) -> str:
     return f'<pre style="line-height: 1.2; margin: 0">{html.escape(text)}</pre>'
 
 
-@dataclass(frozen=True)
 class Answer:
     """An answer in words. ``str()`` of it is the text; in a notebook and a REPL it is shown.
 
@@ -46,8 +46,21 @@ class Answer:
         data: The same as plain data, as ``--json`` prints it.
     """
 
-    text: str
-    data: Any = field(repr=False)
+    def __init__(self, lines: Callable[[int], Iterable[RenderableType]], data: Any) -> None:
+        """``lines`` returns what a terminal of so many columns shows."""
+        self.lines = lines
+        self.data = data
+
+    @classmethod
+    def of_text(cls, text: str, data: Any) -> Answer:
+        """Returns an answer whose text keeps its lines; a terminal breaks those that are too long for it."""
+        answer = cls(lambda width: _broken(text, width), data)
+        answer.text = text
+        return answer
+
+    @cached_property
+    def text(self) -> str:
+        return as_text(*self.lines(WIDTH))
 
     def __str__(self) -> str:
         return self.text
@@ -55,5 +68,19 @@ class Answer:
     def __repr__(self) -> str:
         return self.text
 
+    def __getstate__(self) -> dict[str, Any]:
+        # What makes the lines may hold a whole study, and cannot be pickled.
+        return {"text": self.text, "data": self.data}
+
     def _repr_html_(self) -> str:
         return as_html(self.text)
+
+
+def _broken(text: str, width: int) -> Iterator[RenderableType]:
+    from rich.text import Text
+
+    from orchestrator.terminal.table_layout import wrapped
+
+    for line in text.split("\n"):
+        for row in wrapped(line, width):
+            yield Text(row, no_wrap=True, overflow="ignore")

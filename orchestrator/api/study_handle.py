@@ -161,7 +161,7 @@ class StudyHandle(StudyFiles):
         from orchestrator.terminal.why_text import explain
 
         found = self._trial(trial)
-        return Answer(explain(found), to_json(found))
+        return Answer.of_text(explain(found), to_json(found))
 
     @takes(trial=arguments.trial, lines=or_none(whole(0)), follow=arguments.flag)
     def logs(self, trial: int | str, *, lines: int | None = None, follow: bool = False) -> Iterator[str]:

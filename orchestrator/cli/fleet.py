@@ -6,7 +6,7 @@ import click
 
 from orchestrator.cli.options import json_option
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import answer, load_settings, terminal_width
+from orchestrator.cli.shared import answer, fleet, terminal_width
 
 
 @cli.group(invoke_without_command=True)
@@ -21,10 +21,10 @@ def workers(context: click.Context, as_json: bool) -> None:
     """
     if context.invoked_subcommand is not None:
         return
-    from orchestrator.doctor.fleet import read_fleet
     from orchestrator.terminal.worker_table import render, to_json
 
-    found = read_fleet(load_settings())
+    with fleet() as there:
+        found = there.workers()
     answer(as_json, lambda: [to_json(each) for each in found], lambda: render(found, terminal_width()))
 
 
@@ -36,8 +36,6 @@ def drain(names: tuple[str, ...]) -> None:
     Each worker NAME takes no more trials from now on, finishes those that run, and ends. SIGTERM has it hand them back
     at once instead.
     """
-    from orchestrator.doctor.fleet import drain as drain_worker
-
-    settings = load_settings()
-    for name in dict.fromkeys(names):
-        click.echo(f"{drain_worker(settings, name)} drains")
+    with fleet() as found:
+        for name in dict.fromkeys(names):
+            click.echo(f"{found.drain(name)} drains")

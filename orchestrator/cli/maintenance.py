@@ -10,7 +10,7 @@ from click.shell_completion import BashComplete, FishComplete, ShellComplete, Zs
 
 from orchestrator.cli.options import json_option
 from orchestrator.cli.program import PROGRAM, cli
-from orchestrator.cli.shared import answer, fleet, load_settings
+from orchestrator.cli.shared import fleet, tell
 
 SHELLS: Final[dict[str, type[ShellComplete]]] = {"bash": BashComplete, "zsh": ZshComplete, "fish": FishComplete}
 
@@ -25,12 +25,10 @@ def doctor(repairs: bool, as_json: bool) -> None:
     remedy. Checks the servers of the two URLs, or else the `run` that works in ORCHESTRATOR_DATA_DIR, for a few
     seconds, and changes nothing without --repair. The exit code is 1 if it finds a problem.
     """
-    from orchestrator.api.diagnosis import diagnose
-    from orchestrator.doctor.render import has_problem, render, to_json
-
-    facts, found, done = diagnose(load_settings(), repair=repairs)
-    answer(as_json, lambda: to_json(facts, found, done), lambda: render(found, done))
-    if has_problem(found):
+    with fleet() as there:
+        found = there.doctor(repair=repairs)
+    tell(found, as_json)
+    if not found.data["ok"]:
         sys.exit(1)
 
 

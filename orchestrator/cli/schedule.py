@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import click
 
 from orchestrator.api.access import fleet_urls
-from orchestrator.api.schedules import read_schedules
 from orchestrator.api.schedules import run_now as run_schedule_now
 from orchestrator.cli.options import json_option, log_format_option
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, answer, fleet, load_settings, terminal_width
+from orchestrator.cli.shared import READS_DATABASE, fleet, load_settings, tell
 
 _studies_option = click.option(
     "--studies",
@@ -66,11 +64,8 @@ def schedule(context: click.Context, studies: Path, last: int, as_json: bool) ->
     if context.invoked_subcommand is not None:
         context.obj = studies
         return
-    from orchestrator.terminal.schedule_table import render, to_json
-
-    with fleet() as there:
-        found, problems = read_schedules(there, studies, last)
-    answer(as_json, lambda: to_json(found, problems), lambda: render(found, problems, terminal_width(), time.time()))
+    with fleet() as found:
+        tell(found.schedules(studies, last=last), as_json)
 
 
 @schedule.command("run")

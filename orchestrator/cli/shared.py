@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from orchestrator.api.fleet import Fleet
+    from orchestrator.api.shown import Answer
     from orchestrator.common.settings import Settings
     from orchestrator.queries.study_reader import StudyReader
 
@@ -59,6 +60,14 @@ def answer(as_json: bool, data: Callable[[], Any], text: Callable[[], Renderable
         click.echo(json.dumps(data()))
     else:
         show(text())
+
+
+def tell(found: Answer, as_json: bool) -> None:
+    """Prints an answer of the Python interface."""
+    if as_json:
+        click.echo(json.dumps(found.data))
+    else:
+        show(*found.lines(terminal_width()))
 
 
 def show(*parts: RenderableType) -> None:

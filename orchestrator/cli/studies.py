@@ -3,7 +3,6 @@ replay, tune-rule."""
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
@@ -23,11 +22,19 @@ from orchestrator.cli.options import (
     trial_argument,
 )
 from orchestrator.cli.program import cli
-from orchestrator.cli.shared import READS_DATABASE, answer, load_settings, open_reader, show, terminal_width
+from orchestrator.cli.shared import (
+    READS_DATABASE,
+    answer,
+    fleet,
+    load_settings,
+    open_reader,
+    show,
+    tell,
+    terminal_width,
+)
 from orchestrator.queries.trial_selection import SORTS, STATES, choose_from
 
 if TYPE_CHECKING:
-    from orchestrator.api.rule_trials import Tried
     from orchestrator.model.records import TrialFacts
 
 SHOWN = 50
@@ -163,18 +170,8 @@ def why(study: str, trial: str, as_json: bool) -> None:
     TRIAL is its number in STUDY, `best` or `last`. Says which rule decided, at which epoch, and what it compared; of a
     failure the error; of a trial that completed how close it came to being pruned.
     """
-    from orchestrator.terminal.table_layout import wrapped
-    from orchestrator.terminal.why_json import to_json
-    from orchestrator.terminal.why_text import explain
-
-    with open_reader() as reader:
-        found = reader.trial(study, trial)
-    if as_json:
-        click.echo(json.dumps(to_json(found)))
-        return
-    # On a terminal no word is torn, and what goes on is indented; what a program reads stays a line each.
-    width = terminal_width()
-    click.echo("\n".join(row for line in explain(found).split("\n") for row in wrapped(line, width)))
+    with fleet() as found:
+        tell(found.handle(study).why(trial), as_json)
 
 
 @cli.command()
@@ -220,12 +217,8 @@ def compare(studies: tuple[str, ...], as_json: bool) -> None:
     \b
     orchestrator compare digits digits-2
     """
-    from orchestrator.queries.comparison import compare as compare_studies
-    from orchestrator.terminal.comparison_table import render, to_json
-
-    with open_reader() as reader:
-        found = compare_studies(reader, studies, time.time())
-    answer(as_json, lambda: to_json(found), lambda: render(found, terminal_width()))
+    with fleet() as found:
+        tell(found.compare(*studies), as_json)
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -252,7 +245,7 @@ def replay(studies: tuple[str, ...], pruners: tuple[str, ...], as_json: bool) ->
     """
     from orchestrator.api import rule_trials
 
-    _tell(rule_trials.replay(open_reader, studies, pruners, "--pruner", _waiting), as_json)
+    tell(rule_trials.replay(open_reader, studies, pruners, "--pruner", _waiting), as_json)
 
 
 @cli.command(epilog=READS_DATABASE)
@@ -270,7 +263,7 @@ def tune_rule(studies: tuple[str, ...], as_json: bool) -> None:
     """
     from orchestrator.api import rule_trials
 
-    _tell(rule_trials.tune_rule(open_reader, studies, _waiting), as_json)
+    tell(rule_trials.tune_rule(open_reader, studies, _waiting), as_json)
 
 
 def _waiting(what: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
@@ -278,10 +271,3 @@ def _waiting(what: str, total: int) -> AbstractContextManager[Callable[[int], No
     from orchestrator.terminal.progress_bar import waiting
 
     return waiting(what, total, sys.stderr)
-
-
-def _tell(tried: Tried, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps(tried.data))
-    else:
-        show(*tried.lines(terminal_width()))

@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -15,9 +15,6 @@ from orchestrator.cli.options import log_format_option, metrics_port_option
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import load_settings
 from orchestrator.common.errors import BadInput
-
-if TYPE_CHECKING:
-    from orchestrator.common.settings import Settings
 
 
 class PassThrough(click.Command):
@@ -124,26 +121,14 @@ def flower(port: int | None, address: str | None, no_auth: bool, insecure: bool,
     after --; `orchestrator flower -- --help` lists them. Without ORCHESTRATOR_REDIS_URL it shows the `run` that works
     in ORCHESTRATOR_DATA_DIR.
     """
+    from orchestrator.messaging.redis_check import answering_redis
     from orchestrator.web.credentials import PageOptions
     from orchestrator.web.flower import run
 
     settings = load_settings()
-    redis_url = "" if "--help" in options else _broker(settings)
+    redis_url = "" if "--help" in options else answering_redis(settings)
     page = PageOptions(address, port, no_auth, insecure)
     run(settings, redis_url, page, options, lambda line: click.echo(line, err=True))
-
-
-def _broker(settings: Settings) -> str:
-    from orchestrator.common.data_folder import redis_url_of
-    from orchestrator.messaging.redis_check import check_redis
-    from tasks.app import connect
-
-    url = redis_url_of(settings)
-    if url is None:
-        problem = f"is not set, and no `run` works in {settings.data_dir}"
-        raise BadInput("ORCHESTRATOR_REDIS_URL", problem, "set it to the Redis of the fleet")
-    check_redis(connect(url), url)
-    return url
 
 
 @cli.command()

@@ -143,14 +143,11 @@ def _read_facts(connection: Connection, url: str, journal: str, tokens: Collecti
 
 def _refused(url: str) -> Refusal | None:
     """Returns what the role of a PostgreSQL URL lacks, where it cannot even read."""
-    database = StudyDatabase(url, read_only=True)
     try:
-        with database.read() as connection:
+        with closing(StudyDatabase(url, read_only=True)) as database, database.read() as connection:
             return refused_role(connection, url) if database.dialect == "postgresql" else None
     except exc.SQLAlchemyError:
         return None
-    finally:
-        database.close()
 
 
 def _journal(path: Path) -> str:

@@ -7,13 +7,13 @@ from collections import defaultdict
 from contextlib import closing
 
 from orchestrator.common.advice import how_to
-from orchestrator.common.data_folder import redis_url_of, storage_url_of
+from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
 from orchestrator.common.settings import Settings
 from orchestrator.doctor.facts import Sign, Workers
 from orchestrator.doctor.gather import as_announced, listen, setup_of
 from orchestrator.doctor.table_facts import Attempt, TableFacts
-from orchestrator.messaging.redis_check import check_redis
+from orchestrator.messaging.redis_check import answering_redis
 from orchestrator.model.fleet import FleetSlot, FleetWorker
 from orchestrator.model.lifecycle import AttemptState
 from tasks.app import DRAIN, connect, create_app
@@ -33,7 +33,7 @@ def read_fleet(settings: Settings) -> list[FleetWorker]:
     """
     from orchestrator.doctor.database_probe import read_database
 
-    url, storage_url = _redis_of(settings), storage_url_of(settings)
+    url, storage_url = answering_redis(settings), storage_url_of(settings)
     before = read_database(storage_url).books or TableFacts()
     with closing(connect(url)) as client:
         setup = as_announced(setup_of(settings), client, before, settings.keyring())
@@ -85,7 +85,7 @@ def drain(settings: Settings, name: str) -> str:
         BadInput: no worker of that name answers, several do, or it belongs to a `run`.
         OrchestratorError: it does not know the command, for it is of an earlier version.
     """
-    url = _redis_of(settings)
+    url = answering_redis(settings)
     with closing(create_app(url)) as app:
         answers = app.control.broadcast("ping", reply=True, timeout=ANSWER_SECONDS)
         known = sorted({each for answer in answers for each in answer})
@@ -110,16 +110,6 @@ def _find(name: str, known: list[str]) -> str:
             f"worker '{name}'", "belongs to a `run`, and ends with it", "stop that with Ctrl-C, or its study"
         )
     return found[0]
-
-
-def _redis_of(settings: Settings) -> str:
-    url = redis_url_of(settings)
-    if url is None:
-        problem = f"is not set, and no `run` works in {settings.data_dir}"
-        raise BadInput("ORCHESTRATOR_REDIS_URL", problem, "set it to the Redis of the fleet")
-    with closing(connect(url)) as client:
-        check_redis(client, url)
-    return url
 
 
 def _heard(sign: Sign, attempt: Attempt | None, heard: float | None) -> FleetSlot:

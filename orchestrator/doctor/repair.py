@@ -7,6 +7,7 @@ next one reconciles when it starts.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from typing import Any
 
 import redis
@@ -19,9 +20,8 @@ from orchestrator.common.settings import Settings
 from orchestrator.doctor.facts import Item
 from orchestrator.doctor.finding import ClearQueue, Finding, FreeLease, MakeGroup, Reconcile, Repair, Ring, TakeOver
 from orchestrator.doctor.queue_probe import clear
-from orchestrator.messaging.command_client import CommandClient
+from orchestrator.messaging.command_client import open_client
 from orchestrator.messaging.event_stream import EventStream, ring
-from orchestrator.storage.command_table import CommandTable
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
 from tasks import redis_keys
@@ -54,8 +54,10 @@ def _apply(repair: Repair, settings: Settings) -> str:
             return _free_lease(settings, repair)
         case Reconcile():
             return _reconcile(settings, repair)
-    client = _client(settings)
-    try:
+    url = redis_url_of(settings)
+    if url is None:
+        raise OrchestratorError("the server has gone")
+    with closing(connect(url)) as client:
         match repair:
             case MakeGroup():
                 EventStream(client).make_group()
@@ -67,8 +69,6 @@ def _apply(repair: Repair, settings: Settings) -> str:
             case Ring():
                 ring(client)
                 return "rang the control plane"
-    finally:
-        client.close()
 
 
 def _intention(repair: Repair) -> str:
@@ -87,35 +87,18 @@ def _intention(repair: Repair) -> str:
             return "ring the control plane"
 
 
-def _client(settings: Settings) -> redis.Redis:
-    url = redis_url_of(settings)
-    if url is None:
-        raise OrchestratorError("the server has gone")
-    return connect(url)
-
-
 def _free_lease(settings: Settings, repair: FreeLease) -> str:
-    database = Database(storage_url_of(settings))
-    try:
+    with closing(Database(storage_url_of(settings))) as database:
         lease = WriterLease(database, settings.lease)
         if (held := lease.acquire()) is not None:
             return f"left the writer's lease alone: {held.holder} has taken it meanwhile"
         lease.release()
-    finally:
-        database.close()
     return f"gave back the lease of {repair.holder}"
 
 
 def _reconcile(settings: Settings, repair: Reconcile) -> str:
-    url = redis_url_of(settings)
-    client = None if url is None else connect(url)
-    database = Database(storage_url_of(settings))
-    try:
-        state = CommandClient(CommandTable(database), client).command("reconcile", repair.study, ANSWER_SECONDS)
-    finally:
-        database.close()
-        if client is not None:
-            client.close()
+    with open_client(settings) as client:
+        state = client.command("reconcile", repair.study, ANSWER_SECONDS)
     return f"had study {repair.study} reconciled by the control plane: it is {state}"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 import shutil
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 
 import fsspec
@@ -98,17 +99,13 @@ class ModelFiles:
                 raise self._not_there(model, error) from None
         except Exception as error:  # as above
             raise self._not_there(model, error) from None
-        database = Database(storage_url_of(self._settings))
-        try:
-            with database.write() as connection:
-                study = select(STUDIES.c.study_id).where(STUDIES.c.study_name == model.study).scalar_subquery()
-                trial = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study, TRIALS.c.number == model.trial)
-                keys = [RECORD + model.artifact_id, KEPT + model.artifact_id]
-                attrs = SYSTEM_ATTRS.c
-                of_it = attrs.trial_id == trial.scalar_subquery(), attrs.key.in_(keys)
-                connection.execute(delete(SYSTEM_ATTRS).where(*of_it))
-        finally:
-            database.close()
+        study = select(STUDIES.c.study_id).where(STUDIES.c.study_name == model.study).scalar_subquery()
+        trial = select(TRIALS.c.trial_id).where(TRIALS.c.study_id == study, TRIALS.c.number == model.trial)
+        keys = [RECORD + model.artifact_id, KEPT + model.artifact_id]
+        attrs = SYSTEM_ATTRS.c
+        of_it = attrs.trial_id == trial.scalar_subquery(), attrs.key.in_(keys)
+        with closing(Database(storage_url_of(self._settings))) as database, database.write() as connection:
+            connection.execute(delete(SYSTEM_ATTRS).where(*of_it))
 
     def _not_there(self, model: StoredModel, error: Exception) -> BadInput:
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else reason_of(error)

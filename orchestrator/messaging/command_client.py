@@ -9,13 +9,16 @@ import os
 import socket
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any, NamedTuple
 
 import redis
 
+from orchestrator.common.data_folder import redis_url_of, storage_url_of
 from orchestrator.common.errors import BadInput, OrchestratorError
 from orchestrator.common.patience import Patient, at_once
+from orchestrator.common.settings import Settings
 from orchestrator.messaging.event_stream import ring
 from orchestrator.model.commands import DELETE, HOST
 from orchestrator.model.planned_run import OPERATION, order
@@ -23,8 +26,9 @@ from orchestrator.spec import Spec
 from orchestrator.spec.compare import requested
 from orchestrator.spec.cron import run_name
 from orchestrator.storage.command_table import CommandTable
+from orchestrator.storage.database import Database
 from tasks import redis_keys
-from tasks.app import as_bytes
+from tasks.app import as_bytes, connect
 
 POLL_SECONDS = 0.25
 LOOK_SECONDS = 1.0
@@ -166,3 +170,17 @@ class CommandClient:
             pass
         time.sleep(POLL_SECONDS)
         return None
+
+
+@contextmanager
+def open_client(settings: Settings, *, prepare: bool = False) -> Iterator[CommandClient]:
+    """Yields a client of the control plane that handles the studies of these settings.
+
+    A command about a study that was found finds all tables, too; ``prepare`` creates those that are missing.
+    """
+    with closing(Database(storage_url_of(settings))) as database, ExitStack() as stack:
+        if prepare:
+            database.prepare()
+        url = redis_url_of(settings)
+        client = stack.enter_context(closing(connect(url))) if url else None
+        yield CommandClient(CommandTable(database), client)

@@ -10,7 +10,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import sqlalchemy
@@ -121,16 +121,13 @@ class Database:
         """
         if self._file is not None and not self._file.exists():
             return True
-        database = Database(self.url, read_only=True)
         try:
-            with database.read() as connection:
+            with closing(Database(self.url, read_only=True)) as database, database.read() as connection:
                 return not optuna_is_current(connection) or own_schema(connection) is None
         except exc.DBAPIError as error:
             if unavailable(error) is not None:
                 raise
             return False
-        finally:
-            database.close()
 
     def prepare(self) -> None:
         """Makes the tables that are missing, Optuna's and this program's, and upgrades this program's older ones.
@@ -166,12 +163,8 @@ class Database:
         """Refuses tables of another Optuna before anything is added to them."""
         if self._file is not None and not self._file.exists():
             return
-        database = Database(self.url, read_only=True)
-        try:
-            with database.read_made() as connection:
-                refusal = optuna_refusal(connection, shown(self.url))
-        finally:
-            database.close()
+        with closing(Database(self.url, read_only=True)) as database, database.read_made() as connection:
+            refusal = optuna_refusal(connection, shown(self.url))
         if refusal:
             raise BadInput(redact(self.url), *refusal)
 

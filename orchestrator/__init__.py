@@ -11,13 +11,13 @@ neither Optuna nor Celery nor torch.
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from orchestrator.api.access import ServerTrouble as ServerTrouble
     from orchestrator.api.fleet import Fleet as Fleet
     from orchestrator.api.fleet import connect as connect
     from orchestrator.api.search import Search as Search
     from orchestrator.api.study_handle import StudyHandle as StudyHandle
     from orchestrator.common.errors import BadInput as BadInput
     from orchestrator.common.errors import OrchestratorError as OrchestratorError
+    from orchestrator.common.errors import ServerTrouble as ServerTrouble
     from orchestrator.common.errors import StudyFailed as StudyFailed
 
 _PLACES = {
@@ -25,7 +25,7 @@ _PLACES = {
     "connect": "orchestrator.api.fleet",
     "Fleet": "orchestrator.api.fleet",
     "StudyHandle": "orchestrator.api.study_handle",
-    "ServerTrouble": "orchestrator.api.access",
+    "ServerTrouble": "orchestrator.common.errors",
     "OrchestratorError": "orchestrator.common.errors",
     "BadInput": "orchestrator.common.errors",
     "StudyFailed": "orchestrator.common.errors",

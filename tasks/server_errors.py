@@ -289,3 +289,8 @@ class Outages:
     def begin(self, found: Unavailable) -> None:
         """Notes that one of the servers is not available."""
         (self.redis if found.server == "redis" else self.database).begin(found)
+
+    def end(self) -> None:
+        """Notes that both servers are available."""
+        self.redis.end()
+        self.database.end()

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.common.advice import how_to
-from orchestrator.common.errors import BadInput, NotReached, OrchestratorError
-from orchestrator.common.patience import AWAY_SECONDS, FIRST_TRIES, Result
+from orchestrator.common.errors import BadInput, OrchestratorError, ServerTrouble
 
 if TYPE_CHECKING:
+    from orchestrator.common.patience import Patience
     from orchestrator.common.settings import Settings
     from orchestrator.messaging.command_client import CommandClient
     from orchestrator.queries.study_reader import StudyReader
@@ -47,22 +46,14 @@ def has_control_plane(settings: Settings) -> bool:
 
 @contextmanager
 def command_client(settings: Settings, *, prepare: bool = False) -> Iterator[CommandClient]:
-    """Yields a client that sends commands to the control plane, or stores them for the next one.
+    """Yields a client that sends commands to the control plane, or stores them for the next one; see ``open_client``.
 
-    A command about a study that was found finds all tables, too; ``prepare`` creates those that are missing.
+    Raises ``ServerTrouble`` as ``open_reader`` does.
     """
-    from orchestrator.common.data_folder import redis_url_of, storage_url_of
-    from orchestrator.messaging.command_client import CommandClient
-    from orchestrator.storage.command_table import CommandTable
-    from orchestrator.storage.database import Database
-    from tasks.app import connect
+    from orchestrator.messaging.command_client import open_client
 
-    with server_errors_in_words(), closing(Database(storage_url_of(settings))) as database, ExitStack() as stack:
-        if prepare:
-            database.prepare()
-        url = redis_url_of(settings)
-        client = stack.enter_context(closing(connect(url))) if url else None
-        yield CommandClient(CommandTable(database), client)
+    with server_errors_in_words(), open_client(settings, prepare=prepare) as client:
+        yield client
 
 
 def fleet_urls(settings: Settings) -> tuple[str, str]:
@@ -78,14 +69,6 @@ def fleet_urls(settings: Settings) -> tuple[str, str]:
         if value is None:
             raise BadInput(variable, "is not set", f"a fleet needs both URLs; '{how_to('run')}' alone needs neither")
     return str(settings.redis_url), str(settings.storage_url)
-
-
-class ServerTrouble(OrchestratorError):
-    """A server refuses this client (``exit_code`` 2), or does not answer now and may in a moment (1)."""
-
-    def __init__(self, text: str, exit_code: int) -> None:
-        super().__init__(text)
-        self.exit_code = exit_code
 
 
 def server_trouble(error: Exception) -> ServerTrouble | None:
@@ -113,47 +96,8 @@ def server_errors_in_words() -> Iterator[None]:
         raise known from error
 
 
-class Patience:
-    """Repeats a request while a server is away, for ``OUTAGE_SECONDS``; one that never answered counts as wrongly named
-    after a few tries.
+def patience(check: Callable[[], None] = lambda: None) -> Patience:
+    """Returns what repeats a request while a server is away, for ``OUTAGE_SECONDS``; see ``Patience``."""
+    from orchestrator.common.patience import Patience
 
-    Args:
-        check: Called between two tries; an exception of it ends the waiting.
-    """
-
-    def __init__(self, check: Callable[[], None] = lambda: None) -> None:
-        self._check = check
-        self._met = False
-
-    def __call__(self, ask: Callable[[], Result]) -> Result:
-        """Returns the answer.
-
-        Raises:
-            ServerTrouble: the server was away for too long, or refuses this client.
-            BadInput: what ``ask`` raises, such as for a server that is not reached at all.
-        """
-        tries, since = 0, time.monotonic()
-        while True:
-            try:
-                with server_errors_in_words():
-                    answer = ask()
-            except NotReached as error:
-                tries += 1
-                if not self._met and tries == FIRST_TRIES:
-                    raise
-                _check_outage(error, since)
-            except ServerTrouble as error:
-                if error.exit_code != 1:
-                    raise
-                self._met = True
-                _check_outage(error, since)
-            else:
-                self._met = True
-                return answer
-            self._check()
-            time.sleep(AWAY_SECONDS)
-
-
-def _check_outage(error: OrchestratorError, since: float) -> None:
-    if time.monotonic() - since > OUTAGE_SECONDS:
-        raise ServerTrouble(f"{error}; it was tried for {OUTAGE_SECONDS:g} s", 1) from None
+    return Patience(check, limit=OUTAGE_SECONDS)

@@ -218,7 +218,7 @@ class StudyHandle(StudyFiles):
         def begin(check: Callable[[], None]) -> Iterator[Notice]:
             from orchestrator.terminal.watch import events
 
-            patience = access.Patience(check)
+            patience = access.patience(check)
             return events(self._fleet.settings, self.name, self._fleet.reader, check=check, patient=patience)
 
         return Events(begin)
@@ -230,7 +230,7 @@ class StudyHandle(StudyFiles):
 
         view = view_here()
         try:
-            watch(self._fleet.settings, self.name, self._fleet.reader, view, patient=access.Patience())
+            watch(self._fleet.settings, self.name, self._fleet.reader, view, patient=access.patience())
         finally:
             view.close()
 
@@ -253,7 +253,7 @@ class StudyHandle(StudyFiles):
             if deadline is not None and time.monotonic() >= deadline:
                 raise TimeoutError(f"study '{self.name}' has not ended in {timeout:g} s: its database does not answer")
 
-        patience = access.Patience(check)
+        patience = access.patience(check)
         while not (status := patience(lambda: self._status(rungs=False))).has_ended:
             if status.overview.suspended is not None:
                 raise StudyFailed(f"study '{self.name}' is suspended: {status.reason}")

@@ -83,7 +83,7 @@ def watch(study: str, as_json: bool) -> None:
     ORCHESTRATOR_REDIS_URL it is a study of the `run` that works in ORCHESTRATOR_DATA_DIR. Ctrl-C ends the watching and
     nothing else.
     """
-    from orchestrator.api.access import Patience
+    from orchestrator.api.access import patience
     from orchestrator.terminal.views import JsonView, make_view
     from orchestrator.terminal.watch import RECENT
     from orchestrator.terminal.watch import watch as watch_study
@@ -91,7 +91,7 @@ def watch(study: str, as_json: bool) -> None:
     view = JsonView(sys.stdout) if as_json else make_view(sys.stdout)
     try:
         # A program is told what happens from now on; it can read the past with `trials --json`.
-        watch_study(load_settings(), study, open_reader, view, 0 if as_json else RECENT, Patience())
+        watch_study(load_settings(), study, open_reader, view, 0 if as_json else RECENT, patience())
     except KeyboardInterrupt:
         view.close()
         sys.exit(130)

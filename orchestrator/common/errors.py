@@ -65,6 +65,14 @@ class NotReached(BadInput):
     """There is no connection to a server: its URL is wrong, or it is away."""
 
 
+class ServerTrouble(OrchestratorError):
+    """A server refuses this client (``exit_code`` 2), or does not answer now and may in a moment (1)."""
+
+    def __init__(self, text: str, exit_code: int) -> None:
+        super().__init__(text)
+        self.exit_code = exit_code
+
+
 class NotTheWriter(OrchestratorError):
     """Another control plane holds the writer's lease; this one must not write."""
 

@@ -15,8 +15,7 @@ import redis
 
 from orchestrator.common.clock import Clock
 from orchestrator.common.errors import NotTheWriter
-from orchestrator.common.patience import AWAY_SECONDS
-from orchestrator.common.server_wait import await_servers
+from orchestrator.common.patience import AWAY_SECONDS, Patience
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input
 from orchestrator.common.signals import StopRequest, handled_endings
 from orchestrator.control.assembly import Options, make_controller
@@ -94,11 +93,17 @@ def serve(
         database.prepare()
         database.check_writable()
 
+    def check_stop() -> None:
+        if stop.is_set():
+            raise _Stopped
+
     # Before there is a second thread: what is forked has but the one that forks.
     template = ProcessTemplate()
     with closing(template), _stop_signals(connect(redis_url)) as stop:
         for step in (meet_redis, meet_database):
-            if not await_servers(step, outages, stop.wait):
+            try:
+                Patience(check_stop, outages, sleep=stop.wait)(step)
+            except _Stopped:
                 database.close()
                 return
         leader = _Leader(
@@ -133,6 +138,10 @@ def serve(
                     outages.begin(found)
                     stop.wait(AWAY_SECONDS)
     database.close()
+
+
+class _Stopped(Exception):
+    """This process was told to stop before its servers answered."""
 
 
 def _await_lease(lease: WriterLease, stop: StopRequest, outage: Outage) -> bool:

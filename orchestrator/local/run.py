@@ -17,6 +17,7 @@ from orchestrator.common.data_folder import database_file, storage_url_of
 from orchestrator.common.errors import BadInput, StudyFailed
 from orchestrator.common.file_lock import FolderInUse, data_lock, name_study
 from orchestrator.common.optuna_import import import_optuna
+from orchestrator.common.patience import Patience
 from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import handled_endings
 from orchestrator.common.slot_options import SlotOptions
@@ -25,7 +26,7 @@ from orchestrator.local.data_folder_check import WatchedFiles
 from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.interruption import Endings, Interrupted, hold
 from orchestrator.local.running_search import abandoned, describe, published
-from orchestrator.local.server_retry import ServerRetry, outages_shown
+from orchestrator.local.server_retry import outages_shown, server_retry
 from orchestrator.local.shared_run import GuestWatch, share
 from orchestrator.messaging.code_sender import put_code_of
 from orchestrator.messaging.dispatch import queue_names
@@ -134,7 +135,7 @@ def _run_alone(
         redis_url = settings.redis_url or _embedded(folder, lock, stack, spec)
         client = connect(redis_url)
         with outages_shown(view):
-            ServerRetry(endings.check)(lambda: check_redis(client, redis_url))
+            server_retry(endings.check)(lambda: check_redis(client, redis_url))
         artifact_url = settings.artifact_url or str(folder / "artifacts")
         environment = plan.environment | {
             "ORCHESTRATOR_REDIS_URL": redis_url,
@@ -173,7 +174,7 @@ def _run_alone(
         view.say("preparing the database")
         if server is not None:
             _await_tables(database, worker, server, endings.check)
-        ServerRetry(endings.check)(database.prepare)
+        server_retry(endings.check)(database.prepare)
         # A fork must not share a connection.
         database.close()
         server = server or start_serve()
@@ -206,7 +207,7 @@ def _run_alone(
             endings.check()
             _check_children(worker, server)
 
-        retry = ServerRetry(check)
+        retry = server_retry(check)
         view.say(f"importing objective '{spec.objective}'" if spec.command is None else "waiting for a slot")
         _await_objective(plan, client, check, retry)
         issuer = CommandClient(CommandTable(database), client, retry)
@@ -266,7 +267,7 @@ def _await_tables(database: Database, worker: ChildProcess, server: ChildProcess
             raise BadInput(where, problem)
         _check_children(worker, server)
 
-    retry = ServerRetry(check_all)
+    retry = server_retry(check_all)
     while retry(database.lacks_tables):
         check_all()
         time.sleep(TABLES_SECONDS)
@@ -335,7 +336,7 @@ def _start_serve(plan: Plan, environment: dict[str, str], folder: Path, lock: in
     return ForkedChild("serve", lambda: command_line(arguments), environment, log)
 
 
-def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], retry: ServerRetry) -> None:
+def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None], retry: Patience) -> None:
     """Waits until a slot has imported the objective, which is the real import in the place where it runs."""
     key = redis_keys.preload(_worker_name())
     while True:
@@ -350,7 +351,7 @@ def _await_objective(plan: Plan, client: redis.Redis, check: Callable[[], None],
         raise BadInput(f"{plan.source}: objective '{objective}'", problem)
 
 
-def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], retry: ServerRetry) -> None:
+def _await_notes(store: Store, name: str, view: View, check: Callable[[], None], retry: Patience) -> None:
     """Waits until the notifications about the end are delivered, or cannot be for now; says what went wrong."""
     from orchestrator.terminal.overview import delivery_failure
 

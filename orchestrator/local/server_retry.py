@@ -4,56 +4,31 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
+from orchestrator.common.patience import Patience
 from orchestrator.terminal.views import View
-from tasks.server_errors import Contact, Outage, unavailable
+from tasks.server_errors import Outages
 
 log = logging.getLogger(__name__)
 
 _SHOWN = (log, logging.getLogger("orchestrator.storage.database"))
 """Loggers whose lines the view shows: outages, and the upgrade of the database."""
 
-PAUSE_SECONDS = 0.25
-
 _changing = threading.Lock()
 _handlers: list[logging.Handler] = []
 _before: list[tuple[int, bool]] = []
 """Level and propagation of the loggers before the first handler of ours."""
 
-Result = TypeVar("Result")
 
-
-class ServerRetry:
-    """Repeats a request until the server answers; logs a line when that begins and one when it ends.
+def server_retry(check: Callable[[], None]) -> Patience:
+    """Returns what repeats a request until the server answers, and logs how long it was away.
 
     Args:
-        check: Called between two tries; an exception of it ends the waiting.
+        check: Called before each further try; an exception of it ends the waiting.
     """
-
-    def __init__(self, check: Callable[[], None]) -> None:
-        self._check = check
-
-    def __call__(self, ask: Callable[[], Result]) -> Result:
-        outage: Outage | None = None
-        while True:
-            try:
-                answer = ask()
-            except Exception as error:
-                found = unavailable(error)
-                if found is None or found.contact is Contact.REFUSED:
-                    raise
-                outage = outage or Outage(log, found.server)
-                outage.begin(found)
-            else:
-                if outage is not None:
-                    outage.end()
-                return answer
-            self._check()
-            time.sleep(PAUSE_SECONDS)
+    return Patience(check, Outages(log), first_tries=1)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from orchestrator.common.formatting import cut, duration, listed
 from orchestrator.common.optuna_import import import_optuna
 from orchestrator.local.interruption import Endings, Interrupted, hold
 from orchestrator.local.running_search import Guest, RunningSearch, abandoned, describe, find, guest_of
-from orchestrator.local.server_retry import ServerRetry, outages_shown
+from orchestrator.local.server_retry import outages_shown, server_retry
 from orchestrator.messaging.code_sender import put_code_of
 from orchestrator.model.study_states import ENDED
 from orchestrator.notify.policy import COMMANDS as NOTIFY_COMMANDS
@@ -220,7 +220,7 @@ def _show(
         if (now := find(folder)) is None or now.pid != host.pid or not _lives(folder, host.pid):
             raise HostGone
 
-    retry = ServerRetry(check)
+    retry = server_retry(check)
     with (
         outages_shown(view),
         closing(connect(url)) as client,

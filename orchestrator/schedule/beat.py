@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from celery.signals import setup_logging
 from sqlalchemy import select
 
 from orchestrator.common.clock import Clock
-from orchestrator.common.server_wait import await_servers
+from orchestrator.common.patience import Patience
 from orchestrator.common.settings import Settings
 from orchestrator.common.signals import insist_on_ending
 from orchestrator.messaging.command_client import issuer_name
@@ -105,7 +104,7 @@ def beat(
 
     database = Database(storage_url)
     # Before Celery handles signals: until then a signal ends this process at once.
-    await_servers(database.prepare, Outages(log), _pause)
+    Patience(lambda: None, Outages(log))(database.prepare)
     client = connect(redis_url)
     ticker = Ticker(folder, SqlBeatDatabase(database), lambda: ring(client), clock or Clock(), most_ahead, carry)
     # Logging is set up already; Celery must not change it.
@@ -122,11 +121,6 @@ def beat(
         ).run()
     finally:
         database.close()
-
-
-def _pause(seconds: float) -> bool:
-    time.sleep(seconds)
-    return False
 
 
 def _leave_logging(**kwargs: Any) -> None:

@@ -14,6 +14,7 @@ from leased_store import LeasedStore
 
 from orchestrator import BadInput, ServerTrouble, StudyHandle, connect
 from orchestrator.api import access
+from orchestrator.common import patience
 from orchestrator.model.progress_events import Progress
 from orchestrator.terminal import watch
 
@@ -27,7 +28,7 @@ OPENINGS = 4
 def handle(leased: LeasedStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[StudyHandle]:
     """A study whose database cannot be opened at first."""
     leased.create()
-    monkeypatch.setattr(access, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "AWAY_SECONDS", 0.0)
     original, left = access.open_reader, [OPENINGS]
 
     @contextmanager

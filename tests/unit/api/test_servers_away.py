@@ -39,7 +39,7 @@ def outage(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[int]]:
     """Returns what lets the next openings of the database fail; the list counts them."""
 
     def begin(openings: int) -> list[int]:
-        monkeypatch.setattr(access, "AWAY_SECONDS", 0.0)
+        monkeypatch.setattr(patience, "AWAY_SECONDS", 0.0)
         opened, original = [0], access.open_reader
 
         @contextmanager
@@ -81,7 +81,7 @@ def test_an_outage_that_lasts_ends_a_wait(
 
 
 def test_a_server_that_never_answered_is_wrongly_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access, "AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(patience, "AWAY_SECONDS", 0.0)
     tries = 0
 
     def ask() -> None:
@@ -90,7 +90,7 @@ def test_a_server_that_never_answered_is_wrongly_named(monkeypatch: pytest.Monke
         raise NotReached("redis://x", "cannot be reached")
 
     with pytest.raises(NotReached):
-        access.Patience()(ask)
+        access.patience()(ask)
     assert tries == patience.FIRST_TRIES
 
 

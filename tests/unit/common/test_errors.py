@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.access import ServerTrouble
 from orchestrator.api.fleet import UnknownStudy
-from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed
+from orchestrator.common.errors import BadInput, OrchestratorError, ServerTrouble, StudyFailed
 from orchestrator.common.file_lock import FolderInUse
 from orchestrator.local.data_folder_check import DataDeleted
 

@@ -37,6 +37,19 @@ def imported_modules(tree: ast.AST, package: str) -> Iterator[str]:
             if base:
                 yield from _with_parents(base)
                 yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
+        elif isinstance(node, ast.Call):
+            yield from _with_parents(_imported_by_call(node))
+
+
+def _imported_by_call(node: ast.Call) -> str:
+    """Returns the module that ``import_module`` or ``__import__`` is given as a constant; empty for any other call."""
+    match node:
+        case ast.Call(
+            func=ast.Name("import_module" | "__import__") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(str() as name), *_],
+        ) if not name.startswith("."):
+            return name
+    return ""
 
 
 def package_of(module: str, path: str) -> str:
@@ -89,5 +102,5 @@ def read_file(path: str) -> bytes | None:
 
 
 def _with_parents(name: str) -> Iterator[str]:
-    parts = name.split(".")
+    parts = name.split(".") if name else []
     return (".".join(parts[: depth + 1]) for depth in range(len(parts)))

@@ -72,15 +72,18 @@ class _Hoist:
             elif isinstance(value, FunctionType) and not is_lambda(value) and value.__globals__ is function.__globals__:
                 lines += self.take(value) + ([f"{name} = {value.__name__}"] if name != value.__name__ else [])
             else:
-                self._refuse_data(name, "is a closure over", f", which is {show(value)}")
+                what = f", which is {show(value)}"
+                self._refuse_data(name, "is a closure over", what, is_definition=isinstance(value, type))
             if self._selection.knows(name):
                 problem = f"uses a '{name}' of the function around it and another one of the module"
                 raise BadInput(self._where, problem, "give one of them another name")
         return lines
 
-    def _refuse_data(self, name: str, how: str, what: str = "") -> None:
+    def _refuse_data(self, name: str, how: str, what: str = "", *, is_definition: bool = False) -> None:
         problem = f"{how} '{name}'{what} of the function around it"
         remedy = f"give it a parameter '{name}' and hand the value over by args={{'{name}': …}}"
+        if is_definition:
+            remedy = f"move '{name}' to the top level of the file"
         raise BadInput(self._where, problem, remedy)
 
 

@@ -20,7 +20,6 @@ from orchestrator.bundling.names import (
     looked_up_names,
     own_scope,
     read_names,
-    root_name,
     set_as_global,
     sets_part,
 )
@@ -105,7 +104,8 @@ class Selection:
                     (other, each) for statement in self._choose(each, reader) for other in self._needs(statement)
                 ]
             if not waiting:
-                waiting += [(other, self._entry) for change in self._changes() for other in self._needs(change)]
+                more = self._changes() or self._read_before()
+                waiting += [(other, self._entry) for statement in more for other in self._needs(statement)]
 
     def binds(self, name: str) -> bool:
         """Whether a statement binds the name."""
@@ -143,7 +143,7 @@ class Selection:
             self._check_guard(name, bindings[-1])
         bindings = self._up_to_the_one_that_counts(name, bindings)
         for statement in reversed(bindings):
-            self._check(name, statement)
+            self._check(name, statement, is_last=statement is bindings[-1])
             if statement not in self.chosen:
                 self.chosen.add(statement)
                 new.append(statement)
@@ -213,14 +213,15 @@ class Selection:
             problem = f"uses '{name}', which is set again under if __name__ == '__main__'"
             raise BadInput(self._where, problem, self._by_args(name))
 
-    def _check(self, name: str, statement: Statement) -> None:
+    def _check(self, name: str, statement: Statement, *, is_last: bool) -> None:
         """Refuses a statement that would not give the same value on a worker."""
         node = statement.node
         if statement.is_running and not isinstance(node, _DEFINITIONS):
             problem = f"uses '{name}', which {statement.place} sets while it starts the search"
             raise BadInput(self._where, problem, f"set it in a statement of its own before, or {self._by_args(name)}")
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            self._check_unchanged(name, statement)
+            if is_last:
+                self._check_unchanged(name, statement)
             return
         if isinstance(node, ast.ClassDef | ast.Import | ast.ImportFrom):
             return
@@ -274,14 +275,11 @@ class Selection:
             others = read - plain - bound_names(statement.node)
             if others and not self._searches_nothing(others):
                 continue
-            if not all(isinstance(self._namespace.get(root), ModuleType) for root in roots):
-                # An object may keep a function or a class, which does not run by that.
-                others -= self._only_named(statement.node)
-            # An assignment gives the object a part of its value, a definition a method or the like. What a call of a
-            # method does is not known.
-            if others and not (sets_part(statement.node) or defines):
+            # What a call of a library's function does with other objects is not known.
+            of_library = all(isinstance(self._namespace.get(root), ModuleType) for root in roots)
+            if others and of_library and not (sets_part(statement.node) or defines):
                 continue
-            if others and not defines and not statement.source.file:
+            if others and sets_part(statement.node) and not statement.source.file:
                 # An assignment in a notebook may have failed.
                 problem = f"uses '{min(roots)}', of which {statement.place} sets a part by more than a constant"
                 raise BadInput(
@@ -290,6 +288,18 @@ class Selection:
             self.chosen.add(statement)
             new.append(statement)
         return new
+
+    def _read_before(self) -> list[Statement]:
+        """Chooses what chosen statements have read, and later ones have bound anew; returns those that are new."""
+        new = set[Statement]()
+        for statement in self.chosen:
+            for name in _read_at_once(statement.node):
+                before = [each for each in self._bindings(name) if each.position < statement.position]
+                if before and not self.chosen.intersection(before):
+                    self._check(name, before[-1], is_last=False)
+                    new.add(before[-1])
+        self.chosen |= new
+        return sorted(new, key=lambda each: each.position)
 
     def _changed_by(self, statement: Statement) -> set[str]:
         """Returns the names whose objects a statement may change."""
@@ -305,11 +315,6 @@ class Selection:
     def _definition_of(self, name: str) -> Definition | None:
         found = [each.node for each in self._bindings(name) if isinstance(each.node, Definition)]
         return found[-1] if found else None
-
-    def _only_named(self, node: ast.stmt) -> set[str]:
-        """Returns the functions and classes that a statement names, and does not call."""
-        called = {root_name(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
-        return {name for name in read_names(node) - called if self._definition_of(name) is not None}
 
     def _searches_nothing(self, names: set[str]) -> bool:
         """Whether what the names lead to neither reads the objective nor begins a search."""

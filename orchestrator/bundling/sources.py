@@ -17,7 +17,7 @@ from typing import Any
 from tasks.import_statements import parse_source, read_file
 
 _CELL = re.compile(r"<(?:python-input-(?P<number>\d+)|string)>")
-_BODY_MAGICS = ("time", "capture")
+_BODY_MAGICS = ("time", "capture", "prun")
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,14 +80,15 @@ class Statement:
 
 def sources_of(module: str, namespace: dict[str, Any]) -> list[Source]:
     """Returns what ran in a namespace, in this order; nothing where no source is kept."""
+    shell = _ipython(namespace)
+    # `%run -i` leaves the name of its file behind.
+    if shell is not None and (cells := list(_cells(shell, namespace))):
+        return cells
     file = namespace.get("__file__")
     if isinstance(file, str) and file.endswith(".py") and (raw := read_file(file)) is not None:
         tree = parse_source(raw, file)
         return [] if tree is None else [Source(file, _decoded(raw), tree, file, _running_line(namespace, file))]
-    shell = _ipython(namespace)
-    if shell is not None:
-        return list(_cells(shell, namespace))
-    return list(_inputs(namespace)) if module == "__main__" else []
+    return list(_inputs(namespace)) if shell is None and module == "__main__" else []
 
 
 def statements_of(sources: list[Source]) -> list[Statement]:
@@ -139,7 +140,8 @@ def _ipython(namespace: dict[str, Any]) -> Any:
 def _cells(shell: Any, namespace: dict[str, Any]) -> Iterator[Source]:
     running = _running_frames(namespace)
     for number, text in enumerate(shell.history_manager.input_hist_parsed):
-        tree = parse_source(_without_body_magic(text))
+        code = _without_time_magic(_without_body_magic(text))
+        tree = parse_source(code)
         yield from _run_files(tree)
         if text and tree is not None:
             now = None
@@ -147,7 +149,7 @@ def _cells(shell: Any, namespace: dict[str, Any]) -> Iterator[Source]:
                 if "".join(linecache.getlines(frame.f_code.co_filename)).rstrip("\n") == text.rstrip("\n"):
                     now = frame.f_lineno
             latest = number == len(shell.history_manager.input_hist_parsed) - 1
-            yield Source(f"cell {number}", _without_body_magic(text), tree, "", now if latest else None)
+            yield Source(f"cell {number}", code, tree, "", now if latest else None)
 
 
 def _run_files(tree: ast.Module | None) -> Iterator[Source]:
@@ -181,6 +183,23 @@ def _without_body_magic(text: str) -> str:
         ] if magic in _BODY_MAGICS:
             return body
     return text
+
+
+def _without_time_magic(text: str) -> str:
+    """Returns the code of a cell with what the magic ``%time`` runs in its place."""
+    if "'time'" not in text:
+        return text
+    tree, lines = parse_source(text), text.split("\n")
+    for node in [] if tree is None else tree.body:
+        match node:
+            case ast.Expr(
+                ast.Call(
+                    func=ast.Attribute(attr="run_line_magic"),
+                    args=[ast.Constant("time"), ast.Constant(str() as code)],
+                )
+            ) if lines[node.lineno - 1].strip() == ast.get_source_segment(text, node):
+                lines[node.lineno - 1] = code
+    return "\n".join(lines)
 
 
 def _inputs(namespace: dict[str, Any]) -> Iterator[Source]:

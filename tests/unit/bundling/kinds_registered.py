@@ -1,4 +1,4 @@
-"""Functions that find others in a registry, which definitions enter as they run."""
+"""Functions that find others in a registry, which definitions enter, or that use what statements have changed."""
 
 from __future__ import annotations
 
@@ -171,11 +171,80 @@ REGISTERED = [
     ),
 ]
 
+CHANGED = [
+    Kind(
+        "methods of objects that are given what is computed",
+        """
+        from sklearn.preprocessing import StandardScaler
+        import numpy as np
+        def load(): return np.array([[1.0], [3.0]])
+        TABLE = load()
+        scaler = StandardScaler()
+        scaler.fit(TABLE)
+        def objective(trial): return float(scaler.mean_[0])
+        """,
+    ),
+    Kind(
+        "what a library's function does with other objects",
+        """
+        import threading
+        def watch(): pass
+        threading.Thread(target=watch).start()
+        def objective(trial): return len(threading.__name__)
+        """,
+        without="watch",
+    ),
+    Kind(
+        "a name that is bound to what wraps its definition",
+        """
+        import functools
+        def double(function):
+            @functools.wraps(function)
+            def inner(trial): return 2 * function(trial)
+            return inner
+        def objective(trial): return 2
+        objective = double(objective)
+        """,
+    ),
+    Kind(
+        "a class that is defined again behind an object of the first one",
+        "class A: v = 1\na = A()\nclass A: v = 2\ndef objective(trial): return a.v + 10 * A.v\n",
+    ),
+    Kind(
+        "modules that calls import by a constant name",
+        "from importlib import import_module\n"
+        "def objective(trial): return import_module('plug.one').V + __import__('two').V\n",
+        files={"plug/__init__.py": "", "plug/one.py": "V = 1\n", "two.py": "V = 2\n"},
+        has=("plug/__init__.py", "plug/one.py", "two.py"),
+    ),
+    Kind("cells: behind %time", cells=("%time x = 3\ny = 4", "def objective(trial): return x + y")),
+    Kind("cells: below %%prun", cells=("%%prun -q\nx = 3", "def objective(trial): return x")),
+    Kind(
+        "cells: a file that %run -i has run",
+        cells=("%run -i other.py", "def objective(trial): return OTHER"),
+        files={"other.py": "OTHER = 3\n"},
+    ),
+    Kind(
+        "cells: a class that is defined again behind an object of the first one",
+        cells=("class A: v = 1", "a = A()", "class A: v = 2", "def objective(trial): return a.v"),
+    ),
+    Kind(
+        "cells: methods of objects that are given what is computed",
+        cells=("def load(): return [3]", "L = []\nL.extend(load())", "def objective(trial): return L[0]"),
+    ),
+]
+
 UNREGISTERED = [
     Kind(
         "a registry that a call has filled, empty in its source",
         "DATA = list()\ndef fill(): DATA.append(1)\nfill()\ndef objective(trial): return len(DATA)\n",
         "uses 'DATA', which is 1 entry now and 0 entries in line 1 of",
+    ),
+    Kind(
+        "a closure over a class",
+        "def build():\n    class M: v = 1\n    def objective(trial): return M.v\n    return objective\n",
+        "of the function around it; move 'M' to the top level of the file",
+        given="build()",
     ),
     Kind(
         "a dictionary into which a call has put an array",

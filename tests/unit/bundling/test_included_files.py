@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import Search
 from orchestrator.bundling import included_files
 from orchestrator.bundling.included_files import IncludedFiles
 from orchestrator.common.errors import BadInput
@@ -185,7 +187,48 @@ def test_a_table_that_is_wrong_is_refused(code: dict[str, object], problem: str)
     assert problem in str(caught.value)
 
 
-def test_a_program_brings_no_files() -> None:
-    table = {"name": "s", "trials": 1, "command": {"run": ["true"]}, "code": {"include": ["a"]}}
-    with pytest.raises(BadInput, match=r"code.include: is for an objective, and a program's files are on its workers"):
-        validate(table, "s.toml")
+def program(*words: str, **more: object) -> dict[str, object]:
+    return {"name": "s", "trials": 1, "command": {"run": list(words)}, "code": {"include": ["a.sh", "pkg"]}} | more
+
+
+def test_a_program_brings_the_files_that_it_names(tmp_path: Path) -> None:
+    write(tmp_path, "a.sh", "pkg/x.py", "unnamed.py")
+    found = with_included(validate(program("bash", "{code_dir}/a.sh"), "s"), tmp_path, [], Settings())
+    assert found.code is not None
+    bundle = unpack(found.code.carried()[0], found.code.bundle)
+    assert ([file.path for file in bundle.files], bundle.paths) == (["a.sh", "pkg/x.py"], ("",))
+    assert found.reference == f"bundle:{bundle.digest}:tasks.program.objective:train"
+    assert (found.objective, found.trained) == ("", "bash '{code_dir}/a.sh'")
+    assert Spec.from_json(found.stored().to_json()).reference == found.reference
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        (program("bash", "a.sh"), "command.run: names {code_dir} nowhere, the folder in which a worker has the files"),
+        (program("{code_dir}/a.sh"), "command.run[0]: is a file of {code_dir}, and files are sent without the mode"),
+        (program("bash", "{code_dir}/a.sh", code={}), "command.run[1]: names 'code_dir', and no files go with this"),
+        (
+            program("bash", "{code_di}/a.sh"),
+            "command.run[1]: names 'code_di', which is no parameter of [space]; did",
+        ),
+    ],
+)
+def test_a_program_says_where_its_files_are(table: dict[str, object], problem: str) -> None:
+    with pytest.raises(BadInput) as caught:
+        validate(table, "s")
+    assert str(caught.value).startswith(f"s: {problem}")
+
+
+def test_a_function_brings_the_files_that_its_search_includes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, "data/a.csv", "pkg/x.py")
+    (tmp_path / "brought_with.py").write_text("def objective(trial): return 1.0\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    objective = importlib.import_module("brought_with").objective
+    search = Search(objective, name="s", trials=1, code={"include": ["data", "pkg", "brought_with.py"]})
+    assert search.spec.code is not None
+    bundle = unpack(search.spec.code.carried()[0], search.spec.code.bundle)
+    assert [file.path for file in bundle.files] == ["brought_with.py", "data/a.csv", "pkg/x.py"]
+    with pytest.raises(BadInput, match=r"Search: code.include: there is no 'none' in "):
+        Search(objective, name="s", trials=1, code={"include": ["none"]})

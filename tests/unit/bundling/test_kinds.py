@@ -17,9 +17,9 @@ from tests.unit.bundling.kinds_by_way import WAYS_CARRIED, WAYS_REFUSED
 from tests.unit.bundling.kinds_carried import CARRIED
 from tests.unit.bundling.kinds_of_cells import CELLS_CARRIED, CELLS_REFUSED
 from tests.unit.bundling.kinds_refused import REFUSED
-from tests.unit.bundling.kinds_registered import REGISTERED, UNREGISTERED
+from tests.unit.bundling.kinds_registered import CHANGED, REGISTERED, UNREGISTERED
 
-ALL_CARRIED = [*CARRIED, *WAYS_CARRIED, *CELLS_CARRIED, *REGISTERED]
+ALL_CARRIED = [*CARRIED, *WAYS_CARRIED, *CELLS_CARRIED, *REGISTERED, *CHANGED]
 ALL_REFUSED = [*REFUSED, *WAYS_REFUSED, *CELLS_REFUSED, *UNREGISTERED]
 SERVER = Path(__file__).parent / "bundle_server.py"
 Results = dict[str, dict[str, Any]]

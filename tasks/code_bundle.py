@@ -199,6 +199,12 @@ def bundle_reference(digest: str, objective: str) -> str:
     return f"{BUNDLE}:{digest}:{objective}"
 
 
+def objective_of(reference: str) -> str:
+    """Returns the ``module:function`` of a reference, in a bundle or not."""
+    found = split_reference(reference)
+    return reference if found is None else found[1]
+
+
 def shown_reference(reference: str) -> str:
     """Returns a reference as a message names it: of a bundle with as much of its digest as tells it from others."""
     found = split_reference(reference)

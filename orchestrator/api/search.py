@@ -139,13 +139,7 @@ class Search:
             given["objective"], bundle = read_objective(objective)
         spec = validate(spec_table(given, SOURCE), SOURCE)
         settings = load_settings()
-        if bundle is None:
-            spec = checked_spec(spec, settings, SOURCE, Path.cwd())
-        else:
-            from orchestrator.spec.carried_code import with_bundle
-
-            spec = with_bundle(spec, bundle, settings)
-        self._keep(spec, SOURCE)
+        self._keep(checked_spec(spec, settings, SOURCE, Path.cwd(), bundle), SOURCE)
 
     @classmethod
     @takes(path=arguments.path, name=or_none(arguments.text), trials=or_none(whole(1)))

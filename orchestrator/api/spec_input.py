@@ -9,6 +9,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.optuna_import import import_optuna
 
 if TYPE_CHECKING:
+    from orchestrator.bundling import CodeBundle
     from orchestrator.common.settings import Settings
     from orchestrator.spec import Spec
 
@@ -34,10 +35,11 @@ def load_spec(path: Path, settings: Settings, name: str | None = None, trials: i
     return checked_spec(spec, settings, str(path), path.resolve().parent)
 
 
-def checked_spec(spec: Spec, settings: Settings, source: str, base: Path) -> Spec:
+def checked_spec(spec: Spec, settings: Settings, source: str, base: Path, bundle: CodeBundle | None = None) -> Spec:
     """Returns the spec with the code that its [code] table includes, below the folder ``base``.
 
-    What it trains is found here, the objective or the program; nothing of it is run.
+    What it trains is found here, the objective or the program; nothing of it is run. ``bundle`` is the code of an
+    objective that was given as a function.
 
     Raises:
         BadInput: it is not found, or its code cannot be carried; ``source`` names the spec.
@@ -46,18 +48,23 @@ def checked_spec(spec: Spec, settings: Settings, source: str, base: Path) -> Spe
     from tasks.objective_path import code_folders, split_path
 
     try:
-        if spec.command is not None:
-            if spec.code is not None and spec.code.include:
-                problem = "goes with an objective, and this spec runs a program, which workers start where they are"
-                raise BadInput("code.include", problem, "put its files there, or call it in an objective")
-            check_program(spec.command.run[0])
-            return spec
-        if spec.code is None or not spec.code.include:
-            check_objective(spec.objective, split_path(settings.objective_path))
-            return spec
-        from orchestrator.spec.carried_code import import_folders, with_included
+        if bundle is not None:
+            from orchestrator.spec.carried_code import with_function
 
-        check_objective(spec.objective, [*import_folders(spec, base), *split_path(settings.objective_path)])
+            return with_function(spec, bundle, base, settings)
+        folders = [*split_path(settings.objective_path)]
+        if spec.code is not None and spec.code.include:
+            from orchestrator.spec.carried_code import import_folders
+
+            folders = [*import_folders(spec, base), *folders]
+        if spec.command is not None:
+            check_program(spec.command.run[0])
+        else:
+            check_objective(spec.objective, folders)
+        if spec.code is None or not spec.code.include:
+            return spec
+        from orchestrator.spec.carried_code import with_included
+
         return with_included(spec, base, code_folders(settings.objective_path), settings)
     except BadInput as error:
         raise error.within(source) from None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.queries.stored_models import StoredModel
-from tasks.program.command import STUDY, TRIAL, fill
+from tasks.program.command import CODE_DIR, STUDY, TRIAL, fill
 
 if TYPE_CHECKING:
     from orchestrator.model.records import ListedTrial
@@ -84,7 +84,8 @@ def program_line(reader: StudyReader, trials: Sequence[BestTrial]) -> str:
     spec = reader.spec(trials[0].study) if reader.is_ours(trials[0].study) else None
     if spec is None or spec.command is None:
         return ""
-    values = {**trials[0].params, STUDY: trials[0].study, TRIAL: trials[0].number}
+    # The files that went with it are here where the spec is.
+    values = {CODE_DIR: ".", **trials[0].params, STUDY: trials[0].study, TRIAL: trials[0].number}
     with contextlib.suppress(KeyError):
         return shlex.join(fill(word, values) for word in spec.command.run)
     return ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from orchestrator.bundling.included_files import IncludedFiles
@@ -19,7 +19,7 @@ _SHOWN = 3
 
 
 def with_bundle(spec: Spec, bundle: CodeBundle, settings: Settings) -> Spec:
-    """Returns the spec of a search whose objective is that of a bundle.
+    """Returns the spec of a search that goes with a bundle, whose objective is its objective unless it runs a program.
 
     The bundle is signed with the first key of the settings, if they have any.
 
@@ -36,7 +36,8 @@ def with_bundle(spec: Spec, bundle: CodeBundle, settings: Settings) -> Spec:
     keyring = settings.keyring()
     author = keyring.sign(Purpose.AUTHOR, bundle.digest.encode()) if keyring else b""
     code = (spec.code or CodeTable()).carrying(bundle.digest, archive, author)
-    return spec.model_copy(update={"objective": bundle.objective, "code": code})
+    objective = bundle.objective if spec.command is None else ""
+    return spec.model_copy(update={"objective": objective, "code": code})
 
 
 def import_folders(spec: Spec, base: Path) -> list[Path]:
@@ -58,8 +59,8 @@ def import_folders(spec: Spec, base: Path) -> list[Path]:
 def with_included(spec: Spec, base: Path, search_path: Sequence[Path], settings: Settings) -> Spec:
     """Returns the spec with a bundle of what its [code] table includes; unchanged where it includes nothing.
 
-    The objective's module, and the modules of the user's own that its import statements lead to, come along where the
-    table does not name them.
+    An objective's module, and the modules of the user's own that its import statements lead to, come along where the
+    table does not name them. Of a program come the files that it names.
 
     Args:
         spec: The search.
@@ -70,9 +71,11 @@ def with_included(spec: Spec, base: Path, search_path: Sequence[Path], settings:
     Raises:
         BadInput: an entry names nothing, or the bundle cannot be made.
     """
-    if spec.code is None or not spec.code.include or spec.command is not None:
+    if spec.code is None or not spec.code.include:
         return spec
     found = _included(spec.code, base)
+    if spec.command is not None:
+        return with_bundle(spec, _bundle(spec.reference, found.files, ("",)), settings)
     root = _root(spec.code, base)
     own = OwnModules(_WHERE, [*(str(root / folder) for folder in found.folders), *map(str, search_path)])
     own.add([spec.objective.partition(":")[0]])
@@ -81,11 +84,33 @@ def with_included(spec: Spec, base: Path, search_path: Sequence[Path], settings:
     for name, data in own.files.items():
         if own.paths[name].resolve() not in lies:
             files[name] = data
+    return with_bundle(spec, _bundle(spec.objective, files, [*found.folders, ""]), settings)
+
+
+def with_function(spec: Spec, bundle: CodeBundle, base: Path, settings: Settings) -> Spec:
+    """Returns the spec of a function with its bundle, and with what the [code] table includes besides.
+
+    Args:
+        spec: The search.
+        bundle: That of the function, whose files go first.
+        base: Folder below which the table's files lie.
+        settings: Bounds the size, and has the key that signs.
+
+    Raises:
+        BadInput: an entry names nothing, or the bundle cannot be made.
+    """
+    if spec.code is not None and spec.code.include:
+        found = _included(spec.code, base)
+        files = found.files | {file.path: file.data for file in bundle.files}
+        bundle = _bundle(bundle.objective, files, [*bundle.paths, *found.folders])
+    return with_bundle(spec, bundle, settings)
+
+
+def _bundle(objective: str, files: Mapping[str, bytes], paths: Iterable[str]) -> CodeBundle:
     try:
-        bundle = make_bundle(spec.objective, files.items(), [*found.folders, ""])
+        return make_bundle(objective, files.items(), paths)
     except BadBundle as error:
         raise BadInput(_WHERE, f"cannot be carried: {error}") from None
-    return with_bundle(spec, bundle, settings)
 
 
 _WHERE = "code.include"

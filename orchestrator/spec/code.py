@@ -69,8 +69,9 @@ class CodeTable(Table):
     where its owner admits that: see [code.md](code.md).
 
     Attributes:
-        include: Files and folders that the objective needs: its package, files of data. They lie on workers as they do
-            here, and packages among them can be imported. ``*`` and ``**`` may stand in a name.
+        include: Files and folders that the objective or the program needs: its package, files of data. They lie on
+            workers as they do here, and packages among them can be imported by an objective. ``*`` and ``**`` may stand
+            in a name.
         exclude: What of these stays behind, written as in a `.gitignore`.
         root: The folder in which they lie; that of the spec where it is not set.
         requirements: What a worker must have installed, written as in requirements.txt; ``python`` is the interpreter.

@@ -12,7 +12,7 @@ from orchestrator.common.errors import did_you_mean
 from orchestrator.common.faults import Fault, beneath, show
 from orchestrator.common.field_types import check_text, entries
 from orchestrator.common.table import Table
-from tasks.program.command import PLACES, BadPlaceholder, Command, placeholders
+from tasks.program.command import CODE_DIR, PLACES, BadPlaceholder, Command, placeholders
 from tasks.program.metrics import CHECKPOINT
 
 MOST_WORDS = 1_000
@@ -90,7 +90,8 @@ class CommandTable(Table):
 
     No shell puts it together: each word is one argument, and ``{lr}`` in it is the value of the parameter ``lr`` of
     [space]. ``{params_file}`` names a JSON file with all parameters, ``{checkpoint_dir}`` and ``{artifact_dir}`` name
-    folders, ``{trial}`` and ``{study}`` are the number and the name; ``{{`` and ``}}`` are plain braces.
+    folders, ``{code_dir}`` the one with the files of [code], ``{trial}`` and ``{study}`` are the number and the name;
+    ``{{`` and ``}}`` are plain braces.
 
     Attributes:
         run: The program and its arguments. It is started in the folder in which the worker was, ``python`` being the
@@ -146,17 +147,28 @@ class CommandTable(Table):
             raise Fault(problem, "add one, or name another 'metric'", ("metrics",))
         return self
 
-    def check_placeholders(self, parameters: Iterable[str]) -> None:
+    def check_placeholders(self, parameters: Iterable[str], *, has_files: bool) -> None:
         """Refuses placeholders that nothing fills.
 
+        Args:
+            parameters: Names of the parameters of [space].
+            has_files: Whether files go with the search.
+
         Raises:
-            Fault: with the word that holds one.
+            Fault: with the word that holds one; or files go with the search, and no word leads to them.
         """
-        known = [*parameters, *PLACES]
+        known = [*parameters, *PLACES, *([CODE_DIR] if has_files else [])]
         words: list[tuple[tuple[str | int, ...], str]] = [(("run", index), word) for index, word in enumerate(self.run)]
+        named = set[str]()
         for key, text in [*words, *((("env", name), value) for name, value in self.env.items())]:
             with beneath(*key):
-                _check_filled(text, known)
+                named |= _check_filled(text, known)
+        if has_files and CODE_DIR not in named:
+            problem = f"names {{{CODE_DIR}}} nowhere, the folder in which a worker has the files of [code]"
+            raise Fault(problem, f'write it before their names, as in "{{{CODE_DIR}}}/train.py"', ("run",))
+        if has_files and CODE_DIR in placeholders(self.run[0]):
+            problem = f"is a file of {{{CODE_DIR}}}, and files are sent without the mode that lets them run"
+            raise Fault(problem, f'name what runs it, as in ["bash", "{{{CODE_DIR}}}/train.sh"]', ("run", 0))
 
     def command(self) -> Command:
         """Returns what workers are told."""
@@ -165,12 +177,16 @@ class CommandTable(Table):
         )
 
 
-def _check_filled(text: str, known: list[str]) -> None:
+def _check_filled(text: str, known: list[str]) -> set[str]:
+    """Returns the names of a word's placeholders. Raises Fault where one of them is unknown."""
     try:
         names = list(placeholders(text))
     except BadPlaceholder as error:
         raise Fault(str(error), "write a plain brace twice, '{{' or '}}'") from None
     for name in names:
         if name not in known:
+            if name == CODE_DIR:
+                raise Fault(f"names {show(name)}, and no files go with this search", "name them in 'include' of [code]")
             remedy = did_you_mean(name, known) if name.isidentifier() else "write plain braces twice, '{{' and '}}'"
             raise Fault(f"names {show(name)}, which is no parameter of [space]", remedy)
+    return set(names)

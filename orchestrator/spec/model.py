@@ -224,9 +224,8 @@ class Spec(Table):
     @property
     def reference(self) -> str:
         """The objective that workers call."""
-        if self.command is not None:
-            return PROGRAM
-        return self.objective if self.code is None else self.code.reference(self.objective)
+        objective = self.objective if self.command is None else PROGRAM
+        return objective if self.code is None else self.code.reference(objective)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -324,15 +323,13 @@ def _check_trained(spec: Spec) -> None:
         return
     if spec.objective:
         raise Fault("stands beside [command]", "give one of them", ("objective",))
-    if spec.code is not None and spec.code.include:
-        raise Fault("is for an objective, and a program's files are on its workers", "take it out", ("code", "include"))
     if spec.args:
         raise Fault("are the objective's, and a program takes none", "write them into 'run' of [command]", ("args",))
     if len(spec.command.metric) != len(spec.objectives):
         problem = f"names {len(spec.command.metric)} for {len(spec.objectives)} directions"
         raise Fault(problem, "name one metric for each", ("command", "metric"))
     with beneath("command"):
-        spec.command.check_placeholders(spec.space)
+        spec.command.check_placeholders(spec.space, has_files=spec.code is not None and bool(spec.code.include))
 
 
 def check_rules(spec: Spec) -> None:

@@ -16,6 +16,9 @@ CHECKPOINT_DIR: Final = "checkpoint_dir"
 ARTIFACT_DIR: Final = "artifact_dir"
 TRIAL: Final = "trial"
 STUDY: Final = "study"
+CODE_DIR: Final = "code_dir"
+"""Placeholder for the folder of the files that go with the study; only where there are some."""
+
 PLACES: Final = (PARAMS_FILE, CHECKPOINT_DIR, ARTIFACT_DIR, TRIAL, STUDY)
 """Placeholders beside the parameters; a parameter of such a name goes first."""
 

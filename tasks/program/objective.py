@@ -63,7 +63,7 @@ def digest(arguments: Mapping[str, Any]) -> str:
 
 
 def train(
-    trial: WorkerTrial, command: dict[str, Any], space: dict[str, str], grace: float
+    trial: WorkerTrial, command: dict[str, Any], space: dict[str, str], grace: float, code_dir: str = ""
 ) -> float | tuple[float, ...]:
     """Runs the program once, and passes on what it reports.
 
@@ -72,6 +72,7 @@ def train(
         command: A ``Command`` in plain data.
         space: Optuna's distributions of the parameters as JSON, by name.
         grace: Seconds that the trial has to end after a stop.
+        code_dir: Folder of the files that go with the study; empty where there are none.
 
     Returns:
         The values that the program has reported, one for each objective.
@@ -84,14 +85,15 @@ def train(
     """
     for name, distribution in space.items():
         trial._suggest(name, json_to_distribution(distribution))
-    return _Run(trial, msgspec.convert(command, Command)).run(grace * GRACE_SHARE)
+    return _Run(trial, msgspec.convert(command, Command), code_dir).run(grace * GRACE_SHARE)
 
 
 class _Run:
     """One run of a program."""
 
-    def __init__(self, trial: WorkerTrial, command: Command) -> None:
+    def __init__(self, trial: WorkerTrial, command: Command, code_dir: str) -> None:
         self._trial = trial
+        self._code_dir = code_dir
         self._command = command
         self._checkpoints = trial.artifact_dir.with_name(PROGRAM) / "checkpoint"
         self._latest: dict[str, float] = {}
@@ -134,6 +136,8 @@ class _Run:
             placeholder.TRIAL: trial.number,
             placeholder.STUDY: trial.study.study_name,
         }
+        if self._code_dir:
+            places[placeholder.CODE_DIR] = self._code_dir
         values = places | trial.params
         environment = {
             **os.environ,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tasks.code_bundle import split_reference
+from tasks.code_bundle import objective_of, split_reference
 from tasks.codec import decode_to_trainer
 from tasks.contract import Failed, Imported, Job
 from tasks.framed_socket import FramedSocket, SocketClosed
@@ -154,7 +154,10 @@ class Trainer:
         artifacts = ArtifactWriter(Path(run.artifacts))
         channel = self._channel = KeeperChannel(self._send, self._interrupter, job.trial)
         trial = WorkerTrial(job, channel, files, artifacts)
-        outcome = objective_runner.run(job.objective, trial, job.args, self._interrupter, job.token, self._admission)
+        args = job.args
+        if run.code and objective_of(job.objective) == program.OBJECTIVE:
+            args = {**args, "code_dir": run.code[0]}
+        outcome = objective_runner.run(job.objective, trial, args, self._interrupter, job.token, self._admission)
         channel.end()
         self._channel = None
         stdio_redirect.restore()

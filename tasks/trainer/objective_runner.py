@@ -13,7 +13,7 @@ from typing import Any
 
 import optuna
 
-from tasks.code_bundle import split_reference
+from tasks.code_bundle import objective_of, split_reference
 from tasks.contract import Failed, FailureCause, Finished, Paused
 from tasks.gc_tuning import rare_collections
 from tasks.objective_allowlist import ALLOW_ALL, Allowlist, NotAdmitted
@@ -82,7 +82,8 @@ def run(
     except ObjectiveMissing as error:
         cause = error.__cause__ or error
         return Failed(cause="import", error=_name(cause), message=_message(error), traceback=_tail(cause))
-    if reference == command.OBJECTIVE and (refusal := program.refusal(args)):
+    # Files that come with a program make it no other command: the worker's list is asked all the same.
+    if objective_of(reference) == command.OBJECTIVE and (refusal := program.refusal(args)):
         return Failed(cause="import", error=NotAdmitted.__name__, message=refusal)
     try:
         with interrupter.running(token), exit_forked_children(os.getpid()):

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, distribution_to_json
 
+from tasks.code_bundle import bundle_reference
 from tasks.contract import Attribute, CheckpointRef, Epoch, Failed, Finished, Imported, Paused, Slice
 from tasks.program.allowlist import COMMANDS
 from tasks.program.command import OBJECTIVE
@@ -57,10 +58,12 @@ def trainer(tmp_path: Path) -> Iterator[TrainerHarness]:
         yield made
 
 
-def train(trainer: TrainerHarness, run: list[str], stop_at: int | None = None, **command: Any) -> Any:
+def train(
+    trainer: TrainerHarness, run: list[str], stop_at: int | None = None, objective: str = OBJECTIVE, **command: Any
+) -> Any:
     """Has the program run in one trial; returns the outcome."""
     space = command.pop("space", SPACE)
-    last = trainer.train(OBJECTIVE, stop_at, command={"run": run} | command, space=space, grace=2.0)
+    last = trainer.train(objective, stop_at, command={"run": run} | command, space=space, grace=2.0)
     assert isinstance(last, Ready)
     outcome = trainer.outcome
     refused = isinstance(outcome, Failed) and outcome.cause == "import"
@@ -266,6 +269,26 @@ def test_what_its_owner_does_not_list_is_not_run(tmp_path: Path) -> None:
     assert (found.cause, found.error) == ("import", "NotAdmitted")
     assert "this worker does not run this command" in found.message
     assert not (tmp_path / "evil").exists()
+
+
+def test_files_that_come_with_a_program_lie_in_its_code_folder(tmp_path: Path) -> None:
+    listed = "python {code_dir}/train.py"
+    folder = tmp_path / "unpacked" / ("0" * 64)
+    (folder / "pkg").mkdir(parents=True)
+    (folder / "pkg" / "__init__.py").write_text("VALUE = 3")
+    (folder / "train.py").write_text("import pkg; print('value=%d' % pkg.VALUE)")
+    (tmp_path / "train.py").write_text("print('value=1')")
+    with running_trainer(tmp_path, "", variables={COMMANDS: listed}) as trainer:
+        trainer.code = (str(folder),)
+        sent, patterns = bundle_reference("0" * 64, OBJECTIVE), {"value": r"value=(\d)"}
+        ran = train(trainer, listed.split(), objective=sent, patterns=patterns)
+        digest = trainer.of(Imported)[0].digest
+        refused = train(trainer, ["python", "train.py"], objective=sent, patterns=patterns)
+
+    assert ran == Finished(values=(3.0,))
+    assert digest == "0" * 64
+    assert isinstance(refused, Failed)
+    assert "this worker does not run this command" in refused.message
 
 
 def test_a_script_started_by_hand_drops_its_reports() -> None:

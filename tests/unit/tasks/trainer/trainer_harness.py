@@ -33,6 +33,7 @@ class TrainerHarness:
     Attributes:
         heard: What the training process has said.
         job: Fields of the jobs that are sent next.
+        code: Import folders of their code bundle.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class TrainerHarness:
         self.folder = folder
         self.heard: list[FromTrainer] = []
         self.job: dict[str, Any] = {}
+        self.code: tuple[str, ...] = ()
         self._answer = answer
         self._study = shown or StudyView()
         self._count = 0
@@ -96,7 +98,14 @@ class TrainerHarness:
         scratch, artifacts = self.folder / "scratch", self.folder / f"artifacts-{self._count}"
         fetched = tuple(str(scratch / each.location) for each in job.checkpoints)
         self.process.send(
-            TrainJob(job=job, log=str(log), scratch=str(scratch), artifacts=str(artifacts), checkpoints=fetched)
+            TrainJob(
+                job=job,
+                log=str(log),
+                scratch=str(scratch),
+                artifacts=str(artifacts),
+                checkpoints=fetched,
+                code=self.code,
+            )
         )
 
     def frames(self) -> Iterator[FromTrainer]:

@@ -1,4 +1,5 @@
-"""Detects that a run's data folder was deleted: open files live on without a name, so no error says so."""
+"""Checks that a run's data folder can be used, and was not deleted: open files live on without a name, so no error
+says so."""
 
 from __future__ import annotations
 
@@ -6,7 +7,30 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orchestrator.common.errors import OrchestratorError
+from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.settings import PREFIX, Settings
+from tasks.data_folder import WORKERS_FOLDERS, obstacle
+
+FOLDERS = ("redis", "redis/appendonlydir", "guests", "checkpoints", "artifacts", *WORKERS_FOLDERS)
+FILES = ("lock", "lock.study", "run.json", "studies.db", "redis/server.conf", "redis/server.log")
+
+
+def check_contents(folder: Path, settings: Settings) -> None:
+    """Checks that what is in a data folder is what a `run` keeps there, and is this user's.
+
+    Raises:
+        BadInput: a name is taken by something else, or by another user.
+    """
+    elsewhere = {
+        "redis": settings.redis_url,
+        "studies.db": settings.storage_url,
+        "checkpoints": settings.checkpoint_url,
+        "artifacts": settings.artifact_url,
+    }
+    for name in (*FOLDERS, *FILES):
+        if elsewhere.get(name.partition("/")[0]) is None and (why := obstacle(folder / name, folder=name in FOLDERS)):
+            remedy = f"move it away, or choose another folder with {PREFIX}DATA_DIR"
+            raise BadInput(str(folder / name), why, remedy)
 
 
 class DataDeleted(OrchestratorError):

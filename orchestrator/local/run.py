@@ -22,7 +22,7 @@ from orchestrator.common.settings import Settings, bad_settings_are_bad_input, e
 from orchestrator.common.signals import handled_endings
 from orchestrator.common.slot_options import SlotOptions
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
-from orchestrator.local.data_folder_check import WatchedFiles
+from orchestrator.local.data_folder_check import WatchedFiles, check_contents
 from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.interruption import Endings, Interrupted, hold
 from orchestrator.local.running_search import abandoned, describe, published
@@ -103,6 +103,7 @@ def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
     with bad_settings_are_bad_input():
         check_folders(split_path(settings.objective_path))
     folder = ensure_data_dir(settings.data_dir).resolve()
+    check_contents(folder, settings)
     endings = Endings(ends_process=plan.command_line is not None)
     with handled_endings(endings):
         while True:

@@ -15,6 +15,7 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import PREFIX, Settings, bad_settings_are_bad_input, without_secrets
 from orchestrator.export.code_files import write_bundle
 from orchestrator.local.child_process import last_words
+from orchestrator.local.data_folder_check import check_contents
 from orchestrator.notify.policy import policy_of
 from orchestrator.queries.readonly import NothingThere, open_study_reader
 from orchestrator.spec import Spec, differences
@@ -47,6 +48,7 @@ def check_run(spec: Spec, source: str, settings: Settings, environ: Mapping[str,
     settings.metrics()
     policy_of(settings, spec.name).check(spec)
     _check_folder(settings.data_dir)
+    check_contents(settings.data_dir.absolute(), settings)
     _check_servers(settings)
     _check_study(spec, settings)
     if imports and spec.command is None:

@@ -11,6 +11,7 @@ import redis
 
 from tasks import redis_keys
 from tasks.app import connect
+from tasks.data_folder import WORKERS_FOLDERS, obstacle
 from tasks.keeper.devices import ARTIFACT_URL, CHECKPOINT_URL, grouped, visible_gpus
 from tasks.keeper.file_store import check_url
 from tasks.metrics_endpoint import BadSetting
@@ -64,6 +65,10 @@ def read_config(options: argparse.Namespace) -> WorkerConfig:
     for variable, folder in ((CHECKPOINT_URL, "checkpoints"), (ARTIFACT_URL, "artifacts")):
         stores.append(os.environ.get(variable, "").strip() or str(options.data_dir / folder))
         check_url(variable, stores[-1])
+    for name in WORKERS_FOLDERS:
+        if why := obstacle(options.data_dir / name, folder=True):
+            remedy = "move it away, or choose another folder with ORCHESTRATOR_DATA_DIR"
+            raise BadSetting(str(options.data_dir / name), why, remedy)
     folders = split_path(os.environ.get(OBJECTIVE_PATH, ""))
     check_folders(folders)
     # Absolute, so that an objective may change the working directory.

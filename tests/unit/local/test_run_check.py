@@ -12,8 +12,10 @@ from typing import Any
 import optuna
 import pytest
 
+from orchestrator.cli import cli
 from orchestrator.common.errors import BadInput
-from orchestrator.common.settings import load_settings
+from orchestrator.common.settings import Settings, load_settings
+from orchestrator.local.data_folder_check import FILES, FOLDERS, check_contents
 from orchestrator.local.run_check import check_run
 from orchestrator.spec.model import validate
 from tests import prepared_databases
@@ -101,6 +103,34 @@ def test_each_cause_is_found(cause: str, tmp_path: Path, monkeypatch: pytest.Mon
         check_run(spec, "spec.toml", load_settings(), os.environ)
     assert problem in str(caught.value)
     assert [path for path in sorted(tmp_path.rglob("*")) if "__pycache__" not in path.parts] == before
+
+
+@pytest.mark.parametrize("command", ["validate", "run"])
+@pytest.mark.parametrize("name", [*FOLDERS, *FILES])
+def test_a_name_in_the_data_folder_that_is_taken(
+    command: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder stands where a file is kept, and a file where a folder is."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORCHESTRATOR_DATA_DIR", str(tmp_path / "data"))
+    source("def objective(trial):\n    return 1.0\n")(tmp_path, monkeypatch)
+    (tmp_path / "spec.toml").write_text('name = "mine"\nobjective = "train:objective"\ntrials = 1\n')
+    taken = tmp_path / "data" / name
+    taken.parent.mkdir(parents=True)
+    taken.touch() if name in FOLDERS else taken.mkdir()
+    with pytest.raises(BadInput, match="move it away") as caught:
+        cli.main([command, "spec.toml"], standalone_mode=False)
+    assert caught.value.where == str(taken)
+
+
+def test_a_database_that_is_a_link_may_lead_to_a_file_that_is_made_later(tmp_path: Path) -> None:
+    (tmp_path / "studies.db").symlink_to(tmp_path / "later.db")
+    (tmp_path / "checkpoints").write_text("another program's")
+    check_contents(tmp_path, Settings(checkpoint_url="/elsewhere"))
+    (tmp_path / "studies.db").unlink()
+    (tmp_path / "studies.db").symlink_to(tmp_path / "gone" / "studies.db")
+    with pytest.raises(BadInput, match="leads nowhere"):
+        check_contents(tmp_path, Settings(checkpoint_url="/elsewhere"))
 
 
 def test_what_is_right_passes_and_is_not_called(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""Whether what lies in a data folder can be used as that for which its name stands there."""
+"""Whether files can be kept where they are to be: in a data folder, or in a store."""
 
 from __future__ import annotations
 
@@ -22,3 +22,18 @@ def obstacle(path: Path, *, folder: bool) -> str:
     if path.exists() and not path.is_file():
         return "is not a file"
     return "may not be written by this user" if path.exists() and not os.access(path, os.R_OK | os.W_OK) else ""
+
+
+def missing_package(url: str) -> str:
+    """Returns why a store cannot be used for want of a package; empty where it can, and of a path."""
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() in ("file", "local"):
+        return ""
+    # Imported where it is needed: most workers keep their files in a folder.
+    import fsspec
+
+    try:
+        fsspec.get_filesystem_class(scheme)
+    except (ImportError, ValueError) as error:
+        return f"'{scheme}://' cannot be used: {' '.join(str(error).split()):.200}"
+    return ""

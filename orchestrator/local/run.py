@@ -263,9 +263,6 @@ def _await_tables(database: Database, worker: ChildProcess, server: ChildProcess
 
     def check_all() -> None:
         check()
-        if server.ended() == BAD_INPUT:
-            where, _, problem = server.last_words().removeprefix("orchestrator: ").partition(": ")
-            raise BadInput(where, problem)
         _check_children(worker, server)
 
     retry = server_retry(check_all)
@@ -382,5 +379,8 @@ def _check_children(worker: ChildProcess, server: ChildProcess) -> None:
         if not child.told and (code := child.ended()) is not None:
             if child is worker and code == BAD_INPUT:
                 raise BadInput("worker", child.last_words())
+            if code == BAD_INPUT:
+                where, _, problem = child.last_words().removeprefix("orchestrator: ").partition(": ")
+                raise BadInput(where, problem)
             problem = f"the {child.name} process ended with exit code {code}: {child.last_words()}"
             raise StudyFailed(f"{problem} (its log: {child.log})")

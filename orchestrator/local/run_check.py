@@ -8,10 +8,12 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.common.data_folder import storage_url_of
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, reason_of
+from orchestrator.common.file_lock import is_locked
 from orchestrator.common.settings import PREFIX, Settings, bad_settings_are_bad_input, without_secrets
 from orchestrator.export.code_files import write_bundle
 from orchestrator.local.child_process import last_words
@@ -20,6 +22,7 @@ from orchestrator.notify.policy import policy_of
 from orchestrator.queries.readonly import NothingThere, open_study_reader
 from orchestrator.spec import Spec, differences
 from tasks.code_bundle import unpack
+from tasks.data_folder import missing_package
 from tasks.objective_path import OBJECTIVE_PATH, check_folders, split_path
 from tasks.program.allowlist import COMMANDS, CommandAllowlist
 
@@ -45,9 +48,12 @@ def check_run(spec: Spec, source: str, settings: Settings, environ: Mapping[str,
     with bad_settings_are_bad_input():
         check_folders(split_path(settings.objective_path))
         CommandAllowlist.of({COMMANDS: environ.get(COMMANDS, "")})
-    settings.metrics()
+    if not is_locked(settings.data_dir):
+        # Beside another run in the folder, which has them, none are shown.
+        _check_metrics(settings)
     policy_of(settings, spec.name).check(spec)
-    _check_folder(settings.data_dir)
+    _check_folder(settings.data_dir, f"{PREFIX}DATA_DIR")
+    _check_stores(settings)
     check_contents(settings.data_dir.absolute(), settings)
     _check_servers(settings)
     _check_study(spec, settings)
@@ -55,16 +61,47 @@ def check_run(spec: Spec, source: str, settings: Settings, environ: Mapping[str,
         _check_import(spec, source, settings, environ)
 
 
-def _check_folder(path: Path) -> None:
-    """Checks that the data folder, or where it would be made, takes files."""
+def _check_metrics(settings: Settings) -> None:
+    """Checks that the ports of the metrics can be had: the control plane's, and the next, the worker's."""
+    if (endpoint := settings.metrics()) is None:
+        return
+    # Imported where it is needed.
+    from prometheus_client import CollectorRegistry
+
+    from tasks.metrics_server import MetricsServer
+
+    with bad_settings_are_bad_input():
+        for port in (endpoint.port, endpoint.port + 1):
+            MetricsServer(replace(endpoint, port=port), CollectorRegistry()).close()
+
+
+def _check_stores(settings: Settings) -> None:
+    """Checks that the stores of checkpoints and of artifacts can be used, as far as that can be told without them."""
+    stores = {"CHECKPOINT_URL": settings.checkpoint_url, "ARTIFACT_URL": settings.artifact_url}
+    for name, url in stores.items():
+        if url is None:
+            continue
+        if why := missing_package(url):
+            raise BadInput(PREFIX + name, why)
+        if "://" not in url:
+            _check_folder(Path(url), PREFIX + name)
+
+
+def _check_folder(path: Path, setting: str) -> None:
+    """Checks that a folder, or where it would be made, takes files."""
     there = path.absolute()
     while not there.exists() and there != there.parent:
         there = there.parent
-    remedy = f"choose another folder with {PREFIX}DATA_DIR"
+    remedy = f"choose another folder with {setting}"
     if not there.is_dir():
         raise BadInput(str(path), "is not a folder, or lies below a file", remedy)
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise BadInput(str(path), "cannot be created" if there != path.absolute() else "takes no files", remedy)
+    try:
+        # Only trying tells, as in `ensure_data_dir`; the file has no name where the file system can do without.
+        with tempfile.TemporaryFile(dir=there):
+            pass
+    except OSError as error:
+        problem = "cannot be created" if there != path.absolute() else "takes no files"
+        raise BadInput(str(path), f"{problem}: {reason_of(error)}", remedy) from None
 
 
 def _check_servers(settings: Settings) -> None:

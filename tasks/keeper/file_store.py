@@ -10,6 +10,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from tasks.data_folder import missing_package
 from tasks.metrics_endpoint import BadSetting
 from tasks.trial_files import UNFINISHED, open_regular
 
@@ -30,13 +31,8 @@ def check_url(variable: str, url: str) -> None:
     """
     folder = local_folder(url)
     if folder is None:
-        import fsspec
-
-        scheme = url.partition("://")[0]
-        try:
-            fsspec.get_filesystem_class(scheme)
-        except (ImportError, ValueError) as error:
-            raise BadSetting(variable, f"'{scheme}://' cannot be used: {' '.join(str(error).split()):.200}") from None
+        if why := missing_package(url):
+            raise BadSetting(variable, why)
         return
     if not folder.is_absolute():
         raise BadSetting(variable, f"'{url}' names a host", "a path comes after three slashes: file:///path")

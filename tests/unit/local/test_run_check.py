@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,16 @@ from tests import prepared_databases
 from tests.servers import free_port
 
 Change = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]
+
+
+HELD: list[socket.socket] = []
+
+
+@pytest.fixture(autouse=True)
+def sockets() -> Iterator[None]:
+    yield
+    while HELD:
+        HELD.pop().close()
 
 
 def setting(name: str, value: str) -> Change:
@@ -62,6 +73,17 @@ def of_another_version(folder: Path, _: pytest.MonkeyPatch) -> dict[str, Any]:
     return {}
 
 
+def taken_port(above: int) -> Change:
+    """The port so far above that of the metrics is another program's."""
+
+    def change(_: Path, patch: pytest.MonkeyPatch) -> dict[str, Any]:
+        HELD.append(socket.create_server(("127.0.0.1", 0)))
+        patch.setenv("ORCHESTRATOR_METRICS_PORT", str(HELD[-1].getsockname()[1] - above))
+        return {}
+
+    return change
+
+
 def a_file(folder: Path, _: pytest.MonkeyPatch) -> dict[str, Any]:
     (folder / "data").write_text("")
     return {}
@@ -81,6 +103,11 @@ CAUSES: dict[str, tuple[Change, str]] = {
     "another version": (of_another_version, "a newer version wrote them"),
     "a study of Optuna's": (optunas_study, "made by Optuna, with direction maximize; the spec says minimize"),
     "metrics for all": (setting("METRICS_PORT", "9000"), ""),
+    "a port of metrics that is taken": (taken_port(0), "Address already in use"),
+    "the worker's port of metrics": (taken_port(1), "Address already in use"),
+    "no port for the worker's metrics": (setting("METRICS_PORT", "65535"), "METRICS_PORT: is 65536"),
+    "a package for a store": (setting("CHECKPOINT_URL", "smb://host/x"), "'smb://' cannot be used: "),
+    "a store that cannot be made": (setting("ARTIFACT_URL", "/proc/nix"), "/proc/nix: cannot be created: "),
     "an endpoint": (key(notify={"endpoint": "team"}), "knows no endpoint 'team'"),
     "commands": (setting("COMMANDS", "python 'unclosed"), "ORCHESTRATOR_COMMANDS"),
 }

@@ -6,6 +6,8 @@ import difflib
 from collections.abc import Iterable
 from typing import Any
 
+from orchestrator.common.formatting import one_line
+
 # Names in Optuna, Ray Tune and the papers, and the names here.
 _ELSEWHERE = {
     "eta": "reduction_factor",
@@ -54,7 +56,7 @@ class BadInput(OrchestratorError):
         self.problem = problem
         self.remedy = remedy
         text = f"{where}: {problem}" + (f"; {remedy}" if remedy else "")
-        super().__init__(" ".join(text.split()))
+        super().__init__(one_line(text))
 
     def within(self, source: str) -> BadInput:
         """Returns the error with the name of the file or option in front that holds the wrong thing."""

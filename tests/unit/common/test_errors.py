@@ -1,4 +1,4 @@
-"""Errors go through a pool of processes, which pickles them, as they are."""
+"""Errors go through a pool of processes, which pickles them, as they are; on a terminal they are one line."""
 
 from __future__ import annotations
 
@@ -32,3 +32,8 @@ def test_an_error_is_made_again(
     made = again(error)
     assert type(made) is type(error)
     assert (str(made), made.args, vars(made)) == (str(error), error.args, vars(error))
+
+
+def test_what_was_given_is_shown_and_not_obeyed() -> None:
+    error = BadInput("study '\x1b[31mred\n'", "is\x9b2J \u202e no study", "name\tanother")
+    assert str(error) == "study '�[31mred ': is�2J � no study; name another"

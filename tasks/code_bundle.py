@@ -56,7 +56,7 @@ class CodeBundle(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     @cached_property
     def encoded(self) -> bytes:
-        """The canonical bytes, of which the digest is made."""
+        """The canonical bytes, from which the digest is made."""
         return msgspec.msgpack.encode(self)
 
     @cached_property

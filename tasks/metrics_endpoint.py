@@ -1,4 +1,4 @@
-"""Settings that both sides read: where a process may be asked for its metrics and by whom, and secrets in files."""
+"""Settings that both sides read: address and password of a process's metrics, and secrets in files."""
 
 from __future__ import annotations
 

@@ -114,7 +114,7 @@ class Registrations:
         return self._namespace.get(expression.id) if isinstance(expression, ast.Name) else None
 
     def _names_of_own_modules(self) -> set[str]:
-        """Returns the names that lead into modules of the user's own, of which each may use what another one keeps."""
+        """Returns the names that lead into modules of the user's own; each may use what another one keeps."""
         found = set()
         for name, value in self._namespace.items():
             of = value if isinstance(value, type | FunctionType) else type(value)
@@ -144,7 +144,7 @@ def changed_by_a_call(definition: Definition, find: Find, calls: int) -> Effect:
     """Returns what a call of a function or a class may change, by its source.
 
     Args:
-        definition: The function, or a class, of which an object is made.
+        definition: The function, or the class that an object is made of.
         find: Finds the functions that it calls itself.
         calls: How often what it returns is called in turn: as often as that, functions inside it run, too.
     """

@@ -37,7 +37,7 @@ def study_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def studies_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Adds the argument STUDY, of which there may be several."""
+    """Adds the argument STUDY, which may be given several times."""
     return click.argument("studies", metavar="STUDY...", nargs=-1, required=True, shell_complete=_complete_study)(
         command
     )

@@ -24,7 +24,7 @@ EQUALS: Final = {
 """Python's equals of commands, with the places of their arguments."""
 
 _readers: list[str] = []
-"""Those for whom this process writes now; a Python program where there is none."""
+"""The readers of this process's messages, the newest last; without one, a Python program reads them."""
 
 
 @contextmanager

@@ -21,7 +21,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         try:
             yield file
             file.flush()
-            # Only its owner can read a temporary file; the result is for everyone whom the folder lets in.
+            # Only its owner can read a temporary file; the result is for every user that the folder admits.
             os.fchmod(file.fileno(), 0o644)
             os.replace(file.name, path)
         except BaseException:

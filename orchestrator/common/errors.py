@@ -101,7 +101,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     by_case = {each.casefold(): each for each in names}
     short = name[:100].casefold()
     close = [elsewhere] if elsewhere in names else difflib.get_close_matches(short, by_case, n=1)
-    # A name of which a beginning was given, such as that of a schedule, whose runs add the time to it.
+    # Or the user gave the beginning of a name, such as that of a schedule, whose runs add the time to it.
     close = close or (
         [each for each in sorted(by_case, reverse=True) if each.startswith(short)][:1] if len(short) > 2 else []
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 ENOUGH = 100
-"""Measurements of which one in a hundred can be told."""
+"""Least number of measurements for a 99th percentile."""
 
 NOTHING = "–"
 NONE_FEASIBLE = "no completed trial satisfies its constraints"

@@ -31,8 +31,8 @@ class Written:
     Attributes:
         seconds: How long it took; ``None`` where there was nothing to do.
         answers: The answers to commands that are written.
-        settled: What has become of notes, by their key.
-        refused: The studies of which nothing is written, each with the reason.
+        settled: The new states of notifications, by their key.
+        refused: The studies whose changes were not written, each with the reason.
     """
 
     seconds: float | None = None
@@ -112,7 +112,7 @@ class Committer:
             except NotTheWriter:
                 raise
             except Exception as error:
-                log.error("what has become of note %s cannot be written: %s", key, describe(error))
+                log.error("the state of notification %s cannot be written: %s", key, describe(error))
         return written
 
     def _write(

@@ -31,8 +31,8 @@ class Effects:
     """Effects of committed batches. They outlive a broken connection, for each of them can be done twice.
 
     Attributes:
-        confirmations: What the keepers of the studies at hand are told, by attempt.
-        strangers: What those of other attempts are told, of which nothing has to be committed.
+        confirmations: Confirmations for the keepers of the studies at hand, by attempt.
+        strangers: Confirmations for the keepers of other attempts; they need no commit.
         acknowledge: Entries of the stream that may be dropped, each with the study that it is about.
         code_wanted: Studies, and the digests of their code bundles that workers ask for.
         code_bytes: Bytes of code that were put into Redis since the last round was measured.

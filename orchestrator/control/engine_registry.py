@@ -57,7 +57,7 @@ class Guard:
         self._name = name
 
     def __enter__(self) -> None:
-        """Nothing is to be prepared."""
+        """Does nothing."""
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         if not isinstance(error, Exception) or not is_of_the_study(error):
@@ -88,14 +88,14 @@ class EngineRegistry:
     _put_in: dict[bytes, str] = field(default_factory=dict, init=False)
     _engines: dict[str, StudyEngine] = field(default_factory=dict, init=False)
     _study_of: dict[str, str] = field(default_factory=dict, init=False)
-    # Those of them for which something has come since their batches were taken.
+    # Studies at hand that have taken an input since their batches were taken.
     _stirred: set[str] = field(default_factory=set, init=False)
     suspended: dict[str, Suspension] = field(default_factory=dict, init=False)
     awaited: dict[str, dict[bytes, Entry]] = field(default_factory=dict, init=False)
     paces: SamplingPaces = field(default_factory=SamplingPaces, init=False)
-    # Those of them of which it is not in the database yet.
+    # Suspended studies whose cause is not in the database yet.
     _unwritten: set[str] = field(default_factory=set, init=False)
-    # Those of them whose attempts could not be read.
+    # Suspended studies whose attempts could not be read.
     _unknown: set[str] = field(default_factory=set, init=False)
     _last_words: list[progress_events.Progress] = field(default_factory=list, init=False)
 

@@ -29,7 +29,7 @@ def stores_of(settings: Settings) -> tuple[FileDeleter, FileDeleter]:
 class FileDeleter:
     """Deletes files of one store in a thread of its own: a remote store must not hold up decisions.
 
-    What cannot be deleted, because this host does not reach the store, is said once and left; it costs space, no more.
+    What cannot be deleted, because this host does not reach the store, is logged once and left; it costs only space.
 
     Args:
         url: The store: a folder, or a URL that fsspec knows. Locations are relative to it.

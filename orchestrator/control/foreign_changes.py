@@ -38,7 +38,7 @@ class ForeignChanges:
             self.studies.suspend(name, error)
 
     def look(self) -> None:
-        """Finds the studies that were deleted or renamed, also those of which there is nothing to write."""
+        """Finds the studies that were deleted or renamed, also those without anything to write."""
         names = self.store.names()
         for engine in self.studies:
             self._find(engine.name, names)

@@ -57,7 +57,7 @@ class Round:
     """The figures of one round of the control plane, once it is committed and done.
 
     ``events`` counts the stream entries that were folded in it; ``commit_seconds`` is how long their commit took,
-    ``None`` where nothing was to be written. ``notes`` is what has become of notifications. ``studies`` says where
+    ``None`` where nothing was to be written. ``notes`` holds the new states of notifications. ``studies`` says where
     those at hand stand, each with its queue, ``slots`` how many are busy and idle; ``suspended`` is how many are
     suspended, ``code_bytes`` the size of the code that workers have asked for.
     """
@@ -183,8 +183,8 @@ class StudyRepository(Protocol):
         answers: Mapping[int, str] | None = None,
         notes: Mapping[str, DeliveryState] | None = None,
     ) -> None:
-        """Writes the changes of several studies, by name, the answers to commands, and what has become of notes, by
-        their key: all or nothing.
+        """Writes the changes of several studies, by name, the answers to commands, and the new states of
+        notifications, by their key: all or nothing.
 
         Raises:
             NotTheWriter: this process may not write any more.
@@ -218,7 +218,7 @@ class StudyRepository(Protocol):
         """Returns the commands that were not answered yet, oldest first."""
 
     def unsettled(self) -> list[str]:
-        """Returns the names of the studies that have not ended, or of which attempts have not; oldest first."""
+        """Returns the names of the studies that have not ended, or have a live attempt; oldest first."""
 
     def live_tokens(self) -> dict[str, list[str]]:
         """Returns the tokens of the live attempts of all studies, by the study's name."""
@@ -252,13 +252,13 @@ class Notifier(Protocol):
         """Takes notes that are committed, and returns at once."""
 
     def take_settled(self) -> dict[str, DeliveryState]:
-        """Returns what has become of notes since the last call, by their key."""
+        """Returns the states of notifications that changed since the last call, by their key."""
 
     def check(self, spec: Spec) -> None:
-        """Finds out whether those whom the spec names could be told at all.
+        """Checks that the notifications of a spec can be delivered here.
 
         Raises:
-            BadInput: they could not.
+            BadInput: one cannot.
         """
 
     def close(self) -> None:

@@ -17,14 +17,14 @@ from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.progress_events import Sent
 
 PROGRESS_SECONDS = 0.1
-"""Between two tellings of how far a study is, at the least, where nothing else is to be told."""
+"""Shortest time between two notices of a study's progress, unless a trial has ended."""
 
 FEW = 16
-"""Slots whose lines are all told each time; of more, those that changed are."""
+"""Number of slots up to which a notice has all lines; above it, only the lines that changed."""
 
 CHANGES_PER_SECOND = 1000
-"""Of more slots so many lines that changed are told in a second, at the most: a fleet whose lines all change all the
-time is told once a second, for a telling of a thousand lines takes some 10 ms of the loop."""
+"""Most changed lines that are sent in a second. A fleet of a thousand slots whose lines all change gets one notice a
+second, because a notice of a thousand lines takes some 10 ms of the loop."""
 
 LINES_PER_SECOND = 100
 """Of more slots all lines are told now and then, so many a second on average: to a watcher that missed some, and to

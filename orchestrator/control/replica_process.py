@@ -26,10 +26,10 @@ from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.spec import Spec
 
 MOST_REPLICAS = 64
-"""Studies that one process holds; the least recently used of which nothing is awaited is given up."""
+"""Most studies that one process holds; above it, the least recently used study that awaits no answer is given up."""
 
 MOST_TRIALS = 300_000
-"""Trials of all replicas of one process, likewise."""
+"""Most trials of all replicas of one process; above it, a study is given up as above."""
 
 UNKNOWN = -1
 """Stands for the number of a replica."""

@@ -51,11 +51,11 @@ class Rounds:
 
     @property
     def patience(self) -> float:
-        """Seconds after which watchers are to be told something, whether anything happens or not."""
+        """Seconds until the next notice to watchers is due, whether anything happens or not."""
         return self.publisher.patience
 
     def finish(self) -> Written:
-        """Commits what the engines staged, then does what they asked for. Returns what has become of it."""
+        """Commits what the engines staged, then does what they asked for. Returns the outcome of the commit."""
         at = self.clock.wall()
         batches = self.studies.take()
         answers, self.answers = self.answers, {}

@@ -30,7 +30,7 @@ class RunCleanup:
     deletion: StudyDeletion
     reports: Reports
     clock: Clock
-    # Studies of runs that could not be looked after, each of which is said once.
+    # Studies whose runs could not be looked after; the log has one line about each.
     _failed: set[str] = field(default_factory=set, init=False)
 
     @property
@@ -39,8 +39,7 @@ class RunCleanup:
         return self.reports.has_news or self.deletion.has_news
 
     def tend(self, runs: Sequence[StudyRun]) -> None:
-        """Does what is due for the runs about which something is still to be done. What cannot be done for one of them
-        is said once, and keeps no other from its due."""
+        """Does what is due for these runs. An error about one run is logged once, and the other runs go on."""
         for run in runs:
             try:
                 self._tend(run)

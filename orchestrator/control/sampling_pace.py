@@ -95,7 +95,7 @@ class SamplingPaces(defaultdict[str, SamplingPace]):
 
 
 class _Mean:
-    """A running mean, of which each addition has a weight of ``WEIGHT``; ``None`` before the first one."""
+    """A running mean, to which each addition contributes by ``WEIGHT``; ``None`` before the first one."""
 
     def __init__(self) -> None:
         self._total = self._count = 0.0

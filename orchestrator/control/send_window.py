@@ -58,7 +58,7 @@ class SendWindow:
         return sorted({send.queue for send, _ in self._waiting.values()})
 
     def studies(self, queue: str) -> set[str]:
-        """Returns the studies of which tasks wait here for a queue."""
+        """Returns the studies whose tasks wait here for a queue."""
         return {study for each in self._queues[queue].classes.values() for study in each.studies()}
 
     def add(self, send: Send, weight: float) -> None:

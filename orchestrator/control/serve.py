@@ -69,7 +69,7 @@ def serve(
         record: File that takes a recording of everything the core is fed.
         on_phase: Called at each phase of a round.
         metrics: Where metrics are shown.
-        policy: Who may be told what becomes of studies, beside those whom a spec names by their URL.
+        policy: The notifications that specs may ask for.
         clock: Time.
 
     A server that does not do what it is asked at the moment is waited for, at the start too.
@@ -218,7 +218,7 @@ class _Leader:
             while not self.stop.is_set():
                 controller.run_once()
             notifier.close()
-            # What the workers said before they left is still taken in, and what has become of notifications.
+            # The last events of the workers, and the last states of notifications, are still recorded.
             while controller.run_once(wait=False).events:
                 pass
             lease.release()

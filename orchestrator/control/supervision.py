@@ -14,7 +14,7 @@ from orchestrator.engine.inputs import SlotsCounted, TimePassed
 from orchestrator.model.lifecycle import AttemptState
 
 LOOKS = 8
-"""So often in a heartbeat it is looked which runners and slots are silent."""
+"""Looks for silent runners and slots in each heartbeat interval."""
 
 
 @dataclass(eq=False)

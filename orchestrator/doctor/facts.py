@@ -129,7 +129,7 @@ class Item:
 
     @property
     def unsigned(self) -> bool:
-        """Whether it is no task for want of a signature by a key that is known here."""
+        """Whether it is no task because no key that is known here has signed it."""
         return self.wrong.startswith("Unsigned: ")
 
 
@@ -161,7 +161,7 @@ class Redis:
         failing: What it cannot write to its disk.
         control_planes: Those that are connected, by name of process.
         writers_clock: The clock of the control plane that writes, where it has told something lately.
-        unconfirmed: Of the attempts that were asked about, those of which no confirmation is readable.
+        unconfirmed: Of the attempts that were asked about, those without a readable confirmation.
     """
 
     where: str = ""

@@ -167,7 +167,7 @@ def read_writers_clock(client: redis.Redis, studies: Iterable[str], here: Clock)
 
 
 def without_confirmation(client: redis.Redis, tokens: Collection[str]) -> frozenset[str]:
-    """Returns those of these attempts of which Redis says nothing to their workers."""
+    """Returns those of these attempts that have no confirmation in Redis."""
     pipe = client.pipeline(transaction=False)
     for token in tokens:
         pipe.exists(redis_keys.confirmation(token))

@@ -17,7 +17,7 @@ from tasks.storable import OURS, RESERVED, check_extent, check_name
 
 
 def annotate(storage: StagedStorage, number: int, body: Attribute) -> bool:
-    """Sets what the objective set: an attribute, or a constraint, of which the first value counts.
+    """Sets what the objective set: an attribute, or a constraint, whose first value counts.
 
     Returns whether that could be set: what is no JSON, or no number for a constraint, would spoil the study, and
     some names are ours. Workers refuse all of it where it is set.

@@ -30,9 +30,9 @@ class Attempts:
         self._live: dict[str, dict[int, AttemptRow]] = {state: {} for state in LIVE}
         self._made: list[str] = []
         self.touched: set[str] = set()
-        # Those of them of which more than the number of the last event has changed.
+        # Touched attempts that changed in more than the number of the last event.
         self._changed: set[str] = set()
-        # Those that wait to be sent, and by their trial those of which the parameters are not known yet.
+        # Attempts that wait to be sent; and, by trial, those whose parameters are not known yet.
         self.held: dict[str, AttemptRow] = {}
         self._unsampled: dict[int, AttemptRow] = {}
         self.began: float | None = None
@@ -159,7 +159,7 @@ class Attempts:
         return Confirmation(runner=row.runner, seq=row.acknowledged, verdict=verdict)
 
     def take_touched(self) -> tuple[dict[str, AttemptRow], dict[str, AttemptRow]]:
-        """Returns the attempts that changed since the last call, and those of which only ``acknowledged`` did."""
+        """Returns the attempts that changed since the last call, and those whose only change is ``acknowledged``."""
         touched, self.touched = sorted(self.touched), set()
         changed, self._changed = self._changed, set()
         return (

@@ -158,8 +158,7 @@ class SamplingQuestions:
     # -- what is answered
 
     def take_answer(self, answer: Answer) -> None:
-        """Writes to the storage what came with an answer that is waited for, unless the trial of which a parameter was
-        asked has ended."""
+        """Writes an awaited answer to the storage, unless it is a parameter of a trial that has ended meanwhile."""
         storage, number = self._storage, answer.trial
         if answer.kind != "report":
             self._stopped = answer.stopped

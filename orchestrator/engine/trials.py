@@ -232,8 +232,8 @@ class Trials:
         self._heard.append(number)
 
     def take_judged(self, ends: Mapping[int, TrialEnd]) -> dict[int, TrialEnd]:
-        """Returns the ends that may be told since the last call: of these the ones of which the sampler has not to be
-        heard, and those of which it has been."""
+        """Returns the ends since the last call that the sampler may learn: those of ``ends`` that do not wait for its
+        answer, and those whose answer has come."""
         heard, self._heard = self._heard, []
         found = {number: end for number, end in ends.items() if not self.sampler.awaits_end_of(number)}
         for number in heard:

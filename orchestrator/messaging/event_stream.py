@@ -52,7 +52,7 @@ class WrongKey(redis.ConnectionError):
 
 
 _NOT_SAID = Announcement()
-"""Of a control plane of which only its version is said."""
+"""Announcement that states nothing but the version."""
 
 
 class EventStream:

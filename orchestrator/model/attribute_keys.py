@@ -31,7 +31,7 @@ for it stays, so that the sampler is not asked a second time. It is removed when
 AHEAD = "orchestrator:ahead"
 RELATIVE = "orchestrator:relative"
 """System attributes of a trial, as {name: [internal value, distribution]}: parameters that were sampled ahead for it,
-and those that the sampler draws together, of which the objective may take some later. Drawn once, they are the same
+and those that the sampler draws together; the objective may take some of them later. Drawn once, they are the same
 after a restart, when the sampler would know more and draw others."""
 
 ASKED = "orchestrator:asked"
@@ -39,7 +39,7 @@ ASKED = "orchestrator:asked"
 on; see ``questions.Horizon``. It is removed with the answer."""
 
 JUDGED = "orchestrator:judged"
-"""System attribute of a trial of which a pruner class of the user's own has still to be heard: a list of [step, [place
+"""System attribute of a trial that waits for the verdict of a pruner class of the user's own: a list of [step, [place
 of the fold, rules that are asked]]. It is removed with the last answer."""
 
 MARKS = frozenset({ASKED, JUDGED})

@@ -92,7 +92,7 @@ class Changes:
 
     ``enqueued`` are those of ``new_trials`` that wait to be asked for; ``returned`` were asked for, never began, and
     wait to be asked for again. ``values`` holds (trial, step, value) in the order of recording. ``acknowledged`` holds
-    the attempts of which nothing but that number has changed: most of them.
+    the attempts whose only change is that number: most of them.
     Attributes are values still to be made JSON. ``records`` are system attributes, too: of files, set or, where
     ``None``, removed, whether or not the trial has ended; ``late_user_attrs`` are user attributes of trials that have.
     ``closest`` holds, by trial, the decision that came closest to ending a trial that went on. ``discarded`` holds
@@ -185,7 +185,7 @@ class Changes:
         self.study_state = state, reason, at
 
     def set_attempts(self, rows: Mapping[str, AttemptRow], acknowledged: Mapping[str, AttemptRow]) -> None:
-        """Sets the attempts that have changed, by their token, and those of which only ``acknowledged`` has."""
+        """Sets the attempts that have changed, by their token, and those whose only change is ``acknowledged``."""
         self.attempts, self.acknowledged = dict(rows), dict(acknowledged)
 
     def add_decision(self, row: DecisionRow) -> None:

@@ -40,11 +40,11 @@ class Curve:
 
 
 class Ranking(NamedTuple):
-    """The trials of a rung of which most is expected.
+    """The most promising trials of a rung.
 
     Attributes:
         best: (minus the expected value, trial), in order.
-        bound: Of all trials that are left out, minus the expected value is larger; ``inf`` where none is.
+        bound: All trials that are left out have a larger minus expected value; ``inf`` where none is.
     """
 
     best: list[tuple[float, int]]
@@ -198,8 +198,8 @@ class CurveBook:
         return None if math.isnan(here) else (here, here if math.isnan(before) else before)
 
     def ranked(self, trials: Collection[int], most: int) -> list[Ranking]:
-        """Returns by the last rung that they have reached the trials of which most is expected: what ``expect``
-        returns, for all trials at once.
+        """Returns the most promising trials of each rung, which is the last one that they have reached: the values are
+        those of ``expect``, computed for all trials at once.
 
         Args:
             trials: Their numbers.
@@ -229,7 +229,7 @@ class CurveBook:
         return math.nan if self.coefficients is None else self.coefficients.spread(rung)
 
     def index(self, rung: int, expected: float, best: float) -> float:
-        """Returns the index of a trial of which so much is expected, against a best value; ``-inf`` before a fit."""
+        """Returns the index of a trial with this expected value, against a best value; ``-inf`` before a fit."""
         return (
             -math.inf if self.coefficients is None else self._worth_now(self.coefficients).index(rung, expected - best)
         )

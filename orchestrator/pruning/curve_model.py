@@ -3,7 +3,7 @@
 Values are signed: more is better. A trial reaches rung k with the value ``x[k]``. The increment to the next rung is
 regressed on ``(1, x[k] - x[k - 1], x[k] - mean of x[k])``, by ridge regression towards a prior: at the first rung that
 is a scale of the study, at a later one what the rung before it has learned. The chained regressions predict the end,
-and the rung beyond the furthest that any trial has reached: the next one of which a decision can learn anything.
+and the rung beyond the furthest that any trial has reached: the next one that a decision can learn from.
 """
 
 from __future__ import annotations

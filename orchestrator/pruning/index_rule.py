@@ -93,7 +93,7 @@ class _LearningRule(RuleBase):
 class IndexStoppingRule(_LearningRule):
     """Stops a trial at a rung where its rest is worth less than a new trial.
 
-    One whose value there is no number is stopped. A trial of which there is hope to become the best goes on.
+    A trial whose value there is no number is stopped. A trial that may still become the best goes on.
 
     Args:
         name: The rule's name, for its decisions.
@@ -256,7 +256,7 @@ class IndexRule(_LearningRule, PausingRule):
             self._current[trial] = -end, rung
 
     def _leaders(self) -> list[tuple[int, float, int]]:
-        """Returns (trial, expected value, rung) of the paused trial of which most is expected, for each rung.
+        """Returns (trial, expected value, rung) of the most promising paused trial of each rung.
 
         Within a rung the index grows with the expected value, so none but these can have the highest.
         """
@@ -304,7 +304,7 @@ class IndexRule(_LearningRule, PausingRule):
         return None if self._more else self._best_promise(leaders)
 
     def _best_promise(self, leaders: list[tuple[int, float, int]]) -> int | None:
-        """Returns the paused trial of which more is expected than of all others, ended and running ones included."""
+        """Returns the paused trial with the best expected end, if that beats all ended and running trials, too."""
         end, low = max((end, -trial) for trial, end, _ in leaders)
         running = (self._book.expect(trial, self._book.level(trial)) for trial in self._running)
         others = max((each for each in [*self._finals, *running] if not math.isnan(each)), default=-math.inf)

@@ -118,7 +118,7 @@ class CurveLoop:
         return Epoch(trial, step, value, resumed)
 
     def _goes_on(self, trial: int, epoch: Epoch | None) -> bool:
-        """Returns whether the trial keeps its slot; tells the rule what becomes of it otherwise."""
+        """Returns whether the trial keeps its slot; otherwise tells the rule how the trial goes on."""
         curve = self._curves[trial]
         if trial in self.stopped:
             self._rule.finish(trial, "PRUNED")

@@ -273,7 +273,7 @@ def _overview(connection: Connection, row: Any, counted: _Counted) -> Overview:
 
 
 def _unreadable(row: Any, error: Exception) -> Overview:
-    """What there is to show of a study that cannot be read, beside the others."""
+    """Returns what is shown, in a list of studies, of one that cannot be read."""
     progress = Progress(study=row.study_name, state=row.state, reason=f"cannot be read: {describe(error)}")
     return Overview(progress=progress, created=row.created, changed=row.changed)
 
@@ -285,7 +285,7 @@ def _suspended(overview: Overview, suspension: Suspension) -> Overview:
 
 
 def _slots(connection: Connection, study: int, max_steps: int | None) -> tuple[SlotLine, ...]:
-    """What each slot is at; the newest report is the one that was recorded last."""
+    """Returns what each slot trains, with the report that was recorded last."""
     now = time.time()
     attempts = own_tables.attempts.c
     last = (
@@ -345,7 +345,7 @@ def _ends(connection: Connection, study: int, began: float | None) -> tuple[floa
 
 
 def _starts(connection: Connection, study: int, began: float | None) -> tuple[float, ...]:
-    """When trials began, as ``_ends`` has it of their ends: where trials are promoted, hardly any ends early."""
+    """Returns when the last trials began. With promotion hardly any trial ends early, so their starts are the pace."""
     attempts = own_tables.attempts.c
     first = func.min(attempts.started)
     query = select(first).where(attempts.study_id == study, attempts.started.is_not(None)).group_by(attempts.trial)
@@ -354,7 +354,7 @@ def _starts(connection: Connection, study: int, began: float | None) -> tuple[fl
 
 
 def _work(connection: Connection, study: int, begin: float | None) -> tuple[Work, ...]:
-    """What was at work since ``begin``, or ever, where it is ``None``; each trial with all its attempts."""
+    """Returns the trials at work since ``begin``, or all of them where it is ``None``, each with its attempts."""
     attempts = own_tables.attempts.c
     started = and_(attempts.study_id == study, attempts.started.is_not(None))
     recent = select(attempts.trial).where(started)

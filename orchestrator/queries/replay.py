@@ -9,7 +9,7 @@ objective goes on working after its last report.
 
 A rule that promotes chooses itself which trial goes on when a slot is free. So its replay is a search of its own over
 the recorded curves, in the order in which the trials began and with as many slots as trained side by side. After the
-last of them it would have asked for new trials, of which nothing is known.
+last of them it would have asked for new trials, about which nothing is known.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def _clock(seconds: int, *, with_seconds: bool) -> str:
 
 
 def without_pauses(facts: Facts) -> TimeAxis:
-    """Returns the axis for the attempts of a study, of which at least one has started."""
+    """Returns the axis for the attempts of a study; at least one of them has started."""
     intervals = sorted(facts.intervals, key=lambda each: each.begin)
     start, end = intervals[0].begin, max(each.end for each in intervals)
     pauses, last = [], start

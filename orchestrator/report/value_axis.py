@@ -1,6 +1,6 @@
 """An axis of values that outliers do not ruin: logarithmic over many decades, and cut where few values lie far away.
 
-Values of which not all are positive have a symmetric logarithm: linear up to a size beside 0, logarithmic beyond.
+Where not all values are positive, the axis is a symmetric logarithm: linear up to a size beside 0, logarithmic beyond.
 """
 
 from __future__ import annotations

@@ -16,8 +16,8 @@ from tasks.constraints import KEY, PREFIX, constraints_of, is_feasible
 class BestTrials:
     """The best completed trial of a study, or the size of its Pareto front, kept up to date trial by trial.
 
-    Equal to ``best_of`` and ``front_of``, which read the whole study. They are asked where a trial has constraints or
-    values of which their order of comparisons decides: what is no number, or NaN.
+    Equal to ``best_of`` and ``front_of``, which read the whole study. They are asked where a trial has a constraint
+    or a value that is NaN or no number: there the result depends on the order in which Optuna compares.
 
     Args:
         study: The study, for those cases.

@@ -196,7 +196,7 @@ class Store:
             return [_command(row) for row in rows]
 
     def unsettled(self) -> list[str]:
-        """Returns the names of the studies that have not ended, or of which attempts have not; oldest first.
+        """Returns the names of the studies that have not ended, or have a live attempt; oldest first.
 
         A control plane may die after the last trial is decided and before its worker is told.
         """

@@ -94,7 +94,7 @@ def remarks(shown: int, among: int, newest: bool, marked: int, objectives: int, 
 
 
 def enqueued_lines(enqueued: Sequence[EnqueuedTrial]) -> list[Text]:
-    """Returns a line for each trial that was enqueued while no control plane runs, of which a few are enough."""
+    """Returns a line for each of the first trials that were enqueued while no control plane runs."""
     lines = [f"WAITING  enqueued {_wanted(each)}; it gets its number when the study goes on" for each in enqueued]
     more = len(lines) - MOST_STORED
     return [Text(line) for line in [*lines[:MOST_STORED], *([f"… and {more} more that wait"] if more > 0 else [])]]

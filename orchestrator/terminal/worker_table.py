@@ -25,7 +25,7 @@ class _Line(NamedTuple):
 
 
 def render(workers: Sequence[FleetWorker], width: int) -> RenderableType:
-    """Returns a line for each slot, or for a worker of which none was heard, of at most ``width`` cells."""
+    """Returns a line for each slot, and for each worker without a slot that was heard; at most ``width`` cells long."""
     if not workers:
         return Text(f"no worker answers; '{how_to('doctor')}' says why")
     lines = [_Line(each, slot, not at) for each in workers for at, slot in enumerate(each.slots or (None,))]

@@ -145,7 +145,7 @@ class WorkerTrial(optuna.trial.Trial):
         Where the disk does not take it, that is said in the trial's log, and training goes on.
 
         Args:
-            state: What ``torch.save`` takes, such as a ``state_dict()``; a module, of which the ``state_dict()`` is
+            state: What ``torch.save`` takes, such as a ``state_dict()``; a module, whose ``state_dict()`` is
                 saved; bytes, written as they are; or a ``pathlib.Path``, whose file is copied.
             name: What the file is called: a name, no path.
 

@@ -147,8 +147,8 @@ class Stream(Protocol):
     def answer(self, command: str, answer: str) -> None:
         """Tells the process that issued a command how it went."""
 
-    def notify(self, study: str, notices: Iterable[Sent]) -> None:
-        """Tells the watchers of a study."""
+    def notify(self, notices: Mapping[str, Iterable[Sent]]) -> None:
+        """Tells the watchers of studies, by name."""
 
     def forget(self, study: str, tokens: Iterable[str]) -> None:
         """Drops what is kept of a study that is deleted: the confirmations of its attempts, and its notices."""

@@ -184,21 +184,28 @@ class EventStream:
         """Tells the process that issued a command how it went; the answer is in the database too."""
         self._push([(redis_keys.answer(command), answer)])
 
-    def notify(self, study: str, notices: Iterable[Sent]) -> None:
+    def notify(self, notices: Mapping[str, Iterable[Sent]]) -> None:
         """Tells the views that watch, as far as it can be told: a notice is worth nothing that would cost a study."""
         pipe = self._client.pipeline(transaction=False)
-        kept = self._notices.setdefault(study, _Kept())
-        for notice in notices:
-            try:
-                data = encode_notice(notice)
-            except Exception as error:
-                self._say_once(study, f"study {study}: a notice is dropped: {describe(error)}")
-                continue
-            pipe.xadd(redis_keys.notices(study), {"n": data}, maxlen=kept.add(len(data)), approximate=True)
-        if len(pipe):
-            pipe.expire(redis_keys.notices(study), SECONDS_KEPT)
-            with self._passing_over(redis_keys.notices(study), "stream"):
-                pipe.execute()
+        keys = []
+        for study, told in notices.items():
+            key, kept = redis_keys.notices(study), self._notices.setdefault(study, _Kept())
+            for notice in told:
+                try:
+                    data = encode_notice(notice)
+                except Exception as error:
+                    self._say_once(study, f"study {study}: a notice is dropped: {describe(error)}")
+                    continue
+                pipe.xadd(key, {"n": data}, maxlen=kept.add(len(data)), approximate=True)
+                keys.append(key)
+            if key in keys[-1:]:
+                pipe.expire(key, SECONDS_KEPT)
+                keys.append(key)
+        # One answer for each: a key that holds something else costs no other study its notices.
+        for key, answer in zip(keys, pipe.execute(raise_on_error=False), strict=True):
+            if isinstance(answer, Exception):
+                with self._passing_over(key, "stream"):
+                    raise answer
 
     def _push(self, items: list[tuple[str, bytes | str]]) -> None:
         """Appends to lists that the control plane alone writes: what another program put there makes room."""

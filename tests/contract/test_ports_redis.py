@@ -260,7 +260,7 @@ def test_confirmations_replies_answers_and_dead_letters_arrive(bus: Bus) -> None
     assert bus.answers("key") == ["done"]
     stream.dead_letter(b"\xff\x00", "why")
     assert bus.dead() == [(b"\xff\x00", "why")]
-    stream.notify("study", [])
+    stream.notify({"study": []})
     stream.probe()
 
 

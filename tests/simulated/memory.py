@@ -155,11 +155,12 @@ class MemoryStream:
         self._server.check()
         self._server.answers[command].append(answer)
 
-    def notify(self, study: str, notices: Iterable[Sent]) -> None:
+    def notify(self, notices: Mapping[str, Iterable[Sent]]) -> None:
         self._server.check()
-        for notice in notices:
-            with contextlib.suppress(Exception):
-                self._server.notices[study].append(encode_notice(notice))
+        for study, told in notices.items():
+            for notice in told:
+                with contextlib.suppress(Exception):
+                    self._server.notices[study].append(encode_notice(notice))
 
     def forget(self, study: str, tokens: Iterable[str]) -> None:
         self._server.check()

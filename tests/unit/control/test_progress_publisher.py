@@ -100,10 +100,13 @@ def test_of_many_slots_only_what_changed_is_told_and_now_and_then_all() -> None:
     assert 2 < watcher.kinds.count(Progress) < len(watcher.kinds) / 2
 
 
-def test_lines_that_change_are_told_so_many_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("limit", "usual", "few"), [("CHANGES_PER_SECOND", 1000, 20), ("TELLINGS_PER_SECOND", 200, 1)])
+def test_what_changes_is_told_so_many_times_a_second(
+    monkeypatch: pytest.MonkeyPatch, limit: str, usual: int, few: int
+) -> None:
     told = []
-    for most in (1000, 20):
-        monkeypatch.setattr("orchestrator.control.progress_publisher.CHANGES_PER_SECOND", most)
+    for most in (usual, few):
+        monkeypatch.setattr(f"orchestrator.control.progress_publisher.{limit}", most)
         watcher = Watcher(40)
         watcher.run(0.11)
         told.append(watcher.kinds.count(ProgressChange) + watcher.kinds.count(Progress))
@@ -118,13 +121,34 @@ def server(tmp_path: Any) -> Any:
     it.close()
 
 
+def test_the_notices_of_many_studies_are_one_round_trip_and_one_of_them_costs_the_others_nothing(
+    server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = connect(server.url)
+    stream = EventStream(client)
+    names = [f"s{number}" for number in range(100)]
+    client.set(redis_keys.notices("s50"), "something else")
+    notices = {name: [Progress(study=name, state="running", reason="")] * 2 for name in names}
+    client.config_resetstat()
+    stream.notify(notices)
+    stats: Any = client.info("stats")
+    assert stats["total_reads_processed"] < len(names) / 2
+    for name in names:
+        if name != "s50":
+            assert client.xlen(redis_keys.notices(name)) == 2
+            assert client.ttl(redis_keys.notices(name)) > 0
+    assert len(caplog.messages) == 1
+    assert redis_keys.notices("s50") in caplog.messages[0]
+    client.close()
+
+
 @pytest.mark.parametrize(("size", "most"), [(100, NOTICES_KEPT + 100), (20_000, 2 * NOTICE_BYTES_KEPT // 20_000)])
 def test_the_notices_of_a_study_are_bounded_in_number_and_in_bytes(server: Redis, size: int, most: int) -> None:
     client = connect(server.url)
     stream = EventStream(client)
     notice = Progress(study="s", state="running", reason="x" * size)
     for _ in range(30):
-        stream.notify("s", [notice] * 100)
+        stream.notify({"s": [notice] * 100})
     entries: Any = client.xlen(redis_keys.notices("s"))
     taken: Any = client.memory_usage(redis_keys.notices("s"), samples=0)
     assert 50 <= entries <= most

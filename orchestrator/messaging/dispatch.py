@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import redis
 
+from orchestrator.messaging.publishing import Transport
 from tasks import flower_row
 from tasks.app import SIGNATURE, STOP_SIGNAL, TRAIN, create_app
 from tasks.codec import job_to_payload, signable
@@ -33,6 +34,7 @@ class Dispatcher:
 
     def __init__(self, redis_url: str, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
         self._app = create_app(redis_url)
+        self._app.conf.broker_transport = Transport
         self._client = client
         self._keyring = keyring
         self._said: set[str] = set()
@@ -46,16 +48,19 @@ class Dispatcher:
         headers = {}
         if self._keyring:
             headers[SIGNATURE] = self._keyring.sign(Purpose.JOB, signable(payload)).hex()
-        self._app.send_task(
-            TRAIN,
-            (payload,),
-            task_id=job.token,
-            queue=queue,
-            priority=step_of(priority),
-            retry=False,
-            headers=headers,
-            argsrepr=flower_row.arguments(job, flower_row.values(job)),
-        )
+        # The task, and Celery's event that it was sent, in one round trip.
+        with self._app.producer_or_acquire() as producer, producer.batch():
+            self._app.send_task(
+                TRAIN,
+                (payload,),
+                task_id=job.token,
+                queue=queue,
+                priority=step_of(priority),
+                retry=False,
+                headers=headers,
+                argsrepr=flower_row.arguments(job, flower_row.values(job)),
+                producer=producer,
+            )
 
     def revoke(self, token: str) -> None:
         """Rings the keeper of an attempt and keeps its task from starting if it has not."""

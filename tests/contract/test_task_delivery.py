@@ -16,12 +16,12 @@ import kombu
 import pytest
 import redis
 
-from orchestrator.messaging.dispatch import Dispatcher
+from orchestrator.messaging.dispatch import Dispatcher, step_of
 from orchestrator.messaging.event_stream import EventStream
-from tasks import redis_keys
-from tasks.app import connect
-from tasks.codec import encode
-from tasks.contract import VERSION, Announcement, Job
+from tasks import flower_row, redis_keys
+from tasks.app import TRAIN, connect, create_app
+from tasks.codec import encode, job_to_payload
+from tasks.contract import VERSION, Announcement, Job, Parameter
 from tasks.server_errors import unavailable
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose
 from tasks.worker import kombu_transport
@@ -133,6 +133,66 @@ def test_what_is_sent_is_taken(worker: Worker, sender: Keyring) -> None:
     worker.send(sender, a_job())
     assert worker.work(sender) == 1
     assert worker.dead() == []
+
+
+def test_what_is_sent_is_what_celery_sends_in_one_round_trip(worker: Worker) -> None:
+    job = a_job(params={"x": Parameter(value=0.5, distribution="")})
+    app = create_app(worker.url)
+    dispatcher = Dispatcher(worker.url, worker.client)
+    events = worker.client.pubsub()
+    events.psubscribe("*celeryev*")
+    plain = {"queue": QUEUE, "priority": step_of(5), "retry": False}
+    shown = flower_row.arguments(job, flower_row.values(job))
+    sent = []
+    for send in (
+        lambda: app.send_task(TRAIN, (job_to_payload(job),), task_id=job.token, argsrepr=shown, headers={}, **plain),
+        lambda: dispatcher.send(job, QUEUE, priority=5),
+    ):
+        # The first one declares the queue.
+        for _ in range(2):
+            worker.client.config_resetstat()
+            send()
+        stats: Any = worker.client.info("stats")
+        (name,) = worker.client.keys(f"{QUEUE}*")
+        sent.append((json.loads(worker.client.lpop(name)), stats["total_reads_processed"]))
+        worker.client.delete(name)
+    (theirs, reads), (ours, fewer) = sent
+    for message in (theirs, ours):
+        # Random, and of the application that sends.
+        assert message["properties"].pop("delivery_tag")
+        assert message["properties"].pop("reply_to")
+    assert ours == theirs
+    assert fewer == reads - 1
+    bodies: list[Any] = []
+    while len(bodies) < 4:
+        message = events.get_message(ignore_subscribe_messages=True, timeout=60.0)
+        if message is not None:
+            bodies.append(json.loads(base64.b64decode(json.loads(message["data"])["body"])))
+            del bodies[-1]["timestamp"], bodies[-1]["clock"]
+    assert bodies == [bodies[0]] * 4
+    assert bodies[0]["type"] == "task-sent"
+    events.close()
+    dispatcher.close()
+    app.close()
+
+
+def test_a_message_makes_no_client_anew(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:
+    dispatcher = Dispatcher(worker.url, worker.client)
+    made: list[object] = []
+    make = redis.Redis.__init__
+
+    def noted(client: redis.Redis, *args: Any, **options: Any) -> None:
+        made.append(client)
+        make(client, *args, **options)
+
+    monkeypatch.setattr(redis.Redis, "__init__", noted)
+    counts = []
+    for _ in range(3):
+        dispatcher.send(a_job(), QUEUE, priority=5)
+        dispatcher.revoke("token")
+        counts.append(len(made))
+    assert counts == [counts[0]] * 3
+    dispatcher.close()
 
 
 @pytest.mark.parametrize("sender", [UNSIGNED, OTHER])

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class Held:
 class WriterLease:
     """The right to write studies.
 
-    Every transaction calls ``check`` first, which fails when the term is not ours any more. A writer that was frozen
+    Every transaction is one of ``writing``, which fails when the term is not ours any more. A writer that was frozen
     therefore finds out before it changes anything, whatever it believes. ``renew`` keeps the lease from ending.
 
     Args:
@@ -92,6 +93,13 @@ class WriterLease:
                 .values(term=self.term, holder=holder, backend=self._backend(connection), expires=now + self._seconds)
             )
         return None
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """One transaction that writes as the holder of the lease; raises as ``check`` does, before it begins."""
+        with self._database.write() as connection:
+            self.check(connection)
+            yield connection
 
     def check(self, connection: Connection) -> None:
         """Keeps others from taking over within the caller's transaction.

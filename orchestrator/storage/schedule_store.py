@@ -42,8 +42,7 @@ class Calendar:
 
     def define(self, schedule: str, definition: str, since: int) -> None:
         """Notes a schedule's timetable, unless it has that one already; with an empty one, that there is none."""
-        with self._database.write() as connection:
-            self._lease.check(connection)
+        with self._lease.writing() as connection:
             known = connection.scalar(select(schedules.c.definition).where(schedules.c.name == schedule))
             if not definition:
                 connection.execute(delete(schedules).where(schedules.c.name == schedule))
@@ -53,8 +52,7 @@ class Calendar:
 
     def put(self, *rows: PlannedRun) -> None:
         """Writes slots, in place of what was written of them before."""
-        with self._database.write() as connection:
-            self._lease.check(connection)
+        with self._lease.writing() as connection:
             put_slots(connection, rows)
             for row in rows:
                 if row.state == "ended":
@@ -100,8 +98,7 @@ class Calendar:
 
     def throw_study(self, slot: PlannedRun) -> None:
         """Deletes the study of a slot, with everything that belongs to it, and writes the slot."""
-        with self._database.write() as connection:
-            self._lease.check(connection)
+        with self._lease.writing() as connection:
             if read_keys(connection, slot.study) is not None:
                 keep_result(connection, slot.study)
                 delete_rows(connection, slot.study)
@@ -110,8 +107,7 @@ class Calendar:
     def delete_study(self, name: str, at: float) -> bool:
         """Deletes a study that a person wants deleted, with everything that belongs to it, and the commands about it;
         ``at`` is the time in seconds since the epoch. Returns whether there was one."""
-        with self._database.write() as connection:
-            self._lease.check(connection)
+        with self._lease.writing() as connection:
             keep_result(connection, name)
             found = delete_rows(connection, name)
             delete_mentions(connection, name, at)

@@ -7,6 +7,7 @@ import json
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import optuna
@@ -93,8 +94,7 @@ class Store:
             if changes
         }
         dialect = self._database.dialect
-        with self._database.write() as connection:
-            self._writers_lease().check(connection)
+        with self._writing() as connection:
             if changed:
                 self._check_there(connection, changed)
             growing = [batch.study_id for batch in changed.values() if batch.changes.new_trials]
@@ -127,8 +127,8 @@ class Store:
         if self.state(spec.name) is None:
             # Before anything is made.
             carried_code(spec)
-        with self._database.write() as connection:
-            self._writers_lease().check(connection)
+        with self._writing():
+            pass
         try:
             study_id = self._optuna.create_new_study(_directions(spec), spec.name)
         except StorageInternalError as error:
@@ -144,8 +144,7 @@ class Store:
         uid = uid or str(uuid.uuid4())
         if seed is None:
             seed = spec.seed if spec.seed is not None else uuid.uuid4().int % 2**32
-        with self._database.write() as connection:
-            self._writers_lease().check(connection)
+        with self._writing() as connection:
             for table in own_tables.OF_A_STUDY:
                 # SQLite gives the id of a study that was deleted to the next one, and Optuna leaves our rows behind.
                 connection.execute(delete(table).where(table.c.study_id == study_id))
@@ -223,14 +222,12 @@ class Store:
 
     def suspend(self, name: str, suspension: Suspension) -> None:
         """Stores the suspension of a study; does nothing where there is no such study."""
-        with self._database.write() as connection:
-            self._writers_lease().check(connection)
+        with self._writing() as connection:
             write_suspension(connection, name, suspension)
 
     def release(self, name: str) -> None:
         """Deletes the suspension of a study."""
-        with self._database.write() as connection:
-            self._writers_lease().check(connection)
+        with self._writing() as connection:
             delete_suspension(connection, name)
 
     def suspended(self) -> dict[str, Suspension]:
@@ -295,8 +292,7 @@ class Store:
             )
         # It stays the run of the same schedule.
         spec = spec.model_copy(update={"run": snapshot.spec.run})
-        with self._database.write() as connection:
-            self._writers_lease().check(connection)
+        with self._writing() as connection:
             study_id = self._known[spec.name].study_id
             write_code(connection, study_id, spec, at)
             connection.execute(
@@ -330,10 +326,10 @@ class Store:
             )
         return study_id
 
-    def _writers_lease(self) -> WriterLease:
+    def _writing(self) -> AbstractContextManager[Connection]:
         if self._lease is None:
             raise RuntimeError("this store was opened without the right to write studies")
-        return self._lease
+        return self._lease.writing()
 
 
 @functools.cache

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 from collections.abc import Container, Iterator
 from typing import Any
 
@@ -132,9 +131,7 @@ class _PrunerStorage(ReplicaStorage):
         seen.system_attrs = self._own(trial.system_attrs)
         if kept is not None:
             seen.intermediate_values = dict(list(trial.intermediate_values.items())[: int(kept["reports"])])
-            last = math.nan if seen.last_step is None else seen.intermediate_values[seen.last_step]
-            seen.state, seen.values = TrialState.PRUNED, None if math.isnan(last) else [last]
-            seen.datetime_complete = trial.datetime_complete or self._datetime()
+            self._look_pruned(seen)
         return seen
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import math
 from collections.abc import Container, Iterator, Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from orchestrator.model.attribute_keys import AHEAD, MARKS
 from orchestrator.sampling import questions
 from orchestrator.sampling.distribution_text import from_text, to_text
 from orchestrator.sampling.questions import Answer, Feed, Horizon, OpenTrial, Question, Sampled
-from orchestrator.sampling.staged_storage import StagedStorage
+from orchestrator.sampling.staged_storage import StagedStorage, drop_params
 from orchestrator.sampling.study_copy import StudyCopy
 from orchestrator.sampling.trial_sampler import SamplerFailed, TrialSampler
 from orchestrator.spec import Spec
@@ -166,9 +165,7 @@ class ReplicaStorage(StagedStorage):
         if waits:
             seen.state, seen.params, seen.distributions = TrialState.WAITING, {}, {}
             return seen
-        dropped = set(others[kept:])
-        seen.params = {name: value for name, value in trial.params.items() if name not in dropped}
-        seen.distributions = {name: value for name, value in trial.distributions.items() if name not in dropped}
+        drop_params(seen, set(others[kept:]))
         if ended and not paused:
             # What was sampled ahead is forgotten at the end if the objective did not take it.
             for name, (internal, text) in first.items():
@@ -176,12 +173,9 @@ class ReplicaStorage(StagedStorage):
                     distribution = seen.distributions[name] = from_text(text)
                     seen.params[name] = distribution.to_external_repr(internal)
         if paused:
-            unused = self.ahead(number)
-            seen.params = {name: value for name, value in seen.params.items() if name not in unused}
-            seen.distributions = {name: kept for name, kept in seen.distributions.items() if name not in unused}
-            last = math.nan if seen.last_step is None else seen.intermediate_values[seen.last_step]
-            seen.state, seen.values = TrialState.PRUNED, None if math.isnan(last) else [last]
-            seen.datetime_complete = trial.datetime_complete or self._datetime()
+            drop_params(seen, self.ahead(number))
+            seen.datetime_complete = trial.datetime_complete
+            self._look_pruned(seen)
         return seen
 
     def _create(self, number: int, feed: Feed) -> None:

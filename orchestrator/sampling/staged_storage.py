@@ -124,14 +124,15 @@ class StagedStorage(InMemoryStorage):
             self._shown.pop(trial_id, None)
             return
         trial = copy.copy(self._get_trial(trial_id))
-        last = math.nan if trial.last_step is None else trial.intermediate_values[trial.last_step]
-        trial.state = TrialState.PRUNED
-        trial.values = None if math.isnan(last) else [last]
-        trial.datetime_complete = self._datetime()
-        ahead = self.ahead(trial_id)
-        trial.params = {name: value for name, value in trial.params.items() if name not in ahead}
-        trial.distributions = {name: kept for name, kept in trial.distributions.items() if name not in ahead}
+        self._look_pruned(trial)
+        drop_params(trial, self.ahead(trial_id))
         self._shown[trial_id] = trial
+
+    def _look_pruned(self, trial: FrozenTrial) -> None:
+        """Lets the copy of a trial look pruned at its last report."""
+        last = math.nan if trial.last_step is None else trial.intermediate_values[trial.last_step]
+        trial.state, trial.values = TrialState.PRUNED, None if math.isnan(last) else [last]
+        trial.datetime_complete = trial.datetime_complete or self._datetime()
 
     def get_trial(self, trial_id: int) -> FrozenTrial:
         return self._get_trial(trial_id)
@@ -295,3 +296,9 @@ class StagedStorage(InMemoryStorage):
     def _datetime(self) -> datetime:
         # Naive local time, as every other FrozenTrial has it.
         return datetime.fromtimestamp(self.now, UTC).astimezone().replace(tzinfo=None)
+
+
+def drop_params(trial: FrozenTrial, names: Container[str]) -> None:
+    """Takes these parameters out of the copy of a trial."""
+    trial.params = {name: value for name, value in trial.params.items() if name not in names}
+    trial.distributions = {name: kept for name, kept in trial.distributions.items() if name not in names}

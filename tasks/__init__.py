@@ -1,1 +1,1 @@
-"""What runs on a GPU worker. Nothing here imports ``orchestrator`` or knows of a database."""
+"""The part that runs on a GPU worker. Nothing here imports ``orchestrator`` or knows of a database."""

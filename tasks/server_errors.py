@@ -24,7 +24,7 @@ MOST_LETTERS: Final = 200
 
 
 class Contact(Enum):
-    """How far a client got."""
+    """The point at which a request failed."""
 
     REFUSED = "refused"
     """The server or its certificate refuses this client: the user, password, right or database is wrong."""
@@ -36,7 +36,7 @@ class Contact(Enum):
 
 @dataclass(frozen=True)
 class Unavailable:
-    """Why a server is not available now.
+    """The reason why a server is not available now.
 
     ``full``: Redis has reached its ``maxmemory``; commands that free memory still work.
     """

@@ -70,7 +70,7 @@ def run_with(settings: Settings, spec: Spec, source: str, slots: SlotOptions, pr
 
 
 def _print(text: str) -> None:
-    """Prints to standard output, as far as that takes it: what was searched is there all the same."""
+    """Prints to standard output; an output that takes nothing does not fail the search."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     # The reader is gone, the program has closed it, or an object of its own in its place can only write.
     with suppress(OSError, ValueError, AttributeError):

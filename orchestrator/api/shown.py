@@ -1,4 +1,4 @@
-"""What the command line prints, as text and as HTML for a notebook."""
+"""The output of the command line as text, and as HTML for a notebook."""
 
 from __future__ import annotations
 

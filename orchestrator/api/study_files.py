@@ -1,4 +1,4 @@
-"""What a study holds in files, and what is written of it: report, table, models, code; and its deletion."""
+"""The files of a study: report, table, models, code; and its deletion."""
 
 from __future__ import annotations
 

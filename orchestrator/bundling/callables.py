@@ -1,4 +1,4 @@
-"""Where a function is defined: its namespace, and its name there; what cannot be carried as source is refused."""
+"""The definition of a function: its namespace, and its name there; refuses what cannot be carried as source."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOST_WRAPPED = 100
 
 @dataclass(frozen=True)
 class Definition:
-    """Where a function can be found.
+    """The place where a function is defined.
 
     Attributes:
         where: Begins every message about it.

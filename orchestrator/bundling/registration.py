@@ -134,7 +134,7 @@ class Registrations:
 
 
 class Effect(NamedTuple):
-    """What a call changes: global names that ``outside`` holds, and whether it changes objects that it is given."""
+    """The effect of a call: the global names that it changes, and whether it changes objects that it is given."""
 
     outside: set[str]
     inside: bool

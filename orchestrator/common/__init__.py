@@ -1,1 +1,1 @@
-"""What every layer uses: errors, settings, checked values, files, signals, formatting."""
+"""The parts that every layer uses: errors, settings, checked values, files, signals, formatting."""

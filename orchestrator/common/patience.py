@@ -1,4 +1,4 @@
-"""How a request to a server is made: once, or again while the server is away."""
+"""Requests to a server: made once, or repeated while the server is away."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from orchestrator.common.faults import got
 
 @dataclass(frozen=True)
 class SlotOptions:
-    """What a worker's command line says of its slots.
+    """The options of a worker about its slots.
 
     Attributes:
         slots: Trials at once; ``None`` for one per GPU, or 1 to 4 without one.

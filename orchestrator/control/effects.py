@@ -238,7 +238,7 @@ class Effects:
     def _for_each(
         self, items: Collection[T], study_of: Callable[[T], str], tell: Callable[[Collection[T]], None]
     ) -> None:
-        """Tells all of it at once; where something cannot be told, one after the other."""
+        """Sends all of it at once, or one by one where something cannot be sent."""
         try:
             tell(items)
         except Exception as error:

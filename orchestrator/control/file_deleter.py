@@ -59,7 +59,7 @@ class FileDeleter:
 
     @property
     def idle(self) -> bool:
-        """Whether everything is deleted that was to be, as far as it can be."""
+        """Whether no deletion is pending."""
         return not self._jobs.unfinished_tasks
 
     def close(self, timeout: float = 5.0) -> None:

@@ -195,7 +195,7 @@ class ControlMetrics(Collector):
 
 
 def _version() -> str:
-    """Of the installed package; there is none where the program runs from its sources."""
+    """Returns the version of the installed package; ``unknown`` where the program runs from its sources."""
     try:
         return importlib.metadata.version("trial-orchestrator")
     except importlib.metadata.PackageNotFoundError:

@@ -316,7 +316,7 @@ class Reports(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether everything is deleted that was to be, as far as it can be."""
+        """Whether no deletion is pending."""
 
     def close(self) -> None:
         """Ends in order."""
@@ -336,7 +336,7 @@ class Deleter(Protocol):
 
     @property
     def idle(self) -> bool:
-        """Whether everything is deleted that was to be, as far as it can be."""
+        """Whether no deletion is pending."""
 
     def close(self) -> None:
         """Ends in order."""

@@ -55,10 +55,10 @@ class _Request(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What a process says: an answer, ``None`` when a study's replica is made, or why it failed, of ``UNKNOWN`` where
-    no study is to blame.
+    """A message from a process: an answer, ``None`` when a study's replica is made, or the error by which it failed.
 
-    ``last`` says that it has ended, so that nothing more comes of it.
+    The error is that of a study, or of ``UNKNOWN`` where no study is to blame. ``last`` says that the process has
+    ended.
     """
 
     process: ReplicaProcess

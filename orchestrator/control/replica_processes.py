@@ -67,7 +67,7 @@ class _Held:
 
     @property
     def title(self) -> str:
-        """What answers, for messages."""
+        """The name of the part that answers, for messages."""
         if self.role == "pruner":
             return f"the pruner {' and '.join(table.name for table in own_classes(self.spec).values())}"
         return f"the sampler {self.spec.sampler.name}"

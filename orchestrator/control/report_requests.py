@@ -63,7 +63,7 @@ class Reports:
 
     @property
     def idle(self) -> bool:
-        """Whether everything is deleted that was to be, as far as it can be."""
+        """Whether no deletion is pending."""
         return self._files.idle
 
     @property

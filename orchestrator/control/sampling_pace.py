@@ -1,4 +1,4 @@
-"""How many sampled trials are to wait for slots: as many as come free until the next one can follow."""
+"""The number of sampled trials that wait for slots: as many as slots come free until the next trial can follow."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from tasks.server_errors import unavailable
 
 
 class Unsettled(Exception):
-    """Not all of what was staged is written; what was to be based on it is done anew, later."""
+    """A part of the staged changes is not written; the caller, which builds on them, tries again later."""
 
 
 _OF_THE_ROUND = (NotTheWriter, ForeignWrite, StudyGone, Unsettled, ConsumerGroupMissing)
@@ -15,5 +15,5 @@ _OF_THE_ROUND = (NotTheWriter, ForeignWrite, StudyGone, Unsettled, ConsumerGroup
 
 
 def is_of_the_study(error: Exception) -> bool:
-    """Whether an error is to be put down to the study for which something was done, and to nothing else."""
+    """Whether an error comes from the study that the loop was handling, and from nothing else."""
     return not isinstance(error, _OF_THE_ROUND) and unavailable(error) is None

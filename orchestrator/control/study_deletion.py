@@ -61,5 +61,5 @@ class StudyDeletion:
 
     @property
     def idle(self) -> bool:
-        """Whether everything is deleted that was to be, as far as it can be."""
+        """Whether no deletion is pending."""
         return self.checkpoints.idle and self.artifacts.idle and self.reports.idle

@@ -16,7 +16,7 @@ from orchestrator.model.schema_state import OptunaSchema, OwnSchema
 
 @dataclass(frozen=True)
 class Setup:
-    """What is configured here.
+    """The settings of this shell.
 
     Attributes:
         redis, storage: Whether its URL is set; else it is what `run` keeps in the data folder.
@@ -51,7 +51,7 @@ class Package:
 
 @dataclass(frozen=True)
 class Installation:
-    """What is installed on this host, and what is free on the disk of the data folder.
+    """The installed packages of this host, and the free space on the disk of the data folder.
 
     ``version`` is empty where this program runs from a folder of source; ``inodes_free`` is ``None`` where the file
     system has no limit of them.
@@ -70,7 +70,7 @@ class Installation:
 
 @dataclass(frozen=True)
 class Clock:
-    """How far a clock is ahead of this host's, and by how much that may be wrong."""
+    """Offset of a clock from this host's, in seconds, and the largest error of that figure."""
 
     offset: float
     within: float = 0.0
@@ -112,7 +112,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class DeadLetter:
-    """What was no event or no task: the beginning of it, as text, and why it was kept aside."""
+    """A message that is neither an event nor a task: its beginning, as text, and the reason why it was kept aside."""
 
     age: float
     reason: str
@@ -121,7 +121,7 @@ class DeadLetter:
 
 @dataclass(frozen=True)
 class Item:
-    """What lies in a queue. Without a token it is no task, for the reason in ``wrong``."""
+    """An item of a queue. Without a token it is no task, for the reason in ``wrong``."""
 
     token: str = ""
     version: int | None = None
@@ -208,7 +208,7 @@ class Blocked:
 
 @dataclass(frozen=True)
 class Refusal:
-    """What this shell may not do with the database, and what would change that; ``command`` can be pasted."""
+    """A right that this shell lacks in the database, and the remedy; ``command`` can be pasted."""
 
     problem: str
     remedy: str
@@ -302,7 +302,7 @@ class Sign:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who answers, and whose signs of life were heard.
+    """The workers that answered, and the heartbeats that were heard.
 
     Attributes:
         error: Why no worker could be queried.
@@ -343,7 +343,7 @@ class Facts:
 
     @property
     def books(self) -> TableFacts:
-        """What our tables say; nothing where they cannot be read."""
+        """The facts from our tables; empty where they cannot be read."""
         return self.database.books or TableFacts()
 
     @property

@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Severity(StrEnum):
-    """How bad it is; only a problem makes the command fail."""
+    """Severity of a finding; only a problem makes the command fail."""
 
     OK = "ok"
     NOTE = "note"

@@ -102,7 +102,7 @@ def read_sign(data: bytes) -> Sign | None:
 
 
 def _of_another_version(data: bytes) -> Sign | None:
-    """Of these nothing is known for certain; the name of a slot, if there is one, tells whose worker is to be found."""
+    """Returns a heartbeat of another version, with only its slot's name, if it has one,, to find its worker."""
     try:
         found = msgspec.msgpack.decode(data)
         version, body = found["version"], found["body"]

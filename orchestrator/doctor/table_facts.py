@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 @dataclass(frozen=True)
 class Writer:
-    """Who holds the writer's lease.
+    """The holder of the writer's lease.
 
     Attributes:
         left: Seconds until it runs out, by the database's clock; negative when it has.
@@ -148,7 +148,7 @@ class Overdue:
 
 @dataclass(frozen=True)
 class TableFacts:
-    """What our tables say.
+    """The facts from our tables.
 
     Attributes:
         writer: ``None`` where there never was one.

@@ -89,7 +89,7 @@ def note_measured(storage: StagedStorage, number: int, measured: Mapping[str, fl
 
 
 def failure_attribute(failure: Failed) -> dict[str, Any]:
-    """Returns what is kept of how a trial failed: what there is to say, and no more."""
+    """Returns the attribute that records how a trial failed, without the fields that are empty."""
     detail = {
         "cause": failure.cause,
         "error": failure.error,

@@ -28,7 +28,7 @@ class SamplerAnswered(_Input, frozen=True):
 
 
 class LookaheadChanged(_Input, frozen=True):
-    """So many sampled trials are to wait for slots, where the spec leaves it to the control plane."""
+    """The number of sampled trials that wait for slots has changed; the spec leaves it to the control plane."""
 
     trials: int
 
@@ -54,7 +54,7 @@ class TaskMissing(_Input, frozen=True):
 
 
 class SlotsCounted(_Input, frozen=True):
-    """So many slots take tasks of the study's queue; a study that promotes trials uses that many."""
+    """The number of slots that take tasks of the study's queue, which a study that promotes trials needs to know."""
 
     slots: int
 

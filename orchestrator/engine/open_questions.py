@@ -1,4 +1,4 @@
-"""What a study has asked of processes beside the loop, and what is not answered yet.
+"""The questions of a study to processes beside the loop, and those that are not answered yet.
 
 A question goes out with the batch that stages it, after the commit, and names its place of the fold. So the study goes
 on meanwhile, and the answer is the same whenever it is given.

@@ -1,4 +1,4 @@
-"""What follows from an answer of the sampler: a trial can be sent, a parameter be replied with, or the study ends."""
+"""The consequences of a sampler's answer: a trial can be sent, a parameter is replied with, or the study ends."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tasks.contract import Reply, Suggest
 
 
 def take(study: Study, answer: Answer, at: float) -> None:
-    """Does what follows from what the sampler has said."""
+    """Applies an answer of the sampler."""
     if answer.kind == "parameter":
         for token, (seq, body) in study.suggested.pop((answer.trial, answer.name), {}).items():
             suggest(study, study.attempts[token], seq, body, answer.error)

@@ -33,7 +33,7 @@ class Interrupted(OrchestratorError):
 
 
 class Endings:
-    """What a signal does that ends a program: the first one interrupts the search, a later one ends it at once.
+    """Handles the signals that end a program: the first one interrupts the search, a later one ends it at once.
 
     Args:
         ends_process: Whether a later one ends this process too, and not the search alone.

@@ -147,7 +147,7 @@ def _lives(folder: Path, pid: int) -> bool:
 
 
 class _Obstacle(NamedTuple):
-    """Why the other run cannot train the study, and what would have it do so; both continue a sentence."""
+    """The reason why the other run cannot train the study, and the remedy; both continue a sentence."""
 
     why: str
     remedy: str

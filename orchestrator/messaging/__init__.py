@@ -1,1 +1,1 @@
-"""What the control plane and the command line say over Redis and Celery."""
+"""The messages of the control plane and the command line over Redis and Celery."""

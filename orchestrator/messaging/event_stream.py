@@ -278,8 +278,8 @@ class _Kept:
 
 @dataclass(frozen=True)
 class Backlog:
-    """What the control plane has not committed: entries of the stream, the age in seconds of the oldest; and what was
-    kept aside. Both times are the server's."""
+    """The entries that the control plane has not committed: their number, and the age of the oldest in seconds, by the
+    server's clock; and the number of messages that were set aside."""
 
     entries: int
     seconds: float

@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, Protocol
 
 
 class AttemptState(StrEnum):
-    """Where an attempt stands."""
+    """The states of an attempt."""
 
     QUEUED = "queued"
     """Committed; its task is not known to have been sent."""
@@ -27,7 +27,7 @@ class AttemptState(StrEnum):
 
 
 class AttemptEvent(StrEnum):
-    """What can happen to an attempt."""
+    """The events that change an attempt."""
 
     SEND = "send"
     START = "start"
@@ -49,7 +49,7 @@ class Attempt(Protocol):
 
 
 class Guard(Enum):
-    """What has to hold of an attempt for a transition to happen."""
+    """The conditions of transitions."""
 
     NONE = ""
     UNBOUND = "no runner is bound"
@@ -67,7 +67,7 @@ class Guard(Enum):
 
 
 class Transition(NamedTuple):
-    """Where an event leads, if its guard holds."""
+    """The state to which an event leads, if its guard holds."""
 
     to: AttemptState
     guard: Guard = Guard.NONE

@@ -31,7 +31,7 @@ _NAMESPACE: Final = uuid.UUID("6f3a1d52-0f0b-5c1e-9d57-2c9f0f1f8a11")
 
 
 class RunResult(NamedTuple):
-    """What came of a run: the state of its study, its trials by how they ended, the epochs that were trained.
+    """The result of a run: the state of its study, its trials by how they ended, the epochs that were trained.
 
     ``best`` is the value of ``best_trial``; of several objectives ``front`` is the size of the Pareto front.
     """

@@ -92,7 +92,7 @@ class TrialFacts:
 
 @dataclass(frozen=True)
 class TrialHead:
-    """As much of a trial as puts it into a list, and into its place there.
+    """The part of a trial that decides whether and where it stands in a list.
 
     Attributes:
         id: Optuna's id of it in the database.
@@ -139,7 +139,7 @@ class TrialHead:
 
 @dataclass(frozen=True)
 class ListedTrial:
-    """One trial of a list, with all that can be said of it in a row.
+    """One trial of a list, with everything that a row shows.
 
     Attributes:
         user_attrs: Optuna's, the objective's own and ours.

@@ -9,7 +9,7 @@ from orchestrator.common.advice import how_to
 
 
 class Refusal(NamedTuple):
-    """Why a database cannot be used, and what the user does about it."""
+    """The reason why a database cannot be used, and the remedy."""
 
     problem: str
     remedy: str

@@ -37,7 +37,7 @@ class Epochs(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Audit(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of the condemned trials that were let run on.
+    """The ends of the condemned trials that ran on.
 
     ``better`` counts those that ended better than the median of the completed trials that were not condemned:
     wrongly condemned. ``best`` counts those that ended better than all of these.

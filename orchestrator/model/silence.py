@@ -7,10 +7,10 @@ from collections import deque
 from typing import Any, Final, NamedTuple
 
 FACTOR: Final = 20.0
-"""So many times its usual pause between two reports a trial is silent before it is shown as such."""
+"""A trial is shown as silent after so many times the usual pause between two of its reports."""
 
 LEAST_SECONDS: Final = 10.0
-"""And so long in any case: an objective that reports many times a second may evaluate for a while."""
+"""The shortest silence that is shown: an objective that reports many times a second may evaluate for a while."""
 
 _PACES_KEPT: Final = 50
 
@@ -31,7 +31,7 @@ class Silence(NamedTuple):
 
 
 class Paces:
-    """How often the trials of one study report: before a trial has a pace of its own, theirs is expected of it."""
+    """Report intervals of the trials of one study; a trial without a pace of its own is judged by theirs."""
 
     def __init__(self) -> None:
         self._by_trial: dict[int, float] = {}

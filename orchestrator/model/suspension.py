@@ -11,7 +11,7 @@ LONGEST_CAUSE: Final = 300
 
 
 class Suspension(NamedTuple):
-    """Why nothing is done for a study until a person takes it up again.
+    """The suspension of a study: nothing is done for it until a person takes it up again.
 
     ``cause`` is one line, ``at`` is in seconds since the epoch. ``passing`` is whether the next control plane that
     starts tries again by itself: the study was refused for what one host lacks, before anything was done for it.

@@ -15,7 +15,7 @@ from orchestrator.pruning.words import RuleWords
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """What a rule may know of the search that it serves.
+    """The part of a search that its rule may know.
 
     Attributes:
         direction: Which way is better.

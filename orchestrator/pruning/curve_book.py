@@ -247,7 +247,7 @@ class CurveBook:
 
     @property
     def firsts(self) -> int:
-        """How many trials have a value at the first rung."""
+        """The number of trials that have a value at the first rung."""
         return len(self._first)
 
     @property

@@ -35,7 +35,7 @@ _KEEP_DRIFT, _KEEP_SLOPE, _KEEP_PLACE, _KEEP_NOISE = 0.4, 0.5, 0.6, 0.9  # what 
 
 
 class Coefficients(msgspec.Struct, frozen=True):
-    """What a fit has learned. It is all that has to be stored to predict alike.
+    """The coefficients of a fit: all that has to be stored to predict alike.
 
     Attributes:
         arrivals: How many values at rungs the fit has seen.

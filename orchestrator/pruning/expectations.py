@@ -1,4 +1,4 @@
-"""How trials were expected to end, as it is stored with them; and how far that came true."""
+"""Expected ends of trials, as they are stored with the trials, and how far they came true."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BANDS = {50: 0.6744897501960817, 90: 1.6448536269514722}
 
 
 class Expectation(msgspec.Struct, frozen=True, array_like=True):
-    """What the end of a trial was expected to be when it came to a rung.
+    """The end that was expected of a trial when it came to a rung.
 
     Attributes:
         step: Of the rung.
@@ -51,7 +51,7 @@ def newest(attributes: Mapping[str, Any]) -> Expectation | None:
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True):
-    """How many ends lay within the bands that were predicted.
+    """The number of ends that lay within the predicted bands.
 
     Attributes:
         predictions: How many there were of trials whose end is known; one for each rung but the last.

@@ -38,7 +38,7 @@ _LEAST_WORTH = math.log(0.1)
 
 
 class _LearningRule(RuleBase):
-    """What both modes have in common: the curves, and what is stored of them.
+    """The common part of both modes: the curves, and the attributes that keep them.
 
     The coefficients of the last fit are an attribute of the study. A fit happens when a tenth more values at rungs have
     come, and the next one follows from the reports; so a rule that is rebuilt at any moment decides the same.

@@ -138,7 +138,7 @@ class _Running(Progress):
 
 @dataclass(slots=True)
 class _Peers:
-    """What completed trials reported at one step: the values in order, NaN only counted."""
+    """The reports of completed trials at one step: the values in order, NaN only counted."""
 
     values: array[float] = field(default_factory=lambda: array("d"))
     nans: int = 0

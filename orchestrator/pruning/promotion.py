@@ -242,7 +242,7 @@ class PromotionRule(PausingRule):
             self._rungs[rung].put(trial, climber.value_at(rung), waits=waits)
 
     def _share(self, rung: int) -> int:
-        """How many of a rung may go on."""
+        """Returns the number of trials of a rung that may go on."""
         if self.table is None:
             return len(self._rungs[rung].results) // self._eta
         shrunk: int = self._eta ** (rung + 1)

@@ -1,4 +1,4 @@
-"""What it is worth to go on: a Gittins index of learning curves, tabulated.
+"""The worth of going on with a trial: a Gittins index of learning curves, tabulated.
 
 A trial at rung k is expected to have ``m`` at the rung beyond the furthest that any trial has reached, ``z = m - best``
 above the best value so far; on its way to the next rung ``m`` moves by a normal step of known size. At a price of ``p``

@@ -16,7 +16,7 @@ from orchestrator.pruning.pausing import PausingRule
 
 @dataclass(frozen=True)
 class Curve:
-    """What is known of a trial.
+    """The recorded facts of a trial.
 
     Attributes:
         trial: Its number.

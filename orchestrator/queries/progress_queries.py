@@ -146,7 +146,7 @@ def read_ended(connection: Connection, study: str, most: int) -> list[TrialEnded
 
 
 class _Counted:
-    """What is counted of several studies at once; by Optuna's id of the study."""
+    """Counts of several studies, by Optuna's id of the study."""
 
     def __init__(self, connection: Connection, ids: list[int]) -> None:
         self._connection = connection

@@ -49,7 +49,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Result:
-    """What one rule makes of a recording.
+    """The result of one rule on a recording.
 
     Attributes:
         label: The rule as the user wrote it.
@@ -122,7 +122,7 @@ def compare(recording: Recording, candidates: Sequence[Candidate], advance: Adva
 
 @dataclass(frozen=True)
 class Together:
-    """What one rule makes of several recordings.
+    """The result of one rule on several recordings.
 
     Attributes:
         label: The rule as the user wrote it.

@@ -43,7 +43,7 @@ RULES = (*_STOPPING, *_PROMOTING)
 
 @dataclass(frozen=True)
 class Judged:
-    """What one rule makes of the studies.
+    """The result of one rule on the studies.
 
     Attributes:
         label: The rule, as ``--pruner`` takes it.

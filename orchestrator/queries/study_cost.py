@@ -1,4 +1,4 @@
-"""What a study has cost: time on slots, time from its first start to its last end, attempts that were lost."""
+"""The cost of a study: time on slots, time from its first start to its last end, attempts that were lost."""
 
 from __future__ import annotations
 

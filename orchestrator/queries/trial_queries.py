@@ -109,7 +109,7 @@ class StudyTrials:
         return [] if best is None else [best.number]
 
     def trials(self, heads: Sequence[TrialHead]) -> Iterator[ListedTrial]:
-        """Yields what there is to say of these trials, in their order."""
+        """Yields these trials in full, in their order."""
         for begin in range(0, len(heads), CHUNK):
             yield from self._chunk(heads[begin : begin + CHUNK])
 

@@ -88,7 +88,7 @@ class TimeAxis:
 
     @property
     def legend(self) -> str:
-        """What the stripes are; empty where there is none."""
+        """The explanation of the stripes; empty where there is none."""
         if not self.pauses:
             return ""
         whole = duration(sum(end - begin for begin, end in self.pauses))

@@ -33,7 +33,7 @@ _SYMBOLS = {(0, 1): "triangle-up", (0, -1): "triangle-down", (1, 0): "triangle-r
 
 @dataclass(frozen=True)
 class ValueAxis:
-    """What part of the values an axis shows.
+    """An axis, with the part of the values that it shows.
 
     Attributes:
         log: Whether it is logarithmic; only where all values are positive.
@@ -91,7 +91,7 @@ class ValueAxis:
 
     @property
     def kind(self) -> str:
-        """What its title says of it."""
+        """The addition to its title."""
         return ", log" if self.log else ", symmetric log" if self.linear else ""
 
     def ticks(self) -> list[float]:

@@ -1,4 +1,4 @@
-"""What is kept with trials of rules that judged them and did not end them: of audits, and of a shadow."""
+"""The attributes of trials that a rule has condemned without ending them: by an audit, or as a shadow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How trials end, by Optuna's states and by the rules' names for them."""
+"""The ends of trials, by Optuna's states and by the rules' names for them."""
 
 from __future__ import annotations
 

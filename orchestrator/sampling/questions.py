@@ -38,7 +38,7 @@ def role_of(kind: Kind) -> Role:
 
 
 class OpenTrial(NamedTuple):
-    """How far a trial that had not ended was at a place of the fold.
+    """The progress of an unfinished trial at a place of the fold.
 
     Attributes:
         number: The trial's.
@@ -92,7 +92,7 @@ class Horizon(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Key(NamedTuple):
-    """What tells a question of a study from the others. Fields as in ``Question``."""
+    """The identity of a question within its study. Fields as in ``Question``."""
 
     kind: Kind
     trial: int

@@ -7,7 +7,7 @@ from orchestrator.pruning.pausing import PausingRule
 
 
 def rung_lines(rule: PausingRule) -> tuple[RungLine, ...]:
-    """Returns what there is to see of each rung, the lowest first."""
+    """Returns the line of each rung, the lowest first."""
     ready = rule.next_up()
     rungs = zip(rule.held(), rule.on_rung(), rule.first_in_line(), strict=True)
     return tuple(

@@ -126,7 +126,7 @@ class LastRun(Table):
 
 
 class RunTable(Table):
-    """Which run of a schedule a study is. The control plane writes it when it creates the study; no file has it.
+    """The run of a schedule that a study is. The control plane writes it when it creates the study; no file has it.
 
     Attributes:
         slot: The planned time, in seconds since the epoch.

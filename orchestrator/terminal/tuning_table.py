@@ -1,4 +1,4 @@
-"""What ``orchestrator tune-rule`` prints: the rule that it recommends, the evidence, and how sure that is."""
+"""The output of ``orchestrator tune-rule``: the rule that it recommends, the evidence, and how sure that is."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ class CodeRefused(Exception):
 
 
 class _Spoilt(CodeRefused):
-    """What Redis holds under a bundle's name may be of any client that writes there; the control plane replaces it."""
+    """Redis holds no valid bundle under this name: any client may have written it. The control plane replaces it."""
 
 
 class CodeMissing(Exception):

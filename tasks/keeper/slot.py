@@ -192,7 +192,7 @@ class SlotTable:
 
     @property
     def trouble(self) -> str:
-        """Why this host cannot train for now; empty where it can. While it is set, no task is taken."""
+        """The reason why this host cannot train now; empty where it can. While it is set, no task is taken."""
         return str(self._worker.trouble.decode(errors="ignore"))
 
     @trouble.setter

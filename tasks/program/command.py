@@ -30,7 +30,7 @@ class BadPlaceholder(ValueError):
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What a worker starts for each trial, and what it reads of it.
+    """The program that a worker starts for each trial, and how its output is read.
 
     Attributes:
         run: The program and its arguments, with placeholders such as ``{lr}``. No shell interprets them.

@@ -28,7 +28,7 @@ Folders = tuple[str, ...]
 
 
 class _Aside(NamedTuple):
-    """What was put aside of a code: its modules by name, and its part of the import path."""
+    """A code that was put aside: its modules by name, and its part of the import path."""
 
     modules: dict[str, ModuleType]
     path: list[str]

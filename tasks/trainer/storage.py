@@ -41,7 +41,7 @@ _USER, _SYSTEM = 0, 1
 
 
 class WorkerStorage(BaseStorage):
-    """What one attempt knows of its study and its trial, and may set.
+    """The study and the trial as one attempt knows and may set them.
 
     Args:
         job: The attempt.

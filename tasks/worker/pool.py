@@ -58,7 +58,7 @@ PRELOAD_SECONDS = 600
 
 @dataclass(frozen=True)
 class Shared:
-    """What the worker's processes share: the table of its slots, and the server of its metrics."""
+    """The parts that the worker's processes share: the table of its slots, and the server of its metrics."""
 
     slots: SlotTable
     exposition: MetricsServer | None

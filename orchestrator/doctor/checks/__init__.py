@@ -20,7 +20,7 @@ _CHECKS = (
 
 
 def findings(facts: Facts) -> list[Finding]:
-    """Returns everything there is to say, group by group."""
+    """Returns all findings, group by group."""
     found = [finding for check in _CHECKS for finding in check(facts)]
     order = list(Group)
     return sorted(found, key=lambda finding: order.index(finding.group))

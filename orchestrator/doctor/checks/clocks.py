@@ -13,7 +13,7 @@ APART = 5.0
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the clocks of servers, control plane and workers, against this host's."""
+    """Yields the findings about the clocks of servers, control plane and workers, against this host's."""
     clocks = {"Redis": facts.redis.clock, "the database": facts.database.clock}
     clocks["the control plane"] = facts.redis.writers_clock
     clocks |= {f"worker {each.name}": each.clock for each in facts.workers.workers}

@@ -13,7 +13,7 @@ from orchestrator.doctor.table_facts import Writer
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the control plane; nothing where the database cannot tell."""
+    """Yields the findings about the control plane; nothing where the database cannot tell."""
     if facts.database.books is None:
         return
     writer = facts.books.writer

@@ -19,7 +19,7 @@ CROWDED, FULL = 0.8, 0.95
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the database."""
+    """Yields the findings about the database."""
     database = facts.database
     if database.locked:
         yield _locked(database)

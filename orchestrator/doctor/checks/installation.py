@@ -18,7 +18,7 @@ DISK_FULL = 2 * 10**8
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the installation."""
+    """Yields the findings about the installation."""
     here = facts.installation
     if not here.python_fits:
         yield Code.PYTHON_VERSION.finding(

@@ -20,7 +20,7 @@ FILLING, FULL = 0.75, 0.95
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the server."""
+    """Yields the findings about the server."""
     redis = facts.redis
     if not redis.where:
         yield _absent(facts)

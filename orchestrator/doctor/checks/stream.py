@@ -19,7 +19,7 @@ FAR_BEHIND = 10
 
 
 def check_queues(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the queues; nothing where Redis cannot be asked."""
+    """Yields the findings about the queues; nothing where Redis cannot be asked."""
     if not facts.redis.looked_at:
         return
     full = [f"{queue.name} {sum(queue.waiting)}{_priorities(queue)}" for queue in facts.redis.queues]
@@ -30,7 +30,7 @@ def check_queues(facts: Facts) -> Iterator[Finding]:
 
 
 def _priorities(queue: Queue) -> str:
-    """How many wait at which priority, where there is more than one."""
+    """Returns the numbers of tasks that wait by priority, where there are several priorities."""
     return f" ({' + '.join(map(str, queue.waiting))})" if sum(map(bool, queue.waiting)) > 1 else ""
 
 
@@ -81,7 +81,7 @@ def _items(facts: Facts, queue: Queue) -> Iterator[Finding]:
 
 
 def check_stream(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the stream and of the dead letters; nothing where Redis cannot be asked."""
+    """Yields the findings about the stream and the dead letters; nothing where Redis cannot be asked."""
     if not facts.redis.looked_at:
         return
     stream = facts.redis.stream

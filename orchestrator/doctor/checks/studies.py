@@ -29,7 +29,7 @@ _TRAINING = (AttemptState.RUNNING, AttemptState.STOPPING)
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the studies; nothing where the database cannot tell."""
+    """Yields the findings about the studies; nothing where the database cannot tell."""
     if facts.database.books is None:
         return
     yield _standing(facts)

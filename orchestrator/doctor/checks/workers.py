@@ -19,7 +19,7 @@ _TITLES = {"python": "Python", "celery": "Celery", "optuna": "Optuna"}
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Yields what there is to say of the workers; nothing where Redis cannot be asked."""
+    """Yields the findings about the workers; nothing where Redis cannot be asked."""
     if not facts.redis.looked_at:
         return
     if facts.workers.unsigned:

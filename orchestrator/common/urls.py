@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 from urllib.parse import parse_qs
 
+from orchestrator.common.errors import reason_of
 from orchestrator.common.faults import Fault
 
 _STORAGE_REMEDY = (
@@ -103,6 +105,7 @@ def _check_sqlite(url: str, rest: str) -> None:
             f"{_shown(url)} names a host, which sqlite does not have",
             "a path comes after three slashes: sqlite:///study.db",
         )
+    _check_lookup(path.removeprefix("/"), "name another file")
 
 
 def _check_postgresql(url: str, rest: str) -> None:
@@ -186,6 +189,19 @@ def check_folder(path: Path) -> Path:
     if "\0" in str(path):
         raise Fault("contains a NUL character", "give the path of a folder")
     try:
-        return path.expanduser()
+        folder = path.expanduser()
     except RuntimeError:
         raise Fault(f"is {str(path)!r}, and there is no home folder", "give an absolute path") from None
+    # Of a folder that may not be entered, nothing in it can be looked at.
+    _check_lookup(f"{folder}/.", "choose another folder")
+    return folder
+
+
+def _check_lookup(path: str, remedy: str) -> None:
+    """Raises a ``Fault`` where the operating system does not even say whether something is there."""
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        raise Fault(f"{path[:120]!r} cannot be looked at: {reason_of(error)}", remedy) from None

@@ -37,10 +37,10 @@ def write(folder: Path) -> list[Path]:
         BadInput: the spec is there already, and nothing was written; or the folder takes no files.
     """
     spec = folder / SPEC
-    if spec.exists() or spec.is_symlink():
-        remedy = f"'{how_to('validate', str(spec))}' checks it; choose another folder for a new one"
-        raise BadInput(str(spec), "is there already, and stays as it is", remedy)
     try:
+        if spec.exists() or spec.is_symlink():
+            remedy = f"'{how_to('validate', str(spec))}' checks it; choose another folder for a new one"
+            raise BadInput(str(spec), "is there already, and stays as it is", remedy)
         folder.mkdir(parents=True, exist_ok=True)
         module = _free_module(folder)
         objective = folder / f"{module}.py"

@@ -83,8 +83,9 @@ def test_a_link_that_leads_nowhere_is_not_followed(tmp_path: Path) -> None:
 
 def test_where_no_folder_can_be(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadInput):
-        starter.write(tmp_path / "file" / "mine")
+    for folder in (tmp_path / "file" / "mine", tmp_path / ("x" * 300)):
+        with pytest.raises(BadInput, match="takes no files"):
+            starter.write(folder)
 
 
 def test_the_objective_is_an_ordinary_one() -> None:

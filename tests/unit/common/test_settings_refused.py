@@ -55,6 +55,10 @@ def test_lower_case_is_a_near_miss() -> None:
         ({"LEASE": "2"}, ("LEASE: the lease of 2 s is not longer than the heartbeat of 2 s", "HEARTBEAT")),
         ({"HEARTBEAT": "9"}, ("LEASE: the lease of 6 s is not longer than the heartbeat of 9 s",)),
         ({"DATA_DIR": "a\0b"}, ("DATA_DIR: contains a NUL",)),
+        # As of a folder that this user may not enter: whether there are studies in it cannot be told.
+        ({"DATA_DIR": "a" * 300}, ("DATA_DIR: 'aaa", "cannot be looked at: File name too long", "another folder")),
+        ({"ARTIFACT_URL": "a" * 300}, ("ARTIFACT_URL: 'aaa", "cannot be looked at: File name too long")),
+        ({"STORAGE_URL": f"sqlite:///{'a' * 300}"}, ("STORAGE_URL: 'aaa", "cannot be looked at", "another file")),
         ({"REDIS_URL": "localhost:6379"}, ("REDIS_URL: 'localhost:6379' is not a URL", "redis://")),
         ({"REDIS_URL": "redis:localhost"}, ("REDIS_URL: 'redis:***' is not a URL",)),
         ({"REDIS_URL": "amqp://h"}, ("REDIS_URL: 'amqp://h' is not a Redis URL", "rediss://")),

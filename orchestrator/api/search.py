@@ -273,7 +273,9 @@ class Search:
         from orchestrator.api.fleet import connect
         from orchestrator.api.submission import submit
 
-        return submit(self._spec, self._source, connect() if fleet is None else fleet)
+        fleet = connect() if fleet is None else fleet
+        submit(self._spec, self._source, fleet)
+        return fleet.handle(self.name)
 
     def __repr__(self) -> str:
         spec = self._spec

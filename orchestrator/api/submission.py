@@ -10,17 +10,10 @@ from orchestrator.api.spec_input import check_sampler_and_pruner
 
 if TYPE_CHECKING:
     from orchestrator.api.fleet import Fleet
-    from orchestrator.api.study_handle import StudyHandle
     from orchestrator.spec import Spec
 
 
-def submit(spec: Spec, source: str, fleet: Fleet) -> StudyHandle:
-    """Submits a search; see ``Search.submit``."""
-    submit_spec(spec, source, fleet)
-    return fleet.handle(spec.name)
-
-
-def submit_spec(spec: Spec, source: str, fleet: Fleet) -> None:
+def submit(spec: Spec, source: str, fleet: Fleet) -> None:
     """Submits a spec, and waits until the control plane has taken it.
 
     Raises:

@@ -15,7 +15,7 @@ from orchestrator.api.spec_input import load_spec
 from orchestrator.api.validation import check, lines, notes
 from orchestrator.cli.options import json_option, name_option, slot_options, spec_argument
 from orchestrator.cli.program import PROGRAM, cli, main
-from orchestrator.cli.shared import load_settings
+from orchestrator.cli.shared import fleet, load_settings
 
 if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
@@ -116,13 +116,11 @@ def submit(spec: Path, name: str | None) -> None:
     Prints the study's name, and does not wait for the search: `orchestrator watch NAME` shows it. The same spec again
     goes on with the study. Needs ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL.
     """
-    settings = load_settings()
-    search = load_spec(spec, settings, name)
-    from orchestrator.api.fleet import Fleet
-    from orchestrator.api.submission import submit_spec
+    from orchestrator.api.search import Search
 
-    with Fleet(settings) as fleet:
-        submit_spec(search, str(spec), fleet)
-    if search.schedule is not None:
+    search = Search.from_file(spec, name=name)
+    with fleet() as found:
+        search.submit(found)
+    if search.spec.schedule is not None:
         click.echo("note: this is one run, now; 'orchestrator beat' runs what a [schedule] says", err=True)
     click.echo(search.name)

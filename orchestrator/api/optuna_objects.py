@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, Never
 
 from orchestrator.common.errors import BadInput
 
@@ -80,7 +80,8 @@ _REQUIRED: Final[dict[str, dict[str, Any]]] = {
 
 _ARGUMENT: Final = {
     "parzen_estimator_parameters": "weights",
-    "child_generation_strategy": "crossover or mutation",
+    "after_trial_strategy": "constraints_func or after_trial_strategy",
+    "child_generation_strategy": "crossover, mutation or child_generation_strategy",
     "elite_population_selection_strategy": "reference_points or elite_population_selection_strategy",
 }
 """The arguments that an attribute is made of, where it has another name."""
@@ -172,7 +173,7 @@ def _arguments(value: Any, kind: _Kind) -> dict[str, Any]:
     usual = _quiet(type(value), _REQUIRED.get(type(value).__name__, {}))
     found = {}
     for name, path in kind.attributes.items():
-        here, there = _attribute(value, path), _attribute(usual, path)
+        here, there = _attribute(value, path, _attribute(usual, path)), _attribute(usual, path)
         needed = name in _REQUIRED.get(type(value).__name__, {})
         if needed or not _alike(here, there):
             found[name] = here
@@ -185,10 +186,16 @@ def _compare(value: Any, arguments: Mapping[str, Any], where: str) -> None:
     # Without a seed, qmc draws one.
     for name in sorted({*vars(value), *vars(made)} - {"_seed"}):
         if not _alike(vars(value).get(name), vars(made).get(name)):
-            argument = _ARGUMENT.get(name.strip("_"), name.strip("_"))
-            problem = f"is a {type(value).__name__} whose '{argument}' is a Python object, which no spec can hold"
-            remedy = "leave that argument out, or put the sampler into a class of your own that can be imported"
-            raise BadInput(where, problem, f'{remedy}, {where}={{"name": "mypackage.module:MyClass"}}')
+            _refuse_argument(value, _ARGUMENT.get(name.strip("_"), name.strip("_")), where)
+
+
+def _refuse_argument(value: Any, argument: str, where: str) -> Never:
+    problem = f"is a {type(value).__name__} whose '{argument}' is a Python object, which no spec can hold"
+    remedy = "leave that argument out, or put the sampler into a class of your own that can be imported"
+    if "constraints_func" in argument:
+        remedy = "leave that argument out, and have the objective say the constraints by trial.set_constraint"
+        raise BadInput(where, problem, remedy)
+    raise BadInput(where, problem, f'{remedy}, {where}={{"name": "mypackage.module:MyClass"}}')
 
 
 def _quiet(maker: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
@@ -200,9 +207,10 @@ def _quiet(maker: Callable[..., Any], arguments: Mapping[str, Any]) -> Any:
         return maker(**arguments)
 
 
-def _attribute(value: Any, path: str) -> Any:
+def _attribute(value: Any, path: str, default: Any = None) -> Any:
+    """Returns an attribute of an attribute; ``default`` where an object of another class stands in between."""
     for name in path.split("."):
-        value = getattr(value, name)
+        value = getattr(value, name, default)
     return value
 
 
@@ -233,22 +241,28 @@ def _seed_of(sampler: Any) -> int | None:
     Raises:
         BadInput: it has drawn numbers already.
     """
+    inner = _attribute(sampler, "_independent_sampler._rng._rng")
     if type(sampler).__name__ == "QMCSampler":
-        state = sampler._independent_sampler._rng._rng
-        return None if state is None else int(sampler._seed)
-    lazy = getattr(sampler, "_rng", None) or getattr(sampler, "_cma_rng", None)
-    state = getattr(lazy, "_rng", None)
-    if state is None:
-        return None
-    import numpy as np
-
-    words = _words(state)
-    seed = int(words[0])
-    if not np.array_equal(_words(np.random.RandomState(seed)), words):
-        raise BadInput("sampler", "has drawn numbers already, so its seed is not known", "give a new one, or seed=…")
+        seed = None if inner is None else int(sampler._seed)
+    else:
+        lazy = getattr(sampler, "_rng", None) or getattr(sampler, "_cma_rng", None)
+        state = getattr(lazy, "_rng", None)
+        # It begins with the seed.
+        seed = None if state is None else int(state.get_state()[1][0])
+        if seed is not None and not _begins_with(state, seed):
+            raise BadInput(
+                "sampler", "has drawn numbers already, so its seed is not known", "give a new one, or seed=…"
+            )
+    if inner is not None and not _begins_with(inner, seed):
+        # The sampler's own one has the sampler's seed.
+        _refuse_argument(sampler, "independent_sampler", "sampler")
     return seed
 
 
-def _words(state: Any) -> Any:
-    """Returns the words of a Mersenne twister's state."""
-    return state.get_state()[1]
+def _begins_with(state: Any, seed: int | None) -> bool:
+    """Whether a Mersenne twister was seeded with a number, and has drawn none yet."""
+    import numpy as np
+
+    if seed is None or seed >= 2**32:
+        return False
+    return bool(np.array_equal(np.random.RandomState(seed).get_state()[1], state.get_state()[1]))

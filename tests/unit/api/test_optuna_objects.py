@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -111,7 +112,12 @@ REFUSED_SAMPLERS: list[tuple[Callable[[], BaseSampler], str]] = [
     (lambda: TPESampler(constraints_func=lambda _: [0.0]), "'constraints_func' is a Python object"),
     (lambda: CmaEsSampler(independent_sampler=TPESampler()), "'independent_sampler' is a Python object"),
     (lambda: QMCSampler(independent_sampler=TPESampler()), "'independent_sampler' is a Python object"),
-    (lambda: NSGAIISampler(crossover=SBXCrossover()), "'crossover or mutation' is a Python object"),
+    (lambda: NSGAIISampler(crossover=SBXCrossover()), "'crossover, mutation or child"),
+    (lambda: CmaEsSampler(independent_sampler=RandomSampler(seed=1)), "'independent_sampler' is a Python object"),
+    (lambda: CmaEsSampler(seed=2, independent_sampler=RandomSampler(seed=1)), "'independent_sampler' is a Python"),
+    (lambda: QMCSampler(independent_sampler=RandomSampler(seed=1)), "'independent_sampler' is a Python object"),
+    (lambda: GPSampler(seed=2, independent_sampler=RandomSampler(seed=1)), "'independent_sampler' is a Python"),
+    (lambda: NSGAIISampler(constraints_func=lambda _: [0.0]), "by trial.set_constraint"),
     (lambda: NSGAIIISampler(reference_points=np.eye(2)), "'reference_points or"),
     (lambda: PartialFixedSampler({"x": 1}, TPESampler()), "PartialFixedSampler, which no spec can hold"),
     (lambda: OwnSampler(), f'sampler={{"name": "{__name__}:OwnSampler"'),
@@ -129,6 +135,33 @@ def test_a_sampler_that_no_table_can_say_is_refused_with_what_to_do(
     assert words in str(refused.value)
     assert str(refused.value).startswith("Search: sampler: ")
     assert refused.value.remedy
+
+
+WITHOUT_EFFECT = ("consider_prior", "inc_popsize", "restart_strategy", "warn_asynchronous_seeding")
+"""Arguments that Optuna takes and does not keep."""
+
+FUNCTIONS = [
+    (name, argument)
+    for name in optuna.samplers.__all__
+    if name not in ("BaseSampler", "BaseGASampler", "PartialFixedSampler")
+    and isinstance(getattr(optuna.samplers, name), type)
+    for argument in inspect.signature(getattr(optuna.samplers, name)).parameters
+    if argument not in ("search_space", *WITHOUT_EFFECT)
+]
+
+
+@pytest.mark.parametrize(("name", "argument"), FUNCTIONS)
+def test_an_object_as_any_argument_is_refused_by_optuna_or_here(name: str, argument: str) -> None:
+    cls = getattr(optuna.samplers, name)
+    needed: dict[str, Any] = {"search_space": {"lr": [0.1]}} if name == "GridSampler" else {}
+    try:
+        sampler = cls(**needed, **{argument: lambda *_: [0.0]})
+    except Exception:
+        return
+    with pytest.raises(BadInput) as refused:
+        search(sampler=sampler, space={"lr": {"type": "categorical", "choices": [0.1]}})
+    assert refused.value.remedy
+    assert argument in str(refused.value)
 
 
 def test_a_grid_without_a_space_is_shown_how_to_be_declared() -> None:

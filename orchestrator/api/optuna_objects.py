@@ -265,4 +265,5 @@ def _begins_with(state: Any, seed: int | None) -> bool:
 
     if seed is None or seed >= 2**32:
         return False
-    return bool(np.array_equal(np.random.RandomState(seed).get_state()[1], state.get_state()[1]))
+    fresh: Any = np.random.RandomState(seed)
+    return bool(np.array_equal(fresh.get_state()[1], state.get_state()[1]))

@@ -48,6 +48,8 @@ def check_program(name: str) -> None:
         find_program(name, os.environ)
     except ProgramMissing as error:
         remedy = "install it, or give its path; a worker looks beside its own Python and then on its PATH"
+        if os.path.isfile(name):
+            remedy = f'or name what runs it before it, as in ["bash", "{name}"]'
         raise BadInput("command.run", str(error), remedy) from None
 
 

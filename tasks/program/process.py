@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import selectors
@@ -22,6 +23,8 @@ _REPORTS, _TAKEN, _FIRST_FREE = 3, 4, 10
 CHUNK = 1 << 16
 TAIL_BYTES = 16 << 10
 TAIL_LINES = 20
+_RUN_BY = '["bash", "%s"]'
+_LONGEST_LINE = 256
 _SHELLS_SIGNALS = 128
 """A shell gives this plus the number of a signal as its exit code when that ended its command."""
 
@@ -60,6 +63,8 @@ def find_program(name: str, environ: Mapping[str, str]) -> str:
     found = shutil.which(name, path=search_path(environ))
     if found is None:
         where = "is no file that can be run" if "/" in name else "is on no folder of the PATH"
+        if "/" in name and os.path.isfile(name):
+            where = "may not be executed: it lacks the mode, which chmod +x gives"
         raise ProgramMissing(f"the program '{name:.200}' {where}")
     return found
 
@@ -107,8 +112,7 @@ class ProgramProcess:
                     setsigdef=(signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGUSR2),
                 )
             except (OSError, ValueError) as error:
-                reason = error.strerror if isinstance(error, OSError) else str(error)
-                raise ProgramMissing(f"'{words[0]:.200}' cannot be started: {reason}") from None
+                raise ProgramMissing(f"'{words[0]:.200}' cannot be started: {_why_not(error, words[0])}") from None
             self._ended = os.pidfd_open(self._pid)
             ours.callback(os.close, self._ended)
             self._close = ours.pop_all().close
@@ -171,6 +175,20 @@ class ProgramProcess:
     def _signal(self, signum: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._pid, signum)
+
+
+def _why_not(error: OSError | ValueError, name: str) -> str:
+    """Returns why a file that may be executed did not start: the system's words leave its first line out."""
+    if isinstance(error, OSError) and error.errno == errno.ENOEXEC:
+        return (
+            f"it is no program, and no first line #!… names what runs it; name that before it, as in {_RUN_BY % name}"
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOENT:
+        with contextlib.suppress(OSError, UnicodeDecodeError), open(name, "rb") as file:
+            first = file.readline(_LONGEST_LINE).decode().removesuffix("\n")
+            if first.startswith("#!"):
+                return f"there is no {first[2:].strip(' ')!r}, which its first line names"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 def _pipe(reader: contextlib.ExitStack, writer: contextlib.ExitStack) -> tuple[int, int]:

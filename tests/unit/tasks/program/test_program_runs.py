@@ -149,7 +149,10 @@ def reporting(line: str) -> list[str]:
         (["sh", "-c", "exit 137"], "died", "ProgramDied", "ended by SIGKILL"),
         (["true"], "exception", "NoValue", "ended and has never reported 'value'; it has reported nothing"),
         (["no-such-program"], "import", "ProgramMissing", "'no-such-program' is on no folder of the PATH"),
-        (["./script.py"], "import", "ProgramMissing", "'./script.py' is no file that can be run"),
+        (["./script.py"], "import", "ProgramMissing", "'./script.py' may not be executed: it lacks the mode"),
+        (["./nothing.py"], "import", "ProgramMissing", "'./nothing.py' is no file that can be run"),
+        (["./plain.sh"], "import", "ProgramMissing", "it is no program, and no first line #!… names what runs it"),
+        (["./dos.sh"], "import", "ProgramMissing", r"there is no '/bin/sh\r', which its first line names"),
         (reporting("nonsense"), "exception", "BadReport", "a report is no JSON: 'nonsense'"),
         (reporting('{"value": 1, "step": 0.5}'), "exception", "BadReport", "'step' is 0.5"),
         (reporting('{"value": null}'), "nan", "ValueError", "nan is not acceptable"),
@@ -157,6 +160,9 @@ def reporting(line: str) -> list[str]:
 )
 def test_ends_are_understood(trainer: TrainerHarness, run: list[str], cause: str, error: str, message: str) -> None:
     script(trainer, "")
+    for name, text in (("plain.sh", b"true\n"), ("dos.sh", b"#!/bin/sh\r\ntrue\r\n")):
+        (trainer.folder / name).write_bytes(text)
+        (trainer.folder / name).chmod(0o700)
 
     found = train(trainer, run)
 

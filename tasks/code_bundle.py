@@ -54,6 +54,10 @@ class CodeBundle(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     paths: Annotated[tuple[str, ...], msgspec.Meta(max_length=2 * MOST_FILES)] = ("",)
     format: int = FORMAT
 
+    def __repr__(self) -> str:
+        # A notebook shows what a cell returns: the files may be as long as books.
+        return f"<CodeBundle {self.digest[:12]} of {self.objective!r}: {len(self.files)} files, {self.size} bytes>"
+
     @cached_property
     def encoded(self) -> bytes:
         """The canonical bytes, from which the digest is made."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -54,6 +55,11 @@ def test_any_path_is_refused_in_words_or_stays_below(path: str) -> None:
         assert not path.startswith("/")
 
 
+def test_a_bundle_is_shown_in_one_line() -> None:
+    bundle = make_bundle("train:objective", [("train.py", b"1" * 5000)])
+    assert repr(bundle) == f"<CodeBundle {bundle.digest[:12]} of 'train:objective': 1 files, 5000 bytes>"
+
+
 def test_a_reference_names_its_bundle() -> None:
     digest = make_bundle("a:b", []).digest
     reference = bundle_reference(digest, "a.b:c")
@@ -91,6 +97,22 @@ def test_a_key_may_have_a_name_that_is_a_part_of_it() -> None:
     assert keyring.signers(Purpose.JOB, b"x", signature) == ()
 
 
+MADE_UP = """\
+Metadata-Version: 2.1
+Name: Made_Up
+Version: 1.0
+Provides-Extra: small
+Provides-Extra: large
+Provides-Extra: all
+Requires-Dist: redis>=1; extra == "small"
+Requires-Dist: no-such-thing>2; extra == "large"
+Requires-Dist: nor-this; python_version > "3" and extra == "large"
+Requires-Dist: no-such-other; python_version < "3" and extra == "large"
+Requires-Dist: made-up[large,small]; extra == "all"
+Requires-Dist: made-up[all]; extra == "all"
+"""
+
+
 @pytest.mark.parametrize(
     ("requirement", "missing"),
     [
@@ -101,11 +123,21 @@ def test_a_key_may_have_a_name_that_is_a_part_of_it() -> None:
         ("no-such-thing; python_version < '3'", ""),
         ("python>=3.8", ""),
         ("Python<3.8", "'Python<3.8' is required, and Python 3."),
-        ("msgspec[toml]>=0.1", ""),
+        ("made.up[Small]>=1", ""),
+        (
+            "made-up[all]",
+            "'no-such-thing>2' is required, and no-such-thing is not installed (by 'Made_Up[large]'",
+        ),
+        ("made-up[none]", "'Made_Up[none]' is required, and Made_Up 1.0 has no such extra"),
         (">>", "'>>' is no requirement"),
         ('redis; os_name ~= "x"', "'redis; os_name ~= \"x\"' cannot be compared: "),
     ],
 )
-def test_requirements_are_compared_with_what_is_installed(requirement: str, missing: str) -> None:
+def test_requirements_are_compared_with_what_is_installed(
+    requirement: str, missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "made_up-1.0.dist-info").mkdir()
+    (tmp_path / "made_up-1.0.dist-info" / "METADATA").write_text(MADE_UP)
+    monkeypatch.syspath_prepend(tmp_path)
     found = missing_requirements([requirement, "redis"])
     assert found.startswith(missing) if missing else found == ""

@@ -17,6 +17,7 @@ from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput, OrchestratorError, StudyFailed, did_you_mean
 from orchestrator.common.faults import show
 from orchestrator.model.state_words import study_word
+from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
     import optuna
@@ -346,6 +347,8 @@ class StudyHandle(StudyFiles):
             reader.spec(self.name)
             state = reader.overview(self.name).progress.state
         if not access.has_control_plane(settings):
+            if state in ENDED:
+                raise BadInput(f"study '{self.name}'", f"is {state} already", f"{_CONTINUE[state]}, and it goes on")
             problem = f"is {study_word(state)}, and no `run` works in {settings.data_dir}"
             remedy = f"'{how_to('resume', self.name)}', or another run of its search, goes on with it; a fleet's needs"
             urls = "ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL"

@@ -115,7 +115,7 @@ def test_beside_a_run(alone: Fleet, tmp_path: Path) -> None:
     assert "study s stopped" in watched.log.read_text()
     refused = alone.call("pause", "s")
     assert refused.returncode == 2
-    assert "no `run` works in" in refused.stderr
+    assert "study 's': is stopped already; run or submit its spec again, and it goes on" in refused.stderr
 
 
 def test_ctrl_c_ends_the_watching_and_nothing_else(running_embedded: Fleet, tmp_path: Path) -> None:

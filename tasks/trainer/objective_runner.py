@@ -41,6 +41,7 @@ def load(reference: str, admission: Allowlist = ALLOW_ALL) -> Callable[..., Any]
     Raises:
         ObjectiveMissing: it is not admitted, cannot be imported, is not there, or cannot be called.
     """
+    sent_as = reference
     if (bundled := split_reference(reference)) is not None:
         # The keeper has admitted the bundle as a whole; what its names lead to is the bundle's own affair.
         reference, admission = bundled[1], ALLOW_ALL
@@ -54,6 +55,7 @@ def load(reference: str, admission: Allowlist = ALLOW_ALL) -> Callable[..., Any]
         reason = " ".join(_message(error).split()) or "no message"
         raise ObjectiveMissing(
             f"{reference}: importing '{module_name}' raises {type(error).__name__}: {reason:.500}"
+            + _not_sent(error, sent_as)
         ) from error
     try:
         found = admission.resolve(reference, module)
@@ -102,7 +104,7 @@ def run(
         return Failed(
             cause=cause_of(error),
             error=_name(error),
-            message=_message(error),
+            message=_message(error) + _not_sent(error, reference),
             traceback=_tail(error),
             exit_code=error.exit_code if isinstance(error, ProgramDied) else None,
         )
@@ -147,6 +149,19 @@ def cause_of(error: BaseException) -> FailureCause:
     if isinstance(error, RuntimeError) and "out of memory" in _message(error).lower():
         return "out_of_memory"
     return "exception"
+
+
+def _not_sent(error: BaseException, reference: str) -> str:
+    """Returns what the user does about a file or module of theirs that did not come with a bundle; empty for any other
+    error."""
+    bundled = split_reference(reference)
+    if bundled is None:
+        return ""
+    if isinstance(error, FileNotFoundError) and bundled[0] in str(error.filename):
+        return "; it did not come with the code: name it in 'include' of [code]"
+    if isinstance(error, ModuleNotFoundError):
+        return "; neither is it installed here, nor did it come with the code: name it in 'include' of [code]"
+    return ""
 
 
 def _no_value(message: str, cause: FailureCause = "value") -> Failed:

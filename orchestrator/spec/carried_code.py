@@ -123,7 +123,7 @@ def _root(code: CodeTable, base: Path) -> Path:
 def _included(code: CodeTable, base: Path) -> IncludedFiles:
     root = _root(code, base)
     if not root.is_dir():
-        raise BadInput("code.root", f"there is no folder {root}", "name one, relative to the folder of the spec")
+        raise BadInput("code.root", f"there is no folder {root}", f"name one, relative to {base.resolve()}")
     found = IncludedFiles(_WHERE, root, code.exclude)
     found.add(code.include)
     return found

@@ -22,13 +22,13 @@ _PR_SET_CHILD_SUBREAPER = 36
 _PR_GET_CHILD_SUBREAPER = 37
 
 
-def die_with_parent(parent: int, signum: int = signal.SIGKILL) -> None:
-    """Asks the kernel to send ``signum`` when the thread that started this process ends.
+def die_with_parent(parent: int) -> None:
+    """Asks the kernel to kill this process when the thread that started it ends.
 
     Call it first in the child. ``parent`` is the process id that the child expects: where the parent has ended already,
     the child ends here.
     """
-    _prctl(PDEATHSIG, signum)
+    _prctl(PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os._exit(1)
 

@@ -48,7 +48,7 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, new_digest).hexdigest()
 
 
-def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: int = 0o600) -> int:
+def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY) -> int:
     """Opens a regular file and returns its descriptor; never waits, follows no link, opens no device.
 
     An ordinary ``open`` of a named pipe waits until another process opens its other end, which may be never.
@@ -56,7 +56,7 @@ def open_regular(path: str | os.PathLike[str], flags: int = os.O_RDONLY, mode: i
     Raises:
         OSError: it cannot be opened, or it is a link, a folder, a named pipe, a socket or a device.
     """
-    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, mode)
+    descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "not a regular file", os.fspath(path))

@@ -9,6 +9,7 @@ from typing import Any
 ENOUGH = 100
 """Least number of measurements for a 99th percentile."""
 
+MOST_LISTED = 5
 NOTHING = "–"
 NONE_FEASIBLE = "no completed trial satisfies its constraints"
 
@@ -33,11 +34,11 @@ def count(amount: int, noun: str) -> str:
     return f"{amount} {noun}" if amount == 1 else f"{amount} {noun}s"
 
 
-def listed(items: Iterable[object], most: int = 5) -> str:
-    """Returns ``a, b, c and 2 more``: at most ``most`` items, and how many more there are."""
+def listed(items: Iterable[object]) -> str:
+    """Returns ``a, b, c, d, e and 2 more``: at most ``MOST_LISTED`` items, and how many more there are."""
     texts = [str(item) for item in items]
-    more = f" and {len(texts) - most} more" if len(texts) > most else ""
-    return ", ".join(texts[:most]) + more
+    more = f" and {len(texts) - MOST_LISTED} more" if len(texts) > MOST_LISTED else ""
+    return ", ".join(texts[:MOST_LISTED]) + more
 
 
 def percent(part: int, whole: int) -> str:

@@ -103,7 +103,7 @@ class ValueAxis:
         found = sorted({*(-size for size in sizes), 0.0, *sizes})
         return [each for each in found if self.least <= each <= self.most] or [self.least, self.most]
 
-    def says(self, values: Iterable[float], noun: str = "value") -> str:
+    def says(self, values: Iterable[float]) -> str:
         """Returns the sentence on the values that lie beyond the axis; empty where none does."""
         outside = [value for value in values if self.side(value)]
         if not outside:
@@ -111,7 +111,7 @@ class ValueAxis:
         lie, are = ("lies", "a triangle") if len(outside) == 1 else ("lie", "triangles")
         farthest = max(outside, key=lambda value: abs(value - self.clamp(value)))
         upto = number(farthest) if len(outside) == 1 else f"the farthest is {number(farthest)}"
-        return f" {count(len(outside), noun)} ({upto}) {lie} beyond the axis, {are} at its edge."
+        return f" {count(len(outside), 'value')} ({upto}) {lie} beyond the axis, {are} at its edge."
 
 
 def of_points(

@@ -97,18 +97,20 @@ def test_a_file_that_may_not_be_written(person_of_servers: Callable[[str, str], 
         person.is_helped("database-read-only")
 
 
-def test_a_folder_whose_disk_takes_no_more_files(person: Person, tmp_path: Path) -> None:
-    options = "size=64m,nr_inodes=60"
+@pytest.mark.parametrize(
+    ("options", "says"), [("size=64m,nr_inodes=60", "has no inode left"), ("size=8m", "0 MB are free on its disk")]
+)
+def test_a_folder_whose_disk_takes_no_more_files(person: Person, tmp_path: Path, options: str, says: str) -> None:
     with small_disk(tmp_path / "disk", options) as disk:
         data = {"ORCHESTRATOR_DATA_DIR": str(disk / "data")}
         (disk / "data").mkdir()
         filler = fill(disk, options)
         finding = person.finds("disk-full", data)
-        assert "has no inode left" in finding["text"]
+        assert says in finding["text"]
         person.pastes(finding["command"])
         for path in filler:
             path.unlink(missing_ok=True)
-        assert "no inode" not in person.finds("disk-full", data)["text"], "it is a small disk"
+        assert says not in person.finds("disk-full", data)["text"], "it is a small disk"
 
 
 @pytest.mark.parametrize("right", ["", "SELECT"])
@@ -186,6 +188,42 @@ def a_worker_of_another_version(person: Person) -> None:
     finding = person.finds("worker-missing")
     assert "says why: another version, or another key" in finding["remedy"]
     person.is_helped("worker-missing", lambda: person.trains("study"))
+
+
+def a_worker_with_another_clock(person: Person) -> None:
+    leads(person.fleet.start("serve"))
+    (person.folder / "clock").write_text("-7230")
+    environment = person.fleet.environment() | {"SETTABLE_CLOCK": str(person.folder / "clock"), "TZ": "Asia/Tokyo"}
+    wrong = person.fleet.launch(
+        [sys.executable, "-m", "settable_clock", "worker", "--slots", "1", "--name", "w"], "wrong", environment
+    )
+    finding = person.finds("clock-apart")
+    assert finding["about"].startswith("worker w@")
+    assert "2h 00m behind this host's" in finding["text"]
+    # Stands in for the command of NTP, which sets that host's clock.
+    wrong.stop()
+    person.fleet.start("worker", "--slots", "1", environment=person.fleet.environment() | {"TZ": "Asia/Tokyo"})
+    wait_for(lambda: "worker-missing" not in person.doctor(), "another one is there")
+    assert "clock-apart" not in person.doctor(), "a zone is no clock"
+    person.submits("study", "trials")
+
+
+def a_control_plane_of_an_earlier_version(person: Person) -> None:
+    """What workers that are ahead of it report is set aside, and so is what the later version has sent."""
+    newer = [sys.executable, "-m", "tests.at_version", str(NEWER)]
+    first = leads(person.fleet.launch([*newer, "serve"], "newer"))
+    ahead = person.fleet.launch([*newer, "worker", "--slots", "1"], "ahead")
+    person.submits("study", "trials")
+    wait_for(lambda: person.trains("study"), "a trial trains")
+    first.stop()
+    leads(person.fleet.start("serve"))
+    finding = person.finds("protocol-version")
+    assert f"speaks protocol version {NEWER}, this installation version {VERSION}" in finding["text"]
+    assert "and restart them" in finding["remedy"]
+    ahead.stop()
+    person.fleet.start("worker", "--slots", "1")
+    (person.folder / "go").touch()
+    wait_for(lambda: "protocol-version" not in person.doctor(), "all speak one version")
 
 
 def keys_of_a_worker(person: Person) -> None:
@@ -266,6 +304,8 @@ CAUSES = [
     full_redis,
     dying_sampler,
     a_worker_of_another_version,
+    a_worker_with_another_clock,
+    a_control_plane_of_an_earlier_version,
     keys_of_a_worker,
     keys_of_the_control_plane,
     code_that_is_sent,

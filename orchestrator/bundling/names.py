@@ -104,6 +104,21 @@ def is_conditional(node: ast.stmt) -> bool:
     )
 
 
+def is_dotted_import(node: ast.stmt) -> bool:
+    """Whether a statement binds a package and loads a module of it: others may load more of its modules."""
+    return isinstance(node, ast.Import) and any("." in alias.name and alias.asname is None for alias in node.names)
+
+
+def read_at_once(node: ast.stmt) -> set[str]:
+    """Returns the names that a statement reads when it runs itself."""
+    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
+        return {node.target.id}
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        outer = [*node.decorator_list, *(node.bases if isinstance(node, ast.ClassDef) else node.args.defaults)]
+        return {each.id for part in outer for each in ast.walk(part) if isinstance(each, ast.Name)}
+    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
+
+
 def own_scope(node: ast.AST) -> Iterator[ast.AST]:
     """Yields the nodes of a statement that run in its own scope."""
     waiting = [node]

@@ -17,8 +17,10 @@ from orchestrator.bundling.names import (
     bound_names,
     changed_names,
     is_conditional,
+    is_dotted_import,
     looked_up_names,
     own_scope,
+    read_at_once,
     read_names,
     set_as_global,
     sets_part,
@@ -148,7 +150,7 @@ class Selection:
                 self.chosen.add(statement)
                 new.append(statement)
             node = statement.node
-            if not is_conditional(node) and not _is_dotted_import(node) and name not in _read_at_once(node):
+            if not is_conditional(node) and not is_dotted_import(node) and name not in read_at_once(node):
                 break
         if (literal := literal_of(name, bindings[-1].node)) is not None:
             self._literals[name] = bindings[-1], literal[0]
@@ -293,7 +295,7 @@ class Selection:
         """Chooses what chosen statements have read, and later ones have bound anew; returns those that are new."""
         new = set[Statement]()
         for statement in self.chosen:
-            for name in _read_at_once(statement.node):
+            for name in read_at_once(statement.node):
                 before = [each for each in self._bindings(name) if each.position < statement.position]
                 if before and not self.chosen.intersection(before):
                     self._check(name, before[-1], is_last=False)
@@ -363,27 +365,12 @@ def module_line(name: str, value: Any) -> str:
     return f"from {module} import {qualified} as {name}" if found is value else ""
 
 
-def _is_dotted_import(node: ast.stmt) -> bool:
-    """Whether a statement binds a package and loads a module of it: others may load more of its modules."""
-    return isinstance(node, ast.Import) and any("." in alias.name and alias.asname is None for alias in node.names)
-
-
 def _body(node: ast.stmt) -> list[ast.stmt]:
     return node.body if isinstance(node, ast.If) else []
 
 
 def _is_name(node: ast.AST, name: str) -> bool:
     return isinstance(node, ast.Name) and node.id == name
-
-
-def _read_at_once(node: ast.stmt) -> set[str]:
-    """Returns the names that a statement reads when it runs itself."""
-    if isinstance(node, ast.AugAssign) and isinstance(node.target, ast.Name):
-        return {node.target.id}
-    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
-        outer = [*node.decorator_list, *(node.bases if isinstance(node, ast.ClassDef) else node.args.defaults)]
-        return {each.id for part in outer for each in ast.walk(part) if isinstance(each, ast.Name)}
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Load)}
 
 
 def _exports(node: ast.stmt, name: str, namespace: dict[str, Any]) -> bool:

@@ -34,6 +34,9 @@ _OF_NOTEBOOKS = ("get_ipython", "In", "Out", "_ih", "_oh", "_dh", "exit", "quit"
 _SEARCHES = ("orchestrator", "optuna")
 """Packages whose calls at the top level begin a search, or set up the caller's own output."""
 
+_SHOW = ("logging", "loguru", "rich", "tqdm")
+"""Packages whose objects show what they are given."""
+
 _COMMAND_LINE = ("parse_args", "parse_known_args", "parse_intermixed_args")
 
 
@@ -278,7 +281,7 @@ class Selection:
             if others and not self._searches_nothing(others):
                 continue
             # What a call of a library's function does with other objects is not known.
-            of_library = all(isinstance(self._namespace.get(root), ModuleType) for root in roots)
+            of_library = all(map(self._is_of_library, roots))
             if others and of_library and not (sets_part(statement.node) or defines):
                 continue
             if others and sets_part(statement.node) and not statement.source.file:
@@ -337,6 +340,11 @@ class Selection:
             isinstance(each.node, ast.Import | ast.ImportFrom) or literal_of(name, each.node) is not None
             for each in bindings
         )
+
+    def _is_of_library(self, root: str) -> bool:
+        """Whether the name is a module, or an object that is only told what is to be shown, such as a logger."""
+        value = self._namespace.get(root)
+        return isinstance(value, ModuleType) or type(value).__module__.partition(".")[0] in _SHOW
 
     def _begins_a_search(self, root: str) -> bool:
         value = self._namespace.get(root)

@@ -195,6 +195,24 @@ CHANGED = [
         without="watch",
     ),
     Kind(
+        "what a logger and a console are told",
+        """
+        import logging
+        from rich.console import Console
+        log = logging.getLogger("mine")
+        log.setLevel(logging.INFO)
+        console = Console(quiet=True)
+        def load(): return [1, 2]
+        log.info("there are %d", len(load()))
+        console.print(load())
+        def objective(trial):
+            log.info("begins")
+            console.print("begins")
+            return log.level
+        """,
+        without="load",
+    ),
+    Kind(
         "a name that is bound to what wraps its definition",
         """
         import functools

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterable
+from typing import Any
 
 import redis
 
-from orchestrator.messaging.publishing import Transport
+from orchestrator.messaging.publishing import NAME, Command, Pattern, Transport, take_recorded
 from tasks import flower_row
-from tasks.app import SIGNATURE, STOP_SIGNAL, TRAIN, create_app
+from tasks.app import SIGNATURE, STOP_SIGNAL, TRAIN, broker_url, create_app
 from tasks.codec import job_to_payload, signable
 from tasks.contract import Job
 from tasks.server_errors import is_wrong_type, wrong_type
@@ -30,14 +31,20 @@ class Dispatcher:
         redis_url: The broker.
         client: A Redis client, for looking into queues.
         keyring: Signs the jobs.
+
+    Attributes:
+        patterns: By queue and priority, of what the next tasks are made.
     """
 
     def __init__(self, redis_url: str, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
         self._app = create_app(redis_url)
-        self._app.conf.broker_transport = Transport
+        # What stands before a plus in the scheme takes the place of the transport.
+        url = broker_url(redis_url).replace("redis+", f"{NAME}+", 1)
+        self._app.conf.update(broker_transport=Transport, broker_url=url)
         self._client = client
         self._keyring = keyring
         self._said: set[str] = set()
+        self.patterns: dict[tuple[str, int], Pattern] = {}
 
     def send(self, job: Job, queue: str, *, priority: int) -> None:
         """Puts a job into its queue, its token as task id; see ``step_of`` for what goes before it.
@@ -48,19 +55,37 @@ class Dispatcher:
         headers = {}
         if self._keyring:
             headers[SIGNATURE] = self._keyring.sign(Purpose.JOB, signable(payload)).hex()
+        shown = flower_row.arguments(job, flower_row.values(job))
+        kind = queue, step_of(priority)
+        pattern = self.patterns.get(kind)
+        if pattern is None or not pattern.left:
+            commands = self._made_by_celery(*kind, job.token, payload, shown, headers)
+            self.patterns[kind] = Pattern(commands)
+        else:
+            commands = pattern.commands(job.token, payload, shown, headers, self._app.clock.forward())
         # The task, and Celery's event that it was sent, in one round trip.
-        with self._app.producer_or_acquire() as producer, producer.batch():
-            self._app.send_task(
-                TRAIN,
-                (payload,),
-                task_id=job.token,
-                queue=queue,
-                priority=step_of(priority),
-                retry=False,
-                headers=headers,
-                argsrepr=flower_row.arguments(job, flower_row.values(job)),
-                producer=producer,
-            )
+        pipe: Any = self._client.pipeline(transaction=False)
+        for command in commands:
+            pipe.execute_command(*command)
+        pipe.execute()
+
+    def _made_by_celery(
+        self, queue: str, step: int, token: str, payload: Any, shown: str, headers: dict[str, str]
+    ) -> list[Command]:
+        with self._app.producer_or_acquire() as producer:
+            with producer.batch():
+                self._app.send_task(
+                    TRAIN,
+                    (payload,),
+                    task_id=token,
+                    queue=queue,
+                    priority=step,
+                    retry=False,
+                    headers=headers,
+                    argsrepr=shown,
+                    producer=producer,
+                )
+            return take_recorded(producer.channel)
 
     def revoke(self, token: str) -> None:
         """Rings the keeper of an attempt and keeps its task from starting if it has not."""

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import pickle
+import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,8 @@ import redis
 from orchestrator.messaging.dispatch import Dispatcher, step_of
 from orchestrator.messaging.event_stream import EventStream
 from tasks import flower_row, redis_keys
-from tasks.app import TRAIN, connect, create_app
-from tasks.codec import encode, job_to_payload
+from tasks.app import SIGNATURE, TRAIN, connect, create_app
+from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import VERSION, Announcement, Job, Parameter
 from tasks.server_errors import unavailable
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose
@@ -34,10 +35,12 @@ QUEUE = "trials"
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
-    made = Redis(tmp_path_factory.mktemp("redis"))
-    made.start()
-    yield made
-    made.close()
+    # The path of a socket may be no longer than some hundred characters.
+    with tempfile.TemporaryDirectory() as folder:
+        made = Redis(tmp_path_factory.mktemp("redis"), "--unixsocket", f"{folder}/redis.sock")
+        made.start()
+        yield made
+        made.close()
 
 
 @dataclass
@@ -135,45 +138,63 @@ def test_what_is_sent_is_taken(worker: Worker, sender: Keyring) -> None:
     assert worker.dead() == []
 
 
-def test_what_is_sent_is_what_celery_sends_in_one_round_trip(worker: Worker) -> None:
-    job = a_job(params={"x": Parameter(value=0.5, distribution="")})
+@pytest.mark.parametrize(("keyring", "socket"), [(UNSIGNED, False), (KEY, True)])
+def test_what_is_sent_is_what_celery_sends_in_one_round_trip(worker: Worker, keyring: Keyring, socket: bool) -> None:
+    path: Any = worker.client.config_get("unixsocket")
     app = create_app(worker.url)
-    dispatcher = Dispatcher(worker.url, worker.client)
+    dispatcher = Dispatcher(f"unix://{path['unixsocket']}" if socket else worker.url, worker.client, keyring)
     events = worker.client.pubsub()
     events.psubscribe("*celeryev*")
-    plain = {"queue": QUEUE, "priority": step_of(5), "retry": False}
-    shown = flower_row.arguments(job, flower_row.values(job))
-    sent = []
-    for send in (
-        lambda: app.send_task(TRAIN, (job_to_payload(job),), task_id=job.token, argsrepr=shown, headers={}, **plain),
-        lambda: dispatcher.send(job, QUEUE, priority=5),
-    ):
-        # The first one declares the queue.
-        for _ in range(2):
-            worker.client.config_resetstat()
-            send()
+    params = {"x": Parameter(value=0.5, distribution="")}
+    for number in range(7):
+        if number == 3:
+            # One that has made its share: Celery makes another.
+            dispatcher.patterns[QUEUE, step_of(5)].left = 1
+        job = a_job(token=f"token-{number}", trial=number, params=params if number % 2 else {})
+        payload = job_to_payload(job)
+        headers = {SIGNATURE: keyring.sign(Purpose.JOB, signable(payload)).hex()} if keyring else {}
+        shown = flower_row.arguments(job, flower_row.values(job))
+        app.send_task(
+            TRAIN,
+            (payload,),
+            task_id=job.token,
+            queue=QUEUE,
+            priority=step_of(5),
+            retry=False,
+            headers=headers,
+            argsrepr=shown,
+        )
+        worker.client.config_resetstat()
+        dispatcher.send(job, QUEUE, priority=5)
         stats: Any = worker.client.info("stats")
+        # One is this very question; the first task declares the queue, and makes a connection.
+        assert number == 0 or stats["total_reads_processed"] <= 3
         (name,) = worker.client.keys(f"{QUEUE}*")
-        sent.append((json.loads(worker.client.lpop(name)), stats["total_reads_processed"]))
+        ours, theirs = (json.loads(data) for data in worker.client.lrange(name, 0, -1))
         worker.client.delete(name)
-    (theirs, reads), (ours, fewer) = sent
-    for message in (theirs, ours):
-        # Random, and of the application that sends.
-        assert message["properties"].pop("delivery_tag")
-        assert message["properties"].pop("reply_to")
-    assert ours == theirs
-    assert fewer == reads - 1
-    bodies: list[Any] = []
-    while len(bodies) < 4:
-        message = events.get_message(ignore_subscribe_messages=True, timeout=60.0)
-        if message is not None:
-            bodies.append(json.loads(base64.b64decode(json.loads(message["data"])["body"])))
-            del bodies[-1]["timestamp"], bodies[-1]["clock"]
-    assert bodies == [bodies[0]] * 4
-    assert bodies[0]["type"] == "task-sent"
+        tags = [message["properties"].pop("delivery_tag") for message in (ours, theirs)]
+        assert len({*tags}) == 2
+        for message in (ours, theirs):
+            # Of the application that sends.
+            assert message["properties"].pop("reply_to")
+        assert ours == theirs
+        first, second = (told(events) for _ in range(2))
+        assert first["clock"] <= second["clock"] + 1
+        for event in (first, second):
+            del event["timestamp"], event["clock"]
+        assert first == second
+        assert (first["type"], first["uuid"]) == ("task-sent", job.token)
     events.close()
     dispatcher.close()
     app.close()
+
+
+def told(events: Any) -> dict[str, Any]:
+    """Waits for the next event of Celery's."""
+    while (message := events.get_message(ignore_subscribe_messages=True, timeout=60.0)) is None:
+        pass
+    body: dict[str, Any] = json.loads(base64.b64decode(json.loads(message["data"])["body"]))
+    return body
 
 
 def test_a_message_makes_no_client_anew(worker: Worker, monkeypatch: pytest.MonkeyPatch) -> None:

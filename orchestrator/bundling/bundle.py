@@ -89,8 +89,8 @@ def _module_of(definition: Definition, sources: list[Source]) -> _Module:
     name, namespace = definition.module, definition.namespace
     if name == "__main__":
         spec = namespace.get("__spec__")
-        # Started by `python -m package.module`.
-        name = getattr(spec, "name", None) or ""
+        # Started by `python -m package.module`, or by `python FOLDER`, whose module has no other name.
+        name = (getattr(spec, "name", None) or "").removeprefix("__main__")
     elif not _is_imported(name):
         name = ""
     is_package = os.path.basename(file) == "__init__.py"

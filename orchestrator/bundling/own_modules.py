@@ -20,6 +20,8 @@ from tasks.objective_path import holds
 
 _PROGRAM = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 _OURS = ("tasks", "orchestrator")
+_TAKEN = (*_OURS, "__main__")
+"""Names that no module of the user's may have on a worker."""
 
 
 class OwnModules:
@@ -129,7 +131,7 @@ def module_name(stem: str, roots: Sequence[str]) -> str:
     name = re.sub(r"\W", "_", stem, flags=re.ASCII) or "script"
     name = f"_{name}" if name[0].isdigit() else name
     elsewhere = [entry for entry in sys.path if os.path.abspath(entry) not in [os.path.abspath(root) for root in roots]]
-    while keyword.iskeyword(name) or name in sys.stdlib_module_names or name in _OURS or _is_found(name, elsewhere):
+    while keyword.iskeyword(name) or name in sys.stdlib_module_names or name in _TAKEN or _is_found(name, elsewhere):
         name += "_script"
     return name
 

@@ -91,6 +91,12 @@ def run_package(path: Path) -> dict[str, Any]:
     return runpy.run_module("pack", run_name="__main__", alter_sys=True)
 
 
+def run_folder(path: Path) -> dict[str, Any]:
+    """Runs a script as ``python FOLDER`` does, whose ``__main__`` it is."""
+    path.rename(path.parent / "__main__.py")
+    return runpy.run_path(str(path.parent), run_name="__main__")
+
+
 def run_archive(path: Path) -> dict[str, Any]:
     """Runs a script from a zip archive, whose ``__main__`` it is."""
     archive = path.parent / "app.pyz"
@@ -119,6 +125,7 @@ WAYS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "-c": run_command,
     "-m": run_package,
     "run_path": lambda path: runpy.run_path(str(path)),
+    "folder": run_folder,
     "zip": run_archive,
     "doctest": run_doctest,
     "stdin": run_input,

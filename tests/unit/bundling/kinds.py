@@ -33,7 +33,7 @@ class Kind:
         cells: Cells of a notebook, in place of the script.
         args: Keyword arguments of the objective.
         way: How the script is run: as a ``file``, behind ``-c``, by ``-m`` as the package ``pack``, by ``run_path``,
-            from a ``zip``, as a ``doctest`` or over ``stdin``.
+            as the ``__main__`` of a ``folder``, from a ``zip``, as a ``doctest`` or over ``stdin``.
     """
 
     name: str

@@ -9,6 +9,7 @@ HELPED = "SCALE = 2\ndef helper(): return SCALE\ndef objective(trial): return he
 WAYS_CARRIED = [
     Kind("behind -c", HELPED, way="-c"),
     Kind("behind -c, with a line that must not run again", f"{HELPED}start = 1 / 1\n", way="-c", without="start"),
+    Kind("a folder that is run", HELPED, way="folder", has=("__main___script.py",)),
     Kind("by run_path", HELPED, way="run_path", has=("script.py",)),
     Kind(
         "by -m, with relative imports",

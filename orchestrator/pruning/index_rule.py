@@ -28,7 +28,8 @@ _HOPE = 0.5
 
 _SHARE, _LEAD = 0.6, 20
 """New trials begin only while they have cost at most this share of the reports so far and of some beforehand: of a few,
-and of one for each trial under way, for with many slots most have begun before any has reported."""
+and of one for each trial under way. At least, as many trials as are under way cost nothing: with many slots most have
+begun before any has reported, and to fill the slots is no choice."""
 
 _RANKED = 64
 """Paused trials of a rung that are put in order at once: of thousands few go on before the next fit."""
@@ -296,8 +297,9 @@ class IndexRule(_LearningRule, PausingRule):
             if hope > book.best:
                 return -low
         index, low = max((book.index(rung, end, book.best), -trial) for trial, end, rung in leaders)
-        spent = book.reports + _LEAD + len(self._running)
-        if self._more and started * self.rungs[0] > _SHARE * spent:
+        running = len(self._running)
+        ahead = max(_LEAD + running, running / _SHARE)
+        if self._more and started * self.rungs[0] > _SHARE * (book.reports + ahead * self.rungs[0]):
             return -low
         if index > book.index_of_new(book.best) + (0 if self._more else _LEAST_WORTH):
             return -low

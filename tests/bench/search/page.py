@@ -30,8 +30,8 @@ trained, the rules run in the loop over learning curves that were recorded befor
 - **Wrong prunes**: of the best 1 % that had started, how many were stopped, or were still paused at the end; the mean
   of a search.
 - **Halves.** Below each table stand the figures of the two halves of a family, into which a hash of the tables' names
-  divides them. What `index` decides by was chosen on half 1, and half 2 was looked at once. Some of its constants are
-  older, and were chosen with both in view. The digits took no part in it.
+  divides them. What `index` decides by was chosen on half 1, and half 2 was looked at once. Some of its constants were
+  chosen with both in view. The digits took no part in it.
 """
 
 

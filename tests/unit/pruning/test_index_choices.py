@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import random
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ from tests.unit.pruning.built_rules import build
 R = 27
 
 
-def index(max_steps: int = R) -> IndexRule:
-    rule = build("index", {}, "maximize", max_steps=max_steps)
+def index(max_steps: int = R, **arguments: Any) -> IndexRule:
+    rule = build("index", arguments, "maximize", max_steps=max_steps)
     assert isinstance(rule, IndexRule)
     return rule
 
@@ -90,18 +91,21 @@ def test_trials_are_ranked_by_the_end_that_is_expected_of_each() -> None:
         assert len(ranking.best) >= min(len(full), 2)
 
 
-def test_with_many_slots_the_first_reports_do_not_keep_new_trials_from_starting() -> None:
-    """All but a few of 64 slots are still in their first epoch when the first ones choose."""
-    rule, draw, began = index(), random.Random(1), 64
+@pytest.mark.parametrize("first", [1, 5])
+def test_with_many_slots_the_first_choices_begin_trials_and_resume_some(first: int) -> None:
+    """All but a few of 64 slots are still on their way to the first rung when the first ones choose."""
+    rule, draw, began = index(min_resource=first), random.Random(1), []
     for trial in range(64):
         rule.start(trial)
     for trial in range(64):
-        rule.observe(trial, 1, draw.random())
+        for step in range(1, first + 1):
+            rule.observe(trial, step, draw.random())
         rule.pause(trial)
         if rule.promote() is None:
-            rule.start(began)
-            began += 1
-    assert 64 + 8 < began < 64 + 56, "some go on, others begin"
+            rule.start(64 + len(began))
+            began.append(trial)
+    assert 8 < len(began) < 56
+    assert 5 < sum(trial < 20 for trial in began) < 15
 
 
 @pytest.mark.parametrize("slots", [1, 4, 16])

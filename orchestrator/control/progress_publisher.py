@@ -28,7 +28,7 @@ CHANGES_PER_SECOND = 1000
 second, because a notice of a thousand lines takes some 10 ms of the loop."""
 
 TELLINGS_PER_SECOND = 200
-"""Tellings of all studies together in a second, at the most: one takes some 0.1 ms of the loop, whatever is told."""
+"""Tellings of all studies together in a second, at the most, so that many studies do not take the loop's time."""
 
 LINES_PER_SECOND = 100
 """Of more slots all lines are told now and then, so many a second on average: to a watcher that missed some, and to

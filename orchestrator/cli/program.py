@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import io
 import os
 import sys
 import warnings
@@ -13,7 +14,7 @@ from pathlib import Path
 import click
 
 from orchestrator.common.advice import for_the_shell
-from orchestrator.common.errors import BadInput, OrchestratorError
+from orchestrator.common.errors import BadInput, OrchestratorError, reason_of
 from tasks.code_path import add_code_folders
 from tasks.gc_tuning import RARELY
 from tasks.platform_support import refusal
@@ -108,6 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     An error that the user can mend is one line on stderr and an exit code.
     """
+    _prepare_streams()
     if problem := refusal():
         _fail(f"{PROGRAM}: {problem}", 2)
     # What a command imports stays: looking for garbage in it again and again is a tenth of a short command's time.
@@ -134,9 +136,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         from orchestrator.api.access import server_trouble
 
-        if (known := server_trouble(error)) is None:
-            raise
-        _fail(f"{PROGRAM}: {known}", known.exit_code)
+        if (known := server_trouble(error)) is not None:
+            _fail(f"{PROGRAM}: {known}", known.exit_code)
+        if isinstance(error, OSError) and error.filename is None and (problem := _output_problem()):
+            _fail(f"{PROGRAM}: standard output: cannot be written: {problem}", 1)
+        raise
+
+
+def _prepare_streams() -> None:
+    """Has the streams of this process take any text: nothing is kept of one that is closed, and a character that the
+    encoding of another lacks is replaced."""
+    # In the order of their descriptors, so that no file that is opened later gets one of these.
+    for name in ("stdin", "stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            nothing = os.open(os.devnull, os.O_RDWR)
+            setattr(sys, name, os.fdopen(nothing, "r" if name == "stdin" else "w", encoding="utf-8"))
+        elif name == "stdout" and isinstance(stream, io.TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
+
+
+def _output_problem() -> str:
+    """Returns why what was printed cannot be written; empty where it can."""
+    try:
+        # What could not be written may be dropped by now, so that only another write tells.
+        sys.stdout.write("\n")
+        sys.stdout.flush()
+    except OSError as error:
+        return reason_of(error)
+    return ""
 
 
 def _fail(line: str, exit_code: int) -> None:

@@ -9,13 +9,15 @@ import pytest
 import torch
 
 from tasks.contract import CheckpointRef, Epoch, Finished, Job, Parameter, Paused, Slice
-from tasks.objectives import digits
 from tasks.trainer import objective_runner
 from tasks.trainer.file_writers import ArtifactWriter, CheckpointWriter
 from tasks.trainer.interrupt import Interrupter
 from tasks.trainer.keeper_channel import KeeperChannel
 from tasks.trainer.trial import WorkerTrial
 from tasks.trainer_messages import CheckpointSaved
+from tests.later import Later
+
+digits = Later("tasks.objectives.digits")
 
 PARAMS: dict[str, Any] = {
     "lr": 3e-3,

@@ -20,9 +20,14 @@ from PIL import Image
 from orchestrator.spec import load
 from orchestrator.spec.objective_check import check_objective
 from tasks.contract import CheckpointRef
-from tasks.objectives import fashion, image_folder, image_models, images
+from tasks.objectives import fashion
 from tasks.trainer.file_writers import Checkpoint, CheckpointWriter
 from tasks.trainer_messages import CheckpointSaved
+from tests.later import Later
+
+image_folder, image_models, images = (
+    Later(f"tasks.objectives.{name}") for name in ("image_folder", "image_models", "images")
+)
 
 STUDIES = Path(__file__).parents[4] / "studies"
 PARAMS = {"model": "mobilenet_v3_small", "optimizer": "adam", "lr": 1e-3}

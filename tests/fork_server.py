@@ -1,6 +1,6 @@
-"""A process that has imported a program's modules, and forks a process of that program for each request.
+"""A process that has imported the modules of programs, and forks a process of one of them for each request.
 
-``tests/preloaded.py`` starts it as ``fork_server.py CHANNEL PROGRAM PADDING``, and sends the requests over the socket
+``tests/preloaded.py`` starts it as ``fork_server.py CHANNEL PADDING``, and sends the requests over the socket
 CHANNEL. A forked process runs ``python -m PROGRAM`` in every respect but the imports: it has its own environment,
 folder, streams and search path, also in the eyes of ``/proc``, and ends as an interpreter ends. Where it would start an
 interpreter for another program of ``PROGRAMS``, as a worker does for its trainers, it forks itself in the same way.
@@ -13,6 +13,8 @@ import contextlib
 import ctypes
 import gc
 import importlib
+import importlib.abc
+import importlib.machinery
 import inspect
 import json
 import logging
@@ -31,6 +33,7 @@ import warnings
 import weakref
 from collections.abc import Collection
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 ROOT = str(Path(__file__).parents[1])
@@ -42,8 +45,8 @@ LIBRARIES = {
 }
 """Modules by program that its libraries import only when they need them."""
 
-STARTS = {"orchestrator": ("tasks.worker", "tasks.trainer"), "tasks.worker": ("tasks.trainer",)}
-"""Programs by program that it starts itself."""
+LATE = ("torch",)
+"""What programs import at a time of their own, which takes over a second."""
 
 PROGRAMS = ("tasks.worker", "tasks.trainer")
 """What a forked process starts by forking itself."""
@@ -67,26 +70,30 @@ PR_SET_DUMPABLE = 4
 """Option of ``prctl``: whether other processes of the user may look into this one. A worker forbids it."""
 
 BASE: Base
+SHELF: Shelf
 
 
 def main() -> None:
     """Serves requests until the tests' process ends; goes on as the program in each process that it forks."""
     # A program finds its modules by the path of its request. The folder of this file is only in this process's path.
+    # Called after whatever is registered from here on.
+    atexit.register(leave_modules)
     sys.path[:] = [ROOT, *(entry for entry in sys.path if entry not in ("", str(Path(__file__).parent), ROOT))]
-    program = sys.argv[2]
-    for each in (program, *STARTS[program]):
-        preload(each)
+    for program in LIBRARIES:
+        preload(program)
     # Of keepers, which have threads.
     warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
-    global BASE
+    global BASE, SHELF
+    SHELF = Shelf(LATE)
+    sys.meta_path.insert(0, SHELF)
     BASE = Base()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(BASE))
     gc.collect()
     gc.freeze()
     with socket.socket(fileno=int(sys.argv[1])) as channel:
         request = serve(channel)
     if request is not None:
-        options = ["-P"] if sys.flags.safe_path else []
-        become(program, request | {"options": options})
+        become(request["program"], request)
 
 
 def preload(program: str) -> None:
@@ -96,6 +103,33 @@ def preload(program: str) -> None:
     own = [module.name for module in walked if not module.name.endswith("__main__")]
     for name in (*LIBRARIES[program], *(name for name in own if not name.startswith(LEFT_OUT))):
         importlib.import_module(name)
+
+
+class Shelf(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Has imported modules, and keeps them out of sight until a process imports one: the import is as any other, but
+    takes no time. Its other modules of the same package are there from then on, and with one of ``names`` all.
+    """
+
+    def __init__(self, names: Collection[str]) -> None:
+        self._names = names
+        before = sys.modules.copy()
+        for name in names:
+            importlib.import_module(name)
+        self.modules = {name: sys.modules.pop(name) for name in sys.modules.keys() - before.keys()}
+        self._specs = {name: module.__spec__ for name, module in self.modules.items()}
+
+    def find_spec(self, name: str, *_: object) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(name, self) if name in self.modules else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self.modules[spec.name]
+
+    def exec_module(self, module: ModuleType) -> None:
+        package = module.__name__.partition(".")[0]
+        module.__spec__ = self._specs[module.__name__]
+        for name, each in self.modules.items():
+            if package in self._names or name.partition(".")[0] == package:
+                sys.modules.setdefault(name, each)
 
 
 def serve(channel: socket.socket) -> dict[str, Any] | None:
@@ -153,7 +187,7 @@ def report_ended(reports: dict[int, int]) -> None:
 
 
 def become(program: str, request: dict[str, Any]) -> None:
-    """Runs the program in this process, with the environment, folder, options and arguments of the request."""
+    """Runs a program in this process, with the environment, folder, options and arguments of the request."""
     environment: dict[str, str] = request["environment"]
     os.environ.clear()
     os.environ.update(environment)
@@ -176,6 +210,7 @@ class Base:
         self.modules = sys.modules.copy()
         self.popen = subprocess.Popen
         self.process = multiprocessing.current_process()
+        self.freeze = gc.freeze
         self.garbage = gc.get_threshold()
         self.loggers = {each: (each.level, each.propagate, each.handlers.copy()) for each in all_loggers()}
 
@@ -242,11 +277,19 @@ def start_anew(program: str, arguments: list[str], given: dict[str, Any]) -> NoR
         code = 1
     threading._shutdown()  # type: ignore[attr-defined]
     atexit._run_exitfuncs()
-    # What is taken apart at the end are the modules of this program alone.
-    for name in BASE.modules:
-        sys.modules.pop(name, None)
+    leave_modules()
     ctypes.pythonapi.Py_Exit(code)
     raise AssertionError
+
+
+def leave_modules() -> None:
+    """Has what is taken apart at the end be the modules of this program alone: all takes most of a second."""
+    for name in (*BASE.modules, *SHELF.modules):
+        sys.modules.pop(name, None)
+    # And no library takes its own things apart; what it has printed is written.
+    library = ctypes.CDLL(None)
+    library.on_exit(library._exit, None)
+    library.__cxa_atexit(library.fflush, None, None)
 
 
 def let_go_of_files(kept: Collection[int]) -> None:
@@ -272,7 +315,10 @@ def forget() -> None:
     for number in (signal.SIGPIPE, signal.SIGXFSZ):
         signal.signal(number, signal.SIG_IGN)
 
-    gc.freeze()
+    BASE.freeze()
+    # A trainer freezes what it has imported, and lets go of all at its end: of what it shares with others, too, which
+    # its last collection would go through, and have the kernel copy.
+    gc.freeze = gc.unfreeze = lambda: None
     gc.enable()
     gc.set_threshold(*BASE.garbage)
     atexit._clear()

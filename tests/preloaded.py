@@ -70,16 +70,15 @@ class Process:
 
 
 class ForkServer:
-    """The process that has imported the modules of ``program``, and the channel to it."""
+    """The process that has imported the modules of the program, and the channel to it."""
 
-    def __init__(self, program: str) -> None:
+    def __init__(self) -> None:
         self._lock = threading.Lock()
         self._channel, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        # The worker is always started with -P, by which Python leaves the working directory out of its path.
-        options = ["-P"] if program == "tasks.worker" else []
-        command = [sys.executable, *options, str(SERVER), str(other.fileno()), program, "-" * ROOM["argument"]]
+        command = [sys.executable, str(SERVER), str(other.fileno()), "-" * ROOM["argument"]]
         # A process with one thread is forked; OpenBLAS would start some at its import.
-        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "ROOM": "-" * ROOM["environment"]}
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        environment["ROOM"] = "-" * ROOM["environment"]
         environment.pop("PYTHONPATH", None)
         with other:
             self._process = subprocess.Popen(
@@ -93,9 +92,17 @@ class ForkServer:
         folder: Path,
         stdout: BinaryIO,
         stderr: BinaryIO,
+        program: str,
     ) -> Process:
-        """Starts a process of the program; its standard input is empty."""
-        request = {"arguments": list(arguments), "environment": dict(environment), "folder": str(folder)}
+        """Starts a process of ``program``; its standard input is empty."""
+        request = {
+            "program": program,
+            # The worker is always started with -P, by which Python leaves the working directory out of its path.
+            "options": ["-P"] if program == "tasks.worker" else [],
+            "arguments": list(arguments),
+            "environment": dict(environment),
+            "folder": str(folder),
+        }
         read, write = os.pipe()
         with self._lock:
             fds = [stdout.fileno(), stderr.fileno(), write]
@@ -114,8 +121,8 @@ class ForkServer:
 
 
 @functools.cache
-def _server(program: str) -> ForkServer:
-    server = ForkServer(program)
+def _server() -> ForkServer:
+    server = ForkServer()
     atexit.register(server.close)
     return server
 
@@ -127,16 +134,17 @@ def start(
     folder: Path,
     stdout: BinaryIO,
     stderr: BinaryIO,
+    program: str = "orchestrator",
 ) -> Process:
-    """Starts ``orchestrator`` with these arguments, in ``folder``.
+    """Starts ``orchestrator`` with these arguments, in ``folder``; or a program of the tests' own that is like it.
 
     ``orchestrator worker`` only checks its options before it makes way for ``python -P -m tasks.worker``, which is
     started at once.
     """
-    if arguments[0] == "worker":
+    if program == "orchestrator" and arguments[0] == "worker":
         clean = without_secrets(environment)
-        return _server("tasks.worker").start(arguments[1:], clean, folder, stdout, stderr)
-    return _server("orchestrator").start(arguments, environment, folder, stdout, stderr)
+        return _server().start(arguments[1:], clean, folder, stdout, stderr, "tasks.worker")
+    return _server().start(arguments, environment, folder, stdout, stderr, program)
 
 
 def run(

@@ -34,6 +34,14 @@ def words(name):
     return [word for word in read if word and not word.isdigit() and not word.startswith(MARK)]
 
 
+def late():
+    before = sorted(name for name in sys.modules if name.startswith("torch"))
+    import torch.nn.functional
+    there = {name: module.__spec__ for name, module in sys.modules.items() if name.startswith("torch")}
+    specs = {name: spec and (spec.name, spec.origin, spec.has_location) for name, spec in there.items()}
+    return [before, torch.nn.functional is sys.modules["torch.nn.functional"], specs, torch.ones(2).sum().item()]
+
+
 def state():
     status = dict(line.split(":\\t") for line in Path("/proc/self/status").read_text().splitlines())
     files = [path.resolve().name.partition(":")[0] for path in Path("/proc/self/fd").iterdir()]
@@ -52,6 +60,7 @@ def state():
         "hooks": [sys.excepthook is sys.__excepthook__, threading.excepthook is threading.__excepthook__],
         "process": [multiprocessing.current_process().name, multiprocessing.parent_process()],
         "garbage": [gc.isenabled(), gc.get_threshold()],
+        "imported late": late(),
     }
 
 

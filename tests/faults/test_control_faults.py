@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 
 from orchestrator.control.ports import Phase
 from orchestrator.storage.database import Database
+from tests import preloaded
 from tests.chaos.stack import CONTROL_PLANES
 from tests.faults.cluster import LEASE, PATIENCE, ROOT, Cluster
 from tests.shared_servers import redis_url
@@ -120,14 +119,15 @@ def stand_down(cluster: Cluster) -> None:
         cluster.stack.running.pop(name).wait(PATIENCE)
 
 
-def dying_serve(cluster: Cluster, step: Phase, nth: int, number: signal.Signals) -> subprocess.Popen[bytes]:
+def dying_serve(cluster: Cluster, step: Phase, nth: int, number: signal.Signals) -> preloaded.Process:
     with (cluster.folder / "serve-dying.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.dying_serve", step, str(nth), number.name],
-            env=cluster.stack.environment_of("serve-dying"),
-            cwd=ROOT,
-            stdin=subprocess.DEVNULL,
+        return preloaded.start(
+            [step, str(nth), number.name],
+            environment=cluster.stack.environment_of("serve-dying"),
+            folder=ROOT,
+            stdout=log,
             stderr=log,
+            program="tests.faults.dying_serve",
         )
 
 
@@ -154,14 +154,8 @@ def test_a_database_of_another_version_is_refused(tmp_path: Path, whose: str, re
             version = "v3.0.0.d" if whose == "an older optuna" else "v99.0.0.a"
             connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version}'")
     database.close()
-    done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "serve"],
-        env={"PATH": "/usr/bin", "ORCHESTRATOR_STORAGE_URL": url, "ORCHESTRATOR_REDIS_URL": redis_url()},
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    environment = {"PATH": "/usr/bin", "ORCHESTRATOR_STORAGE_URL": url, "ORCHESTRATOR_REDIS_URL": redis_url()}
+    done = preloaded.run("serve", environment=environment, folder=ROOT, seconds=PATIENCE)
     assert done.returncode == 2, done.stderr
     assert len(done.stderr.strip().splitlines()) == 1
     assert "version" in done.stderr

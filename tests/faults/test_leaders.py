@@ -61,7 +61,7 @@ def test_two_of_one_host_in_pid_namespaces_of_their_own(running: Fleet, proc: li
 
 def test_reading_studies_for_longer_than_the_lease_keeps_the_leader(running: Fleet, tmp_path: Path) -> None:
     studies(running, 3, tmp_path)
-    both = [running.launch([sys.executable, "-m", "tests.faults.odd_serve", "slow"], f"slow-{name}") for name in "ab"]
+    both = [running.start("slow", program="tests.faults.odd_serve") for _ in "ab"]
     wait_for(lambda: any(each.log.read_text().count("trials there") == 3 for each in both), running.logs())
     assert sum(map(leads, both)) == 1, running.logs()
     assert "taken over" not in running.logs()
@@ -69,7 +69,7 @@ def test_reading_studies_for_longer_than_the_lease_keeps_the_leader(running: Fle
 
 def test_a_control_plane_whose_loop_hangs_gives_way(running: Fleet, tmp_path: Path) -> None:
     limited = running.environment() | {"ORCHESTRATOR_LOOP_LIMIT": "4"}
-    hanging = running.launch([sys.executable, "-m", "tests.faults.odd_serve", "hangs"], "hangs", limited)
+    hanging = running.start("hangs", environment=limited, program="tests.faults.odd_serve")
     wait_for(lambda: leads(hanging), "it does not lead")
     standby = running.start("serve")
     wait_for(lambda: "standing by" in standby.log.read_text(), "it does not stand by")

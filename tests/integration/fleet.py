@@ -98,12 +98,16 @@ class Fleet:
             clean["ORCHESTRATOR_STORAGE_URL"] = self.servers.storage_url
         return clean
 
-    def start(self, *arguments: str, environment: Mapping[str, str] | None = None) -> Process:
-        """Starts ``orchestrator`` with these arguments."""
+    def start(
+        self, *arguments: str, environment: Mapping[str, str] | None = None, program: str = "orchestrator"
+    ) -> Process:
+        """Starts ``orchestrator`` with these arguments; or a ``program`` of the tests' own that is like it."""
 
         def start(output: BinaryIO) -> preloaded.Process:
-            environ = environment or self.environment()
-            return preloaded.start(arguments, environment=environ, folder=self.folder, stdout=output, stderr=output)
+            environ, folder = environment or self.environment(), self.folder
+            return preloaded.start(
+                arguments, environment=environ, folder=folder, stdout=output, stderr=output, program=program
+            )
 
         return self._add(arguments[0], start)
 

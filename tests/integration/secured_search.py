@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import contextlib
 import subprocess
-import sys
 import threading
 import urllib.request
 import uuid
@@ -23,6 +22,7 @@ from orchestrator.cli import cli
 from orchestrator.common.errors import BadInput
 from tasks import redis_keys
 from tasks.signing import SIGNING_KEY
+from tests import preloaded
 from tests.installed import require_redis_with_tls
 from tests.secured_servers import POSTGRESQL_ROLES, REDIS_ROLES, Authority, SecuredPostgreSQL, SecuredRedis
 from tests.servers import free_port
@@ -117,16 +117,7 @@ class Secured:
 
     def call(self, *arguments: str, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
         """Runs a command to its end; what it says is kept."""
-        done = subprocess.run(
-            [sys.executable, "-m", "orchestrator", *arguments],
-            env=environment,
-            cwd=self.folder,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=PATIENCE,
-            check=False,
-        )
+        done = preloaded.run(*arguments, environment=environment, folder=self.folder, seconds=PATIENCE)
         self.said.append(f"$ {' '.join(arguments)}\n{done.stdout}{done.stderr}")
         return done
 

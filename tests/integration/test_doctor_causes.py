@@ -69,7 +69,7 @@ def test_a_control_plane_that_a_signal_has_stopped_and_one_with_another_clock(pe
     fleet = person.fleet
     (tmp_path / "clock").write_text("7230")
     environment = fleet.environment() | {"SETTABLE_CLOCK": str(tmp_path / "clock")}
-    serve = leads(fleet.launch([sys.executable, "-m", "settable_clock", "serve"], "serve", environment))
+    serve = leads(fleet.start("serve", environment=environment, program="settable_clock"))
     person.submits("study", "trials")
     finding = person.finds("clock-apart")
     assert finding["about"] == "the control plane"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import signal
-import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,7 +54,7 @@ class Night:
 
     def start(self, *arguments: str) -> Process:
         environment = self.fleet.environment() | {"SETTABLE_CLOCK": str(self.clock.path)}
-        return self.fleet.launch([sys.executable, "-m", "settable_clock", *arguments], arguments[0], environment)
+        return self.fleet.start(*arguments, environment=environment, program="settable_clock")
 
     def start_beat(self) -> Process:
         beat = self.start("beat", str(self.studies))

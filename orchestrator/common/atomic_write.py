@@ -14,9 +14,16 @@ from typing import IO
 def replacing(path: Path) -> Iterator[IO[bytes]]:
     """Yields a file that replaces ``path`` once it is written, and is removed if that fails.
 
+    A link stays, and what it names is replaced. A pipe or a device, such as ``/dev/null``, is written to as it is.
+
     Raises:
         OSError: the folder takes no files.
     """
+    if _is_stream(path):
+        with path.open("wb") as stream:
+            yield stream
+        return
+    path = path.resolve()
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name[:80]}-", delete=False) as file:
         try:
             yield file
@@ -27,3 +34,8 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
         except BaseException:
             os.unlink(file.name)
             raise
+
+
+def _is_stream(path: Path) -> bool:
+    """Whether a path names something that takes bytes and is no file of its own, such as a pipe or ``/dev/stdout``."""
+    return path.exists() and not path.is_dir() and (path.absolute().parts[1] == "dev" or not path.is_file())

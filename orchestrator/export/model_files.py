@@ -78,7 +78,7 @@ class ModelFiles:
         except Exception as error:  # as above
             raise self._not_there(model, error) from None
         try:
-            with source, replacing(path.absolute()) as file:
+            with source, replacing(path) as file:
                 shutil.copyfileobj(source, file)
         except OSError as error:
             problem = f"cannot be written: {reason_of(error)}"

@@ -31,7 +31,7 @@ def write_file(listing: StudyTrials, output: Path, form: str | None, *, epochs: 
     """
     chosen = check_format(form or format_of(output), spreadsheet=spreadsheet)
     try:
-        with replacing(output.resolve()) as file:
+        with replacing(output) as file:
             write_stream(listing, file, chosen, epochs=epochs, spreadsheet=spreadsheet)
     except (OSError, RuntimeError) as error:  # the latter of links in a circle, by older Pythons
         raise BadInput(str(output), f"cannot be written: {reason_of(error)}", "choose another file") from None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
+import subprocess
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ import redis
 
 from orchestrator.common.settings import Settings
 from orchestrator.doctor.checks import findings
+from orchestrator.doctor.checks.redis import REDIS_CLI
 from orchestrator.doctor.facts import Consumer, Setup, Sign
 from orchestrator.doctor.finding import ClearQueue, Code, Finding, MakeGroup, Ring, Severity, TakeOver
 from orchestrator.doctor.gather import as_announced, gather
@@ -34,6 +37,7 @@ from tasks.app import connect
 from tasks.codec import encode
 from tasks.contract import VERSION, Announcement, Confirmation, Event, Heartbeat, Job
 from tasks.signing import Keyring, Purpose
+from tests.installed import program
 from tests.servers import Redis as Server
 
 ALIVE = Event(token="t", runner="r", seq=0, body=Heartbeat(host="h", slot="w@h/0", queues=("trials",)))
@@ -76,6 +80,27 @@ def test_a_server_that_is_well(client: redis.Redis) -> None:
     assert abs(found.clock.offset) < 1.0, "it is this very host"
     assert found.used
     assert found.seconds > 0
+
+
+@pytest.mark.parametrize("user", ["", "default"])
+def test_a_command_that_is_pasted_reaches_a_server_with_a_password(
+    server: Server, client: redis.Redis, user: str
+) -> None:
+    """Of a URL with a password alone, redis-cli makes a user without a name."""
+    program("redis-cli")
+    client.config_set("requirepass", "secret")
+    try:
+        url = server.url.replace("://", f"://{user}:secret@")
+        done = subprocess.run(
+            ["bash", "-c", f"{REDIS_CLI} PING"],
+            env=os.environ | {"ORCHESTRATOR_REDIS_URL": url},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout == "PONG\n", done.stderr
+    finally:
+        client.config_set("requirepass", "")
 
 
 def test_settings_are_read(client: redis.Redis) -> None:

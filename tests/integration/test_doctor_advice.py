@@ -12,6 +12,8 @@ import pytest
 from fleet import ROOT, Fleet, wait_for
 from person import Person, leads
 
+from orchestrator.doctor.checks.redis import REDIS_CLI
+
 PROGRAM = """
 name = "program"
 trials = 20
@@ -101,7 +103,7 @@ def test_servers(person: Person, tmp_path: Path) -> None:
     ):
         finding = person.finds("redis-unreachable", {"ORCHESTRATOR_REDIS_URL": wrong})
         assert words in finding["text"]
-        assert finding["command"] == 'redis-cli -u "$ORCHESTRATOR_REDIS_URL" PING'
+        assert finding["command"] == f"{REDIS_CLI} PING"
     # Tables that an earlier version has made.
     path = tmp_path / "older.db"
     with closing(sqlite3.connect(path)) as connection:

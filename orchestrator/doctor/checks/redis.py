@@ -12,8 +12,9 @@ from orchestrator.doctor.finding import Code, Finding, Severity
 OLDEST = (6, 2)
 """The first version that has the commands in use here."""
 
-REDIS_CLI = 'redis-cli -u "$ORCHESTRATOR_REDIS_URL"'
-"""Begins a command for the server; the shell has the password, which is shown nowhere."""
+REDIS_CLI = r'redis-cli -u "${ORCHESTRATOR_REDIS_URL/:\/\/:/://default:}"'
+"""Begins a command for the server; the shell has the password, which is shown nowhere. Of a URL with a password alone
+redis-cli makes a user without a name, whom no server knows: that user is called 'default'."""
 
 FILLING, FULL = 0.75, 0.95
 """Of ``maxmemory``."""

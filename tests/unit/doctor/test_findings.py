@@ -30,6 +30,7 @@ from doctor_facts import (
 )
 
 from orchestrator.doctor.checks import findings
+from orchestrator.doctor.checks.redis import REDIS_CLI
 from orchestrator.doctor.facts import Clock, Facts, Item, Queue, Redis, Stream, Worker, Workers
 from orchestrator.doctor.finding import Code, Finding, Group, Severity
 from orchestrator.doctor.table_facts import Command, FailedStudy, Known
@@ -189,13 +190,13 @@ ADVICE: list[tuple[str, Facts, Code, str]] = [
         "evicting",
         redis(policy="allkeys-lru"),
         Code.REDIS_EVICTION,
-        'redis-cli -u "$ORCHESTRATOR_REDIS_URL" CONFIG SET maxmemory-policy noeviction',
+        f"{REDIS_CLI} CONFIG SET maxmemory-policy noeviction",
     ),
     (
         "full",
         redis(used=99 * 10**7),
         Code.REDIS_MEMORY,
-        'redis-cli -u "$ORCHESTRATOR_REDIS_URL" CONFIG SET maxmemory 2000000000',
+        f"{REDIS_CLI} CONFIG SET maxmemory 2000000000",
     ),
     (
         "not admitted",

@@ -1,4 +1,4 @@
-"""A pruning rule in one file, as docs/pruning.md tells how to add one."""
+"""Prunes a trial that is not past a value by a step."""
 
 from __future__ import annotations
 

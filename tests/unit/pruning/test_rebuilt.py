@@ -10,9 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator.pruning import Decision, Outcome, RuleBase
+from orchestrator.pruning import Decision, Outcome, RuleBase, registry
 from tests.unit.pruning.histories import Case, Event, Report, cases, tell, tried
 from tests.unit.pruning.optuna_side import OptunaSide, pruner
+
+EXAMPLES = {"none": 50, "median": 400, "percentile": 400, "asha": 800, "hyperband": 700, "patient": 700}
+"""Histories to try of a rule, where it takes other than 200: the more, the more it has to find again."""
 
 
 def rebuilt(case: Case, events: list[Event], recorded: RuleBase, *, newest_first: bool) -> RuleBase:
@@ -44,21 +47,9 @@ def alike(one: Decision | None, other: Decision | None) -> bool:
     return all(a == b or (a != a and b != b) for a, b in pairs)
 
 
-@pytest.mark.parametrize(
-    ("name", "examples"),
-    [
-        ("none", 50),
-        ("median", 400),
-        ("percentile", 400),
-        ("asha", 800),
-        ("hyperband", 700),
-        ("index", 200),
-        ("threshold", 200),
-        ("patient", 700),
-    ],
-)
-def test_a_rebuilt_rule_goes_on_as_if_it_had_never_stopped(name: str, examples: int) -> None:
-    @tried(examples)
+@pytest.mark.parametrize("name", registry.names())
+def test_a_rebuilt_rule_goes_on_as_if_it_had_never_stopped(name: str) -> None:
+    @tried(EXAMPLES.get(name, 200))
     @given(cases(name), st.floats(0, 1), st.booleans())
     def go_on_alike(case: Case, where: float, newest_first: bool) -> None:
         half = int(where * len(case.events))

@@ -41,10 +41,6 @@ n_warmup_steps = 1
 """
 
 
-def start_run(it: Fleet, *arguments: str) -> Process:
-    return it.start_fresh("run", str(it.write_spec(SPEC)), "--slots", "1", *arguments)
-
-
 def finish_run(it: Fleet) -> dict[str, Any]:
     done = it.call("run", str(it.write_spec(SPEC)), "--slots", "1", "--json")
     assert done.returncode == 0, done.stderr + _inner_logs(it)
@@ -126,7 +122,7 @@ def test_the_same_seed_gives_the_same_search(
 def test_ctrl_c_leaves_nothing_behind_and_resume_goes_on(
     alone: Fleet, undisturbed: tuple[dict[str, Any], list[tuple[Any, ...]]]
 ) -> None:
-    run = start_run(alone)
+    run = alone.start_fresh("run", str(alone.write_spec(SPEC)), "--slots", "1")
     wait_until_in_the_middle(run)
 
     assert run.stop(signal.SIGINT) == 130
@@ -176,7 +172,7 @@ def test_a_closed_terminal_ends_it_in_order(alone: Fleet) -> None:
 def test_after_kill_9_the_same_command_goes_on(
     alone: Fleet, whom: str, undisturbed: tuple[dict[str, Any], list[tuple[Any, ...]]]
 ) -> None:
-    run = start_run(alone)
+    run = alone.start("run", str(alone.write_spec(SPEC)), "--slots", "1")
     wait_until_in_the_middle(run)
     victims = with_environment("ORCHESTRATOR_DATA_DIR", str(alone.folder / "data"))
     assert len(victims) >= 5, [command_line(pid) for pid in victims]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
+import textwrap
 import time
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.bench import control, latency, machine, rules, startup
 from tests.bench.figures import Section, skipped, table
+from tests.bench.page import WIDTH, write
 from tests.bench.servers import Place, Unusable, configured, embedded, say
 
 NAMES = ("help", "start", "report", "gap", "prune", "steps", "control", "engine", "rules")
@@ -56,9 +58,7 @@ def main() -> int:
     page = _page(_merged(sections), about, time.monotonic() - begun, options.quick)
     print(page)
     for path in lines:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(page)
-        say(f"written to {path}")
+        write(path, page, "make bench")
     if not lines:
         say("docs/bench.md is left as it is: it takes a whole run, or --output")
     return 0
@@ -104,12 +104,7 @@ def _merged(sections: list[Section]) -> list[Section]:
 
 
 def _page(sections: list[Section], about: list[str], seconds: float, quick: bool) -> str:
-    lines = [
-        "# Measurements",
-        "",
-        "Written by `make bench`; nothing here is a test, and nothing has a limit.",
-        "",
-    ]
+    lines: list[str] = []
     if quick:
         lines += ["**A quick run: too few repetitions to quote.**", ""]
     lines += about
@@ -118,7 +113,7 @@ def _page(sections: list[Section], about: list[str], seconds: float, quick: bool
     for section in sections:
         lines += [f"## {section.title}", ""]
         if section.how:
-            lines += [section.how, ""]
+            lines += [textwrap.fill(section.how, WIDTH, break_on_hyphens=False), ""]
         lines += [table(section.rows), ""]
     return "\n".join(lines)
 

@@ -6,6 +6,7 @@ import datetime
 import os
 import platform
 import subprocess
+import textwrap
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -20,7 +21,7 @@ def describe(servers: list[str]) -> list[str]:
         f"- {now:%Y-%m-%d %H:%M} UTC, commit {_commit()}",
         f"- {os.cpu_count()} cores, {len(os.sched_getaffinity(0))} usable: {_cpu()}; {_memory()} GiB; GPU: {_gpu()}",
         f"- {platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "- " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES),
+        textwrap.fill("- " + ", ".join(f"{name} {_version(name)}" for name in PACKAGES), 120, subsequent_indent="  "),
         "- servers: " + "; ".join(servers),
         f"- load of the machine when it began: {load[0]:.2f} (1 min), {load[1]:.2f} (5 min)",
     ]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from tasks.gc_tuning import RARELY
 from tests.bench import machine
+from tests.bench.page import write
 from tests.bench.scale import core
 from tests.bench.scale.loads import LOADS, SMALL, WHOLE, Line
 from tests.bench.servers import say
@@ -20,8 +21,7 @@ from tests.servers import PostgreSQL, postgresql_programs
 
 MEASURES = {"engine": core.per_event, "loop": core.whole_loop, "commit": core.commit, **LOADS}
 OUTPUT = Path(__file__).parents[3] / "docs" / "scale.md"
-BEGIN, END = "<!-- measured: make bench-scale -->\n", "<!-- /measured -->\n"
-"""What stands between these two is replaced; the rest of the page is written by hand."""
+COMMAND = "make bench-scale"
 
 
 def main() -> int:
@@ -49,18 +49,10 @@ def main() -> int:
     text = "\n".join([*about, "", table(lines)]) + "\n"
     print(text)
     if options.output is not None:
-        write(options.output, text)
+        write(options.output, text, COMMAND)
     elif not options.only and not options.quick:
-        write(OUTPUT, text)
+        write(OUTPUT, text, COMMAND)
     return 0
-
-
-def write(path: Path, text: str) -> None:
-    """Puts what was measured into its place on the page, or makes the page of it."""
-    page = path.read_text() if path.exists() else BEGIN + END
-    before, _, rest = page.partition(BEGIN)
-    path.write_text(f"{before}{BEGIN}\n{text}\n{END}{rest.partition(END)[2]}")
-    say(f"written to {path}")
 
 
 def table(lines: Sequence[Line]) -> str:

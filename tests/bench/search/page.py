@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from itertools import product
@@ -20,15 +21,23 @@ Found = Mapping[tuple[str, Setting], Mapping[str, Sequence[Outcome]]]
 _HOW = """How few epochs each pruning rule needs to a good configuration. Written by `make bench-search`: nothing is
 trained, the rules run in the loop over learning curves that were recorded before.
 
-- **Tables.** {tables}
+{tables}
 - **Search.** Configurations start in a random order, the same for all rules; orders tried of each table: {seeds}.
   No sampler learns. Slots run in step, each epoch costs 1, and a slot chooses its next trial as soon as one pauses.
+- **Rules.** `median (2, 5, 3)` has `n_startup_trials = 2`, `n_warmup_steps = 5` and `interval_steps = 3`; `median, no
+  warm-up` has Optuna's defaults; `median, the default` is the rule of a spec without `[pruner]`. Asha and hyperband
+  have `min_resource = 1` and `reduction_factor = 3`; `asha, promotion` has `mode = "promotion"`, and `index, stopping`
+  has `mode = "stopping"`. `All for one epoch, then the best` is no rule of this program: it trains every configuration
+  for one epoch, then the best of them to their end, one after the other.
 - **Regret** after so many epochs: distance of the best value seen so far, at any epoch, to the best final value of the
   table, in units of best − median of the final values. Means over tables and orders.
 - **Best 1 %**: epochs until a value is seen that only the best 1 % of the configurations end with; the median, and how
   often it was reached at all.
 - **Wrong prunes**: of the best 1 % that had started, how many were stopped, or were still paused at the end; the mean
   of a search.
+- **Noise of 0.1**: each report has a normal error of this standard deviation, in the units of regret. Regret is then
+  that of the true value behind the report that looked best.
+- **1 epoch to resume**: a trial that goes on from a checkpoint, in another slot or later, costs one epoch more.
 - **Halves.** Below each table stand the figures of the two halves of a family, into which a hash of the tables' names
   divides them. What `index` decides by was chosen on half 1, and half 2 was looked at once. Some of its constants were
   chosen with both in view. The digits took no part in it.
@@ -39,7 +48,8 @@ def write(tables: Sequence[Table], found: Found, marks: Sequence[int], seeds: in
     """Returns the page in Markdown."""
     families = [family for family in FAMILIES if any(table.family == family for table in tables)]
     about = ", ".join(_about([table for table in tables if table.family == family]) for family in families)
-    lines = ["# Search quality", "", _HOW.format(tables=f"Recorded curves of {about}.", seeds=seeds)]
+    curves = textwrap.fill(f"- **Tables.** Recorded curves of {about}.", 120, subsequent_indent="  ")
+    lines = ["# Search quality", "", _HOW.format(tables=curves, seeds=seeds)]
     if missing:
         lines += [f"Left out, as their curves were not there: {', '.join(FAMILIES[each] for each in missing)}.", ""]
     lines += ["![Regret over epochs, by family](search.png)", ""]

@@ -33,12 +33,14 @@ _HEAD: Final = f"""\
 
 <!-- Made by `{COMMAND}`; what stands here is changed in orchestrator/spec. -->
 
-A search is one TOML file. `orchestrator validate SPEC` checks it and runs nothing of it. What is wrong is said in one
-line that names the key and what would be right; a key that is not listed here is refused, not ignored.
+A search is one TOML file. `orchestrator validate SPEC` checks it, imports the objective, and trains nothing. What
+is wrong is said in one line that names the key and what would be right; a key that is not listed here is refused, not
+ignored.
 
 A *name* has 1 to 128 of the characters `A-Z a-z 0-9 . _ -`, with a letter or digit first. A *duration* is a number of
 seconds, or a text such as `"90s"`, `"1.5m"`, `"2h"`, `"1d"`. Integers go up to {LARGEST_INTEGER} unless another
-bound is given, numbers are finite. Where the default is –, the key's meaning says what holds without it.
+bound is given, numbers are finite. Where the default is –, a key that is left out has no effect, unless its meaning
+says what holds then.
 """
 _OPTUNA: Final = "[Optuna](https://optuna.readthedocs.io/en/stable/reference/index.html) says what they mean."
 _TYPES: Final = {"object": "table"}

@@ -36,8 +36,8 @@ class StudyFiles:
 
         Args:
             output: Folder for the files; ``reports/NAME`` in the data folder where it is ``None``.
-            advance: Called with the number of plots that were drawn since its last call, ``2 * all_plots.COUNT`` in
-                all.
+            advance: Called with the number of plots that were drawn since its last call. Each counts twice: it is
+                drawn for the page, and as PNG.
 
         Returns:
             ``html`` is the path of the page, ``png`` those of the plots; ``missing`` says why there are none.

@@ -91,10 +91,10 @@ class StudyHandle(StudyFiles):
         return self._status(rungs=False).best
 
     def best_trials(self) -> list[BestTrial]:
-        """Returns the best trial with its parameters and models, or of several objectives the Pareto front.
+        """Returns the best trial with its parameters and models; with several objectives, those of the Pareto front.
 
-        While no trial has completed it is the one that leads by what it has reported, and its ``step`` is that of the
-        report. Empty where there is none either.
+        While no trial has completed, the list holds the one that leads by what it has reported, with the ``step`` of
+        that report; it is empty where no trial has reported.
         """
         from orchestrator.queries.best_trials import read_best_trials
 

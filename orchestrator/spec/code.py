@@ -75,7 +75,7 @@ class CodeTable(Table):
         exclude: What of these stays behind, written as in a `.gitignore`.
         root: The folder in which they lie; that of the spec where it is not set.
         requirements: What a worker must have installed, written as in requirements.txt; ``python`` is the interpreter.
-            A worker that has something else says so, and nothing of it is run.
+            A worker that has something else says so, and trains no trial of the study.
 
     Example:
         [code]

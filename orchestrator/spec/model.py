@@ -60,7 +60,7 @@ class Spec(Table):
             [command].
         direction: Whether the smallest or the largest value is the best.
         directions: Two to ten, one for each value that the objective returns; then without ``direction``.
-        trials: The budget: completed, pruned and failed trials together are exactly so many.
+        trials: The budget: the search ends when so many trials in all have completed, were pruned or have failed.
         timeout: So long after its first trial began, a search starts no more trials; those that run may end. Pauses
             count.
         target: When a trial completes with this value or a better one, no more are started.

@@ -16,16 +16,17 @@ class RetryTable(Table):
     """How often a trial is attempted.
 
     A trial is attempted again when its process, its worker or its memory failed. An error of the objective itself fails
-    the trial at once, as in Optuna. A number under the name of a cause replaces both defaults. All attempts count,
-    except those that a worker handed back when it shut down.
+    the trial at once, as in Optuna. A number under the name of a cause holds for it in place of
+    ``max_attempts``, or of that one attempt. All attempts count, except those that a worker handed back when it shut
+    down.
 
     Attributes:
         max_attempts: Attempts of a trial that died, was lost, stalled, or ran out of memory.
-        died: Its process has ended.
+        died: Its process was ended by a signal, or has ended itself.
         lost: Its worker or host sent no heartbeat for a lease.
         out_of_memory: Memory of the GPU or of the process ran out.
         stalled: It reached ``stall_timeout``.
-        exception: The objective raised; 1 where it is not set.
+        exception: The objective raised, or the program ended with an exit code other than 0; 1 where it is not set.
         nan: The objective returned NaN; 1 where it is not set.
         value: The objective returned something that is not a value, or a wrong number of values; 1 where it is not set.
 

@@ -105,8 +105,8 @@ def test_the_searches_are_over_the_same_space() -> None:
     assert (searcher["max_trials"], searcher["smaller_is_better"]) == (ours["trials"], False)
     assert searcher["divisor"] == ours["pruner"]["reduction_factor"]
     assert searcher["max_time"] / searcher["divisor"] ** (searcher["max_rungs"] - 1) == ours["pruner"]["min_resource"]
-    attempts = tomllib.loads(OF_OURS["resumed.toml"])["retry"]["max_attempts"]
-    assert attempts == experiment["max_restarts"] + 1
+    retry = tomllib.loads(OF_OURS["resumed.toml"])["retry"]
+    assert retry["max_attempts"] == retry["exception"] == experiment["max_restarts"] + 1
     keywords = _keywords(block("ray", "python").text)
     assert keywords["num_samples"] == ours["trials"]
     assert keywords["max_t"] == epochs

@@ -17,7 +17,7 @@ COMMAND: Final = "python -m tests.api_reference > docs/api.md"
 _HEAD: Final = f"""\
 # The Python interface
 
-<!-- Made by `{COMMAND}`; what stands here is changed in the docstrings of orchestrator/api. -->
+<!-- Made by `{COMMAND}` from the docstrings of orchestrator/api: change it there. -->
 
 Every public class and function of `orchestrator`; [python.md](python.md) shows them at work. Importing the package
 imports neither Optuna nor Celery nor torch. The package is typed: `mypy --strict` knows every argument.

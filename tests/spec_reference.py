@@ -123,7 +123,8 @@ def reference() -> str:
     several = ""
     for section in sections():
         if section.kind and section.field != several:
-            blocks.append(f"## [{section.field}]\n\n{meanings(Spec)[section.field]} Its kinds:\n")
+            lead = textwrap.fill(f"{meanings(Spec)[section.field]} Its kinds:", 120, break_on_hyphens=False)
+            blocks.append(f"## [{section.field}]\n\n{lead}\n")
         several = section.field if section.kind else ""
         blocks += _section(section)
     return "\n".join(blocks)

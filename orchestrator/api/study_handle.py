@@ -240,8 +240,7 @@ class StudyHandle(StudyFiles):
         """Waits until the study has ended, and returns it as Optuna's own object.
 
         Args:
-            timeout: Waits for so many seconds at most; for ever where it is ``None``. A server that is away for a
-                moment is waited for as long as that.
+            timeout: Waits for so many seconds at most, a server that is away included; for ever where it is ``None``.
 
         Raises:
             StudyFailed: it failed, is suspended, or was left by its `run`; the message says why.

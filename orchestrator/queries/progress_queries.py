@@ -66,7 +66,7 @@ def read_overviews(connection: Connection, names: Iterable[str] | None = None) -
     for row in rows:
         try:
             overview = _overview(connection, row, counted)
-        except (BadInput, ValueError, TypeError, KeyError, RecursionError) as error:
+        except (BadInput, ValueError, TypeError, LookupError, RecursionError) as error:
             overview = _unreadable(row, error)
         if row.study_id in suspended:
             overview = _suspended(overview, suspended[row.study_id][1])

@@ -73,7 +73,12 @@ VALUES: Final = Table(
     Column("trial_id", Integer, ForeignKey("trials.trial_id"), nullable=False),
     Column("objective", Integer, nullable=False),
     Column("value", Float(53)),
-    Column("value_type", Enum("FINITE", "INF_POS", "INF_NEG", name="trialvaluetype"), nullable=False),
+    # Checked before it is written: SQLite takes any text, and Optuna could not read it.
+    Column(
+        "value_type",
+        Enum("FINITE", "INF_POS", "INF_NEG", name="trialvaluetype", validate_strings=True),
+        nullable=False,
+    ),
 )
 STEPS: Final = Table(
     "trial_intermediate_values",

@@ -198,3 +198,9 @@ def test_each_place_refuses_or_takes_the_worst_there_is(pair: Pair) -> None:
     refused = [place for place in sorted(PLACES) if pair.write(PLACES[place](object())).refused]
     assert len(refused) > len(PLACES) / 2
     pair.look()
+
+
+def test_no_trial_ends_with_nan(pair: Pair) -> None:
+    """Optuna has no word for it among final values, and could not read the study any more."""
+    assert set(pair.write(PLACES["final value"](math.nan)).refused) == {"bad-1"}
+    pair.look()

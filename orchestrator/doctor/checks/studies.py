@@ -38,7 +38,7 @@ def check(facts: Facts) -> Iterator[Finding]:
             yield Code.STUDY_SUSPENDED.finding(
                 f"study {study.name}",
                 f"is suspended: {study.suspended}",
-                f"{remedy(study.name)}; the control plane's log has more; to delete it frees its slots",
+                f"{remedy(study.name)}; the control plane's log has more; deleting it frees its slots",
                 command=f"orchestrator resume {shlex.quote(study.name)}",
             )
             continue

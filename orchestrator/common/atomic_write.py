@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
     A link stays, and what it names is replaced. A pipe or a device, such as ``/dev/null``, is written to as it is.
 
     Raises:
-        OSError: the folder takes no files.
+        OSError: the folder takes no files, or links lead in a circle.
     """
     if _is_stream(path):
         with path.open("wb") as stream:
@@ -37,5 +38,12 @@ def replacing(path: Path) -> Iterator[IO[bytes]]:
 
 
 def _is_stream(path: Path) -> bool:
-    """Whether a path names something that takes bytes and is no file of its own, such as a pipe or ``/dev/stdout``."""
-    return path.exists() and not path.is_dir() and (path.absolute().parts[1] == "dev" or not path.is_file())
+    """Whether a path names something that takes bytes and is no file of its own, such as a pipe or ``/dev/stdout``;
+    raises as ``replacing`` does."""
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return False
+    # What /dev names may be a file that a shell has opened for this process; /dev/shm holds ordinary ones.
+    top, below = (*path.absolute().parts, "", "")[1:3]
+    return not stat.S_ISDIR(mode) and (not stat.S_ISREG(mode) or (top == "dev" and below != "shm"))

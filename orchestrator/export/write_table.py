@@ -33,7 +33,7 @@ def write_file(listing: StudyTrials, output: Path, form: str | None, *, epochs: 
     try:
         with replacing(output) as file:
             write_stream(listing, file, chosen, epochs=epochs, spreadsheet=spreadsheet)
-    except (OSError, RuntimeError) as error:  # the latter of links in a circle, by older Pythons
+    except OSError as error:
         raise BadInput(str(output), f"cannot be written: {reason_of(error)}", "choose another file") from None
     return output.resolve()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import tempfile
 import threading
 from pathlib import Path
 
@@ -30,6 +31,25 @@ def test_a_link_stays_and_what_it_names_is_replaced(tmp_path: Path) -> None:
         file.write(b"rows")
     assert link.is_symlink()
     assert (tmp_path / "table.csv").read_bytes() == b"rows"
+
+
+def test_links_in_a_circle_take_nothing(tmp_path: Path) -> None:
+    circle = tmp_path / "circle.csv"
+    circle.symlink_to(circle)
+    with pytest.raises(OSError, match="symbolic links"), replacing(circle):
+        raise AssertionError
+    assert circle.is_symlink()
+
+
+def test_a_file_in_memory_is_replaced_whole() -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "run.json"
+        path.write_bytes(b"first")
+        with replacing(path) as file:
+            file.write(b"second")
+            file.flush()
+            assert path.read_bytes() == b"first"
+        assert path.read_bytes() == b"second"
 
 
 def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:

@@ -31,9 +31,6 @@ class Dispatcher:
         redis_url: The broker.
         client: A Redis client, for looking into queues.
         keyring: Signs the jobs.
-
-    Attributes:
-        patterns: By queue and priority, of what the next tasks are made.
     """
 
     def __init__(self, redis_url: str, client: redis.Redis, keyring: Keyring = UNSIGNED) -> None:
@@ -44,7 +41,8 @@ class Dispatcher:
         self._client = client
         self._keyring = keyring
         self._said: set[str] = set()
-        self.patterns: dict[tuple[str, int], Pattern] = {}
+        # By queue and priority.
+        self._patterns: dict[tuple[str, int], Pattern] = {}
 
     def send(self, job: Job, queue: str, *, priority: int) -> None:
         """Puts a job into its queue, its token as task id; see ``step_of`` for what goes before it.
@@ -57,10 +55,10 @@ class Dispatcher:
             headers[SIGNATURE] = self._keyring.sign(Purpose.JOB, signable(payload)).hex()
         shown = flower_row.arguments(job, flower_row.values(job))
         kind = queue, step_of(priority)
-        pattern = self.patterns.get(kind)
-        if pattern is None or not pattern.left:
+        pattern = self._patterns.get(kind)
+        if pattern is None:
             commands = self._made_by_celery(*kind, job.token, payload, shown, headers)
-            self.patterns[kind] = Pattern(commands)
+            self._patterns[kind] = Pattern(commands)
         else:
             commands = pattern.commands(job.token, payload, shown, headers, self._app.clock.forward())
         # The task, and Celery's event that it was sent, in one round trip.

@@ -16,14 +16,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from celery.utils.time import utcoffset
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
 
 kombu: Any = redis_transport  # most of it has no types
 dumps: Any = kombu.dumps
-
-USES = 1_000
-"""Tasks that are made by one pattern: what it says of this process and its time zone stays true."""
 
 Command = tuple[str, str, str]
 """A command of Redis: its name, a key or channel, and a message."""
@@ -105,7 +103,6 @@ class Pattern:
     """
 
     sent: list[Command]
-    left: int = USES
 
     def __post_init__(self) -> None:
         (_, self._list, task), (_, self._topic, event) = self.sent
@@ -123,7 +120,6 @@ class Pattern:
             headers: More headers, the same ones for each task of a pattern.
             clock: Celery's logical time.
         """
-        self.left -= 1
         task = {
             **self._task,
             "body": _encoded([[payload], {}, self._embedded]),
@@ -131,7 +127,8 @@ class Pattern:
             "properties": self._task["properties"]
             | {"correlation_id": token, "argsrepr": shown, "delivery_tag": str(uuid.uuid4())},
         }
-        told = {"uuid": token, "root_id": token, "args": shown, "clock": clock, "timestamp": time.time()}
+        now = {"clock": clock, "timestamp": time.time(), "utcoffset": utcoffset()}
+        told = {"uuid": token, "root_id": token, "args": shown, **now}
         event = {
             **self._event,
             "body": _encoded(self._told | told),

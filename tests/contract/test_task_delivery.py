@@ -7,6 +7,7 @@ import contextlib
 import json
 import pickle
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -138,8 +139,23 @@ def test_what_is_sent_is_taken(worker: Worker, sender: Keyring) -> None:
     assert worker.dead() == []
 
 
+@pytest.fixture
+def set_zone(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Sets this process's time zone."""
+
+    def change(zone: str) -> None:
+        monkeypatch.setenv("TZ", zone)
+        time.tzset()
+
+    yield change
+    monkeypatch.undo()
+    time.tzset()
+
+
 @pytest.mark.parametrize(("keyring", "socket"), [(UNSIGNED, False), (KEY, True)])
-def test_what_is_sent_is_what_celery_sends_in_one_round_trip(worker: Worker, keyring: Keyring, socket: bool) -> None:
+def test_what_is_sent_is_what_celery_sends_in_one_round_trip(
+    worker: Worker, keyring: Keyring, socket: bool, set_zone: Callable[[str], None]
+) -> None:
     path: Any = worker.client.config_get("unixsocket")
     app = create_app(worker.url)
     dispatcher = Dispatcher(f"unix://{path['unixsocket']}" if socket else worker.url, worker.client, keyring)
@@ -147,9 +163,8 @@ def test_what_is_sent_is_what_celery_sends_in_one_round_trip(worker: Worker, key
     events.psubscribe("*celeryev*")
     params = {"x": Parameter(value=0.5, distribution="")}
     for number in range(7):
-        if number == 3:
-            # One that has made its share: Celery makes another.
-            dispatcher.patterns[QUEUE, step_of(5)].left = 1
+        # Summer time begins, and a task that Celery has made before is the pattern all the same.
+        set_zone("CET-1" if number < 3 else "CEST-2")
         job = a_job(token=f"token-{number}", trial=number, params=params if number % 2 else {})
         payload = job_to_payload(job)
         headers = {SIGNATURE: keyring.sign(Purpose.JOB, signable(payload)).hex()} if keyring else {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 
 from packaging.requirements import InvalidRequirement, Requirement
@@ -59,8 +60,10 @@ def _lacking(installed: Distribution, extra: str, seen: set[str]) -> str:
         return f"'{name}' is required, and {installed.metadata['Name']} {installed.version} has no such extra"
     problems = list[str]()
     for line in installed.requires or []:
-        marker = Requirement(line).marker
-        if marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
-            problems += filter(None, [_missing(line.partition(";")[0].strip(), seen)])
+        # An old package may require something in a form that no standard knows, and that nothing can compare.
+        with suppress(ValueError):
+            marker = Requirement(line).marker
+            if marker is not None and marker.evaluate({"extra": extra}) and not marker.evaluate({"extra": ""}):
+                problems += filter(None, [_missing(line.partition(";")[0].strip(), seen)])
     more = f", and {len(problems) - 1} more" if len(problems) > 1 else ""
     return f"{problems[0]} (by '{name}'{more})" if problems else ""

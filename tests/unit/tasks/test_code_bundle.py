@@ -105,6 +105,8 @@ Provides-Extra: small
 Provides-Extra: large
 Provides-Extra: all
 Requires-Dist: redis>=1; extra == "small"
+Requires-Dist: made-long-ago (>dev); extra == "small"
+Requires-Dist: redis; os_name ~= "x" and extra == "small"
 Requires-Dist: no-such-thing>2; extra == "large"
 Requires-Dist: nor-this; python_version > "3" and extra == "large"
 Requires-Dist: no-such-other; python_version < "3" and extra == "large"

@@ -17,6 +17,7 @@ from typing import Any
 from tasks.import_statements import parse_source, read_file
 
 _CELL = re.compile(r"<(?:python-input-(?P<number>\d+)|string)>")
+_COLOUR = re.compile(r"\x1b\[[\d;]*m")
 _BODY_MAGICS = ("time", "capture", "prun")
 
 
@@ -29,6 +30,7 @@ class Source:
         text: The text; ``tree`` its statements.
         file: Path of a file on the disk; empty for a cell.
         now: The line that runs now, where the text has not run to its end.
+        failed: The line at which an error has ended it, as far as that is kept.
     """
 
     title: str
@@ -36,6 +38,7 @@ class Source:
     tree: ast.Module
     file: str = ""
     now: int | None = None
+    failed: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +67,8 @@ class Statement:
 
     @property
     def has_run(self) -> bool:
-        now = self.source.now
-        return now is None or self.last < now
+        end = self.source.failed if self.source.now is None else self.source.now
+        return end is None or self.last < end
 
     def is_definition_of(self, code: CodeType) -> bool:
         """Whether a function with this code was made by this very statement of a cell."""
@@ -149,7 +152,19 @@ def _cells(shell: Any, namespace: dict[str, Any]) -> Iterator[Source]:
                 if "".join(linecache.getlines(frame.f_code.co_filename)).rstrip("\n") == text.rstrip("\n"):
                     now = frame.f_lineno
             latest = number == len(shell.history_manager.input_hist_parsed) - 1
-            yield Source(f"cell {number}", code, tree, "", now if latest else None)
+            failed = _failed_line(shell, number) if code.count("\n") == text.count("\n") else None
+            yield Source(f"cell {number}", code, tree, "", now if latest else None, failed)
+
+
+def _failed_line(shell: Any, number: int) -> int | None:
+    """Returns the line at which an error has ended a cell."""
+    error = getattr(shell.history_manager, "exceptions", {}).get(number)
+    if error is None:
+        return None
+    shown = _COLOUR.sub("", "\n".join(map(str, error["traceback"])))
+    # A frame of the cell itself; that of a function in it goes on with the function's name.
+    found = re.search(rf"^\s*Cell In\[{number}\], line (\d+)$", shown, re.MULTILINE)
+    return None if found is None else int(found[1])
 
 
 def _run_files(tree: ast.Module | None) -> Iterator[Source]:

@@ -53,6 +53,37 @@ CELLS_CARRIED = [
         without="unknown",
     ),
     Kind(
+        "cells: methods that were called in vain, and those that were called before an error",
+        cells=(
+            "class Sizes:\n    kept = ()\n    def add(self, *more): self.kept += more\nsizes = Sizes()",
+            "sizes.add(load())\nsizes.add(100)",
+            """
+            def load(): return 1
+            def fail():
+                try:
+                    1 / 0
+                except ArithmeticError as error:
+                    raise ValueError from error
+            """,
+            """
+            def fail_here():
+                try:
+                    fail()
+                except ValueError as error:
+                    raise KeyError from error
+            sizes.add(2)
+            sizes.add(
+                fail_here()
+            )
+            sizes.add(100)
+            """,
+            "for each in (3, 4):\n    sizes.add(each)\nraise KeyboardInterrupt\nsizes.add(100)",
+            "sizes.add(load())",
+            "def objective(trial): return sizes.kept",
+        ),
+        without="100",
+    ),
+    Kind(
         "cells: a file that %run has run",
         cells=("%run other.py", "def objective(trial): return other() + 1"),
         files={"other.py": "TWO = 2\ndef other(): return TWO\n"},

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -62,7 +62,8 @@ def check_run(spec: Spec, source: str, settings: Settings, environ: Mapping[str,
 
 
 def _check_metrics(settings: Settings) -> None:
-    """Checks that the ports of the metrics can be had: the control plane's, and the next, the worker's."""
+    """Checks that the ports of the metrics can be had: the control plane's, and the next, the worker's. Where a fleet's
+    control plane is active it has them, and its searches are submitted."""
     if (endpoint := settings.metrics()) is None:
         return
     # Imported where it is needed.
@@ -70,9 +71,19 @@ def _check_metrics(settings: Settings) -> None:
 
     from tasks.metrics_server import MetricsServer
 
-    with bad_settings_are_bad_input():
-        for port in (endpoint.port, endpoint.port + 1):
-            MetricsServer(replace(endpoint, port=port), CollectorRegistry()).close()
+    try:
+        with bad_settings_are_bad_input():
+            for port in (endpoint.port, endpoint.port + 1):
+                MetricsServer(replace(endpoint, port=port), CollectorRegistry()).close()
+    except BadInput:
+        if settings.redis_url is None or not _is_led(settings):
+            raise
+
+
+def _is_led(settings: Settings) -> bool:
+    with suppress(NothingThere), open_study_reader(storage_url_of(settings)) as reader:
+        return reader.is_led()
+    return False
 
 
 def _check_stores(settings: Settings) -> None:

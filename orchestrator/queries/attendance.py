@@ -50,6 +50,12 @@ def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list
     ]
 
 
+def is_led(connection: Connection) -> bool:
+    """Returns whether a control plane is active, whatever studies it looks after."""
+    seen = _look(connection)
+    return seen is not None and seen.lives
+
+
 def is_attended(connection: Connection, study: str, state: str) -> bool:
     """Returns whether a control plane looks after a study in that state, or it needs none."""
     seen = None if state in _NEEDS_NONE else _look(connection)

@@ -22,7 +22,7 @@ from orchestrator.model.records import RecordedTrial, Recording, StudyFacts, Tri
 from orchestrator.model.study_status import Overview
 from orchestrator.pruning import Decision, Direction, expectations
 from orchestrator.pruning.expectations import EXPECTED
-from orchestrator.queries.attendance import is_attended, with_absences
+from orchestrator.queries.attendance import is_attended, is_led, with_absences
 from orchestrator.queries.best_trials import read_leader
 from orchestrator.queries.name_lookup import BEST, find_number, find_study, study_id_of, unknown_study
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
@@ -81,6 +81,10 @@ class StudyReader:
                 "status, trials, why, replay, report and export show it as it is",
             )
         return Spec.from_json(study.spec)
+
+    def is_led(self) -> bool:
+        """Returns whether a control plane is active."""
+        return self._ours and is_led(self._connection)
 
     def overviews(self) -> list[Overview]:
         """Returns where each study stands, those first that only Optuna has run."""

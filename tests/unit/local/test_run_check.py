@@ -19,8 +19,11 @@ from orchestrator.common.settings import Settings, load_settings
 from orchestrator.local.data_folder_check import FILES, FOLDERS, check_contents
 from orchestrator.local.run_check import check_run
 from orchestrator.spec.model import validate
+from orchestrator.storage.database import Database
+from orchestrator.storage.lease import WriterLease
 from tests import prepared_databases
 from tests.servers import free_port
+from tests.shared_servers import redis_url
 
 Change = Callable[[Path, pytest.MonkeyPatch], dict[str, Any]]
 
@@ -169,4 +172,21 @@ def test_what_is_right_passes_and_is_not_called(tmp_path: Path, monkeypatch: pyt
     check_run(spec, "spec.toml", load_settings(), os.environ)
     assert not (tmp_path / "data").exists()
     source("raise ValueError")(tmp_path, monkeypatch)
+    check_run(spec, "spec.toml", load_settings(), os.environ, imports=False)
+
+
+def test_ports_that_the_control_plane_of_a_fleet_has_are_no_obstacle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    url = prepared_databases.sqlite(tmp_path / "fleet.db")
+    for name, value in {"STORAGE_URL": url, "REDIS_URL": redis_url(), "DATA_DIR": str(tmp_path / "data")}.items():
+        monkeypatch.setenv(f"ORCHESTRATOR_{name}", value)
+    source("def objective(trial):\n    return 1.0\n")(tmp_path, monkeypatch)
+    taken_port(0)(tmp_path, monkeypatch)
+    spec = validate({"name": "mine", "objective": "train:objective", "trials": 1}, "spec.toml")
+    with pytest.raises(BadInput, match="Address already in use"):
+        check_run(spec, "spec.toml", load_settings(), os.environ, imports=False)
+    with closing(Database(url)) as database:
+        assert WriterLease(database, 600.0).acquire() is None
     check_run(spec, "spec.toml", load_settings(), os.environ, imports=False)

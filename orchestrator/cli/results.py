@@ -11,6 +11,7 @@ import click
 from orchestrator.cli.options import json_option, study_argument
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import READS_DATABASE, fleet, open_reader, show
+from orchestrator.common.advice import how_to
 from orchestrator.common.errors import BadInput
 from orchestrator.common.formatting import listed
 from orchestrator.common.parameter_text import FORMATS as PARAMETER_FORMATS
@@ -46,7 +47,7 @@ def best(study: str, form: str | None, as_json: bool) -> None:
         command = program_line(reader, found) if found else ""
         several = len(reader.trials(study).directions) > 1
     if not found:
-        remedy = f"'orchestrator trials {study}' shows its trials"
+        remedy = f"'{how_to('trials', study)}' shows its trials"
         raise BadInput(f"study '{study}'", "no trial has completed yet, nor reported a value", remedy)
     if form:
         if len(found) > 1:

@@ -102,7 +102,7 @@ def read_sign(data: bytes) -> Sign | None:
 
 
 def _of_another_version(data: bytes) -> Sign | None:
-    """Returns a heartbeat of another version, with only its slot's name, if it has one,, to find its worker."""
+    """Returns a heartbeat of another version, with no more than its slot's name, by which its worker is found."""
     try:
         found = msgspec.msgpack.decode(data)
         version, body = found["version"], found["body"]

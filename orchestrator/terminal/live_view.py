@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import FrameType
 from typing import Any, Final, TextIO
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderResult
+from rich.control import Control
 from rich.live import Live
 from rich.segment import ControlType, Segment
 from rich.text import Text
@@ -24,10 +28,11 @@ DRAW_SECONDS: Final = 0.25
 """Shortest time between two frames, which cost about 10 ms each; notices may come faster."""
 REFRESHES: Final = 2
 """Frames a second while no notice comes, so that the clocks run."""
+_ECHOED: Final = len("^C")
 
 
 class LiveView:
-    """Draws on a terminal; the last frame stays.
+    """Draws on a terminal; the last frame stays. Ctrl-Z stops this process as it would without a view.
 
     Args:
         stream: The terminal.
@@ -53,6 +58,7 @@ class LiveView:
             redirect_stderr=stream is sys.stderr,
         )
         self._closed = False
+        self._handles_stop = False
 
     def show(self, notice: Notice, now: float) -> None:
         """Takes a notice; see ``View.show``."""
@@ -68,6 +74,7 @@ class LiveView:
                     self._live.refresh()
                 else:
                     self._live.start(refresh=True)
+                    self._handle_suspension()
 
     def say(self, text: str) -> None:
         """Writes a line above the frame."""
@@ -78,8 +85,27 @@ class LiveView:
         """Draws the last frame and gives the terminal back."""
         if not self._closed:
             self._closed = True
+            if self._handles_stop:
+                signal.signal(signal.SIGTSTP, signal.SIG_DFL)
             with contextlib.suppress(OSError):
                 self._live.stop()
+
+    def _handle_suspension(self) -> None:
+        """Handles Ctrl-Z, where the program does not do so itself."""
+        in_main = threading.current_thread() is threading.main_thread()
+        if in_main and signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL:
+            self._handles_stop = True
+            signal.signal(signal.SIGTSTP, self._suspend)
+
+    def _suspend(self, signum: int, frame: FrameType | None) -> None:
+        """Stops this process; when it goes on, the frame is drawn anew, below what the shell has written."""
+        del frame
+        with self._live.held():
+            signal.signal(signum, signal.SIG_DFL)
+            # Of this thread, so that it has stopped when the call returns. The kernel drops the signal where no shell
+            # could have the process go on.
+            signal.pthread_kill(threading.get_ident(), signum)
+            signal.signal(signum, self._suspend)
 
     def _state(self) -> ViewState:
         state, at = self._seen
@@ -110,11 +136,25 @@ class _Live(Live):
         super().__init__(**options)
         self._drawn = drawn
 
+    def start(self, refresh: bool = False) -> None:
+        super().start(refresh)
+        # Neither a kill nor Ctrl-Z gives a hidden cursor back.
+        self.console.show_cursor(True)
+
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Draws nothing meanwhile, and the next frame where the cursor is then."""
+        with self._lock:
+            yield
+            self._drawn.lengths = []
+
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         drawn, (width, height) = self._drawn, self.console.size
         found = super().process_renderables(renderables)
-        if drawn.lengths and self.console.is_interactive:
-            if height < drawn.height:
+        if self.console.is_interactive:
+            if not drawn.lengths:
+                found[0] = Control()
+            elif height < drawn.height:
                 found[0] = _Erased("\x1b[H")
             elif width < drawn.width and (rows := min(drawn.rows(max(1, width)), height)) > 1:
                 found[0] = _Erased(f"\r\x1b[{rows - 1}A")
@@ -141,7 +181,9 @@ class _Frame:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         # The line below the frame is the cursor's: without it the screen scrolls at the end.
-        frame = render(self._state, options.max_width, max(1, console.size.height - 1))
+        # Behind the last line is the cursor, where the terminal shows a ^C: it must not wrap.
+        width = max(1, options.max_width - _ECHOED)
+        frame = render(self._state, width, max(1, console.size.height - 1))
         lines = console.render_lines(frame, options, pad=False)
         self._drawn.width, self._drawn.height = console.size
         self._drawn.lengths = [sum(segment.cell_length for segment in line) for line in lines]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 from typing import Any
 
 import pytest
@@ -40,8 +41,10 @@ def test_a_frame_stands_where_the_one_before_stood(study: str, size: tuple[int, 
     terminal = Terminal(*size, reflows=True)
     view = view_on(terminal)
     for number in range(4):
-        view.show(ended(number), float(number))
+        view.show(ended(number, detail="median at step 5: " * 9), float(number))
         view.show(STUDIES[study], float(number))
+        terminal.write("^C")
+    view.show(STUDIES[study], 4.0)
     rows = terminal.rows()
     assert rows[0].startswith("digits  running")
     assert sum(row.startswith("digits") for row in rows) == 1
@@ -89,6 +92,33 @@ def test_a_window_that_is_made_larger_keeps_what_is_above() -> None:
     assert terminal.rows()[0] == "$ orchestrator run digits.toml"
     assert [row for row in terminal.rows() if row.startswith("digits")] == ["digits  running"]
     view.close()
+
+
+def test_ctrl_z_leaves_the_terminal_to_the_shell(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal(80, 60, reflows=True)
+
+    def stop(thread: int, signum: int) -> None:
+        del thread
+        assert signal.getsignal(signum) is signal.SIG_DFL
+        assert not terminal.screen.cursor.hidden
+        terminal.write("^Z\n[1]+  Stopped\n$ fg\n")
+
+    monkeypatch.setattr(signal, "pthread_kill", stop)
+    view = view_on(terminal)
+    view.show(progress(), 1.0)
+    frame = terminal.rows()
+    assert callable(signal.getsignal(signal.SIGTSTP)), "else the signal would stop the tests"
+    for time in (2.0, 3.0):
+        signal.raise_signal(signal.SIGTSTP)
+        view.show(progress(), time)
+        view.show(progress(), time)
+    view.close()
+    begins = [at for at, row in enumerate(terminal.rows()) if row == "digits  running"]
+    shell = [at for at, row in enumerate(terminal.rows()) if row == "$ fg"]
+    assert begins == [0, shell[0] + 1, shell[1] + 1]
+    assert shell == [len(frame) + 1, 2 * len(frame) + 3]
+    assert not terminal.screen.cursor.hidden
+    assert signal.getsignal(signal.SIGTSTP) is signal.SIG_DFL
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -130,7 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         hint = f" (see '{context.command_path} --help')" if context else ""
         _fail(f"{PROGRAM}: {_explained(error).rstrip('.')}{hint}", 2)
     except click.Abort:
-        sys.exit(130)
+        _fail(f"{PROGRAM}: interrupted", 130)
     except OrchestratorError as error:
         _fail(f"{PROGRAM}: {error}", error.exit_code)
     except Exception as error:

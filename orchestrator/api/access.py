@@ -37,11 +37,12 @@ def open_reader(settings: Settings) -> Iterator[StudyReader]:
         yield reader
 
 
-def has_control_plane(settings: Settings) -> bool:
-    """Returns whether a control plane can be reached: a fleet is configured, or a `run` works in the data folder."""
-    from orchestrator.common.file_lock import is_locked
+def has_control_plane(settings: Settings, study: str) -> bool:
+    """Returns whether a control plane of the study can be reached: a fleet is configured, or a `run` in the data folder
+    looks after it."""
+    from orchestrator.common.file_lock import has_run
 
-    return settings.redis_url is not None or is_locked(settings.data_dir)
+    return settings.redis_url is not None or has_run(settings.data_dir, study)
 
 
 @contextmanager

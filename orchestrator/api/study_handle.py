@@ -286,7 +286,7 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: it has ended.
         """
-        if access.has_control_plane(self._fleet.settings):
+        if access.has_control_plane(self._fleet.settings, self.name):
             return self._command("resume")
         from orchestrator.api.local_search import run_with
         from orchestrator.api.spec_input import check_sampler_and_pruner
@@ -345,10 +345,10 @@ class StudyHandle(StudyFiles):
         with self._fleet.reader() as reader:
             reader.spec(self.name)
             state = reader.overview(self.name).progress.state
-        if not access.has_control_plane(settings):
+        if not access.has_control_plane(settings, self.name):
             if state in ENDED:
                 raise BadInput(f"study '{self.name}'", f"is {state} already", f"{_CONTINUE[state]}, and it goes on")
-            problem = f"is {study_word(state)}, and no `run` works in {settings.data_dir}"
+            problem = f"is {study_word(state)}, and no `run` in {settings.data_dir} works on it"
             remedy = f"'{how_to('resume', self.name)}', or another run of its search, goes on with it; a fleet's needs"
             urls = "ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL"
             raise BadInput(f"study '{self.name}'", problem, f"{remedy} {urls}")
@@ -359,7 +359,7 @@ class StudyHandle(StudyFiles):
         """Asks the control plane to add a trial; where none runs, stores the command for the next one."""
         said = list(notes)
         with self._fleet.commands() as client:
-            if not access.has_control_plane(self._fleet.settings):
+            if not access.has_control_plane(self._fleet.settings, self.name):
                 client.enqueue(operation, self.name, payload)
                 return AddedTrial(None, tuple(said))
             added = client.add(operation, self.name, payload, access.ANSWER_SECONDS)

@@ -36,15 +36,11 @@ def resume(study: str, slots: SlotOptions) -> None:
     """Go on with a study that was paused, interrupted or suspended.
 
     The control plane handles STUDY again; if the cause of its suspension remains, the study is suspended again, and
-    `status` shows the cause. Where no `run` works in ORCHESTRATOR_DATA_DIR, STUDY is run here in the foreground, as
-    `orchestrator run` of its spec would do it.
+    `status` shows the cause. Where no `run` in ORCHESTRATOR_DATA_DIR works on STUDY, it is run here in the foreground,
+    as `orchestrator run` of its spec would do it.
     """
-    # Not above: a platform without file locks is refused in a line of its own.
-    from orchestrator.common.file_lock import attended_studies
-
     settings = load_settings()
-    here = None if settings.redis_url else attended_studies(settings.data_dir)
-    if has_control_plane(settings) and (here is None or study in here):
+    if has_control_plane(settings, study):
         with fleet() as found:
             click.echo(found.handle(study).resume())
         return

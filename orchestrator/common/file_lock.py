@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -31,11 +31,11 @@ class FolderInUse(BadInput):
 
 
 @contextmanager
-def data_lock(folder: Path) -> Iterator[int]:
+def data_lock(folder: Path, check: Callable[[], None] = lambda: None) -> Iterator[int]:
     """Holds the folder's lock; yields its descriptor.
 
     Every process that a run starts inherits the descriptor. So the lock outlives a killed run until its last process
-    has ended, and two sets of processes never work in the folder.
+    has ended, and two sets of processes never work in the folder. What ``check`` raises ends the wait for them.
 
     Raises:
         FolderInUse: another run has the folder.
@@ -43,7 +43,7 @@ def data_lock(folder: Path) -> Iterator[int]:
     path = folder / "lock"
     fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        _wait_for(fd, folder)
+        _wait_for(fd, folder, check)
         os.ftruncate(fd, 0)
         os.write(fd, str(os.getpid()).encode())
         yield fd
@@ -91,7 +91,12 @@ def attended_studies(folder: Path) -> frozenset[str] | None:
         return None
 
 
-def _wait_for(fd: int, folder: Path) -> None:
+def has_run(folder: Path, study: str) -> bool:
+    """Returns whether a run works in the folder and looks after the study."""
+    return is_locked(folder) and ((attended := attended_studies(folder)) is None or study in attended)
+
+
+def _wait_for(fd: int, folder: Path, check: Callable[[], None]) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         try:
@@ -102,4 +107,5 @@ def _wait_for(fd: int, folder: Path) -> None:
             # A run that lives is refused at once; one that was killed leaves processes that end within moments.
             if (holder.isdigit() and not has_ended(int(holder))) or time.monotonic() > deadline:
                 raise FolderInUse(folder, int(holder) if holder.isdigit() else 0) from None
+            check()
             time.sleep(0.05)

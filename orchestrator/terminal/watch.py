@@ -13,6 +13,7 @@ import redis
 from orchestrator.common.advice import how_to
 from orchestrator.common.data_folder import redis_url_of
 from orchestrator.common.errors import BadInput, NotReached, OrchestratorError
+from orchestrator.common.file_lock import has_run
 from orchestrator.common.patience import Patient, at_once
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
@@ -95,8 +96,8 @@ def events(
         yield progress
         if progress.state in ENDED:
             return
-        if client is None:
-            problem = f"is {study_word(progress.state)}, but no `run` works in {settings.data_dir}"
+        if client is None or not (settings.redis_url or has_run(settings.data_dir, study)):
+            problem = f"is {study_word(progress.state)}, but no `run` in {settings.data_dir} works on it"
             remedy = f"'{how_to('resume', study)}' runs it here; a fleet's needs ORCHESTRATOR_REDIS_URL"
             raise BadInput(f"study '{study}'", problem, remedy)
 

@@ -48,7 +48,7 @@ def handle(leased: LeasedStore, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stu
 def test_a_loop_over_events_begins_when_the_database_is_back(handle: StudyHandle) -> None:
     events = iter(handle.events())
     assert isinstance(next(events), Progress)
-    with pytest.raises(BadInput, match="but no `run` works in "):
+    with pytest.raises(BadInput, match="but no `run` in "):
         next(events)
 
 

@@ -129,7 +129,7 @@ def _run_alone(
     """Runs the search with processes of its own; raises FolderInUse where another run works in the folder."""
     settings, spec, storage_url = plan.settings, plan.spec, storage_url_of(plan.settings)
     with ExitStack() as stack:
-        lock = stack.enter_context(data_lock(folder))
+        lock = stack.enter_context(data_lock(folder, endings.check))
         # Their processes were killed together with the run that they had handed their studies to.
         abandoned(folder)
         name_study(folder, spec.name if settings.storage_url is None else None)
@@ -150,6 +150,7 @@ def _run_alone(
             "ORCHESTRATOR_LEASE": str(settings.lease),
         }
         put_code_of(client, spec, settings.keyring())
+        endings.check()
         view.say(f"starting the workers of '{spec.name}'")
 
         def start_serve() -> ChildProcess:
@@ -172,6 +173,7 @@ def _run_alone(
         stack.enter_context(outages_shown(view))
         database = Database(storage_url)
         stack.callback(database.close)
+        endings.check()
         view.say("preparing the database")
         if server is not None:
             _await_tables(database, worker, server, endings.check)
@@ -210,25 +212,28 @@ def _run_alone(
 
         retry = server_retry(check)
         view.say(f"importing objective '{spec.objective}'" if spec.command is None else "waiting for a slot")
-        _await_objective(plan, client, check, retry)
         issuer = CommandClient(CommandTable(database), client, retry)
         # Before any process is told to end, other runs in the folder are to look for another one.
         taking = stack.enter_context(ExitStack())
-        taking.enter_context(published(folder, describe(spec, settings, _admitted(plan))))
         guests = GuestWatch(folder, spec.name, issuer)
 
         def check_all() -> None:
             check()
             guests.check()
 
+        asked = False
         try:
-            since = retry(lambda: newest(client, spec.name))
+            _await_objective(plan, client, check, retry)
+            taking.enter_context(published(folder, describe(spec, settings, _admitted(plan))))
+            since, asked = retry(lambda: newest(client, spec.name)), True
             if issuer.submit(spec, check) not in ENDED:
                 view.say("waiting for the first trial to start")
                 follow(client, spec.name, since, view, check_all, lambda: retry(lambda: has_ended(store(), spec.name)))
         except Interrupted:
             taking.close()
-            hold(plan, view, issuer, storage_url, endings.check_at_once)
+            # Where an earlier run was killed, the control plane goes on with the study before it is asked to.
+            if asked or retry(lambda: store().state(spec.name)) not in (None, *ENDED):
+                hold(plan, view, issuer, storage_url, endings.check_at_once)
             raise
         taking.close()
         watched.check()

@@ -12,6 +12,9 @@ from pathlib import Path
 
 import optuna
 
+while (awaited := os.environ.get("IMPORT_WAITS_FOR")) and not Path(awaited).exists():
+    time.sleep(0.01)
+
 
 def steady(trial: optuna.Trial, *, epochs: int = 6, seconds: float = 0.01, gate: str = "") -> float:
     """Learns steadily; how well depends on its parameters alone. Its last epoch waits for the file ``gate``."""

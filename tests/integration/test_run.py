@@ -182,6 +182,14 @@ def test_after_kill_9_the_same_command_goes_on(
         listed = alone.call("ls").stdout
         assert listed.splitlines()[1].split()[:2] == ["one", "unattended"]
         assert "no control plane has been seen since" in listed
+        waits = alone.environment() | {"IMPORT_WAITS_FOR": str(alone.folder / "imported")}
+        early = alone.start("run", str(alone.folder / "spec.toml"), "--slots", "1", environment=waits)
+        wait_for(lambda: "importing objective" in early.log.read_text(), "the import of its objective")
+        early.popen.send_signal(signal.SIGINT)
+        wait_for(lambda: "study one interrupted" in early.log.read_text(), "its interruption")
+        (alone.folder / "imported").touch()
+        assert early.popen.wait(PATIENCE) == 130
+        assert alone.call("ls").stdout.splitlines()[1].split()[:2] == ["one", "interrupted"]
 
     result = finish_run(alone)  # at once: what was orphaned is gone before anything is started again
 

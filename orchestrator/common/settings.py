@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from orchestrator.common.errors import BadInput, reason_of
-from orchestrator.common.faults import Fault
-from orchestrator.common.urls import check_folder, check_redis, check_storage, check_store
+from orchestrator.common.faults import Fault, beneath
+from orchestrator.common.urls import check_entry, check_folder, check_redis, check_storage, check_store
 from tasks.metrics_endpoint import LOOPBACK, BadSetting, Endpoint, read_secret
 from tasks.metrics_endpoint import PASSWORD as METRICS_PASSWORD
 from tasks.objective_allowlist import split_list
@@ -111,6 +111,14 @@ class Settings(BaseModel):
                 f"set {PREFIX}LEASE to three heartbeats, or shorten {PREFIX}HEARTBEAT",
                 ("lease",),
             )
+        return self
+
+    @model_validator(mode="after")
+    def _check_data_dir(self) -> Settings:
+        if self.storage_url is None:
+            # The studies are there.
+            with beneath("data_dir"):
+                check_entry(self.data_dir)
         return self
 
     @model_validator(mode="after")

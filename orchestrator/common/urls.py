@@ -192,16 +192,21 @@ def check_folder(path: Path) -> Path:
         folder = path.expanduser()
     except RuntimeError:
         raise Fault(f"is {str(path)!r}, and there is no home folder", "give an absolute path") from None
-    # Of a folder that may not be entered, nothing in it can be looked at.
-    _check_lookup(f"{folder}/.", "choose another folder")
+    # One that this user may not enter may be a service's, and matter to few commands.
+    _check_lookup(str(folder), "choose another folder", PermissionError)
     return folder
 
 
-def _check_lookup(path: str, remedy: str) -> None:
-    """Raises a ``Fault`` where the operating system does not even say whether something is there."""
+def check_entry(folder: Path) -> None:
+    """Raises a ``Fault`` where this user may not look at what is in a folder."""
+    _check_lookup(f"{folder}/.", "choose another folder")
+
+
+def _check_lookup(path: str, remedy: str, *passed: type[OSError]) -> None:
+    """Raises a ``Fault`` where the operating system does not even say whether something is there, for a reason that is
+    none of those ``passed``."""
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        pass
     except (OSError, ValueError) as error:
-        raise Fault(f"{path[:120]!r} cannot be looked at: {reason_of(error)}", remedy) from None
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError, *passed)):
+            raise Fault(f"{path[:120]!r} cannot be looked at: {reason_of(error)}", remedy) from None

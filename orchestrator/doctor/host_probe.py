@@ -63,7 +63,8 @@ def _package(wanted: Requirement) -> Package:
 
 def _free(folder: Path) -> tuple[int | None, int | None]:
     """Returns the free bytes and inodes of the disk of a folder, as far as they are known."""
-    while not folder.exists() and folder != folder.parent:
+    # No error where this user may not even look.
+    while not os.path.exists(folder) and folder != folder.parent:
         folder = folder.parent
     try:
         disk = os.statvfs(folder)

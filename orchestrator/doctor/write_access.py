@@ -79,7 +79,7 @@ def refused_file(path: Path) -> Refusal | None:
 
 def free_on_other_disk(path: Path, folder: Path) -> int | None:
     """Returns the free bytes of the disk on which a file is; ``None`` where a folder is on it, too."""
-    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if each.exists())
+    there = next(each for each in (folder.absolute(), *folder.absolute().parents) if os.path.exists(each))
     disk = os.statvfs(path)
     return None if path.stat().st_dev == there.stat().st_dev else disk.f_bavail * disk.f_frsize
 

@@ -101,7 +101,7 @@ def _check_stores(settings: Settings) -> None:
 def _check_folder(path: Path, setting: str) -> None:
     """Checks that a folder, or where it would be made, takes files."""
     there = path.absolute()
-    while not there.exists() and there != there.parent:
+    while not os.path.exists(there) and there != there.parent:
         there = there.parent
     remedy = f"choose another folder with {setting}"
     if not there.is_dir():

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import IO, Final
 
 from orchestrator.common.errors import BadInput
+from orchestrator.common.faults import Fault
+from orchestrator.common.settings import PREFIX
+from orchestrator.common.urls import check_entry
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.model.lifecycle import AttemptState
 from orchestrator.model.records import TrialFacts
@@ -120,7 +123,14 @@ def log_file(data: Path, study: str, number: int) -> Path:
     """Returns where a worker with the data folder ``data`` keeps the output of a trial.
 
     A log that lies where earlier versions kept it is still found there.
+
+    Raises:
+        BadInput: this user may not look.
     """
+    try:
+        check_entry(data)
+    except Fault as fault:
+        raise fault.blame(f"{PREFIX}DATA_DIR") from None
     folders = log_folders(data, study)
     paths = [folder / trial_log(data, study, number).name for folder in folders]
     return next((path for path in paths if path.is_file()), paths[0])
@@ -130,7 +140,8 @@ def log_folders(data: Path, study: str) -> list[Path]:
     """Returns the folders below ``data`` with logs of a study: today's, and that of earlier versions if it is there."""
     folder = trial_log(data, study, 0).parent
     earlier = data / "logs" / study
-    return [folder, earlier] if earlier.is_dir() and earlier != folder.parent else [folder]
+    # No error where the user who deletes a study may not look.
+    return [folder, earlier] if os.path.isdir(earlier) and earlier != folder.parent else [folder]
 
 
 def find(data: Path, trial: TrialFacts) -> Path:

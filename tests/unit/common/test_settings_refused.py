@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import traceback
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,6 +13,9 @@ from loading import PREFIX, loaded, refusal
 
 from orchestrator.common.errors import BadInput
 from orchestrator.common.settings import load_settings
+from orchestrator.doctor.host_probe import read_installation
+from orchestrator.queries.logs import log_file
+from tests.unprivileged import become_unprivileged
 
 
 @pytest.mark.parametrize(
@@ -126,3 +133,33 @@ def test_any_environment_is_settings_or_bad_input(variables: dict[str, str]) -> 
         assert "\n" not in message
     else:
         assert found.lease > found.heartbeat
+
+
+def test_a_folder_that_this_user_may_not_enter_is_refused_only_where_the_studies_are_there(tmp_path: Path) -> None:
+    """As of a service whose variables a person's shell has, too."""
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    closed.chmod(0)
+    service = {name: f"{closed}/{name}" for name in ("DATA_DIR", "CHECKPOINT_URL", "ARTIFACT_URL")}
+    fleet = service | {"STORAGE_URL": "postgresql://h/d"}
+
+    def look() -> None:
+        assert "DATA_DIR: " in refusal(**service)
+        found = load_settings({PREFIX + name: value for name, value in fleet.items()})
+        assert read_installation(found.data_dir).disk_free is not None
+        with pytest.raises(BadInput, match="cannot be looked at: Permission denied"):
+            log_file(found.data_dir, "mine", 0)
+
+    # What is imported as it is needed is there by then.
+    load_settings({PREFIX + name: value for name, value in fleet.items()})
+    if (pid := os.fork()) == 0:
+        code = 1
+        try:
+            become_unprivileged()
+            look()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0

@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.common.formatting import count
 from orchestrator.pruning.expectations import BANDS, Expectation, newest
 from orchestrator.report.facts import LARGEST, Facts
-from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, figure, label, limit, spread
+from orchestrator.report.plot import BLUE, GREEN, GREY, PURPLE, RED, Plot, counted, figure, label, limit, spread
 from orchestrator.report.value_axis import ValueAxis, of_ranges
 
 MOST_CURVES = 200
@@ -80,7 +80,11 @@ def curves(facts: Facts) -> Plot:
             )
         )
     name = f"reported {label(facts.objective(0))}" if facts.single else "reported value"
-    made = figure(*traces, height=460, xaxis_title="epoch", yaxis=axis.layout(name))
+    last = max(step for trial in drawn for step in trial.intermediate_values)
+    if expected:
+        last = max(last, facts.spec.max_steps or 0)
+    x = counted("epoch", last) | {"rangemode": "normal"}
+    made = figure(*traces, height=460, xaxis=x, yaxis=axis.layout(name))
     return Plot("curves", title, says, (made,))
 
 

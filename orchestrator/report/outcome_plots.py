@@ -47,7 +47,7 @@ def saved(facts: Facts) -> Plot:
         barmode="stack",
         showlegend=True,
         yaxis={"visible": False},
-        xaxis={"title": {"text": "epochs"}},
+        xaxis=counted("epochs", sum(amount for _, amount, _, _ in parts)),
         legend_traceorder="normal",  # as the bars lie beside each other; for stacked ones plotly would turn it round
     )
     return Plot("saved", title, _saved_in_words(facts), (made,))

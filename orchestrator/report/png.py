@@ -18,7 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MultipleLocator, NullFormatter
+
+from orchestrator.report.contour_plots import ticks
 
 WIDTH = 1_100
 DPI = 110
@@ -223,6 +225,11 @@ def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
     for said, limit in ((across, axes.set_xlim), (up, axes.set_ylim)):
         if said.get("range") is not None:
             limit(*(10.0**end if said.get("type") == "log" else end for end in said["range"]))
+    for said, axis in ((across, axes.xaxis), (up, axes.yaxis)):
+        if said.get("type") == "log":
+            axis.set_ticks(ticks(*np.log10(axis.get_view_interval())))
+        elif said.get("dtick") is not None:
+            axis.set_major_locator(MultipleLocator(said["dtick"]))
     for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         tick.set_parse_math(False)
     _unescape_ticks(axes)
@@ -243,7 +250,7 @@ def _unescape_ticks(axes: Axes) -> None:
 
 def _write(place: Any, text: str) -> None:
     place.set_parse_math(False)
-    place.set_text(html.unescape(re.sub("<br ?/?>", "\n", text)))
+    place.set_text(html.unescape(re.sub("</?b>", "", re.sub("<br ?/?>", "\n", text))))
 
 
 def _named(trace: Mapping[str, Any]) -> str | None:

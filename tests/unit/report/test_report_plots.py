@@ -371,3 +371,19 @@ def test_no_tick_of_a_png_is_markup() -> None:
             sheet.canvas.draw()
             ticks = [tick for axes in sheet.axes for tick in (*axes.get_xticklabels(), *axes.get_yticklabels())]
             assert not [tick.get_text() for tick in ticks if "$" in tick.get_text()], plot.id
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_png_of_few_trials_has_numbers_and_words(count: int) -> None:
+    trials = [trial(n, curve=[0.1, 0.2], params={"lr": (0.015, 0.036)[n], "x": n / 3}) for n in range(count)]
+    for plot in drawn(facts(trials, [attempt(n, 0.0, 9.0, f"w/{n}") for n in range(count)])).values():
+        for figure in plot.figures:
+            sheet = png.draw(figure, plot.title)
+            sheet.canvas.draw()
+            for axes in sheet.axes:
+                assert not [text for text in axes.texts if "<" in text.get_text()], plot.id
+                low, high = axes.get_xlim()
+                shown = [tick for tick in axes.get_xticks() if low <= tick <= high]
+                assert shown or not axes.get_xlabel(), plot.id
+                if axes.get_xlabel() in ("trial", "epoch", "epochs"):
+                    assert all(tick == round(tick) for tick in shown), plot.id

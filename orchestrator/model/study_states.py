@@ -15,6 +15,9 @@ OPTUNAS: Final = "optuna"
 ENDED: Final[frozenset[StudyState]] = frozenset({"finished", "failed", "stopped"})
 """States in which no trial trains and none is asked for, unless the spec is run again."""
 
+MOVES: Final[frozenset[StudyState]] = frozenset({"running", "ending"})
+"""States in which a control plane has something to do; a study without one is unattended."""
+
 HELD: Final[frozenset[StudyState]] = frozenset({"paused", "interrupted"})
 """States in which no trial is asked for until a person lets the study go on."""
 

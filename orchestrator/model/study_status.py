@@ -85,10 +85,13 @@ class Overview:
     def epoch_rate(self, now: float) -> float | None:
         """Returns the epochs that all slots together train in a second; ``None`` where none was reported.
 
-        It is measured from the first of ``ends`` until ``now``, or until the last attempt had ended where nothing is at
-        work; where too few trials have ended, from the first start since the study began to run. When an epoch was
-        reported is not stored: those of a trial are taken to be spread evenly over the time that it was at work.
+        It is measured from the first of ``ends`` until ``now``, until a control plane was last seen, or until the last
+        attempt had ended where nothing is at work; where too few trials have ended, from the first start since the
+        study began to run. When an epoch was reported is not stored: those of a trial are taken to be spread evenly
+        over the time that it was at work.
         """
+        if self.absence is not None and self.absence.since is not None:
+            now = min(now, self.absence.since)
         spells = [[(begin, now if end is None else end) for begin, end in each.spells] for each in self.work]
         if not any(each.epochs for each in self.work):
             return None

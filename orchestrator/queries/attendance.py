@@ -14,14 +14,13 @@ from orchestrator.common.errors import BadInput
 from orchestrator.common.file_lock import attended_studies
 from orchestrator.common.settings import Settings, load_settings
 from orchestrator.model.state_words import SUSPENDED, UNATTENDED
-from orchestrator.model.study_states import ENDED, OPTUNAS
+from orchestrator.model.study_states import ENDED, MOVES, OPTUNAS
 from orchestrator.model.study_status import Absence, Overview
 from orchestrator.storage.database import is_gone
 from orchestrator.storage.own_tables import writer
 from orchestrator.storage.sql_dialects import current_time
 from orchestrator.storage.sqlite_files import path_of
 
-_MOVES = ("running", "ending")
 _NEEDS_NONE = (*ENDED, OPTUNAS, SUSPENDED)
 
 
@@ -84,6 +83,6 @@ def _renewed_before() -> float:
 
 def _absent(overview: Overview, absence: Absence) -> Overview:
     progress = overview.progress
-    if progress.state in _MOVES:
+    if progress.state in MOVES:
         progress = msgspec.structs.replace(progress, state=UNATTENDED)
     return replace(overview, progress=progress, absence=absence)

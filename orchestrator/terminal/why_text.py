@@ -12,7 +12,8 @@ from orchestrator.model.changeset import AttemptRow, DecisionAction, DecisionRow
 from orchestrator.model.lifecycle import NOT_STARTED
 from orchestrator.model.measurements import sentence
 from orchestrator.model.records import TrialFacts
-from orchestrator.model.state_words import study_word
+from orchestrator.model.state_words import UNATTENDED, study_word
+from orchestrator.model.study_states import MOVES
 from orchestrator.pruning import Decision, Direction, registry
 from orchestrator.pruning.words import RuleWords
 from orchestrator.terminal.log_view import traceback_lines
@@ -171,11 +172,9 @@ class Explanation:
         if last.state == "paused":
             return self._on_rung()
         if last.state in _WAITING:
-            held = (
-                ""
-                if self._trial.study.state == "running"
-                else f", and the study is {study_word(self._trial.study.state)}"
-            )
+            study = self._trial.study
+            state = study.state if study.attended or study.state not in MOVES else UNATTENDED
+            held = "" if state == "running" else f", and the study is {study_word(state)}"
             if self.first("promote") is not None:
                 return f"was promoted and waits in the queue with {count(trained, 'epoch')} trained{held}"
             if any(row.cause not in _NOT_TOLD for row in self._trial.attempts[:-1]):

@@ -158,6 +158,7 @@ def test_counts_have_the_same_words(changes: dict[str, Any], word: str) -> None:
         ([], {"state": "WAITING"}, "waits to be asked for"),
         ([attempt(1, "done", cause="not started")], {"state": "WAITING"}, "waits to be asked for again"),
         ([attempt(1, "sent")], {}, "waits in the queue"),
+        ([attempt(1, "sent")], {"attended": False}, "waits in the queue, and the study is unattended"),
         ([attempt(1, "running")], {}, "is running"),
         ([attempt(1, "running")], {"attended": False}, "is unattended"),
         ([attempt(1, "paused")], {}, "is on a rung"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from made_notices import progress
@@ -10,7 +11,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from orchestrator.model.progress_events import Best
-from orchestrator.model.study_status import Overview, Work
+from orchestrator.model.study_status import Absence, Overview, Work
 from orchestrator.terminal.overview import render_list, render_status, to_json
 
 NOW = 1_700_000_100.0
@@ -78,6 +79,8 @@ def paced(*work: Work, ends: tuple[float, ...] = (), began: float = NOW - 100) -
         (paced(Work(30, ((NOW - 3600, NOW - 3590), (NOW - 20, None))), began=NOW - 20), 1.0),
         # All ended at once, as those do that are not promoted: measured since the first start.
         (paced(Work(8, ((NOW - 40, NOW - 36),)), Work(2, ((NOW - 2, NOW),)), ends=(NOW, NOW, NOW)), 0.25),
+        # Its control plane was killed ten seconds ago.
+        (replace(paced(Work(5, ((NOW - 20, None),))), absence=Absence(NOW - 10, alone=True)), 0.5),
         # A clock that is behind.
         (paced(Work(3, ((NOW + 5, None),))), None),
     ],

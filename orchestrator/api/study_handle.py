@@ -38,6 +38,11 @@ _CONTINUE = {
 """The user's next step, by the state of the study, so that an added trial is run."""
 
 
+def already_ended(study: str, state: str) -> BadInput:
+    """Returns the error about a study that has ended; it says how it goes on."""
+    return BadInput(f"study '{study}'", f"is {state} already", f"{_CONTINUE[state]}, and it goes on")
+
+
 @dataclass(frozen=True)
 class AddedTrial:
     """A trial that was added to a study.
@@ -292,10 +297,8 @@ class StudyHandle(StudyFiles):
         from orchestrator.api.spec_input import check_sampler_and_pruner
         from orchestrator.common.slot_options import SlotOptions
 
-        status = self.status()
-        if status.has_ended:
-            remedy = "run its search again, with a larger budget, to go on with it"
-            raise BadInput(f"study '{self.name}'", f"has {status.state}", remedy)
+        if (state := self.state) in ENDED:
+            raise already_ended(self.name, state)
         spec, source = self.spec, f"study '{self.name}'"
         check_sampler_and_pruner(spec, source)
         return run_with(self._fleet.settings, spec, source, SlotOptions(slots), progress).state
@@ -347,7 +350,7 @@ class StudyHandle(StudyFiles):
             state = reader.overview(self.name).progress.state
         if not access.has_control_plane(settings, self.name):
             if state in ENDED:
-                raise BadInput(f"study '{self.name}'", f"is {state} already", f"{_CONTINUE[state]}, and it goes on")
+                raise already_ended(self.name, state)
             problem = f"is {study_word(state)}, and no `run` in {settings.data_dir} works on it"
             remedy = f"'{how_to('resume', self.name)}', or another run of its search, goes on with it; a fleet's needs"
             urls = "ORCHESTRATOR_REDIS_URL and ORCHESTRATOR_STORAGE_URL"

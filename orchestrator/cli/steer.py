@@ -10,7 +10,6 @@ from orchestrator.api.access import has_control_plane
 from orchestrator.cli.options import slot_options, study_argument, trial_argument
 from orchestrator.cli.program import cli
 from orchestrator.cli.shared import fleet, load_settings, open_reader
-from orchestrator.common.errors import BadInput
 from orchestrator.model.study_states import ENDED
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ def resume(study: str, slots: SlotOptions) -> None:
     `status` shows the cause. Where no `run` in ORCHESTRATOR_DATA_DIR works on STUDY, it is run here in the foreground,
     as `orchestrator run` of its spec would do it.
     """
+    from orchestrator.api.study_handle import already_ended
+
     settings = load_settings()
     if has_control_plane(settings, study):
         with fleet() as found:
@@ -47,7 +48,7 @@ def resume(study: str, slots: SlotOptions) -> None:
     with open_reader() as reader:
         spec, state = reader.spec(study), reader.overview(study).progress.state
     if state in ENDED:
-        raise BadInput(f"study '{study}'", f"has {state}", "run its spec again, with a larger budget, to go on with it")
+        raise already_ended(study, state)
     from orchestrator.cli.search import run_here
 
     run_here(spec, f"study '{study}'", slots, settings)

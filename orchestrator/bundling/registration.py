@@ -82,14 +82,15 @@ class Registrations:
     def _by_base(self, base: type) -> set[str]:
         """Returns what a class changes that has this base, or this metaclass."""
         changed = set[str]()
-        names = {name for name, value in self._namespace.items() if isinstance(value, type) and value in base.__mro__}
-        names |= {name for name, value in self._namespace.items() if value is type(base)}
+        # A metaclass may say what equals its classes.
+        ids = {id(each) for each in (*base.__mro__, type(base))}
+        names = {name for name, value in self._namespace.items() if id(value) in ids}
         for cls, methods in (
             *((each, _OF_A_METACLASS if issubclass(base, type) else _OF_A_BASE) for each in base.__mro__),
             *((each, _OF_A_METACLASS) for each in inspect.getmro(type(base))),
         ):
             hooks = [method for method in methods if method in vars(cls)]
-            if cls in (object, type):
+            if cls is object or cls is type:
                 continue
             if cls.__module__ != self._namespace.get("__name__"):
                 tree = self._tree_of_own(cls.__module__)
@@ -109,8 +110,7 @@ class Registrations:
         if isinstance(expression, ast.Attribute):
             owner = self._value(expression.value)
             # An attribute of an object may be computed.
-            found = getattr(owner, "__dict__", {}).get(expression.attr)
-            return found if isinstance(owner, type | ModuleType) else owner
+            return vars(owner).get(expression.attr) if isinstance(owner, type | ModuleType) else owner
         return self._namespace.get(expression.id) if isinstance(expression, ast.Name) else None
 
     def _names_of_own_modules(self) -> set[str]:

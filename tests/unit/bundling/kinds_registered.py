@@ -99,6 +99,15 @@ REGISTERED = [
         "def objective(trial): return sum(getattr(each, 'size', 1) for each in Meta.known)\n",
     ),
     Kind(
+        "classes and objects that answer in ways of their own",
+        "class Meta(type):\n    known = []\n    def __init__(cls, *given): Meta.known.append(cls)\n"
+        "    def __eq__(cls, other): raise TypeError\n    __hash__ = type.__hash__\n"
+        "class Base(metaclass=Meta): size = 7\nclass Small(Base): size = 8\n"
+        "class Proxy:\n    __dict__ = property(lambda self: 1 / 0)\n    def task(self, made): return made\n"
+        "proxy = Proxy()\n@proxy.task\ndef small(): return 2\n"
+        "def objective(trial): return small() + sum(each.size for each in Meta.known)\n",
+    ),
+    Kind(
         "the subclasses of a class",
         "class Base: pass\nclass Small(Base): size = 2\nclass Large(Small): size = 30\n"
         "def every(cls): return [cls, *(deep for each in cls.__subclasses__() for deep in every(each))]\n"

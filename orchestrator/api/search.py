@@ -210,7 +210,7 @@ class Search:
     ) -> optuna.Study:
         """Runs the whole search on this machine, as `orchestrator run` does, and returns the study.
 
-        It goes on with a study of the same name and returns at once where that has finished. Ctrl-C, or a notebook's
+        It goes on with a study of the same name, and trains nothing where that has finished. Ctrl-C, or a notebook's
         stop button, stops the search in order and raises ``KeyboardInterrupt``; a second one ends it at once. The same
         call goes on with it.
 

@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from matplotlib.figure import Figure
-from matplotlib.ticker import MultipleLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from orchestrator.report.contour_plots import ticks
 
@@ -228,8 +228,9 @@ def _finish(axes: Axes, layout: Mapping[str, Any], name: str) -> None:
     for said, axis in ((across, axes.xaxis), (up, axes.yaxis)):
         if said.get("type") == "log":
             axis.set_ticks(ticks(*np.log10(axis.get_view_interval())))
-        elif said.get("dtick") is not None:
-            axis.set_major_locator(MultipleLocator(said["dtick"]))
+        elif said.get("rangemode"):
+            # It counts; see ``counted``.
+            axis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
         tick.set_parse_math(False)
     _unescape_ticks(axes)

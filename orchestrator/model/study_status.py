@@ -27,7 +27,7 @@ class NotificationStatus(NamedTuple):
 class Absence(NamedTuple):
     """No control plane looks after a study: ``since`` when none has been seen, in seconds since the epoch; ``None``
     where one is seen that looks after another study alone, and where that is not known. ``alone``: its database is a
-    file, so that an `orchestrator run` goes on with it."""
+    file and no fleet is configured, so that an `orchestrator run` goes on with it."""
 
     since: float | None
     alone: bool

@@ -42,7 +42,8 @@ def with_absences(connection: Connection, overviews: Iterable[Overview]) -> list
     seen = None if all(each.progress.state in _NEEDS_NONE for each in found) else _look(connection)
     if seen is None:
         return found
-    absence = Absence(None if seen.lives else seen.since, connection.dialect.name == "sqlite")
+    alone = connection.dialect.name == "sqlite" and _settings().redis_url is None
+    absence = Absence(None if seen.lives else seen.since, alone)
     return [
         each if each.progress.state in _NEEDS_NONE or seen.attends(each.progress.study) else _absent(each, absence)
         for each in found
@@ -69,16 +70,16 @@ def _look(connection: Connection) -> _Seen | None:
     path = path_of(connection.engine.url)
     lives = bool(row.holder) and row.expires > row.now and not is_gone(row.holder)
     # One that gave the lease back did so when it ended, and versions before left no moment. Of one that was killed the
-    # row has the end of its lease; it lived at the last renewal.
-    since = min(row.expires - _renewed_before() if row.holder else row.expires, row.now)
+    # row has the end of its lease, which is as long as it is set here; it lived at the last renewal.
+    since = min(row.expires - _settings().lease if row.holder else row.expires, row.now)
     return _Seen(lives, since if since > 0 else None, None if path is None else attended_studies(path.parent))
 
 
-def _renewed_before() -> float:
-    """Returns the seconds between a lease's last renewal and its end: its length, as it is set here."""
+def _settings() -> Settings:
+    """Returns the settings of the environment, or those of one that says nothing where they are wrong."""
     with suppress(BadInput):
-        return load_settings().lease
-    return Settings().lease
+        return load_settings()
+    return Settings()
 
 
 def _absent(overview: Overview, absence: Absence) -> Overview:

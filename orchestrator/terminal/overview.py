@@ -117,6 +117,8 @@ def _standstill(overview: Overview, now: float) -> str:
     again = f"the same '{how_to('run')}', or {resume}, goes on with it"
     if not absence.alone:
         again = "'orchestrator serve' looks after it again"
+        if progress.state in HELD:
+            again += f", and {resume} goes on with it"
     if progress.state == INTERRUPTED:
         return again
     if absence.since is None:

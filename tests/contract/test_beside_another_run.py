@@ -1,4 +1,4 @@
-"""What is asked about a study while a `run` of another one works in the data folder."""
+"""What is asked about a study that no control plane looks after, such as beside the `run` of another one."""
 
 from __future__ import annotations
 
@@ -23,3 +23,17 @@ def test_a_run_is_no_control_plane_of_a_study_that_it_does_not_work_on(leased: L
         assert handle.enqueue({"x": 1.0}).number is None
         with pytest.raises(BadInput, match=refused):
             list(handle.events())
+
+
+@pytest.mark.parametrize("redis_url", [None, "redis://127.0.0.1:1/0"])
+def test_a_study_of_a_fleet_is_not_told_to_be_run(
+    redis_url: str | None, leased: LeasedStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    leased.create()
+    leased.lease.release()
+    if redis_url is not None:
+        monkeypatch.setenv("ORCHESTRATOR_REDIS_URL", redis_url)
+    with connect(storage_url=leased.database.url) as fleet:
+        absence = fleet.handle("study").status().overview.absence
+    assert absence is not None
+    assert absence.alone == (redis_url is None and leased.database.url.startswith("sqlite"))

@@ -59,6 +59,18 @@ def test_at_80_columns_what_matters_is_there() -> None:
     assert {"best", "ETA", "failed", "running", "trials/h"} <= set(shown(80)[0].split())
 
 
+@pytest.mark.usefixtures("shell")
+@pytest.mark.parametrize("state", ["unattended", "interrupted", "paused"])
+def test_in_a_fleet_a_control_plane_is_asked_for(state: str) -> None:
+    found = Overview(progress(state=state), NOW, NOW, absence=Absence(NOW, alone=False))
+    console = Console(file=io.StringIO(), width=200)
+    console.print(render_status(found, 200, NOW))
+    assert isinstance(console.file, io.StringIO)
+    said = console.file.getvalue()
+    assert "'orchestrator serve' looks after it again" in said
+    assert ("'orchestrator resume digits' goes on with it" in said) == (state != "unattended")
+
+
 def paced(*work: Work, ends: tuple[float, ...] = (), began: float = NOW - 100) -> Overview:
     return Overview(progress(), NOW - 5000, began, ends, work)
 

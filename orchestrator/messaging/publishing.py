@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from celery.utils.time import utcoffset
 from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport import redis as redis_transport
 
@@ -120,6 +119,9 @@ class Pattern:
             headers: More headers, the same ones for each task of a pattern.
             clock: Celery's logical time.
         """
+        # Not above: it brings dateutil, and six with its import hook, into every program that runs a search.
+        from celery.utils.time import utcoffset
+
         task = {
             **self._task,
             "body": _encoded([[payload], {}, self._embedded]),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -42,9 +43,18 @@ class GarbageCollector:
 
     def __init__(self) -> None:
         self._least = -math.inf
+        self._modules = 0
 
     def collect(self) -> None:
-        """Collects, unless the process is about as small as it has ever been after a collection."""
+        """Collects, unless the process is about as small as it has ever been after a collection.
+
+        What a trial has imported stays, and is no growth: a process that has imported torch after its first trial would
+        collect after each one.
+        """
+        modules = len(sys.modules)
+        if modules > self._modules:
+            self._least = -math.inf
+        self._modules = modules
         if resident_bytes() > self._least + WORTH_BYTES:
             gc.collect()
         # The minimum: memory that was freed is not always given back, and would hide what comes to lie in it.

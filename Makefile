@@ -34,7 +34,7 @@ LOWEST := .venv-lowest
 demo: $(VENV)/.installed          ## a real search, end to end, on this machine
 	$(BIN)/orchestrator run studies/digits.toml
 
-test: checks                      ## every check but the longest: 15 minutes on two cores
+test: checks                      ## every check but the longest: 11 minutes on two cores
 	$(BIN)/pytest $(AMONG) -m 'not long' $(TESTS)
 
 test-all: checks                  ## besides: a soak, every library, measurements, all of the docs, oldest dependencies

@@ -122,6 +122,11 @@ class Interrupter:
         self._stop = token
         self._asked.set()
 
+    def forget(self, token: str) -> None:
+        """Forgets a stop of the attempt: its task was sent again, as after a suspension, and is to be trained."""
+        if self._stop == token:
+            self._stop = ""
+
     def _signal_main_thread(self) -> None:
         while True:
             self._asked.wait(RETRY_SECONDS if self.stopping else None)

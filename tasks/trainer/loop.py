@@ -189,6 +189,7 @@ class Trainer:
                 for data in self._wire.receive():
                     match decode_to_trainer(data):
                         case TrainJob() as run:
+                            self._interrupter.forget(run.job.token)
                             self._jobs.put(run)
                         case Shutdown():
                             self._jobs.put(None)

@@ -177,3 +177,16 @@ def test_one_that_is_dismissed_ends_as_a_program_if_it_has_run_anything(keeping:
     keeping.trainers.await_ended()
     assert used.wait() == 0
     assert (tmp_path / "summary.txt").read_text() == "done\n"
+
+
+def test_an_attempt_that_was_stopped_and_is_sent_again_is_trained(tmp_path: Path) -> None:
+    """As after a suspension: its task is the same, and so is the training process."""
+    source = (
+        "import time\ndef objective(trial, wait):\n    trial.report(0.5, 0)\n    time.sleep(wait)\n    return 0.5\n"
+    )
+    with running_trainer(tmp_path, source) as trainer:
+        trainer.job = {"token": "t1"}
+        trainer.train(stop_at=0, wait=60.0)
+        assert not trainer.of(Finished)
+        trainer.train(wait=0.0)
+        assert trainer.of(Finished)

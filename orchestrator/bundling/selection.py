@@ -342,7 +342,7 @@ class Selection:
         )
 
     def _is_of_library(self, root: str) -> bool:
-        """Whether the name is a module, or an object that is only told what is to be shown, such as a logger."""
+        """Whether the name is a module, or an object that only shows what it is told, such as a logger."""
         value = self._namespace.get(root)
         return isinstance(value, ModuleType) or type(value).__module__.partition(".")[0] in _SHOW
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
 from orchestrator.common.advice import how_to
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
     from orchestrator.messaging.command_client import CommandClient
     from orchestrator.queries.study_reader import StudyReader
+
+Reader = Callable[[], AbstractContextManager["StudyReader"]]
+"""Opens what reads studies."""
 
 ANSWER_SECONDS = 10.0
 """Time that a command waits for the control plane's answer."""

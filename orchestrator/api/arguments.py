@@ -180,15 +180,6 @@ def choice(*known: str) -> Check:
     return check
 
 
-def fleet(value: Any) -> Any:
-    """Takes what ``connect`` returns."""
-    from orchestrator.api.fleet import Fleet
-
-    if not isinstance(value, Fleet):
-        raise Fault(got(value), "it must be what connect() returns")
-    return value
-
-
 def _index(value: Any) -> int | None:
     """Returns an integer as Python's own, also one of numpy's; ``None`` for anything else."""
     try:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.api.fleet import load_study, settings_with
+from orchestrator.api.connection import load_study, settings_with
 from orchestrator.api.views import SilentView, view_here
 from orchestrator.common.errors import BadInput, StudyFailed
 from tasks.platform_support import refusal
@@ -49,7 +49,8 @@ def run_with(settings: Settings, spec: Spec, source: str, slots: SlotOptions, pr
     if problem := refusal():
         raise BadInput("run", problem)
     from orchestrator.local.interruption import Interrupted
-    from orchestrator.local.run import Plan, run
+    from orchestrator.local.plan import Plan
+    from orchestrator.local.run import run
     from orchestrator.terminal.summary import render_summary
 
     view = view_here() if progress else SilentView()

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING
 
+from orchestrator.api.access import Reader
 from orchestrator.api.shown import Answer
 from orchestrator.common.errors import BadInput
 
@@ -13,10 +14,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from orchestrator.model.records import Recording
-    from orchestrator.queries.study_reader import StudyReader
-
-Reader = Callable[[], AbstractContextManager["StudyReader"]]
-"""Opens what reads studies."""
 
 Waiting = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Shows how far something is: given its name and its number of steps, it yields what takes the steps done since."""

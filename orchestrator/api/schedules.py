@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,8 @@ from orchestrator.api.spec_input import load_spec
 from orchestrator.common.errors import BadInput, OrchestratorError, did_you_mean
 
 if TYPE_CHECKING:
-    from orchestrator.api.fleet import Fleet
+    from orchestrator.common.settings import Settings
+    from orchestrator.messaging.command_client import CommandClient
 
 TREND = 10
 """Last runs whose best values are shown side by side, whether their studies are there or not."""
@@ -22,7 +24,7 @@ NEXT = 3
 """Upcoming runs that are shown of each schedule."""
 
 
-def read_schedules(fleet: Fleet, folder: Path, last: int) -> Answer:
+def read_schedules(reader: access.Reader, folder: Path, last: int) -> Answer:
     """Says when the schedules of a folder run next, how their last runs ended, and what is wrong with its files.
 
     Raises:
@@ -33,17 +35,24 @@ def read_schedules(fleet: Fleet, folder: Path, last: int) -> Answer:
     from orchestrator.terminal.schedule_table import render, to_json
 
     contents, now = Folder(folder).read(), time.time()
-    with fleet.reader() as reader:
-        known = reader.schedules(contents.schedules)
-        runs = read_statuses(contents, known, lambda name: reader.slots(name, max(last, TREND)), now, NEXT, last)
+    with reader() as studies:
+        known = studies.schedules(contents.schedules)
+        runs = read_statuses(contents, known, lambda name: studies.slots(name, max(last, TREND)), now, NEXT, last)
     return Answer(lambda width: [render(runs, contents.problems, width, now)], to_json(runs, contents.problems))
 
 
-def run_now(fleet: Fleet, name: str, folder: Path, note: Callable[[str], None] = lambda _: None) -> str:
+def run_now(
+    settings: Settings,
+    open_client: Callable[..., AbstractContextManager[CommandClient]],
+    name: str,
+    folder: Path,
+    note: Callable[[str], None] = lambda _: None,
+) -> str:
     """Runs a schedule beside its timetable, and subject to its ``overlap``; returns the name of the study.
 
     Args:
-        fleet: Its control plane runs it.
+        settings: Where the fleet is; its control plane runs the search.
+        open_client: Opens the way to that.
         name: Of the schedule.
         folder: Holds its spec.
         note: Takes what the user should know, a line each.
@@ -61,10 +70,10 @@ def run_now(fleet: Fleet, name: str, folder: Path, note: Callable[[str], None] =
             note(problem)
         remedy = did_you_mean(name, contents.schedules) if contents.schedules else "no spec there has a [schedule]"
         raise BadInput(f"schedule '{name}'", f"there is none of that name in {folder}", remedy)
-    search = load_spec(contents.schedules[name].path, fleet.settings)
+    search = load_spec(contents.schedules[name].path, settings)
     # Only a fleet's control plane runs it: that of a `run` handles its own study alone.
-    access.fleet_urls(fleet.settings)
-    with fleet.commands(prepare=True) as client:
+    access.fleet_urls(settings)
+    with open_client(prepare=True) as client:
         reply = client.run_schedule_now(search, int(time.time()), access.ANSWER_SECONDS)
     if reply["state"] == "refused":
         raise BadInput(f"schedule '{name}'", reply["reason"])

@@ -11,6 +11,7 @@ from orchestrator.api.arguments import or_none, takes, whole
 from orchestrator.api.objective import read_objective
 from orchestrator.api.spec_input import check_sampler_and_pruner, checked_spec, load_spec
 from orchestrator.api.spec_values import spec_table
+from orchestrator.common.faults import Fault, got
 from orchestrator.common.settings import load_settings
 from orchestrator.pruning.arguments import RuleArguments
 from orchestrator.pruning.foreign import ForeignArguments
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 Direction = Literal["minimize", "maximize"]
 SOURCE: Final = "Search"
 """Begins the messages about a search that no file describes."""
+
+
+def _a_fleet(value: Any) -> Any:
+    """Takes what ``connect`` returns."""
+    from orchestrator.api.fleet import Fleet
+
+    if not isinstance(value, Fleet):
+        raise Fault(got(value), "it must be what connect() returns")
+    return value
 
 
 class Search:
@@ -256,7 +266,7 @@ class Search:
         text = "\n".join([*lines(self._spec, self._source), *(f"note: {note}" for note in notes(self._spec))])
         return Answer.of_text(text, {"spec": self._source, **self._spec.shown()})
 
-    @takes(fleet=or_none(arguments.fleet))
+    @takes(fleet=or_none(_a_fleet))
     def submit(self, fleet: Fleet | None = None) -> StudyHandle:
         """Hands the search to the control plane of a fleet, and returns a handle of its study at once.
 

@@ -13,7 +13,7 @@ from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.formatting import listed
 
 if TYPE_CHECKING:
-    from orchestrator.api.fleet import Fleet
+    from orchestrator.api.connection import Connection
     from orchestrator.bundling import CodeBundle
     from orchestrator.queries.stored_models import StoredModel
     from orchestrator.report.write_files import Written
@@ -26,7 +26,7 @@ class StudyFiles:
         name: Name of the study.
     """
 
-    def __init__(self, fleet: Fleet, name: str) -> None:
+    def __init__(self, fleet: Connection, name: str) -> None:
         self.name = arguments.name_of_study(name)
         self._fleet = fleet
 

@@ -200,7 +200,9 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: one is no rule, or the study has several objectives.
         """
-        return self._fleet.replay(self.name, *pruners)
+        from orchestrator.api import rule_trials
+
+        return rule_trials.replay(self._fleet.reader, [self.name], pruners, "replay")
 
     def tune_rule(self) -> Answer:
         """Recommends a pruning rule from what was recorded; takes some seconds, and trains nothing.
@@ -208,7 +210,9 @@ class StudyHandle(StudyFiles):
         Raises:
             BadInput: the study has several objectives, or too little was recorded.
         """
-        return self._fleet.tune_rule(self.name)
+        from orchestrator.api import rule_trials
+
+        return rule_trials.tune_rule(self._fleet.reader, [self.name])
 
     # -- following
 
@@ -338,7 +342,7 @@ class StudyHandle(StudyFiles):
         where = f"study '{self.name}'"
         with self._fleet.reader() as reader:
             # The control plane checks them again; here the error is shown even where no control plane runs.
-            check_configuration(reader.spec(self.name), params, where)
+            check_configuration(params, reader.spec(self.name).distributions(), where)
             known = reader.trials(self.name).parameters()
         check_structured(params, known, where)
         return self._add("enqueue", {"params": params}, doubts(params, known, self.name))

@@ -77,5 +77,9 @@ def run_now(studies: Path, name: str, folder: Path | None) -> None:
 
     Beside its timetable, and subject to its `overlap`. Prints the name of the study.
     """
+
+    def note(line: str) -> None:
+        click.echo(f"note: {line}", err=True)
+
     with fleet() as found:
-        click.echo(run_schedule_now(found, name, folder or studies, lambda line: click.echo(f"note: {line}", err=True)))
+        click.echo(run_schedule_now(found.settings, found.commands, name, folder or studies, note))

@@ -86,7 +86,7 @@ def run(spec: Path, name: str | None, trials: int | None, slots: SlotOptions, as
 
 def run_here(search: Spec, source: str, slots: SlotOptions, settings: Settings, *, as_json: bool = False) -> None:
     """Runs a search in the foreground and prints its summary; a search that failed ends the process with 1."""
-    from orchestrator.local.run import Plan
+    from orchestrator.local.plan import Plan
     from orchestrator.local.run import run as run_search
     from orchestrator.terminal.summary import render_summary, to_json
     from orchestrator.terminal.views import make_view

@@ -231,7 +231,7 @@ class CommandHandler:
         return self.studies[name]
 
     def _enqueue(self, engine: StudyEngine, params: Any) -> dict[str, Any]:
-        check_configuration(engine.spec, params, f"study '{engine.name}'")
+        check_configuration(params, engine.spec.distributions(), f"study '{engine.name}'")
         return self._add(engine, TrialEnqueued(params or {}))
 
     def _retry(self, engine: StudyEngine, number: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from orchestrator.terminal.views import View
 from orchestrator.terminal.watch import show_current
 
 if TYPE_CHECKING:
-    from orchestrator.local.run import Plan
+    from orchestrator.local.plan import Plan
     from orchestrator.messaging.command_client import CommandClient
 
 ANSWER_SECONDS = 3.0

@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +17,13 @@ from orchestrator.common.errors import BadInput, StudyFailed
 from orchestrator.common.file_lock import FolderInUse, data_lock, name_study
 from orchestrator.common.optuna_import import import_optuna
 from orchestrator.common.patience import Patience
-from orchestrator.common.settings import Settings, bad_settings_are_bad_input, ensure_data_dir, without_secrets
+from orchestrator.common.settings import bad_settings_are_bad_input, ensure_data_dir, without_secrets
 from orchestrator.common.signals import handled_endings
-from orchestrator.common.slot_options import SlotOptions
 from orchestrator.local.child_process import ChildProcess, ForkedChild, SpawnedChild
 from orchestrator.local.data_folder_check import WatchedFiles, check_contents
 from orchestrator.local.embedded_redis import EmbeddedServer
 from orchestrator.local.interruption import Endings, Interrupted, hold
+from orchestrator.local.plan import Plan, has_ended
 from orchestrator.local.running_search import abandoned, describe, published
 from orchestrator.local.server_retry import outages_shown, server_retry
 from orchestrator.local.shared_run import GuestWatch, share
@@ -61,27 +60,6 @@ BAD_INPUT = 2
 
 POSTS = 3
 """Attempts after which a notification is left to the next control plane of the database."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The arguments of ``run``.
-
-    Attributes:
-        source: What the spec is called in messages, such as its file.
-        slots: The slots of its worker.
-        environment: That of this process, from which those of the children are made.
-        command_line: Runs a command of ``orchestrator`` in the process that calls it; the control plane is a fork of
-            this process then. ``None`` in a program of the user's, which may have threads and whatever they hold: the
-            control plane is a new interpreter, and a second Ctrl-C ends the search, not this process.
-    """
-
-    spec: Spec
-    source: str
-    slots: SlotOptions
-    settings: Settings
-    environment: dict[str, str]
-    command_line: Callable[[Sequence[str]], object] | None
 
 
 def run(plan: Plan, view: View, show: Callable[[Summary], None]) -> Summary:
@@ -366,17 +344,6 @@ def _await_notes(store: Store, name: str, view: View, check: Callable[[], None],
         time.sleep(POLL_SECONDS)
     for trouble in filter(None, map(delivery_failure, told())):
         view.say(trouble)
-
-
-def has_ended(store: Store, name: str) -> bool:
-    """Returns whether the study has ended; raises StudyFailed where it cannot end by itself."""
-    state = store.state(name)
-    if state is None:
-        raise StudyFailed(f"study '{name}' was deleted or renamed while it ran")
-    if suspension := store.suspended().get(name):
-        again = "once that is mended, the same command goes on with it"
-        raise StudyFailed(f"study '{name}' is suspended: {suspension.cause}; {again}")
-    return state in ENDED
 
 
 def _check_children(worker: ChildProcess, server: ChildProcess) -> None:

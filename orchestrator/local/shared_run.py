@@ -17,6 +17,7 @@ from orchestrator.common.file_lock import FolderInUse, holder_of, name_study
 from orchestrator.common.formatting import cut, duration, listed
 from orchestrator.common.optuna_import import import_optuna
 from orchestrator.local.interruption import Endings, Interrupted, hold
+from orchestrator.local.plan import Plan, has_ended
 from orchestrator.local.running_search import Guest, RunningSearch, abandoned, describe, find, guest_of
 from orchestrator.local.server_retry import outages_shown, server_retry
 from orchestrator.messaging.code_sender import put_code_of
@@ -30,7 +31,6 @@ from tasks.program.allowlist import COMMANDS, CommandAllowlist, entry_of
 
 if TYPE_CHECKING:
     from orchestrator.common.settings import Settings
-    from orchestrator.local.run import Plan
     from orchestrator.messaging.command_client import CommandClient
     from orchestrator.model.search_summary import Summary
 
@@ -202,7 +202,6 @@ def _show(
     begun: float,
 ) -> Summary:
     import_optuna()
-    from orchestrator.local.run import has_ended
     from orchestrator.messaging.command_client import CommandClient
     from orchestrator.queries.study_summary import summarize
     from orchestrator.storage.command_table import CommandTable

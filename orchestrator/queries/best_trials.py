@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.queries.leading import last_report, leader
 from orchestrator.queries.stored_models import StoredModel
 from tasks.program.command import CODE_DIR, STUDY, TRIAL, fill
 
 if TYPE_CHECKING:
-    from orchestrator.model.records import ListedTrial
     from orchestrator.queries.study_reader import StudyReader
 
 
@@ -53,12 +52,12 @@ def read_best_trials(reader: StudyReader, study: str) -> list[BestTrial]:
     found = list(listing.trials([heads[number] for number in numbers]))
     leads = not found
     if leads:
-        found = read_leader(reader, study)
+        found = leader(listing, promotes=reader.promotes(study))
     return [
         BestTrial(
             study,
             each.head.number,
-            each.head.values if not leads else (_last(each),),
+            each.head.values if not leads else (last_report(each),),
             listing.directions,
             each.params,
             each.user_attrs,
@@ -67,15 +66,6 @@ def read_best_trials(reader: StudyReader, study: str) -> list[BestTrial]:
         )
         for each in found
     ]
-
-
-def read_leader(reader: StudyReader, study: str) -> list[ListedTrial]:
-    """Returns the trial that leads by what it has reported; none of several objectives, and where none has reported."""
-    listing = reader.trials(study)
-    if len(listing.directions) > 1:
-        return []
-    reported = [head for head in listing.heads() if head.epochs and head.state != "FAIL" and head.feasible]
-    return _leading(list(listing.trials(reported)), listing.directions[0], reader.promotes(study))
 
 
 def program_line(reader: StudyReader, trials: Sequence[BestTrial]) -> str:
@@ -89,15 +79,3 @@ def program_line(reader: StudyReader, trials: Sequence[BestTrial]) -> str:
     with contextlib.suppress(KeyError):
         return shlex.join(fill(word, values) for word in spec.command.run)
     return ""
-
-
-def _leading(trials: list[ListedTrial], direction: str, promotes: bool) -> list[ListedTrial]:
-    sign = -1.0 if direction == "maximize" else 1.0
-    there = [each for each in trials if not math.isnan(_last(each))]
-    going_on = [each for each in there if each.head.state == "RUNNING"] or there
-    by_rung = [(-(each.last_step or 0) if promotes else 0, sign * _last(each), each.head.number) for each in going_on]
-    return [going_on[min(range(len(going_on)), key=by_rung.__getitem__)]] if going_on else []
-
-
-def _last(trial: ListedTrial) -> float:
-    return math.nan if trial.last_value is None else trial.last_value

@@ -1,4 +1,4 @@
-"""The unfinished trial that leads a study, read from the database."""
+"""The trial that leads a study while none has completed."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import math
 from sqlalchemy import Connection, and_, func, select
 
 from orchestrator.model.progress_events import Best, Leading
+from orchestrator.model.records import ListedTrial
+from orchestrator.queries.trial_queries import StudyTrials
 from orchestrator.storage.optuna_decoding import read_params
 from orchestrator.storage.optuna_tables import STEPS, TRIALS, from_stored
 
@@ -43,3 +45,26 @@ def read_leading(connection: Connection, study: int, best: Best | None, *, maxim
         return None
     score, number, step, trial_id = min(found)
     return Leading(number=number, value=sign * score, step=step, params=read_params(connection, trial_id))
+
+
+def leader(listing: StudyTrials, *, promotes: bool) -> list[ListedTrial]:
+    """Returns the trial that leads by what it has reported; none of several objectives, and where none has reported.
+
+    A trial that goes on comes before one that has ended, and with promotion the higher rung before the value.
+    """
+    if len(listing.directions) > 1:
+        return []
+    reported = [head for head in listing.heads() if head.epochs and head.state != "FAIL" and head.feasible]
+    there = [each for each in listing.trials(reported) if not math.isnan(last_report(each))]
+    going_on = [each for each in there if each.head.state == "RUNNING"] or there
+    sign = -1.0 if listing.directions[0] == "maximize" else 1.0
+
+    def place(trial: ListedTrial) -> tuple[int, float, int]:
+        return -(trial.last_step or 0) if promotes else 0, sign * last_report(trial), trial.head.number
+
+    return [min(going_on, key=place)] if going_on else []
+
+
+def last_report(trial: ListedTrial) -> float:
+    """Returns the value of a trial's last report; NaN where it has made none."""
+    return math.nan if trial.last_value is None else trial.last_value

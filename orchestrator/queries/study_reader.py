@@ -23,7 +23,7 @@ from orchestrator.model.study_status import Overview
 from orchestrator.pruning import Decision, Direction, expectations
 from orchestrator.pruning.expectations import EXPECTED
 from orchestrator.queries.attendance import is_attended, is_led, with_absences
-from orchestrator.queries.best_trials import read_leader
+from orchestrator.queries.leading import leader
 from orchestrator.queries.name_lookup import BEST, find_number, find_study, study_id_of, unknown_study
 from orchestrator.queries.progress_queries import read_ended, read_optunas, read_overviews
 from orchestrator.queries.stored_models import StoredModel, read_models
@@ -327,7 +327,10 @@ class StudyReader:
 
     def _find_trial(self, study_id: int, study: StudyFacts, text: str) -> Any:
         def best() -> list[int]:
-            return self.trials(study.name).best() or [each.head.number for each in read_leader(self, study.name)]
+            listing = self.trials(study.name)
+            if found := listing.best():
+                return found
+            return [each.head.number for each in leader(listing, promotes=self.promotes(study.name))]
 
         number = find_number(self._connection, study_id, study, text, best)
         query = _select_trials().where(TRIALS.c.study_id == study_id, TRIALS.c.number == number)

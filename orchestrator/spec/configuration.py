@@ -14,22 +14,20 @@ from orchestrator.common.field_types import check_json, check_text
 if TYPE_CHECKING:
     from optuna.distributions import BaseDistribution
 
-    from orchestrator.spec.model import Spec
 
-
-def check_configuration(spec: Spec, params: Any, where: str) -> None:
+def check_configuration(params: Any, space: Mapping[str, BaseDistribution], where: str) -> None:
     """Checks a configuration as far as it can be checked before the objective runs; with a [space], completely.
 
     Args:
-        spec: The search.
         params: Value by name.
+        space: The distributions of [space].
         where: Begins the message.
 
     Raises:
         BadInput: a value cannot be stored, or [space] has no such parameter or no such value.
     """
     try:
-        check_values(params, spec.distributions())
+        check_values(params, space)
     except Fault as fault:
         raise fault.blame(where) from None
 

@@ -18,7 +18,7 @@ from optuna.samplers._brute_force import _TreeNode
 from optuna.storages import BaseStorage
 from optuna.trial import FrozenTrial, TrialState
 
-from orchestrator.spec.sampler_factory import LARGEST_GRID
+from orchestrator.spec.sampler_table import LARGEST_GRID
 
 
 def _check_size(name: str, distribution: BaseDistribution) -> None:

@@ -13,16 +13,13 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.common.errors import BadInput, did_you_mean
 from orchestrator.common.faults import dotted, show
 from orchestrator.common.foreign_classes import check_kind, find, kinds, make, takes
-from orchestrator.spec.sampler_table import LARGEST_CANDIDATES
+from orchestrator.spec.sampler_table import LARGEST_CANDIDATES, LARGEST_GRID
 from orchestrator.spec.space import Choices, FloatRange, IntRange
 
 if TYPE_CHECKING:
     from optuna.samplers import BaseSampler
 
     from orchestrator.spec.model import Spec
-
-LARGEST_GRID = 100_000
-"""Optuna holds the whole grid in memory, and for brute force every value of a parameter."""
 
 _CLASSES = {
     "tpe": "TPESampler",

@@ -20,6 +20,10 @@ LARGEST_CANDIDATES = 10_000
 """TPE's ``n_ei_candidates``: each is weighed against every trial that has ended, in memory."""
 
 
+LARGEST_GRID = 100_000
+"""Optuna holds the whole grid in memory, and for brute force every value of a parameter."""
+
+
 class SamplerTable(Table):
     """The sampler's name, and beside it the arguments that it takes. The seed stands at the top of the spec.
 

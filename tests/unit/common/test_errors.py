@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.api.fleet import UnknownStudy
+from orchestrator.api.connection import UnknownStudy
 from orchestrator.cli.program import cli, main
 from orchestrator.common.errors import BadInput, OrchestratorError, ServerTrouble, StudyFailed
 from orchestrator.common.file_lock import FolderInUse

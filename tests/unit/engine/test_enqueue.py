@@ -149,7 +149,7 @@ def test_a_choice_that_is_a_list_is_enqueued(rebuild: bool) -> None:
         return 1.0
 
     world = World(make_spec(trials=1, space=None), objective, rebuild=rebuild)
-    check_configuration(world.engine.spec, params, "study 's'")
+    check_configuration(params, world.engine.spec.distributions(), "study 's'")
     world.feed(inputs.TrialEnqueued(params))
     world.run()
     assert world.ledger.trials[1].params["layers"][0] == 1.0
@@ -162,4 +162,4 @@ def test_a_list_is_refused_where_the_parameter_has_been_a_number() -> None:
     check_structured({"y": [1]}, known, "study 's'")
     for text, piece in (("x=[NaN]", "x[0]: is nan"), (f"x={'[' * 40}{']' * 40}", "nested more than 32 deep")):
         with pytest.raises(BadInput, match=re.escape(piece)):
-            check_configuration(make_spec(space=None), read_configuration([text]), "study 's'")
+            check_configuration(read_configuration([text]), {}, "study 's'")

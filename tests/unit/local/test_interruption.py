@@ -16,7 +16,7 @@ from orchestrator.common.signals import handled_endings
 from orchestrator.common.slot_options import SlotOptions
 from orchestrator.local import interruption
 from orchestrator.local.interruption import Endings, Interrupted, hold
-from orchestrator.local.run import Plan
+from orchestrator.local.plan import Plan
 from orchestrator.messaging.command_client import CommandClient
 from orchestrator.spec import parse
 from orchestrator.storage.command_table import CommandTable

@@ -124,8 +124,11 @@ def takes(maker: Any, argument: str) -> bool:
 
 
 def said(error: BaseException) -> str:
-    """Returns what an error says, on one line."""
-    text = " ".join(str(error).split())
+    """Returns what an error of foreign code says, on one line."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its own __str__ may raise anything
+        text = ""
     return f"{type(error).__name__}: {text:.300}" if text else type(error).__name__
 
 

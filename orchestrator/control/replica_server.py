@@ -19,6 +19,7 @@ from typing import Any
 import msgspec
 
 from orchestrator.common.errors import BadInput
+from orchestrator.common.foreign_classes import said
 from orchestrator.common.settings import PREFIX
 from orchestrator.pruning.base import RuleFailed
 from tasks.process_guards import die_with_parent
@@ -91,8 +92,8 @@ def serve(pipe: Connection) -> None:
                     replicas[study].apply(content)
             except BadInput as error:
                 broken[study] = "refused", (error.where, error.problem, error.remedy)
-            except Exception as error:
-                broken[study] = "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+            except BaseException as error:
+                broken[study] = "failed", said(error)
         if kind == READY:
             pipe.send([broken.get(study, ("opened", None))])
 
@@ -115,8 +116,8 @@ def _answer(replica: Any, question: Any) -> tuple[str, Any]:
         answer = replica.answer(question)
     except RuleFailed as error:
         return "raised", str(error)
-    except Exception as error:
-        return "failed", f"{type(error).__name__}: {' '.join(str(error).split())}"
+    except BaseException as error:  # no signal raises here: what does is the class
+        return "failed", said(error)
     try:
         # What the class wrote to its study has to become rows and a record of the journal.
         return "answer", msgspec.msgpack.encode(answer)

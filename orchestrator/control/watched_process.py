@@ -16,6 +16,7 @@ from multiprocessing.connection import Connection, Pipe
 from pathlib import Path
 from typing import Any, Protocol
 
+from orchestrator.common.errors import OrchestratorError
 from orchestrator.common.settings import PREFIX
 
 LOOK_SECONDS = 0.2
@@ -37,7 +38,7 @@ class Limits:
     memory: int = 2 << 30
 
 
-class ProcessFailed(Exception):
+class ProcessFailed(OrchestratorError):
     """A process could not answer; the message is one line."""
 
 

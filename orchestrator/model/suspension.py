@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, Final, NamedTuple
 
 from orchestrator.common.advice import how_to
-from orchestrator.common.errors import BadInput
+from orchestrator.common.errors import BadInput, OrchestratorError
 
 LONGEST_CAUSE: Final = 300
 
@@ -27,10 +27,10 @@ class Suspension(NamedTuple):
 
 
 def describe(error: BaseException) -> str:
-    """Returns an error's class and the first line of its message, bounded and printable."""
+    """Returns an error's class, where it is foreign, and the first line of its message, bounded and printable."""
     # SQLAlchemy's own message holds the whole statement and its parameters.
     inner = getattr(error, "orig", None) or error
-    if isinstance(error, BadInput):
+    if isinstance(error, OrchestratorError):
         return printable(str(error))
     try:
         message = str(inner)

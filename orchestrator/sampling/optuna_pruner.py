@@ -68,7 +68,7 @@ class OptunaRule(RuleBase):
             warnings.simplefilter("ignore")
             try:
                 prune = bool(self._pruner.prune(self._study, frozen))
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 raise RuleFailed(f"{self.name}: {said(error)}") from error
         return Decision(prune, self.name, step, value, None, 0)
 

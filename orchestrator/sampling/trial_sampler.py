@@ -18,6 +18,7 @@ from optuna.distributions import BaseDistribution
 from optuna.search_space import IntersectionSearchSpace
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from orchestrator.common.foreign_classes import said
 from orchestrator.model.attribute_keys import AHEAD, RELATIVE
 from orchestrator.model.suspension import printable
 from orchestrator.sampling.distribution_text import from_text, to_text
@@ -188,10 +189,9 @@ class _Guard(warnings.catch_warnings):
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
         super().__exit__(kind, error, trace)
-        # A sampler may be a class of the user's own: that it exits must not end this process.
-        if isinstance(error, Exception | SystemExit):
-            text = " ".join(str(error).split())
-            raise SamplerFailed(printable(f"{type(error).__name__}: {text}")) from error
+        # A sampler may be a class of the user's own: that it exits, or is interrupted, must not end this process.
+        if error is not None:
+            raise SamplerFailed(printable(said(error))) from error
 
 
 def hyperband(study: optuna.Study, brackets: tuple[int, int, int]) -> optuna.pruners.HyperbandPruner:

@@ -53,6 +53,25 @@ class Raises(Base):
     def act(self):
         raise ValueError("two\\nlines")
 
+class Interrupts(Base):
+    def act(self):
+        raise KeyboardInterrupt
+
+class Leaves(Base):
+    def act(self):
+        sys.exit(4)
+
+class Groups(Base):
+    def act(self):
+        raise BaseExceptionGroup("several", [KeyboardInterrupt()])
+
+class Mute(Base):
+    def act(self):
+        class Silent(Exception):
+            def __str__(self):
+                raise TypeError("no words")
+        raise Silent
+
 class Pauses(optuna.samplers.RandomSampler):
     def sample_independent(self, study, trial, name, distribution):
         while trial.number == 1 and not os.path.exists(os.environ["UNTIL"]):

@@ -64,6 +64,10 @@ class Leaves(optuna.pruners.BasePruner):
         threading.Thread(target=time.sleep, args=(1000,)).start()
         sys.exit(4)
 
+class Interrupts(optuna.pruners.BasePruner):
+    def prune(self, study, trial):
+        raise KeyboardInterrupt
+
 class Writes(optuna.pruners.BasePruner):
     def prune(self, study, trial):
         study.set_user_attr("kept", lambda: None)
@@ -166,7 +170,8 @@ def test_it_answers_question_after_question(module: str, asking: Asking) -> None
         ("Hangs", "did not answer within 1 s"),
         ("Eats", "took more memory than it may"),
         ("Exits", "ended with exit code 3"),
-        ("Leaves", "ended with exit code 4"),
+        ("Leaves", "SystemExit: 4"),
+        ("Interrupts", "KeyboardInterrupt"),
         ("Raises", "ValueError: two lines"),
         ("Writes", "cannot be stored"),
     ],

@@ -80,12 +80,19 @@ def test_what_a_process_said_before_it_ended_does_not_hide_why_it_ended(
     assert "ended with exit code 3" in str(why)
 
 
-def test_one_that_raises_says_so_in_its_answer(module: str, asking: Asking) -> None:
-    asking.open(spec_of("s", f"{module}:Raises"))
-    asking.ask("s")
-    ((_, answer),) = asking.hear()
-    assert isinstance(answer, Answer)
-    assert answer.error == "ValueError: two lines"
+def test_whatever_it_raises_is_said_in_its_answer(module: str, asking: Asking) -> None:
+    raised = {
+        "Raises": "ValueError: two lines",
+        "Interrupts": "KeyboardInterrupt",
+        "Leaves": "SystemExit: 4",
+        "Groups": "BaseExceptionGroup: several (1 sub-exception)",
+        "Mute": "Silent",
+    }
+    for name in raised:
+        asking.open(spec_of(name, f"{module}:{name}"))
+        asking.ask(name)
+    found = dict(asking.hear(len(raised)))
+    assert {name: getattr(answer, "error", answer) for name, answer in found.items()} == raised
 
 
 def test_when_a_shared_process_dies_the_study_at_work_fails_and_the_others_ask_again(asking: Asking) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +12,11 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))
 
 from leased_store import LeasedStore
+from queue_worker import Worker
 
+from tasks.app import connect
 from tests import prepared_databases
+from tests.servers import Redis
 
 
 @pytest.fixture
@@ -41,3 +45,21 @@ def leased(url: str) -> Iterator[LeasedStore]:
     made = LeasedStore(url)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def queue_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
+    # The path of a socket may be no longer than some hundred characters.
+    with tempfile.TemporaryDirectory() as folder:
+        made = Redis(tmp_path_factory.mktemp("redis"), "--unixsocket", f"{folder}/redis.sock")
+        made.start()
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def worker(queue_server: Redis) -> Iterator[Worker]:
+    client = connect(queue_server.url)
+    client.flushall()
+    yield Worker(client, queue_server.url)
+    client.close()

@@ -7,13 +7,15 @@ under ``python train.py``; libraries and this program import their own modules.
 from __future__ import annotations
 
 import contextlib
+import dis
+import functools
 import importlib
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
-from types import ModuleType
+from types import FrameType, ModuleType
 
 from tasks.objective_path import OBJECTIVES_OF_OURS, holds, within
 
@@ -21,6 +23,7 @@ REMEDY = "rename the file, or put it into a package of your own"
 DISTRIBUTION = "trial-orchestrator"
 _IMPORTLIB = ("<frozen importlib", str(Path(importlib.__file__).parent) + os.sep)
 _OURS = ("tasks", "orchestrator")
+_IMPORT_NAME = dis.opmap["IMPORT_NAME"]
 
 
 def add_code_folders(folders: Iterable[str | Path]) -> None:
@@ -52,9 +55,7 @@ def name_conflict(module: str, folders: Sequence[str | Path]) -> str:
         folders: Folders of user code.
     """
     name = module.partition(".")[0]
-    places = [os.path.join(folder, name) for folder in folders]
-    there = any(os.path.isdir(place) or os.path.isfile(f"{place}.py") for place in places)
-    if not there or not name.isidentifier() or within(module, OBJECTIVES_OF_OURS):
+    if not _is_there(name, folders) or not name.isidentifier() or within(module, OBJECTIVES_OF_OURS):
         return ""
     if name in sys.stdlib_module_names:
         whose = "a module of Python's own"
@@ -70,6 +71,10 @@ def name_conflict(module: str, folders: Sequence[str | Path]) -> str:
 class _EnvironmentFirst:
     """Finder before all others: imports that are not in user code, and do not ask for user code, skip its folders.
 
+    What is not there either is then looked for in them, for a library may be given the name of a user's module; but not
+    for a statement of Python's own modules or of a package that this program needs. It tries what another system has,
+    or what may be installed, such as ``import _winapi``.
+
     Args:
         folders: Folders of user code.
     """
@@ -83,24 +88,36 @@ class _EnvironmentFirst:
         path: Sequence[str] | None = None,
         target: ModuleType | None = None,  # noqa: ARG002
     ) -> ModuleSpec | None:
-        if path is not None or name in sys.builtin_module_names or self._asked_for_the_users():
+        if path is not None or name in sys.builtin_module_names:
             return None
-        return _outside(name, self.folders)
-
-    def _asked_for_the_users(self) -> bool:
-        """Whether the import is in user code, or is the one by which this program loads user code."""
-        frame = sys._getframe(2)
-        by_name = False
-        while frame is not None and frame.f_code.co_filename.startswith(_IMPORTLIB):
+        frame, by_name = sys._getframe(1), False
+        while frame.f_back is not None and frame.f_code.co_filename.startswith(_IMPORTLIB):
             by_name |= frame.f_code.co_name == "import_module"
-            if frame.f_back is None:
-                return False
             frame = frame.f_back
-        module = str(frame.f_globals.get("__name__", ""))
-        if by_name and module.partition(".")[0] in _OURS:
-            return True
-        file = os.path.abspath(frame.f_code.co_filename)
-        return any(holds(os.path.abspath(folder), file) for folder in self.folders)
+        importer = str(frame.f_globals.get("__name__", "")).partition(".")[0]
+        if (by_name and importer in _OURS) or self._is_users(frame.f_code.co_filename):
+            return None
+        spec = _outside(name, self.folders)
+        if spec is None and _is_statement(frame) and _is_there(name, self.folders) and _is_ours_or_needed(importer):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return spec
+
+    def _is_users(self, file: str) -> bool:
+        return any(holds(os.path.abspath(folder), os.path.abspath(file)) for folder in self.folders)
+
+
+def _is_statement(frame: FrameType) -> bool:
+    """Whether the code is at an import statement: it says the name itself, and was not given it."""
+    return frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _IMPORT_NAME
+
+
+def _is_ours_or_needed(package: str) -> bool:
+    return package in sys.stdlib_module_names or package in _OURS or package in _needed()
+
+
+def _is_there(name: str, folders: Iterable[str | Path]) -> bool:
+    places = [os.path.join(folder, name) for folder in folders]
+    return any(os.path.isdir(place) or os.path.isfile(f"{place}.py") for place in places)
 
 
 def _outside(name: str, folders: Iterable[str]) -> ModuleSpec | None:
@@ -123,6 +140,7 @@ def _is_this_program(name: str, folders: Sequence[str | Path]) -> bool:
     return file is not None and any(holds(os.path.abspath(folder), file) for folder in folders)
 
 
+@functools.cache
 def _needed() -> frozenset[str]:
     """Returns the modules of all distributions that this program requires, directly or not."""
     from importlib.metadata import PackageNotFoundError, packages_distributions, requires

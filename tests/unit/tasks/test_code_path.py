@@ -55,6 +55,44 @@ def test_a_library_finds_its_own(folder: Path, tmp_path_factory: pytest.TempPath
     python(folder, text, "-P")
 
 
+def test_a_module_of_another_system_is_not_the_users(tmp_path: Path) -> None:
+    (tmp_path / "_winapi.py").write_text("raise RuntimeError('the user\\'s')\n")
+    add = f"from tasks.code_path import add_code_folders; add_code_folders([{str(tmp_path)!r}])"
+    text = f"import sys; {add}; import multiprocessing.connection; print('_winapi' in sys.modules)"
+    assert python(tmp_path, text, "-P") == "False"
+
+
+@pytest.mark.parametrize(
+    "library",
+    [
+        "import importlib; importlib.import_module('mine')",
+        "__import__('mine')",
+        "import pickle; pickle.loads(b'cmine\\nNAME\\n.')",
+        "import mine",
+    ],
+)
+def test_a_library_that_this_program_does_not_need_finds_the_users(tmp_path: Path, library: str) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "mine.py").write_text("NAME = 1\nprint(__name__)\n")
+    (tmp_path / "installed").mkdir()
+    (tmp_path / "installed" / "library.py").write_text(f"{library}\n")
+    text = (
+        "import sys; from tasks.code_path import add_code_folders\n"
+        f"sys.path.append({str(tmp_path / 'installed')!r}); add_code_folders([{str(tmp_path / 'mine')!r}])\n"
+        "import library"
+    )
+    assert python(tmp_path, text, "-P") == "mine"
+
+
+@pytest.mark.parametrize("call", ["importlib.import_module(name)", "__import__(name)", "pickle.loads(pickled)"])
+def test_a_library_that_it_needs_is_given_the_users_by_name(tmp_path: Path, call: str) -> None:
+    (tmp_path / "mine.py").write_text("NAME = 1\n")
+    add = f"from tasks.code_path import add_code_folders; add_code_folders([{str(tmp_path)!r}])"
+    given = "{'__name__': 'celery.app', 'name': 'mine', 'pickled': b'cmine\\nNAME\\n.'}"
+    text = f"{add}; import sys; exec('import importlib, pickle; {call}', {given}); print(sys.modules['mine'].NAME)"
+    assert python(tmp_path, text, "-P") == "1"
+
+
 def test_the_users_code_finds_the_users(folder: Path) -> None:
     (folder / "statistics.py").write_text("MINE = True\n")
     (folder / "train.py").write_text("import statistics\nimport helpers\nprint(statistics.MINE)\n")

@@ -24,8 +24,7 @@ from typing import Literal
 
 from tasks.codec import artifact_id, is_location
 from tasks.contract import Artifact, ArtifactRef, Attribute, Job, Outcome
-from tasks.keeper.file_store import FolderFiles, RemoteFiles, local_folder
-from tasks.keeper.scratch import ScratchFolder
+from tasks.keeper.file_store import FolderFiles, RemoteFiles, ScratchFolder, local_folder
 from tasks.keeper.upload_queue import EventSink, RunnerEnd, Upload, UploadQueue, publish_end
 from tasks.limits import MAX_FILENAME
 from tasks.trainer_messages import ModelSaved

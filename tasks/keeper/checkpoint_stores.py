@@ -13,8 +13,7 @@ from typing import Protocol
 
 from tasks.codec import is_location
 from tasks.contract import Checkpoint, CheckpointRef, Finished, Job, Outcome, Stopped
-from tasks.keeper.file_store import RemoteFiles, local_folder
-from tasks.keeper.scratch import ScratchFolder
+from tasks.keeper.file_store import RemoteFiles, ScratchFolder, local_folder
 from tasks.keeper.upload_queue import EventSink, RunnerEnd, Upload, UploadQueue, publish_end
 from tasks.trainer_messages import CheckpointSaved
 from tasks.trial_files import UNFINISHED, file_digest

@@ -12,7 +12,7 @@ from celery import bootsteps
 from celery.worker import state
 from celery.worker.consumer.tasks import Tasks
 
-from tasks.keeper.host_trouble import disk_trouble, process_trouble
+from tasks.keeper.handback import disk_trouble, process_trouble
 from tasks.keeper.slot import SlotTable
 from tasks.worker.prefetch import KeeperPool
 

@@ -24,8 +24,8 @@ from tasks import log_lines, redis_keys
 from tasks.app import SIGNATURE, TRAIN
 from tasks.codec import Malformed, OtherVersion, job_from_payload, signable
 from tasks.signing import UNSIGNED, Keyring, Purpose, Unsigned
-from tasks.worker.compatibility import version_mismatch
 from tasks.worker.consumer import PatientClient
+from tasks.worker.startup_checks import version_mismatch
 
 log = logging.getLogger(__name__)
 

@@ -1,16 +1,21 @@
-"""Checks of a worker's options and environment before it takes its first task; a problem is reported in one line."""
+"""Checks before a worker takes its first task: its options and environment, its Redis, and the protocol version of the
+control plane. A problem is reported in one line."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import os
+import ssl
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import redis
 
 from tasks import redis_keys
 from tasks.app import connect
+from tasks.codec import Malformed, decode_announcement
+from tasks.contract import VERSION
 from tasks.data_folder import WORKERS_FOLDERS, obstacle
 from tasks.keeper.devices import ARTIFACT_URL, CHECKPOINT_URL, grouped, visible_gpus
 from tasks.keeper.file_store import check_url
@@ -18,8 +23,56 @@ from tasks.metrics_endpoint import BadSetting
 from tasks.objective_allowlist import Allowlist
 from tasks.objective_path import OBJECTIVE_PATH, check_folders, split_path
 from tasks.program.allowlist import CommandAllowlist
-from tasks.signing import Keyring
-from tasks.worker.compatibility import refusal
+from tasks.signing import SIGNING_KEY, Keyring, Purpose, Unsigned
+
+
+def refusal(client: redis.Redis, queues: Iterable[str], keyring: Keyring, *, heed: bool = True) -> str:
+    """Returns in one line why a worker cannot work, or nothing. A server that is away may come back, and is no reason.
+
+    Args:
+        client: Redis.
+        queues: Queues of the worker.
+        keyring: Keys of the worker.
+        heed: Whether the announcement of the control plane counts; not where one is about to be started.
+    """
+    try:
+        client.ping()
+        for queue in queues:
+            try:
+                client.llen(queue)
+            except redis.exceptions.NoPermissionError:
+                return f"the Redis user may not take tasks from the queue '{queue}': admit it in the user's ACL"
+        sealed = client.get(redis_keys.ANNOUNCEMENT) if heed else None
+        return version_mismatch(sealed if isinstance(sealed, bytes) else None, keyring)
+    except (redis.AuthenticationError, redis.exceptions.NoPermissionError) as error:
+        return f"Redis refuses this worker: {error}; check user and password in ORCHESTRATOR_REDIS_URL"
+    except redis.ConnectionError as error:
+        if isinstance(error.__context__, ssl.SSLCertVerificationError):
+            return f"the certificate of Redis cannot be trusted: {error}; check ssl_ca_certs in ORCHESTRATOR_REDIS_URL"
+        return ""
+    except redis.RedisError:
+        return ""
+
+
+def version_mismatch(sealed: bytes | None, keyring: Keyring) -> str:
+    """Returns in one line why a worker cannot serve the control plane that announced itself so, or nothing.
+
+    Args:
+        sealed: The announcement; ``None`` where there is none.
+        keyring: Keys of the worker.
+    """
+    if sealed is None:
+        return ""
+    try:
+        theirs = decode_announcement(keyring.open(Purpose.ANNOUNCEMENT, sealed)).version
+    except Unsigned as error:
+        return f"what the control plane announces is {error}; it and its workers need the same {SIGNING_KEY}"
+    except Malformed:
+        return ""
+    if theirs == VERSION:
+        return ""
+    older = "this worker" if theirs > VERSION else "the control plane, and then start this worker again"
+    return f"this worker speaks protocol version {VERSION}, the control plane {theirs}: upgrade {older}"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from orchestrator.messaging.event_stream import EventStream, ring
 from tasks import redis_keys
 from tasks.contract import Confirmation, Reply
 from tasks.signing import UNSIGNED
-from tasks.worker.compatibility import refusal
+from tasks.worker.startup_checks import refusal
 from tests.secured_servers import REDIS_ROLES, ROOT, SecuredRedis
 
 FIRST, NORMAL, *_ = queue_names("trials")

@@ -18,7 +18,7 @@ from tasks.codec import encode, job_to_payload, signable
 from tasks.contract import Announcement, Epoch, Event, Finished, Job, Stopped
 from tasks.metrics_endpoint import BadSetting
 from tasks.signing import SIGNING_KEY, UNSIGNED, Keyring, Purpose, Unsigned, read_keys
-from tasks.worker.compatibility import version_mismatch
+from tasks.worker.startup_checks import version_mismatch
 from tests.simulated.simulation import Simulation
 
 FILE = f"{SIGNING_KEY}_FILE"

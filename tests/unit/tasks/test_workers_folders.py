@@ -8,7 +8,7 @@ import pytest
 
 from tasks.data_folder import WORKERS_FOLDERS
 from tasks.metrics_endpoint import BadSetting
-from tasks.worker.options import parse
+from tasks.worker.main import parse
 from tasks.worker.startup_checks import read_config
 
 

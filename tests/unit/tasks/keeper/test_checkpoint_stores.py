@@ -318,7 +318,7 @@ def test_a_store_that_cannot_be_reached_gives_nothing(tmp_path: Path, sink: Reco
 HOLD = """
 import sys, time
 from pathlib import Path
-from tasks.keeper.scratch import ScratchFolder
+from tasks.keeper.file_store import ScratchFolder
 folder = ScratchFolder(Path(sys.argv[1]))
 (folder.path / "t-1.pt").touch()
 print(folder.path, flush=True)

@@ -11,8 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.keeper.disk_queue import DiskQueue
-from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD, Outbox
+from tasks.keeper.outbox import IN_MEMORY, SENT_AHEAD, DiskQueue, Outbox
 
 LARGE = IN_MEMORY + 3 * SENT_AHEAD
 

@@ -19,7 +19,6 @@ from orchestrator.model.notifications import DeliveryState, PendingNotification
 from orchestrator.model.planned_run import PlannedRun, StudyRun
 from orchestrator.model.progress_events import Best, Progress, Sent
 from orchestrator.model.suspension import Suspension
-from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec import Spec
 from tasks.code_bundle import CodeMessage
 from tasks.contract import Confirmation, Job, Reply
@@ -27,6 +26,22 @@ from tasks.contract import Confirmation, Job, Reply
 if TYPE_CHECKING:
     from orchestrator.engine.outputs import Batch, Sweep
     from orchestrator.engine.state import Snapshot
+
+
+class NullNotifier:
+    """Drops every note."""
+
+    def owe(self, notes: Iterable[PendingNotification]) -> None:
+        del notes
+
+    def take_settled(self) -> dict[str, DeliveryState]:
+        return {}
+
+    def check(self, spec: Spec) -> None:
+        del spec
+
+    def close(self) -> None:
+        """There is nothing to end."""
 
 
 class Phase(StrEnum):

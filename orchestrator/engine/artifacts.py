@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from optuna.trial import FrozenTrial
 
-from orchestrator.model.artifact_records import KEPT, RECORD, filename_of
+from orchestrator.model.attribute_keys import KEPT, RECORD, filename_of
 from orchestrator.model.changeset import AttemptRow
 from orchestrator.sampling.best_trials import rank
 from orchestrator.sampling.staged_storage import StagedStorage

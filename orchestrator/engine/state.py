@@ -24,7 +24,7 @@ from orchestrator.model.progress_events import Progress, ProgressChange, SlotLin
 from orchestrator.model.silence import Silence
 from orchestrator.model.study_states import ENDED, StudyState
 from orchestrator.pruning.expectations import newest
-from orchestrator.sampling.rungs import rung_lines
+from orchestrator.sampling.rules import rung_lines
 from orchestrator.spec import Spec
 from tasks.contract import Failed, Job, Reply, Suggest
 

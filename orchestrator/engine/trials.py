@@ -22,7 +22,7 @@ from orchestrator.model.changeset import DecisionRow, TrialEnd
 from orchestrator.model.progress_events import OtherSource, TakenUp, TrialEnded
 from orchestrator.model.trial_length import Lengths, saved
 from orchestrator.pruning import Decision, RuleFailed
-from orchestrator.sampling.optuna_outcomes import OUTCOMES
+from orchestrator.sampling.judged_trials import OUTCOMES
 from orchestrator.sampling.staged_storage import StagedStorage
 from orchestrator.spec import Spec
 from tasks.contract import EnqueueTrial, Failed, FailureCause, Slice

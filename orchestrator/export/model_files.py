@@ -17,7 +17,7 @@ from orchestrator.common.data_folder import storage_url_of
 from orchestrator.common.errors import BadInput, reason_of
 from orchestrator.common.settings import Settings
 from orchestrator.common.urls import redact
-from orchestrator.model.artifact_records import KEPT, RECORD
+from orchestrator.model.attribute_keys import KEPT, RECORD
 from orchestrator.queries.stored_models import StoredModel
 from orchestrator.storage.database import Database
 from orchestrator.storage.optuna_tables import STUDIES, SYSTEM_ATTRS, TRIALS

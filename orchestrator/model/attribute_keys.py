@@ -1,9 +1,12 @@
-"""Keys of the attributes that this program keeps with Optuna's trials and studies.
+"""Keys of the attributes that this program and Optuna keep with trials and studies.
 
 Notebooks and optuna-dashboard show the user attributes among them.
 """
 
 from __future__ import annotations
+
+import json
+from typing import Any, Final
 
 DECISION = "pruned_by"
 FAILURE = "failure"
@@ -57,3 +60,19 @@ SILENT = "orchestrator:silent"
 
 FLAGGED = "orchestrator_flagged"
 """User attribute of a study: in what it is worse than the last run; null where it was compared and is not."""
+
+
+RECORD: Final = "artifacts:"
+"""Prefix of the system attributes in which Optuna keeps the records of artifacts."""
+
+KEPT: Final = "orchestrator:artifact:"
+"""Prefix of the system attributes of artifacts in our store: kind, size in bytes, time of upload."""
+
+
+def filename_of(record: Any) -> str:
+    """Returns the name in a record of Optuna's; empty where another program has emptied it, as the dashboard does when
+    a person deletes the file."""
+    try:
+        return str(json.loads(record)["filename"])
+    except (TypeError, ValueError, KeyError):
+        return ""

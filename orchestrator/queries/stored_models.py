@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, select
 
-from orchestrator.model.artifact_records import KEPT, RECORD, filename_of
+from orchestrator.model.attribute_keys import KEPT, RECORD, filename_of
 from orchestrator.storage.optuna_tables import SYSTEM_ATTRS, TRIALS
 
 

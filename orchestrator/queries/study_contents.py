@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, func, select
 
-from orchestrator.model.artifact_records import KEPT
+from orchestrator.model.attribute_keys import KEPT
 from orchestrator.model.lifecycle import LIVE
 from orchestrator.storage import own_tables
 from orchestrator.storage.optuna_tables import SYSTEM_ATTRS, TRIALS

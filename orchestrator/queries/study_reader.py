@@ -360,7 +360,7 @@ class StudyReader:
         rule = self._rule(study_id, study) if overview.progress.promotes else None
         if rule is None:
             return overview
-        from orchestrator.sampling.rungs import rung_lines
+        from orchestrator.sampling.rules import rung_lines
 
         progress = overview.progress
         rest = rule.rest(progress.budget)

@@ -23,8 +23,7 @@ from orchestrator.pruning.expectations import calibrate
 from orchestrator.pruning.pausing import PausingRule
 from orchestrator.sampling import rules
 from orchestrator.sampling.best_trials import best_of, front_of, in_memory, rank
-from orchestrator.sampling.judged_trials import condemned
-from orchestrator.sampling.optuna_outcomes import OUTCOMES
+from orchestrator.sampling.judged_trials import OUTCOMES, condemned
 from orchestrator.storage.store import Store
 from tasks.trial_files import NOT_KEPT
 

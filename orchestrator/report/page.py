@@ -19,7 +19,7 @@ from plotly.offline import get_plotlyjs
 from orchestrator.common import formatting
 from orchestrator.common.formatting import cut, duration, one_line, percent, percentiles
 from orchestrator.engine.artifacts import kept_of
-from orchestrator.model.artifact_records import KEPT, RECORD, filename_of
+from orchestrator.model.attribute_keys import KEPT, RECORD, filename_of
 from orchestrator.report.facts import Facts
 from orchestrator.report.outcome_plots import cause_of, failure_of
 from orchestrator.report.plot import Plot

@@ -1,11 +1,20 @@
-"""The attributes of trials that a rule has condemned without ending them: by an audit, or as a shadow."""
+"""The ends of trials as rules name them, and decisions that ended none: of an audit, or of a shadow."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.pruning import Outcome
+
+OUTCOMES: Final[Mapping[TrialState, Outcome]] = {
+    TrialState.COMPLETE: "COMPLETE",
+    TrialState.PRUNED: "PRUNED",
+    TrialState.FAIL: "FAIL",
+}
+
 
 SHADOW_PREFIX = "shadow:"
 """Before the keys of a shadow's system attributes."""

@@ -1,13 +1,15 @@
-"""A rule from its validated arguments, with pruners of Optuna's kind behind their adapter."""
+"""A rule from its validated arguments, with pruners of Optuna's kind behind their adapter, and its rungs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.model.progress_events import RungLine
 from orchestrator.pruning import Direction
 from orchestrator.pruning.arguments import RuleArguments, Search
 from orchestrator.pruning.base import RuleBase
+from orchestrator.pruning.pausing import PausingRule
 from orchestrator.spec import Spec
 
 if TYPE_CHECKING:
@@ -58,4 +60,14 @@ def of_spec(spec: Spec, arguments: RuleArguments, study: optuna.Study | None = N
         max_steps=spec.max_steps,
         trials=spec.trials,
         study=study,
+    )
+
+
+def rung_lines(rule: PausingRule) -> tuple[RungLine, ...]:
+    """Returns the line of each rung, the lowest first."""
+    ready = rule.next_up()
+    rungs = zip(rule.held(), rule.on_rung(), rule.first_in_line(), strict=True)
+    return tuple(
+        RungLine(step=step, reached=reached, on_it=on_it, next_up=up, ready=up is not None and up == ready)
+        for (step, reached), on_it, up in rungs
     )

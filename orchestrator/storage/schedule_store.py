@@ -1,25 +1,26 @@
-"""Schedules and their planned runs in the database: queries of the beat, writes of the control plane."""
+"""Schedules and their planned runs in the database: queries of the beat, writes of the control plane;
+and the results of runs, which are kept when their studies are deleted."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Select, delete, func, select
+from sqlalchemy import Connection, Select, and_, delete, func, select, update
 
 from orchestrator.common.errors import BadInput
 from orchestrator.model.planned_run import OPEN, PlannedRun, RunResult, ScheduleProgress, StudyRun
 from orchestrator.model.progress_events import Best
 from orchestrator.spec import Spec
 from orchestrator.storage import own_tables
-from orchestrator.storage.best_trial_queries import read_bests, read_optima
+from orchestrator.storage.best_trial_queries import read_best, read_bests, read_front, read_optima
 from orchestrator.storage.database import Database
 from orchestrator.storage.lease import WriterLease
-from orchestrator.storage.optuna_tables import STUDIES
+from orchestrator.storage.optuna_tables import DIRECTIONS, STEPS, STUDIES, TRIALS
 from orchestrator.storage.own_tables import schedules, slots
-from orchestrator.storage.run_result import keep_result
 from orchestrator.storage.sql_dialects import replace_rows
 from orchestrator.storage.study_deletion import delete_mentions, delete_rows, read_keys
 
@@ -182,3 +183,48 @@ def _spec_of(row: Any) -> dict[str, Any] | None:
     except (ValueError, TypeError, RecursionError):
         spec = None
     return spec if isinstance(spec, dict) else {}
+
+
+def read_result(connection: Connection, study: str) -> dict[str, Any] | None:
+    """Returns the result of a study of this program as plain data; ``None`` where there is none of that name.
+
+    The keys are those of ``planned_run.RunResult``.
+    """
+    studies = own_tables.studies.c
+    query = select(studies.study_id, studies.state).join(STUDIES, STUDIES.c.study_id == studies.study_id)
+    row = connection.execute(query.where(STUDIES.c.study_name == study)).one_or_none()
+    if row is None:
+        return None
+    of_it = TRIALS.c.study_id == row.study_id
+    states = select(TRIALS.c.state, func.count()).where(of_it).group_by(TRIALS.c.state)
+    counted: dict[str, int] = dict(map(tuple, connection.execute(states)))
+    epochs = select(func.count()).select_from(STEPS).join(TRIALS, TRIALS.c.trial_id == STEPS.c.trial_id).where(of_it)
+    directions = select(DIRECTIONS.c.direction).where(DIRECTIONS.c.study_id == row.study_id)
+    found = [each.lower() for each in connection.scalars(directions.order_by(DIRECTIONS.c.objective))]
+    best = front = None
+    if len(found) > 1:
+        front = len(read_front(connection, row.study_id, found))
+    else:
+        best = read_best(connection, row.study_id, maximize=found == ["maximize"])
+    finite = best is not None and math.isfinite(best.value)
+    return {
+        "state": row.state,
+        "complete": counted.get("COMPLETE", 0),
+        "pruned": counted.get("PRUNED", 0),
+        "failed": counted.get("FAIL", 0),
+        "epochs": connection.scalar(epochs) or 0,
+        "best": best.value if best is not None and finite else None,
+        "best_trial": best.number if best is not None and finite else None,
+        "front": front,
+    }
+
+
+def keep_result(connection: Connection, study: str) -> None:
+    """Writes the result of a study into the planned run that it is, if it is one."""
+    slots = own_tables.slots
+    if connection.scalar(select(slots.c.id).where(slots.c.study == study).limit(1)) is None:
+        return
+    if (result := read_result(connection, study)) is not None:
+        text = json.dumps(result)
+        of_it = and_(slots.c.study == study, slots.c.state.in_(("running", "ended", "deleting")))
+        connection.execute(update(slots).where(of_it).values(result=text))

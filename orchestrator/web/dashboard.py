@@ -56,9 +56,8 @@ def make_app(settings: Settings, credentials: str, *, write: bool) -> Any:
     """Returns the dashboard as a WSGI application."""
     import optuna_dashboard
 
-    from orchestrator.web.artifact_store import ArtifactStore
     from orchestrator.web.auth_middleware import AuthMiddleware
-    from orchestrator.web.dashboard_storage import open_storage
+    from orchestrator.web.dashboard_storage import ArtifactStore, open_storage
 
     store = ArtifactStore(settings.artifact_url or str(settings.data_dir.resolve() / "artifacts"))
     storage = open_storage(storage_url_of(settings), write=write)

@@ -15,11 +15,11 @@ from leased_store import NOW, LeasedStore, attempt
 
 from orchestrator.common.clock import Clock
 from orchestrator.control.commit import Committer, Written
+from orchestrator.control.ports import NullNotifier
 from orchestrator.doctor.database_probe import read_database
 from orchestrator.engine.outputs import Batch
 from orchestrator.model.changeset import Changes, CheckpointRow, DecisionRow, NoteRow, TrialEnd
 from orchestrator.model.notifications import DeliveryState
-from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.queries.readonly import open_study_reader
 from tasks.server_errors import Outages
 

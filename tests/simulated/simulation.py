@@ -15,8 +15,7 @@ from orchestrator.common.patience import AWAY_SECONDS
 from orchestrator.control.assembly import Options, make_controller
 from orchestrator.control.controller import Controller
 from orchestrator.control.journal import Journal
-from orchestrator.control.ports import Hooks, Notifier, Phase, Ports, RoundHook, StudyRepository, no_hook
-from orchestrator.notify.null_notifier import NullNotifier
+from orchestrator.control.ports import Hooks, Notifier, NullNotifier, Phase, Ports, RoundHook, StudyRepository, no_hook
 from orchestrator.spec import Spec
 from tasks.contract import (
     TERMINAL,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from orchestrator.doctor.checks import clocks, control, database, installation, redis, stream, studies, workers
+from orchestrator.doctor.checks import control, database, installation, redis, stream, studies, workers
 from orchestrator.doctor.facts import Facts
 from orchestrator.doctor.finding import Finding, Group
 
 _CHECKS = (
     installation.check,
-    clocks.check,
+    installation.check_clocks,
     redis.check,
     database.check,
     control.check,

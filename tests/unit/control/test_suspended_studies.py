@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.control import rounds
+from orchestrator.control.ports import NullNotifier
 from orchestrator.engine.inputs import (
     AttemptLost,
     EventReceived,
@@ -22,7 +23,6 @@ from orchestrator.engine.inputs import (
 )
 from orchestrator.engine.study import StudyEngine
 from orchestrator.model.progress_events import Progress, decode
-from orchestrator.notify.null_notifier import NullNotifier
 from orchestrator.spec.model import validate
 from tests.simulated.course import Course, Talk
 from tests.simulated.ledger import Ledger

@@ -10,7 +10,7 @@ import pytest
 from driver import Course, Talk, World, make_spec
 
 from orchestrator.engine import inputs
-from orchestrator.model.artifact_records import KEPT, RECORD
+from orchestrator.model.attribute_keys import KEPT, RECORD
 from tasks.contract import Artifact, ArtifactRef, Attribute, Epoch, Failed, Finished, Paused, Stopped
 from tests.simulated.course import Run
 

@@ -6,8 +6,7 @@ import pytest
 from made_facts import NOW, RUNNING, attempt, facts, trial
 
 from orchestrator.report.facts import Facts
-from orchestrator.report.slot_timeline import timeline
-from orchestrator.report.time_axis import without_pauses
+from orchestrator.report.slot_timeline import timeline, without_pauses
 
 NIGHT = 8 * 3600.0
 
